@@ -1,0 +1,261 @@
+"""Who may import what: the table of rooms, read from the imports themselves.
+
+Every module of the package is parsed, none is run. Imports in functions and under `TYPE_CHECKING` count like
+any other: a layer that is crossed lazily is crossed.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A room imports itself and the rooms before it.
+ROOMS = ("job", "logs", "process", "backends", "scheduler", "report", "cli", "testing")
+# The modules beside the rooms, and the room whose rights each has. The errors are below all rooms.
+BESIDE = {"runtime.__main__": "cli", "runtime.errors": None}
+
+# Values and decisions: no event loop, no clock, no files, and nothing of ours that has them.
+PURE = (
+    "runtime.errors",
+    "runtime.job",
+    "runtime.scheduler.graph",
+    "runtime.scheduler.resources",
+    "runtime.scheduler.plan",
+)
+NOT_PURE = frozenset(
+    {"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"}
+)
+# A verdict is a function of a log; where that is computed, and how long it may take, is a backend's matter.
+NOT_IN_LOGS = frozenset({"trio", "time"})
+
+CORE = frozenset({"attr", "attrs", "outcome", "trio"}) | sys.stdlib_module_names
+EXTRAS = {"rich": ("report", "cli"), "cattrs": ("report", "cli"), "re2": ("logs",)}
+LAZY_EXTRAS = frozenset({"re2"})
+
+HANDLERS = frozenset(
+    {"signal.signal", "signal.set_wakeup_fd", "signal.siginterrupt", "trio.open_signal_receiver"}
+)
+
+
+class Import(NamedTuple):
+    """One imported name: what it is, absolutely; on which line; whether in a function."""
+
+    target: str
+    line: int
+    lazy: bool
+
+
+def in_package(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module, `None` for one below all rooms; `LookupError` if it is in none of the table."""
+    if module in BESIDE:
+        return BESIDE[module]
+    room = module.split(".")[1]
+    if room not in ROOMS:
+        raise LookupError(room)
+    return room
+
+
+def imports_of(tree: ast.Module, package: str) -> Iterator[Import]:
+    """All imports of a module that lives in `package`. `from a import b` is `a.b`, as `b` may be a module."""
+
+    def walk(node: ast.AST, lazy: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node.lineno, lazy)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *filter(None, [node.module])])
+            for alias in node.names:
+                yield Import(f"{base}.{alias.name}", node.lineno, lazy)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            for arg in node.args[:1]:
+                if isinstance(arg, ast.Constant) and isinstance(arg.value, str):
+                    yield Import(arg.value, node.lineno, lazy)
+        lazy = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, lazy)
+
+    return walk(tree, lazy=False)
+
+
+def handlers_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and name of each use of a function that installs a signal handler, under any alias."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            used = f"{names.get(node.value.id)}.{node.attr}"
+        elif isinstance(node, ast.Name):
+            used = names.get(node.id, "")
+        else:
+            continue
+        if used in HANDLERS:
+            yield node.lineno, used
+
+
+def _face_violations(tree: ast.Module) -> Iterator[str]:
+    """What stands in `runtime/__init__.py` and is no re-export."""
+    for number, node in enumerate(tree.body):
+        docstring = number == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        imports = isinstance(node, ast.ImportFrom) and in_package(node.module or "", "runtime")
+        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        names = (
+            isinstance(node, ast.Assign)
+            and [ast.unparse(target) for target in node.targets] == ["__all__"]
+            and isinstance(node.value, ast.Tuple | ast.List)
+        )
+        if not (docstring or imports or future or names):
+            yield f"line {node.lineno}: runtime/__init__.py only re-exports"
+
+
+def _our_violations(module: str, target: str) -> Iterator[str]:
+    """What is wrong with an import, by `module`, of something of ours."""
+    if target == "runtime" or target.split(".")[1] not in {*ROOMS, "errors", "__main__"}:
+        yield f"{target} goes through the package's face; import it from where it lives"
+        return
+    target_room = room_of(next((name for name in BESIDE if in_package(target, name)), target))
+    room = room_of(module)
+    if target_room is not None and (room is None or ROOMS.index(target_room) > ROOMS.index(room)):
+        yield f"{target} is in a later room than {module}"
+    elif any(in_package(module, name) for name in PURE) and not any(
+        in_package(target, name) for name in PURE
+    ):
+        yield f"{module} is pure and {target} is not"
+
+
+def _foreign_violations(module: str, item: Import) -> Iterator[str]:
+    """What is wrong with an import, by `module`, of something that is not ours."""
+    top = item.target.split(".", maxsplit=1)[0]
+    room = room_of(module)
+    if top in EXTRAS:
+        if room not in EXTRAS[top]:
+            yield f"{top} belongs to an extra and is for {', '.join(EXTRAS[top])} only"
+        if top in LAZY_EXTRAS and not item.lazy:
+            yield f"{top} belongs to an extra and is imported in a function only"
+    elif top not in CORE:
+        yield f"{top} is no dependency"
+    if top in NOT_PURE and any(in_package(module, name) for name in PURE):
+        yield f"{module} is pure and imports {top}"
+    if top in NOT_IN_LOGS and room == "logs":
+        yield f"{module} is pure and imports {top}"
+
+
+def violations(module: str, source: str, *, package: bool = False) -> list[str]:
+    """All that is wrong with a module's imports, a line of text each.
+
+    Args:
+        module: its full name, without `__init__`.
+        source: its text.
+        package: whether it is the `__init__` of a package.
+    """
+    tree = ast.parse(source)
+    if module == "runtime":
+        return list(_face_violations(tree))
+    try:
+        room = room_of(module)
+    except LookupError:
+        return [f"{module} is in no room of the table"]
+    found = []
+    for item in imports_of(tree, module if package else module.rpartition(".")[0]):
+        ours = in_package(item.target, "runtime")
+        wrong = _our_violations(module, item.target) if ours else _foreign_violations(module, item)
+        found += [f"line {item.line}: {text}" for text in wrong]
+    if room != "cli":
+        found += [
+            f"line {line}: {name} installs signal handlers; only the command line does"
+            for line, name in handlers_of(tree)
+        ]
+    return found
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its full name."""
+    found = {}
+    for path in sorted((ROOT / "runtime").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_what_its_room_may(module: str) -> None:
+    path = modules()[module]
+    assert violations(module, path.read_text("utf-8"), package=path.name == "__init__.py") == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("runtime.job.spec", "import runtime.backends.base", "in a later room"),
+        ("runtime.job.spec", "from ..backends import base", "in a later room"),
+        ("runtime.backends.local", "from runtime.scheduler.run import Scheduler", "in a later room"),
+        ("runtime.cli.main", "from runtime import testing", "in a later room"),
+        ("runtime.logs.scan", "def f():\n    import runtime.process.spawn", "in a later room"),
+        (
+            "runtime.logs.scan",
+            "import importlib\nimportlib.import_module('runtime.process')",
+            "in a later room",
+        ),
+        ("runtime.errors", "from runtime.job import JobSpec", "in a later room"),
+        ("runtime.cli.main", "from runtime import JobSpec", "the package's face"),
+        ("runtime.cli.main", "import runtime", "the package's face"),
+        ("runtime.job.spec", "import trio", "is pure and imports trio"),
+        ("runtime.job.spec", "from os import path", "is pure and imports os"),
+        ("runtime.job.spec", "import time", "is pure and imports time"),
+        ("runtime.scheduler.plan", "from trio import Event", "is pure and imports trio"),
+        ("runtime.scheduler.graph", "import time", "is pure and imports time"),
+        ("runtime.scheduler.resources", "from runtime.scheduler.run import Scheduler", "is pure and"),
+        ("runtime.logs.scan", "import trio.to_thread", "is pure and imports trio"),
+        ("runtime.backends.local", "import psutil", "psutil is no dependency"),
+        ("runtime.scheduler.run", "from rich.console import Console", "belongs to an extra"),
+        ("runtime.backends.local", "import cattrs", "belongs to an extra"),
+        ("runtime.backends.local", "def f():\n    import re2", "belongs to an extra"),
+        ("runtime.logs.scan", "import re2", "in a function only"),
+        ("runtime.scheduler.run", "import signal\nsignal.signal(2, print)", "installs signal handlers"),
+        ("runtime.backends.local", "import trio as t\nt.open_signal_receiver()", "installs signal handlers"),
+        ("runtime.backends.local", "from signal import signal as s\ns(2, print)", "installs signal handlers"),
+        ("runtime.utils", "", "in no room"),
+        ("runtime.utils.text", "", "in no room"),
+        ("runtime", "import trio", "only re-exports"),
+        ("runtime", "from runtime.job import JobSpec\nJobSpec.x = 1", "only re-exports"),
+        ("runtime", "def __getattr__(name): ...", "only re-exports"),
+    ],
+)
+def test_a_violation_is_seen(module: str, source: str, complaint: str) -> None:
+    (found,) = violations(module, source)
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("runtime.job.spec", "import attrs, re\nfrom runtime.errors import SpecError\nfrom . import status"),
+        (
+            "runtime.scheduler.plan",
+            "from runtime.job import JobSpec\nfrom runtime.scheduler.graph import Graph",
+        ),
+        ("runtime.backends.local", "import signal, trio\nfrom runtime.logs.scan import scan\nsignal.SIGTERM"),
+        ("runtime.logs.scan", "def f():\n    import re2"),
+        ("runtime.cli.main", "import rich, cattrs, trio\ntrio.open_signal_receiver()"),
+        ("runtime.testing.suite", "from runtime.cli.main import main"),
+        ("runtime.__main__", "from runtime.cli.main import main"),
+        ("runtime", '"""Doc."""\nfrom runtime.job import JobSpec\n__all__ = ("JobSpec",)'),
+    ],
+)
+def test_what_is_allowed_is_not_complained_about(module: str, source: str) -> None:
+    assert violations(module, source) == []
