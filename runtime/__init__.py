@@ -1,0 +1,1 @@
+"""A structured-concurrency job runtime on trio."""

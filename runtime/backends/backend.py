@@ -1,0 +1,681 @@
+"""`RuntimeBackend`: the contract that every backend keeps, and all of it that can be written once.
+
+What a caller gets: `open` a backend around a block, `submit_many` jobs, and receive exactly one completion event for each job
+that was accepted. What an author writes: how to launch, how to kill, how to watch::
+
+    class MyBackend(RuntimeBackend):
+        async def _launch(self, jobs):             # runs in the backend's nursery, never in the caller's task
+            for job in jobs:
+                if self._begin(job):               # false: somebody called it off
+                    ...                            # start it; then one of
+                    self._launched(job)            #   it is under way (running=False: only queued so far)
+                    self._refuse(job)              #   busy: nothing of it runs
+                    self._fail(job, kind, text)    #   it cannot be launched
+
+        def _kill(self, jobs): ...                 # ask for their end; does not block; the completion follows
+
+and, whenever a job ends, calls `_complete` (or `_complete_stopped`), from a task in ``self._nursery``, which `_serve` may fill.
+
+How a block ends
+----------------
+Two things must outlive the caller's cancellation: whoever watches and kills the jobs, and the courier that carries their
+events. Each runs in a shielded scope that only `open` ends, in the order: kill, wait for the ends, stop the watchers, let the
+receiver take what is queued, stop the courier, close the channel. Nothing is raised inside the nursery that holds them, so
+what leaves the block is never wrapped in a group that the caller did not make.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+import logging
+import math
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar, Final, Self
+
+import attrs
+import trio
+
+from runtime.backends.courier import Courier
+from runtime.backends.deadlines import Deadlines
+from runtime.backends.live import Ledger, LiveJob, Stage, StopCause
+from runtime.errors import BackendClosedError
+from runtime.job import (
+    EventBatch,
+    FailureKind,
+    JobCompletionEvent,
+    JobHandle,
+    JobProgressEvent,
+    JobStatus,
+    JobStatusInfo,
+    JobUsage,
+    check_move,
+)
+
+logger: Final = logging.getLogger("runtime.backends")
+
+DRAIN_TIMEOUT: Final = 1.0
+"""Seconds since the receiver last took something, after which a cancelled block gives its events up. Out of the air."""
+
+BROKEN_DEADLINE: Final = 30.0
+"""Seconds that a broken backend's kills may take before their jobs are given up. Out of the air."""
+
+
+class BackendState(enum.Enum):
+    """The life of a backend; it goes one way."""
+
+    NEW = "new"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+@attrs.frozen
+class BackendStatistics:
+    """A snapshot of a backend's counters."""
+
+    name: str
+    state: BackendState
+    live: int
+    """Jobs whose completion is not yet queued."""
+    submitted: int
+    """Jobs handed over, refused ones included."""
+    refused: int
+    """Jobs refused because the backend was busy, or called off before their launch."""
+    completed: int
+    """Completions queued."""
+    undelivered: int
+    """Completions queued that the receiver has not taken."""
+    late: int
+    """Ends that were reported for a job that had already completed; they were dropped."""
+
+
+def check_limit(what: str, value: float | None, default: float | None, *, whole: bool = True) -> float | None:
+    """Return the limit that `value` stands for: `None` takes `default`, 0 lifts the limit (and gives `None`).
+
+    Raises:
+        ValueError: if `value` is no number, negative, infinite or, with `whole`, a fraction.
+    """
+    if value is None:
+        value = default
+    if value is None:
+        return None
+    if not _is_amount(value) or (whole and value != int(value)):
+        kind = "a whole number" if whole else "a number"
+        msg = f"{what} is {value!r}; wanted: None for the default, 0 for no limit, or {kind} above 0"
+        raise ValueError(msg)
+    return value or None
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+class RuntimeBackend(abc.ABC):
+    """A place where jobs run. Constructing one does no I/O and starts nothing; `open` gives it life, once.
+
+    Args:
+        name: what reports and job specifications call it; `None` for the class's `name`.
+        max_parallelism: how many jobs may be live at once; `None` for the class's default, 0 for no limit.
+        drain_timeout: seconds since the receiver last took something after which a cancelled block gives up delivering.
+
+    Raises:
+        ValueError: for an argument that cannot be what it is.
+    """
+
+    name: str = "backend"
+    supports_interactive: bool = False
+    """Whether an interactive job can run here."""
+    max_output_dirs: int | None = None
+    """How many old output directories of a job are kept; `None` where the backend keeps none."""
+    default_parallelism: ClassVar[int | None] = None
+    kill_deadline: float | None = 30.0
+    """Seconds after a kill was asked for at which a job is given up as lost; `None` if `_kill` bounds itself."""
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        max_parallelism: int | None = None,
+        drain_timeout: float = DRAIN_TIMEOUT,
+    ) -> None:
+        if name is not None:
+            self.name = name
+        limit = check_limit(f"{type(self).__name__}: max_parallelism", max_parallelism, self.default_parallelism)
+        self.max_parallelism = None if limit is None else int(limit)
+        """How many jobs may be live at once; `None` for no limit."""
+        if not drain_timeout >= 0:
+            msg = f"{type(self).__name__}: drain_timeout is {drain_timeout!r}; wanted: seconds, from 0"
+            raise ValueError(msg)
+        self._drain_timeout = drain_timeout
+        self._state = BackendState.NEW
+        self._broken: BaseException | None = None
+        self._ledger = Ledger()
+        self._submitted = self._refused = self._completed = self._late = 0
+        self._undelivered = 0
+        self._lost: list[str] = []
+        self._alone: LiveJob | None = None
+        # These live as long as the block; before and after it nothing may need them.
+        self.run_token = ""
+        self._courier: Courier
+        self._deadlines: Deadlines
+        self._nursery: trio.Nursery
+        self._body: trio.CancelScope
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} {self._state.value}, {len(self._ledger)} live>"
+
+    # ------------------------------------------------------------------ what an author writes
+
+    @abc.abstractmethod
+    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        """Launch `jobs`. See the module's docstring; jobs that it does not begin are refused.
+
+        It runs in the backend's nursery: the caller's cancellation does not reach it, `_begin` tells of it. What it raises
+        is a bug, and breaks the backend.
+        """
+
+    @abc.abstractmethod
+    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+        """Ask for the end of `jobs`, all at the same time. Each was launched, and is asked for once."""
+
+    def _force(self, jobs: Sequence[LiveJob]) -> None:
+        """Make the kill of `jobs`, which was asked for before, as quick as can be. By default it is that already."""
+
+    async def _setup(self) -> None:
+        """Acquire what the backend needs, before the block begins; what it raises is raised by `open`."""
+
+    async def _serve(self) -> None:
+        """Run in the background, shielded, until the block ends. Returning early is fine; raising breaks the backend."""
+
+    async def _teardown(self) -> None:
+        """Release what `_setup` acquired; no job is live. Runs shielded: it must bound its own waits."""
+
+    def _limits(self, spec: Any) -> tuple[float | None, float | None]:
+        """Return the `timeout` and the `queue_timeout` of a specification, in seconds."""
+        return getattr(spec, "timeout", None), getattr(spec, "queue_timeout", None)
+
+    # ------------------------------------------------------------------ what an author calls
+
+    def _begin(self, job: LiveJob) -> bool:
+        """Say that the launch of `job` begins now; false if it was called off, and must not."""
+        if job.stage is not Stage.WAITING:
+            return False
+        job.stage = Stage.LAUNCHING
+        return True
+
+    def _launched(self, job: LiveJob, *, running: bool = True, note: str | None = None) -> bool:
+        """Say that `job` is under way. If somebody asked for its end meanwhile, `_kill` is called now.
+
+        Returns:
+            False if the job was given up as lost before its launch returned: then the author ends what runs of it.
+        """
+        if job.stage is not Stage.LAUNCHING:
+            return False
+        job.stage = Stage.LAUNCHED
+        if running:
+            self._running(job, note=note)
+        else:
+            queue_timeout = self._limits(job.spec)[1]
+            if queue_timeout is not None:
+                self._deadlines.add(trio.current_time() + queue_timeout, job, self._queue_timed_out)
+        if job.stop is not None:
+            self._kill([job])
+            if job.forced:
+                self._force([job])
+        return True
+
+    def _running(self, job: LiveJob, *, note: str | None = None) -> None:
+        """Say that `job` runs from now on: its `timeout` counts. No event, if its handle can still say so."""
+        if job.stage is Stage.DONE or job.status is JobStatus.RUNNING:
+            return
+        job.status = check_move(job.status, JobStatus.RUNNING)
+        job.started = trio.current_time()
+        if note is not None:
+            self._courier.post(JobProgressEvent(job.id, job.attempt, JobStatus.RUNNING, job.started, note))
+        timeout = self._limits(job.spec)[0]
+        if timeout is not None:
+            self._deadlines.add(job.started + timeout, job, self._timed_out)
+
+    def _progress(self, job: LiveJob, status: JobStatus, note: str | None = None) -> None:
+        """Tell the listener that `job` is now QUEUED or RUNNING, or why it still waits."""
+        if job.stage is Stage.DONE:
+            return
+        if status is JobStatus.RUNNING and job.status is not status:
+            self._running(job, note=note or "")
+            return
+        if status is not job.status:
+            job.status = check_move(job.status, status)
+            job.started = None
+        self._courier.post(JobProgressEvent(job.id, job.attempt, status, trio.current_time(), note))
+
+    def _refuse(self, job: LiveJob) -> None:
+        """Say that the backend is too busy for `job`, and that nothing of it runs."""
+        if job.stage is Stage.DONE:
+            return
+        if job.stop is not None:
+            self._complete_stopped(job)
+            return
+        self._refused += 1
+        self._leave(job, accepted=False)
+
+    def _complete(
+        self,
+        job: LiveJob,
+        status: JobStatus,
+        reason: JobStatusInfo | None = None,
+        usage: JobUsage | None = None,
+    ) -> bool:
+        """Queue the completion of `job`. Only the first one counts: false if there was one before."""
+        if job.stage is Stage.DONE:
+            self._late += 1
+            return False
+        job.status = check_move(job.status, status)
+        self._courier.post(
+            JobCompletionEvent(
+                job.id, job.attempt, status, reason, job.submitted, job.started, trio.current_time(), usage
+            )
+        )
+        self._completed += 1
+        if reason is not None and reason.kind is FailureKind.LOST:
+            self._lost.append(job.id)
+        self._leave(job, accepted=True)
+        return True
+
+    def _fail(
+        self,
+        job: LiveJob,
+        kind: FailureKind,
+        message: str,
+        *,
+        context: Sequence[str] | None = None,
+        usage: JobUsage | None = None,
+    ) -> bool:
+        """Queue the completion of `job` with a reason of this kind, and the status that goes with it."""
+        return self._complete(job, kind.status, JobStatusInfo(message, context=context, kind=kind), usage)
+
+    def _complete_stopped(self, job: LiveJob, usage: JobUsage | None = None) -> bool:
+        """Queue the completion of `job`, which has ended because somebody asked for that."""
+        if job.stop is None:
+            msg = f"{job!r} was not asked to stop"
+            raise RuntimeError(msg)
+        kind = job.stop.reason.kind
+        return self._complete(job, JobStatus.KILLED if kind is None else kind.status, job.stop.reason, usage)
+
+    def _stop(self, jobs: Iterable[LiveJob], kind: FailureKind, message: str, *, force: bool = False) -> list[LiveJob]:
+        """Ask for the end of `jobs`; return those that are still live."""
+        now = trio.current_time()
+        reason = JobStatusInfo(message, kind=kind)
+        to_kill: list[LiveJob] = []
+        live: list[LiveJob] = []
+        for job in jobs:
+            if job.stage is Stage.DONE:
+                continue
+            if job.stop is not None:
+                # What asked first is the cause; of two in one instant, a kill goes before a timeout.
+                if kind is FailureKind.CANCELLED and job.stop.reason.kind is FailureKind.TIMEOUT and job.stop.at == now:
+                    job.stop = StopCause(reason, now)
+                live.append(job)
+                continue
+            job.stop = StopCause(reason, now)
+            if job.stage is Stage.WAITING:
+                self._complete_stopped(job)
+                continue
+            if job.stage is Stage.LAUNCHED:
+                to_kill.append(job)
+            if self.kill_deadline is not None:
+                self._deadlines.add(now + self.kill_deadline, job, self._give_up)
+            live.append(job)
+        if to_kill:
+            self._kill(to_kill)
+        if force:
+            for job in live:
+                job.forced = True
+            self._force([job for job in live if job.stage is Stage.LAUNCHED])
+        return [job for job in live if job.stage is not Stage.DONE]
+
+    def _start_task(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run ``function(*args)`` in the backend's nursery; what it raises breaks the backend."""
+        self._nursery.start_soon(self._guard, function, *args, name=function)
+
+    def _break(self, error: BaseException) -> None:
+        """End the block with `error`: kill all, complete all. The first error counts."""
+        if self._broken is None:
+            self._broken = error
+            self._body.cancel()
+
+    # ------------------------------------------------------------------ what a caller calls
+
+    @asynccontextmanager
+    async def open(
+        self, completions: trio.MemorySendChannel[EventBatch], run_token: str | None = None
+    ) -> AsyncIterator[Self]:
+        """Give the backend life for a block. Once.
+
+        Args:
+            completions: where the events go, in batches that are never empty; a buffer of any size works. The backend
+                sends on a clone, and closes that last; whoever made the channel closes the original. Must be read by a task
+                that outlives the block, or by the body itself.
+            run_token: what marks the work of this run for a batch system; `None` for a random one.
+
+        Leaving the block normally waits for the jobs that still run, and until every event was taken; if nobody reads, it
+        waits, and a cancel ends the wait. With an exception or a cancel in flight everything is killed, which is bounded,
+        and events wait at most `drain_timeout` since the receiver last took one; `undelivered` counts the rest.
+
+        Raises:
+            BackendClosedError: if it was opened before.
+            trio.BrokenResourceError: at the end, if the receiver went away.
+            Exception: at the end, the error of a backend that broke; else whatever the block raised, with notes.
+        """
+        if self._state is not BackendState.NEW:
+            msg = f"{self!r} was opened before; a backend lives once: make a new one"
+            raise BackendClosedError(msg)
+        self._state = BackendState.OPEN
+        self.run_token = run_token or secrets.token_hex(8)
+        failure: BaseException | None = None
+        with completions.clone() as channel:
+            self._courier = Courier(channel)
+            self._deadlines = Deadlines()
+            self._body = trio.CancelScope()
+            try:
+                await self._setup()
+            except BaseException:
+                self._state = BackendState.CLOSED
+                raise
+            async with trio.open_nursery() as root:
+                courier_scope = trio.CancelScope(shield=True)
+                watch_scope = trio.CancelScope(shield=True)
+                watchers_done = trio.Event()
+                started = trio.Event()
+                root.start_soon(self._run_courier, courier_scope)
+                root.start_soon(self._run_watchers, watch_scope, started, watchers_done)
+                with trio.CancelScope(shield=True):  # as short as a task's first step
+                    await started.wait()
+                try:
+                    with self._body:
+                        yield self
+                        await trio.lowlevel.checkpoint()
+                        while len(self._ledger) or self._courier.undelivered:
+                            await self._ledger.wait_idle()
+                            await self._courier.wait_delivered()
+                except BaseException as exc:
+                    failure = exc  # raised again below, when all has ended; even a Cancelled
+                with trio.CancelScope(shield=True):
+                    await self._end(failure)
+                    watch_scope.cancel()
+                    await watchers_done.wait()
+                    await self._teardown()
+                    if failure is not None or self._broken is not None:
+                        await self._courier.wait_delivered(self._drain_timeout)
+                courier_scope.cancel()
+            self._undelivered = self._courier.undelivered
+            self._state = BackendState.CLOSED
+        self._raise_what_is_due(failure)
+
+    async def submit_many(
+        self, jobs: Iterable[Any], *, attempts: Mapping[str, int] | None = None
+    ) -> dict[str, JobHandle]:
+        """Hand `jobs` over.
+
+        Args:
+            jobs: specifications, each with an `id`.
+            attempts: job id to the number of the attempt; 1 where it says nothing.
+
+        Returns:
+            A handle for each job that was accepted: exactly one completion comes for it, perhaps already queued. A job
+            that is absent was refused because the backend is busy: nothing of it runs, no event comes, try again later. A
+            job that cannot be launched is accepted, and completes at once with the reason.
+
+        Raises:
+            DuplicateJobError: if an id stands twice or is live; nothing of the call was launched.
+            BackendClosedError: if the backend is not open; nothing of the call was launched.
+            trio.Cancelled: at once; what was accepted is killed in the background, and completes before the block ends.
+        """
+        self._check_open()
+        now = trio.current_time()
+        attempts = attempts or {}
+        batch = [LiveJob(spec, attempts.get(spec.id, 1), now) for spec in jobs]
+        free = math.inf if self.max_parallelism is None else self.max_parallelism - len(self._ledger)
+        alone = self._alone is not None or any(getattr(job.spec, "interactive", False) for job in batch)
+        entering = batch if len(batch) <= free and not alone else self._fitting(batch, free)
+        self._ledger.admit(batch)  # all of them, so that a duplicate among the refused ones is found as well
+        self._submitted += len(batch)
+        if len(entering) < len(batch):
+            staying = {id(job) for job in entering}
+            for job in batch:
+                if id(job) not in staying:
+                    self._refuse(job)
+        if not entering:
+            await trio.lowlevel.checkpoint()
+            return {}
+        launched = trio.Event()
+        self._start_task(self._run_launch, entering, launched)
+        try:
+            await launched.wait()
+        except trio.Cancelled:
+            self._call_off(entering)
+            raise
+        return {job.id: JobHandle(job.id, job.attempt, job.started, self) for job in entering if job.accepted}
+
+    async def submit(self, job: Any, *, attempt: int = 1) -> JobHandle | None:
+        """Hand one job over: `submit_many` for one. `None` means refused."""
+        return (await self.submit_many([job], attempts={job.id: attempt})).get(job.id)
+
+    async def kill_many(
+        self, targets: Iterable[JobHandle | str], *, by: str = "the caller", force: bool = False
+    ) -> None:
+        """End jobs, each on its own, all at the same time; return when each has completed.
+
+        Args:
+            targets: handles or ids. What is done, stale or unknown is passed over.
+            by: who asks for it, for the reason of the completion: a signal's name, say.
+            force: leave out every gentle step; jobs that are being killed gently are forced as well.
+
+        A job that had ended by itself keeps its true status. A job that does not end by a deadline completes as *lost*.
+        Cancelling this call stops the waiting, not the kill.
+
+        Raises:
+            TypeError: for a handle of another backend, or what is neither a handle nor an id; nothing was killed.
+            BackendClosedError: if the backend was never opened.
+        """
+        if self._state is BackendState.NEW:
+            msg = f"{self!r} is not open; use it inside `async with backend.open(channel)`"
+            raise BackendClosedError(msg)
+        found = [job for job in map(self._target, targets) if job is not None]
+        live = self._stop(found, FailureKind.CANCELLED, f"killed by {by}", force=force)
+        await trio.lowlevel.checkpoint()
+        for job in live:
+            await job.wait_ended()
+
+    async def kill(self, target: JobHandle | str, *, by: str = "the caller", force: bool = False) -> None:
+        """End one job: `kill_many` for one."""
+        await self.kill_many([target], by=by, force=force)
+
+    def close(self, *, by: str = "the caller", force: bool = False) -> None:
+        """Take no more jobs, and kill all there are; the end of the block waits for that. From anywhere, at any time."""
+        if self._state in _ALIVE:
+            self._state = BackendState.CLOSING
+            self._stop(self._ledger, FailureKind.CANCELLED, f"killed by {by}", force=force)
+
+    async def drain(self) -> None:
+        """Wait until nothing is live."""
+        await self._ledger.wait_idle()
+
+    @property
+    def undelivered(self) -> int:
+        """How many completions the receiver never took; final once the block has ended."""
+        return self._courier.undelivered if self._state in _ALIVE else self._undelivered
+
+    def statistics(self) -> BackendStatistics:
+        """Return a snapshot of the counters."""
+        return BackendStatistics(
+            self.name,
+            self._state,
+            len(self._ledger),
+            self._submitted,
+            self._refused,
+            self._completed,
+            self.undelivered,
+            self._late,
+        )
+
+    # ------------------------------------------------------------------ inside
+
+    def _check_open(self) -> None:
+        if self._broken is not None or self._state is not BackendState.OPEN:
+            msg = f"{self!r} takes no jobs; use it inside `async with backend.open(channel)`, before it is closed"
+            raise BackendClosedError(msg)
+
+    def _fitting(self, batch: Sequence[LiveJob], free: float) -> list[LiveJob]:
+        """Return the jobs that may enter now: as many as are free, and an interactive one only by itself."""
+        if self._alone is not None:
+            return []
+        entering = list(batch[: max(0, int(min(free, len(batch))))])
+        interactive = next((job for job in entering if getattr(job.spec, "interactive", False)), None)
+        if interactive is None:
+            return entering
+        if len(self._ledger):
+            return [job for job in entering if not getattr(job.spec, "interactive", False)]
+        self._alone = interactive
+        return [interactive]
+
+    def _target(self, target: JobHandle | str) -> LiveJob | None:
+        if isinstance(target, str):
+            return self._ledger.get(target)
+        if not isinstance(target, JobHandle):
+            msg = f"{target!r} is neither a handle nor an id"
+            raise TypeError(msg)
+        if target.backend is not self:
+            msg = f"{target!r} is a handle of {target.backend!r}, not of {self!r}"
+            raise TypeError(msg)
+        job = self._ledger.get(target.job_id)
+        return job if job is not None and job.attempt == target.attempt else None
+
+    def _leave(self, job: LiveJob, *, accepted: bool) -> None:
+        if job is self._alone:
+            self._alone = None
+        self._ledger.remove(job, accepted=accepted)
+
+    def _call_off(self, jobs: Sequence[LiveJob]) -> None:
+        """The caller of a submit has gone: forget what was not begun, kill the rest."""
+        for job in jobs:
+            if job.stage is Stage.WAITING:
+                self._refused += 1
+                self._leave(job, accepted=False)
+        self._stop(jobs, FailureKind.CANCELLED, "killed because its submission was cancelled")
+
+    def _timed_out(self, job: LiveJob) -> None:
+        timeout = self._limits(job.spec)[0]
+        if timeout is None or job.started is None or trio.current_time() < job.started + timeout:
+            return  # it went back to the queue meanwhile, and its new start has a limit of its own
+        self._stop([job], FailureKind.TIMEOUT, f"ran for longer than its timeout of {timeout:g} s")
+
+    def _queue_timed_out(self, job: LiveJob) -> None:
+        timeout = self._limits(job.spec)[1]
+        if job.started is None and timeout is not None:
+            message = f"waited in the queue for longer than its queue_timeout of {timeout:g} s"
+            self._stop([job], FailureKind.QUEUE_TIMEOUT, message)
+
+    def _give_up(self, job: LiveJob) -> None:
+        why = "" if job.stop is None else f" ({job.stop.reason.message})"
+        self._fail(job, FailureKind.LOST, f"did not end within {self.kill_deadline:g} s of being asked to{why}")
+
+    async def _run_launch(self, jobs: Sequence[LiveJob], launched: trio.Event) -> None:
+        try:
+            waiting = [job for job in jobs if self._can_launch(job)]
+            if waiting:
+                await self._launch(waiting)
+                for job in waiting:
+                    if job.stage is Stage.WAITING:
+                        self._refuse(job)
+        finally:
+            launched.set()
+
+    def _can_launch(self, job: LiveJob) -> bool:
+        if getattr(job.spec, "interactive", False) and not self.supports_interactive:
+            self._begin(job)
+            self._fail(job, FailureKind.LAUNCH_ERROR, f"backend {self.name!r} cannot run an interactive job")
+        return job.stage is Stage.WAITING
+
+    async def _run_courier(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._guard(self._courier.run)
+
+    async def _run_watchers(self, scope: trio.CancelScope, started: trio.Event, done: trio.Event) -> None:
+        try:
+            with scope:
+                async with trio.open_nursery() as self._nursery:
+                    self._start_task(self._deadlines.run)
+                    self._start_task(self._serve)
+                    started.set()
+                    await trio.sleep_forever()
+        finally:
+            done.set()
+
+    async def _guard(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run ``function(*args)``; an error of it breaks the backend instead of the nursery."""
+        try:
+            await function(*args)
+        except trio.Cancelled:
+            raise
+        except BaseExceptionGroup as group:
+            cancelled, errors = group.split(trio.Cancelled)
+            if errors is not None:
+                self._break(errors)
+            if cancelled is not None:
+                raise cancelled  # noqa: B904 - it is a part of what was caught
+        except BaseException as exc:  # noqa: BLE001 - kept, and raised by the block
+            self._break(exc)
+
+    async def _end(self, failure: BaseException | None) -> None:
+        """Kill what is live, and see it complete. Bounded, because every kill is."""
+        self._state = BackendState.CLOSING
+        if self._broken is not None:
+            kind, message = FailureKind.BACKEND_ERROR, f"backend {self.name!r} broke: {self._broken!r}"
+        else:
+            kind, message = FailureKind.CANCELLED, f"killed because its run ended: {failure!r}"
+        self._stop(self._ledger, kind, message)
+        with trio.move_on_after(math.inf if self._broken is None else BROKEN_DEADLINE):
+            await self._ledger.wait_idle()
+        for job in self._ledger:
+            self._fail(job, FailureKind.BACKEND_ERROR, f"{message}; whether it ended is not known")
+
+    def _raise_what_is_due(self, failure: BaseException | None) -> None:
+        """Raise what was in flight, or else what broke the backend.
+
+        A receiver that goes away together with its run is no news. The error of a broken backend goes before a mere
+        `Cancelled`, and becomes a note on any other exception.
+        """
+        broken = self._broken
+        if isinstance(broken, trio.BrokenResourceError) and self._courier.receiver_gone:
+            note = None if failure is not None else "the receiver of the completions has gone"
+        else:
+            note = None if broken is None else f"backend {self.name!r} broke: {broken!r}"
+            if broken is not None and isinstance(failure, trio.Cancelled):
+                failure = None
+        error = failure if failure is not None else broken
+        notes = self._notes()
+        if note is not None and error is not broken:
+            notes.append(note)
+        for line in notes:
+            if error is None:
+                logger.warning("%s", line)
+            else:
+                error.add_note(line)
+        if error is not None:
+            raise error
+
+    def _notes(self) -> list[str]:
+        """Return what should be known of whatever the block leaves behind: a line each."""
+        notes = []
+        if self._undelivered:
+            notes.append(f"backend {self.name!r}: nobody took {self._undelivered} of the completions")
+        if self._lost:
+            some = ", ".join(self._lost[:10]) + (" and others" if len(self._lost) > 10 else "")  # noqa: PLR2004 - enough
+            notes.append(f"backend {self.name!r}: {len(self._lost)} jobs were lost and may be alive: {some}")
+        return notes
+
+
+_ALIVE: Final = (BackendState.OPEN, BackendState.CLOSING)

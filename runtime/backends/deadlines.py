@@ -1,0 +1,50 @@
+"""`Deadlines`: one task and one heap for all the time limits of a backend's jobs.
+
+A limit of a job that has ended is dropped when it comes up, or when such limits have become most of the heap. With nothing
+to wait for the task sleeps without waking.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+import trio
+
+from runtime.backends.live import LiveJob, Stage
+
+_Entry = tuple[float, int, LiveJob, Callable[[LiveJob], None]]
+
+
+class Deadlines:
+    """Calls ``action(job)`` when its time comes, unless the job has ended by then."""
+
+    def __init__(self) -> None:
+        self._heap: list[_Entry] = []
+        self._order = itertools.count()
+        self._changed = trio.Event()
+        self._compact_at = 1024
+
+    def add(self, at: float, job: LiveJob, action: Callable[[LiveJob], None]) -> None:
+        """Call ``action(job)`` at the time `at`, in seconds of `trio.current_time`."""
+        if len(self._heap) >= self._compact_at:
+            self._heap = [entry for entry in self._heap if entry[2].stage is not Stage.DONE]
+            heapq.heapify(self._heap)
+            self._compact_at = max(1024, 2 * len(self._heap))
+        entry = (at, next(self._order), job, action)
+        heapq.heappush(self._heap, entry)
+        if self._heap[0] is entry:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            self._changed = trio.Event()
+            now = trio.current_time()
+            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].stage is Stage.DONE):
+                _, _, job, action = heapq.heappop(self._heap)
+                if job.stage is not Stage.DONE:
+                    action(job)
+            with trio.move_on_at(self._heap[0][0]) if self._heap else trio.CancelScope():
+                await self._changed.wait()

@@ -1,0 +1,97 @@
+"""`FakeBackend`: keeps the contract, runs nothing. A replaceable policy says what becomes of each job.
+
+For tests, for dry runs of a whole regression, and for measuring what the runtime itself costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from runtime.backends.backend import RuntimeBackend
+from runtime.backends.live import LiveJob
+from runtime.job import FailureKind, JobStatus, JobStatusInfo, JobUsage
+
+
+@attrs.frozen
+class FakeRun:
+    """What becomes of one attempt at one job."""
+
+    status: JobStatus = JobStatus.PASSED
+    """How it ends, if it is not killed."""
+    reason: JobStatusInfo | None = None
+    usage: JobUsage | None = None
+    duration: float = 0.0
+    """Seconds that it runs; `math.inf`: until it is killed; 0: it has ended when `submit_many` returns."""
+    queued: float | None = None
+    """Seconds that it waits in a queue before it runs; `None`: it runs at once."""
+    kill_duration: float = 0.0
+    """Seconds between a kill and its end; `math.inf`: a kill does nothing."""
+    launch_error: str | None = None
+    """It cannot be launched, and this is why."""
+    busy: bool = False
+    """It is refused."""
+
+
+FakePolicy = Callable[[Any, int], FakeRun]
+"""From a job's specification and the number of the attempt to what becomes of it."""
+
+PASS = FakeRun()
+
+
+def pass_at_once(_job: object, _attempt: int) -> FakeRun:
+    """The policy by which every job passes at once."""
+    return PASS
+
+
+class FakeBackend(RuntimeBackend):
+    """A backend without processes, in virtual or real time.
+
+    Args:
+        policy: what becomes of each job; the attribute may be replaced at any time, and counts for later launches.
+    """
+
+    name = "fake"
+    supports_interactive = True
+
+    def __init__(self, policy: FakePolicy = pass_at_once, **options: Any) -> None:
+        super().__init__(**options)
+        self.policy = policy
+
+    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            if not self._begin(job):
+                continue
+            run = self.policy(job.spec, job.attempt)
+            if run.busy:
+                self._refuse(job)
+            elif run.launch_error is not None:
+                self._fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
+            elif run.duration == 0 and run.queued is None:
+                self._launched(job)
+                self._complete(job, run.status, run.reason, run.usage)
+            else:
+                job.data = trio.CancelScope()
+                self._start_task(self._run, job, run)
+                self._launched(job, running=run.queued is None)
+        await trio.lowlevel.checkpoint()
+
+    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            job.data.cancel()
+
+    async def _run(self, job: LiveJob, run: FakeRun) -> None:
+        with job.data as killed:
+            if run.queued is not None:
+                await trio.sleep(run.queued)
+                self._progress(job, JobStatus.RUNNING, "on a machine that does not exist")
+            await trio.sleep(run.duration)
+        if not killed.cancelled_caught:
+            self._complete(job, run.status, run.reason, run.usage)
+        elif run.kill_duration < math.inf:
+            await trio.sleep(run.kill_duration)
+            self._complete_stopped(job)

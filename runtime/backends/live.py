@@ -1,0 +1,143 @@
+"""`LiveJob` and `Ledger`: which jobs a backend answers for, and how far each has come.
+
+A job is *live* from the start of its submission until its completion stands in the courier's queue. No I/O here.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+import trio
+
+from runtime.errors import DuplicateJobError
+from runtime.job import JobStatus, JobStatusInfo
+
+
+class Stage(enum.IntEnum):
+    """How far the launch of a live job has come."""
+
+    WAITING = 0
+    """Its launch has not begun, and may yet be called off."""
+    LAUNCHING = 1
+    """Its launch has begun and not returned."""
+    LAUNCHED = 2
+    """Its launch has returned; it can be killed."""
+    DONE = 3
+    """Its completion is queued, or it was refused: no longer live."""
+
+
+@attrs.frozen
+class StopCause:
+    """Why a live job is being ended, and since when."""
+
+    reason: JobStatusInfo
+    at: float
+
+
+class LiveJob:
+    """One job of a backend, as long as it is live. A backend's author reads it, and may keep things in `data`."""
+
+    __slots__ = (
+        "_ended",
+        "accepted",
+        "attempt",
+        "data",
+        "forced",
+        "id",
+        "spec",
+        "stage",
+        "started",
+        "status",
+        "stop",
+        "submitted",
+    )
+
+    def __init__(self, spec: Any, attempt: int, submitted: float) -> None:
+        self.spec = spec
+        """The specification: a `JobSpec`, or a foreign object with an `id`."""
+        self.id: str = spec.id
+        self.attempt = attempt
+        self.submitted = submitted
+        """When it was handed over, in seconds."""
+        self.started: float | None = None
+        """When it began to run, in seconds."""
+        self.status = JobStatus.QUEUED
+        self.stage = Stage.WAITING
+        self.accepted = True
+        """Whether exactly one event comes for it; false once it was refused or called off."""
+        self.stop: StopCause | None = None
+        """Why it is being ended, once somebody asked for that."""
+        self.forced = False
+        """Whether its end is to be as quick as can be."""
+        self.data: Any = None
+        """The backend's own."""
+        self._ended: trio.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<LiveJob {self.id!r} attempt {self.attempt} {self.stage.name} {self.status.name}>"
+
+    def leave(self, *, accepted: bool) -> None:
+        """Mark it as no longer live."""
+        self.stage = Stage.DONE
+        self.accepted = accepted
+        if self._ended is not None:
+            self._ended.set()
+
+    async def wait_ended(self) -> None:
+        """Wait until it is no longer live. A checkpoint only if it still is."""
+        if self.stage is not Stage.DONE:
+            if self._ended is None:
+                self._ended = trio.Event()
+            await self._ended.wait()
+
+
+class Ledger:
+    """The live jobs of one backend, by id."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, LiveJob] = {}
+        self._idle: trio.Event | None = None
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[LiveJob]:
+        return iter(list(self._jobs.values()))
+
+    def get(self, job_id: str) -> LiveJob | None:
+        """Return the live job of this id."""
+        return self._jobs.get(job_id)
+
+    def admit(self, jobs: Iterable[LiveJob]) -> None:
+        """Enter all of `jobs`, or none.
+
+        Raises:
+            DuplicateJobError: if an id stands twice, or is live.
+        """
+        entering: dict[str, LiveJob] = {}
+        for job in jobs:
+            if job.id in self._jobs or job.id in entering:
+                where = "is live in this backend" if job.id in self._jobs else "stands twice in this call"
+                msg = f"job {job.id!r} {where}; nothing of the call was launched. Wait for its completion, or give it another id"
+                raise DuplicateJobError(msg)
+            entering[job.id] = job
+        self._jobs.update(entering)
+
+    def remove(self, job: LiveJob, *, accepted: bool) -> None:
+        """Let `job` leave."""
+        del self._jobs[job.id]
+        job.leave(accepted=accepted)
+        if not self._jobs and self._idle is not None:
+            self._idle.set()
+            self._idle = None
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is live. A checkpoint in any case."""
+        await trio.lowlevel.checkpoint()
+        while self._jobs:
+            if self._idle is None:
+                self._idle = trio.Event()
+            await self._idle.wait()

@@ -1,0 +1,32 @@
+"""What is a job? Values only: nothing here knows of trio, a clock or a file."""
+
+from runtime.job.events import (
+    EventBatch,
+    JobCompletionEvent,
+    JobHandle,
+    JobProgressEvent,
+    JobResult,
+    JobStatusInfo,
+    JobUsage,
+)
+from runtime.job.naming import safe_id
+from runtime.job.patterns import compile_pattern
+from runtime.job.spec import JobSpec
+from runtime.job.status import LEGAL_MOVES, FailureKind, JobStatus, check_move
+
+__all__ = (
+    "LEGAL_MOVES",
+    "EventBatch",
+    "FailureKind",
+    "JobCompletionEvent",
+    "JobHandle",
+    "JobProgressEvent",
+    "JobResult",
+    "JobSpec",
+    "JobStatus",
+    "JobStatusInfo",
+    "JobUsage",
+    "check_move",
+    "compile_pattern",
+    "safe_id",
+)

@@ -1,0 +1,190 @@
+"""`JobSpec`: what to run, what it needs, and how to tell whether it passed.
+
+A specification is a light, frozen value that is checked when it is made: a bad pattern, command or number is an error here,
+in the words of whoever wrote it, and not in the middle of a run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from runtime.errors import SpecError
+from runtime.job.patterns import compile_pattern
+from runtime.job.status import JobStatus
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_REPORT_GROUPS: Final = ("value", "unit")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class JobSpec:
+    """One job. Compares and hashes by identity; mappings that it is given must not be changed afterwards.
+
+    Raises:
+        SpecError: when it is made, if a field cannot be what it is.
+    """
+
+    name: str
+    """What people call the job. Any text but the empty one."""
+    cmd: str | Sequence[str]
+    """A string runs under ``shell -c``; of a sequence of strings no shell sees anything."""
+    shell: str = "/bin/sh"
+    """The shell for a `cmd` that is a string."""
+    target: str = "run"
+    """The phase that the job belongs to, such as ``build`` or ``run``."""
+    job_type: str = ""
+    """The class of job, for launchers and reports that tell classes apart."""
+    seed: int | None = None
+    """The seed that `cmd` was made with."""
+    backend: str | None = None
+    """The name of the backend to run on; `None` for the run's default."""
+    resources: Mapping[str, int | None] | None = None
+    """What the job holds while it runs: name to amount, `None` for all that there is."""
+    dependencies: Sequence[str] = ()
+    """Ids of the jobs that must end before this one starts."""
+    needs_all_dependencies_passing: bool = True
+    """Whether all dependencies must pass, or any one of them."""
+    weight: float = 1
+    """Priority: a heavier job starts first."""
+    timeout: float | None = None
+    """Seconds from the moment it runs; `None` for no limit."""
+    queue_timeout: float | None = None
+    """Seconds that it may wait in a backend's queue before it runs; `None` for no limit."""
+    exports: Mapping[str, str] = _NOTHING
+    """Environment variables to add to the inherited ones."""
+    cwd: str | None = None
+    """The directory to run in; `None` for `odir`."""
+    odir: str | None = None
+    """The output directory; `None` for one of its own in the run directory."""
+    renew_odir: bool = False
+    """Whether to move an existing output directory aside and start with an empty one."""
+    log_path: str | None = None
+    """Where its output goes; `None` for ``job.log`` in the output directory."""
+    pass_patterns: Sequence[str] = ()
+    """Each must match some line of the log."""
+    fail_patterns: Sequence[str] = ()
+    """None may match a line of the log."""
+    runtime_pattern: str | None = None
+    """Finds the run time that the tool reports: groups ``value`` and ``unit``."""
+    simulated_time_pattern: str | None = None
+    """Finds the simulated time that the tool reports: groups ``value`` and ``unit``."""
+    dry_run: bool = False
+    """Prepare everything, start nothing, pass."""
+    interactive: bool = False
+    """Run alone, on the user's terminal."""
+    tags: Sequence[str] = ()
+    """Free words, for selecting."""
+    pre_launch: Callable[[], object] | None = None
+    """Called once, in a thread, before the job starts; if it raises, that is a launch error."""
+    post_finish: Callable[[JobStatus], object] | None = None
+    """Called once, in a thread, with the verdict; if it raises, a pass becomes a failure."""
+    full_name: str = ""
+    """Distinguishes the job from all others of a run; `name` unless given."""
+    qual_name: str = ""
+    """Distinguishes the job from others of its class; `name` unless given."""
+
+    @property
+    def id(self) -> str:
+        """What makes the job unique in a run."""
+        return self.full_name
+
+    def __attrs_post_init__(self) -> None:
+        if not _is_text(self.name):
+            raise self._error("name", self.name, "text that is not empty")
+        for field in ("full_name", "qual_name"):
+            if not getattr(self, field):
+                object.__setattr__(self, field, self.name)
+        self._normalise_command()
+        for field in ("dependencies", "pass_patterns", "fail_patterns", "tags"):
+            value = getattr(self, field)
+            if value.__class__ is not tuple or value:
+                object.__setattr__(self, field, self._texts(field, value))
+        for field in ("cwd", "odir", "log_path"):
+            value = getattr(self, field)
+            if value is not None:
+                object.__setattr__(self, field, self._path(field, value))
+        for field in ("timeout", "queue_timeout"):
+            value = getattr(self, field)
+            if value is not None and not (_is_number(value) and 0 < value < math.inf):
+                raise self._error(field, value, "a positive number of seconds, or None")
+        if not (_is_number(self.weight) and math.isfinite(self.weight)):
+            raise self._error("weight", self.weight, "a finite number")
+        if self.resources is not None:
+            self._check_resources(self.resources)
+        if self.exports:
+            self._check_exports(self.exports)
+        self._check_patterns()
+
+    def _error(self, field: str, given: object, wanted: str) -> SpecError:
+        return SpecError(f"job {self.name!r}: {field} is {given!r}; wanted: {wanted}")
+
+    def _normalise_command(self) -> None:
+        cmd = self.cmd
+        if isinstance(cmd, str):
+            words: tuple[str, ...] = (cmd,)
+        else:
+            words = self._texts("cmd", cmd)
+            object.__setattr__(self, "cmd", words)
+        if not words or not words[0].strip():
+            raise self._error("cmd", cmd, "a command: text for the shell, or a sequence of words")
+        if any("\0" in word for word in words) or "\0" in self.shell:
+            raise self._error("cmd", cmd, "text without NUL bytes")
+
+    def _texts(self, field: str, value: object) -> tuple[str, ...]:
+        if isinstance(value, str) or not isinstance(value, Sequence | set | frozenset):
+            raise self._error(field, value, "a sequence of texts")
+        texts = tuple(value)
+        for text in texts:
+            if not isinstance(text, str):
+                raise self._error(field, text, "texts only")
+        return texts
+
+    def _path(self, field: str, value: Any) -> str:
+        path = value.__fspath__() if hasattr(value, "__fspath__") else value
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise self._error(field, value, "a path: text that is not empty and has no NUL byte")
+        return path
+
+    def _check_resources(self, resources: Mapping[str, int | None]) -> None:
+        if not isinstance(resources, Mapping):
+            raise self._error("resources", resources, "a mapping of names to amounts")
+        for name, amount in resources.items():
+            if not _is_text(name):
+                raise self._error("resources", name, "names of resources as text")
+            if amount is not None and (amount.__class__ is not int or amount < 0):
+                raise self._error(f"resources[{name!r}]", amount, "a whole number from 0, or None for all of it")
+
+    def _check_exports(self, exports: Mapping[str, str]) -> None:
+        if not isinstance(exports, Mapping):
+            raise self._error("exports", exports, "a mapping of names to values")
+        for name, value in exports.items():
+            if not _is_text(name) or "=" in name or "\0" in name:
+                raise self._error("exports", name, "names without '=' and NUL")
+            if not _is_text(value, or_empty=True) or "\0" in value:
+                raise self._error(f"exports[{name!r}]", value, "text without NUL")
+
+    def _check_patterns(self) -> None:
+        try:
+            for pattern in self.pass_patterns:
+                compile_pattern(pattern)
+            for pattern in self.fail_patterns:
+                compile_pattern(pattern)
+            for report in (self.runtime_pattern, self.simulated_time_pattern):
+                if report is not None:
+                    compile_pattern(report, groups=_REPORT_GROUPS)
+        except SpecError as exc:
+            msg = f"job {self.name!r}: {exc}"
+            raise SpecError(msg) from exc
+
+
+def _is_text(value: object, *, or_empty: bool = False) -> bool:
+    return isinstance(value, str) and (or_empty or bool(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,132 @@
+"""What state a job is in, why it ended badly, and which moves are legal.
+
+::
+
+    SCHEDULED ──► QUEUED ◄──► RUNNING ──► PASSED | FAILED | KILLED
+        │            │                          ▲
+        └────────────┴──────────────────────────┘
+
+`LEGAL_MOVES` is the rule; the drawing is for the reader. RUNNING goes back to QUEUED when a cluster requeues a job.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from runtime.errors import StatusMoveError
+
+
+class JobStatus(enum.Enum):
+    """The status of a job, from its being known to its end."""
+
+    SCHEDULED = "Scheduled"
+    """Waits for its dependencies."""
+    QUEUED = "Queued"
+    """Ready; waits for a slot, a resource, or in a cluster's queue."""
+    RUNNING = "Running"
+    """Executes."""
+    PASSED = "Passed"
+    """Ended well."""
+    FAILED = "Failed"
+    """Ran to its end, and the verdict is that it failed."""
+    KILLED = "Killed"
+    """Was ended, or never began."""
+
+    @property
+    def shorthand(self) -> str:
+        """One letter: ``S Q R P F K``."""
+        return self.name[0]
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a job in this status has ended."""
+        return self in _TERMINAL
+
+
+_TERMINAL: Final = frozenset({JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED})
+
+LEGAL_MOVES: Final[dict[JobStatus, frozenset[JobStatus]]] = {
+    JobStatus.SCHEDULED: frozenset({JobStatus.QUEUED, *_TERMINAL}),
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, *_TERMINAL}),
+    JobStatus.RUNNING: frozenset({JobStatus.QUEUED, *_TERMINAL}),
+    JobStatus.PASSED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.KILLED: frozenset(),
+}
+"""From each status, the statuses that may follow."""
+
+
+def check_move(old: JobStatus, new: JobStatus) -> JobStatus:
+    """Return `new` if a job may go there from `old`.
+
+    Raises:
+        StatusMoveError: if `LEGAL_MOVES` does not have the move.
+    """
+    if new not in LEGAL_MOVES[old]:
+        legal = ", ".join(sorted(status.name for status in LEGAL_MOVES[old])) or "nothing: it has ended"
+        msg = f"a job cannot go from {old.name} to {new.name}; from {old.name} may follow: {legal}"
+        raise StatusMoveError(msg)
+    return new
+
+
+class FailureKind(enum.StrEnum):
+    """Why a job did not pass. Each kind goes with one status: see `status`."""
+
+    EXIT_CODE = "exit_code"
+    """It exited with a code other than zero."""
+    SIGNAL = "signal"
+    """A signal that the runtime did not send ended it."""
+    FAIL_PATTERN = "fail_pattern"
+    """A fail pattern matched a line of its log."""
+    PASS_PATTERN_MISSING = "pass_pattern_missing"
+    """A pass pattern matched no line of its log."""
+    LOG_UNREADABLE = "log_unreadable"
+    """Its log could not be read or judged."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """It was ended because memory ran out."""
+    HOOK = "hook"
+    """It passed, and then its `post_finish` raised."""
+    LICENCE = "licence"
+    """A pattern that the user gave says that no licence was to be had."""
+    TIMEOUT = "timeout"
+    """It ran for longer than its `timeout`."""
+    QUEUE_TIMEOUT = "queue_timeout"
+    """It waited in a queue for longer than its `queue_timeout`."""
+    BUSY = "busy"
+    """Its backend stayed busy until the scheduler gave up."""
+    LAUNCH_ERROR = "launch_error"
+    """It could not be started."""
+    LAUNCHER_ERROR = "launcher_error"
+    """Its legacy launcher raised, or broke the launcher's protocol."""
+    DEPENDENCY = "dependency"
+    """A job that it needs did not pass."""
+    CANCELLED = "cancelled"
+    """Somebody ended it; the message says who."""
+    PREEMPTED = "preempted"
+    """A batch system took its place away."""
+    NODE_FAILURE = "node_failure"
+    """The machine that it ran on failed."""
+    LOST = "lost"
+    """Its end could not be observed within a deadline; something of it may be alive."""
+    BACKEND_ERROR = "backend_error"
+    """Its backend broke."""
+
+    @property
+    def status(self) -> JobStatus:
+        """The terminal status that goes with this kind."""
+        return JobStatus.FAILED if self in _FAILED_KINDS else JobStatus.KILLED
+
+
+_FAILED_KINDS: Final = frozenset(
+    {
+        FailureKind.EXIT_CODE,
+        FailureKind.SIGNAL,
+        FailureKind.FAIL_PATTERN,
+        FailureKind.PASS_PATTERN_MISSING,
+        FailureKind.LOG_UNREADABLE,
+        FailureKind.OUT_OF_MEMORY,
+        FailureKind.HOOK,
+        FailureKind.LICENCE,
+    }
+)
