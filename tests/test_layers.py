@@ -29,9 +29,7 @@ PURE = (
     "runtime.scheduler.resources",
     "runtime.scheduler.plan",
 )
-NOT_PURE = frozenset(
-    {"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"}
-)
+NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"})
 # A verdict is a function of a log; where that is computed, and how long it may take, is a backend's matter.
 NOT_IN_LOGS = frozenset({"trio", "time"})
 
@@ -39,9 +37,7 @@ CORE = frozenset({"attr", "attrs", "outcome", "trio"}) | sys.stdlib_module_names
 EXTRAS = {"rich": ("report", "cli"), "cattrs": ("report", "cli"), "re2": ("logs",)}
 LAZY_EXTRAS = frozenset({"re2"})
 
-HANDLERS = frozenset(
-    {"signal.signal", "signal.set_wakeup_fd", "signal.siginterrupt", "trio.open_signal_receiver"}
-)
+HANDLERS = frozenset({"signal.signal", "signal.set_wakeup_fd", "signal.siginterrupt", "trio.open_signal_receiver"})
 
 
 class Import(NamedTuple):
@@ -132,9 +128,7 @@ def _our_violations(module: str, target: str) -> Iterator[str]:
     room = room_of(module)
     if target_room is not None and (room is None or ROOMS.index(target_room) > ROOMS.index(room)):
         yield f"{target} is in a later room than {module}"
-    elif any(in_package(module, name) for name in PURE) and not any(
-        in_package(target, name) for name in PURE
-    ):
+    elif any(in_package(module, name) for name in PURE) and not any(in_package(target, name) for name in PURE):
         yield f"{module} is pure and {target} is not"
 
 

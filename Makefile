@@ -1,0 +1,117 @@
+# One verb per question. Each sets up what it needs once, in virtual environments inside the checkout: `.venv`, and
+# `.venv-dvsim` for DVSim, whose pins are its own. A stamp per verb is renewed when pyproject.toml changes.
+#
+# Programs are started as `python -m`, never by the scripts in an environment: their first line breaks in a path with
+# spaces.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:  # two installations into one environment at a time would spoil it
+
+PYTHON ?= python3
+ARGS ?=
+N ?=
+SEED ?=
+
+VENV := .venv
+DVSIM_VENV := .venv-dvsim
+PY := $(VENV)/bin/python
+INSTALL := -m pip install -q --disable-pip-version-check
+
+# Which extras a verb needs.
+EXTRAS_run := cli,re2,examples
+EXTRAS_test := test
+EXTRAS_check := check
+EXTRAS_bench := bench
+
+# Tests marked `root` are there for root only, so an ordinary user's run does not count them.
+MARKS := $(if $(filter 0,$(shell id -u)),,-m "not root")
+
+# For tests that run DVSim's own classes, from whatever directory.
+test cov mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
+
+# What may be missing, and how to get it, in one line. (A recipe's line each: run only when there is something to set up.)
+define need_python
+@command -v "$(PYTHON)" >/dev/null || { echo >&2 "There is no '$(PYTHON)'. Install Python 3.11 or later \
+(Debian: apt install python3 python3-venv), or name one: make PYTHON=/path/to/python3"; exit 1; }
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo >&2 "'$(PYTHON)' is no Python 3.11 \
+or later. Name one: make PYTHON=/path/to/python3"; exit 1; }
+@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo >&2 "'$(PYTHON)' cannot make virtual environments. \
+Install its venv package (Debian: apt install python3-venv)"; exit 1; }
+endef
+
+
+.PHONY: help
+help: ## list these verbs
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov and bench."
+
+.PHONY: run
+run: compiler $(VENV)/stamp-run ## build and simulate the example, a real RTL regression
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m runtime run examples/rtl/regression.toml $(ARGS)
+
+.PHONY: test
+test: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests
+	@$(PY) -m pytest $(MARKS) $(ARGS)
+
+.PHONY: check
+check: $(VENV)/stamp-check ## lint, formatting, types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy --strict
+
+.PHONY: cov
+cov: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests and say which lines and branches they miss
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest $(MARKS) $(ARGS)
+	@$(PY) -m coverage combine -q
+	@$(PY) -m coverage report
+
+.PHONY: bench
+bench: $(VENV)/stamp-bench ## measure; ARGS=--quick for a first idea
+	@$(PY) -m benchmarks $(ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## plant bugs and see that the tests catch each; N=5 for the first five
+	@$(PY) -m tests.mutants $(N)
+
+.PHONY: campaign
+campaign: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## long random runs, N of them, recorded in docs/measured; SEED=1 repeats one
+	@mkdir -p docs/measured
+	@seed="$(SEED)"; seed="$${seed:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}"; \
+	record="docs/measured/campaign-$$(date -u +%Y%m%dT%H%M%SZ).txt"; \
+	echo "seed $$seed, recorded in $$record"; \
+	$(PY) -m tests.campaigns --seed "$$seed" $(if $(N),--count $(N)) 2>&1 | tee "$$record"
+
+.PHONY: clean
+clean: ## remove environments, caches and results
+	@rm -rf .venv .venv-dvsim .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov build dist
+	@rm -rf results examples/rtl/results
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+
+# What verbs stand on.
+
+$(VENV)/stamp-%: pyproject.toml | $(VENV)/stamp
+	@echo "Installing what 'make $*' needs into $(VENV), once."
+	@$(PY) $(INSTALL) -e '.[$(EXTRAS_$*)]'
+	@touch $@
+
+$(VENV)/stamp:
+	$(need_python)
+	@"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(DVSIM_VENV)/stamp: pyproject.toml
+	$(need_python)
+	@echo "Installing DVSim into $(DVSIM_VENV), once."
+	@"$(PYTHON)" -m venv $(DVSIM_VENV)
+	@$(DVSIM_VENV)/bin/python $(INSTALL) -e '.[dvsim]'
+	@touch $@
+
+.PHONY: compiler
+compiler:
+	@command -v g++ >/dev/null || { echo >&2 "There is no C++ compiler 'g++', which the simulation is built with. \
+	Install it (Debian: apt install g++)"; exit 1; }
