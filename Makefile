@@ -49,7 +49,7 @@ help: ## list these verbs
 	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov and bench."
 
 .PHONY: run
-run: compiler $(VENV)/stamp-run ## build and simulate the example, a real RTL regression
+run: simulator $(VENV)/stamp-run ## build and simulate the example, a real RTL regression
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m runtime run examples/rtl/regression.toml $(ARGS)
 
 .PHONY: test
@@ -111,7 +111,9 @@ $(DVSIM_VENV)/stamp: pyproject.toml
 	@$(DVSIM_VENV)/bin/python $(INSTALL) -e '.[dvsim]'
 	@touch $@
 
-.PHONY: compiler
-compiler:
-	@command -v g++ >/dev/null || { echo >&2 "There is no C++ compiler 'g++', which the simulation is built with. \
-	Install it (Debian: apt install g++)"; exit 1; }
+.PHONY: simulator
+simulator:
+	@command -v "$${CXX:-c++}" >/dev/null || { echo >&2 "There is no C++ compiler '$${CXX:-c++}', which the simulation \
+	is built with. Install one (Debian: apt install g++)"; exit 1; }
+	@perl -MPod::Usage -e 1 2>/dev/null || { echo >&2 "There is no complete perl, which Verilator is started with. \
+	Install it (Debian: apt install perl)"; exit 1; }
