@@ -1,7 +1,7 @@
 """`RuntimeBackend`: the contract that every backend keeps, and all of it that can be written once.
 
-What a caller gets: `open` a backend around a block, `submit_many` jobs, and receive exactly one completion event for each job
-that was accepted. What an author writes: how to launch, how to kill, how to watch::
+What a caller gets: `open` a backend around a block, `submit_many` jobs, and receive exactly one completion event for
+each job that was accepted. What an author writes: how to launch, how to kill, how to watch::
 
     class MyBackend(RuntimeBackend):
         async def _launch(self, jobs):             # runs in the backend's nursery, never in the caller's task
@@ -14,14 +14,15 @@ that was accepted. What an author writes: how to launch, how to kill, how to wat
 
         def _kill(self, jobs): ...                 # ask for their end; does not block; the completion follows
 
-and, whenever a job ends, calls `_complete` (or `_complete_stopped`), from a task in ``self._nursery``, which `_serve` may fill.
+and, whenever a job ends, calls `_complete` (or `_complete_stopped`), from a task in ``self._nursery``, which `_serve`
+may fill.
 
 How a block ends
 ----------------
-Two things must outlive the caller's cancellation: whoever watches and kills the jobs, and the courier that carries their
-events. Each runs in a shielded scope that only `open` ends, in the order: kill, wait for the ends, stop the watchers, let the
-receiver take what is queued, stop the courier, close the channel. Nothing is raised inside the nursery that holds them, so
-what leaves the block is never wrapped in a group that the caller did not make.
+Two things must outlive the caller's cancellation: whoever watches and kills the jobs, and the courier that carries
+their events. Each runs in a shielded scope that only `open` ends, in the order: kill, wait for the ends, stop the
+watchers, let the receiver take what is queued, stop the courier, close the channel. Nothing is raised inside the
+nursery that holds them, so what leaves the block is never wrapped in a group that the caller did not make.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ import trio
 from runtime.backends.courier import Courier
 from runtime.backends.deadlines import Deadlines
 from runtime.backends.live import Ledger, LiveJob, Stage, StopCause
-from runtime.errors import BackendClosedError
+from runtime.errors import BackendBrokenError, BackendClosedError
 from runtime.job import (
     EventBatch,
     FailureKind,
@@ -62,11 +63,16 @@ DRAIN_TIMEOUT: Final = 1.0
 BROKEN_DEADLINE: Final = 30.0
 """Seconds that a broken backend's kills may take before their jobs are given up. Out of the air."""
 
+TEARDOWN_DEADLINE: Final = 30.0
+"""Seconds that `_teardown` may take before it is cancelled, and the backend called broken. Out of the air."""
+
 
 class BackendState(enum.Enum):
     """The life of a backend; it goes one way."""
 
     NEW = "new"
+    OPENING = "opening"
+    """It acquires what it needs; takes no jobs yet."""
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
@@ -109,6 +115,10 @@ def check_limit(what: str, value: float | None, default: float | None, *, whole:
     return value or None
 
 
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def _is_amount(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
@@ -142,11 +152,14 @@ class RuntimeBackend(abc.ABC):
         drain_timeout: float = DRAIN_TIMEOUT,
     ) -> None:
         if name is not None:
+            if not _is_name(name):
+                msg = f"{type(self).__name__}: name is {name!r}; wanted: text that is not empty"
+                raise ValueError(msg)
             self.name = name
         limit = check_limit(f"{type(self).__name__}: max_parallelism", max_parallelism, self.default_parallelism)
         self.max_parallelism = None if limit is None else int(limit)
         """How many jobs may be live at once; `None` for no limit."""
-        if not drain_timeout >= 0:
+        if drain_timeout != math.inf and not _is_amount(drain_timeout):
             msg = f"{type(self).__name__}: drain_timeout is {drain_timeout!r}; wanted: seconds, from 0"
             raise ValueError(msg)
         self._drain_timeout = drain_timeout
@@ -163,6 +176,7 @@ class RuntimeBackend(abc.ABC):
         self._deadlines: Deadlines
         self._nursery: trio.Nursery
         self._body: trio.CancelScope
+        self._ending = trio.CancelScope()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self._state.value}, {len(self._ledger)} live>"
@@ -173,8 +187,8 @@ class RuntimeBackend(abc.ABC):
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
         """Launch `jobs`. See the module's docstring; jobs that it does not begin are refused.
 
-        It runs in the backend's nursery: the caller's cancellation does not reach it, `_begin` tells of it. What it raises
-        is a bug, and breaks the backend.
+        It runs in the backend's nursery: the caller's cancellation does not reach it, `_begin` tells of it. What it
+        raises is a bug, and breaks the backend.
         """
 
     @abc.abstractmethod
@@ -188,10 +202,13 @@ class RuntimeBackend(abc.ABC):
         """Acquire what the backend needs, before the block begins; what it raises is raised by `open`."""
 
     async def _serve(self) -> None:
-        """Run in the background, shielded, until the block ends. Returning early is fine; raising breaks the backend."""
+        """Run in the background, shielded, until the block ends. It may return early; raising breaks the backend."""
 
     async def _teardown(self) -> None:
-        """Release what `_setup` acquired; no job is live. Runs shielded: it must bound its own waits."""
+        """Release what `_setup` acquired; no job is live. Runs shielded, for at most `TEARDOWN_DEADLINE` seconds.
+
+        What it raises breaks the backend.
+        """
 
     def _limits(self, spec: Any) -> tuple[float | None, float | None]:
         """Return the `timeout` and the `queue_timeout` of a specification, in seconds."""
@@ -218,13 +235,11 @@ class RuntimeBackend(abc.ABC):
         if running:
             self._running(job, note=note)
         else:
-            queue_timeout = self._limits(job.spec)[1]
-            if queue_timeout is not None:
-                self._deadlines.add(trio.current_time() + queue_timeout, job, self._queue_timed_out)
+            self._queued(job)
         if job.stop is not None:
-            self._kill([job])
+            self._ask(self._kill, [job])
             if job.forced:
-                self._force([job])
+                self._ask(self._force, [job])
         return True
 
     def _running(self, job: LiveJob, *, note: str | None = None) -> None:
@@ -232,12 +247,19 @@ class RuntimeBackend(abc.ABC):
         if job.stage is Stage.DONE or job.status is JobStatus.RUNNING:
             return
         job.status = check_move(job.status, JobStatus.RUNNING)
-        job.started = trio.current_time()
+        job.started, job.queued = trio.current_time(), None
         if note is not None:
             self._courier.post(JobProgressEvent(job.id, job.attempt, JobStatus.RUNNING, job.started, note))
         timeout = self._limits(job.spec)[0]
         if timeout is not None:
             self._deadlines.add(job.started + timeout, job, self._timed_out)
+
+    def _queued(self, job: LiveJob) -> None:
+        """Say that `job` waits in a queue from now on: its `queue_timeout` counts."""
+        job.started, job.queued = None, trio.current_time()
+        queue_timeout = self._limits(job.spec)[1]
+        if queue_timeout is not None:
+            self._deadlines.add(job.queued + queue_timeout, job, self._queue_timed_out)
 
     def _progress(self, job: LiveJob, status: JobStatus, note: str | None = None) -> None:
         """Tell the listener that `job` is now QUEUED or RUNNING, or why it still waits."""
@@ -248,7 +270,7 @@ class RuntimeBackend(abc.ABC):
             return
         if status is not job.status:
             job.status = check_move(job.status, status)
-            job.started = None
+            self._queued(job)
         self._courier.post(JobProgressEvent(job.id, job.attempt, status, trio.current_time(), note))
 
     def _refuse(self, job: LiveJob) -> None:
@@ -315,7 +337,7 @@ class RuntimeBackend(abc.ABC):
                 continue
             if job.stop is not None:
                 # What asked first is the cause; of two in one instant, a kill goes before a timeout.
-                if kind is FailureKind.CANCELLED and job.stop.reason.kind is FailureKind.TIMEOUT and job.stop.at == now:
+                if kind is FailureKind.CANCELLED and job.stop.reason.kind in _LIMITS and job.stop.at == now:
                     job.stop = StopCause(reason, now)
                 live.append(job)
                 continue
@@ -328,12 +350,11 @@ class RuntimeBackend(abc.ABC):
             if self.kill_deadline is not None:
                 self._deadlines.add(now + self.kill_deadline, job, self._give_up)
             live.append(job)
-        if to_kill:
-            self._kill(to_kill)
+        self._ask(self._kill, to_kill)
         if force:
             for job in live:
                 job.forced = True
-            self._force([job for job in live if job.stage is Stage.LAUNCHED])
+            self._ask(self._force, [job for job in live if job.stage is Stage.LAUNCHED])
         return [job for job in live if job.stage is not Stage.DONE]
 
     def _start_task(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
@@ -342,9 +363,21 @@ class RuntimeBackend(abc.ABC):
 
     def _break(self, error: BaseException) -> None:
         """End the block with `error`: kill all, complete all. The first error counts."""
-        if self._broken is None:
-            self._broken = error
-            self._body.cancel()
+        if self._broken is not None:
+            return
+        self._broken = error
+        self._body.cancel()
+        self._ending.deadline = trio.current_time() + BROKEN_DEADLINE
+        # Now, and not when the body has ended: it may be in a shield of its own.
+        self._stop(self._ledger, FailureKind.BACKEND_ERROR, f"backend {self.name!r} broke: {error!r}")
+
+    def _ask(self, what: Callable[[Sequence[LiveJob]], None], jobs: Sequence[LiveJob]) -> None:
+        """Call the author's ``what(jobs)``. It is nobody's fault but the backend's if that raises."""
+        if jobs:
+            try:
+                what(jobs)
+            except Exception as exc:  # noqa: BLE001 - kept, and raised by the block
+                self._break(exc)
 
     # ------------------------------------------------------------------ what a caller calls
 
@@ -356,13 +389,14 @@ class RuntimeBackend(abc.ABC):
 
         Args:
             completions: where the events go, in batches that are never empty; a buffer of any size works. The backend
-                sends on a clone, and closes that last; whoever made the channel closes the original. Must be read by a task
-                that outlives the block, or by the body itself.
+                sends on a clone, and closes that last; whoever made the channel closes the original. Must be read by a
+                task that outlives the block, or by the body itself.
             run_token: what marks the work of this run for a batch system; `None` for a random one.
 
-        Leaving the block normally waits for the jobs that still run, and until every event was taken; if nobody reads, it
-        waits, and a cancel ends the wait. With an exception or a cancel in flight everything is killed, which is bounded,
-        and events wait at most `drain_timeout` since the receiver last took one; `undelivered` counts the rest.
+        Leaving the block normally waits for the jobs that still run, and until every event was taken; if nobody reads,
+        it waits, and a cancel ends the wait. With an exception or a cancel in flight everything is killed, which is
+        bounded, and events wait at most `drain_timeout` since the receiver last took one; `undelivered` counts the
+        rest.
 
         Raises:
             BackendClosedError: if it was opened before.
@@ -372,10 +406,10 @@ class RuntimeBackend(abc.ABC):
         if self._state is not BackendState.NEW:
             msg = f"{self!r} was opened before; a backend lives once: make a new one"
             raise BackendClosedError(msg)
-        self._state = BackendState.OPEN
-        self.run_token = run_token or secrets.token_hex(8)
         failure: BaseException | None = None
         with completions.clone() as channel:
+            self._state = BackendState.OPENING
+            self.run_token = run_token or secrets.token_hex(8)
             self._courier = Courier(channel)
             self._deadlines = Deadlines()
             self._body = trio.CancelScope()
@@ -393,6 +427,8 @@ class RuntimeBackend(abc.ABC):
                 root.start_soon(self._run_watchers, watch_scope, started, watchers_done)
                 with trio.CancelScope(shield=True):  # as short as a task's first step
                     await started.wait()
+                if self._state is BackendState.OPENING:  # and nobody has closed it meanwhile
+                    self._state = BackendState.OPEN
                 try:
                     with self._body:
                         yield self
@@ -400,15 +436,16 @@ class RuntimeBackend(abc.ABC):
                         while len(self._ledger) or self._courier.undelivered:
                             await self._ledger.wait_idle()
                             await self._courier.wait_delivered()
-                except BaseException as exc:
-                    failure = exc  # raised again below, when all has ended; even a Cancelled
-                with trio.CancelScope(shield=True):
-                    await self._end(failure)
-                    watch_scope.cancel()
-                    await watchers_done.wait()
-                    await self._teardown()
-                    if failure is not None or self._broken is not None:
-                        await self._courier.wait_delivered(self._drain_timeout)
+                except BaseException as exc:  # noqa: BLE001 - raised again below, when all has ended; even a Cancelled
+                    failure = exc
+                try:
+                    with trio.CancelScope(shield=True):
+                        await self._end(failure, watch_scope, watchers_done)
+                except BaseException as exc:  # noqa: BLE001 - as above: a second Ctrl-C, which no shield keeps away
+                    if failure is None or _is_cancelled(failure):
+                        failure = exc
+                watch_scope.cancel()  # whatever happened: no shielded task may be left behind
+                self._abandon("its block was interrupted")
                 courier_scope.cancel()
             self._undelivered = self._courier.undelivered
             self._state = BackendState.CLOSED
@@ -425,8 +462,8 @@ class RuntimeBackend(abc.ABC):
 
         Returns:
             A handle for each job that was accepted: exactly one completion comes for it, perhaps already queued. A job
-            that is absent was refused because the backend is busy: nothing of it runs, no event comes, try again later. A
-            job that cannot be launched is accepted, and completes at once with the reason.
+            that is absent was refused because the backend is busy: nothing of it runs, no event comes, try again later.
+            A job that cannot be launched is accepted, and completes at once with the reason.
 
         Raises:
             DuplicateJobError: if an id stands twice or is live; nothing of the call was launched.
@@ -437,10 +474,13 @@ class RuntimeBackend(abc.ABC):
         now = trio.current_time()
         attempts = attempts or {}
         batch = [LiveJob(spec, attempts.get(spec.id, 1), now) for spec in jobs]
-        free = math.inf if self.max_parallelism is None else self.max_parallelism - len(self._ledger)
-        alone = self._alone is not None or any(getattr(job.spec, "interactive", False) for job in batch)
-        entering = batch if len(batch) <= free and not alone else self._fitting(batch, free)
+        for ticket, job in enumerate(batch, self._submitted + 1):
+            job.ticket = ticket
+        live = len(self._ledger)
         self._ledger.admit(batch)  # all of them, so that a duplicate among the refused ones is found as well
+        free = math.inf if self.max_parallelism is None else self.max_parallelism - live
+        alone = self._alone is not None or any(getattr(job.spec, "interactive", False) for job in batch)
+        entering = batch if len(batch) <= free and not alone else self._fitting(batch, free, live)
         self._submitted += len(batch)
         if len(entering) < len(batch):
             staying = {id(job) for job in entering}
@@ -457,7 +497,9 @@ class RuntimeBackend(abc.ABC):
         except trio.Cancelled:
             self._call_off(entering)
             raise
-        return {job.id: JobHandle(job.id, job.attempt, job.started, self) for job in entering if job.accepted}
+        return {
+            job.id: JobHandle(job.id, job.attempt, job.started, self, job.ticket) for job in entering if job.accepted
+        }
 
     async def submit(self, job: Any, *, attempt: int = 1) -> JobHandle | None:
         """Hand one job over: `submit_many` for one. `None` means refused."""
@@ -480,6 +522,9 @@ class RuntimeBackend(abc.ABC):
             TypeError: for a handle of another backend, or what is neither a handle nor an id; nothing was killed.
             BackendClosedError: if the backend was never opened.
         """
+        if isinstance(targets, str):
+            msg = f"{targets!r} is one id; wanted: several handles or ids, or kill() for one"
+            raise TypeError(msg)
         if self._state is BackendState.NEW:
             msg = f"{self!r} is not open; use it inside `async with backend.open(channel)`"
             raise BackendClosedError(msg)
@@ -494,7 +539,10 @@ class RuntimeBackend(abc.ABC):
         await self.kill_many([target], by=by, force=force)
 
     def close(self, *, by: str = "the caller", force: bool = False) -> None:
-        """Take no more jobs, and kill all there are; the end of the block waits for that. From anywhere, at any time."""
+        """Take no more jobs, and kill all there are; the end of the block waits for that.
+
+        From any task, at any time; before `open` and after the end of the block it does nothing.
+        """
         if self._state in _ALIVE:
             self._state = BackendState.CLOSING
             self._stop(self._ledger, FailureKind.CANCELLED, f"killed by {by}", force=force)
@@ -528,7 +576,7 @@ class RuntimeBackend(abc.ABC):
             msg = f"{self!r} takes no jobs; use it inside `async with backend.open(channel)`, before it is closed"
             raise BackendClosedError(msg)
 
-    def _fitting(self, batch: Sequence[LiveJob], free: float) -> list[LiveJob]:
+    def _fitting(self, batch: Sequence[LiveJob], free: float, live: int) -> list[LiveJob]:
         """Return the jobs that may enter now: as many as are free, and an interactive one only by itself."""
         if self._alone is not None:
             return []
@@ -536,7 +584,7 @@ class RuntimeBackend(abc.ABC):
         interactive = next((job for job in entering if getattr(job.spec, "interactive", False)), None)
         if interactive is None:
             return entering
-        if len(self._ledger):
+        if live:
             return [job for job in entering if not getattr(job.spec, "interactive", False)]
         self._alone = interactive
         return [interactive]
@@ -551,7 +599,8 @@ class RuntimeBackend(abc.ABC):
             msg = f"{target!r} is a handle of {target.backend!r}, not of {self!r}"
             raise TypeError(msg)
         job = self._ledger.get(target.job_id)
-        return job if job is not None and job.attempt == target.attempt else None
+        stale = job is None or job.attempt != target.attempt or job.ticket != target.ticket
+        return None if stale else job
 
     def _leave(self, job: LiveJob, *, accepted: bool) -> None:
         if job is self._alone:
@@ -574,9 +623,10 @@ class RuntimeBackend(abc.ABC):
 
     def _queue_timed_out(self, job: LiveJob) -> None:
         timeout = self._limits(job.spec)[1]
-        if job.started is None and timeout is not None:
-            message = f"waited in the queue for longer than its queue_timeout of {timeout:g} s"
-            self._stop([job], FailureKind.QUEUE_TIMEOUT, message)
+        if timeout is None or job.queued is None or trio.current_time() < job.queued + timeout:
+            return  # it runs; or it did, and its new wait has a limit of its own
+        message = f"waited in the queue for longer than its queue_timeout of {timeout:g} s"
+        self._stop([job], FailureKind.QUEUE_TIMEOUT, message)
 
     def _give_up(self, job: LiveJob) -> None:
         why = "" if job.stop is None else f" ({job.stop.reason.message})"
@@ -590,12 +640,17 @@ class RuntimeBackend(abc.ABC):
                 for job in waiting:
                     if job.stage is Stage.WAITING:
                         self._refuse(job)
+        except Exception as exc:
+            self._break(exc)
+            for job in jobs:  # nobody is left who could tell of those whose launch had begun
+                if job.stage is Stage.LAUNCHING:
+                    self._fail(job, FailureKind.BACKEND_ERROR, f"its launch broke backend {self.name!r}: {exc!r}")
+            raise
         finally:
             launched.set()
 
     def _can_launch(self, job: LiveJob) -> bool:
-        if getattr(job.spec, "interactive", False) and not self.supports_interactive:
-            self._begin(job)
+        if getattr(job.spec, "interactive", False) and not self.supports_interactive and self._begin(job):
             self._fail(job, FailureKind.LAUNCH_ERROR, f"backend {self.name!r} cannot run an interactive job")
         return job.stage is Stage.WAITING
 
@@ -629,18 +684,32 @@ class RuntimeBackend(abc.ABC):
         except BaseException as exc:  # noqa: BLE001 - kept, and raised by the block
             self._break(exc)
 
-    async def _end(self, failure: BaseException | None) -> None:
-        """Kill what is live, and see it complete. Bounded, because every kill is."""
+    async def _run_teardown(self) -> None:
+        with trio.move_on_after(TEARDOWN_DEADLINE) as scope:
+            await self._teardown()
+        if scope.cancelled_caught:
+            msg = f"backend {self.name!r}: its teardown did not end within {TEARDOWN_DEADLINE:g} s"
+            raise BackendBrokenError(msg)
+
+    async def _end(
+        self, failure: BaseException | None, watch_scope: trio.CancelScope, watchers_done: trio.Event
+    ) -> None:
+        """Kill what is live, and see it complete and its events taken. Bounded, because every kill is."""
         self._state = BackendState.CLOSING
-        if self._broken is not None:
-            kind, message = FailureKind.BACKEND_ERROR, f"backend {self.name!r} broke: {self._broken!r}"
-        else:
-            kind, message = FailureKind.CANCELLED, f"killed because its run ended: {failure!r}"
-        self._stop(self._ledger, kind, message)
-        with trio.move_on_after(math.inf if self._broken is None else BROKEN_DEADLINE):
+        self._stop(self._ledger, FailureKind.CANCELLED, f"killed because its run ended: {failure!r}")
+        with self._ending:  # it has a deadline as soon as the backend is broken
             await self._ledger.wait_idle()
+        self._abandon(f"backend {self.name!r} broke: {self._broken!r}")
+        watch_scope.cancel()
+        await watchers_done.wait()
+        await self._guard(self._run_teardown)
+        if failure is not None or self._broken is not None:
+            await self._courier.wait_delivered(self._drain_timeout)
+
+    def _abandon(self, why: str) -> None:
+        """Complete what is still live: nobody is left who could see it end."""
         for job in self._ledger:
-            self._fail(job, FailureKind.BACKEND_ERROR, f"{message}; whether it ended is not known")
+            self._fail(job, FailureKind.BACKEND_ERROR, f"{why}; whether it ended is not known")
 
     def _raise_what_is_due(self, failure: BaseException | None) -> None:
         """Raise what was in flight, or else what broke the backend.
@@ -649,21 +718,21 @@ class RuntimeBackend(abc.ABC):
         `Cancelled`, and becomes a note on any other exception.
         """
         broken = self._broken
-        if isinstance(broken, trio.BrokenResourceError) and self._courier.receiver_gone:
-            note = None if failure is not None else "the receiver of the completions has gone"
-        else:
-            note = None if broken is None else f"backend {self.name!r} broke: {broken!r}"
-            if broken is not None and isinstance(failure, trio.Cancelled):
-                failure = None
-        error = failure if failure is not None else broken
         notes = self._notes()
-        if note is not None and error is not broken:
-            notes.append(note)
-        for line in notes:
-            if error is None:
-                logger.warning("%s", line)
+        if isinstance(broken, trio.BrokenResourceError) and self._courier.receiver_gone:
+            if failure is None:
+                notes.append(f"backend {self.name!r}: the receiver of the completions has gone")
+        elif broken is not None and failure is not None:
+            if _is_cancelled(failure):
+                failure = None
             else:
+                notes.append(f"backend {self.name!r} broke: {broken!r}")
+        error = failure if failure is not None else broken
+        for line in notes:
+            if error is not None:
                 error.add_note(line)
+            if error is None or _is_cancelled(error):  # which nobody gets to see
+                logger.warning("%s", line)
         if error is not None:
             raise error
 
@@ -678,4 +747,12 @@ class RuntimeBackend(abc.ABC):
         return notes
 
 
-_ALIVE: Final = (BackendState.OPEN, BackendState.CLOSING)
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether `error` is a cancellation and nothing else; in a group too, as a nursery makes one."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1] is None
+    return isinstance(error, trio.Cancelled)
+
+
+_ALIVE: Final = (BackendState.OPENING, BackendState.OPEN, BackendState.CLOSING)
+_LIMITS: Final = (FailureKind.TIMEOUT, FailureKind.QUEUE_TIMEOUT)

@@ -1,7 +1,7 @@
 """`Courier`: the one task that carries a backend's events to whoever listens.
 
-Events wait in a queue without a bound, and the courier sends all that has gathered as one batch. So nobody who completes a
-job ever waits for the receiver, whatever the size of the channel's buffer.
+Events wait in a queue without a bound, and the courier sends all that has gathered as one batch. So nobody who
+completes a job ever waits for the receiver, whatever the size of the channel's buffer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`Deadlines`: one task and one heap for all the time limits of a backend's jobs.
 
-A limit of a job that has ended is dropped when it comes up, or when such limits have become most of the heap. With nothing
-to wait for the task sleeps without waking.
+A limit of a job that has ended is dropped when it comes up, or when such limits have become most of the heap. With
+nothing to wait for the task sleeps without waking.
 """
 
 from __future__ import annotations

@@ -47,12 +47,14 @@ class LiveJob:
         "data",
         "forced",
         "id",
+        "queued",
         "spec",
         "stage",
         "started",
         "status",
         "stop",
         "submitted",
+        "ticket",
     )
 
     def __init__(self, spec: Any, attempt: int, submitted: float) -> None:
@@ -60,10 +62,14 @@ class LiveJob:
         """The specification: a `JobSpec`, or a foreign object with an `id`."""
         self.id: str = spec.id
         self.attempt = attempt
+        self.ticket = 0
+        """Which of all submissions to its backend this is, from 1."""
         self.submitted = submitted
         """When it was handed over, in seconds."""
         self.started: float | None = None
         """When it began to run, in seconds."""
+        self.queued: float | None = None
+        """Since when it waits in a queue, in seconds, if it does."""
         self.status = JobStatus.QUEUED
         self.stage = Stage.WAITING
         self.accepted = True
@@ -121,7 +127,8 @@ class Ledger:
         for job in jobs:
             if job.id in self._jobs or job.id in entering:
                 where = "is live in this backend" if job.id in self._jobs else "stands twice in this call"
-                msg = f"job {job.id!r} {where}; nothing of the call was launched. Wait for its completion, or give it another id"
+                advice = "Wait for its completion, or give it another id"
+                msg = f"job {job.id!r} {where}; nothing of the call was launched. {advice}"
                 raise DuplicateJobError(msg)
             entering[job.id] = job
         self._jobs.update(entering)

@@ -56,6 +56,8 @@ class JobHandle:
     """When it began to run, in seconds, if it ran as soon as it was accepted."""
     backend: object = attrs.field(default=None, repr=False)
     """The backend that gave the handle, and the only one that takes it."""
+    ticket: int = attrs.field(default=0, repr=False)
+    """Which of all submissions to that backend it stands for, so that it never means a later one of the same job."""
 
 
 @attrs.frozen
