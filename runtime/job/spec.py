@@ -1,7 +1,7 @@
 """`JobSpec`: what to run, what it needs, and how to tell whether it passed.
 
-A specification is a light, frozen value that is checked when it is made: a bad pattern, command or number is an error here,
-in the words of whoever wrote it, and not in the middle of a run.
+A specification is a light, frozen value that is checked when it is made: a bad pattern, command or number is an error
+here, in the words of whoever wrote it, and not in the middle of a run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,21 @@ from runtime.job.status import JobStatus
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
+_NONE: Final = type(None)
+_TYPES: Final = (
+    ("shell", (str,), "the path of a shell"),
+    ("target", (str,), "text"),
+    ("job_type", (str,), "text"),
+    ("full_name", (str,), "text"),
+    ("qual_name", (str,), "text"),
+    ("backend", (_NONE, str), "a backend's name, or None"),
+    ("seed", (_NONE, int), "a whole number, or None"),
+    ("needs_all_dependencies_passing", (bool,), "True or False"),
+    ("renew_odir", (bool,), "True or False"),
+    ("dry_run", (bool,), "True or False"),
+    ("interactive", (bool,), "True or False"),
+)
+"""Field, the classes that its value may have, and how to say that."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -97,8 +112,9 @@ class JobSpec:
         if not _is_text(self.name):
             raise self._error("name", self.name, "text that is not empty")
         for field in ("full_name", "qual_name"):
-            if not getattr(self, field):
+            if getattr(self, field) == "":
                 object.__setattr__(self, field, self.name)
+        self._check_types()
         self._normalise_command()
         for field in ("dependencies", "pass_patterns", "fail_patterns", "tags"):
             value = getattr(self, field)
@@ -123,8 +139,22 @@ class JobSpec:
     def _error(self, field: str, given: object, wanted: str) -> SpecError:
         return SpecError(f"job {self.name!r}: {field} is {given!r}; wanted: {wanted}")
 
+    def _check_types(self) -> None:
+        for field, kinds, wanted in _TYPES:
+            value = getattr(self, field)
+            if value.__class__ not in kinds and not (isinstance(value, str) and str in kinds):
+                raise self._error(field, value, wanted)
+        for field in ("pre_launch", "post_finish"):
+            value = getattr(self, field)
+            if value is not None and not callable(value):
+                raise self._error(field, value, "something that can be called, or None")
+        if not self.shell:
+            raise self._error("shell", self.shell, "the path of a shell")
+
     def _normalise_command(self) -> None:
         cmd = self.cmd
+        if isinstance(cmd, set | frozenset):
+            raise self._error("cmd", cmd, "words in an order")
         if isinstance(cmd, str):
             words: tuple[str, ...] = (cmd,)
         else:
