@@ -43,6 +43,8 @@ class JobStatus(enum.Enum):
         """Whether a job in this status has ended."""
         return self in _TERMINAL
 
+    __hash__ = object.__hash__  # members are singletons, and enum's own hash costs a call into Python each time
+
 
 _TERMINAL: Final = frozenset({JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED})
 

@@ -1,0 +1,1 @@
+"""What runs next? A pure plan decides; a thin shell does."""

@@ -1,0 +1,169 @@
+"""`Graph`: the jobs of a run, who waits for whom, and the errors that a set of jobs can have before anything runs.
+
+Pure: no I/O, no time. Everything is iterative, so the depth of a chain does not matter.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from runtime.errors import GraphError
+from runtime.job import JobCompletionEvent, JobStatus
+
+
+class Node:
+    """One job of the graph, and how far it has come."""
+
+    __slots__ = (
+        "attempt",
+        "busy_since",
+        "dependents",
+        "event",
+        "id",
+        "in_flight",
+        "job",
+        "killed_by",
+        "needs_all",
+        "passed",
+        "queue",
+        "rank",
+        "ready",
+        "started",
+        "status",
+        "waiting",
+    )
+
+    def __init__(self, job: Any, rank: int) -> None:
+        self.job = job
+        self.id: str = job.id
+        self.rank = rank
+        """Its place among all jobs, in the order given."""
+        self.status = JobStatus.SCHEDULED
+        self.waiting = 0
+        """How many of its dependencies have not ended."""
+        self.passed = 0
+        """How many of its dependencies have passed."""
+        self.needs_all: bool = job.needs_all_dependencies_passing
+        self.dependents: Sequence[Node] = ()
+        self.queue: Any = None
+        """The ready queue that it belongs to; the plan's business."""
+        self.ready = False
+        """Whether it stands in its ready queue."""
+        self.in_flight = False
+        """Whether it was handed to its backend, and its completion has not been seen."""
+        self.attempt = 0
+        self.started: float | None = None
+        self.busy_since: float | None = None
+        self.killed_by: str | None = None
+        self.event: JobCompletionEvent | None = None
+        """How it ended."""
+
+    def __repr__(self) -> str:
+        return f"<Node {self.id!r} {self.status.name}{' in flight' if self.in_flight else ''}>"
+
+
+class Graph:
+    """Nodes by id, in the order given. It only grows."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes.values())
+
+    def get(self, job_id: str) -> Node | None:
+        """Return the node of this id."""
+        return self._nodes.get(job_id)
+
+    def find(self, job_id: str) -> Node:
+        """Return the node of this id.
+
+        Raises:
+            GraphError: if there is none.
+        """
+        node = self._nodes.get(job_id)
+        if node is None:
+            msg = f"there is no job {job_id!r}{_nearest(job_id, self._nodes)}"
+            raise GraphError(msg)
+        return node
+
+    def add(self, jobs: Iterable[Any]) -> list[Node]:
+        """Add all of `jobs`, or none. They may depend on each other and on jobs that stand here already, ended or not.
+
+        Raises:
+            GraphError: for a job given twice, an unknown dependency, or a cycle, which is named with its path.
+        """
+        new: dict[str, Node] = {}
+        known = self._nodes
+        rank = len(known)
+        for job in jobs:
+            job_id = job.id
+            if job_id in known or job_id in new:
+                msg = f"job {job_id!r} is given twice; ids must be unique in a run"
+                raise GraphError(msg)
+            new[job_id] = Node(job, rank)
+            rank += 1
+        edges = [(node, self._dependencies(node, new)) for node in new.values() if node.job.dependencies]
+        _check_acyclic(new, edges)
+        for node, dependencies in edges:
+            for dependency in dependencies:
+                if dependency.event is not None:
+                    continue  # it ended before; the plan looks at it when it takes the new jobs in
+                node.waiting += 1
+                if not dependency.dependents:
+                    dependency.dependents = []
+                dependency.dependents.append(node)  # type: ignore[attr-defined]  # the shared empty tuple was replaced
+        known.update(new)
+        return list(new.values())
+
+    def _dependencies(self, node: Node, new: dict[str, Node]) -> list[Node]:
+        found = []
+        for job_id in dict.fromkeys(node.job.dependencies):
+            dependency = new.get(job_id) or self._nodes.get(job_id)
+            if dependency is None:
+                msg = f"job {node.id!r} depends on {job_id!r}, which does not exist"
+                raise GraphError(msg + _nearest(job_id, [*self._nodes, *new]))
+            found.append(dependency)
+        return found
+
+
+def _nearest(job_id: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(job_id, list(known)[:10_000], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _check_acyclic(new: dict[str, Node], edges: list[tuple[Node, list[Node]]]) -> None:
+    """Take away jobs that wait for nothing, again and again (Kahn, 1962); what stays is on a cycle, or behind one."""
+    waits_for = {node.id: [other.id for other in others if other.id in new] for node, others in edges}
+    dependents: dict[str, list[str]] = {}
+    count: dict[str, int] = {}
+    for job_id, others in waits_for.items():
+        count[job_id] = len(others)
+        for other in others:
+            dependents.setdefault(other, []).append(job_id)
+    free = [job_id for job_id in new if not count.get(job_id)]
+    done = 0
+    while free:
+        done += 1
+        for dependent in dependents.get(free.pop(), ()):
+            count[dependent] -= 1
+            if not count[dependent]:
+                free.append(dependent)
+    if done == len(new):
+        return
+    stuck = {job_id for job_id, left in count.items() if left}
+    path: dict[str, None] = {}
+    job_id = next(iter(stuck))
+    while job_id not in path:
+        path[job_id] = None
+        job_id = next(other for other in waits_for[job_id] if other in stuck)
+    cycle = list(path)
+    cycle = [*cycle[cycle.index(job_id) :], job_id]
+    shown = " -> ".join(repr(name) for name in (cycle if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]]))  # noqa: PLR2004 - one line
+    msg = f"the dependencies form a cycle, so none of its {len(cycle) - 1} jobs can start: {shown}"
+    raise GraphError(msg)

@@ -1,0 +1,131 @@
+"""`Lane`: one backend of a run, in a task of its own, so that one that is slow or breaks takes no other with it.
+
+It opens the backend when there is a first job for it, hands over what the plan says, and reports what comes back. Its
+receiver is shielded until the channel ends, because the completions of a cancelled run count as well; that is bounded,
+because the end of the backend's block is.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from runtime.backends.backend import RuntimeBackend
+from runtime.job import EventBatch, JobCompletionEvent
+from runtime.scheduler.graph import Node
+from runtime.scheduler.plan import Kill, Plan, Submit
+
+logger: Final = logging.getLogger("runtime.scheduler")
+
+
+class Lane:
+    """The road between a plan and one backend.
+
+    Args:
+        name: what the plan calls the backend.
+        backend: not yet opened.
+        plan: gets the facts.
+        turn: called after each batch of facts, so that the plan is asked what to do next.
+    """
+
+    def __init__(self, name: str, backend: RuntimeBackend, plan: Plan, turn: Callable[[], None]) -> None:
+        self._name = name
+        self._backend = backend
+        self._plan = plan
+        self._turn = turn
+        self._pending: list[Node] = []
+        self._kills: list[Kill] = []
+        self._news = trio.Event()
+        self._over = False
+
+    def submit(self, action: Submit) -> None:
+        """Take on jobs to hand over."""
+        self._pending.extend(action.nodes)
+        self._news.set()
+
+    def kill(self, action: Kill) -> None:
+        """Take on jobs to end; those that were not handed over yet end here."""
+        self._pending = self._plan.launching(self._pending, trio.current_time())
+        self._kills.append(action)
+        self._news.set()
+
+    def finish(self) -> None:
+        """There will be nothing more to do."""
+        self._over = True
+        self._news.set()
+
+    async def run(self, run_token: str) -> None:
+        """Serve until `finish`, or until the backend breaks; then its jobs end, and the run goes on without it."""
+        while not self._pending:
+            if self._over:
+                return
+            await self._wait_news(math.inf)
+        send, receive = trio.open_memory_channel[EventBatch](0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._receive, receive)
+            with send:
+                try:
+                    async with self._backend.open(send, run_token) as backend, trio.open_nursery() as kills:
+                        await self._serve(backend, kills)
+                except Exception as exc:
+                    logger.exception("backend %r broke; its jobs are ended, other backends go on", self._name)
+                    self._gone = f"backend {self._name!r} broke: {exc!r}"
+
+    _gone = ""
+
+    async def _serve(self, backend: RuntimeBackend, kills: trio.Nursery) -> None:
+        while not self._over:
+            for action in self._kills:
+                kills.start_soon(self._kill, backend, action)
+            self._kills.clear()
+            nodes, self._pending = self._plan.launching(self._pending, trio.current_time()), []
+            if nodes:
+                await self._submit(backend, nodes, kills)
+            else:
+                await self._wait_news(self._plan.retry_at(self._name))
+            self._turn()
+
+    async def _wait_news(self, deadline: float) -> None:
+        with trio.move_on_at(deadline):
+            await self._news.wait()
+        self._news = trio.Event()
+
+    async def _submit(self, backend: RuntimeBackend, nodes: list[Node], kills: trio.Nursery) -> None:
+        try:
+            handles = await backend.submit_many(
+                [node.job for node in nodes], attempts={node.id: node.attempt for node in nodes}
+            )
+        except Exception as exc:
+            # A bug of the backend's, for we gave it no duplicate. Whatever it launched all the same is killed, and
+            # completes by itself; the rest ends here.
+            logger.exception("backend %r raised from submit_many", self._name)
+            await backend.kill_many([node.id for node in nodes], by="the scheduler, because its submission raised")
+            await trio.lowlevel.checkpoint()
+            self._plan.launch_failed(nodes, f"backend {self._name!r} could not launch it: {exc!r}", trio.current_time())
+        else:
+            accepted = {job_id: handle.started for job_id, handle in handles.items()}
+            self._plan.submitted(nodes, accepted, trio.current_time())
+
+    @staticmethod
+    async def _kill(backend: RuntimeBackend, action: Kill) -> None:
+        await backend.kill_many(action.ids, by=action.by, force=action.force)
+
+    async def _receive(self, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
+        plan = self._plan
+        with trio.CancelScope(shield=True), receive:
+            async for batch in receive:
+                now = trio.current_time()
+                for event in batch:
+                    if event.__class__ is JobCompletionEvent:
+                        plan.completed(event, now)
+                    else:
+                        plan.progressed(event)  # type: ignore[arg-type]  # there are two kinds of event
+                self._turn()
+        if not self._over:
+            message = self._gone or f"backend {self._name!r} ended before its jobs did"
+            plan.backend_gone(self._name, message, trio.current_time())
+            self._turn()

@@ -1,0 +1,115 @@
+"""`ReadyQueue`: jobs that could start now, if their backend had a slot and their resources were free.
+
+There is one queue for each backend and distinct resource request, so that a full backend or a scarce licence holds up nobody
+else; and in a queue one deque for each distinct priority, which costs less than a comparison per job.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Any
+
+from runtime.scheduler.graph import Node
+from runtime.scheduler.resources import Request
+
+
+class Descending:
+    """Turns the order of a priority round, because a heap gives the smallest first."""
+
+    __slots__ = ("priority",)
+
+    def __init__(self, priority: Any) -> None:
+        self.priority = priority
+
+    def __lt__(self, other: Descending) -> bool:
+        return bool(other.priority < self.priority)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Descending) and self.priority == other.priority
+
+    __hash__ = None  # type: ignore[assignment]  # nothing hashes it
+
+    def __repr__(self) -> str:
+        return f"Descending({self.priority!r})"
+
+
+Key = tuple[Descending, int]
+"""What orders queues among each other: the priority and the rank of the head."""
+
+
+class ReadyQueue:
+    """Jobs of one backend and one request, highest priority first, then in the order in which they came."""
+
+    __slots__ = ("_deques", "_order", "backend", "entry", "passed_over", "request", "size", "waits_for")
+
+    def __init__(self, backend: Any, request: Request) -> None:
+        self.backend = backend
+        self.request = request
+        self.size = 0
+        self.entry: Key | None = None
+        """The key under which it stands in its backend's heap; `None` if it does not."""
+        self.waits_for: str | None = None
+        """The resource that it waits for."""
+        self.passed_over = 0
+        """How often others got that resource meanwhile."""
+        self._order: list[Descending] = []
+        self._deques: dict[Any, deque[Node]] = {}
+
+    def __repr__(self) -> str:
+        return f"<ReadyQueue {self.backend.name!r} {self.request} size {self.size}>"
+
+    def push(self, node: Node, priority: Any, *, front: bool = False) -> bool:
+        """Put `node` in: behind those of its priority, or before them. Returns whether it may be the new head."""
+        waiting = self._deques.get(priority)
+        if waiting is None:
+            waiting = self._deques[priority] = deque()
+            heapq.heappush(self._order, Descending(priority))
+        if front:
+            waiting.appendleft(node)
+        else:
+            waiting.append(node)
+        node.ready = True
+        self.size += 1
+        return front or len(waiting) == 1
+
+    def key(self) -> Key:
+        """Return the key of the head; there must be one."""
+        first = self._order[0]
+        return first, self._head_deque()[0].rank
+
+    def pop(self) -> Node:
+        """Take the head out; there must be one."""
+        waiting = self._head_deque()
+        self.size -= 1
+        node = waiting.popleft()
+        node.ready = False
+        if not waiting:
+            del self._deques[heapq.heappop(self._order).priority]
+            self._drop_ended()
+        elif waiting[0].event is not None:
+            self._drop_ended()
+        return node
+
+    def forget(self, node: Node) -> None:
+        """Leave out `node`, which has ended without being popped."""
+        node.ready = False
+        self.size -= 1
+        self._drop_ended()
+
+    def drain(self) -> list[Node]:
+        """Take all out, best first."""
+        return [self.pop() for _ in range(self.size)]
+
+    def _head_deque(self) -> deque[Node]:
+        return self._deques[self._order[0].priority]
+
+    def _drop_ended(self) -> None:
+        """See to it that the head, if any, is a job that has not ended."""
+        while self._order:
+            waiting = self._head_deque()
+            while waiting and waiting[0].event is not None:
+                waiting.popleft()
+            if waiting:
+                return
+            del self._deques[heapq.heappop(self._order).priority]

@@ -1,0 +1,310 @@
+"""`Scheduler` and `run_jobs`: run a graph of jobs on one or more backends.
+
+The thin trio shell around `plan`. Facts come in from the lanes (one task per backend, see `lane`) and from whoever calls `add`,
+`kill` or `stop`; after each the plan is asked once what to do (`_turn`, which never blocks), and its actions go to the lanes.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+import trio
+
+from runtime.backends.backend import RuntimeBackend
+from runtime.job import JobResult, JobStatus
+from runtime.scheduler.lane import Lane
+from runtime.scheduler.plan import BUSY_TIMEOUT, Kill, Plan, Priority
+from runtime.scheduler.resources import MissingPolicy, ResourcePool, ResourceProvider
+from runtime.scheduler.stream import StatusStream
+
+logger: Final = logging.getLogger("runtime.scheduler")
+
+PROVIDER_INTERVAL: Final = 10.0
+"""Seconds between two questions to a resource provider. Out of the air: licence servers are asked by many."""
+PROVIDER_DEADLINE: Final = 10.0
+"""Seconds that a resource provider may take to answer. Out of the air."""
+PROVIDER_LONGEST_DELAY: Final = 300.0
+"""Seconds, at most, between two questions to a provider that fails. Out of the air."""
+
+Limit = int | None | ResourceProvider
+"""Of a resource: an amount, `None` for unlimited, or something to ask."""
+
+
+@attrs.frozen
+class SchedulerStatistics:
+    """A snapshot of a run."""
+
+    counts: Mapping[JobStatus, int]
+    """How many jobs are in each status."""
+    total: int
+    unfinished: int
+    in_flight: int
+    """Jobs that were handed to a backend and have not completed."""
+    stray_events: int
+    """Events that were dropped, because they belong to no attempt in flight."""
+    resources: Mapping[str, tuple[int, int | None]]
+    """Name to the amount held and the limit."""
+
+
+class Scheduler:
+    """Runs jobs in the order that their dependencies, priorities, slots and resources allow. Each instance runs once.
+
+    Of a job it asks only for `id`, `dependencies`, `backend`, `resources`, `weight`, `needs_all_dependencies_passing`, and
+    `timeout` if it has one; so other people's specifications do as well.
+
+    Args:
+        jobs: what to run. More can be added during the run.
+        backends: name to backend, or one backend; none of them opened. One is opened when there is a first job for it.
+        default_backend: the name of the one for jobs that name none; `None` for the first.
+        max_parallelism: how many jobs may be in flight at once on all backends; `None` or 0 for no limit.
+        resources: name to limit: an amount, `None` for unlimited, or a `ResourceProvider`, which may change it.
+        on_missing_resource: what to do about a job that needs a resource without a limit.
+        priority: from a job and the number of its dependents to something that orders; larger goes first. `None` for
+            weight, then longer timeout, then more dependents.
+        max_failures: the run stops after so many jobs that did not pass by their own fault; `None` or 0 for never.
+        busy_timeout: seconds for which a busy backend may refuse a job, from the first time; then it is killed as *busy*.
+
+    Raises:
+        GraphError: for a duplicate, an unknown dependency or backend, or a cycle, which is named with its path.
+        ResourceError: for a resource without a limit, or a need above a limit that never changes.
+        ValueError: for an argument that cannot be what it is.
+    """
+
+    def __init__(
+        self,
+        jobs: Iterable[Any],
+        backends: Mapping[str, RuntimeBackend] | RuntimeBackend,
+        *,
+        default_backend: str | None = None,
+        max_parallelism: int | None = None,
+        resources: Mapping[str, Limit] | None = None,
+        on_missing_resource: MissingPolicy = "error",
+        priority: Priority | None = None,
+        max_failures: int | None = None,
+        busy_timeout: float = BUSY_TIMEOUT,
+    ) -> None:
+        if isinstance(backends, RuntimeBackend):
+            backends = {backends.name: backends}
+        if not backends:
+            msg = "backends is empty; wanted: at least one backend"
+            raise ValueError(msg)
+        default = next(iter(backends)) if default_backend is None else default_backend
+        if default not in backends:
+            msg = f"default_backend is {default!r}; this run has: {', '.join(sorted(backends))}"
+            raise ValueError(msg)
+        limits = dict(resources or {})
+        self._providers = {name: limit for name, limit in limits.items() if not isinstance(limit, int | None)}
+        static = {name: limit for name, limit in limits.items() if isinstance(limit, int | None)}
+        self._plan = Plan(
+            {name: backend.max_parallelism for name, backend in backends.items()},
+            default,
+            max_parallelism=_limit("max_parallelism", max_parallelism),
+            resources=ResourcePool(static, dynamic=self._providers, missing=on_missing_resource),
+            priority=priority,
+            max_failures=_limit("max_failures", max_failures),
+            busy_timeout=busy_timeout,
+        )
+        self._lanes = {name: Lane(name, backend, self._plan, self._turn) for name, backend in backends.items()}
+        self._streams: list[StatusStream] = []
+        self._state = "new"
+        self._done: trio.Event | None = None
+        self._stop_before_run: tuple[str, bool, bool] | None = None
+        self.run_token = secrets.token_hex(8)
+        """Marks the work of this run, for backends that must find it again."""
+        self.epoch = time.time()
+        """The wall time, in seconds since 1970, at which `trio.current_time()` was 0; exact once the run has begun."""
+        self._plan.add(jobs, 0.0)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Scheduler {self._state}, {self._plan.unfinished} of {sum(self._plan.counts.values())} jobs unfinished>"
+        )
+
+    async def run(self) -> list[JobResult]:
+        """Run all jobs, those that are added meanwhile included; return their results in the order given.
+
+        A job's failure is a result, never an exception, and so is the breaking of a backend.
+
+        Raises:
+            RuntimeError: if it ran before.
+            trio.Cancelled: when all jobs were killed and their completions seen, which is bounded; `results` is complete.
+        """
+        if self._state != "new":
+            msg = f"{self!r} was run before; make a new one"
+            raise RuntimeError(msg)
+        self._state = "running"
+        self._done = trio.Event()
+        self.epoch = time.time() - trio.current_time()
+        try:
+            async with trio.open_nursery() as nursery:
+                for lane in self._lanes.values():
+                    nursery.start_soon(lane.run, self.run_token)
+                async with trio.open_nursery() as asking:
+                    for name, provider in self._providers.items():
+                        asking.start_soon(self._follow, name, provider)
+                    self._turn()
+                    await self._done.wait()
+                    asking.cancel_scope.cancel()
+                self._state = "ending"
+                for lane in self._lanes.values():
+                    lane.finish()
+        finally:
+            self._state = "ended"
+            self._plan.finish("killed because the run was cancelled", trio.current_time())
+            self._publish()
+            for stream in list(self._streams):
+                stream.close()
+        return self.results()
+
+    def add(self, jobs: Iterable[Any]) -> None:
+        """Add jobs, before the run or during it; they may depend on any job of the run.
+
+        Raises:
+            GraphError: as for the constructor; none of the jobs was taken.
+            ResourceError: as for the constructor; none of the jobs was taken.
+            RuntimeError: if the run has ended.
+        """
+        if self._state not in ("new", "running"):
+            msg = f"{self!r} takes no more jobs"
+            raise RuntimeError(msg)
+        self._plan.add(jobs, self._now())
+        self._turn()
+
+    def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
+        """Ask for the end of jobs; what depends on them will not run. Jobs that have ended are passed over.
+
+        Raises:
+            GraphError: if an id is unknown; then nothing is killed.
+        """
+        self._plan.kill(ids, by, self._now(), force=force)
+        self._turn()
+
+    def stop(self, *, by: str = "the caller", force: bool = False, drain: bool = False) -> None:
+        """Start nothing more; `run` returns when what is in flight has completed.
+
+        Args:
+            by: who asks for it, for the reasons of the jobs.
+            force: kill what is in flight without gentle steps.
+            drain: do not kill what is in flight, let it end by itself.
+
+        It can be called again to stop harder.
+        """
+        if self._state != "ended":
+            self._plan.stop(by, self._now(), force=force, drain=drain)
+            self._turn()
+
+    def results(self) -> list[JobResult]:
+        """Return the result of each job that has ended, in the order given; once `run` has ended in any way, of every job."""
+        return [JobResult(job, event) for job, event in self._plan.results() if event is not None]
+
+    def statistics(self) -> SchedulerStatistics:
+        """Return a snapshot of the run."""
+        plan = self._plan
+        counts = dict(plan.counts)
+        return SchedulerStatistics(
+            counts, sum(counts.values()), plan.unfinished, plan.in_flight, plan.stray, plan.usage()
+        )
+
+    def subscribe(self, buffer: float = 1024) -> StatusStream:
+        """Return a stream of the status changes from now on.
+
+        Args:
+            buffer: how many changes it holds; when it is full the oldest is dropped. `math.inf` for all.
+        """
+        stream = StatusStream(buffer, self._unsubscribe)
+        if self._state == "ended":
+            stream.close()
+        else:
+            self._streams.append(stream)
+            if self._plan.changes is None:
+                self._plan.changes = []
+        return stream
+
+    # ------------------------------------------------------------------ inside
+
+    def _unsubscribe(self, stream: StatusStream) -> None:
+        if stream in self._streams:
+            self._streams.remove(stream)
+        if not self._streams:
+            self._plan.changes = None
+
+    def _now(self) -> float:
+        return 0.0 if self._state == "new" else trio.current_time()
+
+    def _turn(self) -> None:
+        """Ask the plan what to do, and pass it on. Never blocks, and nothing that it calls comes back here."""
+        if self._state == "running":
+            for action in self._plan.decide(trio.current_time()):
+                lane = self._lanes[action.backend]
+                if isinstance(action, Kill):
+                    lane.kill(action)
+                else:
+                    lane.submit(action)
+            if not self._plan.unfinished and self._done is not None:
+                self._done.set()
+        self._publish()
+
+    def _publish(self) -> None:
+        changes = self._plan.changes
+        if changes:
+            for stream in self._streams:
+                stream.put(changes)
+            changes.clear()
+
+    async def _follow(self, name: str, provider: ResourceProvider) -> None:
+        """Keep the limit of a resource up to date; while its provider fails, the last value counts."""
+        delay = PROVIDER_INTERVAL
+        while True:
+            try:
+                with trio.fail_after(PROVIDER_DEADLINE):
+                    capacity = await provider.capacity()
+                self._plan.capacity_changed(name, capacity)
+            except Exception as exc:
+                delay = min(2 * delay, PROVIDER_LONGEST_DELAY)
+                logger.warning("the limit of resource %r is not known, the last value counts: %r", name, exc)
+            else:
+                delay = PROVIDER_INTERVAL
+                self._turn()
+            await trio.sleep(delay)
+
+
+def _limit(what: str, value: int | None) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        msg = f"{what} is {value!r}; wanted: a whole number, or None or 0 for no limit"
+        raise ValueError(msg)
+    return value or None
+
+
+async def run_jobs(
+    jobs: Iterable[Any],
+    backends: Mapping[str, RuntimeBackend] | RuntimeBackend,
+    *,
+    default_backend: str | None = None,
+    max_parallelism: int | None = None,
+    resources: Mapping[str, Limit] | None = None,
+    on_missing_resource: MissingPolicy = "error",
+    priority: Priority | None = None,
+    max_failures: int | None = None,
+    busy_timeout: float = BUSY_TIMEOUT,
+) -> list[JobResult]:
+    """Run `jobs` and return their results, in the order given. See `Scheduler` for arguments and errors.
+
+    A job's failure is a result, never an exception. Cancelling it kills every job before `trio.Cancelled` leaves.
+    """
+    scheduler = Scheduler(
+        jobs,
+        backends,
+        default_backend=default_backend,
+        max_parallelism=max_parallelism,
+        resources=resources,
+        on_missing_resource=on_missing_resource,
+        priority=priority,
+        max_failures=max_failures,
+        busy_timeout=busy_timeout,
+    )
+    return await scheduler.run()

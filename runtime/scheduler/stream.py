@@ -1,0 +1,77 @@
+"""`StatusStream`: status changes of a run for whoever wants to watch: displays, links, a journal.
+
+A watcher can never hold the run up. A full buffer drops its oldest change and counts it; a buffer without a bound loses
+nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from runtime.scheduler.plan import StatusChange
+
+
+class StatusStream:
+    """An asynchronous iterator of `StatusChange`, for one reader. It ends when the run does, or when it is closed."""
+
+    def __init__(self, buffer: float, on_close: Callable[[StatusStream], None]) -> None:
+        if buffer != math.inf and (buffer < 1 or buffer != int(buffer)):
+            msg = f"buffer is {buffer!r}; wanted: a whole number from 1, or math.inf for one without a bound"
+            raise ValueError(msg)
+        self._buffer: deque[StatusChange] = deque(maxlen=None if buffer == math.inf else int(buffer))
+        self._on_close = on_close
+        self._closed = False
+        self._news = trio.Event()
+        self.dropped = 0
+        """How many changes were dropped because the buffer was full."""
+
+    def __repr__(self) -> str:
+        return f"<StatusStream {len(self._buffer)} waiting, {self.dropped} dropped>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StatusChange:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._buffer:
+            if self._closed:
+                raise StopAsyncIteration
+            self._news = trio.Event()
+            await self._news.wait()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return self._buffer.popleft()
+
+    def take_nowait(self) -> list[StatusChange]:
+        """Return all that has gathered, and be it nothing."""
+        taken = list(self._buffer)
+        self._buffer.clear()
+        return taken
+
+    def close(self) -> None:
+        """Take no more changes. What has gathered can still be read."""
+        if not self._closed:
+            self._closed = True
+            self._news.set()
+            self._on_close(self)
+
+    def put(self, changes: Sequence[StatusChange]) -> None:
+        """Add changes; the scheduler's side."""
+        limit = self._buffer.maxlen
+        if limit is not None:
+            self.dropped += max(0, len(self._buffer) + len(changes) - limit)
+        self._buffer.extend(changes)
+        self._news.set()
