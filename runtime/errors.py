@@ -1,7 +1,7 @@
 """The errors that callers can meet, all of them, flat.
 
-Each says whose fault it is and whether trying again helps. A job's own failure is never one of these: it is data, in the
-job's completion event.
+Each says whose fault it is and whether trying again helps. A job's own failure is never one of these: it is data, in
+the job's completion event.
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ BUSY_TIMEOUT: Final = 6 * 3600.0
 """Seconds after which a job that is refused again and again is given up. Out of the air: most of a night."""
 
 Priority = Callable[[Any, int], Any]
-"""From a job and the number of jobs that wait for it to something that can be compared and hashed; larger goes first."""
+"""From a job and the number of jobs that wait for it to something that can be compared and hashed; larger goes
+first.
+"""
 
 
 def default_priority(job: Any, dependents: int) -> tuple[float, float, int]:
@@ -128,8 +130,8 @@ class _Backend:
     def best(self, *, exact: bool = False) -> ReadyQueue | None:
         """Return the ready queue with the best head.
 
-        A queue keeps the key of a head that has left, which is too good, for as long as it stands alone; with `exact` it is
-        put right all the same, for a comparison between backends.
+        A queue keeps the key of a head that has left, which is too good, for as long as it stands alone; with `exact`
+        it is put right all the same, for a comparison between backends.
         """
         heap = self.heap
         while heap:
@@ -161,9 +163,10 @@ class Plan:
         default_backend: for jobs that name none.
         max_parallelism: how many jobs may be in flight at once on all backends, `None` for no limit.
         resources: the limits.
-        priority: replaces `default_priority`. What it raises, or a value that cannot be ordered, is logged once, and the
-            default counts for that job.
-        max_failures: after so many jobs that failed or were killed (not for a dependency, not by the caller) the run stops.
+        priority: replaces `default_priority`. What it raises, or a value that cannot be ordered, is logged once, and
+            the default counts for that job.
+        max_failures: after so many jobs that failed or were killed (not for a dependency, not by the caller) the run
+            stops.
         busy_timeout: seconds for which a job may be refused, from the first time.
     """
 
@@ -258,6 +261,7 @@ class Plan:
         Args:
             nodes: what was handed over in this attempt; some may have completed since.
             accepted: an entry for each job that the backend accepted.
+            now: the time of the answer.
         """
         if not nodes:
             return
@@ -336,7 +340,9 @@ class Plan:
         self._kill_nodes([self._graph.find(job_id) for job_id in ids], by, now, force=force)
 
     def stop(self, by: str, now: float, *, force: bool = False, drain: bool = False) -> None:
-        """Nothing new starts. What is in flight is killed, or with `drain` runs on; a harder stop overrides a softer one."""
+        """Nothing new starts. What is in flight is killed, or with `drain` runs on; a harder stop overrides a softer
+        one.
+        """
         self._stopped = (by, force, drain)
         nodes = [node for node in self._graph if node.event is None]
         self._kill_nodes([node for node in nodes if not node.in_flight or not drain], by, now, force=force)

@@ -1,7 +1,7 @@
 """`ReadyQueue`: jobs that could start now, if their backend had a slot and their resources were free.
 
-There is one queue for each backend and distinct resource request, so that a full backend or a scarce licence holds up nobody
-else; and in a queue one deque for each distinct priority, which costs less than a comparison per job.
+There is one queue for each backend and distinct resource request, so that a full backend or a scarce licence holds up
+nobody else; and in a queue one deque for each distinct priority, which costs less than a comparison per job.
 """
 
 from __future__ import annotations

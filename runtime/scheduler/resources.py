@@ -1,7 +1,7 @@
 """`ResourcePool`: named amounts (licences, memory, anything) that running jobs hold, and their limits.
 
-Pure: no I/O, no time. A limit is a number, or `None` for unlimited. A job may ask for an amount, or for *all of it*: then it
-holds the resource alone.
+Pure: no I/O, no time. A limit is a number, or `None` for unlimited. A job may ask for an amount, or for *all of it*:
+then it holds the resource alone.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class ResourcePool:
     Args:
         limits: name to amount, `None` for unlimited.
         dynamic: names whose limit is not known yet, and will change.
-        missing: what to do about a resource without a limit: take it as unlimited in silence (``ignore``) or with a warning
-            (``warn``), or refuse the job (``error``).
+        missing: what to do about a resource without a limit: take it as unlimited in silence (``ignore``) or with a
+            warning (``warn``), or refuse the job (``error``).
 
     Raises:
         ResourceError: for a limit that is no amount.
@@ -105,7 +105,9 @@ class ResourcePool:
         return _Resource(None)
 
     def set_capacity(self, name: str, capacity: int) -> bool:
-        """Change the limit of a dynamic resource; return whether it changed. Jobs that hold more keep what they have."""
+        """Change the limit of a dynamic resource; return whether it changed. Jobs that hold more keep what they
+        have.
+        """
         if not _is_amount(capacity):
             msg = f"the limit of resource {name!r} became {capacity!r}; wanted: a whole number from 0"
             raise ResourceError(msg)

@@ -1,7 +1,8 @@
 """`Scheduler` and `run_jobs`: run a graph of jobs on one or more backends.
 
-The thin trio shell around `plan`. Facts come in from the lanes (one task per backend, see `lane`) and from whoever calls `add`,
-`kill` or `stop`; after each the plan is asked once what to do (`_turn`, which never blocks), and its actions go to the lanes.
+The thin trio shell around `plan`. Facts come in from the lanes (one task per backend, see `lane`) and from whoever
+calls `add`, `kill` or `stop`; after each the plan is asked once what to do (`_turn`, which never blocks), and its
+actions go to the lanes.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class SchedulerStatistics:
 class Scheduler:
     """Runs jobs in the order that their dependencies, priorities, slots and resources allow. Each instance runs once.
 
-    Of a job it asks only for `id`, `dependencies`, `backend`, `resources`, `weight`, `needs_all_dependencies_passing`, and
-    `timeout` if it has one; so other people's specifications do as well.
+    Of a job it asks only for `id`, `dependencies`, `backend`, `resources`, `weight`,
+    `needs_all_dependencies_passing`, and `timeout` if it has one; so other people's specifications do as well.
 
     Args:
         jobs: what to run. More can be added during the run.
@@ -67,7 +68,8 @@ class Scheduler:
         priority: from a job and the number of its dependents to something that orders; larger goes first. `None` for
             weight, then longer timeout, then more dependents.
         max_failures: the run stops after so many jobs that did not pass by their own fault; `None` or 0 for never.
-        busy_timeout: seconds for which a busy backend may refuse a job, from the first time; then it is killed as *busy*.
+        busy_timeout: seconds for which a busy backend may refuse a job, from the first time; then it is killed as
+            *busy*.
 
     Raises:
         GraphError: for a duplicate, an unknown dependency or backend, or a cycle, which is named with its path.
@@ -132,7 +134,8 @@ class Scheduler:
 
         Raises:
             RuntimeError: if it ran before.
-            trio.Cancelled: when all jobs were killed and their completions seen, which is bounded; `results` is complete.
+            trio.Cancelled: when all jobs were killed and their completions seen, which is bounded; `results` is
+                complete.
         """
         if self._state != "new":
             msg = f"{self!r} was run before; make a new one"
@@ -199,7 +202,9 @@ class Scheduler:
             self._turn()
 
     def results(self) -> list[JobResult]:
-        """Return the result of each job that has ended, in the order given; once `run` has ended in any way, of every job."""
+        """Return the result of each job that has ended, in the order given; once `run` has ended in any way, of every
+        job.
+        """
         return [JobResult(job, event) for job, event in self._plan.results() if event is not None]
 
     def statistics(self) -> SchedulerStatistics:
@@ -264,7 +269,7 @@ class Scheduler:
                 with trio.fail_after(PROVIDER_DEADLINE):
                     capacity = await provider.capacity()
                 self._plan.capacity_changed(name, capacity)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - a provider is foreign code; the warning says what it raised
                 delay = min(2 * delay, PROVIDER_LONGEST_DELAY)
                 logger.warning("the limit of resource %r is not known, the last value counts: %r", name, exc)
             else:

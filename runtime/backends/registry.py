@@ -1,0 +1,219 @@
+"""`BackendRegistry`: from a name in a job file to a backend.
+
+A name stands for a factory, which is imported when it is first asked for. Names come from the package itself, from
+whoever calls `register`, and from the entry points of installed distributions (groups ``runtime.backends`` and
+``runtime.launchers``). ``legacy:package.module:ClassName`` stands for that launcher class behind the adapter,
+registered or not.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from runtime.backends.backend import RuntimeBackend
+from runtime.errors import RegistryError
+
+BACKEND_GROUP: Final = "runtime.backends"
+LAUNCHER_GROUP: Final = "runtime.launchers"
+DEFAULT_VARIABLE: Final = "JOB_RUNTIME_BACKEND"
+LEGACY_PREFIX: Final = "legacy:"
+
+Factory = Callable[..., RuntimeBackend]
+
+_BUILT_IN: Final = {
+    "local": "runtime.backends.local:LocalBackend",
+    "fake": "runtime.backends.fake:FakeBackend",
+}
+
+
+class BackendRegistry:
+    """Names to factories of backends.
+
+    Nothing is imported before it is asked for, and nothing here touches `sys.path`.
+    """
+
+    def __init__(self) -> None:
+        self._factories: dict[str, Factory | str] = dict(_BUILT_IN)
+        self._launchers: dict[str, str] = {}
+        self._entry_points_read = False
+        self._default: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<BackendRegistry {', '.join(sorted({*self._factories, *self._launchers}))}>"
+
+    def register(self, name: str, factory: Factory | str) -> None:
+        """Let `name` stand for `factory`: something that returns a backend, or ``package.module:attribute``.
+
+        Raises:
+            RegistryError: if the name is taken, or no name.
+        """
+        self._read_entry_points()
+        self._check_free(name)
+        self._factories[name] = factory
+
+    def register_launcher(self, name: str, launcher: str) -> None:
+        """Let `name` stand for the legacy launcher class ``package.module:ClassName`` behind the adapter.
+
+        Raises:
+            RegistryError: if the name is taken, or no name.
+        """
+        self._read_entry_points()
+        self._check_free(name)
+        self._launchers[name] = launcher
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        self._read_entry_points()
+        return sorted({*self._factories, *self._launchers})
+
+    @property
+    def default(self) -> str:
+        """The name to use where none is given: what was set, or else the variable ``JOB_RUNTIME_BACKEND``, or
+        ``local``.
+        """
+        return self._default or os.environ.get(DEFAULT_VARIABLE) or "local"
+
+    @default.setter
+    def default(self, name: str | None) -> None:
+        if name is not None:
+            self.check(name)
+        self._default = name
+
+    def check(self, name: str) -> None:
+        """Check that `name` is known, without importing anything.
+
+        Raises:
+            RegistryError: if it is not; the message lists what there is, and the nearest.
+        """
+        self._read_entry_points()
+        if name.startswith(LEGACY_PREFIX):
+            _split(name.removeprefix(LEGACY_PREFIX), f"{LEGACY_PREFIX}package.module:ClassName")
+        elif name not in self._factories and name not in self._launchers:
+            known = self.names()
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            there_are = ", ".join([*known, f"{LEGACY_PREFIX}package.module:ClassName"])
+            msg = f"there is no backend {name!r}{hint} There are: {there_are}"
+            raise RegistryError(msg)
+
+    def load(self, name: str) -> Factory:
+        """Import what `name` stands for, and return a factory of backends.
+
+        Raises:
+            RegistryError: if the name is unknown, or what it stands for cannot be imported or called.
+        """
+        self.check(name)
+        if name.startswith(LEGACY_PREFIX):
+            return _adapted(name.removeprefix(LEGACY_PREFIX), name)
+        if name in self._launchers:
+            return _adapted(self._launchers[name], name)
+        factory = self._factories[name]
+        if isinstance(factory, str):
+            factory = _import(factory, f"backend {name!r}")
+        if not callable(factory):
+            msg = f"backend {name!r} stands for {factory!r}; wanted: something to call that returns a backend"
+            raise RegistryError(msg)
+        return factory
+
+    def create(self, name: str | None = None, **options: Any) -> RuntimeBackend:
+        """Make a backend; it is not opened.
+
+        Args:
+            name: which; `None` for `default`.
+            options: for its factory.
+
+        Raises:
+            RegistryError: as for `load`, or if the factory returns something else.
+            TypeError: if the factory does not know an option.
+            ValueError: if an option cannot be what it is.
+        """
+        name = self.default if name is None else name
+        backend = self.load(name)(**options)
+        if not isinstance(backend, RuntimeBackend):
+            msg = f"the factory of backend {name!r} returned {backend!r}; wanted: a RuntimeBackend"
+            raise RegistryError(msg)
+        return backend
+
+    def clear(self) -> None:
+        """Go back to the built-in names and the built-in default; for tests."""
+        self._factories = dict(_BUILT_IN)
+        self._launchers = {}
+        self._entry_points_read = False
+        self._default = None
+
+    def _check_free(self, name: str) -> None:
+        if not name or name.startswith(LEGACY_PREFIX):
+            msg = f"{name!r} cannot be the name of a backend; wanted: text that does not start with {LEGACY_PREFIX!r}"
+            raise RegistryError(msg)
+        if name in self._factories or name in self._launchers:
+            msg = f"backend {name!r} is registered already; there are: {', '.join(self.names())}"
+            raise RegistryError(msg)
+
+    def _read_entry_points(self) -> None:
+        if self._entry_points_read:
+            return
+        factories, launchers = dict(self._factories), dict(self._launchers)
+        for group, known in ((BACKEND_GROUP, factories), (LAUNCHER_GROUP, launchers)):
+            for point in importlib.metadata.entry_points(group=group):
+                if point.name in factories or point.name in launchers:
+                    where = "" if point.dist is None else f" by {point.dist.name}"
+                    msg = f"backend {point.name!r} is registered twice: again as {point.value!r}{where}, in {group}"
+                    raise RegistryError(msg)
+                known[point.name] = point.value  # type: ignore[index]  # both take text
+        self._factories, self._launchers, self._entry_points_read = factories, launchers, True
+
+
+def _split(path: str, wanted: str) -> tuple[str, str]:
+    module, _, attribute = path.partition(":")
+    if not all(part.isidentifier() for part in module.split(".")) or not all(
+        part.isidentifier() for part in attribute.split(".")
+    ):
+        msg = f"{path!r} names nothing that could be imported; wanted: {wanted}"
+        raise RegistryError(msg)
+    return module, attribute
+
+
+def _import(path: str, what: str) -> Any:
+    module_name, attribute = _split(path, "package.module:attribute")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as exc:
+        msg = f"{what} is {path!r}, and importing {module_name!r} failed: {type(exc).__name__}: {exc}"
+        raise RegistryError(msg) from exc
+    for part in attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as exc:
+            near = difflib.get_close_matches(part, dir(found), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            msg = f"{what} is {path!r}, and {module_name!r} has no {attribute!r}{hint}"
+            raise RegistryError(msg) from exc
+    return found
+
+
+def _adapted(path: str, name: str) -> Factory:
+    """Return a factory that puts the launcher class at `path` behind the adapter."""
+    launcher_cls = _import(path, f"backend {name!r}")
+    if not isinstance(launcher_cls, type):
+        msg = f"backend {name!r} stands for {launcher_cls!r}; wanted: a launcher class with launch(), poll() and kill()"
+        raise RegistryError(msg)
+    missing = [method for method in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, method, None))]
+    if missing:
+        msg = f"backend {name!r} stands for {launcher_cls.__qualname__}, which has no {', no '.join(missing)}; "
+        raise RegistryError(msg + "wanted: a launcher class with launch(), poll() and kill()")
+
+    def make(**options: Any) -> RuntimeBackend:
+        from runtime.backends.legacy import LegacyLauncherAdapter
+
+        return LegacyLauncherAdapter(launcher_cls, **options)
+
+    return make
+
+
+backends: Final = BackendRegistry()
+"""The registry that the command line uses."""
