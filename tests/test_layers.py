@@ -26,8 +26,9 @@ PURE = (
     "runtime.errors",
     "runtime.job",
     "runtime.scheduler.graph",
-    "runtime.scheduler.resources",
     "runtime.scheduler.plan",
+    "runtime.scheduler.ready",
+    "runtime.scheduler.resources",
 )
 NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"})
 # A verdict is a function of a log; where that is computed, and how long it may take, is a backend's matter.
@@ -190,6 +191,11 @@ def modules() -> dict[str, Path]:
 def test_a_module_imports_only_what_its_room_may(module: str) -> None:
     path = modules()[module]
     assert violations(module, path.read_text("utf-8"), package=path.name == "__init__.py") == []
+
+
+def test_all_pure_modules_are_there_to_be_checked() -> None:
+    found = modules()
+    assert [name for name in PURE if name not in found] == []
 
 
 @pytest.mark.parametrize(
