@@ -198,6 +198,13 @@ class RuntimeBackend(abc.ABC):
     def _force(self, jobs: Sequence[LiveJob]) -> None:
         """Make the kill of `jobs`, which was asked for before, as quick as can be. By default it is that already."""
 
+    def _take_back(self, job: LiveJob) -> bool:
+        """Say whether nothing of `job`, whose end was asked for between `_begin` and `_launched`, runs or ever will.
+
+        Asked once, where launches wait in a queue of the backend's own. By default a launch that began is seen through.
+        """
+        return False
+
     async def _setup(self) -> None:
         """Acquire what the backend needs, before the block begins; what it raises is raised by `open`."""
 
@@ -342,7 +349,7 @@ class RuntimeBackend(abc.ABC):
                 live.append(job)
                 continue
             job.stop = StopCause(reason, now)
-            if job.stage is Stage.WAITING:
+            if job.stage is Stage.WAITING or (job.stage is Stage.LAUNCHING and self._take_back(job)):
                 self._complete_stopped(job)
                 continue
             if job.stage is Stage.LAUNCHED:
