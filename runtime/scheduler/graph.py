@@ -158,7 +158,7 @@ def _check_acyclic(new: dict[str, Node], edges: list[tuple[Node, list[Node]]]) -
         return
     stuck = {job_id for job_id, left in count.items() if left}
     path: dict[str, None] = {}
-    job_id = next(iter(stuck))
+    job_id = next(job_id for job_id in new if job_id in stuck)
     while job_id not in path:
         path[job_id] = None
         job_id = next(other for other in waits_for[job_id] if other in stuck)

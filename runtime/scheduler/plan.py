@@ -194,6 +194,7 @@ class Plan:
         self._stopped: tuple[str, bool, bool] | None = None
         self._waiting_for: dict[str, list[ReadyQueue]] = {}
         self._claims: dict[str, ReadyQueue] = {}
+        self._grants: dict[str, int] = {}
         self._kills: list[Kill] = []
         self.counts = dict.fromkeys(JobStatus, 0)
         """How many jobs are in each status."""
@@ -420,7 +421,9 @@ class Plan:
         self._in_flight += 1
         if queue.request:
             self._pool.take(queue.request)
-            self._settle_claims(queue)
+            for name, _ in queue.request:
+                self._grants[name] = self._grants.get(name, 0) + 1
+            self._drop_claim(queue)
         return node
 
     def _land(self, node: Node) -> None:
@@ -492,8 +495,18 @@ class Plan:
         return self._pool.lacking(queue.request)
 
     def _wait(self, queue: ReadyQueue, resource: str) -> None:
+        """Let `queue` wait for `resource`; once others got what it asks for too often, it claims that."""
         queue.waits_for = resource
         self._waiting_for.setdefault(resource, []).append(queue)
+        granted = sum(self._grants.get(name, 0) for name, _ in queue.request)
+        if queue.waiting_since is None:
+            queue.waiting_since = granted
+        elif granted - queue.waiting_since >= PATIENCE:
+            self._claim(queue)
+
+    def _claim(self, queue: ReadyQueue) -> None:
+        if self._pool.possible(queue.request) and not any(name in self._claims for name, _ in queue.request):
+            self._claims.update((name, queue) for name, _ in queue.request)
 
     def _wake(self, resource: str) -> None:
         """Some of `resource` is free: whoever waits for it may be looked at again."""
@@ -502,27 +515,9 @@ class Plan:
             if queue.size:
                 queue.backend.offer(queue)
 
-    def _settle_claims(self, taker: ReadyQueue) -> None:
-        """`taker` got its resources: its claim is met, and whoever waits for one of them has been passed over."""
-        taker.passed_over = 0
-        for name, _ in taker.request:
-            if self._claims.get(name) is taker:
-                del self._claims[name]
-                self._wake(name)
-        for name, _ in taker.request:
-            for queue in self._waiting_for.get(name, ()):
-                if queue is not taker and queue.size:
-                    queue.passed_over += 1
-                    if queue.passed_over >= PATIENCE:
-                        self._claim(queue)
-
-    def _claim(self, queue: ReadyQueue) -> None:
-        if self._pool.possible(queue.request) and not any(name in self._claims for name, _ in queue.request):
-            self._claims.update((name, queue) for name, _ in queue.request)
-
     def _drop_claim(self, queue: ReadyQueue) -> None:
-        """`queue` wants nothing any more."""
-        queue.passed_over = 0
+        """`queue` got what it claims, or cannot have it, or wants nothing any more."""
+        queue.waiting_since = None
         for name, _ in queue.request:
             if self._claims.get(name) is queue:
                 del self._claims[name]

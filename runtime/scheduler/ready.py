@@ -41,7 +41,7 @@ Key = tuple[Descending, int]
 class ReadyQueue:
     """Jobs of one backend and one request, highest priority first, then in the order in which they came."""
 
-    __slots__ = ("_deques", "_order", "backend", "entry", "passed_over", "request", "size", "waits_for")
+    __slots__ = ("_deques", "_order", "backend", "entry", "request", "size", "waiting_since", "waits_for")
 
     def __init__(self, backend: Any, request: Request) -> None:
         self.backend = backend
@@ -51,8 +51,8 @@ class ReadyQueue:
         """The key under which it stands in its backend's heap; `None` if it does not."""
         self.waits_for: str | None = None
         """The resource that it waits for."""
-        self.passed_over = 0
-        """How often others got that resource meanwhile."""
+        self.waiting_since: int | None = None
+        """How many grants of what it asks for there had been when its head first lacked something."""
         self._order: list[Descending] = []
         self._deques: dict[Any, deque[Node]] = {}
 

@@ -1,0 +1,530 @@
+"""The plan, by facts and actions alone: order, limits, failure, stopping, busy backends, fairness."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+
+import pytest
+
+from runtime.errors import GraphError, ResourceError
+from runtime.job import JobCompletionEvent, JobProgressEvent, JobStatus
+from runtime.scheduler.plan import FIRST_DELAY, LONGEST_DELAY, PATIENCE, Submit
+from runtime.scheduler.resources import ResourcePool
+from tests.scheduler.planning import Driven, ended, job
+
+FAILED = JobStatus.FAILED
+
+
+def test_a_job_starts_when_what_it_needs_has_passed() -> None:
+    run = Driven([job("build"), job("sim", "build"), job("cov", "sim")])
+    assert run.turn() == ["build"]
+    assert run.turn() == []
+    run.end("build")
+    assert run.turn() == ["sim"]
+    run.end("sim")
+    assert run.turn() == ["cov"]
+    run.end("cov")
+    assert run.plan.unfinished == 0
+    assert set(run.statuses().values()) == {"PASSED"}
+
+
+def test_fan_out_and_fan_in() -> None:
+    run = Driven([job("build"), *(job(f"s{i}", "build") for i in range(5)), job("merge", *(f"s{i}" for i in range(5)))])
+    run.turn()
+    run.end("build")
+    assert run.turn() == ["s0", "s1", "s2", "s3", "s4"]
+    for i in (3, 0, 4, 1):
+        run.end(f"s{i}")
+        assert run.turn() == []
+    run.end("s2")
+    assert run.turn() == ["merge"]
+
+
+def test_who_needs_all_does_not_run_when_one_fails_and_does_not_wait_for_the_others() -> None:
+    run = Driven([job("a"), job("b"), job("both", "a", "b"), job("after", "both")])
+    run.turn()
+    run.end("a", FAILED)
+    assert run.statuses() == {"a": "FAILED", "b": "", "both": "KILLED", "after": "KILLED"}
+    assert run.kind("both") == run.kind("after") == "dependency"
+    run.end("b")
+    assert run.turn() == []
+    assert run.plan.unfinished == 0
+
+
+def test_who_needs_any_waits_for_all_and_runs_if_one_passed() -> None:
+    any_of = job("any", "a", "b", needs_all_dependencies_passing=False)
+    run = Driven([job("a"), job("b"), any_of])
+    run.turn()
+    run.end("a")
+    assert run.turn() == []
+    run.end("b", FAILED)
+    assert run.turn() == ["any"]
+
+
+def test_who_needs_any_does_not_run_if_none_passed() -> None:
+    run = Driven([job("a"), job("b"), job("any", "a", "b", needs_all_dependencies_passing=False)])
+    run.turn()
+    run.end("a", FAILED)
+    run.end("b", FAILED)
+    assert run.statuses()["any"] == "KILLED"
+    assert run.kind("any") == "dependency"
+
+
+def test_a_failure_at_the_head_of_a_chain_of_100_000_reaches_its_end_without_recursion() -> None:
+    count = 100_000
+    run = Driven([job("j0"), *(job(f"j{i}", f"j{i - 1}") for i in range(1, count))])
+    (action,) = run.plan.decide(0.0)
+    assert isinstance(action, Submit)
+    limit = sys.getrecursionlimit()
+    assert limit < count
+    run.plan.completed(ended(action.nodes[0], FAILED), 0.0)
+    assert run.plan.unfinished == 0
+    statuses = [event.status for _, event in run.plan.results() if event is not None]
+    assert len(statuses) == count
+    assert statuses.count(JobStatus.KILLED) == count - 1
+
+
+@pytest.mark.parametrize(("width", "backend"), [(3, None), (None, 3)])
+def test_no_more_run_than_may(width: int | None, backend: int | None) -> None:
+    run = Driven([job(f"j{i}") for i in range(10)], {"fake": backend}, max_parallelism=width)
+    assert run.turn() == ["j0", "j1", "j2"]
+    run.end("j1")
+    assert run.turn() == ["j3"]
+    assert run.turn() == []
+
+
+def test_a_full_backend_holds_up_no_other() -> None:
+    jobs = [*(job(f"slow{i}", weight=9) for i in range(5)), *(job(f"quick{i}", backend="other") for i in range(3))]
+    run = Driven(jobs, {"fake": 1, "other": 2})
+    assert sorted(run.turn()) == ["quick0", "quick1", "slow0"]
+    run.end("quick0")
+    assert run.turn() == ["quick2"]
+
+
+def test_among_backends_the_best_head_goes_first() -> None:
+    jobs = [
+        job("a1", weight=1),
+        job("b2", weight=2, backend="b"),
+        job("a3", weight=3),
+        job("b4", weight=4, backend="b"),
+    ]
+    run = Driven(jobs, {"a": None, "b": None}, max_parallelism=2)
+    assert sorted(run.turn()) == ["a3", "b4"]
+    run.end("a3")
+    assert run.turn() == ["b2"]
+
+
+def test_heavier_first_then_longer_timeout_then_more_dependents_then_first_come() -> None:
+    jobs = [
+        job("light", weight=0),
+        job("plain"),
+        job("short", timeout=1),
+        job("long", timeout=9),
+        job("needed"),
+        job("heavy", weight=2),
+        job("last", "needed"),
+    ]
+    run = Driven(jobs, max_parallelism=1)
+    order = []
+    while run.plan.unfinished:
+        order += run.turn()
+        run.end(order[-1])
+    assert order == ["heavy", "needed", "plain", "last", "long", "short", "light"]
+
+
+def test_the_priority_can_be_replaced() -> None:
+    run = Driven([job("b"), job("a"), job("c")], max_parallelism=1, priority=lambda spec, _dependents: spec.name)
+    assert run.turn() == ["c"]
+    run.end("c")
+    assert run.turn() == ["b"]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, "raise", [], object()])
+def test_a_priority_that_raises_or_cannot_be_ordered_is_replaced_by_the_default(
+    wrong: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    def priority(spec: object, _dependents: int) -> object:
+        if getattr(spec, "name", "") == "bad":
+            if wrong == "raise":
+                raise ZeroDivisionError
+            return wrong
+        return 1.0
+
+    with caplog.at_level(logging.ERROR):
+        run = Driven([job("a"), job("bad", weight=3), job("c")], max_parallelism=1, priority=priority)
+    assert len(caplog.records) == 1
+    order = []
+    while run.plan.unfinished:
+        order += run.turn()
+        run.end(order[-1])
+    assert order == ["bad", "a", "c"]
+
+
+def test_equal_weight_of_zero_still_runs() -> None:
+    run = Driven([job("a", weight=0), job("b", weight=0)])
+    assert run.turn() == ["a", "b"]
+
+
+# ---------------------------------------------------------------------- resources
+
+
+def test_a_scarce_resource_holds_up_only_those_who_need_it() -> None:
+    jobs = [
+        *(job(f"lic{i}", weight=9, resources={"licence": 1}) for i in range(4)),
+        *(job(f"free{i}") for i in range(3)),
+    ]
+    run = Driven(jobs, resources={"licence": 2})
+    assert run.turn() == ["lic0", "lic1", "free0", "free1", "free2"]
+    run.end("lic0")
+    assert run.turn() == ["lic2"]
+
+
+def test_all_of_a_resource_is_used_alone() -> None:
+    jobs = [job("one", resources={"disk": 1}), job("all", resources={"disk": None}), job("two", resources={"disk": 1})]
+    run = Driven(jobs, resources={"disk": 8})
+    assert run.turn() == ["one", "two"]
+    run.end("one")
+    assert run.turn() == []
+    run.end("two")
+    assert run.turn() == ["all"]
+
+
+def test_an_impossible_need_is_an_error_before_anything_runs() -> None:
+    with pytest.raises(ResourceError, match="needs 9 of resource 'licence', and its limit is 2"):
+        Driven([job("a"), job("big", resources={"licence": 9})], resources={"licence": 2})
+
+
+def test_a_limit_that_changes_is_followed(caplog: pytest.LogCaptureFixture) -> None:
+    run = Driven([job(f"j{i}", resources={"lic": 2}) for i in range(3)], resources=ResourcePool(dynamic=["lic"]))
+    assert run.turn() == []
+    run.plan.capacity_changed("lic", 1)
+    assert "3 jobs wait for (('lic', 2),), and the limit of lic is now 1" in caplog.text
+    assert run.turn() == []
+    run.plan.capacity_changed("lic", 4)
+    assert run.turn() == ["j0", "j1"]
+    run.plan.capacity_changed("lic", 1)
+    run.end("j0")
+    run.end("j1")
+    assert run.turn() == []
+    run.plan.capacity_changed("lic", 2)
+    assert run.turn() == ["j2"]
+
+
+def test_a_job_passed_over_a_hundred_times_gets_the_resource_next() -> None:
+    small = [job(f"small{i}", resources={"lic": 1}) for i in range(3 * PATIENCE)]
+    run = Driven([*small, job("big", resources={"lic": 2})], resources={"lic": 2})
+    started = run.turn()
+    assert started == ["small0", "small1"]
+    order = list(started)
+    while "big" not in order:
+        run.end(order[-2] if order[-2] in run.flying else order[-1])
+        order += run.turn()
+    assert PATIENCE <= order.index("big") <= PATIENCE + 4
+    run.end("big")
+    assert len(run.turn()) == 2
+
+
+def test_claims_do_not_wait_for_each_other() -> None:
+    jobs = [
+        *(job(f"x{i}", resources={"x": 1}) for i in range(PATIENCE + 20)),
+        *(job(f"y{i}", resources={"y": 1}) for i in range(PATIENCE + 20)),
+        job("both", resources={"x": 2, "y": 2}),
+        job("other", resources={"y": 2, "x": 2}, weight=0),
+        job("third", resources={"x": 2}, weight=0),
+    ]
+    run = Driven(jobs, resources={"x": 2, "y": 2})
+    done = 0
+    while run.plan.unfinished:
+        run.turn()
+        assert run.flying, "nothing runs, and jobs are left"
+        run.end(next(iter(run.flying)))
+        done += 1
+    assert done == len(jobs)
+
+
+def test_limits_hold_over_a_long_mixed_run() -> None:
+    jobs = [
+        job(f"j{i}", resources={"a": i % 3, "b": i % 4} if i % 5 else None, backend="other" if i % 2 else None)
+        for i in range(2_000)
+    ]
+    run = Driven(jobs, {"fake": 4, "other": 3}, resources={"a": 4, "b": 5}, max_parallelism=6)
+    steps = 0
+    while run.plan.unfinished:
+        run.turn() if steps % 97 == 0 else run.history.extend(_quick_turn(run))
+        assert len(run.flying) <= 6
+        for name, limit in (("a", 4), ("b", 5)):
+            assert sum((node.job.resources or {}).get(name, 0) for node in run.flying.values()) <= limit
+        node = run.flying.pop(next(iter(run.flying)))
+        run.plan.completed(ended(node), 0.0)
+        steps += 1
+    assert steps == len(jobs)
+
+
+def _quick_turn(run: Driven) -> list[str]:
+    """As `Driven.turn`, without the check of all invariants."""
+    ids = []
+    for action in run.plan.decide(run.now):
+        assert isinstance(action, Submit)
+        run.flying.update({node.id: node for node in action.nodes})
+        run.plan.submitted(action.nodes, {node.id: 0.0 for node in action.nodes}, run.now)
+        ids += [node.id for node in action.nodes]
+    return ids
+
+
+# ---------------------------------------------------------------------- busy backends
+
+
+def test_a_refused_job_holds_nothing_and_comes_again_after_a_delay_that_grows() -> None:
+    run = Driven(
+        [job("a", resources={"lic": 1}), job("b", resources={"lic": 1}, backend="other")],
+        {"fake": 1, "other": 1},
+        resources={"lic": 1},
+    )
+    assert run.turn(refuse=["a"]) == ["a"]
+    assert run.plan.usage() == {"lic": (0, 1)}
+    assert run.turn() == ["b"]
+    run.end("b")
+    delays = []
+    for _ in range(12):
+        retry_at = run.plan.retry_at("fake")
+        delays.append(retry_at - run.now)
+        run.now = math.nextafter(retry_at, 0)
+        assert run.turn() == []
+        run.now = retry_at
+        assert run.turn(refuse=["a"]) == ["a"]
+    assert delays[0] == FIRST_DELAY
+    assert delays == sorted(delays)
+    assert delays[-1] == pytest.approx(LONGEST_DELAY)
+
+
+def test_a_busy_backend_is_probed_with_few_jobs_and_then_more() -> None:
+    run = Driven([job(f"j{i}") for i in range(100)])
+    everything = [f"j{i}" for i in range(100)]
+    assert len(run.turn(refuse=everything)) == 100
+    sizes = []
+    while len(run.flying) < 100:
+        run.now = max(run.now, run.plan.retry_at("fake"))
+        sizes.append(len(run.turn()))
+    assert sizes[:4] == [1, 2, 4, 8]
+    assert [node.id for node in run.flying.values()] == everything
+
+
+def test_a_completion_makes_a_busy_backend_worth_asking_again() -> None:
+    run = Driven([job("a"), job("b")])
+    assert run.turn(refuse=["b"]) == ["a", "b"]
+    assert run.turn() == []
+    run.end("a")
+    assert run.turn() == ["b"]
+
+
+def test_a_job_that_is_refused_for_too_long_ends_as_busy() -> None:
+    run = Driven([job("a"), job("after", "a")], busy_timeout=60)
+    while run.plan.unfinished:
+        run.turn(refuse=["a"])
+        run.now = max(run.now, run.plan.retry_at("fake")) if run.plan.unfinished else run.now
+    assert run.kind("a") == "busy"
+    assert run.kind("after") == "dependency"
+    assert 60 <= run.now <= 60 + LONGEST_DELAY
+
+
+# ---------------------------------------------------------------------- events
+
+
+def test_events_that_belong_to_nothing_in_flight_are_dropped_and_counted() -> None:
+    run = Driven([job("a"), job("b", "a")])
+    run.plan.completed(JobCompletionEvent("stranger", 1, JobStatus.PASSED, None, 0, 0, 0), 0)
+    run.plan.completed(JobCompletionEvent("b", 1, JobStatus.PASSED, None, 0, 0, 0), 0)
+    run.turn()
+    node = run.flying["a"]
+    run.plan.completed(JobCompletionEvent("a", 2, FAILED, None, 0, 0, 0), 0)
+    run.end("a")
+    run.plan.completed(ended(node, FAILED), 0)
+    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.RUNNING, 0))
+    assert run.plan.stray == 5
+    assert run.turn() == ["b"]
+    assert run.statuses() == {"a": "PASSED", "b": ""}
+
+
+def test_a_completion_may_come_before_its_submit_has_returned() -> None:
+    run = Driven([job("a"), job("b", "a")])
+    (action,) = run.plan.decide(0.0)
+    assert isinstance(action, Submit)
+    run.plan.completed(ended(action.nodes[0]), 0.0)
+    (after,) = run.plan.decide(0.0)
+    run.plan.submitted(action.nodes, {"a": 0.0}, 0.0)
+    run.plan.sanity_check()
+    assert isinstance(after, Submit)
+    assert [node.id for node in after.nodes] == ["b"]
+
+
+def test_a_completion_with_a_status_that_is_no_end_is_a_fault_of_the_backend() -> None:
+    run = Driven([job("a")])
+    run.turn()
+    run.end("a", JobStatus.RUNNING)
+    assert run.kind("a") == "backend_error"
+
+
+def test_queue_time_and_run_time_are_two_things() -> None:
+    run = Driven([job("a")])
+    (action,) = run.plan.decide(0.0)
+    assert isinstance(action, Submit)
+    run.plan.changes = []
+    run.plan.submitted(action.nodes, {"a": None}, 1.0)
+    assert run.plan.counts[JobStatus.QUEUED] == 1
+    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.QUEUED, 2.0, "Priority"))
+    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.RUNNING, 3.0, "n1"))
+    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.QUEUED, 4.0, "requeued"))
+    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.RUNNING, 5.0, "n2"))
+    run.plan.completed(ended(action.nodes[0], at=6.0), 6.0)
+    moves = [(change.old.name, change.new.name, change.at, change.note) for change in run.plan.changes]
+    assert moves == [
+        ("QUEUED", "QUEUED", 2.0, "Priority"),
+        ("QUEUED", "RUNNING", 3.0, "n1"),
+        ("RUNNING", "QUEUED", 4.0, "requeued"),
+        ("QUEUED", "RUNNING", 5.0, "n2"),
+        ("RUNNING", "PASSED", 6.0, None),
+    ]
+
+
+def test_a_backend_that_has_gone_takes_only_its_own_jobs_with_it() -> None:
+    jobs = [job("a"), job("b"), job("after", "a"), job("other", backend="other"), job("needs", "b", backend="other")]
+    run = Driven(jobs, {"fake": 1, "other": None})
+    assert sorted(run.turn()) == ["a", "other"]
+    run.plan.backend_gone("fake", "it broke", 0.0)
+    run.flying.pop("a")
+    assert [run.kind(name) for name in ("a", "b")] == ["backend_error", "backend_error"]
+    assert run.statuses()["other"] == ""
+    assert run.statuses()["needs"] == "KILLED"
+    run.end("other")
+    assert run.plan.unfinished == 0
+    run.plan.add([job("late")], 0.0)
+    assert run.kind("late") == "backend_error"
+
+
+# ---------------------------------------------------------------------- adding
+
+
+def test_jobs_can_be_added_and_depend_on_what_has_ended() -> None:
+    run = Driven([job("good"), job("bad"), job("going")])
+    run.turn()
+    run.end("good")
+    run.end("bad", FAILED)
+    run.plan.add(
+        [
+            job("after good", "good"),
+            job("after bad", "bad"),
+            job("any", "bad", "good", needs_all_dependencies_passing=False),
+            job("none", "bad", needs_all_dependencies_passing=False),
+            job("wait", "good", "going"),
+            job("chain", "after bad"),
+        ],
+        0.0,
+    )
+    assert run.turn() == ["after good", "any"]
+    assert [run.kind(name) for name in ("after bad", "none", "chain")] == ["dependency"] * 3
+    run.end("going")
+    assert run.turn() == ["wait"]
+
+
+def test_adding_is_all_or_nothing() -> None:
+    run = Driven([job("a")])
+    for wrong in ([job("b"), job("a")], [job("b"), job("c", "d")], [job("b"), job("c", backend="nowhere")]):
+        with pytest.raises(GraphError):
+            run.plan.add(wrong, 0.0)
+    assert run.turn() == ["a"]
+    assert list(run.statuses()) == ["a"]
+
+
+# ---------------------------------------------------------------------- killing and stopping
+
+
+def test_killing_what_waits_ends_it_and_what_runs_is_asked() -> None:
+    run = Driven([job("a", weight=2), job("b"), job("after", "b"), job("c")], max_parallelism=1)
+    run.turn()
+    run.plan.kill(["a", "b"], "me", 0.0)
+    assert run.statuses() == {"a": "", "b": "KILLED", "after": "KILLED", "c": ""}
+    assert (run.kind("b"), run.kind("after")) == ("cancelled", "dependency")
+    assert run.turn() == []
+    assert [(kill.ids, kill.by) for kill in run.killed] == [(["a"], "me")]
+    run.end("a")
+    assert run.statuses()["a"] == "PASSED"  # it had ended by itself, and keeps its true status
+    assert run.turn() == ["c"]
+
+
+def test_killing_an_unknown_job_is_an_error_and_kills_nothing() -> None:
+    run = Driven([job("a")])
+    with pytest.raises(GraphError, match="there is no job 'x'"):
+        run.plan.kill(["a", "x"], "me", 0.0)
+    assert run.turn() == ["a"]
+
+
+def test_a_job_killed_between_decision_and_launch_is_not_launched() -> None:
+    run = Driven([job("a"), job("b")])
+    (action,) = run.plan.decide(0.0)
+    assert isinstance(action, Submit)
+    run.plan.kill(["a"], "me", 0.0)
+    assert [node.id for node in run.plan.launching(action.nodes, 0.0)] == ["b"]
+    assert run.kind("a") == "cancelled"
+
+
+def test_a_killed_job_that_is_refused_does_not_come_again() -> None:
+    run = Driven([job("a")])
+    (action,) = run.plan.decide(0.0)
+    assert isinstance(action, Submit)
+    run.plan.kill(["a"], "me", 0.0)
+    run.plan.submitted(action.nodes, {}, 0.0)
+    assert run.kind("a") == "cancelled"
+
+
+def test_stop_ends_what_waits_as_cancelled_and_kills_what_runs() -> None:
+    run = Driven([job("a"), job("b", "a"), job("c", "b"), job("d")], max_parallelism=1)
+    run.turn()
+    run.plan.stop("SIGINT", 0.0)
+    assert run.turn() == []
+    assert {name: run.kind(name) for name in ("b", "c", "d")} == dict.fromkeys("bcd", "cancelled")
+    assert [(kill.ids, kill.by, kill.force) for kill in run.killed] == [(["a"], "SIGINT", False)]
+    run.plan.stop("SIGINT", 0.0, force=True)
+    run.turn()
+    assert run.killed[-1].force
+    run.end("a", JobStatus.KILLED)
+    assert run.plan.unfinished == 0
+
+
+def test_stop_with_drain_lets_what_runs_end() -> None:
+    run = Driven([job("a"), job("b", "a")])
+    run.turn()
+    run.plan.stop("me", 0.0, drain=True)
+    assert run.turn() == []
+    assert not run.killed
+    run.end("a")
+    assert run.statuses() == {"a": "PASSED", "b": "KILLED"}
+
+
+def test_jobs_added_after_a_stop_end_at_once() -> None:
+    run = Driven([job("a")])
+    run.plan.stop("me", 0.0)
+    run.plan.add([job("b"), job("c", "b")], 0.0)
+    assert run.kind("b") == run.kind("c") == "cancelled"
+
+
+def test_the_run_stops_after_so_many_failures_not_counting_what_follows_from_them() -> None:
+    jobs = [job("a"), job("b", "a"), job("c", "b"), job("d"), job("e"), job("f")]
+    run = Driven(jobs, max_failures=2, max_parallelism=1)
+    run.turn()
+    run.end("a", FAILED)
+    assert run.turn() == ["d"]
+    run.end("d", FAILED)
+    assert run.turn() == []
+    assert run.statuses() == {"a": "FAILED", "b": "KILLED", "c": "KILLED", "d": "FAILED", "e": "KILLED", "f": "KILLED"}
+    assert run.kind("e") == "cancelled"
+
+
+def test_finishing_gives_every_job_a_result() -> None:
+    run = Driven([job("a"), job("b", "a"), job("c")])
+    run.turn()
+    run.end("c")
+    run.plan.finish("the end", 0.0)
+    assert run.statuses() == {"a": "KILLED", "b": "KILLED", "c": "PASSED"}
+    run.plan.sanity_check()
