@@ -5,7 +5,6 @@ For tests, for dry runs of a whole regression, and for measuring what the runtim
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,37 +60,44 @@ class FakeBackend(RuntimeBackend):
     def __init__(self, policy: FakePolicy = pass_at_once, **options: Any) -> None:
         super().__init__(**options)
         self.policy = policy
+        self.running: set[str] = set()
+        """Ids of the jobs that would run if there were anything to run; also while they are being killed."""
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
-            if not self._begin(job):
-                continue
-            run = self.policy(job.spec, job.attempt)
-            if run.busy:
-                self._refuse(job)
-            elif run.launch_error is not None:
-                self._fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
-            elif run.duration == 0 and run.queued is None:
-                self._launched(job)
-                self._complete(job, run.status, run.reason, run.usage)
-            else:
-                job.data = trio.CancelScope()
-                self._start_task(self._run, job, run)
-                self._launched(job, running=run.queued is None)
+            if self._begin(job):
+                self._launch_one(job)
         await trio.lowlevel.checkpoint()
+
+    def _launch_one(self, job: LiveJob) -> None:
+        run = self.policy(job.spec, job.attempt)
+        if run.busy:
+            self._refuse(job)
+        elif run.launch_error is not None:
+            self._fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
+        elif run.duration == 0 and run.queued is None:
+            self._launched(job)
+            self._complete(job, run.status, run.reason, run.usage)
+        else:
+            job.data = trio.CancelScope()
+            self._start_task(self._run, job, run)
+            self._launched(job, running=run.queued is None)
 
     def _kill(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
             job.data.cancel()
 
     async def _run(self, job: LiveJob, run: FakeRun) -> None:
+        self.running.add(job.id)
         with job.data as killed:
             if run.queued is not None:
                 await trio.sleep(run.queued)
                 self._progress(job, JobStatus.RUNNING, "on a machine that does not exist")
             await trio.sleep(run.duration)
-        if not killed.cancelled_caught:
-            self._complete(job, run.status, run.reason, run.usage)
-        elif run.kill_duration < math.inf:
+        if killed.cancelled_caught:
             await trio.sleep(run.kill_duration)
+        self.running.discard(job.id)
+        if killed.cancelled_caught:
             self._complete_stopped(job)
+        else:
+            self._complete(job, run.status, run.reason, run.usage)
