@@ -141,4 +141,4 @@ def judge(mutant: Mutant, timeout: float = TIMEOUT) -> Verdict:
 
 
 _OUTCOMES: dict[int | None, Outcome] = {None: Outcome.HUNG, 0: Outcome.SURVIVED, 1: Outcome.CAUGHT, 2: Outcome.CAUGHT}
-"""From the exit code of pytest: 1 is a failed test, 2 a module that cannot be imported; from 3 on nothing was tested."""
+"""From the exit code of pytest: 1 is a failed test, 2 a module that cannot be imported, 3 or more that none ran."""
