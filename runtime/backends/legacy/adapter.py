@@ -1,0 +1,464 @@
+"""`LegacyLauncherAdapter`: old blocking launchers behind the contract of a backend.
+
+One lane for everything but kills
+---------------------------------
+Launchers block, hang and raise, share class state, and may be bound to a thread. So they are built, launched and polled
+in one lane (a thread, see `slices`), one call at a time. Each submission has a queue of calls, and so has the poller;
+they take the lane in turns, a slice each, so that neither a thousand launches nor a thousand polls starve the other.
+
+Kills do not wait for that lane. They have lanes of their own, as many as `kill_threads`, which draw from one queue: a
+kill that takes two seconds holds one of them, and the rest go on.
+
+One object never has two calls at once
+--------------------------------------
+An entry has at most one `call`. A kill takes back a call that has not begun, and goes ahead at once. If the call is in
+progress, the kill waits until it returns, for at most `kill_timeout`; then the job is lost, and the call abandoned.
+
+What becomes of a call that does not return
+-------------------------------------------
+=============  ==========================  =======================================================================
+call           set aside after             abandoned, and its job lost, after
+=============  ==========================  =======================================================================
+constructor    (never)                     `launch_timeout`
+`launch()`     (never)                     `launch_timeout`; an interactive one: never
+`poll()`       `patience`                  `poll_timeout`
+`kill()`       (never)                     `kill_timeout`; it counts from the begin of the call, and a last `poll()`
+                                           is part of it
+any            `kill_timeout` after somebody asked for the job's end (abandoned at once)
+=============  ==========================  =======================================================================
+
+An abandoned `launch()` or `poll()` that returns after all is followed by `kill()`, in its own thread. Threads that are
+held by calls that were set aside or abandoned are bounded by `MAX_HUNG`; past it the adapter is broken.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final
+
+import attrs
+import trio
+
+from runtime.backends.backend import RuntimeBackend, check_limit
+from runtime.backends.legacy.poller import Poller
+from runtime.backends.legacy.shape import INTERACTIVE, is_busy, limit_of, name_of
+from runtime.backends.legacy.slices import Call, Lane, Late, Seam
+from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry
+from runtime.backends.legacy.threads import ThreadSeam
+from runtime.backends.legacy.view import view_for
+from runtime.backends.live import LiveJob, Stage
+from runtime.errors import BackendBrokenError
+from runtime.job import FailureKind, JobHandle
+
+MAX_HUNG: Final = 256
+"""Threads held by calls that do not return, past which the adapter is broken. Out of the air."""
+
+DEFAULT_POLL_FREQ: Final = 1.0
+"""Seconds between ticks where a class has no `poll_freq`; as in DVSim."""
+
+
+@attrs.frozen
+class _Patience:
+    """How long a call of each kind may take, in seconds; `math.inf` for no limit."""
+
+    launch: float
+    poll: float
+    """After which a poll is set aside."""
+    poll_total: float
+    """After which it is abandoned."""
+    kill: float
+
+
+class LegacyLauncherAdapter(RuntimeBackend):
+    """Runs any class with `launch()`, `poll()` and `kill()`, built as ``launcher_cls(job)``, unmodified.
+
+    For all limits, `None` means the default, and 0 no limit.
+
+    Args:
+        launcher_cls: the class, one object of which is built for each job.
+        name: the backend's name; `None` for the class's `variant`, or its name in lower case without ``launcher``.
+        view: from a job to what the launcher is built with; `None` shows a `JobSpec` as DVSim's to launchers that have
+            a `prepare_workspace`, and passes all other jobs on untouched.
+        poll_interval: seconds between two ticks of polls, 0 for at once; `None` for the class's `poll_freq`.
+        max_polls_per_interval: how many jobs are polled in a tick; `None` for the class's `max_poll`.
+        max_parallelism: how many jobs may be live; `None` for the class's `max_parallel`.
+        kill_threads: how many launchers are killed side by side; 1 for launchers that cannot take it.
+        patience: seconds after which a poll no longer holds up the others.
+        launch_timeout: seconds that building or launching may take; interactive jobs have no such limit.
+        poll_timeout: seconds that a poll may take.
+        kill_timeout: seconds that a kill may take, and that it waits for another call of the same launcher.
+        poll_error_limit: how many polls of a job may fail in a row before it is killed.
+        drain_timeout: as in `RuntimeBackend`.
+
+    Raises:
+        TypeError: if `launcher_cls` is no class with these three methods.
+        ValueError: for a limit, here or in the class, that is none.
+    """
+
+    kill_deadline = None  # `kill_timeout` bounds each kill from the moment it begins, however many wait
+    seam_factory: ClassVar[Callable[[], Seam]] = ThreadSeam
+    """Where calls are done; tests have one with virtual time."""
+
+    def __init__(
+        self,
+        launcher_cls: Callable[[Any], Any],
+        *,
+        name: str | None = None,
+        view: Callable[[Any], Any] | None = None,
+        poll_interval: float | None = None,
+        max_polls_per_interval: int | None = None,
+        max_parallelism: int | None = None,
+        kill_threads: int | None = 64,
+        patience: float | None = 1,
+        launch_timeout: float | None = 120,
+        poll_timeout: float | None = 120,
+        kill_timeout: float | None = 30,
+        poll_error_limit: int | None = 3,
+        **options: Any,
+    ) -> None:
+        cls = _checked_class(launcher_cls)
+        super().__init__(
+            name=name_of(cls) if name is None else name,
+            max_parallelism=_whole(limit_of(cls, "max_parallel", "max_parallelism", max_parallelism)) or 0,
+            **options,
+        )
+        self.launcher_cls = cls
+        self.supports_interactive = bool(getattr(cls, "supports_interactive", name_of(cls) in INTERACTIVE))
+        if poll_interval is None and not hasattr(cls, "poll_freq"):
+            poll_interval = DEFAULT_POLL_FREQ
+        self.poll_interval: float = limit_of(cls, "poll_freq", "poll_interval", poll_interval, whole=False) or 0.0
+        """Seconds between two ticks."""
+        self.max_polls_per_interval = _whole(
+            limit_of(cls, "max_poll", "max_polls_per_interval", max_polls_per_interval)
+        )
+        """How many jobs are polled in a tick; `None` for all."""
+        self._kill_threads = _limit("kill_threads", kill_threads, 64, whole=True)
+        self._poll_error_limit = _limit("poll_error_limit", poll_error_limit, 3, whole=True)
+        poll_total = _limit("poll_timeout", poll_timeout, 120)
+        self._patience = _Patience(
+            launch=_limit("launch_timeout", launch_timeout, 120),
+            poll=min(_limit("patience", patience, 1), poll_total),
+            poll_total=poll_total,
+            kill=_limit("kill_timeout", kill_timeout, 30),
+        )
+        view = view_for(cls) if view is None else view
+        self._make: Callable[[Any], Any] = cls if view is None else functools.partial(_make, cls, view)
+        self._kept: dict[str, Entry] = {}
+        """Busy launchers, by the ids of their jobs."""
+        self._kills: deque[Call] = deque()
+        self._open_kills = 0
+        """Kills that wait or are in progress."""
+        self._killers = 0
+        """Tasks that do kills, each with a lane."""
+        self._idle_lanes: list[Lane] = []
+        # These live as long as the block.
+        self._seam: Seam
+        self._lane: Lane
+        self._turns: trio.StrictFIFOLock
+        self._poller: Poller
+
+    # ------------------------------------------------------------------ the contract
+
+    async def _setup(self) -> None:
+        self._seam = type(self).seam_factory()
+        self._lane = self._seam.lane(self.name)
+        self._turns = trio.StrictFIFOLock()
+        self._poller = Poller(self.poll_interval, self.max_polls_per_interval or math.inf, self._poll)
+
+    async def _serve(self) -> None:
+        await self._poller.run()
+
+    async def _teardown(self) -> None:
+        self._kept.clear()
+        self._seam.close()
+
+    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        entries = [self._enter(job) for job in jobs if self._begin(job)]
+        deadline = math.inf if any(_is_interactive(entry.job) for entry in entries) else self._patience.launch
+        builds = deque(entry.begin(BUILD) for entry in entries if entry.launcher is None)
+        await self._run(builds, deadline, self._built)
+        ready = [entry for entry in entries if entry.job.stage is Stage.LAUNCHING]
+        await self._run(deque(entry.begin(LAUNCH) for entry in ready), deadline, self._launch_returned)
+
+    def _take_back(self, job: LiveJob) -> bool:
+        call = job.data.call
+        if call is None or call.take_back():
+            return True
+        self._wait_for(job, call)
+        return False
+
+    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            call = job.data.call
+            if call is None or call.take_back():
+                self._kill_now(job.data)
+            else:
+                self._wait_for(job, call)
+
+    def _limits(self, spec: Any) -> tuple[float | None, float | None]:
+        """A job's limits; DVSim's have `timeout_secs` instead of `timeout`."""
+        timeout = getattr(spec, "timeout", None)
+        if timeout is None:
+            timeout = getattr(spec, "timeout_secs", None)
+        return timeout, getattr(spec, "queue_timeout", None)
+
+    def _target(self, target: JobHandle | str) -> LiveJob | None:
+        if isinstance(target, str):
+            self._kept.pop(target, None)  # somebody who wants an end to it will not come again
+        return super()._target(target)
+
+    def _notes(self) -> list[str]:
+        held = [f"{call.step.name} of {call.subject!r}" for call in self._seam.abandoned()]
+        some = ", ".join(held[:10]) + (" and others" if len(held) > 10 else "")  # noqa: PLR2004 - enough
+        note = f"backend {self.name!r}: {len(held)} abandoned threads are still in {some}"
+        return [*super()._notes(), *([note] if held else [])]
+
+    # ------------------------------------------------------------------ the lane
+
+    async def _run(self, calls: deque[Call], deadline: float, settle: Callable[[list[Call]], None]) -> None:
+        """Do `calls` in the lane, slice by slice, in turns with others, and settle each slice."""
+        while calls:
+            async with self._turns:
+                done, late = await self._lane.run(calls, deadline)
+            settle(done)
+            if late is not None:
+                self._set_aside(late)
+
+    def _enter(self, job: LiveJob) -> Entry:
+        entry = job.data = Entry(job, self._make)
+        kept = self._kept.pop(job.id, None)
+        if kept is not None and kept.job.spec is job.spec:
+            entry.launcher = kept.launcher
+        return entry
+
+    def _built(self, calls: list[Call]) -> None:
+        for call in calls:
+            job = call.subject.job
+            call.subject.call = None
+            if call.why:
+                self._not_launched(call)
+            elif job.stop is not None and job.stage is not Stage.DONE:
+                self._complete_stopped(job)
+
+    def _launch_returned(self, calls: list[Call]) -> None:
+        fresh = []
+        for call in calls:
+            entry: Entry = call.subject
+            entry.call = None
+            if call.why:
+                self._not_launched(call)
+            elif not self._launched(entry.job):
+                self._kill_now(entry)  # it was given up; and now it runs
+            elif entry.job.stop is None:
+                fresh.append(entry)
+        self._poller.feed(fresh)
+
+    def _not_launched(self, call: Call) -> None:
+        entry: Entry = call.subject
+        job = entry.job
+        if job.stage is Stage.DONE:
+            return
+        if is_busy(_error_of(call)):
+            if job.stop is None and entry.launcher is not None:
+                self._kept[job.id] = entry
+            self._refuse(job)
+        else:
+            self._fail(job, FailureKind.LAUNCH_ERROR, f"{self._named(call)} raised {call.why}")
+
+    # ------------------------------------------------------------------ polls
+
+    async def _poll(self, entries: list[Entry]) -> list[Entry]:
+        """Poll `entries`; return those to poll again. For the poller."""
+        again: list[Entry] = []
+        calls = deque(entry.begin(POLL) for entry in entries if _can_be_polled(entry))
+        await self._run(calls, self._patience.poll, lambda done: self._polled(done, again))
+        return again
+
+    def _polled(self, calls: list[Call], again: list[Entry]) -> None:
+        for call in calls:
+            entry: Entry = call.subject
+            entry.call = entry.late = None
+            job = entry.job
+            said: Any = None if call.why else _value_of(call)
+            if said.__class__ is Ended:
+                if job.stage is not Stage.DONE:
+                    self._complete(job, said.status, said.reason, said.usage)
+            elif job.stop is not None or job.stage is Stage.DONE:
+                self._kill_now(entry)  # it waited for this call
+            elif call.why:
+                self._poll_failed(call, again)
+            else:
+                entry.failures = 0
+                if said is not job.status:
+                    self._progress(job, said)
+                again.append(entry)
+
+    def _poll_failed(self, call: Call, again: list[Entry]) -> None:
+        entry: Entry = call.subject
+        entry.failures += 1
+        if entry.failures < self._poll_error_limit:
+            again.append(entry)
+        else:
+            entry.polled_out = True
+            times = f"{entry.failures} times in a row, the last time " if entry.failures > 1 else ""
+            self._stop([entry.job], FailureKind.LAUNCHER_ERROR, f"{self._named(call)} raised {times}{call.why}")
+
+    # ------------------------------------------------------------------ kills
+
+    def _kill_now(self, entry: Entry) -> None:
+        """Queue the kill of a launcher that has no other call, and see that somebody does it."""
+        self._kills.append(entry.begin(KILL))
+        self._open_kills += 1
+        self._hire()
+
+    def _hire(self) -> None:
+        if self._kills and self._killers < min(self._kill_threads, self._open_kills):
+            self._killers += 1
+            self._start_task(self._run_kills)
+
+    async def _run_kills(self) -> None:
+        number = self._killers
+        lane = self._idle_lanes.pop() if self._idle_lanes else self._seam.lane(f"{self.name}.kill.{number}")
+        try:
+            while self._kills and self._seam.hung <= MAX_HUNG:
+                self._hire()  # one at a time, so that no step of the loop starts many threads
+                done, late = await lane.run(self._kills, self._patience.kill)
+                self._killed(done)
+                if late is not None:
+                    self._forsake(late)
+        finally:
+            self._killers -= 1
+            self._idle_lanes.append(lane)
+
+    def _killed(self, calls: list[Call]) -> None:
+        for call in calls:
+            entry: Entry = call.subject
+            entry.call = None
+            self._open_kills -= 1
+            job = entry.job
+            said = None if call.why else _value_of(call)
+            if job.stage is Stage.DONE:
+                continue
+            if said is not None:
+                self._complete(job, said.status, said.reason, said.usage)
+            elif call.why:
+                self._lose(job, f"{self._named(call)} raised {call.why}")
+            else:
+                self._complete_stopped(job)
+
+    def _wait_for(self, job: LiveJob, call: Call) -> None:
+        """A kill waits for a call that is in progress; the job is lost if that takes too long."""
+        if self._patience.kill < math.inf:
+            at = trio.current_time() + self._patience.kill
+            self._deadlines.add(at, job, lambda job: self._waited_for(job, call))
+
+    def _waited_for(self, job: LiveJob, call: Call) -> None:
+        entry: Entry = job.data
+        if entry.call is not call or (entry.late is not None and entry.late.has_returned()):
+            return  # it has returned, and the kill goes ahead
+        self._lose(job, f"{self._named(call)} did not return within {self._patience.kill:g} s, and could not be killed")
+        call.given_up = True
+        if entry.late is not None:
+            entry.late.abandon()
+            self._check_hung()
+        else:
+            self._lane.hurry()
+
+    # ------------------------------------------------------------------ calls that do not return
+
+    def _set_aside(self, late: Late) -> None:
+        call = late.call
+        if call.step is POLL and not call.given_up and self._patience.poll < self._patience.poll_total:
+            call.subject.late = late
+            self._start_task(self._wait_late, late)
+            self._check_hung()
+        else:
+            self._forsake(late)
+
+    async def _wait_late(self, late: Late) -> None:
+        try:
+            with trio.move_on_after(self._patience.poll_total - self._patience.poll):
+                await late.wait()
+        except trio.Cancelled:
+            late.abandon()
+            raise
+        if late.call.given_up:
+            return
+        if late.has_returned():
+            again: list[Entry] = []
+            self._polled([late.call], again)
+            self._poller.feed(again)
+        else:
+            self._forsake(late)
+
+    def _forsake(self, late: Late) -> None:
+        """Give up a call, and the job with it."""
+        call = late.call
+        if call.step is KILL:
+            self._open_kills -= 1
+            self._lose(call.subject.job, f"{self._named(call)} did not return within {self._patience.kill:g} s")
+        elif call.step is POLL:
+            text = f"{self._named(call)} timed out after {self._patience.poll_total:g} s, state unknown"
+            self._lose(call.subject.job, text)
+        else:
+            self._lose(call.subject.job, f"launch timed out after {self._patience.launch:g} s, state unknown")
+        late.abandon()
+        self._check_hung()
+
+    def _check_hung(self) -> None:
+        if self._seam.hung > MAX_HUNG:
+            msg = (
+                f"backend {self.name!r}: {self._seam.hung} calls of {self.launcher_cls.__qualname__} do not return, "
+                f"and each holds a thread; at most {MAX_HUNG} may"
+            )
+            self._break(BackendBrokenError(msg))
+
+    def _lose(self, job: LiveJob, text: str) -> None:
+        if job.stage is not Stage.DONE:
+            asked = "" if job.stop is None else f"; it was to end because: {job.stop.reason.message}"
+            self._fail(job, FailureKind.LOST, f"{text}{asked}")
+
+    def _named(self, call: Call) -> str:
+        name = self.launcher_cls.__qualname__
+        return f"{name}()" if call.step is BUILD else f"{name}.{call.step.name}"
+
+
+def _checked_class(launcher_cls: Any) -> type:
+    missing = [name for name in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, name, None))]
+    if not isinstance(launcher_cls, type) or missing:
+        lacks = f", which lacks {', '.join(missing)}" if missing else ""
+        msg = f"launcher_cls is {launcher_cls!r}{lacks}; wanted: a class with launch(), poll() and kill()"
+        raise TypeError(msg)
+    return launcher_cls
+
+
+def _limit(what: str, given: float | None, default: float, *, whole: bool = False) -> float:
+    limit = check_limit(f"LegacyLauncherAdapter: {what}", given, default, whole=whole)
+    return math.inf if limit is None else limit
+
+
+def _whole(limit: float | None) -> int | None:
+    return None if limit is None else int(limit)
+
+
+def _make(launcher_cls: type, view: Callable[[Any], Any], spec: Any) -> Any:
+    return launcher_cls(view(spec))
+
+
+def _is_interactive(job: LiveJob) -> bool:
+    return bool(getattr(job.spec, "interactive", False))
+
+
+def _can_be_polled(entry: Entry) -> bool:
+    return entry.call is None and entry.job.stop is None and entry.job.stage is Stage.LAUNCHED
+
+
+def _value_of(call: Call) -> Any:
+    return call.outcome.value  # type: ignore[union-attr]  # it has one: nothing was raised
+
+
+def _error_of(call: Call) -> BaseException:
+    return call.outcome.error  # type: ignore[union-attr,no-any-return]  # it has one: something was raised

@@ -1,0 +1,179 @@
+"""How are foreign things known? By shape, never by import.
+
+A status is known by its `name`, an exception by the name of a class in its MRO, a failure message and a run time by
+their attributes, a launcher's limits by the attributes of its class. Everything here runs foreign code (properties,
+`__str__`, descriptors), so it is called in the thread that called the launcher, and it may raise.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from runtime.backends.backend import check_limit
+from runtime.backends.legacy.launcher import LauncherError
+from runtime.job import JobStatus, JobStatusInfo, JobUsage
+
+STATUS_BY_NAME: Final[dict[str, JobStatus]] = {
+    "SCHEDULED": JobStatus.QUEUED,
+    "QUEUED": JobStatus.QUEUED,
+    "PENDING": JobStatus.QUEUED,
+    "DISPATCHED": JobStatus.RUNNING,  # what DVSim called RUNNING before it told the two apart
+    "RUNNING": JobStatus.RUNNING,
+    "PASSED": JobStatus.PASSED,
+    "FAILED": JobStatus.FAILED,
+    "KILLED": JobStatus.KILLED,
+}
+"""What a poll may say, and what it means here."""
+
+SECONDS_PER_UNIT: Final = {
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "ns": 1e-9,
+    "ps": 1e-12,
+    "fs": 1e-15,
+}
+
+LONGEST_TEXT: Final = 4000
+"""Characters of a foreign exception that are kept. Enough for any message, too few for a log in disguise."""
+
+INTERACTIVE: Final = frozenset({"local", "nc"})
+"""The launchers of DVSim that run interactive jobs; theirs cannot say so themselves."""
+
+
+def name_of(launcher_cls: type) -> str:
+    """Return what the class calls itself: its `variant`, or its name in lower case without ``launcher``."""
+    variant = getattr(launcher_cls, "variant", None)
+    if isinstance(variant, str) and variant:
+        return variant
+    return launcher_cls.__name__.lower().removesuffix("launcher").rstrip("_") or "legacy"
+
+
+def limit_of(launcher_cls: type, attribute: str, what: str, given: float | None, *, whole: bool = True) -> float | None:
+    """Return a limit: `given`, or if that is `None` the class's `attribute`; `None` for no limit.
+
+    Args:
+        launcher_cls: the class of the launchers.
+        attribute: what the limit is called there; `sys.maxsize`, 0, `None` and no such attribute mean no limit.
+        what: what the limit is called in the adapter's constructor.
+        given: what the constructor was given.
+        whole: whether only whole numbers make sense.
+
+    Raises:
+        ValueError: if it is no number, negative or not finite; it says where the number came from.
+    """
+    if given is None:
+        what, given = f"{launcher_cls.__name__}.{attribute}", getattr(launcher_cls, attribute, None)
+    else:
+        what = f"LegacyLauncherAdapter: {what}"
+    limit = check_limit(what, given, None, whole=whole)
+    return None if limit is None or limit >= sys.maxsize else limit
+
+
+def status_of(said: object, launcher: object) -> JobStatus:
+    """Return what the answer of a poll means.
+
+    Raises:
+        LauncherError: if it means nothing; it names the launcher's class.
+    """
+    if said.__class__ is JobStatus:
+        name: object = said._name_  # the same as `name`, and many times faster
+    else:
+        name = getattr(said, "name", None)
+    status = STATUS_BY_NAME.get(name) if isinstance(name, str) else None
+    if status is None:
+        known = ", ".join(STATUS_BY_NAME)
+        msg = (
+            f"{type(launcher).__qualname__}.poll() returned {_shown(said)}, of type {type(said).__qualname__}; "
+            f"wanted: a status whose `name` is one of {known}"
+        )
+        raise LauncherError(msg)
+    return status
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether an exception says that the launcher is busy: it has that class name anywhere in its MRO."""
+    return any(cls.__name__ == "LauncherBusyError" for cls in type(error).__mro__)
+
+
+def describe(error: BaseException) -> str:
+    """Return the type and the text of a foreign exception, whatever its `__str__` does."""
+    try:
+        text = str(error)
+    except BaseException as exc:  # noqa: BLE001 - foreign code; that it raised is all there is to say
+        text = f"<its text cannot be had: {type(exc).__qualname__}>"
+    name = type(error).__qualname__
+    return f"{name}: {text}"[:LONGEST_TEXT] if text else name
+
+
+def reason_of(launcher: Any) -> JobStatusInfo:
+    """Return the `fail_msg` of a launcher whose job ended badly.
+
+    What stands in the class is a default, and no reason; a property is the instance's own word.
+    """
+    cls = type(launcher)
+    try:
+        said = launcher.fail_msg
+        if said is not getattr(cls, "fail_msg", None) and said is not None:
+            message = said if isinstance(said, str) else getattr(said, "message", None)
+            if message:
+                line = getattr(said, "line_number", None)
+                return JobStatusInfo(
+                    str(message),
+                    lines=[line] if isinstance(line, int) and not isinstance(line, bool) else None,
+                    context=_texts(getattr(said, "context", None)),
+                )
+    except AttributeError:
+        pass
+    except BaseException as exc:  # noqa: BLE001 - foreign code; the verdict stands without its reason
+        return JobStatusInfo(f"{cls.__qualname__} gave no reason: its fail_msg raised {describe(exc)}")
+    return JobStatusInfo(f"{cls.__qualname__} gave no reason")
+
+
+def usage_of(launcher: object) -> JobUsage | None:
+    """Return the times that a launcher whose job has ended reports, if any."""
+    runtime, simulated = _reported(launcher, "job_runtime"), _reported(launcher, "simulated_time")
+    if runtime is None and simulated is None:
+        return None
+    return JobUsage(job_runtime=runtime, simulated_time=simulated)
+
+
+def seconds_of(value: Any) -> float | None:
+    """Return a duration in seconds, or `None` where it is unknown: none, zero, or nothing that looks like one.
+
+    It may be a number of seconds, or have ``get() -> (time, unit)``, or `time` and `unit`, or ``total_seconds()``.
+    """
+    if value is None:
+        return None
+    factor = 1.0
+    if not isinstance(value, int | float):
+        if callable(getattr(value, "total_seconds", None)):
+            value = value.total_seconds()
+        else:
+            pair = value.get() if callable(getattr(value, "get", None)) else (value.time, value.unit)
+            value, factor = pair[0], SECONDS_PER_UNIT[pair[1]]
+    seconds = float(value) * factor
+    return seconds if 0 < seconds < float("inf") else None
+
+
+def _reported(launcher: object, attribute: str) -> float | None:
+    try:
+        return seconds_of(getattr(launcher, attribute, None))
+    except BaseException:  # noqa: BLE001 - foreign code; a time that cannot be read is unknown
+        return None
+
+
+def _texts(lines: object) -> list[str] | None:
+    if isinstance(lines, str):
+        return lines.splitlines()
+    return [str(line) for line in lines] if isinstance(lines, list | tuple) else None
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:200]
+    except BaseException:  # noqa: BLE001 - foreign code
+        return "something"

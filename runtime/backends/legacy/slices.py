@@ -1,0 +1,149 @@
+"""What is done in a thread, how much of it at once, and the seam through which it is done.
+
+A `Call` is one thing to do with one launcher. Calls wait in queues that the event loop and the threads share. A
+`Lane` does one call at a time: `Lane.run` takes a *slice* from a queue, which is as many calls as begin within
+`SLICE` seconds, and a hop to a thread and back is paid once for all of them.
+
+::
+
+    done, late = await lane.run(queue, deadline)      # what was not begun is still in the queue
+
+This is the seam: behind it are threads and wall time (`threads`), or, in tests, virtual time and no thread at all.
+Nothing else of the adapter knows of either.
+
+Who owns a call
+---------------
+A kill must overtake every call that has not begun, while a thread takes calls from the same queue. So each call has a
+ticket, of which there is one: whoever draws it, by an operation that the interpreter makes atomic, decides. The loop
+draws it to take the call back, the lane draws it to begin. Who comes second leaves the call alone.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+import outcome
+
+from runtime.backends.legacy.shape import describe
+
+SLICE: Final = 0.005
+"""Seconds for which a lane begins calls before it reports. Long against a hop of 0.1 ms, short against a tick."""
+
+
+@attrs.frozen
+class Step:
+    """A kind of call."""
+
+    name: str
+    """What it is called in messages: ``poll()``, say."""
+    function: Callable[[Any], Any]
+    """What does it, given the call's subject. Runs in a thread, may block, may raise anything."""
+    undo: Callable[[Call], None] | None = None
+    """What the thread does if the call returns after it was abandoned. May block, may raise."""
+
+
+class Call:
+    """One step to do with one subject, and what came of it."""
+
+    __slots__ = ("_ticket", "given_up", "outcome", "step", "subject", "why")
+
+    def __init__(self, step: Step, subject: Any) -> None:
+        self.step = step
+        self.subject = subject
+        """What the step is done with; two calls with one subject are never in progress at once."""
+        self.outcome: outcome.Outcome[Any] | None = None
+        """What came of it: a value, or whatever was raised; `None` until it has returned."""
+        self.why = ""
+        """The type and the text of what was raised."""
+        self.given_up = False
+        """Whether its lane should no longer wait for it. Set by the loop, which then calls `Lane.hurry`."""
+        self._ticket = [True]
+
+    def __repr__(self) -> str:
+        return f"<Call {self.step.name} of {self.subject!r}>"
+
+    def begin(self) -> bool:
+        """Draw the ticket in order to do the call; false if it was taken back."""
+        try:
+            return self._ticket.pop()
+        except IndexError:
+            return False
+
+    take_back = begin
+    """Draw the ticket in order that nobody does the call; false if it has begun, or is over."""
+
+    def perform(self) -> None:
+        """Do it, here and now. Raises nothing, not even `SystemExit`: that is the launcher's own."""
+        result = outcome.capture(self.step.function, self.subject)
+        if result.__class__ is outcome.Error:
+            self.why = describe(result.error)  # foreign code, too: its place is in the thread
+        self.outcome = result
+
+
+class Late(abc.ABC):
+    """A call in progress for which its lane no longer waits, and the thread that it holds.
+
+    It has been *set aside*: its answer counts if it comes in time. Then it is *abandoned*: if it returns after all, the
+    thread that made it does the step's `undo`, even when the event loop has ended by then.
+    """
+
+    call: Call
+
+    @abc.abstractmethod
+    def has_returned(self) -> bool:
+        """Whether the call's outcome is there."""
+
+    @abc.abstractmethod
+    async def wait(self) -> None:
+        """Wait until the call has returned."""
+
+    @abc.abstractmethod
+    def abandon(self) -> None:
+        """Wait for it no longer. It must not have returned."""
+
+
+class Lane(abc.ABC):
+    """Does calls, one at a time, in one thread; in another one after a call was set aside."""
+
+    @abc.abstractmethod
+    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], Late | None]:
+        """Do a slice of `calls`, from the left.
+
+        Args:
+            calls: the queue. What was not begun stays there; what was taken back is dropped.
+            deadline: seconds after whose passing a call is set aside; `math.inf` for never.
+
+        Returns:
+            The calls that have returned, in order; and the one that was set aside, after which the slice ends.
+
+        If it is cancelled, the slice ends after the call in progress, and that is abandoned.
+        """
+
+    @abc.abstractmethod
+    def hurry(self) -> None:
+        """Look again whether the call in progress was given up."""
+
+
+class Seam(abc.ABC):
+    """Where lanes come from, and what they leave behind."""
+
+    @abc.abstractmethod
+    def lane(self, name: str) -> Lane:
+        """Make a lane. It acquires nothing before its first run."""
+
+    @property
+    @abc.abstractmethod
+    def hung(self) -> int:
+        """How many threads are held by calls that were set aside or abandoned, and have not returned."""
+
+    @abc.abstractmethod
+    def abandoned(self) -> list[Call]:
+        """Return the abandoned calls that have not returned."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End the threads of all lanes, none of which may be running."""

@@ -1,0 +1,104 @@
+"""What is done with a launcher, step by step. All of it runs in a thread, may block, and may raise anything.
+
+A launcher's properties are read right after the poll that says that the job has ended, in the same thread: they may do
+I/O, and the next call may change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from runtime.backends.legacy.shape import reason_of, status_of, usage_of
+from runtime.backends.legacy.slices import Call, Late, Step
+from runtime.backends.live import LiveJob
+from runtime.job import JobStatus, JobStatusInfo, JobUsage
+
+
+@attrs.frozen
+class Ended:
+    """What a poll tells of a job that has ended."""
+
+    status: JobStatus
+    reason: JobStatusInfo | None
+    usage: JobUsage | None
+
+
+class Entry:
+    """A job and its launcher, and where the two stand."""
+
+    __slots__ = ("call", "failures", "job", "late", "launcher", "make", "polled_out")
+
+    def __init__(self, job: LiveJob, make: Callable[[Any], Any]) -> None:
+        self.job = job
+        self.make = make
+        """From the job's specification to its launcher."""
+        self.launcher: Any = None
+        """Set by `BUILD`, in the thread."""
+        self.call: Call | None = None
+        """The call that waits or is in progress, or has returned without the loop's having seen it."""
+        self.late: Late | None = None
+        """What holds `call`, when that was set aside."""
+        self.failures = 0
+        """How many polls in a row have failed."""
+        self.polled_out = False
+        """Whether there is no sense in another poll."""
+
+    def __repr__(self) -> str:
+        return f"job {self.job.id!r}"
+
+    def begin(self, step: Step) -> Call:
+        """Return a new call; there must be no other."""
+        self.call = call = Call(step, self)
+        return call
+
+
+def _build(entry: Entry) -> None:
+    entry.launcher = entry.make(entry.job.spec)
+
+
+def _launch(entry: Entry) -> None:
+    entry.launcher.launch()
+
+
+def _poll(entry: Entry) -> JobStatus | Ended:
+    launcher = entry.launcher
+    status = status_of(launcher.poll(), launcher)
+    if status is JobStatus.PASSED:
+        return Ended(status, None, usage_of(launcher))
+    if status.is_terminal:
+        return Ended(status, reason_of(launcher), usage_of(launcher))
+    return status
+
+
+def _kill(entry: Entry) -> Ended | None:
+    """One last poll, and then `kill()`, unless the job had ended by itself."""
+    if not entry.polled_out:
+        try:
+            said = _poll(entry)
+        except BaseException:  # noqa: BLE001 - foreign code; that nothing can be learned is no reason to let it live
+            pass
+        else:
+            if said.__class__ is Ended:
+                return said
+    entry.launcher.kill()
+    return None
+
+
+def _kill_late(call: Call) -> None:
+    """End the job of a launch or a poll that came back when its job had long been given up."""
+    result = call.outcome
+    raised = result is not None and bool(call.why)
+    if call.step is LAUNCH and raised:
+        return  # it could not be launched
+    if not raised and result is not None and result.unwrap().__class__ is Ended:
+        return
+    call.subject.launcher.kill()
+
+
+BUILD: Final = Step("constructor", _build)
+LAUNCH: Final = Step("launch()", _launch, _kill_late)
+POLL: Final = Step("poll()", _poll, _kill_late)
+KILL: Final = Step("kill()", _kill)

@@ -1,0 +1,231 @@
+"""The real seam: a lane is a thread, and a slice ends by the wall clock.
+
+Why threads of our own
+----------------------
+`trio.to_thread` would pay a hop, a limiter and a cached worker for each slice, gives no say in which thread runs it
+(some launchers are bound to theirs), and makes the end of a run wait for a call that hangs. So a lane has a thread,
+a daemon, which takes work from a queue and reports with `run_sync_soon`. A daemon, because an abandoned call may never
+return, and must not hold up the end of the interpreter.
+
+Taking over from a thread that hangs
+------------------------------------
+The loop decides that the call in progress has taken too long; the thread finishes it in that very moment and would
+begin the next. Both cannot be right, and a lock per call is too dear. Each side writes first and reads second:
+
+- the thread ends a call by writing ``now = None``, and then reads `retired`; if that is set it begins no other call;
+- the loop writes ``retired = True``, and then reads `now`; if that still shows the call, the call is set aside.
+
+Whoever reads second sees what the other wrote. So if the loop finds the call still there, the thread will see that it
+is retired when the call returns; and if the thread went on, the loop sees that the call is over, and waits on: the
+slice is a little shorter than it might have been.
+
+Everything else is decided in the loop. A thread whose call returns late only reports, as after any slice; the report
+finds that the call was set aside (its answer counts) or abandoned (the loop hands the thread the step's `undo`, as its
+last work). Only when the loop itself has ended does the thread decide: then nobody waits, and it does the `undo`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+import outcome
+import trio
+
+from runtime.backends.legacy.slices import SLICE, Call, Lane, Late, Seam
+
+logger: Final = logging.getLogger("runtime.backends.legacy")
+
+
+class ThreadSeam(Seam):
+    """Lanes that are threads."""
+
+    def __init__(self) -> None:
+        self.late: set[_Turn] = set()
+        self._lanes: list[_ThreadLane] = []
+
+    def lane(self, name: str) -> Lane:
+        """Make a lane, whose threads are called ``<name>.1``, ``<name>.2``, …."""
+        lane = _ThreadLane(self, name)
+        self._lanes.append(lane)
+        return lane
+
+    @property
+    def hung(self) -> int:
+        """How many threads are held."""
+        return len(self.late)
+
+    def abandoned(self) -> list[Call]:
+        """Return the abandoned calls that have not returned."""
+        return [turn.call for turn in self.late if turn.is_abandoned]
+
+    def close(self) -> None:
+        """End all threads but those that are held."""
+        workers = [lane.worker for lane in self._lanes if lane.worker is not None]
+        for worker in workers:
+            worker.dismiss()
+        for worker in workers:
+            worker.thread.join()  # it waits for work, so this takes microseconds
+
+
+class _Worker:
+    """A thread that does what it is given, in order, until it is dismissed."""
+
+    def __init__(self, name: str) -> None:
+        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread.start()
+
+    def give(self, work: Callable[[], None]) -> None:
+        self._inbox.put(work)
+
+    def dismiss(self) -> None:
+        self._inbox.put(None)
+
+    def _run(self) -> None:
+        while (work := self._inbox.get()) is not None:
+            work()
+            del work  # it may hold a launcher, and the next work may be long in coming
+
+
+class _Turn(Late):
+    """One slice in a thread: all that the thread and the loop share about it."""
+
+    def __init__(self, seam: ThreadSeam, worker: _Worker, calls: deque[Call]) -> None:
+        self._seam = seam
+        self._worker = worker
+        self._calls = calls
+        self._token = trio.lowlevel.current_trio_token()
+        self._ended = trio.Event()
+        self.done: list[Call] = []
+        self.now: tuple[Call, float] | None = None
+        """The call in progress, and since when, by the wall clock."""
+        self.retired = False
+        """Whether the thread begins no more calls."""
+        self.is_abandoned = False
+        self.done_in_time: list[Call] = []
+        """What had returned when a call was set aside."""
+
+    # ------------------------------------------------------------------ in the thread
+
+    def work(self) -> None:
+        """Do the slice, and report."""
+        calls, done = self._calls, self.done
+        began = monotonic()
+        end = began + SLICE
+        while not self.retired:
+            try:
+                call = calls.popleft()
+            except IndexError:
+                break
+            if not call.begin():
+                continue
+            self.now = (call, began)
+            call.perform()
+            self.now = None
+            done.append(call)
+            began = monotonic()
+            if began >= end:
+                break
+        try:
+            self._token.run_sync_soon(self._report)
+        except trio.RunFinishedError:
+            self._undo()
+            self._worker.dismiss()
+
+    def _undo(self) -> None:
+        """Undo the call that returned too late: the last one, because none begins after it."""
+        call = self.done[-1] if self.done else None
+        if call is not None and call.step.undo is not None:
+            result = outcome.capture(call.step.undo, call)
+            if isinstance(result, outcome.Error):
+                logger.warning("%s came back too late, and undoing it failed: %r", call, result.error)
+
+    # ------------------------------------------------------------------ in the loop
+
+    def _report(self) -> None:
+        self._ended.set()
+        if self.retired and self in self._seam.late:
+            self._seam.late.discard(self)
+            if self.is_abandoned:
+                self._worker.give(self._undo)
+            self._worker.dismiss()  # another thread has its place
+
+    def time_left(self, deadline: float) -> float:
+        """Return how long to wait before the call in progress, if it is still that one then, is set aside."""
+        now = self.now
+        if now is None:
+            return deadline
+        return 0.0 if now[0].given_up else max(0.0, now[1] + deadline - monotonic())
+
+    def set_aside(self, deadline: float) -> bool:
+        """Take the lane from the thread if the call in progress has taken too long. The order matters: see above."""
+        now = self.now
+        if now is None or (not now[0].given_up and monotonic() < now[1] + deadline):
+            return False
+        self.retired = True
+        return self._detach(now)
+
+    def forsake(self) -> None:
+        """Abandon whatever is in progress, and let the thread go."""
+        self.retired = True
+        if self._ended.is_set() or self.now is None or not self._detach(self.now):
+            self._worker.dismiss()
+        else:
+            self.is_abandoned = True
+
+    def _detach(self, now: tuple[Call, float]) -> bool:
+        if self.now is not now:
+            return False
+        self.call = now[0]
+        self.done_in_time = self.done[:]
+        self._seam.late.add(self)
+        return True
+
+    def has_returned(self) -> bool:
+        return self._ended.is_set()
+
+    async def wait(self) -> None:
+        await self._ended.wait()
+
+    def abandon(self) -> None:
+        self.is_abandoned = True
+
+
+class _ThreadLane(Lane):
+    """One thread at a time."""
+
+    def __init__(self, seam: ThreadSeam, name: str) -> None:
+        self._seam = seam
+        self._name = name
+        self._number = itertools.count(1)
+        self.worker: _Worker | None = None
+        self._waiting = trio.CancelScope()
+
+    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], Late | None]:
+        worker = self.worker
+        if worker is None:
+            worker = self.worker = _Worker(f"{self._name}.{next(self._number)}")
+        turn = _Turn(self._seam, worker, calls)
+        worker.give(turn.work)
+        try:
+            while not turn.has_returned():
+                with trio.move_on_after(turn.time_left(deadline)) as self._waiting:
+                    await turn.wait()
+                if not turn.has_returned() and turn.set_aside(deadline):
+                    self.worker = None
+                    return turn.done_in_time, turn
+        except BaseException:
+            self.worker = None
+            turn.forsake()
+            raise
+        return turn.done, None
+
+    def hurry(self) -> None:
+        self._waiting.cancel()

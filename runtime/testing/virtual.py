@@ -1,0 +1,187 @@
+"""`VirtualAdapter`: the adapter for legacy launchers in virtual time, without a thread.
+
+A scripted launcher says how long a call takes with `spend`, or with `Gate.wait` that it takes until somebody opens a
+gate. With a real adapter that blocks the thread. With a `VirtualAdapter` the call is made in the event loop, in no
+time, and its outcome is held back until that time has passed on trio's clock: under a mock clock a regression of hours
+is over at once, and happens in the same order every time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+
+from runtime.backends.legacy.adapter import LegacyLauncherAdapter
+from runtime.backends.legacy.slices import SLICE, Call, Lane, Late, Seam
+
+_recorder: Final = threading.local()
+"""`waits`, while a virtual lane makes a call in this thread: what the call said that it waits for."""
+
+
+def spend(seconds: float) -> None:
+    """Let the call in progress take so many seconds, of virtual or of real time."""
+    waits = getattr(_recorder, "waits", None)
+    if waits is None:
+        time.sleep(seconds)
+    else:
+        waits.append(seconds)
+
+
+class Gate:
+    """Holds up calls until it is opened, from the thread of the event loop."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._waiting: list[trio.Event] = []
+
+    def wait(self) -> None:
+        """Hold up the call in progress. For launchers."""
+        waits = getattr(_recorder, "waits", None)
+        if waits is None:
+            self._open.wait()
+        else:
+            waits.append(self)
+
+    def open(self) -> None:
+        """Let all calls pass, those that come later too."""
+        self._open.set()
+        for event in self._waiting:
+            event.set()
+
+    async def wait_open(self) -> None:
+        """Wait until it is open. For tasks."""
+        if not self._open.is_set():
+            self._waiting.append(trio.Event())
+            await self._waiting[-1].wait()
+
+
+class VirtualSeam(Seam):
+    """Lanes without threads. It also checks that no launcher has two calls at once."""
+
+    def __init__(self) -> None:
+        self.late: set[_Progress] = set()
+        self.in_progress: set[int] = set()
+
+    def lane(self, name: str) -> Lane:
+        """Make a lane."""
+        return _VirtualLane(self)
+
+    @property
+    def hung(self) -> int:
+        """How many calls would hold a thread."""
+        return len(self.late)
+
+    def abandoned(self) -> list[Call]:
+        """Return the abandoned calls that have not returned."""
+        return [progress.call for progress in self.late if progress.is_abandoned]
+
+    def close(self) -> None:
+        """Do nothing; there are no threads."""
+
+
+class VirtualAdapter(LegacyLauncherAdapter):
+    """A `LegacyLauncherAdapter` whose calls take virtual time."""
+
+    seam_factory = VirtualSeam
+
+
+class _Progress(Late):
+    """A call on its way."""
+
+    def __init__(self, seam: VirtualSeam, call: Call) -> None:
+        self.call = call
+        self.is_abandoned = False
+        self._seam = seam
+        self._returned = trio.Event()
+        if id(call.subject) in seam.in_progress:
+            msg = f"{call} began while another call of {call.subject} was in progress"
+            raise AssertionError(msg)
+        waits = _record(call.perform)
+        if waits:
+            seam.in_progress.add(id(call.subject))
+            trio.lowlevel.spawn_system_task(self._return_after, waits)
+        else:
+            self._returned.set()
+
+    async def _return_after(self, waits: list[float | Gate]) -> None:
+        await _take(waits)
+        self._seam.in_progress.discard(id(self.call.subject))
+        self._returned.set()
+        if self in self._seam.late:
+            self._seam.late.discard(self)
+            if self.is_abandoned and self.call.step.undo is not None:
+                undo = self.call.step.undo
+                await _take(_record(lambda: undo(self.call)))
+
+    def has_returned(self) -> bool:
+        return self._returned.is_set()
+
+    async def wait(self) -> None:
+        await self._returned.wait()
+
+    def abandon(self) -> None:
+        self.is_abandoned = True
+
+
+class _VirtualLane(Lane):
+    def __init__(self, seam: VirtualSeam) -> None:
+        self._seam = seam
+        self._waiting = trio.CancelScope()
+
+    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], Late | None]:
+        await trio.lowlevel.checkpoint()
+        done: list[Call] = []
+        ends = trio.current_time() + SLICE
+        while calls:
+            call = calls.popleft()
+            if not call.begin():
+                continue
+            if await self._do(progress := _Progress(self._seam, call), deadline):
+                done.append(call)
+            else:
+                self._seam.late.add(progress)
+                return done, progress
+            if trio.current_time() >= ends:
+                break
+        return done, None
+
+    async def _do(self, progress: _Progress, deadline: float) -> bool:
+        ends = trio.current_time() + deadline
+        try:
+            while not progress.has_returned():
+                if progress.call.given_up or trio.current_time() >= ends:
+                    return False
+                with trio.move_on_at(ends) as self._waiting:
+                    await progress.wait()
+        except trio.Cancelled:
+            self._seam.late.add(progress)
+            progress.abandon()
+            raise
+        return True
+
+    def hurry(self) -> None:
+        self._waiting.cancel()
+
+
+def _record(work: Callable[[], Any]) -> list[float | Gate]:
+    """Do `work`, and return what it says that it waits for."""
+    waits: list[float | Gate] = []
+    _recorder.waits = waits
+    try:
+        work()
+    finally:
+        _recorder.waits = None
+    return waits
+
+
+async def _take(waits: list[float | Gate]) -> None:
+    for wait in waits:
+        if isinstance(wait, Gate):
+            await wait.wait_open()
+        else:
+            await trio.sleep(wait)
