@@ -1,0 +1,1 @@
+"""How does a person say it? Job files, commands, signals and exit codes. Needs the extra ``cli``."""

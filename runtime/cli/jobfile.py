@@ -1,0 +1,183 @@
+"""From bytes to plain tables: reading TOML, JSON and JSON lines from files that may be anything.
+
+Whatever a file holds, and whatever it is, reading it ends: it is bounded in size, in depth and in the length of its
+keys, and only a regular file is read at all. What the tables mean is the matter of `runtime.cli.schema`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+
+from runtime.cli.errors import InputError, shown
+
+MAX_TOML_BYTES: Final = 8 << 20
+"""Bytes of a TOML file. Python's parser takes about a second for two million; 20,000 jobs fit in three."""
+MAX_JSON_BYTES: Final = 64 << 20
+"""Bytes of a JSON file, or of all JSON lines."""
+MAX_LINE: Final = 1 << 20
+"""Bytes of one JSON line. Out of the air."""
+MAX_DEPTH: Final = 32
+"""Levels of nesting. A job file has five; the options of a backend may have some of their own."""
+
+# tomllib takes memory that grows with the square of a dotted key's length. A key stands where a line or a table starts.
+_LONG_KEY: Final = re.compile(
+    r"""(?m)(?:^|[\[{,])[ \t]*+\[?(?:[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.)"""
+    f"{{{MAX_DEPTH}}}"
+)
+_TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the tables of a job file: JSON if its name ends in ``.json``, else TOML.
+
+    Raises:
+        InputError: if it cannot be read, is no regular file, is too large or deep, or is not TOML or JSON.
+    """
+    is_json = path.suffix.lower() == ".json"
+    text = _decode(_read_bytes(path, MAX_JSON_BYTES if is_json else MAX_TOML_BYTES), str(path))
+    return parse_json(text, str(path)) if is_json else parse_toml(text, str(path))
+
+
+def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the table of each JSON line; empty lines are passed over.
+
+    Raises:
+        InputError: at the first line that is no JSON object, is too long, or goes beyond the bound of all lines.
+    """
+    total = number = 0
+    while line := stream.readline(MAX_LINE + 1):
+        number += 1
+        total += len(line)
+        place = f"{where}:{number}"
+        if len(line) > MAX_LINE:
+            msg = (
+                f"{place}: the line is longer than {MAX_LINE} bytes; wanted: one JSON object for each job, a line each"
+            )
+            raise InputError(msg)
+        if total > MAX_JSON_BYTES:
+            msg = f"{place}: more than {MAX_JSON_BYTES >> 20} MiB of jobs"
+            raise InputError(msg)
+        text = _decode(line, where, first_line=number).strip()
+        if text:
+            yield number, parse_json(text, place)
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Return the tables of TOML text.
+
+    Raises:
+        InputError: if it is not TOML; the message starts with file, line and column.
+    """
+    if found := _LONG_KEY.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        msg = f"{where}:{line}: a key has more than {MAX_DEPTH} parts"
+        raise InputError(msg)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        reason = str(exc)
+        if place := _TOML_PLACE.search(reason):
+            where, reason = f"{where}:{place[1]}:{place[2]}", reason[: place.start()]
+        msg = f"{where}: not TOML: {reason}"
+        raise InputError(msg) from exc
+    except RecursionError as exc:
+        msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
+        raise InputError(msg) from exc
+    except ValueError as exc:  # a number of thousands of digits, say
+        msg = f"{where}: not TOML: {exc}"
+        raise InputError(msg) from exc
+    _check_depth(tables, where)
+    return tables
+
+
+def parse_json(text: str, where: str) -> dict[str, Any]:
+    """Return the tables of JSON text: an object, in which no key stands twice.
+
+    Raises:
+        InputError: if it is not; the message starts with file, line and column.
+    """
+    try:
+        tables = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as exc:
+        msg = f"{where}:{exc.lineno}:{exc.colno}: not JSON: {exc.msg}"
+        raise InputError(msg) from exc
+    except RecursionError as exc:
+        msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
+        raise InputError(msg) from exc
+    except ValueError as exc:
+        msg = f"{where}: not JSON: {exc}"
+        raise InputError(msg) from exc
+    if not isinstance(tables, dict):
+        msg = f"{where}: holds {shown(tables)}; wanted: an object, {{…}}"
+        raise InputError(msg)
+    _check_depth(tables, where)
+    return tables
+
+
+def _read_bytes(path: Path, limit: int) -> bytes:
+    try:
+        # Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                what = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+                msg = f"{path}: is {what}; wanted: a job file (JSON lines on standard input are read by 'run -')"
+                raise InputError(msg)
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        msg = f"{path}: cannot be read: {reason}"
+        raise InputError(msg) from exc
+    if len(data) > limit:
+        msg = f"{path}: is larger than {limit >> 20} MiB; a program can hand over more jobs as JSON lines, with 'run -'"
+        raise InputError(msg)
+    return data
+
+
+def _decode(data: bytes, where: str, *, first_line: int = 1) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = first_line + data.count(b"\n", 0, exc.start)
+        msg = f"{where}:{line}: not UTF-8: byte 0x{data[exc.start]:02x} at offset {exc.start}"
+        raise InputError(msg) from exc
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                msg = f"the key {shown(key)} stands twice in one object"
+                raise ValueError(msg)
+            seen.add(key)
+    return table
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is no JSON number"
+    raise ValueError(msg)
+
+
+def _check_depth(tables: dict[str, Any], where: str) -> None:
+    level: list[Any] = [tables]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
+    raise InputError(msg)

@@ -1,0 +1,67 @@
+"""The commands ``list`` and ``backends``: what there is, without running anything."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from runtime.backends.registry import BackendRegistry
+from runtime.cli.prepare import Prepared, option_names
+from runtime.errors import RegistryError
+from runtime.job import JobSpec
+from runtime.report.summary import Line
+from runtime.report.text import printable, shorten
+
+MAX_NEEDS: Final = 5
+"""Dependencies that a line of the list names. Out of the air."""
+
+
+def job_lines(prepared: Prepared) -> Iterator[Line]:
+    """Yield a line for each job, in an order in which they can run: each after all that it needs."""
+    default = next(iter(prepared.backends))
+    for job in in_order(prepared.jobs):
+        needs = [printable(name) for name in job.dependencies[:MAX_NEEDS]]
+        if len(job.dependencies) > MAX_NEEDS:
+            needs.append(f"{len(job.dependencies) - MAX_NEEDS} more")
+        joined = ", ".join(needs) if job.needs_all_dependencies_passing else "any of " + ", ".join(needs)
+        yield (
+            (printable(job.id), "bold"),
+            (f"  on {printable(job.backend)}" if job.backend not in (None, default) else "", ""),
+            (f"  after {joined}" if needs else "", "dim"),
+        )
+
+
+def in_order(jobs: Sequence[JobSpec]) -> list[JobSpec]:
+    """Return `jobs`, which form no cycle, each after all that it needs, and otherwise in their order."""
+    waits = {job.id: len(set(job.dependencies)) for job in jobs}
+    dependents: dict[str, list[JobSpec]] = {}
+    for job in jobs:
+        for needed in set(job.dependencies):
+            dependents.setdefault(needed, []).append(job)
+    ordered = [job for job in jobs if not job.dependencies]
+    for job in ordered:  # it grows while it is read
+        for dependent in dependents.get(job.id, ()):
+            waits[dependent.id] -= 1
+            if not waits[dependent.id]:
+                ordered.append(dependent)
+    return ordered
+
+
+def backend_lines(registry: BackendRegistry, *, verbose: bool) -> Iterator[Line]:
+    """Yield the names of all backends; with `verbose`, what each is, what it can do, and the keys of its table."""
+    for name in registry.names():
+        default = "  (default)" if name == registry.default else ""
+        try:
+            factory: Any = registry.load(name)
+        except RegistryError as exc:
+            yield ((printable(name), "bold"), (f"  cannot be used: {printable(str(exc))}", "red"))
+            continue
+        what = shorten((inspect.getdoc(factory) or "").partition("\n")[0], 100)
+        yield ((printable(name), "bold"), (default, "green"), (f"  {what}" if what else "", ""))
+        if verbose:
+            interactive = "yes" if getattr(factory, "supports_interactive", False) else "no"
+            options = (each for each in option_names(registry, name) if each not in ("run_dir", "name", "terminal"))
+            yield ((f"    interactive jobs: {interactive}", ""),)
+            yield ((f"    keys of [backends.{name}]: {', '.join(options)}", ""),)
+    yield (("legacy:package.module:ClassName", "bold"), ("  any class with launch(), poll() and kill()", ""))

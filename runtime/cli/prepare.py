@@ -1,0 +1,195 @@
+"""From options to a run that could start: files read, jobs made, backends made, the scheduler's checks passed.
+
+Nothing is started, and nothing is written, here. So whatever is wrong is said before anything has happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import secrets
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import attrs
+
+from runtime.backends.backend import RuntimeBackend
+from runtime.backends.registry import BackendRegistry, backends
+from runtime.cli.errors import InputError, shown, suggestion
+from runtime.cli.expand import Expansion, expand
+from runtime.cli.options import check_out
+from runtime.cli.regression import Regression, load
+from runtime.cli.select import select
+from runtime.errors import GraphError, RegistryError, ResourceError
+from runtime.job import JobSpec
+from runtime.scheduler.run import Scheduler
+
+_UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
+
+# Backends that are told the run's directory, and how many old directories of a job to keep.
+_NATIVE: Final = frozenset({"local"})
+
+
+@attrs.frozen(kw_only=True)
+class Prepared:
+    """A run that could start."""
+
+    run: str
+    """Its name: when it was prepared, in UTC, and something random."""
+    run_dir: Path
+    """Its directory; absolute, not made yet."""
+    seed_base: int
+    regression: Regression
+    jobs: Sequence[JobSpec]
+    backends: Mapping[str, RuntimeBackend]
+    scheduler: Scheduler
+
+
+def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepared:
+    """Check everything, and make all that a run consists of.
+
+    Raises:
+        InputError: for all that can be wrong.
+    """
+    add_pythonpath(options.pythonpath)
+    regression = load(options.file, stdin)
+    run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    run_dir = check_out(options.out) / run
+    seed_base = secrets.randbits(32) if options.seed_base is None else options.seed_base
+    expansion = Expansion(
+        run_dir=run_dir,
+        seed_base=seed_base,
+        reseed=options.reseed,
+        fixed_seed=options.fixed_seed,
+        timeout_multiplier=options.timeout_multiplier,
+        dry_run=options.dry_run,
+    )
+    jobs = select(expand(regression, expansion), options.select)
+    default = options.backend or backends.default
+    made = make_backends(jobs, default, regression, options, run_dir)
+    try:
+        scheduler = Scheduler(
+            jobs,
+            made,
+            default_backend=default if default in made else None,
+            max_parallelism=options.max_parallel,
+            resources={**regression.resources, **dict(options.resource)},
+            on_missing_resource=options.on_missing_resource,
+            max_failures=1 if options.fail_fast else options.max_failures,
+        )
+    except (GraphError, ResourceError) as exc:
+        msg = f"{regression.source}: {exc}"
+        raise InputError(msg) from exc
+    return Prepared(
+        run=run,
+        run_dir=run_dir,
+        seed_base=seed_base,
+        regression=regression,
+        jobs=jobs,
+        backends=made,
+        scheduler=scheduler,
+    )
+
+
+def add_pythonpath(directories: Iterable[str]) -> None:
+    """Put directories in front of `sys.path`, the first of them first.
+
+    Raises:
+        InputError: for what is no directory.
+    """
+    for directory in directories:
+        if not Path(directory).is_dir():
+            msg = f"--pythonpath {directory}: is no directory"
+            raise InputError(msg)
+    sys.path[:0] = [str(Path(directory).absolute()) for directory in directories]
+
+
+def make_backends(
+    jobs: Sequence[JobSpec],
+    default: str,
+    regression: Regression,
+    options: argparse.Namespace,
+    run_dir: Path,
+    registry: BackendRegistry = backends,
+) -> dict[str, RuntimeBackend]:
+    """Make the backends that the jobs use.
+
+    Raises:
+        InputError: for an unknown name, also of a table that no job uses, or an option that a backend does not take.
+    """
+    users: dict[str, JobSpec] = {}
+    for job in jobs:
+        users.setdefault(job.backend or default, job)
+    for name, (_, where) in regression.backends.items():
+        _check_name(registry, name, where)
+    made = {}
+    for name, job in users.items():
+        _check_name(registry, name, f"{regression.source}: job {shown(job.id)}" if job.backend else "--backend")
+        given, where = regression.backends.get(name, ({}, f"backend {name}"))
+        made[name] = _make(registry, name, given, where, options, run_dir)
+    return made
+
+
+def _check_name(registry: BackendRegistry, name: str, where: str) -> None:
+    try:
+        registry.check(name)
+    except RegistryError as exc:
+        msg = f"{where}: {exc}"
+        raise InputError(msg) from exc
+
+
+def _make(
+    registry: BackendRegistry,
+    name: str,
+    given: Mapping[str, Any],
+    where: str,
+    options: argparse.Namespace,
+    run_dir: Path,
+) -> RuntimeBackend:
+    ours: dict[str, Any] = {}
+    if name in _NATIVE:
+        ours["run_dir"] = run_dir
+        if getattr(options, "max_odirs", None) is not None:
+            ours["max_output_dirs"] = options.max_odirs
+        if options.max_parallel is not None and "max_parallelism" not in given:
+            # Whoever asks for more than there are CPUs means it.
+            ours["max_parallelism"] = options.max_parallel
+    try:
+        return registry.create(name, **{**given, **ours})
+    except RegistryError as exc:
+        msg = f"{where}: {exc}"
+        raise InputError(msg) from exc
+    except (TypeError, ValueError) as exc:
+        unknown = _UNKNOWN_OPTION.search(str(exc))
+        if unknown is None:
+            msg = f"{where}: {exc}"
+        else:
+            hint = suggestion(unknown[1], set(option_names(registry, name)) - {"run_dir"}, what="it knows")
+            msg = f"{where}: unknown key {shown(unknown[1])}{hint}"
+        raise InputError(msg) from exc
+
+
+def option_names(registry: BackendRegistry, name: str) -> list[str]:
+    """Return the options that the factory of a backend names, and those of every backend.
+
+    Raises:
+        RegistryError: if it cannot be loaded.
+    """
+    factory = registry.load(name)
+    if name.startswith("legacy:") or not isinstance(factory, type):
+        # The adapter's factory takes whatever the adapter takes.
+        from runtime.backends.legacy import LegacyLauncherAdapter
+
+        factories: list[Any] = [LegacyLauncherAdapter, RuntimeBackend]
+    else:
+        factories = [factory, RuntimeBackend]
+    found: dict[str, None] = {}
+    for each in factories:
+        for parameter in inspect.signature(each).parameters.values():
+            if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in ("launcher_cls", "policy", "view"):
+                found[parameter.name] = None
+    return list(found)

@@ -1,0 +1,298 @@
+"""The command ``run``: one scheduler and those who watch it, in one nursery; results in any case.
+
+Who watches (the screen, the links) can neither hold a run up nor end it: they live on a subscription that may drop, do
+their slow work in threads, and an error of theirs is kept for the end, where it makes the exit code 70.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import math
+import os
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+
+from runtime.cli.errors import InputError
+from runtime.cli.prepare import Prepared
+from runtime.cli.screen import Screen
+from runtime.cli.stopping import Stopper, exit_code
+from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
+from runtime.report.links import Links, point_latest
+from runtime.report.output import Output
+from runtime.report.progress import Progress, Snapshot
+from runtime.report.results import RunRecord, write_results
+from runtime.report.summary import Line, summary
+from runtime.report.text import printable
+from runtime.scheduler.plan import StatusChange
+from runtime.scheduler.stream import StatusStream
+
+logger: Final = logging.getLogger("runtime.cli")
+
+EXIT_PASSED: Final = 0
+EXIT_NOT_PASSED: Final = 1
+EXIT_INPUT: Final = 2
+EXIT_BUG: Final = 70
+EXIT_NOT_WRITTEN: Final = 74
+
+BUFFER: Final = 1 << 16
+"""Status changes that wait for the screen and the links."""
+LINK_INTERVAL: Final = 0.1
+"""Seconds between two rounds of the links: what changes twice within it is linked once. Out of the air."""
+RESCUE_TIME: Final = 2.0
+"""Seconds that writing the results may take when the process is told to exit at once. Out of the air."""
+GC_THRESHOLD: Final = 50_000
+"""Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them."""
+
+
+def run(prepared: Prepared, options: argparse.Namespace, command: Sequence[str], output: Output, errors: Output) -> int:
+    """Run what was prepared; return the exit code.
+
+    Raises:
+        InputError: if the run's directory cannot be made; nothing was started.
+    """
+    this = Run(prepared, options, command, output, errors)
+    this.make_directory()
+    # Programs may do this; a library must not: it is a matter of the whole process.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 100)
+    try:
+        trio.run(this.main)
+    except BaseException:
+        this.rescue("the run broke off")
+        raise
+    return this.exit_code()
+
+
+class Run:
+    """One run, from its directory to its exit code."""
+
+    def __init__(
+        self, prepared: Prepared, options: argparse.Namespace, command: Sequence[str], output: Output, errors: Output
+    ) -> None:
+        self._prepared = prepared
+        self._options = options
+        self._command = command
+        self._output = output
+        self._errors = errors
+        self._scheduler = prepared.scheduler
+        self._run_dir = prepared.run_dir
+        self._links = Links(self._run_dir)
+        self._moves: dict[str, tuple[JobSpec, JobStatus]] = {}
+        self._bugs: list[BaseException] = []
+        self._written = False
+        self._started = self._ended = 0.0
+        # These need a running trio.
+        self._screen: Screen
+        self._stopper: Stopper
+        self._progress: Progress
+        self._moved: trio.Event
+
+    def make_directory(self) -> None:
+        """Make the directory of the run, and let ``latest`` lead to it.
+
+        Raises:
+            InputError: if it cannot be made.
+        """
+        try:
+            self._run_dir.parent.mkdir(parents=True, exist_ok=True)
+            self._run_dir.mkdir()
+            self._links.make_folders()
+        except OSError as exc:
+            msg = f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}"
+            raise InputError(msg) from exc
+        try:
+            point_latest(self._run_dir)
+        except OSError as exc:
+            logger.warning("%s/latest: %s", self._run_dir.parent, exc.strerror)
+
+    def exit_code(self) -> int:
+        """Return the exit code of a run that has ended."""
+        if self._bugs:
+            return EXIT_BUG
+        if not self._written:
+            return EXIT_NOT_WRITTEN
+        if self._stopper.first is not None:
+            return exit_code(self._stopper.first)
+        passed = all(result.status is JobStatus.PASSED for result in self._scheduler.results())
+        return EXIT_PASSED if passed else EXIT_NOT_PASSED
+
+    async def main(self) -> None:
+        """Run the jobs, show them, and write the results."""
+        options, jobs = self._options, self._prepared.jobs
+        self._started = trio.current_time()
+        self._moved = trio.Event()
+        self._progress = Progress(self._prepared.regression.name, self._started)
+        self._screen = Screen(
+            self._output,
+            self._run_dir,
+            interval=math.inf if options.quiet or not options.print_interval else options.print_interval,
+            live=not options.quiet and not any(job.interactive for job in jobs),
+        )
+        self._stopper = Stopper(self._scheduler, drain=options.drain, tell=self._tell, leave=self._leave)
+        log_to(
+            self._screen,
+            logging.ERROR if options.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)],
+        )
+        if not options.quiet:
+            self._screen.say(self._title(), "bold")
+        files = trio.CapacityLimiter(1)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._stopper.watch)
+            async with trio.open_nursery() as watching:
+                # Subscribed before the first job can move.
+                watching.start_soon(self._guard, self._follow, self._scheduler.subscribe(BUFFER))
+                watching.start_soon(self._guard, self._keep_links, files)
+                watching.start_soon(self._guard, self._screen.follow, self._progress, self._moment)
+                await self._guard(self._scheduler.run)
+                self._ended = trio.current_time()
+                await trio.to_thread.run_sync(self._write_results, limiter=files)
+                watching.cancel_scope.cancel()
+            await self._guard(self._settle, files)
+            await self._guard(self._screen.finish, self._progress, self._last_words())
+            nursery.cancel_scope.cancel()
+        if self._bugs:
+            self._errors.write(f"job-runtime: {say_bug(self._bugs[0], self._run_dir)}\n")
+
+    def rescue(self, why: str) -> None:
+        """Write the results as far as they are known, from wherever this is called, unless they are written."""
+        if self._written:
+            return
+        known = {result.id: result for result in self._scheduler.results()}
+        now = max((result.ended for result in known.values()), default=self._started)
+        with suppress(RuntimeError):
+            now = trio.current_time()
+        reason = JobStatusInfo(f"not known to have ended: {why}", kind=FailureKind.CANCELLED)
+        results = [
+            known.get(job.id) or JobResult(job, JobCompletionEvent(job.id, 0, JobStatus.KILLED, reason, now, None, now))
+            for job in self._prepared.jobs
+        ]
+        self._ended = now
+        # What is stuck, such as a network's disk, must not stop the exit.
+        writer = threading.Thread(target=self._write_results, args=[results], daemon=True)
+        writer.start()
+        writer.join(RESCUE_TIME)
+
+    # ------------------------------------------------------------------ inside
+
+    async def _guard(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run ``function(*args)``; an error in it is a bug, which is kept, and the run goes on."""
+        try:
+            await function(*args)
+        except Exception as exc:
+            self._bugs.append(exc)
+            logger.debug("a bug", exc_info=exc)
+
+    async def _follow(self, stream: StatusStream) -> None:
+        with stream:
+            async for change in stream:
+                self._see(change)
+                for following in stream.take_nowait():
+                    self._see(following)
+
+    def _see(self, change: StatusChange) -> None:
+        self._progress.see(change)
+        self._moves[change.id] = (change.job, change.new)
+        self._moved.set()
+        if change.job.interactive:
+            self._screen.held = change.new is JobStatus.RUNNING
+
+    async def _keep_links(self, files: trio.CapacityLimiter) -> None:
+        while True:
+            await self._moved.wait()
+            self._moved = trio.Event()
+            moves, self._moves = self._moves, {}
+            await trio.to_thread.run_sync(self._links.move, moves, limiter=files)
+            await trio.sleep(LINK_INTERVAL)
+
+    async def _settle(self, files: trio.CapacityLimiter) -> None:
+        await trio.to_thread.run_sync(self._links.settle, self._scheduler.results(), limiter=files)
+
+    def _moment(self) -> Snapshot:
+        return self._progress.snapshot(self._scheduler.statistics().counts, trio.current_time(), rows=100)
+
+    def _tell(self, text: str) -> None:
+        self._progress.stopping = text
+        self._screen.say(text, "yellow")
+
+    def _title(self) -> str:
+        prepared = self._prepared
+        count = len(prepared.jobs)
+        return (
+            f"{prepared.regression.name}: {count} {'job' if count == 1 else 'jobs'}, seed base {prepared.seed_base},"
+            f" in {self._beside(self._run_dir)}"
+        )
+
+    def _last_words(self) -> list[Line]:
+        results = self._scheduler.results()
+        lines = summary(results, self._run_dir, seconds=self._ended - self._started, beside=Path.cwd())
+        if self._written:
+            lines.append(((f"results: {self._beside(self._run_dir / 'results.json')}", "dim"),))
+        return lines
+
+    def _beside(self, path: Path) -> str:
+        here = Path.cwd()
+        return printable(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+    def _record(self) -> RunRecord:
+        stopper = getattr(self, "_stopper", None)
+        return RunRecord(
+            run=self._prepared.run,
+            name=self._prepared.regression.name,
+            command=self._command,
+            directory=str(Path.cwd()),
+            seed_base=self._prepared.seed_base,
+            epoch=self._scheduler.epoch,
+            started=self._started,
+            ended=self._ended,
+            stopped_by=stopper.first.name if stopper is not None and stopper.first is not None else None,
+        )
+
+    def _write_results(self, results: Sequence[JobResult] | None = None) -> None:
+        """Write ``results.json``; blocks. What fails is said, and makes the exit code 74."""
+        path = self._run_dir / "results.json"
+        try:
+            write_results(path, self._record(), self._scheduler.results() if results is None else results)
+        except OSError as exc:
+            self._errors.write(f"job-runtime: {printable(str(path))} cannot be written: {exc.strerror}\n")
+        else:
+            self._written = True
+
+    def _leave(self, code: int) -> NoReturn:
+        self.rescue("the run was told to exit at once")
+        self._errors.write("job-runtime: exit without waiting for the jobs\n")
+        os._exit(code)
+
+
+def log_to(handler: logging.Handler, level: int) -> None:
+    """Send what the package logs to `handler`, from this level on."""
+    handler.setLevel(level)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    log = logging.getLogger("runtime")
+    log.addHandler(handler)
+    log.setLevel(min(level, log.level or level))
+    log.propagate = False
+
+
+def say_bug(bug: BaseException, directory: Path | None) -> str:
+    """Write the traceback of a bug to a file; return one line that says what and where."""
+    text = "".join(traceback.format_exception(bug))
+    what = printable(f"{type(bug).__name__}: {bug}".splitlines()[0])
+    name = f"job-runtime-crash-{os.getpid()}-{time.time_ns()}.txt"
+    for path in filter(None, (directory and directory / "crash.txt", Path(os.environ.get("TMPDIR", "/tmp")) / name)):
+        with suppress(OSError):
+            # Never through a link that somebody put there.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+            return f"a bug, please report it: {what} (the traceback is in {printable(str(path))})"
+    return f"a bug, please report it: {what}"

@@ -1,0 +1,291 @@
+"""The job file's tables as checked values: which keys there are, and what each may hold.
+
+cattrs structures a table and finds all that is wrong with it; the first of that becomes one message that names the
+file, the table and the key, what was given and what was wanted. Nothing is converted silently: ``"5"`` is no number.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, override
+
+from runtime.cli.errors import InputError, shown, suggestion
+
+MAX_SEED: Final = 2**64 - 1
+
+# What a placeholder may be called in a command; a parameter of a matrix cannot take one of these names.
+PLACEHOLDERS: Final = ("seed", "name", "id", "odir", "run_dir", "file_dir")
+
+Scalar = str | int | float | bool
+Seeds = int | range | tuple[int, ...]
+"""A number of seeds to draw, or the seeds themselves."""
+
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_RANGE: Final = re.compile(r"([0-9]{1,20})\.\.([0-9]{1,20})")
+
+
+_WHOLE: Final[Any] = object()
+
+
+class _WantedError(Exception):
+    """A value is not what its key wants; or the value `given` at `inner`, a key inside of it, is not."""
+
+    def __init__(self, wanted: str, inner: str = "", given: Any = _WHOLE) -> None:
+        super().__init__(wanted)
+        self.inner = f".{bare(inner)}" if inner else ""
+        self.given = given
+
+
+def bare(name: str) -> str:
+    """Return `name` as a key in TOML: bare where that is possible, else quoted."""
+    return name if _BARE.fullmatch(name) else shown(name)
+
+
+# ---------------------------------------------------------------------- what values may be
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise _WantedError("text that is not empty")
+    return value
+
+
+def _any_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _WantedError("text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _WantedError("true or false")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _WantedError("a number")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _WantedError('a list of texts, ["…"]')
+    return tuple(value)
+
+
+def _command(value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise _WantedError("text, for a shell, or a list of texts, for no shell")
+    return tuple(value)
+
+
+def duration(value: Any) -> float:
+    """Return the seconds that `value` stands for: a positive number, or text such as ``90s``, ``10m`` or ``1.5h``."""
+    seconds: float = -1
+    if isinstance(value, str) and len(value) < 50 and (match := _DURATION.fullmatch(value.strip())):  # noqa: PLR2004
+        seconds = float(match[1]) * _UNITS[match[2]]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    if not 0 < seconds <= 10**9:
+        raise _WantedError('a number of seconds, or text such as "90s", "10m" or "1.5h"')
+    return float(seconds)
+
+
+def _amounts(value: Any) -> dict[str, int | None]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table of names and amounts")
+    return {name: _amount(name, amount, "all") for name, amount in value.items()}
+
+
+def _limits(value: Any) -> dict[str, int | None]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table of names and limits")
+    return {name: _amount(name, limit, "unlimited") for name, limit in value.items()}
+
+
+def _amount(name: str, value: Any, without_bound: str) -> int | None:
+    if not name:
+        raise _WantedError("names of resources", '""', value)
+    if value == without_bound:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _WantedError(f'a whole number from 0, or "{without_bound}"', name, value)
+    return value
+
+
+def _exports(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table of names and texts")
+    for name, item in value.items():
+        if not isinstance(item, str | int) or isinstance(item, bool):
+            raise _WantedError("text, or a whole number", name, item)
+    return {name: str(item) for name, item in value.items()}
+
+
+def _seeds(value: Any) -> Seeds:
+    if isinstance(value, str) and (match := _RANGE.fullmatch(value)):
+        first, last = int(match[1]), int(match[2])
+        if first <= last <= MAX_SEED:
+            return range(first, last + 1)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if isinstance(value, list) and value and all(_is_seed(item) for item in value):
+        if len(set(value)) < len(value):
+            raise _WantedError("each seed once")
+        return tuple(value)
+    raise _WantedError('how many seeds to draw, a range such as "1..40", or a list of whole numbers')
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED
+
+
+def _matrix(value: Any) -> dict[str, tuple[Scalar, ...]]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table of parameters, each with a list of values: { depth = [4, 8] }")
+    for name, values in value.items():
+        if not name.isidentifier() or not name.isascii() or name in PLACEHOLDERS:
+            wanted = f"a parameter named like a variable, and none of {', '.join(PLACEHOLDERS)}"
+            raise _WantedError(wanted, name, values)
+        if (
+            not isinstance(values, list)
+            or not values
+            or not all(isinstance(item, str | int | float) for item in values)
+        ):
+            raise _WantedError("a list of texts and numbers", name, values)
+    return {name: tuple(values) for name, values in value.items()}
+
+
+def _tables(value: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, dict):
+        raise _WantedError("tables")
+    for name, item in value.items():
+        if not isinstance(item, dict):
+            raise _WantedError("a table", name, item)
+    return value
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table")
+    return value
+
+
+# ---------------------------------------------------------------------- the tables
+
+
+def _key(check: Callable[[Any], Any], default: Any = None) -> Any:
+    return attrs.field(default=default, metadata={"check": check})
+
+
+@attrs.frozen(kw_only=True)
+class JobTable:
+    """The keys of a job, as they stand in a file; `None` where it says nothing: a specification has its own default."""
+
+    cmd: str | tuple[str, ...] | None = _key(_command)
+    needs: tuple[str, ...] = _key(_texts, ())
+    """Names of job tables, or ids of jobs; may have placeholders."""
+    matrix: Mapping[str, tuple[Scalar, ...]] = _key(_matrix, attrs.Factory(dict))
+    seeds: Seeds | None = _key(_seeds)  # noqa: RUF009 - it is `attrs.field`, as on every other line
+    shell: str | None = _key(_text)
+    target: str | None = _key(_text)
+    job_type: str | None = _key(_any_text)
+    backend: str | None = _key(_text)
+    resources: Mapping[str, int | None] | None = _key(_amounts)
+    needs_all_dependencies_passing: bool | None = _key(_flag)
+    weight: float | None = _key(_number)
+    timeout: float | None = _key(duration)
+    """Seconds."""
+    queue_timeout: float | None = _key(duration)
+    """Seconds."""
+    exports: Mapping[str, str] | None = _key(_exports)
+    cwd: str | None = _key(_text)
+    odir: str | None = _key(_text)
+    renew_odir: bool | None = _key(_flag)
+    log_path: str | None = _key(_text)
+    pass_patterns: tuple[str, ...] | None = _key(_texts)
+    fail_patterns: tuple[str, ...] | None = _key(_texts)
+    runtime_pattern: str | None = _key(_text)
+    simulated_time_pattern: str | None = _key(_text)
+    dry_run: bool | None = _key(_flag)
+    interactive: bool | None = _key(_flag)
+    tags: tuple[str, ...] | None = _key(_texts)
+
+
+@attrs.frozen(kw_only=True)
+class FileTable:
+    """The keys of a job file."""
+
+    name: str | None = _key(_text)
+    include: tuple[str, ...] = _key(_texts, ())
+    """Globs, relative to the file."""
+    defaults: Mapping[str, Any] = _key(_table, attrs.Factory(dict))
+    resources: Mapping[str, int | None] = _key(_limits, attrs.Factory(dict))
+    """Limits of the run; `None`: unlimited."""
+    backends: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
+    jobs: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
+
+
+JOB_KEYS: Final = frozenset(field.name for field in attrs.fields(JobTable))
+
+T = TypeVar("T", JobTable, FileTable)
+
+
+def _hook(check: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda value, _type: check(value)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+    for cls in (JobTable, FileTable):
+        hooks = {field.name: override(struct_hook=_hook(field.metadata["check"])) for field in attrs.fields(cls)}
+        # The two arguments that mypy cannot match with the hooks' names are the function's own.
+        hook = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **hooks)  # type: ignore[arg-type]
+        converter.register_structure_hook(cls, hook)
+    return converter
+
+
+_CONVERTER: Final = _converter()
+
+
+def structure(table: Mapping[str, Any], cls: type[T], where: str) -> T:
+    """Return the checked value of a raw `table`.
+
+    Args:
+        table: as it was read.
+        cls: which table it is.
+        where: the file and the table's name, for messages.
+
+    Raises:
+        InputError: naming `where`, the first wrong key, what was given and what was wanted.
+    """
+    try:
+        return _CONVERTER.structure(table, cls)
+    except cattrs.ClassValidationError as exc:
+        raise InputError(f"{where}: {_explain(exc, table)}") from None
+
+
+def _explain(error: cattrs.ClassValidationError, table: Mapping[str, Any]) -> str:
+    known, others = error.group_exceptions()
+    for exc in others:
+        if isinstance(exc, cattrs.ForbiddenExtraKeysError):
+            # One wrong key is enough for one message: the first in the file.
+            key = next(key for key in table if key in exc.extra_fields)
+            names = [field.name for field in attrs.fields(exc.cl)]
+            return f"unknown key {shown(key)}{suggestion(key, names, what='the keys are')}"
+    for exc, note in known:
+        if isinstance(exc, _WantedError):
+            given = table[note.name] if exc.given is _WHOLE else exc.given
+            return f"{note.name}{exc.inner} is {shown(given)}; wanted: {exc}"
+    raise AssertionError(error)

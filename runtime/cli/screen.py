@@ -1,0 +1,105 @@
+"""`Screen`: all that a run says while it goes, live on a terminal or as plain lines elsewhere.
+
+One task of the run feeds it; what it writes is written in a thread, because a person may stop the terminal with Ctrl-S,
+and the run goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from runtime.report.live import LiveArea, render
+from runtime.report.output import Output
+from runtime.report.progress import Progress, Snapshot, progress_line
+from runtime.report.summary import Line, failure_line
+from runtime.report.text import printable
+
+LIVE_INTERVAL: Final = 0.25
+"""Seconds between two pictures: what an eye takes for at once."""
+MAX_SAID_AT_ONCE: Final = 20
+"""Failures that are said one by one, of those that come together. Out of the air."""
+MAX_NOTES: Final = 1000
+"""Lines of the log that wait for the screen at most; older ones go. ``--log-file`` keeps all."""
+
+
+class Screen(logging.Handler):
+    """Shows a run's progress, its failures and its log. As a handler it may be called from any thread.
+
+    Args:
+        output: where to.
+        run_dir: the run's directory.
+        interval: seconds between two lines of progress on what is no terminal; `math.inf` for none.
+        live: whether to keep a live area, where the output is a terminal.
+    """
+
+    def __init__(self, output: Output, run_dir: Path, *, interval: float, live: bool) -> None:
+        super().__init__()
+        self._output = output
+        self._run_dir = run_dir
+        self._interval = interval
+        self._area = LiveArea(output) if live and output.is_terminal else None
+        self._notes: deque[Line] = deque(maxlen=MAX_NOTES)
+        self._news = trio.Event()
+        self._limiter = trio.CapacityLimiter(1)
+        self._next_line = math.inf
+        self.held = False
+        """Whether the terminal belongs to somebody else just now: an interactive job."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line of the log."""
+        self._notes.append(
+            ((printable(self.format(record)), "yellow" if record.levelno >= logging.WARNING else "dim"),)
+        )
+
+    def say(self, text: str, style: str = "") -> None:
+        """Take a line of text, to be shown soon."""
+        self._notes.append(((printable(text), style),))
+
+    async def follow(self, progress: Progress, moment: Callable[[], Snapshot]) -> None:
+        """Show the run until cancelled. What is being written then is written to its end."""
+        self._next_line = trio.current_time() + self._interval
+        while True:
+            await trio.sleep(LIVE_INTERVAL)
+            if not self.held:
+                await self._write(self._lines(progress), moment(), due=trio.current_time() >= self._next_line)
+
+    async def finish(self, progress: Progress, last: Sequence[Line]) -> None:
+        """Take the live area away, show what has not been shown, and then the `last` lines."""
+        lines = self._lines(progress)
+        await trio.to_thread.run_sync(self._finish, [*lines, *last], limiter=self._limiter)
+
+    async def _write(self, lines: list[Line], moment: Snapshot, *, due: bool) -> None:
+        if self._area is not None:
+            await trio.to_thread.run_sync(self._draw, self._area, lines, moment, limiter=self._limiter)
+            return
+        if due:
+            lines.append(progress_line(moment))
+            self._next_line = trio.current_time() + self._interval
+        if lines:
+            await trio.to_thread.run_sync(self._output.show, lines, limiter=self._limiter)
+
+    def _lines(self, progress: Progress) -> list[Line]:
+        """Return what is to be said and stays: the log, and the failures."""
+        lines = []
+        while self._notes:
+            lines.append(self._notes.popleft())
+        failures = progress.take_failures()
+        lines += [failure_line(result, self._run_dir, self._run_dir) for result in failures[:MAX_SAID_AT_ONCE]]
+        if len(failures) > MAX_SAID_AT_ONCE:
+            lines.append(((f"… and {len(failures) - MAX_SAID_AT_ONCE} more that did not pass", "dim"),))
+        return lines
+
+    def _draw(self, area: LiveArea, lines: list[Line], moment: Snapshot) -> None:
+        area.draw(render(moment, self._run_dir, self._output.size), lines)
+
+    def _finish(self, lines: list[Line]) -> None:
+        if self._area is not None:
+            self._area.clear()
+        self._output.show(lines)

@@ -1,0 +1,27 @@
+"""Where the files of a job are, and the shell line that runs it again alone. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from runtime.backends.local.directories import Places
+from runtime.job import JobSpec
+
+
+def job_dir(job: JobSpec, run_dir: Path) -> Path:
+    """Return the output directory of a job."""
+    return Path(Places.of(job, str(run_dir)).odir)
+
+
+def log_path(job: JobSpec, run_dir: Path) -> Path:
+    """Return the log of a job."""
+    return Path(Places.of(job, str(run_dir)).log)
+
+
+def reproduce(job: JobSpec, run_dir: Path) -> str:
+    """Return a line for a shell that runs the command of a job by itself, with its directory and its variables."""
+    words = [job.shell, "-c", job.cmd] if isinstance(job.cmd, str) else list(job.cmd)
+    if job.exports:
+        words = ["env", *(f"{name}={value}" for name, value in sorted(job.exports.items())), *words]
+    return f"cd {shlex.quote(Places.of(job, str(run_dir)).cwd)} && {shlex.join(words)}"

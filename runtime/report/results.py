@@ -1,0 +1,132 @@
+"""``results.json``: all that is known of a run, for programs. Written atomically: it is there in full, or as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from runtime.job import JobResult, JobStatus, JobUsage
+from runtime.report.places import job_dir, log_path, reproduce
+
+VERSION: Final = 1
+"""Of the format. It grows when a key changes its meaning or goes; a new key alone does not change it."""
+
+
+@attrs.frozen(kw_only=True)
+class RunRecord:
+    """What is known of the run as a whole."""
+
+    run: str
+    """Its name."""
+    name: str
+    """The name of the job file."""
+    command: Sequence[str]
+    """The command line that started it."""
+    directory: str
+    """Where the command line was given."""
+    seed_base: int
+    epoch: float
+    """The wall time, in seconds since 1970, of the jobs' second 0."""
+    started: float
+    """Seconds on the jobs' clock."""
+    ended: float
+    """Seconds on the jobs' clock."""
+    stopped_by: str | None = None
+    """The signal, or what else ended the run early."""
+
+
+def results_table(record: RunRecord, results: Sequence[JobResult], run_dir: Path) -> dict[str, Any]:
+    """Return the content of ``results.json``, but for its jobs, which `job_table` makes."""
+    counts = Counter(result.status for result in results)
+    return {
+        "version": VERSION,
+        "run": record.run,
+        "name": record.name,
+        "command": list(record.command),
+        "directory": record.directory,
+        "run_dir": str(run_dir),
+        "seed_base": record.seed_base,
+        "started": wall_time(record.epoch + record.started),
+        "ended": wall_time(record.epoch + record.ended),
+        "seconds": _round(record.ended - record.started),
+        "stopped_by": record.stopped_by,
+        "counts": {status.name.lower(): counts[status] for status in JobStatus if status.is_terminal},
+    }
+
+
+def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
+    """Return what ``results.json`` says of one job."""
+    job: Any = result.job
+    reason = result.reason
+    started = result.started
+    return {
+        "id": result.id,
+        "name": getattr(job, "name", result.id),
+        "status": result.status.name.lower(),
+        "kind": reason.kind.value if reason is not None and reason.kind is not None else None,
+        "message": None if reason is None else reason.message,
+        "lines": None if reason is None or reason.lines is None else list(reason.lines),
+        "context": None if reason is None or reason.context is None else list(reason.context),
+        "seed": getattr(job, "seed", None),
+        "tags": list(getattr(job, "tags", ())),
+        "attempt": result.attempt,
+        "submitted": None if result.submitted is None else wall_time(epoch + result.submitted),
+        "started": None if started is None else wall_time(epoch + started),
+        "ended": wall_time(epoch + result.ended),
+        "queue_seconds": None if result.submitted is None or started is None else _round(started - result.submitted),
+        "run_seconds": None if started is None else _round(result.ended - started),
+        "usage": _usage(result.usage),
+        "odir": str(job_dir(job, run_dir)),
+        "log": str(log_path(job, run_dir)),
+        "command": reproduce(job, run_dir),
+    }
+
+
+def write_results(path: Path, record: RunRecord, results: Sequence[JobResult]) -> None:
+    """Write ``results.json`` to `path`, whose directory is the run's. Blocks; for a thread.
+
+    Raises:
+        OSError: if it cannot be written; what was there before is as it was.
+    """
+    # A name of its own, because a last rescue may write while the ordinary way is stuck.
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        with temporary.open("w", encoding="ascii") as file:
+            file.writelines(_document(record, results, path.parent))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _document(record: RunRecord, results: Sequence[JobResult], run_dir: Path) -> Iterator[str]:
+    """Yield the text, a job a line: fine to read, to compare and to cut, and never in memory as a whole."""
+    head = json.dumps(results_table(record, results, run_dir), indent=1)
+    yield head.removesuffix("\n}") + ',\n "jobs": ['
+    separator = "\n  "
+    for result in results:
+        yield separator + json.dumps(job_table(result, record.epoch, run_dir))
+        separator = ",\n  "
+    yield "\n ]\n}\n"
+
+
+def wall_time(seconds: float) -> str:
+    """Return seconds since 1970 as ISO 8601, in UTC, with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _round(seconds: float) -> float:
+    return round(seconds, 6)
+
+
+def _usage(usage: JobUsage | None) -> Mapping[str, Any] | None:
+    return None if usage is None else attrs.asdict(usage)

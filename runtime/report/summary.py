@@ -1,0 +1,107 @@
+"""The summary of a run, as lines of styled pieces: counts, failures, buckets. Pure; `report.output` shows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.job import JobResult, JobStatus
+from runtime.report.buckets import buckets, headline, is_consequence
+from runtime.report.places import log_path, reproduce
+from runtime.report.text import printable, short_duration, shorten
+
+Piece = tuple[str, str]
+"""A text, and its style in rich's words; an empty style is none."""
+Line = tuple[Piece, ...]
+
+MAX_FAILURES: Final = 20
+"""Failures in the table; the rest are counted, and are in ``results.json``. Out of the air."""
+MAX_BUCKETS: Final = 10
+MAX_MESSAGE: Final = 160
+"""Characters of a message in one line."""
+
+STYLES: Final = {JobStatus.PASSED: "green", JobStatus.FAILED: "bold red", JobStatus.KILLED: "yellow"}
+
+
+def summary(results: Sequence[JobResult], run_dir: Path, *, seconds: float, beside: Path | None = None) -> list[Line]:
+    """Return the lines of a summary.
+
+    Args:
+        results: of all jobs.
+        run_dir: the run's directory.
+        seconds: how long the run took.
+        beside: the directory that paths are shown relative to; `None` for absolute ones.
+    """
+    bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_badness)
+    lines: list[Line] = []
+    if bad:
+        lines += _failures(bad, run_dir, beside)
+        lines += _buckets(bad, run_dir, beside)
+    return [*lines, counts_line(results, seconds)]
+
+
+def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
+    """Return the one line that says it all."""
+    counts = Counter(result.status for result in results)
+    pieces: list[Piece] = [(f"{len(results)} {'job' if len(results) == 1 else 'jobs'}: ", "")]
+    for status in (JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED):
+        number = counts[status]
+        if len(pieces) > 1:
+            pieces.append((", ", ""))
+        pieces.append((f"{number} {status.name.lower()}", STYLES[status] if number else ""))
+    return (*pieces, (f", in {short_duration(seconds)}", ""))
+
+
+def failure_line(result: JobResult, run_dir: Path, beside: Path | None = None) -> Line:
+    """Return the line of one job that did not pass: its status, id, reason and log."""
+    job: Any = result.job
+    said = shorten(printable(headline(result)), MAX_MESSAGE)
+    pieces: list[Piece] = [
+        (f"{result.status.name:6} ", STYLES[result.status]),
+        (printable(result.id), "bold"),
+        (f": {said}" if said else "", ""),
+    ]
+    if result.attempt and not is_consequence(result):
+        pieces.append((f"  {_shown(log_path(job, run_dir), beside)}", "dim"))
+    return tuple(pieces)
+
+
+def _badness(result: JobResult) -> tuple[bool, bool]:
+    """Failures go before killed jobs, and consequences after all."""
+    return is_consequence(result), result.status is JobStatus.KILLED
+
+
+def _failures(bad: Sequence[JobResult], run_dir: Path, beside: Path | None) -> list[Line]:
+    lines: list[Line] = [(("Not passed", "bold"),)]
+    lines += [(("  ", ""), *failure_line(result, run_dir, beside)) for result in bad[:MAX_FAILURES]]
+    if len(bad) > MAX_FAILURES:
+        lines.append(((f"  … and {len(bad) - MAX_FAILURES} more, in results.json", "dim"),))
+    return [*lines, ()]
+
+
+def _buckets(bad: Sequence[JobResult], run_dir: Path, beside: Path | None) -> list[Line]:
+    found = buckets(bad)
+    if not found:
+        return []
+    lines: list[Line] = [(("Failures by message", "bold"),)]
+    for bucket in found[:MAX_BUCKETS]:
+        job: Any = bucket.example.job
+        lines.append(
+            ((f"  {bucket.count:4} x ", "bold red"), (shorten(printable(bucket.message), MAX_MESSAGE), "")),
+        )
+        log = f"  {_shown(log_path(job, run_dir), beside)}" if bucket.example.attempt else ""
+        lines.append((("         such as ", "dim"), (printable(bucket.example.id), "bold"), (log, "dim")))
+        again = reproduce(job, run_dir)
+        # Escaped it would be safe to look at and wrong to copy.
+        lines.append((("         again:  ", "dim"), (again if again.isprintable() else "see results.json", "")))
+    if len(found) > MAX_BUCKETS:
+        lines.append(((f"  … and {len(found) - MAX_BUCKETS} more messages", "dim"),))
+    return [*lines, ()]
+
+
+def _shown(path: Path, beside: Path | None) -> str:
+    if beside is not None and path.is_relative_to(beside):
+        path = path.relative_to(beside)
+    return printable(str(path))

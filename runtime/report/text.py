@@ -1,0 +1,27 @@
+"""Text for people: names that are safe on a terminal, and times that are short. Pure."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Return `text` with all that a terminal would obey instead of show written as escapes.
+
+    Control characters, escape sequences, line ends, marks that turn the direction of writing, lone surrogates.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return `text`, or its beginning and an ellipsis, in at most `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def short_duration(seconds: float) -> str:
+    """Return a duration as ``4.2 s``, ``3:05`` or ``2:00:09``."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{max(0, seconds):.1f} s"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
