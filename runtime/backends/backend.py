@@ -349,7 +349,7 @@ class RuntimeBackend(abc.ABC):
                 live.append(job)
                 continue
             job.stop = StopCause(reason, now)
-            if job.stage is Stage.WAITING or (job.stage is Stage.LAUNCHING and self._take_back(job)):
+            if job.stage is Stage.WAITING or (job.stage is Stage.LAUNCHING and self._taken_back(job)):
                 self._complete_stopped(job)
                 continue
             if job.stage is Stage.LAUNCHED:
@@ -377,6 +377,13 @@ class RuntimeBackend(abc.ABC):
         self._ending.deadline = trio.current_time() + BROKEN_DEADLINE
         # Now, and not when the body has ended: it may be in a shield of its own.
         self._stop(self._ledger, FailureKind.BACKEND_ERROR, f"backend {self.name!r} broke: {error!r}")
+
+    def _taken_back(self, job: LiveJob) -> bool:
+        try:
+            return self._take_back(job)
+        except Exception as exc:  # noqa: BLE001 - as for `_ask`
+            self._break(exc)
+            return False
 
     def _ask(self, what: Callable[[Sequence[LiveJob]], None], jobs: Sequence[LiveJob]) -> None:
         """Call the author's ``what(jobs)``. It is nobody's fault but the backend's if that raises."""
@@ -477,6 +484,8 @@ class RuntimeBackend(abc.ABC):
             BackendClosedError: if the backend is not open; nothing of the call was launched.
             trio.Cancelled: at once; what was accepted is killed in the background, and completes before the block ends.
         """
+        if self._broken is not None:
+            await trio.lowlevel.checkpoint()  # the block is cancelled, and so, most likely, is whoever asks
         self._check_open()
         now = trio.current_time()
         attempts = attempts or {}
@@ -581,7 +590,7 @@ class RuntimeBackend(abc.ABC):
     def _check_open(self) -> None:
         if self._broken is not None or self._state is not BackendState.OPEN:
             msg = f"{self!r} takes no jobs; use it inside `async with backend.open(channel)`, before it is closed"
-            raise BackendClosedError(msg)
+            raise BackendClosedError(msg) from self._broken
 
     def _fitting(self, batch: Sequence[LiveJob], free: float, live: int) -> list[LiveJob]:
         """Return the jobs that may enter now: as many as are free, and an interactive one only by itself."""
