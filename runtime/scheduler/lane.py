@@ -41,6 +41,9 @@ class Lane:
         self._kills: list[Kill] = []
         self._news = trio.Event()
         self._over = False
+        self._gone = ""
+        self._received = 0
+        self._arrival = trio.Event()
 
     def submit(self, action: Submit) -> None:
         """Take on jobs to hand over."""
@@ -75,8 +78,6 @@ class Lane:
                     logger.exception("backend %r broke; its jobs are ended, other backends go on", self._name)
                     self._gone = f"backend {self._name!r} broke: {exc!r}"
 
-    _gone = ""
-
     async def _serve(self, backend: RuntimeBackend, kills: trio.Nursery) -> None:
         while not self._over:
             for action in self._kills:
@@ -104,11 +105,16 @@ class Lane:
             # completes by itself; the rest ends here.
             logger.exception("backend %r raised from submit_many", self._name)
             await backend.kill_many([node.id for node in nodes], by="the scheduler, because its submission raised")
-            await trio.lowlevel.checkpoint()
+            await self._wait_received(backend.statistics().completed)
             self._plan.launch_failed(nodes, f"backend {self._name!r} could not launch it: {exc!r}", trio.current_time())
         else:
             accepted = {job_id: handle.started for job_id, handle in handles.items()}
             self._plan.submitted(nodes, accepted, trio.current_time())
+
+    async def _wait_received(self, completions: int) -> None:
+        while self._received < completions:
+            self._arrival = trio.Event()
+            await self._arrival.wait()
 
     @staticmethod
     async def _kill(backend: RuntimeBackend, action: Kill) -> None:
@@ -121,10 +127,12 @@ class Lane:
                 now = trio.current_time()
                 for event in batch:
                     if event.__class__ is JobCompletionEvent:
+                        self._received += 1
                         plan.completed(event, now)
                     else:
                         plan.progressed(event)  # type: ignore[arg-type]  # there are two kinds of event
                 self._turn()
+                self._arrival.set()
         if not self._over:
             message = self._gone or f"backend {self._name!r} ended before its jobs did"
             plan.backend_gone(self._name, message, trio.current_time())

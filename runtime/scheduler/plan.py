@@ -105,7 +105,8 @@ class _Backend:
         self.heap: list[tuple[Key, int, ReadyQueue]] = []
         self._order = 0
         self.queues: dict[Request, ReadyQueue] = {}
-        self.retry_at = -math.inf
+        self.retry_at: float | None = None
+        """When it is worth asking again, after it was busy."""
         self.delay = FIRST_DELAY
         self.window = math.inf
         """How many jobs may be on offer to it at once; finite after it was busy."""
@@ -113,9 +114,9 @@ class _Backend:
         """How many jobs it was offered and has neither accepted nor refused."""
         self.gone: JobStatusInfo | None = None
 
-    def free(self, now: float) -> float:
-        """Return how many jobs it may be given now."""
-        if now < self.retry_at:
+    def free(self) -> float:
+        """Return how many jobs it may be given."""
+        if self.retry_at is not None:
             return 0
         return min(self.limit - len(self.in_flight), self.window - self.offered)
 
@@ -196,6 +197,7 @@ class Plan:
         self._claims: dict[str, ReadyQueue] = {}
         self._grants: dict[str, int] = {}
         self._kills: list[Kill] = []
+        self._new: list[Node] = []
         self.counts = dict.fromkeys(JobStatus, 0)
         """How many jobs are in each status."""
         self.unfinished = 0
@@ -207,8 +209,8 @@ class Plan:
 
     # ------------------------------------------------------------------ facts
 
-    def add(self, jobs: Iterable[Any], now: float) -> None:
-        """There are more jobs. All of them are taken, or none.
+    def add(self, jobs: Iterable[Any]) -> None:
+        """There are more jobs. All of them are taken, or none; the next `decide` takes them in.
 
         Raises:
             GraphError: see `Graph.add`; or for a job whose backend is unknown.
@@ -221,14 +223,7 @@ class Plan:
         self.counts[JobStatus.SCHEDULED] += len(nodes)
         for node, request in zip(nodes, requests, strict=True):
             node.queue = self._queue(node.job.backend or self._default, request)
-        for node in nodes:
-            if node.job.dependencies:
-                self._count_ended_dependencies(node, now)
-        for node in nodes:
-            if self._stopped is not None:
-                self._end_early(node, FailureKind.CANCELLED, f"killed by {self._stopped[0]}", now)
-            elif node.waiting == 0 and node.event is None:
-                self._make_ready(node, now)
+        self._new += nodes
 
     def completed(self, event: JobCompletionEvent, now: float) -> None:
         """A backend says that a job ended."""
@@ -244,7 +239,8 @@ class Plan:
             )
         self._land(node)
         backend = node.queue.backend
-        backend.retry_at = min(backend.retry_at, now)  # what was busy may have a place now
+        if backend.retry_at is not None:
+            backend.retry_at = now  # what was busy may have a place now
         self._finish(node, event, now)
 
     def progressed(self, event: JobProgressEvent) -> None:
@@ -315,7 +311,10 @@ class Plan:
         backend.gone = JobStatusInfo(message, kind=FailureKind.BACKEND_ERROR)
         for node in list(backend.in_flight.values()):
             self._land(node)
-            self._end_early(node, FailureKind.BACKEND_ERROR, message, now)
+            if node.killed_by is not None:
+                self._end_early(node, FailureKind.CANCELLED, f"killed by {node.killed_by}", now)
+            else:
+                self._end_early(node, FailureKind.BACKEND_ERROR, message, now)
         for node in self._graph:
             if node.event is None and node.queue.backend is backend:
                 self._end_early(node, FailureKind.BACKEND_ERROR, message, now)
@@ -361,28 +360,33 @@ class Plan:
     def decide(self, now: float) -> list[Action]:
         """Return what is to be done now; it counts as done."""
         actions: list[Action] = []
+        if self._new:
+            self._take_in(now)
         if self._kills:
             actions.extend(self._kills)
             self._kills = []
+        for backend in self._backends.values():
+            if backend.retry_at is not None and backend.retry_at <= now:
+                backend.retry_at = None
         chosen: dict[str, list[Node]] = {}
         room = self._limit - self._in_flight
         if room > 0 and self._stopped is None:
-            candidates = [backend for backend in self._backends.values() if backend.heap and backend.free(now) > 0]
+            candidates = [backend for backend in self._backends.values() if backend.heap and backend.free() > 0]
             while candidates and room > 0:
                 backend = candidates[0] if len(candidates) == 1 else min(candidates, key=_head_of)
-                nodes = self._choose(backend, now, room if len(candidates) == 1 else 1)
+                nodes = self._choose(backend, room if len(candidates) == 1 else 1)
                 if nodes:
                     chosen.setdefault(backend.name, []).extend(nodes)
                     room -= len(nodes)
-                if not nodes or not backend.heap or backend.free(now) <= 0:
+                if not nodes or not backend.heap or backend.free() <= 0:
                     candidates.remove(backend)
         actions.extend(Submit(name, nodes) for name, nodes in chosen.items())
         return actions
 
     def retry_at(self, backend: str) -> float:
-        """Return the time at which `decide` is worth asking again because of this backend; `math.inf` for never."""
-        known = self._backends[backend]
-        return known.retry_at if known.heap and not known.gone else math.inf
+        """Return when `decide` is worth asking again because this backend was busy; `math.inf` for never."""
+        retry_at = self._backends[backend].retry_at
+        return math.inf if retry_at is None else retry_at
 
     def results(self) -> list[tuple[Any, JobCompletionEvent | None]]:
         """Return each job with the event of its end, in the order given."""
@@ -399,10 +403,10 @@ class Plan:
 
     # ------------------------------------------------------------------ choosing
 
-    def _choose(self, backend: _Backend, now: float, most: float) -> list[Node]:
+    def _choose(self, backend: _Backend, most: float) -> list[Node]:
         """Take up to `most` jobs of `backend`, best first, and put them in flight."""
         nodes: list[Node] = []
-        free = min(most, backend.free(now))
+        free = min(most, backend.free())
         while len(nodes) < free and (queue := backend.best()) is not None:
             if queue.request and (lacking := self._lacking(queue)) is not None:
                 backend.park(queue)
@@ -543,6 +547,18 @@ class Plan:
             queue = backend.queues[request] = ReadyQueue(backend, request)
         return queue
 
+    def _take_in(self, now: float) -> None:
+        """Let new jobs wait, be ready, or end at once."""
+        nodes, self._new = self._new, []
+        for node in nodes:
+            if node.job.dependencies:
+                self._count_ended_dependencies(node, now)
+        for node in nodes:
+            if self._stopped is not None:
+                self._end_early(node, FailureKind.CANCELLED, f"killed by {self._stopped[0]}", now)
+            elif node.waiting == 0 and node.status is JobStatus.SCHEDULED:
+                self._make_ready(node, now)
+
     def _count_ended_dependencies(self, node: Node, now: float) -> None:
         """Take into account what ended before `node` was added."""
         ended = [other for other in map(self._graph.find, node.job.dependencies) if other.event is not None]
@@ -656,7 +672,7 @@ class Plan:
             if node.event is None:
                 waiting = sum(self._graph.find(other).event is None for other in dict.fromkeys(node.job.dependencies))
                 assert node.waiting == waiting, node
-                assert (node.waiting == 0) == (node.status is not JobStatus.SCHEDULED), node
+                assert (node.waiting > 0 or node in self._new) == (node.status is JobStatus.SCHEDULED), node
         for name, (amount, _) in self._pool.usage().items():
             assert amount == held.get(name, 0), name
         for backend in self._backends.values():

@@ -25,6 +25,8 @@ from runtime.scheduler.stream import StatusStream
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
+_CANCELLED: Final = "killed by the end of the run, which was cancelled"
+
 PROVIDER_INTERVAL: Final = 10.0
 """Seconds between two questions to a resource provider. Out of the air: licence servers are asked by many."""
 PROVIDER_DEADLINE: Final = 10.0
@@ -115,12 +117,11 @@ class Scheduler:
         self._streams: list[StatusStream] = []
         self._state = "new"
         self._done: trio.Event | None = None
-        self._stop_before_run: tuple[str, bool, bool] | None = None
         self.run_token = secrets.token_hex(8)
         """Marks the work of this run, for backends that must find it again."""
         self.epoch = time.time()
         """The wall time, in seconds since 1970, at which `trio.current_time()` was 0; exact once the run has begun."""
-        self._plan.add(jobs, 0.0)
+        self._plan.add(jobs)
 
     def __repr__(self) -> str:
         return (
@@ -144,21 +145,14 @@ class Scheduler:
         self._done = trio.Event()
         self.epoch = time.time() - trio.current_time()
         try:
+            await trio.lowlevel.checkpoint()
             async with trio.open_nursery() as nursery:
                 for lane in self._lanes.values():
                     nursery.start_soon(lane.run, self.run_token)
-                async with trio.open_nursery() as asking:
-                    for name, provider in self._providers.items():
-                        asking.start_soon(self._follow, name, provider)
-                    self._turn()
-                    await self._done.wait()
-                    asking.cancel_scope.cancel()
-                self._state = "ending"
-                for lane in self._lanes.values():
-                    lane.finish()
+                await self._run_to_the_end()
         finally:
             self._state = "ended"
-            self._plan.finish("killed because the run was cancelled", trio.current_time())
+            self._plan.finish(_CANCELLED, trio.current_time())
             self._publish()
             for stream in list(self._streams):
                 stream.close()
@@ -175,7 +169,7 @@ class Scheduler:
         if self._state not in ("new", "running"):
             msg = f"{self!r} takes no more jobs"
             raise RuntimeError(msg)
-        self._plan.add(jobs, self._now())
+        self._plan.add(jobs)
         self._turn()
 
     def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
@@ -231,6 +225,23 @@ class Scheduler:
         return stream
 
     # ------------------------------------------------------------------ inside
+
+    async def _run_to_the_end(self) -> None:
+        assert self._done is not None
+        try:
+            async with trio.open_nursery() as asking:
+                for name, provider in self._providers.items():
+                    asking.start_soon(self._follow, name, provider)
+                self._turn()
+                await self._done.wait()
+                asking.cancel_scope.cancel()
+        except BaseException:
+            # The lanes are being cancelled as well, and their backends kill what runs; the plan must know who asked.
+            self._plan.stop("the end of the run, which was cancelled", trio.current_time())
+            raise
+        self._state = "ending"
+        for lane in self._lanes.values():
+            lane.finish()
 
     def _unsubscribe(self, stream: StatusStream) -> None:
         if stream in self._streams:

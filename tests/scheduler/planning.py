@@ -34,7 +34,7 @@ class Driven:
         self.flying: dict[str, Node] = {}
         self.history: list[str] = []
         self.killed: list[Kill] = []
-        self.plan.add(jobs, self.now)
+        self.plan.add(jobs)
 
     def turn(self, *, refuse: Iterable[str] = ()) -> list[str]:
         """Ask for actions and do them; refuse those ids. Returns the ids that were submitted, in order."""

@@ -154,12 +154,12 @@ def test_a_priority_that_raises_or_cannot_be_ordered_is_replaced_by_the_default(
 
     with caplog.at_level(logging.ERROR):
         run = Driven([job("a"), job("bad", weight=3), job("c")], max_parallelism=1, priority=priority)
-    assert len(caplog.records) == 1
-    order = []
-    while run.plan.unfinished:
-        order += run.turn()
-        run.end(order[-1])
+        order = []
+        while run.plan.unfinished:
+            order += run.turn()
+            run.end(order[-1])
     assert order == ["bad", "a", "c"]
+    assert len(caplog.records) == 1
 
 
 def test_equal_weight_of_zero_still_runs() -> None:
@@ -399,7 +399,8 @@ def test_a_backend_that_has_gone_takes_only_its_own_jobs_with_it() -> None:
     assert run.statuses()["needs"] == "KILLED"
     run.end("other")
     assert run.plan.unfinished == 0
-    run.plan.add([job("late")], 0.0)
+    run.plan.add([job("late")])
+    run.turn()
     assert run.kind("late") == "backend_error"
 
 
@@ -419,8 +420,7 @@ def test_jobs_can_be_added_and_depend_on_what_has_ended() -> None:
             job("none", "bad", needs_all_dependencies_passing=False),
             job("wait", "good", "going"),
             job("chain", "after bad"),
-        ],
-        0.0,
+        ]
     )
     assert run.turn() == ["after good", "any"]
     assert [run.kind(name) for name in ("after bad", "none", "chain")] == ["dependency"] * 3
@@ -432,7 +432,7 @@ def test_adding_is_all_or_nothing() -> None:
     run = Driven([job("a")])
     for wrong in ([job("b"), job("a")], [job("b"), job("c", "d")], [job("b"), job("c", backend="nowhere")]):
         with pytest.raises(GraphError):
-            run.plan.add(wrong, 0.0)
+            run.plan.add(wrong)
     assert run.turn() == ["a"]
     assert list(run.statuses()) == ["a"]
 
@@ -505,7 +505,8 @@ def test_stop_with_drain_lets_what_runs_end() -> None:
 def test_jobs_added_after_a_stop_end_at_once() -> None:
     run = Driven([job("a")])
     run.plan.stop("me", 0.0)
-    run.plan.add([job("b"), job("c", "b")], 0.0)
+    run.plan.add([job("b"), job("c", "b")])
+    run.turn()
     assert run.kind("b") == run.kind("c") == "cancelled"
 
 

@@ -52,7 +52,7 @@ class PlanMachine(RuleBasedStateMachine):
             needs = data.draw(st.lists(st.sampled_from(known), max_size=3, unique=True)) if known else []
             jobs.append(job(f"j{self.count}", *needs, **fields))
             self.count += 1
-        self.plan.add(jobs, self.now)
+        self.plan.add(jobs)
 
     @rule()
     def turn(self) -> None:
