@@ -1,7 +1,7 @@
 """The seam between a verdict and whatever finds the lines that match.
 
-A verdict asks an engine about one *block* after the other, and knows nothing else of it. So another engine (RE2 over the
-whole block; a process that can be killed when a pattern takes too long) is a class with the one method of `Engine`.
+A verdict asks an engine about one *block* after the other, and knows nothing else of it. So another engine (RE2 over
+the whole block; a process that can be killed when a pattern takes too long) is a class with the one method of `Engine`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Engine(Protocol):
     """Finds lines that match. Made with a sequence of compiled patterns, which `Hit.pattern` counts from 0."""
 
     def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterable[Hit]:
-        """Return, for the patterns in `first`, the first line that each matches, and for those in `last` the last one.
+        r"""Return, for the patterns in `first`, the first line that each matches, and for those in `last` the last one.
 
         Args:
-            block: whole lines with ``\\n`` between them, none at the end; carriage returns are stripped already.
+            block: whole lines with ``\n`` between them, none at the end; carriage returns are stripped already.
             first: patterns whose first hit is wanted.
             last: patterns whose last hit is wanted.
         """
@@ -42,7 +42,7 @@ class Engine(Protocol):
 
 
 class PythonEngine:
-    """Python's `re`, on bytes, each pattern alone, line by line. Linear in the lines; within a line as good as the pattern."""
+    """Python's `re`, each pattern alone, line by line: linear in the lines, and within one as good as the pattern."""
 
     def __init__(self, patterns: Sequence[re.Pattern[bytes]]) -> None:
         self._patterns = tuple(patterns)

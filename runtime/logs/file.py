@@ -24,9 +24,10 @@ def judge_log(path: str, patterns: LogPatterns) -> Judgement:
     """
     judge = LogJudge(patterns)
     with _opened(path) as (fd, size):
-        while size > 0 and (chunk := os.read(fd, min(size, MAX_BLOCK))):
+        left = size
+        while left > 0 and (chunk := os.read(fd, min(left, MAX_BLOCK))):
             judge.feed(chunk)
-            size -= len(chunk)
+            left -= len(chunk)
     return judge.finish()
 
 

@@ -1,10 +1,11 @@
-"""`LogJudge`: what the text of a log says about its job, in one pass over its bytes.
+r"""`LogJudge`: what the text of a log says about its job, in one pass over its bytes.
 
 Whatever the sizes of the chunks that it is fed with, the answer is the same, and memory is bounded whatever the log:
 
-* Patterns see one line at a time, without its ``\\n`` and without one ``\\r`` before that. A last line without ``\\n`` counts.
-* A line longer than `MAX_LINE` is judged in pieces of that size, each as if it were a line (so a match across the edge of
-  two pieces is not seen, and ``^`` matches at each); all pieces have the line's number.
+* Patterns see one line at a time, without its ``\n`` and without one ``\r`` before that. A last line without ``\n``
+  counts.
+* A line longer than `MAX_LINE` is judged in pieces of that size, each as if it were a line (so a match across the edge
+  of two pieces is not seen, and ``^`` matches at each); all pieces have the line's number.
 * Of the lines that are kept for people, only the first `MAX_SHOWN` bytes are kept.
 """
 
@@ -73,7 +74,7 @@ class Failure:
 
 @attrs.frozen
 class Judgement:
-    """What a log says. Text is decoded as UTF-8; bytes that are none show as ``\\xNN``."""
+    r"""What a log says. Text is decoded as UTF-8; bytes that are none show as ``\xNN``."""
 
     failure: Failure | None = None
     """The first line that a fail pattern matches; of two patterns on one line, the one that was given first."""

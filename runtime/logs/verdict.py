@@ -1,7 +1,8 @@
 """From how a job's process ended, and what its log says, to the job's status and the reason for it.
 
-One order for all backends: how the process ended, then a fail pattern, then a missing pass pattern. What comes first names the
-failure; the line that a fail pattern matched is in the reason in any case, because it often explains the exit code.
+One order for all backends: how the process ended, then a fail pattern, then a missing pass pattern. What comes first
+names the failure; the line that a fail pattern matched is in the reason in any case, because it often explains the exit
+code.
 """
 
 from __future__ import annotations

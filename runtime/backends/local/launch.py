@@ -1,0 +1,218 @@
+"""Launching jobs in a thread: from a specification to a running process, or to why there is none.
+
+Jobs come in slices, because a hop to a thread costs as much as a small part of a process; what goes wrong with one of
+them is a value, and the others do not notice.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Mapping, Sequence
+
+import attrs
+import trio
+
+from runtime.backends.local.directories import (
+    ENVIRONMENT_FILE,
+    Places,
+    make_directory,
+    open_log,
+    put_aside,
+    write_private,
+)
+from runtime.job import JobSpec
+from runtime.process import BUSY_ERRORS, Child, inherited_environment, render_environment, spawn
+
+
+@attrs.frozen
+class Site:
+    """What all jobs of a backend have in common."""
+
+    run_dir: str
+    """The absolute path of the run directory."""
+    stdin: int
+    """A descriptor of an empty file, for the standard input of jobs."""
+    terminal: int
+    """The descriptor of the user's terminal, for interactive jobs."""
+    max_output_dirs: int | None
+    """How many old output directories of a job are kept; `None` for all."""
+    environment: Mapping[str, str] = attrs.field(factory=inherited_environment)
+    """What jobs inherit."""
+    dump: bytes = attrs.field(init=False)
+    """The environment as a file, for jobs without exports."""
+
+    @dump.default
+    def _render(self) -> bytes:
+        return render_environment(self.environment)
+
+
+@attrs.define(eq=False)
+class LocalRun:
+    """A job that was started, until its completion."""
+
+    child: Child
+    log: str
+    """The path of its log."""
+    pty: int | None = None
+    """The pty of an interactive job: our end of it."""
+    pty_slave: int = -1
+    log_fd: int = -1
+    """The descriptor of an interactive job's log."""
+    stopped: bool = False
+    """Whether its end is our doing."""
+    waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    """Around the wait for its natural end."""
+    grace: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    """Around the gentle part of its stop."""
+    concluding: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    """Around what comes after its end: judging, and the hook."""
+
+    def close(self) -> None:
+        """Close all descriptors. Idempotent."""
+        self.child.close()
+        if self.pty is not None:
+            for fd in (self.pty, self.pty_slave, self.log_fd):
+                os.close(fd)
+            self.pty = None
+
+
+@attrs.frozen
+class NotLaunched:
+    """A job that cannot be launched, and why."""
+
+    why: str
+
+
+@attrs.frozen
+class Prepared:
+    """A dry run: all was prepared, and nothing started."""
+
+
+@attrs.frozen
+class Busy:
+    """The system has no room for a process now, and says why."""
+
+    why: str
+
+
+@attrs.define(eq=False)
+class Progress:
+    """How far the launch of an attempt has come; kept while it is refused, so that nothing is done twice."""
+
+    attempt: int
+    renewed: bool = False
+    hooked: bool = False
+
+
+Launched = LocalRun | NotLaunched | Prepared | Busy
+
+
+class Slice:
+    """Some jobs that are launched one after the other, by one call of `run` in a thread."""
+
+    def __init__(self, site: Site, work: Sequence[tuple[JobSpec, Progress]]) -> None:
+        self._site = site
+        self._work = work
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self.results: list[Launched] = []
+        """One for each job that was tried, in order."""
+
+    def run(self) -> None:
+        """Launch. Blocks."""
+        for spec, progress in self._work:
+            if self._abandoned:
+                return
+            result = launch(self._site, spec, progress)
+            with self._lock:
+                if not self._abandoned:
+                    self.results.append(result)
+                    continue
+            _discard(result)
+
+    def abandon(self) -> None:
+        """Nobody waits for the results any more: nothing more is launched, and what was launched ends."""
+        with self._lock:
+            self._abandoned = True
+        for result in self.results:
+            _discard(result)
+
+
+def _discard(result: Launched) -> None:
+    if isinstance(result, LocalRun):
+        result.child.destroy()
+        result.close()
+
+
+def launch(site: Site, spec: JobSpec, progress: Progress) -> Launched:
+    """Prepare the job's files, call its hook, start it. Blocks; raises nothing."""
+    try:
+        places = Places.of(spec, site.run_dir)
+        environment = {**site.environment, **spec.exports} if spec.exports else site.environment
+        _prepare(site, spec, places, environment, progress)
+        if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
+            try:
+                spec.pre_launch()
+            except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
+                return NotLaunched(f"pre_launch raised {exc!r}")
+        progress.hooked = True
+        return _start(site, spec, places, environment)
+    except OSError as exc:
+        return (Busy if exc.errno in BUSY_ERRORS else NotLaunched)(describe(exc))
+    except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
+        return NotLaunched(f"cannot be started: {exc}")
+
+
+def describe(error: OSError) -> str:
+    """Return what the system said, with the name of the error and the file that it is about."""
+    if error.errno is None:
+        return f"cannot be started: {error}"
+    name = errno.errorcode.get(error.errno, str(error.errno))
+    about = "" if error.filename is None else f": {error.filename!r}"
+    return f"cannot be started: {name}, {os.strerror(error.errno)}{about}"
+
+
+def _prepare(site: Site, spec: JobSpec, places: Places, environment: Mapping[str, str], progress: Progress) -> None:
+    if spec.renew_odir and not progress.renewed:
+        put_aside(places.odir, site.max_output_dirs)
+    progress.renewed = True
+    make_directory(places.odir)
+    beside = os.path.dirname(places.log)
+    if beside != places.odir:
+        make_directory(beside)
+    dump = render_environment(environment) if spec.exports else site.dump
+    write_private(f"{beside}/{ENVIRONMENT_FILE}", dump)
+
+
+def _start(site: Site, spec: JobSpec, places: Places, environment: Mapping[str, str]) -> LocalRun | Prepared:
+    log = open_log(places.log)
+    try:
+        if spec.dry_run:
+            return Prepared()
+        argv = [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd
+        if spec.interactive:
+            return _start_interactive(site, argv, places, environment, os.dup(log))
+        child = spawn(argv, env=environment, cwd=places.cwd, stdin=site.stdin, output=log)
+        return LocalRun(child, places.log)
+    finally:
+        os.close(log)
+
+
+def _start_interactive(
+    site: Site, argv: Sequence[str], places: Places, environment: Mapping[str, str], log: int
+) -> LocalRun:
+    from runtime.process.terminal import open_pty, spawn_on_pty  # not for every system
+
+    try:
+        pty = open_pty(site.terminal)
+        try:
+            child = spawn_on_pty(pty, argv, env=environment, cwd=places.cwd, stdin=site.stdin)
+        except BaseException:
+            pty.close()
+            raise
+    except BaseException:
+        os.close(log)
+        raise
+    return LocalRun(child, places.log, pty.master, pty.slave, log)

@@ -1,0 +1,149 @@
+"""`Child`: one process that we started, in a session of its own, until it is reaped.
+
+While it is not reaped, its number is nobody else's, and neither is its process group's: so signals go to the group only
+in that time, and never reach a stranger. Output is not our business: the child owns its descriptors.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import attrs
+import trio
+
+BUSY_ERRORS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What the system answers when it has no room for one more process, for now."""
+
+
+@attrs.frozen
+class Exit:
+    """How a process ended, and what it used. What is not known is `None`."""
+
+    code: int | None = None
+    """The exit code, when it exited."""
+    signal: int | None = None
+    """The number of the signal that ended it, when one did."""
+    core_dumped: bool = False
+    cpu_seconds: float | None = None
+    """User and system time of it and of those of its descendants that were waited for, seconds."""
+    peak_bytes: int | None = None
+    """The largest resident set of any of these, bytes; `None` unless above our own, which the system counts in."""
+
+
+UNKNOWN: Final = Exit()
+"""Of a process that somebody else has reaped."""
+
+
+class Child:
+    """A running process, the root and leader of its session and group. Make one with `spawn`."""
+
+    __slots__ = ("_pidfd", "_reaped", "pid")
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        """Its process id, and the id of its group and session."""
+        self._pidfd = pidfd
+        self._reaped = False
+
+    def __repr__(self) -> str:
+        return f"<Child {self.pid}{' reaped' if self._reaped else ''}>"
+
+    @property
+    def reaped(self) -> bool:
+        """Whether its number may be somebody else's by now."""
+        return self._reaped
+
+    def has_exited(self) -> bool:
+        """Whether it has exited, be it reaped or not."""
+        if not self._reaped:
+            try:
+                return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            except ChildProcessError:
+                self._reaped = True  # by somebody else: a handler of SIGCHLD that is not ours
+        return True
+
+    async def wait_exited(self) -> None:
+        """Wait until it has exited; it is not reaped by that."""
+        await trio.lowlevel.wait_readable(self._pidfd)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to each process of its group that we may send one to. Does nothing once it is reaped."""
+        if not self._reaped and not (self.has_exited() and self._reaped):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def group_exists(self) -> bool:
+        """Whether any process is left in its group, itself included until it is reaped. Zombies count."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
+
+    def reap(self) -> Exit:
+        """Reap it; it must have exited."""
+        if self._reaped:
+            return UNKNOWN
+        self._reaped = True
+        try:
+            _, status, usage = os.wait4(self.pid, 0)
+        except ChildProcessError:
+            return UNKNOWN
+        import resource  # not there on every system that may import this module
+
+        code = os.waitstatus_to_exitcode(status)
+        # A child begins as a copy of us, and the system never forgets how large that was.
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return Exit(
+            code if code >= 0 else None,
+            -code if code < 0 else None,
+            os.WCOREDUMP(status),
+            usage.ru_utime + usage.ru_stime,
+            usage.ru_maxrss * 1024 if usage.ru_maxrss > ours else None,
+        )
+
+    def destroy(self) -> None:
+        """Kill its group, reap it and `close` it. Blocks for as long as it takes to die."""
+        self.signal_group(signal.SIGKILL)
+        self.reap()
+        self.close()
+
+    def close(self) -> None:
+        """Give up the descriptor; nobody can wait for it any more. Idempotent."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, stdin: int, output: int) -> Child:
+    """Start `argv` in a session of its own. Blocks, for milliseconds: call it in a thread.
+
+    Args:
+        argv: the program, looked up in the ``PATH`` of `env`, and its arguments.
+        env: its whole environment.
+        cwd: the directory that it starts in; `None` for ours.
+        stdin: the descriptor that becomes its standard input.
+        output: the descriptor that becomes its standard output and its standard error. All others are closed in it.
+
+    Raises:
+        OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
+        ValueError: if something of it is no text that a program can be given.
+    """
+    process = subprocess.Popen(
+        argv, stdin=stdin, stdout=output, stderr=output, env=env, cwd=cwd, close_fds=True, start_new_session=True
+    )
+    # From here on it is ours to reap: this keeps Popen from doing it, and from complaining that nobody did.
+    process.returncode = 0
+    try:
+        return Child(process.pid, os.pidfd_open(process.pid))
+    except BaseException:
+        Child(process.pid, -1).destroy()
+        raise

@@ -1,0 +1,236 @@
+"""A job on the user's terminal: a pty between the two, and a copy of all output in the job's log.
+
+The child has the pty as its controlling terminal, so that the keys that make signals, line editing and full-screen
+programs work as they do without us. The user's terminal is raw meanwhile, and as it was before after any end. Nothing
+here waits in the event loop: descriptors are read when they are readable, and written in a thread where a write may
+block.
+
+If our standard input is no terminal it is copied all the same, and its end becomes the pty's end-of-file character.
+
+Only this module knows terminals; it is for Linux, and imported by whoever needs it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import math
+import os
+import select
+import shutil
+import termios
+import tty
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final
+
+import attrs
+import trio
+
+from runtime.process.child import Child, spawn
+
+logger: Final = logging.getLogger("runtime.process.terminal")
+
+_CHUNK: Final = 1 << 16
+_SIZE_INTERVAL: Final = 0.25
+"""Seconds between two looks at the window's size. Its signal is not ours: handlers belong to the command line."""
+
+_LAST_WORDS: Final = 1.0
+"""Seconds that the user's terminal may take for what is left to show after the job's end."""
+
+_END_OF_FILE: Final = b"\x04"
+
+# A session's leader gets its controlling terminal by opening one.
+_ON_TERMINAL: Final = 'exec <>"$0" && exec "$@"'
+
+
+@attrs.frozen
+class Pty:
+    """Both ends of a pty, as descriptors."""
+
+    master: int
+    """Ours; does not block."""
+    slave: int
+    """The child's."""
+
+    def close(self) -> None:
+        """Close both; whoever is left on it is hung up."""
+        os.close(self.master)
+        os.close(self.slave)
+
+
+def open_pty(like: int) -> Pty:
+    """Return a new pty, with the settings and the size of the terminal `like`, if that is one."""
+    master, slave = os.openpty()
+    os.set_blocking(master, False)
+    if os.isatty(like):
+        termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(like))
+        copy_size(like, master)
+    return Pty(master, slave)
+
+
+def copy_size(source: int, target: int) -> None:
+    """Give the terminal `target` the window size of the terminal `source`, if both are terminals."""
+    with suppress(OSError):
+        size = fcntl.ioctl(source, termios.TIOCGWINSZ, bytes(8))
+        if size != fcntl.ioctl(target, termios.TIOCGWINSZ, bytes(8)):
+            fcntl.ioctl(target, termios.TIOCSWINSZ, size)
+
+
+def spawn_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, stdin: int) -> Child:
+    """Start `argv` with the pty as its controlling terminal. Blocks; arguments and errors as for `spawn`."""
+    program = argv[0]
+    if os.sep in program:
+        program = os.path.join(cwd or "", program)
+    if shutil.which(program, path=env.get("PATH", os.defpath)) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+    words = ["/bin/sh", "-c", _ON_TERMINAL, os.ttyname(pty.slave), *argv]
+    return spawn(words, env=env, cwd=cwd, stdin=stdin, output=pty.slave)
+
+
+@contextmanager
+def raw_terminal(fd: int) -> Iterator[None]:
+    """Make the terminal `fd` raw for a block. Does nothing if it is none, or another job of the shell has it."""
+    before = None
+    if _is_ours(fd):
+        with suppress(termios.error):  # it has gone
+            before = termios.tcgetattr(fd)
+            tty.setraw(fd, termios.TCSANOW)
+    if before is None:
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(fd, termios.TCSANOW, before)
+
+
+@asynccontextmanager
+async def attached(pty: Pty, log: int, stdin: int, stdout: int, limiter: trio.CapacityLimiter) -> AsyncIterator[None]:
+    """Connect a pty with the user for a block; at its end, all that was written to it has been copied to `log`.
+
+    Args:
+        pty: what the job is on.
+        log: a descriptor; gets all output.
+        stdin: the user's input: a terminal, a pipe, a file.
+        stdout: where the user sees the output. If that cannot be written, the log still is.
+        limiter: for threads that write.
+    """
+    output = _Output(pty.master, log, stdout, limiter)
+    with raw_terminal(stdin):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(output.run)
+            async with trio.open_nursery() as others:
+                others.start_soon(_copy_input, stdin, pty.master, limiter)
+                others.start_soon(_follow_size, stdin, pty.master)
+                yield
+                others.cancel_scope.cancel()
+            output.end()
+
+
+def _is_ours(fd: int) -> bool:
+    if not os.isatty(fd):
+        return False
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return True  # a terminal, and nobody's controlling one as far as we are concerned
+
+
+async def _follow_size(source: int, target: int) -> None:
+    while os.isatty(source):
+        copy_size(source, target)
+        await trio.sleep(_SIZE_INTERVAL)
+
+
+async def _copy_input(source: int, master: int, limiter: trio.CapacityLimiter) -> None:
+    if os.isatty(source) and not _is_ours(source):
+        return
+    last = b"\n"
+    while data := await _read_input(source, limiter):
+        await _write_master(master, data)
+        last = data[-1:]
+    # In the middle of a line the first one only ends that.
+    await _write_master(master, _END_OF_FILE if last == b"\n" else 2 * _END_OF_FILE)
+
+
+async def _read_input(source: int, limiter: trio.CapacityLimiter) -> bytes:
+    try:
+        try:
+            await trio.lowlevel.wait_readable(source)
+        except PermissionError:  # a file, which is always readable, and cannot be waited for
+            return await trio.to_thread.run_sync(os.read, source, _CHUNK, limiter=limiter, abandon_on_cancel=True)
+        return os.read(source, _CHUNK)
+    except (OSError, trio.BusyResourceError):
+        return b""  # closed, hung up, or read by somebody else: an end as well
+
+
+async def _write_master(master: int, data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(master, data) :]
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(master)
+        except OSError:
+            return
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
+
+
+class _Output:
+    """Copies what comes from the pty to the log and to the user, in this order."""
+
+    def __init__(self, master: int, log: int, stdout: int, limiter: trio.CapacityLimiter) -> None:
+        self._master = master
+        self._targets = [log, stdout]
+        self._stdout = stdout
+        self._limiter = limiter
+        self._ended = False
+        self._reading = trio.CancelScope()
+        self._showing = trio.CancelScope()
+        self._show_until = math.inf
+
+    def end(self) -> None:
+        """Say that the job has ended: what is there already is still copied."""
+        self._ended = True
+        self._reading.cancel()
+        self._show_until = self._showing.deadline = trio.current_time() + _LAST_WORDS
+
+    async def run(self) -> None:
+        while data := await self._read():
+            for target in list(self._targets):
+                try:
+                    with trio.CancelScope() as scope:
+                        if target == self._stdout:
+                            self._showing = scope
+                            scope.deadline = self._show_until
+                        await trio.to_thread.run_sync(
+                            _write_all, target, data, limiter=self._limiter, abandon_on_cancel=True
+                        )
+                    failed = "it takes nothing" if scope.cancelled_caught else None
+                except OSError as exc:
+                    failed = str(exc)
+                if failed is not None:
+                    self._targets.remove(target)
+                    what = "the terminal" if target == self._stdout else "the log"
+                    logger.warning("the output of the interactive job no longer goes to %s: %s", what, failed)
+
+    async def _read(self) -> bytes:
+        while True:
+            try:
+                return os.read(self._master, _CHUNK)
+            except BlockingIOError:
+                if self._ended:
+                    return b""
+                with trio.CancelScope() as self._reading:
+                    await trio.lowlevel.wait_readable(self._master)
+            except OSError:
+                return b""
