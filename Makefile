@@ -29,8 +29,8 @@ EXTRAS_bench := bench
 # Tests marked `root` are there for root only, so an ordinary user's run does not count them.
 MARKS := $(if $(filter 0,$(shell id -u)),,-m "not root")
 
-# For tests that run DVSim's own classes, from whatever directory.
-test cov mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
+# For tests that run DVSim's own classes, and benchmarks that measure it, from whatever directory.
+test cov bench mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
 
 # What may be missing, and how to get it, in one line. (A recipe's line each: run only when there is something to set up.)
 define need_python
@@ -70,7 +70,7 @@ cov: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests and say which lines
 	@$(PY) -m coverage report
 
 .PHONY: bench
-bench: $(VENV)/stamp-bench ## measure; ARGS=--quick for a first idea
+bench: $(VENV)/stamp-bench $(DVSIM_VENV)/stamp ## measure; ARGS=--quick for a first idea
 	@$(PY) -m benchmarks $(ARGS)
 
 .PHONY: mutants

@@ -1,0 +1,107 @@
+"""``python -m benchmarks``: ask the questions, print a table, write ``benchmarks/results``. See docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from benchmarks import environment, report
+from benchmarks.figures import answer
+from benchmarks.model import Answer, BenchmarkError, Contender, Figure, Measures, Question
+from benchmarks.questions import QUESTIONS
+from benchmarks.turns import take_turns
+
+RESULTS: Final = environment.HERE / "results"
+ROUNDS: Final = 5
+QUICK_ROUNDS: Final = 2
+BASELINE: Final = "baseline"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        answers = _answers(options)
+        report.write(RESULTS, answers, environment.versions(), environment.machine())
+    except BenchmarkError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)
+        return 130
+    print(report.table(answers))
+    print(f"\nA ratio above 1 says that ours is better. Written: {RESULTS}")
+    if options.quick:
+        print("These sizes only show that everything works; their figures mean nothing.")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", choices=list(QUESTIONS), help=f"one of: {', '.join(QUESTIONS)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, few samples: whether it works, not how fast")
+    parser.add_argument("--rounds", metavar="N", type=_rounds, help=f"samples of each contender, {ROUNDS} by default")
+    parser.add_argument(
+        "--baseline", metavar="DIR", type=_checkout, help="another checkout of this project, as one more peer"
+    )
+    return parser
+
+
+def _rounds(text: str) -> int:
+    if (rounds := int(text)) < 1:
+        msg = "at least one"
+        raise argparse.ArgumentTypeError(msg)
+    return rounds
+
+
+def _checkout(text: str) -> str:
+    tree = Path(text).resolve()
+    if not (tree / "runtime" / "__init__.py").is_file():
+        msg = f"{text!r} is no checkout of this project"
+        raise argparse.ArgumentTypeError(msg)
+    return str(tree)
+
+
+def _answers(options: argparse.Namespace) -> list[Answer]:
+    # All are made before the first runs, so that a missing peer is known at once.
+    questions = [QUESTIONS[name](options.quick) for name in options.only or QUESTIONS]
+    if options.baseline:
+        questions = [with_baseline(question, options.baseline) for question in questions]
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    answers = []
+    for question in questions:
+        print(f"{question.name}: {rounds} samples each of {', '.join(c.name for c in question.contenders)}", flush=True)
+        samples = take_turns(question.contenders, rounds, on_sample=_show)
+        answers += [answer(figure, samples) for figure in question.figures]
+    return answers
+
+
+def with_baseline(question: Question, tree: str) -> Question:
+    """Return `question` with the programs of this project run on the `runtime` of another checkout, too."""
+    contenders: list[Contender] = []
+    for contender in question.contenders:
+        contenders.append(contender)
+        if contender.tree is not None:
+            contenders.append(attrs.evolve(contender, name=f"{contender.name}/{BASELINE}", tree=tree))
+    figures = [_figure_with_baseline(figure) for figure in question.figures]
+    return attrs.evolve(question, contenders=contenders, figures=figures)
+
+
+def _figure_with_baseline(figure: Figure) -> Figure:
+    return attrs.evolve(figure, peers={**figure.peers, BASELINE: f"{figure.ours}/{BASELINE}"})
+
+
+def _show(contender: Contender, measures: Measures) -> None:
+    shown = ", ".join(f"{name} {report.number(value)}" for name, value in measures.items())
+    print(f"  {contender.name}: {shown}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""One module per question. Each has one function, from whether it is to be quick to the `Question`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from benchmarks.model import Question
+from benchmarks.questions import adapter, adapter_kill, adapter_stall, scheduler
+
+QUESTIONS: Final[Mapping[str, Callable[[bool], Question]]] = {
+    "scheduler": scheduler.question,
+    "adapter": adapter.question,
+    "adapter_stall": adapter_stall.question,
+    "adapter_kill": adapter_kill.question,
+}
+"""In the order in which they are asked."""

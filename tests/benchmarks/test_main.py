@@ -1,0 +1,77 @@
+"""Tests of `benchmarks.__main__`: what is asked, what is said, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import environment
+from benchmarks.model import BenchmarkError, Contender, Figure, Question
+
+
+def script(name: str, value: int, tree: str | None = None) -> Contender:
+    return Contender(name, [sys.executable, "-c", f"print('{{\"x\": {value}}}')"], tree)
+
+
+def speed(quick: bool) -> Question:
+    contenders = [script("a", 6, environment.TREE), script("b", 3 if quick else 2)]
+    return Question("speed", contenders, [Figure("speed", "x", "jobs/s", "higher", "a", {"peer": "b"})])
+
+
+def broken(quick: bool) -> Question:
+    raise BenchmarkError("no such peer")
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(program, "QUESTIONS", {"speed": speed, "broken": broken})
+    monkeypatch.setattr(program, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(environment, "versions", dict)
+    return tmp_path / "results"
+
+
+def test_one_question_is_asked_quickly(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["--only", "speed", "--quick"]) == 0
+    said = capsys.readouterr()
+    assert "speed: 2 samples each of a, b" in said.out
+    assert "2.00  2.00 to 2.00" in said.out
+    assert "only show that everything works" in said.out
+    assert said.err.count("  a: x 6") == 2
+    [answer] = json.loads((results / "latest.json").read_text())
+    assert (answer["ours"], answer["peers"], answer["ratios"]) == (6, {"peer": 3}, {"peer": 2})
+
+
+def test_full_sizes_have_at_least_five_samples_each(results: Path) -> None:
+    assert program.ROUNDS >= 5
+    assert program.main(["--only", "speed", "--rounds", "3"]) == 0
+    assert json.loads((results / "samples.json").read_text()) == {"speed": {"ours": [6] * 3, "peer": [2] * 3}}
+
+
+def test_a_missing_peer_is_known_before_anything_runs(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main([]) == 1
+    said = capsys.readouterr()
+    assert said.err == "error: no such peer\n"
+    assert said.out == ""
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--only", "typo"], ["--rounds", "0"], ["--baseline", "/nowhere"]])
+def test_a_wrong_argument_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(arguments)
+    assert ended.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_a_baseline_is_a_peer_of_each_figure_of_ours() -> None:
+    question = program.with_baseline(speed(quick=True), "/other")
+    assert [(contender.name, contender.tree) for contender in question.contenders] == [
+        ("a", environment.TREE),
+        ("a/baseline", "/other"),
+        ("b", None),
+    ]
+    assert question.figures[0].peers == {"peer": "b", "baseline": "a/baseline"}

@@ -1,0 +1,62 @@
+"""Tests of `benchmarks.questions` and `benchmarks.samples`: they fit together, and what they measure is right."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import environment
+from benchmarks.environment import ours
+from benchmarks.model import PEAK
+from benchmarks.questions import QUESTIONS
+from benchmarks.turns import take_sample
+
+
+@pytest.fixture(autouse=True)
+def _dvsim_is_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [environment, *(sys.modules[f"benchmarks.questions.{name}"] for name in QUESTIONS)]:
+        monkeypatch.setattr(module, "dvsim_python", lambda: "/dvsim/python", raising=False)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_asks_whom_it_names(name: str, quick: bool) -> None:
+    question = QUESTIONS[name](quick)
+    assert question.name == name
+    contenders = {contender.name: contender for contender in question.contenders}
+    assert len(contenders) == len(question.contenders)
+    used = set()
+    for figure in question.figures:
+        assert figure.name.startswith(name)
+        assert contenders[figure.ours].tree is not None
+        used |= {figure.ours, *figure.peers.values()}
+    assert used == contenders.keys()
+    for contender in contenders.values():
+        assert Path(contender.command[1]).is_file()
+
+
+def test_figures_have_names_of_their_own() -> None:
+    names = [figure.name for ask in QUESTIONS.values() for figure in ask(True).figures]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "measures"),
+    [
+        ("scheduler.py", ("100", "--as-cli"), {"jobs_per_second", "microseconds_per_job"}),
+        ("scheduler.py", ("100", "--width", "7"), {"jobs_per_second", "microseconds_per_job"}),
+        ("adapter.py", ("100",), {"microseconds_per_job"}),
+        ("adapter_stall.py", ("5",), {"longest_gap_ms"}),
+        ("adapter_stall.py", ("5", "--idle"), {"longest_gap_ms"}),
+        ("adapter_kill.py", ("3",), {"seconds"}),
+    ],
+)
+def test_a_program_of_ours_checks_its_run_and_says_numbers(
+    script: str, arguments: tuple[str, ...], measures: set[str]
+) -> None:
+    said = take_sample(ours("ours", script, *arguments))
+    assert said.keys() == {*measures, PEAK}
+    assert all(value > 0 for value in said.values())
