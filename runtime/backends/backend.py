@@ -484,8 +484,7 @@ class RuntimeBackend(abc.ABC):
             BackendClosedError: if the backend is not open; nothing of the call was launched.
             trio.Cancelled: at once; what was accepted is killed in the background, and completes before the block ends.
         """
-        if self._broken is not None:
-            await trio.lowlevel.checkpoint()  # the block is cancelled, and so, most likely, is whoever asks
+        await trio.lowlevel.checkpoint_if_cancelled()  # before anything is launched; also when the backend broke
         self._check_open()
         now = trio.current_time()
         attempts = attempts or {}

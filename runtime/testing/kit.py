@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import attrs
@@ -121,13 +121,21 @@ class Bench:
 
     @asynccontextmanager
     async def kit(self) -> AsyncIterator[BackendKit]:
-        """A fresh kit."""
-        made = self.factory()
-        if isinstance(made, BackendKit):
-            yield made
-        else:
-            async with made as kit:
-                yield kit
+        """A fresh kit. At the end nothing of the jobs that it made may be running."""
+        async with AsyncExitStack() as stack:
+            made = self.factory()
+            kit = made if isinstance(made, BackendKit) else await stack.enter_async_context(made)
+            ids: list[str] = []
+
+            def make(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> Any:  # noqa: A002 - as in the kit
+                ids.append(id)
+                return kit.job(behaviour, id, timeout=timeout)
+
+            yield attrs.evolve(kit, job=make)
+            alive = [job_id for job_id in ids if kit.alive is not None and kit.alive(job_id)]
+            if alive:
+                msg = f"running after the end of the block: {alive}"
+                raise AssertionError(msg)
 
     def channel(self) -> tuple[trio.MemorySendChannel[EventBatch], trio.MemoryReceiveChannel[EventBatch]]:
         """A channel of the size in question."""

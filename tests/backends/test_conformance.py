@@ -10,10 +10,10 @@ from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from runtime.testing.kit import KitFactory
 
 FAKES: dict[str, KitFactory] = {
-    "fake": FakeKit(),
-    "fake-at-once": FakeKit(at_once=True),
-    "fake-with-a-queue": FakeKit(queued=2),
-    "fake-slow": FakeKit(ScriptedBackend, script={Step.LAUNCH: Delay(0.25), Step.KILL: Delay(0.25)}),
+    "plain": FakeKit(),
+    "at_once": FakeKit(at_once=True),
+    "queued": FakeKit(queued=2),
+    "slow": FakeKit(ScriptedBackend, script={Step.LAUNCH: Delay(0.25), Step.KILL: Delay(0.25)}),
 }
 
 

@@ -123,6 +123,35 @@ async def events_that_nobody_takes_are_counted(bench: Bench) -> None:
             want(left or bench.buffer, "nothing can have been delivered without a buffer")
 
 
+async def a_slow_receiver_sees_all_of_a_cancelled_run(bench: Bench) -> None:
+    """One that shields itself, and takes its time over each batch."""
+    async with bench.kit() as kit:
+        send, receive = bench.channel()
+        history = History()
+
+        async def dawdle() -> None:
+            with receive, trio.CancelScope(shield=True):
+                while not history.ended:
+                    for _ in range(20):
+                        await trio.lowlevel.checkpoint()
+                    try:
+                        history.take(await receive.receive())
+                    except trio.EndOfChannel:
+                        history.ended = True
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dawdle)
+            with send:
+                async with kit.backend.open(send) as backend:
+                    handles = await backend.submit_many(kit.job(each, f"job-{n}") for n, each in enumerate(MIXED))
+                    history.accept(handles.values())
+                    handles = await backend.submit_many(kit.job(RUN, f"run-{n}") for n in range(3))
+                    history.accept(handles.values())
+                    nursery.cancel_scope.cancel()
+        history.check()
+        want_equal(kit.backend.undelivered, 0, "undelivered events, with a receiver that reads on")
+
+
 async def a_block_that_nobody_reads_waits_until_cancelled(bench: Bench) -> None:
     """It waits for the receiver as long as it takes, and a cancel ends that; each job is accounted for."""
     async with bench.kit() as kit:
@@ -161,5 +190,6 @@ DELIVERING: Final = (
     nothing_waits_for_the_receiver,
     a_receiver_that_has_gone_ends_the_block,
     events_that_nobody_takes_are_counted,
+    a_slow_receiver_sees_all_of_a_cancelled_run,
     a_block_that_nobody_reads_waits_until_cancelled,
 )
