@@ -42,12 +42,17 @@ from runtime.backends.legacy.slices import SLICE, Call, Lane, Late, Seam
 
 logger: Final = logging.getLogger("runtime.backends.legacy")
 
+FAREWELL: Final = 0.1
+"""Seconds to wait for a thread that has been told to end. It has at most begun a call in that very moment."""
+
 
 class ThreadSeam(Seam):
     """Lanes that are threads."""
 
     def __init__(self) -> None:
         self.late: set[_Turn] = set()
+        self.leaving: list[_Worker] = []
+        """Threads with nothing left to do."""
         self._lanes: list[_ThreadLane] = []
 
     def lane(self, name: str) -> Lane:
@@ -63,15 +68,17 @@ class ThreadSeam(Seam):
 
     def abandoned(self) -> list[Call]:
         """Return the abandoned calls that have not returned."""
-        return [turn.call for turn in self.late if turn.is_abandoned]
+        return [now[0] for turn in self.late if turn.is_abandoned and (now := turn.now) is not None]
 
     def close(self) -> None:
         """End all threads but those that are held."""
         workers = [lane.worker for lane in self._lanes if lane.worker is not None]
         for worker in workers:
             worker.dismiss()
-        for worker in workers:
+        for worker in [*workers, *self.leaving]:
             worker.thread.join()  # it waits for work, so this takes microseconds
+        for turn in self.late:
+            turn.see_off()
 
 
 class _Worker:
@@ -109,6 +116,7 @@ class _Turn(Late):
         self.retired = False
         """Whether the thread begins no more calls."""
         self.is_abandoned = False
+        self._is_forsaken = False
         self.done_in_time: list[Call] = []
         """What had returned when a call was set aside."""
 
@@ -136,26 +144,33 @@ class _Turn(Late):
         try:
             self._token.run_sync_soon(self._report)
         except trio.RunFinishedError:
-            self._undo()
-            self._worker.dismiss()
+            if not self._is_forsaken:
+                self._undo()
+                self._worker.dismiss()
 
     def _undo(self) -> None:
-        """Undo the call that returned too late: the last one, because none begins after it."""
-        call = self.done[-1] if self.done else None
-        if call is not None and call.step.undo is not None:
-            result = outcome.capture(call.step.undo, call)
-            if isinstance(result, outcome.Error):
-                logger.warning("%s came back too late, and undoing it failed: %r", call, result.error)
+        """Undo what nobody knows of: the call that returned too late, or all of a slice whose run was cancelled."""
+        for call in self.done[len(self.done_in_time) :]:
+            if call.step.undo is not None:
+                result = outcome.capture(call.step.undo, call)
+                if isinstance(result, outcome.Error):
+                    logger.warning("%s came back too late, and undoing it failed: %r", call, result.error)
 
     # ------------------------------------------------------------------ in the loop
 
     def _report(self) -> None:
         self._ended.set()
-        if self.retired and self in self._seam.late:
-            self._seam.late.discard(self)
-            if self.is_abandoned:
-                self._worker.give(self._undo)
-            self._worker.dismiss()  # another thread has its place
+        if self not in self._seam.late:
+            return
+        self._seam.late.discard(self)
+        if self._is_forsaken:
+            return
+        if self.is_abandoned:
+            self._worker.give(self._undo)
+        else:
+            self._seam.leaving = [worker for worker in self._seam.leaving if worker.thread.is_alive()]
+            self._seam.leaving.append(self._worker)
+        self._worker.dismiss()  # another thread has its place
 
     def time_left(self, deadline: float) -> float:
         """Return how long to wait before the call in progress, if it is still that one then, is set aside."""
@@ -170,23 +185,26 @@ class _Turn(Late):
         if now is None or (not now[0].given_up and monotonic() < now[1] + deadline):
             return False
         self.retired = True
-        return self._detach(now)
-
-    def forsake(self) -> None:
-        """Abandon whatever is in progress, and let the thread go."""
-        self.retired = True
-        if self._ended.is_set() or self.now is None or not self._detach(self.now):
-            self._worker.dismiss()
-        else:
-            self.is_abandoned = True
-
-    def _detach(self, now: tuple[Call, float]) -> bool:
         if self.now is not now:
             return False
         self.call = now[0]
         self.done_in_time = self.done[:]
         self._seam.late.add(self)
         return True
+
+    def forsake(self) -> None:
+        """Let the thread go: nobody will hear of this slice. What it did is undone, and so is what it is doing."""
+        self.retired = True
+        self._worker.give(self._undo)
+        self._worker.dismiss()
+        if not self._ended.is_set():
+            self.is_abandoned = self._is_forsaken = True
+            self._seam.late.add(self)
+
+    def see_off(self) -> None:
+        """Wait for the end of a thread that was forsaken, unless it is in a call."""
+        if self._is_forsaken and self.now is None:
+            self._worker.thread.join(FAREWELL)
 
     def has_returned(self) -> bool:
         return self._ended.is_set()
