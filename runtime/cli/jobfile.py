@@ -126,10 +126,8 @@ def _read_bytes(path: Path, limit: int) -> bytes:
         # Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                what = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-                msg = f"{path}: is {what}; wanted: a job file (JSON lines on standard input are read by 'run -')"
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                msg = f"{path}: is no regular file; JSON lines on standard input are read by 'run -'"
                 raise InputError(msg)
             data = file.read(limit + 1)
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the name

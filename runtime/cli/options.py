@@ -217,4 +217,8 @@ def check_out(out: Path) -> Path:
     if "\0" in str(out):
         msg = "--out has a NUL character; wanted: a directory"
         raise InputError(msg)
-    return out.absolute()
+    try:
+        return out.absolute()
+    except OSError as exc:
+        msg = f"the current directory cannot be found: {exc.strerror}"
+        raise InputError(msg) from exc

@@ -101,12 +101,13 @@ class _Loader:
 
     def read_stdin(self, stdin: BinaryIO | None) -> None:
         where = "<stdin>"
-        directory = Path.cwd()
+        directory = _real(Path())
         for number, table in read_lines(stdin, where) if stdin is not None else ():
             place = f"{where}:{number}"
             name = table.pop("name", None)
             if not isinstance(name, str) or not name:
-                msg = f"{place}: name is {shown(name)}; wanted: the job's name, text that is not empty"
+                given = "missing" if name is None else shown(name)
+                msg = f"{place}: name is {given}; wanted: the job's name, text that is not empty"
                 raise InputError(msg)
             place = f"{place}: job {bare(name)}"
             self._add(Entry(name, structure(table, JobTable, place), directory, place))

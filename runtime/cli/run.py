@@ -86,6 +86,7 @@ class Run:
         self._errors = errors
         self._scheduler = prepared.scheduler
         self._run_dir = prepared.run_dir
+        self._here = Path.cwd()  # asked once: a job may delete it
         self._links = Links(self._run_dir)
         self._moves: dict[str, tuple[JobSpec, JobStatus]] = {}
         self._bugs: list[BaseException] = []
@@ -135,6 +136,7 @@ class Run:
         self._screen = Screen(
             self._output,
             self._run_dir,
+            self._here,
             interval=math.inf if options.quiet or not options.print_interval else options.print_interval,
             live=not options.quiet and not any(job.interactive for job in jobs),
         )
@@ -234,14 +236,13 @@ class Run:
 
     def _last_words(self) -> list[Line]:
         results = self._scheduler.results()
-        lines = summary(results, self._run_dir, seconds=self._ended - self._started, beside=Path.cwd())
+        lines = summary(results, self._run_dir, seconds=self._ended - self._started, beside=self._here)
         if self._written:
             lines.append(((f"results: {self._beside(self._run_dir / 'results.json')}", "dim"),))
         return lines
 
     def _beside(self, path: Path) -> str:
-        here = Path.cwd()
-        return printable(str(path.relative_to(here) if path.is_relative_to(here) else path))
+        return printable(str(path.relative_to(self._here) if path.is_relative_to(self._here) else path))
 
     def _record(self) -> RunRecord:
         stopper = getattr(self, "_stopper", None)
@@ -249,7 +250,7 @@ class Run:
             run=self._prepared.run,
             name=self._prepared.regression.name,
             command=self._command,
-            directory=str(Path.cwd()),
+            directory=str(self._here),
             seed_base=self._prepared.seed_base,
             epoch=self._scheduler.epoch,
             started=self._started,

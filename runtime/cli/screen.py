@@ -35,14 +35,16 @@ class Screen(logging.Handler):
     Args:
         output: where to.
         run_dir: the run's directory.
+        beside: the directory that paths are shown relative to.
         interval: seconds between two lines of progress on what is no terminal; `math.inf` for none.
         live: whether to keep a live area, where the output is a terminal.
     """
 
-    def __init__(self, output: Output, run_dir: Path, *, interval: float, live: bool) -> None:
+    def __init__(self, output: Output, run_dir: Path, beside: Path, *, interval: float, live: bool) -> None:
         super().__init__()
         self._output = output
         self._run_dir = run_dir
+        self._beside = beside
         self._interval = interval
         self._area = LiveArea(output) if live and output.is_terminal else None
         self._notes: deque[Line] = deque(maxlen=MAX_NOTES)
@@ -86,18 +88,18 @@ class Screen(logging.Handler):
             await trio.to_thread.run_sync(self._output.show, lines, limiter=self._limiter)
 
     def _lines(self, progress: Progress) -> list[Line]:
-        """Return what is to be said and stays: the log, and the failures."""
+        """Return what is to be said and stays: the log, and the failures, unless a live area has them in sight."""
         lines = []
         while self._notes:
             lines.append(self._notes.popleft())
-        failures = progress.take_failures()
-        lines += [failure_line(result, self._run_dir, self._run_dir) for result in failures[:MAX_SAID_AT_ONCE]]
+        failures = progress.take_failures() if self._area is None else []
+        lines += [failure_line(result, self._run_dir, self._beside) for result in failures[:MAX_SAID_AT_ONCE]]
         if len(failures) > MAX_SAID_AT_ONCE:
             lines.append(((f"… and {len(failures) - MAX_SAID_AT_ONCE} more that did not pass", "dim"),))
         return lines
 
     def _draw(self, area: LiveArea, lines: list[Line], moment: Snapshot) -> None:
-        area.draw(render(moment, self._run_dir, self._output.size), lines)
+        area.draw(render(moment, self._run_dir, self._beside, self._output.size), lines)
 
     def _finish(self, lines: list[Line]) -> None:
         if self._area is not None:

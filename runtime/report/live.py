@@ -42,8 +42,8 @@ class LiveArea:
         return f"\r\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
 
 
-def render(moment: Snapshot, run_dir: Path, size: tuple[int, int]) -> list[str]:
-    """Return a snapshot as lines for a terminal of this size: columns and rows."""
+def render(moment: Snapshot, run_dir: Path, beside: Path, size: tuple[int, int]) -> list[str]:
+    """Return a snapshot as lines for a terminal of this size (columns and rows), with paths relative to `beside`."""
     from rich.table import Table
     from rich.text import Text
 
@@ -65,7 +65,7 @@ def render(moment: Snapshot, run_dir: Path, size: tuple[int, int]) -> list[str]:
         left = moment.counts.get(JobStatus.RUNNING, 0) - len(moment.running[:room])
         if left > 0:
             rows.append(Text(f"… and {left} more", style="dim"))
-    rows += [Text.assemble(*failure_line(result, run_dir, run_dir)) for result in recent]
+    rows += [Text.assemble(*failure_line(result, run_dir, beside)) for result in recent]
     for row in rows:
         console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
     return buffer.getvalue().splitlines()[:height]

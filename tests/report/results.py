@@ -1,0 +1,27 @@
+"""Results of jobs, for the tests of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo, JobUsage
+
+
+def result(
+    name: str = "a",
+    kind: FailureKind | None = None,
+    message: str = "it failed",
+    *,
+    lines: Sequence[int | tuple[int, int]] | None = None,
+    context: Sequence[str] | None = None,
+    usage: JobUsage | None = None,
+    attempt: int = 1,
+    **fields: Any,
+) -> JobResult:
+    """A result of a job: passed, or with a failure of this kind."""
+    job = JobSpec(name=name, **{"cmd": "./sim", "cwd": "/work", **fields})
+    status = JobStatus.PASSED if kind is None else kind.status
+    reason = None if kind is None else JobStatusInfo(message, lines, context, kind)
+    started = 2.0 if attempt else None
+    return JobResult(job, JobCompletionEvent(job.id, attempt, status, reason, 1.0, started, 4.5, usage))

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.job import FailureKind
+from runtime.report.buckets import buckets, headline, normalise
+from tests.report.results import result
+
+K = FailureKind
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("UVM_ERROR @ 87 ns: word 0xdead_beef lost", "UVM_ERROR @ 1234 ns: word 0x00 lost"),
+        ("tb.sv:12: expected 8'hff, got 8'h0X", "tb.sv:999: expected 8'h00, got 8'h12"),
+        ("cannot open /a/b/c.log: gone", "cannot open /x: gone"),
+        ("cannot open ../run-1/seed=7/x.log", "cannot open out/seed=12/x.log"),
+        ("commit 3fa9c1b is bad", "commit 00ab12ff is bad"),
+        ("took 1.5e-3 s", "took -7 s"),
+        ("a  b", "a b"),
+    ],
+)
+def test_what_differs_in_numbers_and_paths_only_is_the_same(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("exit code 1", "signal 1"), ("added", "faded"), ("read/write", "deadlock"), ("FIFO full", "FIFO empty")]
+)
+def test_what_differs_in_words_is_not_the_same(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+@given(st.text(max_size=500))
+def test_normal_is_normal(message: str) -> None:
+    assert len(normalise(message)) <= 600
+    assert normalise(normalise(message)) == normalise(normalise(normalise(message)))
+
+
+def test_a_headline_is_the_reason_and_where_that_says_little_the_last_line_of_the_log() -> None:
+    context = ["first", "the cause ", " "]
+    assert headline(result("a", K.EXIT_CODE, "exit code 3", context=context)) == "exit code 3: the cause"
+    assert headline(result("a", K.EXIT_CODE, "exit code 3")) == "exit code 3"
+    assert headline(result("a", K.EXIT_CODE, "exit code 3; a fail pattern matched: E", lines=[3, (5, 9)], context=context)) == (
+        "exit code 3; a fail pattern matched: E"
+    )
+    assert headline(result("a", K.TIMEOUT, "ran too long", context=context)) == "ran too long"
+    assert headline(result("a")) == ""
+
+
+def test_buckets_are_the_largest_first_each_with_its_first_job() -> None:
+    found = buckets(
+        [
+            result("passed"),
+            result("a", K.TIMEOUT, "ran for 3 s"),
+            result("b", K.FAIL_PATTERN, "error at 1"),
+            result("c", K.FAIL_PATTERN, "error at 2"),
+            result("d", K.DEPENDENCY, "needs b"),
+            result("e", K.CANCELLED, "killed by SIGINT"),
+        ]
+    )
+    assert [(bucket.message, bucket.count, bucket.example.id) for bucket in found] == [
+        ("error at <n>", 2, "b"),
+        ("ran for <n> s", 1, "a"),
+    ]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.report.links import FOLDERS, Links, point_latest
+from tests.report.results import result
+
+S = JobStatus
+
+
+def links_of(run_dir: Path) -> dict[str, list[str]]:
+    found = {folder: sorted(path.name for path in (run_dir / folder).iterdir()) for folder in FOLDERS.values()}
+    return {folder: names for folder, names in found.items() if names}
+
+
+def made(run_dir: Path) -> Links:
+    links = Links(run_dir)
+    links.make_folders()
+    return links
+
+
+def job(run_dir: Path, name: str, *, ran: bool = True) -> JobSpec:
+    spec = JobSpec(name=name, cmd="x")
+    if ran:
+        (run_dir / name).mkdir()
+    return spec
+
+
+def test_a_link_moves_with_its_job_and_leads_to_its_directory(tmp_path: Path) -> None:
+    links, a = made(tmp_path), job(tmp_path, "a")
+    (tmp_path / "a" / "job.log").write_text("log")
+    for status, expected in (
+        (S.QUEUED, {}),
+        (S.RUNNING, {"running": ["a"]}),
+        (S.QUEUED, {}),
+        (S.RUNNING, {"running": ["a"]}),
+        (S.FAILED, {"failed": ["a"]}),
+    ):
+        links.move({"a": (a, status)})
+        assert links_of(tmp_path) == expected
+    assert (tmp_path / "failed" / "a").readlink() == Path("../a")
+    assert (tmp_path / "failed" / "a" / "job.log").read_text() == "log"
+
+
+def test_a_job_that_never_ran_has_no_link_that_leads_nowhere(tmp_path: Path) -> None:
+    links = made(tmp_path)
+    links.move({"a": (job(tmp_path, "a", ran=False), S.KILLED)})
+    assert links_of(tmp_path) == {}
+
+
+def test_links_are_named_by_safe_ids(tmp_path: Path) -> None:
+    links = made(tmp_path)
+    spec = JobSpec(name="../x\n", cmd="x", odir=str(tmp_path))
+    links.move({spec.id: (spec, S.PASSED)})
+    assert links_of(tmp_path) == {"passed": ["%2E.%2Fx%0A"]}
+
+
+def test_settling_makes_up_for_whatever_was_missed(tmp_path: Path) -> None:
+    links = made(tmp_path)
+    a, b = job(tmp_path, "a"), job(tmp_path, "b")
+    job(tmp_path, "c")
+    links.move({"a": (a, S.RUNNING), "b": (b, S.RUNNING)})
+    links.settle([result("a"), result("b", FailureKind.TIMEOUT), result("c", FailureKind.EXIT_CODE)])
+    assert links_of(tmp_path) == {"passed": ["a"], "killed": ["b"], "failed": ["c"]}
+
+
+def test_a_folder_that_is_gone_costs_only_its_links(tmp_path: Path) -> None:
+    links = made(tmp_path)
+    (tmp_path / "failed").rmdir()
+    a, b = job(tmp_path, "a"), job(tmp_path, "b")
+    links.move({"a": (a, S.FAILED), "b": (b, S.PASSED)})
+    assert sorted(path.name for path in (tmp_path / "passed").iterdir()) == ["b"]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from(JobStatus), max_size=3), max_size=8))
+def test_each_job_has_at_most_one_link_the_right_one(
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[Mapping[str, JobStatus]]
+) -> None:
+    run_dir = tmp_path_factory.mktemp("run")
+    links = made(run_dir)
+    jobs = {name: job(run_dir, name) for name in "abc"}
+    last: dict[str, JobStatus] = {}
+    for moves in rounds:
+        links.move({name: (jobs[name], status) for name, status in moves.items()})
+        last |= moves
+        expected: dict[str, list[str]] = {}
+        for name in sorted(last):
+            if last[name] in FOLDERS:
+                expected.setdefault(FOLDERS[last[name]], []).append(name)
+        assert links_of(run_dir) == expected
+
+
+def test_latest_leads_to_the_last_run(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        point_latest(tmp_path / name)
+        assert (tmp_path / "latest").readlink() == Path(name)
+    assert sorted(os.listdir(tmp_path)) == ["latest", "one", "two"]
+
+
+def test_what_is_called_latest_and_is_no_link_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "one").mkdir()
+    with pytest.raises(FileExistsError):
+        point_latest(tmp_path / "one")
+    assert sorted(os.listdir(tmp_path)) == ["latest", "one"]
+
+
+def test_a_latest_that_leads_nowhere_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to("gone")
+    (tmp_path / "one").mkdir()
+    point_latest(tmp_path / "one")
+    assert (tmp_path / "latest").readlink() == Path("one")

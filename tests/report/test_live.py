@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+import pty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.text import Text
+
+from runtime.job import FailureKind, JobResult, JobStatus
+from runtime.report.live import LiveArea, render
+from runtime.report.output import Output
+from runtime.report.progress import Snapshot
+from tests.report.results import result
+
+S = JobStatus
+EVIL = "x\x1b[2J\u202e\n[red]中"
+
+
+def moment(running: int = 0, recent: tuple[JobResult, ...] = (), title: str = "fifo") -> Snapshot:
+    counts = {S.PASSED: 10, S.FAILED: 1, S.KILLED: 2, S.RUNNING: running, S.QUEUED: 50}
+    return Snapshot(title, 75.0, counts, [(f"job{n}", 1.5, "on host") for n in range(running)], recent)
+
+
+def plain(snapshot: Snapshot, columns: int = 80, rows: int = 24) -> list[str]:
+    lines = render(snapshot, Path("/out/run"), Path("/out"), (columns, rows))
+    return [Text.from_ansi(line).plain for line in lines]
+
+
+def test_a_picture_has_a_bar_the_counts_running_jobs_and_recent_failures() -> None:
+    lines = plain(moment(12, (result("bad", FailureKind.EXIT_CODE, "exit code 3"),)))
+    assert lines[0].startswith("fifo  ━")
+    assert lines[1] == "[1:15] 13/75 done: 10 passed, 1 failed, 2 killed, 12 running, 50 waiting"
+    assert lines[2].split() == ["1.5", "s", "job0", "on", "host"]
+    assert "… and 2 more" in lines
+    assert lines[-1] == "FAILED bad: exit code 3  run/bad/job.log"
+
+
+@pytest.mark.parametrize("columns", [1, 20, 40, 80, 300])
+@pytest.mark.parametrize("rows", [1, 4, 6, 10, 50])
+def test_a_picture_fits_its_terminal(columns: int, rows: int) -> None:
+    recent = tuple(result(f"{EVIL * 20}{n}", FailureKind.EXIT_CODE, "y" * 500) for n in range(5))
+    lines = plain(moment(100, recent, title=EVIL * 3), columns, rows)
+    assert len(lines) <= max(4, rows - 1)
+    assert all(cell_len(line) <= max(20, columns - 1) for line in lines)
+
+
+def test_names_reach_the_terminal_escaped_and_as_no_markup() -> None:
+    lines = plain(moment(0, (result(EVIL, FailureKind.EXIT_CODE, EVIL),), title=EVIL), 200)
+    assert all(line.isprintable() for line in lines)
+    assert "x\\x1b[2J\\u202e\\n[red]中" in lines[0]
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Output]]:
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = pty.openpty()
+    with open(theirs, "w", encoding="utf-8") as stream, open(ours, "rb", buffering=0) as reader:
+        yield reader.fileno(), Output(stream)
+
+
+def test_a_picture_replaces_the_last_and_kept_lines_stay_above(screen: tuple[int, Output]) -> None:
+    reader, output = screen
+    area = LiveArea(output)
+    area.draw(["one", "two"])
+    assert os.read(reader, 1000) == b"one\r\ntwo\r\n"
+    area.draw(["three"], above=[(("kept", ""),)])
+    assert os.read(reader, 1000) == b"\r\x1b[2A\x1b[Jkept\r\nthree\r\n"
+    area.clear()
+    assert os.read(reader, 1000) == b"\r\x1b[1A\x1b[J"
+    area.clear()
+    area.draw([])
+    output.write("end")
+    assert os.read(reader, 1000) == b"end"

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.job import JobSpec
+from runtime.report.places import job_dir, log_path, reproduce
+
+RUN_DIR = Path("/out/run")
+
+
+def test_a_job_has_its_directory_and_its_log_in_the_runs_directory() -> None:
+    job = JobSpec(name="a/b", cmd="x")
+    assert job_dir(job, RUN_DIR) == RUN_DIR / "a%2Fb"
+    assert log_path(job, RUN_DIR) == RUN_DIR / "a%2Fb" / "job.log"
+
+
+def test_unless_it_says_otherwise() -> None:
+    job = JobSpec(name="a", cmd="x", odir="/o", log_path="/l/x.log")
+    assert job_dir(job, RUN_DIR) == Path("/o")
+    assert log_path(job, RUN_DIR) == Path("/l/x.log")
+
+
+@pytest.mark.parametrize(
+    ("cmd", "fields", "line"),
+    [
+        ("./sim +seed=1 | tee x", {}, "cd /work && /bin/sh -c './sim +seed=1 | tee x'"),
+        (["./sim", "a b"], {}, "cd /work && ./sim 'a b'"),
+        ("x", {"shell": "/bin/bash", "cwd": "/a b"}, "cd '/a b' && /bin/bash -c x"),
+        ("x", {"exports": {"B": "$1", "A": ""}}, "cd /work && env A= 'B=$1' /bin/sh -c x"),
+        ("x", {"cwd": None}, "cd /out/run/job && /bin/sh -c x"),
+    ],
+)
+def test_the_line_that_runs_a_job_again(cmd: str | Sequence[str], fields: dict[str, Any], line: str) -> None:
+    job = JobSpec(name="job", cmd=cmd, **{"cwd": "/work", **fields})
+    assert reproduce(job, RUN_DIR) == line
+
+
+def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
+    directory = tmp_path / "it's $HOME\n`x`"
+    directory.mkdir()
+    job = JobSpec(
+        name="job",
+        cmd="printf '%s|' \"$PWD\" \"$A B\" '{\"x\"}' \\\\ # done\nprintf end",
+        cwd=str(directory),
+        exports={"A": "$(touch x)'\"\n*"},
+    )
+    done = subprocess.run(["/bin/sh", "-c", reproduce(job, RUN_DIR)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{directory}|$(touch x)'\"\n* B|{{\"x\"}}|\\|end"
+    assert list(directory.iterdir()) == []

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from runtime.job import FailureKind, JobResult, JobUsage
+from runtime.report.results import RunRecord, wall_time, write_results
+from tests.report.results import result
+
+RECORD = RunRecord(
+    run="20260102-030405-abcdef",
+    name="fifo",
+    command=["job-runtime", "run", "fifo.toml"],
+    directory="/here",
+    seed_base=7,
+    epoch=1_000_000_000.0,
+    started=1.0,
+    ended=5.5,
+)
+
+
+def written(path: Path, *results: JobResult, record: RunRecord = RECORD) -> dict[str, Any]:
+    write_results(path / "results.json", record, results)
+    (only,) = path.iterdir()
+    assert only.name == "results.json"
+    document: dict[str, Any] = json.loads(only.read_bytes())
+    return document
+
+
+def test_the_run_is_described(tmp_path: Path) -> None:
+    document = written(
+        tmp_path, result("a"), result("b", FailureKind.TIMEOUT), record=attrs.evolve(RECORD, stopped_by="SIGINT")
+    )
+    del document["jobs"]
+    assert document == {
+        "version": 1,
+        "run": "20260102-030405-abcdef",
+        "name": "fifo",
+        "command": ["job-runtime", "run", "fifo.toml"],
+        "directory": "/here",
+        "run_dir": str(tmp_path),
+        "seed_base": 7,
+        "started": "2001-09-09T01:46:41.000Z",
+        "ended": "2001-09-09T01:46:45.500Z",
+        "seconds": 4.5,
+        "stopped_by": "SIGINT",
+        "counts": {"passed": 1, "failed": 0, "killed": 1},
+    }
+
+
+def test_a_job_is_described(tmp_path: Path) -> None:
+    (job,) = written(
+        tmp_path,
+        result(
+            "smoke",
+            FailureKind.FAIL_PATTERN,
+            "bad",
+            lines=[3, (7, 9)],
+            context=["x", "y"],
+            usage=JobUsage(cpu_seconds=1.5, exit_code=0),
+            full_name="smoke.seed=3",
+            seed=3,
+            tags=["nightly"],
+            exports={"A": "1"},
+        ),
+    )["jobs"]
+    assert job == {
+        "id": "smoke.seed=3",
+        "name": "smoke",
+        "status": "failed",
+        "kind": "fail_pattern",
+        "message": "bad",
+        "lines": [3, [7, 9]],
+        "context": ["x", "y"],
+        "seed": 3,
+        "tags": ["nightly"],
+        "attempt": 1,
+        "submitted": "2001-09-09T01:46:41.000Z",
+        "started": "2001-09-09T01:46:42.000Z",
+        "ended": "2001-09-09T01:46:44.500Z",
+        "queue_seconds": 1.0,
+        "run_seconds": 2.5,
+        "usage": {
+            "cpu_seconds": 1.5,
+            "peak_bytes": None,
+            "exit_code": 0,
+            "signal": None,
+            "job_runtime": None,
+            "simulated_time": None,
+        },
+        "odir": f"{tmp_path}/smoke.seed=3",
+        "log": f"{tmp_path}/smoke.seed=3/job.log",
+        "command": "cd /work && env A=1 /bin/sh -c ./sim",
+    }
+
+
+def test_a_job_that_never_ran_has_no_times_of_its_run(tmp_path: Path) -> None:
+    (job,) = written(tmp_path, result("a", FailureKind.DEPENDENCY, attempt=0))["jobs"]
+    assert (job["attempt"], job["submitted"], job["started"], job["queue_seconds"], job["run_seconds"]) == (0, *[None] * 4)
+
+
+def test_any_text_survives(tmp_path: Path) -> None:
+    evil = 'x\x1b"\\\ud800\u202e\n'
+    jobs = written(tmp_path, result(evil, FailureKind.EXIT_CODE, evil, context=[evil]), result("b"))["jobs"]
+    assert (jobs[0]["id"], jobs[0]["message"], jobs[0]["context"]) == (evil, evil, [evil])
+    assert (tmp_path / "results.json").read_bytes().isascii()
+
+
+def test_no_jobs_are_a_document_too(tmp_path: Path) -> None:
+    assert written(tmp_path)["jobs"] == []
+
+
+def test_what_was_there_is_replaced_whole_or_stays(tmp_path: Path) -> None:
+    written(tmp_path, result("old"))
+
+    @attrs.frozen
+    class Broken:
+        event = result().event
+        job = None
+
+    with pytest.raises(AttributeError):
+        written(tmp_path, result("new"), Broken())  # type: ignore[arg-type]  # it breaks in the middle
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+    assert json.loads((tmp_path / "results.json").read_text())["jobs"][0]["id"] == "old"
+
+
+def test_a_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "results.json").symlink_to("../precious")
+    written(run_dir, result())
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_wall_times_are_utc_with_milliseconds() -> None:
+    assert wall_time(0.0004) == "1970-01-01T00:00:00.000Z"
+    assert wall_time(1_000_000_000.9876) == "2001-09-09T01:46:40.987Z"

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.job import FailureKind, JobResult
+from runtime.report.summary import MAX_FAILURES, Line, summary
+from tests.report.results import result
+
+K = FailureKind
+RUN_DIR = Path("/here/out/run")
+
+
+def plain(lines: Sequence[Line]) -> list[str]:
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+def summed(*results: JobResult) -> list[str]:
+    return plain(summary(results, RUN_DIR, seconds=75, beside=Path("/here")))
+
+
+def test_when_all_passed_one_line_says_it() -> None:
+    assert summed(result("a"), result("b")) == ["2 jobs: 2 passed, 0 failed, 0 killed, in 1:15"]
+    assert summed(result("a"))[-1].startswith("1 job: ")
+
+
+def test_failures_are_listed_before_kills_and_consequences_come_last() -> None:
+    lines = summed(
+        result("stopped", K.CANCELLED, "killed by SIGINT", attempt=0),
+        result("slow", K.TIMEOUT, "ran too long"),
+        result("ok"),
+        result("bad", K.EXIT_CODE, "exit code 3", context=["no licence"]),
+    )
+    assert lines == [
+        "Not passed",
+        "  FAILED bad: exit code 3: no licence  out/run/bad/job.log",
+        "  KILLED slow: ran too long  out/run/slow/job.log",
+        "  KILLED stopped: killed by SIGINT",
+        "",
+        "Failures by message",
+        "     1 x exit code <n>: no licence",
+        "         such as bad  out/run/bad/job.log",
+        "         again:  cd /work && /bin/sh -c ./sim",
+        "     1 x ran too long",
+        "         such as slow  out/run/slow/job.log",
+        "         again:  cd /work && /bin/sh -c ./sim",
+        "",
+        "4 jobs: 1 passed, 1 failed, 2 killed, in 1:15",
+    ]
+
+
+def test_many_failures_are_counted_not_listed() -> None:
+    lines = summed(*(result(f"job{n}", K.EXIT_CODE, "word " + "x" * n) for n in range(50)))
+    assert sum(line.startswith("  FAILED") for line in lines) == MAX_FAILURES
+    assert "  … and 30 more, in results.json" in lines
+    assert "  … and 40 more messages" in lines
+
+
+def test_nothing_that_a_job_says_reaches_the_terminal_raw() -> None:
+    evil = "x\x1b[2J\u202e\n[red]"
+    lines = summed(result(evil, K.EXIT_CODE, evil, context=[evil], cmd=["./sim", evil], cwd="/\x1b"))
+    assert all(line.isprintable() for line in lines)
+    assert "         again:  see results.json" in lines
