@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from runtime.process import UNKNOWN, Child, spawn
+
+
+class Starter:
+    """Starts programs whose output goes to a file."""
+
+    def __init__(self, directory: Path) -> None:
+        self.log = directory / "log"
+        self.output = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        self.stdin = os.open(os.devnull, os.O_RDONLY)
+        self.children: list[Child] = []
+
+    def __call__(self, *argv: str, cwd: str | None = None) -> Child:
+        child = spawn(argv, env=dict(os.environ), cwd=cwd, stdin=self.stdin, output=self.output)
+        self.children.append(child)
+        return child
+
+    def close(self) -> None:
+        os.close(self.output)
+        os.close(self.stdin)
+        for child in self.children:
+            child.destroy()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    starter = Starter(tmp_path)
+    yield starter
+    starter.close()
+
+
+async def ended(child: Child) -> None:
+    with trio.fail_after(30):
+        await child.wait_exited()
+
+
+async def test_an_exit_code_and_what_was_used_are_known(start: Starter) -> None:
+    child = start("/bin/sh", "-c", "exit 7")
+    await ended(child)
+    assert child.has_exited()
+    assert not child.reaped
+    how = child.reap()
+    assert (how.code, how.signal, how.core_dumped) == (7, None, False)
+    assert how.cpu_seconds is not None
+    assert how.cpu_seconds > 0
+    assert child.reaped
+    assert child.reap() is UNKNOWN
+
+
+async def test_a_signal_is_told_from_an_exit_code(start: Starter) -> None:
+    child = start("/bin/sh", "-c", "kill -KILL $$")
+    await ended(child)
+    how = child.reap()
+    assert (how.code, how.signal) == (None, signal.SIGKILL)
+
+
+async def test_the_peak_is_known_only_if_it_is_above_our_own(start: Starter) -> None:
+    small = start("true")
+    await ended(small)
+    assert small.reap().peak_bytes is None
+    program = (
+        "import resource; ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; x = b'x' * (ours + 300_000) * 1024"
+    )
+    large = start("python3", "-c", program)
+    await ended(large)
+    peak = large.reap().peak_bytes
+    assert peak is not None
+    assert peak > 300 << 20
+
+
+async def test_it_leads_a_session_of_its_own(start: Starter) -> None:
+    child = start("sleep", "1000")
+    assert os.getsid(child.pid) == os.getpgid(child.pid) == child.pid
+    assert child.group_exists()
+    child.signal_group(signal.SIGTERM)
+    await ended(child)
+    assert child.group_exists()  # while it is not reaped, its number is its own
+    assert child.reap().signal == signal.SIGTERM
+    assert not child.group_exists()
+
+
+async def test_it_inherits_three_descriptors_and_no_more(start: Starter) -> None:
+    descriptors = [os.dup(0) for _ in range(5)]
+    for fd in descriptors:
+        os.set_inheritable(fd, True)
+    child = start("/bin/sh", "-c", "for i in $(seq 0 40); do test -e /proc/$$/fd/$i && echo $i; done; cat")
+    await ended(child)
+    for fd in descriptors:
+        os.close(fd)
+    assert start.log.read_text() == "0\n1\n2\n"
+
+
+async def test_signals_go_to_nobody_once_it_is_reaped(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = start("true")
+    await ended(child)
+    child.reap()
+    sent: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: sent.append(group))
+    child.signal_group(signal.SIGKILL)
+    assert sent == []
+
+
+async def test_that_somebody_else_has_reaped_it_is_noticed(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = start("true")
+    os.waitpid(child.pid, 0)
+    await ended(child)
+    sent: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: sent.append(group))
+    child.signal_group(signal.SIGKILL)
+    assert sent == []
+    assert child.has_exited()
+    assert child.reap() is UNKNOWN
+    other = start("true")
+    os.waitpid(other.pid, 0)
+    assert other.reap() is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("argv", "cwd", "number"),
+    [
+        (["/no/such/program"], None, errno.ENOENT),
+        (["no-such-program-anywhere"], None, errno.ENOENT),
+        (["/etc/passwd"], None, errno.EACCES),
+        (["true"], "/no/such/directory", errno.ENOENT),
+        (["true"], "/etc/passwd", errno.ENOTDIR),
+        (["true", "x" * (1 << 22)], None, errno.E2BIG),
+    ],
+)
+def test_what_cannot_be_started_says_why(start: Starter, argv: list[str], cwd: str | None, number: int) -> None:
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is looked at below
+        start(*argv, cwd=cwd)
+    assert caught.value.errno == number
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("word", ["a\0b", "\ud800"])
+def test_what_is_no_text_for_a_program_is_refused(start: Starter, word: str) -> None:
+    with pytest.raises(ValueError, match="null byte|surrogates"):
+        start("echo", word)
+
+
+def test_without_a_descriptor_to_wait_on_nothing_is_left_behind(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+
+    def no_descriptor(pid: int) -> int:
+        pids.append(pid)
+        raise OSError(errno.EMFILE, "none left")
+
+    monkeypatch.setattr(os, "pidfd_open", no_descriptor)
+    with pytest.raises(OSError, match="none left"):
+        start("sleep", "1000")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
