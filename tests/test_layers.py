@@ -25,10 +25,14 @@ BESIDE = {"runtime.__main__": "cli", "runtime.errors": None}
 PURE = (
     "runtime.errors",
     "runtime.job",
+    "runtime.scheduler.actions",
+    "runtime.scheduler.arbiter",
+    "runtime.scheduler.backlog",
     "runtime.scheduler.graph",
     "runtime.scheduler.plan",
     "runtime.scheduler.ready",
     "runtime.scheduler.resources",
+    "runtime.scheduler.sanity",
 )
 NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"})
 # A verdict is a function of a log; where that is computed, and how long it may take, is a backend's matter.

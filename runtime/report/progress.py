@@ -12,7 +12,7 @@ from runtime.job import JobResult, JobStatus
 from runtime.report.buckets import is_consequence
 from runtime.report.summary import STYLES, Line, Piece
 from runtime.report.text import short_duration
-from runtime.scheduler.plan import StatusChange
+from runtime.scheduler.actions import StatusChange
 
 MAX_RECENT: Final = 5
 """Recent failures that a live display keeps in sight. Out of the air."""

@@ -16,8 +16,9 @@ import trio
 
 from runtime.backends.backend import RuntimeBackend
 from runtime.job import EventBatch, JobCompletionEvent
+from runtime.scheduler.actions import Kill, Submit
 from runtime.scheduler.graph import Node
-from runtime.scheduler.plan import Kill, Plan, Submit
+from runtime.scheduler.plan import Plan
 
 logger: Final = logging.getLogger("runtime.scheduler")
 

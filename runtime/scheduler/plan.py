@@ -9,19 +9,12 @@ The shell (`runtime.scheduler.run`) reports each fact with the time at which it 
 does what it says. From `Submit` until its completion, or until its backend refuses it, a job is *in flight*: it
 holds a slot of its backend, one of the run, and its resources.
 
-How a job is chosen
--------------------
-Each backend has a heap of its ready queues (see `ready`), ordered by their heads; a queue that lacks a resource is
-taken out and waits at that resource, so nobody is looked at twice. A job that has been passed over `PATIENCE` times
-for a resource claims what it asks for: nobody else gets those resources before it. A claim is made only if none of
-them is claimed already, so claims cannot wait for each other.
-
-A busy backend is left alone for a delay that doubles, then probed with a window of jobs that doubles, too.
+How a job is chosen: of each backend that may be given more (`backlog`) the best head, unless it lacks a resource;
+then its queue waits at that resource (`arbiter`), and nobody is looked at twice.
 """
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 from collections import deque
@@ -32,18 +25,15 @@ import attrs
 
 from runtime.errors import GraphError
 from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobStatus, JobStatusInfo, check_move
+from runtime.scheduler.actions import Action, Kill, StatusChange, Submit
+from runtime.scheduler.arbiter import Arbiter
+from runtime.scheduler.backlog import Backlog
 from runtime.scheduler.graph import Graph, Node
-from runtime.scheduler.ready import Key, ReadyQueue
+from runtime.scheduler.ready import ReadyQueue
 from runtime.scheduler.resources import Request, ResourcePool, request_of
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
-PATIENCE: Final = 100
-"""Times that a job is passed over for a resource before it claims it."""
-FIRST_DELAY: Final = 0.05
-"""Seconds that a backend is left alone after it was busy once. Out of the air."""
-LONGEST_DELAY: Final = 10.0
-"""Seconds, at most, between two attempts at a busy backend. Out of the air."""
 BUSY_TIMEOUT: Final = 6 * 3600.0
 """Seconds after which a job that is refused again and again is given up. Out of the air: most of a night."""
 
@@ -57,103 +47,6 @@ def default_priority(job: Any, dependents: int) -> tuple[float, float, int]:
     """Heavier first, then the longer timeout (none is the longest), then who has more dependents."""
     timeout = getattr(job, "timeout", None)
     return job.weight, math.inf if timeout is None else timeout, dependents
-
-
-@attrs.frozen
-class Submit:
-    """Hand these jobs to their backend."""
-
-    backend: str
-    nodes: Sequence[Node]
-
-
-@attrs.frozen
-class Kill:
-    """Tell a backend to end these jobs."""
-
-    backend: str
-    ids: Sequence[str]
-    by: str
-    force: bool
-
-
-Action = Submit | Kill
-
-
-@attrs.frozen
-class StatusChange:
-    """A job went from one status to another, or (with `old` equal to `new`) there is news of where it waits or runs."""
-
-    job: Any
-    id: str
-    old: JobStatus
-    new: JobStatus
-    at: float
-    """When, in seconds of `trio.current_time`."""
-    note: str | None = None
-    event: JobCompletionEvent | None = None
-    """The completion, when `new` is terminal."""
-
-
-class _Backend:
-    """What the plan knows of one backend."""
-
-    def __init__(self, name: str, limit: int | None) -> None:
-        self.name = name
-        self.limit = math.inf if limit is None else limit
-        self.in_flight: dict[str, Node] = {}
-        self.heap: list[tuple[Key, int, ReadyQueue]] = []
-        self._order = 0
-        self.queues: dict[Request, ReadyQueue] = {}
-        self.retry_at: float | None = None
-        """When it is worth asking again, after it was busy."""
-        self.delay = FIRST_DELAY
-        self.window = math.inf
-        """How many jobs may be on offer to it at once; finite after it was busy."""
-        self.offered = 0
-        """How many jobs it was offered and has neither accepted nor refused."""
-        self.gone: JobStatusInfo | None = None
-
-    def free(self) -> float:
-        """Return how many jobs it may be given."""
-        if self.retry_at is not None:
-            return 0
-        return min(self.limit - len(self.in_flight), self.window - self.offered)
-
-    def offer(self, queue: ReadyQueue) -> None:
-        """Put `queue` where its head belongs, if that is better than where it stands."""
-        key = queue.key()
-        if queue.entry is None or key < queue.entry:
-            self._order += 1
-            queue.entry = key
-            heapq.heappush(self.heap, (key, self._order, queue))
-
-    def best(self, *, exact: bool = False) -> ReadyQueue | None:
-        """Return the ready queue with the best head.
-
-        A queue keeps the key of a head that has left, which is too good, for as long as it stands alone; with `exact`
-        it is put right all the same, for a comparison between backends.
-        """
-        heap = self.heap
-        while heap:
-            entry, _, queue = heap[0]
-            if entry is not queue.entry:
-                heapq.heappop(heap)
-            elif not queue.size:
-                heapq.heappop(heap)
-                queue.entry = None
-            elif (exact or len(heap) > 1) and (key := queue.key()) != entry:
-                self._order += 1
-                queue.entry = key
-                heapq.heapreplace(heap, (key, self._order, queue))
-            else:
-                return queue
-        return None
-
-    def park(self, queue: ReadyQueue) -> None:
-        """Take out `queue`, which is the best."""
-        heapq.heappop(self.heap)
-        queue.entry = None
 
 
 class Plan:
@@ -183,19 +76,17 @@ class Plan:
         busy_timeout: float = BUSY_TIMEOUT,
     ) -> None:
         self._graph = Graph()
-        self._backends = {name: _Backend(name, limit) for name, limit in backends.items()}
+        self._backends = {name: Backlog(name, limit) for name, limit in backends.items()}
         self._default = default_backend
         self._limit = math.inf if max_parallelism is None else max_parallelism
-        self._pool = resources or ResourcePool()
+        self._arbiter = Arbiter(resources or ResourcePool())
         self._priority = priority
+        self._sample: Any = None
         self._max_failures = max_failures
         self._busy_timeout = busy_timeout
         self._in_flight = 0
         self._failures = 0
         self._stopped: tuple[str, bool, bool] | None = None
-        self._waiting_for: dict[str, list[ReadyQueue]] = {}
-        self._claims: dict[str, ReadyQueue] = {}
-        self._grants: dict[str, int] = {}
         self._kills: list[Kill] = []
         self._new: list[Node] = []
         self.counts = dict.fromkeys(JobStatus, 0)
@@ -222,7 +113,7 @@ class Plan:
         self.unfinished += len(nodes)
         self.counts[JobStatus.SCHEDULED] += len(nodes)
         for node, request in zip(nodes, requests, strict=True):
-            node.queue = self._queue(node.job.backend or self._default, request)
+            node.queue = self._backends[node.job.backend or self._default].queue(request)
         self._new += nodes
 
     def completed(self, event: JobCompletionEvent, now: float) -> None:
@@ -262,8 +153,6 @@ class Plan:
         """
         if not nodes:
             return
-        backend = nodes[0].queue.backend
-        backend.offered -= len(nodes)
         refused = []
         for node in nodes:
             if node.id in accepted:
@@ -274,13 +163,7 @@ class Plan:
                     self._change(node, JobStatus.RUNNING, started)
             elif node.in_flight:
                 refused.append(node)
-        if not refused:
-            backend.delay = FIRST_DELAY
-            backend.window *= 2
-            return
-        backend.retry_at = now + backend.delay
-        backend.delay = min(2 * backend.delay, LONGEST_DELAY)
-        backend.window = max(1, len(nodes) - len(refused))
+        nodes[0].queue.backend.answered(len(nodes) - len(refused), len(refused), now)
         for node in reversed(refused):
             self._take_back(node, now)
 
@@ -321,15 +204,7 @@ class Plan:
 
     def capacity_changed(self, resource: str, capacity: int) -> None:
         """A dynamic limit is now `capacity`."""
-        if not self._pool.set_capacity(resource, capacity):
-            return
-        for queue in self._waiting_for.get(resource, ()):
-            if queue.size and not self._pool.possible(queue.request):
-                logger.warning(
-                    "%d jobs wait for %s, and the limit of %s is now %d", queue.size, queue.request, resource, capacity
-                )
-                self._drop_claim(queue)
-        self._wake(resource)
+        self._arbiter.capacity_changed(resource, capacity)
 
     def kill(self, ids: Iterable[str], by: str, now: float, *, force: bool = False) -> None:
         """Somebody wants these jobs to end. Ids of jobs that have ended are passed over.
@@ -399,18 +274,18 @@ class Plan:
 
     def usage(self) -> dict[str, tuple[int, int | None]]:
         """Return, for each resource, how much is held, and its limit."""
-        return self._pool.usage()
+        return self._arbiter.pool.usage()
 
     # ------------------------------------------------------------------ choosing
 
-    def _choose(self, backend: _Backend, most: float) -> list[Node]:
+    def _choose(self, backend: Backlog, most: float) -> list[Node]:
         """Take up to `most` jobs of `backend`, best first, and put them in flight."""
         nodes: list[Node] = []
         free = min(most, backend.free())
         while len(nodes) < free and (queue := backend.best()) is not None:
-            if queue.request and (lacking := self._lacking(queue)) is not None:
+            if queue.request and (lacking := self._arbiter.lacking(queue)) is not None:
                 backend.park(queue)
-                self._wait(queue, lacking)
+                self._arbiter.wait(queue, lacking)
             else:
                 nodes.append(self._take_off(queue))
         return nodes
@@ -424,10 +299,7 @@ class Plan:
         queue.backend.offered += 1
         self._in_flight += 1
         if queue.request:
-            self._pool.take(queue.request)
-            for name, _ in queue.request:
-                self._grants[name] = self._grants.get(name, 0) + 1
-            self._drop_claim(queue)
+            self._arbiter.take(queue)
         return node
 
     def _land(self, node: Node) -> None:
@@ -437,9 +309,7 @@ class Plan:
         del queue.backend.in_flight[node.id]
         self._in_flight -= 1
         if queue.request:
-            self._pool.release(queue.request)
-            for name, _ in queue.request:
-                self._wake(name)
+            self._arbiter.release(queue.request)
 
     def _take_back(self, node: Node, now: float) -> None:
         """Its backend refused the job: it is ready again, unless it was killed or has been refused for too long."""
@@ -466,11 +336,7 @@ class Plan:
         if self._priority is not None:
             try:
                 priority = self._priority(node.job, len(node.dependents))
-                hash(priority)
-                if priority == priority and (priority < priority) is False:  # noqa: PLR0124 - what NaN and its like fail
-                    return priority
-                msg = f"{priority!r} cannot be ordered"
-                raise ValueError(msg)
+                return self._checked_priority(priority)
             except Exception:
                 logger.exception(
                     "the priority function failed for job %r; the default priority is used from now on", node.id
@@ -479,53 +345,21 @@ class Plan:
                 self._requeue_all()
         return default_priority(node.job, len(node.dependents))
 
+    def _checked_priority(self, priority: Any) -> Any:
+        """Return `priority` if it can stand in a queue: it can be hashed and ordered, and is unlike NaN."""
+        hash(priority)
+        if self._sample is None:
+            self._sample = priority
+        if priority != priority or (priority < self._sample) is (priority >= self._sample):  # noqa: PLR0124
+            msg = f"{priority!r} cannot be ordered"
+            raise ValueError(msg)
+        return priority
+
     def _requeue_all(self) -> None:
         """Put all ready jobs in anew, so that no queue holds priorities of two kinds."""
         for backend in self._backends.values():
-            backend.heap.clear()
-            for queue in backend.queues.values():
-                queue.entry = None
-                for node in queue.drain():
-                    self._enqueue(node)
-
-    # ------------------------------------------------------------------ resources
-
-    def _lacking(self, queue: ReadyQueue) -> str | None:
-        """Return the resource that the head of `queue` cannot have now, be it used up or claimed by another."""
-        if self._claims:
-            for name, _ in queue.request:
-                if self._claims.get(name, queue) is not queue:
-                    return name
-        return self._pool.lacking(queue.request)
-
-    def _wait(self, queue: ReadyQueue, resource: str) -> None:
-        """Let `queue` wait for `resource`; once others got what it asks for too often, it claims that."""
-        queue.waits_for = resource
-        self._waiting_for.setdefault(resource, []).append(queue)
-        granted = sum(self._grants.get(name, 0) for name, _ in queue.request)
-        if queue.waiting_since is None:
-            queue.waiting_since = granted
-        elif granted - queue.waiting_since >= PATIENCE:
-            self._claim(queue)
-
-    def _claim(self, queue: ReadyQueue) -> None:
-        if self._pool.possible(queue.request) and not any(name in self._claims for name, _ in queue.request):
-            self._claims.update((name, queue) for name, _ in queue.request)
-
-    def _wake(self, resource: str) -> None:
-        """Some of `resource` is free: whoever waits for it may be looked at again."""
-        for queue in self._waiting_for.pop(resource, ()):
-            queue.waits_for = None
-            if queue.size:
-                queue.backend.offer(queue)
-
-    def _drop_claim(self, queue: ReadyQueue) -> None:
-        """`queue` got what it claims, or cannot have it, or wants nothing any more."""
-        queue.waiting_since = None
-        for name, _ in queue.request:
-            if self._claims.get(name) is queue:
-                del self._claims[name]
-                self._wake(name)
+            for node in backend.drain():
+                self._enqueue(node)
 
     # ------------------------------------------------------------------ the life of a job
 
@@ -537,15 +371,8 @@ class Plan:
             raise GraphError(msg)
         request = request_of(job)
         if request:
-            self._pool.check(request, job.id)
+            self._arbiter.pool.check(request, job.id)
         return request
-
-    def _queue(self, name: str, request: Request) -> ReadyQueue:
-        backend = self._backends[name]
-        queue = backend.queues.get(request)
-        if queue is None:
-            queue = backend.queues[request] = ReadyQueue(backend, request)
-        return queue
 
     def _take_in(self, now: float) -> None:
         """Let new jobs wait, be ready, or end at once."""
@@ -606,7 +433,7 @@ class Plan:
         queue = node.queue
         queue.forget(node)
         if not queue.size:
-            self._drop_claim(queue)
+            self._arbiter.drop(queue)
 
     def _end_for_dependency(self, node: Node, dependency: Node, now: float) -> JobCompletionEvent:
         """Return the end of `node`, which can never run now that `dependency` has ended."""
@@ -650,45 +477,8 @@ class Plan:
         if self.changes is not None:
             self.changes.append(StatusChange(node.job, node.id, old, new, at, note, event))
 
-    def sanity_check(self) -> None:
-        """Check every invariant; for tests.
 
-        Raises:
-            AssertionError: if one does not hold.
-        """
-        nodes = list(self._graph)
-        assert sum(self.counts.values()) == len(nodes)
-        assert self.unfinished == sum(node.event is None for node in nodes)
-        flying = [node for node in nodes if node.in_flight]
-        assert self._in_flight == len(flying) <= self._limit
-        held: dict[str, int] = {}
-        for node in nodes:
-            assert (node.event is not None) == node.status.is_terminal, node
-            assert not (node.in_flight and node.event is not None), node
-            if node.in_flight:
-                assert node.queue.backend.in_flight[node.id] is node
-                for name, amount in node.queue.request:
-                    held[name] = held.get(name, 0) + (amount if amount is not None else self._pool.held(name))
-            if node.event is None:
-                waiting = sum(self._graph.find(other).event is None for other in dict.fromkeys(node.job.dependencies))
-                assert node.waiting == waiting, node
-                assert (node.waiting > 0 or node in self._new) == (node.status is JobStatus.SCHEDULED), node
-        for name, (amount, _) in self._pool.usage().items():
-            assert amount == held.get(name, 0), name
-        for backend in self._backends.values():
-            assert len(backend.in_flight) <= backend.limit
-            for queue in backend.queues.values():
-                ready = [
-                    node
-                    for node in nodes
-                    if node.queue is queue and node.status is JobStatus.QUEUED and not node.in_flight
-                ]
-                assert queue.size == len(ready), queue
-                in_heap = queue.entry is not None and any(entry[0] is queue.entry for entry in backend.heap)
-                assert not ready or in_heap or queue.waits_for is not None, queue
-
-
-def _head_of(backend: _Backend) -> tuple[bool, Any]:
+def _head_of(backend: Backlog) -> tuple[bool, Any]:
     queue = backend.best(exact=True)
     return (True, 0) if queue is None else (False, queue.entry)
 

@@ -18,8 +18,9 @@ import trio
 
 from runtime.backends.backend import RuntimeBackend
 from runtime.job import JobResult, JobStatus
+from runtime.scheduler.actions import Kill
 from runtime.scheduler.lane import Lane
-from runtime.scheduler.plan import BUSY_TIMEOUT, Kill, Plan, Priority
+from runtime.scheduler.plan import BUSY_TIMEOUT, Plan, Priority
 from runtime.scheduler.resources import MissingPolicy, ResourcePool, ResourceProvider
 from runtime.scheduler.stream import StatusStream
 

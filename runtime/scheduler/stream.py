@@ -14,7 +14,7 @@ from typing import Self
 
 import trio
 
-from runtime.scheduler.plan import StatusChange
+from runtime.scheduler.actions import StatusChange
 
 
 class StatusStream:

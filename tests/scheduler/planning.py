@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, JobStatusInfo
+from runtime.scheduler.actions import Action, Kill, Submit
 from runtime.scheduler.graph import Node
-from runtime.scheduler.plan import Action, Kill, Plan, Submit
+from runtime.scheduler.plan import Plan
 from runtime.scheduler.resources import ResourcePool
+from runtime.scheduler.sanity import sanity_check
 
 
 def job(name: str, *needs: str, **fields: Any) -> JobSpec:
@@ -41,7 +43,7 @@ class Driven:
         submitted: list[str] = []
         for action in self.plan.decide(self.now):
             submitted += self._do(action, set(refuse))
-        self.plan.sanity_check()
+        sanity_check(self.plan)
         return submitted
 
     def _do(self, action: Action, refuse: set[str]) -> list[str]:
@@ -58,7 +60,7 @@ class Driven:
 
     def end(self, job_id: str, status: JobStatus = JobStatus.PASSED) -> None:
         self.plan.completed(ended(self.flying.pop(job_id), status, self.now), self.now)
-        self.plan.sanity_check()
+        sanity_check(self.plan)
 
     def statuses(self) -> dict[str, str]:
         return {spec.id: "" if event is None else event.status.name for spec, event in self.plan.results()}

@@ -10,8 +10,11 @@ import pytest
 
 from runtime.errors import GraphError, ResourceError
 from runtime.job import JobCompletionEvent, JobProgressEvent, JobStatus
-from runtime.scheduler.plan import FIRST_DELAY, LONGEST_DELAY, PATIENCE, Submit
+from runtime.scheduler.actions import Submit
+from runtime.scheduler.arbiter import PATIENCE
+from runtime.scheduler.backlog import FIRST_DELAY, LONGEST_DELAY
 from runtime.scheduler.resources import ResourcePool
+from runtime.scheduler.sanity import sanity_check
 from tests.scheduler.planning import Driven, ended, job
 
 FAILED = JobStatus.FAILED
@@ -354,7 +357,7 @@ def test_a_completion_may_come_before_its_submit_has_returned() -> None:
     run.plan.completed(ended(action.nodes[0]), 0.0)
     (after,) = run.plan.decide(0.0)
     run.plan.submitted(action.nodes, {"a": 0.0}, 0.0)
-    run.plan.sanity_check()
+    sanity_check(run.plan)
     assert isinstance(after, Submit)
     assert [node.id for node in after.nodes] == ["b"]
 
@@ -528,4 +531,13 @@ def test_finishing_gives_every_job_a_result() -> None:
     run.end("c")
     run.plan.finish("the end", 0.0)
     assert run.statuses() == {"a": "KILLED", "b": "KILLED", "c": "PASSED"}
-    run.plan.sanity_check()
+    sanity_check(run.plan)
+
+
+def test_priorities_of_two_kinds_are_replaced_by_the_default(caplog: pytest.LogCaptureFixture) -> None:
+    run = Driven(
+        [job("a"), job("b", weight=2)], max_parallelism=1, priority=lambda spec, _: 1 if spec.id == "a" else "x"
+    )
+    with caplog.at_level(logging.ERROR):
+        assert run.turn() == ["b"]
+    assert len(caplog.records) == 1

@@ -9,9 +9,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from runtime.job import JobProgressEvent, JobStatus
+from runtime.scheduler.actions import Kill
 from runtime.scheduler.graph import Node
-from runtime.scheduler.plan import Kill, Plan
+from runtime.scheduler.plan import Plan
 from runtime.scheduler.resources import ResourcePool
+from runtime.scheduler.sanity import sanity_check
 from tests.scheduler.planning import ended, job
 
 BACKENDS = {"one": 1, "few": 3, "any": None}
@@ -136,7 +138,7 @@ class PlanMachine(RuleBasedStateMachine):
     @invariant()
     def sane(self) -> None:
         if hasattr(self, "plan"):
-            self.plan.sanity_check()
+            sanity_check(self.plan)
 
     def teardown(self) -> None:
         """Whatever happened, the run can be brought to its end, and every job has exactly one."""
@@ -156,7 +158,7 @@ class PlanMachine(RuleBasedStateMachine):
             for node in self.flying.values():
                 self.plan.completed(ended(node), self.now)
             self.flying.clear()
-        self.plan.sanity_check()
+        sanity_check(self.plan)
         assert not self.plan.unfinished, "jobs are left, and nothing starts"
         assert all(event is not None for _, event in self.plan.results())
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from runtime.job import JobStatus
-from runtime.scheduler.plan import StatusChange
+from runtime.scheduler.actions import StatusChange
 from runtime.scheduler.stream import StatusStream
 
 

@@ -1,0 +1,42 @@
+"""`sanity_check`: every invariant of a plan, walked. For tests; it costs a look at each job."""
+
+from __future__ import annotations
+
+from runtime.job import JobStatus
+from runtime.scheduler.plan import Plan
+
+
+def sanity_check(plan: Plan) -> None:
+    """Check every invariant; for tests.
+
+    Raises:
+        AssertionError: if one does not hold.
+    """
+    nodes = list(plan._graph)
+    assert sum(plan.counts.values()) == len(nodes)
+    assert plan.unfinished == sum(node.event is None for node in nodes)
+    flying = [node for node in nodes if node.in_flight]
+    assert plan._in_flight == len(flying) <= plan._limit
+    held: dict[str, int] = {}
+    for node in nodes:
+        assert (node.event is not None) == node.status.is_terminal, node
+        assert not (node.in_flight and node.event is not None), node
+        if node.in_flight:
+            assert node.queue.backend.in_flight[node.id] is node
+            for name, amount in node.queue.request:
+                held[name] = held.get(name, 0) + (amount if amount is not None else plan._arbiter.pool.held(name))
+        if node.event is None:
+            waiting = sum(plan._graph.find(other).event is None for other in dict.fromkeys(node.job.dependencies))
+            assert node.waiting == waiting, node
+            assert (node.waiting > 0 or node in plan._new) == (node.status is JobStatus.SCHEDULED), node
+    for name, (amount, _) in plan._arbiter.pool.usage().items():
+        assert amount == held.get(name, 0), name
+    for backend in plan._backends.values():
+        assert len(backend.in_flight) <= backend.limit
+        for queue in backend.queues.values():
+            ready = [
+                node for node in nodes if node.queue is queue and node.status is JobStatus.QUEUED and not node.in_flight
+            ]
+            assert queue.size == len(ready), queue
+            in_heap = queue.entry is not None and any(entry[0] is queue.entry for entry in backend.heap)
+            assert not ready or in_heap or queue.waits_for is not None, queue
