@@ -8,9 +8,7 @@ import time
 
 import trio
 
-from runtime.backends.legacy import LegacyLauncherAdapter
-from runtime.job import JobSpec, JobStatus
-from runtime.scheduler.run import run_jobs
+from runtime import JobSpec, JobStatus, LegacyLauncherAdapter, run_jobs
 
 
 class Bare:

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import trio
 
-from runtime.backends.legacy import LegacyLauncherAdapter
-from runtime.job import JobStatus
-from runtime.scheduler.run import run_jobs
+from runtime import JobStatus, LegacyLauncherAdapter, run_jobs
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "peers"))
 from dvsim_jobs import make_spec

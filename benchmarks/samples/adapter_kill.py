@@ -8,8 +8,7 @@ import time
 
 import trio
 
-from runtime.backends.legacy import LegacyLauncherAdapter
-from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
+from runtime import EventBatch, JobCompletionEvent, JobSpec, JobStatus, LegacyLauncherAdapter
 
 KILL = 0.1
 """Seconds that a kill takes."""

@@ -9,9 +9,7 @@ import time
 
 import trio
 
-from runtime.backends.fake import FakeBackend
-from runtime.job import JobResult, JobSpec, JobStatus
-from runtime.scheduler.run import Scheduler, run_jobs
+from runtime import FakeBackend, JobResult, JobSpec, JobStatus, Scheduler, run_jobs
 
 RUNS = 9
 """For each build."""
