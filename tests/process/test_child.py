@@ -147,7 +147,7 @@ def test_what_cannot_be_started_says_why(start: Starter, argv: list[str], cwd: s
 
 @pytest.mark.parametrize("word", ["a\0b", "\ud800"])
 def test_what_is_no_text_for_a_program_is_refused(start: Starter, word: str) -> None:
-    with pytest.raises(ValueError, match="null byte|surrogates"):
+    with pytest.raises(ValueError, match=r"null byte|surrogates"):
         start("echo", word)
 
 
