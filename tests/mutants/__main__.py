@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.mutants.planting import TIMEOUT, Mutant, copy_tree, judge, read_mutants, run_tests
+from tests.mutants.planting import LEAST_TIMEOUT, PATIENCE, Mutant, Verdict, copy_tree, judge, read_mutants, run_tests
 
 
 def say(text: str) -> None:
@@ -19,16 +19,24 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def sound(mutants: list[Mutant]) -> bool:
-    """Whether the tests pass in a copy without a bug: else they would catch anything."""
+def timeouts(mutants: list[Mutant], workers: ThreadPoolExecutor) -> dict[tuple[str, ...], float] | None:
+    """How long each group of tests may take, from how long it takes in a copy without a bug.
+
+    `None` if one does not pass there: then it would catch anything.
+    """
+
+    def measure(tests: tuple[str, ...]) -> tuple[tuple[str, ...], float, int | None, str]:
+        began = time.monotonic()
+        code, text = run_tests(tree, tests, timeout=300)
+        return tests, max(LEAST_TIMEOUT, PATIENCE * (time.monotonic() - began)), code, text
+
     with tempfile.TemporaryDirectory(prefix="mutant-none-") as name:
         tree = copy_tree(Path(name))
-        for tests in sorted({mutant.tests for mutant in mutants}):
-            code, text = run_tests(tree, tests)
-            if code != 0:
-                say(f"without any bug, {' '.join(tests)} says: {text}")
-                return False
-    return True
+        measured = list(workers.map(measure, sorted({mutant.tests for mutant in mutants})))
+    for tests, _, code, text in measured:
+        if code != 0:
+            say(f"without any bug, {' '.join(tests)} says: {text}")
+    return None if any(code != 0 for _, _, code, _ in measured) else {tests: limit for tests, limit, _, _ in measured}
 
 
 def main() -> int:
@@ -36,7 +44,6 @@ def main() -> int:
     parser.add_argument("count", nargs="?", type=int, help="draw that many at random; all unless given")
     parser.add_argument("--seed", type=int, default=None, help="repeat an earlier draw")
     parser.add_argument("--only", default="", help="those whose name contains this")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds for the tests of one")
     options = parser.parse_args()
 
     mutants = [mutant for mutant in read_mutants() if options.only in mutant.name]
@@ -45,11 +52,12 @@ def main() -> int:
         mutants = random.Random(seed).sample(mutants, options.count)  # a draw, no secret
         say(f"seed {seed}")
     began = time.monotonic()
-    if not sound(mutants):
-        return 1
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        verdicts = []
-        for verdict in pool.map(lambda mutant: judge(mutant, options.timeout), mutants):
+    verdicts: list[Verdict] = []
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        limits = timeouts(mutants, workers)
+        if limits is None:
+            return 1
+        for verdict in workers.map(lambda mutant: judge(mutant, limits[mutant.tests]), mutants):
             verdicts.append(verdict)
             say(f"{verdict.outcome.value:15} {verdict.mutant.name}: {verdict.mutant.breaks}")
             say(f"{'':15}   {verdict.text}")

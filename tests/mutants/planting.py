@@ -16,8 +16,10 @@ import attrs
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 COPIED = ("runtime", "tests", "examples", "pyproject.toml")
-TIMEOUT = 60.0
-"""Seconds for the tests of one mutant, after which they hang, and have so noticed. Out of the air."""
+PATIENCE = 3.0
+"""How many times as long as without a bug the tests of a mutant may take: then they hang, and have so noticed."""
+LEAST_TIMEOUT = 6.0
+"""Seconds that they may take in any case."""
 
 
 @attrs.frozen
@@ -88,7 +90,7 @@ def copy_tree(target: Path) -> Path:
     return target
 
 
-def run_tests(tree: Path, tests: tuple[str, ...], timeout: float = TIMEOUT) -> tuple[int | None, str]:
+def run_tests(tree: Path, tests: tuple[str, ...], timeout: float) -> tuple[int | None, str]:
     """Run pytest in `tree`; return its exit code, `None` if it hung, and its last line."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -129,8 +131,8 @@ def plant(mutant: Mutant, tree: Path) -> str | None:
     return None if done.returncode == 0 else done.stderr.strip()
 
 
-def judge(mutant: Mutant, timeout: float = TIMEOUT) -> Verdict:
-    """Plant `mutant` in a copy of the tree, and see whether its tests notice."""
+def judge(mutant: Mutant, timeout: float) -> Verdict:
+    """Plant `mutant` in a copy of the tree, and see whether its tests notice within `timeout` seconds."""
     with tempfile.TemporaryDirectory(prefix=f"mutant-{mutant.name}-") as name:
         tree = copy_tree(Path(name))
         complaint = plant(mutant, tree)

@@ -124,13 +124,14 @@ async def events_that_nobody_takes_are_counted(bench: Bench) -> None:
 
 
 async def a_slow_receiver_sees_all_of_a_cancelled_run(bench: Bench) -> None:
-    """One that shields itself, and takes its time over each batch."""
+    """One that shields itself, and begins to read when all jobs are dead."""
     async with bench.kit() as kit:
         send, receive = bench.channel()
         history = History()
 
         async def dawdle() -> None:
             with receive, trio.CancelScope(shield=True):
+                await kit.backend.drain()
                 while not history.ended:
                     for _ in range(20):
                         await trio.lowlevel.checkpoint()
@@ -140,13 +141,13 @@ async def a_slow_receiver_sees_all_of_a_cancelled_run(bench: Bench) -> None:
                         history.ended = True
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(dawdle)
             with send:
                 async with kit.backend.open(send) as backend:
                     handles = await backend.submit_many(kit.job(each, f"job-{n}") for n, each in enumerate(MIXED))
                     history.accept(handles.values())
                     handles = await backend.submit_many(kit.job(RUN, f"run-{n}") for n in range(3))
                     history.accept(handles.values())
+                    nursery.start_soon(dawdle)
                     nursery.cancel_scope.cancel()
         history.check()
         want_equal(kit.backend.undelivered, 0, "undelivered events, with a receiver that reads on")
