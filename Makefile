@@ -26,11 +26,12 @@ EXTRAS_test := test
 EXTRAS_check := check
 EXTRAS_bench := bench
 
-# Tests marked `root` are there for root only, so an ordinary user's run does not count them.
-MARKS := $(if $(filter 0,$(shell id -u)),,-m "not root")
+# Tests marked `root` are there for root only, so an ordinary user's run does not count them; those marked `slurm` start a
+# cluster, and have a verb of their own.
+MARKS := -m "not slurm$(if $(filter 0,$(shell id -u)),, and not root)"
 
 # For tests that run DVSim's own classes, and benchmarks that measure it, from whatever directory.
-test cov bench mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
+test test-slurm cov bench mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
 
 # What may be missing, and how to get it, in one line. (A recipe's line each: run only when there is something to set up.)
 define need_python
@@ -45,7 +46,7 @@ endef
 
 .PHONY: help
 help: ## list these verbs
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov and bench."
 
 .PHONY: run
@@ -55,6 +56,19 @@ run: simulator $(VENV)/stamp-run ## build and simulate the example, a real RTL r
 .PHONY: test
 test: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests
 	@$(PY) -m pytest $(MARKS) $(ARGS)
+
+.PHONY: test-slurm
+test-slurm: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests that need a real Slurm, which they start; as root
+	@$(PY) -m tests.slurm check
+	@$(PY) -m pytest -m slurm $(ARGS)
+
+.PHONY: slurm-up
+slurm-up: $(VENV)/stamp-test ## start a real Slurm of two nodes on this machine, and say how to use it; as root
+	@$(PY) -m tests.slurm up
+
+.PHONY: slurm-down
+slurm-down: $(VENV)/stamp-test ## end it, with all its jobs
+	@$(PY) -m tests.slurm down
 
 .PHONY: check
 check: $(VENV)/stamp-check ## lint, formatting, types

@@ -1,0 +1,30 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.slurm.cluster import Cluster, ClusterError
+from tests.slurm.places import of_this_program
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[Cluster]:
+    """A real Slurm for the session; tests want `slurm`."""
+    try:
+        cluster = Cluster.create(of_this_program())
+    except ClusterError as exc:
+        pytest.fail(str(exc), pytrace=False)
+    with cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(slurm_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A real Slurm as good as new, for tests marked `slurm`; the test's environment points clients at it."""
+    slurm_cluster.heal()
+    for name in ("SLURM_CONF", "PATH"):
+        monkeypatch.setenv(name, slurm_cluster.environment[name])
+    return slurm_cluster
