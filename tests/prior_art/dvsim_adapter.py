@@ -1,0 +1,88 @@
+"""Tells the stories of `adapter_scenarios` to DVSim's adapter. A program for DVSim's interpreter; prints JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+stories = importlib.import_module(
+    "adapter_scenarios"
+)  # as a plain file: DVSim's environment knows nothing of this tree
+legacy = importlib.import_module("dvsim.runtime.legacy")
+LIMIT = 0.5
+
+
+class DVSimStage:
+    status = legacy.JobStatus
+    launcher_error = legacy.LauncherError
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, str]] = []
+        self.handles: dict[str, Any] = {}
+
+    async def open(self, launcher_cls: type) -> None:
+        self.backend = legacy.LegacyLauncherAdapter(launcher_cls)
+
+        async def take(events: Iterable[Any]) -> None:
+            for event in events:
+                message = event.reason.message if event.reason else ""
+                self.events.append((event.spec.id, event.status.name, message))
+
+        self.backend.attach_completion_callback(take)
+
+    async def submit(self, jobs: Iterable[Any]) -> None:
+        self.handles |= await self.backend.submit_many(jobs)
+
+    async def kill(self, jobs: Iterable[Any]) -> str:
+        try:
+            await self.backend.kill_many([self.handles[job.id] for job in jobs])
+        except Exception as exc:  # noqa: BLE001 - the story is about that
+            return type(exc).__name__
+        return ""
+
+    async def close(self) -> None:
+        await self.backend.close()
+
+    async def until(self, condition: Callable[[], bool]) -> bool:
+        ends = time.monotonic() + LIMIT
+        while not condition() and time.monotonic() < ends:  # noqa: ASYNC110 - any condition; a launcher sets no event
+            await asyncio.sleep(0)
+        return condition()
+
+    async def beside(self, work: Callable[[], Awaitable[None]], beat: Callable[[], bool]) -> None:
+        task = asyncio.ensure_future(work())
+        while not task.done():
+            beat()
+            await asyncio.sleep(0)
+        await task
+
+
+async def tell(story: Callable[[Any], Awaitable[Any]]) -> Any:
+    stage = DVSimStage()
+    try:
+        return await asyncio.wait_for(story(stage), 10)
+    finally:
+        await stage.backend.close()
+
+
+def main() -> None:
+    logging.disable()
+    facts = {}
+    for story in stories.STORIES:
+        try:
+            facts[story.__name__] = asyncio.run(tell(story))
+        except Exception as exc:  # noqa: BLE001 - an adapter that raises here has failed the story
+            facts[story.__name__] = {"raised": repr(exc)}
+    json.dump(facts, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
