@@ -31,6 +31,7 @@ _LONG_KEY: Final = re.compile(
     r"""(?m)(?:^|[\[{,])[ \t]*+\[?(?:[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.)"""
     f"{{{MAX_DEPTH}}}"
 )
+_AT_END: Final = " (at end of document)"
 _TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -83,7 +84,9 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         reason = str(exc)
-        if place := _TOML_PLACE.search(reason):
+        if reason.endswith(_AT_END):
+            where, reason = f"{where}:{text.count(chr(10)) + 1}", reason.replace(_AT_END, ": the file ends here")
+        elif place := _TOML_PLACE.search(reason):
             where, reason = f"{where}:{place[1]}:{place[2]}", reason[: place.start()]
         msg = f"{where}: not TOML: {reason}"
         raise InputError(msg) from exc

@@ -1,22 +1,24 @@
-"""The command line, ``job-runtime`` and ``python -m runtime``: from arguments to an exit code, never a traceback."""
+"""The command line, ``job-runtime`` and ``python -m runtime``: from arguments to an exit code, never a traceback.
+
+What it needs is imported on the way, so that a package that is missing, or Ctrl-C meanwhile, is said in one line too.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import logging
+    from argparse import Namespace
+
     from runtime.report.output import Output
 
 EXIT_INPUT = 2
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
-
-NEEDS_EXTRA = "job-runtime: the command line needs the extra cli: pip install 'job-runtime[cli]' (there is no {})\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,38 +30,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: by argparse, after it has said what is wrong (2), or what was asked for (0).
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
     _fill_descriptors()
-    missing = _missing_extra()
-    if missing:
-        if sys.stderr is not None:
-            sys.stderr.write(NEEDS_EXTRA.format(missing))
-        return EXIT_INPUT
+    try:
+        missing = _missing_extra()
+        if missing:
+            _complain(f"the command line needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})")
+            return EXIT_INPUT
+        return _main(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return EXIT_INTERRUPTED
+
+
+def _main(arguments: Sequence[str]) -> int:
     from runtime.cli.errors import InputError
+    from runtime.cli.logs import ErrorLines, level_of, log_to
     from runtime.cli.options import PROGRAM, parse
     from runtime.report.output import Output
-    from runtime.report.text import printable
 
-    errors = Output(sys.stderr)
     try:
         options = parse(arguments)
-        return _do(options, [PROGRAM, *arguments], Output(sys.stdout), errors)
+        errors = Output(sys.stderr)
+        log = log_to(ErrorLines(errors), level_of(options))
+        return _do(options, [PROGRAM, *arguments], Output(sys.stdout), errors, log)
     except InputError as exc:
-        errors.write(f"{PROGRAM}: {printable(str(exc))}\n")
+        _complain(str(exc))
         return EXIT_INPUT
-    except KeyboardInterrupt:
-        errors.write(f"{PROGRAM}: interrupted\n")
-        return EXIT_INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - the last resort: a traceback shown to a person is a bug
         from runtime.cli.run import say_bug
 
-        errors.write(f"{PROGRAM}: {say_bug(exc, None)}\n")
+        _complain(say_bug(exc, None))
         return EXIT_BUG
 
 
-def _do(options: Namespace, command: Sequence[str], output: Output, errors: Output) -> int:
+def _do(options: Namespace, command: Sequence[str], output: Output, errors: Output, log: logging.Handler) -> int:
     from runtime.backends.registry import backends
     from runtime.cli.listing import backend_lines, job_lines
+    from runtime.cli.logs import log_to_file
     from runtime.cli.prepare import add_pythonpath, prepare
     from runtime.cli.run import run
 
@@ -72,21 +79,16 @@ def _do(options: Namespace, command: Sequence[str], output: Output, errors: Outp
         output.show(job_lines(prepare(options, stdin)))
         return 0
     if options.log_file is not None:
-        _log_to_file(options)
-    return run(prepare(options, stdin), options, command, output, errors)
+        log_to_file(options.log_file)
+    return run(prepare(options, stdin), options, command, output, errors, log)
 
 
-def _log_to_file(options: Namespace) -> None:
-    from runtime.cli.errors import InputError
-    from runtime.cli.run import log_to
+def _complain(text: str) -> None:
+    """Say one line on standard error."""
+    from runtime.report.output import Output
+    from runtime.report.text import printable
 
-    try:
-        handler = logging.FileHandler(options.log_file, encoding="utf-8", errors="backslashreplace")
-    except (OSError, ValueError) as exc:
-        msg = f"--log-file {options.log_file}: {exc.strerror if isinstance(exc, OSError) else exc}"
-        raise InputError(msg) from exc
-    log_to(handler, logging.DEBUG)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    Output(sys.stderr).write(f"job-runtime: {printable(text)}\n")
 
 
 def _fill_descriptors() -> None:
@@ -99,7 +101,7 @@ def _fill_descriptors() -> None:
 
 
 def _missing_extra() -> str:
-    """Return the first package of the extra ``cli`` that is not installed."""
+    """Return the name of a package of the extra ``cli`` that is not installed."""
     try:
         import cattrs
         import rich  # noqa: F401 - whether it is there is the question

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_file(show)
     _add_jobs(show)
+    show.set_defaults(fail_fast=False, max_failures=None, max_odirs=None)
 
     backends = commands.add_parser("backends", help="show the backends that there are", allow_abbrev=False)
     backends.add_argument("-v", "--verbose", action="store_true", help="also what each is and can do, and its options")
@@ -144,7 +145,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv for everything")
     output.add_argument("-q", "--quiet", action="store_true", help="say only what failed, and the summary")
-    output.add_argument("--log-file", metavar="FILE", type=Path, help="write everything that could be said to FILE")
+    output.add_argument("--log-file", metavar="FILE", help="write everything that could be said to FILE")
 
 
 # ---------------------------------------------------------------------- types

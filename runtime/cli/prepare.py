@@ -153,7 +153,7 @@ def _make(
     ours: dict[str, Any] = {}
     if name in _NATIVE:
         ours["run_dir"] = run_dir
-        if getattr(options, "max_odirs", None) is not None:
+        if options.max_odirs is not None:
             ours["max_output_dirs"] = options.max_odirs
         if options.max_parallel is not None and "max_parallelism" not in given:
             # Whoever asks for more than there are CPUs means it.

@@ -22,6 +22,7 @@ from typing import Final, NoReturn
 import trio
 
 from runtime.cli.errors import InputError
+from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.screen import Screen
 from runtime.cli.stopping import Stopper, exit_code
@@ -32,7 +33,7 @@ from runtime.report.progress import Progress, Snapshot
 from runtime.report.results import RunRecord, write_results
 from runtime.report.summary import Line, summary
 from runtime.report.text import printable
-from runtime.scheduler.plan import StatusChange
+from runtime.scheduler.actions import StatusChange
 from runtime.scheduler.stream import StatusStream
 
 logger: Final = logging.getLogger("runtime.cli")
@@ -53,13 +54,28 @@ GC_THRESHOLD: Final = 50_000
 """Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them."""
 
 
-def run(prepared: Prepared, options: argparse.Namespace, command: Sequence[str], output: Output, errors: Output) -> int:
+def run(
+    prepared: Prepared,
+    options: argparse.Namespace,
+    command: Sequence[str],
+    output: Output,
+    errors: Output,
+    log: logging.Handler | None = None,
+) -> int:
     """Run what was prepared; return the exit code.
+
+    Args:
+        prepared: the run.
+        options: of the command line.
+        command: the command line itself, for the record.
+        output: where the person looks.
+        errors: where errors go.
+        log: the handler that has shown the log so far; the run's screen does from now on.
 
     Raises:
         InputError: if the run's directory cannot be made; nothing was started.
     """
-    this = Run(prepared, options, command, output, errors)
+    this = Run(prepared, options, command, output, errors, log)
     this.make_directory()
     # Programs may do this; a library must not: it is a matter of the whole process.
     gc.collect()
@@ -77,13 +93,20 @@ class Run:
     """One run, from its directory to its exit code."""
 
     def __init__(
-        self, prepared: Prepared, options: argparse.Namespace, command: Sequence[str], output: Output, errors: Output
+        self,
+        prepared: Prepared,
+        options: argparse.Namespace,
+        command: Sequence[str],
+        output: Output,
+        errors: Output,
+        log: logging.Handler | None,
     ) -> None:
         self._prepared = prepared
         self._options = options
         self._command = command
         self._output = output
         self._errors = errors
+        self._before = log
         self._scheduler = prepared.scheduler
         self._run_dir = prepared.run_dir
         self._here = Path.cwd()  # asked once: a job may delete it
@@ -141,10 +164,7 @@ class Run:
             live=not options.quiet and not any(job.interactive for job in jobs),
         )
         self._stopper = Stopper(self._scheduler, drain=options.drain, tell=self._tell, leave=self._leave)
-        log_to(
-            self._screen,
-            logging.ERROR if options.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)],
-        )
+        log_to(self._screen, level_of(options), instead_of=self._before)
         if not options.quiet:
             self._screen.say(self._title(), "bold")
         files = trio.CapacityLimiter(1)
@@ -272,16 +292,6 @@ class Run:
         self.rescue("the run was told to exit at once")
         self._errors.write("job-runtime: exit without waiting for the jobs\n")
         os._exit(code)
-
-
-def log_to(handler: logging.Handler, level: int) -> None:
-    """Send what the package logs to `handler`, from this level on."""
-    handler.setLevel(level)
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    log = logging.getLogger("runtime")
-    log.addHandler(handler)
-    log.setLevel(min(level, log.level or level))
-    log.propagate = False
 
 
 def say_bug(bug: BaseException, directory: Path | None) -> str:

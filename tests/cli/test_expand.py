@@ -94,7 +94,17 @@ def test_placeholders_are_replaced_in_every_text() -> None:
     job = expanded(
         {
             "a": {
-                "cmd": ["{file_dir}/sim", "{seed}", "{depth}", "{id}", "{name}", "{run_dir}", "{odir}", "${seed}", "{what}"],
+                "cmd": [
+                    "{file_dir}/sim",
+                    "{seed}",
+                    "{depth}",
+                    "{id}",
+                    "{name}",
+                    "{run_dir}",
+                    "{odir}",
+                    "${seed}",
+                    "{what}",
+                ],
                 "matrix": {"depth": [4]},
                 "seeds": [7],
                 "odir": "{run_dir}/x/{depth}",
@@ -187,7 +197,9 @@ def test_the_options_of_a_run_reach_the_jobs() -> None:
         {"matrix": {"a": list(range(1000))}, "seeds": 10_000},
     ],
 )
-def test_too_many_jobs_are_refused_before_the_first_is_made(table: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_jobs_are_refused_before_the_first_is_made(
+    table: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: object) -> None:
         raise AssertionError
 

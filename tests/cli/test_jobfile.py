@@ -151,7 +151,29 @@ def test_any_bytes_are_tables_or_one_error(tmp_path_factory: pytest.TempPathFact
 
 
 TOML_WORDS = st.sampled_from(
-    ["[", "]", "[[", "]]", "{", "}", "=", ",", ".", "\n", " ", '"', "'", '"""', "#", "jobs", "a", "1", "1.5", "true", "é"]
+    [
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "{",
+        "}",
+        "=",
+        ",",
+        ".",
+        "\n",
+        " ",
+        '"',
+        "'",
+        '"""',
+        "#",
+        "jobs",
+        "a",
+        "1",
+        "1.5",
+        "true",
+        "é",
+    ]
 )
 
 

@@ -28,7 +28,9 @@ def test_a_duration_is_seconds_or_text_with_a_unit(given_: object, seconds: floa
     assert structure({"timeout": given_}, JobTable, "").timeout == seconds
 
 
-@pytest.mark.parametrize("value", ["10x", "10", "", "-1s", "1e3s", "٣s", 0, -5, True, "inf", float("inf"), float("nan"), [1], "0s"])
+@pytest.mark.parametrize(
+    "value", ["10x", "10", "", "-1s", "1e3s", "٣s", 0, -5, True, "inf", float("inf"), float("nan"), [1], "0s"]
+)
 def test_what_is_no_duration_is_named(value: object) -> None:
     assert 'wanted: a number of seconds, or text such as "90s"' in wrong({"timeout": value})
 
@@ -41,7 +43,9 @@ def test_seeds_are_a_number_a_range_or_a_list(value: object, seeds: object) -> N
     assert structure({"seeds": value}, JobTable, "").seeds == seeds
 
 
-@pytest.mark.parametrize("value", [0, -1, True, "1..0", "1-4", "..", "a..b", [], [1, "2"], [-1], [1.0], 2.0, {}, "1..2..3"])
+@pytest.mark.parametrize(
+    "value", [0, -1, True, "1..0", "1-4", "..", "a..b", [], [1, "2"], [-1], [1.0], 2.0, {}, "1..2..3"]
+)
 def test_what_are_no_seeds_is_named(value: object) -> None:
     assert "wanted: how many seeds to draw" in wrong({"seeds": value})
 
@@ -93,7 +97,10 @@ def test_what_is_wrong_is_one_message_with_key_value_and_wish(table: dict[str, A
         ({"jobs": {"a b": 1}}, 'jobs."a b" is 1; wanted: a table'),
         ({"defaults": 1}, "defaults is 1; wanted: a table"),
         ({"include": "x"}, 'include is "x"; wanted: a list of texts'),
-        ({"resources": {"licence": "some"}}, 'resources.licence is "some"; wanted: a whole number from 0, or "unlimited"'),
+        (
+            {"resources": {"licence": "some"}},
+            'resources.licence is "some"; wanted: a whole number from 0, or "unlimited"',
+        ),
         ({"backends": {"local": 8}}, "backends.local is 8; wanted: a table"),
         ({"name": 1}, "name is 1; wanted: text"),
     ],

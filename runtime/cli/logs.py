@@ -1,0 +1,59 @@
+"""Where the package's log goes: to standard error before a run, to the run's screen during it, to a file if asked."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Final
+
+from runtime.cli.errors import InputError
+from runtime.report.output import Output
+from runtime.report.text import printable
+
+LOG: Final = logging.getLogger("runtime")
+
+
+class ErrorLines(logging.Handler):
+    """Writes each record as a line to an output; for what is said before there is a screen."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self._output.write(f"job-runtime: {printable(self.format(record))}\n")
+
+
+def level_of(options: argparse.Namespace) -> int:
+    """Return the level from which on a person wants to see the log."""
+    if getattr(options, "quiet", False):
+        return logging.ERROR
+    return (logging.WARNING, logging.INFO, logging.DEBUG)[min(int(getattr(options, "verbose", 0)), 2)]
+
+
+def log_to(handler: logging.Handler, level: int, *, instead_of: logging.Handler | None = None) -> logging.Handler:
+    """Send the package's log, from this level on, to `handler`; return it."""
+    handler.setLevel(level)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    if instead_of is not None:
+        LOG.removeHandler(instead_of)
+    LOG.addHandler(handler)
+    LOG.setLevel(min(each.level for each in LOG.handlers))
+    LOG.propagate = False
+    return handler
+
+
+def log_to_file(path: str) -> None:
+    """Send all of the package's log to a file as well; what it had before stays.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as exc:
+        msg = f"--log-file {path}: {exc.strerror if isinstance(exc, OSError) else exc}"
+        raise InputError(msg) from exc
+    log_to(handler, logging.DEBUG)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -1,0 +1,165 @@
+"""The command line as a program: started in a directory of its own, spoken to over FIFOs and signals. Nothing here sleeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import attrs
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 60
+"""Seconds after which a program hangs."""
+
+
+@attrs.frozen
+class Done:
+    """A program that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a program: this package in the path, and nothing of this terminal."""
+    gone = {"JOB_RUNTIME_BACKEND", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
+    inherited = {name: value for name, value in os.environ.items() if name not in gone}
+    return {**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm", **more}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "runtime", *arguments]
+
+
+def reset_signals() -> None:
+    """In a child: take signals as a program does that a person starts, even if the tests run in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def start(
+    directory: Path, *arguments: str, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
+    """Start the command line in `directory`, in a session of its own."""
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=directory,
+        env=environment(**(env or {})),
+        text=True,
+        start_new_session=True,
+        **{
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "preexec_fn": reset_signals,
+            **options,
+        },
+    )
+
+
+def call(directory: Path, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> Done:
+    """Run the command line in `directory` to its end."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=directory,
+        env=environment(**(env or {})),
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        input="" if stdin is None else stdin,
+        timeout=LIMIT,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def started(directory: Path, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A running command line; whatever happens, nothing of its session is left."""
+    program = start(directory, *arguments, **options)
+    try:
+        yield program
+    finally:
+        if program.poll() is None:
+            program.kill()
+        program.wait(LIMIT)
+        for stream in (program.stdout, program.stderr, program.stdin):
+            if stream is not None:
+                stream.close()
+
+
+def end_of(program: subprocess.Popen[str]) -> Done:
+    out, err = program.communicate(timeout=LIMIT)
+    return Done(program.returncode, out or "", err or "")
+
+
+def wait_for(stream: IO[str] | None, text: str) -> str:
+    """Read lines until one has `text`; return all of them."""
+    assert stream is not None
+    read = ""
+    for line in stream:
+        read += line
+        if text in line:
+            return read
+    raise AssertionError(f"no {text!r} in:\n{read}")
+
+
+def results(directory: Path) -> dict[str, Any]:
+    """The last run's ``results.json``."""
+    document: dict[str, Any] = json.loads((directory / "results" / "latest" / "results.json").read_bytes())
+    return document
+
+
+def statuses(directory: Path) -> dict[str, str]:
+    return {job["id"]: job["status"] for job in results(directory)["jobs"]}
+
+
+def links(directory: Path) -> dict[str, list[str]]:
+    """The links of the last run, by folder; each leads somewhere."""
+    found = {}
+    for folder in ("running", "passed", "failed", "killed"):
+        entries = sorted((directory / "results" / "latest" / folder).iterdir())
+        assert all(entry.is_symlink() and entry.is_dir() for entry in entries)
+        found[folder] = [entry.name for entry in entries]
+    return {folder: names for folder, names in found.items() if names}
+
+
+class Fifo:
+    """Where a job says a line, and this test waits for it; or the other way round."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+
+    def hear(self) -> str:
+        """Wait for a line from a job."""
+        with self.path.open() as fifo:
+            return fifo.readline().strip()
+
+    def say(self, line: str = "go") -> None:
+        """Say a line, once a job listens."""
+        with self.path.open("w") as fifo:
+            fifo.write(line + "\n")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return not re.search(r"^State:\s+[ZX]", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def job_file(directory: Path, jobs: Mapping[str, Mapping[str, Any]], **rest: Any) -> str:
+    """Write a job file; return its name."""
+    (directory / "jobs.json").write_text(json.dumps({"jobs": jobs, **rest}))
+    return "jobs.json"

@@ -1,0 +1,296 @@
+"""The command line as a whole: wrong input of all kinds, each one message and exit code 2, and nothing started."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.cli.main import main
+from tests.cli.program import Done, call, environment, job_file
+
+Here = Callable[..., Done]
+
+RAN = "touch {file_dir}/ran"
+
+
+def check_refused(directory: Path, done: Done, *complaints: str) -> None:
+    """One line, exit code 2, nothing started, no directory made."""
+    assert done.code == 2, done
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("job-runtime: ")
+    for complaint in complaints:
+        assert complaint in done.err
+    assert not (directory / "ran").exists()
+    assert not (directory / "results").exists()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Here]:
+    """Call the command line in this process, which is much quicker than a new one; for what starts nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JOB_RUNTIME_BACKEND", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    log = logging.getLogger("runtime")
+    before = (list(log.handlers), log.level, log.propagate)
+
+    def call_here(*arguments: str, stdin: bytes = b"") -> Done:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            code = main(arguments)
+        except SystemExit as exc:
+            code = int(exc.code or 0)
+        return Done(code, *capfd.readouterr())
+
+    yield call_here
+    log.handlers[:], log.level, log.propagate = before
+
+
+def toml(directory: Path, content: str | bytes) -> str:
+    content = content.encode() if isinstance(content, str) else content
+    (directory / "jobs.toml").write_bytes(content)
+    return "jobs.toml"
+
+
+GOOD = f"[jobs.good]\ncmd = '{RAN}'\n"
+BAD_FILES = {
+    "unknown key": (GOOD + "tiemout = 3", ['jobs.toml: [jobs.good]: unknown key "tiemout"; did you mean "timeout"?']),
+    "bad type": (GOOD + "weight = 'x'", ['jobs.toml: [jobs.good]: weight is "x"; wanted: a number']),
+    "bad regex": (
+        GOOD + "pass_patterns = ['(']",
+        ["jobs.toml: [jobs.good]: ", "pattern '(' is not a regular expression"],
+    ),
+    "cycle": (
+        GOOD + "[jobs.a]\ncmd='x'\nneeds=['b']\n[jobs.b]\ncmd='x'\nneeds=['a']",
+        ["jobs.toml: ", "cycle", "'a' -> 'b' -> 'a'"],
+    ),
+    "cycle of one": (GOOD + "needs = ['good']", ["jobs.toml: ", "cycle"]),
+    "duplicate in the file": (GOOD + GOOD, ["jobs.toml:3:", "not TOML"]),
+    "duplicate of a matrix": (
+        GOOD + "[jobs.a]\ncmd='x'\nmatrix.n=[1]\n[jobs.'a.n=1']\ncmd='x'",
+        ['makes the job "a.n=1", and so does jobs.toml: [jobs.a]'],
+    ),
+    "unknown dependency": (
+        GOOD + "[jobs.a]\ncmd='x'\nneeds=['god']",
+        ['jobs.toml: [jobs.a]: needs "god"', 'did you mean "good"?'],
+    ),
+    "unknown backend": (GOOD + "backend = 'lcal'", ['jobs.toml: job "good": ', "'lcal'", "did you mean 'local'"]),
+    "unknown backend of a table": (
+        GOOD + "[backends.lcal]\nx=1",
+        ["jobs.toml: [backends.lcal]: ", "did you mean 'local'"],
+    ),
+    "unknown option of a backend": (
+        GOOD + "[backends.local]\nmax_paralelism=1",
+        ['jobs.toml: [backends.local]: unknown key "max_paralelism"; did you mean "max_parallelism"?'],
+    ),
+    "bad option of a backend": (
+        GOOD + "[backends.local]\nmax_parallelism=-1",
+        ["jobs.toml: [backends.local]: ", "max_parallelism is -1"],
+    ),
+    "impossible resource": (GOOD + "resources={l=5}\n[resources]\nl=4", ["jobs.toml: ", "'l'", "5", "4"]),
+    "resource without a limit": (GOOD + "resources={l=5}", ["jobs.toml: ", "'l'", "no limit"]),
+    "not TOML": ("jobs = {", ["jobs.toml:1:", "not TOML"]),
+    "binary junk": (bytes(range(256)) * 10, ["jobs.toml:2: not UTF-8"]),
+    "not UTF-8": (GOOD.encode() + b"# caf\xe9", ["jobs.toml:3: not UTF-8"]),
+    "empty": ("", ["jobs.toml: has no jobs"]),
+    "include of nothing": (GOOD + "[x]", ['unknown key "x"']),
+    "bad include": ("include=['no/*.toml']\n" + GOOD, ['jobs.toml: include "no/*.toml" matches no file']),
+    "include of itself": ("include=['jobs.toml']\n" + GOOD, ['jobs.toml: include "jobs.toml" closes a cycle']),
+    "repetitions": (GOOD + "seeds = 1_000_000_000", ["jobs.toml: [jobs.good]: stands for 1000000000 jobs"]),
+    "depth": ("x = " + "[" * 100_000, ["jobs.toml: nested too deeply"]),
+    "long key": ("a." * 500_000 + "a = 1", ["jobs.toml:1: a key has more than"]),
+    "escape sequences": ("[jobs.'\x9b']", ['[jobs."\\x9b"]: has no cmd']),
+    "escape sequences in names": ('[jobs."\\u001b[2J"]\ncmd=1', ["\\x1b[2J", "cmd is 1"]),
+}
+
+
+@pytest.mark.parametrize("what", BAD_FILES)
+def test_a_bad_file_is_refused(tmp_path: Path, here: Here, what: str) -> None:
+    content, complaints = BAD_FILES[what]
+    check_refused(tmp_path, here("run", toml(tmp_path, content)), *complaints)
+
+
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_CPU, (2, 2))
+sys.argv = ["runtime", "run", sys.argv[1]]
+try:
+    runpy.run_module("runtime", run_name="__main__")
+finally:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak // 1024)
+"""
+
+
+@pytest.mark.parametrize("what", ["repetitions", "depth", "long key", "binary junk"])
+def test_a_hostile_file_costs_little(tmp_path: Path, what: str) -> None:
+    """At most 200 MB, and not even two seconds of a processor, the start of the program included."""
+    file = toml(tmp_path, BAD_FILES[what][0])
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, file],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert int(done.stdout) <= 200
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path, here: Here) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    check_refused(tmp_path, here("run", "missing.toml"), "missing.toml: cannot be read: No such file or directory")
+    check_refused(tmp_path, here("run", "."), "cannot be read: Is a directory")
+    check_refused(tmp_path, here("run", "fifo"), "fifo: is no regular file")
+
+
+def test_bad_json_lines_are_refused(tmp_path: Path, here: Here) -> None:
+    done = here("run", "-", stdin=b'{"name": "good", "cmd": "x"}\n{"name": 1}\n')
+    check_refused(tmp_path, done, "<stdin>:2: name is 1; wanted")
+    check_refused(tmp_path, here("run", "-", stdin=b""), "standard input: has no jobs")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--select", "nothing"], '--select "nothing" matches no job'),
+        (["--backend", "lcal"], "--backend: there is no backend 'lcal'; did you mean 'local'?"),
+        (["--backend", "legacy:nowhere:X"], "importing 'nowhere' failed"),
+        (["--backend", "legacy:os:getcwd"], "wanted: a launcher class"),
+        (["--backend", "legacy:x"], "wanted: legacy:package.module:ClassName"),
+        (["--pythonpath", "missing"], "--pythonpath missing: is no directory"),
+        (["--out", "jobs.toml"], "--out: the run's directory"),
+        (["--log-file", "missing/log"], "--log-file missing/log: No such file"),
+    ],
+)
+def test_a_bad_option_is_refused(tmp_path: Path, here: Here, options: list[str], complaint: str) -> None:
+    check_refused(tmp_path, here("run", toml(tmp_path, GOOD), *options), complaint)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--max-parallel", "-1"],
+        ["--max-parallel", "1_0"],
+        ["--max-parallel", "٣"],
+        ["--resource", "x"],
+        ["--resource", "x=y"],
+        ["--resource", "=3"],
+        ["--reseed", "0"],
+        ["--reseed", "2", "--fixed-seed", "1"],
+        ["--fixed-seed", "-1"],
+        ["--seed-base", "x"],
+        ["--seed-base", "99999999999999999999"],
+        ["--timeout-multiplier", "0"],
+        ["--timeout-multiplier", "nan"],
+        ["--print-interval", "-1"],
+        ["--print-interval", "inf"],
+        ["--max-failures", "0"],
+        ["--fail-fast", "--keep-going"],
+        ["--on-missing-resource", "cry"],
+        ["--max-odirs", "x"],
+        ["--drai"],
+        [],
+    ],
+)
+def test_a_bad_command_line_is_argparses_matter(tmp_path: Path, here: Here, options: list[str]) -> None:
+    done = here(*(["run", toml(tmp_path, GOOD), *options] if options else []))
+    assert done.code == 2
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert "error: " in done.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_help_says_what_there_is(tmp_path: Path, here: Here) -> None:
+    assert "Exit codes: 0 all passed" in " ".join(here("--help").out.split())
+    assert "--drain" in here("run", "--help").out
+    assert here("--version").out.startswith("job-runtime ")
+
+
+@pytest.mark.parametrize("missing", ["rich", "cattrs"])
+def test_a_missing_extra_is_one_line(tmp_path: Path, missing: str) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; from runtime.cli.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", toml(tmp_path, GOOD)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    check_refused(
+        tmp_path,
+        Done(done.returncode, done.stdout, done.stderr),
+        f"needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})",
+    )
+
+
+def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import runtime.cli.regression as r\ndef load(*_): 1 / 0\nr.load = load\n"
+    )
+    (tmp_path / "tmp").mkdir()
+    env = {"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}", "TMPDIR": str(tmp_path / "tmp")}
+    done = call(tmp_path, "run", toml(tmp_path, GOOD), env=env)
+    assert done.code == 70
+    (crash,) = (tmp_path / "tmp").iterdir()
+    assert done.err == (
+        f"job-runtime: a bug, please report it: ZeroDivisionError: division by zero (the traceback is in {crash})\n"
+    )
+    assert "in load" in crash.read_text()
+
+
+def test_list_shows_jobs_each_after_what_it_needs(tmp_path: Path, here: Here) -> None:
+    jobs = {
+        "merge": {"cmd": "x", "needs": ["sim"], "needs_all_dependencies_passing": False},
+        "sim": {"cmd": "x", "needs": ["build"], "seeds": "1..3"},
+        "build": {"cmd": "x", "backend": "fake"},
+    }
+    done = here("list", job_file(tmp_path, jobs), "--reseed", "2", "--seed-base", "1")
+    assert (done.code, done.err) == (0, "")
+    build, first, second, merge = done.out.splitlines()
+    assert build.startswith("build")
+    assert first.startswith("sim.seed=")
+    assert first.endswith("  after build")
+    assert merge == f"merge  after any of {first.split()[0]}, {second.split()[0]}"
+    assert not (tmp_path / "results").exists()
+
+
+def test_list_refuses_what_run_refuses(tmp_path: Path, here: Here) -> None:
+    check_refused(tmp_path, here("list", toml(tmp_path, "jobs = 1")), "jobs is 1; wanted: tables")
+
+
+def test_backends_shows_what_there_is(tmp_path: Path, here: Here) -> None:
+    done = here("backends")
+    assert (done.code, done.err) == (0, "")
+    names = [line.split()[0] for line in done.out.splitlines()]
+    assert names[:-1] == sorted(names[:-1])
+    assert {"fake", "local", "legacy:package.module:ClassName"} <= set(names)
+    assert "local  (default)" in done.out
+    assert "keys of [backends.local]: max_parallelism" in here("backends", "--verbose").out
+    assert "fake  (default)" in call(tmp_path, "backends", env={"JOB_RUNTIME_BACKEND": "fake"}).out
+
+
+@pytest.mark.parametrize("arguments", [["backends"], ["list", "jobs.toml"], ["--help"]])
+def test_a_closed_output_is_no_traceback(tmp_path: Path, arguments: list[str]) -> None:
+    toml(tmp_path, GOOD)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "runtime", *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,255 @@
+"""Runs as programs: what they leave on the disk, and their exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import (
+    Fifo,
+    call,
+    end_of,
+    environment,
+    is_alive,
+    job_file,
+    links,
+    results,
+    started,
+    statuses,
+    wait_for,
+)
+
+GOOD = {"a": {"cmd": "echo hello"}, "b": {"cmd": "true", "needs": ["a"]}}
+
+
+def test_a_run_that_passes(tmp_path: Path) -> None:
+    done = call(tmp_path, "run", job_file(tmp_path, GOOD))
+    assert (done.code, done.err) == (0, "")
+    assert re.fullmatch(
+        r"jobs: 2 jobs, seed base \d+, in results/(\d{8}-\d{6}-[0-9a-f]{6})\n"
+        r"2 jobs: 2 passed, 0 failed, 0 killed, in \d\.\d s\n"
+        r"results: results/\1/results.json\n",
+        done.out,
+    )
+    assert statuses(tmp_path) == {"a": "passed", "b": "passed"}
+    assert links(tmp_path) == {"passed": ["a", "b"]}
+    assert (tmp_path / "results/latest/a/job.log").read_text() == "hello\n"
+    assert (tmp_path / "results/latest/passed/a").readlink() == Path("../a")
+    run = (tmp_path / "results/latest").readlink()
+    assert sorted(os.listdir(tmp_path / "results" / run)) == [
+        "a",
+        "b",
+        "failed",
+        "killed",
+        "passed",
+        "results.json",
+        "running",
+    ]
+
+
+def test_a_run_that_does_not_pass(tmp_path: Path) -> None:
+    jobs = {
+        "bad": {"cmd": "echo the cause; exit 3", "exports": {"A": "it's"}},
+        "after": {"cmd": "true", "needs": ["bad"]},
+        "slow": {"cmd": "exec sleep 100", "timeout": 0.05},
+        "good": {"cmd": "true"},
+    }
+    done = call(tmp_path, "run", job_file(tmp_path, jobs), "--seed-base", "5")
+    assert (done.code, done.err) == (1, "")
+    assert "FAILED bad: exit code 3: the cause  results/" in done.out
+    assert "4 jobs: 1 passed, 1 failed, 2 killed" in done.out
+    assert links(tmp_path) == {"failed": ["bad"], "killed": ["slow"], "passed": ["good"]}
+    document = results(tmp_path)
+    assert document["seed_base"] == 5
+    assert document["command"] == ["job-runtime", "run", "jobs.json", "--seed-base", "5"]
+    assert document["stopped_by"] is None
+    bad, after, slow, good = document["jobs"]
+    assert [job["kind"] for job in (bad, after, slow, good)] == ["exit_code", "dependency", "timeout", None]
+    assert (bad["message"], bad["context"]) == ("exit code 3", ["the cause"])
+    assert document["started"] <= bad["started"] <= bad["ended"] <= document["ended"]
+    assert after["attempt"] == 0
+    again = subprocess.run(["/bin/sh", "-c", bad["command"]], capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stdout) == (3, "the cause\n")
+
+
+def test_a_second_run_leaves_the_first_alone(tmp_path: Path) -> None:
+    file = job_file(tmp_path, {"a": {"cmd": "echo {seed}", "seeds": 2}})
+    assert call(tmp_path, "run", file, "--fixed-seed", "1").code == 0
+    first = (tmp_path / "results/latest").resolve()
+    assert call(tmp_path, "run", file, "--fixed-seed", "2").code == 0
+    second = (tmp_path / "results/latest").resolve()
+    assert first != second
+    assert (first / "a.seed=1/job.log").read_text() == "1\n"
+    assert (second / "a.seed=2/job.log").read_text() == "2\n"
+
+
+def test_the_same_base_gives_the_same_seeds(tmp_path: Path) -> None:
+    file = job_file(tmp_path, {"a": {"cmd": "true {seed}", "seeds": 3}})
+    call(tmp_path, "run", file)
+    first = results(tmp_path)
+    call(tmp_path, "run", file, "--seed-base", str(first["seed_base"]))
+    assert [job["seed"] for job in results(tmp_path)["jobs"]] == [job["seed"] for job in first["jobs"]]
+
+
+def test_json_lines_run(tmp_path: Path) -> None:
+    lines = '{"name": "a", "cmd": "true"}\n{"name": "b", "cmd": "true", "needs": ["a"]}\n'
+    assert call(tmp_path, "run", "-", stdin=lines).code == 0
+    assert statuses(tmp_path) == {"a": "passed", "b": "passed"}
+
+
+def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
+    assert call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "touch {file_dir}/ran"}}), "--dry-run").code == 0
+    assert statuses(tmp_path) == {"a": "passed"}
+    assert not (tmp_path / "ran").exists()
+
+
+def test_selected_jobs_run_with_what_they_need(tmp_path: Path) -> None:
+    file = job_file(tmp_path, {**GOOD, "c": {"cmd": "true"}})
+    assert call(tmp_path, "run", file, "--select", "b").code == 0
+    assert statuses(tmp_path) == {"a": "passed", "b": "passed"}
+
+
+@pytest.mark.parametrize("option", [["--fail-fast"], ["--max-failures", "1"]])
+def test_a_run_can_stop_at_a_failure(tmp_path: Path, option: list[str]) -> None:
+    jobs = {"bad": {"cmd": "false", "weight": 9}, **{f"later{n}": {"cmd": "true"} for n in range(3)}}
+    done = call(tmp_path, "run", job_file(tmp_path, jobs), "--max-parallel", "1", *option)
+    assert done.code == 1
+    assert statuses(tmp_path) == {"bad": "failed", **{f"later{n}": "killed" for n in range(3)}}
+
+
+def test_by_default_a_run_goes_on(tmp_path: Path) -> None:
+    jobs = {"bad": {"cmd": "false", "weight": 9}, **{f"later{n}": {"cmd": "true"} for n in range(3)}}
+    assert call(tmp_path, "run", job_file(tmp_path, jobs), "--max-parallel", "1", "--keep-going").code == 1
+    assert statuses(tmp_path) == {"bad": "failed", **{f"later{n}": "passed" for n in range(3)}}
+
+
+def test_links_are_there_while_a_job_runs(tmp_path: Path) -> None:
+    up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
+    jobs = {"a": {"cmd": f"echo x >{up.path}; read line <{down.path}"}, "b": {"cmd": "true", "needs": ["a"]}}
+    with started(tmp_path, "run", job_file(tmp_path, jobs), "--print-interval", "0.01") as program:
+        up.hear()
+        wait_for(program.stdout, "1 running")
+        while links(tmp_path) != {"running": ["a"]}:  # made by a thread of another process: it has no event to wait for
+            assert program.poll() is None
+        down.say()
+        assert end_of(program).code == 0
+    assert links(tmp_path) == {"passed": ["a", "b"]}
+
+
+def test_a_failure_is_said_while_the_run_goes_on(tmp_path: Path) -> None:
+    down = Fifo(tmp_path / "down")
+    jobs = {"bad": {"cmd": "exit 7"}, "long": {"cmd": f"read line <{down.path}"}}
+    file = job_file(tmp_path, jobs)
+    with started(tmp_path, "run", file, "--print-interval", "0", "--max-parallel", "2") as program:
+        wait_for(program.stdout, "FAILED bad: exit code 7")
+        down.say()
+        assert end_of(program).code == 1
+
+
+def test_quiet_says_failures_and_the_summary(tmp_path: Path) -> None:
+    done = call(tmp_path, "run", job_file(tmp_path, GOOD), "-q")
+    assert done.out.startswith("2 jobs: 2 passed")
+
+
+def test_a_log_file_has_everything(tmp_path: Path) -> None:
+    done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "true"}}), "--log-file", "log.txt")
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "log.txt").exists()
+
+
+def test_a_warning_is_said(tmp_path: Path) -> None:
+    file = job_file(tmp_path, {"a": {"cmd": "true", "resources": {"licence": 1}}})
+    done = call(tmp_path, "run", file, "--on-missing-resource", "warn")
+    assert done.code == 0
+    assert re.fullmatch(r"job-runtime: WARNING: .*'licence', which has no limit.*\n", done.err)
+    assert call(tmp_path, "run", file, "--on-missing-resource", "warn", "-q").err == ""
+
+
+def test_resources_bound_what_runs_at_once(tmp_path: Path) -> None:
+    """Each job fails if another one is in the room."""
+    cmd = "mkdir {run_dir}/room && sleep 0.02 && rmdir {run_dir}/room"
+    jobs = {"a": {"cmd": cmd, "seeds": "1..6", "resources": {"licence": 1}}}
+    file = job_file(tmp_path, jobs, resources={"licence": 9})
+    assert call(tmp_path, "run", file, "--max-parallel", "6", "--resource", "licence=1").code == 0
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "closed"])
+def test_a_lost_standard_output_costs_nothing_but_the_words(tmp_path: Path, target: str) -> None:
+    down = Fifo(tmp_path / "down")
+    jobs = {"a": {"cmd": f"read line <{down.path}"}, "b": {"cmd": "echo hello", "needs": ["a"]}}
+    if target == "closed":
+        reading, out = os.pipe()
+        os.close(reading)
+    else:
+        out = os.open(target, os.O_WRONLY)
+    with started(tmp_path, "run", job_file(tmp_path, jobs), "--print-interval", "0.01", stdout=out) as program:
+        os.close(out)
+        down.say()
+        done = end_of(program)
+    assert (done.code, done.err) == (0, "")
+    assert statuses(tmp_path) == {"a": "passed", "b": "passed"}
+    assert links(tmp_path) == {"passed": ["a", "b"]}
+
+
+def test_a_reader_that_leaves_in_the_middle_costs_nothing(tmp_path: Path) -> None:
+    down = Fifo(tmp_path / "down")
+    jobs = {"a": {"cmd": f"read line <{down.path}"}}
+    with started(tmp_path, "run", job_file(tmp_path, jobs), "--print-interval", "0.01") as program:
+        wait_for(program.stdout, "1 running")
+        assert program.stdout is not None
+        program.stdout.close()
+        program.stdout = None
+        down.say()
+        done = end_of(program)
+    assert (done.code, done.err) == (0, "")
+    assert statuses(tmp_path) == {"a": "passed"}
+
+
+def test_with_all_descriptors_closed_the_files_are_right(tmp_path: Path) -> None:
+    file = job_file(tmp_path, {"a": {"cmd": "echo out; echo err >&2; cat"}})
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -m runtime run "$1" <&- >&- 2>&-', sys.executable, file],
+        cwd=tmp_path,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "results/latest/a/job.log").read_text() == "out\nerr\n"
+    assert statuses(tmp_path) == {"a": "passed"}
+
+
+def test_results_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "rm -r {run_dir}; true"}}))
+    assert done.code == 74
+    assert re.fullmatch(r"job-runtime: /.*/results.json cannot be written: No such file or directory\n", done.err)
+
+
+def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import runtime.report.links as links\n"
+        "def move(self, jobs): raise RuntimeError('planted\\nhere')\n"
+        "links.Links.move = move\n"
+    )
+    done = call(
+        tmp_path, "run", job_file(tmp_path, GOOD), env={"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"}
+    )
+    assert done.code == 70
+    found = re.fullmatch(
+        r"job-runtime: a bug, please report it: RuntimeError: planted \(the traceback is in (/.*/crash.txt)\)\n",
+        done.err,
+    )
+    assert found is not None
+    assert "in move" in Path(found[1]).read_text()
+    assert statuses(tmp_path) == {"a": "passed", "b": "passed"}  # and the run went on
+
+
+def test_nothing_is_left_when_the_run_is_over(tmp_path: Path) -> None:
+    done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "sleep 1000 & echo $!"}}))
+    assert done.code == 0
+    assert not is_alive(int((tmp_path / "results/latest/a/job.log").read_text()))

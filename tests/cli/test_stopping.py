@@ -1,0 +1,224 @@
+"""Signals: first, second and third; and what is there afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import trio
+import trio.testing
+
+from runtime.cli.stopping import Stopper, exit_code
+from tests.cli.program import (
+    Fifo,
+    Done,
+    end_of,
+    is_alive,
+    job_file,
+    links,
+    reset_signals,
+    results,
+    started,
+    statuses,
+    wait_for,
+)
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+ONCE_MORE = "once more to kill them at once"
+WITHOUT_WAITING = "once more to exit without waiting"
+
+
+class Left(Exception):
+    pass
+
+
+class Recorder:
+    """A run that notes how it was stopped."""
+
+    def __init__(self) -> None:
+        self.stops: list[dict[str, Any]] = []
+        self.told: list[str] = []
+
+    def stop(self, **how: Any) -> None:
+        self.stops.append(how)
+
+    def leave(self, code: int) -> NoReturn:
+        raise Left(code)
+
+    def stopper(self, *, drain: bool = False) -> Stopper:
+        return Stopper(self, drain=drain, tell=self.told.append, leave=self.leave)
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_each_signal_stops_harder(number: signal.Signals, code: int) -> None:
+    recorder = Recorder()
+    stopper = recorder.stopper()
+    assert stopper.first is None
+    stopper.receive(number)
+    assert recorder.stops == [{"by": number.name, "drain": False}]
+    stopper.receive(signal.SIGTERM)
+    assert recorder.stops[1:] == [{"by": "SIGTERM", "force": True}]
+    assert stopper.first is number
+    with pytest.raises(Left, match=str(code)):
+        stopper.receive(signal.SIGINT)
+    assert exit_code(number) == code
+    assert [number.name in recorder.told[0], "SIGTERM" in recorder.told[1]] == [True, True]
+
+
+def test_the_first_signal_drains_if_that_was_asked_for() -> None:
+    recorder = Recorder()
+    stopper = recorder.stopper(drain=True)
+    stopper.receive(signal.SIGINT)
+    stopper.receive(signal.SIGINT)
+    assert recorder.stops == [{"by": "SIGINT", "drain": True}, {"by": "SIGINT", "force": True}]
+
+
+async def test_handlers_are_there_while_it_watches_and_gone_afterwards() -> None:
+    before = [signal.getsignal(number) for number, _ in SIGNALS]
+    recorder = Recorder()
+    stopper = recorder.stopper()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stopper.watch)
+        for number, _ in SIGNALS[:2]:
+            os.kill(os.getpid(), number)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert sorted(stop["by"] for stop in recorder.stops) == ["SIGINT", "SIGTERM"]
+    assert [signal.getsignal(number) for number, _ in SIGNALS] == before
+
+
+@contextmanager
+def stubborn(directory: Path, *options: str, term_timeout: float = 60) -> Iterator[tuple[Any, int]]:
+    """A run of a job that does not care for SIGTERM, and one behind it; and the first job's process."""
+    up = Fifo(directory / "up")
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "open(sys.argv[1], 'w').write(f'{os.getpid()}\\n')\n"
+        "while True: signal.pause()\n"
+    )
+    jobs = {
+        "stubborn": {"cmd": [sys.executable, "-c", code, str(up.path)]},
+        "next": {"cmd": "true", "needs": ["stubborn"]},
+    }
+    file = job_file(directory, jobs, backends={"local": {"term_timeout": term_timeout}})
+    with started(directory, "run", file, *options) as program:
+        pid = int(up.hear())
+        yield program, pid
+        assert not is_alive(pid)
+
+
+def check_stopped(directory: Path, done: Done, number: signal.Signals, code: int, by: str = "") -> None:
+    assert (done.code, done.err) == (code, "")
+    assert "2 jobs: 0 passed, 0 failed, 2 killed" in done.out
+    document = results(directory)
+    assert document["stopped_by"] == number.name
+    assert [job["kind"] for job in document["jobs"]] == ["cancelled", "cancelled"]
+    assert document["jobs"][0]["message"] == f"killed by {by or number.name}"
+    assert links(directory) == {"killed": ["stubborn"]}
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_the_first_signal_ends_jobs_gently_then_firmly(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with stubborn(tmp_path, term_timeout=0.1) as (program, _):
+        program.send_signal(number)
+        done = end_of(program)
+    check_stopped(tmp_path, done, number, code)
+    assert ONCE_MORE in done.out
+
+
+@pytest.mark.parametrize(("options", "by"), [([], "SIGTERM"), (["--drain"], "SIGINT")])
+def test_the_second_signal_kills_at_once(tmp_path: Path, options: list[str], by: str) -> None:
+    with stubborn(tmp_path, *options) as (program, pid):
+        program.send_signal(signal.SIGTERM)
+        wait_for(program.stdout, ONCE_MORE)
+        assert is_alive(pid)
+        program.send_signal(signal.SIGINT)
+        done = end_of(program)
+    check_stopped(tmp_path, done, signal.SIGTERM, 143, by)
+
+
+HANGING = """
+import threading
+class HangingLauncher:
+    def __init__(self, job): self.job = job
+    def launch(self): open("launched", "w").write("yes\\n")
+    def poll(self): return "RUNNING"
+    def kill(self): threading.Event().wait()
+"""
+
+
+def test_the_third_signal_leaves_at_once_and_with_results(tmp_path: Path) -> None:
+    launched = Fifo(tmp_path / "launched")
+    (tmp_path / "hanging.py").write_text(HANGING.replace('"RUNNING"', 'type("S", (), {"name": "RUNNING"})()'))
+    jobs = {
+        "good": {"cmd": "true", "backend": "local", "weight": 9},
+        "a": {"cmd": "x", "needs": ["good"]},
+        "b": {"cmd": "x", "needs": ["a"]},
+    }
+    name = "legacy:hanging:HangingLauncher"
+    file = job_file(tmp_path, jobs, backends={name: {"kill_timeout": 1000}})
+    with started(tmp_path, "run", file, "--backend", name, "--pythonpath", ".") as program:
+        launched.hear()
+        program.send_signal(signal.SIGINT)
+        wait_for(program.stdout, ONCE_MORE)
+        program.send_signal(signal.SIGINT)
+        wait_for(program.stdout, WITHOUT_WAITING)
+        program.send_signal(signal.SIGTERM)
+        done = end_of(program)
+    assert (done.code, done.err) == (130, "job-runtime: exit without waiting for the jobs\n")
+    assert statuses(tmp_path) == {"good": "passed", "a": "killed", "b": "killed"}
+    assert "told to exit at once" in results(tmp_path)["jobs"][1]["message"]
+    assert results(tmp_path)["stopped_by"] == "SIGINT"
+
+
+def test_draining_lets_running_jobs_finish(tmp_path: Path) -> None:
+    up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
+    jobs = {"a": {"cmd": f"echo x >{up.path}; read line <{down.path}"}, "b": {"cmd": "true", "needs": ["a"]}}
+    with started(tmp_path, "run", job_file(tmp_path, jobs), "--drain") as program:
+        up.hear()
+        program.send_signal(signal.SIGINT)
+        wait_for(program.stdout, "running jobs may finish")
+        down.say()
+        assert end_of(program).code == 130
+    assert statuses(tmp_path) == {"a": "passed", "b": "killed"}
+
+
+def test_a_hang_up_is_ignored_when_the_person_said_so(tmp_path: Path) -> None:
+    def like_nohup() -> None:
+        reset_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
+    jobs = {"a": {"cmd": f"echo x >{up.path}; read line <{down.path}"}}
+    with started(tmp_path, "run", job_file(tmp_path, jobs), preexec_fn=like_nohup) as program:
+        up.hear()
+        program.send_signal(signal.SIGHUP)
+        down.say()
+        assert end_of(program).code == 0
+    assert statuses(tmp_path) == {"a": "passed"}
+
+
+def test_a_signal_while_jobs_are_read_is_no_traceback(tmp_path: Path) -> None:
+    with started(tmp_path, "run", "-", stdin=-1) as program:
+        assert program.stdin is not None
+        # It takes a line only once it reads; a second one goes beyond what a pipe holds, so it is being read for sure.
+        program.stdin.write('{"name": "a", "cmd": "x"}\n')
+        program.stdin.write(" \n" * 70_000)
+        program.stdin.flush()
+        program.send_signal(signal.SIGINT)
+        done = end_of_without_input(program)
+    assert (done.code, done.err) == (130, "job-runtime: interrupted\n")
+    assert not (tmp_path / "results").exists()
+
+
+def end_of_without_input(program: Any) -> Done:
+    """Wait for a program whose standard input stays open."""
+    code = program.wait(60)
+    return Done(code, program.stdout.read(), program.stderr.read())

@@ -1,0 +1,144 @@
+"""On a terminal: a live display, and the terminal as it was after any end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.program import Fifo, end_of, job_file, started, statuses
+
+HIDES_CURSOR = "\x1b[?25l"
+OTHER_SCREEN = "\x1b[?1049h"
+
+
+class Terminal:
+    """A terminal of which all output is kept; something can be waited for in it."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = pty.openpty()
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        self.before = termios.tcgetattr(self.theirs)
+        self.text = ""
+        self._grown = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self._ours, 1 << 16):
+                with self._grown:
+                    self.text += data.decode()
+                    self._grown.notify_all()
+        except OSError:  # EIO: nobody has it open any longer
+            pass
+
+    def wait_for(self, text: str) -> None:
+        with self._grown:
+            assert self._grown.wait_for(lambda: text in self.text, timeout=60), self.text
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._ours, keys)
+
+    def close(self) -> None:
+        os.close(self.theirs)
+        self._reader.join(60)
+        os.close(self._ours)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    made = Terminal()
+    yield made
+    made.close()
+
+
+@contextmanager
+def on(terminal: Terminal, directory: Path, *arguments: str, **options: Any) -> Iterator[Any]:
+    with started(
+        directory,
+        *arguments,
+        **{"stdin": terminal.theirs, "stdout": terminal.theirs, "stderr": terminal.theirs, **options},
+    ) as program:
+        yield program
+    assert termios.tcgetattr(terminal.theirs) == terminal.before
+    assert HIDES_CURSOR not in terminal.text
+    assert OTHER_SCREEN not in terminal.text
+
+
+def waiting_job(directory: Path, **more: Any) -> tuple[str, Fifo]:
+    down = Fifo(directory / "down")
+    jobs = {"bad": {"cmd": "exit 3", "weight": 9}, "long": {"cmd": f"read line <{down.path}"}, **more}
+    return job_file(directory, jobs), down
+
+
+def test_a_live_display_shows_what_runs_and_what_failed(tmp_path: Path, terminal: Terminal) -> None:
+    file, down = waiting_job(tmp_path)
+    with on(terminal, tmp_path, "run", file) as program:
+        terminal.wait_for("FAILED")
+        terminal.wait_for("long")
+        terminal.wait_for("━")
+        down.say()
+        assert end_of(program).code == 1
+    terminal.wait_for("2 jobs: ")
+    last = terminal.text.rpartition("\x1b[J")[2]  # what is drawn after the live area went away
+    assert "Not passed" in last
+    assert "━" not in last
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": ""}])
+def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path, terminal: Terminal, env: dict[str, str]) -> None:
+    file, down = waiting_job(tmp_path)
+    with on(terminal, tmp_path, "run", file, "--print-interval", "0.01", env=env) as program:
+        terminal.wait_for("1 running")
+        down.say()
+        assert end_of(program).code == 1
+    terminal.wait_for("2 jobs: ")
+    assert "\x1b" not in terminal.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_terminal_is_as_it_was_after_any_signal(tmp_path: Path, terminal: Terminal, number: signal.Signals) -> None:
+    file, _ = waiting_job(tmp_path)
+    with on(terminal, tmp_path, "run", file) as program:
+        terminal.wait_for("long")
+        program.send_signal(number)
+        program.wait(60)
+
+
+def test_names_cannot_command_the_terminal(tmp_path: Path, terminal: Terminal) -> None:
+    evil = "x\x1b]0;title\x07\x1b[2J\u202e[blink]"
+    file, down = waiting_job(tmp_path, **{evil: {"cmd": "printf '\\033[2Jevil\\n'; exit 1", "weight": 9}})
+    with on(terminal, tmp_path, "run", file) as program:
+        terminal.wait_for("[blink]")
+        down.say()
+        end_of(program)
+    terminal.wait_for("3 jobs: ")
+    for sequence in ("\x1b]0;", "\x07", "\x1b[2J", "\u202e"):
+        assert sequence not in terminal.text
+
+
+def test_an_interactive_job_has_the_terminal_for_itself(tmp_path: Path, terminal: Terminal) -> None:
+    jobs = {"talk": {"cmd": "printf 'name? '; read name; echo \"hello $name\"", "interactive": True}}
+    with on(terminal, tmp_path, "run", job_file(tmp_path, jobs), preexec_fn=take_terminal) as program:
+        terminal.wait_for("name? ")
+        terminal.press(b"world\r")
+        assert end_of(program).code == 0
+    assert "hello world" in terminal.text
+    assert "━" not in terminal.text
+    assert statuses(tmp_path) == {"talk": "passed"}
+
+
+def take_terminal() -> None:
+    """In a child that leads a session: let its standard input be its terminal."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
