@@ -98,7 +98,7 @@ class LocalKit:
             return spawn(argv, env=env, **rest)
 
         self._patch.setattr(launch, "spawn", spawn_or_be_busy)
-        backend = LocalBackend(run_dir=self._directory / uuid.uuid4().hex, max_parallelism=0, term_timeout=1.5)
+        backend = LocalBackend(run_dir=self._directory / uuid.uuid4().hex, max_parallelism=0, term_timeout=1)
         return BackendKit(backend, self.job, alive=lambda job_id: alive(self._token(job_id)))
 
     def _token(self, job_id: str) -> str:
