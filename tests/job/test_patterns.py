@@ -1,0 +1,50 @@
+"""What a pattern is, and what is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runtime.errors import SpecError
+from runtime.job import compile_pattern
+
+
+def test_a_pattern_searches_bytes() -> None:
+    pattern = compile_pattern(r"^UVM_(ERROR|FATAL) .*\xff")
+    assert pattern.search(b"UVM_ERROR \xff")
+    assert not pattern.search(b" UVM_ERROR \xff")
+
+
+def test_a_pattern_is_compiled_alone() -> None:
+    assert compile_pattern("(?i)error").search(b"ERROR")
+    assert not compile_pattern("error").search(b"ERROR")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "complaint"),
+    [
+        ("a(", r"pattern 'a\(' is not a regular expression: .* at position 1"),
+        ("a{2,1}", "is not a regular expression"),
+        ("x(?i)", "is not a regular expression: global flags not at the start"),
+        ("x{99999999999}", "is not a regular expression"),
+        ("(" * 5000 + ")" * 5000, "is not a regular expression"),
+        ("(?L)(?a)x", "is not a regular expression"),
+        ("naïve", "pattern 'naïve' has 'ï' at position 2; patterns are ASCII"),
+        (b"x", "a pattern is text, not b'x'"),
+        (None, "a pattern is text, not None"),
+        (["x"], r"a pattern is text, not \['x'\]"),
+    ],
+)
+def test_what_is_no_pattern_is_refused(pattern: Any, complaint: str) -> None:
+    with pytest.raises(SpecError, match=complaint):
+        compile_pattern(pattern)
+
+
+def test_a_report_needs_its_groups() -> None:
+    groups = ("value", "unit")
+    assert compile_pattern("(?P<value>[0-9]+) (?P<unit>ns)", groups=groups).groups == 2
+    with pytest.raises(SpecError, match=r"has no group value, unit; write \(\?P<value>…\)"):
+        compile_pattern("[0-9]+ ns", groups=groups)
+    with pytest.raises(SpecError, match=r"has no group unit; write \(\?P<unit>…\)"):
+        compile_pattern("(?P<value>[0-9]+) ns", groups=groups)

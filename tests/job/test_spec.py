@@ -1,0 +1,180 @@
+"""`JobSpec`: defaults, normal forms, and what is refused when it is made."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+
+from runtime.errors import SpecError
+from runtime.job import JobSpec
+
+FIELDS = (
+    "name cmd shell target job_type seed backend resources dependencies needs_all_dependencies_passing weight "
+    "timeout queue_timeout exports cwd odir renew_odir log_path pass_patterns fail_patterns runtime_pattern "
+    "simulated_time_pattern dry_run interactive tags pre_launch post_finish full_name qual_name"
+)
+
+
+def spec(**fields: Any) -> JobSpec:
+    return JobSpec(**{"name": "a", "cmd": "true", **fields})
+
+
+def test_two_fields_are_enough_and_the_rest_has_defaults() -> None:
+    job = JobSpec(name="a", cmd="true")
+    assert (job.id, job.full_name, job.qual_name, job.shell) == ("a", "a", "a", "/bin/sh")
+    assert (job.target, job.job_type, job.seed, job.backend, job.resources) == ("run", "", None, None, None)
+    assert (job.dependencies, job.pass_patterns, job.fail_patterns, job.tags) == ((), (), (), ())
+    assert (job.needs_all_dependencies_passing, job.weight, job.timeout, job.queue_timeout) == (True, 1, None, None)
+    assert (job.cwd, job.odir, job.renew_odir, job.log_path, dict(job.exports)) == (None, None, False, None, {})
+    assert (job.runtime_pattern, job.simulated_time_pattern) == (None, None)
+    assert (job.dry_run, job.interactive, job.pre_launch, job.post_finish) == (False, False, None, None)
+
+
+def test_it_has_exactly_the_fields_of_the_design() -> None:
+    assert [field.name for field in attrs.fields(JobSpec)] == FIELDS.split()
+
+
+def test_the_full_name_is_the_id() -> None:
+    job = spec(full_name="block:a.seed=1", qual_name="1.a")
+    assert (job.id, job.qual_name, job.name) == ("block:a.seed=1", "1.a", "a")
+
+
+def test_it_compares_by_identity_and_does_not_change() -> None:
+    one, two = spec(), spec()
+    assert one != two
+    assert len({one, two, one}) == 2
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        one.name = "b"  # type: ignore[misc]  # it is what must not work
+
+
+def test_sequences_become_tuples() -> None:
+    job = spec(cmd=["make", "sim"], dependencies=["b"], tags={"x"}, pass_patterns=["p"], fail_patterns=("f",))
+    assert (job.cmd, job.dependencies, job.tags) == (("make", "sim"), ("b",), ("x",))
+    assert (job.pass_patterns, job.fail_patterns) == (("p",), ("f",))
+
+
+def test_paths_become_text() -> None:
+    job = spec(cwd=Path("/a"), odir=Path("b/c"), log_path="d.log")
+    assert (job.cwd, job.odir, job.log_path) == ("/a", "b/c", "d.log")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "../ $(x)\n\0é"},
+        {"cmd": "echo 'unbalanced"},
+        {"cmd": ["", "x"][1:]},
+        {"cmd": ["prog", ""]},
+        {"resources": {"licence": None, "memory": 0, "cores": 10**12}},
+        {"resources": MappingProxyType({"licence": 1})},
+        {"exports": {"A": "", "B": "x=y\n"}},
+        {"timeout": 1},
+        {"timeout": 1e-9, "queue_timeout": 0.5},
+        {"weight": -3},
+        {"weight": 0.5},
+        {"seed": 2**64},
+        {"seed": -1},
+        {"pre_launch": print, "post_finish": lambda _status: None},
+        {"runtime_pattern": "took (?P<value>[0-9]+) (?P<unit>s)"},
+    ],
+)
+def test_unusual_and_right(fields: dict[str, Any]) -> None:
+    job = spec(**fields)
+    assert all(getattr(job, name) == value or isinstance(value, list) for name, value in fields.items())
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"name": ""}, "name is ''; wanted: text that is not empty"),
+        ({"name": 3}, "name is 3; wanted: text"),
+        ({"full_name": 3}, "full_name is 3; wanted: text"),
+        ({"full_name": None}, "full_name is None; wanted: text"),
+        ({"qual_name": ("a",)}, r"qual_name is \('a',\); wanted: text"),
+        ({"cmd": ""}, "cmd is ''; wanted: a command"),
+        ({"cmd": "  \n"}, "cmd is .*; wanted: a command"),
+        ({"cmd": []}, r"cmd is \[\]; wanted: a command"),
+        ({"cmd": ["", "x"]}, "cmd is .*; wanted: a command"),
+        ({"cmd": ["echo", 3]}, "cmd is 3; wanted: texts only"),
+        ({"cmd": None}, "cmd is None; wanted: a sequence of texts"),
+        ({"cmd": b"true"}, "cmd is 116; wanted: texts only"),
+        ({"cmd": {"echo", "x"}}, "cmd is .*; wanted: words in an order"),
+        ({"cmd": "a\0b"}, "cmd is .*; wanted: text without NUL"),
+        ({"cmd": ["a", "b\0"]}, "cmd is .*; wanted: text without NUL"),
+        ({"shell": "/bin/sh\0"}, "cmd is .*; wanted: text without NUL"),
+        ({"shell": ""}, "shell is ''; wanted: the path of a shell"),
+        ({"shell": None}, "shell is None; wanted: the path of a shell"),
+        ({"target": None}, "target is None; wanted: text"),
+        ({"job_type": 1}, "job_type is 1; wanted: text"),
+        ({"seed": "7"}, "seed is '7'; wanted: a whole number, or None"),
+        ({"seed": True}, "seed is True; wanted: a whole number, or None"),
+        ({"seed": 1.0}, "seed is 1.0; wanted: a whole number, or None"),
+        ({"backend": 3}, "backend is 3; wanted: a backend's name, or None"),
+        ({"dependencies": "b"}, "dependencies is 'b'; wanted: a sequence of texts"),
+        ({"dependencies": [1]}, "dependencies is 1; wanted: texts only"),
+        ({"dependencies": 3}, "dependencies is 3; wanted: a sequence of texts"),
+        ({"tags": "nightly"}, "tags is 'nightly'; wanted: a sequence of texts"),
+        ({"pass_patterns": "^ok"}, "pass_patterns is '\\^ok'; wanted: a sequence of texts"),
+        ({"pass_patterns": ["a("]}, r"pattern 'a\(' is not a regular expression: .* at position 1"),
+        ({"fail_patterns": ["é"]}, "pattern 'é' has 'é' at position 0; patterns are ASCII"),
+        ({"fail_patterns": [None]}, "fail_patterns is None; wanted: texts only"),
+        ({"runtime_pattern": "[0-9]+"}, "has no group value, unit"),
+        ({"simulated_time_pattern": "(?P<value>.)"}, "has no group unit"),
+        ({"simulated_time_pattern": 3}, "a pattern is text, not 3"),
+        ({"runtime_pattern": ["x"]}, "a pattern is text"),
+        ({"timeout": 0}, "timeout is 0; wanted: a positive number of seconds, or None"),
+        ({"timeout": -1}, "timeout is -1; wanted: a positive"),
+        ({"timeout": math.nan}, "timeout is nan; wanted: a positive"),
+        ({"timeout": math.inf}, "timeout is inf; wanted: a positive"),
+        ({"timeout": "10m"}, "timeout is '10m'; wanted: a positive"),
+        ({"timeout": True}, "timeout is True; wanted: a positive"),
+        ({"queue_timeout": 0}, "queue_timeout is 0; wanted: a positive"),
+        ({"weight": math.nan}, "weight is nan; wanted: a finite number"),
+        ({"weight": math.inf}, "weight is inf; wanted: a finite number"),
+        ({"weight": "1"}, "weight is '1'; wanted: a finite number"),
+        ({"weight": None}, "weight is None; wanted: a finite number"),
+        ({"resources": ["licence"]}, "resources is .*; wanted: a mapping of names to amounts"),
+        ({"resources": {"licence": -1}}, r"resources\['licence'\] is -1; wanted: a whole number from 0"),
+        ({"resources": {"licence": 1.5}}, r"resources\['licence'\] is 1.5; wanted: a whole number"),
+        ({"resources": {"licence": True}}, r"resources\['licence'\] is True; wanted: a whole number"),
+        ({"resources": {"": 1}}, "resources is ''; wanted: names of resources as text"),
+        ({"resources": {3: 1}}, "resources is 3; wanted: names of resources as text"),
+        ({"exports": [("A", "b")]}, "exports is .*; wanted: a mapping of names to values"),
+        ({"exports": {"A=B": "c"}}, "exports is 'A=B'; wanted: names without '=' and NUL"),
+        ({"exports": {"": "c"}}, "exports is ''; wanted: names"),
+        ({"exports": {"A": 3}}, r"exports\['A'\] is 3; wanted: text without NUL"),
+        ({"exports": {"A": "b\0"}}, r"exports\['A'\] is .*; wanted: text without NUL"),
+        ({"cwd": ""}, "cwd is ''; wanted: a path"),
+        ({"odir": 3}, "odir is 3; wanted: a path"),
+        ({"log_path": "a\0"}, "log_path is .*; wanted: a path"),
+        ({"odir": b"x"}, "odir is b'x'; wanted: a path"),
+        ({"renew_odir": 1}, "renew_odir is 1; wanted: True or False"),
+        ({"dry_run": "no"}, "dry_run is 'no'; wanted: True or False"),
+        ({"interactive": None}, "interactive is None; wanted: True or False"),
+        ({"needs_all_dependencies_passing": 0}, "needs_all_dependencies_passing is 0; wanted: True or False"),
+        ({"pre_launch": "hook"}, "pre_launch is 'hook'; wanted: something that can be called, or None"),
+        ({"post_finish": 3}, "post_finish is 3; wanted: something that can be called, or None"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_the_words_of_whoever_wrote_it(fields: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(SpecError, match=complaint) as caught:
+        spec(**fields)
+    assert str(caught.value).startswith(f"job {fields.get('name', 'a')!r}: ")
+
+
+def test_an_error_is_the_callers_and_is_a_value_error() -> None:
+    assert issubclass(SpecError, ValueError)
+    with pytest.raises(TypeError):
+        JobSpec("a", "true")  # type: ignore[call-arg]  # fields are given by name only
+
+
+def test_texts_of_a_class_of_their_own_are_texts() -> None:
+    class Name(str):
+        __slots__ = ()
+
+    assert spec(target=Name("run"), backend=Name("local")).target == "run"

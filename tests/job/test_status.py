@@ -1,0 +1,69 @@
+"""The statuses, the legal moves between them, and the kinds of failure."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final
+
+import pytest
+
+from runtime.errors import StatusMoveError
+from runtime.job import LEGAL_MOVES, FailureKind, JobStatus, check_move
+
+S, Q, R, P, F, K = JobStatus
+TERMINAL: Final = {P, F, K}
+
+LEGAL: Final = {
+    (S, Q), (S, P), (S, F), (S, K),
+    (Q, R), (Q, P), (Q, F), (Q, K),
+    (R, Q), (R, P), (R, F), (R, K),
+}  # fmt: skip
+
+KINDS: Final = {
+    F: "exit_code signal fail_pattern pass_pattern_missing log_unreadable out_of_memory hook licence",
+    K: "timeout queue_timeout busy launch_error launcher_error dependency cancelled preempted node_failure lost "
+    "backend_error",
+}
+
+
+def test_the_statuses_are_those_of_the_design() -> None:
+    assert [status.name for status in JobStatus] == ["SCHEDULED", "QUEUED", "RUNNING", "PASSED", "FAILED", "KILLED"]
+
+
+def test_each_status_has_a_letter_of_its_own() -> None:
+    assert "".join(status.shorthand for status in JobStatus) == "SQRPFK"
+
+
+def test_three_statuses_are_terminal() -> None:
+    assert {status for status in JobStatus if status.is_terminal} == TERMINAL
+
+
+@pytest.mark.parametrize(("old", "new"), list(itertools.product(JobStatus, JobStatus)))
+def test_a_move_is_legal_or_it_raises(old: JobStatus, new: JobStatus) -> None:
+    if (old, new) in LEGAL:
+        assert check_move(old, new) is new
+    else:
+        with pytest.raises(StatusMoveError, match=f"cannot go from {old.name} to {new.name}"):
+            check_move(old, new)
+
+
+def test_the_complaint_says_what_is_legal() -> None:
+    with pytest.raises(StatusMoveError, match=r"from RUNNING may follow: FAILED, KILLED, PASSED, QUEUED$"):
+        check_move(R, S)
+    with pytest.raises(StatusMoveError, match=r"from PASSED may follow: nothing: it has ended$"):
+        check_move(P, R)
+
+
+def test_the_table_of_moves_has_every_status_and_nothing_leaves_an_end() -> None:
+    assert set(LEGAL_MOVES) == set(JobStatus)
+    assert all(not LEGAL_MOVES[status] for status in TERMINAL)
+
+
+@pytest.mark.parametrize("status", [F, K])
+def test_each_kind_goes_with_one_status(status: JobStatus) -> None:
+    assert {kind.value for kind in FailureKind if kind.status is status} == set(KINDS[status].split())
+
+
+def test_a_kind_is_text() -> None:
+    assert FailureKind("lost") is FailureKind.LOST
+    assert f"{FailureKind.LOST}" == "lost"
