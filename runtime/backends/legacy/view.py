@@ -21,6 +21,12 @@ from runtime.job import JobSpec, JobStatus, safe_id
 
 logger: Final = logging.getLogger("runtime.backends.legacy")
 
+UNKNOWN: Final = "unknown"
+"""The tool of a job about which nobody says more."""
+
+OF_SIMULATORS: Final = frozenset({"CompileSim", "RunTest", "CovUnr", "CovMerge", "CovReport", "CovAnalyze"})
+"""Types of job whose end makes DVSim's launchers ask a plug-in of the job's tool, and raise if the tool has none."""
+
 
 class DVSimView:
     """From a `JobSpec` to what a launcher of DVSim expects. Any other job is passed on untouched.
@@ -29,10 +35,11 @@ class DVSimView:
         run_dir: where jobs without an `odir` get one, named after their id; `None` for a temporary directory that is
             made when the first job needs it, logged, and kept.
         project: the name of the project, which is also the name of the block.
-        tool: the name of the tool, which some launchers take as a hint for licences.
+        tool: the name of the tool, which some launchers take as a hint for licences. Without it, no job has a type that
+            asks for a simulator's plug-in.
     """
 
-    def __init__(self, run_dir: str | Path | None = None, *, project: str = "runtime", tool: str = "unknown") -> None:
+    def __init__(self, run_dir: str | Path | None = None, *, project: str = "runtime", tool: str = UNKNOWN) -> None:
         self._run_dir = None if run_dir is None else Path(run_dir)
         self._lock = threading.Lock()
         self.block = SimpleNamespace(
@@ -86,6 +93,12 @@ class DVSimJob:
     def workspace_cfg(self) -> SimpleNamespace:
         """What all jobs share."""
         return self._view.workspace_cfg
+
+    @property
+    def job_type(self) -> str:
+        """The type of job; none where it would ask for the plug-in of a simulator and there is no simulator."""
+        job_type = self._spec.job_type
+        return "" if self.tool.name == UNKNOWN and job_type in OF_SIMULATORS else job_type
 
     @property
     def cmd(self) -> str:

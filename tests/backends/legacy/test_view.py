@@ -52,6 +52,13 @@ def test_its_own_places_go_first(tmp_path: Path) -> None:
     assert (shown.timeout_mins, shown.timeout_secs) == (None, None)
 
 
+def test_no_plug_in_of_a_simulator_is_asked_for_where_no_simulator_is_named() -> None:
+    types = ["RunTest", "CompileSim", "Lint", ""]
+    jobs = [JobSpec(name="a", cmd="true", job_type=job_type) for job_type in types]
+    assert [view_as_dvsim(job).job_type for job in jobs] == ["", "", "Lint", ""]
+    assert [DVSimView(tool="vcs")(job).job_type for job in jobs] == types
+
+
 def test_hooks_get_a_status_of_ours() -> None:
     seen: list[object] = []
     spec = JobSpec(name="a", cmd="true", pre_launch=lambda: seen.append("pre"), post_finish=seen.append)

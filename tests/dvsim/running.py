@@ -1,0 +1,57 @@
+"""Starts a program of `programs/` in DVSim's environment, and reads its facts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 110.0
+"""Seconds for a program: less than a test may take, so that what it printed can be shown."""
+
+Facts = dict[str, Any]
+
+
+def dvsim_python() -> str:
+    """DVSim's interpreter; fails in one line if there is none."""
+    python = os.environ.get("DVSIM_PYTHON", "")
+    if not shutil.which(python):
+        pytest.fail(
+            f"DVSIM_PYTHON is {python!r}; wanted: an interpreter that has this package with its extra `dvsim` "
+            "(`make test` makes one and names it)",
+            pytrace=False,
+        )
+    return python
+
+
+def run_program(name: str, directory: Path, environment: Mapping[str, str] | None = None) -> Facts:
+    """Run ``programs/<name>.py`` with a directory to work in; return the facts that it prints."""
+    done = subprocess.run(
+        [dvsim_python(), "-m", f"tests.dvsim.programs.{name}", str(directory)],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.fail(f"{name} returned {done.returncode}:\n{done.stdout}\n{done.stderr}", pytrace=False)
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(facts, dict)
+    return facts
+
+
+def by_id(run: Facts) -> dict[str, Facts]:
+    """The events of a run by their job, of which there is exactly one each."""
+    events = {event["id"]: event for event in run["events"]}
+    assert sorted(event["id"] for event in run["events"]) == sorted(run["accepted"])
+    return events
