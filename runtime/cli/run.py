@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -77,6 +77,11 @@ def run(
     """
     this = Run(prepared, options, command, output, errors, log)
     this.make_directory()
+    with closing(this.links):
+        return _run(this)
+
+
+def _run(this: Run) -> int:
     # Programs may do this; a library must not: it is a matter of the whole process.
     gc.collect()
     gc.freeze()
@@ -110,7 +115,7 @@ class Run:
         self._scheduler = prepared.scheduler
         self._run_dir = prepared.run_dir
         self._here = Path.cwd()  # asked once: a job may delete it
-        self._links = Links(self._run_dir)
+        self.links = Links(self._run_dir)
         self._moves: dict[str, tuple[JobSpec, JobStatus]] = {}
         self._bugs: list[BaseException] = []
         self._written = False
@@ -130,7 +135,7 @@ class Run:
         try:
             self._run_dir.parent.mkdir(parents=True, exist_ok=True)
             self._run_dir.mkdir()
-            self._links.make_folders()
+            self.links.make_folders()
         except OSError as exc:
             msg = f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}"
             raise InputError(msg) from exc
@@ -233,11 +238,11 @@ class Run:
             await self._moved.wait()
             self._moved = trio.Event()
             moves, self._moves = self._moves, {}
-            await trio.to_thread.run_sync(self._links.move, moves, limiter=files)
+            await trio.to_thread.run_sync(self.links.move, moves, limiter=files)
             await trio.sleep(LINK_INTERVAL)
 
     async def _settle(self, files: trio.CapacityLimiter) -> None:
-        await trio.to_thread.run_sync(self._links.settle, self._scheduler.results(), limiter=files)
+        await trio.to_thread.run_sync(self.links.settle, self._scheduler.results(), limiter=files)
 
     def _moment(self) -> Snapshot:
         return self._progress.snapshot(self._scheduler.statistics().counts, trio.current_time(), rows=100)

@@ -25,21 +25,28 @@ FOLDERS: Final = {
 
 
 class Links:
-    """The links of one run. Everything here blocks, and belongs in a thread, one call at a time."""
+    """The links of one run. Everything here blocks, and belongs in a thread, one call at a time.
+
+    It holds its folders open: a link that a job puts in a folder's place leads nobody astray.
+    """
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
+        self._folders: dict[str, int] = {}
+        """Name of the folder to its descriptor."""
         self._made: dict[str, str] = {}
         """Id of the job to the folder that its link is in."""
 
     def make_folders(self) -> None:
-        """Make the folders, empty.
+        """Make the folders, empty, and open them; `close` closes them.
 
         Raises:
             OSError: if one cannot be made.
         """
         for folder in FOLDERS.values():
-            (self._run_dir / folder).mkdir()
+            path = self._run_dir / folder
+            path.mkdir()
+            self._folders[folder] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def move(self, jobs: Mapping[str, tuple[Any, JobStatus]]) -> None:
         """Move the links of `jobs`, by id, to the folders of their status.
@@ -51,25 +58,26 @@ class Links:
             old = self._made.get(job_id)
             if folder == old:
                 continue
+            name = safe_id(job_id)
             with suppress(OSError):
                 if old is not None:
-                    (self._run_dir / old / safe_id(job_id)).unlink(missing_ok=True)
                     del self._made[job_id]
-                if folder is not None and self._link(job, self._run_dir / folder / safe_id(job_id)):
+                    with suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=self._folders[old])
+                target = job_dir(job, self._run_dir)
+                if folder is not None and target.is_dir():  # a job that never ran has none
+                    with suppress(FileExistsError):
+                        os.symlink(os.path.relpath(target, self._run_dir / folder), name, dir_fd=self._folders[folder])
                     self._made[job_id] = folder
 
     def settle(self, results: list[JobResult]) -> None:
         """Make the links right for the results of a run that has ended."""
         self.move({result.id: (result.job, result.status) for result in results})
 
-    def _link(self, job: Any, link: Path) -> bool:
-        """Make the link of a job; not one that leads nowhere, as for a job that never ran."""
-        target = job_dir(job, self._run_dir)
-        if not target.is_dir():
-            return False
-        with suppress(FileExistsError):
-            link.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
-        return True
+    def close(self) -> None:
+        """Close the folders."""
+        while self._folders:
+            os.close(self._folders.popitem()[1])
 
 
 def point_latest(run_dir: Path) -> None:

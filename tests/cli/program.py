@@ -1,4 +1,4 @@
-"""The command line as a program: started in a directory of its own, spoken to over FIFOs and signals. Nothing here sleeps."""
+"""The command line as a program: started in a directory of its own, spoken to over FIFOs and signals."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def job_file(directory: Path, jobs: Mapping[str, Mapping[str, Any]], **rest: Any) -> str:
+def job_file(directory: Path, jobs: Mapping[str, Any], **rest: Any) -> str:
     """Write a job file; return its name."""
     (directory / "jobs.json").write_text(json.dumps({"jobs": jobs, **rest}))
     return "jobs.json"

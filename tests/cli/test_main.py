@@ -60,7 +60,7 @@ def toml(directory: Path, content: str | bytes) -> str:
 
 
 GOOD = f"[jobs.good]\ncmd = '{RAN}'\n"
-BAD_FILES = {
+BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown key": (GOOD + "tiemout = 3", ['jobs.toml: [jobs.good]: unknown key "tiemout"; did you mean "timeout"?']),
     "bad type": (GOOD + "weight = 'x'", ['jobs.toml: [jobs.good]: weight is "x"; wanted: a number']),
     "bad regex": (

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,9 @@ from tests.cli.program import (
     wait_for,
 )
 
-GOOD = {"a": {"cmd": "echo hello"}, "b": {"cmd": "true", "needs": ["a"]}}
+pytestmark = pytest.mark.slow
+
+GOOD: dict[str, Any] = {"a": {"cmd": "echo hello"}, "b": {"cmd": "true", "needs": ["a"]}}
 
 
 def test_a_run_that_passes(tmp_path: Path) -> None:

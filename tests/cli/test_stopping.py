@@ -16,8 +16,8 @@ import trio.testing
 
 from runtime.cli.stopping import Stopper, exit_code
 from tests.cli.program import (
-    Fifo,
     Done,
+    Fifo,
     end_of,
     is_alive,
     job_file,
@@ -34,7 +34,7 @@ ONCE_MORE = "once more to kill them at once"
 WITHOUT_WAITING = "once more to exit without waiting"
 
 
-class Left(Exception):
+class LeftError(Exception):
     pass
 
 
@@ -49,7 +49,7 @@ class Recorder:
         self.stops.append(how)
 
     def leave(self, code: int) -> NoReturn:
-        raise Left(code)
+        raise LeftError(code)
 
     def stopper(self, *, drain: bool = False) -> Stopper:
         return Stopper(self, drain=drain, tell=self.told.append, leave=self.leave)
@@ -65,7 +65,7 @@ def test_each_signal_stops_harder(number: signal.Signals, code: int) -> None:
     stopper.receive(signal.SIGTERM)
     assert recorder.stops[1:] == [{"by": "SIGTERM", "force": True}]
     assert stopper.first is number
-    with pytest.raises(Left, match=str(code)):
+    with pytest.raises(LeftError, match=str(code)):
         stopper.receive(signal.SIGINT)
     assert exit_code(number) == code
     assert [number.name in recorder.told[0], "SIGTERM" in recorder.told[1]] == [True, True]
@@ -91,6 +91,9 @@ async def test_handlers_are_there_while_it_watches_and_gone_afterwards() -> None
         nursery.cancel_scope.cancel()
     assert sorted(stop["by"] for stop in recorder.stops) == ["SIGINT", "SIGTERM"]
     assert [signal.getsignal(number) for number, _ in SIGNALS] == before
+
+
+slow = pytest.mark.slow
 
 
 @contextmanager
@@ -124,6 +127,7 @@ def check_stopped(directory: Path, done: Done, number: signal.Signals, code: int
     assert links(directory) == {"killed": ["stubborn"]}
 
 
+@slow
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_the_first_signal_ends_jobs_gently_then_firmly(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with stubborn(tmp_path, term_timeout=0.1) as (program, _):
@@ -133,6 +137,7 @@ def test_the_first_signal_ends_jobs_gently_then_firmly(tmp_path: Path, number: s
     assert ONCE_MORE in done.out
 
 
+@slow
 @pytest.mark.parametrize(("options", "by"), [([], "SIGTERM"), (["--drain"], "SIGINT")])
 def test_the_second_signal_kills_at_once(tmp_path: Path, options: list[str], by: str) -> None:
     with stubborn(tmp_path, *options) as (program, pid):
@@ -154,6 +159,7 @@ class HangingLauncher:
 """
 
 
+@slow
 def test_the_third_signal_leaves_at_once_and_with_results(tmp_path: Path) -> None:
     launched = Fifo(tmp_path / "launched")
     (tmp_path / "hanging.py").write_text(HANGING.replace('"RUNNING"', 'type("S", (), {"name": "RUNNING"})()'))
@@ -178,6 +184,7 @@ def test_the_third_signal_leaves_at_once_and_with_results(tmp_path: Path) -> Non
     assert results(tmp_path)["stopped_by"] == "SIGINT"
 
 
+@slow
 def test_draining_lets_running_jobs_finish(tmp_path: Path) -> None:
     up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
     jobs = {"a": {"cmd": f"echo x >{up.path}; read line <{down.path}"}, "b": {"cmd": "true", "needs": ["a"]}}
@@ -190,6 +197,7 @@ def test_draining_lets_running_jobs_finish(tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"a": "passed", "b": "killed"}
 
 
+@slow
 def test_a_hang_up_is_ignored_when_the_person_said_so(tmp_path: Path) -> None:
     def like_nohup() -> None:
         reset_signals()
@@ -205,10 +213,11 @@ def test_a_hang_up_is_ignored_when_the_person_said_so(tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"a": "passed"}
 
 
+@slow
 def test_a_signal_while_jobs_are_read_is_no_traceback(tmp_path: Path) -> None:
     with started(tmp_path, "run", "-", stdin=-1) as program:
         assert program.stdin is not None
-        # It takes a line only once it reads; a second one goes beyond what a pipe holds, so it is being read for sure.
+        # More than a pipe holds: when all of it is written, the program reads.
         program.stdin.write('{"name": "a", "cmd": "x"}\n')
         program.stdin.write(" \n" * 70_000)
         program.stdin.flush()

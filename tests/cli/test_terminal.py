@@ -18,6 +18,9 @@ import pytest
 
 from tests.cli.program import Fifo, end_of, job_file, started, statuses
 
+pytestmark = pytest.mark.slow
+
+
 HIDES_CURSOR = "\x1b[?25l"
 OTHER_SCREEN = "\x1b[?1049h"
 

@@ -28,7 +28,8 @@ def test_what_differs_in_numbers_and_paths_only_is_the_same(one: str, other: str
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("exit code 1", "signal 1"), ("added", "faded"), ("read/write", "deadlock"), ("FIFO full", "FIFO empty")]
+    ("one", "other"),
+    [("exit code 1", "signal 1"), ("added", "faded"), ("read/write", "deadlock"), ("FIFO full", "FIFO empty")],
 )
 def test_what_differs_in_words_is_not_the_same(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
@@ -44,9 +45,9 @@ def test_a_headline_is_the_reason_and_where_that_says_little_the_last_line_of_th
     context = ["first", "the cause ", " "]
     assert headline(result("a", K.EXIT_CODE, "exit code 3", context=context)) == "exit code 3: the cause"
     assert headline(result("a", K.EXIT_CODE, "exit code 3")) == "exit code 3"
-    assert headline(result("a", K.EXIT_CODE, "exit code 3; a fail pattern matched: E", lines=[3, (5, 9)], context=context)) == (
-        "exit code 3; a fail pattern matched: E"
-    )
+    assert headline(
+        result("a", K.EXIT_CODE, "exit code 3; a fail pattern matched: E", lines=[3, (5, 9)], context=context)
+    ) == ("exit code 3; a fail pattern matched: E")
     assert headline(result("a", K.TIMEOUT, "ran too long", context=context)) == "ran too long"
     assert headline(result("a")) == ""
 

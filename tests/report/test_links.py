@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,18 @@ def links_of(run_dir: Path) -> dict[str, list[str]]:
     return {folder: names for folder, names in found.items() if names}
 
 
-def made(run_dir: Path) -> Links:
+@contextmanager
+def made(run_dir: Path) -> Iterator[Links]:
     links = Links(run_dir)
     links.make_folders()
-    return links
+    with closing(links):
+        yield links
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> Iterator[Links]:
+    with made(tmp_path) as links:
+        yield links
 
 
 def job(run_dir: Path, name: str, *, ran: bool = True) -> JobSpec:
@@ -33,8 +42,8 @@ def job(run_dir: Path, name: str, *, ran: bool = True) -> JobSpec:
     return spec
 
 
-def test_a_link_moves_with_its_job_and_leads_to_its_directory(tmp_path: Path) -> None:
-    links, a = made(tmp_path), job(tmp_path, "a")
+def test_a_link_moves_with_its_job_and_leads_to_its_directory(tmp_path: Path, links: Links) -> None:
+    a = job(tmp_path, "a")
     (tmp_path / "a" / "job.log").write_text("log")
     for status, expected in (
         (S.QUEUED, {}),
@@ -49,21 +58,18 @@ def test_a_link_moves_with_its_job_and_leads_to_its_directory(tmp_path: Path) ->
     assert (tmp_path / "failed" / "a" / "job.log").read_text() == "log"
 
 
-def test_a_job_that_never_ran_has_no_link_that_leads_nowhere(tmp_path: Path) -> None:
-    links = made(tmp_path)
+def test_a_job_that_never_ran_has_no_link_that_leads_nowhere(tmp_path: Path, links: Links) -> None:
     links.move({"a": (job(tmp_path, "a", ran=False), S.KILLED)})
     assert links_of(tmp_path) == {}
 
 
-def test_links_are_named_by_safe_ids(tmp_path: Path) -> None:
-    links = made(tmp_path)
+def test_links_are_named_by_safe_ids(tmp_path: Path, links: Links) -> None:
     spec = JobSpec(name="../x\n", cmd="x", odir=str(tmp_path))
     links.move({spec.id: (spec, S.PASSED)})
     assert links_of(tmp_path) == {"passed": ["%2E.%2Fx%0A"]}
 
 
-def test_settling_makes_up_for_whatever_was_missed(tmp_path: Path) -> None:
-    links = made(tmp_path)
+def test_settling_makes_up_for_whatever_was_missed(tmp_path: Path, links: Links) -> None:
     a, b = job(tmp_path, "a"), job(tmp_path, "b")
     job(tmp_path, "c")
     links.move({"a": (a, S.RUNNING), "b": (b, S.RUNNING)})
@@ -71,8 +77,7 @@ def test_settling_makes_up_for_whatever_was_missed(tmp_path: Path) -> None:
     assert links_of(tmp_path) == {"passed": ["a"], "killed": ["b"], "failed": ["c"]}
 
 
-def test_a_folder_that_is_gone_costs_only_its_links(tmp_path: Path) -> None:
-    links = made(tmp_path)
+def test_a_folder_that_is_gone_costs_only_its_links(tmp_path: Path, links: Links) -> None:
     (tmp_path / "failed").rmdir()
     a, b = job(tmp_path, "a"), job(tmp_path, "b")
     links.move({"a": (a, S.FAILED), "b": (b, S.PASSED)})
@@ -84,17 +89,25 @@ def test_each_job_has_at_most_one_link_the_right_one(
     tmp_path_factory: pytest.TempPathFactory, rounds: list[Mapping[str, JobStatus]]
 ) -> None:
     run_dir = tmp_path_factory.mktemp("run")
-    links = made(run_dir)
     jobs = {name: job(run_dir, name) for name in "abc"}
     last: dict[str, JobStatus] = {}
-    for moves in rounds:
-        links.move({name: (jobs[name], status) for name, status in moves.items()})
-        last |= moves
-        expected: dict[str, list[str]] = {}
-        for name in sorted(last):
-            if last[name] in FOLDERS:
-                expected.setdefault(FOLDERS[last[name]], []).append(name)
-        assert links_of(run_dir) == expected
+    with made(run_dir) as links:
+        for moves in rounds:
+            links.move({name: (jobs[name], status) for name, status in moves.items()})
+            last |= moves
+            expected: dict[str, list[str]] = {}
+            for name in sorted(last):
+                if last[name] in FOLDERS:
+                    expected.setdefault(FOLDERS[last[name]], []).append(name)
+            assert links_of(run_dir) == expected
+
+
+def test_a_link_in_the_place_of_a_folder_leads_nobody_astray(tmp_path: Path, links: Links) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "failed").rmdir()
+    (tmp_path / "failed").symlink_to("precious")
+    links.move({"a": (job(tmp_path, "a"), S.FAILED)})
+    assert os.listdir(tmp_path / "precious") == []
 
 
 def test_latest_leads_to_the_last_run(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
     directory.mkdir()
     job = JobSpec(
         name="job",
-        cmd="printf '%s|' \"$PWD\" \"$A B\" '{\"x\"}' \\\\ # done\nprintf end",
+        cmd='printf \'%s|\' "$PWD" "$A B" \'{"x"}\' \\\\ # done\nprintf end',
         cwd=str(directory),
         exports={"A": "$(touch x)'\"\n*"},
     )
     done = subprocess.run(["/bin/sh", "-c", reproduce(job, RUN_DIR)], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{directory}|$(touch x)'\"\n* B|{{\"x\"}}|\\|end"
+    assert done.stdout == f'{directory}|$(touch x)\'"\n* B|{{"x"}}|\\|end'
     assert list(directory.iterdir()) == []

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from runtime.job import FailureKind, JobStatus
 from runtime.report.progress import MAX_RECENT, Progress, progress_line
-from runtime.scheduler.plan import StatusChange
+from runtime.scheduler.actions import StatusChange
 from tests.report.results import result
 
 S = JobStatus
 
 
-def change(name: str, new: JobStatus, at: float = 0.0, kind: FailureKind | None = None, note: str | None = None) -> StatusChange:
+def change(
+    name: str, new: JobStatus, at: float = 0.0, kind: FailureKind | None = None, note: str | None = None
+) -> StatusChange:
     ended = result(name, kind)
     return StatusChange(ended.job, name, S.QUEUED, new, at, note, ended.event if new.is_terminal else None)
 

@@ -100,7 +100,10 @@ def test_a_job_is_described(tmp_path: Path) -> None:
 
 def test_a_job_that_never_ran_has_no_times_of_its_run(tmp_path: Path) -> None:
     (job,) = written(tmp_path, result("a", FailureKind.DEPENDENCY, attempt=0))["jobs"]
-    assert (job["attempt"], job["submitted"], job["started"], job["queue_seconds"], job["run_seconds"]) == (0, *[None] * 4)
+    assert (job["attempt"], job["submitted"], job["started"], job["queue_seconds"], job["run_seconds"]) == (
+        0,
+        *[None] * 4,
+    )
 
 
 def test_any_text_survives(tmp_path: Path) -> None:
