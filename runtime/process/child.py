@@ -123,14 +123,13 @@ class Child:
             self._pidfd = -1
 
 
-def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, stdin: int, output: int) -> Child:
-    """Start `argv` in a session of its own. Blocks, for milliseconds: call it in a thread.
+def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, output: int) -> Child:
+    """Start `argv` in a session of its own, with an empty standard input. Blocks for milliseconds: for threads.
 
     Args:
         argv: the program, looked up in the ``PATH`` of `env`, and its arguments.
         env: its whole environment.
         cwd: the directory that it starts in; `None` for ours.
-        stdin: the descriptor that becomes its standard input.
         output: the descriptor that becomes its standard output and its standard error. All others are closed in it.
 
     Raises:
@@ -138,7 +137,14 @@ def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, stdin
         ValueError: if something of it is no text that a program can be given.
     """
     process = subprocess.Popen(
-        argv, stdin=stdin, stdout=output, stderr=output, env=env, cwd=cwd, close_fds=True, start_new_session=True
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=env,
+        cwd=cwd,
+        close_fds=True,
+        start_new_session=True,
     )
     # From here on it is ours to reap: this keeps Popen from doing it, and from complaining that nobody did.
     process.returncode = 0

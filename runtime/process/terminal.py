@@ -78,7 +78,7 @@ def copy_size(source: int, target: int) -> None:
             fcntl.ioctl(target, termios.TIOCSWINSZ, size)
 
 
-def spawn_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, stdin: int) -> Child:
+def spawn_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> Child:
     """Start `argv` with the pty as its controlling terminal. Blocks; arguments and errors as for `spawn`."""
     program = argv[0]
     if os.sep in program:
@@ -86,7 +86,7 @@ def spawn_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: 
     if shutil.which(program, path=env.get("PATH", os.defpath)) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
     words = ["/bin/sh", "-c", _ON_TERMINAL, os.ttyname(pty.slave), *argv]
-    return spawn(words, env=env, cwd=cwd, stdin=stdin, output=pty.slave)
+    return spawn(words, env=env, cwd=cwd, output=pty.slave)
 
 
 @contextmanager

@@ -608,6 +608,40 @@ async def test_a_killed_job_tells_its_hook(tmp_path: Path) -> None:
         assert told == [JobStatus.KILLED]
 
 
+async def test_a_job_that_is_killed_during_its_hook_is_never_started(tmp_path: Path) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hook() -> None:
+        entered.set()
+        leave.wait()
+
+    async with local(tmp_path) as here:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.session.submit, [JobSpec(name="job", cmd="true", pre_launch=hook)])
+            await trio.to_thread.run_sync(entered.wait, limiter=trio.CapacityLimiter(1))
+            nursery.start_soon(here.backend.kill, "job")
+            await trio.testing.wait_all_tasks_blocked()
+            leave.set()
+        await here.session.history.wait_until(lambda: bool(here.session.history.completions))
+        assert why(here.session.history.completion("job"))[1] is FailureKind.CANCELLED
+        assert not (tmp_path / "job" / "job.log").exists()
+
+
+async def test_a_job_whose_hook_hangs_is_given_up(tmp_path: Path) -> None:
+    leave = threading.Event()
+    async with local(tmp_path) as here:
+        here.backend.kill_deadline = 0.01
+        async with trio.open_nursery() as nursery:
+            spec = JobSpec(name="job", cmd="true", pre_launch=leave.wait)
+            nursery.start_soon(here.session.submit, [spec])
+            await trio.testing.wait_all_tasks_blocked()
+            await here.backend.kill("job")
+            await here.session.history.wait_until(lambda: bool(here.session.history.completions))
+            assert why(here.session.history.completion("job"))[1] is FailureKind.LOST
+            leave.set()
+    assert not (tmp_path / "job" / "job.log").exists()
+
+
 async def test_a_hook_that_takes_long_holds_up_nobody_else(tmp_path: Path) -> None:
     leave = threading.Event()
     async with local(tmp_path) as here:

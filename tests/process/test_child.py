@@ -18,17 +18,15 @@ class Starter:
     def __init__(self, directory: Path) -> None:
         self.log = directory / "log"
         self.output = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        self.stdin = os.open(os.devnull, os.O_RDONLY)
         self.children: list[Child] = []
 
     def __call__(self, *argv: str, cwd: str | None = None) -> Child:
-        child = spawn(argv, env=dict(os.environ), cwd=cwd, stdin=self.stdin, output=self.output)
+        child = spawn(argv, env=dict(os.environ), cwd=cwd, output=self.output)
         self.children.append(child)
         return child
 
     def close(self) -> None:
         os.close(self.output)
-        os.close(self.stdin)
         for child in self.children:
             child.destroy()
 

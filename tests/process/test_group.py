@@ -26,7 +26,7 @@ async def shell(directory: Path, script: str) -> AsyncIterator[Child]:
     os.mkfifo(fifo)
     null = os.open(os.devnull, os.O_RDWR)
     environment = {**os.environ, "READY": str(fifo), "DIR": str(directory)}
-    child = spawn(["/bin/sh", "-c", script], env=environment, cwd=str(directory), stdin=null, output=null)
+    child = spawn(["/bin/sh", "-c", script], env=environment, cwd=str(directory), output=null)
     os.close(null)
     try:
         with trio.fail_after(30):

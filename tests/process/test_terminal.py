@@ -25,10 +25,9 @@ def user() -> Iterator[UserTerminal]:
 @asynccontextmanager
 async def running(log: Path, stdin: int, stdout: int, *argv: str) -> AsyncIterator[Child]:
     """A program on a pty, attached to the user for the block."""
-    null = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     pty = open_pty(stdin)
-    child = spawn_on_pty(pty, argv, env=dict(os.environ), cwd=None, stdin=null)
+    child = spawn_on_pty(pty, argv, env=dict(os.environ), cwd=None)
     try:
         with trio.fail_after(30):
             async with attached(pty, output, stdin, stdout, trio.CapacityLimiter(2)):
@@ -37,7 +36,6 @@ async def running(log: Path, stdin: int, stdout: int, *argv: str) -> AsyncIterat
         child.destroy()
         pty.close()
         os.close(output)
-        os.close(null)
 
 
 @pytest.fixture
@@ -156,7 +154,7 @@ async def test_output_that_nobody_takes_is_in_the_log(log: Path, caplog: pytest.
 def test_an_unknown_program_is_an_error(user: UserTerminal, program: str) -> None:
     pty = open_pty(user.fd)
     with pytest.raises(FileNotFoundError) as caught:
-        spawn_on_pty(pty, [program], env={}, cwd="/", stdin=user.fd)
+        spawn_on_pty(pty, [program], env={}, cwd="/")
     pty.close()
     assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, program)
 

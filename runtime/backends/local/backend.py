@@ -13,13 +13,14 @@ import signal
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import trio
 
 from runtime.backends.backend import RuntimeBackend, check_limit
 from runtime.backends.live import LiveJob
-from runtime.backends.local.launch import Busy, LocalRun, NotLaunched, Prepared, Progress, Site, Slice
+from runtime.backends.local.launch import Busy, CalledOff, LocalRun, NotLaunched, Prepared, Progress, Site, Slice
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
 from runtime.logs import PASSED, Judgement, LogPatterns, Verdict, decide, judge_log, read_tail
 from runtime.process import UNKNOWN, Census, Exit, GroupEnd, sweep_group, terminate_group
@@ -126,11 +127,7 @@ class LocalBackend(RuntimeBackend):
             run_dir = os.path.abspath(self.run_dir)
             os.makedirs(run_dir, exist_ok=True)
         warn_of_few_descriptors(self.name, self.max_parallelism)
-        stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        return Site(run_dir, stdin, self._terminal[0], self.max_output_dirs)
-
-    async def _teardown(self) -> None:
-        os.close(self._site.stdin)
+        return Site(run_dir, self._terminal[0], self.max_output_dirs)
 
     # ------------------------------------------------------------------ launching
 
@@ -147,7 +144,7 @@ class LocalBackend(RuntimeBackend):
         begun = [(job, self._progress_for(job)) for job in jobs if self._begin(job)]
         if not begun:
             return
-        work = Slice(self._site, [(job.spec, progress) for job, progress in begun])
+        work = Slice(self._site, [(job.spec, progress, partial(_is_wanted, job)) for job, progress in begun])
         try:
             await trio.to_thread.run_sync(work.run, limiter=limiter, abandon_on_cancel=True)
         except trio.Cancelled:
@@ -160,6 +157,8 @@ class LocalBackend(RuntimeBackend):
                 self._refuse(job)
             elif isinstance(result, NotLaunched):
                 self._fail(job, FailureKind.LAUNCH_ERROR, result.why)
+            elif isinstance(result, CalledOff):
+                self._complete_stopped(job)
             elif isinstance(result, Prepared):
                 self._launched(job)
                 self._complete(job, JobStatus.PASSED)
@@ -295,6 +294,10 @@ def judge(spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None
             unreadable = str(exc) or repr(exc)
     verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)
     return verdict, judgement
+
+
+def _is_wanted(job: LiveJob) -> bool:
+    return job.stop is None
 
 
 def usable_cpus() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import trio
@@ -32,8 +32,6 @@ class Site:
 
     run_dir: str
     """The absolute path of the run directory."""
-    stdin: int
-    """A descriptor of an empty file, for the standard input of jobs."""
     terminal: int
     """The descriptor of the user's terminal, for interactive jobs."""
     max_output_dirs: int | None
@@ -91,6 +89,11 @@ class Prepared:
 
 
 @attrs.frozen
+class CalledOff:
+    """A job whose end was asked for before it was started."""
+
+
+@attrs.frozen
 class Busy:
     """The system has no room for a process now, and says why."""
 
@@ -106,13 +109,18 @@ class Progress:
     hooked: bool = False
 
 
-Launched = LocalRun | NotLaunched | Prepared | Busy
+Launched = LocalRun | NotLaunched | Prepared | CalledOff | Busy
 
 
 class Slice:
-    """Some jobs that are launched one after the other, by one call of `run` in a thread."""
+    """Some jobs that are launched one after the other, by one call of `run` in a thread.
 
-    def __init__(self, site: Site, work: Sequence[tuple[JobSpec, Progress]]) -> None:
+    Args:
+        site: what they have in common.
+        work: for each, its specification, how far an earlier launch has come, and whether it is wanted still.
+    """
+
+    def __init__(self, site: Site, work: Sequence[tuple[JobSpec, Progress, Callable[[], bool]]]) -> None:
         self._site = site
         self._work = work
         self._lock = threading.Lock()
@@ -122,10 +130,10 @@ class Slice:
 
     def run(self) -> None:
         """Launch. Blocks."""
-        for spec, progress in self._work:
+        for spec, progress, wanted in self._work:
             if self._abandoned:
                 return
-            result = launch(self._site, spec, progress)
+            result = launch(self._site, spec, progress, wanted)
             with self._lock:
                 if not self._abandoned:
                     self.results.append(result)
@@ -146,8 +154,8 @@ def _discard(result: Launched) -> None:
         result.close()
 
 
-def launch(site: Site, spec: JobSpec, progress: Progress) -> Launched:
-    """Prepare the job's files, call its hook, start it. Blocks; raises nothing."""
+def launch(site: Site, spec: JobSpec, progress: Progress, wanted: Callable[[], bool]) -> Launched:
+    """Prepare the job's files, call its hook, and, if it is `wanted` still, start it. Blocks; raises nothing."""
     try:
         places = Places.of(spec, site.run_dir)
         environment = {**site.environment, **spec.exports} if spec.exports else site.environment
@@ -158,7 +166,7 @@ def launch(site: Site, spec: JobSpec, progress: Progress) -> Launched:
             except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
                 return NotLaunched(f"pre_launch raised {exc!r}")
         progress.hooked = True
-        return _start(site, spec, places, environment)
+        return _start(site, spec, places, environment) if wanted() else CalledOff()
     except OSError as exc:
         return (Busy if exc.errno in BUSY_ERRORS else NotLaunched)(describe(exc))
     except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
@@ -194,7 +202,7 @@ def _start(site: Site, spec: JobSpec, places: Places, environment: Mapping[str, 
         argv = [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd
         if spec.interactive:
             return _start_interactive(site, argv, places, environment, os.dup(log))
-        child = spawn(argv, env=environment, cwd=places.cwd, stdin=site.stdin, output=log)
+        child = spawn(argv, env=environment, cwd=places.cwd, output=log)
         return LocalRun(child, places.log)
     finally:
         os.close(log)
@@ -208,7 +216,7 @@ def _start_interactive(
     try:
         pty = open_pty(site.terminal)
         try:
-            child = spawn_on_pty(pty, argv, env=environment, cwd=places.cwd, stdin=site.stdin)
+            child = spawn_on_pty(pty, argv, env=environment, cwd=places.cwd)
         except BaseException:
             pty.close()
             raise
