@@ -100,13 +100,24 @@ def is_busy(error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """Return the type and the text of a foreign exception, whatever its `__str__` does."""
+    """Return the type and the text of a foreign exception, whatever its `__str__` does.
+
+    One without a text may hide what happened, as an `assert` in a `finally` does: then what it hides is told, too.
+    """
+    told, text = _told(error)
+    if not text:
+        hidden = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        told += "" if hidden is None else f", after {_told(hidden)[0]}"
+    return told[:LONGEST_TEXT]
+
+
+def _told(error: BaseException) -> tuple[str, str]:
     try:
         text = str(error)
     except BaseException as exc:  # noqa: BLE001 - foreign code; that it raised is all there is to say
         text = f"<its text cannot be had: {type(exc).__qualname__}>"
     name = type(error).__qualname__
-    return f"{name}: {text}"[:LONGEST_TEXT] if text else name
+    return (f"{name}: {text}" if text else name), text
 
 
 def reason_of(launcher: Any) -> JobStatusInfo:
@@ -133,9 +144,19 @@ def reason_of(launcher: Any) -> JobStatusInfo:
     return JobStatusInfo(f"{cls.__qualname__} gave no reason")
 
 
-def usage_of(launcher: object) -> JobUsage | None:
-    """Return the times that a launcher whose job has ended reports, if any."""
-    runtime, simulated = _reported(launcher, "job_runtime"), _reported(launcher, "simulated_time")
+def usage_of(launcher: Any) -> JobUsage | None:
+    """Return the times that a launcher whose job has ended reports, if any. One that cannot be read is unknown."""
+    try:
+        runtime = getattr(launcher, "job_runtime", None)
+    except BaseException:  # noqa: BLE001 - foreign code
+        runtime = None
+    try:
+        simulated = getattr(launcher, "simulated_time", None)
+    except BaseException:  # noqa: BLE001 - foreign code
+        simulated = None
+    if runtime is None and simulated is None:
+        return None
+    runtime, simulated = _seconds_or_none(runtime), _seconds_or_none(simulated)
     if runtime is None and simulated is None:
         return None
     return JobUsage(job_runtime=runtime, simulated_time=simulated)
@@ -159,9 +180,9 @@ def seconds_of(value: Any) -> float | None:
     return seconds if 0 < seconds < float("inf") else None
 
 
-def _reported(launcher: object, attribute: str) -> float | None:
+def _seconds_or_none(value: object) -> float | None:
     try:
-        return seconds_of(getattr(launcher, attribute, None))
+        return seconds_of(value)
     except BaseException:  # noqa: BLE001 - foreign code; a time that cannot be read is unknown
         return None
 

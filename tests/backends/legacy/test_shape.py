@@ -71,6 +71,19 @@ def test_an_exception_is_described_by_type_and_text_whatever_it_does() -> None:
     assert len(describe(ValueError("x" * 10**6))) == LONGEST_TEXT
 
 
+def test_an_exception_without_a_text_does_not_hide_what_happened_before() -> None:
+    silent = AssertionError()
+    silent.__context__ = FileNotFoundError(2, "no nc")
+    assert describe(silent) == "AssertionError, after FileNotFoundError: [Errno 2] no nc"
+    silent.__cause__ = silent
+    assert describe(silent) == "AssertionError, after AssertionError"
+    silent.__cause__ = None  # as `from None` does, which also means that nobody is to see the other
+    assert describe(silent) == "AssertionError"
+    spoken = ValueError("why")
+    spoken.__context__ = silent
+    assert describe(spoken) == "ValueError: why"
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
