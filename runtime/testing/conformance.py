@@ -58,12 +58,27 @@ async def run_check(check: Check, factory: KitFactory, buffer: float, *, budget:
         AssertionError: if the promise is not kept; it says what was found and what was wanted.
         trio.TooSlowError: if the budget was exceeded.
     """
+    where = f"in check {getattr(check, '__name__', check)!r} with a buffer of {buffer}"
     try:
         with trio.fail_after(budget):
             await check(Bench(factory, buffer))
-    except Exception as exc:
-        exc.add_note(f"in check {getattr(check, '__name__', check)!r} with a buffer of {buffer}")
+    except ExceptionGroup as group:
+        group.add_note(where)
+        failures = _leaves(group.subgroup(AssertionError))
+        if failures:
+            error = AssertionError("; ".join(map(str, failures)))
+            error.add_note(where)
+            raise error from group
         raise
+    except Exception as exc:
+        exc.add_note(where)
+        raise
+
+
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [] if error is None else [error]
 
 
 async def check_backend(

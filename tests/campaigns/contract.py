@@ -1,0 +1,285 @@
+"""Random programs against the base of all backends, in virtual time: is each accepted job accounted for exactly once?
+
+A program is two tasks that submit, kill, wait, close and drop the receiver, on a backend whose launches and kills are
+slow or hang, with a receiver that is quick, slow or gone, and an end that is normal, an exception or a cancel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import attrs
+import trio
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from runtime.backends.backend import BROKEN_DEADLINE, DRAIN_TIMEOUT, TEARDOWN_DEADLINE
+from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
+from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus
+from runtime.testing.backends import Act, Delay, FakeKit, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.history import History
+from runtime.testing.kit import Behaviour
+from tests.campaigns import Campaign
+
+NAMES = ("a", "b", "c", "d")
+
+
+class BugError(Exception):
+    """A bug of the backend, on purpose."""
+
+
+class BodyError(Exception):
+    """What the body raises, on purpose."""
+
+
+@attrs.frozen
+class Submit:
+    jobs: tuple[tuple[str, Behaviour], ...]
+    patience: float | None
+
+
+@attrs.frozen
+class Kill:
+    names: tuple[str, ...]
+    by_handle: bool
+    patience: float | None
+
+
+@attrs.frozen
+class Wait:
+    seconds: float
+
+
+@attrs.frozen
+class Drain:
+    patience: float
+
+
+@attrs.frozen
+class Close:
+    pass
+
+
+@attrs.frozen
+class DropReceiver:
+    pass
+
+
+Op = Submit | Kill | Wait | Drain | Close | DropReceiver
+
+STATUSES = {
+    Behaviour.PASS: {JobStatus.PASSED, JobStatus.KILLED},
+    Behaviour.FAIL: {JobStatus.FAILED, JobStatus.KILLED},
+}
+"""How a job of a behaviour may end; one that is not here can only be killed, but for one that was busy once."""
+
+
+@attrs.frozen
+class Scenario:
+    """A whole program, and where it runs."""
+
+    tasks: tuple[tuple[Op, ...], ...]
+    end: str
+    """How the body ends: ``normal``, ``exception`` or ``cancel``."""
+    buffer: float
+    reader: float | None
+    """Seconds that the receiver takes for a batch; `None`: it never reads."""
+    limit: int
+    """`max_parallelism`; 0 for none."""
+    queued: float | None
+    script: tuple[tuple[Step, Act], ...]
+
+
+def scenarios() -> st.SearchStrategy[Scenario]:
+    """Return the strategy for all scenarios."""
+    patience = st.none() | st.sampled_from((0.0, 0.3, 1.0))
+    jobs = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(Behaviour)), max_size=4).map(tuple)
+    ops = st.one_of(
+        st.builds(Submit, jobs, patience),
+        st.builds(Submit, jobs, patience),
+        st.builds(Kill, st.lists(st.sampled_from(NAMES), max_size=3).map(tuple), st.booleans(), patience),
+        st.builds(Wait, st.sampled_from((0.0, 0.1, 0.5, 1.0, 7.0))),
+        st.builds(Drain, st.sampled_from((0.0, 1.0, 40.0))),
+        st.just(Close()),
+        st.just(DropReceiver()),
+    )
+    acts = st.sampled_from((Delay(0.0), Delay(0.5), Hang()))
+    steps = st.dictionaries(st.sampled_from((Step.LAUNCH, Step.KILL, Step.TEARDOWN)), acts, max_size=2)
+    broken = st.sampled_from((None, None, None, Step.LAUNCH, Step.KILL, Step.SERVE, Step.TEARDOWN))
+
+    def script(acts: dict[Step, Act], bug: Step | None) -> tuple[tuple[Step, Act], ...]:
+        return tuple((acts | ({} if bug is None else {bug: Raise(BugError())})).items())
+
+    return st.builds(
+        Scenario,
+        tasks=st.lists(st.lists(ops, max_size=6).map(tuple), min_size=1, max_size=2).map(tuple),
+        end=st.sampled_from(("normal", "exception", "cancel")),
+        buffer=st.sampled_from((0, 1, math.inf)),
+        reader=st.sampled_from((0.0, 0.0, 0.9, None)),
+        limit=st.sampled_from((0, 0, 1, 3)),
+        queued=st.sampled_from((None, 0.5)),
+        script=st.builds(script, steps, broken),
+    )
+
+
+class Player:
+    """Plays one scenario, and checks it."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        kit = FakeKit(
+            ScriptedBackend, queued=scenario.queued, max_parallelism=scenario.limit, script=dict(scenario.script)
+        )()
+        assert isinstance(kit.backend, ScriptedBackend)
+        self.make = kit.job
+        self.backend = kit.backend
+        self.history = History()
+        self.attempts: Counter[str] = Counter()
+        self.behaviours: dict[tuple[str, int], Behaviour] = {}
+        self.handles: dict[str, JobHandle] = {}
+        self.send, self.receive = trio.open_memory_channel[EventBatch](scenario.buffer)
+        self.dropped = False
+
+    async def play(self) -> None:
+        """Play it; raises `AssertionError` if a promise was not kept."""
+        scope = trio.CancelScope()
+        left_at = math.inf
+        async with trio.open_nursery() as nursery:
+            if self.scenario.reader is not None:
+                nursery.start_soon(self.read, self.scenario.reader)
+            with self.send, scope:
+                # Nobody waits for ever: a block without a reader is cancelled in the end.
+                scope.deadline = trio.current_time() + 1000
+                try:
+                    async with self.backend.open(self.send):
+                        try:
+                            await self.body(scope)
+                        finally:
+                            left_at = trio.current_time()
+                except (BodyError, BugError, trio.BrokenResourceError):
+                    pass
+                except BackendBrokenError:
+                    assert (Step.TEARDOWN, Hang()) in self.scenario.script
+            nursery.cancel_scope.cancel()
+        if self.scenario.end != "normal":
+            assert trio.current_time() <= max(left_at, 0) + 31 + BROKEN_DEADLINE + TEARDOWN_DEADLINE + self.slack()
+        self.take_what_is_buffered()
+        self.check()
+
+    def slack(self) -> float:
+        """How long the events may take: each batch as long as the receiver takes, and the drain's timeout."""
+        return DRAIN_TIMEOUT * (2 + len(self.history.batches))
+
+    async def body(self, scope: trio.CancelScope) -> None:
+        async with trio.open_nursery() as tasks:
+            for ops in self.scenario.tasks:
+                tasks.start_soon(self.run, ops)
+        if self.scenario.end == "exception":
+            raise BodyError
+        if self.scenario.end == "cancel":
+            scope.cancel()
+
+    async def run(self, ops: tuple[Op, ...]) -> None:
+        for op in ops:
+            await self.do(op)
+
+    async def do(self, op: Op) -> None:
+        if isinstance(op, Submit):
+            with trio.move_on_after(math.inf if op.patience is None else op.patience):
+                await self.submit(op)
+        elif isinstance(op, Kill):
+            targets = [self.handles.get(name, name) if op.by_handle else name for name in op.names]
+            with trio.move_on_after(math.inf if op.patience is None else op.patience):
+                await self.backend.kill_many(targets)
+        elif isinstance(op, Wait):
+            await trio.sleep(op.seconds)
+        elif isinstance(op, Drain):
+            with trio.move_on_after(op.patience):
+                await self.backend.drain()
+        elif isinstance(op, Close):
+            self.backend.close()
+        elif not self.dropped:
+            self.take_what_is_buffered()
+            self.receive.close()
+            self.dropped = True
+
+    async def submit(self, op: Submit) -> None:
+        jobs: list[JobSpec] = []
+        attempts: dict[str, int] = {}
+        for name, behaviour in op.jobs:
+            self.attempts[name] += 1
+            attempts[name] = self.attempts[name]
+            self.behaviours[name, attempts[name]] = behaviour
+            jobs.append(self.make(behaviour, name))
+        try:
+            handles = await self.backend.submit_many(jobs, attempts=attempts)
+        except (DuplicateJobError, BackendClosedError):
+            return
+        except trio.Cancelled:
+            for name, attempt in attempts.items():
+                self.history.doubt([name], attempt)
+            raise
+        self.history.accept(handles.values())
+        self.handles |= handles
+
+    async def read(self, seconds: float) -> None:
+        with trio.CancelScope(shield=True):
+            try:
+                async for batch in self.receive:
+                    self.history.take(batch)
+                    await trio.sleep(seconds)
+            except trio.ClosedResourceError:
+                pass
+
+    def take_what_is_buffered(self) -> None:
+        while True:
+            try:
+                self.history.take(self.receive.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+                return
+
+    def check(self) -> None:
+        self.history.check(undelivered=self.backend.undelivered)
+        assert self.backend.statistics().live == 0
+        for event in self.history.completions:
+            self.check_status(event)
+
+    def check_status(self, event: JobCompletionEvent) -> None:
+        behaviour = self.behaviours[event.job_id, event.attempt]
+        # A busy one passes at a later submission of its id.
+        allowed = STATUSES.get(behaviour, {JobStatus.KILLED})
+        if behaviour is Behaviour.BUSY_ONCE:
+            allowed = {JobStatus.PASSED, JobStatus.KILLED}
+        assert event.status in allowed, event
+        if event.reason is not None and event.reason.kind is FailureKind.LOST:
+            assert any(isinstance(act, Hang | Raise) for _, act in self.scenario.script), event
+
+
+def play(scenario: Scenario) -> None:
+    """Play a scenario in virtual time."""
+
+    async def main() -> None:
+        await Player(scenario).play()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+def run(number: int, count: int) -> str:
+    """Play `count` scenarios that follow from the seed `number`."""
+    played = 0
+
+    @seed(number)
+    @settings(max_examples=count, database=None, deadline=None)
+    @given(scenarios())
+    def programs(scenario: Scenario) -> None:
+        nonlocal played
+        played += 1
+        play(scenario)
+
+    programs()
+    return f"{played} programs, 0 violations"
+
+
+CAMPAIGN = Campaign("contract", "is each accepted job accounted for exactly once, whatever happens?", 20_000, run)

@@ -1,0 +1,98 @@
+"""Scripted backends do what their script says, where it says it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from runtime.backends.fake import FakeRun
+from runtime.job import JobStatus
+from runtime.testing.backends import BEHAVIOURS, Busy, Delay, FakeKit, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.kit import Behaviour
+from tests.backends.manual import job, opened
+
+
+async def test_without_a_script_it_is_a_fake_that_counts(autojump_clock: MockClock) -> None:
+    backend = ScriptedBackend(lambda *_: FakeRun(duration=math.inf))
+    async with opened(backend) as history:
+        await backend.submit_many([job("a"), job("b")])
+        await backend.kill("a")
+        backend.close()
+    assert len(history.completions) == 2
+    assert backend.steps == {
+        (Step.SETUP, ""): 1,
+        (Step.SERVE, ""): 1,
+        (Step.LAUNCH, "a"): 1,
+        (Step.LAUNCH, "b"): 1,
+        (Step.KILL, "a"): 1,
+        (Step.KILL, "b"): 1,
+        (Step.TEARDOWN, ""): 1,
+    }
+
+
+async def test_delays_take_their_time_and_a_jobs_own_goes_first(autojump_clock: MockClock) -> None:
+    backend = ScriptedBackend(
+        lambda *_: FakeRun(duration=math.inf),
+        script={
+            Step.SETUP: Delay(1),
+            Step.LAUNCH: Delay(2),
+            (Step.LAUNCH, "b"): Delay(10),
+            Step.KILL: Delay(100),
+            Step.TEARDOWN: Delay(5),
+            Step.SERVE: Delay(3),
+        },
+    )
+    backend.kill_deadline = 1000
+    async with opened(backend) as history:
+        assert trio.current_time() == 1
+        await backend.submit_many([job("a"), job("b")])
+        assert trio.current_time() == 13
+        await backend.kill_many(["a", "b"])
+        assert trio.current_time() == 113
+    assert trio.current_time() == 118
+    assert [event.started for event in history.completions] == [3, 13]
+
+
+async def test_a_script_can_refuse_and_be_replaced() -> None:
+    backend = ScriptedBackend(script={(Step.LAUNCH, "a"): Busy()})
+    async with opened(backend):
+        assert list(await backend.submit_many([job("a"), job("b")])) == ["b"]
+        backend.script = {}
+        assert list(await backend.submit_many([job("a")])) == ["a"]
+
+
+async def test_a_kill_that_hangs_does_nothing_and_one_that_raises_raises(autojump_clock: MockClock) -> None:
+    error = OSError("on purpose")
+    backend = ScriptedBackend(
+        lambda *_: FakeRun(duration=5), script={(Step.KILL, "a"): Hang(), (Step.KILL, "b"): Raise(error)}
+    )
+    with pytest.raises(OSError, match="on purpose") as caught:
+        async with opened(backend) as history:
+            await backend.submit_many([job("a"), job("b")])
+            await backend.kill("a")
+            assert trio.current_time() == 5, "it ended by itself"
+            await backend.submit(job("b"), attempt=2)
+            await backend.kill("b")
+            await trio.sleep_forever()
+    assert caught.value is error
+    assert history.completion("a").status is JobStatus.PASSED
+
+
+@pytest.mark.parametrize("behaviour", Behaviour)
+async def test_the_kit_makes_a_job_for_each_behaviour(behaviour: Behaviour, autojump_clock: MockClock) -> None:
+    kit = FakeKit(queued=1)()
+    async with opened(kit.backend) as history:
+        first = await kit.backend.submit(kit.job(behaviour, "a"))
+        assert (first is None) == (behaviour is Behaviour.BUSY_ONCE)
+        if first is None:
+            assert await kit.backend.submit(kit.job(behaviour, "a"))
+        assert kit.alive is not None
+        assert kit.alive("a") == (behaviour is not Behaviour.CANNOT_LAUNCH)
+        if BEHAVIOURS[behaviour].duration == math.inf:
+            await kit.backend.kill("a")
+    assert not kit.alive("a")
+    ends = {Behaviour.PASS: "PASSED", Behaviour.BUSY_ONCE: "PASSED", Behaviour.FAIL: "FAILED"}
+    assert history.completion("a").status.name == ends.get(behaviour, "KILLED")

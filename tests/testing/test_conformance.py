@@ -1,0 +1,121 @@
+"""The suite itself: it passes what is right, says what is wrong, and takes kits in each form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+import runtime.testing
+from runtime.backends.fake import FakeBackend
+from runtime.backends.live import LiveJob
+from runtime.job import JobHandle
+from runtime.testing.backends import FakeKit
+from runtime.testing.conformance import BUFFERS, CHECKS, check_backend, run_check
+from runtime.testing.kit import BackendKit, Behaviour, Bench
+
+
+class Forgetful(FakeBackend):
+    """Never tells the end of a job that was killed."""
+
+    async def _run(self, job: LiveJob, run: Any) -> None:
+        with job.data as killed:
+            await trio.sleep(run.duration)
+        if not killed.cancelled_caught:
+            self._complete(job, run.status, run.reason)
+
+
+class Shy(FakeBackend):
+    """Says nothing of itself."""
+
+    def __repr__(self) -> str:
+        return "<a backend>"
+
+
+class Stubborn(FakeBackend):
+    """Kills nothing, and lets go of everything."""
+
+    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            self._complete_stopped(job)
+
+
+class Generous(FakeBackend):
+    """Knows no limit."""
+
+    async def submit_many(self, jobs: Any, **options: Any) -> dict[str, JobHandle]:
+        self.max_parallelism = None
+        return await super().submit_many(jobs, **options)
+
+
+async def test_a_right_backend_passes_in_one_call(autojump_clock: MockClock) -> None:
+    await check_backend(FakeKit(at_once=True), buffers=[0])
+
+
+async def test_a_kit_may_come_from_an_async_context_manager(autojump_clock: MockClock) -> None:
+    entered = left = 0
+
+    @asynccontextmanager
+    async def kit() -> AsyncIterator[BackendKit]:
+        nonlocal entered, left
+        entered += 1
+        yield FakeKit()()
+        left += 1
+
+    await check_backend(kit, buffers=[1], checks=CHECKS[:3])
+    assert entered == left == 3
+
+
+@pytest.mark.parametrize(
+    ("backend", "check", "complaint"),
+    [
+        (Shy, "statistics_and_repr_tell_the_state", "the repr should name it: <a backend>"),
+        (Stubborn, "a_killed_job_completes_after_its_end", "is running, and its completion is there"),
+        (Generous, "no_more_jobs_than_max_parallelism", "accepted, with room for two: found"),
+        (Forgetful, "a_kill_takes_handles_and_ids", "in check"),
+    ],
+)
+async def test_a_wrong_backend_is_told_what_is_wrong(
+    backend: type[FakeBackend], check: str, complaint: str, autojump_clock: MockClock
+) -> None:
+    chosen = next(each for each in CHECKS if each.__name__ == check)
+    with pytest.raises((AssertionError, trio.TooSlowError), match=complaint) as caught:
+        await run_check(chosen, FakeKit(backend), 0, budget=20)
+    assert f"in check {check!r} with a buffer of 0" in caught.value.__notes__
+
+
+async def test_a_survivor_is_found(autojump_clock: MockClock) -> None:
+    kit = attrs.evolve(FakeKit()(), alive=lambda _job_id: True)
+    with pytest.raises(AssertionError, match=r"running after the end of the block: \['pass-0'\]"):
+        async with Bench(lambda: kit, 0).session() as session, session.open():
+            await session.start(Behaviour.PASS)
+
+
+async def test_a_channel_that_is_left_open_is_found() -> None:
+    with pytest.raises(AssertionError, match="the backend left 1 clones of the channel open"):
+        async with Bench(FakeKit(), 0).session() as session:
+            leaked = session.send.clone()
+    leaked.close()
+
+
+async def test_a_refusal_with_room_is_found(autojump_clock: MockClock) -> None:
+    with pytest.raises(AssertionError, match=r"refused, with room for them: \['busy_once-0'\]"):
+        async with Bench(FakeKit(), 0).session() as session, session.open():
+            await session.start(Behaviour.BUSY_ONCE)
+
+
+def test_each_check_has_a_name_of_its_own_and_says_what_it_checks() -> None:
+    checks: list[Callable[..., object]] = list(CHECKS)
+    assert len({check.__name__ for check in checks}) == len(checks) >= 40
+    assert all(check.__doc__ for check in checks)
+    assert list(BUFFERS) == [0, 1, math.inf]
+
+
+def test_the_kit_is_public() -> None:
+    assert all(hasattr(runtime.testing, name) for name in runtime.testing.__all__)

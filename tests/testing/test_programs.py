@@ -1,0 +1,15 @@
+"""Random programs against the base of all backends; a campaign plays more of them."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+
+from tests.campaigns.contract import Scenario, play, scenarios
+
+
+@settings(
+    max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(scenarios())
+def test_each_accepted_job_is_accounted_for_once(scenario: Scenario) -> None:
+    play(scenario)
