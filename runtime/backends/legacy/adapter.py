@@ -51,7 +51,7 @@ from runtime.backends.legacy.threads import ThreadSeam
 from runtime.backends.legacy.view import view_for
 from runtime.backends.live import LiveJob, Stage
 from runtime.errors import BackendBrokenError
-from runtime.job import FailureKind, JobHandle
+from runtime.job import FailureKind, JobHandle, JobSpec
 
 MAX_HUNG: Final = 256
 """Threads held by calls that do not return, past which the adapter is broken. Out of the air."""
@@ -177,7 +177,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
         entries = [self._enter(job) for job in jobs if self._begin(job)]
-        deadline = math.inf if any(_is_interactive(entry.job) for entry in entries) else self._patience.launch
+        interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # such a one comes alone
+        deadline = math.inf if interactive else self._patience.launch
         builds = deque(entry.begin(BUILD) for entry in entries if entry.launcher is None)
         await self._run(builds, deadline, self._built)
         ready = [entry for entry in entries if entry.job.stage is Stage.LAUNCHING]
@@ -200,6 +201,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def _limits(self, spec: Any) -> tuple[float | None, float | None]:
         """A job's limits; DVSim's have `timeout_secs` instead of `timeout`."""
+        if spec.__class__ is JobSpec:
+            return spec.timeout, spec.queue_timeout
         timeout = getattr(spec, "timeout", None)
         if timeout is None:
             timeout = getattr(spec, "timeout_secs", None)

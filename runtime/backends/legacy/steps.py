@@ -26,6 +26,10 @@ class Ended:
     usage: JobUsage | None
 
 
+_PASSED: Final = Ended(JobStatus.PASSED, None, None)
+"""What most polls say that say that a job has ended."""
+
+
 class Entry:
     """A job and its launcher, and where the two stand."""
 
@@ -66,11 +70,11 @@ def _launch(entry: Entry) -> None:
 def _poll(entry: Entry) -> JobStatus | Ended:
     launcher = entry.launcher
     status = status_of(launcher.poll(), launcher)
-    if status is JobStatus.PASSED:
-        return Ended(status, None, usage_of(launcher))
-    if status.is_terminal:
-        return Ended(status, reason_of(launcher), usage_of(launcher))
-    return status
+    if status is JobStatus.RUNNING or status is JobStatus.QUEUED:
+        return status
+    reason = None if status is JobStatus.PASSED else reason_of(launcher)
+    usage = usage_of(launcher)
+    return _PASSED if reason is None and usage is None else Ended(status, reason, usage)
 
 
 def _kill(entry: Entry) -> Ended | None:
