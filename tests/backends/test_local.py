@@ -16,9 +16,10 @@ import pytest
 import trio
 import trio.testing
 
+from runtime.backends.live import LiveJob
 from runtime.backends.local import LocalBackend, backend, launch
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
-from runtime.logs import judge_log
+from runtime.logs import Judgement, LogPatterns, judge_log
 from runtime.process import Child
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from tests.backends.local_jobs import TOKEN, LocalKit, Plant, alive, hear, local
@@ -544,6 +545,30 @@ async def test_a_job_that_had_ended_keeps_its_true_status(tmp_path: Path, fifo: 
         await here.backend.kill_many(list(handles.values()))
         assert (await here.session.completed(handles["job"])).status is JobStatus.PASSED
         assert (await here.session.completed(handles["other"])).status is JobStatus.KILLED
+
+
+async def test_a_time_limit_is_not_for_the_judging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    stopped: list[bool] = []
+    timed_out = LocalBackend._timed_out
+
+    def note(self: LocalBackend, job: LiveJob) -> None:
+        if not job.data.child.reaped:  # it ends just before the limit: the loop is blocked, and nobody has noticed
+            os.waitid(os.P_PID, job.data.child.pid, os.WEXITED | os.WNOWAIT)
+        timed_out(self, job)
+        stopped.append(job.stop is not None)
+        over.set()
+
+    def wait_and_judge(path: str, patterns: LogPatterns) -> Judgement:
+        over.wait()
+        return judge_log(path, patterns)
+
+    monkeypatch.setattr(LocalBackend, "_timed_out", note)
+    monkeypatch.setattr(backend, "judge_log", wait_and_judge)
+    async with local(tmp_path) as here:
+        event = await here.run("echo TEST PASSED", pass_patterns=["TEST PASSED"], timeout=0.01)
+        assert stopped == [False]
+        assert (event.status, event.reason) == (JobStatus.PASSED, None)
 
 
 async def test_a_hook_that_hangs_after_the_end_is_not_waited_for_beyond_a_kill(tmp_path: Path) -> None:

@@ -184,6 +184,11 @@ class LocalBackend(RuntimeBackend):
             if job.data is not None:
                 job.data.grace.cancel()
 
+    def _timed_out(self, job: LiveJob) -> None:
+        """A time limit is for what runs: what has ended may be judged for as long as that takes."""
+        if job.data is None or not job.data.child.has_exited():
+            super()._timed_out(job)
+
     def _stop_run(self, run: LocalRun) -> None:
         """Begin the stop sequence; or, if it has ended by itself, see that its true status comes soon."""
         now = trio.current_time()
