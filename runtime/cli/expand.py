@@ -195,6 +195,7 @@ class _Maker:
         self._entry = entry
         self._expansion = expansion
         self._needs = needs
+        self._run_dir = str(expansion.run_dir)
         self._fixed: dict[str, Any] = {
             name: getattr(table, name) for name in _PLAIN if getattr(table, name) is not None
         }
@@ -240,7 +241,7 @@ class _Maker:
             **cell.params,
             "name": self._entry.name,
             "id": cell.id,
-            "run_dir": str(self._expansion.run_dir),
+            "run_dir": self._run_dir,
             "file_dir": str(self._entry.directory),
         }
         if cell.seed is not None:
@@ -250,9 +251,9 @@ class _Maker:
 
     def _odir(self, cell: _Cell, values: Mapping[str, str]) -> str:
         if self._entry.table.odir is None:
-            return str(self._expansion.run_dir / safe_id(cell.id))
+            return f"{self._run_dir}/{safe_id(cell.id)}"
         odir = substitute(self._entry.table.odir, self._in_paths(cell, values))
-        return os.path.normpath(self._expansion.run_dir / odir)
+        return os.path.normpath(os.path.join(self._run_dir, odir))
 
     def _log_path(self, cell: _Cell, values: Mapping[str, str]) -> str | None:
         if self._entry.table.log_path is None:

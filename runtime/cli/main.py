@@ -46,6 +46,7 @@ def _main(arguments: Sequence[str]) -> int:
     from runtime.cli.errors import InputError
     from runtime.cli.logs import ErrorLines, level_of, log_to
     from runtime.cli.options import PROGRAM, parse
+    from runtime.errors import RegistryError
     from runtime.report.output import Output
 
     try:
@@ -53,10 +54,12 @@ def _main(arguments: Sequence[str]) -> int:
         errors = Output(sys.stderr)
         log = log_to(ErrorLines(errors), level_of(options))
         return _do(options, [PROGRAM, *arguments], Output(sys.stdout), errors, log)
-    except InputError as exc:
+    except (InputError, RegistryError) as exc:
         _complain(str(exc))
         return EXIT_INPUT
-    except Exception as exc:  # noqa: BLE001 - the last resort: a traceback shown to a person is a bug
+    except (Exception, BaseExceptionGroup) as exc:
+        if isinstance(exc, BaseExceptionGroup) and exc.subgroup(KeyboardInterrupt):
+            raise KeyboardInterrupt from exc  # it came in the moment before the run could take it
         from runtime.cli.run import say_bug
 
         _complain(say_bug(exc, None))

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import attrs
 
 from runtime.backends.backend import RuntimeBackend
-from runtime.backends.registry import BackendRegistry, backends
+from runtime.backends.registry import DEFAULT_VARIABLE, BackendRegistry, backends
 from runtime.cli.errors import InputError, shown, suggestion
 from runtime.cli.expand import Expansion, expand
 from runtime.cli.options import check_out
@@ -126,9 +126,10 @@ def make_backends(
         users.setdefault(job.backend or default, job)
     for name, (_, where) in regression.backends.items():
         _check_name(registry, name, where)
+    whence = "--backend" if options.backend else f"the variable {DEFAULT_VARIABLE}"
     made = {}
     for name, job in users.items():
-        _check_name(registry, name, f"{regression.source}: job {shown(job.id)}" if job.backend else "--backend")
+        _check_name(registry, name, f"{regression.source}: job {shown(job.id)}" if job.backend else whence)
         given, where = regression.backends.get(name, ({}, f"backend {name}"))
         made[name] = _make(registry, name, given, where, options, run_dir)
     return made

@@ -256,3 +256,22 @@ def test_nothing_is_left_when_the_run_is_over(tmp_path: Path) -> None:
     done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "sleep 1000 & echo $!"}}))
     assert done.code == 0
     assert not is_alive(int((tmp_path / "results/latest/a/job.log").read_text()))
+
+
+def test_a_run_goes_on_while_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    reading, out = os.pipe()
+    os.set_blocking(out, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(out, b"x")  # until the pipe is full
+    os.set_blocking(out, True)
+    up = Fifo(tmp_path / "up")
+    jobs = {"a": {"cmd": "true"}, "b": {"cmd": f"echo x >{up.path}", "needs": ["a"]}}
+    with started(tmp_path, "run", job_file(tmp_path, jobs), stdout=out) as program:
+        os.close(out)
+        assert up.hear() == "x"
+        with open(reading, "rb") as reader:
+            said = reader.read()
+        assert end_of(program).code == 0
+    assert b"2 jobs: 2 passed" in said
+    assert statuses(tmp_path) == {"a": "passed", "b": "passed"}

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.backends.registry import BackendRegistry
+from runtime.cli.listing import backend_lines, in_order
+from runtime.job import JobSpec
+
+
+@given(st.permutations(range(12)), st.sets(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=30))
+def test_each_job_comes_after_all_that_it_needs(order: list[int], edges: set[tuple[int, int]]) -> None:
+    jobs = [
+        JobSpec(name=str(n), cmd="x", dependencies=[str(low) for low, high in edges if high == n and low < high] * 2)
+        for n in order
+    ]
+    ordered = in_order(jobs)
+    assert sorted(job.id for job in ordered) == sorted(job.id for job in jobs)
+    place = {job.id: number for number, job in enumerate(ordered)}
+    assert all(place[needed] < place[job.id] for job in jobs for needed in job.dependencies)
+
+
+def test_jobs_that_need_nothing_keep_their_order() -> None:
+    jobs = [JobSpec(name=name, cmd="x") for name in "hello wrd"]
+    assert in_order(jobs) == jobs
+
+
+def test_a_backend_that_cannot_be_loaded_is_shown_with_the_reason() -> None:
+    registry = BackendRegistry()
+    registry.register("broken", "nowhere.at.all:Backend")
+    lines = ["".join(text for text, _ in line) for line in backend_lines(registry, verbose=True)]
+    (broken,) = [line for line in lines if line.startswith("broken")]
+    assert "cannot be used: " in broken
+    assert "nowhere" in broken
+    assert any(line.startswith("local") for line in lines)

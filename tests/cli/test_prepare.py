@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.backends.fake import FakeBackend
+from runtime.backends.local import LocalBackend
+from runtime.backends.registry import backends
+from runtime.cli.errors import InputError
+from runtime.cli.options import parse
+from runtime.cli.prepare import Prepared, option_names, prepare
+
+JOBS = """
+[jobs.here]
+cmd = "true"
+[jobs.there]
+cmd = "true"
+backend = "fake"
+needs = ["here"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("JOB_RUNTIME_BACKEND", raising=False)
+    backends.clear()
+    yield
+    backends.clear()
+
+
+def prepared(content: str, *options: str) -> Prepared:
+    Path("jobs.toml").write_text(content)
+    return prepare(parse(["run", "jobs.toml", *options]))
+
+
+def wrong(content: str, *options: str) -> str:
+    with pytest.raises(InputError) as caught:
+        prepared(content, *options)
+    return str(caught.value)
+
+
+def test_only_backends_that_jobs_use_are_made(tmp_path: Path) -> None:
+    assert sorted(prepared(JOBS).backends) == ["fake", "local"]
+    assert sorted(prepared(JOBS, "--select", "here").backends) == ["local"]
+    only_there = prepared("[jobs.a]\ncmd='x'\nbackend='fake'")
+    assert sorted(only_there.backends) == ["fake"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "jobs.toml"]  # nothing was written
+
+
+def test_a_run_has_a_name_of_its_own_and_a_directory_that_is_not_made(tmp_path: Path) -> None:
+    one, other = prepared(JOBS), prepared(JOBS, "--out", "elsewhere")
+    assert one.run != other.run
+    assert one.run_dir == tmp_path / "results" / one.run
+    assert other.run_dir == tmp_path / "elsewhere" / other.run
+    local = one.backends["local"]
+    assert isinstance(local, LocalBackend)
+    assert local.run_dir == str(one.run_dir)
+
+
+def test_the_default_backend_is_the_options_or_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sorted(prepared(JOBS, "--backend", "fake").backends) == ["fake"]
+    monkeypatch.setenv("JOB_RUNTIME_BACKEND", "fake")
+    assert sorted(prepared(JOBS).backends) == ["fake"]
+    assert sorted(prepared(JOBS, "--backend", "local").backends) == ["fake", "local"]
+    monkeypatch.setenv("JOB_RUNTIME_BACKEND", "nonsense")
+    assert wrong(JOBS).startswith("the variable JOB_RUNTIME_BACKEND: there is no backend 'nonsense'")
+
+
+@pytest.mark.parametrize(
+    ("options", "table", "limit"),
+    [
+        (["--max-parallel", "500"], "", 500),
+        (["--max-parallel", "0"], "", None),
+        (["--max-parallel", "500"], "[backends.local]\nmax_parallelism = 3", 3),
+        ([], "[backends.local]\nmax_parallelism = 7", 7),
+    ],
+)
+def test_more_jobs_at_once_than_processors_can_be_asked_for(options: list[str], table: str, limit: int | None) -> None:
+    assert prepared(JOBS + table, *options).backends["local"].max_parallelism == limit
+
+
+def test_old_directories_are_kept_as_asked() -> None:
+    assert prepared(JOBS, "--max-odirs", "2").backends["local"].max_output_dirs == 2
+    assert prepared(JOBS, "--max-odirs", "0").backends["local"].max_output_dirs is None
+
+
+def test_a_table_gives_a_backend_its_options() -> None:
+    assert prepared(JOBS + "[backends.fake]\nmax_parallelism = 9").backends["fake"].max_parallelism == 9
+
+
+def test_a_resource_of_the_command_line_goes_before_the_files() -> None:
+    needy = JOBS + "[resources]\nlicence = 1\n[jobs.a]\ncmd='x'\nresources = {licence = 2}"
+    assert "licence" in wrong(needy)
+    assert len(prepared(needy, "--resource", "licence=2").jobs) == 3
+    assert len(prepared(needy, "--resource", "licence=unlimited").jobs) == 3
+
+
+def test_a_launcher_is_found_in_the_pythonpath_which_is_the_command_lines_to_set(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "my_launchers_of_a_test.py").write_text(
+        "class MyLauncher:\n    def launch(self): ...\n    def poll(self): ...\n    def kill(self): ...\n"
+    )
+    name = "legacy:my_launchers_of_a_test:MyLauncher"
+    assert "importing 'my_launchers_of_a_test' failed" in wrong(JOBS, "--backend", name)
+    made = prepared(JOBS, "--backend", name, "--pythonpath", "lib")
+    assert sys.path[0] == str(tmp_path / "lib")
+    assert made.backends[name].name == "my"
+    table = f'[backends."{name}"]\npoll_interwal = 1'
+    assert 'unknown key "poll_interwal"; did you mean "poll_interval"?' in wrong(JOBS + table, "--backend", name)
+
+
+def test_what_a_backend_does_not_take_is_named() -> None:
+    message = wrong(JOBS + "[backends.fake]\nmax_parallel = 9")
+    assert message == 'jobs.toml: [backends.fake]: unknown key "max_parallel"; did you mean "max_parallelism"?'
+
+
+def test_a_factory_of_somebody_else_may_return_nonsense() -> None:
+    backends.register("odd", lambda **_: 7)  # type: ignore[arg-type,return-value]  # that is the point
+    assert wrong(JOBS, "--backend", "odd").startswith("backend odd: the factory of backend 'odd' returned 7")
+
+
+def test_options_that_only_a_program_can_give_are_no_keys() -> None:
+    assert "policy" not in option_names(backends, "fake")
+    assert "max_parallelism" in option_names(backends, "fake")
+
+
+def test_the_options_of_list_are_enough() -> None:
+    Path("jobs.toml").write_text(JOBS)
+    options: argparse.Namespace = parse(["list", "jobs.toml"])
+    assert isinstance(prepare(options).backends["fake"], FakeBackend)

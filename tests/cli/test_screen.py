@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from runtime.cli import screen as module
+from runtime.cli.screen import MAX_SAID_AT_ONCE, Screen
+from runtime.job import FailureKind, JobStatus
+from runtime.report.output import Output
+from runtime.report.progress import Progress, Snapshot
+from runtime.scheduler.actions import StatusChange
+from tests.report.results import result
+
+RUN_DIR = Path("/out/run")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIVE_INTERVAL", 0.001)
+
+
+@contextmanager
+def screen(interval: float = math.inf) -> Iterator[tuple[Screen, int]]:
+    """A screen that writes to a pipe, and the end to read from."""
+    reading, writing = os.pipe()
+    with open(writing, "w", encoding="utf-8") as stream, open(reading, "rb") as reader:
+        yield Screen(Output(stream), RUN_DIR, Path("/out"), interval=interval, live=True), reader.fileno()
+
+
+def failed(progress: Progress, *names: str) -> None:
+    for name in names:
+        bad = result(name, FailureKind.EXIT_CODE, "exit code 3")
+        progress.see(StatusChange(bad.job, name, JobStatus.RUNNING, JobStatus.FAILED, 0.0, None, bad.event))
+
+
+def moment() -> Snapshot:
+    return Progress("fifo", 0.0).snapshot({JobStatus.PASSED: 1}, 0.0)
+
+
+async def read(reader: int) -> str:
+    await trio.lowlevel.wait_readable(reader)
+    return os.read(reader, 1 << 16).decode()
+
+
+async def test_what_is_logged_said_and_failed_becomes_lines() -> None:
+    progress = Progress("fifo", 0.0)
+    with screen() as (shown, reader):
+        shown.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        shown.say("hello\x1b")
+        shown.handle(logging.LogRecord("runtime", logging.WARNING, "", 0, "care\n%s", ("ful",), None))
+        failed(progress, "a")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shown.follow, progress, moment)
+            assert await read(reader) == "hello\\x1b\nWARNING: care\\nful\nFAILED a: exit code 3  run/a/job.log\n"
+            nursery.cancel_scope.cancel()
+        shown.say("late")
+        await shown.finish(progress, [(("the end", "bold"),)])
+        assert await read(reader) == "late\nthe end\n"
+
+
+async def test_progress_is_a_line_at_each_interval() -> None:
+    with screen(interval=0.002) as (shown, reader):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shown.follow, Progress("fifo", 0.0), moment)
+            text = ""
+            while text.count("\n") < 3:
+                text += await read(reader)
+            nursery.cancel_scope.cancel()
+    assert set(text.splitlines()) == {"[0.0 s] 1/1 done: 1 passed, 0 failed, 0 killed, 0 running, 0 waiting"}
+
+
+async def test_failures_that_come_together_are_not_all_said() -> None:
+    progress = Progress("fifo", 0.0)
+    failed(progress, *(f"job{number}" for number in range(MAX_SAID_AT_ONCE + 5)))
+    with screen() as (shown, reader):
+        await shown.finish(progress, [])
+        lines = (await read(reader)).splitlines()
+    assert len(lines) == MAX_SAID_AT_ONCE + 1
+    assert lines[-1] == "… and 5 more that did not pass"
+
+
+async def test_while_the_terminal_is_somebody_elses_nothing_is_written() -> None:
+    asked = trio.Event()
+    rounds = 0
+
+    def count() -> Snapshot:
+        nonlocal rounds
+        rounds += 1
+        asked.set()
+        return moment()
+
+    with screen() as (shown, reader):
+        shown.held = True
+        shown.say("wait for it")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shown.follow, Progress("fifo", 0.0), count)
+            with trio.move_on_after(0.02):
+                await asked.wait()
+            assert rounds == 0
+            shown.held = False
+            assert await read(reader) == "wait for it\n"
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_reader_that_takes_nothing_stops_nobody_else() -> None:
+    """The loop goes on while a write waits for the reader."""
+    with screen() as (shown, reader):
+        shown.say("x" * 1_000_000)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shown.follow, Progress("fifo", 0.0), moment)
+            got = 0
+            while got <= 1_000_000:  # this task runs, while the screen's thread waits for it
+                got += len(await read(reader))
+            nursery.cancel_scope.cancel()
+    assert got == 1_000_001
