@@ -100,28 +100,27 @@ class Graph:
         """
         new: dict[str, Node] = {}
         known = self._nodes
-        rank = len(known)
-        for job in jobs:
-            job_id = job.id
-            if job_id in known or job_id in new:
-                msg = f"job {job_id!r} is given twice; ids must be unique in a run"
+        for rank, job in enumerate(jobs, len(known)):
+            node = Node(job, rank)
+            if node.id in known or node.id in new:
+                msg = f"job {node.id!r} is given twice; ids must be unique in a run"
                 raise GraphError(msg)
-            new[job_id] = Node(job, rank)
-            rank += 1
-        edges = [(node, self._dependencies(node, new)) for node in new.values() if node.job.dependencies]
-        _check_acyclic(new, edges)
-        for node, dependencies in edges:
-            for dependency in dependencies:
-                if dependency.event is not None:
-                    continue  # it ended before; the plan looks at it when it takes the new jobs in
-                node.waiting += 1
-                if not dependency.dependents:
-                    dependency.dependents = []
-                dependency.dependents.append(node)  # type: ignore[attr-defined]  # the shared empty tuple was replaced
+            new[node.id] = node
+        edges = [(node, other) for node in new.values() if node.job.dependencies for other in self._needs(node, new)]
+        # Where every job stands behind those that it needs, as they mostly do, there can be no cycle.
+        if any(node.rank <= other.rank for node, other in edges):
+            _check_acyclic(new, edges)
+        for node, dependency in edges:
+            if dependency.event is not None:
+                continue  # it ended before; the plan looks at it when it takes the new jobs in
+            node.waiting += 1
+            if not dependency.dependents:
+                dependency.dependents = []
+            dependency.dependents.append(node)  # type: ignore[attr-defined]  # the shared empty tuple was replaced
         known.update(new)
         return list(new.values())
 
-    def _dependencies(self, node: Node, new: dict[str, Node]) -> list[Node]:
+    def _needs(self, node: Node, new: dict[str, Node]) -> list[Node]:
         found = []
         for job_id in dict.fromkeys(node.job.dependencies):
             dependency = new.get(job_id) or self._nodes.get(job_id)
@@ -137,15 +136,16 @@ def _nearest(job_id: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _check_acyclic(new: dict[str, Node], edges: list[tuple[Node, list[Node]]]) -> None:
+def _check_acyclic(new: dict[str, Node], edges: list[tuple[Node, Node]]) -> None:
     """Take away jobs that wait for nothing, again and again (Kahn, 1962); what stays is on a cycle, or behind one."""
-    waits_for = {node.id: [other.id for other in others if other.id in new] for node, others in edges}
+    waits_for: dict[str, list[str]] = {}
     dependents: dict[str, list[str]] = {}
     count: dict[str, int] = {}
-    for job_id, others in waits_for.items():
-        count[job_id] = len(others)
-        for other in others:
-            dependents.setdefault(other, []).append(job_id)
+    for node, other in edges:
+        if other.id in new:
+            waits_for.setdefault(node.id, []).append(other.id)
+            dependents.setdefault(other.id, []).append(node.id)
+            count[node.id] = count.get(node.id, 0) + 1
     free = [job_id for job_id in new if not count.get(job_id)]
     done = 0
     while free:

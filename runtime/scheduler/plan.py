@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -29,7 +28,6 @@ from runtime.scheduler.actions import Action, Kill, StatusChange, Submit
 from runtime.scheduler.arbiter import Arbiter
 from runtime.scheduler.backlog import Backlog
 from runtime.scheduler.graph import Graph, Node
-from runtime.scheduler.ready import ReadyQueue
 from runtime.scheduler.resources import Request, ResourcePool, request_of
 
 logger: Final = logging.getLogger("runtime.scheduler")
@@ -286,21 +284,18 @@ class Plan:
             if queue.request and (lacking := self._arbiter.lacking(queue)) is not None:
                 backend.park(queue)
                 self._arbiter.wait(queue, lacking)
+            elif queue.request:
+                nodes.append(queue.pop())
+                self._arbiter.take(queue)
             else:
-                nodes.append(self._take_off(queue))
+                nodes += queue.take(free - len(nodes) if len(backend.heap) == 1 else 1)
+        for node in nodes:
+            node.in_flight = True
+            node.attempt = node.attempt or 1
+            backend.in_flight[node.id] = node
+        backend.offered += len(nodes)
+        self._in_flight += len(nodes)
         return nodes
-
-    def _take_off(self, queue: ReadyQueue) -> Node:
-        """Put the head of `queue` in flight."""
-        node = queue.pop()
-        node.in_flight = True
-        node.attempt = max(1, node.attempt)
-        queue.backend.in_flight[node.id] = node
-        queue.backend.offered += 1
-        self._in_flight += 1
-        if queue.request:
-            self._arbiter.take(queue)
-        return node
 
     def _land(self, node: Node) -> None:
         """The job is no longer in flight: what it held is free."""
@@ -377,9 +372,10 @@ class Plan:
     def _take_in(self, now: float) -> None:
         """Let new jobs wait, be ready, or end at once."""
         nodes, self._new = self._new, []
-        for node in nodes:
-            if node.job.dependencies:
-                self._count_ended_dependencies(node, now)
+        if self.unfinished < len(self._graph):
+            for node in nodes:
+                if node.job.dependencies:
+                    self._count_ended_dependencies(node, now)
         for node in nodes:
             if self._stopped is not None:
                 self._end_early(node, FailureKind.CANCELLED, f"killed by {self._stopped[0]}", now)
@@ -405,24 +401,23 @@ class Plan:
 
     def _finish(self, node: Node, event: JobCompletionEvent, now: float) -> None:
         """Record the end of `node`, and what follows from it for all who wait for it, however deep."""
-        ended = deque([(node, event)])
-        while ended:
-            node, event = ended.popleft()
-            node.event = event
+        ended = [(node, event)]
+        for done, end in ended:  # which grows meanwhile
+            done.event = end
             self.unfinished -= 1
-            self._change(node, event.status, event.ended, event=event)
-            if node.ready:
-                self._forget(node)
-            passed = event.status is JobStatus.PASSED
+            self._change(done, end.status, end.ended, event=end)
+            if done.ready:
+                self._forget(done)
+            passed = end.status is JobStatus.PASSED
             if not passed:
-                self._count_failure(event)
-            for dependent in node.dependents:
+                self._count_failure(end)
+            for dependent in done.dependents:
                 if dependent.event is not None:
                     continue
                 dependent.waiting -= 1
                 dependent.passed += passed
                 if (dependent.needs_all and not passed) or not (dependent.waiting or dependent.passed):
-                    dependent.event = self._end_for_dependency(dependent, node, now)
+                    dependent.event = self._end_for_dependency(dependent, done, now)
                     ended.append((dependent, dependent.event))
                 elif dependent.waiting == 0:
                     self._make_ready(dependent, now)

@@ -80,16 +80,23 @@ class ReadyQueue:
 
     def pop(self) -> Node:
         """Take the head out; there must be one."""
-        waiting = self._head_deque()
-        self.size -= 1
-        node = waiting.popleft()
-        node.ready = False
-        if not waiting:
-            del self._deques[heapq.heappop(self._order).priority]
-            self._drop_ended()
-        elif waiting[0].event is not None:
-            self._drop_ended()
-        return node
+        return self.take(1)[0]
+
+    def take(self, most: float) -> list[Node]:
+        """Take out the head and those behind it, `most` of them at the most."""
+        taken: list[Node] = []
+        while self._order and len(taken) < most:
+            waiting = self._head_deque()
+            while waiting and len(taken) < most:
+                node = waiting.popleft()
+                if node.event is None:
+                    node.ready = False
+                    taken.append(node)
+            if not waiting:
+                del self._deques[heapq.heappop(self._order).priority]
+        self.size -= len(taken)
+        self._drop_ended()
+        return taken
 
     def forget(self, node: Node) -> None:
         """Leave out `node`, which has ended without being popped."""
@@ -99,7 +106,7 @@ class ReadyQueue:
 
     def drain(self) -> list[Node]:
         """Take all out, best first."""
-        return [self.pop() for _ in range(self.size)]
+        return self.take(self.size)
 
     def _head_deque(self) -> deque[Node]:
         return self._deques[self._order[0].priority]

@@ -28,7 +28,8 @@ def sanity_check(plan: Plan) -> None:
         if node.event is None:
             waiting = sum(plan._graph.find(other).event is None for other in dict.fromkeys(node.job.dependencies))
             assert node.waiting == waiting, node
-            assert (node.waiting > 0 or node in plan._new) == (node.status is JobStatus.SCHEDULED), node
+            scheduled = node.status is JobStatus.SCHEDULED
+            assert scheduled if node.waiting else (not scheduled or node in plan._new), node
     for name, (amount, _) in plan._arbiter.pool.usage().items():
         assert amount == held.get(name, 0), name
     for backend in plan._backends.values():

@@ -431,6 +431,17 @@ def test_jobs_can_be_added_and_depend_on_what_has_ended() -> None:
     assert run.turn() == ["wait"]
 
 
+def test_a_job_is_ready_if_what_it_needs_ends_before_it_is_taken_in() -> None:
+    run = Driven([job("good"), job("bad")])
+    run.turn()
+    run.plan.add([job("after good", "good"), job("after bad", "bad")])
+    run.end("good")
+    run.end("bad", FAILED)
+    sanity_check(run.plan)
+    assert run.turn() == ["after good"]
+    assert run.kind("after bad") == "dependency"
+
+
 def test_adding_is_all_or_nothing() -> None:
     run = Driven([job("a")])
     for wrong in ([job("b"), job("a")], [job("b"), job("c", "d")], [job("b"), job("c", backend="nowhere")]):

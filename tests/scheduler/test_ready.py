@@ -57,3 +57,15 @@ def test_what_has_ended_is_never_popped() -> None:
     ready.push(b, 3)
     end(b, ready)
     assert ready.size == 0
+
+
+def test_several_are_taken_across_priorities_and_those_that_ended_are_left_out() -> None:
+    ready = queue()
+    a, b, c, d, e = nodes(5)
+    for node, priority in ((a, 1), (b, 2), (c, 1), (d, 2), (e, 1)):
+        ready.push(node, priority)
+    end(c, ready)
+    assert ready.take(3) == [b, d, a]
+    assert (ready.size, ready.key()[1], a.ready, e.ready) == (1, 4, False, True)
+    assert ready.take(3) == [e]
+    assert ready.take(3) == []
