@@ -1,7 +1,8 @@
 """How is a backend proven? The conformance suite, scripted backends and launchers, fault injection.
 
-For authors of backends and launchers: `check_backend` runs the whole contract against a backend, `History` says whether
-each accepted job completed exactly once.
+For authors of backends: `check_backend` runs the whole contract against a backend; `History` says whether each accepted
+job completed exactly once; `cancel_at_every_step` finds the await at which a clean-up goes wrong. For authors of
+launchers: `check_launcher` says what a class is like to live with; `scripted` makes launchers that misbehave.
 """
 
 from runtime.testing.backends import (
@@ -16,22 +17,38 @@ from runtime.testing.backends import (
 from runtime.testing.conformance import BUFFERS, CHECKS, check_backend, run_check
 from runtime.testing.history import History
 from runtime.testing.kit import BackendKit, Behaviour, Bench, Session
+from runtime.testing.launcher_check import LauncherReport, check_launcher
+from runtime.testing.launchers import Act, Script, ScriptedLauncher, raises, says, scripted
+from runtime.testing.sweep import cancel_at_every_step
+from runtime.testing.virtual import Gate, VirtualAdapter, spend
 
 __all__ = (
     "BUFFERS",
     "CHECKS",
+    "Act",
     "BackendKit",
     "Behaviour",
     "Bench",
     "Busy",
     "Delay",
     "FakeKit",
+    "Gate",
     "Hang",
     "History",
+    "LauncherReport",
     "Raise",
+    "Script",
     "ScriptedBackend",
+    "ScriptedLauncher",
     "Session",
     "Step",
+    "VirtualAdapter",
+    "cancel_at_every_step",
     "check_backend",
+    "check_launcher",
+    "raises",
     "run_check",
+    "says",
+    "scripted",
+    "spend",
 )
