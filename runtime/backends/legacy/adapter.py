@@ -44,7 +44,7 @@ import trio
 
 from runtime.backends.backend import RuntimeBackend, check_limit
 from runtime.backends.legacy.poller import Poller
-from runtime.backends.legacy.shape import INTERACTIVE, is_busy, limit_of, name_of
+from runtime.backends.legacy.shape import INTERACTIVE, is_busy, limit_of, limits_of_job, name_of
 from runtime.backends.legacy.slices import Call, Lane, Late, Seam
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry
 from runtime.backends.legacy.threads import ThreadSeam
@@ -200,13 +200,9 @@ class LegacyLauncherAdapter(RuntimeBackend):
                 self._wait_for(job, call)
 
     def _limits(self, spec: Any) -> tuple[float | None, float | None]:
-        """A job's limits; DVSim's have `timeout_secs` instead of `timeout`."""
         if spec.__class__ is JobSpec:
             return spec.timeout, spec.queue_timeout
-        timeout = getattr(spec, "timeout", None)
-        if timeout is None:
-            timeout = getattr(spec, "timeout_secs", None)
-        return timeout, getattr(spec, "queue_timeout", None)
+        return limits_of_job(spec)
 
     def _target(self, target: JobHandle | str) -> LiveJob | None:
         if isinstance(target, str):

@@ -73,6 +73,15 @@ def limit_of(launcher_cls: type, attribute: str, what: str, given: float | None,
     return None if limit is None or limit >= sys.maxsize else limit
 
 
+def limits_of_job(spec: object) -> tuple[float | None, float | None]:
+    """Return the `timeout` (of DVSim's jobs, `timeout_secs`) and the `queue_timeout` of a foreign job, in seconds.
+
+    What is no number above 0 is no limit.
+    """
+    timeout = _limit_or_none(getattr(spec, "timeout", None)) or _limit_or_none(getattr(spec, "timeout_secs", None))
+    return timeout, _limit_or_none(getattr(spec, "queue_timeout", None))
+
+
 def status_of(said: object, launcher: object) -> JobStatus:
     """Return what the answer of a poll means.
 
@@ -178,6 +187,11 @@ def seconds_of(value: Any) -> float | None:
             value, factor = pair[0], SECONDS_PER_UNIT[pair[1]]
     seconds = float(value) * factor
     return seconds if 0 < seconds < float("inf") else None
+
+
+def _limit_or_none(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 < value < float("inf") else None  # type: ignore[operator,return-value]  # it is one
 
 
 def _seconds_or_none(value: object) -> float | None:

@@ -13,6 +13,7 @@ from runtime.backends.legacy.shape import (
     STATUS_BY_NAME,
     describe,
     is_busy,
+    limits_of_job,
     name_of,
     reason_of,
     seconds_of,
@@ -152,3 +153,18 @@ def test_names() -> None:
     assert name_of(type("SlurmLauncher", (), {})) == "slurm"
     assert name_of(type("My_Launcher", (), {})) == "my"
     assert name_of(type("SlurmLauncher", (), {"variant": ""})) == "slurm"
+
+
+@pytest.mark.parametrize(
+    ("fields", "limits"),
+    [
+        ({}, (None, None)),
+        ({"timeout": 3, "queue_timeout": 4.5, "timeout_secs": 9}, (3, 4.5)),
+        ({"timeout_secs": 90.0}, (90, None)),
+        ({"timeout": "10m", "queue_timeout": True, "timeout_secs": 0}, (None, None)),
+        ({"timeout": float("inf"), "timeout_secs": float("nan")}, (None, None)),
+        ({"timeout": -1, "timeout_secs": None}, (None, None)),
+    ],
+)
+def test_the_limits_of_a_foreign_job(fields: dict[str, Any], limits: tuple[float | None, float | None]) -> None:
+    assert limits_of_job(SimpleNamespace(**fields)) == limits
