@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -441,30 +443,37 @@ async def test_a_provider_that_fails_or_hangs_keeps_its_last_value(
 # ---------------------------------------------------------------------- size
 
 
-class Counting(trio.abc.Instrument):
-    """Counts the steps of all tasks."""
+def calls_for(count: int) -> int:
+    """How many functions, ours and others', are called to run `count` independent jobs, 50 at a time."""
+    jobs = [job(f"j{i}") for i in range(count)]
+    calls = 0
 
-    def __init__(self) -> None:
-        self.steps = 0
+    def counting(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.steps += 1
-
-
-async def steps_for(count: int) -> int:
-    counting = Counting()
-    trio.lowlevel.add_instrument(counting)
+    sys.setprofile(counting)
     try:
-        results = await run_jobs([job(f"j{i}") for i in range(count)], FakeBackend(max_parallelism=50))
+        results = trio.run(run_jobs, jobs, FakeBackend(max_parallelism=50))
     finally:
-        trio.lowlevel.remove_instrument(counting)
+        sys.setprofile(None)
     assert len(results) == count
-    return counting.steps
+    return calls
 
 
-async def test_steps_per_job_do_not_grow_with_the_number_of_jobs(autojump_clock: MockClock) -> None:
-    few, many = await steps_for(1_000), await steps_for(20_000)
-    assert many / 20_000 <= 1.2 * few / 1_000
+@pytest.mark.slow
+def test_operations_per_job_do_not_grow_with_the_number_of_jobs() -> None:
+    few, many = calls_for(1_000), calls_for(100_000)
+    assert many / 100_000 <= 1.2 * few / 1_000
+
+
+@pytest.mark.slow
+async def test_a_chain_of_100_000_whose_first_fails_gives_100_000_results(autojump_clock: MockClock) -> None:
+    jobs = [job("j0"), *(job(f"j{i}", f"j{i - 1}") for i in range(1, 100_000))]
+    results = await run_jobs(jobs, FakeBackend(table(j0=FakeRun(JobStatus.FAILED))))
+    assert [result.status for result in results] == [JobStatus.FAILED, *[JobStatus.KILLED] * 99_999]
+    assert results[-1].reason is not None
+    assert results[-1].reason.message == "it needs 'j99998', which ended as KILLED"
 
 
 async def test_nothing_is_left_behind(autojump_clock: MockClock) -> None:
