@@ -17,7 +17,7 @@ import trio
 import trio.testing
 
 from runtime.backends.live import LiveJob
-from runtime.backends.local import LocalBackend, backend, launch
+from runtime.backends.local import LocalBackend, judging, launch
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
 from runtime.process import Child
@@ -151,7 +151,7 @@ async def test_an_exception_while_judging_does_not_lose_the_completion(
     def raise_it(*_args: object) -> None:
         raise error
 
-    monkeypatch.setattr(backend, "judge_log", raise_it)
+    monkeypatch.setattr(judging, "judge_log", raise_it)
     async with local(tmp_path) as here:
         status, kind, message = why(await here.run(pass_patterns=["x"]))
         assert (status, kind) == (JobStatus.FAILED, FailureKind.LOG_UNREADABLE)
@@ -286,7 +286,7 @@ async def test_the_loop_is_not_held_up_by_a_log(tmp_path: Path, monkeypatch: pyt
         threads.append(threading.get_ident())
         return judge_log(path, patterns)
 
-    monkeypatch.setattr(backend, "judge_log", note_thread)
+    monkeypatch.setattr(judging, "judge_log", note_thread)
     async with local(tmp_path) as here:
         await here.run(pass_patterns=[""])
         assert threads
@@ -564,7 +564,7 @@ async def test_a_time_limit_is_not_for_the_judging(tmp_path: Path, monkeypatch: 
         return judge_log(path, patterns)
 
     monkeypatch.setattr(LocalBackend, "_timed_out", note)
-    monkeypatch.setattr(backend, "judge_log", wait_and_judge)
+    monkeypatch.setattr(judging, "judge_log", wait_and_judge)
     async with local(tmp_path) as here:
         event = await here.run("echo TEST PASSED", pass_patterns=["TEST PASSED"], timeout=0.01)
         assert stopped == [False]
@@ -722,11 +722,13 @@ async def test_descriptors_and_processes_do_not_leak(tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_the_helper_finds_processes(tmp_path: Path) -> None:
+async def test_the_helper_finds_processes(tmp_path: Path, fifo: Path) -> None:
     token = str(tmp_path)
     assert not alive(token)
-    async with local(tmp_path) as here:
-        await here.session.submit([JobSpec(name="job", cmd=["sleep", "1000"], exports={TOKEN: token})])
+    async with local(tmp_path / "run") as here:
+        cmd = f"echo > {fifo}; exec sleep 1000"
+        await here.session.submit([JobSpec(name="job", cmd=cmd, exports={TOKEN: token})])
+        await hear(fifo)
         assert alive(token)
         await here.backend.kill("job")
         assert not alive(token)

@@ -20,9 +20,10 @@ import trio
 
 from runtime.backends.backend import RuntimeBackend, check_limit
 from runtime.backends.live import LiveJob
+from runtime.backends.local.judging import Judges
 from runtime.backends.local.launch import Busy, CalledOff, LocalRun, NotLaunched, Prepared, Progress, Site, Slice
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
-from runtime.logs import PASSED, Judgement, LogPatterns, Verdict, decide, judge_log, read_tail
+from runtime.logs import PASSED, Judgement, LogPatterns, Verdict
 from runtime.process import UNKNOWN, Census, Exit, GroupEnd, sweep_group, terminate_group
 
 logger: Final = logging.getLogger("runtime.backends.local")
@@ -42,7 +43,7 @@ _SLICE: Final = 8
 """Jobs per hop to a thread: a hop costs a tenth of a process, and a job that is to be killed waits for its slice."""
 
 _LAUNCH_THREADS: Final = 8
-_JUDGE_THREADS: Final = 4
+_JUDGE_THREADS: Final = 6
 _HOOK_THREADS: Final = 64
 """Threads for each class of work that blocks; hooks are other people's code, and may take long. Out of the air."""
 
@@ -104,6 +105,7 @@ class LocalBackend(RuntimeBackend):
         self._progress_of: weakref.WeakKeyDictionary[JobSpec, Progress] = weakref.WeakKeyDictionary()
         self._site: Site
         self._census: Census
+        self._judges: Judges
         self._launching: trio.CapacityLimiter
         self._judging: trio.CapacityLimiter
         self._hooking: trio.CapacityLimiter
@@ -115,6 +117,7 @@ class LocalBackend(RuntimeBackend):
         self._launching = trio.CapacityLimiter(_LAUNCH_THREADS)
         self._judging = trio.CapacityLimiter(_JUDGE_THREADS)
         self._hooking = trio.CapacityLimiter(_HOOK_THREADS)
+        self._judges = Judges(self._judging)
         self._census = Census(trio.CapacityLimiter(1))
         self._site = await trio.to_thread.run_sync(self._make_site, limiter=self._launching)
         self.run_dir = self._site.run_dir
@@ -128,6 +131,9 @@ class LocalBackend(RuntimeBackend):
             os.makedirs(run_dir, exist_ok=True)
         warn_of_few_descriptors(self.name, self.max_parallelism)
         return Site(run_dir, self._terminal[0], self.max_output_dirs)
+
+    async def _serve(self) -> None:
+        await self._judges.run()
 
     # ------------------------------------------------------------------ launching
 
@@ -259,7 +265,7 @@ class LocalBackend(RuntimeBackend):
         doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
         with run.concluding:
             if how.code != 0 or LogPatterns.of(spec):
-                verdict, log = await _in_thread(self._judging, lambda: judge(spec, run.log, how))
+                verdict, log = await self._judges.judge(spec, run.log, how)
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"
                 error = await self._call_hook(spec, verdict.status)
@@ -286,19 +292,6 @@ class LocalBackend(RuntimeBackend):
         if error is not None:
             logger.warning("post_finish of job %r raised", spec.id, exc_info=error)
         return error
-
-
-def judge(spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
-    """Read the log as far as it is needed, and return the verdict. Blocks; whatever goes wrong is in the verdict."""
-    patterns = LogPatterns.of(spec)
-    unreadable = judgement = None
-    try:
-        judgement = judge_log(log, patterns) if patterns else read_tail(log)
-    except Exception as exc:  # noqa: BLE001 - a job's completion never depends on what is in the place of its log
-        if patterns:
-            unreadable = str(exc) or repr(exc)
-    verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)
-    return verdict, judgement
 
 
 def _is_wanted(job: LiveJob) -> bool:

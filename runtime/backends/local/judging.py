@@ -1,0 +1,121 @@
+"""`Judges`: verdicts in threads; of short logs many at once, of a long one by itself.
+
+A hop to a thread costs more than judging the log of a small job, so a worker takes all that wait. What would hold the
+others up is handed back, and gets a hop of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
+
+import attrs
+import trio
+
+from runtime.job import JobSpec
+from runtime.logs import Judgement, LogPatterns, Verdict, decide, judge_log, read_tail
+from runtime.process import Exit
+
+T = TypeVar("T")
+
+_SHORT: Final = 1 << 18
+"""Bytes of a log that is judged together with others: a millisecond or so. Out of the air."""
+
+_TOGETHER: Final = 16
+"""Logs that are judged in one hop."""
+
+
+_WORKERS: Final = 2
+"""Takers of short logs: if one of them is stuck in a file system, the other goes on."""
+
+
+@attrs.define(eq=False)
+class _Case:
+    """One job that waits for its verdict."""
+
+    spec: JobSpec
+    log: str
+    how: Exit
+    done: trio.Event = attrs.field(factory=trio.Event)
+    result: tuple[Verdict, Judgement | None] | None = None
+
+    def is_short(self) -> bool:
+        """Whether its log is. Blocks."""
+        try:
+            return os.lstat(self.log).st_size <= _SHORT
+        except OSError:
+            return True  # there is nothing to read
+
+    def judge(self) -> None:
+        """Find the verdict. Blocks."""
+        self.result = judge(self.spec, self.log, self.how)
+
+
+class Judges:
+    """Hands verdicts out, for as long as `run` runs.
+
+    Args:
+        limiter: for threads.
+    """
+
+    def __init__(self, limiter: trio.CapacityLimiter) -> None:
+        self._limiter = limiter
+        self._send, self._receive = trio.open_memory_channel[_Case](math.inf)
+
+    async def judge(self, spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
+        """Return the verdict on a job, and what its log says. Cancelling it is prompt, and wastes the work."""
+        case = _Case(spec, log, how)
+        self._send.send_nowait(case)
+        await case.done.wait()
+        assert case.result is not None
+        return case.result
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(_WORKERS):
+                nursery.start_soon(self._work, nursery)
+
+    async def _work(self, nursery: trio.Nursery) -> None:
+        async for case in self._receive:
+            cases = [case, *self._waiting()]
+            await self._in_thread(_judge_short, cases)
+            for judged in cases:
+                if judged.result is None:
+                    nursery.start_soon(self._judge_long, judged)
+                else:
+                    judged.done.set()
+
+    def _waiting(self) -> Iterator[_Case]:
+        with suppress(trio.WouldBlock):
+            for _ in range(_TOGETHER - 1):
+                yield self._receive.receive_nowait()
+
+    async def _judge_long(self, case: _Case) -> None:
+        await self._in_thread(_Case.judge, case)
+        case.done.set()
+
+    async def _in_thread(self, function: Callable[[T], None], argument: T) -> None:
+        await trio.to_thread.run_sync(function, argument, limiter=self._limiter, abandon_on_cancel=True)
+
+
+def _judge_short(cases: Sequence[_Case]) -> None:
+    for case in cases:
+        if case.is_short():
+            case.judge()
+
+
+def judge(spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
+    """Read the log as far as it is needed, and return the verdict. Blocks; whatever goes wrong is in the verdict."""
+    patterns = LogPatterns.of(spec)
+    unreadable = judgement = None
+    try:
+        judgement = judge_log(log, patterns) if patterns else read_tail(log)
+    except Exception as exc:  # noqa: BLE001 - a job's completion never depends on what is in the place of its log
+        if patterns:
+            unreadable = str(exc) or repr(exc)
+    verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)
+    return verdict, judgement

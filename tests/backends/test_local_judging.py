@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from runtime.backends.local import judging
+from runtime.backends.local.judging import Judges
+from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.logs import Judgement, LogPatterns, judge_log
+from runtime.process import Exit
+
+SPEC = JobSpec(name="job", cmd="true", pass_patterns=["^PASSED"])
+WELL = Exit(code=0)
+
+
+@asynccontextmanager
+async def open_judges() -> AsyncIterator[Judges]:
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            judges = Judges(trio.CapacityLimiter(6))
+            nursery.start_soon(judges.run)
+            yield judges
+            nursery.cancel_scope.cancel()
+
+
+class Door:
+    """Lets nobody judge the log of this name until it is opened."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, name: str) -> None:
+        self.opened = threading.Event()
+        self.arrived = threading.Event()
+        self.calls: list[str] = []
+        self._name = name
+        patch.setattr(judging, "judge_log", self._judge_log)
+
+    def _judge_log(self, path: str, patterns: LogPatterns) -> Judgement:
+        name = Path(path).name
+        self.calls.append(name)
+        if name == self._name:
+            self.arrived.set()
+            self.opened.wait()
+        return judge_log(path, patterns)
+
+    async def wait_arrived(self) -> None:
+        await trio.to_thread.run_sync(self.arrived.wait, limiter=trio.CapacityLimiter(1))
+
+
+def write(directory: Path, name: str, size: int = 0) -> str:
+    (directory / name).write_bytes(b"x\n" * (size // 2) + b"PASSED\n")
+    return str(directory / name)
+
+
+async def test_short_logs_are_judged_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hops: list[int] = []
+    judge_short = judging._judge_short
+
+    def note(cases: Sequence[judging._Case]) -> None:
+        hops.append(len(cases))
+        judge_short(cases)
+
+    monkeypatch.setattr(judging, "_judge_short", note)
+    statuses: list[JobStatus] = []
+
+    async def ask(judges: Judges, log: str) -> None:
+        verdict, found = await judges.judge(SPEC, log, WELL)
+        assert found is not None
+        statuses.append(verdict.status)
+
+    async with open_judges() as judges:
+        log = write(tmp_path, "log")
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(ask, judges, log)
+    assert statuses == [JobStatus.PASSED] * 100
+    assert sum(hops) == 100
+    assert len(hops) < 20
+
+
+async def test_long_logs_hold_up_no_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(monkeypatch, "long")
+    async with open_judges() as judges:
+        long, short = write(tmp_path, "long", 1 << 20), write(tmp_path, "short")
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(judges.judge, SPEC, long, WELL)
+            await door.wait_arrived()
+            assert (await judges.judge(SPEC, short, WELL))[0].status is JobStatus.PASSED
+            assert not door.opened.is_set()
+            door.opened.set()
+    assert sorted(door.calls) == ["long"] * 3 + ["short"]
+
+
+async def test_one_log_that_cannot_be_read_to_its_end_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Door(monkeypatch, "stuck")
+    async with open_judges() as judges:
+        stuck, other = write(tmp_path, "stuck"), write(tmp_path, "other")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(judges.judge, SPEC, stuck, WELL)
+            await door.wait_arrived()
+            assert (await judges.judge(SPEC, other, WELL))[0].status is JobStatus.PASSED
+            nursery.cancel_scope.cancel()  # who has waited long enough goes, and the other goes on
+        assert (await judges.judge(SPEC, other, WELL))[0].status is JobStatus.PASSED
+        door.opened.set()
+
+
+async def test_a_log_that_is_gone_is_in_the_verdict(tmp_path: Path) -> None:
+    async with open_judges() as judges:
+        verdict, found = await judges.judge(SPEC, str(tmp_path / "gone"), WELL)
+        assert found is None
+        assert verdict.reason is not None
+        assert verdict.reason.kind is FailureKind.LOG_UNREADABLE
+        assert "No such file" in verdict.reason.message
+        without = JobSpec(name="job", cmd="true")
+        verdict, found = await judges.judge(without, str(tmp_path / "gone"), Exit(code=3))
+        assert verdict.reason is not None
+        assert verdict.reason.message == "exit code 3"
