@@ -94,7 +94,8 @@ CompleteWait=0
 ReturnToService=2
 NodeName=DEFAULT CPUs={cpus} RealMemory={memory} State=UNKNOWN
 NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port={first}-{last}
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+# Jobs go to the node with the fewest, so that two nodes are two.
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE LLN=YES State=UP
 """
 
 

@@ -51,8 +51,8 @@ class ArrayLauncher(Launcher):  # type: ignore[misc]  # DVSim is not where types
         self.script.write_text("\n".join(["case $1 in", *cases, "esac"]))
         indices = [job.index for job in self.array]
         # One command for the whole array, as `bsub -J name[1-n]` is.
-        each = f"for i in {' '.join(map(str, indices))}; do setsid sh '{self.script}' $i & echo $! > '{self.script}.'$i; done"
-        subprocess.run(["sh", "-c", each], check=True)
+        each = f"setsid sh '{self.script}' $i & echo $! > '{self.script}.'$i"
+        subprocess.run(["sh", "-c", f"for i in {' '.join(map(str, indices))}; do {each}; done"], check=True)
         self.submissions.append(indices)
         for job in self.array:
             job.submitted = True
