@@ -36,7 +36,9 @@ class Backlog:
         self.in_flight: dict[str, Node] = {}
         self.heap: list[tuple[Key, int, ReadyQueue]] = []
         self._order = 0
-        self.queues: dict[Request, ReadyQueue] = {}
+        self.plain = ReadyQueue(self, ())
+        """The queue of the jobs that ask for nothing."""
+        self.queues: dict[Request, ReadyQueue] = {(): self.plain}
         self.retry_at: float | None = None
         """When it is worth asking again, after it was busy."""
         self.delay = FIRST_DELAY

@@ -28,7 +28,8 @@ from runtime.scheduler.actions import Action, Kill, StatusChange, Submit
 from runtime.scheduler.arbiter import Arbiter
 from runtime.scheduler.backlog import Backlog
 from runtime.scheduler.graph import Graph, Node
-from runtime.scheduler.resources import Request, ResourcePool, request_of
+from runtime.scheduler.ready import ReadyQueue
+from runtime.scheduler.resources import ResourcePool, request_of
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
@@ -106,12 +107,12 @@ class Plan:
             ResourceError: see `ResourcePool.check`.
         """
         jobs = list(jobs)
-        requests = [self._checked_request(job) for job in jobs]
+        queues = [self._queue_of(job) for job in jobs]
         nodes = self._graph.add(jobs)
         self.unfinished += len(nodes)
         self.counts[JobStatus.SCHEDULED] += len(nodes)
-        for node, request in zip(nodes, requests, strict=True):
-            node.queue = self._backends[node.job.backend or self._default].queue(request)
+        for node, queue in zip(nodes, queues, strict=True):
+            node.queue = queue
         self._new += nodes
 
     def completed(self, event: JobCompletionEvent, now: float) -> None:
@@ -324,21 +325,23 @@ class Plan:
 
     def _enqueue(self, node: Node, *, front: bool = False) -> None:
         queue = node.queue
-        if queue.push(node, self._priority_of(node), front=front) and queue.waits_for is None:
+        if self._priority is None:
+            priority = default_priority(node.job, len(node.dependents))
+        else:
+            priority = self._priority_of(node, self._priority)
+        if queue.push(node, priority, front=front) and queue.waits_for is None:
             queue.backend.offer(queue)
 
-    def _priority_of(self, node: Node) -> Any:
-        if self._priority is not None:
-            try:
-                priority = self._priority(node.job, len(node.dependents))
-                return self._checked_priority(priority)
-            except Exception:
-                logger.exception(
-                    "the priority function failed for job %r; the default priority is used from now on", node.id
-                )
-                self._priority = None
-                self._requeue_all()
-        return default_priority(node.job, len(node.dependents))
+    def _priority_of(self, node: Node, function: Priority) -> Any:
+        try:
+            return self._checked_priority(function(node.job, len(node.dependents)))
+        except Exception:
+            logger.exception(
+                "the priority function failed for job %r; the default priority is used from now on", node.id
+            )
+            self._priority = None
+            self._requeue_all()
+            return default_priority(node.job, len(node.dependents))
 
     def _checked_priority(self, priority: Any) -> Any:
         """Return `priority` if it can stand in a queue: it can be hashed and ordered, and is unlike NaN."""
@@ -358,16 +361,18 @@ class Plan:
 
     # ------------------------------------------------------------------ the life of a job
 
-    def _checked_request(self, job: Any) -> Request:
+    def _queue_of(self, job: Any) -> ReadyQueue:
+        """Return the queue that `job` belongs to; its backend is known, and what it asks for can be granted."""
         name = job.backend or self._default
         backend = self._backends.get(name)
         if backend is None:
             msg = f"job {job.id!r} wants backend {name!r}; this run has: {', '.join(sorted(self._backends))}"
             raise GraphError(msg)
+        if not job.resources:
+            return backend.plain
         request = request_of(job)
-        if request:
-            self._arbiter.pool.check(request, job.id)
-        return request
+        self._arbiter.pool.check(request, job.id)
+        return backend.queue(request)
 
     def _take_in(self, now: float) -> None:
         """Let new jobs wait, be ready, or end at once."""
