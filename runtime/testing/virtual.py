@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+import outcome
 import trio
 
 from runtime.backends.legacy.adapter import LegacyLauncherAdapter
@@ -116,7 +117,9 @@ class _Progress(Late):
             self._seam.late.discard(self)
             if self.is_abandoned and self.call.step.undo is not None:
                 undo = self.call.step.undo
-                await _take(_record(lambda: undo(self.call)))
+                await _take(
+                    _record(lambda: outcome.capture(undo, self.call))
+                )  # what it raises is only logged by threads
 
     def has_returned(self) -> bool:
         return self._returned.is_set()

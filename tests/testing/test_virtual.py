@@ -77,6 +77,18 @@ async def test_an_abandoned_call_is_undone_when_it_returns(autojump_clock: MockC
     assert seam.abandoned() == []
 
 
+async def test_an_undo_that_raises_ends_nothing(autojump_clock: MockClock) -> None:
+    def boom(_call: Call) -> None:
+        raise SystemExit("the launcher's own")
+
+    seam = VirtualSeam()
+    _, late = await seam.lane("").run(deque([Call(Step("call", lambda _: spend(5), boom), 1)]), 4)
+    assert late is not None
+    late.abandon()
+    await trio.sleep(6)
+    assert (late.has_returned(), seam.hung) == (True, 0)
+
+
 async def test_a_call_that_is_given_up_is_late_at_once(autojump_clock: MockClock) -> None:
     lane, gate = VirtualSeam().lane(""), Gate()
     hung = call(1, gate)
