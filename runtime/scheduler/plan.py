@@ -43,8 +43,11 @@ first.
 
 
 def default_priority(job: Any, dependents: int) -> tuple[float, float, int]:
-    """Heavier first, then the longer timeout (none is the longest), then who has more dependents."""
-    timeout = getattr(job, "timeout", None)
+    """Heavier first, then the longer timeout (none is the longest), then who has more dependents.
+
+    A foreign job may have `timeout_secs` instead of `timeout`.
+    """
+    timeout = job.timeout if hasattr(job, "timeout") else getattr(job, "timeout_secs", None)
     return job.weight, math.inf if timeout is None else timeout, dependents
 
 

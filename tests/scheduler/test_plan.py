@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -135,6 +137,16 @@ def test_heavier_first_then_longer_timeout_then_more_dependents_then_first_come(
         order += run.turn()
         run.end(order[-1])
     assert order == ["heavy", "needed", "plain", "last", "long", "short", "light"]
+
+
+def test_the_timeout_of_a_foreign_job_may_be_called_timeout_secs() -> None:
+    def foreign(name: str, timeout_secs: float | None) -> Any:
+        asked = ("id", "dependencies", "backend", "resources", "weight", "needs_all_dependencies_passing")
+        spec = job(name)
+        return SimpleNamespace(**{field: getattr(spec, field) for field in asked}, timeout_secs=timeout_secs)
+
+    run = Driven([foreign("short", 1), foreign("none", None), foreign("long", 60), job("own", timeout=30)])
+    assert run.turn() == ["none", "long", "own", "short"]
 
 
 def test_the_priority_can_be_replaced() -> None:

@@ -1,0 +1,252 @@
+"""Runs flows of DVSim's job specifications with DVSim's `run_scheduler` and with `examples/dvsim_flow.py`; prints JSON.
+
+A program for DVSim's interpreter, where this package is installed beside DVSim. It compares; the test asserts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import functools
+import json
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+from dvsim.job.data import CompletedJobStatus
+from dvsim.job.data import JobSpec as TheirJobSpec
+from dvsim.job.status import JobStatus as TheirStatus
+from dvsim.runtime.fake import FakeRuntimeBackend
+from dvsim.runtime.legacy import LegacyLauncherAdapter as TheirAdapter
+from dvsim.runtime.local import LocalRuntimeBackend
+from dvsim.scheduler import runner
+from dvsim.scheduler.resources import UnknownResourcePolicy
+
+from examples import dvsim_flow
+from runtime import FakeBackend, JobStatus, run_jobs
+from runtime.backends.fake import FakeRun
+from tests.dvsim.programs.common import their_job
+from tests.dvsim.programs.own import ShellLauncher
+
+WORK = Path(sys.argv[1])
+Flow = Callable[..., Any]
+FLOWS: dict[str, Flow] = {"theirs": runner.run_scheduler, "ours": dvsim_flow.run_scheduler}
+VERILATOR = "- Verilator: $finish at 12us; walltime 3.500 s; speed 1 us/s"
+
+
+def job(name: str, *needs: str, cmd: str = "true", **fields: Any) -> TheirJobSpec:
+    """A job as a flow of DVSim makes them."""
+    return their_job(WORK, name, cmd, dependencies=[f"aes:{need}" for need in needs], **fields)
+
+
+def run(flow: Flow, jobs: Sequence[TheirJobSpec], backend: Any, **options: Any) -> list[CompletedJobStatus]:
+    """Run a flow, as DVSim does that."""
+    options = {"max_parallel": 8, "interactive": True, "resource_manager": None, **options}
+    results: list[CompletedJobStatus] = asyncio.run(flow(jobs=jobs, backend=backend, **options))
+    return results
+
+
+def random_jobs(rng: random.Random) -> list[TheirJobSpec]:
+    """Jobs that need some that come before them, some all and some any of them, in an order of their own."""
+    names = [f"j{number:02}" for number in range(rng.randint(1, 25))]
+    jobs = []
+    for number, name in enumerate(names):
+        needs = rng.sample(names[:number], min(number, rng.choice([0, 1, 1, 2, 3])))
+        jobs.append(
+            job(
+                name,
+                *needs,
+                needs_all_dependencies_passing=rng.random() < 0.6,
+                weight=rng.randint(0, 3),
+                timeout_mins=rng.choice([None, 0.5, 60]),
+                resources=rng.choice([None, {"licence": rng.randint(1, 2)}, {"licence": 1, "memory": None}]),
+            )
+        )
+    rng.shuffle(jobs)
+    return jobs
+
+
+class Told:
+    """Ends jobs as it was told to, and remembers which hooks were called."""
+
+    def __init__(self, rng: random.Random, jobs: Sequence[TheirJobSpec]) -> None:
+        choices = [TheirStatus.PASSED] * 4 + [TheirStatus.FAILED, TheirStatus.KILLED]
+        self.ends = {each.id: rng.choice(choices) for each in jobs}
+        self.hooks: list[tuple[str, str]] = []
+        self.jobs = [each.model_copy(update={"post_finish": functools.partial(self.hook, each.id)}) for each in jobs]
+
+    def hook(self, job_id: str, status: TheirStatus) -> None:
+        self.hooks.append((job_id, status.name))
+
+    def run(self, flow: Flow, **options: Any) -> tuple[list[CompletedJobStatus], list[tuple[str, str]]]:
+        self.hooks.clear()
+        results = run(flow, self.jobs, FakeRuntimeBackend(policy=lambda each: self.ends[each.id]), **options)
+        return results, sorted(self.hooks)
+
+
+def random_graphs() -> dict[str, Any]:
+    """Random graphs on DVSim's fake backend: how the results differ, and what they have in them."""
+    differences = []
+    seen: collections.Counter[str] = collections.Counter()
+    for seed in range(150):
+        rng = random.Random(seed)
+        told = Told(rng, random_jobs(rng))
+        options = {
+            "max_parallel": rng.choice([1, 3, 50]),
+            "resource_manager": runner.build_resource_manager(
+                resource_limits={"licence": 2, "memory": None}, missing_policy=UnknownResourcePolicy.FATAL
+            ),
+        }
+        theirs, ours = (told.run(flow, **options) for flow in FLOWS.values())
+        if theirs != ours:
+            differences.append(f"seed {seed}: {theirs} and {ours}")
+        seen.update(f"{each.status.name}: {each.fail_msg and each.fail_msg.message}" for each in theirs[0])
+    return {"differences": differences, "seen": seen}
+
+
+def orders() -> dict[str, Any]:
+    """In which order ready jobs start, one at a time: by weight, then by timeout, and none is the longest."""
+    rng = random.Random(1)
+    keys = [(weight, timeout) for weight in range(3) for timeout in (None, 0.5, 30, 60)]
+    rng.shuffle(keys)
+    jobs = [job(f"j{i:02}", weight=weight, timeout_mins=timeout) for i, (weight, timeout) in enumerate(keys)]
+    found: dict[str, list[tuple[int, float | None]]] = {}
+    for name, flow in FLOWS.items():
+        order = found[name] = []
+
+        def note(each: TheirJobSpec, order: list[Any] = order) -> TheirStatus:
+            order.append((each.weight, each.timeout_mins))
+            return TheirStatus.PASSED
+
+        run(flow, jobs, FakeRuntimeBackend(policy=note), max_parallel=1)
+    return found
+
+
+def as_they_are() -> dict[str, Any]:
+    """The job specifications on our scheduler, without anything in between."""
+    jobs = [
+        job("a"),
+        job("b", "a", timeout_mins=1),
+        job("c", "b"),
+        job("d", "b", "a", needs_all_dependencies_passing=False),
+    ]
+    status = {"aes:b": "FAILED"}
+
+    def policy(each: TheirJobSpec, _attempt: int) -> FakeRun:
+        return FakeRun(JobStatus[status.get(each.id, "PASSED")])
+
+    results = trio.run(lambda: run_jobs(jobs, FakeBackend(policy)))
+    return {
+        "same objects": all(result.job is each for result, each in zip(results, jobs, strict=True)),
+        "statuses": {result.id: result.status.name for result in results},
+    }
+
+
+def real_jobs() -> list[TheirJobSpec]:
+    """Jobs for real processes."""
+    return [
+        job("build", job_type="CompileSim", cmd=f"echo '{VERILATOR}'"),
+        job("passes", "build", job_type="RunTest", cmd=f"echo '{VERILATOR}'", pass_patterns=["Verilator"]),
+        job("says_no", "build", cmd="echo UVM_ERROR one", fail_patterns=["^UVM_ERROR"]),
+        job("exits", "build", cmd="sh -c 'exit 3'"),
+        job("after", "exits"),
+        job(
+            "either", "exits", "passes", cmd="env", exports={"WORD": "a b"}, pass_patterns=["^WORD=a b$"],
+            needs_all_dependencies_passing=False,
+        ),
+    ]  # fmt: skip
+
+
+def real(make_backend: Callable[[], Any]) -> dict[str, Any]:
+    """Real processes under both schedulers: what is the same for any backend, and whether everything is."""
+    facts: dict[str, Any] = {}
+    everything = []
+    for name, flow in FLOWS.items():
+        results = run(flow, real_jobs(), make_backend(), interactive=False)
+        everything.append(results)
+        facts[name] = {
+            "statuses": {each.name: each.status.name for each in results},
+            "times": [[each.job_runtime, each.simulated_time] for each in results if each.name in {"build", "passes"}],
+            "links": {
+                folder: sorted(os.listdir(WORK / folder)) for folder in ("running", "passed", "failed", "killed")
+            },
+        }
+        facts[f"reasons of {name}"] = {
+            each.name: each.fail_msg.message for each in results if each.fail_msg is not None
+        }
+    return {**facts, "equal": everything[0] == everything[1]}
+
+
+def stopped() -> dict[str, Any]:
+    """A SIGTERM in the middle: the flow goes on to its report."""
+
+    def stop(_status: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    jobs = [job("signals", post_finish=stop), job("sleeps", cmd="sleep 1000"), job("after", "sleeps")]
+    results = run(dvsim_flow.run_scheduler, jobs, LocalRuntimeBackend())
+    return {
+        "results": {each.name: [each.status.name, each.fail_msg and each.fail_msg.message] for each in results},
+        "handler left behind": signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL,
+    }
+
+
+def cancelled() -> dict[str, Any]:
+    """The asyncio task is cancelled: nothing of its jobs is left when it has ended."""
+    ends: list[str] = []
+
+    async def main() -> None:
+        def begun() -> None:
+            loop.call_soon_threadsafe(task.cancel)
+
+        jobs = [job("sleeps", cmd="sleep 1000", pre_launch=begun, post_finish=lambda status: ends.append(status.name))]
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(
+            dvsim_flow.run_scheduler(jobs=jobs, max_parallel=1, interactive=True, backend=LocalRuntimeBackend())
+        )
+        await asyncio.wait([task])
+        ends.append("cancelled" if task.cancelled() else "not cancelled")
+
+    asyncio.run(main())
+    return {"ends": ends}
+
+
+def refused() -> dict[str, str]:
+    """What cannot run is said before anything runs."""
+    cases: dict[str, tuple[Iterable[TheirJobSpec], dict[str, Any]]] = {
+        "twins": ([job("a"), job("a")], {}),
+        "cycle": ([job("a", "b"), job("b", "a")], {}),
+        "unknown": ([job("a", "z")], {}),
+        "too much": ([job("a", resources={"licence": 3})], {"resource_manager": {"licence": 2}}),
+        "no backend": ([job("a")], {"backend": "slurm"}),
+    }
+    said = {}
+    for name, (jobs, options) in cases.items():
+        try:
+            run(dvsim_flow.run_scheduler, list(jobs), **{"backend": FakeRuntimeBackend(), **options})
+        except (ValueError, TypeError) as exc:
+            said[name] = f"{type(exc).__name__}: {exc}"
+    return said
+
+
+STORIES: dict[str, Callable[[], Any]] = {
+    "random_graphs": random_graphs,
+    "orders": orders,
+    "as_they_are": as_they_are,
+    "local": lambda: real(LocalRuntimeBackend),
+    "launchers": lambda: real(lambda: TheirAdapter(ShellLauncher, poll_interval=0.02)),
+    "stopped": stopped,
+    "cancelled": cancelled,
+    "refused": refused,
+}
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    facts = {name: story() for name, story in STORIES.items()}
+    sys.stdout.write("\n" + json.dumps(facts) + "\n")  # the last line; DVSim may print, too
