@@ -1,0 +1,150 @@
+"""After: a backend for the farm. It never blocks, and asks one question per tick for all jobs together."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from runtime import FailureKind, RuntimeBackend
+from runtime.backends.live import LiveJob
+from runtime.logs import LogPatterns, decide, judge_log
+
+logger: Final = logging.getLogger(__name__)
+
+FARM: Final = Path(__file__).with_name("farm")
+FULL: Final = 75
+"""The exit code of ``farm submit`` when there is no room."""
+PATIENCE: Final = 10
+"""Questions in a row that may fail before the farm is called broken."""
+
+
+class FarmError(Exception):
+    """The farm does not answer."""
+
+
+class FarmBackend(RuntimeBackend):
+    """Runs jobs, which must have an `odir`, on the farm.
+
+    Args:
+        farm: the command.
+        poll_interval: seconds between two questions.
+        options: as for `RuntimeBackend`.
+    """
+
+    name = "farm"
+    default_parallelism = 100
+
+    def __init__(self, farm: Path = FARM, *, poll_interval: float = 0.1, **options: Any) -> None:
+        super().__init__(**options)
+        self._farm = farm
+        self._poll_interval = poll_interval
+
+    async def _setup(self) -> None:
+        self._jobs: dict[str, LiveJob] = {}
+        """What is on the farm, by its ids."""
+        self._wake = trio.Event()
+        self._files = trio.CapacityLimiter(4)
+
+    # ------------------------------------------------------------------ launch
+
+    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            if self._begin(job):
+                await self._launch_one(job)
+
+    async def _launch_one(self, job: LiveJob) -> None:
+        spec = job.spec
+        try:
+            await trio.to_thread.run_sync(_make_directory, spec.odir, limiter=self._files)
+        except OSError as exc:
+            self._fail(job, FailureKind.LAUNCH_ERROR, str(exc))
+            return
+        command = spec.cmd if isinstance(spec.cmd, str) else shlex.join(spec.cmd)
+        done = await self._ask_farm("submit", spec.odir, command)
+        if done.returncode == FULL:
+            self._refuse(job)
+        elif done.returncode != 0:
+            self._fail(job, FailureKind.LAUNCH_ERROR, done.stderr.strip())
+        else:
+            job.data = done.stdout.strip()
+            self._jobs[job.data] = job
+            if self._launched(job):
+                self._wake.set()
+            else:  # it took so long that it was given up: nothing may be left running
+                del self._jobs[job.data]
+                await self._ask_farm("kill", job.data)
+
+    # ------------------------------------------------------------------ kill
+
+    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+        self._start_task(self._take_from_farm, [job.data for job in jobs])
+
+    async def _take_from_farm(self, ids: list[str]) -> None:
+        done = await self._ask_farm("kill", *ids)  # all of them with one command
+        await self._settle(done.stdout)
+
+    # ------------------------------------------------------------------ watch
+
+    async def _serve(self) -> None:
+        failures = 0
+        while True:
+            if not self._jobs:
+                self._wake = trio.Event()
+                await self._wake.wait()  # with nothing to ask for it sleeps
+            await trio.sleep(self._poll_interval)
+            if not self._jobs:
+                continue
+            done = await self._ask_farm("status", *self._jobs)
+            if done.returncode == 0:
+                failures = 0
+                await self._settle(done.stdout)
+                continue
+            failures += 1
+            logger.warning("the farm does not say how its jobs are (%d in a row): %s", failures, done.stderr.strip())
+            if failures >= PATIENCE:
+                raise FarmError(done.stderr.strip())  # breaks the backend: its jobs are killed, and completed
+
+    async def _settle(self, answer: str) -> None:
+        """Complete the jobs that have ended, according to the farm's lines."""
+        for line in answer.splitlines():
+            farm_id, state, *code = line.split()
+            if state == "running":
+                continue
+            job = self._jobs.pop(farm_id, None)
+            if job is None:
+                continue  # a question and a kill may both bring the news
+            if state == "ended":
+                await self._judge(job, int(code[0]))
+            elif job.stop is not None:
+                self._complete_stopped(job)
+            else:
+                self._fail(job, FailureKind.CANCELLED, "somebody took it from the farm")
+
+    async def _judge(self, job: LiveJob, code: int) -> None:
+        spec = job.spec
+        patterns = LogPatterns(
+            spec.pass_patterns, spec.fail_patterns, spec.runtime_pattern, spec.simulated_time_pattern
+        )
+        try:
+            log = await trio.to_thread.run_sync(judge_log, f"{spec.odir}/job.log", patterns, limiter=self._files)
+        except OSError as exc:
+            verdict = decide(code, None, unreadable=str(exc))
+        else:
+            verdict = decide(code, None, log)
+        self._complete(job, verdict.status, verdict.reason)
+
+    async def _ask_farm(self, *words: str) -> subprocess.CompletedProcess[str]:
+        done = await trio.run_process([self._farm, *words], capture_stdout=True, capture_stderr=True, check=False)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def _make_directory(path: str | None) -> None:
+    if path is None:
+        raise FileNotFoundError("the farm runs jobs in their output directory, and this one has no odir")
+    Path(path).mkdir(parents=True, exist_ok=True)
