@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,21 +136,26 @@ def links(directory: Path) -> dict[str, list[str]]:
 
 
 class Fifo:
-    """Where a job says a line, and this test waits for it; or the other way round."""
+    """Where a job says a line, and this test waits for it; or the other way round.
+
+    It is open at both ends as long as this object lives, so nobody waits for somebody to open the other one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         os.mkfifo(path)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
 
     def hear(self) -> str:
-        """Wait for a line from a job."""
-        with self.path.open() as fifo:
-            return fifo.readline().strip()
+        """Wait for what a job says."""
+        ready, _, _ = select.select([self._descriptor], [], [], LIMIT)
+        assert ready, f"nobody said anything in {self.path.name}"
+        return os.read(self._descriptor, 1000).decode().strip()
 
-    def say(self, line: str = "go") -> None:
-        """Say a line, once a job listens."""
-        with self.path.open("w") as fifo:
-            fifo.write(line + "\n")
+    def say(self) -> None:
+        """Say a line to whoever listens, or will."""
+        os.write(self._descriptor, b"go\n")
 
 
 def is_alive(pid: int) -> bool:

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from runtime.cli import options as module
+from runtime.cli.expand import RESERVED, Expansion, expand
+from runtime.cli.options import parse
+from runtime.cli.regression import load
+from runtime.cli.schema import JOB_KEYS, PLACEHOLDERS
+from tests.cli.program import ROOT
+
+DOCS = (ROOT / "docs" / "job-files.md").read_text("utf-8")
+
+
+def test_the_defaults_of_a_run() -> None:
+    options = parse(["run", "f.toml"])
+    assert vars(options) == {
+        "command": "run",
+        "file": "f.toml",
+        "select": [],
+        "reseed": None,
+        "fixed_seed": None,
+        "seed_base": None,
+        "timeout_multiplier": 1.0,
+        "dry_run": False,
+        "backend": None,
+        "pythonpath": [],
+        "max_parallel": None,
+        "resource": [],
+        "on_missing_resource": "error",
+        "out": Path("results"),
+        "keep_going": False,
+        "fail_fast": False,
+        "max_failures": None,
+        "drain": False,
+        "max_odirs": None,
+        "print_interval": 10.0,
+        "verbose": 0,
+        "quiet": False,
+        "log_file": None,
+    }
+
+
+def test_options_are_read() -> None:
+    options = parse(
+        [
+            *("run", "-", "--select", "a*", "--select", "b", "--resource", "x=3", "--resource", "a=b=unlimited", "-vv"),
+            *("--seed-base", "0", "--timeout-multiplier", "0.5", "--max-parallel", "0", "--print-interval", "0.5"),
+        ]
+    )
+    assert options.select == ["a*", "b"]
+    assert options.resource == [("x", 3), ("a=b", None)]
+    assert (options.seed_base, options.timeout_multiplier, options.max_parallel) == (0, 0.5, 0)
+    assert (options.verbose, options.print_interval) == (2, 0.5)
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    (subparsers,) = [each for each in module._parser()._actions if isinstance(each, argparse._SubParsersAction)]
+    return dict(subparsers.choices)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_option_is_in_the_reference(command: str) -> None:
+    for action in commands()[command]._actions:
+        longest = max(action.option_strings, key=len, default="")
+        assert longest in DOCS or f"`{action.option_strings[0]}`" in DOCS, longest
+
+
+def test_every_key_placeholder_and_reserved_name_is_in_the_reference() -> None:
+    missing = [key for key in JOB_KEYS if f"`{key}`" not in DOCS]
+    missing += [name for name in PLACEHOLDERS if f"{{{name}}}" not in DOCS]
+    missing += [name for name in RESERVED if f"`{name}`" not in DOCS]
+    assert missing == []
+
+
+def test_the_examples_of_the_reference_are_right(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "other.toml").write_text("[jobs.other]\ncmd = 'true'")
+    (tmp_path / "fifo.toml").write_text(example)
+    jobs = expand(load(str(tmp_path / "fifo.toml")), Expansion(run_dir=tmp_path, seed_base=1))
+    assert [job.name for job in jobs].count("smoke") == 40
+    lines = [line for line in DOCS.splitlines() if line.startswith('{"name"')]
+    assert [json.loads(line)["name"] for line in lines] == ["build", "smoke"]
