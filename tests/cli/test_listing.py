@@ -33,3 +33,37 @@ def test_a_backend_that_cannot_be_loaded_is_shown_with_the_reason() -> None:
     assert "cannot be used: " in broken
     assert "nowhere" in broken
     assert any(line.startswith("local") for line in lines)
+
+
+class QuayLauncher:
+    """Ships jobs.
+
+    By sea.
+    """
+
+    supports_interactive = True
+    max_poll = 10
+
+    def launch(self) -> None: ...
+
+    def poll(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class BadLimitLauncher(QuayLauncher):
+    max_poll = -1
+
+
+def test_a_launcher_is_shown_as_one_with_the_keys_of_the_adapter() -> None:
+    registry = BackendRegistry()
+    registry.register_launcher("quay", f"{__name__}:QuayLauncher")
+    registry.register_launcher("bad", f"{__name__}:BadLimitLauncher")
+    lines = ["".join(text for text, _ in line) for line in backend_lines(registry, verbose=True)]
+    at = lines.index("quay  Ships jobs.  (launcher QuayLauncher)")
+    assert lines[at + 1] == "    interactive jobs: yes"
+    keys = lines[at + 2].removeprefix("    keys of [backends.quay]: ").split(", ")
+    assert {"poll_interval", "kill_timeout", "max_parallelism"} <= set(keys)
+    assert {"launcher_cls", "view", "run_dir"}.isdisjoint(keys)
+    (bad,) = [line for line in lines if line.startswith("bad")]
+    assert bad.startswith("bad  cannot be used: BadLimitLauncher.max_poll is -1; wanted: ")

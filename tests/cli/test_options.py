@@ -60,6 +60,7 @@ def test_options_are_read() -> None:
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
+    # What argparse makes of the options is seen in attributes that it calls its own.
     (subparsers,) = [each for each in module._parser()._actions if isinstance(each, argparse._SubParsersAction)]
     return dict(subparsers.choices)
 
@@ -67,8 +68,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 @pytest.mark.parametrize("command", commands())
 def test_every_option_is_in_the_reference(command: str) -> None:
     for action in commands()[command]._actions:
-        longest = max(action.option_strings, key=len, default="")
-        assert longest in DOCS or f"`{action.option_strings[0]}`" in DOCS, longest
+        assert not action.option_strings or any(f"`{name}" in DOCS for name in action.option_strings), action
 
 
 def test_every_key_placeholder_and_reserved_name_is_in_the_reference() -> None:
