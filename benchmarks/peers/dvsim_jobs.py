@@ -15,9 +15,6 @@ from dvsim.report.data import IPMeta, ToolMeta
 from dvsim.scheduler.core import Scheduler
 
 ROOT = Path("/nowhere")
-# What jobs of one flow share.
-BLOCK = IPMeta(name="fifo", commit="0" * 40, commit_short="0" * 7, branch="main", url=None, revision_info=None)
-TOOL = ToolMeta(name="verilator", version="5")
 WORKSPACE = WorkspaceConfig(timestamp="now", project_root=ROOT, scratch_root=ROOT, scratch_path=ROOT)
 
 
@@ -26,7 +23,10 @@ def nothing(*_: object) -> None:
 
 
 def make_spec(name: str, dependencies: Sequence[str] = ()) -> Any:
-    """Return a specification; `name` is what other jobs depend on."""
+    """Return a specification; `name` is what other jobs depend on.
+
+    As DVSim's own flows make it (`Deploy.get_job_spec`): only the workspace is shared by the jobs of a flow.
+    """
     return JobSpec(
         name=name,
         job_type="RunTest",
@@ -36,8 +36,8 @@ def make_spec(name: str, dependencies: Sequence[str] = ()) -> Any:
         seed=None,
         full_name=name,
         qual_name=name,
-        block=BLOCK,
-        tool=TOOL,
+        block=IPMeta(name="fifo", commit="0" * 40, commit_short="0" * 7, branch="main", url="", revision_info=None),
+        tool=ToolMeta(name="verilator", version=""),
         workspace_cfg=WORKSPACE,
         dependencies=list(dependencies),
         needs_all_dependencies_passing=True,
@@ -47,9 +47,9 @@ def make_spec(name: str, dependencies: Sequence[str] = ()) -> Any:
         exports={},
         dry_run=False,
         interactive=False,
-        odir=ROOT,
+        odir=ROOT / name,
         renew_odir=False,
-        log_path=ROOT,
+        log_path=Path(f"{ROOT}/{name}/run.log"),
         pre_launch=nothing,
         post_finish=nothing,
         pass_patterns=[],
