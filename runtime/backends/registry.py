@@ -109,9 +109,9 @@ class BackendRegistry:
         """
         self.check(name)
         if name.startswith(LEGACY_PREFIX):
-            return _adapted(name.removeprefix(LEGACY_PREFIX), name)
+            return LauncherFactory(name.removeprefix(LEGACY_PREFIX), name)
         if name in self._launchers:
-            return _adapted(self._launchers[name], name)
+            return LauncherFactory(self._launchers[name], name)
         factory = self._factories[name]
         if isinstance(factory, str):
             factory = _import(factory, f"backend {name!r}")
@@ -164,7 +164,7 @@ class BackendRegistry:
                     where = "" if point.dist is None else f" by {point.dist.name}"
                     msg = f"backend {point.name!r} is registered twice: again as {point.value!r}{where}, in {group}"
                     raise RegistryError(msg)
-                known[point.name] = point.value  # type: ignore[index]  # both take text
+                known[point.name] = point.value
         self._factories, self._launchers, self._entry_points_read = factories, launchers, True
 
 
@@ -182,7 +182,7 @@ def _import(path: str, what: str) -> Any:
     module_name, attribute = _split(path, "package.module:attribute")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:  # a program, say, that nobody meant to be imported
         msg = f"{what} is {path!r}, and importing {module_name!r} failed: {type(exc).__name__}: {exc}"
         raise RegistryError(msg) from exc
     for part in attribute.split("."):
@@ -196,23 +196,39 @@ def _import(path: str, what: str) -> Any:
     return found
 
 
-def _adapted(path: str, name: str) -> Factory:
-    """Return a factory that puts the launcher class at `path` behind the adapter."""
-    launcher_cls = _import(path, f"backend {name!r}")
-    if not isinstance(launcher_cls, type):
-        msg = f"backend {name!r} stands for {launcher_cls!r}; wanted: a launcher class with launch(), poll() and kill()"
-        raise RegistryError(msg)
-    missing = [method for method in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, method, None))]
-    if missing:
-        msg = f"backend {name!r} stands for {launcher_cls.__qualname__}, which has no {', no '.join(missing)}; "
-        raise RegistryError(msg + "wanted: a launcher class with launch(), poll() and kill()")
+class LauncherFactory:
+    """Puts the launcher class at a path behind the adapter.
 
-    def make(**options: Any) -> RuntimeBackend:
+    Raises:
+        RegistryError: if it cannot be imported, or is no launcher class.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        launcher_cls = _import(path, f"backend {name!r}")
+        wanted = "wanted: a launcher class with launch(), poll() and kill()"
+        if not isinstance(launcher_cls, type):
+            msg = f"backend {name!r} stands for {launcher_cls!r}; {wanted}"
+            raise RegistryError(msg)
+        missing = [method for method in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, method, None))]
+        if missing:
+            lacks = f"which has no {', no '.join(missing)}"
+            msg = f"backend {name!r} stands for {launcher_cls.__qualname__}, {lacks}; {wanted}"
+            raise RegistryError(msg)
+        self.launcher_cls = launcher_cls
+
+    def __call__(self, *, run_dir: str | os.PathLike[str] | None = None, **options: Any) -> RuntimeBackend:
+        """Return an adapter that is not opened.
+
+        Args:
+            run_dir: where jobs that name no directory get theirs; `None`: that is left to the launchers.
+            options: of the adapter.
+        """
         from runtime.backends.legacy import LegacyLauncherAdapter
+        from runtime.backends.legacy.view import view_for
 
-        return LegacyLauncherAdapter(launcher_cls, **options)
-
-    return make
+        if run_dir is not None and options.get("view") is None:
+            options["view"] = view_for(self.launcher_cls, os.fspath(run_dir))
+        return LegacyLauncherAdapter(self.launcher_cls, **options)
 
 
 backends: Final = BackendRegistry()

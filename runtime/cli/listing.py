@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from runtime.backends.registry import BackendRegistry
+from runtime.backends.registry import BackendRegistry, LauncherFactory
 from runtime.cli.prepare import Prepared, option_names
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
@@ -54,14 +54,19 @@ def backend_lines(registry: BackendRegistry, *, verbose: bool) -> Iterator[Line]
         default = "  (default)" if name == registry.default else ""
         try:
             factory: Any = registry.load(name)
-        except RegistryError as exc:
+            # Making an adapter does nothing but look at the limits of its class.
+            adapted = factory() if isinstance(factory, LauncherFactory) else None
+        except (RegistryError, ValueError) as exc:
             yield ((printable(name), "bold"), (f"  cannot be used: {printable(str(exc))}", "red"))
             continue
-        what = shorten((inspect.getdoc(factory) or "").partition("\n")[0], 100)
+        what = inspect.getdoc(factory if adapted is None else factory.launcher_cls) or ""
+        what = shorten(printable(what.partition("\n")[0]), 100)
+        if adapted is not None:
+            what = f"{what}  (launcher {printable(factory.launcher_cls.__qualname__)})".lstrip()
         yield ((printable(name), "bold"), (default, "green"), (f"  {what}" if what else "", ""))
         if verbose:
-            interactive = "yes" if getattr(factory, "supports_interactive", False) else "no"
+            able = getattr(factory if adapted is None else adapted, "supports_interactive", False)
             options = (each for each in option_names(registry, name) if each not in ("run_dir", "name", "terminal"))
-            yield ((f"    interactive jobs: {interactive}", ""),)
+            yield ((f"    interactive jobs: {'yes' if able else 'no'}", ""),)
             yield ((f"    keys of [backends.{name}]: {', '.join(options)}", ""),)
     yield (("legacy:package.module:ClassName", "bold"), ("  any class with launch(), poll() and kill()", ""))

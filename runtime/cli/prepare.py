@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import attrs
 
 from runtime.backends.backend import RuntimeBackend
-from runtime.backends.registry import DEFAULT_VARIABLE, BackendRegistry, backends
+from runtime.backends.registry import DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends
 from runtime.cli.errors import InputError, shown, suggestion
 from runtime.cli.expand import Expansion, expand
 from runtime.cli.options import check_out
@@ -30,7 +30,7 @@ from runtime.scheduler.run import Scheduler
 
 _UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 
-# Backends that are told the run's directory, and how many old directories of a job to keep.
+# Backends that keep old directories of a job, and whose jobs share this machine.
 _NATIVE: Final = frozenset({"local"})
 
 
@@ -153,13 +153,14 @@ def _make(
 ) -> RuntimeBackend:
     ours: dict[str, Any] = {}
     if name in _NATIVE:
-        ours["run_dir"] = run_dir
         if options.max_odirs is not None:
             ours["max_output_dirs"] = options.max_odirs
         if options.max_parallel is not None and "max_parallelism" not in given:
             # Whoever asks for more than there are CPUs means it.
             ours["max_parallelism"] = options.max_parallel
     try:
+        if "run_dir" in inspect.signature(registry.load(name)).parameters:
+            ours["run_dir"] = run_dir
         return registry.create(name, **{**given, **ours})
     except RegistryError as exc:
         msg = f"{where}: {exc}"
@@ -180,14 +181,11 @@ def option_names(registry: BackendRegistry, name: str) -> list[str]:
     Raises:
         RegistryError: if it cannot be loaded.
     """
-    factory = registry.load(name)
-    if name.startswith("legacy:") or not isinstance(factory, type):
-        # The adapter's factory takes whatever the adapter takes.
+    factories: list[Any] = [registry.load(name), RuntimeBackend]
+    if isinstance(factories[0], LauncherFactory):  # it takes whatever the adapter takes
         from runtime.backends.legacy import LegacyLauncherAdapter
 
-        factories: list[Any] = [LegacyLauncherAdapter, RuntimeBackend]
-    else:
-        factories = [factory, RuntimeBackend]
+        factories[0] = LegacyLauncherAdapter
     found: dict[str, None] = {}
     for each in factories:
         for parameter in inspect.signature(each).parameters.values():

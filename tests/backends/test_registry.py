@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runtime import FakeBackend, LegacyLauncherAdapter, LocalBackend, RegistryError
+from runtime import FakeBackend, JobSpec, LegacyLauncherAdapter, LocalBackend, RegistryError
 from runtime.backends.registry import BackendRegistry, backends
 
 
@@ -158,6 +158,27 @@ def test_a_module_that_raises_while_it_is_imported_is_named(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RegistryError, match="importing 'breaks_at_import' failed: ZeroDivisionError: at import"):
         registry.create("legacy:breaks_at_import:Launcher")
+
+
+def test_a_module_that_exits_when_it_is_imported_ends_nothing_else(
+    registry: BackendRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exits_at_import.py").write_text("raise SystemExit('usage: nothing')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RegistryError, match="importing 'exits_at_import' failed: SystemExit: usage: nothing"):
+        registry.create("legacy:exits_at_import:Launcher")
+
+
+def test_launchers_are_told_the_directory_of_the_run(registry: BackendRegistry, tmp_path: Path) -> None:
+    def own(job: Any) -> Any:
+        return job
+
+    given = registry.load(f"legacy:{HERE}")
+    job = JobSpec(name="a", cmd="true")
+    for view, odir in ((None, str(tmp_path / "a")), (own, None)):
+        adapter = given(run_dir=tmp_path, view=view)
+        assert isinstance(adapter, LegacyLauncherAdapter)
+        assert adapter._make(job).job.odir == odir
 
 
 def test_the_default_is_what_was_set_or_the_variable_or_local(

@@ -23,7 +23,7 @@ pass_patterns = ["^GOOD"]
 cmd = "cat given.txt > {odir}/built; echo GOOD"
 [jobs.sim]
 needs = ["build"]
-cmd = ["sh", "-c", "cat {run_dir}/build/built; echo $WORD $0 {seed}", "a  b"]
+cmd = ["sh", "-c", 'cat {run_dir}/build/built; echo "$WORD $0 {seed}"', "a  b"]
 exports = { WORD = "it's" }
 seeds = [1, 2]
 [jobs.fails]
@@ -62,16 +62,16 @@ def files(tmp_path: Path) -> Path:
 def check_run(directory: Path, done: Done) -> None:
     assert (done.code, done.err) == (1, "")
     assert statuses(directory) == {
-        "build": "PASSED",
-        "sim.seed=1": "PASSED",
-        "sim.seed=2": "PASSED",
-        "fails": "FAILED",
-        "never": "KILLED",
+        "build": "passed",
+        "sim.seed=1": "passed",
+        "sim.seed=2": "passed",
+        "fails": "failed",
+        "never": "killed",
     }
     assert links(directory) == {"passed": ["build", "sim.seed=1", "sim.seed=2"], "failed": ["fails"]}
     for job in results(directory)["jobs"]:
         if job["id"].startswith("sim"):
-            assert Path(job["log"]).parent == directory.resolve() / "results" / results(directory)["run"] / job["id"]
+            assert Path(job["log"]).parent == (directory / "results" / "latest" / job["id"]).resolve()
             assert f"it's a  b {job['seed']}\n" in Path(job["log"]).read_text()
     assert list((directory / "tmp").iterdir()) == []
 

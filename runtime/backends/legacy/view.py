@@ -1,5 +1,7 @@
 """How is a `JobSpec` shown to a launcher that was written for DVSim? By shape: an object with the same attributes.
 
+Other launchers get it as it is; in a run that has a directory, with the places of its files filled in.
+
 DVSim's launchers read a job's `workspace_cfg`, `block.name`, `tool.name`, `timeout_mins`, its `odir` and `log_path` as
 `pathlib.Path`, its command as one string, and call its hooks. Nothing of DVSim is imported for that.
 """
@@ -7,6 +9,7 @@ DVSim's launchers read a job's `workspace_cfg`, `block.name`, `tool.name`, `time
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import tempfile
 import threading
@@ -17,6 +20,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+import attrs
+
+from runtime.backends.local.directories import Places
 from runtime.job import JobSpec, JobStatus, safe_id
 
 logger: Final = logging.getLogger("runtime.backends.legacy")
@@ -102,9 +108,10 @@ class DVSimJob:
 
     @property
     def cmd(self) -> str:
-        """One string, in which a shell would find the same words."""
-        cmd = self._spec.cmd
-        return cmd if isinstance(cmd, str) else shlex.join(cmd)
+        """One string, in which a shell would find the same words; such launchers know of no `cwd`, so it goes there."""
+        cmd, cwd = self._spec.cmd, self._spec.cwd
+        text = cmd if isinstance(cmd, str) else shlex.join(cmd)
+        return text if cwd is None else f"cd {shlex.quote(os.path.abspath(cwd))} || exit; {text}"
 
     @cached_property
     def odir(self) -> Path:
@@ -158,9 +165,34 @@ view_as_dvsim: Final = DVSimView()
 """The view for launchers of DVSim where nobody says more."""
 
 
-def view_for(launcher_cls: type) -> Callable[[Any], Any] | None:
+class PlacedView:
+    """Gives a `JobSpec` a directory, a log and a place to run in where it names none. Any other job is passed on as it
+    is.
+
+    Args:
+        run_dir: where jobs without an `odir` get one, named after their id.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self._run_dir = os.path.abspath(run_dir)
+
+    def __call__(self, job: Any) -> Any:
+        """Return what the launcher of `job` is built with."""
+        if not isinstance(job, JobSpec):
+            return job
+        places = Places.of(job, self._run_dir)
+        return attrs.evolve(job, odir=places.odir, log_path=places.log, cwd=places.cwd)
+
+
+def view_for(launcher_cls: type, run_dir: str | Path | None = None) -> Callable[[Any], Any] | None:
     """Return the view that a class of launchers seems to want; `None` if it takes jobs as they are.
 
     All launchers of DVSim have to define `prepare_workspace`, which reads the job's `workspace_cfg`.
+
+    Args:
+        launcher_cls: the class.
+        run_dir: the directory of the run, if it has one.
     """
-    return view_as_dvsim if hasattr(launcher_cls, "prepare_workspace") else None
+    if hasattr(launcher_cls, "prepare_workspace"):
+        return view_as_dvsim if run_dir is None else DVSimView(run_dir)
+    return None if run_dir is None else PlacedView(run_dir)

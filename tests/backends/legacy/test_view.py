@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +53,17 @@ def test_its_own_places_go_first(tmp_path: Path) -> None:
     assert (shown.timeout_mins, shown.timeout_secs) == (None, None)
 
 
+@pytest.mark.parametrize("cmd", ["pwd; false || true", ["sh", "-c", "pwd; false || true"]])
+def test_the_command_goes_to_the_directory_to_run_in(tmp_path: Path, cmd: str | list[str]) -> None:
+    cwd = tmp_path / "it's here"
+    shown = view_as_dvsim(JobSpec(name="a", cmd=cmd, cwd=cwd))  # type: ignore[arg-type]  # any path will do
+    cwd_missing = subprocess.run(shown.cmd, shell=True, capture_output=True, text=True, check=False)
+    assert (cwd_missing.returncode != 0, cwd_missing.stdout) == (True, "")
+    cwd.mkdir()
+    done = subprocess.run(shown.cmd, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{cwd}\n")
+
+
 def test_no_plug_in_of_a_simulator_is_asked_for_where_no_simulator_is_named() -> None:
     types = ["RunTest", "CompileSim", "Lint", ""]
     jobs = [JobSpec(name="a", cmd="true", job_type=job_type) for job_type in types]
@@ -88,8 +100,30 @@ def test_an_embedded_run_gets_a_private_directory_when_it_needs_one(
     assert str(made) in caplog.text
 
 
-def test_which_launchers_get_the_view() -> None:
-    def prepare_workspace(cfg: Any) -> None: ...
+def prepare_workspace(cfg: Any) -> None: ...
 
-    assert view_for(type("X", (), {"prepare_workspace": staticmethod(prepare_workspace)})) is view_as_dvsim
-    assert view_for(type("X", (), {})) is None
+
+OF_DVSIM = type("X", (), {"prepare_workspace": staticmethod(prepare_workspace)})
+OTHER = type("X", (), {})
+
+
+def test_which_launchers_get_the_view() -> None:
+    assert view_for(OF_DVSIM) is view_as_dvsim
+    assert view_for(OTHER) is None
+
+
+def test_in_a_run_with_a_directory_all_launchers_are_told_where_files_go(tmp_path: Path) -> None:
+    bare = JobSpec(name="a/b", cmd="true", seed=3)
+    own = JobSpec(name="c", cmd="true", odir="/o", log_path="/l/x.log", cwd="/w")
+    for launcher_cls in (OF_DVSIM, OTHER):
+        view = view_for(launcher_cls, tmp_path)
+        assert view is not None
+        odir = tmp_path / "a%2Fb"
+        assert [str(view(bare).odir), str(view(bare).log_path)] == [str(odir), str(odir / "job.log")]
+        assert [str(view(own).odir), str(view(own).log_path)] == ["/o", "/l/x.log"]
+        assert view(bare).seed == 3
+        assert view("foreign") == "foreign"
+    placed = view_for(OTHER, tmp_path)
+    assert placed is not None
+    assert [placed(bare).cwd, placed(own).cwd] == [str(tmp_path / "a%2Fb"), "/w"]
+    assert list(tmp_path.iterdir()) == []
