@@ -122,7 +122,7 @@ $(DVSIM_VENV)/stamp: pyproject.toml
 	$(need_python)
 	@echo "Installing DVSim into $(DVSIM_VENV), once."
 	@"$(PYTHON)" -m venv $(DVSIM_VENV)
-	@$(DVSIM_VENV)/bin/python $(INSTALL) -e '.[dvsim]'
+	@$(DVSIM_VENV)/bin/python $(INSTALL) -e '.[cli,dvsim]'
 	@touch $@
 
 .PHONY: simulator
