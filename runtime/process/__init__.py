@@ -1,8 +1,9 @@
-"""How is a process tree started, watched and ended? `terminal` is for Linux alone, and not imported from here."""
+"""How is a process tree started, watched and ended? `terminal` and `keeper` need Linux, and an import of their own."""
 
 from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, spawn
 from runtime.process.environment import inherited_environment, render_environment
 from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
+from runtime.process.trees import GroupTree, ProcessTree, StopSteps, TreeEnd
 
 __all__ = (
     "BUSY_ERRORS",
@@ -11,6 +12,10 @@ __all__ = (
     "Child",
     "Exit",
     "GroupEnd",
+    "GroupTree",
+    "ProcessTree",
+    "StopSteps",
+    "TreeEnd",
     "inherited_environment",
     "render_environment",
     "spawn",

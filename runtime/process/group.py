@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import attrs
 import trio
 
 from runtime.process.child import UNKNOWN, Child, Exit
+
+T = TypeVar("T")
 
 _FIRST_LOOK: Final = 0.001
 _LAST_LOOK: Final = 0.05
@@ -57,10 +59,12 @@ class Census:
         async with self._lock:
             if self._begun < wanted:
                 self._begun += 1
-                self._groups = await trio.to_thread.run_sync(
-                    living_groups, limiter=self._limiter, abandon_on_cancel=True
-                )
+                self._groups = await self.in_thread(living_groups)
             return self._groups.get(group, ())
+
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """Call `function` in the thread that reads."""
+        return await trio.to_thread.run_sync(function, limiter=self._limiter, abandon_on_cancel=True)
 
 
 def living_groups() -> dict[int, list[int]]:

@@ -80,13 +80,21 @@ def copy_size(source: int, target: int) -> None:
 
 def spawn_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> Child:
     """Start `argv` with the pty as its controlling terminal. Blocks; arguments and errors as for `spawn`."""
+    return spawn(command_on_pty(pty, argv, env=env, cwd=cwd), env=env, cwd=cwd, output=pty.slave)
+
+
+def command_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> list[str]:
+    """Return what has to be started, with the pty's slave as its output, to have `argv` on the pty. Blocks.
+
+    Raises:
+        FileNotFoundError: if there is no such program.
+    """
     program = argv[0]
     if os.sep in program:
         program = os.path.join(cwd or "", program)
     if shutil.which(program, path=env.get("PATH", os.defpath)) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
-    words = ["/bin/sh", "-c", _ON_TERMINAL, os.ttyname(pty.slave), *argv]
-    return spawn(words, env=env, cwd=cwd, output=pty.slave)
+    return ["/bin/sh", "-c", _ON_TERMINAL, os.ttyname(pty.slave), *argv]
 
 
 @contextmanager

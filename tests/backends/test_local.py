@@ -553,8 +553,8 @@ async def test_a_time_limit_is_not_for_the_judging(tmp_path: Path, monkeypatch: 
     timed_out = LocalBackend._timed_out
 
     def note(self: LocalBackend, job: LiveJob) -> None:
-        if not job.data.child.reaped:  # it ends just before the limit: the loop is blocked, and nobody has noticed
-            os.waitid(os.P_PID, job.data.child.pid, os.WEXITED | os.WNOWAIT)
+        if not job.data.tree.child.reaped:  # it ends just before the limit: the loop is blocked, and nobody has noticed
+            os.waitid(os.P_PID, job.data.tree.child.pid, os.WEXITED | os.WNOWAIT)
         timed_out(self, job)
         stopped.append(job.stop is not None)
         over.set()
@@ -691,7 +691,7 @@ def test_by_default_as_many_jobs_run_as_there_are_cpus_for_us() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"containment": "tree"}, "containment is 'tree'; wanted: 'group'"),
+        ({"containment": "none"}, "containment is 'none'; wanted: 'tree' or 'group'"),
         ({"max_parallelism": -1}, "max_parallelism is -1"),
         ({"term_timeout": -1}, "term_timeout is -1"),
         ({"kill_timeout": "2"}, "kill_timeout is '2'"),

@@ -1,7 +1,7 @@
 """`LocalBackend`: jobs are processes of this machine.
 
-A job's road: a slice of jobs is launched in a thread; then a task per job waits for the end of its root process, sees
-that its process group ends with it, has its log judged in a thread if there is anything to judge, and completes it.
+A job's road: a slice of jobs is launched in a thread; then a task per job waits for the end of its process tree, has
+its log judged in a thread if there is anything to judge, and completes it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,30 @@ import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
 from runtime.backends.backend import RuntimeBackend, check_limit
 from runtime.backends.live import LiveJob
 from runtime.backends.local.judging import Judges
-from runtime.backends.local.launch import Busy, CalledOff, LocalRun, NotLaunched, Prepared, Progress, Site, Slice
+from runtime.backends.local.launch import (
+    Busy,
+    CalledOff,
+    LocalRun,
+    NotLaunched,
+    Prepared,
+    Progress,
+    Site,
+    Slice,
+    explain,
+)
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
 from runtime.logs import PASSED, Judgement, LogPatterns, Verdict
-from runtime.process import UNKNOWN, Census, Exit, GroupEnd, sweep_group, terminate_group
+from runtime.process import UNKNOWN, Census, Exit, StopSteps, TreeEnd
+
+if TYPE_CHECKING:  # not for every system
+    from runtime.process.keeper import Keepers, Shim
 
 logger: Final = logging.getLogger("runtime.backends.local")
 
@@ -38,6 +51,12 @@ KILL_TIMEOUT: Final = 2.0
 
 MAX_OUTPUT_DIRS: Final = 5
 """Old output directories of a job. DVSim's."""
+
+SOFT_TIMEOUT: Final = 10.0
+"""Seconds between the soft step of a stop, if there is one, and SIGTERM. Out of the air."""
+
+CONTAINMENTS: Final = ("group", "tree")
+"""What of a job is seen to end with it."""
 
 _SLICE: Final = 8
 """Jobs per hop to a thread: a hop costs a tenth of a process, and a job that is to be killed waits for its slice."""
@@ -63,7 +82,11 @@ class LocalBackend(RuntimeBackend):
         term_timeout: seconds between SIGTERM and SIGKILL; `None` for 2.
         kill_timeout: seconds that a job may take to be gone after SIGKILL, before it is given up as lost; `None` for 2.
         max_output_dirs: how many old output directories of a job with `renew_odir` are kept; `None` for 5.
-        containment: ``"group"``: what a job leaves behind in its process group is killed when its root process ends.
+        containment: what of a job is seen to end with it. ``"tree"``: all its processes, whatever sessions they open,
+            also if we are killed. ``"group"``: those in its process group.
+        soft_stop: what comes before SIGTERM when a job is stopped: ``None`` for nothing; a signal (``"SIGINT"``) to its
+            process group; or the name of a file that is made, in its output directory unless absolute.
+        soft_timeout: seconds between that and SIGTERM, unless the job ends sooner; `None` for 10.
         terminal: descriptors of the user's input and output, for interactive jobs.
         options: as for `RuntimeBackend`.
 
@@ -85,26 +108,32 @@ class LocalBackend(RuntimeBackend):
         kill_timeout: float | None = None,
         max_output_dirs: int | None = None,
         containment: str = "group",
+        soft_stop: signal.Signals | str | None = None,
+        soft_timeout: float | None = None,
         terminal: tuple[int, int] = (0, 1),
         **options: Any,
     ) -> None:
         super().__init__(max_parallelism=usable_cpus() if max_parallelism is None else max_parallelism, **options)
-        if containment != "group":
-            msg = f"LocalBackend: containment is {containment!r}; wanted: 'group'"
+        if containment not in CONTAINMENTS:
+            msg = f"LocalBackend: containment is {containment!r}; wanted: 'tree' or 'group'"
             raise ValueError(msg)
+        self._containment = containment
         self._term_timeout = check_limit("LocalBackend: term_timeout", term_timeout, TERM_TIMEOUT, whole=False)
         self._kill_timeout = check_limit("LocalBackend: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
         keep = check_limit("LocalBackend: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
         self.max_output_dirs = None if keep is None else int(keep)
+        self._soft_timeout = check_limit("LocalBackend: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
+        self._soft_stop = _check_soft_stop(soft_stop)
         # After the last signal, what follows the end of a job has as long as that end had.
-        steps = (self._term_timeout, self._kill_timeout, self._kill_timeout, _KILL_MARGIN)
+        soft = 0 if self._soft_stop is None else self._soft_timeout
+        steps = (soft, self._term_timeout, self._kill_timeout, self._kill_timeout, _KILL_MARGIN)
         self.kill_deadline = None if None in steps else sum(step or 0 for step in steps)
         self.run_dir: str | None = None if run_dir is None else os.fspath(run_dir)
         """The run directory; of a temporary one the path is known once the backend is open."""
         self._terminal = terminal
         self._progress_of: weakref.WeakKeyDictionary[JobSpec, Progress] = weakref.WeakKeyDictionary()
         self._site: Site
-        self._census: Census
+        self._keepers: Keepers | None = None
         self._judges: Judges
         self._launching: trio.CapacityLimiter
         self._judging: trio.CapacityLimiter
@@ -118,9 +147,14 @@ class LocalBackend(RuntimeBackend):
         self._judging = trio.CapacityLimiter(_JUDGE_THREADS)
         self._hooking = trio.CapacityLimiter(_HOOK_THREADS)
         self._judges = Judges(self._judging)
-        self._census = Census(trio.CapacityLimiter(1))
         self._site = await trio.to_thread.run_sync(self._make_site, limiter=self._launching)
         self.run_dir = self._site.run_dir
+        if self._containment == "tree":
+            from runtime.process.keeper import Keepers  # not for every system
+
+            keepers = Keepers(self._site.environment, self._kill_timeout, self._launching)
+            await keepers.start()
+            self._keepers = keepers
 
     def _make_site(self) -> Site:
         if self.run_dir is None:
@@ -130,10 +164,17 @@ class LocalBackend(RuntimeBackend):
             run_dir = os.path.abspath(self.run_dir)
             os.makedirs(run_dir, exist_ok=True)
         warn_of_few_descriptors(self.name, self.max_parallelism)
-        return Site(run_dir, self._terminal[0], self.max_output_dirs)
+        census = Census(trio.CapacityLimiter(1))
+        return Site(run_dir, self._terminal[0], census, self._kill_timeout, self.max_output_dirs)
 
     async def _serve(self) -> None:
+        if self._keepers is not None:
+            self._start_task(self._keepers.run)
         await self._judges.run()
+
+    async def _teardown(self) -> None:
+        if self._keepers is not None:
+            await self._keepers.aclose()
 
     # ------------------------------------------------------------------ launching
 
@@ -142,37 +183,72 @@ class LocalBackend(RuntimeBackend):
         others = [job for job in jobs if job.spec.pre_launch is None] if hooked else jobs
         async with trio.open_nursery() as nursery:
             for job in hooked:  # a hook may take long, so each has a thread of its own
-                nursery.start_soon(self._launch_slice, [job], self._hooking)
+                nursery.start_soon(self._launch_slice, [job], self._hooking, nursery)
             for start in range(0, len(others), _SLICE):
-                await self._launch_slice(others[start : start + _SLICE], self._launching)
+                await self._launch_slice(others[start : start + _SLICE], self._launching, nursery)
 
-    async def _launch_slice(self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter) -> None:
-        begun = [(job, self._progress_for(job)) for job in jobs if self._begin(job)]
-        if not begun:
-            return
-        work = Slice(self._site, [(job.spec, progress, partial(_is_wanted, job)) for job, progress in begun])
+    async def _launch_slice(
+        self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, nursery: trio.Nursery
+    ) -> None:
+        """Prepare jobs and have them started, in a thread; `nursery` gets what waits for whether they were."""
+        shims: Sequence[Shim | None] = [None] * len(jobs)
+        if self._keepers is not None:
+            try:
+                shims = await self._keepers.take(len(jobs))
+            except OSError as exc:
+                logger.info("backend %r is busy: %s", self.name, explain(exc).why)
+                return  # what was not begun is refused
+        begun = []
+        for job, shim in zip(jobs, shims, strict=False):  # there may be fewer shims
+            if self._begin(job):
+                begun.append((job, self._progress_for(job), shim))
+            elif shim is not None:
+                shim.give_back()
+        work = Slice(
+            self._site, [(job.spec, progress, partial(_is_wanted, job), shim) for job, progress, shim in begun]
+        )
         try:
             await trio.to_thread.run_sync(work.run, limiter=limiter, abandon_on_cancel=True)
         except trio.Cancelled:
             work.abandon()
             raise
-        for (job, progress), result in zip(begun, work.results, strict=True):
-            if isinstance(result, Busy):
-                logger.info("backend %r is busy: job %r %s", self.name, job.id, result.why)
-                self._progress_of[job.spec] = progress
-                self._refuse(job)
-            elif isinstance(result, NotLaunched):
-                self._fail(job, FailureKind.LAUNCH_ERROR, result.why)
-            elif isinstance(result, CalledOff):
-                self._complete_stopped(job)
-            elif isinstance(result, Prepared):
-                self._launched(job)
-                self._complete(job, JobStatus.PASSED)
+        started: list[tuple[LiveJob, Progress, LocalRun]] = []
+        for (job, progress, shim), result in zip(begun, work.results, strict=True):
+            if isinstance(result, LocalRun):
+                started.append((job, progress, result))
+                continue
+            if shim is not None:
+                shim.give_back()
+            self._not_started(job, progress, result)
+        if started:
+            nursery.start_soon(self._confirm, started)
+
+    async def _confirm(self, started: Sequence[tuple[LiveJob, Progress, LocalRun]]) -> None:
+        """Wait until what was handed over runs, or could not be started."""
+        for job, progress, run in started:
+            try:
+                await run.tree.wait_started()
+            except (OSError, ValueError) as exc:
+                run.close()
+                self._not_started(job, progress, explain(exc))
             else:
-                job.data = result
+                job.data = run
                 if not self._launched(job):
-                    self._stop_run(result)
-                self._start_task(self._watch, job, result)
+                    self._stop_run(run)
+                self._start_task(self._watch, job, run)
+
+    def _not_started(self, job: LiveJob, progress: Progress, result: NotLaunched | Busy | CalledOff | Prepared) -> None:
+        if isinstance(result, Busy):
+            logger.info("backend %r is busy: job %r %s", self.name, job.id, result.why)
+            self._progress_of[job.spec] = progress
+            self._refuse(job)
+        elif isinstance(result, NotLaunched):
+            self._fail(job, FailureKind.LAUNCH_ERROR, result.why)
+        elif isinstance(result, CalledOff):
+            self._complete_stopped(job)
+        else:
+            self._launched(job)
+            self._complete(job, JobStatus.PASSED)
 
     def _progress_for(self, job: LiveJob) -> Progress:
         progress = self._progress_of.pop(job.spec, None)
@@ -188,84 +264,78 @@ class LocalBackend(RuntimeBackend):
     def _force(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
             if job.data is not None:
-                job.data.grace.cancel()
+                job.data.tree.kill()
 
     def _timed_out(self, job: LiveJob) -> None:
         """A time limit is for what runs: what has ended may be judged for as long as that takes."""
-        if job.data is None or not job.data.child.has_exited():
+        if job.data is None or not job.data.tree.has_ended():
             super()._timed_out(job)
 
     def _stop_run(self, run: LocalRun) -> None:
         """Begin the stop sequence; or, if it has ended by itself, see that its true status comes soon."""
-        now = trio.current_time()
-        if run.child.has_exited():
-            run.concluding.deadline = now + (self._kill_timeout or math.inf)
+        if run.tree.has_ended():
+            run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
         else:
-            run.stopped = True
-            run.grace.deadline = now + (self._term_timeout or math.inf)
-            run.waiting.cancel()
+            soft = self._soft_stop
+            if isinstance(soft, str):
+                soft = os.path.join(run.places.odir, soft)
+            run.tree.stop(StopSteps(self._term_timeout, self._kill_timeout, soft, self._soft_timeout))
 
     # ------------------------------------------------------------------ watching
 
     async def _watch(self, job: LiveJob, run: LocalRun) -> None:
         try:
             if run.pty is None:
-                end = await self._wait_ended(run)
+                end = await run.tree.wait_ended()
             else:
                 end = await self._wait_ended_interactive(run)
             if end.left is not None:
                 pids = ", ".join(map(str, end.left)) or "of unknown ids"
-                message = f"processes {pids} (unreaped) did not end within {self._kill_timeout:g} s of SIGKILL"
+                message = f"processes {pids} (unreaped) did not end within {self._kill_timeout or 0:g} s of SIGKILL"
+                if end.broken is not None:
+                    message = f"{end.broken}; {message}"
                 self._fail(job, FailureKind.LOST, message, usage=_usage(end.exit))
             else:
-                await self._conclude(job, run, end.exit)
-            if not run.child.reaped:
-                await run.child.wait_exited()
-                run.child.reap()
+                await self._conclude(job, run, end)
+            await run.tree.wait_gone()
         finally:
-            run.child.signal_group(
-                signal.SIGKILL
-            )  # unless it was reaped; whatever went wrong here, it does not outlive us
-            run.close()
+            run.close()  # whatever went wrong here, it does not outlive us
 
-    async def _wait_ended(self, run: LocalRun) -> GroupEnd:
-        """Wait until the root has ended, by itself or by our doing, and end its group."""
-        with run.waiting:
-            await run.child.wait_exited()
-        if run.stopped:
-            await terminate_group(run.child, self._census, run.grace)
-        return await sweep_group(run.child, self._census, self._kill_timeout or math.inf)
-
-    async def _wait_ended_interactive(self, run: LocalRun) -> GroupEnd:
+    async def _wait_ended_interactive(self, run: LocalRun) -> TreeEnd:
         from runtime.process.terminal import Pty, attached  # not for every system
 
         assert run.pty is not None
         async with attached(Pty(run.pty, run.pty_slave), run.log_fd, *self._terminal, self._judging):
-            return await self._wait_ended(run)
+            return await run.tree.wait_ended()
         raise AssertionError
 
-    async def _conclude(self, job: LiveJob, run: LocalRun, how: Exit) -> None:
+    async def _conclude(self, job: LiveJob, run: LocalRun, end: TreeEnd) -> None:
         """Judge, call the hook, complete."""
         spec: JobSpec = job.spec
-        if run.stopped and job.stop is not None:
+        if end.stopped and job.stop is not None:
             if spec.post_finish is not None:
                 kind = job.stop.reason.kind
                 with trio.move_on_after(self._kill_timeout or math.inf):
                     await self._call_hook(spec, JobStatus.KILLED if kind is None else kind.status)
-            self._complete_stopped(job, _usage(how))
+            self._complete_stopped(job, _usage(end.exit))
             return
-        if how is UNKNOWN:
+        if end.broken is not None:
+            self._fail(job, FailureKind.BACKEND_ERROR, f"it was killed: {end.broken}", usage=_usage(end.exit))
+            return
+        if end.exit is UNKNOWN:
             self._fail(job, FailureKind.LOST, "somebody else has reaped its process; how that ended is not known")
             return
-        verdict, log = await self._find_verdict(spec, run, how)
-        self._complete(job, verdict.status, verdict.reason, _usage(how, log))
+        if job.stop is not None and run.concluding.deadline == math.inf:  # it was asked to stop when it had ended
+            run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
+        verdict, log = await self._find_verdict(spec, run, end.exit)
+        self._complete(job, verdict.status, verdict.reason, _usage(end.exit, log))
 
     async def _find_verdict(self, spec: JobSpec, run: LocalRun, how: Exit) -> tuple[Verdict, Judgement | None]:
         verdict, log = PASSED, None
         doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
         with run.concluding:
             if how.code != 0 or LogPatterns.of(spec):
-                verdict, log = await self._judges.judge(spec, run.log, how)
+                verdict, log = await self._judges.judge(spec, run.places.log, how)
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"
                 error = await self._call_hook(spec, verdict.status)
@@ -292,6 +362,18 @@ class LocalBackend(RuntimeBackend):
         if error is not None:
             logger.warning("post_finish of job %r raised", spec.id, exc_info=error)
         return error
+
+
+def _check_soft_stop(soft: object) -> int | str | None:
+    """Return the soft step that `soft` stands for."""
+    if isinstance(soft, str) and soft.startswith("SIG") and soft in signal.Signals.__members__:
+        return int(signal.Signals[soft])
+    if soft is None or (isinstance(soft, str) and soft) or isinstance(soft, signal.Signals):
+        return int(soft) if isinstance(soft, signal.Signals) else soft
+    msg = (
+        f"LocalBackend: soft_stop is {soft!r}; wanted: None, a signal ('SIGINT', signal.SIGINT), or the name of a file"
+    )
+    raise ValueError(msg)
 
 
 def _is_wanted(job: LiveJob) -> bool:

@@ -10,6 +10,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -23,7 +24,18 @@ from runtime.backends.local.directories import (
     write_private,
 )
 from runtime.job import JobSpec
-from runtime.process import BUSY_ERRORS, Child, inherited_environment, render_environment, spawn
+from runtime.process import (
+    BUSY_ERRORS,
+    Census,
+    GroupTree,
+    ProcessTree,
+    inherited_environment,
+    render_environment,
+    spawn,
+)
+
+if TYPE_CHECKING:  # not for every system
+    from runtime.process.keeper import Shim
 
 
 @attrs.frozen
@@ -34,6 +46,10 @@ class Site:
     """The absolute path of the run directory."""
     terminal: int
     """The descriptor of the user's terminal, for interactive jobs."""
+    census: Census
+    """Tells who is alive in a process group."""
+    patience: float | None
+    """Seconds that a job may take to be gone after SIGKILL; `None` for no limit."""
     max_output_dirs: int | None
     """How many old output directories of a job are kept; `None` for all."""
     environment: Mapping[str, str] = attrs.field(factory=inherited_environment)
@@ -50,26 +66,19 @@ class Site:
 class LocalRun:
     """A job that was started, until its completion."""
 
-    child: Child
-    log: str
-    """The path of its log."""
+    tree: ProcessTree
+    places: Places
     pty: int | None = None
     """The pty of an interactive job: our end of it."""
     pty_slave: int = -1
     log_fd: int = -1
     """The descriptor of an interactive job's log."""
-    stopped: bool = False
-    """Whether its end is our doing."""
-    waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    """Around the wait for its natural end."""
-    grace: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    """Around the gentle part of its stop."""
     concluding: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     """Around what comes after its end: judging, and the hook."""
 
     def close(self) -> None:
         """Close all descriptors. Idempotent."""
-        self.child.close()
+        self.tree.close()
         if self.pty is not None:
             for fd in (self.pty, self.pty_slave, self.log_fd):
                 os.close(fd)
@@ -117,10 +126,11 @@ class Slice:
 
     Args:
         site: what they have in common.
-        work: for each, its specification, how far an earlier launch has come, and whether it is wanted still.
+        work: for each, its specification, how far an earlier launch has come, whether it is wanted still, and the shim
+            that starts it; without one, we do.
     """
 
-    def __init__(self, site: Site, work: Sequence[tuple[JobSpec, Progress, Callable[[], bool]]]) -> None:
+    def __init__(self, site: Site, work: Sequence[tuple[JobSpec, Progress, Callable[[], bool], Shim | None]]) -> None:
         self._site = site
         self._work = work
         self._lock = threading.Lock()
@@ -130,10 +140,10 @@ class Slice:
 
     def run(self) -> None:
         """Launch. Blocks."""
-        for spec, progress, wanted in self._work:
+        for spec, progress, wanted, shim in self._work:
             if self._abandoned:
                 return
-            result = launch(self._site, spec, progress, wanted)
+            result = launch(self._site, spec, progress, wanted, shim)
             with self._lock:
                 if not self._abandoned:
                     self.results.append(result)
@@ -150,12 +160,17 @@ class Slice:
 
 def _discard(result: Launched) -> None:
     if isinstance(result, LocalRun):
-        result.child.destroy()
+        result.tree.destroy()
         result.close()
 
 
-def launch(site: Site, spec: JobSpec, progress: Progress, wanted: Callable[[], bool]) -> Launched:
-    """Prepare the job's files, call its hook, and, if it is `wanted` still, start it. Blocks; raises nothing."""
+def launch(
+    site: Site, spec: JobSpec, progress: Progress, wanted: Callable[[], bool], shim: Shim | None = None
+) -> Launched:
+    """Prepare the job's files, call its hook, and, if it is `wanted` still, start it. Blocks; raises nothing.
+
+    With a shim, whether it could be started is known later, from `ProcessTree.wait_started`.
+    """
     try:
         places = Places.of(spec, site.run_dir)
         environment = {**site.environment, **spec.exports} if spec.exports else site.environment
@@ -166,11 +181,16 @@ def launch(site: Site, spec: JobSpec, progress: Progress, wanted: Callable[[], b
             except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
                 return NotLaunched(f"pre_launch raised {exc!r}")
         progress.hooked = True
-        return _start(site, spec, places, environment) if wanted() else CalledOff()
-    except OSError as exc:
-        return (Busy if exc.errno in BUSY_ERRORS else NotLaunched)(describe(exc))
+        return _start(site, spec, places, environment, shim) if wanted() else CalledOff()
     except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
-        return NotLaunched(f"cannot be started: {exc}")
+        return explain(exc)
+
+
+def explain(error: Exception) -> NotLaunched | Busy:
+    """Return what an error while starting a job means for that."""
+    if isinstance(error, OSError):
+        return (Busy if error.errno in BUSY_ERRORS else NotLaunched)(describe(error))
+    return NotLaunched(f"cannot be started: {error}")
 
 
 def describe(error: OSError) -> str:
@@ -194,33 +214,52 @@ def _prepare(site: Site, spec: JobSpec, places: Places, environment: Mapping[str
     write_private(f"{beside}/{ENVIRONMENT_FILE}", dump)
 
 
-def _start(site: Site, spec: JobSpec, places: Places, environment: Mapping[str, str]) -> LocalRun | Prepared:
+def _start(
+    site: Site, spec: JobSpec, places: Places, environment: Mapping[str, str], shim: Shim | None
+) -> LocalRun | Prepared:
     log = open_log(places.log)
     try:
         if spec.dry_run:
             return Prepared()
         argv = [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd
+        starter = _Starter(site, spec.exports, environment, places.cwd, shim)
         if spec.interactive:
-            return _start_interactive(site, argv, places, environment, os.dup(log))
-        child = spawn(argv, env=environment, cwd=places.cwd, output=log)
-        return LocalRun(child, places.log)
+            return _start_interactive(site, argv, places, starter, os.dup(log))
+        return LocalRun(starter.start(argv, log), places)
     finally:
         os.close(log)
 
 
-def _start_interactive(
-    site: Site, argv: Sequence[str], places: Places, environment: Mapping[str, str], log: int
-) -> LocalRun:
-    from runtime.process.terminal import open_pty, spawn_on_pty  # not for every system
+@attrs.frozen
+class _Starter:
+    """Starts a process, by a shim or without."""
+
+    site: Site
+    exports: Mapping[str, str]
+    environment: Mapping[str, str]
+    """With the exports."""
+    cwd: str
+    shim: Shim | None
+
+    def start(self, argv: Sequence[str], output: int) -> ProcessTree:
+        patience = self.site.patience
+        if self.shim is not None:
+            return self.shim.start(argv, exports=self.exports, cwd=self.cwd, output=output, patience=patience)
+        return GroupTree(spawn(argv, env=self.environment, cwd=self.cwd, output=output), self.site.census, patience)
+
+
+def _start_interactive(site: Site, argv: Sequence[str], places: Places, starter: _Starter, log: int) -> LocalRun:
+    from runtime.process.terminal import command_on_pty, open_pty  # not for every system
 
     try:
         pty = open_pty(site.terminal)
         try:
-            child = spawn_on_pty(pty, argv, env=environment, cwd=places.cwd)
+            words = command_on_pty(pty, argv, env=starter.environment, cwd=places.cwd)
+            tree = starter.start(words, pty.slave)
         except BaseException:
             pty.close()
             raise
     except BaseException:
         os.close(log)
         raise
-    return LocalRun(child, places.log, pty.master, pty.slave, log)
+    return LocalRun(tree, places, pty.master, pty.slave, log)

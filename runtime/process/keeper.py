@@ -1,0 +1,573 @@
+"""`Keepers`: process trees that end as a whole, whatever sessions they open, and even when we are killed.
+
+Our side of `keeper_program`, whose docstring says how it works. A keeper is started when a backend opens; for each job
+a shim is taken, which may have to be forked first; then `Shim.start` hands the job over, in a thread, and gives a
+`Tree`, whose end is told by an answer. One task reads all answers of all shims, from one socket.
+
+If the keeper is killed, its shims kill their jobs and say so; the next job gets a new keeper.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import marshal
+import math
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import trio
+
+from runtime.process import keeper_program as far
+from runtime.process.child import Exit
+from runtime.process.trees import StopSteps, TreeEnd
+
+logger: Final = logging.getLogger("runtime.process.keeper")
+
+_START_TIMEOUT: Final = 30.0
+"""Seconds that the keeper may take to say hello; it takes some 50 ms. Out of the air."""
+
+_SEND_TIMEOUT: Final = 10.0
+"""Seconds that a shim which has nothing to do may take to read a job. Out of the air."""
+
+_FORK_TIMEOUT: Final = 10.0
+"""Seconds that the keeper may take to fork a shim, before the backend is called busy. Out of the air."""
+
+_PULSE: Final = 2.0
+"""Seconds between two pings of the keeper."""
+
+_SILENCE: Final = 6.0
+"""Seconds without an answer of the keeper after which something is wrong with it. Out of the air."""
+
+_END_MARGIN: Final = 3.0
+"""Seconds beyond its patience that the keeper may take to end. Out of the air."""
+
+_PACKET: Final = 1 << 18
+"""Bytes in an answer at most; far more than any has."""
+
+_BATCH: Final = 64
+"""Answers that are read before other tasks get a turn."""
+
+
+class Tree:
+    """A `ProcessTree` with all that comes from its root, whatever session that is in."""
+
+    def __init__(self, shim: Shim, number: int) -> None:
+        self._shim = shim
+        self._number = number
+        self._started = trio.Event()
+        self._ended = trio.Event()
+        self._error: Exception | None = None
+        self.pid: int | None = None
+        """The pid of the root, once it was started."""
+        self.end: TreeEnd | None = None
+        """How it ended, once nothing of it is left, or it was given up."""
+
+    def __repr__(self) -> str:
+        state = "starting" if self.pid is None else "running" if self.end is None else "ended"
+        return f"<Tree {self.pid or ''} {state}>"
+
+    async def wait_started(self) -> None:
+        """Wait until the root was started.
+
+        Raises:
+            OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
+            ValueError: if something of it is no text that a program can be given.
+        """
+        await self._started.wait()
+        if self._error is not None:
+            raise self._error
+
+    async def wait_ended(self) -> TreeEnd:
+        """Wait until nothing of it is left, or it was given up."""
+        await self._ended.wait()
+        assert self.end is not None
+        return self.end
+
+    async def wait_gone(self) -> None:
+        """Return at once: whatever there is to do, its shim does."""
+        await trio.lowlevel.checkpoint()
+
+    def has_ended(self) -> bool:
+        """Whether it is known to have ended."""
+        return self.end is not None
+
+    def stop(self, steps: StopSteps) -> None:
+        """Begin to end it. Does nothing if its root has ended by itself."""
+        soft = os.fsencode(steps.soft) if isinstance(steps.soft, str) else steps.soft
+        self._shim.send(far.STOP, self._number, soft, steps.soft_timeout, steps.grace, steps.patience)
+
+    def kill(self) -> None:
+        """Leave out what is left of the gentle steps of a `stop`."""
+        self._shim.send(far.FORCE, self._number)
+
+    def destroy(self) -> None:
+        """End it at once. Does not wait for that."""
+        self.close()
+
+    def close(self) -> None:
+        """Give it up; what of it is still there is killed. Idempotent."""
+        if self.end is None:
+            self.kill()
+
+    def note_started(self, pid: int) -> None:
+        """Its shim says so."""
+        self.pid = pid
+        self._started.set()
+
+    def note_not_started(self, error: Exception) -> None:
+        """Its shim says so."""
+        self._error = error
+        self._started.set()
+
+    def note_end(self, end: TreeEnd) -> None:
+        """Its shim says so, or has gone. The first end counts."""
+        if self.end is None:
+            self.end = end
+            if not self._started.is_set() and self.pid is None:
+                why = end.broken or "it has gone"
+                self._error = OSError(errno.EAGAIN, f"its shim was lost while starting it: {why}")
+            self._started.set()
+            self._ended.set()
+
+
+class Shim:
+    """A process that runs one tree after the other."""
+
+    def __init__(self, keeper: Keeper, number: int, commands: socket.socket) -> None:
+        self._keeper = keeper
+        self._commands = commands
+        self.number = number
+        self.pid: int | None = None
+        self.tree: Tree | None = None
+        self.forked = trio.Event()
+        """Set when it was forked, or could not be."""
+        self.wanted = True
+        """Whether whoever asked for it still waits."""
+        self.error: OSError | None = None
+        self.dead = False
+
+    def __repr__(self) -> str:
+        return f"<Shim {self.number} pid {self.pid} {self.tree!r}>"
+
+    def start(
+        self, argv: Sequence[str], *, exports: Mapping[str, str], cwd: str, output: int, patience: float | None
+    ) -> Tree:
+        """Hand a job over. For a thread: it may block for as long as the shim does not read, which is bounded.
+
+        Args:
+            argv: the program, looked up in the ``PATH`` of its environment, and its arguments.
+            exports: what is added to the environment that the keeper was given.
+            cwd: the absolute path of the directory that it starts in.
+            output: the descriptor that becomes its standard output and its standard error.
+            patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
+
+        Raises:
+            OSError: if it cannot be handed over; then this shim is of no use any more.
+            ValueError: if something of it is no text that a program can be given.
+        """
+        number = next(self._keeper.numbers)
+        data = far.frame(
+            far.JOB,
+            number,
+            [os.fsencode(word) for word in argv],
+            {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
+            os.fsencode(cwd),
+            patience,
+        )
+        tree = self.tree = Tree(self, number)
+        try:
+            sent = socket.send_fds(self._commands, [data], [output])
+            until = time.monotonic() + _SEND_TIMEOUT
+            while sent < len(data):
+                ready = select.poll()
+                ready.register(self._commands, select.POLLOUT)
+                if not ready.poll(max(0, until - time.monotonic()) * 1000):
+                    raise TimeoutError
+                with suppress(BlockingIOError):
+                    sent += self._commands.send(data[sent:])
+        except OSError as exc:
+            self.tree = None
+            self.dead = True
+            self._commands.close()  # it ends by that
+            raise OSError(errno.EAGAIN, f"its shim takes no jobs: {exc}") from exc
+        return tree
+
+    def give_back(self) -> None:
+        """Say that it was taken, and not used."""
+        self._keeper.give_back(self)
+
+    def send(self, *message: Any) -> None:
+        """Send a command, which is small. If the shim has gone, the keeper says so."""
+        with suppress(OSError):
+            self._commands.send(far.frame(*message))
+
+    def close(self) -> None:
+        """Let it end, and whatever it runs. Idempotent."""
+        self._commands.close()
+
+
+class Keeper:
+    """A keeper process, and its shims. Make one with `start`; nothing of it works before `serve` runs."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], control: socket.socket, answers: socket.socket, errors: int
+    ) -> None:
+        self._process = process
+        self._pidfd = os.pidfd_open(process.pid)
+        self._control = control
+        self._answers = answers
+        self._errors = errors
+        self._idle: list[Shim] = []
+        self._shims: dict[int, Shim] = {}
+        self._shim_numbers = itertools.count(1)
+        self._pings = itertools.count(1)
+        self._answered = 0.0
+        self._buffer = memoryview(bytearray(_PACKET))
+        self._closed = False
+        self.numbers = itertools.count(1)
+        """For jobs."""
+        self.dead = False
+        """Whether it was seen to have ended."""
+
+    def __repr__(self) -> str:
+        return f"<Keeper {self._process.pid}{' dead' if self.dead else ''}, {len(self._shims)} shims>"
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def shims(self) -> Sequence[Shim]:
+        """Its shims that are alive, as far as is known."""
+        return list(self._shims.values())
+
+    @classmethod
+    def start(cls, environment: Mapping[str, str], *, patience: float) -> Keeper:
+        """Start one. Blocks until it says hello.
+
+        Args:
+            environment: what all jobs inherit.
+            patience: seconds that what a killed shim leaves behind may take to be gone.
+
+        Raises:
+            OSError: if it cannot be started.
+        """
+        if not sys.executable:
+            msg = "the path of the Python interpreter is not known (sys.executable), so no keeper can be started"
+            raise OSError(msg)
+        reap_those_left_behind()
+        control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        answers, far_answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        errors = os.memfd_create("keeper")
+        ours = os.pidfd_open(os.getpid())
+        words = [sys.executable, "-I", "-S", "-E", far.__file__]
+        fds = (far_control.fileno(), far_answers.fileno(), ours)
+        try:
+            with far_control, far_answers:
+                process = subprocess.Popen(
+                    [*words, *map(str, fds)],
+                    stdin=subprocess.DEVNULL,  # its jobs' as well
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    pass_fds=fds,
+                    start_new_session=True,
+                    env={},
+                )
+        except BaseException:
+            control.close()
+            answers.close()
+            os.close(errors)
+            raise
+        finally:
+            os.close(ours)
+        keeper = cls(process, control, answers, errors)
+        try:
+            answers.settimeout(_START_TIMEOUT)
+            keeper._greet({os.fsencode(name): os.fsencode(value) for name, value in environment.items()}, patience)
+        except BaseException:
+            process.kill()
+            process.wait()
+            keeper._close()
+            raise
+        answers.setblocking(False)
+        control.setblocking(False)
+        return keeper
+
+    def _greet(self, environment: Mapping[bytes, bytes], patience: float) -> None:
+        try:
+            hello = self._answers.recv(_PACKET)
+            if hello:
+                self._control.sendall(far.frame(far.SETUP, dict(environment), patience))
+        except OSError as exc:
+            msg = f"the keeper of processes did not start: {str(exc) or type(exc).__name__}"
+            raise OSError(msg) from exc
+        if not hello:
+            msg = f"the keeper of processes did not start: {self._last_words() or 'it said nothing'}"
+            raise OSError(msg)
+
+    # ------------------------------------------------------------------ shims
+
+    async def take(self, count: int) -> list[Shim]:
+        """Return `count` shims that have nothing to do, forked if need be; fewer if there is no room for more.
+
+        Raises:
+            OSError: if there is room for none; it says why.
+        """
+        taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
+        asked: list[Shim] = []
+        error: OSError | None = None
+        try:
+            try:
+                while len(taken) + len(asked) < count:
+                    asked.append(self._fork())
+            except OSError as exc:
+                error = exc
+            with trio.move_on_after(_FORK_TIMEOUT) as scope:
+                for shim in asked:
+                    await shim.forked.wait()
+            if scope.cancelled_caught:
+                error = OSError(errno.EAGAIN, f"the keeper of processes did not answer for {_FORK_TIMEOUT:g} s")
+        except trio.Cancelled:
+            self._sort_out(asked, taken)
+            for shim in taken:
+                self.give_back(shim)
+            raise
+        error = self._sort_out(asked, taken) or error
+        if not taken and error is not None:
+            raise error
+        return taken
+
+    def _sort_out(self, asked: Sequence[Shim], taken: list[Shim]) -> OSError | None:
+        """Add to `taken` those of `asked` that are there; return why others are not. Those to come will be idle."""
+        error = None
+        for shim in asked:
+            shim.wanted = False
+            if shim.pid is not None and not shim.dead:
+                taken.append(shim)
+            error = shim.error or error
+        return error
+
+    def give_back(self, shim: Shim) -> None:
+        """Say that `shim` has nothing to do."""
+        if not shim.dead:
+            self._idle.append(shim)
+
+    def _fork(self) -> Shim:
+        """Ask for a shim."""
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)
+        shim = Shim(self, next(self._shim_numbers), ours)
+        with its:
+            try:
+                socket.send_fds(self._control, [far.frame(far.FORK, shim.number)], [its.fileno()])
+            except OSError as exc:
+                ours.close()
+                raise OSError(errno.EAGAIN, f"the keeper of processes takes no commands: {exc}") from exc
+        self._shims[shim.number] = shim
+        return shim
+
+    # ------------------------------------------------------------------ answers
+
+    async def serve(self) -> None:
+        """Take answers until all processes have gone, or it is cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch)
+            nursery.start_soon(self._feel_pulse)
+            await self._read_answers()
+            self.dead = True
+            nursery.cancel_scope.cancel()
+        for shim in self.shims:
+            self._lose(shim, TreeEnd(left=(), broken="its shim and the keeper of that were killed"))
+
+    async def _read_answers(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._answers)
+            for _ in range(_BATCH):
+                try:
+                    size = self._answers.recv_into(self._buffer)
+                except BlockingIOError:
+                    break
+                if not size:
+                    return
+                self._take_answer(*marshal.loads(self._buffer[:size]))
+
+    def _take_answer(self, kind: str, number: int, *rest: Any) -> None:
+        if kind == far.PONG:
+            self._answered = trio.current_time()
+            return
+        shim = self._shims.get(number)
+        if shim is None:
+            return
+        if kind == far.FORKED:
+            shim.pid = rest[0]
+            if not shim.wanted:
+                self._idle.append(shim)
+            shim.forked.set()
+        elif kind == far.NOT_FORKED:
+            shim.error = OSError(rest[0], os.strerror(rest[0]))
+            self._lose(shim, TreeEnd())
+            shim.forked.set()
+        elif kind == far.DEAD:
+            status, left = rest
+            how = os.waitstatus_to_exitcode(status)
+            text = (
+                f"its shim was ended by {signal.Signals(-how).name}" if how < 0 else f"its shim ended with code {how}"
+            )
+            self._lose(shim, TreeEnd(left=left or None, broken=text))
+        elif shim.tree is not None and shim.tree._number == rest[0]:
+            self._take_news(shim, shim.tree, kind, *rest[1:])
+
+    def _take_news(self, shim: Shim, tree: Tree, kind: str, *rest: Any) -> None:
+        """Take what a shim says of its tree."""
+        if kind == far.STARTED:
+            tree.note_started(rest[0])
+            return
+        if kind == far.STUCK:
+            tree.note_end(TreeEnd(stopped=True, left=rest[0]))
+            return
+        shim.tree = None
+        self.give_back(shim)
+        if kind == far.NOT_STARTED:
+            number, about, text = rest
+            if number is None:
+                tree.note_not_started(ValueError(text))
+            else:
+                tree.note_not_started(OSError(number, text, os.fsdecode(about)) if about else OSError(number, text))
+        else:
+            status, cpu, peak, stopped, broken = rest
+            code = os.waitstatus_to_exitcode(status)
+            how = Exit(code if code >= 0 else None, -code if code < 0 else None, os.WCOREDUMP(status), cpu, peak)
+            tree.note_end(TreeEnd(how, stopped, broken=broken))
+
+    def _lose(self, shim: Shim, end: TreeEnd) -> None:
+        """A shim has gone."""
+        shim.dead = True
+        shim.close()
+        self._shims.pop(shim.number, None)
+        if shim in self._idle:
+            self._idle.remove(shim)
+        if shim.tree is not None:
+            shim.tree.note_end(end)
+            shim.tree = None
+
+    async def _watch(self) -> None:
+        """Notice that the keeper has ended."""
+        await trio.lowlevel.wait_readable(self._pidfd)
+        self.dead = True
+        logger.error("the keeper of processes has ended; its jobs end with it. %s", self._last_words())
+
+    async def _feel_pulse(self) -> None:
+        """Notice that the keeper does not run; it is alive, and so are its shims, but nobody guards those."""
+        self._answered = trio.current_time()
+        while True:
+            with suppress(OSError):
+                self._control.send(far.frame(far.PING, next(self._pings)))
+            await trio.sleep(_PULSE)
+            silence = trio.current_time() - self._answered
+            if silence > _SILENCE and not self.dead:
+                logger.error("the keeper of processes (pid %d) has not answered for %.0f s", self.pid, silence)
+                self._process.send_signal(signal.SIGCONT)  # it has no other reason to stand still
+
+    def _last_words(self) -> str:
+        return os.pread(self._errors, 1 << 16, 0).decode(errors="replace").strip()[-2000:]
+
+    # ------------------------------------------------------------------ the end
+
+    async def aclose(self, patience: float) -> None:
+        """End it, with all shims and whatever they run; wait for that, at most `patience` seconds.
+
+        Checkpoints. If it is not gone by then, it stays: there is a process that it waits for.
+        """
+        self._control.close()
+        for shim in self.shims:
+            shim.close()
+        with trio.move_on_after(patience):
+            await trio.lowlevel.wait_readable(self._pidfd)
+        if self._process.poll() is None:
+            logger.error("the keeper of processes (pid %d) still waits for processes to die", self.pid)
+            _left_behind.append(self._process)
+        self._close()
+        await trio.lowlevel.checkpoint()
+
+    def _close(self) -> None:
+        self._control.close()
+        self._answers.close()
+        for fd in (self._pidfd, self._errors):
+            os.close(fd)
+
+
+_left_behind: list[subprocess.Popen[bytes]] = []
+"""Keepers that were not gone when their backend ended."""
+
+
+def reap_those_left_behind() -> None:
+    """Reap the keepers that were left behind and have ended since."""
+    _left_behind[:] = [process for process in _left_behind if process.poll() is None]
+
+
+class Keepers:
+    """The keeper, and a new one in its place when it was killed.
+
+    Args:
+        environment: what all jobs inherit.
+        patience: seconds that what is left may take to be gone after SIGKILL; `None` for no limit.
+        limiter: for the thread that starts one.
+    """
+
+    def __init__(self, environment: Mapping[str, str], patience: float | None, limiter: trio.CapacityLimiter) -> None:
+        self._environment = environment
+        self._patience = math.inf if patience is None else patience
+        self._limiter = limiter
+        self._lock = trio.Lock()
+        self._all: list[Keeper] = []
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def current(self) -> Keeper:
+        """The keeper that gets the next job."""
+        return self._all[-1]
+
+    async def start(self) -> None:
+        """Start the first one. A cancellation does not reach this.
+
+        Raises:
+            OSError: if it cannot be started.
+        """
+        self._all.append(await trio.to_thread.run_sync(self._start_one, limiter=self._limiter))
+
+    def _start_one(self) -> Keeper:
+        return Keeper.start(self._environment, patience=self._patience)
+
+    async def run(self) -> None:
+        """Serve; never returns by itself."""
+        async with trio.open_nursery() as self._nursery:
+            for keeper in self._all:
+                self._nursery.start_soon(keeper.serve)
+            await trio.sleep_forever()
+
+    async def take(self, count: int) -> list[Shim]:
+        """Return `count` shims, or fewer; as for `Keeper.take`."""
+        async with self._lock:
+            if self.current.dead:
+                logger.warning("a new keeper of processes is started")
+                await self.start()
+                if self._nursery is not None:
+                    self._nursery.start_soon(self.current.serve)
+        return await self.current.take(count)
+
+    async def aclose(self) -> None:
+        """End all of them; `run` has ended."""
+        async with trio.open_nursery() as nursery:
+            for keeper in self._all:
+                nursery.start_soon(keeper.aclose, self._patience + _END_MARGIN)

@@ -1,0 +1,692 @@
+"""The far side of containment: a keeper, and the shims that it forks. Run as a file; it never imports `runtime`.
+
+The problem: to end a *tree* of processes whatever sessions they open, and even when the runtime is killed. Who kills a
+process group misses those that left it; who walks the tree misses those whose parent has ended, and may hit a stranger
+that has got the number of a process that is gone. A *subreaper* has neither trouble: orphans among its descendants
+become its children, so that it kills its direct children, whose numbers nobody else can get before it has reaped them,
+until it has none. But being one changes a process; so it is not the runtime, but processes of our own::
+
+    runtime ── keeper ─┬─ shim ── the processes of a job
+                       ├─ shim ── the processes of another
+                       └─ shim    (idle)
+
+A *shim* has one job at a time. It starts that in a session of its own, waits, sees that nothing of it is left, tells,
+and takes the next. To use it again is what makes this fast: no large process forks for a job.
+
+The *keeper* forks shims. It has a session of its own, so no key of a terminal reaches it, and one thread, so
+`PR_SET_PDEATHSIG` means what it says. It is a subreaper as well: when a job kills its shim, the keeper gets what is
+left.
+
+Who notices whose death:
+
+- of the runtime: the keeper by the end of its control socket and by a pidfd, each shim by the end of its own socket;
+  all jobs are killed at once;
+- of the keeper: each shim by SIGTERM; it kills its job, says so, and ends;
+- of a shim: the keeper, which kills what it left before it says so;
+- of all of them: the runtime, by the end of the socket on which they all answer.
+
+Messages are marshalled tuples; commands come as frames on a stream, as they may be large; answers are packets, as many
+processes send on one socket. All descriptors but 0, 1 and 2 are closed in jobs.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import marshal
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+# Commands to the keeper: the tuple begins with one of these.
+SETUP: Final = "setup"
+"""The environment, a dict of bytes; how long leftovers of a killed shim may take to die, seconds."""
+FORK: Final = "fork"
+"""The number of a new shim, with its end of a socket."""
+PING: Final = "ping"
+"""Any number."""
+
+# Commands to a shim.
+JOB: Final = "job"
+"""Its number; argv, exports and working directory in bytes; patience in seconds; with the descriptor of its output."""
+STOP: Final = "stop"
+"""The job's number; the soft step (a signal, a path in bytes, or None) and its seconds; grace and patience, seconds."""
+FORCE: Final = "force"
+"""The job's number."""
+
+# Answers of the keeper.
+HELLO: Final = "hello"
+FORKED: Final = "forked"
+"""The shim's number, its pid."""
+NOT_FORKED: Final = "not forked"
+"""The shim's number, an errno."""
+DEAD: Final = "dead"
+"""The shim's number, its wait status, the pids of what it left that would not die."""
+PONG: Final = "pong"
+"""The number of the ping."""
+
+# Answers of a shim; each begins with its number and the number of the job.
+STARTED: Final = "started"
+"""The pid of the root process."""
+NOT_STARTED: Final = "not started"
+"""An errno or None, the file that it is about, a text."""
+ENDED: Final = "ended"
+"""The wait status of the root; CPU seconds; peak bytes; whether it had been asked to stop; why else it was killed."""
+STUCK: Final = "stuck"
+"""The pids that have not gone. The end may come yet."""
+
+HEADER: Final = struct.Struct("<I")
+CHUNK: Final = 1 << 16
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_SFD_CLOEXEC: Final = 0o2000000
+_SFD_NONBLOCK: Final = 0o4000
+_SIGINFO_SIZE: Final = 128
+
+SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM)
+"""What keeper and shims wait for: children, and the death of the keeper."""
+
+_MANY: Final = 1000
+"""Pids in an answer at most, which is one packet; and processes that are asked gently to end, per job, at a time."""
+
+_FIRST_LOOK: Final = 0.002
+_LAST_LOOK: Final = 0.25
+"""Seconds between two rounds of killing what does not die, at first and at most. Out of the air."""
+
+
+class Gone(Exception):  # noqa: N818 - an end, and no error
+    """The other end of a socket has been closed."""
+
+
+def frame(*message: Any) -> bytes:
+    """Return a message with its length before it."""
+    body = marshal.dumps(message)
+    return HEADER.pack(len(body)) + body
+
+
+class Frames:
+    """Takes frames, and at most one descriptor with each, from a stream."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._buffer = b""
+        self.fds: list[int] = []
+        """Descriptors that came, in order; whoever takes one closes it."""
+
+    def receive(self) -> list[tuple[Any, ...]]:
+        """Return the frames that are complete after one more read, which may wait for data.
+
+        Raises:
+            Gone: at the end of the stream.
+        """
+        try:
+            data, extra, _, _ = self._stream.recvmsg(CHUNK, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            raise Gone from None
+        for _, _, fd in extra:
+            self.fds.append(int.from_bytes(fd[:4], sys.byteorder))
+        if not data:
+            raise Gone
+        self._buffer += data
+        messages = []
+        while len(self._buffer) >= HEADER.size:
+            end = HEADER.size + HEADER.unpack_from(self._buffer)[0]
+            if len(self._buffer) < end:
+                break
+            messages.append(marshal.loads(self._buffer[HEADER.size : end]))
+            self._buffer = self._buffer[end:]
+        return messages
+
+
+# ---------------------------------------------------------------------- what the system is asked for
+
+
+class System:
+    """Calls that Python has no function for."""
+
+    def __init__(self) -> None:
+        import ctypes
+
+        self._ctypes = ctypes
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def _check(self, result: int) -> int:
+        if result < 0:
+            number = self._ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return result
+
+    def become(self, name: str, death_signal: int | None) -> None:
+        """Become a subreaper that has a name, and that gets a signal when its parent dies."""
+        prctl, number = self._libc.prctl, self._ctypes.c_ulong
+        prctl(_PR_SET_NAME, self._ctypes.c_char_p(name.encode()), number(0), number(0), number(0))
+        if death_signal is not None:
+            self._check(prctl(_PR_SET_PDEATHSIG, number(death_signal), number(0), number(0), number(0)))
+        self._check(prctl(_PR_SET_CHILD_SUBREAPER, number(1), number(0), number(0), number(0)))
+
+    def default_action(self, number: int) -> None:
+        """Undo that a signal is ignored, which a program may have inherited."""
+        self._libc.signal(number, None)
+
+    def signal_descriptor(self) -> int:
+        """Return a descriptor from which `SIGNALS`, which must be blocked, can be read."""
+        mask = sum(1 << (number - 1) for number in SIGNALS).to_bytes(128, sys.byteorder)
+        return self._check(self._libc.signalfd(-1, mask, _SFD_CLOEXEC | _SFD_NONBLOCK))
+
+
+def read_signals(fd: int) -> list[int]:
+    """Return the signals that have come."""
+    try:
+        data = os.read(fd, 16 * _SIGINFO_SIZE)
+    except BlockingIOError:
+        return []
+    return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), _SIGINFO_SIZE)]
+
+
+def children(pid: int | str = "self") -> list[int]:
+    """Return the direct children of a process, zombies included; none if it has gone.
+
+    Of ourselves this is exact: the list shrinks only when we reap, and we have one thread.
+    """
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            try:
+                with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                    found += [int(child) for child in file.read().split()]
+            except FileNotFoundError:
+                if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+                    return _children_by_parent(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return found
+
+
+def _children_by_parent(pid: int | str) -> list[int]:
+    """As `children`, for a kernel without CONFIG_PROC_CHILDREN: reads all of ``/proc``."""
+    wanted = os.getpid() if pid == "self" else int(pid)
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and parent_of(int(name)) == wanted]
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a process; 0 if it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split(None, 2)[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def signal_tree(*numbers: int) -> None:
+    """Send signals to all descendants that can be found now, and to no stranger.
+
+    A direct child cannot lose its number, as only we reap it. Any other is held by a pidfd, and after that it is looked
+    up again who its parent is: a number that was given away has another one by then, and a process that is gone takes
+    no signal. All are found before the first is signalled, as who dies has no children any more.
+    """
+    direct = children()
+    held: list[int] = []
+    level = direct
+    try:
+        while level and len(held) < _MANY:
+            below = []
+            for parent in level:
+                for pid in children(parent):
+                    with suppress(OSError):
+                        held.append(os.pidfd_open(pid))
+                        if parent_of(pid) in (parent, os.getpid()):
+                            below.append(pid)
+                        else:
+                            os.close(held.pop())
+            level = below
+    finally:
+        for number in numbers:
+            for pid in direct:
+                with suppress(OSError):  # it is of another user
+                    os.kill(pid, number)
+            for fd in held:
+                with suppress(OSError):
+                    signal.pidfd_send_signal(fd, number)
+        for fd in held:
+            os.close(fd)
+
+
+def kill_all(pids: list[int]) -> None:
+    """Send SIGKILL to each. They must be children of ours."""
+    for pid in pids:
+        with suppress(OSError):  # of another user: it is waited for all the same
+            os.kill(pid, signal.SIGKILL)
+
+
+# ---------------------------------------------------------------------- the shim
+
+
+class Job:
+    """What a shim knows of its job."""
+
+    RUNNING, SOFT, TERM, KILL = range(4)
+
+    def __init__(self, number: int, root: int, patience: float | None) -> None:
+        self.number = number
+        self.root = root
+        """The pid of the root process; 0 once it is reaped."""
+        self.status = 0
+        self.cpu = 0.0
+        self.peak = 0
+        """The largest resident set, KiB."""
+        self.phase = Job.RUNNING
+        self.stopped = False
+        """Whether it was asked to stop while its root was alive."""
+        self.cut_off: str | None = None
+        """Why it was killed without being asked to stop."""
+        self.stop: tuple[Any, ...] = ()
+        self.patience = patience
+        self.deadline: float | None = None
+        """When the next phase begins, or when what is left counts as stuck."""
+        self.look = _FIRST_LOOK
+
+    def root_has_exited(self) -> bool:
+        """Whether its root has, be it reaped or not."""
+        return not self.root or os.waitid(os.P_PID, self.root, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def signal_group(self, number: int) -> None:
+        """Signal the group of its root, whose number nobody else has as long as it is not reaped."""
+        if self.root:
+            with suppress(OSError):
+                os.killpg(self.root, number)
+
+    def enter(self, phase: int, seconds: float | None) -> None:
+        """Begin a phase that lasts for `seconds` at most; `None` for no limit."""
+        self.phase = phase
+        self.deadline = None if seconds is None else time.monotonic() + seconds
+
+
+class Shim:
+    """Runs jobs, one at a time, and sees that nothing of them is left."""
+
+    def __init__(
+        self,
+        system: System,
+        number: int,
+        commands: socket.socket,
+        answers: socket.socket,
+        environment: dict[bytes, bytes],
+    ) -> None:
+        self.number = number
+        self.environment = environment
+        self.answers = answers
+        self.frames = Frames(commands)
+        self.signals = system.signal_descriptor()
+        self.commands = commands.fileno()
+        self.poll = select.poll()
+        self.poll.register(self.signals, select.POLLIN)
+        self.poll.register(self.commands, select.POLLIN)
+        self.leaving = False
+        self.next: tuple[Any, ...] | None = None
+        self.job: Job | None = None
+        self.own_peak = 0
+
+    def serve(self) -> None:
+        """Take jobs until there is a reason to leave."""
+        while not self.leaving:
+            if self.next is None:
+                self.wait(None)
+            else:
+                command, self.next = self.next, None
+                self.run(*command)
+
+    def say(self, kind: str, number: int, *rest: Any) -> None:
+        """Tell the runtime about a job."""
+        try:
+            self.answers.send(marshal.dumps((kind, self.number, number, *rest)))
+        except OSError:
+            self.leave("the runtime has gone")
+
+    def leave(self, why: str) -> None:
+        """End as soon as nothing is left of the job, which is killed."""
+        self.leaving = True
+        job = self.job
+        if job is not None:
+            if not job.root_has_exited():
+                job.cut_off = why
+            self.begin_kill(job)
+
+    def wait(self, seconds: float | None) -> None:
+        """Wait for signals and commands, and do what they say."""
+        for fd, _ in self.poll.poll(None if seconds is None else max(0.0, seconds * 1000)):
+            if fd == self.signals:
+                if signal.SIGTERM in read_signals(self.signals):
+                    self.leave("its shim was ended, or the keeper of that")
+            else:
+                self.obey()
+
+    def obey(self) -> None:
+        """Do what the runtime says."""
+        try:
+            commands = self.frames.receive()
+        except Gone:
+            self.poll.unregister(self.commands)
+            self.leave("the runtime has gone")
+            return
+        for kind, number, *rest in commands:
+            job = self.job
+            if kind == JOB:
+                self.next = (number, *rest)
+            elif job is None or job.number != number:
+                pass  # it has ended meanwhile
+            elif kind == FORCE:
+                self.begin_kill(job)
+            elif job.phase == Job.RUNNING and not job.root_has_exited():
+                job.stopped = True
+                job.stop = tuple(rest)
+                job.patience = rest[3]
+                self.begin_soft(job)
+
+    # ------------------------------------------------------------------ one job
+
+    def run(
+        self,
+        number: int,
+        argv: list[bytes],
+        exports: dict[bytes, bytes],
+        cwd: bytes,
+        patience: float | None,
+    ) -> None:
+        """Run a job until nothing of it is left."""
+        output = self.frames.fds.pop(0)
+        try:
+            os.chdir(cwd)
+            root = start(argv, {**self.environment, **exports} if exports else self.environment, output)
+        except OSError as exc:
+            self.say(NOT_STARTED, number, exc.errno, (exc.filename or b"")[:4096], exc.strerror)
+            return
+        except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
+            self.say(NOT_STARTED, number, None, b"", str(exc)[:4096])
+            return
+        finally:
+            os.close(output)
+        job = self.job = Job(number, root, patience)
+        self.own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.say(STARTED, number, root)
+        while self.reap(job):
+            now = time.monotonic()
+            if job.phase == Job.KILL:
+                kill_all(children())
+            elif job.phase == Job.SOFT and not job.root:
+                self.begin_term(job)
+            if job.deadline is not None and job.deadline <= now:
+                self.advance(job)
+            seconds = None if job.deadline is None else job.deadline - now
+            if job.phase == Job.KILL:
+                seconds = job.look if seconds is None else min(job.look, seconds)
+                job.look = min(2 * job.look, _LAST_LOOK)
+            self.wait(seconds)
+        self.job = None
+        # A process begins with the memory of this one, and the system never forgets how large that was.
+        peak = job.peak * 1024 if job.peak > self.own_peak else None
+        self.say(ENDED, number, job.status, job.cpu, peak, job.stopped, job.cut_off)
+        os.chdir("/")  # so that a file system can be unmounted
+
+    def reap(self, job: Job) -> bool:
+        """Reap whoever has exited; return whether somebody is left."""
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return False
+            if found is None:
+                return True
+            pid = found.si_pid
+            if pid == job.root and job.phase == Job.RUNNING:
+                self.begin_kill(job)
+            _, status, usage = os.wait4(pid, 0)
+            job.cpu += usage.ru_utime + usage.ru_stime
+            job.peak = max(job.peak, usage.ru_maxrss)
+            if pid == job.root:
+                job.status, job.root = status, 0
+
+    def begin_soft(self, job: Job) -> None:
+        """Begin the stop of `job`: with its soft step, if it has one."""
+        soft, seconds = job.stop[:2]
+        if soft is None:
+            self.begin_term(job)
+            return
+        job.enter(Job.SOFT, seconds)
+        if isinstance(soft, int):
+            job.signal_group(soft)
+        else:
+            try:
+                os.close(os.open(soft, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666))
+            except OSError:
+                self.begin_term(job)
+
+    def begin_term(self, job: Job) -> None:
+        """Ask all processes of `job` to end."""
+        job.enter(Job.TERM, job.stop[2])
+        # A stopped process could not act on the first.
+        signal_tree(signal.SIGTERM, signal.SIGCONT)
+
+    def begin_kill(self, job: Job) -> None:
+        """Kill all processes of `job`, from now on until none is left."""
+        if job.phase != Job.KILL:
+            job.enter(Job.KILL, job.patience)
+            # All that stayed in the group at one stroke, however fast it forks; who left it falls to us by and by.
+            job.signal_group(signal.SIGKILL)
+
+    def advance(self, job: Job) -> None:
+        """The time of a phase is over."""
+        if job.phase == Job.SOFT:
+            self.begin_term(job)
+        elif job.phase == Job.TERM:
+            self.begin_kill(job)
+        else:
+            job.deadline = None
+            self.say(STUCK, job.number, children()[:_MANY])
+
+
+def start(argv: list[bytes], environment: dict[bytes, bytes], output: int) -> int:
+    """Start a program in a session of its own, looked up in the ``PATH`` of `environment`; return its pid."""
+    program = argv[0]
+    places = [program]
+    if b"/" not in program:
+        path = environment.get(b"PATH", os.fsencode(os.defpath))
+        places = [directory + b"/" + program if directory else program for directory in path.split(b":")]
+    error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    for place in places:
+        try:
+            return os.posix_spawn(
+                place,
+                argv,
+                environment,
+                file_actions=[(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which Python ignores
+            )
+        except OSError as exc:
+            if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+                raise OSError(exc.errno, os.strerror(exc.errno or 0), program) from None
+            if exc.errno == errno.EACCES:  # goes before what was not found elsewhere
+                error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), program)  # type: ignore[assignment]
+    raise error
+
+
+# ---------------------------------------------------------------------- the keeper
+
+
+class Keeper:
+    """Forks shims, and gets what they leave when they are killed.
+
+    Args:
+        system: for calls to the system.
+        control: where commands come from.
+        answers: where everybody answers.
+        runtime: a pidfd of the runtime.
+    """
+
+    def __init__(self, system: System, control: socket.socket, answers: socket.socket, runtime: int) -> None:
+        self.system = system
+        self.pid = os.getpid()
+        self.control = control
+        self.answers = answers
+        self.runtime = runtime
+        self.frames = Frames(control)
+        self.signals = system.signal_descriptor()
+        self.poll = select.poll()
+        for fd in (self.signals, control.fileno(), runtime):
+            self.poll.register(fd, select.POLLIN)
+        self.environment: dict[bytes, bytes] = {}
+        self.patience = 0.0
+        self.shims: dict[int, int] = {}
+        """Pid to number."""
+        self.dead: list[tuple[int, int, float]] = []
+        """Shims that have ended and were not reported: number, wait status, when to report them in any case."""
+        self.sweeping = False
+        """Whether there may be somebody whom a shim left behind."""
+        self.look = _FIRST_LOOK
+        self.leaving = False
+
+    def serve(self) -> None:
+        """Fork shims as told, until the runtime has gone; end when nobody is left."""
+        self.say(HELLO, self.pid)
+        while not self.leaving:
+            self.wait()
+        for pid in self.shims:
+            os.kill(pid, signal.SIGTERM)
+        self.sweeping = True
+        while self.reap():
+            self.sweep()
+            self.wait()
+
+    def say(self, kind: str, *rest: Any) -> None:
+        """Tell the runtime."""
+        try:
+            self.answers.send(marshal.dumps((kind, *rest)))
+        except OSError:
+            self.leave()
+
+    def leave(self) -> None:
+        """End as soon as nobody is left."""
+        if not self.leaving:
+            self.leaving = True
+            self.poll.unregister(self.control)
+            self.poll.unregister(self.runtime)
+
+    def wait(self) -> None:
+        """Wait for signals and commands, and do what they say."""
+        seconds = None
+        if self.sweeping:
+            seconds = self.look
+            self.look = min(2 * self.look, _LAST_LOOK)
+        for fd, _ in self.poll.poll(None if seconds is None else seconds * 1000):
+            if fd == self.signals:
+                if signal.SIGTERM in read_signals(self.signals):
+                    self.leave()
+            elif fd == self.runtime:
+                self.leave()
+            elif not self.leaving:
+                try:
+                    commands = self.frames.receive()
+                except Gone:
+                    self.leave()
+                else:
+                    for command in commands:
+                        self.obey(*command)
+        if not self.leaving:
+            self.reap()
+            if self.sweeping:
+                self.sweep()
+
+    def obey(self, kind: str, *rest: Any) -> None:
+        """Do what the runtime says."""
+        if kind == SETUP:
+            self.environment, self.patience = rest
+        elif kind == FORK:
+            self.fork(rest[0], self.frames.fds.pop(0))
+        elif kind == PING:
+            self.say(PONG, *rest)
+
+    def fork(self, number: int, fd: int) -> None:
+        """Fork a shim that takes its commands from the socket `fd`."""
+        try:
+            pid = os.fork()
+        except OSError as exc:
+            os.close(fd)
+            self.say(NOT_FORKED, number, exc.errno)
+            return
+        if pid == 0:
+            try:
+                self.become_shim(number, fd)
+            finally:
+                os._exit(1)
+        os.close(fd)
+        self.shims[pid] = number
+        self.say(FORKED, number, pid)
+
+    def become_shim(self, number: int, fd: int) -> None:
+        """Be a shim; does not return."""
+        self.system.become("job-shim", signal.SIGTERM)
+        if os.getppid() != self.pid:
+            os._exit(0)  # it was too late for the signal
+        self.control.close()
+        os.close(self.runtime)
+        os.close(self.signals)
+        Shim(self.system, number, socket.socket(fileno=fd), self.answers, self.environment).serve()
+        os._exit(0)
+
+    def reap(self) -> bool:
+        """Reap whoever has exited; return whether somebody is left."""
+        while True:
+            try:
+                pid, status, _ = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if os.WIFSTOPPED(status):
+                if pid in self.shims:  # nobody but a job stops a shim, and none has to
+                    os.kill(pid, signal.SIGCONT)
+            elif pid in self.shims:
+                self.dead.append((self.shims.pop(pid), status, time.monotonic() + self.patience))
+                self.sweeping = True
+                self.look = _FIRST_LOOK
+
+    def sweep(self) -> None:
+        """Kill what shims left, and report those of which nothing is left."""
+        strays = [pid for pid in children() if pid not in self.shims]
+        kill_all(strays)
+        now = time.monotonic()
+        for shim in list(self.dead):
+            number, status, until = shim
+            if not strays or until <= now:
+                self.dead.remove(shim)
+                self.say(DEAD, number, status, strays[:_MANY])
+        self.sweeping = bool(strays)
+
+
+def main() -> None:
+    """Be the keeper: arguments are the control socket, the socket for answers, and a pidfd of the runtime."""
+    control, answers, runtime = map(int, sys.argv[1:])
+    for fd in (control, answers, runtime):
+        os.set_inheritable(fd, False)
+    os.chdir("/")
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    system = System()
+    system.default_action(signal.SIGCHLD)  # ignored, it would leave nobody to wait for
+    system.become("job-keeper", None)
+    gc.disable()
+    gc.freeze()  # so that shims share their memory
+    Keeper(system, socket.socket(fileno=control), socket.socket(fileno=answers), runtime).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""`ProcessTree`: a job's processes, from their start until none of them is left; and that for a process group.
+
+Whoever runs jobs needs to know no more than this. `GroupTree` is the plain way: a session, and the end of its process
+group. `runtime.process.keeper.Tree` is the thorough one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from runtime.process.child import UNKNOWN, Child, Exit
+from runtime.process.group import Census, sweep_group, terminate_group
+
+STOP_FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+"""How a stop file is made: whatever is there is not changed."""
+
+
+@attrs.frozen
+class StopSteps:
+    """How a tree is ended. A time of `None` means no limit."""
+
+    grace: float | None
+    """Seconds between SIGTERM and SIGKILL."""
+    patience: float | None
+    """Seconds after SIGKILL in which all must be gone."""
+    soft: int | str | None = None
+    """What comes before SIGTERM: the number of a signal for the process group, or the path of a file to make."""
+    soft_timeout: float | None = None
+    """Seconds between that and SIGTERM; less, if the root ends sooner."""
+
+
+@attrs.frozen
+class TreeEnd:
+    """How the end of a tree went."""
+
+    exit: Exit = UNKNOWN
+    """How its root ended, and what was used; `UNKNOWN` if nobody knows."""
+    stopped: bool = False
+    """Whether it was asked to stop before its root had ended."""
+    left: Sequence[int] | None = None
+    """`None` if nobody is left; else the ids of those that did not go, as far as they are known."""
+    broken: str | None = None
+    """Why it was ended without being asked to stop: whoever guarded it has gone."""
+
+
+class ProcessTree(Protocol):
+    """A root process in a session of its own, and what comes from it."""
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the root; `None` before it was started."""
+
+    async def wait_started(self) -> None:
+        """Wait until the root was started.
+
+        Raises:
+            OSError: if it cannot be; with an `errno` in `BUSY_ERRORS` it may work later.
+            ValueError: if something of it is no text that a program can be given.
+        """
+
+    async def wait_ended(self) -> TreeEnd:
+        """Wait until nothing is left, or it was given up. To be called once."""
+
+    async def wait_gone(self) -> None:
+        """Wait, after the end, until no more has to be done for it; forever, if something of it is stuck."""
+
+    def has_ended(self) -> bool:
+        """Whether the root is known to have ended."""
+
+    def stop(self, steps: StopSteps) -> None:
+        """Begin to end it. Does nothing if its root has ended by itself."""
+
+    def kill(self) -> None:
+        """Leave out what is left of the gentle steps of a `stop`."""
+
+    def destroy(self) -> None:
+        """End it at once, when nobody waits for it. May block for as long as it takes to die: for threads."""
+
+    def close(self) -> None:
+        """Give it up; what of it is still there is killed. Idempotent."""
+
+
+class GroupTree:
+    """The process group of a child: a `ProcessTree` of those who do not leave it.
+
+    Args:
+        child: the root.
+        census: tells who is alive in a group.
+        patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
+    """
+
+    def __init__(self, child: Child, census: Census, patience: float | None) -> None:
+        self.child = child
+        """The root."""
+        self._census = census
+        self._patience = patience
+        self._steps: StopSteps | None = None
+        self._waiting = trio.CancelScope()
+        self._soft = trio.CancelScope()
+        self._grace = trio.CancelScope()
+
+    def __repr__(self) -> str:
+        return f"<GroupTree of {self.child!r}>"
+
+    @property
+    def pid(self) -> int:
+        """The pid of the root."""
+        return self.child.pid
+
+    async def wait_started(self) -> None:
+        """Return at once: it is."""
+        await trio.lowlevel.checkpoint()
+
+    async def wait_ended(self) -> TreeEnd:
+        """Wait until nothing is left in the group, or it was given up."""
+        with self._waiting:
+            await self.child.wait_exited()
+        steps = self._steps
+        patience = self._patience
+        if steps is not None:
+            patience = steps.patience
+            if steps.soft is not None:
+                await self._ask_softly(steps.soft, steps.soft_timeout)
+            self._grace.deadline = trio.current_time() + (math.inf if steps.grace is None else steps.grace)
+            await terminate_group(self.child, self._census, self._grace)
+        end = await sweep_group(self.child, self._census, math.inf if patience is None else patience)
+        return TreeEnd(end.exit, steps is not None, end.left)
+
+    async def _ask_softly(self, soft: int | str, seconds: float | None) -> None:
+        self._soft.deadline = trio.current_time() + (math.inf if seconds is None else seconds)
+        with self._soft:
+            if isinstance(soft, int):
+                self.child.signal_group(soft)
+            elif not await self._census.in_thread(lambda: make_stop_file(soft)):
+                return
+            await self.child.wait_exited()
+
+    async def wait_gone(self) -> None:
+        """Reap the root, if it was given up, when it ends."""
+        if not self.child.reaped:
+            await self.child.wait_exited()
+            self.child.reap()
+
+    def has_ended(self) -> bool:
+        """Whether the root has."""
+        return self.child.has_exited()
+
+    def stop(self, steps: StopSteps) -> None:
+        """Begin to end it. Does nothing if its root has ended by itself."""
+        if self._steps is None and not self.child.has_exited():
+            self._steps = steps
+            self._waiting.cancel()
+
+    def kill(self) -> None:
+        """Leave out what is left of the gentle steps of a `stop`."""
+        self._soft.cancel()
+        self._grace.cancel()
+
+    def destroy(self) -> None:
+        """Kill the group, and wait for the root. Blocks."""
+        self.child.destroy()
+
+    def close(self) -> None:
+        """Kill what is in the group, unless the root is reaped, and close the descriptor."""
+        self.child.signal_group(signal.SIGKILL)
+        self.child.close()
+
+
+def make_stop_file(path: str) -> bool:
+    """Make the file by which a job is asked to end; return whether that worked. Blocks."""
+    try:
+        os.close(os.open(path, STOP_FILE_FLAGS, 0o666))
+    except OSError:
+        return False
+    return True

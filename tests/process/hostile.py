@@ -1,0 +1,164 @@
+"""A hostile job: ``python hostile.py MODE DIRECTORY``. Its processes do what jobs do to survive their end.
+
+Each process makes a file in DIRECTORY and locks it, as long as it lives; so from outside, who is alive can be counted
+without trusting a number or a name: `survivors`. Those that a mode starts for good are said to be ready by a name in
+the file: `started`. Run as a file; standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+MODES: Final = ("child", "term_ignored", "setsid", "daemon", "wiped", "root_first", "hopper", "stopped", "mixed")
+
+PROCESSES: Final = {
+    "child": 3,
+    "term_ignored": 3,
+    "setsid": 3,
+    "daemon": 3,
+    "wiped": 4,
+    "root_first": 4,
+    "hopper": 2,
+    "stopped": 2,
+    "mixed": 8,
+}
+"""How many processes of a mode must have been seen before it may be killed; with ``root_first``, the root included."""
+
+
+def enter(directory: str) -> None:
+    """Make a file of one's own, and lock it for as long as this process lives."""
+    name = f"{directory}/{os.getpid()}-{time.monotonic_ns()}"
+    fd = os.open(name + ".new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    # A lock of the process, and not of the open file: what it forks has no part in it.
+    fcntl.lockf(fd, fcntl.LOCK_EX)
+    os.rename(name + ".new", name)
+
+
+def survivors(directory: Path) -> list[str]:
+    """Return the names of the files whose process is alive."""
+    alive = []
+    for path in directory.iterdir():
+        try:
+            fd = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            continue  # it was given its name just now
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            alive.append(path.name)
+        finally:
+            os.close(fd)
+    return alive
+
+
+def seen(directory: Path) -> int:
+    """Return how many processes there were so far."""
+    return sum(1 for path in directory.iterdir() if path.suffix != ".new")
+
+
+def sleep() -> None:
+    while True:
+        time.sleep(1000)
+
+
+def ignore() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def spawn(directory: str, what: Callable[[], None], *, session: bool = False) -> None:
+    """Fork a process that locks a file and does `what`."""
+    if os.fork() == 0:
+        if session:
+            os.setsid()
+        enter(directory)
+        what()
+        os._exit(0)
+
+
+def parent(directory: str, *, session: bool = False) -> None:
+    """Have a child, and stay."""
+    spawn(directory, sleep, session=session)
+    sleep()
+
+
+def daemon(directory: str, what: Callable[[], None]) -> None:
+    """Start a process whose parent has gone, in a session of its own, with nothing open."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.closerange(0, 64)
+            enter(directory)
+            what()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def wiped(directory: str) -> None:
+    """Become a program without an environment, that nothing tells where it came from."""
+    os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, "sleeper", directory], {})
+
+
+def hop(directory: str) -> None:
+    """Fork and exit for ever, in a new session and with a new number each time."""
+    while True:
+        if os.fork() != 0:
+            os._exit(0)
+        os.setsid()
+        enter(directory)
+        with os.scandir(directory) as old:
+            for entry in list(old)[:-20]:  # so that there are not too many
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def run(mode: str, directory: str) -> None:
+    """Do one mode."""
+    if mode == "child":
+        spawn(directory, lambda: parent(directory))
+    elif mode == "term_ignored":
+        ignore()
+        spawn(directory, lambda: parent(directory))
+    elif mode == "setsid":
+        spawn(directory, lambda: parent(directory, session=True), session=True)
+    elif mode == "daemon":
+        ignore()
+        daemon(directory, sleep)
+        daemon(directory, sleep)
+    elif mode == "wiped":
+        ignore()
+        spawn(directory, lambda: wiped(directory), session=True)
+        daemon(directory, lambda: wiped(directory))
+    elif mode == "root_first":
+        spawn(directory, lambda: parent(directory), session=True)
+        daemon(directory, sleep)
+        return
+    elif mode == "hopper":
+        daemon(directory, lambda: hop(directory))
+    elif mode == "stopped":
+        spawn(directory, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    elif mode == "mixed":
+        ignore()
+        spawn(directory, lambda: parent(directory))
+        spawn(directory, lambda: parent(directory, session=True), session=True)
+        daemon(directory, sleep)
+        daemon(directory, lambda: wiped(directory))
+        daemon(directory, lambda: hop(directory))
+    sleep()
+
+
+if __name__ == "__main__":
+    MODE, DIRECTORY = sys.argv[1:]
+    enter(DIRECTORY)
+    if MODE == "sleeper":
+        sleep()
+    run(MODE, DIRECTORY)
