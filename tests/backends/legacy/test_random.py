@@ -24,7 +24,9 @@ CLOSED = Gate()
 
 KILL, POLL, LAUNCH, PATIENCE = 10.0, 20.0, 15.0, 1.0
 
-odd = st.sampled_from([SystemExit("exit"), ValueError("text"), LauncherBusyError("full")])
+odd: st.SearchStrategy[BaseException] = st.one_of(
+    st.builds(SystemExit, st.just("exit")), st.builds(ValueError), st.builds(LauncherBusyError, st.just("full"))
+)
 delays = st.sampled_from([0.0, 0.0, 0.003, 0.5, 2.0, 12.0, 25.0])
 acts = st.one_of(
     st.builds(Act, delay=delays),
