@@ -26,10 +26,11 @@ def make_specs(jobs: int) -> list[JobSpec]:
 
 
 async def as_cli(specs: list[JobSpec], width: int) -> list[JobResult]:
-    """Run as the command line does."""
+    """Run as the command line does: see `runtime.cli.run`."""
     scheduler = Scheduler(specs, FakeBackend(), max_parallelism=width)
+    gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(50_000, 20, 100)
     return await scheduler.run()
 
 
