@@ -106,6 +106,7 @@ async def test_the_adapter(story: Callable[[Stage], Awaitable[Facts]]) -> None:
     assert facts == STORIES[story]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 def test_the_adapter_of_dvsim_fails(story: Callable[[Stage], Awaitable[Facts]]) -> None:
     told = told_by_dvsim()[story.__name__]

@@ -7,9 +7,11 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 import trio
 
 
+@pytest.mark.slow
 def test_the_slurm_launcher_of_dvsim(tmp_path: Path) -> None:
     program = Path(__file__).with_name("dvsim_launchers.py")
     python = os.environ.get("DVSIM_PYTHON", "/nonexistent/python-of-dvsim")

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from trio.testing import MockClock
@@ -51,6 +52,7 @@ deeds = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(
     pool=st.lists(scripts, min_size=1, max_size=4),
     program=deeds,

@@ -315,6 +315,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.slow
 def test_the_interpreter_does_not_wait_for_an_abandoned_thread() -> None:
     done = subprocess.run([sys.executable, "-c", CRASH], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "['lost']\n")
