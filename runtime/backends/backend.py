@@ -711,7 +711,8 @@ class RuntimeBackend(abc.ABC):
     ) -> None:
         """Kill what is live, and see it complete and its events taken. Bounded, because every kill is."""
         self._state = BackendState.CLOSING
-        self._stop(self._ledger, FailureKind.CANCELLED, f"killed because its run ended: {failure!r}")
+        why = "was cancelled" if failure is None or _is_cancelled(failure) else f"ended with {failure!r}"
+        self._stop(self._ledger, FailureKind.CANCELLED, f"killed because its run {why}")
         with self._ending:  # it has a deadline as soon as the backend is broken
             await self._ledger.wait_idle()
         self._abandon(f"backend {self.name!r} broke: {self._broken!r}")
