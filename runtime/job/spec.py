@@ -19,6 +19,7 @@ from runtime.job.status import JobStatus
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
+_COLLECTIONS: Final = (tuple, list, set, frozenset, Sequence)  # the usual ones first, because they are cheap to tell
 _NONE: Final = type(None)
 _TYPES: Final = (
     ("shell", (str,), "the path of a shell"),
@@ -166,7 +167,7 @@ class JobSpec:
             raise self._error("cmd", cmd, "text without NUL bytes")
 
     def _texts(self, field: str, value: object) -> tuple[str, ...]:
-        if isinstance(value, str) or not isinstance(value, Sequence | set | frozenset):
+        if isinstance(value, str) or not isinstance(value, _COLLECTIONS):
             raise self._error(field, value, "a sequence of texts")
         texts = tuple(value)
         for text in texts:
