@@ -12,24 +12,28 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import trio
+from dvsim.flow import base
 from dvsim.job.data import CompletedJobStatus
 from dvsim.job.data import JobSpec as TheirJobSpec
 from dvsim.job.status import JobStatus as TheirStatus
 from dvsim.runtime.fake import FakeRuntimeBackend
 from dvsim.runtime.legacy import LegacyLauncherAdapter as TheirAdapter
 from dvsim.runtime.local import LocalRuntimeBackend
+from dvsim.runtime.registry import BackendType, backend_registry
 from dvsim.scheduler import runner
 from dvsim.scheduler.resources import UnknownResourcePolicy
 
 from examples import dvsim_flow
-from runtime import FakeBackend, JobStatus, run_jobs
+from runtime import FakeBackend, JobStatus, LocalBackend, run_jobs
 from runtime.backends.fake import FakeRun
 from tests.dvsim.programs.common import their_job
 from tests.dvsim.programs.own import ShellLauncher
@@ -37,6 +41,7 @@ from tests.dvsim.programs.own import ShellLauncher
 WORK = Path(sys.argv[1])
 Flow = Callable[..., Any]
 FLOWS: dict[str, Flow] = {"theirs": runner.run_scheduler, "ours": dvsim_flow.run_scheduler}
+FOLDERS = ("running", "passed", "failed", "killed")
 VERILATOR = "- Verilator: $finish at 12us; walltime 3.500 s; speed 1 us/s"
 
 
@@ -168,6 +173,8 @@ def real(make_backend: Callable[[], Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     everything = []
     for name, flow in FLOWS.items():
+        for folder in FOLDERS:
+            shutil.rmtree(WORK / folder, ignore_errors=True)
         results = run(flow, real_jobs(), make_backend(), interactive=False)
         everything.append(results)
         facts[name] = {
@@ -183,6 +190,25 @@ def real(make_backend: Callable[[], Any]) -> dict[str, Any]:
     return {**facts, "equal": everything[0] == everything[1]}
 
 
+def moved() -> dict[str, Any]:
+    """A flow's own `deploy_objects`, before and after the one line."""
+    deploy = [SimpleNamespace(get_job_spec=functools.partial(lambda each: each, each)) for each in real_jobs()]
+    flow = SimpleNamespace(
+        cfgs=[SimpleNamespace(deploy=deploy)],
+        args=SimpleNamespace(on_missing_resource="ignore", resource_limits=None, max_parallel=8),
+        interactive=True,
+        branch="main",
+        timestamp="t",
+        scratch_root=WORK,
+        _fake_policy=lambda each: TheirStatus.FAILED if each.name == "exits" else TheirStatus.PASSED,
+    )
+    backend_registry.default = BackendType("fake")
+    before = base.FlowCfg.deploy_objects(flow)
+    base.run_scheduler = dvsim_flow.run_scheduler
+    after = base.FlowCfg.deploy_objects(flow)
+    return {"equal": before == after, "statuses": {each.name: each.status.name for each in after}}
+
+
 def stopped() -> dict[str, Any]:
     """A SIGTERM in the middle: the flow goes on to its report."""
 
@@ -195,6 +221,20 @@ def stopped() -> dict[str, Any]:
         "results": {each.name: [each.status.name, each.fail_msg and each.fail_msg.message] for each in results},
         "handler left behind": signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL,
     }
+
+
+def stopped_twice() -> dict[str, Any]:
+    """A job that answers a SIGTERM with one to the flow, and goes on: only the second signal ends it."""
+    answer = f"kill -TERM {os.getpid()}"
+    jobs = [job("stubborn", cmd=f"sh -c 'trap \"{answer}\" TERM; {answer}; while :; do sleep 1; done'")]
+    results = run(dvsim_flow.run_scheduler, jobs, LocalBackend(term_timeout=0))
+    return {each.name: each.status.name for each in results}
+
+
+def timed_out() -> dict[str, Any]:
+    """A local job that takes too long."""
+    results = run(dvsim_flow.run_scheduler, [job("long", cmd="sleep 1000", timeout_mins=0.002)], LocalRuntimeBackend())
+    return {each.name: [each.status.name, each.fail_msg and each.fail_msg.message] for each in results}
 
 
 def cancelled() -> dict[str, Any]:
@@ -241,7 +281,10 @@ STORIES: dict[str, Callable[[], Any]] = {
     "as_they_are": as_they_are,
     "local": lambda: real(LocalRuntimeBackend),
     "launchers": lambda: real(lambda: TheirAdapter(ShellLauncher, poll_interval=0.02)),
+    "moved": moved,
     "stopped": stopped,
+    "stopped_twice": stopped_twice,
+    "timed_out": timed_out,
     "cancelled": cancelled,
     "refused": refused,
 }

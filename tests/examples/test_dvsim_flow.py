@@ -62,6 +62,20 @@ def test_the_specifications_run_on_the_scheduler_as_they_are(facts: Facts) -> No
     }
 
 
+def test_one_line_moves_a_flow_over(facts: Facts) -> None:
+    assert facts["moved"] == {
+        "equal": True,
+        "statuses": {
+            "build": "PASSED",
+            "passes": "PASSED",
+            "says_no": "PASSED",
+            "exits": "FAILED",
+            "after": "KILLED",
+            "either": "PASSED",
+        },
+    }
+
+
 @pytest.mark.parametrize("backend", ["local", "launchers"])
 def test_real_processes_end_alike(facts: Facts, backend: str) -> None:
     found = facts[backend]
@@ -103,6 +117,14 @@ def test_a_signal_stops_the_run_and_the_flow_goes_on(facts: Facts) -> None:
         "results": {"signals": ["PASSED", None], "sleeps": ["KILLED", by], "after": ["KILLED", by]},
         "handler left behind": False,
     }
+
+
+def test_a_second_signal_stops_it_at_once(facts: Facts) -> None:
+    assert facts["stopped_twice"] == {"stubborn": "KILLED"}
+
+
+def test_a_timeout_in_minutes_counts_for_local_jobs(facts: Facts) -> None:
+    assert facts["timed_out"] == {"long": ["KILLED", "ran for longer than its timeout of 0.12 s"]}
 
 
 def test_a_cancelled_flow_ends_its_jobs_first(facts: Facts) -> None:
