@@ -4,9 +4,11 @@ watching.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import sys
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
@@ -438,6 +440,56 @@ async def test_a_provider_that_fails_or_hangs_keeps_its_last_value(
     assert [result.started for result in results] == [0, licences.asked[3], 200]
     assert licences.asked[:4] == [0, 10, 30, 80]
     assert caplog.text.count("the last value counts") == 2
+
+
+# ---------------------------------------------------------------------- clocks and chance
+
+
+async def test_a_wall_clock_that_jumps_moves_no_limit(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumps = itertools.cycle([2e9, 1e9, -1e9, 5e9])
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    policy = table(slow=FakeRun(duration=math.inf), stuck=FakeRun(queued=math.inf), busy=FakeRun(busy=True))
+    jobs = [job("slow", timeout=7), job("stuck", queue_timeout=5), job("after", "slow"), job("busy", backend="full")]
+    backends = {"fake": FakeBackend(policy), "full": FakeBackend(policy)}
+    results = await run_jobs(jobs, backends, busy_timeout=60)
+    assert kinds(results) == {"slow": "timeout", "stuck": "queue_timeout", "after": "dependency", "busy": "busy"}
+    assert [result.ended for result in results[:3]] == [7, 5, 7]
+    assert 60 <= results[3].ended <= 70
+
+
+def history(chance: int) -> list[tuple[object, ...]]:
+    """What a run on two backends with scarce resources saw, in order; trio shuffles tasks by `chance`."""
+
+    def fields(layer: int, i: int) -> dict[str, Any]:
+        return {"backend": "other" if i % 3 == 0 else None, "resources": {"lic": 1} if (layer + i) % 2 else None}
+
+    def policy(spec: JobSpec, _attempt: int) -> FakeRun:
+        number = sum(map(ord, spec.id))
+        return FakeRun(JobStatus.FAILED if number % 7 == 0 else JobStatus.PASSED, duration=number % 3)
+
+    async def main() -> list[tuple[object, ...]]:
+        jobs = [
+            job(f"{layer}.{i}", *([f"{layer - 1}.{(i + 5) % 12}"] if layer else []), **fields(layer, i))
+            for layer in range(4)
+            for i in range(12)
+        ]
+        backends = {"fake": FakeBackend(policy, max_parallelism=5), "other": FakeBackend(policy)}
+        scheduler = Scheduler(jobs, backends, resources={"lic": 3})
+        with scheduler.subscribe(math.inf) as stream:
+            await scheduler.run()
+            return [(change.at, change.id, change.new) for change in stream.take_nowait()]
+
+    trio._core._run._r.seed(chance)  # it has no public name; Hypothesis seeds it, too
+    return trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+def test_i15_the_same_chance_gives_the_same_history() -> None:
+    histories = [history(chance) for chance in (1, 2, 3)]
+    assert all(len(each) > 100 for each in histories)
+    assert histories != histories[:1] * 3, "chance has no say, and the test shows nothing"
+    assert [history(chance) for chance in (1, 2, 3)] == histories
 
 
 # ---------------------------------------------------------------------- size

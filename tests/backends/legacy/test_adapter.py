@@ -14,6 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backends.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, adapter
+from runtime.backends.legacy.poller import Poller
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, ScriptedLauncher, raises, says, scripted
@@ -503,6 +504,22 @@ async def test_without_an_interval_a_pass_that_ended_nothing_is_followed_by_a_mi
     async with rig(cls) as it:
         await it.submit("a", "b")
     assert cls.times("a", "poll") == pytest.approx([0, 0.001, 0.001, 0.002, 0.003])
+
+
+async def test_a_poller_that_dies_is_loud_and_loses_no_job(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async def die(_poller: Poller) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Poller, "_tick", die)
+    cls = scripted(lambda _job: ENDLESS)
+    with pytest.raises(ZeroDivisionError):
+        async with rig(cls) as it:
+            await it.submit("a", "b")
+            await trio.sleep_forever()
+    assert [it.kind(name) for name in "ab"] == [FailureKind.BACKEND_ERROR] * 2
+    assert [cls.steps(name)[-1] for name in "ab"] == ["kill"] * 2
 
 
 class Steps(trio.abc.Instrument):
