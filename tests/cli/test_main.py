@@ -124,8 +124,9 @@ sys.argv = ["runtime", "run", sys.argv[1]]
 try:
     runpy.run_module("runtime", run_name="__main__")
 finally:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak // 1024)
+    # Not from getrusage: that of a child counts the peak of whoever forked it in.
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    print(int(status["VmHWM"].split()[0]) // 1024)
 """
 
 
@@ -142,7 +143,7 @@ def test_a_hostile_file_costs_little(tmp_path: Path, what: str) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert int(done.stdout) <= 200
+    assert 0 < int(done.stdout) <= 200
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path, here: Here) -> None:
