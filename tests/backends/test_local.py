@@ -331,6 +331,15 @@ async def test_an_end_by_a_signal_is_named(tmp_path: Path) -> None:
         assert (event.usage.exit_code, event.usage.signal) == (None, signal.SIGSEGV)
 
 
+async def test_a_kill_from_outside_is_a_failure_with_its_signal_and_the_last_lines(tmp_path: Path) -> None:
+    """As by the kernel, when memory is short."""
+    async with local(tmp_path) as here:
+        event = await here.run("echo allocating; kill -KILL $$", pass_patterns=["DONE"])
+        assert why(event) == (JobStatus.FAILED, FailureKind.SIGNAL, "ended by SIGKILL")
+        assert event.reason is not None
+        assert event.reason.context == ("allocating",)
+
+
 async def test_a_process_that_somebody_else_has_reaped_is_lost(tmp_path: Path, fifo: Path) -> None:
     async with local(tmp_path / "run") as here:
         handles = await here.session.submit([JobSpec(name="job", cmd=f"echo $$ > {fifo}; read line < {fifo}")])
