@@ -164,6 +164,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     async def _setup(self) -> None:
         self._seam = type(self).seam_factory()
+        self._seam.owner = self.launcher_cls.__qualname__
         self._lane = self._seam.lane(self.name)
         self._turns = trio.StrictFIFOLock()
         self._poller = Poller(self.poll_interval, self.max_polls_per_interval or math.inf, self._poll)

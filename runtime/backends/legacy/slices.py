@@ -135,6 +135,9 @@ class Lane(abc.ABC):
 class Seam(abc.ABC):
     """Where lanes come from, and what they leave behind."""
 
+    owner = ""
+    """The class of the launchers that are called, for messages."""
+
     @abc.abstractmethod
     def lane(self, name: str) -> Lane:
         """Make a lane. It acquires nothing before its first run."""

@@ -39,6 +39,7 @@ import outcome
 import trio
 
 from runtime.backends.legacy.slices import SLICE, Call, Lane, Late, Seam
+from runtime.backends.legacy.surroundings import surroundings
 
 logger: Final = logging.getLogger("runtime.backends.legacy")
 
@@ -124,7 +125,8 @@ class _Turn(Late):
 
     def work(self) -> None:
         """Do the slice, and report."""
-        calls, done = self._calls, self.done
+        calls, done, owner = self._calls, self.done, self._seam.owner
+        surroundings.enter(self)
         began = monotonic()
         end = began + SLICE
         while not self.retired:
@@ -138,9 +140,12 @@ class _Turn(Late):
             call.perform()
             self.now = None
             done.append(call)
+            if surroundings.is_close:
+                surroundings.look(self, owner, call)
             began = monotonic()
             if began >= end:
                 break
+        surroundings.leave(self, owner, done)
         try:
             self._token.run_sync_soon(self._report)
         except trio.RunFinishedError:
@@ -190,6 +195,7 @@ class _Turn(Late):
         self.call = now[0]
         self.done_in_time = self.done[:]
         self._seam.late.add(self)
+        surroundings.excuse(self)
         return True
 
     def forsake(self) -> None:
@@ -200,6 +206,7 @@ class _Turn(Late):
         if not self._ended.is_set():
             self.is_abandoned = self._is_forsaken = True
             self._seam.late.add(self)
+            surroundings.excuse(self)
 
     def see_off(self) -> None:
         """Wait for the end of a thread that was forsaken, unless it is in a call."""
