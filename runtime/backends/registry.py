@@ -37,6 +37,10 @@ class BackendRegistry:
     Nothing is imported before it is asked for, and nothing here touches `sys.path`.
     """
 
+    # `runtime.backends` is the default instance, and so hides the package of that name. By this name Python finds the
+    # package's modules all the same: `import runtime.backends.local as local` works.
+    __name__ = "runtime.backends"
+
     def __init__(self) -> None:
         self._factories: dict[str, Factory | str] = dict(_BUILT_IN)
         self._launchers: dict[str, str] = {}

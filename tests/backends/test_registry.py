@@ -199,3 +199,9 @@ def test_the_default_is_what_was_set_or_the_variable_or_local(
 def test_there_is_one_for_the_command_line() -> None:
     shared: Any = backends
     assert isinstance(shared, BackendRegistry)
+
+
+def test_the_default_instance_hides_no_module_of_the_package() -> None:
+    import runtime.backends.legacy as legacy  # noqa: PLR0402 - this form is the one in question
+
+    assert legacy.LegacyLauncherAdapter is LegacyLauncherAdapter
