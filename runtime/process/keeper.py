@@ -133,10 +133,7 @@ class Tree:
         """Its shim says so, or has gone. The first end counts."""
         if self.end is None:
             self.end = end
-            if not self._started.is_set() and self.pid is None:
-                why = end.broken or "it has gone"
-                self._error = OSError(errno.EAGAIN, f"its shim was lost while starting it: {why}")
-            self._started.set()
+            self._started.set()  # or perhaps not, but that will never be known
             self._ended.set()
 
 
@@ -437,7 +434,8 @@ class Keeper:
             tree.note_end(TreeEnd(stopped=True, left=rest[0]))
             return
         shim.tree = None
-        self.give_back(shim)
+        if kind == far.NOT_STARTED or not rest[-1]:
+            self.give_back(shim)
         if kind == far.NOT_STARTED:
             number, about, text = rest
             if number is None:
@@ -445,7 +443,7 @@ class Keeper:
             else:
                 tree.note_not_started(OSError(number, text, os.fsdecode(about)) if about else OSError(number, text))
         else:
-            status, cpu, peak, stopped, broken = rest
+            status, cpu, peak, stopped, broken, _ = rest
             code = os.waitstatus_to_exitcode(status)
             how = Exit(code if code >= 0 else None, -code if code < 0 else None, os.WCOREDUMP(status), cpu, peak)
             tree.note_end(TreeEnd(how, stopped, broken=broken))

@@ -78,7 +78,8 @@ STARTED: Final = "started"
 NOT_STARTED: Final = "not started"
 """An errno or None, the file that it is about, a text."""
 ENDED: Final = "ended"
-"""The wait status of the root; CPU seconds; peak bytes; whether it had been asked to stop; why else it was killed."""
+"""The wait status of the root; CPU seconds; peak bytes; whether it had been asked to stop; why else it was killed;
+whether this shim takes no more jobs."""
 STUCK: Final = "stuck"
 """The pids that have not gone. The end may come yet."""
 
@@ -433,7 +434,7 @@ class Shim:
         self.job = None
         # A process begins with the memory of this one, and the system never forgets how large that was.
         peak = job.peak * 1024 if job.peak > self.own_peak else None
-        self.say(ENDED, number, job.status, job.cpu, peak, job.stopped, job.cut_off)
+        self.say(ENDED, number, job.status, job.cpu, peak, job.stopped, job.cut_off, self.leaving)
         os.chdir("/")  # so that a file system can be unmounted
 
     def reap(self, job: Job) -> bool:

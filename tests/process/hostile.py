@@ -1,8 +1,8 @@
 """A hostile job: ``python hostile.py MODE DIRECTORY``. Its processes do what jobs do to survive their end.
 
-Each process makes a file in DIRECTORY and locks it, as long as it lives; so from outside, who is alive can be counted
-without trusting a number or a name: `survivors`. Those that a mode starts for good are said to be ready by a name in
-the file: `started`. Run as a file; standard library only.
+Each process makes a file in DIRECTORY/locks and locks it, as long as it lives; so from outside, who is alive can be
+counted without trusting a number or a name. Each writes a byte to DIRECTORY/fifo when it has its lock, and keeps that
+open. Run as a file; standard library only.
 """
 
 from __future__ import annotations
@@ -30,16 +30,20 @@ PROCESSES: Final = {
     "stopped": 2,
     "mixed": 8,
 }
-"""How many processes of a mode must have been seen before it may be killed; with ``root_first``, the root included."""
+"""How many processes of a mode there have been, at least, when it does what it is about; the root is one of them."""
+
+FIFO: Final = 100
+"""The descriptor of the FIFO, out of the way of who closes all."""
 
 
 def enter(directory: str) -> None:
-    """Make a file of one's own, and lock it for as long as this process lives."""
-    name = f"{directory}/{os.getpid()}-{time.monotonic_ns()}"
-    fd = os.open(name + ".new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    """Make a file of one's own, and lock it for as long as this process lives; then say so."""
+    path = f"{directory}/locks/{os.getpid()}-{time.monotonic_ns()}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     # A lock of the process, and not of the open file: what it forks has no part in it.
     fcntl.lockf(fd, fcntl.LOCK_EX)
-    os.rename(name + ".new", name)
+    with suppress(BlockingIOError):  # a hopper may fill it
+        os.write(FIFO, b".")
 
 
 def survivors(directory: Path) -> list[str]:
@@ -49,7 +53,7 @@ def survivors(directory: Path) -> list[str]:
         try:
             fd = os.open(path, os.O_RDWR)
         except FileNotFoundError:
-            continue  # it was given its name just now
+            continue  # a hopper has tidied up
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -57,11 +61,6 @@ def survivors(directory: Path) -> list[str]:
         finally:
             os.close(fd)
     return alive
-
-
-def seen(directory: Path) -> int:
-    """Return how many processes there were so far."""
-    return sum(1 for path in directory.iterdir() if path.suffix != ".new")
 
 
 def sleep() -> None:
@@ -115,7 +114,7 @@ def hop(directory: str) -> None:
             os._exit(0)
         os.setsid()
         enter(directory)
-        with os.scandir(directory) as old:
+        with os.scandir(f"{directory}/locks") as old:
             for entry in list(old)[:-20]:  # so that there are not too many
                 with suppress(OSError):
                     os.unlink(entry.path)
@@ -158,6 +157,10 @@ def run(mode: str, directory: str) -> None:
 
 if __name__ == "__main__":
     MODE, DIRECTORY = sys.argv[1:]
+    if MODE != "sleeper":
+        OPENED = os.open(f"{DIRECTORY}/fifo", os.O_WRONLY | os.O_NONBLOCK)
+        os.dup2(OPENED, FIFO)  # which programs inherit, too
+        os.close(OPENED)
     enter(DIRECTORY)
     if MODE == "sleeper":
         sleep()

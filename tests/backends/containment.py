@@ -1,0 +1,33 @@
+"""A kit for the conformance suite whose backends contain whole trees."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runtime.backends.local import LocalBackend
+from runtime.process.keeper import Shim, Tree
+from runtime.testing.kit import BackendKit
+from tests.backends.local_jobs import LocalKit, alive
+
+
+class TreeKit(LocalKit):
+    """Makes kits of a `LocalBackend` that contains trees, in a directory."""
+
+    def __call__(self) -> BackendKit:
+        start = Shim.start
+
+        def start_or_be_busy(shim: Shim, argv: Sequence[str], *, exports: Mapping[str, str], **rest: Any) -> Tree:
+            if exports.get("BUSY") in self._busy:
+                self._busy.remove(exports["BUSY"])
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return start(shim, argv, exports=exports, **rest)
+
+        self._patch.setattr(Shim, "start", start_or_be_busy)
+        backend = LocalBackend(
+            run_dir=self._directory / uuid.uuid4().hex, max_parallelism=0, term_timeout=1, containment="tree"
+        )
+        return BackendKit(backend, self.job, alive=lambda job_id: alive(self._token(job_id)))

@@ -1,0 +1,357 @@
+"""What `LocalBackend` promises of whole process trees, with real processes that do not want to end."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
+from runtime.process import keeper as keeper_module
+from runtime.process.keeper import Keeper
+from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
+from tests.backends import containment_program
+from tests.backends.containment import TreeKit
+from tests.backends.local_jobs import PATIENCE, Local, hear
+from tests.backends.local_jobs import local as any_local
+from tests.process import hostile
+from tests.process.hostages import Hostages
+
+
+@asynccontextmanager
+async def local(run_dir: Path, **options: object) -> AsyncIterator[Local]:
+    async with any_local(run_dir, **{"containment": "tree", **options}) as here:
+        yield here
+
+
+@contextmanager
+def hostages(directory: Path, *modes: str) -> Iterator[list[Hostages]]:
+    taken = [Hostages(directory / f"{number}-{mode}", mode) for number, mode in enumerate(modes)]
+    try:
+        yield taken
+    finally:
+        for one in taken:
+            one.close()
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def keeper_of(here: Local) -> Keeper:
+    assert here.backend._keepers is not None
+    return here.backend._keepers.current
+
+
+def why(event: JobCompletionEvent) -> tuple[JobStatus, FailureKind | None]:
+    assert event.reason is not None
+    return event.status, event.reason.kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("buffer", BUFFERS)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_contract(check: Check, buffer: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await run_check(check, TreeKit(tmp_path, monkeypatch), buffer, budget=9.5)  # ten times a second would be more
+
+
+# ---------------------------------------------------------------------- nothing outlives its job
+
+
+@pytest.mark.parametrize("mode", hostile.MODES)
+async def test_nothing_of_a_hostile_job_is_alive_at_its_event(tmp_path: Path, mode: str) -> None:
+    async with local(tmp_path / "run", term_timeout=0.05) as here:
+        with hostages(tmp_path, mode) as (one,):
+            handles = await here.session.submit([JobSpec(name="job", cmd=one.cmd)])
+            if mode != "root_first":  # which ends by itself
+                await one.wait_started()
+                await here.backend.kill("job")
+            event = await here.session.completed(handles["job"])
+            assert not one.alive()
+            assert event.status is (JobStatus.PASSED if mode == "root_first" else JobStatus.KILLED)
+
+
+async def test_all_modes_together_are_forced_to_end(tmp_path: Path) -> None:
+    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: it would wait for ever
+        with hostages(tmp_path, *hostile.MODES) as taken:
+            await here.session.submit([JobSpec(name=one.mode, cmd=one.cmd) for one in taken])
+            for one in taken:
+                await one.wait_started()
+            await here.backend.kill_many(list(hostile.MODES), force=True)
+            assert not [one.mode for one in taken if one.alive()]
+
+
+async def test_who_left_the_group_is_asked_gently_as_well(tmp_path: Path, fifo: Path) -> None:
+    script = f"trap 'echo asked > {tmp_path}/asked; exit' TERM; echo ready > {fifo}; while :; do sleep 0.01; done"
+    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: nobody is forced
+        await here.session.submit([JobSpec(name="job", cmd=["setsid", "-w", "sh", "-c", script])])
+        await hear(fifo)
+        await here.backend.kill("job")
+        assert (tmp_path / "asked").read_text() == "asked\n"
+
+
+async def test_a_shim_serves_one_job_after_the_other(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+        for _ in range(20):
+            await here.run("echo $PPID")
+        (shim,) = keeper_of(here).shims
+        assert here.log() == f"{shim.pid}\n"
+
+
+async def test_our_own_process_is_no_subreaper(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+        await here.run()
+        answer = ctypes.c_int(-1)
+        assert ctypes.CDLL(None).prctl(37, ctypes.byref(answer), 0, 0, 0) == 0  # PR_GET_CHILD_SUBREAPER
+        assert answer.value == 0
+
+
+async def test_a_job_has_a_session_and_three_descriptors_and_no_input(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+        cmd = "for i in $(seq 0 200); do test -e /proc/$$/fd/$i && echo $i; done; cat; ps -o sid= -p $$; echo $$"
+        await here.run(cmd)
+        *descriptors, session, pid = here.log().split()
+        assert descriptors == ["0", "1", "2"]
+        assert session == pid
+
+
+# ---------------------------------------------------------------------- whose death is noticed by whom
+
+
+async def test_a_job_that_kills_its_shim_is_ended_and_costs_nobody_else(tmp_path: Path) -> None:
+    async with local(tmp_path / "run") as here:
+        with hostages(tmp_path, "mixed") as (one,):
+            handles = await here.session.submit([JobSpec(name="job", cmd=one.cmd)])
+            await one.wait_started()
+            (shim,) = keeper_of(here).shims
+            assert shim.pid is not None
+            os.kill(shim.pid, signal.SIGKILL)
+            event = await here.session.completed(handles["job"])
+            assert not one.alive()
+            assert why(event) == (JobStatus.KILLED, FailureKind.BACKEND_ERROR)
+            assert event.reason is not None
+            assert "its shim was ended by SIGKILL" in event.reason.message
+        event = await here.run("kill -9 $PPID; sleep 1000", name="itself")
+        assert why(event) == (JobStatus.KILLED, FailureKind.BACKEND_ERROR)
+        assert (await here.run(name="next")).status is JobStatus.PASSED
+        assert here.backend.statistics().late == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_job_that_signals_its_shim_is_ended(tmp_path: Path, number: signal.Signals) -> None:
+    async with local(tmp_path) as here:
+        event = await here.run(f"kill -{number.name.removeprefix('SIG')} $PPID; sleep 1000")
+        assert why(event) == (JobStatus.KILLED, FailureKind.BACKEND_ERROR)
+        assert (await here.run(name="next")).status is JobStatus.PASSED
+
+
+async def test_a_job_that_stops_its_shim_gains_nothing(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+        assert (await here.run("kill -STOP $PPID; exit 0")).status is JobStatus.PASSED
+
+
+async def test_when_the_keeper_is_killed_its_jobs_end_and_the_next_gets_a_new_one(tmp_path: Path) -> None:
+    async with local(tmp_path / "run") as here:
+        with hostages(tmp_path, *hostile.MODES) as taken:
+            handles = await here.session.submit([JobSpec(name=one.mode, cmd=one.cmd) for one in taken])
+            for one in taken:
+                await one.wait_started()
+            old = keeper_of(here)
+            os.kill(old.pid, signal.SIGKILL)
+            for one in taken:
+                event = await here.session.completed(handles[one.mode])
+                assert not one.alive()
+                if one.mode != "root_first":
+                    assert why(event) == (JobStatus.KILLED, FailureKind.BACKEND_ERROR)
+        while not old.dead:
+            await trio.lowlevel.checkpoint()
+        assert (await here.run(name="next")).status is JobStatus.PASSED
+        assert keeper_of(here) is not old
+        assert here.backend.statistics().late == 0
+
+
+async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
+    modes = [mode for mode in hostile.MODES if mode != "root_first"]
+    with hostages(tmp_path, *modes) as taken, trio.fail_after(PATIENCE):
+        words = [sys.executable, "-m", containment_program.__name__, str(tmp_path), *modes]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as runtime:
+            assert runtime.stdout is not None
+            for one in taken:
+                await one.wait_started()
+            keeper = os.pidfd_open(int(runtime.stdout.readline()))
+            runtime.kill()
+        for one in taken:
+            await one.wait_gone()
+        await trio.lowlevel.wait_readable(keeper)
+        os.close(keeper)
+
+
+async def test_a_keeper_that_stands_still_is_said_and_nothing_is_made_up(
+    tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeper_module, "_PULSE", 0.01)
+    monkeypatch.setattr(keeper_module, "_SILENCE", 0.05)
+    async with local(tmp_path / "run") as here:
+        spec = JobSpec(name="job", cmd=f"echo ready > {fifo}; read line < {fifo}; exit 3")
+        handles = await here.session.submit([spec])
+        await hear(fifo)
+        keeper = keeper_of(here)
+        os.kill(keeper.pid, signal.SIGSTOP)
+        while "has not answered for" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+            await trio.sleep(0.001)
+        assert here.session.history.completions == []
+        fifo.write_text("go\n")
+        event = await here.session.completed(handles["job"])
+        assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE)
+        assert (await here.run(name="next")).status is JobStatus.PASSED
+        assert keeper_of(here) is keeper
+
+
+# ---------------------------------------------------------------------- what was used, and what is left
+
+
+async def test_the_usage_is_that_of_the_whole_tree(tmp_path: Path) -> None:
+    burn = "import resource\nwhile resource.getrusage(resource.RUSAGE_SELF).ru_utime < 0.2: pass\nx = b'x' * 50_000_000"
+    async with local(tmp_path) as here:
+        # It is not waited for by its parent, which ends before it does.
+        cmd = ["sh", "-c", f"mkfifo done; (setsid '{sys.executable}' -c \"$0\"; : > done) & cat done", burn]
+        event = await here.run(cmd)
+        assert event.status is JobStatus.PASSED
+        assert event.usage is not None
+        assert event.usage.cpu_seconds is not None
+        assert event.usage.cpu_seconds >= 0.2
+        assert event.usage.peak_bytes is not None
+        assert event.usage.peak_bytes > 50_000_000
+
+
+async def test_a_killed_job_has_its_usage(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+        event = await here.run("while :; do :; done", timeout=0.3)
+        assert why(event) == (JobStatus.KILLED, FailureKind.TIMEOUT)
+        assert event.usage is not None
+        assert event.usage.signal == signal.SIGTERM
+        assert event.usage.cpu_seconds is not None
+        assert event.usage.cpu_seconds > 0
+
+
+async def test_descriptors_threads_and_processes_are_as_before(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+
+        async def some(prefix: str, count: int) -> None:
+            jobs = [JobSpec(name=f"{prefix}{number}", cmd="true & exit 0") for number in range(count)]
+            for handle in (await here.session.submit(jobs)).values():
+                assert (await here.session.completed(handle)).status is JobStatus.PASSED
+
+        def state() -> tuple[int, int, set[int]]:
+            pids = {shim.pid or 0 for shim in keeper_of(here).shims}
+            zombies = [pid for pid in pids if Path(f"/proc/{pid}/task/{pid}/children").read_text()]
+            assert zombies == []
+            return len(os.listdir("/proc/self/fd")), len(pids), pids
+
+        await some("a", 8)
+        before = state()
+        for turn in range(8):
+            await some(f"b{turn}-", 8)
+        assert state() == before
+    assert not Path(f"/proc/{max(before[2])}").exists()
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_a_signal_may_come_first(tmp_path: Path, fifo: Path, containment: str) -> None:
+    script = f"trap 'echo closed; exit 5' INT; trap '' TERM; echo ready > {fifo}; while :; do sleep 0.01; done"
+    async with local(tmp_path / "run", containment=containment, soft_stop="SIGINT", soft_timeout=0) as here:
+        handles = await here.session.submit([JobSpec(name="job", cmd=script)])
+        await hear(fifo)
+        await here.backend.kill("job")
+        event = await here.session.completed(handles["job"])
+        assert event.usage is not None
+        assert (event.status, event.usage.exit_code) == (JobStatus.KILLED, 5)
+        assert here.log() == "closed\n"
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_a_stop_file_may_come_first(tmp_path: Path, fifo: Path, containment: str) -> None:
+    script = f"echo ready > {fifo}; until test -e STOP; do sleep 0.01; done; echo closed"
+    async with local(tmp_path / "run", containment=containment, soft_stop="STOP", soft_timeout=0) as here:
+        handles = await here.session.submit([JobSpec(name="job", cmd=script)])
+        await hear(fifo)
+        await here.backend.kill("job")
+        event = await here.session.completed(handles["job"])
+        assert event.usage is not None
+        assert (event.status, event.usage.exit_code) == (JobStatus.KILLED, 0)
+        assert here.log() == "closed\n"
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+@pytest.mark.parametrize("soft", ["SIGUSR1", "no/such/directory/STOP", "STOP"])
+async def test_who_does_not_follow_is_ended_less_softly(
+    tmp_path: Path, fifo: Path, containment: str, soft: str
+) -> None:
+    script = f"trap '' USR1; echo ready > {fifo}; while :; do sleep 0.01; done"
+    async with local(tmp_path / "run", containment=containment, soft_stop=soft, soft_timeout=0.05) as here:
+        handles = await here.session.submit([JobSpec(name="job", cmd=script)])
+        await hear(fifo)
+        await here.backend.kill("job")
+        event = await here.session.completed(handles["job"])
+        assert event.usage is not None
+        assert event.usage.signal == signal.SIGTERM
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_a_forced_kill_leaves_out_the_soft_step(tmp_path: Path, fifo: Path, containment: str) -> None:
+    options = {"containment": containment, "soft_stop": "STOP", "soft_timeout": 0, "term_timeout": 0}
+    async with local(tmp_path / "run", **options) as here:  # without limits: it would wait for ever
+        script = f"trap '' TERM; echo ready > {fifo}; while :; do sleep 1000; done"
+        handles = await here.session.submit([JobSpec(name="job", cmd=script)])
+        await hear(fifo)
+        await here.backend.kill("job", force=True)
+        assert why(await here.session.completed(handles["job"]))[1] is FailureKind.CANCELLED
+
+
+@pytest.mark.root
+async def test_a_process_that_is_stuck_is_named_and_holds_nothing_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    freezer = Path("/sys/fs/cgroup/freezer") / f"job-runtime-{os.getpid()}"
+    freezer.mkdir()
+    try:
+        with hostages(tmp_path, "child") as (one,), caplog.at_level(logging.ERROR):
+            async with local(tmp_path / "run", term_timeout=0.05, kill_timeout=0.05) as here:
+                spec = JobSpec(
+                    name="job", cmd=f'echo $$ > {freezer}/tasks; exec "$@"'.replace('"$@"', " ".join(one.cmd))
+                )
+                handles = await here.session.submit([spec])
+                await one.wait_started()
+                (freezer / "freezer.state").write_text("FROZEN")
+                await here.backend.kill("job")
+                event = await here.session.completed(handles["job"])
+                assert why(event) == (JobStatus.KILLED, FailureKind.LOST)
+                assert event.reason is not None
+                pids = (freezer / "tasks").read_text().split()
+                assert len(pids) == 3
+                assert set(event.reason.message.replace(",", "").split()) & set(pids)
+                assert "(unreaped)" in event.reason.message
+                assert (await here.run(name="next")).status is JobStatus.PASSED
+            assert "still waits for processes to die" in caplog.text
+            assert one.alive()
+            (freezer / "freezer.state").write_text("THAWED")
+            await one.wait_gone()
+            while keeper_module._left_behind:
+                keeper_module.reap_those_left_behind()
+                await trio.sleep(0.001)
+    finally:
+        (freezer / "freezer.state").write_text("THAWED")
+        while (freezer / "tasks").read_text():  # noqa: ASYNC110 - nor has this file
+            await trio.sleep(0.001)
+        freezer.rmdir()
