@@ -1,6 +1,7 @@
 """A runtime that is to be killed: ``python -m tests.backends.containment_program DIRECTORY MODE ...``.
 
-Runs a hostile job for each mode, whose hostages are made already; says the pid of its keeper when all were submitted.
+Runs a hostile job for each mode, whose hostages are made already. When all were submitted it says the pids of its
+keeper and of its shims, in a line; then a line for each event: the job's id, its status, the kind of its reason.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from pathlib import Path
 import trio
 
 from runtime.backends.local import LocalBackend
-from runtime.job import EventBatch, JobSpec
+from runtime.job import EventBatch, JobCompletionEvent, JobSpec
 from tests.process import hostile
 
 
 async def main(directory: Path, modes: list[str]) -> None:
-    send, _receive = trio.open_memory_channel[EventBatch](math.inf)
+    send, receive = trio.open_memory_channel[EventBatch](math.inf)
     backend = LocalBackend(0, directory / "run", containment="tree")
     async with backend.open(send):
         jobs = [
@@ -29,9 +30,17 @@ async def main(directory: Path, modes: list[str]) -> None:
         ]
         await backend.submit_many(jobs)
         assert backend._keepers is not None
-        sys.stdout.write(f"{backend._keepers.current.pid}\n")
-        sys.stdout.flush()
-        await trio.sleep_forever()
+        keeper = backend._keepers.current
+        say(keeper.pid, *[shim.pid for shim in keeper.shims])
+        async for batch in receive:
+            for event in batch:
+                if isinstance(event, JobCompletionEvent):
+                    say(event.job_id, event.status.name, event.reason and event.reason.kind)
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
             assert runtime.stdout is not None
             for one in taken:
                 await one.wait_started()
-            keeper = os.pidfd_open(int(runtime.stdout.readline()))
+            keeper = os.pidfd_open(int(runtime.stdout.readline().split()[0]))
             runtime.kill()
         for one in taken:
             await one.wait_gone()

@@ -1,0 +1,94 @@
+"""Kills of the hostile job, in all its modes, at random instants: is anything alive when the event comes?
+
+Twenty at a time. Half are killed when all of their processes are there, half while they still fork; some with force.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import trio
+
+from runtime.backends.local import LocalBackend
+from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
+from tests.campaigns import Campaign
+from tests.process import hostile
+from tests.process.hostages import Hostages
+
+AT_ONCE = 20
+"""Hostile jobs that are alive together."""
+
+
+class Round:
+    """Some kills, one after the other or together."""
+
+    def __init__(self, directory: Path, number: int, chance: random.Random) -> None:
+        self.chance = chance
+        self.taken = {
+            f"{number}-{index}": Hostages(directory / f"{number}-{index}", hostile.MODES[index % len(hostile.MODES)])
+            for index in range(AT_ONCE)
+        }
+        self.survivors: list[str] = []
+        self.seen: Counter[JobStatus] = Counter()
+
+    async def play(self, backend: LocalBackend, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
+        """Submit, kill, and look at each event who is alive."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.look, receive)
+            await backend.submit_many([JobSpec(name=name, cmd=one.cmd) for name, one in self.taken.items()])
+            for name, one in self.taken.items():
+                nursery.start_soon(self.kill, backend, name, one)
+        for one in self.taken.values():
+            one.close()
+
+    async def kill(self, backend: LocalBackend, name: str, one: Hostages) -> None:
+        """Kill one of them."""
+        if one.mode != "root_first" and self.chance.random() < 0.5:  # it would end by itself
+            await one.wait_started()
+        else:
+            await trio.sleep(self.chance.random() * 0.2)
+        await backend.kill(name, force=self.chance.random() < 0.3)
+
+    async def look(self, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
+        """Take the events."""
+        left = len(self.taken)
+        while left:
+            for event in await receive.receive():
+                assert isinstance(event, JobCompletionEvent)
+                left -= 1
+                self.seen[event.status] += 1
+                one = self.taken[event.job_id]
+                if one.alive():
+                    self.survivors.append(f"{one.mode}: {one.survivors()} {event}")
+
+
+async def play(seed: int, count: int, containment: str) -> tuple[Counter[JobStatus], list[str]]:
+    """Kill `count` jobs, rounded up; return how they ended, and who was alive at the event."""
+    chance = random.Random(seed)
+    seen: Counter[JobStatus] = Counter()
+    survivors: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="kills-", ignore_cleanup_errors=True) as name:
+        send, receive = trio.open_memory_channel[EventBatch](math.inf)
+        backend = LocalBackend(0, Path(name) / "run", containment=containment, term_timeout=0.1)
+        async with backend.open(send):
+            for number in range(math.ceil(count / AT_ONCE)):
+                some = Round(Path(name), number, chance)
+                await some.play(backend, receive)
+                seen += some.seen
+                survivors += some.survivors
+    return seen, survivors
+
+
+def run(seed: int, count: int) -> str:
+    """Raise if anybody survived."""
+    seen, survivors = trio.run(play, seed, count, "tree")
+    assert not survivors, "\n".join(survivors)
+    ends = ", ".join(f"{number} {status.name}" for status, number in seen.items())
+    return f"{seen.total()} hostile jobs ({ends}), 0 survivors at the event"
+
+
+CAMPAIGN = Campaign("kills", "is anything of a hostile job alive when its event comes?", 1000, run)
