@@ -35,6 +35,7 @@ from runtime.backends.local.launch import (
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
 from runtime.logs import PASSED, Judgement, LogPatterns, Verdict
 from runtime.process import UNKNOWN, Census, Exit, StopSteps, TreeEnd
+from runtime.process.limits import Room, shortages
 
 if TYPE_CHECKING:  # not for every system
     from runtime.process.keeper import Keepers, Shim
@@ -69,8 +70,8 @@ _HOOK_THREADS: Final = 64
 _KILL_MARGIN: Final = 5.0
 """Seconds beyond the steps of a kill after which the contract gives the job up. Out of the air."""
 
-_SPARE_DESCRIPTORS: Final = 64
-"""What else this process may have open, at a guess, besides one descriptor per job."""
+_SHIM_MEMORY: Final = 1_300_000
+"""Bytes that a shim has for itself, and does not share with the others; measured with CPython 3.11."""
 
 
 class LocalBackend(RuntimeBackend):
@@ -163,9 +164,27 @@ class LocalBackend(RuntimeBackend):
         else:
             run_dir = os.path.abspath(self.run_dir)
             os.makedirs(run_dir, exist_ok=True)
-        warn_of_few_descriptors(self.name, self.max_parallelism)
+        self._check_room()
         census = Census(trio.CapacityLimiter(1))
         return Site(run_dir, self._terminal[0], census, self._kill_timeout, self.max_output_dirs)
+
+    def _check_room(self) -> None:
+        """Log a warning of all that is short for as many jobs as may run at once."""
+        contained = self._containment == "tree"
+        if self.max_parallelism is not None:
+            short = shortages(
+                Room.here(),
+                self.max_parallelism,
+                processes=2 if contained else 1,
+                memory=_SHIM_MEMORY if contained else 0,
+            )
+            if short:
+                logger.warning(
+                    "backend %r: %d jobs at once need about %s; otherwise expect jobs to be refused as busy",
+                    self.name,
+                    self.max_parallelism,
+                    "; ".join(short),
+                )
 
     async def _serve(self) -> None:
         if self._keepers is not None:
@@ -385,24 +404,6 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def warn_of_few_descriptors(name: str, jobs: int | None) -> None:
-    """Log a warning if fewer files may be open than `jobs` need: one each while they run."""
-    import resource  # not there on every system that may import this module
-
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if jobs is not None and limit != resource.RLIM_INFINITY and limit < jobs + _SPARE_DESCRIPTORS:
-        wanted = jobs + _SPARE_DESCRIPTORS
-        logger.warning(
-            "backend %r: %d jobs at once need about %d open files, and %d are allowed; say `ulimit -n %d`, or expect "
-            "jobs to be refused as busy",
-            name,
-            jobs,
-            wanted,
-            limit,
-            wanted,
-        )
 
 
 async def _in_thread(limiter: trio.CapacityLimiter, function: Callable[[], T]) -> T:

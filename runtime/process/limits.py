@@ -1,0 +1,89 @@
+"""Is there room for so many jobs? What the system allows, read once, when a backend opens.
+
+Whoever is told beforehand what is short can do something about it; later it only shows as jobs that are refused as
+busy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+SPARE: Final = 64
+"""Open files and processes that are needed besides those for jobs, at a guess."""
+
+
+@attrs.frozen
+class Room:
+    """What may be used. `None` where there is no limit, or none that is known."""
+
+    files: int | None = None
+    """Open files of one process."""
+    processes: int | None = None
+    """Processes that may be added."""
+    memory: int | None = None
+    """Bytes."""
+
+    @classmethod
+    def here(cls) -> Room:
+        """Look what there is. Blocks, shortly."""
+        import resource  # not there on every system that may import this module
+
+        def soft(which: int) -> int | None:
+            limit = resource.getrlimit(which)[0]
+            return None if limit == resource.RLIM_INFINITY else limit
+
+        # Root may have as many as it likes, but for its cgroup.
+        mine = soft(resource.RLIMIT_NPROC) if os.geteuid() else None
+        processes = [limit for limit in (mine, pids_left()) if limit is not None]
+        return cls(soft(resource.RLIMIT_NOFILE), min(processes, default=None), available_memory())
+
+
+def shortages(room: Room, jobs: int, *, processes: int, memory: int) -> Sequence[str]:
+    """Return what is short for `jobs` at once, one text each, with what to do about it.
+
+    Args:
+        room: what there is.
+        jobs: how many; each needs one open file of ours.
+        processes: how many of them each needs.
+        memory: how many bytes each needs, besides what it uses itself.
+    """
+    found = []
+    files = jobs + SPARE
+    if room.files is not None and room.files < files:
+        found.append(f"{files} open files, and {room.files} are allowed (say `ulimit -n {files}`)")
+    wanted = jobs * processes + SPARE
+    if room.processes is not None and room.processes < wanted:
+        found.append(f"{wanted} processes, and {room.processes} are allowed (`ulimit -u`, or pids.max of the cgroup)")
+    if room.memory is not None and room.memory < jobs * memory:
+        found.append(f"{jobs * memory >> 20} MiB of memory for what guards them, and {room.memory >> 20} are available")
+    return found
+
+
+def pids_left(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return how many processes the cgroup of this process may still get; `None` for no limit."""
+    least: int | None = None
+    with suppress(OSError):
+        for line in (proc / "self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers not in ("", "pids"):
+                continue
+            place = cgroups / controllers / path.lstrip("/")
+            with suppress(OSError, ValueError):  # "max" is no number
+                left = int((place / "pids.max").read_text()) - int((place / "pids.current").read_text())
+                least = left if least is None else min(least, left)
+    return least
+
+
+def available_memory(proc: Path = Path("/proc")) -> int | None:
+    """Return how many bytes the system could give now."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in (proc / "meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None

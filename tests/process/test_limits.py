@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from runtime.process.limits import SPARE, Room, available_memory, pids_left, shortages
+
+
+def test_with_room_for_all_nothing_is_short() -> None:
+    assert shortages(Room(), 10**9, processes=2, memory=2**20) == []
+    exact = Room(10 + SPARE, 20 + SPARE, 10 * 2**20)
+    assert shortages(exact, 10, processes=2, memory=2**20) == []
+
+
+def test_each_shortage_says_what_is_wanted_and_what_there_is() -> None:
+    room = Room(10 + SPARE - 1, 20 + SPARE - 1, 10 * 2**20 - 1)
+    files, processes, memory = shortages(room, 10, processes=2, memory=2**20)
+    assert files == "74 open files, and 73 are allowed (say `ulimit -n 74`)"
+    assert processes == "84 processes, and 83 are allowed (`ulimit -u`, or pids.max of the cgroup)"
+    assert memory == "10 MiB of memory for what guards them, and 9 are available"
+
+
+@pytest.mark.parametrize(
+    ("line", "place"), [("0::/a/b", "a/b"), ("7:pids:/a", "pids/a"), ("1:name=systemd:/\n7:pids:/a", "pids/a")]
+)
+def test_the_cgroup_says_how_many_processes_are_left(tmp_path: Path, line: str, place: str) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text(line + "\n")
+    assert pids_left(tmp_path, tmp_path / "cgroups") is None
+    group = tmp_path / "cgroups" / place
+    group.mkdir(parents=True)
+    (group / "pids.current").write_text("30\n")
+    (group / "pids.max").write_text("max\n")
+    assert pids_left(tmp_path, tmp_path / "cgroups") is None
+    (group / "pids.max").write_text("100\n")
+    assert pids_left(tmp_path, tmp_path / "cgroups") == 70
+
+
+def test_the_memory_is_what_the_system_could_give(tmp_path: Path) -> None:
+    assert available_memory(tmp_path) is None
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    1234 kB\n")
+    assert available_memory(tmp_path) == 1234 * 1024
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\n")
+    assert available_memory(tmp_path) is None
+
+
+def test_this_machine_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert Room.here().files == (None if soft == resource.RLIM_INFINITY else soft)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, hard))
+    assert Room.here().files is None
+    assert Room.here().memory
