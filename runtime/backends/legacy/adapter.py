@@ -29,6 +29,9 @@ any            `kill_timeout` after somebody asked for the job's end (abandoned 
 
 An abandoned `launch()` or `poll()` that returns after all is followed by `kill()`, in its own thread. Threads that are
 held by calls that were set aside or abandoned are bounded by `MAX_HUNG`; past it the adapter is broken.
+
+Isolated launchers live in another process (see `isolated`). When that dies, each job that has a launcher there is lost,
+and the next one that is built has a new process, up to `MAX_RESTARTS` times.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ import attrs
 import trio
 
 from runtime.backends.backend import RuntimeBackend, check_limit
+from runtime.backends.legacy.isolated import FarLauncher, Isolation, Process, ProcessGoneError
 from runtime.backends.legacy.poller import Poller
 from runtime.backends.legacy.shape import INTERACTIVE, is_busy, limit_of, limits_of_job, name_of
 from runtime.backends.legacy.slices import Call, Lane, Late, Seam
@@ -55,6 +59,9 @@ from runtime.job import FailureKind, JobHandle, JobSpec
 
 MAX_HUNG: Final = 256
 """Threads held by calls that do not return, past which the adapter is broken. Out of the air."""
+
+MAX_RESTARTS: Final = 5
+"""How often the process of isolated launchers is started again in a block. Out of the air."""
 
 DEFAULT_POLL_FREQ: Final = 1.0
 """Seconds between ticks where a class has no `poll_freq`; as in DVSim."""
@@ -91,11 +98,14 @@ class LegacyLauncherAdapter(RuntimeBackend):
         poll_timeout: seconds that a poll may take.
         kill_timeout: seconds that a kill may take, and that it waits for another call of the same launcher.
         poll_error_limit: how many polls of a job may fail in a row before it is killed.
+        isolated: whether the launchers live in a process and session of their own: for classes that hold the
+            interpreter's lock, crash, or whose children must not get the terminal's Ctrl-C. The class, the view and all
+            jobs must pickle, and no job can be interactive.
         drain_timeout: as in `RuntimeBackend`.
 
     Raises:
         TypeError: if `launcher_cls` is no class with these three methods.
-        ValueError: for a limit, here or in the class, that is none.
+        ValueError: for a limit, here or in the class, that is none; for a class that another process cannot import.
     """
 
     kill_deadline = None  # `kill_timeout` bounds each kill from the moment it begins, however many wait
@@ -117,6 +127,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         poll_timeout: float | None = 120,
         kill_timeout: float | None = 30,
         poll_error_limit: int | None = 3,
+        isolated: bool = False,
         **options: Any,
     ) -> None:
         cls = _checked_class(launcher_cls)
@@ -146,6 +157,13 @@ class LegacyLauncherAdapter(RuntimeBackend):
         )
         view = view_for(cls) if view is None else view
         self._make: Callable[[Any], Any] = cls if view is None else functools.partial(_make, cls, view)
+        self._isolation: Isolation | None = None
+        if isolated:
+            self._isolation = Isolation(cls, view)
+            self._make = self._isolation.make
+            self.supports_interactive = False  # over there is no terminal
+        self._deaths = 0
+        """How often the process of isolated launchers has died."""
         self._kept: dict[str, Entry] = {}
         """Busy launchers, by the ids of their jobs."""
         self._kills: deque[Call] = deque()
@@ -175,6 +193,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
     async def _teardown(self) -> None:
         self._kept.clear()
         self._seam.close()
+        if self._isolation is not None:
+            await self._isolation.close(hung=self._seam.hung > 0)
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
         entries = [self._enter(job) for job in jobs if self._begin(job)]
@@ -239,7 +259,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
             job = call.subject.job
             call.subject.call = None
             if call.why:
-                self._not_launched(call)
+                if not self._is_gone(call):
+                    self._not_launched(call)
             elif job.stop is not None and job.stage is not Stage.DONE:
                 self._complete_stopped(job)
 
@@ -249,7 +270,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
             entry: Entry = call.subject
             entry.call = None
             if call.why:
-                self._not_launched(call)
+                if not self._is_gone(call):
+                    self._not_launched(call)
             elif not self._launched(entry.job):
                 self._kill_now(entry)  # it was given up; and now it runs
             elif entry.job.stop is None:
@@ -286,6 +308,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
             if said.__class__ is Ended:
                 if job.stage is not Stage.DONE:
                     self._complete(job, said.status, said.reason, said.usage)
+            elif call.why and self._is_gone(call):
+                pass
             elif job.stop is not None or job.stage is Stage.DONE:
                 self._kill_now(entry)  # it waited for this call
             elif call.why:
@@ -340,7 +364,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             self._open_kills -= 1
             job = entry.job
             said = None if call.why else _value_of(call)
-            if job.stage is Stage.DONE:
+            if job.stage is Stage.DONE or (call.why and self._is_gone(call)):
                 continue
             if said is not None:
                 self._complete(job, said.status, said.reason, said.usage)
@@ -407,6 +431,34 @@ class LegacyLauncherAdapter(RuntimeBackend):
             self._lose(call.subject.job, f"launch timed out after {self._patience.launch:g} s, state unknown")
         late.abandon()
         self._check_hung()
+        if self._isolation is not None:
+            self._isolation.suspect()
+
+    # ------------------------------------------------------------------ the process of isolated launchers
+
+    def _is_gone(self, call: Call) -> bool:
+        """Whether `call` failed because the process of its launcher has died; then all jobs in there are lost."""
+        error = _error_of(call)
+        if not isinstance(error, ProcessGoneError):
+            return False
+        self._lose(call.subject.job, str(error))
+        if self._isolation is not None and not error.process.is_buried:
+            self._isolation.bury(error.process)
+            self._deaths += 1
+            self._bury(error.process, str(error))
+        return True
+
+    def _bury(self, process: Process, text: str) -> None:
+        self._kept.clear()  # they are gone, too; their jobs were not accepted
+        for job in self._ledger:
+            entry: Entry | None = job.data
+            if entry is not None and isinstance(entry.launcher, FarLauncher) and entry.launcher.process is process:
+                if entry.call is not None and entry.call.step is not KILL:
+                    entry.call.take_back()
+                self._lose(job, text)
+        if self._deaths > MAX_RESTARTS:
+            msg = f"backend {self.name!r}: {text}; it was started again {MAX_RESTARTS} times, and that is enough"
+            self._break(BackendBrokenError(msg))
 
     def _check_hung(self) -> None:
         if self._seam.hung > MAX_HUNG:

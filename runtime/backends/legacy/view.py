@@ -57,6 +57,10 @@ class DVSimView:
         """Return what the launcher of `job` is built with."""
         return DVSimJob(job, self) if isinstance(job, JobSpec) else job
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process it is the same view, of the same directory.
+        return _view_again, (str(self.run_dir), self.block.name, self.tool.name)
+
     @property
     def run_dir(self) -> Path:
         """Where the output directories are; makes it if need be."""
@@ -76,6 +80,10 @@ class DVSimView:
             scratch_root=self.run_dir,
             scratch_path=self.run_dir,
         )
+
+
+def _view_again(run_dir: str, project: str, tool: str) -> DVSimView:
+    return DVSimView(run_dir, project=project, tool=tool)
 
 
 class DVSimJob:

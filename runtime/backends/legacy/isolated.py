@@ -1,0 +1,354 @@
+"""Launchers in a process and session of their own, for classes with which no process should be shared.
+
+Some hold the interpreter's lock for seconds, and with it the event loop; some call `os._exit`, or crash; some start
+children that must not get the terminal's Ctrl-C, or change the directory of the process. All that stays over there.
+
+How
+---
+The adapter, its threads and its seam are as ever. What differs is the launcher: here it is a `FarLauncher`, whose
+methods ask the process (`isolated_program`) and wait. A thread that waits on a socket holds nothing. Each thread has a
+line of its own, and behind it a thread of the process: what hangs over there hangs one line.
+
+When the process dies
+---------------------
+Whoever waits for an answer, or asks next, sees the end of the line: a `ProcessGoneError`. All launchers are gone, so
+each job of the process is lost, once; the adapter sees to that. What is left of the process's group is killed. The next
+launcher that is built starts another process.
+
+A process that answers nobody at all, since one of its threads never gives up the interpreter's lock, is killed when
+the first call is given up; then the same follows.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copyreg
+import io
+import itertools
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any, Final
+
+import trio
+
+from runtime.backends.legacy.isolated_program import PING
+from runtime.backends.legacy.launcher import ErrorMessage, LauncherBusyError, LauncherError
+from runtime.backends.legacy.shape import describe
+from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL
+from runtime.job import JobStatus
+
+START_TIMEOUT: Final = 60.0
+"""Seconds that importing the class may take. Out of the air."""
+
+PROBE_TIMEOUT: Final = 5.0
+"""Seconds without an answer to a ping, after a call was given up, after which the process is killed. Out of the air."""
+
+END_TIMEOUT: Final = 2.0
+"""Seconds that the process may take to end when it is told to; it takes a millisecond."""
+
+_BOOT: Final = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
+    "from runtime.backends.legacy.isolated_program import main; main(int(sys.argv[1]))"
+)
+
+_lingering: Final[list[subprocess.Popen[bytes]]] = []
+"""Processes in which calls hang that were abandoned. As threads of our own would, they last as long as we do."""
+
+
+class ProcessGoneError(Exception):
+    """The process of the launchers has ended, and all its launchers with it."""
+
+    def __init__(self, text: str, process: Process) -> None:
+        super().__init__(text)
+        self.process = process
+
+
+class FarLauncher:
+    """Stands for a launcher of the process. Its methods block, and raise what the launcher raises, or its like."""
+
+    fail_msg: Any = None
+    job_runtime: float | None = None
+    simulated_time: float | None = None
+
+    def __init__(self, process: Process, key: int, job_id: str) -> None:
+        self.process = process
+        self._key = key
+        self._job_id = job_id
+
+    def __del__(self) -> None:
+        self.process.forgotten.append(self._key)
+
+    def ask(self, what: str, payload: bytes | None = None) -> Any:
+        """Have one thing done."""
+        return self.process.ask(what, self._key, self._job_id, payload)
+
+    def launch(self) -> None:
+        """Launch."""
+        self.ask(LAUNCH.name)
+
+    def poll(self) -> JobStatus:
+        """Poll, and keep what belongs to the answer."""
+        status, message, line, context, self.job_runtime, self.simulated_time = self.ask(POLL.name)
+        if message is not None:
+            self.fail_msg = ErrorMessage(message, line, context)
+        return JobStatus[status]
+
+    def kill(self) -> None:
+        """Kill."""
+        self.ask(KILL.name)
+
+
+class _Line:
+    """A thread's own connection to the process."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(control, [b"."], [theirs.fileno()])
+        self._stream = self._socket.makefile("rwb")
+
+    def ask(self, message: tuple[Any, ...], timeout: float | None = None) -> Any:
+        self._socket.settimeout(timeout)
+        self._stream.write(pickle.dumps(message))
+        self._stream.flush()
+        return pickle.load(self._stream)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):
+            self._stream.close()
+        self._socket.close()
+
+
+class Process:
+    """One life of the process. Everything here may block, so it is done in threads, but for `close`."""
+
+    def __init__(self, owner: str, greeting: bytes) -> None:
+        self.is_buried = False
+        """Whether the adapter has seen its end."""
+        self.forgotten: deque[int] = deque()
+        """The numbers of launchers that nobody needs any more."""
+        self._owner = owner
+        self._doing: dict[int, str] = {}
+        """What each thread waits for."""
+        self._epitaph = ""
+        self._lock = threading.Lock()
+        self._lines = threading.local()
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._control.settimeout(START_TIMEOUT)
+        try:
+            self._control.sendall(greeting)
+            with self._control.makefile("rb") as answers:
+                trouble = pickle.load(answers)
+        except (OSError, EOFError):
+            trouble = f"its process {self._end()} at its start, or took more than {START_TIMEOUT:g} s"
+        if trouble:
+            self._end()
+            self._control.close()
+            msg = f"{owner} cannot be isolated: {trouble}"
+            raise LauncherError(msg)
+        self._control.settimeout(None)
+
+    def ask(self, what: str, key: int, job_id: str, payload: bytes | None) -> Any:
+        """Have one thing done, in a thread of the process that belongs to this thread."""
+        me = threading.get_ident()
+        self._doing[me] = f"{what} of job {job_id!r}"
+        try:
+            if not hasattr(self._lines, "line"):
+                self._lines.line = _Line(self._control)
+            why, busy, value = self._lines.line.ask((what, key, job_id, payload, self._take_forgotten()))
+        except (OSError, EOFError) as exc:
+            raise ProcessGoneError(self._gone(), self) from exc
+        finally:
+            del self._doing[me]
+        if why:
+            raise _like(why, busy=busy)
+        return value
+
+    def probe(self) -> None:
+        """Kill it, if it does not answer."""
+        with suppress(EOFError, OSError):
+            try:
+                _Line(self._control).ask((PING, 0, "", None, ()), PROBE_TIMEOUT)
+            except TimeoutError:
+                self.popen.kill()
+
+    async def close(self) -> None:
+        """End it. No call may be in progress."""
+        self._control.close()
+        with trio.move_on_after(END_TIMEOUT, shield=True):
+            while self.popen.poll() is None:  # noqa: ASYNC110 - nothing else tells of it, and it takes a millisecond
+                await trio.sleep(0.001)
+        if self.popen.poll() is None:
+            self.popen.kill()
+            self.popen.wait()
+
+    def linger(self) -> None:
+        """Let it live on, for what hangs in it; it ends with this process."""
+        _lingering[:] = [popen for popen in _lingering if popen.poll() is None]
+        _lingering.append(self.popen)
+        threading.Thread(target=self.probe, daemon=True).start()
+
+    def _take_forgotten(self) -> list[int]:
+        keys = []
+        with suppress(IndexError):
+            while True:
+                keys.append(self.forgotten.popleft())
+        return keys
+
+    def _gone(self) -> str:
+        with self._lock:
+            if not self._epitaph:
+                during = ", ".join(sorted(self._doing.values())[:3])
+                self._epitaph = f"the process of {self._owner} {self._end()}, during {during}"
+                self._control.close()
+            return self._epitaph
+
+    def _end(self) -> str:
+        """See to its end, and return what that was."""
+        pid = self.popen.pid
+        with suppress(ChildProcessError, ProcessLookupError, PermissionError):
+            for _ in range(100):
+                # It stays a zombie until its group is killed, so that its number is nobody else's.
+                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+                    break
+                time.sleep(0.01)  # it has closed its sockets, and is about to end
+            os.killpg(pid, signal.SIGKILL)
+        code = self.popen.wait()
+        return f"ended with exit code {code}" if code >= 0 else f"was ended by {_signal_name(-code)}"
+
+
+class Isolation:
+    """Where isolated launchers of one adapter come from.
+
+    Args:
+        launcher_cls: the class; another process must be able to import it by its name.
+        view: from a job to what the launcher is built with, over there; `None` for the job itself.
+
+    Raises:
+        ValueError: if the class cannot be imported by its name.
+    """
+
+    def __init__(self, launcher_cls: type, view: Callable[[Any], Any] | None) -> None:
+        module, name = launcher_cls.__module__, launcher_cls.__qualname__
+        if module == "__main__" or "<locals>" in name:
+            where = "a function" if "<locals>" in name else "the program that was started"
+            msg = (
+                f"LegacyLauncherAdapter: isolated is True, and {name} is defined in {where}, from where no other "
+                "process can import it; wanted: a class at the top level of a module"
+            )
+            raise ValueError(msg)
+        self._cls = launcher_cls
+        self._view = view
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._process: Process | None = None
+        self._is_closed = False
+        self._probing: threading.Thread | None = None
+
+    def make(self, job: Any) -> FarLauncher:
+        """Build a launcher. Blocks.
+
+        Raises:
+            LauncherError: if the job does not pickle, or the process cannot be started.
+        """
+        try:
+            payload = _pickled(job)
+        except Exception as exc:  # pickling runs foreign code
+            msg = f"job {job.id!r} does not pickle, as the job of an isolated launcher must: {describe(exc)}"
+            raise LauncherError(msg) from exc
+        launcher = FarLauncher(self._alive(), next(self._numbers), job.id)
+        launcher.ask(BUILD.name, payload)
+        return launcher
+
+    def suspect(self) -> None:
+        """Look whether the process answers at all; kill it if not. Does not block."""
+        process = self._process
+        if process is not None and (self._probing is None or not self._probing.is_alive()):
+            self._probing = threading.Thread(target=process.probe, daemon=True)
+            self._probing.start()
+
+    def bury(self, process: Process) -> None:
+        """Start another one when it is needed. Does not block."""
+        process.is_buried = True
+        if self._process is process:
+            self._process = None
+
+    async def close(self, *, hung: bool) -> None:
+        """End the process; with `hung`, leave it to what hangs in it."""
+        self._is_closed = True
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if hung:
+            process.linger()
+        else:
+            await process.close()
+
+    def _alive(self) -> Process:
+        name = self._cls.__qualname__
+        with self._lock:
+            if self._is_closed:
+                msg = f"{name} is isolated, and its process has ended with its backend"
+                raise LauncherError(msg)
+            if self._process is None:
+                try:
+                    greeting = _pickled((self._cls, self._view))
+                except Exception as exc:  # pickling runs foreign code
+                    msg = f"{name} cannot be isolated: it, or its view, does not pickle: {describe(exc)}"
+                    raise LauncherError(msg) from exc
+                self._process = Process(name, greeting)
+            return self._process
+
+
+class _Pickler(pickle.Pickler):
+    """Knows one thing more than the standard one, which every `JobSpec` has: a read-only mapping."""
+
+    dispatch_table = copyreg.dispatch_table | {MappingProxyType: lambda proxy: (_read_only, (dict(proxy),))}
+
+
+def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(mapping)
+
+
+def _pickled(value: object) -> bytes:
+    stream = io.BytesIO()
+    _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(value)
+    return stream.getvalue()
+
+
+def _like(why: str, *, busy: bool) -> Exception:
+    """Return an exception that looks like the one that was described as `why`."""
+    name, _, text = why.partition(": ")
+    cls: type[Exception] = type(name, (LauncherBusyError if busy else LauncherError,), {})
+    return cls(text) if text else cls()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@atexit.register
+def _end_lingering() -> None:
+    for popen in _lingering:
+        popen.kill()

@@ -1,0 +1,199 @@
+"""Launchers in a process of their own: real processes, which crash, hold the interpreter's lock, and leave children."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from runtime.backends.legacy import DVSimView, LegacyLauncherAdapter, adapter, isolated
+from runtime.errors import BackendBrokenError
+from runtime.job import FailureKind, JobStatus
+from tests.backends.legacy.far_launchers import FarLauncher, UnimportableLauncher
+from tests.backends.legacy.rig import Rig, job, rig
+
+pytestmark = pytest.mark.slow  # a process is started, which imports this library
+
+
+def far(cls: type = FarLauncher, **options: Any) -> Any:
+    return rig(cls, LegacyLauncherAdapter, isolated=True, **options)
+
+
+async def submit(it: Rig, **cmds: str) -> None:
+    await it.backend.submit_many([job(name, cmd=cmd) for name, cmd in cmds.items()])
+
+
+def pid_of(it: Rig, name: str) -> int:
+    return int(it.text(name).split()[0])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_it_lives_in_a_process_and_a_session_of_its_own_and_tells_all_there_is() -> None:
+    async with far() as it:
+        await submit(it, one="pass", where="poll:where", other="poll:where")
+    assert it.end("one").status is JobStatus.PASSED
+    end = it.end("where")
+    pid, session = map(int, it.text("where").split())
+    assert pid == session == pid_of(it, "other") != os.getpid()
+    assert end.status is JobStatus.FAILED
+    assert end.reason is not None
+    assert end.reason.lines is not None
+    assert list(end.reason.lines) == [7]
+    assert list(end.reason.context or []) == ["one", "two"]
+    assert end.usage is not None
+    assert end.usage.job_runtime == 2.5
+    assert not is_alive(pid), "it ends with the block"
+
+
+async def test_what_it_raises_reads_as_ever() -> None:
+    async with far(poll_error_limit=1) as it:
+        await submit(it, build="build:raise", launch="launch:system exit", poll="poll:raise", kill="kill:raise")
+        await it.backend.kill("kill")
+    assert it.text("build") == "FarLauncher() raised PermissionError: [Errno 13] not yours"
+    assert it.text("launch") == "FarLauncher.launch() raised SystemExit: 3"
+    assert it.text("poll") == "FarLauncher.poll() raised PermissionError: [Errno 13] not yours"
+    assert "FarLauncher.kill() raised PermissionError: [Errno 13] not yours" in it.text("kill")
+    assert [it.kind(name) for name in ("build", "launch", "poll", "kill")] == [
+        FailureKind.LAUNCH_ERROR,
+        FailureKind.LAUNCH_ERROR,
+        FailureKind.LAUNCHER_ERROR,
+        FailureKind.LOST,
+    ]
+
+
+async def test_a_busy_one_is_kept_over_there() -> None:
+    async with far() as it:
+        busy = job("busy", cmd="launch:busy")
+        assert await it.backend.submit(busy) is None
+        assert await it.backend.submit(busy) is not None  # the same object: its second launch
+    assert it.end("busy").status is JobStatus.PASSED
+
+
+@pytest.mark.parametrize(
+    ("step", "what", "how"),
+    [
+        ("build", "die", "ended with exit code 3"),
+        ("launch", "die", "ended with exit code 3"),
+        ("poll", "crash", "was ended by SIGSEGV"),
+        ("kill", "die", "ended with exit code 3"),
+    ],
+)
+async def test_a16_a_death_costs_each_job_over_there_one_event_and_the_next_has_a_new_process(
+    step: str, what: str, how: str
+) -> None:
+    async with far() as it:
+        await submit(it, held="poll:run")
+        await submit(it, bad=f"{step}:{what}")
+        if step == "kill":
+            await it.backend.kill("bad")
+        await it.backend.drain()
+        await submit(it, after="pass")
+    assert [it.kind(name) for name in ("held", "bad")] == [FailureKind.LOST] * 2
+    name = "constructor" if step == "build" else f"{step}()"
+    assert f"the process of FarLauncher {how}, during {name} of job 'bad'" in it.text("bad")
+    assert how in it.text("held")
+    assert it.end("after").status is JobStatus.PASSED
+
+
+async def test_restarts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "MAX_RESTARTS", 2)
+    seen = []
+    with pytest.raises(BackendBrokenError, match="exit code 3.*started again 2 times"):
+        async with far() as it:
+            for number in range(20):
+                seen.append(f"j{number}")
+                await submit(it, **{f"j{number}": "launch:die"})
+                await it.backend.drain()
+    assert len(seen) == 3
+    assert {len(it.ends(name)) for name in seen} == {1}
+
+
+async def test_what_is_left_of_its_group_is_killed(tmp_path: Path) -> None:
+    async with far() as it:
+        await it.backend.submit(job("bad", cmd="launch:child", odir=str(tmp_path / "pid")))
+    assert "exit code 4" in it.text("bad")
+    with trio.fail_after(10):
+        while is_alive(int((tmp_path / "pid").read_text())):
+            await trio.lowlevel.checkpoint()
+
+
+async def test_a_job_that_does_not_pickle_is_refused_in_one_line() -> None:
+    lock = threading.Lock()
+    async with far() as it:
+        await it.backend.submit_many([job("bad", pre_launch=lock.acquire), job("good")])
+    assert it.kind("bad") is FailureKind.LAUNCH_ERROR
+    assert "job 'bad' does not pickle, as the job of an isolated launcher must: TypeError" in it.text("bad")
+    assert "\n" not in it.text("bad")
+    assert it.end("good").status is JobStatus.PASSED
+
+
+@pytest.mark.parametrize("options", [{}, {"view": lambda job: job}])
+async def test_a_class_or_a_view_that_cannot_go_there(options: dict[str, Any]) -> None:
+    async with far(FarLauncher if options else UnimportableLauncher, **options) as it:
+        await submit(it, one="pass", two="pass")
+    assert [it.kind(name) for name in ("one", "two")] == [FailureKind.LAUNCH_ERROR] * 2
+    assert "cannot be isolated: it, or its view, does not pickle: " in it.text("one")
+
+
+def test_a_class_that_nobody_can_import() -> None:
+    class LocalLauncher(FarLauncher): ...
+
+    with pytest.raises(ValueError, match="defined in a function, from where no other process can import it"):
+        LegacyLauncherAdapter(LocalLauncher, isolated=True)
+
+
+def test_no_job_is_interactive() -> None:
+    assert LegacyLauncherAdapter(FarLauncher, name="local", isolated=True).supports_interactive is False
+
+
+async def test_the_view_of_dvsim_goes_there_too(tmp_path: Path) -> None:
+    async with far(view=DVSimView(tmp_path)) as it:
+        await submit(it, where="poll:where")
+    assert it.end("where").status is JobStatus.FAILED
+
+
+async def test_a15_the_loop_goes_on_while_a_launcher_holds_the_interpreter_s_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(isolated, "PROBE_TIMEOUT", 0.05)
+    async with far(patience=0.1, poll_timeout=0.2, launch_timeout=20) as it:
+        await submit(it, other="kill:run")
+        await submit(it, bad="poll:hold")
+        await it.backend.drain()  # in this loop, whatever it does over there
+        await submit(it, after="pass")
+    assert [it.kind(name) for name in ("bad", "other")] == [FailureKind.LOST] * 2
+    assert it.end("after").status is JobStatus.PASSED
+
+
+async def test_a_call_that_only_hangs_costs_its_own_job() -> None:
+    async with far(patience=0.1, poll_timeout=0.2) as it:
+        await submit(it, other="kill:run")
+        await submit(it, bad="poll:hang")
+        while not it.ends("bad"):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert it.ends("other") == []
+        await it.backend.kill("other")
+    assert it.text("bad") == "FarLauncher.poll() timed out after 0.2 s, state unknown"
+    assert it.kind("other") is FailureKind.CANCELLED
+    (popen,) = [popen for popen in isolated._lingering if popen.poll() is None]
+    popen.kill()
+    popen.wait()
+    isolated._lingering.clear()
+
+
+async def test_a_directory_that_is_changed_over_there() -> None:
+    async with far() as it:
+        here = os.getcwd()
+        await submit(it, bad="launch:chdir", after="pass")
+        assert os.getcwd() == here
+    assert {it.end(name).status for name in ("bad", "after")} == {JobStatus.PASSED}
