@@ -1,0 +1,84 @@
+"""Jobs that become other users: those that fill the machine with processes, and those that we may not signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+
+from runtime.job import JobSpec, JobStatus
+from tests.backends import other_users_program
+from tests.backends.local_jobs import local
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+USER = 60_000 + os.getpid() % 5_000
+"""Nobody else's, one may hope."""
+
+LIMIT = 60
+"""Processes that this user may have."""
+
+BOMB = "while (1) { fork // select(undef, undef, undef, 0.001) }"
+"""Perl: all of them fork for ever, and whenever one is gone another takes its place."""
+
+
+def processes() -> list[int]:
+    """The processes of the user that are alive."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{pid}").st_uid == USER and " (zombie)" not in Path(f"/proc/{pid}/status").read_text():
+                found.append(int(pid))
+        except OSError:
+            continue  # it has gone
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    assert processes() == []
+    yield
+    while left := processes():
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_l13_a_fork_bomb_ends_and_others_run(tmp_path: Path, containment: str) -> None:
+    become = ["prlimit", f"--nproc={LIMIT}", "setpriv", f"--reuid={USER}", "--clear-groups"]
+    async with local(tmp_path / "run", containment=containment, term_timeout=0.05) as here:
+        spec = JobSpec(name="bomb", cmd=[*become, "perl", "-e", BOMB], cwd="/")
+        handles = await here.session.submit([spec])
+        while len(processes()) < LIMIT - 1:
+            await trio.lowlevel.checkpoint()
+        assert (await here.run(name="beside")).status is JobStatus.PASSED
+        await here.backend.kill("bomb")
+        event = await here.session.completed(handles["bomb"])
+        assert processes() == []
+        assert event.status is JobStatus.KILLED
+        assert event.reason is not None
+        assert event.reason.message == "killed by the caller"
+        assert (await here.run(name="next")).status is JobStatus.PASSED
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+def test_l24_who_may_not_be_signalled_is_named(tmp_path: Path, containment: str) -> None:
+    """Root without CAP_KILL is to other users what anybody is to a setuid program."""
+    program = [sys.executable, "-m", other_users_program.__name__, str(tmp_path / "run"), str(USER), containment]
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", *program], stdout=subprocess.PIPE, check=True
+    )
+    (left,) = processes()
+    stuck, other = json.loads(done.stdout)
+    assert stuck[:2] == ["KILLED", "lost"]
+    assert f"processes {left} (unreaped) did not end" in stuck[2]
+    assert other[0] == "PASSED"
