@@ -108,7 +108,7 @@ async def test_a16_a_death_costs_each_job_over_there_one_event_and_the_next_has_
 async def test_restarts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter, "MAX_RESTARTS", 2)
     seen = []
-    with pytest.raises(BackendBrokenError, match="exit code 3.*started again 2 times"):
+    with pytest.raises(BackendBrokenError, match=r"exit code 3.*started again 2 times"):
         async with far() as it:
             for number in range(20):
                 seen.append(f"j{number}")
