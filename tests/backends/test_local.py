@@ -62,8 +62,10 @@ async def test_contract(check: Check, buffer: float, tmp_path: Path, monkeypatch
     ],
 )
 async def test_an_unknown_program_costs_its_own_job_alone(
-    tmp_path: Path, cmd: str | list[str], fields: dict[str, str], words: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cmd: str | list[str], fields: dict[str, str], words: list[str]
 ) -> None:
+    # A PATH with a directory that we may not search changes what the system says of an unknown program.
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
     (tmp_path / "bad-interpreter").write_text("#!/no/such/interpreter\n")
     (tmp_path / "bad-interpreter").chmod(0o755)
     spec = JobSpec(name="bad", cmd=cmd, **{key: value.format(tmp_path) for key, value in fields.items()})  # type: ignore[arg-type]  # all texts

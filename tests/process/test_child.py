@@ -21,7 +21,8 @@ class Starter:
         self.children: list[Child] = []
 
     def __call__(self, *argv: str, cwd: str | None = None) -> Child:
-        child = spawn(argv, env=dict(os.environ), cwd=cwd, output=self.output)
+        # A PATH with a directory that we may not search changes what the system says of an unknown program.
+        child = spawn(argv, env={**os.environ, "PATH": "/usr/bin:/bin"}, cwd=cwd, output=self.output)
         self.children.append(child)
         return child
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import struct
 import termios
 from collections.abc import Iterator
@@ -41,9 +42,11 @@ class UserTerminal:
     def fill(self) -> None:
         """Show so much that nothing more fits before the person looks."""
         os.set_blocking(self.fd, False)
-        with suppress(BlockingIOError):
-            while True:
-                os.write(self.fd, b"." * 256)
+        # The kernel moves what is written to another buffer by and by: full is what stays full.
+        while select.select([], [self.fd], [], 0.1)[1]:
+            with suppress(BlockingIOError):
+                while True:
+                    os.write(self.fd, b"." * 256)
         os.set_blocking(self.fd, True)
 
     async def see(self, text: bytes) -> None:
