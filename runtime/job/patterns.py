@@ -1,11 +1,23 @@
-"""The one place that says what a pattern is: ASCII bytes, compiled alone, applied to one line at a time."""
+r"""The one place that says what a pattern is: ASCII bytes, compiled alone, applied to one line at a time.
+
+Syntax and meaning are those of Python's `re` for bytes, whichever engine searches in the end: ``\s`` has the vertical
+tab, ``$`` and ``\Z`` are both the end of the line, ``(?i)`` knows the letters A to Z and no others. Refused is what no
+engine could keep to, and what its author surely meant otherwise:
+
+* ``(?L)``: what it matches depends on the machine's locale;
+* ``[[:alpha:]]`` and its like: letters for grep and RE2; for `re` a set of six characters, and a ``]`` after it.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
+from typing import Final
 
 from runtime.errors import SpecError
+
+_SET: Final = re.compile(r"\\.|\[\^?\]?((?:\\.|[^\]\\])*)\]", re.DOTALL)
+_POSIX_CLASS: Final = re.compile(r"(?<!\\)\[:\^?[a-z]+:$")
 
 
 def compile_pattern(text: str, *, groups: tuple[str, ...] = ()) -> re.Pattern[bytes]:
@@ -16,7 +28,8 @@ def compile_pattern(text: str, *, groups: tuple[str, ...] = ()) -> re.Pattern[by
         groups: names of groups that it must have.
 
     Raises:
-        SpecError: if it is not text, not ASCII, not a regular expression, or lacks a group.
+        SpecError: if it is not text, not ASCII, not a regular expression, lacks a group, or has what is refused (see
+            the module).
     """
     if not isinstance(text, str):
         msg = f"a pattern is text, not {text!r}"
@@ -26,14 +39,24 @@ def compile_pattern(text: str, *, groups: tuple[str, ...] = ()) -> re.Pattern[by
 
 @functools.lru_cache(maxsize=4096)
 def _compile(text: str, groups: tuple[str, ...]) -> re.Pattern[bytes]:
+    for found in _SET.finditer(text):
+        if found[1] and (posix := _POSIX_CLASS.search(found[1])):
+            msg = (
+                f"pattern {text!r} has {posix[0]}] at position {found.start(1) + posix.start()}, which is no class of "
+            )
+            msg += "Python's; write a-z, 0-9, \\s or the like"
+            raise SpecError(msg)
     try:
         compiled = re.compile(text.encode("ascii"))
     except UnicodeEncodeError as exc:
         msg = f"pattern {text!r} has {text[exc.start]!r} at position {exc.start}; patterns are ASCII"
         raise SpecError(msg) from exc
-    except (re.error, RecursionError, OverflowError, ValueError) as exc:
+    except (re.error, RecursionError, OverflowError, ValueError, FutureWarning) as exc:
         msg = f"pattern {text!r} is not a regular expression: {exc}"
         raise SpecError(msg) from exc
+    if compiled.flags & re.LOCALE or "(?L" in text:
+        msg = f"pattern {text!r} has the flag L; what it matches would depend on the machine's locale"
+        raise SpecError(msg)
     missing = [name for name in groups if name not in compiled.groupindex]
     if missing:
         msg = f"pattern {text!r} has no group {', '.join(missing)}; write (?P<{missing[0]}>…)"

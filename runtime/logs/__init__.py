@@ -1,21 +1,31 @@
 """Did it pass? The verdict from what a job wrote and how it ended; no event loop, no clock, bounded memory."""
 
 from runtime.logs.engine import Engine, Hit, PythonEngine
-from runtime.logs.file import judge_log, read_tail
+from runtime.logs.file import BUDGET, judge_log, read_tail
 from runtime.logs.judge import Failure, Judgement, LogJudge, LogPatterns
+from runtime.logs.linear import LinearEngine
+from runtime.logs.mixed import MixedEngine, is_quick
 from runtime.logs.verdict import PASSED, Verdict, decide, signal_name
+from runtime.logs.worker import JudgingError, WorkerEngine, Workers
 
 __all__ = (
+    "BUDGET",
     "PASSED",
     "Engine",
     "Failure",
     "Hit",
     "Judgement",
+    "JudgingError",
+    "LinearEngine",
     "LogJudge",
     "LogPatterns",
+    "MixedEngine",
     "PythonEngine",
     "Verdict",
+    "WorkerEngine",
+    "Workers",
     "decide",
+    "is_quick",
     "judge_log",
     "read_tail",
     "signal_name",

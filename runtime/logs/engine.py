@@ -1,7 +1,8 @@
 """The seam between a verdict and whatever finds the lines that match.
 
-A verdict asks an engine about one *block* after the other, and knows nothing else of it. So another engine (RE2 over
-the whole block; a process that can be killed when a pattern takes too long) is a class with the one method of `Engine`.
+A verdict asks an engine about one *block* after the other, and knows nothing else of it. So RE2 over the whole block
+(`linear`), a process that can be killed when a pattern takes too long (`worker`), and the choice between them (`mixed`)
+are classes with the two methods of `Engine`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class Engine(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back what it holds. No block may follow."""
+        ...
+
 
 class PythonEngine:
     """Python's `re`, each pattern alone, line by line: linear in the lines, and within one as good as the pattern."""
@@ -62,6 +67,9 @@ class PythonEngine:
                 if (match := search(lines[index])) is not None:
                     yield self._hit(number, index, match)
                     break
+
+    def close(self) -> None:
+        """See `Engine.close`."""
 
     def _hit(self, number: int, line: int, match: re.Match[bytes]) -> Hit:
         groups = match.groupdict()

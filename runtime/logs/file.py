@@ -2,33 +2,83 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Final
 
 from runtime.logs.judge import MAX_BLOCK, TAIL_LINES, Judgement, LogJudge, LogPatterns, show
+from runtime.logs.mixed import MixedEngine
+from runtime.logs.worker import JudgingError, Workers
 
 MAX_LOG: Final = 64 << 30
 """Bytes. A log above this (a sparse file, say) is refused; reading it would take minutes. Out of the air."""
 
+BUDGET: Final = 10.0
+"""Seconds of processor time that judging a log may take, however short that is. Out of the air."""
+
+BUDGET_RATE: Final = 2 << 20
+"""Bytes of a log that add a second to that: a tenth of what Python's `re` does with usual patterns."""
+
 _TAIL_BYTES: Final = 1 << 16
 
+_ATTEMPTS: Final = 3
+_PASSING: Final = frozenset({errno.EIO, errno.ESTALE})
+"""Errors of a file that lives elsewhere; opened anew, it may be there again."""
 
-def judge_log(path: str, patterns: LogPatterns) -> Judgement:
+
+def judge_log(
+    path: str,
+    patterns: LogPatterns,
+    workers: Workers | None = None,
+    *,
+    budget: float = BUDGET,
+    clock: Callable[[], float] | None = None,
+) -> Judgement:
     """Judge the log at `path`, up to the size that it has now.
+
+    Args:
+        path: where it is.
+        patterns: what to look for.
+        workers: where a process comes from, if a pattern needs one; `None` for one that is ended with this call.
+        budget: seconds of processor time, to which the size of the log adds (`BUDGET_RATE`).
+        clock: tells the processor time of this thread, in seconds; `None` if that need not be limited.
 
     Raises:
         OSError: if it cannot be read, or is no regular file; symbolic links are not followed.
+        JudgingError: if it took longer than the budget.
     """
-    judge = LogJudge(patterns)
-    with _opened(path) as (fd, size):
-        left = size
-        while left > 0 and (chunk := os.read(fd, min(left, MAX_BLOCK))):
-            judge.feed(chunk)
-            left -= len(chunk)
-    return judge.finish()
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _judge_once(path, patterns, workers, budget, clock)
+        except OSError as exc:
+            if exc.errno not in _PASSING:
+                raise
+    return _judge_once(path, patterns, workers, budget, clock)
+
+
+def _judge_once(
+    path: str,
+    patterns: LogPatterns,
+    workers: Workers | None,
+    budget: float,
+    clock: Callable[[], float] | None,
+) -> Judgement:
+    clock = clock or (lambda: 0.0)
+    with _opened(path) as (fd, size), closing(Workers()) as own:
+        budget += size / BUDGET_RATE
+        deadline = clock() + budget
+        with closing(LogJudge(patterns, lambda compiled: MixedEngine(compiled, workers or own, budget))) as judge:
+            left = size
+            while left > 0 and (chunk := os.read(fd, min(left, MAX_BLOCK))):
+                judge.feed(chunk)
+                left -= len(chunk)
+                if clock() > deadline:
+                    msg = f"judging exceeded its budget of {budget:.3g} s, {left} bytes before the end"
+                    raise JudgingError(msg)
+            return judge.finish()
 
 
 def read_tail(path: str) -> Judgement:

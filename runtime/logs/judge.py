@@ -56,6 +56,11 @@ class LogPatterns:
         """Return the patterns of a `JobSpec`."""
         return cls(spec.pass_patterns, spec.fail_patterns, spec.runtime_pattern, spec.simulated_time_pattern)
 
+    def all(self) -> tuple[str, ...]:
+        """Return all of them."""
+        times = (self.runtime, self.simulated_time)
+        return (*self.passing, *self.failing, *(pattern for pattern in times if pattern is not None))
+
     def __bool__(self) -> bool:
         """Whether there is anything to look for."""
         return bool(self.passing or self.failing or self.runtime or self.simulated_time)
@@ -133,6 +138,10 @@ class LogJudge:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._found: tuple[str, int] | None = None  # the first failing line: its pattern and its number
         self._context: list[str] = []
+
+    def close(self) -> None:
+        """Give back what the engine holds; after this, nothing can be fed."""
+        self._engine.close()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the log, any number of them."""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -39,13 +40,13 @@ class Door:
         self._name = name
         patch.setattr(judging, "judge_log", self._judge_log)
 
-    def _judge_log(self, path: str, patterns: LogPatterns) -> Judgement:
+    def _judge_log(self, path: str, patterns: LogPatterns, *args: Any, **options: Any) -> Judgement:
         name = Path(path).name
         self.calls.append(name)
         if name == self._name:
             self.arrived.set()
             self.opened.wait()
-        return judge_log(path, patterns)
+        return judge_log(path, patterns, *args, **options)
 
     async def wait_arrived(self) -> None:
         await trio.to_thread.run_sync(self.arrived.wait, limiter=trio.CapacityLimiter(1))
@@ -122,3 +123,36 @@ async def test_a_log_that_is_gone_is_in_the_verdict(tmp_path: Path) -> None:
         verdict, found = await judges.judge(without, str(tmp_path / "gone"), Exit(code=3))
         assert verdict.reason is not None
         assert verdict.reason.message == "exit code 3"
+
+
+async def test_a_short_log_that_may_take_long_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Door(monkeypatch, "odd")
+    spec = JobSpec(name="odd", cmd="true", pass_patterns=[r"^PASSED(?!(x+)+y)"])
+    async with open_judges() as judges:
+        odd, short = write(tmp_path, "odd"), write(tmp_path, "short")
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(judges.judge, spec, odd, WELL)
+            await door.wait_arrived()
+            assert (await judges.judge(SPEC, short, WELL))[0].status is JobStatus.PASSED
+            door.opened.set()
+
+
+async def test_a_pattern_that_takes_for_ever_costs_its_job_and_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "BUDGET", 0.1)
+    spec = JobSpec(name="bad", cmd="true", fail_patterns=[r"(?=x)(x+)+y"])
+    (tmp_path / "log").write_bytes(b"x" * 40)
+    async with open_judges() as judges:
+        verdict, found = await judges.judge(spec, str(tmp_path / "log"), WELL)
+        assert found is None
+        assert verdict.reason is not None
+        assert verdict.reason.kind is FailureKind.LOG_UNREADABLE
+        assert verdict.reason.message.endswith(r"budget of 0.1 s, pattern '(?=x)(x+)+y'")
+        (tmp_path / "log").write_bytes(b"z")
+        assert (await judges.judge(spec, str(tmp_path / "log"), WELL))[0].status is JobStatus.PASSED
+        (worker,) = judges._workers._idle
+    assert not worker.is_alive()

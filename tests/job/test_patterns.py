@@ -16,6 +16,11 @@ def test_a_pattern_searches_bytes() -> None:
     assert not pattern.search(b" UVM_ERROR \xff")
 
 
+@pytest.mark.parametrize("pattern", [r"\[[:a]:]", r"[\[:alpha:]", "[:alpha:]", "[]:a:]", r"\[\[:alpha:]"])
+def test_a_bracket_beside_a_colon_is_no_offence(pattern: str) -> None:
+    compile_pattern(pattern)
+
+
 def test_a_pattern_is_compiled_alone() -> None:
     assert compile_pattern("(?i)error").search(b"ERROR")
     assert not compile_pattern("error").search(b"ERROR")
@@ -30,6 +35,10 @@ def test_a_pattern_is_compiled_alone() -> None:
         ("x{99999999999}", "is not a regular expression"),
         ("(" * 5000 + ")" * 5000, "is not a regular expression"),
         ("(?L)(?a)x", "is not a regular expression"),
+        ("(?L)x", r"pattern '\(\?L\)x' has the flag L"),
+        ("a|(?L:x)", "has the flag L"),
+        ("x[[:alpha:]]", r"has \[:alpha:\] at position 2, which is no class of Python's; write a-z"),
+        ("[^a[:^space:]_]", r"has \[:\^space:\] at position 3"),
         ("naïve", "pattern 'naïve' has 'ï' at position 2; patterns are ASCII"),
         (b"x", "a pattern is text, not b'x'"),
         (None, "a pattern is text, not None"),

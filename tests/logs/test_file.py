@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from runtime.logs import Failure, Judgement, LogPatterns, judge_log, read_tail
+from runtime.logs import Failure, Judgement, JudgingError, LogPatterns, judge_log, read_tail
 
 PATTERNS = LogPatterns(["PASSED"], ["ERROR"])
 
@@ -32,6 +34,76 @@ def test_a_log_is_judged_up_to_the_size_that_it_has_now(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "read", grow_and_read)
     assert judge_log(str(log), PATTERNS).lines == 10
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_log_that_cannot_be_read_for_a_moment_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"ERROR\n" + b"x\n" * 400_000 + b"PASSED\n")
+    read, calls = os.read, itertools.count(1)
+
+    def fail_at_first(fd: int, size: int) -> bytes:
+        if next(calls) in {2, 3}:
+            raise OSError(number, os.strerror(number))
+        return read(fd, size)
+
+    monkeypatch.setattr(os, "read", fail_at_first)
+    found = judge_log(str(log), PATTERNS)
+    assert found.failure == Failure("ERROR", 1, ("ERROR", "x", "x", "x", "x"))
+    assert found.lines == 400_002
+
+
+@pytest.mark.parametrize(("number", "attempts"), [(errno.EIO, 3), (errno.ENOMEM, 1)])
+def test_a_log_that_cannot_be_read_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, attempts: int
+) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"x")
+    tried = []
+
+    def fail(fd: int, size: int) -> bytes:
+        tried.append(fd)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "read", fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        judge_log(str(log), PATTERNS)
+    assert len(tried) == attempts
+
+
+def test_a_pattern_that_takes_too_long_in_a_worker_is_an_error(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"a" * (1 << 20))
+    with pytest.raises(JudgingError, match=r"exceeded its budget of 0\.6 s, pattern '\(\?=a\)\(a\+\)\+b'"):
+        judge_log(str(log), LogPatterns((), ["(?=a)(a+)+b"]), budget=0.1)
+
+
+def test_judging_in_this_process_has_a_budget_too(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"a\n" * (1 << 18))
+    clock = itertools.count(0.0, 2.0)
+    with pytest.raises(JudgingError, match=r"exceeded its budget of 1.25 s, 262144 bytes before the end"):
+        judge_log(str(log), PATTERNS, budget=1.0, clock=lambda: next(clock))
+
+
+def test_600_000_blank_lines_cost_as_many_searches_as_there_are_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"  \n" * 600_000 + b"Offending 'x'\n")
+    found = judge_log(str(log), LogPatterns((), [r"^\s*Offending '.*'"]), budget=10.0)
+    assert found.failure == Failure(r"^\s*Offending '.*'", 600_001, ("Offending 'x'",))
+
+
+def test_random_bytes_are_judged(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    noise = os.urandom(1 << 20).replace(b"E", b"e") + bytes(1 << 16) + b"\xc3\n"
+    log.write_bytes(noise * 2 + b"TEST PASSED\r\n")
+    found = judge_log(str(log), LogPatterns(["^TEST PASSED$"], ["ERROR"]))
+    assert (found.failure, found.missing) == (None, ())
+    assert found.lines == 2 * noise.count(b"\n") + 1
 
 
 def test_the_end_of_a_long_log_is_read_alone(tmp_path: Path) -> None:

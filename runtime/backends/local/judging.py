@@ -1,13 +1,14 @@
 """`Judges`: verdicts in threads; of short logs many at once, of a long one by itself.
 
-A hop to a thread costs more than judging the log of a small job, so a worker takes all that wait. What would hold the
-others up is handed back, and gets a hop of its own.
+A hop to a thread costs more than judging the log of a small job, so a taker takes all that wait. What would hold the
+others up is handed back, and gets a hop of its own: a long log, or patterns that may need a process.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -16,7 +17,7 @@ import attrs
 import trio
 
 from runtime.job import JobSpec
-from runtime.logs import Judgement, LogPatterns, Verdict, decide, judge_log, read_tail
+from runtime.logs import BUDGET, Judgement, LogPatterns, Verdict, Workers, decide, is_quick, judge_log, read_tail
 from runtime.process import Exit
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ _TOGETHER: Final = 16
 """Logs that are judged in one hop."""
 
 
-_WORKERS: Final = 2
+_TAKERS: Final = 2
 """Takers of short logs: if one of them is stuck in a file system, the other goes on."""
 
 
@@ -39,19 +40,20 @@ class _Case:
     spec: JobSpec
     log: str
     how: Exit
+    workers: Workers
     done: trio.Event = attrs.field(factory=trio.Event)
     result: tuple[Verdict, Judgement | None] | None = None
 
     def is_short(self) -> bool:
-        """Whether its log is. Blocks."""
+        """Whether judging it takes a moment only. Blocks."""
         try:
-            return os.lstat(self.log).st_size <= _SHORT
+            return os.lstat(self.log).st_size <= _SHORT and is_quick(LogPatterns.of(self.spec))
         except OSError:
             return True  # there is nothing to read
 
     def judge(self) -> None:
         """Find the verdict. Blocks."""
-        self.result = judge(self.spec, self.log, self.how)
+        self.result = judge(self.spec, self.log, self.how, self.workers)
 
 
 class Judges:
@@ -63,21 +65,25 @@ class Judges:
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
+        self._workers = Workers()
         self._send, self._receive = trio.open_memory_channel[_Case](math.inf)
 
     async def judge(self, spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
         """Return the verdict on a job, and what its log says. Cancelling it is prompt, and wastes the work."""
-        case = _Case(spec, log, how)
+        case = _Case(spec, log, how, self._workers)
         self._send.send_nowait(case)
         await case.done.wait()
         assert case.result is not None
         return case.result
 
     async def run(self) -> None:
-        """Serve until cancelled."""
-        async with trio.open_nursery() as nursery:
-            for _ in range(_WORKERS):
-                nursery.start_soon(self._work, nursery)
+        """Serve until cancelled. Then no process that judges is left; a thread that waits for one ends by itself."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(_TAKERS):
+                    nursery.start_soon(self._work, nursery)
+        finally:
+            self._workers.close()
 
     async def _work(self, nursery: trio.Nursery) -> None:
         async for case in self._receive:
@@ -108,12 +114,14 @@ def _judge_short(cases: Sequence[_Case]) -> None:
             case.judge()
 
 
-def judge(spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
+def judge(spec: JobSpec, log: str, how: Exit, workers: Workers | None = None) -> tuple[Verdict, Judgement | None]:
     """Read the log as far as it is needed, and return the verdict. Blocks; whatever goes wrong is in the verdict."""
     patterns = LogPatterns.of(spec)
     unreadable = judgement = None
     try:
-        judgement = judge_log(log, patterns) if patterns else read_tail(log)
+        judgement = (
+            judge_log(log, patterns, workers, budget=BUDGET, clock=time.thread_time) if patterns else read_tail(log)
+        )
     except Exception as exc:  # noqa: BLE001 - a job's completion never depends on what is in the place of its log
         if patterns:
             unreadable = str(exc) or repr(exc)

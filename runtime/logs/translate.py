@@ -1,0 +1,188 @@
+r"""From a pattern in Python's syntax to one that means the same in RE2, for lines in a block.
+
+The two syntaxes look alike and differ in many small things: ``\s`` and the vertical tab, ``\Z``, ``$`` before a last
+``\n``, octal escapes, upper and lower case above 0x7F, ``[[:alpha:]]``. So no text is handed over. Python's own parser
+reads the pattern, and from its tree a pattern of bare basics is written: classes as explicit ranges of bytes, none of
+which contains ``\n`` (so no match leaves its line), ``^`` for each beginning, ``$`` for each end. What has no such form
+(lookaround, backreferences, atomic groups, ``\B``, whatever a later Python adds) is not translated, and Python's `re`
+stays responsible for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+import string
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import attrs
+
+TIME_GROUPS: Final = ("value", "unit")
+"""The only groups that anybody reads."""
+
+UNBOUNDED: Final = 2**32 - 1
+"""From here on, the upper bound of a repetition is none."""
+
+_MAX_REPEAT: Final = 1000
+"""RE2's own limit."""
+
+_ALL: Final = frozenset(range(256))
+_CATEGORIES: Final = {
+    "CATEGORY_DIGIT": frozenset(string.digits.encode()),
+    "CATEGORY_SPACE": frozenset(b" \t\n\r\f\v"),
+    "CATEGORY_WORD": frozenset((string.ascii_letters + string.digits + "_").encode()),
+}
+_AT: Final = {
+    "AT_BEGINNING": "^",
+    "AT_BEGINNING_STRING": "^",
+    "AT_END": "$",
+    "AT_END_STRING": "$",
+    "AT_BOUNDARY": r"\b",
+}
+_BEGINNINGS: Final = ("AT_BEGINNING", "AT_BEGINNING_STRING")
+
+
+class _UntranslatableError(Exception):
+    """There is no pattern of RE2 that surely means the same."""
+
+
+@attrs.frozen
+class Translation:
+    """A pattern for RE2, with the flag ``m`` set and Latin-1 as encoding."""
+
+    anchored: bool
+    """Whether it can match at the beginning of a line only; `body` is then without the ``^`` that says so."""
+    body: str
+    """What matches, without groups that capture."""
+    with_groups: str
+    """The whole pattern, with the groups of `TIME_GROUPS`."""
+
+
+@functools.lru_cache(maxsize=4096)
+def parse(pattern: bytes) -> Any:
+    """Return the tree of Python's parser; `None` if this Python has no such parser."""
+    try:
+        return importlib.import_module("re._parser").parse(pattern)
+    except (ImportError, AttributeError):
+        return None
+
+
+@functools.lru_cache(maxsize=4096)
+def translate(pattern: re.Pattern[bytes]) -> Translation | None:
+    """Return what means the same in RE2; `None` if there is nothing that surely does."""
+    tree = parse(pattern.pattern)
+    if tree is None or pattern.flags & re.LOCALE:
+        return None
+    folded = bool(pattern.flags & re.IGNORECASE)
+    names = {number: name for name, number in pattern.groupindex.items() if name in TIME_GROUPS}
+    try:
+        items = list(tree)
+        anchored = bool(items) and str(items[0][0]) == "AT" and str(items[0][1]) in _BEGINNINGS
+        body = _Writer({}).sequence(items[1:] if anchored else items, folded)
+        return Translation(anchored, body, _Writer(names).sequence(items, folded))
+    except _UntranslatableError:
+        return None
+
+
+class _Writer:
+    """Writes trees as text.
+
+    Args:
+        names: the groups that are to capture, by number.
+    """
+
+    def __init__(self, names: dict[int, str]) -> None:
+        self._names = names
+
+    def sequence(self, items: Iterable[tuple[Any, Any]], folded: bool) -> str:
+        """Write what follows one upon the other.
+
+        Args:
+            items: nodes of the tree.
+            folded: whether upper and lower case are the same.
+        """
+        return "".join(self._item(str(op), value, folded) for op, value in items)
+
+    def _item(self, op: str, value: Any, folded: bool) -> str:
+        if op in {"LITERAL", "NOT_LITERAL", "IN", "ANY"}:
+            return _write_class(_members(op, value, folded))
+        if op == "BRANCH":
+            return f"(?:{'|'.join(self.sequence(branch, folded) for branch in value[1])})"
+        if op == "SUBPATTERN":
+            number, add, remove, items = value
+            if (add | remove) & re.LOCALE:
+                raise _UntranslatableError
+            inner = self.sequence(items, bool((re.IGNORECASE * folded | add) & ~remove & re.IGNORECASE))
+            return f"(?P<{self._names[number]}>{inner})" if number in self._names else f"(?:{inner})"
+        if op in {"MAX_REPEAT", "MIN_REPEAT"}:
+            return self._repeat(op, value, folded)
+        if op == "AT" and str(value) in _AT:
+            return _AT[str(value)]
+        raise _UntranslatableError
+
+    def _repeat(self, op: str, value: Any, folded: bool) -> str:
+        low, high, items = value
+        if low > _MAX_REPEAT or _MAX_REPEAT < high < UNBOUNDED:
+            raise _UntranslatableError
+        if high > 1 and items.getwidth()[0] == 0 and self._names:
+            raise _UntranslatableError  # what a group holds after an empty turn of a loop is each engine's own affair
+        upper = "" if high >= UNBOUNDED else str(int(high))
+        lazy = "?" if op == "MIN_REPEAT" else ""
+        return f"(?:{self.sequence(items, folded)}){{{int(low)},{upper}}}{lazy}"
+
+
+def _members(op: str, value: Any, folded: bool) -> frozenset[int]:
+    r"""Return the bytes that a node for one byte matches, but for ``\n``."""
+    if op == "ANY":
+        found = _ALL
+    elif op == "IN":
+        found = _set_members(value, folded)
+    else:
+        found = _fold({value}) if folded else frozenset({value})
+        found = _ALL - found if op == "NOT_LITERAL" else found
+    return found - {10}
+
+
+def _set_members(items: Sequence[tuple[Any, Any]], folded: bool) -> frozenset[int]:
+    members: set[int] = set()
+    negated = False
+    for op, value in items:
+        match str(op):
+            case "NEGATE":
+                negated = True
+            case "LITERAL":
+                members.add(value)
+            case "RANGE":
+                members.update(range(value[0], value[1] + 1))
+            case "CATEGORY":
+                name = str(value)
+                positive = _CATEGORIES.get(name.replace("_NOT_", "_"))
+                if positive is None:
+                    raise _UntranslatableError
+                members |= _ALL - positive if "_NOT_" in name else positive
+            case _:
+                raise _UntranslatableError
+    found = _fold(members) if folded else frozenset(members)
+    return _ALL - found if negated else found
+
+
+def _fold(members: Iterable[int]) -> frozenset[int]:
+    """Add the other case of each ASCII letter."""
+    text = bytes(members)
+    return frozenset(text + text.lower() + text.upper())
+
+
+def _write_class(members: frozenset[int]) -> str:
+    if not members:
+        return r"[^\x00-\xff]"
+    ranges: list[list[int]] = []
+    for member in sorted(members):
+        if ranges and ranges[-1][1] == member - 1:
+            ranges[-1][1] = member
+        else:
+            ranges.append([member, member])
+    if len(members) == 1:
+        return f"\\x{ranges[0][0]:02x}"
+    return "[" + "".join(f"\\x{low:02x}-\\x{high:02x}" for low, high in ranges) + "]"
