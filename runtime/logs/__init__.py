@@ -2,6 +2,7 @@
 
 from runtime.logs.engine import Engine, Hit, PythonEngine
 from runtime.logs.file import BUDGET, judge_log, read_tail
+from runtime.logs.follow import LogFollower
 from runtime.logs.judge import Failure, Judgement, LogJudge, LogPatterns
 from runtime.logs.linear import LinearEngine
 from runtime.logs.mixed import MixedEngine, is_quick
@@ -17,6 +18,7 @@ __all__ = (
     "Judgement",
     "JudgingError",
     "LinearEngine",
+    "LogFollower",
     "LogJudge",
     "LogPatterns",
     "MixedEngine",

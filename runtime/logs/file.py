@@ -67,7 +67,7 @@ def _judge_once(
     clock: Callable[[], float] | None,
 ) -> Judgement:
     clock = clock or (lambda: 0.0)
-    with _opened(path) as (fd, size), closing(Workers()) as own:
+    with open_log(path) as (fd, size), closing(Workers()) as own:
         budget += size / BUDGET_RATE
         deadline = clock() + budget
         with closing(LogJudge(patterns, lambda compiled: MixedEngine(compiled, workers or own, budget))) as judge:
@@ -87,7 +87,7 @@ def read_tail(path: str) -> Judgement:
     Raises:
         OSError: as for `judge_log`.
     """
-    with _opened(path) as (fd, size):
+    with open_log(path) as (fd, size):
         start = max(0, size - _TAIL_BYTES)
         text = os.pread(fd, _TAIL_BYTES, start)
     lines = text.removesuffix(b"\n").split(b"\n") if text else []
@@ -97,7 +97,7 @@ def read_tail(path: str) -> Judgement:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[int, int]]:
+def open_log(path: str) -> Iterator[tuple[int, int]]:
     """Open a regular file, without waiting for a FIFO's writer; give its descriptor and its size."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

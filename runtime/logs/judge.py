@@ -143,6 +143,11 @@ class LogJudge:
         """Give back what the engine holds; after this, nothing can be fed."""
         self._engine.close()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a fail pattern has matched by now."""
+        return self._found is not None
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the log, any number of them."""
         for start in range(0, len(chunk), MAX_BLOCK):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import attrs
 import trio
 
 from runtime.backends.backend import RuntimeBackend, check_limit
@@ -70,6 +71,9 @@ _HOOK_THREADS: Final = 64
 _KILL_MARGIN: Final = 5.0
 """Seconds beyond the steps of a kill after which the contract gives the job up. Out of the air."""
 
+_WATCH_INTERVAL: Final = 1.0
+"""Seconds between looks at a log for `stop_on_fail_pattern`. Out of the air."""
+
 _SHIM_MEMORY: Final = 1_300_000
 """Bytes that a shim has for itself, and does not share with the others; measured with CPython 3.11."""
 
@@ -88,6 +92,8 @@ class LocalBackend(RuntimeBackend):
         soft_stop: what comes before SIGTERM when a job is stopped: ``None`` for nothing; a signal (``"SIGINT"``) to its
             process group; or the name of a file that is made, in its output directory unless absolute.
         soft_timeout: seconds between that and SIGTERM, unless the job ends sooner; `None` for 10.
+        stop_on_fail_pattern: whether a job is stopped as soon as a fail pattern matches a line of its log; that is
+            looked for every second. It has then failed by that pattern, whatever its exit code.
         terminal: descriptors of the user's input and output, for interactive jobs.
         options: as for `RuntimeBackend`.
 
@@ -108,9 +114,10 @@ class LocalBackend(RuntimeBackend):
         term_timeout: float | None = None,
         kill_timeout: float | None = None,
         max_output_dirs: int | None = None,
-        containment: str = "group",
+        containment: str = "tree",
         soft_stop: signal.Signals | str | None = None,
         soft_timeout: float | None = None,
+        stop_on_fail_pattern: bool = False,
         terminal: tuple[int, int] = (0, 1),
         **options: Any,
     ) -> None:
@@ -118,7 +125,11 @@ class LocalBackend(RuntimeBackend):
         if containment not in CONTAINMENTS:
             msg = f"LocalBackend: containment is {containment!r}; wanted: 'tree' or 'group'"
             raise ValueError(msg)
+        if not isinstance(stop_on_fail_pattern, bool):
+            msg = f"LocalBackend: stop_on_fail_pattern is {stop_on_fail_pattern!r}; wanted: True or False"
+            raise ValueError(msg)
         self._containment = containment
+        self._stop_on_fail_pattern = stop_on_fail_pattern
         self._term_timeout = check_limit("LocalBackend: term_timeout", term_timeout, TERM_TIMEOUT, whole=False)
         self._kill_timeout = check_limit("LocalBackend: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
         keep = check_limit("LocalBackend: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
@@ -304,7 +315,9 @@ class LocalBackend(RuntimeBackend):
 
     async def _watch(self, job: LiveJob, run: LocalRun) -> None:
         try:
-            if run.pty is None:
+            if run.pty is None and self._stop_on_fail_pattern and job.spec.fail_patterns:
+                end = await self._wait_ended_or_failed(job, run)
+            elif run.pty is None:
                 end = await run.tree.wait_ended()
             else:
                 end = await self._wait_ended_interactive(run)
@@ -319,6 +332,18 @@ class LocalBackend(RuntimeBackend):
             await run.tree.wait_gone()
         finally:
             run.close()  # whatever went wrong here, it does not outlive us
+
+    async def _wait_ended_or_failed(self, job: LiveJob, run: LocalRun) -> TreeEnd:
+        async def stop_when_failed() -> None:
+            await self._judges.wait_failed(job.spec, run.places.log, _WATCH_INTERVAL)
+            if not run.tree.has_ended():
+                self._stop_run(run)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_when_failed)
+            end = await run.tree.wait_ended()
+            nursery.cancel_scope.cancel()
+        return end
 
     async def _wait_ended_interactive(self, run: LocalRun) -> TreeEnd:
         from runtime.process.terminal import Pty, attached  # not for every system
@@ -346,7 +371,11 @@ class LocalBackend(RuntimeBackend):
             return
         if job.stop is not None and run.concluding.deadline == math.inf:  # it was asked to stop when it had ended
             run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
-        verdict, log = await self._find_verdict(spec, run, end.exit)
+        # Stopped, and nobody asked for it: a fail pattern had matched, and how the job ended was our doing.
+        how = attrs.evolve(end.exit, code=0, signal=None, core_dumped=False) if end.stopped else end.exit
+        verdict, log = await self._find_verdict(spec, run, how)
+        if end.stopped and verdict is PASSED:
+            verdict = _failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
         self._complete(job, verdict.status, verdict.reason, _usage(end.exit, log))
 
     async def _find_verdict(self, spec: JobSpec, run: LocalRun, how: Exit) -> tuple[Verdict, Judgement | None]:

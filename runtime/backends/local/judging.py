@@ -6,6 +6,7 @@ others up is handed back, and gets a hop of its own: a long log, or patterns tha
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -17,8 +18,22 @@ import attrs
 import trio
 
 from runtime.job import JobSpec
-from runtime.logs import BUDGET, Judgement, LogPatterns, Verdict, Workers, decide, is_quick, judge_log, read_tail
+from runtime.logs import (
+    BUDGET,
+    Judgement,
+    JudgingError,
+    LogFollower,
+    LogPatterns,
+    Verdict,
+    Workers,
+    decide,
+    is_quick,
+    judge_log,
+    read_tail,
+)
 from runtime.process import Exit
+
+logger: Final = logging.getLogger("runtime.backends.local")
 
 T = TypeVar("T")
 
@@ -75,6 +90,23 @@ class Judges:
         await case.done.wait()
         assert case.result is not None
         return case.result
+
+    async def wait_failed(self, spec: JobSpec, log: str, interval: float) -> None:
+        """Wait until a line of `log`, which is being written, matches a fail pattern of the job.
+
+        For ever, if there is none, or the log cannot be read: the verdict will say so. Cancelling it is prompt.
+        """
+        follower = LogFollower(log, spec.fail_patterns, self._workers)
+        try:
+            found = False
+            while not found:
+                await trio.sleep(interval)
+                found = await trio.to_thread.run_sync(follower.look, limiter=self._limiter, abandon_on_cancel=True)
+        except (OSError, JudgingError) as exc:
+            logger.warning("the log of job %r is not watched any longer: %s", spec.id, exc)
+            await trio.sleep_forever()
+        finally:
+            follower.close()
 
     async def run(self) -> None:
         """Serve until cancelled. Then no process that judges is left; a thread that waits for one ends by itself."""
