@@ -88,9 +88,7 @@ def test_judging_in_this_process_has_a_budget_too(tmp_path: Path) -> None:
         judge_log(str(log), PATTERNS, budget=1.0, clock=lambda: next(clock))
 
 
-def test_600_000_blank_lines_cost_as_many_searches_as_there_are_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_600_000_blank_lines_are_judged(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"  \n" * 600_000 + b"Offending 'x'\n")
     found = judge_log(str(log), LogPatterns((), [r"^\s*Offending '.*'"]), budget=10.0)
