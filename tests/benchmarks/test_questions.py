@@ -52,6 +52,9 @@ def test_figures_have_names_of_their_own() -> None:
         ("adapter_stall.py", ("5",), {"longest_gap_ms"}),
         ("adapter_stall.py", ("5", "--idle"), {"longest_gap_ms"}),
         ("adapter_kill.py", ("3",), {"seconds"}),
+        ("log.py", ("1",), {"megabytes_per_second"}),
+        ("log.py", ("1", "--grep"), {"megabytes_per_second"}),
+        ("log.py", ("1", "--read"), {"megabytes_per_second"}),
     ],
 )
 def test_a_program_of_ours_checks_its_run_and_says_numbers(

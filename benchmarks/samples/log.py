@@ -1,0 +1,53 @@
+"""A sample of `log`: seconds for a long log, by our verdict, by `grep -E`, or by a loop that only reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime.logs import LogPatterns, judge_log
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "peers"))
+from log_text import FAILING, PASSING, write
+
+
+def judge(path: Path) -> None:
+    """Find the verdict."""
+    found = judge_log(str(path), LogPatterns(PASSING, FAILING), clock=time.thread_time)
+    assert found.failure is None
+    assert found.missing == ()
+
+
+def grep(path: Path) -> None:
+    """Look for the fail patterns."""
+    command = ["grep", "-aE", "-m1", "|".join(FAILING), str(path)]
+    assert subprocess.run(command, check=False, env={**os.environ, "LC_ALL": "C"}).returncode == 1
+
+
+def read(path: Path) -> None:
+    """Read."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(1 << 18):
+            pass
+
+
+def main() -> None:
+    """Measure once."""
+    how: Callable[[Path], None] = {"--grep": grep, "--read": read}.get(sys.argv[-1], judge)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "log"
+        size = write(path, int(sys.argv[1]))
+        begin = time.perf_counter()
+        how(path)
+        seconds = time.perf_counter() - begin
+    print(json.dumps({"megabytes_per_second": size / seconds / 1e6}))
+
+
+if __name__ == "__main__":
+    main()
