@@ -414,7 +414,6 @@ class Keeper:
         elif kind == far.NOT_FORKED:
             shim.error = OSError(rest[0], os.strerror(rest[0]))
             self._lose(shim, TreeEnd())
-            shim.forked.set()
         elif kind == far.DEAD:
             status, left = rest
             how = os.waitstatus_to_exitcode(status)
@@ -449,7 +448,10 @@ class Keeper:
             tree.note_end(TreeEnd(how, stopped, broken=broken))
 
     def _lose(self, shim: Shim, end: TreeEnd) -> None:
-        """A shim has gone."""
+        """A shim has gone, or will never come."""
+        if not shim.forked.is_set():
+            shim.error = shim.error or OSError(errno.EAGAIN, "the keeper of processes has ended")
+            shim.forked.set()
         shim.dead = True
         shim.close()
         self._shims.pop(shim.number, None)

@@ -410,6 +410,9 @@ class Shim:
         except OSError as exc:
             self.say(NOT_STARTED, number, exc.errno, (exc.filename or b"")[:4096], exc.strerror)
             return
+        except MemoryError:
+            self.say(NOT_STARTED, number, errno.ENOMEM, b"", "")
+            return
         except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
             self.say(NOT_STARTED, number, None, b"", str(exc)[:4096])
             return

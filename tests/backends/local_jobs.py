@@ -55,7 +55,7 @@ class Local:
 @asynccontextmanager
 async def local(run_dir: Path | None, **options: Any) -> AsyncIterator[Local]:
     """A backend that is open; each job that was accepted must have completed once when it is closed."""
-    backend = LocalBackend(run_dir=run_dir, **{"max_parallelism": 0, **options})
+    backend = LocalBackend(run_dir=run_dir, **{"max_parallelism": 0, "containment": "group", **options})
     kit = BackendKit(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
     with trio.fail_after(PATIENCE):
         async with Bench(lambda: kit, math.inf).session() as session, session.open():
@@ -98,7 +98,9 @@ class LocalKit:
             return spawn(argv, env=env, **rest)
 
         self._patch.setattr(launch, "spawn", spawn_or_be_busy)
-        backend = LocalBackend(run_dir=self._directory / uuid.uuid4().hex, max_parallelism=0, term_timeout=1)
+        backend = LocalBackend(
+            run_dir=self._directory / uuid.uuid4().hex, max_parallelism=0, term_timeout=1, containment="group"
+        )
         return BackendKit(backend, self.job, alive=lambda job_id: alive(self._token(job_id)))
 
     def _token(self, job_id: str) -> str:

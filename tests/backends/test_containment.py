@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.backends import containment_program
 from tests.backends.containment import TreeKit
 from tests.backends.local_jobs import PATIENCE, Local, hear
 from tests.backends.local_jobs import local as any_local
+from tests.backends.test_local import no_free_descriptor
 from tests.process import hostile
 from tests.process.hostages import Hostages
 
@@ -216,6 +218,55 @@ async def test_a_keeper_that_stands_still_is_said_and_nothing_is_made_up(
         assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE)
         assert (await here.run(name="next")).status is JobStatus.PASSED
         assert keeper_of(here) is keeper
+
+
+# ---------------------------------------------------------------------- no room
+
+
+async def test_without_a_free_descriptor_the_backend_is_busy(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+        spec = JobSpec(name="job", cmd="true")
+        with no_free_descriptor():
+            for _ in range(3):
+                assert await here.session.submit([spec]) == {}
+        assert (await here.run()).status is JobStatus.PASSED
+
+
+async def test_without_memory_for_a_process_the_backend_is_busy(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+        await here.run(name="first")
+        (shim,) = keeper_of(here).shims
+        assert shim.pid is not None
+        before = resource.prlimit(shim.pid, resource.RLIMIT_AS)
+        resource.prlimit(shim.pid, resource.RLIMIT_AS, (4096, before[1]))
+        for _ in range(3):
+            assert await here.session.submit([JobSpec(name="job", cmd="true")]) == {}
+        resource.prlimit(shim.pid, resource.RLIMIT_AS, before)
+        assert (await here.run()).status is JobStatus.PASSED
+
+
+BOMB = """
+import os
+for _ in range(4):
+    os.fork()
+os.setsid()
+while True:
+    if os.fork():
+        os._exit(0)
+"""
+
+
+async def test_who_forks_faster_than_one_can_look_is_ended(tmp_path: Path, fifo: Path) -> None:
+    (tmp_path / "bomb.py").write_text(BOMB)
+    async with local(tmp_path / "run", term_timeout=0.01) as here:
+        with hostages(tmp_path, "hopper") as (one,):  # it is watched by this one
+            bomb = f"'{sys.executable}' -I -S {tmp_path}/bomb.py"
+            cmd = f"exec 100> {one.directory}/fifo; {bomb} & echo > {fifo}; wait; sleep 1000"
+            await here.session.submit([JobSpec(name="job", cmd=cmd, shell="/bin/bash")])
+            await hear(fifo)
+            await here.backend.kill("job")
+            assert not one.alive()
+        assert (await here.run(name="next")).status is JobStatus.PASSED
 
 
 # ---------------------------------------------------------------------- what was used, and what is left

@@ -1,0 +1,97 @@
+"""Thousands of jobs through one local backend: are descriptors, threads, processes and memory where they were?"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import random
+import tempfile
+import threading
+from pathlib import Path
+
+import attrs
+import trio
+
+from runtime.backends.local import LocalBackend
+from runtime.job import EventBatch, JobSpec
+from tests.campaigns import Campaign
+
+AT_ONCE = 24
+LIMIT = 2048
+"""Bytes of memory that may stay per finished job."""
+
+COMMANDS = ("true", "exit 3", "kill -9 $$", "sleep 1000 & exit 0", "(setsid sleep 1000 &)", "echo x; exec true")
+
+
+@attrs.frozen
+class State:
+    """What must not grow."""
+
+    descriptors: int
+    threads: int
+    far_side: tuple[str, ...]
+    """The states of keeper and shims, and of whatever else came from the keeper."""
+    memory: int
+    """Bytes resident."""
+
+    @classmethod
+    def of(cls, keeper: int) -> State:
+        """Look at this process, and at what came from the keeper."""
+        gc.collect()
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+        states = tuple(sorted(descendants(keeper)))
+        return cls(len(os.listdir("/proc/self/fd")), threading.active_count(), states, resident)
+
+
+def descendants(pid: int) -> list[str]:
+    """Return the name of each process that came from `pid`, itself included, and Z for a zombie."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    name, state = text.partition("(")[2].rpartition(")")[0], text.rpartition(")")[2].split()[0]
+    found = [name + (" Z" if state == "Z" else "")]
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += descendants(int(child))
+    return found
+
+
+async def play(seed: int, count: int) -> tuple[State, State]:
+    """Run `count` jobs; return the states before and after, from when the backend was warm."""
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="leaks-", ignore_cleanup_errors=True) as name:
+        send, receive = trio.open_memory_channel[EventBatch](math.inf)
+        backend = LocalBackend(AT_ONCE, name, containment="tree")
+        async with backend.open(send):
+
+            async def some(first: int, last: int) -> None:
+                handed, ended = first, first
+                while ended < last:
+                    free = min(AT_ONCE - (handed - ended), last - handed)
+                    # Few directories, so that it is not they that grow.
+                    jobs = [
+                        JobSpec(name=f"job{number}", cmd=chance.choice(COMMANDS), odir=f"{name}/{number % 100}")
+                        for number in range(handed, handed + free)
+                    ]
+                    handed += len(await backend.submit_many(jobs))
+                    ended += len(await receive.receive())
+
+            await some(0, 500)
+            assert backend._keepers is not None
+            keeper = backend._keepers.current.pid
+            before = State.of(keeper)
+            await some(500, 500 + count)
+            return before, State.of(keeper)
+    raise AssertionError
+
+
+def run(seed: int, count: int) -> str:
+    """Raise if anything has grown."""
+    before, after = trio.run(play, seed, count)
+    assert after.descriptors == before.descriptors, (before, after)
+    assert after.threads <= before.threads + AT_ONCE, (before, after)  # trio keeps idle ones for a while
+    assert after.far_side == before.far_side, (before, after)
+    growth = (after.memory - before.memory) / count
+    assert growth <= LIMIT, f"{growth:.0f} bytes per job"
+    return f"{count} jobs, {after.descriptors} descriptors, {len(after.far_side)} processes, {growth:.0f} bytes per job"
+
+
+CAMPAIGN = Campaign("leaks", "does anything grow with the number of jobs that a local backend has run?", 10_000, run)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.process import keeper_program as far
+
+
+def test_it_imports_the_standard_library_alone() -> None:
+    for node in ast.walk(ast.parse(Path(far.__file__).read_text())):
+        if isinstance(node, ast.Import):
+            assert all(alias.name in sys.stdlib_module_names for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert node.module in {*sys.stdlib_module_names, "__future__"}
+
+
+def test_a_frame_may_come_in_pieces_and_several_in_one() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        frames = far.Frames(theirs)
+        data = far.frame("a", 1) + far.frame("b", b"x" * 100) + far.frame("c")
+        ours.sendall(data[:3])
+        assert frames.receive() == []
+        ours.sendall(data[3:-1])
+        assert frames.receive() == [("a", 1), ("b", b"x" * 100)]
+        ours.sendall(data[-1:])
+        assert frames.receive() == [("c",)]
+        ours.close()
+        with pytest.raises(far.Gone):
+            frames.receive()
+
+
+def test_a_descriptor_that_comes_with_a_frame_is_not_for_programs(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, open(tmp_path / "file", "w") as file:
+        frames = far.Frames(theirs)
+        socket.send_fds(ours, [far.frame("a")], [file.fileno()])
+        assert frames.receive() == [("a",)]
+        (fd,) = frames.fds
+        assert os.path.samestat(os.fstat(fd), os.fstat(file.fileno()))
+        assert not os.get_inheritable(fd)
+        os.close(fd)
+
+
+def test_children_are_found_in_both_ways() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        assert child.pid in far.children()
+        assert sorted(far.children()) == sorted(far._children_by_parent("self"))
+        assert far.children(child.pid) == far._children_by_parent(child.pid) == []
+        assert far.parent_of(child.pid) == os.getpid()
+    assert child.pid not in far.children()
+    assert far.children(child.pid) == []
+    assert far.parent_of(child.pid) == 0
+
+
+def test_who_has_got_the_number_of_a_descendant_is_not_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        subprocess.Popen(["true"]) as gone,
+        subprocess.Popen(["sh", "-c", "cat & echo $!; wait"], stdin=0, stdout=subprocess.PIPE) as other,
+    ):
+        assert other.stdout is not None
+        os.waitid(os.P_PID, gone.pid, os.WEXITED | os.WNOWAIT)  # a zombie: its number is nobody else's
+        stranger = int(other.stdout.readline())
+        # As if `gone` had had a child of this number when it was looked at.
+        tree: dict[int | str, list[int]] = {"self": [gone.pid], gone.pid: [stranger]}
+        with monkeypatch.context() as patch:
+            patch.setattr(far, "children", lambda pid="self": tree.get(pid, []))
+            far.signal_tree(signal.SIGKILL)
+        held = os.pidfd_open(stranger)  # it is there
+        assert far.parent_of(stranger) in (other.pid, 1)
+        os.close(held)
+        os.kill(stranger, signal.SIGTERM)
+        other.terminate()
+
+
+def test_a_program_is_looked_up_in_the_path_of_its_environment(tmp_path: Path) -> None:
+    (tmp_path / "refused").write_text("no program")
+    output = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    try:
+        path = {b"PATH": b"/no/such/place:" + os.fsencode(tmp_path) + b":/bin:/usr/bin"}
+        pid = far.start([b"sh", b"-c", b"echo $0 $#"], path, output)
+        assert os.waitpid(pid, 0)[1] == 0
+        with pytest.raises(FileNotFoundError) as missing:
+            far.start([b"no-such-program"], path, output)
+        assert missing.value.filename == b"no-such-program"
+        with pytest.raises(PermissionError) as refused:
+            far.start([b"refused"], path, output)
+        assert refused.value.filename == b"refused"
+    finally:
+        os.close(output)
+    assert (tmp_path / "out").read_text() == "sh 0\n"
