@@ -1,0 +1,218 @@
+"""Random programs over random launchers, in virtual time: is each job accounted for once, polled in time, one call at a
+time?
+
+A program submits, kills, cancels and waits; its launchers raise, hang, lie, are busy and are slow, in any of their
+calls. The virtual seam raises if a launcher has two calls at once, which breaks the backend, and so ends the program.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+import trio
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from runtime.backends.legacy import LauncherBusyError
+from runtime.backends.legacy.poller import FLOOR
+from runtime.backends.legacy.slices import SLICE
+from runtime.backends.live import LiveJob
+from runtime.job import FailureKind, JobCompletionEvent, JobStatus
+from runtime.testing.launchers import PASSED, RUNNING, Act, Deed, Script, ScriptedLauncher, scripted
+from runtime.testing.virtual import Gate, VirtualAdapter
+from tests.backends.legacy.rig import Rig, job, rig
+from tests.campaigns import Campaign
+
+CLOSED = Gate()
+"""Never opened: who waits for it hangs for ever."""
+
+KILL, POLL, LAUNCH, PATIENCE = 10.0, 20.0, 15.0, 1.0
+"""Limits of the adapter, in seconds. Some calls take longer than each of them, some shorter."""
+
+NAMES = [f"job{number}" for number in range(24)]
+
+
+@attrs.frozen
+class Program:
+    """What is done, and with what."""
+
+    pool: list[Script]
+    """What launchers do; job number n does what the n-th says, modulo their number."""
+    deeds: list[tuple[str, float, int]]
+    """What is done, a number of seconds, and how many jobs it is done with."""
+    close: bool
+    """Whether the backend is closed before the end."""
+    interval: float
+    most: int
+    kill_threads: int
+    timeout: float
+
+
+def programs() -> st.SearchStrategy[Program]:
+    """Return the strategy for all programs."""
+    # An exception of their own each, as launchers raise: one that is raised again keeps what it was raised in before.
+    odd: st.SearchStrategy[BaseException] = st.one_of(
+        st.builds(SystemExit, st.just("exit")), st.builds(ValueError), st.builds(LauncherBusyError, st.just("full"))
+    )
+    delays = st.sampled_from([0.0, 0.0, 0.003, 0.5, 2.0, 12.0, 25.0])
+    acts = st.one_of(
+        st.builds(Act, delay=delays),
+        st.builds(Act, delay=delays),
+        st.builds(Act, delay=delays, raises=odd),
+        st.just(Act(gate=CLOSED)),
+    )
+    statuses = st.sampled_from([RUNNING, RUNNING, JobStatus.QUEUED, PASSED, JobStatus.FAILED, JobStatus.KILLED, None])
+    says = st.builds(Act, delay=delays, says=statuses)
+    scripts = st.builds(
+        Script,
+        build=st.lists(acts, min_size=1, max_size=2),
+        launch=st.lists(acts, min_size=1, max_size=2),
+        poll=st.lists(st.one_of(says, says, acts), min_size=1, max_size=4),
+        kill=st.lists(acts, min_size=1, max_size=1),
+    )
+    deeds = st.tuples(
+        st.sampled_from(["submit", "submit", "kill", "cancel", "wait"]), st.floats(0, 30), st.integers(1, 4)
+    )
+    return st.builds(
+        Program,
+        pool=st.lists(scripts, min_size=1, max_size=4),
+        deeds=st.lists(deeds, max_size=8),
+        close=st.booleans(),
+        interval=st.sampled_from([0.0, 1.0, 1.0]),
+        most=st.sampled_from([0, 1, 3]),
+        kill_threads=st.sampled_from([1, 64]),
+        timeout=st.sampled_from([2.0, 2.0, 40.0]),
+    )
+
+
+class Watched(VirtualAdapter):
+    """Notes since when a job is to end: from then on it is not polled any more."""
+
+    stops: dict[str, float]
+
+    def _stop(self, jobs: Iterable[LiveJob], kind: FailureKind, message: str, *, force: bool = False) -> list[LiveJob]:
+        jobs = list(jobs)
+        for each in jobs:
+            self.stops.setdefault(each.id, trio.current_time())
+        return super()._stop(jobs, kind, message, force=force)
+
+
+async def play(program: Program) -> None:
+    """Play it; raises `AssertionError` if a promise was not kept."""
+    accepted: Counter[str] = Counter()
+    doubtful: Counter[str] = Counter()
+    fresh = iter(NAMES)
+    cls = scripted(lambda job: script_of(program, job.id))
+    options: dict[str, Any] = {
+        "poll_interval": program.interval,
+        "max_polls_per_interval": program.most,
+        "kill_threads": program.kill_threads,
+        "patience": PATIENCE,
+        "kill_timeout": KILL,
+        "poll_timeout": POLL,
+        "launch_timeout": LAUNCH,
+    }
+    async with rig(cls, Watched, **options) as it, trio.open_nursery() as nursery:
+        assert isinstance(it.backend, Watched)
+        it.backend.stops = {}
+
+        async def submit(count: int, patience: float) -> None:
+            jobs = [job(name, timeout=program.timeout) for name, _ in zip(fresh, range(count), strict=False)]
+            with trio.move_on_after(patience) as scope:
+                accepted.update(dict.fromkeys(await it.backend.submit_many(jobs), 1))
+            if scope.cancelled_caught:
+                doubtful.update({each.id: 1 for each in jobs})
+
+        for what, seconds, count in program.deeds:
+            if what == "submit":
+                nursery.start_soon(submit, count, math.inf)
+            elif what == "cancel":
+                nursery.start_soon(submit, count, seconds)
+            elif what == "kill":
+                nursery.start_soon(it.backend.kill_many, NAMES[:: 5 - count])
+            await trio.sleep(seconds if what == "wait" else 0.1)
+        if program.close:
+            it.backend.close()
+    assert trio.current_time() < 4000
+    check_once(it, accepted, doubtful)
+    check_calls(cls)
+    check_polls(program, it, cls)
+
+
+def check_once(it: Rig, accepted: Counter[str], doubtful: Counter[str]) -> None:
+    """Each accepted job has one completion; one whose submission was cancelled may have one."""
+    ends = Counter(event.job_id for event in it.events if isinstance(event, JobCompletionEvent))
+    for name in NAMES:
+        assert accepted[name] <= ends[name] <= accepted[name] + doubtful[name], name
+
+
+def check_calls(cls: type[ScriptedLauncher]) -> None:
+    """It is built first, and nothing comes after the kill."""
+    for name in NAMES:
+        steps = cls.steps(name)
+        assert steps[0:1] in ([], ["build"])
+        assert steps.count("build") <= 1
+        assert "kill" not in steps[:-1], "a call after the kill"
+
+
+def check_polls(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> None:
+    """Between two polls there are at most ⌈live / most⌉ intervals, and the time for which others hold the lane."""
+    assert isinstance(it.backend, Watched)
+    taken = list(with_durations(program, cls.trace))
+    ends = {event.job_id: event for event in it.events if isinstance(event, JobCompletionEvent)}
+    for name, end in ends.items():
+        over = min(it.backend.stops.get(name, math.inf), end.ended)
+        mine = [(deed.step, deed.at, seconds) for deed, seconds, _held in taken if deed.job_id == name]
+        points = [(at, at + seconds) for step, at, seconds in mine if step in ("launch", "poll") and at < over]
+        for (began, returned), (next_, _) in itertools.pairwise([*points, (over, over)]):
+            window = max(next_ - returned, 0)
+            live = sum(e.submitted <= next_ and e.ended >= began for e in ends.values())
+            ticks = math.ceil(live / program.most) if program.most else 1
+            held = sum(held for deed, _seconds, held in taken if began <= deed.at < next_ and deed.step != "kill")
+            bound = ticks * max(program.interval, FLOOR) + held + SLICE
+            assert window <= bound, f"{name} was not polled between {returned} and {next_}; at most {bound} s may pass"
+
+
+def with_durations(program: Program, trace: list[Deed]) -> Iterator[tuple[Deed, float, float]]:
+    """Yield the calls, how long each took, and how long it held up its lane at most; in seconds."""
+    numbers: Counter[tuple[str, str]] = Counter()
+    for deed in trace:
+        numbers[deed.job_id, deed.step] += 1
+        acts = getattr(script_of(program, deed.job_id), deed.step)
+        act = acts[min(numbers[deed.job_id, deed.step], len(acts)) - 1]
+        seconds = math.inf if act.gate is not None else act.delay
+        yield deed, seconds, min(seconds, PATIENCE if deed.step == "poll" else LAUNCH)
+
+
+def script_of(program: Program, name: str) -> Script:
+    return program.pool[int(name[3:]) % len(program.pool)]
+
+
+def play_in_virtual_time(program: Program) -> None:
+    """Play a program from beginning to end."""
+    trio.run(play, program, clock=MockClock(autojump_threshold=0))
+
+
+def run(number: int, count: int) -> str:
+    """Play `count` programs that follow from the seed `number`."""
+    played = 0
+
+    @seed(number)
+    @settings(max_examples=count, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(programs())
+    def all_programs(program: Program) -> None:
+        nonlocal played
+        played += 1
+        play_in_virtual_time(program)
+
+    all_programs()
+    return f"{played} programs, 0 violations of exactly once, of the bound on polls, of one call at a time"
+
+
+CAMPAIGN = Campaign("launchers", "does each job end once and is it polled in time, whatever launchers do?", 2_000, run)
