@@ -64,7 +64,7 @@ def test_children_are_found_in_both_ways() -> None:
 def test_who_has_got_the_number_of_a_descendant_is_not_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         subprocess.Popen(["true"]) as gone,
-        subprocess.Popen(["sh", "-c", "cat & echo $!; wait"], stdin=0, stdout=subprocess.PIPE) as other,
+        subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE) as other,
     ):
         assert other.stdout is not None
         os.waitid(os.P_PID, gone.pid, os.WEXITED | os.WNOWAIT)  # a zombie: its number is nobody else's
