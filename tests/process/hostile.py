@@ -32,12 +32,16 @@ PROCESSES: Final = {
 }
 """How many processes of a mode there have been, at least, when it does what it is about; the root is one of them."""
 
+LIFETIME: Final = 600
+"""Seconds after which a process ends by itself, should a test not be able to end it."""
+
 FIFO: Final = 100
 """The descriptor of the FIFO, out of the way of who closes all."""
 
 
 def enter(directory: str) -> None:
     """Make a file of one's own, and lock it for as long as this process lives; then say so."""
+    signal.alarm(LIFETIME)
     path = f"{directory}/locks/{os.getpid()}-{time.monotonic_ns()}"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     # A lock of the process, and not of the open file: what it forks has no part in it.
