@@ -150,7 +150,7 @@ async def test_a_full_disk_fails_that_job(tmp_path: Path) -> None:
 async def test_an_exception_while_judging_does_not_lose_the_completion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def raise_it(*_args: object) -> None:
+    def raise_it(*_args: object, **_options: object) -> None:
         raise error
 
     monkeypatch.setattr(judging, "judge_log", raise_it)
@@ -284,9 +284,9 @@ async def test_an_exit_code_and_the_last_lines_come_first(tmp_path: Path) -> Non
 async def test_the_loop_is_not_held_up_by_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
-    def note_thread(path: str, patterns: Any) -> Any:
+    def note_thread(path: str, patterns: Any, *args: Any, **options: Any) -> Any:
         threads.append(threading.get_ident())
-        return judge_log(path, patterns)
+        return judge_log(path, patterns, *args, **options)
 
     monkeypatch.setattr(judging, "judge_log", note_thread)
     async with local(tmp_path) as here:
@@ -570,9 +570,9 @@ async def test_a_time_limit_is_not_for_the_judging(tmp_path: Path, monkeypatch: 
         stopped.append(job.stop is not None)
         over.set()
 
-    def wait_and_judge(path: str, patterns: LogPatterns) -> Judgement:
+    def wait_and_judge(path: str, patterns: LogPatterns, *args: Any, **options: Any) -> Judgement:
         over.wait()
-        return judge_log(path, patterns)
+        return judge_log(path, patterns, *args, **options)
 
     monkeypatch.setattr(LocalBackend, "_timed_out", note)
     monkeypatch.setattr(judging, "judge_log", wait_and_judge)
