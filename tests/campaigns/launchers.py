@@ -7,6 +7,7 @@ calls. The virtual seam raises if a launcher has two calls at once, which breaks
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections import Counter
@@ -76,15 +77,16 @@ def programs() -> st.SearchStrategy[Program]:
         poll=st.lists(st.one_of(says, says, acts), min_size=1, max_size=4),
         kill=st.lists(acts, min_size=1, max_size=1),
     )
+    steady = st.just(Script(poll=[Act(says=RUNNING)]))  # runs until it is ended: it must be polled all the time
     deeds = st.tuples(
         st.sampled_from(["submit", "submit", "kill", "cancel", "wait"]), st.floats(0, 30), st.integers(1, 4)
     )
     return st.builds(
         Program,
-        pool=st.lists(scripts, min_size=1, max_size=4),
-        deeds=st.lists(deeds, max_size=8),
+        pool=st.lists(st.one_of(scripts, scripts, steady), min_size=1, max_size=4),
+        deeds=st.lists(deeds, max_size=8).map(lambda some: [("submit", 0.0, 4), *some]),
         close=st.booleans(),
-        interval=st.sampled_from([0.0, 1.0, 1.0]),
+        interval=st.sampled_from([0.0, 1.0, 1.0, 1.0]),
         most=st.sampled_from([0, 1, 3]),
         kill_threads=st.sampled_from([1, 64]),
         timeout=st.sampled_from([2.0, 2.0, 40.0]),
@@ -123,7 +125,8 @@ async def play(program: Program) -> None:
         it.backend.stops = {}
 
         async def submit(count: int, patience: float) -> None:
-            jobs = [job(name, timeout=program.timeout) for name, _ in zip(fresh, range(count), strict=False)]
+            timeout = program.timeout if program.interval else 2.0  # not for ever at a thousand polls a second
+            jobs = [job(name, timeout=timeout) for name, _ in zip(fresh, range(count), strict=False)]
             with trio.move_on_after(patience) as scope:
                 accepted.update(dict.fromkeys(await it.backend.submit_many(jobs), 1))
             if scope.cancelled_caught:
@@ -165,16 +168,21 @@ def check_polls(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> None:
     """Between two polls there are at most ⌈live / most⌉ intervals, and the time for which others hold the lane."""
     assert isinstance(it.backend, Watched)
     taken = list(with_durations(program, cls.trace))
+    begins = [deed.at for deed, *_ in taken]  # in order
+    held_before = [0.0, *itertools.accumulate(0.0 if deed.step == "kill" else held for deed, _, held in taken)]
+    points: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
+    for deed, seconds, _held in taken:
+        if deed.step in ("launch", "poll"):
+            points[deed.job_id].append((deed.at, deed.at + seconds))
     ends = {event.job_id: event for event in it.events if isinstance(event, JobCompletionEvent)}
     for name, end in ends.items():
         over = min(it.backend.stops.get(name, math.inf), end.ended)
-        mine = [(deed.step, deed.at, seconds) for deed, seconds, _held in taken if deed.job_id == name]
-        points = [(at, at + seconds) for step, at, seconds in mine if step in ("launch", "poll") and at < over]
-        for (began, returned), (next_, _) in itertools.pairwise([*points, (over, over)]):
+        mine = [point for point in points[name] if point[0] < over]
+        for (began, returned), (next_, _) in itertools.pairwise([*mine, (over, over)]):
             window = max(next_ - returned, 0)
             live = sum(e.submitted <= next_ and e.ended >= began for e in ends.values())
             ticks = math.ceil(live / program.most) if program.most else 1
-            held = sum(held for deed, _seconds, held in taken if began <= deed.at < next_ and deed.step != "kill")
+            held = held_before[bisect.bisect_left(begins, next_)] - held_before[bisect.bisect_left(begins, began)]
             bound = ticks * max(program.interval, FLOOR) + held + SLICE
             assert window <= bound, f"{name} was not polled between {returned} and {next_}; at most {bound} s may pass"
 
