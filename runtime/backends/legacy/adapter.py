@@ -185,7 +185,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         self._seam.owner = self.launcher_cls.__qualname__
         self._lane = self._seam.lane(self.name)
         self._turns = trio.StrictFIFOLock()
-        self._poller = Poller(self.poll_interval, self.max_polls_per_interval or math.inf, self._poll)
+        self._poller = Poller(self.poll_interval, self.max_polls_per_interval or math.inf, self._poll, _can_be_polled)
 
     async def _serve(self) -> None:
         await self._poller.run()
@@ -295,7 +295,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
     async def _poll(self, entries: list[Entry]) -> list[Entry]:
         """Poll `entries`; return those to poll again. For the poller."""
         again: list[Entry] = []
-        calls = deque(entry.begin(POLL) for entry in entries if _can_be_polled(entry))
+        calls = deque(entry.begin(POLL) for entry in entries)
         await self._run(calls, self._patience.poll, lambda done: self._polled(done, again))
         return again
 

@@ -30,12 +30,20 @@ class Poller:
         most: how many are polled in a tick; `math.inf` for all.
         poll: polls these entries, in order, and returns when each was polled, or need not be; the result is those that
             are to be polled again.
+        wanted: whether an entry that waits is still to be polled. One that is not takes nobody's place in a tick.
     """
 
-    def __init__(self, interval: float, most: float, poll: Callable[[list[Entry]], Awaitable[list[Entry]]]) -> None:
+    def __init__(
+        self,
+        interval: float,
+        most: float,
+        poll: Callable[[list[Entry]], Awaitable[list[Entry]]],
+        wanted: Callable[[Entry], bool],
+    ) -> None:
         self._interval = interval
         self._most = most
         self._poll = poll
+        self._wanted = wanted
         self._send, self._receive = trio.open_memory_channel[list[Entry]](math.inf)
         self._waiting: deque[Entry] = deque()
 
@@ -62,7 +70,7 @@ class Poller:
         polled = 0
         while left > 0 and (polled == 0 or trio.current_time() < ends):
             self._take_in()
-            entries = [self._waiting.popleft() for _ in range(int(min(left, len(self._waiting))))]
+            entries = self._draw(left)
             if not entries:
                 break
             left -= len(entries)
@@ -70,6 +78,14 @@ class Poller:
             again += await self._poll(entries)
         self._waiting.extend(again)
         return len(again) < polled
+
+    def _draw(self, most: float) -> list[Entry]:
+        waiting, drawn = self._waiting, list[Entry]()
+        while waiting and len(drawn) < most:
+            entry = waiting.popleft()
+            if self._wanted(entry):
+                drawn.append(entry)
+        return drawn
 
     def _take_in(self) -> None:
         try:

@@ -14,8 +14,9 @@ class Ward:
     """Stands for the adapter: records who was polled when, and lets those go whose time has come."""
 
     def __init__(self, interval: float, most: float = math.inf, *, takes: float = 0.0) -> None:
-        self.poller = Poller(interval, most, self.poll)
+        self.poller = Poller(interval, most, self.poll, lambda entry: entry not in self.gone)
         self.polled: list[tuple[float, str]] = []
+        self.gone: set[Any] = set()
         self.left: dict[str, int] = {}
         self.takes = takes
 
@@ -97,3 +98,15 @@ async def test_feeding_nobody_wakes_nobody(autojump_clock: MockClock) -> None:
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
     assert ward.polled == []
+
+
+async def test_who_need_not_be_polled_takes_nobody_s_place_in_a_tick(autojump_clock: MockClock) -> None:
+    ward = Ward(1, most=2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ward.poller.run)
+        ward.feed(a=9, b=9, c=9, d=9, e=2, f=2)
+        await trio.sleep(0.5)
+        ward.gone |= {"a", "b", "c", "d"}
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    assert ward.polled == [(0, "a"), (0, "b"), (1, "e"), (1, "f"), (2, "e"), (2, "f")]

@@ -10,6 +10,6 @@ from tests.campaigns.launchers import Program, play_in_virtual_time, programs
 
 @pytest.mark.slow
 @given(programs())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_each_job_completes_once_and_is_polled_in_time_one_call_at_a_time(program: Program) -> None:
     play_in_virtual_time(program)
