@@ -88,7 +88,7 @@ bench: $(VENV)/stamp-bench $(DVSIM_VENV)/stamp ## measure; ARGS=--quick for a fi
 	@$(PY) -m benchmarks $(ARGS)
 
 .PHONY: mutants
-mutants: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## plant bugs and see that the tests catch each; N=5 for the first five
+mutants: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## plant bugs and see that the tests catch each; N=5 for five of them
 	@$(PY) -m tests.mutants $(N)
 
 .PHONY: campaign
