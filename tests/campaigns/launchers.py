@@ -126,7 +126,9 @@ async def play(program: Program) -> None:
 
         async def submit(count: int, patience: float) -> None:
             timeout = program.timeout if program.interval else 2.0  # not for ever at a thousand polls a second
-            jobs = [job(name, timeout=timeout) for name, _ in zip(fresh, range(count), strict=False)]
+            jobs = [
+                job(name, timeout=timeout, queue_timeout=timeout) for name, _ in zip(fresh, range(count), strict=False)
+            ]
             with trio.move_on_after(patience) as scope:
                 accepted.update(dict.fromkeys(await it.backend.submit_many(jobs), 1))
             if scope.cancelled_caught:
