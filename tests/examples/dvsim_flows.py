@@ -242,14 +242,13 @@ def cancelled() -> dict[str, Any]:
     ends: list[str] = []
 
     async def main() -> None:
-        def begun() -> None:
-            loop.call_soon_threadsafe(task.cancel)
-
-        jobs = [job("sleeps", cmd="sleep 1000", pre_launch=begun, post_finish=lambda status: ends.append(status.name))]
+        runs = f"sh -c 'kill -USR1 {os.getpid()}; exec sleep 1000'"  # it tells when it has begun
+        jobs = [job("sleeps", cmd=runs, post_finish=lambda status: ends.append(status.name))]
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(
             dvsim_flow.run_scheduler(jobs=jobs, max_parallel=1, interactive=True, backend=LocalRuntimeBackend())
         )
+        loop.add_signal_handler(signal.SIGUSR1, task.cancel)
         await asyncio.wait([task])
         ends.append("cancelled" if task.cancelled() else "not cancelled")
 
