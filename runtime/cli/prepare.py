@@ -10,7 +10,7 @@ import inspect
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -22,7 +22,8 @@ from runtime.backends.registry import DEFAULT_VARIABLE, BackendRegistry, Launche
 from runtime.cli.errors import InputError, shown, suggestion
 from runtime.cli.expand import Expansion, expand
 from runtime.cli.options import check_out
-from runtime.cli.regression import Regression, load
+from runtime.cli.regression import Entry, Regression, load
+from runtime.cli.schema import JobTable
 from runtime.cli.select import select
 from runtime.errors import GraphError, RegistryError, ResourceError
 from runtime.job import JobSpec
@@ -122,8 +123,11 @@ def make_backends(
         InputError: for an unknown name, also of a table that no job uses, or an option that a backend does not take.
     """
     users: dict[str, JobSpec] = {}
+    tables: dict[str, set[str]] = {}
     for job in jobs:
-        users.setdefault(job.backend or default, job)
+        name = job.backend or default
+        users.setdefault(name, job)
+        tables.setdefault(name, set()).add(job.name)
     for name, (_, where) in regression.backends.items():
         _check_name(registry, name, where)
     whence = "--backend" if options.backend else f"the variable {DEFAULT_VARIABLE}"
@@ -131,7 +135,8 @@ def make_backends(
     for name, job in users.items():
         _check_name(registry, name, f"{regression.source}: job {shown(job.id)}" if job.backend else whence)
         given, where = regression.backends.get(name, ({}, f"backend {name}"))
-        made[name] = _make(registry, name, given, where, options, run_dir)
+        soft = [entry for entry in regression.entries if entry.name in tables[name] and has_soft_stop(entry.table)]
+        made[name] = _make(registry, name, given, where, options, run_dir, soft)
     return made
 
 
@@ -150,6 +155,7 @@ def _make(
     where: str,
     options: argparse.Namespace,
     run_dir: Path,
+    soft: Sequence[Entry],
 ) -> RuntimeBackend:
     ours: dict[str, Any] = {}
     if name in _NATIVE:
@@ -159,8 +165,15 @@ def _make(
             # Whoever asks for more than there are CPUs means it.
             ours["max_parallelism"] = options.max_parallel
     try:
-        if "run_dir" in inspect.signature(registry.load(name)).parameters:
+        takes = inspect.signature(registry.load(name)).parameters
+        if "run_dir" in takes:
             ours["run_dir"] = run_dir
+        if soft and "soft_stop" not in takes:
+            msg = f"{soft[0].where}: has a soft_stop or soft_timeout; the backend {shown(name)} knows no soft stop"
+            raise InputError(msg)
+        if soft:
+            registry.create(name, **{**given, **ours})  # what is wrong with the backend's own step is said of that
+            ours["soft_stop"] = soft_stop_of(soft, given.get("soft_stop"))
         return registry.create(name, **{**given, **ours})
     except RegistryError as exc:
         msg = f"{where}: {exc}"
@@ -173,6 +186,30 @@ def _make(
             hint = suggestion(unknown[1], set(option_names(registry, name)) - {"run_dir"}, what="it knows")
             msg = f"{where}: unknown key {shown(unknown[1])}{hint}"
         raise InputError(msg) from exc
+
+
+def has_soft_stop(table: JobTable) -> bool:
+    """Whether a job table says how its jobs are stopped softly."""
+    return table.soft_stop is not None or table.soft_timeout is not None
+
+
+def soft_stop_of(entries: Iterable[Entry], default: Any) -> Callable[[JobSpec], Any]:
+    """Return the function that tells a backend the soft step of each job.
+
+    Args:
+        entries: the job tables that say something about theirs.
+        default: the backend's own, for all other jobs.
+    """
+    tables = {entry.name: entry.table for entry in entries}
+
+    def soft_stop(job: JobSpec) -> Any:
+        table = tables.get(job.name)
+        if table is None:
+            return default
+        step = default if table.soft_stop is None else table.soft_stop or None
+        return step if table.soft_timeout is None else (step, table.soft_timeout)
+
+    return soft_stop
 
 
 def option_names(registry: BackendRegistry, name: str) -> list[str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from runtime.cli.errors import InputError, shown, suggestion
+from runtime.process import check_soft_stop
 
 MAX_SEED: Final = 2**64 - 1
 
@@ -100,6 +101,18 @@ def duration(value: Any) -> float:
     if not 0 < seconds <= 10**9:
         raise _WantedError('a number of seconds, or text such as "90s", "10m" or "1.5h"')
     return float(seconds)
+
+
+def _soft_stop(value: Any) -> str | Literal[False]:
+    if value is False:
+        return value
+    try:
+        if not isinstance(value, str) or not value:
+            raise ValueError
+        check_soft_stop(value)
+    except ValueError as exc:
+        raise _WantedError('a signal such as "SIGINT", the name of a file to make, or false for neither') from exc
+    return value
 
 
 def _amounts(value: Any) -> dict[str, int | None]:
@@ -208,6 +221,10 @@ class JobTable:
     timeout: float | None = _key(duration)
     """Seconds."""
     queue_timeout: float | None = _key(duration)
+    """Seconds."""
+    soft_stop: str | Literal[False] | None = _key(_soft_stop)
+    """`False`: nothing, whatever the backend's is."""
+    soft_timeout: float | None = _key(duration)
     """Seconds."""
     exports: Mapping[str, str] | None = _key(_exports)
     cwd: str | None = _key(_text)

@@ -3,6 +3,7 @@
 from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, spawn
 from runtime.process.environment import inherited_environment, render_environment
 from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
+from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
 from runtime.process.trees import GroupTree, ProcessTree, StopSteps, TreeEnd
 
 __all__ = (
@@ -14,8 +15,12 @@ __all__ = (
     "GroupEnd",
     "GroupTree",
     "ProcessTree",
+    "SoftStep",
+    "SoftSteps",
+    "SoftStop",
     "StopSteps",
     "TreeEnd",
+    "check_soft_stop",
     "inherited_environment",
     "render_environment",
     "spawn",

@@ -103,8 +103,9 @@ class Tree:
 
     def stop(self, steps: StopSteps) -> None:
         """Begin to end it. Does nothing if its root has ended by itself."""
-        soft = os.fsencode(steps.soft) if isinstance(steps.soft, str) else steps.soft
-        self._shim.send(far.STOP, self._number, soft, steps.soft_timeout, steps.grace, steps.patience)
+        what, seconds = (None, None) if steps.soft is None else (steps.soft.what, steps.soft.seconds)
+        soft = os.fsencode(what) if isinstance(what, str) else what
+        self._shim.send(far.STOP, self._number, soft, seconds, steps.grace, steps.patience)
 
     def kill(self) -> None:
         """Leave out what is left of the gentle steps of a `stop`."""

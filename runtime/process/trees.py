@@ -17,6 +17,7 @@ import trio
 
 from runtime.process.child import UNKNOWN, Child, Exit
 from runtime.process.group import Census, sweep_group, terminate_group
+from runtime.process.soft import SoftStep
 
 STOP_FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 """How a stop file is made: whatever is there is not changed."""
@@ -30,10 +31,8 @@ class StopSteps:
     """Seconds between SIGTERM and SIGKILL."""
     patience: float | None
     """Seconds after SIGKILL in which all must be gone."""
-    soft: int | str | None = None
-    """What comes before SIGTERM: the number of a signal for the process group, or the path of a file to make."""
-    soft_timeout: float | None = None
-    """Seconds between that and SIGTERM; less, if the root ends sooner."""
+    soft: SoftStep | None = None
+    """What comes before SIGTERM; that comes sooner, if the root ends sooner."""
 
 
 @attrs.frozen
@@ -127,18 +126,19 @@ class GroupTree:
         if steps is not None:
             patience = steps.patience
             if steps.soft is not None:
-                await self._ask_softly(steps.soft, steps.soft_timeout)
+                await self._ask_softly(steps.soft)
             self._grace.deadline = trio.current_time() + (math.inf if steps.grace is None else steps.grace)
             await terminate_group(self.child, self._census, self._grace)
         end = await sweep_group(self.child, self._census, math.inf if patience is None else patience)
         return TreeEnd(end.exit, steps is not None, end.left)
 
-    async def _ask_softly(self, soft: int | str, seconds: float | None) -> None:
-        self._soft.deadline = trio.current_time() + (math.inf if seconds is None else seconds)
+    async def _ask_softly(self, soft: SoftStep) -> None:
+        what = soft.what
+        self._soft.deadline = trio.current_time() + (math.inf if soft.seconds is None else soft.seconds)
         with self._soft:
-            if isinstance(soft, int):
-                self.child.signal_group(soft)
-            elif not await self._census.in_thread(lambda: make_stop_file(soft)):
+            if isinstance(what, int):
+                self.child.signal_group(what)
+            elif not await self._census.in_thread(lambda: make_stop_file(what)):
                 return
             await self.child.wait_exited()
 

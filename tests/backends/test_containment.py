@@ -9,9 +9,10 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -342,6 +343,66 @@ async def test_a_stop_file_may_come_first(tmp_path: Path, fifo: Path, containmen
         assert event.usage is not None
         assert (event.status, event.usage.exit_code) == (JobStatus.KILLED, 0)
         assert here.log() == "closed\n"
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_each_job_may_have_a_soft_step_of_its_own(tmp_path: Path, containment: str) -> None:
+    steps = {"signal": "SIGINT", "file": ("STOP", 1000), "none": None}
+    scripts = {
+        "signal": "trap 'exit 5' INT; trap '' TERM",
+        "file": "trap '' TERM",  # the file it is that ends it
+        "none": "trap 'exit 6' INT",
+    }
+    options = {"containment": containment, "soft_stop": lambda spec: steps[spec.name], "soft_timeout": 0}
+    async with local(tmp_path / "run", **options) as here:
+        before = here.backend.kill_deadline
+        jobs = []
+        for name, script in scripts.items():
+            os.mkfifo(tmp_path / name)
+            loop = "until test -e STOP; do sleep 0.01; done; exit 7"
+            jobs.append(JobSpec(name=name, cmd=f"{script}; echo ready > {tmp_path / name}; {loop}"))
+        handles = await here.session.submit(jobs)
+        for name in scripts:
+            await hear(tmp_path / name)
+        assert before is None  # the signal's step has no limit
+        await here.backend.kill_many(list(scripts))
+        usages = {name: (await here.session.completed(handle)).usage for name, handle in handles.items()}
+        assert {name: (usage.exit_code, usage.signal) for name, usage in usages.items() if usage is not None} == {
+            "signal": (5, None),
+            "file": (7, None),
+            "none": (None, signal.SIGTERM),
+        }
+
+
+async def test_who_has_a_long_soft_step_is_not_given_up_early(tmp_path: Path) -> None:
+    def step(spec: JobSpec) -> Any:
+        return {"short": "SIGINT", "long": ("SIGINT", 1000), "endless": ("SIGINT", None)}[spec.name]
+
+    async with local(tmp_path, soft_stop=step, soft_timeout=10) as here:
+        deadlines = [here.backend.kill_deadline]
+        for name in ("short", "long", "short", "endless"):
+            await here.run(name=name)
+            deadlines.append(here.backend.kill_deadline)
+    assert deadlines == [21, 21, 1011, 1011, None]  # and 2 s for each of SIGTERM, SIGKILL, the verdict; 5 in reserve
+
+
+@pytest.mark.parametrize(
+    ("stop", "message"),
+    [
+        (lambda _: 1 // 0, "soft_stop raised ZeroDivisionError"),
+        (lambda _: 7, "soft_stop of this job is 7; wanted: None, a signal"),
+    ],
+)
+async def test_a_wrong_soft_step_costs_its_own_job_before_it_starts(
+    tmp_path: Path, stop: Callable[[Any], Any], message: str
+) -> None:
+    async with local(tmp_path, soft_stop=lambda spec: stop(spec) if spec.name == "job" else None) as here:
+        event = await here.run("echo started")
+        assert why(event) == (JobStatus.KILLED, FailureKind.LAUNCH_ERROR)
+        assert event.reason is not None
+        assert message in event.reason.message
+        assert not (tmp_path / "job").exists()
+        assert (await here.run(name="other")).status is JobStatus.PASSED
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])

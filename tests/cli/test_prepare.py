@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from runtime.backends.registry import backends
 from runtime.cli.errors import InputError
 from runtime.cli.options import parse
 from runtime.cli.prepare import Prepared, option_names, prepare
+from runtime.process import SoftStep
 
 JOBS = """
 [jobs.here]
@@ -118,6 +120,52 @@ def test_a_launcher_is_found_in_the_pythonpath_which_is_the_command_lines_to_set
 def test_what_a_backend_does_not_take_is_named() -> None:
     message = wrong(JOBS + "[backends.fake]\nmax_parallel = 9")
     assert message == 'jobs.toml: [backends.fake]: unknown key "max_parallel"; did you mean "max_parallelism"?'
+
+
+SOFT = """
+[defaults]
+cmd = "x"
+[jobs.signal]
+soft_stop = "SIGUSR1"
+[jobs.file]
+soft_stop = "STOP"
+soft_timeout = "1m"
+matrix = { depth = [1, 2] }
+[jobs.none]
+soft_stop = false
+soft_timeout = 5
+[jobs.longer]
+soft_timeout = 99
+[jobs.like_all]
+[backends.local]
+soft_stop = "SIGINT"
+soft_timeout = 3
+"""
+
+
+def test_each_job_has_the_soft_step_of_its_table_or_the_backends() -> None:
+    made = prepared(SOFT)
+    local = made.backends["local"]
+    assert isinstance(local, LocalBackend)
+    assert {job.id: local._soft_steps.of(job, "/o") for job in made.jobs} == {
+        "signal": SoftStep(signal.SIGUSR1, 3),
+        "file.depth=1": SoftStep("/o/STOP", 60),
+        "file.depth=2": SoftStep("/o/STOP", 60),
+        "none": None,
+        "longer": SoftStep(signal.SIGINT, 99),
+        "like_all": SoftStep(signal.SIGINT, 3),
+    }
+
+
+def test_a_soft_step_is_for_backends_that_have_one() -> None:
+    message = wrong(SOFT.replace("[jobs.file]", "[jobs.file]\nbackend = 'fake'"))
+    assert message == ('jobs.toml: [jobs.file]: has a soft_stop or soft_timeout; the backend "fake" knows no soft stop')
+    assert "fake" in prepared(SOFT.replace("[jobs.like_all]", "[jobs.like_all]\nbackend = 'fake'")).backends
+
+
+def test_a_wrong_step_of_the_backend_is_said_of_that() -> None:
+    message = wrong(SOFT.replace('"SIGINT"', '"SIGITN"'))
+    assert message.startswith("jobs.toml: [backends.local]: LocalBackend: soft_stop is 'SIGITN', which is no signal")
 
 
 def test_a_factory_of_somebody_else_may_return_nonsense() -> None:

@@ -79,6 +79,14 @@ def test_a_seed_twice_is_named() -> None:
         ({"matrix": {"depth": []}}, "matrix.depth is []; wanted: a list"),
         ({"matrix": {"seed": [1]}}, "matrix.seed is [1]; wanted: a parameter named like a variable"),
         ({"matrix": {"a.b": [1]}}, 'matrix."a.b" is [1]; wanted: a parameter named'),
+        (
+            {"soft_stop": "SIGITN"},
+            'soft_stop is "SIGITN"; wanted: a signal such as "SIGINT", the name of a file to make',
+        ),
+        ({"soft_stop": True}, "soft_stop is true; wanted: a signal"),
+        ({"soft_stop": 0}, "soft_stop is 0; wanted: a signal"),
+        ({"soft_stop": ""}, 'soft_stop is ""; wanted: a signal'),
+        ({"soft_timeout": 0}, "soft_timeout is 0; wanted: a number of seconds"),
         ({"tiemout": 3}, 'unknown key "tiemout"; did you mean "timeout"?'),
         ({"dependencies": ["a"]}, 'unknown key "dependencies"; '),
         ({"b" * 5000: 1}, 'unknown key "bbb'),
@@ -117,6 +125,13 @@ def test_of_many_wrong_keys_the_first_is_named() -> None:
 def test_all_and_unlimited_stand_for_no_bound() -> None:
     assert structure({"resources": {"a": "all", "b": 2}}, JobTable, "").resources == {"a": None, "b": 2}
     assert structure({"resources": {"a": "unlimited", "b": 0}}, FileTable, "").resources == {"a": None, "b": 0}
+
+
+def test_a_soft_stop_is_a_signal_a_file_or_false() -> None:
+    for value in ("SIGINT", "stop.now", False):
+        assert structure({"soft_stop": value, "soft_timeout": "1m"}, JobTable, "") == JobTable(
+            soft_stop=value, soft_timeout=60
+        )
 
 
 VALUES = st.recursive(

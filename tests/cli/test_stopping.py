@@ -185,6 +185,27 @@ def test_the_third_signal_leaves_at_once_and_with_results(tmp_path: Path) -> Non
 
 
 @slow
+def test_each_job_is_asked_in_its_own_way_first(tmp_path: Path) -> None:
+    up = {name: Fifo(tmp_path / name) for name in ("waves", "files")}
+    loop = "while :; do test -e {odir}/STOP && exit 4; sleep 0.01; done"
+    jobs = {
+        "waves": {
+            "cmd": f"trap 'exit 3' USR1; trap '' TERM; echo x >{up['waves'].path}; {loop}",
+            "soft_stop": "SIGUSR1",
+        },
+        "files": {"cmd": f"trap '' TERM; echo x >{up['files'].path}; {loop}", "soft_stop": "STOP"},
+    }
+    file = job_file(tmp_path, jobs, defaults={"soft_timeout": "1h"})
+    with started(tmp_path, "run", file, "--max-parallel", "2") as program:
+        for fifo in up.values():
+            fifo.hear()
+        program.send_signal(signal.SIGINT)
+        assert end_of(program).code == 130
+    usages = {job["id"]: job["usage"]["exit_code"] for job in results(tmp_path)["jobs"]}
+    assert usages == {"waves": 3, "files": 4}
+
+
+@slow
 def test_draining_lets_running_jobs_finish(tmp_path: Path) -> None:
     up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
     jobs = {"a": {"cmd": f"echo x >{up.path}; read line <{down.path}"}, "b": {"cmd": "true", "needs": ["a"]}}

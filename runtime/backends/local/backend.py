@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
@@ -35,7 +34,7 @@ from runtime.backends.local.launch import (
 )
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
 from runtime.logs import PASSED, Judgement, LogPatterns, Verdict
-from runtime.process import UNKNOWN, Census, Exit, StopSteps, TreeEnd
+from runtime.process import UNKNOWN, Census, Exit, SoftStep, SoftSteps, SoftStop, StopSteps, TreeEnd
 from runtime.process.limits import Room, shortages
 
 if TYPE_CHECKING:  # not for every system
@@ -90,7 +89,9 @@ class LocalBackend(RuntimeBackend):
         containment: what of a job is seen to end with it. ``"tree"``: all its processes, whatever sessions they open,
             also if we are killed. ``"group"``: those in its process group.
         soft_stop: what comes before SIGTERM when a job is stopped: ``None`` for nothing; a signal (``"SIGINT"``) to its
-            process group; or the name of a file that is made, in its output directory unless absolute.
+            process group; or the name of a file that is made, in its output directory unless absolute. Or a function
+            from a job's specification to one of these, or to a pair of one and its seconds; it is called in a thread,
+            when the job is launched, and what is wrong with it costs that job.
         soft_timeout: seconds between that and SIGTERM, unless the job ends sooner; `None` for 10.
         stop_on_fail_pattern: whether a job is stopped as soon as a fail pattern matches a line of its log; that is
             looked for every second. It has then failed by that pattern, whatever its exit code.
@@ -115,7 +116,7 @@ class LocalBackend(RuntimeBackend):
         kill_timeout: float | None = None,
         max_output_dirs: int | None = None,
         containment: str = "tree",
-        soft_stop: signal.Signals | str | None = None,
+        soft_stop: SoftStop | Callable[[JobSpec], SoftStop | tuple[SoftStop, float]] = None,
         soft_timeout: float | None = None,
         stop_on_fail_pattern: bool = False,
         terminal: tuple[int, int] = (0, 1),
@@ -134,12 +135,13 @@ class LocalBackend(RuntimeBackend):
         self._kill_timeout = check_limit("LocalBackend: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
         keep = check_limit("LocalBackend: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
         self.max_output_dirs = None if keep is None else int(keep)
-        self._soft_timeout = check_limit("LocalBackend: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
-        self._soft_stop = _check_soft_stop(soft_stop)
-        # After the last signal, what follows the end of a job has as long as that end had.
-        soft = 0 if self._soft_stop is None else self._soft_timeout
-        steps = (soft, self._term_timeout, self._kill_timeout, self._kill_timeout, _KILL_MARGIN)
-        self.kill_deadline = None if None in steps else sum(step or 0 for step in steps)
+        soft_seconds = check_limit("LocalBackend: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
+        try:
+            self._soft_steps = SoftSteps.checked(soft_stop, soft_seconds)
+        except ValueError as exc:
+            msg = f"LocalBackend: {exc}"
+            raise ValueError(msg) from None
+        self.kill_deadline = self._time_to_end(0 if soft_stop is None else soft_seconds)
         self.run_dir: str | None = None if run_dir is None else os.fspath(run_dir)
         """The run directory; of a temporary one the path is known once the backend is open."""
         self._terminal = terminal
@@ -177,7 +179,13 @@ class LocalBackend(RuntimeBackend):
             os.makedirs(run_dir, exist_ok=True)
         self._check_room()
         census = Census(trio.CapacityLimiter(1))
-        return Site(run_dir, self._terminal[0], census, self._kill_timeout, self.max_output_dirs)
+        return Site(run_dir, self._terminal[0], census, self._kill_timeout, self.max_output_dirs, self._soft_steps)
+
+    def _time_to_end(self, soft: float | None) -> float | None:
+        """Return in how many seconds a job with so long a soft step has ended at the latest; `None` for no limit."""
+        # After the last signal, what follows the end of a job has as long as that end had.
+        steps = (soft, self._term_timeout, self._kill_timeout, self._kill_timeout, _KILL_MARGIN)
+        return None if None in steps else sum(step or 0 for step in steps)
 
     def _check_room(self) -> None:
         """Log a warning of all that is short for as many jobs as may run at once."""
@@ -263,9 +271,16 @@ class LocalBackend(RuntimeBackend):
                 self._not_started(job, progress, explain(exc))
             else:
                 job.data = run
+                self._allow(run.soft)
                 if not self._launched(job):
                     self._stop_run(run)
                 self._start_task(self._watch, job, run)
+
+    def _allow(self, soft: SoftStep | None) -> None:
+        """Give no job up before the most patient one's stop sequence is over: the contract has one deadline for all."""
+        if soft is not None and self.kill_deadline is not None:
+            needed = self._time_to_end(soft.seconds)
+            self.kill_deadline = None if needed is None else max(self.kill_deadline, needed)
 
     def _not_started(self, job: LiveJob, progress: Progress, result: NotLaunched | Busy | CalledOff | Prepared) -> None:
         if isinstance(result, Busy):
@@ -306,10 +321,7 @@ class LocalBackend(RuntimeBackend):
         if run.tree.has_ended():
             run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
         else:
-            soft = self._soft_stop
-            if isinstance(soft, str):
-                soft = os.path.join(run.places.odir, soft)
-            run.tree.stop(StopSteps(self._term_timeout, self._kill_timeout, soft, self._soft_timeout))
+            run.tree.stop(StopSteps(self._term_timeout, self._kill_timeout, run.soft))
 
     # ------------------------------------------------------------------ watching
 
@@ -335,7 +347,7 @@ class LocalBackend(RuntimeBackend):
 
     async def _wait_ended_or_failed(self, job: LiveJob, run: LocalRun) -> TreeEnd:
         async def stop_when_failed() -> None:
-            await self._judges.wait_failed(job.spec, run.places.log, _WATCH_INTERVAL)
+            await self._judges.wait_failed(job.spec, run.log, _WATCH_INTERVAL)
             if not run.tree.has_ended():
                 self._stop_run(run)
 
@@ -383,7 +395,7 @@ class LocalBackend(RuntimeBackend):
         doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
         with run.concluding:
             if how.code != 0 or LogPatterns.of(spec):
-                verdict, log = await self._judges.judge(spec, run.places.log, how)
+                verdict, log = await self._judges.judge(spec, run.log, how)
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"
                 error = await self._call_hook(spec, verdict.status)
@@ -410,18 +422,6 @@ class LocalBackend(RuntimeBackend):
         if error is not None:
             logger.warning("post_finish of job %r raised", spec.id, exc_info=error)
         return error
-
-
-def _check_soft_stop(soft: object) -> int | str | None:
-    """Return the soft step that `soft` stands for."""
-    if isinstance(soft, str) and soft.startswith("SIG") and soft in signal.Signals.__members__:
-        return int(signal.Signals[soft])
-    if soft is None or (isinstance(soft, str) and soft) or isinstance(soft, signal.Signals):
-        return int(soft) if isinstance(soft, signal.Signals) else soft
-    msg = (
-        f"LocalBackend: soft_stop is {soft!r}; wanted: None, a signal ('SIGINT', signal.SIGINT), or the name of a file"
-    )
-    raise ValueError(msg)
 
 
 def _is_wanted(job: LiveJob) -> bool:

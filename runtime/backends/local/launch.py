@@ -29,6 +29,8 @@ from runtime.process import (
     Census,
     GroupTree,
     ProcessTree,
+    SoftStep,
+    SoftSteps,
     inherited_environment,
     render_environment,
     spawn,
@@ -52,6 +54,8 @@ class Site:
     """Seconds that a job may take to be gone after SIGKILL; `None` for no limit."""
     max_output_dirs: int | None
     """How many old output directories of a job are kept; `None` for all."""
+    soft: SoftSteps
+    """Says what a job is told before SIGTERM."""
     environment: Mapping[str, str] = attrs.field(factory=inherited_environment)
     """What jobs inherit."""
     dump: bytes = attrs.field(init=False)
@@ -67,7 +71,10 @@ class LocalRun:
     """A job that was started, until its completion."""
 
     tree: ProcessTree
-    places: Places
+    soft: SoftStep | None
+    """What it is told before SIGTERM."""
+    log: str
+    """The path of its log."""
     pty: int | None = None
     """The pty of an interactive job: our end of it."""
     pty_slave: int = -1
@@ -173,6 +180,7 @@ def launch(
     """
     try:
         places = Places.of(spec, site.run_dir)
+        soft = site.soft.of(spec, places.odir)
         environment = {**site.environment, **spec.exports} if spec.exports else site.environment
         _prepare(site, spec, places, environment, progress)
         if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
@@ -181,7 +189,7 @@ def launch(
             except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
                 return NotLaunched(f"pre_launch raised {exc!r}")
         progress.hooked = True
-        return _start(site, spec, places, environment, shim) if wanted() else CalledOff()
+        return _start(site, spec, places, environment, soft, shim) if wanted() else CalledOff()
     except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
         return explain(exc)
 
@@ -215,7 +223,12 @@ def _prepare(site: Site, spec: JobSpec, places: Places, environment: Mapping[str
 
 
 def _start(
-    site: Site, spec: JobSpec, places: Places, environment: Mapping[str, str], shim: Shim | None
+    site: Site,
+    spec: JobSpec,
+    places: Places,
+    environment: Mapping[str, str],
+    soft: SoftStep | None,
+    shim: Shim | None,
 ) -> LocalRun | Prepared:
     log = open_log(places.log)
     try:
@@ -224,8 +237,8 @@ def _start(
         argv = [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd
         starter = _Starter(site, spec.exports, environment, places.cwd, shim)
         if spec.interactive:
-            return _start_interactive(site, argv, places, starter, os.dup(log))
-        return LocalRun(starter.start(argv, log), places)
+            return _start_interactive(argv, places, starter, soft, os.dup(log))
+        return LocalRun(starter.start(argv, log), soft, places.log)
     finally:
         os.close(log)
 
@@ -248,11 +261,13 @@ class _Starter:
         return GroupTree(spawn(argv, env=self.environment, cwd=self.cwd, output=output), self.site.census, patience)
 
 
-def _start_interactive(site: Site, argv: Sequence[str], places: Places, starter: _Starter, log: int) -> LocalRun:
+def _start_interactive(
+    argv: Sequence[str], places: Places, starter: _Starter, soft: SoftStep | None, log: int
+) -> LocalRun:
     from runtime.process.terminal import command_on_pty, open_pty  # not for every system
 
     try:
-        pty = open_pty(site.terminal)
+        pty = open_pty(starter.site.terminal)
         try:
             words = command_on_pty(pty, argv, env=starter.environment, cwd=places.cwd)
             tree = starter.start(words, pty.slave)
@@ -262,4 +277,4 @@ def _start_interactive(site: Site, argv: Sequence[str], places: Places, starter:
     except BaseException:
         os.close(log)
         raise
-    return LocalRun(tree, places, pty.master, pty.slave, log)
+    return LocalRun(tree, soft, places.log, pty.master, pty.slave, log)

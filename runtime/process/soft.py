@@ -1,0 +1,101 @@
+"""The soft step of a stop: what a job is told before SIGTERM, so that it can close its files.
+
+It may be the same for all jobs of a backend, or a function may say what it is for each.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+SoftStop = signal.Signals | str | None
+"""A signal to the process group, itself or its name; the name of a file to make; or nothing."""
+
+SOFT_STOPS: Final = "None, a signal ('SIGINT', signal.SIGINT), or the name of a file"
+
+
+@attrs.frozen
+class SoftStep:
+    """What comes before SIGTERM."""
+
+    what: int | str
+    """The number of a signal for the process group, or the path of a file to make."""
+    seconds: float | None
+    """How long it has until SIGTERM, at most; `None` for no limit."""
+
+
+def check_soft_stop(given: object) -> int | str | None:
+    """Return the number of the signal, the name of the file, or `None`.
+
+    Raises:
+        ValueError: if it is none of these; it says what was wanted.
+    """
+    if given is None or isinstance(given, signal.Signals):
+        return None if given is None else int(given)
+    if isinstance(given, str) and given and "\0" not in given:
+        if not given.startswith("SIG"):
+            return given
+        if given in signal.Signals.__members__:
+            return int(signal.Signals[given])
+        msg = f"{given!r}, which is no signal; a file of that name is './{given}'"
+        raise ValueError(msg)
+    msg = f"{given!r}; wanted: {SOFT_STOPS}"
+    raise ValueError(msg)
+
+
+@attrs.frozen
+class SoftSteps:
+    """Says which soft step each job has."""
+
+    stop: int | str | Callable[[Any], Any] | None
+    """Checked already, unless it is a function of a job's specification. That returns a `SoftStop`, or a pair of one
+    and its seconds."""
+    seconds: float | None
+    """How long a job has, of which nothing else is said; `None` for no limit."""
+
+    @classmethod
+    def checked(cls, stop: object, seconds: float | None) -> SoftSteps:
+        """Return those of a backend's arguments.
+
+        Raises:
+            ValueError: as for `check_soft_stop`.
+        """
+        if callable(stop) and not isinstance(stop, signal.Signals):
+            return cls(stop, seconds)
+        try:
+            return cls(check_soft_stop(stop), seconds)
+        except ValueError as exc:
+            msg = f"soft_stop is {exc}, or a function from a job to one of these"
+            raise ValueError(msg) from None
+
+    def of(self, spec: Any, odir: str) -> SoftStep | None:
+        """Return the step of one job, whose output directory is `odir`; `None` if it has none.
+
+        May call other people's code: for threads.
+
+        Raises:
+            ValueError: if that raises, or what it returns is no step.
+        """
+        stop, seconds = self.stop, self.seconds
+        if callable(stop):
+            try:
+                said = stop(spec)
+            except Exception as exc:
+                msg = f"soft_stop raised {exc!r}"
+                raise ValueError(msg) from exc
+            given, seconds = said if isinstance(said, tuple) and len(said) == 2 else (said, seconds)  # noqa: PLR2004
+            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+                msg = f"soft_stop of this job has {seconds!r} seconds; wanted: a positive number, or None"
+                raise ValueError(msg)
+            try:
+                stop = check_soft_stop(given)
+            except ValueError as exc:
+                msg = f"soft_stop of this job is {exc}, or a pair of one of these and its seconds"
+                raise ValueError(msg) from None
+        if stop is None:
+            return None
+        return SoftStep(os.path.join(odir, stop) if isinstance(stop, str) else stop, seconds)
