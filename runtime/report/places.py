@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from runtime.backends.local.directories import Places
+from runtime.backends.directories import Places
 from runtime.job import JobSpec
 
 

@@ -16,8 +16,9 @@ import pytest
 import trio
 import trio.testing
 
+from runtime.backends import judging
 from runtime.backends.live import LiveJob
-from runtime.backends.local import LocalBackend, judging, launch
+from runtime.backends.local import LocalBackend, launch
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
 from runtime.process import Child

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from runtime.backends.local.judging import Judges
+from runtime.backends.judging import Judges
 from runtime.job import FailureKind, JobSpec
 from runtime.process import Exit
 from tests.campaigns import Campaign

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import attrs
 
-from runtime.backends.local.directories import Places
+from runtime.backends.directories import Places
 from runtime.job import JobSpec, JobStatus, safe_id
 
 logger: Final = logging.getLogger("runtime.backends.legacy")

@@ -19,8 +19,9 @@ import attrs
 import trio
 
 from runtime.backends.backend import RuntimeBackend, check_limit
+from runtime.backends.concluding import Concluder, failed, usage_of
+from runtime.backends.judging import Judges
 from runtime.backends.live import LiveJob
-from runtime.backends.local.judging import Judges
 from runtime.backends.local.launch import (
     Busy,
     CalledOff,
@@ -32,9 +33,9 @@ from runtime.backends.local.launch import (
     Slice,
     explain,
 )
-from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
-from runtime.logs import PASSED, Judgement, LogPatterns, Verdict
-from runtime.process import UNKNOWN, Census, Exit, SoftStep, SoftSteps, SoftStop, StopSteps, TreeEnd
+from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.logs import PASSED
+from runtime.process import UNKNOWN, Census, SoftStep, SoftSteps, SoftStop, StopSteps, TreeEnd
 from runtime.process.limits import Room, shortages
 
 if TYPE_CHECKING:  # not for every system
@@ -149,6 +150,7 @@ class LocalBackend(RuntimeBackend):
         self._site: Site
         self._keepers: Keepers | None = None
         self._judges: Judges
+        self._concluder: Concluder
         self._launching: trio.CapacityLimiter
         self._judging: trio.CapacityLimiter
         self._hooking: trio.CapacityLimiter
@@ -161,6 +163,7 @@ class LocalBackend(RuntimeBackend):
         self._judging = trio.CapacityLimiter(_JUDGE_THREADS)
         self._hooking = trio.CapacityLimiter(_HOOK_THREADS)
         self._judges = Judges(self._judging)
+        self._concluder = Concluder(self._judges, self._hooking)
         self._site = await trio.to_thread.run_sync(self._make_site, limiter=self._launching)
         self.run_dir = self._site.run_dir
         if self._containment == "tree":
@@ -338,7 +341,7 @@ class LocalBackend(RuntimeBackend):
                 message = f"processes {pids} (unreaped) did not end within {self._kill_timeout or 0:g} s of SIGKILL"
                 if end.broken is not None:
                     message = f"{end.broken}; {message}"
-                self._fail(job, FailureKind.LOST, message, usage=_usage(end.exit))
+                self._fail(job, FailureKind.LOST, message, usage=usage_of(end.exit))
             else:
                 await self._conclude(job, run, end)
             await run.tree.wait_gone()
@@ -372,11 +375,11 @@ class LocalBackend(RuntimeBackend):
             if spec.post_finish is not None:
                 kind = job.stop.reason.kind
                 with trio.move_on_after(self._kill_timeout or math.inf):
-                    await self._call_hook(spec, JobStatus.KILLED if kind is None else kind.status)
-            self._complete_stopped(job, _usage(end.exit))
+                    await self._concluder.call_post_finish(spec, JobStatus.KILLED if kind is None else kind.status)
+            self._complete_stopped(job, usage_of(end.exit))
             return
         if end.broken is not None:
-            self._fail(job, FailureKind.BACKEND_ERROR, f"it was killed: {end.broken}", usage=_usage(end.exit))
+            self._fail(job, FailureKind.BACKEND_ERROR, f"it was killed: {end.broken}", usage=usage_of(end.exit))
             return
         if end.exit is UNKNOWN:
             self._fail(job, FailureKind.LOST, "somebody else has reaped its process; how that ended is not known")
@@ -385,43 +388,10 @@ class LocalBackend(RuntimeBackend):
             run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
         # Stopped, and nobody asked for it: a fail pattern had matched, and how the job ended was our doing.
         how = attrs.evolve(end.exit, code=0, signal=None, core_dumped=False) if end.stopped else end.exit
-        verdict, log = await self._find_verdict(spec, run, how)
+        verdict, log = await self._concluder.conclude(spec, run.log, how, run.concluding, self._kill_timeout)
         if end.stopped and verdict is PASSED:
-            verdict = _failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
-        self._complete(job, verdict.status, verdict.reason, _usage(end.exit, log))
-
-    async def _find_verdict(self, spec: JobSpec, run: LocalRun, how: Exit) -> tuple[Verdict, Judgement | None]:
-        verdict, log = PASSED, None
-        doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
-        with run.concluding:
-            if how.code != 0 or LogPatterns.of(spec):
-                verdict, log = await self._judges.judge(spec, run.log, how)
-            if spec.post_finish is not None:
-                doing = FailureKind.HOOK, "post_finish did not return"
-                error = await self._call_hook(spec, verdict.status)
-                if error is not None and verdict is PASSED:
-                    verdict = _failed(FailureKind.HOOK, f"post_finish raised {error!r}")
-        if run.concluding.cancelled_caught and verdict is PASSED:
-            kind, what = doing
-            verdict = _failed(kind, f"{what} within {self._kill_timeout:g} s of a kill that came after its end")
-        return verdict, log
-
-    async def _call_hook(self, spec: JobSpec, status: JobStatus) -> BaseException | None:
-        """Call `post_finish` in a thread; return what it raised."""
-        hook = spec.post_finish
-        assert hook is not None
-
-        def call() -> BaseException | None:
-            try:
-                hook(status)
-            except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
-                return exc
-            return None
-
-        error = await _in_thread(self._hooking, call)
-        if error is not None:
-            logger.warning("post_finish of job %r raised", spec.id, exc_info=error)
-        return error
+            verdict = failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
+        self._complete(job, verdict.status, verdict.reason, usage_of(end.exit, log))
 
 
 def _is_wanted(job: LiveJob) -> bool:
@@ -433,22 +403,3 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-async def _in_thread(limiter: trio.CapacityLimiter, function: Callable[[], T]) -> T:
-    return await trio.to_thread.run_sync(function, limiter=limiter, abandon_on_cancel=True)
-
-
-def _failed(kind: FailureKind, message: str) -> Verdict:
-    return Verdict(kind.status, JobStatusInfo(message, kind=kind))
-
-
-def _usage(how: Exit, log: Judgement | None = None) -> JobUsage:
-    return JobUsage(
-        how.cpu_seconds,
-        how.peak_bytes,
-        how.code,
-        how.signal,
-        None if log is None else log.job_runtime,
-        None if log is None else log.simulated_time,
-    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from runtime.backends.local.directories import (
+from runtime.backends.directories import (
     ENVIRONMENT_FILE,
     Places,
     make_directory,

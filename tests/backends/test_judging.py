@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from runtime.backends.local import judging
-from runtime.backends.local.judging import Judges
+from runtime.backends import judging
+from runtime.backends.judging import Judges
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
 from runtime.process import Exit

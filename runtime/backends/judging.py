@@ -33,7 +33,7 @@ from runtime.logs import (
 )
 from runtime.process import Exit
 
-logger: Final = logging.getLogger("runtime.backends.local")
+logger: Final = logging.getLogger("runtime.backends")
 
 T = TypeVar("T")
 

@@ -1,0 +1,92 @@
+"""`Concluder`: what follows the end of a native job, wherever it ran: its log is judged, its `post_finish` is called.
+
+One order and one set of rules for all native backends, so that a command means the same on each of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import trio
+
+from runtime.backends.judging import Judges
+from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
+from runtime.logs import PASSED, Judgement, LogPatterns, Verdict
+from runtime.process import Exit
+
+logger: Final = logging.getLogger("runtime.backends")
+
+
+class Concluder:
+    """Finds verdicts.
+
+    Args:
+        judges: serve already, or will.
+        hooking: for the threads of hooks.
+    """
+
+    def __init__(self, judges: Judges, hooking: trio.CapacityLimiter) -> None:
+        self._judges = judges
+        self._hooking = hooking
+
+    async def conclude(
+        self, spec: JobSpec, log: str, how: Exit, scope: trio.CancelScope, patience: float | None
+    ) -> tuple[Verdict, Judgement | None]:
+        """Return the verdict on a job, and what its log says, after `post_finish` has been called with it.
+
+        Args:
+            spec: the job.
+            log: the path of its log.
+            how: how its process ended.
+            scope: is entered here; who gives it a deadline bounds all of this, and what passed then has failed.
+            patience: the seconds of that deadline, for the message.
+        """
+        verdict, said = PASSED, None
+        doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
+        with scope:
+            if how.code != 0 or LogPatterns.of(spec):
+                verdict, said = await self._judges.judge(spec, log, how)
+            if spec.post_finish is not None:
+                doing = FailureKind.HOOK, "post_finish did not return"
+                error = await self.call_post_finish(spec, verdict.status)
+                if error is not None and verdict is PASSED:
+                    verdict = failed(FailureKind.HOOK, f"post_finish raised {error!r}")
+        if scope.cancelled_caught and verdict is PASSED:
+            kind, what = doing
+            verdict = failed(kind, f"{what} within {patience:g} s of a kill that came after its end")
+        return verdict, said
+
+    async def call_post_finish(self, spec: JobSpec, status: JobStatus) -> BaseException | None:
+        """Call the `post_finish` of a job, which has one, in a thread; return what it raised."""
+        hook = spec.post_finish
+        assert hook is not None
+
+        def call() -> BaseException | None:
+            try:
+                hook(status)
+            except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
+                return exc
+            return None
+
+        error = await trio.to_thread.run_sync(call, limiter=self._hooking, abandon_on_cancel=True)
+        if error is not None:
+            logger.warning("post_finish of job %r raised", spec.id, exc_info=error)
+        return error
+
+
+def failed(kind: FailureKind, message: str) -> Verdict:
+    """Return a verdict of this kind, with the status that goes with it."""
+    return Verdict(kind.status, JobStatusInfo(message, kind=kind))
+
+
+def usage_of(how: Exit, log: Judgement | None = None) -> JobUsage:
+    """Return what is known of what a job used: from the end of its process, and from its log."""
+    return JobUsage(
+        how.cpu_seconds,
+        how.peak_bytes,
+        how.code,
+        how.signal,
+        None if log is None else log.job_runtime,
+        None if log is None else log.simulated_time,
+    )
