@@ -5,12 +5,17 @@ through an adapter); every job that a backend accepts produces exactly one compl
 trio channel; a scheduler consumes those events and decides what runs next. `run_jobs` is the short way in;
 `RuntimeBackend.open` is the one for whoever brings a scheduler of their own. This module re-exports the public names,
 and nothing else.
+
+A name is imported when it is first asked for, so that a program pays for what it uses: ``job-runtime --help`` needs no
+trio, and a program with a backend of its own no local processes. What is here at once is small, the errors, or must be:
+`backends` is the registry, and would become the package of that name if a module of the package were imported first.
 """
 
-from runtime.backends.backend import RuntimeBackend
-from runtime.backends.fake import FakeBackend
-from runtime.backends.legacy import ErrorMessage, Launcher, LauncherBusyError, LauncherError, LegacyLauncherAdapter
-from runtime.backends.local import LocalBackend
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from runtime.backends.registry import BackendRegistry, backends
 from runtime.errors import (
     BackendBrokenError,
@@ -22,19 +27,65 @@ from runtime.errors import (
     SpecError,
     StatusMoveError,
 )
-from runtime.job import (
-    EventBatch,
-    FailureKind,
-    JobCompletionEvent,
-    JobHandle,
-    JobProgressEvent,
-    JobResult,
-    JobSpec,
-    JobStatus,
-    JobStatusInfo,
-    JobUsage,
-)
-from runtime.scheduler.run import Scheduler, run_jobs
+
+if TYPE_CHECKING:
+    from runtime.backends.backend import RuntimeBackend
+    from runtime.backends.fake import FakeBackend
+    from runtime.backends.legacy import ErrorMessage, Launcher, LauncherBusyError, LauncherError, LegacyLauncherAdapter
+    from runtime.backends.local import LocalBackend
+    from runtime.job import (
+        EventBatch,
+        FailureKind,
+        JobCompletionEvent,
+        JobHandle,
+        JobProgressEvent,
+        JobResult,
+        JobSpec,
+        JobStatus,
+        JobStatusInfo,
+        JobUsage,
+    )
+    from runtime.scheduler.run import Scheduler, run_jobs
+else:
+    # The same again, for Python. (A type checker must not see `__getattr__`: it would take any name for a public one.)
+    _HOMES = {
+        "runtime.backends.backend": ("RuntimeBackend",),
+        "runtime.backends.fake": ("FakeBackend",),
+        "runtime.backends.legacy": (
+            "ErrorMessage",
+            "Launcher",
+            "LauncherBusyError",
+            "LauncherError",
+            "LegacyLauncherAdapter",
+        ),
+        "runtime.backends.local": ("LocalBackend",),
+        "runtime.job": (
+            "EventBatch",
+            "FailureKind",
+            "JobCompletionEvent",
+            "JobHandle",
+            "JobProgressEvent",
+            "JobResult",
+            "JobSpec",
+            "JobStatus",
+            "JobStatusInfo",
+            "JobUsage",
+        ),
+        "runtime.scheduler.run": ("Scheduler", "run_jobs"),
+    }
+
+    def __getattr__(name: str) -> object:
+        """Import a public name from where it lives, and keep it."""
+        for module, names in _HOMES.items():
+            if name in names:
+                found = globals()[name] = getattr(importlib.import_module(module), name)
+                return found
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = (
     "BackendBrokenError",

@@ -110,18 +110,44 @@ def handlers_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _face_violations(tree: ast.Module) -> Iterator[str]:
-    """What stands in `runtime/__init__.py` and is no re-export."""
+    """What stands in `runtime/__init__.py` and is no re-export, at once or when a name is asked for."""
     for number, node in enumerate(tree.body):
         docstring = number == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        imports = isinstance(node, ast.ImportFrom) and in_package(node.module or "", "runtime")
-        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
-        names = (
-            isinstance(node, ast.Assign)
-            and [ast.unparse(target) for target in node.targets] == ["__all__"]
-            and isinstance(node.value, ast.Tuple | ast.List)
-        )
-        if not (docstring or imports or future or names):
+        tools = ast.unparse(node) in {
+            "from __future__ import annotations",
+            "import importlib",
+            "from typing import TYPE_CHECKING",
+        }
+        if not (docstring or tools or _reexports(node) or _is_table(node, "__all__") or _reexports_later(node)):
             yield f"line {node.lineno}: runtime/__init__.py only re-exports"
+
+
+def _reexports(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and in_package(node.module or "", "runtime")
+
+
+def _is_table(node: ast.stmt, name: str) -> bool:
+    """Whether it gives `name` a value that is written out."""
+    if not (isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]):
+        return False
+    try:
+        ast.literal_eval(node.value)
+    except ValueError:
+        return False
+    return True
+
+
+def _reexports_later(node: ast.stmt) -> bool:
+    """Whether it says to a type checker where names come from, and imports them for Python when they are needed."""
+    return (
+        isinstance(node, ast.If)
+        and ast.unparse(node.test) == "TYPE_CHECKING"
+        and all(map(_reexports, node.body))
+        and all(
+            _is_table(item, "_HOMES") or (isinstance(item, ast.FunctionDef) and item.name in {"__getattr__", "__dir__"})
+            for item in node.orelse
+        )
+    )
 
 
 def _our_violations(module: str, target: str) -> Iterator[str]:
@@ -238,6 +264,9 @@ def test_all_pure_modules_are_there_to_be_checked() -> None:
         ("runtime", "import trio", "only re-exports"),
         ("runtime", "from runtime.job import JobSpec\nJobSpec.x = 1", "only re-exports"),
         ("runtime", "def __getattr__(name): ...", "only re-exports"),
+        ("runtime", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import trio", "only re-exports"),
+        ("runtime", "if TYPE_CHECKING:\n    ...\nelse:\n    _HOMES = f()", "only re-exports"),
+        ("runtime", "if True:\n    from runtime.job import JobSpec", "only re-exports"),
     ],
 )
 def test_a_violation_is_seen(module: str, source: str, complaint: str) -> None:
@@ -259,6 +288,10 @@ def test_a_violation_is_seen(module: str, source: str, complaint: str) -> None:
         ("runtime.testing.suite", "from runtime.cli.main import main"),
         ("runtime.__main__", "from runtime.cli.main import main"),
         ("runtime", '"""Doc."""\nfrom runtime.job import JobSpec\n__all__ = ("JobSpec",)'),
+        (
+            "runtime",
+            "if TYPE_CHECKING:\n  from runtime.job import X\nelse:\n  _HOMES = {'x': ('X',)}\n  def __dir__(): ...",
+        ),
     ],
 )
 def test_what_is_allowed_is_not_complained_about(module: str, source: str) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 import runtime
 from runtime import errors
@@ -27,9 +32,44 @@ def test_the_package_says_that_it_exports_exactly_the_public_names() -> None:
 
 
 def test_the_package_has_exactly_the_public_names() -> None:
-    # Rooms become attributes when they are imported, and `annotations` when it comes from the future.
-    named = {name for name, value in vars(runtime).items() if name[0] != "_" and not isinstance(value, ModuleType)}
-    assert named - {"annotations"} == {*NAMES, *errors.__all__}
+    # Rooms become attributes when they are imported; `annotations` comes from the future.
+    values = {name: getattr(runtime, name) for name in dir(runtime) if name[0] != "_"}
+    named = {name for name, value in values.items() if not isinstance(value, ModuleType)}
+    assert named - {"annotations", "TYPE_CHECKING"} == {*NAMES, *errors.__all__}
+    with pytest.raises(AttributeError, match="module 'runtime' has no attribute 'JobSpce'"):
+        runtime.JobSpce  # type: ignore[attr-defined]  # noqa: B018 - a type checker says so, too
+
+
+def test_names_come_from_where_a_type_checker_is_told_that_they_do() -> None:
+    tree = ast.parse(Path(runtime.__file__).read_text())
+    told = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("runtime.")
+        for alias in node.names
+    }
+    assert sorted(told) == sorted(runtime.__all__)
+    for name, module in told.items():
+        assert getattr(runtime, name) is getattr(importlib.import_module(str(module)), name)
+
+
+def test_importing_the_package_imports_nothing_that_is_slow() -> None:
+    program = """
+import sys, runtime
+print(sorted({"trio", "attr", "importlib.metadata", "asyncio"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)
+
+
+def test_the_registry_is_not_hidden_by_the_package_of_its_name() -> None:
+    program = """
+import runtime.backends.local
+import runtime
+print(runtime.backends, runtime.LocalBackend is runtime.backends.load("local"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("<BackendRegistry fake, local> True\n", "")
 
 
 def test_the_errors_module_exports_all_errors_and_only_those() -> None:
@@ -43,7 +83,7 @@ def test_importing_the_package_needs_no_extra() -> None:
 import sys
 for name in ("rich", "cattrs", "re2", "pytest", "hypothesis"):
     sys.modules[name] = None  # so that importing it raises
-import runtime
+from runtime import *
 print([name for name in sys.modules if name.startswith(("runtime.report", "runtime.cli", "runtime.testing"))])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -4,26 +4,28 @@ A name stands for a factory, which is imported when it is first asked for. Names
 whoever calls `register`, and from the entry points of installed distributions (groups ``runtime.backends`` and
 ``runtime.launchers``). ``legacy:package.module:ClassName`` stands for that launcher class behind the adapter,
 registered or not.
+
+Every program that uses the package imports this module, so it imports next to nothing itself.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import importlib.metadata
 import os
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
-from runtime.backends.backend import RuntimeBackend
 from runtime.errors import RegistryError
+
+if TYPE_CHECKING:
+    from runtime.backends.backend import RuntimeBackend
+
+    Factory = Callable[..., RuntimeBackend]
 
 BACKEND_GROUP: Final = "runtime.backends"
 LAUNCHER_GROUP: Final = "runtime.launchers"
 DEFAULT_VARIABLE: Final = "JOB_RUNTIME_BACKEND"
 LEGACY_PREFIX: Final = "legacy:"
-
-Factory = Callable[..., RuntimeBackend]
 
 _BUILT_IN: Final = {
     "local": "runtime.backends.local:LocalBackend",
@@ -99,8 +101,7 @@ class BackendRegistry:
             _split(name.removeprefix(LEGACY_PREFIX), f"{LEGACY_PREFIX}package.module:ClassName")
         elif name not in self._factories and name not in self._launchers:
             known = self.names()
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
+            hint = _hint(name, known) or "."
             there_are = ", ".join([*known, f"{LEGACY_PREFIX}package.module:ClassName"])
             msg = f"there is no backend {name!r}{hint} There are: {there_are}"
             raise RegistryError(msg)
@@ -136,6 +137,8 @@ class BackendRegistry:
             TypeError: if the factory does not know an option.
             ValueError: if an option cannot be what it is.
         """
+        from runtime.backends.backend import RuntimeBackend
+
         name = self.default if name is None else name
         backend = self.load(name)(**options)
         if not isinstance(backend, RuntimeBackend):
@@ -161,6 +164,8 @@ class BackendRegistry:
     def _read_entry_points(self) -> None:
         if self._entry_points_read:
             return
+        import importlib.metadata
+
         factories, launchers = dict(self._factories), dict(self._launchers)
         for group, known in ((BACKEND_GROUP, factories), (LAUNCHER_GROUP, launchers)):
             for point in importlib.metadata.entry_points(group=group):
@@ -182,6 +187,13 @@ def _split(path: str, wanted: str) -> tuple[str, str]:
     return module, attribute
 
 
+def _hint(name: str, known: Iterable[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def _import(path: str, what: str) -> Any:
     module_name, attribute = _split(path, "package.module:attribute")
     try:
@@ -193,9 +205,7 @@ def _import(path: str, what: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError as exc:
-            near = difflib.get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            msg = f"{what} is {path!r}, and {module_name!r} has no {attribute!r}{hint}"
+            msg = f"{what} is {path!r}, and {module_name!r} has no {attribute!r}{_hint(part, dir(found))}"
             raise RegistryError(msg) from exc
     return found
 

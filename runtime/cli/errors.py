@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 MAX_SHOWN = 12
@@ -37,6 +36,8 @@ def suggestion(name: str, known: Iterable[str], *, what: str = "known") -> str:
     # Comparing with very many, or very long, names takes longer than the hint is worth.
     near: Sequence[str] = []
     if len(name) <= 100 and len(names) <= 5000:  # noqa: PLR2004 - out of the air
+        import difflib
+
         near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"; did you mean {shown(near[0])}?"

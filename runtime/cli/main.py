@@ -1,6 +1,7 @@
 """The command line, ``job-runtime`` and ``python -m runtime``: from arguments to an exit code, never a traceback.
 
-What it needs is imported on the way, so that a package that is missing, or Ctrl-C meanwhile, is said in one line too.
+What it needs is imported on the way, so that a package that is missing, or Ctrl-C meanwhile, is said in one line too;
+and help, or a mistyped option, waits for nothing that only a run needs.
 """
 
 from __future__ import annotations
@@ -11,10 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import logging
     from argparse import Namespace
-
-    from runtime.report.output import Output
 
 EXIT_INPUT = 2
 EXIT_BUG = 70
@@ -32,10 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _fill_descriptors()
     try:
-        missing = _missing_extra()
-        if missing:
-            _complain(f"the command line needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})")
-            return EXIT_INPUT
         return _main(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:
         _complain("interrupted")
@@ -44,16 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     from runtime.cli.errors import InputError
-    from runtime.cli.logs import ErrorLines, level_of, log_to
     from runtime.cli.options import PROGRAM, parse
     from runtime.errors import RegistryError
-    from runtime.report.output import Output
 
     try:
         options = parse(arguments)
-        errors = Output(sys.stderr)
-        log = log_to(ErrorLines(errors), level_of(options))
-        return _do(options, [PROGRAM, *arguments], Output(sys.stdout), errors, log)
+        missing = _missing_extra()
+        if missing:
+            _complain(f"the command line needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})")
+            return EXIT_INPUT
+        return _do(options, [PROGRAM, *arguments])
     except (InputError, RegistryError) as exc:
         _complain(str(exc))
         return EXIT_INPUT
@@ -66,13 +60,16 @@ def _main(arguments: Sequence[str]) -> int:
         return EXIT_BUG
 
 
-def _do(options: Namespace, command: Sequence[str], output: Output, errors: Output, log: logging.Handler) -> int:
+def _do(options: Namespace, command: Sequence[str]) -> int:
     from runtime.backends.registry import backends
     from runtime.cli.listing import backend_lines, job_lines
-    from runtime.cli.logs import log_to_file
+    from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
     from runtime.cli.prepare import add_pythonpath, prepare
     from runtime.cli.run import run
+    from runtime.report.output import Output
 
+    output, errors = Output(sys.stdout), Output(sys.stderr)
+    log = log_to(ErrorLines(errors), level_of(options))
     if options.command == "backends":
         add_pythonpath(options.pythonpath)
         output.show(backend_lines(backends, verbose=options.verbose))

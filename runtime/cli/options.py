@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from runtime.cli.errors import InputError
 
@@ -34,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         " written, 129 130 143 after SIGHUP SIGINT SIGTERM.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="run the jobs of a file", allow_abbrev=False)
@@ -202,11 +201,18 @@ def _resource(text: str) -> tuple[str, int | None]:
     return name, None if amount == "unlimited" else _whole(amount, 0)
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("job-runtime")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
+class _Version(argparse.Action):
+    """argparse's own would have the version found out for each command line."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        import importlib.metadata
+
+        try:
+            version = importlib.metadata.version("job-runtime")
+        except importlib.metadata.PackageNotFoundError:
+            version = "(not installed)"
+        print(parser.prog, version)
+        parser.exit()
 
 
 def check_out(out: Path) -> Path:

@@ -10,9 +10,10 @@ import io
 import os
 import select
 from collections.abc import Iterable
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from runtime.report.summary import Line
+if TYPE_CHECKING:
+    from runtime.report.summary import Line
 
 _DUMB: Final = frozenset({"", "dumb", "unknown"})
 

@@ -5,7 +5,6 @@ Pure: no I/O, no time. Everything is iterative, so the depth of a chain does not
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -132,6 +131,8 @@ class Graph:
 
 
 def _nearest(job_id: str, known: Iterable[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(job_id, list(known)[:10_000], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 

@@ -217,6 +217,23 @@ def test_help_says_what_there_is(tmp_path: Path, here: Here) -> None:
     assert here("--version").out.startswith("job-runtime ")
 
 
+def test_help_waits_for_nothing_that_only_a_run_needs(tmp_path: Path) -> None:
+    program = """
+import sys
+from runtime.cli.main import main
+try:
+    main(["--help"])
+except SystemExit as ended:
+    slow = {"trio", "attr", "rich", "cattrs", "logging", "importlib.metadata"} & sys.modules.keys()
+    sys.exit(f"imported: {slow}" if slow else ended.code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Exit codes" in done.stdout
+
+
 @pytest.mark.parametrize("missing", ["rich", "cattrs"])
 def test_a_missing_extra_is_one_line(tmp_path: Path, missing: str) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; from runtime.cli.main import main; sys.exit(main())"
