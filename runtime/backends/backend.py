@@ -1,21 +1,8 @@
 """`RuntimeBackend`: the contract that every backend keeps, and all of it that can be written once.
 
 What a caller gets: `open` a backend around a block, `submit_many` jobs, and receive exactly one completion event for
-each job that was accepted. What an author writes: how to launch, how to kill, how to watch::
-
-    class MyBackend(RuntimeBackend):
-        async def _launch(self, jobs):             # runs in the backend's nursery, never in the caller's task
-            for job in jobs:
-                if self._begin(job):               # false: somebody called it off
-                    ...                            # start it; then one of
-                    self._launched(job)            #   it is under way (running=False: only queued so far)
-                    self._refuse(job)              #   busy: nothing of it runs
-                    self._fail(job, kind, text)    #   it cannot be launched
-
-        def _kill(self, jobs): ...                 # ask for their end; does not block; the completion follows
-
-and, whenever a job ends, calls `_complete` (or `_complete_stopped`), from a task in ``self._nursery``, which `_serve`
-may fill.
+each job that was accepted. What an author writes is told in `runtime.backends.author`, where the jobs live; here is
+the block that they live in.
 
 How a block ends
 ----------------
@@ -27,55 +14,31 @@ nursery that holds them, so what leaves the block is never wrapped in a group th
 
 from __future__ import annotations
 
-import abc
-import enum
+import itertools
 import logging
 import math
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final, Self
 
 import attrs
 import trio
 
+from runtime.backends.author import AuthorSide, BackendState
 from runtime.backends.courier import Courier
 from runtime.backends.deadlines import Deadlines
-from runtime.backends.live import Ledger, LiveJob, Stage, StopCause
+from runtime.backends.live import LAUNCHING, WAITING, LiveJob
 from runtime.errors import BackendBrokenError, BackendClosedError
-from runtime.job import (
-    EventBatch,
-    FailureKind,
-    JobCompletionEvent,
-    JobHandle,
-    JobProgressEvent,
-    JobStatus,
-    JobStatusInfo,
-    JobUsage,
-    check_move,
-)
+from runtime.job import EventBatch, FailureKind, JobHandle
 
 logger: Final = logging.getLogger("runtime.backends")
 
 DRAIN_TIMEOUT: Final = 1.0
 """Seconds since the receiver last took something, after which a cancelled block gives its events up. Out of the air."""
 
-BROKEN_DEADLINE: Final = 30.0
-"""Seconds that a broken backend's kills may take before their jobs are given up. Out of the air."""
-
 TEARDOWN_DEADLINE: Final = 30.0
 """Seconds that `_teardown` may take before it is cancelled, and the backend called broken. Out of the air."""
-
-
-class BackendState(enum.Enum):
-    """The life of a backend; it goes one way."""
-
-    NEW = "new"
-    OPENING = "opening"
-    """It acquires what it needs; takes no jobs yet."""
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
 
 
 @attrs.frozen
@@ -123,7 +86,7 @@ def _is_amount(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
-class RuntimeBackend(abc.ABC):
+class RuntimeBackend(AuthorSide):
     """A place where jobs run. Constructing one does no I/O and starts nothing; `open` gives it life, once.
 
     Args:
@@ -135,14 +98,14 @@ class RuntimeBackend(abc.ABC):
         ValueError: for an argument that cannot be what it is.
     """
 
-    name: str = "backend"
     supports_interactive: bool = False
     """Whether an interactive job can run here."""
     max_output_dirs: int | None = None
     """How many old output directories of a job are kept; `None` where the backend keeps none."""
     default_parallelism: ClassVar[int | None] = None
-    kill_deadline: float | None = 30.0
-    """Seconds after a kill was asked for at which a job is given up as lost; `None` if `_kill` bounds itself."""
+    max_batch: int | None = 1_000
+    """How many jobs the scheduler hands over in one `submit_many` at most, so that what is on its way stays small and a
+    kill quick; `None` for all that are ready, for who makes arrays of them."""
 
     def __init__(
         self,
@@ -151,6 +114,7 @@ class RuntimeBackend(abc.ABC):
         max_parallelism: int | None = None,
         drain_timeout: float = DRAIN_TIMEOUT,
     ) -> None:
+        super().__init__()
         if name is not None:
             if not _is_name(name):
                 msg = f"{type(self).__name__}: name is {name!r}; wanted: text that is not empty"
@@ -163,234 +127,13 @@ class RuntimeBackend(abc.ABC):
             msg = f"{type(self).__name__}: drain_timeout is {drain_timeout!r}; wanted: seconds, from 0"
             raise ValueError(msg)
         self._drain_timeout = drain_timeout
-        self._state = BackendState.NEW
-        self._broken: BaseException | None = None
-        self._ledger = Ledger()
-        self._submitted = self._refused = self._completed = self._late = 0
+        self._submitted = 0
         self._undelivered = 0
-        self._lost: list[str] = []
-        self._alone: LiveJob | None = None
-        # These live as long as the block; before and after it nothing may need them.
         self.run_token = ""
-        self._courier: Courier
-        self._deadlines: Deadlines
-        self._nursery: trio.Nursery
-        self._body: trio.CancelScope
-        self._now: Callable[[], float]  # the loop's clock, asked directly: `trio.current_time` costs twice as much
-        self._ending = trio.CancelScope()
+        """What marks the work of this run, while the block lives."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self._state.value}, {len(self._ledger)} live>"
-
-    # ------------------------------------------------------------------ what an author writes
-
-    @abc.abstractmethod
-    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        """Launch `jobs`. See the module's docstring; jobs that it does not begin are refused.
-
-        It runs in the backend's nursery: the caller's cancellation does not reach it, `_begin` tells of it. What it
-        raises is a bug, and breaks the backend.
-        """
-
-    @abc.abstractmethod
-    def _kill(self, jobs: Sequence[LiveJob]) -> None:
-        """Ask for the end of `jobs`, all at the same time. Each was launched, and is asked for once."""
-
-    def _force(self, jobs: Sequence[LiveJob]) -> None:
-        """Make the kill of `jobs`, which was asked for before, as quick as can be. By default it is that already."""
-
-    def _take_back(self, job: LiveJob) -> bool:
-        """Say whether nothing of `job`, whose end was asked for between `_begin` and `_launched`, runs or ever will.
-
-        Asked once, where launches wait in a queue of the backend's own. By default a launch that began is seen through.
-        """
-        return False
-
-    async def _setup(self) -> None:
-        """Acquire what the backend needs, before the block begins; what it raises is raised by `open`."""
-
-    async def _serve(self) -> None:
-        """Run in the background, shielded, until the block ends. It may return early; raising breaks the backend."""
-
-    async def _teardown(self) -> None:
-        """Release what `_setup` acquired; no job is live. Runs shielded, for at most `TEARDOWN_DEADLINE` seconds.
-
-        What it raises breaks the backend.
-        """
-
-    def _limits(self, spec: Any) -> tuple[float | None, float | None]:
-        """Return the `timeout` and the `queue_timeout` of a specification, in seconds."""
-        return getattr(spec, "timeout", None), getattr(spec, "queue_timeout", None)
-
-    # ------------------------------------------------------------------ what an author calls
-
-    def _begin(self, job: LiveJob) -> bool:
-        """Say that the launch of `job` begins now; false if it was called off, and must not."""
-        if job.stage is not Stage.WAITING:
-            return False
-        job.stage = Stage.LAUNCHING
-        return True
-
-    def _launched(self, job: LiveJob, *, running: bool = True, note: str | None = None) -> bool:
-        """Say that `job` is under way. If somebody asked for its end meanwhile, `_kill` is called now.
-
-        Returns:
-            False if the job was given up as lost before its launch returned: then the author ends what runs of it.
-        """
-        if job.stage is not Stage.LAUNCHING:
-            return False
-        job.stage = Stage.LAUNCHED
-        if running:
-            self._running(job, note=note)
-        else:
-            self._queued(job)
-        if job.stop is not None:
-            self._ask(self._kill, [job])
-            if job.forced:
-                self._ask(self._force, [job])
-        return True
-
-    def _running(self, job: LiveJob, *, note: str | None = None) -> None:
-        """Say that `job` runs from now on: its `timeout` counts. No event, if its handle can still say so."""
-        if job.stage is Stage.DONE or job.status is JobStatus.RUNNING:
-            return
-        job.status = check_move(job.status, JobStatus.RUNNING)
-        job.started, job.queued = self._now(), None
-        if note is not None:
-            self._courier.post(JobProgressEvent(job.id, job.attempt, JobStatus.RUNNING, job.started, note))
-        timeout = self._limits(job.spec)[0]
-        if timeout is not None:
-            self._deadlines.add(job.started + timeout, job, self._timed_out)
-
-    def _queued(self, job: LiveJob) -> None:
-        """Say that `job` waits in a queue from now on: its `queue_timeout` counts."""
-        job.started, job.queued = None, trio.current_time()
-        queue_timeout = self._limits(job.spec)[1]
-        if queue_timeout is not None:
-            self._deadlines.add(job.queued + queue_timeout, job, self._queue_timed_out)
-
-    def _progress(self, job: LiveJob, status: JobStatus, note: str | None = None) -> None:
-        """Tell the listener that `job` is now QUEUED or RUNNING, or why it still waits."""
-        if job.stage is Stage.DONE:
-            return
-        if status is JobStatus.RUNNING and job.status is not status:
-            self._running(job, note=note or "")
-            return
-        if status is not job.status:
-            job.status = check_move(job.status, status)
-            self._queued(job)
-        self._courier.post(JobProgressEvent(job.id, job.attempt, status, trio.current_time(), note))
-
-    def _refuse(self, job: LiveJob) -> None:
-        """Say that the backend is too busy for `job`, and that nothing of it runs."""
-        if job.stage is Stage.DONE:
-            return
-        if job.stop is not None:
-            self._complete_stopped(job)
-            return
-        self._refused += 1
-        self._leave(job, accepted=False)
-
-    def _complete(
-        self,
-        job: LiveJob,
-        status: JobStatus,
-        reason: JobStatusInfo | None = None,
-        usage: JobUsage | None = None,
-    ) -> bool:
-        """Queue the completion of `job`. Only the first one counts: false if there was one before."""
-        if job.stage is Stage.DONE:
-            self._late += 1
-            return False
-        job.status = check_move(job.status, status)
-        self._courier.post(
-            JobCompletionEvent(job.id, job.attempt, status, reason, job.submitted, job.started, self._now(), usage)
-        )
-        self._completed += 1
-        if reason is not None and reason.kind is FailureKind.LOST:
-            self._lost.append(job.id)
-        self._leave(job, accepted=True)
-        return True
-
-    def _fail(
-        self,
-        job: LiveJob,
-        kind: FailureKind,
-        message: str,
-        *,
-        context: Sequence[str] | None = None,
-        usage: JobUsage | None = None,
-    ) -> bool:
-        """Queue the completion of `job` with a reason of this kind, and the status that goes with it."""
-        return self._complete(job, kind.status, JobStatusInfo(message, context=context, kind=kind), usage)
-
-    def _complete_stopped(self, job: LiveJob, usage: JobUsage | None = None) -> bool:
-        """Queue the completion of `job`, which has ended because somebody asked for that."""
-        if job.stop is None:
-            msg = f"{job!r} was not asked to stop"
-            raise RuntimeError(msg)
-        kind = job.stop.reason.kind
-        return self._complete(job, JobStatus.KILLED if kind is None else kind.status, job.stop.reason, usage)
-
-    def _stop(self, jobs: Iterable[LiveJob], kind: FailureKind, message: str, *, force: bool = False) -> list[LiveJob]:
-        """Ask for the end of `jobs`; return those that are still live."""
-        now = trio.current_time()
-        reason = JobStatusInfo(message, kind=kind)
-        to_kill: list[LiveJob] = []
-        live: list[LiveJob] = []
-        for job in jobs:
-            if job.stage is Stage.DONE:
-                continue
-            if job.stop is not None:
-                # What asked first is the cause; of two in one instant, a kill goes before a timeout.
-                if kind is FailureKind.CANCELLED and job.stop.reason.kind in _LIMITS and job.stop.at == now:
-                    job.stop = StopCause(reason, now)
-                live.append(job)
-                continue
-            job.stop = StopCause(reason, now)
-            if job.stage is Stage.WAITING or (job.stage is Stage.LAUNCHING and self._taken_back(job)):
-                self._complete_stopped(job)
-                continue
-            if job.stage is Stage.LAUNCHED:
-                to_kill.append(job)
-            if self.kill_deadline is not None:
-                self._deadlines.add(now + self.kill_deadline, job, self._give_up)
-            live.append(job)
-        self._ask(self._kill, to_kill)
-        if force:
-            for job in live:
-                job.forced = True
-            self._ask(self._force, [job for job in live if job.stage is Stage.LAUNCHED])
-        return [job for job in live if job.stage is not Stage.DONE]
-
-    def _start_task(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run ``function(*args)`` in the backend's nursery; what it raises breaks the backend."""
-        self._nursery.start_soon(self._guard, function, *args, name=function)
-
-    def _break(self, error: BaseException) -> None:
-        """End the block with `error`: kill all, complete all. The first error counts."""
-        if self._broken is not None:
-            return
-        self._broken = error
-        self._body.cancel()
-        self._ending.deadline = trio.current_time() + BROKEN_DEADLINE
-        # Now, and not when the body has ended: it may be in a shield of its own.
-        self._stop(self._ledger, FailureKind.BACKEND_ERROR, f"backend {self.name!r} broke: {error!r}")
-
-    def _taken_back(self, job: LiveJob) -> bool:
-        try:
-            return self._take_back(job)
-        except Exception as exc:  # noqa: BLE001 - as for `_ask`
-            self._break(exc)
-            return False
-
-    def _ask(self, what: Callable[[Sequence[LiveJob]], None], jobs: Sequence[LiveJob]) -> None:
-        """Call the author's ``what(jobs)``. It is nobody's fault but the backend's if that raises."""
-        if jobs:
-            try:
-                what(jobs)
-            except Exception as exc:  # noqa: BLE001 - kept, and raised by the block
-                self._break(exc)
 
     # ------------------------------------------------------------------ what a caller calls
 
@@ -486,15 +229,16 @@ class RuntimeBackend(abc.ABC):
         """
         await trio.lowlevel.checkpoint_if_cancelled()  # before anything is launched; also when the backend broke
         self._check_open()
-        now = trio.current_time()
-        attempts = attempts or {}
-        batch = [LiveJob(spec, attempts.get(spec.id, 1), now) for spec in jobs]
-        for ticket, job in enumerate(batch, self._submitted + 1):
-            job.ticket = ticket
+        now = self._now()
+        tickets = itertools.count(self._submitted + 1)
+        if attempts:
+            batch = [LiveJob(spec, attempts.get(spec.id, 1), now, next(tickets)) for spec in jobs]
+        else:
+            batch = [LiveJob(spec, 1, now, next(tickets)) for spec in jobs]
         live = len(self._ledger)
         self._ledger.admit(batch)  # all of them, so that a duplicate among the refused ones is found as well
         free = math.inf if self.max_parallelism is None else self.max_parallelism - live
-        alone = self._alone is not None or any(getattr(job.spec, "interactive", False) for job in batch)
+        alone = self._alone is not None or any([job.interactive for job in batch])  # noqa: C419 - twice as fast, and nearly always it is all
         entering = batch if len(batch) <= free and not alone else self._fitting(batch, free, live)
         self._submitted += len(batch)
         if len(entering) < len(batch):
@@ -596,11 +340,11 @@ class RuntimeBackend(abc.ABC):
         if self._alone is not None:
             return []
         entering = list(batch[: max(0, int(min(free, len(batch))))])
-        interactive = next((job for job in entering if getattr(job.spec, "interactive", False)), None)
+        interactive = next((job for job in entering if job.interactive), None)
         if interactive is None:
             return entering
         if live:
-            return [job for job in entering if not getattr(job.spec, "interactive", False)]
+            return [job for job in entering if not job.interactive]
         self._alone = interactive
         return [interactive]
 
@@ -617,57 +361,37 @@ class RuntimeBackend(abc.ABC):
         stale = job is None or job.attempt != target.attempt or job.ticket != target.ticket
         return None if stale else job
 
-    def _leave(self, job: LiveJob, *, accepted: bool) -> None:
-        if job is self._alone:
-            self._alone = None
-        self._ledger.remove(job, accepted=accepted)
-
     def _call_off(self, jobs: Sequence[LiveJob]) -> None:
         """The caller of a submit has gone: forget what was not begun, kill the rest."""
         for job in jobs:
-            if job.stage is Stage.WAITING:
+            if job.stage is WAITING:
                 self._refused += 1
                 self._leave(job, accepted=False)
         self._stop(jobs, FailureKind.CANCELLED, "killed because its submission was cancelled")
 
-    def _timed_out(self, job: LiveJob) -> None:
-        timeout = self._limits(job.spec)[0]
-        if timeout is None or job.started is None or trio.current_time() < job.started + timeout:
-            return  # it went back to the queue meanwhile, and its new start has a limit of its own
-        self._stop([job], FailureKind.TIMEOUT, f"ran for longer than its timeout of {timeout:g} s")
-
-    def _queue_timed_out(self, job: LiveJob) -> None:
-        timeout = self._limits(job.spec)[1]
-        if timeout is None or job.queued is None or trio.current_time() < job.queued + timeout:
-            return  # it runs; or it did, and its new wait has a limit of its own
-        message = f"waited in the queue for longer than its queue_timeout of {timeout:g} s"
-        self._stop([job], FailureKind.QUEUE_TIMEOUT, message)
-
-    def _give_up(self, job: LiveJob) -> None:
-        why = "" if job.stop is None else f" ({job.stop.reason.message})"
-        self._fail(job, FailureKind.LOST, f"did not end within {self.kill_deadline:g} s of being asked to{why}")
-
     async def _run_launch(self, jobs: Sequence[LiveJob], launched: trio.Event) -> None:
         try:
-            waiting = [job for job in jobs if self._can_launch(job)]
+            if not self.supports_interactive:
+                self._fail_interactive(jobs)
+            waiting = [job for job in jobs if job.stage is WAITING]
             if waiting:
                 await self._launch(waiting)
                 for job in waiting:
-                    if job.stage is Stage.WAITING:
+                    if job.stage is WAITING:
                         self._refuse(job)
         except Exception as exc:
             self._break(exc)
             for job in jobs:  # nobody is left who could tell of those whose launch had begun
-                if job.stage is Stage.LAUNCHING:
+                if job.stage is LAUNCHING:
                     self._fail(job, FailureKind.BACKEND_ERROR, f"its launch broke backend {self.name!r}: {exc!r}")
             raise
         finally:
             launched.set()
 
-    def _can_launch(self, job: LiveJob) -> bool:
-        if getattr(job.spec, "interactive", False) and not self.supports_interactive and self._begin(job):
-            self._fail(job, FailureKind.LAUNCH_ERROR, f"backend {self.name!r} cannot run an interactive job")
-        return job.stage is Stage.WAITING
+    def _fail_interactive(self, jobs: Iterable[LiveJob]) -> None:
+        for job in jobs:
+            if job.interactive and self._begin(job):
+                self._fail(job, FailureKind.LAUNCH_ERROR, f"backend {self.name!r} cannot run an interactive job")
 
     async def _run_courier(self, scope: trio.CancelScope) -> None:
         with scope:
@@ -683,21 +407,6 @@ class RuntimeBackend(abc.ABC):
                     await trio.sleep_forever()
         finally:
             done.set()
-
-    async def _guard(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run ``function(*args)``; an error of it breaks the backend instead of the nursery."""
-        try:
-            await function(*args)
-        except trio.Cancelled:
-            raise
-        except BaseExceptionGroup as group:
-            cancelled, errors = group.split(trio.Cancelled)
-            if errors is not None:
-                self._break(errors)
-            if cancelled is not None:
-                raise cancelled  # noqa: B904 - it is a part of what was caught
-        except BaseException as exc:  # noqa: BLE001 - kept, and raised by the block
-            self._break(exc)
 
     async def _run_teardown(self) -> None:
         with trio.move_on_after(TEARDOWN_DEADLINE) as scope:
@@ -771,4 +480,3 @@ def _is_cancelled(error: BaseException) -> bool:
 
 
 _ALIVE: Final = (BackendState.OPENING, BackendState.OPEN, BackendState.CLOSING)
-_LIMITS: Final = (FailureKind.TIMEOUT, FailureKind.QUEUE_TIMEOUT)

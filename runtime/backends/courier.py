@@ -21,22 +21,30 @@ class Courier:
         self._queue: list[JobProgressEvent | JobCompletionEvent] = []
         self._posted = trio.Event()
         self._taken = trio.Event()
-        self._undelivered_completions = 0
+        self._progress = 0
+        """How many of the queued events are no completions."""
+        self._sending = 0
+        """How many completions are in the batch that waits for the receiver."""
         self.receiver_gone = False
         """Whether the receiving end was closed while there was something to send."""
 
     @property
     def undelivered(self) -> int:
         """How many completions have been posted that the receiver has not taken."""
-        return self._undelivered_completions
+        return len(self._queue) - self._progress + self._sending
 
-    def post(self, event: JobProgressEvent | JobCompletionEvent) -> None:
-        """Queue `event`, behind all others."""
+    def post(self, event: JobCompletionEvent) -> None:
+        """Queue a completion, behind all other events."""
         if not self._queue:
             self._posted.set()
         self._queue.append(event)
-        if event.__class__ is JobCompletionEvent:
-            self._undelivered_completions += 1
+
+    def post_progress(self, event: JobProgressEvent) -> None:
+        """Queue what is not waited for at the end, behind all other events."""
+        if not self._queue:
+            self._posted.set()
+        self._queue.append(event)
+        self._progress += 1
 
     async def run(self) -> None:
         """Carry events until cancelled, or until the receiver has gone.
@@ -49,13 +57,14 @@ class Courier:
                 self._posted = trio.Event()
                 await self._posted.wait()
             batch, self._queue = tuple(self._queue), []
+            self._sending, self._progress = len(batch) - self._progress, 0
             try:
                 await self._channel.send(batch)
             except trio.BrokenResourceError:
                 self.receiver_gone = True
                 self._taken.set()
                 raise
-            self._undelivered_completions -= sum(event.__class__ is JobCompletionEvent for event in batch)
+            self._sending = 0
             self._taken.set()
             self._taken = trio.Event()
 
@@ -69,9 +78,9 @@ class Courier:
             Whether all were taken; false if the patience ran out or the receiver has gone.
         """
         await trio.lowlevel.checkpoint()
-        while self._undelivered_completions and not self.receiver_gone:
+        while self.undelivered and not self.receiver_gone:
             with trio.move_on_after(patience) as scope:
                 await self._taken.wait()
             if scope.cancelled_caught:
                 return False
-        return not self._undelivered_completions
+        return not self.undelivered

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import trio
 
-from runtime.backends.live import LiveJob, Stage
+from runtime.backends.live import DONE, LiveJob
 
 _Entry = tuple[float, int, LiveJob, Callable[[LiveJob], None]]
 
@@ -29,7 +29,7 @@ class Deadlines:
     def add(self, at: float, job: LiveJob, action: Callable[[LiveJob], None]) -> None:
         """Call ``action(job)`` at the time `at`, in seconds of `trio.current_time`."""
         if len(self._heap) >= self._compact_at:
-            self._heap = [entry for entry in self._heap if entry[2].stage is not Stage.DONE]
+            self._heap = [entry for entry in self._heap if entry[2].stage is not DONE]
             heapq.heapify(self._heap)
             self._compact_at = max(1024, 2 * len(self._heap))
         entry = (at, next(self._order), job, action)
@@ -42,9 +42,9 @@ class Deadlines:
         while True:
             self._changed = trio.Event()
             now = trio.current_time()
-            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].stage is Stage.DONE):
+            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].stage is DONE):
                 _, _, job, action = heapq.heappop(self._heap)
-                if job.stage is not Stage.DONE:
+                if job.stage is not DONE:
                     action(job)
             with trio.move_on_at(self._heap[0][0]) if self._heap else trio.CancelScope():
                 await self._changed.wait()

@@ -34,6 +34,12 @@ class FakeRun:
     """It cannot be launched, and this is why."""
     busy: bool = False
     """It is refused."""
+    at_once: bool = attrs.field(init=False, repr=False)
+    """Whether it has ended when it is launched; follows from the others."""
+
+    @at_once.default
+    def _is_at_once(self) -> bool:
+        return self.duration == 0 and self.queued is None and self.launch_error is None and not self.busy
 
 
 FakePolicy = Callable[[Any, int], FakeRun]
@@ -71,13 +77,12 @@ class FakeBackend(RuntimeBackend):
 
     def _launch_one(self, job: LiveJob) -> None:
         run = self.policy(job.spec, job.attempt)
-        if run.busy:
+        if run.at_once:
+            self._ran(job, run.status, run.reason, run.usage)
+        elif run.busy:
             self._refuse(job)
         elif run.launch_error is not None:
             self._fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
-        elif run.duration == 0 and run.queued is None:
-            self._launched(job)
-            self._complete(job, run.status, run.reason, run.usage)
         else:
             job.data = trio.CancelScope()
             self._start_task(self._run, job, run)

@@ -6,14 +6,15 @@ A job is *live* from the start of its submission until its completion stands in 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import attrs
 import trio
 
 from runtime.errors import DuplicateJobError
 from runtime.job import JobStatus, JobStatusInfo
+from runtime.job.status import QUEUED
 
 
 class Stage(enum.IntEnum):
@@ -37,16 +38,24 @@ class StopCause:
     at: float
 
 
+# The members once more: see `runtime.job.status`.
+WAITING: Final = Stage.WAITING
+LAUNCHING: Final = Stage.LAUNCHING
+LAUNCHED: Final = Stage.LAUNCHED
+DONE: Final = Stage.DONE
+
+
 class LiveJob:
     """One job of a backend, as long as it is live. A backend's author reads it, and may keep things in `data`."""
 
     __slots__ = (
-        "_ended",
         "accepted",
         "attempt",
         "data",
+        "ended",
         "forced",
         "id",
+        "interactive",
         "queued",
         "spec",
         "stage",
@@ -57,12 +66,12 @@ class LiveJob:
         "ticket",
     )
 
-    def __init__(self, spec: Any, attempt: int, submitted: float) -> None:
+    def __init__(self, spec: Any, attempt: int, submitted: float, ticket: int = 0) -> None:
         self.spec = spec
         """The specification: a `JobSpec`, or a foreign object with an `id`."""
         self.id: str = spec.id
         self.attempt = attempt
-        self.ticket = 0
+        self.ticket = ticket
         """Which of all submissions to its backend this is, from 1."""
         self.submitted = submitted
         """When it was handed over, in seconds."""
@@ -70,34 +79,30 @@ class LiveJob:
         """When it began to run, in seconds."""
         self.queued: float | None = None
         """Since when it waits in a queue, in seconds, if it does."""
-        self.status = JobStatus.QUEUED
-        self.stage = Stage.WAITING
+        self.status: JobStatus = QUEUED
+        self.stage: Stage = WAITING
         self.accepted = True
         """Whether exactly one event comes for it; false once it was refused or called off."""
         self.stop: StopCause | None = None
         """Why it is being ended, once somebody asked for that."""
+        self.interactive: bool = getattr(spec, "interactive", False)
+        """Whether it wants the backend to itself."""
         self.forced = False
         """Whether its end is to be as quick as can be."""
         self.data: Any = None
         """The backend's own."""
-        self._ended: trio.Event | None = None
+        self.ended: trio.Event | None = None
+        """Set when it is no longer live; there is one only if somebody waits for that."""
 
     def __repr__(self) -> str:
         return f"<LiveJob {self.id!r} attempt {self.attempt} {self.stage.name} {self.status.name}>"
 
-    def leave(self, *, accepted: bool) -> None:
-        """Mark it as no longer live."""
-        self.stage = Stage.DONE
-        self.accepted = accepted
-        if self._ended is not None:
-            self._ended.set()
-
     async def wait_ended(self) -> None:
         """Wait until it is no longer live. A checkpoint only if it still is."""
-        if self.stage is not Stage.DONE:
-            if self._ended is None:
-                self._ended = trio.Event()
-            await self._ended.wait()
+        if self.stage is not DONE:
+            if self.ended is None:
+                self.ended = trio.Event()
+            await self.ended.wait()
 
 
 class Ledger:
@@ -117,26 +122,34 @@ class Ledger:
         """Return the live job of this id."""
         return self._jobs.get(job_id)
 
-    def admit(self, jobs: Iterable[LiveJob]) -> None:
+    def admit(self, jobs: Sequence[LiveJob]) -> None:
         """Enter all of `jobs`, or none.
 
         Raises:
             DuplicateJobError: if an id stands twice, or is live.
         """
-        entering: dict[str, LiveJob] = {}
-        for job in jobs:
-            if job.id in self._jobs or job.id in entering:
-                where = "is live in this backend" if job.id in self._jobs else "stands twice in this call"
-                advice = "Wait for its completion, or give it another id"
-                msg = f"job {job.id!r} {where}; nothing of the call was launched. {advice}"
-                raise DuplicateJobError(msg)
-            entering[job.id] = job
+        entering = {job.id: job for job in jobs}
+        if len(entering) < len(jobs) or not self._jobs.keys().isdisjoint(entering):
+            raise self._duplicate(jobs)
         self._jobs.update(entering)
 
+    def _duplicate(self, jobs: Sequence[LiveJob]) -> DuplicateJobError:
+        seen: set[str] = set()
+        for job in jobs:
+            if job.id in self._jobs or job.id in seen:
+                break
+            seen.add(job.id)
+        where = "is live in this backend" if job.id in self._jobs else "stands twice in this call"
+        advice = "Wait for its completion, or give it another id"
+        return DuplicateJobError(f"job {job.id!r} {where}; nothing of the call was launched. {advice}")
+
     def remove(self, job: LiveJob, *, accepted: bool) -> None:
-        """Let `job` leave."""
+        """Let `job` leave: it is no longer live."""
         del self._jobs[job.id]
-        job.leave(accepted=accepted)
+        job.stage = DONE
+        job.accepted = accepted
+        if job.ended is not None:
+            job.ended.set()
         if not self._jobs and self._idle is not None:
             self._idle.set()
             self._idle = None

@@ -41,20 +41,30 @@ class JobStatus(enum.Enum):
     @property
     def is_terminal(self) -> bool:
         """Whether a job in this status has ended."""
-        return self in _TERMINAL
+        return self in TERMINAL
 
     __hash__ = object.__hash__  # members are singletons, and enum's own hash costs a call into Python each time
 
 
-_TERMINAL: Final = frozenset({JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED})
+# The members once more, for code that runs for each job of a hundred thousand: with Python 3.11 an attribute of an
+# enum's class costs 0.1 µs, and a global next to nothing.
+SCHEDULED: Final = JobStatus.SCHEDULED
+QUEUED: Final = JobStatus.QUEUED
+RUNNING: Final = JobStatus.RUNNING
+PASSED: Final = JobStatus.PASSED
+FAILED: Final = JobStatus.FAILED
+KILLED: Final = JobStatus.KILLED
+
+TERMINAL: Final = frozenset({PASSED, FAILED, KILLED})
+"""The statuses of jobs that have ended."""
 
 LEGAL_MOVES: Final[dict[JobStatus, frozenset[JobStatus]]] = {
-    JobStatus.SCHEDULED: frozenset({JobStatus.QUEUED, *_TERMINAL}),
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, *_TERMINAL}),
-    JobStatus.RUNNING: frozenset({JobStatus.QUEUED, *_TERMINAL}),
-    JobStatus.PASSED: frozenset(),
-    JobStatus.FAILED: frozenset(),
-    JobStatus.KILLED: frozenset(),
+    SCHEDULED: frozenset({QUEUED, *TERMINAL}),
+    QUEUED: frozenset({RUNNING, *TERMINAL}),
+    RUNNING: frozenset({QUEUED, *TERMINAL}),
+    PASSED: frozenset(),
+    FAILED: frozenset(),
+    KILLED: frozenset(),
 }
 """From each status, the statuses that may follow."""
 
@@ -117,7 +127,7 @@ class FailureKind(enum.StrEnum):
     @property
     def status(self) -> JobStatus:
         """The terminal status that goes with this kind."""
-        return JobStatus.FAILED if self in _FAILED_KINDS else JobStatus.KILLED
+        return FAILED if self in _FAILED_KINDS else KILLED
 
 
 _FAILED_KINDS: Final = frozenset(

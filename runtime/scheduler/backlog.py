@@ -28,12 +28,14 @@ class Backlog:
     Args:
         name: the backend's.
         limit: how many jobs it may have at once, `None` for no limit.
+        batch: how many jobs may be on offer to it at once, `None` for no limit.
     """
 
-    def __init__(self, name: str, limit: int | None) -> None:
+    def __init__(self, name: str, limit: int | None, batch: int | None = None) -> None:
         self.name = name
         self.limit = math.inf if limit is None else limit
-        self.in_flight: dict[str, Node] = {}
+        self.in_flight = 0
+        """How many jobs it has, or is being offered."""
         self.heap: list[tuple[Key, int, ReadyQueue]] = []
         self._order = 0
         self.plain = ReadyQueue(self, ())
@@ -42,8 +44,9 @@ class Backlog:
         self.retry_at: float | None = None
         """When it is worth asking again, after it was busy."""
         self.delay = FIRST_DELAY
-        self.window = math.inf
-        """How many jobs may be on offer to it at once; finite after it was busy."""
+        self.batch = math.inf if batch is None else batch
+        self.window = self.batch
+        """How many jobs may be on offer to it at once; fewer after it was busy."""
         self.offered = 0
         """How many jobs it was offered and has neither accepted nor refused."""
         self.gone: JobStatusInfo | None = None
@@ -52,7 +55,7 @@ class Backlog:
         """Return how many jobs it may be given."""
         if self.retry_at is not None:
             return 0
-        return min(self.limit - len(self.in_flight), self.window - self.offered)
+        return min(self.limit - self.in_flight, self.window - self.offered)
 
     def offer(self, queue: ReadyQueue) -> None:
         """Put `queue` where its head belongs, if that is better than where it stands."""
@@ -100,7 +103,7 @@ class Backlog:
             self.window = max(1, accepted)
         else:
             self.delay = FIRST_DELAY
-            self.window *= 2
+            self.window = min(2 * self.window, self.batch)
 
     def drain(self) -> list[Node]:
         """Take out all that is ready."""

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from runtime.errors import GraphError
-from runtime.job import JobCompletionEvent, JobStatus
+from runtime.job import JobCompletionEvent
+from runtime.job.status import SCHEDULED
 
 
 class Node:
@@ -34,12 +35,12 @@ class Node:
         "waiting",
     )
 
-    def __init__(self, job: Any, rank: int) -> None:
+    def __init__(self, job: Any, job_id: str, rank: int) -> None:
         self.job = job
-        self.id: str = job.id
+        self.id = job_id
         self.rank = rank
         """Its place among all jobs, in the order given."""
-        self.status = JobStatus.SCHEDULED
+        self.status = SCHEDULED
         self.waiting = 0
         """How many of its dependencies have not ended."""
         self.passed = 0
@@ -97,37 +98,42 @@ class Graph:
         Raises:
             GraphError: for a job given twice, an unknown dependency, or a cycle, which is named with its path.
         """
-        new: dict[str, Node] = {}
         known = self._nodes
+        new: dict[str, Node] = {}
         for rank, job in enumerate(jobs, len(known)):
-            node = Node(job, rank)
-            if node.id in known or node.id in new:
-                msg = f"job {node.id!r} is given twice; ids must be unique in a run"
+            job_id = job.id
+            if job_id in known or job_id in new:
+                msg = f"job {job_id!r} is given twice; ids must be unique in a run"
                 raise GraphError(msg)
-            new[node.id] = node
-        edges = [(node, other) for node in new.values() if node.job.dependencies for other in self._needs(node, new)]
-        # Where every job stands behind those that it needs, as they mostly do, there can be no cycle.
-        if any(node.rank <= other.rank for node, other in edges):
-            _check_acyclic(new, edges)
-        for node, dependency in edges:
-            if dependency.event is not None:
+            new[job_id] = Node(job, job_id, rank)
+        # Two lists and no list of pairs, which would be as many objects for the garbage collector to visit.
+        waiting: list[Node] = []
+        needed: list[Node] = []
+        forward = True
+        for node in new.values():
+            for other_id in _distinct(node.job.dependencies):
+                other = new.get(other_id) or known.get(other_id)
+                if other is None:
+                    msg = f"job {node.id!r} depends on {other_id!r}, which does not exist"
+                    raise GraphError(msg + _nearest(other_id, [*known, *new]))
+                forward = forward and other.rank < node.rank
+                waiting.append(node)
+                needed.append(other)
+        if not forward:  # where every job stands behind those that it needs, as they mostly do, there can be no cycle
+            _check_acyclic(new, list(zip(waiting, needed, strict=True)))
+        for node, other in zip(waiting, needed, strict=True):
+            if other.event is not None:
                 continue  # it ended before; the plan looks at it when it takes the new jobs in
             node.waiting += 1
-            if not dependency.dependents:
-                dependency.dependents = []
-            dependency.dependents.append(node)  # type: ignore[attr-defined]  # the shared empty tuple was replaced
+            if not other.dependents:
+                other.dependents = []
+            other.dependents.append(node)  # type: ignore[attr-defined]  # the shared empty tuple was replaced
         known.update(new)
         return list(new.values())
 
-    def _needs(self, node: Node, new: dict[str, Node]) -> list[Node]:
-        found = []
-        for job_id in dict.fromkeys(node.job.dependencies):
-            dependency = new.get(job_id) or self._nodes.get(job_id)
-            if dependency is None:
-                msg = f"job {node.id!r} depends on {job_id!r}, which does not exist"
-                raise GraphError(msg + _nearest(job_id, [*self._nodes, *new]))
-            found.append(dependency)
-        return found
+
+def _distinct(ids: Sequence[str]) -> Iterable[str]:
+    return dict.fromkeys(ids) if len(ids) > 1 else ids
 
 
 def _nearest(job_id: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from runtime.backends.backend import RuntimeBackend
-from runtime.job import EventBatch, JobCompletionEvent
+from runtime.job import EventBatch
 from runtime.scheduler.actions import Kill, Submit
 from runtime.scheduler.graph import Node
 from runtime.scheduler.plan import Plan
@@ -44,6 +44,7 @@ class Lane:
         self._over = False
         self._gone = ""
         self._received = 0
+        """How many completions the plan was told of."""
         self._arrival = trio.Event()
 
     def submit(self, action: Submit) -> None:
@@ -99,7 +100,7 @@ class Lane:
     async def _submit(self, backend: RuntimeBackend, nodes: list[Node], kills: trio.Nursery) -> None:
         try:
             handles = await backend.submit_many(
-                [node.job for node in nodes], attempts={node.id: node.attempt for node in nodes}
+                [node.job for node in nodes], attempts={node.id: node.attempt for node in nodes if node.attempt != 1}
             )
         except Exception as exc:
             # A bug of the backend's, for we gave it no duplicate. Whatever it launched all the same is killed, and
@@ -109,8 +110,7 @@ class Lane:
             await self._wait_received(backend.statistics().completed)
             self._plan.launch_failed(nodes, f"backend {self._name!r} could not launch it: {exc!r}", trio.current_time())
         else:
-            accepted = {job_id: handle.started for job_id, handle in handles.items()}
-            self._plan.submitted(nodes, accepted, trio.current_time())
+            self._plan.submitted(nodes, handles, trio.current_time())
 
     async def _wait_received(self, completions: int) -> None:
         while self._received < completions:
@@ -125,13 +125,7 @@ class Lane:
         plan = self._plan
         with trio.CancelScope(shield=True), receive:
             async for batch in receive:
-                now = trio.current_time()
-                for event in batch:
-                    if event.__class__ is JobCompletionEvent:
-                        self._received += 1
-                        plan.completed(event, now)
-                    else:
-                        plan.progressed(event)  # type: ignore[arg-type]  # there are two kinds of event
+                self._received += plan.received(batch, trio.current_time())
                 self._turn()
                 self._arrival.set()
         if not self._over:

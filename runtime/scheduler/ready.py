@@ -85,13 +85,14 @@ class ReadyQueue:
     def take(self, most: float) -> list[Node]:
         """Take out the head and those behind it, `most` of them at the most."""
         taken: list[Node] = []
-        while self._order and len(taken) < most:
+        while self._order and (room := most - len(taken)) > 0:
             waiting = self._head_deque()
-            while waiting and len(taken) < most:
+            while waiting and room > 0:
                 node = waiting.popleft()
                 if node.event is None:
                     node.ready = False
                     taken.append(node)
+                    room -= 1
             if not waiting:
                 del self._deques[heapq.heappop(self._order).priority]
         self.size -= len(taken)

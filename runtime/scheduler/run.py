@@ -113,6 +113,7 @@ class Scheduler:
             priority=priority,
             max_failures=_limit("max_failures", max_failures),
             busy_timeout=busy_timeout,
+            batches={name: backend.max_batch for name, backend in backends.items()},
         )
         self._lanes = {name: Lane(name, backend, self._plan, self._turn) for name, backend in backends.items()}
         self._streams: list[StatusStream] = []
@@ -200,7 +201,7 @@ class Scheduler:
         """Return the result of each job that has ended, in the order given; once `run` has ended in any way, of every
         job.
         """
-        return [JobResult(job, event) for job, event in self._plan.results() if event is not None]
+        return self._plan.results()
 
     def statistics(self) -> SchedulerStatistics:
         """Return a snapshot of the run."""

@@ -22,7 +22,6 @@ def sanity_check(plan: Plan) -> None:
         assert (node.event is not None) == node.status.is_terminal, node
         assert not (node.in_flight and node.event is not None), node
         if node.in_flight:
-            assert node.queue.backend.in_flight[node.id] is node
             for name, amount in node.queue.request:
                 held[name] = held.get(name, 0) + (amount if amount is not None else plan._arbiter.pool.held(name))
         if node.event is None:
@@ -33,7 +32,7 @@ def sanity_check(plan: Plan) -> None:
     for name, (amount, _) in plan._arbiter.pool.usage().items():
         assert amount == held.get(name, 0), name
     for backend in plan._backends.values():
-        assert len(backend.in_flight) <= backend.limit
+        assert backend.in_flight == sum(node.queue.backend is backend for node in flying) <= backend.limit
         for queue in backend.queues.values():
             ready = [
                 node for node in nodes if node.queue is queue and node.status is JobStatus.QUEUED and not node.in_flight

@@ -13,7 +13,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from runtime.backends.backend import BROKEN_DEADLINE, TEARDOWN_DEADLINE, BackendState, RuntimeBackend, check_limit
+from runtime.backends.author import BROKEN_DEADLINE, BackendState
+from runtime.backends.backend import TEARDOWN_DEADLINE, RuntimeBackend, check_limit
 from runtime.backends.fake import FakeBackend, FakeRun
 from runtime.backends.live import LiveJob
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError

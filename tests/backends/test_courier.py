@@ -52,7 +52,7 @@ async def test_completions_count_as_undelivered_until_they_are_taken() -> None:
     with send, receive:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(courier.run)
-            courier.post(progress("a"))
+            courier.post_progress(progress("a"))
             courier.post(completion("a"))
             courier.post(completion("b"))
             assert courier.undelivered == 2
@@ -61,7 +61,7 @@ async def test_completions_count_as_undelivered_until_they_are_taken() -> None:
             await receive.receive()
             await trio.testing.wait_all_tasks_blocked()
             assert courier.undelivered == 0
-            courier.post(progress("c"))
+            courier.post_progress(progress("c"))
             await trio.testing.wait_all_tasks_blocked()
             assert courier.undelivered == 0, "only completions are promised"
             nursery.cancel_scope.cancel()

@@ -11,7 +11,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from runtime.backends.deadlines import Deadlines
-from runtime.backends.live import LiveJob
+from runtime.backends.live import DONE, LiveJob
 from tests.backends.manual import job
 
 
@@ -72,7 +72,7 @@ async def test_a_limit_of_a_job_that_has_ended_does_not_come_up(
     for each in jobs:
         deadlines.add(5, each, rung)
     await trio.sleep(1)
-    jobs[0].leave(accepted=True)
+    jobs[0].stage = DONE
     await trio.sleep(10)
     assert rung.times == [("b", 5)]
 
@@ -83,7 +83,7 @@ async def test_an_action_may_add_a_limit_and_end_other_jobs(nursery: trio.Nurser
 
     def act(job: LiveJob) -> None:
         rung(job)
-        other.leave(accepted=True)
+        other.stage = DONE
         deadlines.add(trio.current_time() + 2, job, rung)
 
     deadlines.add(5, live("a"), act)
@@ -102,7 +102,7 @@ async def test_limits_of_ended_jobs_do_not_pile_up(nursery: trio.Nursery, autoju
     for _ in range(10_000):
         job = live()
         deadlines.add(1e6, job, rung)
-        job.leave(accepted=True)
+        job.stage = DONE
         largest = max(largest, len(deadlines._heap))
     assert largest <= 1025
     await trio.sleep(6e4)

@@ -49,7 +49,7 @@ def test_a_job_that_has_left_may_enter_again() -> None:
 
 def test_jobs_may_leave_while_it_is_walked() -> None:
     ledger = Ledger()
-    ledger.admit(live(name) for name in "abc")
+    ledger.admit([live(name) for name in "abc"])
     for entry in ledger:
         ledger.remove(entry, accepted=True)
     assert len(ledger) == 0

@@ -15,7 +15,8 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from runtime.backends.backend import BROKEN_DEADLINE, DRAIN_TIMEOUT, TEARDOWN_DEADLINE
+from runtime.backends.author import BROKEN_DEADLINE
+from runtime.backends.backend import DRAIN_TIMEOUT, TEARDOWN_DEADLINE
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus
 from runtime.testing.backends import Act, Delay, FakeKit, Hang, Raise, ScriptedBackend, Step

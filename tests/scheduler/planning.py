@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, JobStatusInfo
+from runtime.job import FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus, JobStatusInfo
 from runtime.scheduler.actions import Action, Kill, Submit
 from runtime.scheduler.graph import Node
 from runtime.scheduler.plan import Plan
@@ -20,6 +20,10 @@ def job(name: str, *needs: str, **fields: Any) -> JobSpec:
 def ended(node: Node, status: JobStatus = JobStatus.PASSED, at: float = 0.0) -> JobCompletionEvent:
     reason = None if status is JobStatus.PASSED else JobStatusInfo("exit code 1", kind=FailureKind.EXIT_CODE)
     return JobCompletionEvent(node.id, node.attempt, status, reason, at, at, at)
+
+
+def receipt(node: Node, started: float | None) -> JobHandle:
+    return JobHandle(node.id, node.attempt, started)
 
 
 class Driven:
@@ -54,20 +58,21 @@ class Driven:
         nodes = self.plan.launching(action.nodes, self.now)
         ids = [node.id for node in nodes]
         self.history += ids
-        self.flying.update({node.id: node for node in nodes if node.id not in refuse})
-        self.plan.submitted(nodes, {node.id: self.now for node in nodes if node.id not in refuse}, self.now)
+        accepted = [node for node in nodes if node.id not in refuse]
+        self.flying.update({node.id: node for node in accepted})
+        self.plan.submitted(nodes, {node.id: receipt(node, self.now) for node in accepted}, self.now)
         return ids
 
     def end(self, job_id: str, status: JobStatus = JobStatus.PASSED) -> None:
-        self.plan.completed(ended(self.flying.pop(job_id), status, self.now), self.now)
+        self.plan.received((ended(self.flying.pop(job_id), status, self.now),), self.now)
         sanity_check(self.plan)
 
     def statuses(self) -> dict[str, str]:
-        return {spec.id: "" if event is None else event.status.name for spec, event in self.plan.results()}
+        results = {result.id: result.status.name for result in self.plan.results()}
+        return {node.id: results.get(node.id, "") for node in self.plan._graph}
 
     def kind(self, job_id: str) -> str:
-        event = next(event for spec, event in self.plan.results() if spec.id == job_id)
-        assert event is not None
-        assert event.reason is not None
-        assert event.reason.kind is not None
-        return str(event.reason.kind)
+        reason = next(result.reason for result in self.plan.results() if result.id == job_id)
+        assert reason is not None
+        assert reason.kind is not None
+        return str(reason.kind)

@@ -17,7 +17,7 @@ from runtime.scheduler.arbiter import PATIENCE
 from runtime.scheduler.backlog import FIRST_DELAY, LONGEST_DELAY
 from runtime.scheduler.resources import ResourcePool
 from runtime.scheduler.sanity import sanity_check
-from tests.scheduler.planning import Driven, ended, job
+from tests.scheduler.planning import Driven, ended, job, receipt
 
 FAILED = JobStatus.FAILED
 
@@ -84,9 +84,9 @@ def test_a_failure_at_the_head_of_a_chain_of_100_000_reaches_its_end_without_rec
     assert isinstance(action, Submit)
     limit = sys.getrecursionlimit()
     assert limit < count
-    run.plan.completed(ended(action.nodes[0], FAILED), 0.0)
+    run.plan.received((ended(action.nodes[0], FAILED),), 0.0)
     assert run.plan.unfinished == 0
-    statuses = [event.status for _, event in run.plan.results() if event is not None]
+    statuses = [result.status for result in run.plan.results()]
     assert len(statuses) == count
     assert statuses.count(JobStatus.KILLED) == count - 1
 
@@ -272,7 +272,7 @@ def test_limits_hold_over_a_long_mixed_run() -> None:
         for name, limit in (("a", 4), ("b", 5)):
             assert sum((node.job.resources or {}).get(name, 0) for node in run.flying.values()) <= limit
         node = run.flying.pop(next(iter(run.flying)))
-        run.plan.completed(ended(node), 0.0)
+        run.plan.received((ended(node),), 0.0)
         steps += 1
     assert steps == len(jobs)
 
@@ -283,7 +283,7 @@ def _quick_turn(run: Driven) -> list[str]:
     for action in run.plan.decide(run.now):
         assert isinstance(action, Submit)
         run.flying.update({node.id: node for node in action.nodes})
-        run.plan.submitted(action.nodes, {node.id: 0.0 for node in action.nodes}, run.now)
+        run.plan.submitted(action.nodes, {node.id: receipt(node, 0.0) for node in action.nodes}, run.now)
         ids += [node.id for node in action.nodes]
     return ids
 
@@ -349,14 +349,14 @@ def test_a_job_that_is_refused_for_too_long_ends_as_busy() -> None:
 
 def test_events_that_belong_to_nothing_in_flight_are_dropped_and_counted() -> None:
     run = Driven([job("a"), job("b", "a")])
-    run.plan.completed(JobCompletionEvent("stranger", 1, JobStatus.PASSED, None, 0, 0, 0), 0)
-    run.plan.completed(JobCompletionEvent("b", 1, JobStatus.PASSED, None, 0, 0, 0), 0)
+    run.plan.received((JobCompletionEvent("stranger", 1, JobStatus.PASSED, None, 0, 0, 0),), 0)
+    run.plan.received((JobCompletionEvent("b", 1, JobStatus.PASSED, None, 0, 0, 0),), 0)
     run.turn()
     node = run.flying["a"]
-    run.plan.completed(JobCompletionEvent("a", 2, FAILED, None, 0, 0, 0), 0)
+    run.plan.received((JobCompletionEvent("a", 2, FAILED, None, 0, 0, 0),), 0)
     run.end("a")
-    run.plan.completed(ended(node, FAILED), 0)
-    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.RUNNING, 0))
+    run.plan.received((ended(node, FAILED),), 0)
+    run.plan.received((JobProgressEvent("a", 1, JobStatus.RUNNING, 0),), run.now)
     assert run.plan.stray == 5
     assert run.turn() == ["b"]
     assert run.statuses() == {"a": "PASSED", "b": ""}
@@ -366,9 +366,9 @@ def test_a_completion_may_come_before_its_submit_has_returned() -> None:
     run = Driven([job("a"), job("b", "a")])
     (action,) = run.plan.decide(0.0)
     assert isinstance(action, Submit)
-    run.plan.completed(ended(action.nodes[0]), 0.0)
+    run.plan.received((ended(action.nodes[0]),), 0.0)
     (after,) = run.plan.decide(0.0)
-    run.plan.submitted(action.nodes, {"a": 0.0}, 0.0)
+    run.plan.submitted(action.nodes, {"a": receipt(action.nodes[0], 0.0)}, 0.0)
     sanity_check(run.plan)
     assert isinstance(after, Submit)
     assert [node.id for node in after.nodes] == ["b"]
@@ -386,13 +386,13 @@ def test_queue_time_and_run_time_are_two_things() -> None:
     (action,) = run.plan.decide(0.0)
     assert isinstance(action, Submit)
     run.plan.changes = []
-    run.plan.submitted(action.nodes, {"a": None}, 1.0)
+    run.plan.submitted(action.nodes, {"a": receipt(action.nodes[0], None)}, 1.0)
     assert run.plan.counts[JobStatus.QUEUED] == 1
-    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.QUEUED, 2.0, "Priority"))
-    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.RUNNING, 3.0, "n1"))
-    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.QUEUED, 4.0, "requeued"))
-    run.plan.progressed(JobProgressEvent("a", 1, JobStatus.RUNNING, 5.0, "n2"))
-    run.plan.completed(ended(action.nodes[0], at=6.0), 6.0)
+    run.plan.received((JobProgressEvent("a", 1, JobStatus.QUEUED, 2.0, "Priority"),), run.now)
+    run.plan.received((JobProgressEvent("a", 1, JobStatus.RUNNING, 3.0, "n1"),), run.now)
+    run.plan.received((JobProgressEvent("a", 1, JobStatus.QUEUED, 4.0, "requeued"),), run.now)
+    run.plan.received((JobProgressEvent("a", 1, JobStatus.RUNNING, 5.0, "n2"),), run.now)
+    run.plan.received((ended(action.nodes[0], at=6.0),), 6.0)
     moves = [(change.old.name, change.new.name, change.at, change.note) for change in run.plan.changes]
     assert moves == [
         ("QUEUED", "QUEUED", 2.0, "Priority"),

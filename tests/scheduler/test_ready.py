@@ -10,7 +10,7 @@ from runtime.scheduler.ready import Descending, ReadyQueue
 
 
 def nodes(count: int) -> list[Node]:
-    return [Node(JobSpec(name=f"j{rank}", cmd="x"), rank) for rank in range(count)]
+    return [Node(JobSpec(name=f"j{rank}", cmd="x"), f"j{rank}", rank) for rank in range(count)]
 
 
 def queue() -> ReadyQueue:
