@@ -39,8 +39,8 @@ NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile
 NOT_IN_LOGS = frozenset({"trio", "time"})
 
 CORE = frozenset({"attr", "attrs", "outcome", "trio"}) | sys.stdlib_module_names
-EXTRAS = {"rich": ("report", "cli"), "cattrs": ("report", "cli"), "re2": ("logs",)}
-LAZY_EXTRAS = frozenset({"re2"})
+EXTRAS = {"rich": ("report", "cli"), "cattrs": ("report", "cli"), "re2": ("logs",), "hyperscan": ("logs",)}
+LAZY_EXTRAS = frozenset({"re2", "hyperscan"})
 
 HANDLERS = frozenset({"signal.signal", "signal.set_wakeup_fd", "signal.siginterrupt", "trio.open_signal_receiver"})
 

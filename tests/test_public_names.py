@@ -81,7 +81,7 @@ def test_the_errors_module_exports_all_errors_and_only_those() -> None:
 def test_importing_the_package_needs_no_extra() -> None:
     program = """
 import sys
-for name in ("rich", "cattrs", "re2", "pytest", "hypothesis"):
+for name in ("rich", "cattrs", "re2", "hyperscan", "pytest", "hypothesis"):
     sys.modules[name] = None  # so that importing it raises
 from runtime import *
 print([name for name in sys.modules if name.startswith(("runtime.report", "runtime.cli", "runtime.testing"))])

@@ -1,7 +1,8 @@
 """`log`: how fast is the verdict from a long log in which nothing has failed?
 
-One core, OpenTitan's usual patterns. Against DVSim's own function for the verdict, `grep -E` with the fail patterns
-alone, and a loop that only reads the file. Reading the first time is not the question: the file was just written.
+One core, OpenTitan's usual patterns; with Hyperscan as a filter before RE2, and without. Against DVSim's own function
+for the verdict, `grep -E` with the fail patterns alone, and a loop that only reads the file. Reading the first time is
+not the question: the file was just written.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ RATE = "megabytes_per_second"
 
 def question(quick: bool) -> Question:
     """Return the question at its full size, or a tiny one."""
-    size = 2 if quick else 500
+    size = 2 if quick else 300
     grep, read = (attrs.evolve(ours(how, "log.py", size, f"--{how}"), tree=None) for how in ("grep", "read"))
+    re2 = ours("re2", "log.py", size, "--re2")
     peers = {"dvsim": "dvsim", "grep -E": "grep", "only reading": "read"}
     return Question(
         "log",
-        [ours("ours", "log.py", size), dvsim("dvsim", "dvsim_log.py", size), grep, read],
+        [ours("ours", "log.py", size), re2, dvsim("dvsim", "dvsim_log.py", size), grep, read],
         [
             Figure("log", RATE, "MB/s", "higher", "ours", peers),
+            Figure("log_re2", RATE, "MB/s", "higher", "re2", peers),
             Figure("log_memory", PEAK, "MB", "lower", "ours", {"dvsim": "dvsim"}),
         ],
     )

@@ -6,6 +6,7 @@ from runtime.logs.follow import LogFollower
 from runtime.logs.judge import Failure, Judgement, LogJudge, LogPatterns
 from runtime.logs.linear import LinearEngine
 from runtime.logs.mixed import MixedEngine, is_quick
+from runtime.logs.prefilter import PrefilterEngine
 from runtime.logs.verdict import PASSED, Verdict, decide, signal_name
 from runtime.logs.worker import JudgingError, WorkerEngine, Workers
 
@@ -22,6 +23,7 @@ __all__ = (
     "LogJudge",
     "LogPatterns",
     "MixedEngine",
+    "PrefilterEngine",
     "PythonEngine",
     "Verdict",
     "WorkerEngine",

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import Final
 
 from runtime.logs.judge import MAX_BLOCK, TAIL_LINES, Judgement, LogJudge, LogPatterns, show
-from runtime.logs.mixed import MixedEngine
+from runtime.logs.prefilter import best_engine
 from runtime.logs.worker import JudgingError, Workers
 
 MAX_LOG: Final = 64 << 30
@@ -70,7 +70,8 @@ def _judge_once(
     with open_log(path) as (fd, size), closing(Workers()) as own:
         budget += size / BUDGET_RATE
         deadline = clock() + budget
-        with closing(LogJudge(patterns, lambda compiled: MixedEngine(compiled, workers or own, budget))) as judge:
+        pool, seconds = workers or own, budget
+        with closing(LogJudge(patterns, lambda compiled: best_engine(compiled, pool, seconds))) as judge:
             left = size
             while left > 0 and (chunk := os.read(fd, min(left, MAX_BLOCK))):
                 judge.feed(chunk)

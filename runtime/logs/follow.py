@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from runtime.logs.file import BUDGET, open_log
 from runtime.logs.judge import MAX_BLOCK, LogJudge, LogPatterns
-from runtime.logs.mixed import MixedEngine
+from runtime.logs.prefilter import best_engine
 from runtime.logs.worker import Workers
 
 
@@ -24,7 +24,7 @@ class LogFollower:
 
     def __init__(self, path: str, failing: Sequence[str], workers: Workers, budget: float = BUDGET) -> None:
         self._path = path
-        self._judge = LogJudge(LogPatterns(failing=failing), lambda found: MixedEngine(found, workers, budget))
+        self._judge = LogJudge(LogPatterns(failing=failing), lambda found: best_engine(found, workers, budget))
         self._offset = 0
         self._lock = threading.Lock()
         self._unwanted = False
