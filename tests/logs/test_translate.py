@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtime.logs import LinearEngine, PythonEngine, translate
@@ -12,6 +12,8 @@ from tests.logs.strategies import BLOCKS, PATTERNS
 
 
 @settings(deadline=None)
+@example([r"\bab", "$", r"a\b", "^b"], b"b ab\nb")
+@example([r"(?i:\xe9)", r"(?i:[^\xe9])", "(?i)k"], b"\xc9\n\xe9\nK")
 @given(st.lists(PATTERNS, min_size=1, max_size=4), BLOCKS)
 def test_both_engines_give_the_same_hits(patterns: list[str], block: bytes) -> None:
     compiled = [re.compile(pattern.encode()) for pattern in patterns]
