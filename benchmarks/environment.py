@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.metadata
+import importlib.util
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -31,6 +35,11 @@ def dvsim(name: str, script: str, *arguments: str | int) -> Contender:
         BenchmarkError: if there is no such environment.
     """
     return Contender(name, _command(dvsim_python(), "peers", script, arguments))
+
+
+def peer(name: str, script: str, *arguments: str | int) -> Contender:
+    """Return a contender: a program of ``peers/`` that measures something else, in the environment of this program."""
+    return Contender(name, _command(sys.executable, "peers", script, arguments))
 
 
 def _command(python: str, folder: str, script: str, arguments: tuple[str | int, ...]) -> list[str]:
@@ -59,6 +68,58 @@ def dvsim_python() -> str:
     return python
 
 
+def need_programs(**packages: str) -> None:
+    """Check that programs are there.
+
+    Args:
+        packages: each program, and the package of Debian that brings it.
+
+    Raises:
+        BenchmarkError: naming all that are not, and how to get them.
+    """
+    missing = {program: package for program, package in packages.items() if shutil.which(program) is None}
+    if missing:
+        install = f"Debian: apt install {' '.join(dict.fromkeys(missing.values()))}"
+        msg = f"there is no {', no '.join(missing)} to measure with. Install what is missing ({install})"
+        raise BenchmarkError(msg)
+
+
+def need_module(name: str) -> None:
+    """Check that a module is there, without importing it.
+
+    Raises:
+        BenchmarkError: if it is not.
+    """
+    if importlib.util.find_spec(name) is None:
+        msg = f"{name} is a peer, and is not installed. `make bench` does it; or install the extra `bench`"
+        raise BenchmarkError(msg)
+
+
+@cache
+def compiled(source: str) -> str:
+    """Compile a C program of ``peers/``; return its path. It is deleted when this program ends.
+
+    Raises:
+        BenchmarkError: if there is no compiler, or it fails.
+    """
+    compiler = os.environ.get("CC") or "cc"
+    directory = tempfile.mkdtemp(prefix="benchmarks-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    program = str(Path(directory, source).with_suffix(""))
+    try:
+        command = [compiler, "-O2", "-o", program, str(HERE / "peers" / source)]
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        msg = (
+            f"there is no C compiler {compiler!r}, which the limit is built with. Install one (Debian: apt install gcc)"
+        )
+        raise BenchmarkError(msg) from None
+    except (OSError, subprocess.CalledProcessError) as exc:
+        msg = f"{compiler!r} does not compile {source}: {getattr(exc, 'stderr', None) or exc}"
+        raise BenchmarkError(msg) from exc
+    return program
+
+
 def _ask(python: str, code: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -72,10 +133,29 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "trio": importlib.metadata.version("trio"),
         "dvsim": dvsim_version,
+        **{name: _of_distribution(name) for name in ("hyperqueue", "google-re2")},
+        **{program: _first_line(program) for program in ("parallel", "xargs", "grep", "cc", "sbatch")},
     }
     if its_python != found["python"]:
         found["dvsim's python"] = its_python
     return found
+
+
+def _of_distribution(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _first_line(program: str) -> str:
+    try:
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "not installed"
+    return done.stdout.partition("\n")[0].strip()
 
 
 def _own_version() -> str:

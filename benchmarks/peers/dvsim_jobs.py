@@ -22,7 +22,14 @@ def nothing(*_: object) -> None:
     """Both hooks of each job."""
 
 
-def make_spec(name: str, dependencies: Sequence[str] = ()) -> Any:
+def make_spec(
+    name: str,
+    dependencies: Sequence[str] = (),
+    *,
+    root: Path = ROOT,
+    cmd: str = "make run",
+    failing: Sequence[str] = (),
+) -> Any:
     """Return a specification; `name` is what other jobs depend on.
 
     As DVSim's own flows make it (`Deploy.get_job_spec`): only the workspace is shared by the jobs of a flow.
@@ -43,17 +50,17 @@ def make_spec(name: str, dependencies: Sequence[str] = ()) -> Any:
         needs_all_dependencies_passing=True,
         weight=1,
         timeout_mins=None,
-        cmd="make run",
+        cmd=cmd,
         exports={},
         dry_run=False,
         interactive=False,
-        odir=ROOT / name,
+        odir=root / name,
         renew_odir=False,
-        log_path=Path(f"{ROOT}/{name}/run.log"),
+        log_path=Path(f"{root}/{name}/run.log"),
         pre_launch=nothing,
         post_finish=nothing,
         pass_patterns=[],
-        fail_patterns=[],
+        fail_patterns=list(failing),
     )
 
 

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from benchmarks.model import Question
-from benchmarks.questions import adapter, adapter_kill, adapter_stall, log, scheduler
+from benchmarks.questions import adapter, adapter_kill, adapter_stall, imports, log, scheduler, spawn
 
 QUESTIONS: Final[Mapping[str, Callable[[bool], Question]]] = {
     "scheduler": scheduler.question,
     "adapter": adapter.question,
     "adapter_stall": adapter_stall.question,
     "adapter_kill": adapter_kill.question,
+    "spawn": spawn.question,
     "log": log.question,
+    "import": imports.question,
 }
 """In the order in which they are asked."""

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks import environment
-from benchmarks.environment import DVSIM_PYTHON, dvsim, machine, ours
+from benchmarks.environment import DVSIM_PYTHON, compiled, dvsim, machine, need_module, need_programs, ours, peer
 from benchmarks.model import BenchmarkError
 
 
 @pytest.fixture(autouse=True)
 def _forget_dvsim() -> Iterator[None]:
     environment.dvsim_python.cache_clear()
+    environment.compiled.cache_clear()
     yield
     environment.dvsim_python.cache_clear()
+    environment.compiled.cache_clear()
 
 
 def test_ours_is_a_program_of_samples_run_on_this_checkout() -> None:
@@ -53,3 +55,44 @@ def test_the_machine_is_described() -> None:
     assert isinstance(found["cpus"], int)
     assert found["cpus"] >= 1
     assert found["processor"]
+
+
+def test_a_peer_imports_nothing_of_this_checkout() -> None:
+    contender = peer("xargs", "spawn_programs.py", "xargs", 1, 2)
+    assert contender.tree is None
+    assert Path(contender.command[1]).is_file()
+
+
+def test_programs_that_are_missing_are_named_with_their_packages() -> None:
+    need_programs(sh="dash")
+    with pytest.raises(BenchmarkError, match=r"no no-such-a, no no-such-b .*Debian: apt install some-package\)"):
+        need_programs(**{"sh": "dash", "no-such-a": "some-package", "no-such-b": "some-package"})
+
+
+def test_a_module_that_is_missing_is_named() -> None:
+    need_module("json")
+    with pytest.raises(BenchmarkError, match="no_such_module is a peer, and is not installed"):
+        need_module("no_such_module")
+
+
+def test_a_program_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(f'#!/bin/sh\necho "$4" >> {tmp_path}/calls; cp /bin/true "$3"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    program = Path(compiled("spawn.c"))
+    assert compiled("spawn.c") == str(program)
+    assert program.is_file()
+    assert (tmp_path / "calls").read_text() == f"{environment.HERE}/peers/spawn.c\n"
+
+
+def test_a_compiler_that_is_missing_or_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "/no/such/cc")
+    with pytest.raises(BenchmarkError, match=r"there is no C compiler '/no/such/cc'.*apt install gcc"):
+        compiled("spawn.c")
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\necho no stdio.h >&2; exit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    with pytest.raises(BenchmarkError, match=r"does not compile spawn.c: no stdio.h"):
+        compiled("spawn.c")

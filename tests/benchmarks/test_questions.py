@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks import environment
-from benchmarks.environment import ours
-from benchmarks.model import PEAK
+from benchmarks.environment import ours, peer
+from benchmarks.model import PEAK, BenchmarkError
 from benchmarks.questions import QUESTIONS
 from benchmarks.turns import take_sample
 
 
 @pytest.fixture(autouse=True)
-def _dvsim_is_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [environment, *(sys.modules[f"benchmarks.questions.{name}"] for name in QUESTIONS)]:
+def _peers_are_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [environment, *(sys.modules[ask.__module__] for ask in QUESTIONS.values())]:
         monkeypatch.setattr(module, "dvsim_python", lambda: "/dvsim/python", raising=False)
+        monkeypatch.setattr(module, "need_programs", lambda **_: None, raising=False)
+        monkeypatch.setattr(module, "need_module", lambda _: None, raising=False)
+        monkeypatch.setattr(module, "compiled", lambda source: f"/compiled/{source}", raising=False)
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -55,6 +58,10 @@ def test_figures_have_names_of_their_own() -> None:
         ("log.py", ("1",), {"megabytes_per_second"}),
         ("log.py", ("1", "--grep"), {"megabytes_per_second"}),
         ("log.py", ("1", "--read"), {"megabytes_per_second"}),
+        ("spawn.py", ("5", "2", "tree"), {"jobs_per_second", "cpu_ms_per_job"}),
+        ("spawn.py", ("5", "2", "group"), {"jobs_per_second", "cpu_ms_per_job"}),
+        ("start.py", ("1", "-c", "from runtime import *"), {"cpu_ms", "wall_ms"}),
+        ("start.py", ("1", "-m", "runtime", "--help"), {"cpu_ms", "wall_ms"}),
     ],
 )
 def test_a_program_of_ours_checks_its_run_and_says_numbers(
@@ -63,3 +70,17 @@ def test_a_program_of_ours_checks_its_run_and_says_numbers(
     said = take_sample(ours("ours", script, *arguments))
     assert said.keys() == {*measures, PEAK}
     assert all(value > 0 for value in said.values())
+
+
+@pytest.mark.slow
+def test_a_program_that_starts_others_checks_that_they_passed() -> None:
+    said = take_sample(peer("xargs", "spawn_programs.py", "xargs", 3, 2))
+    assert said.keys() == {"jobs_per_second", "cpu_ms_per_job", PEAK}
+    with pytest.raises(BenchmarkError, match="AssertionError"):
+        take_sample(peer("c", "spawn_programs.py", "c", "/bin/false", 3, 2))
+
+
+@pytest.mark.slow
+def test_a_program_that_starts_interpreters_checks_that_they_end_well() -> None:
+    with pytest.raises(BenchmarkError, match="AssertionError"):
+        take_sample(ours("ours", "start.py", 1, "-c", "import no_such_module"))

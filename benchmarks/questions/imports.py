@@ -1,0 +1,53 @@
+"""`import`: what does a program pay for the package before it does anything?
+
+Fresh interpreters that import and end. `import runtime` alone brings in little, as names are imported when they are
+first asked for; so what a program with local jobs asks for is a figure of its own, and so is every public name. Against
+`import trio`, which those two contain. The command line's help is measured beside DVSim's, and beside the parser of the
+standard library.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from benchmarks.environment import dvsim_python, ours
+from benchmarks.model import Contender, Figure, Question
+
+CPU = "cpu_ms"
+WALL = "wall_ms"
+
+
+def question(quick: bool) -> Question:
+    """Return the question at its full size, or a tiny one."""
+    processes = 1 if quick else 11
+
+    def others(name: str, *arguments: str, **where: str) -> Contender:
+        return attrs.evolve(ours(name, "start.py", processes, *arguments, **where), tree=None)
+
+    def imports(name: str, code: str) -> Contender:
+        return ours(name, "start.py", processes, "-c", code)
+
+    trio = {"trio": "trio"}
+    helps = {"argparse": "argparse", "trio": "trio", "dvsim --help": "dvsim --help"}
+    return Question(
+        "import",
+        [
+            imports("runtime", "import runtime"),
+            imports("local", "from runtime import JobSpec, LocalBackend, run_jobs"),
+            imports("all", "from runtime import *; assert JobSpec and LocalBackend and run_jobs"),
+            ours("--help", "start.py", processes, "-m", "runtime", "--help"),
+            others("trio", "-c", "import trio"),
+            others("argparse", "-c", "import argparse, pathlib"),
+            others("dvsim --help", "-c", "import dvsim.cli; dvsim.cli.main()", "--help", python=dvsim_python()),
+        ],
+        [
+            Figure("import", CPU, "ms of CPU", "lower", "runtime", trio),
+            Figure("import_local", CPU, "ms of CPU", "lower", "local", trio),
+            Figure("import_all", CPU, "ms of CPU", "lower", "all", trio),
+            Figure("import_help", CPU, "ms of CPU", "lower", "--help", helps),
+            Figure("import_wall", WALL, "ms", "lower", "runtime", trio),
+            Figure("import_local_wall", WALL, "ms", "lower", "local", trio),
+            Figure("import_all_wall", WALL, "ms", "lower", "all", trio),
+            Figure("import_help_wall", WALL, "ms", "lower", "--help", helps),
+        ],
+    )

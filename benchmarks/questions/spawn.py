@@ -1,0 +1,48 @@
+"""`spawn`: what does a process cost?
+
+Jobs that do nothing, 32 at a time, each with a directory, a log and a verdict, for each way to contain them. Against
+others that run commands, and against the machine itself: a program in C that starts processes and waits for them, alone
+(`C`), and with a directory and a log for each (`C, with logs`).
+
+Not everybody does everything. HyperQueue, GNU parallel and C with logs make directories and logs, and go by the exit
+code; DVSim also looks for fail patterns, as we do; xargs and bare C do neither. Only containment "tree" ends what a job
+leaves behind.
+"""
+
+from __future__ import annotations
+
+from benchmarks.environment import compiled, dvsim, need_module, need_programs, ours, peer
+from benchmarks.model import Figure, Question
+
+WIDTH = 32
+RATE = "jobs_per_second"
+CPU = "cpu_ms_per_job"
+
+
+def question(quick: bool) -> Question:
+    """Return the question at its full size, or a tiny one."""
+    jobs = 50 if quick else 2_000
+    need_programs(xargs="findutils", parallel="parallel")
+    need_module("hyperqueue")
+    c = compiled("spawn.c")
+    others = "spawn_programs.py"
+    peers = {name: name for name in ("C", "C, with logs", "dvsim", "hyperqueue", "parallel", "xargs")}
+    return Question(
+        "spawn",
+        [
+            ours("tree", "spawn.py", jobs, WIDTH, "tree"),
+            peer("C", others, "c", c, jobs, WIDTH),
+            peer("C, with logs", others, "c+logs", c, jobs, WIDTH),
+            ours("group", "spawn.py", jobs, WIDTH, "group"),
+            dvsim("dvsim", "dvsim_spawn.py", jobs, WIDTH),
+            peer("hyperqueue", "hyperqueue_spawn.py", jobs, WIDTH),
+            peer("xargs", others, "xargs", jobs, WIDTH),
+            peer("parallel", others, "parallel", jobs, WIDTH),
+        ],
+        [
+            Figure("spawn", RATE, "jobs/s", "higher", "tree", peers),
+            Figure("spawn_group", RATE, "jobs/s", "higher", "group", peers),
+            Figure("spawn_cpu", CPU, "ms of CPU per job", "lower", "tree", peers),
+            Figure("spawn_group_cpu", CPU, "ms of CPU per job", "lower", "group", peers),
+        ],
+    )
