@@ -1,0 +1,104 @@
+"""Jobs of the fake: what was asked for, and what became of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import attrs
+
+PENDING, RUNNING, COMPLETING = "PENDING", "RUNNING", "COMPLETING"
+
+COMPACT: Mapping[str, str] = {
+    "BOOT_FAIL": "BF", "CANCELLED": "CA", "COMPLETED": "CD", "COMPLETING": "CG", "CONFIGURING": "CF", "DEADLINE": "DL",
+    "FAILED": "F", "NODE_FAIL": "NF", "OUT_OF_MEMORY": "OOM", "PENDING": "PD", "PREEMPTED": "PR", "RUNNING": "R",
+    "REQUEUED": "RQ", "REQUEUE_HOLD": "RH", "RESIZING": "RS", "REVOKED": "RV", "SIGNALING": "SI", "SPECIAL_EXIT": "SE",
+    "STAGE_OUT": "SO", "STOPPED": "ST", "SUSPENDED": "S", "TIMEOUT": "TO",
+}  # fmt: skip
+"""The state words of Slurm 22.05 that `squeue` prints, long and short."""
+
+
+@attrs.frozen
+class Request:
+    """One submission."""
+
+    name: str
+    script: bytes
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str
+    output: str
+    error: str | None = None
+    indices: tuple[int, ...] | None = None
+    """Of the array's elements; `None` for a single job."""
+    throttle: int | None = None
+    """How many elements may run at once."""
+    comment: str | None = None
+    partition: str = "main"
+    account: str | None = None
+    qos: str | None = None
+    licences: str | None = None
+    cpus: int = 1
+    time_limit: float | None = None
+    """Seconds."""
+    requeue: bool = True
+    held: bool = False
+    append: bool = False
+
+
+@attrs.define(eq=False)
+class Job:
+    """A single job or one element of an array, as the controller knows it."""
+
+    request: Request
+    array_id: int
+    """The id that `sbatch` printed; also for a single job."""
+    index: int | None
+    """In the array; `None` for a single job, and for an array that was cancelled before any of it began."""
+    submitted: float
+    """In seconds of the controller's clock, as are all times."""
+    job_id: int
+    """Its own id: that of the array until it begins."""
+    state: str = PENDING
+    reason: str = "None"
+    final: str = ""
+    """The state to come, while it is completing."""
+    node: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    eligible: float = 0.0
+    """Before then it does not start."""
+    kill_at: float | None = None
+    """When SIGTERM will have been enough."""
+    status: int = 0
+    """How it ended, as `wait` tells."""
+    restarts: int = 0
+    process: int = 0
+    """The process that its script became, and of its session; 0 while there is none."""
+    shown: str | None = None
+    """The state that is told to whoever asks, instead of the true one."""
+
+    @property
+    def label(self) -> str:
+        """The id that people use."""
+        return str(self.array_id) if self.index is None else f"{self.array_id}_{self.index}"
+
+    @property
+    def visible(self) -> str:
+        """The state that is told."""
+        return self.shown or self.state
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has a place on a node."""
+        return self.state in {RUNNING, COMPLETING}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has come to an end."""
+        return self.state != PENDING and not self.is_active
+
+    @property
+    def exit_code(self) -> str:
+        """Exit code and signal, as accounting writes them."""
+        return f"{os.waitstatus_to_exitcode(self.status) if not self.status & 0x7F else 0}:{self.status & 0x7F}"
