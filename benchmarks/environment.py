@@ -95,6 +95,26 @@ def need_module(name: str) -> None:
         raise BenchmarkError(msg)
 
 
+def need_room(directory: str, *, megabytes: int) -> None:
+    """Check that a directory is on a file system in memory, and that it has room.
+
+    Raises:
+        BenchmarkError: if not.
+    """
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+        room = os.statvfs(directory)
+    except OSError as exc:
+        msg = f"{directory} is to be measured on, a file system in memory; there is none: {exc.strerror}"
+        raise BenchmarkError(msg) from exc
+    if not any(mount[1] == directory and mount[2] in {"tmpfs", "ramfs"} for mount in mounts):
+        msg = f"{directory} is to be measured on, and is no file system in memory. Mount one: mount -t tmpfs tmpfs"
+        raise BenchmarkError(f"{msg} {directory}")
+    if (free := room.f_bavail * room.f_frsize // 1_000_000) < megabytes:
+        msg = f"{directory} has room for {free} MB; wanted: {megabytes}. Remount it with more: mount -o remount,size="
+        raise BenchmarkError(f"{msg}{2 * megabytes}M {directory}")
+
+
 @cache
 def compiled(source: str) -> str:
     """Compile a C program of ``peers/``; return its path. It is deleted when this program ends.

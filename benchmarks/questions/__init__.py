@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from benchmarks.model import Question
-from benchmarks.questions import adapter, adapter_kill, adapter_stall, imports, log, scheduler, spawn
+from benchmarks.questions import adapter, adapter_kill, adapter_stall, imports, log, output, scheduler, spawn
 
 QUESTIONS: Final[Mapping[str, Callable[[bool], Question]]] = {
     "scheduler": scheduler.question,
@@ -15,6 +15,7 @@ QUESTIONS: Final[Mapping[str, Callable[[bool], Question]]] = {
     "adapter_kill": adapter_kill.question,
     "spawn": spawn.question,
     "log": log.question,
+    "output": output.question,
     "import": imports.question,
 }
 """In the order in which they are asked."""

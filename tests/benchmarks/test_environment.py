@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks import environment
-from benchmarks.environment import DVSIM_PYTHON, compiled, dvsim, machine, need_module, need_programs, ours, peer
+from benchmarks.environment import (
+    DVSIM_PYTHON,
+    compiled,
+    dvsim,
+    machine,
+    need_module,
+    need_programs,
+    need_room,
+    ours,
+    peer,
+)
 from benchmarks.model import BenchmarkError
 
 
@@ -96,3 +106,16 @@ def test_a_compiler_that_is_missing_or_fails_is_an_error(tmp_path: Path, monkeyp
     monkeypatch.setenv("CC", str(compiler))
     with pytest.raises(BenchmarkError, match=r"does not compile spawn.c: no stdio.h"):
         compiled("spawn.c")
+
+
+def test_room_in_memory_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BenchmarkError, match=r"/no/such/place is to be measured on.*: No such file or directory"):
+        need_room("/no/such/place", megabytes=1)
+    with pytest.raises(BenchmarkError, match="/proc is to be measured on, and is no file system in memory"):
+        need_room("/proc", megabytes=1)
+    memory = next(
+        line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "tmpfs"
+    )
+    need_room(memory, megabytes=0)
+    with pytest.raises(BenchmarkError, match=r"has room for \d+ MB; wanted: 1000000000000"):
+        need_room(memory, megabytes=10**12)

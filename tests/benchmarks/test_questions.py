@@ -19,6 +19,7 @@ def _peers_are_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [environment, *(sys.modules[ask.__module__] for ask in QUESTIONS.values())]:
         monkeypatch.setattr(module, "dvsim_python", lambda: "/dvsim/python", raising=False)
         monkeypatch.setattr(module, "need_programs", lambda **_: None, raising=False)
+        monkeypatch.setattr(module, "need_room", lambda *_, **__: None, raising=False)
         monkeypatch.setattr(module, "need_module", lambda _: None, raising=False)
         monkeypatch.setattr(module, "compiled", lambda source: f"/compiled/{source}", raising=False)
 
@@ -60,6 +61,8 @@ def test_figures_have_names_of_their_own() -> None:
         ("log.py", ("1", "--read"), {"megabytes_per_second"}),
         ("spawn.py", ("5", "2", "tree"), {"jobs_per_second", "cpu_ms_per_job"}),
         ("spawn.py", ("5", "2", "group"), {"jobs_per_second", "cpu_ms_per_job"}),
+        ("output.py", ("1", "/tmp"), {"megabytes_per_second", "seconds"}),
+        ("output.py", ("1", "/tmp", "--shell"), {"megabytes_per_second", "seconds"}),
         ("start.py", ("1", "-c", "from runtime import *"), {"cpu_ms", "wall_ms"}),
         ("start.py", ("1", "-m", "runtime", "--help"), {"cpu_ms", "wall_ms"}),
     ],
@@ -84,3 +87,9 @@ def test_a_program_that_starts_others_checks_that_they_passed() -> None:
 def test_a_program_that_starts_interpreters_checks_that_they_end_well() -> None:
     with pytest.raises(BenchmarkError, match="AssertionError"):
         take_sample(ours("ours", "start.py", 1, "-c", "import no_such_module"))
+
+
+@pytest.mark.slow
+def test_a_log_that_goes_through_this_process_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"AssertionError: 10\d{5} bytes went through Python"):
+        take_sample(ours("ours", "output.py", 1, str(tmp_path), "^ERROR"))
