@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", metavar="NAME", action="append", choices=list(QUESTIONS), help=f"one of: {', '.join(QUESTIONS)}"
     )
+    parser.add_argument(
+        "--without", metavar="NAME", action="append", default=[], choices=list(QUESTIONS), help="all but this one"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, few samples: whether it works, not how fast")
     parser.add_argument("--rounds", metavar="N", type=_rounds, help=f"samples of each contender, {ROUNDS} by default")
     parser.add_argument(
@@ -70,17 +73,31 @@ def _checkout(text: str) -> str:
 
 
 def _answers(options: argparse.Namespace) -> list[Answer]:
-    # All are made before the first runs, so that a missing peer is known at once.
-    questions = [QUESTIONS[name](options.quick) for name in options.only or QUESTIONS]
+    questions = _questions([name for name in options.only or QUESTIONS if name not in options.without], options.quick)
     if options.baseline:
         questions = [with_baseline(question, options.baseline) for question in questions]
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     answers = []
     for question in questions:
         print(f"{question.name}: {rounds} samples each of {', '.join(c.name for c in question.contenders)}", flush=True)
-        samples = take_turns(question.contenders, rounds, on_sample=_show)
+        with question.surroundings() as variables:
+            samples = take_turns(question.contenders, rounds, on_sample=_show, variables=variables)
         answers += [answer(figure, samples) for figure in question.figures]
     return answers
+
+
+def _questions(names: Sequence[str], quick: bool) -> list[Question]:
+    """Return all questions, before the first is asked, so that all that is missing is known at once."""
+    questions, missing = [], []
+    for name in names:
+        try:
+            questions.append(QUESTIONS[name](quick))
+        except BenchmarkError as exc:
+            missing.append(f"{name}: {exc}")
+    if missing:
+        missing.append("A question is left out by --without NAME.")
+        raise BenchmarkError("\n".join(missing))
+    return questions
 
 
 def with_baseline(question: Question, tree: str) -> Question:

@@ -7,7 +7,8 @@ process, in MB, so that it is taken in the same way for everybody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Literal
 
 import attrs
@@ -59,6 +60,8 @@ class Question:
     """They run in this order, again and again."""
     figures: Sequence[Figure]
     """Their names are the question's name, or begin with it."""
+    surroundings: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({})
+    """What is there while the question is asked, such as a cluster, and the environment variables that say where."""
 
 
 Measures = Mapping[str, float]

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from benchmarks.model import PEAK, BenchmarkError, Contender, Measures
@@ -22,9 +23,19 @@ _NOT_PASSED_ON: Final = ("PYTHONPATH", "PYTHONSAFEPATH", "MAKEFLAGS", "MAKELEVEL
 
 
 def take_turns(
-    contenders: Sequence[Contender], rounds: int, *, on_sample: Callable[[Contender, Measures], None]
+    contenders: Sequence[Contender],
+    rounds: int,
+    *,
+    on_sample: Callable[[Contender, Measures], None],
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[Measures]]:
     """Return `rounds` samples of each contender.
+
+    Args:
+        contenders: who is measured.
+        rounds: how often.
+        on_sample: is told of each sample.
+        variables: environment variables for the programs, beside those of this one.
 
     Raises:
         BenchmarkError: if a sample fails.
@@ -32,20 +43,22 @@ def take_turns(
     samples: dict[str, list[Measures]] = {contender.name: [] for contender in contenders}
     for _ in range(rounds):
         for contender in contenders:
-            measures = take_sample(contender)
+            measures = take_sample(contender, variables=variables)
             samples[contender.name].append(measures)
             on_sample(contender, measures)
     return samples
 
 
-def take_sample(contender: Contender, *, deadline: float = DEADLINE) -> Measures:
+def take_sample(
+    contender: Contender, *, variables: Mapping[str, str] = MappingProxyType({}), deadline: float = DEADLINE
+) -> Measures:
     """Run the contender's program once; return what it measured.
 
     Raises:
         BenchmarkError: if it cannot be started, fails, says nothing, or takes longer than `deadline` seconds.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        code, peak = _run(contender, out.fileno(), err.fileno(), deadline)
+        code, peak = _run(contender, variables, out.fileno(), err.fileno(), deadline)
         out.seek(0)
         err.seek(0)
         if code != 0:
@@ -59,7 +72,7 @@ def take_sample(contender: Contender, *, deadline: float = DEADLINE) -> Measures
     return {**_measures(contender, lines[-1] if lines else ""), PEAK: peak}
 
 
-def _run(contender: Contender, out: int, err: int, deadline: float) -> tuple[int, float]:
+def _run(contender: Contender, variables: Mapping[str, str], out: int, err: int, deadline: float) -> tuple[int, float]:
     """Return the exit code (a signal: negative) and the largest resident set in MB."""
     try:
         process = subprocess.Popen(
@@ -67,7 +80,7 @@ def _run(contender: Contender, out: int, err: int, deadline: float) -> tuple[int
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            env=_environment(contender, os.environ),
+            env=_environment(contender, {**os.environ, **variables}),
             start_new_session=True,
         )
     except OSError as exc:

@@ -29,6 +29,8 @@ def make_spec(
     root: Path = ROOT,
     cmd: str = "make run",
     failing: Sequence[str] = (),
+    passing: Sequence[str] = (),
+    job_type: str = "RunTest",
 ) -> Any:
     """Return a specification; `name` is what other jobs depend on.
 
@@ -36,7 +38,7 @@ def make_spec(
     """
     return JobSpec(
         name=name,
-        job_type="RunTest",
+        job_type=job_type,
         target="run",
         backend=None,
         resources=None,
@@ -59,7 +61,7 @@ def make_spec(
         log_path=Path(f"{root}/{name}/run.log"),
         pre_launch=nothing,
         post_finish=nothing,
-        pass_patterns=[],
+        pass_patterns=list(passing),
         fail_patterns=list(failing),
     )
 

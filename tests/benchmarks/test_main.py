@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,12 +56,41 @@ def test_full_sizes_have_at_least_five_samples_each(results: Path) -> None:
 def test_a_missing_peer_is_known_before_anything_runs(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([]) == 1
     said = capsys.readouterr()
-    assert said.err == "error: no such peer\n"
+    assert said.err == "error: broken: no such peer\nA question is left out by --without NAME.\n"
     assert said.out == ""
     assert not results.exists()
 
 
-@pytest.mark.parametrize("arguments", [["--only", "typo"], ["--rounds", "0"], ["--baseline", "/nowhere"]])
+def test_a_question_can_be_left_out(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["--without", "broken", "--quick"]) == 0
+    [answer] = json.loads((results / "latest.json").read_text())
+    assert answer["name"] == "speed"
+
+
+def test_samples_are_taken_in_the_surroundings_of_their_question(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story: list[str] = []
+
+    @contextmanager
+    def surroundings() -> Iterator[dict[str, str]]:
+        story.append("up")
+        yield {"WHERE_IT_IS": "7"}
+        story.append("down")
+
+    command = [sys.executable, "-c", "import os; print('{\"x\": ' + os.environ['WHERE_IT_IS'] + '}')"]
+    asked = Question(
+        "speed", [Contender("a", command)], [Figure("speed", "x", "s", "lower", "a", {"itself": "a"})], surroundings
+    )
+    monkeypatch.setattr(program, "QUESTIONS", {"speed": lambda quick: asked})
+    assert program.main([]) == 0
+    assert story == ["up", "down"]
+    assert json.loads((results / "latest.json").read_text())[0]["ours"] == 7
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--only", "typo"], ["--without", "typo"], ["--rounds", "0"], ["--baseline", "/nowhere"]]
+)
 def test_a_wrong_argument_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         program.main(arguments)
