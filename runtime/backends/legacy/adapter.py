@@ -194,7 +194,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         self._kept.clear()
         self._seam.close()
         if self._isolation is not None:
-            await self._isolation.close(hung=self._seam.hung > 0)
+            await self._isolation.close()
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
         entries = [self._enter(job) for job in jobs if self._begin(job)]
@@ -250,7 +250,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
     def _enter(self, job: LiveJob) -> Entry:
         entry = job.data = Entry(job, self._make)
         kept = self._kept.pop(job.id, None)
-        if kept is not None and kept.job.spec is job.spec:
+        if kept is not None and kept.job.spec is job.spec and not _is_gone(kept.launcher):
             entry.launcher = kept.launcher
         return entry
 
@@ -432,7 +432,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         late.abandon()
         self._check_hung()
         if self._isolation is not None:
-            self._isolation.suspect()
+            self._isolation.suspect(self._bury)
 
     # ------------------------------------------------------------------ the process of isolated launchers
 
@@ -442,14 +442,15 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if not isinstance(error, ProcessGoneError):
             return False
         self._lose(call.subject.job, str(error))
-        if self._isolation is not None and not error.process.is_buried:
-            self._isolation.bury(error.process)
-            self._deaths += 1
-            self._bury(error.process, str(error))
+        self._bury(error.process, str(error))
         return True
 
     def _bury(self, process: Process, text: str) -> None:
-        self._kept.clear()  # they are gone, too; their jobs were not accepted
+        if self._isolation is None or process.is_buried:
+            return
+        self._isolation.bury(process)
+        self._deaths += 1
+        self._kept = {name: entry for name, entry in self._kept.items() if entry.launcher.process is not process}
         for job in self._ledger:
             entry: Entry | None = job.data
             if entry is not None and isinstance(entry.launcher, FarLauncher) and entry.launcher.process is process:
@@ -506,6 +507,10 @@ def _is_interactive(job: LiveJob) -> bool:
 
 def _can_be_polled(entry: Entry) -> bool:
     return entry.call is None and entry.job.stop is None and entry.job.stage is Stage.LAUNCHED
+
+
+def _is_gone(launcher: Any) -> bool:
+    return isinstance(launcher, FarLauncher) and launcher.process.has_ended()
 
 
 def _value_of(call: Call) -> Any:

@@ -16,7 +16,7 @@ each job of the process is lost, once; the adapter sees to that. What is left of
 launcher that is built starts another process.
 
 A process that answers nobody at all, since one of its threads never gives up the interpreter's lock, is killed when
-the first call is given up; then the same follows.
+the first call is given up; then the same follows, and the reason says which calls were in progress.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,7 +46,7 @@ import trio
 from runtime.backends.legacy.isolated_program import PING
 from runtime.backends.legacy.launcher import ErrorMessage, LauncherBusyError, LauncherError
 from runtime.backends.legacy.shape import describe
-from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL
+from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, LauncherGoneError
 from runtime.job import JobStatus
 
 START_TIMEOUT: Final = 60.0
@@ -62,11 +63,11 @@ _BOOT: Final = (
     "from runtime.backends.legacy.isolated_program import main; main(int(sys.argv[1]))"
 )
 
-_lingering: Final[list[subprocess.Popen[bytes]]] = []
+_lingering: Final[list[Process]] = []
 """Processes in which calls hang that were abandoned. As threads of our own would, they last as long as we do."""
 
 
-class ProcessGoneError(Exception):
+class ProcessGoneError(LauncherGoneError):
     """The process of the launchers has ended, and all its launchers with it."""
 
     def __init__(self, text: str, process: Process) -> None:
@@ -112,22 +113,47 @@ class FarLauncher:
 class _Line:
     """A thread's own connection to the process."""
 
+    # It is closed by hand, never left to the garbage collector: that takes its parts apart in any order.
+
     def __init__(self, control: socket.socket) -> None:
+        self._lock = threading.Lock()
+        self._is_closed = False
         self._socket, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(control, [b"."], [theirs.fileno()])
         self._stream = self._socket.makefile("rwb")
+        with theirs:
+            try:
+                socket.send_fds(control, [b"."], [theirs.fileno()])
+            except BaseException:
+                self._close()
+                raise
 
     def ask(self, message: tuple[Any, ...], timeout: float | None = None) -> Any:
-        self._socket.settimeout(timeout)
-        self._stream.write(pickle.dumps(message))
-        self._stream.flush()
-        return pickle.load(self._stream)
+        with self._lock:
+            if self._is_closed:
+                raise EOFError
+            try:
+                self._socket.settimeout(timeout)
+                self._stream.write(pickle.dumps(message))
+                self._stream.flush()
+                return pickle.load(self._stream)
+            except BaseException:
+                self._close()  # the two sides no longer agree on whose turn it is
+                raise
 
-    def __del__(self) -> None:
-        with suppress(AttributeError, OSError):
-            self._stream.close()
+    def close(self) -> None:
+        """Close it, unless somebody waits for an answer: he will see the end of it."""
+        if self._lock.acquire(blocking=False):
+            with suppress(OSError):
+                self._close()
+            self._lock.release()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        with suppress(OSError):
+            self._stream.close()  # which writes what was not written
         self._socket.close()
+
+    __del__ = close  # of a thread that has ended
 
 
 class Process:
@@ -140,18 +166,24 @@ class Process:
         """The numbers of launchers that nobody needs any more."""
         self._owner = owner
         self._doing: dict[int, str] = {}
-        """What each thread waits for."""
+        """What each thread waits for, by the thread."""
         self._epitaph = ""
         self._lock = threading.Lock()
-        self._lines = threading.local()
+        self._mine = threading.local()
+        """The line of this thread."""
+        self._lines = weakref.WeakSet[_Line]()
         self._control, theirs = socket.socketpair()
         with theirs:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+            try:
+                self.popen = subprocess.Popen(
+                    [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            except BaseException:
+                self._control.close()
+                raise
         self._control.settimeout(START_TIMEOUT)
         try:
             self._control.sendall(greeting)
@@ -171,9 +203,10 @@ class Process:
         me = threading.get_ident()
         self._doing[me] = f"{what} of job {job_id!r}"
         try:
-            if not hasattr(self._lines, "line"):
-                self._lines.line = _Line(self._control)
-            why, busy, value = self._lines.line.ask((what, key, job_id, payload, self._take_forgotten()))
+            if not hasattr(self._mine, "line"):
+                self._mine.line = _Line(self._control)
+                self._lines.add(self._mine.line)
+            why, busy, value = self._mine.line.ask((what, key, job_id, payload, self._take_forgotten()))
         except (OSError, EOFError) as exc:
             raise ProcessGoneError(self._gone(), self) from exc
         finally:
@@ -182,16 +215,46 @@ class Process:
             raise _like(why, busy=busy)
         return value
 
-    def probe(self) -> None:
-        """Kill it, if it does not answer."""
-        with suppress(EOFError, OSError):
-            try:
-                _Line(self._control).ask((PING, 0, "", None, ()), PROBE_TIMEOUT)
-            except TimeoutError:
-                self.popen.kill()
+    def probe(self) -> str:
+        """Kill it, if it does not answer; return what there is to say of it then, or nothing."""
+        try:
+            line = _Line(self._control)
+            line.ask((PING, 0, "", None, ()), PROBE_TIMEOUT)
+            line.close()
+        except TimeoutError:
+            self.popen.kill()
+            return self._gone(f"answered nobody for {PROBE_TIMEOUT:g} s, as a call holds its interpreter's lock, and")
+        except (EOFError, OSError):
+            pass  # it has ended, as whoever asks next will see
+        return ""
+
+    def is_busy(self) -> bool:
+        """Whether a call is in progress."""
+        return bool(self._doing)
+
+    def has_ended(self) -> bool:
+        """Whether it has; does not block."""
+        if self._epitaph:
+            return True
+        try:
+            # It is left a zombie, so that its number is nobody else's until its group was killed.
+            return os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+        except ChildProcessError:
+            return True
+
+    def bury(self) -> None:
+        """Let go of all that belongs to it. It has ended, or been killed."""
+        self.hang_up()
+        self._gone()
+
+    def hang_up(self) -> None:
+        """Close all lines but those over which an answer may come."""
+        for line in list(self._lines):
+            line.close()
 
     async def close(self) -> None:
         """End it. No call may be in progress."""
+        self.hang_up()
         self._control.close()
         with trio.move_on_after(END_TIMEOUT, shield=True):
             while self.popen.poll() is None:  # noqa: ASYNC110 - nothing else tells of it, and it takes a millisecond
@@ -202,8 +265,11 @@ class Process:
 
     def linger(self) -> None:
         """Let it live on, for what hangs in it; it ends with this process."""
-        _lingering[:] = [popen for popen in _lingering if popen.poll() is None]
-        _lingering.append(self.popen)
+        for ended in [process for process in _lingering if process.has_ended()]:
+            ended.bury()
+            _lingering.remove(ended)
+        _lingering.append(self)
+        self.hang_up()
         threading.Thread(target=self.probe, daemon=True).start()
 
     def _take_forgotten(self) -> list[int]:
@@ -213,24 +279,24 @@ class Process:
                 keys.append(self.forgotten.popleft())
         return keys
 
-    def _gone(self) -> str:
+    def _gone(self, how: str = "") -> str:
         with self._lock:
             if not self._epitaph:
                 during = ", ".join(sorted(self._doing.values())[:3])
-                self._epitaph = f"the process of {self._owner} {self._end()}, during {during}"
+                how = f"{how} {self._end()}".strip()
+                self._epitaph = f"the process of {self._owner} {how}" + (f", during {during}" if during else "")
                 self._control.close()
             return self._epitaph
 
     def _end(self) -> str:
         """See to its end, and return what that was."""
-        pid = self.popen.pid
-        with suppress(ChildProcessError, ProcessLookupError, PermissionError):
-            for _ in range(100):
-                # It stays a zombie until its group is killed, so that its number is nobody else's.
-                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
-                    break
-                time.sleep(0.01)  # it has closed its sockets, and is about to end
-            os.killpg(pid, signal.SIGKILL)
+        for _ in range(100):
+            if self.has_ended():
+                break
+            time.sleep(0.01)  # it has closed its sockets, and is about to end
+        if self.popen.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
         code = self.popen.wait()
         return f"ended with exit code {code}" if code >= 0 else f"was ended by {_signal_name(-code)}"
 
@@ -278,26 +344,31 @@ class Isolation:
         launcher.ask(BUILD.name, payload)
         return launcher
 
-    def suspect(self) -> None:
-        """Look whether the process answers at all; kill it if not. Does not block."""
-        process = self._process
-        if process is not None and (self._probing is None or not self._probing.is_alive()):
-            self._probing = threading.Thread(target=process.probe, daemon=True)
+    def suspect(self, found_dead: Callable[[Process, str], object]) -> None:
+        """Look whether the process answers at all; if not, kill it and call `found_dead`, in the loop. Does not block.
+
+        Args:
+            found_dead: is given the process, and what there is to say of its end.
+        """
+        if self._process is not None and (self._probing is None or not self._probing.is_alive()):
+            token = trio.lowlevel.current_trio_token()
+            self._probing = threading.Thread(target=_probe, args=[self._process, token, found_dead], daemon=True)
             self._probing.start()
 
     def bury(self, process: Process) -> None:
         """Start another one when it is needed. Does not block."""
         process.is_buried = True
+        process.hang_up()
         if self._process is process:
             self._process = None
 
-    async def close(self, *, hung: bool) -> None:
-        """End the process; with `hung`, leave it to what hangs in it."""
+    async def close(self) -> None:
+        """End the process, or leave it to what hangs in it."""
         self._is_closed = True
         process, self._process = self._process, None
         if process is None:
             return
-        if hung:
+        if process.is_busy():
             process.linger()
         else:
             await process.close()
@@ -308,7 +379,7 @@ class Isolation:
             if self._is_closed:
                 msg = f"{name} is isolated, and its process has ended with its backend"
                 raise LauncherError(msg)
-            if self._process is None:
+            if self._process is None or self._process.has_ended():  # which those who wait for it will see
                 try:
                     greeting = _pickled((self._cls, self._view))
                 except Exception as exc:  # pickling runs foreign code
@@ -316,6 +387,13 @@ class Isolation:
                     raise LauncherError(msg) from exc
                 self._process = Process(name, greeting)
             return self._process
+
+
+def _probe(process: Process, token: trio.lowlevel.TrioToken, found_dead: Callable[[Process, str], object]) -> None:
+    text = process.probe()
+    if text:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(found_dead, process, text)
 
 
 class _Pickler(pickle.Pickler):
@@ -350,5 +428,6 @@ def _signal_name(number: int) -> str:
 
 @atexit.register
 def _end_lingering() -> None:
-    for popen in _lingering:
-        popen.kill()
+    for process in _lingering:
+        process.popen.kill()
+        process.bury()

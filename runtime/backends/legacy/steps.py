@@ -30,6 +30,10 @@ _PASSED: Final = Ended(JobStatus.PASSED, None, None)
 """What most polls say that say that a job has ended."""
 
 
+class LauncherGoneError(Exception):
+    """The launcher is no more, and nothing of its job is left to be ended by it."""
+
+
 class Entry:
     """A job and its launcher, and where the two stand."""
 
@@ -95,8 +99,8 @@ def _kill_late(call: Call) -> None:
     """End the job of a launch or a poll that came back when its job had long been given up."""
     result = call.outcome
     raised = result is not None and bool(call.why)
-    if call.step is LAUNCH and raised:
-        return  # it could not be launched
+    if raised and (call.step is LAUNCH or isinstance(result.error, LauncherGoneError)):  # type: ignore[union-attr]
+        return  # it could not be launched; or there is nobody left to be asked
     if not raised and result is not None and result.unwrap().__class__ is Ended:
         return
     call.subject.launcher.kill()

@@ -32,7 +32,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Final
 
 import outcome
@@ -40,6 +40,7 @@ import trio
 
 from runtime.backends.legacy.slices import SLICE, Call, Lane, Late, Seam
 from runtime.backends.legacy.surroundings import surroundings
+from runtime.backends.legacy.watchdog import HELD, LongCall, watchdog
 
 logger: Final = logging.getLogger("runtime.backends.legacy")
 
@@ -80,6 +81,7 @@ class ThreadSeam(Seam):
             worker.thread.join()  # it waits for work, so this takes microseconds
         for turn in self.late:
             turn.see_off()
+        watchdog.leave(self)
 
 
 class _Worker:
@@ -127,6 +129,7 @@ class _Turn(Late):
         """Do the slice, and report."""
         calls, done, owner = self._calls, self.done, self._seam.owner
         surroundings.enter(self)
+        spent = thread_time()
         began = monotonic()
         end = began + SLICE
         while not self.retired:
@@ -142,8 +145,10 @@ class _Turn(Late):
             done.append(call)
             if surroundings.is_close:
                 surroundings.look(self, owner, call)
-            began = monotonic()
+            start, began = began, monotonic()
             if began >= end:
+                if began >= start + HELD:
+                    watchdog.tell(LongCall(owner, call, start, began, thread_time() - spent))
                 break
         surroundings.leave(self, owner, done)
         try:
@@ -238,6 +243,7 @@ class _ThreadLane(Lane):
         if worker is None:
             worker = self.worker = _Worker(f"{self._name}.{next(self._number)}")
         turn = _Turn(self._seam, worker, calls)
+        watchdog.begin(self._seam, turn)
         worker.give(turn.work)
         try:
             while not turn.has_returned():
@@ -250,6 +256,8 @@ class _ThreadLane(Lane):
             self.worker = None
             turn.forsake()
             raise
+        finally:
+            watchdog.end(turn)
         return turn.done, None
 
     def hurry(self) -> None:

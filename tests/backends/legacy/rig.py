@@ -18,12 +18,18 @@ from runtime.testing.virtual import VirtualAdapter
 class Rig:
     backend: LegacyLauncherAdapter
     events: list[JobProgressEvent | JobCompletionEvent] = attrs.field(factory=list)
+    news: trio.Event = attrs.field(factory=trio.Event)
+    """Set, and replaced, with each batch of events."""
 
     async def submit(self, *names: str, **fields: Any) -> dict[str, JobHandle]:
         return await self.backend.submit_many([job(name, **fields) for name in names])
 
     def ends(self, name: str) -> list[JobCompletionEvent]:
         return [e for e in self.events if isinstance(e, JobCompletionEvent) and e.job_id == name]
+
+    async def wait_ended(self, name: str) -> None:
+        while not self.ends(name):
+            await self.news.wait()
 
     def end(self, name: str) -> JobCompletionEvent:
         """The one completion of a job."""
@@ -60,6 +66,8 @@ async def rig(
         with trio.CancelScope(shield=True):
             async for batch in receive:
                 it.events.extend(batch)
+                it.news.set()
+                it.news = trio.Event()
 
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:

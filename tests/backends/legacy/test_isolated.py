@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -175,19 +176,50 @@ async def test_a15_the_loop_goes_on_while_a_launcher_holds_the_interpreter_s_loc
     assert it.end("after").status is JobStatus.PASSED
 
 
+async def test_a15_what_holds_the_lock_is_named_to_all_whom_it_costs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "PROBE_TIMEOUT", 0.05)
+    async with far(patience=0.1, poll_timeout=0.2, poll_interval=1000) as it:
+        await submit(it, other="kill:run", bad="poll:hold")
+        await it.wait_ended("other")  # which is not polled again for a thousand seconds
+        await submit(it, after="kill:run")
+        await it.backend.kill("after")
+    assert it.text("other") == (
+        "the process of FarLauncher answered nobody for 0.05 s, as a call holds its interpreter's lock, "
+        "and was ended by SIGKILL, during poll() of job 'bad'"
+    )
+    assert it.kind("after") is FailureKind.CANCELLED, "it lived in another process"
+
+
+async def test_a_job_is_not_sent_to_a_process_whose_death_nobody_has_seen_yet() -> None:
+    async with far(poll_interval=1000) as it:
+        busy = job("busy", cmd="launch:busy")
+        await submit(it, held="kill:run", where="poll:where")
+        assert await it.backend.submit(busy) is None
+        await it.wait_ended("where")
+        pid = pid_of(it, "where")
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # until all its threads are gone
+        await submit(it, after="kill:run")
+        again = await it.backend.submit(busy)  # whose launcher has died, so it is built, and busy, once more
+        await it.backend.kill_many(["after", "held"])
+    assert again is None
+    assert it.kind("after") is FailureKind.CANCELLED
+    assert it.kind("held") is FailureKind.LOST
+    assert it.ends("busy") == []
+
+
 async def test_a_call_that_only_hangs_costs_its_own_job() -> None:
     async with far(patience=0.1, poll_timeout=0.2) as it:
         await submit(it, other="kill:run")
         await submit(it, bad="poll:hang")
-        while not it.ends("bad"):
-            await trio.testing.wait_all_tasks_blocked(0.01)
+        await it.wait_ended("bad")
         assert it.ends("other") == []
         await it.backend.kill("other")
     assert it.text("bad") == "FarLauncher.poll() timed out after 0.2 s, state unknown"
     assert it.kind("other") is FailureKind.CANCELLED
-    (popen,) = [popen for popen in isolated._lingering if popen.poll() is None]
-    popen.kill()
-    popen.wait()
+    (process,) = [process for process in isolated._lingering if not process.has_ended()]
+    isolated._end_lingering()  # as at the end of the interpreter
+    assert not is_alive(process.popen.pid)
     isolated._lingering.clear()
 
 
