@@ -6,12 +6,23 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from benchmarks.model import Question
-from benchmarks.questions import adapter, adapter_kill, adapter_stall, imports, log, output, scheduler, spawn
+from benchmarks.questions import (
+    adapter,
+    adapter_isolated,
+    adapter_kill,
+    adapter_stall,
+    imports,
+    log,
+    output,
+    scheduler,
+    spawn,
+)
 
 QUESTIONS: Final[Mapping[str, Callable[[bool], Question]]] = {
     "scheduler": scheduler.question,
     "adapter": adapter.question,
     "adapter_stall": adapter_stall.question,
+    "adapter_isolated": adapter_isolated.question,
     "adapter_kill": adapter_kill.question,
     "spawn": spawn.question,
     "log": log.question,

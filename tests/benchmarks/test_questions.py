@@ -55,6 +55,8 @@ def test_figures_have_names_of_their_own() -> None:
         ("adapter.py", ("100",), {"microseconds_per_job"}),
         ("adapter_stall.py", ("5",), {"longest_gap_ms"}),
         ("adapter_stall.py", ("5", "--idle"), {"longest_gap_ms"}),
+        ("adapter_isolated.py", ("1",), {"longest_gap_ms"}),
+        ("adapter_isolated.py", ("1", "--isolated"), {"longest_gap_ms"}),
         ("adapter_kill.py", ("3",), {"seconds"}),
         ("log.py", ("1",), {"megabytes_per_second"}),
         ("log.py", ("1", "--grep"), {"megabytes_per_second"}),
