@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.program import Fifo, end_of, job_file, started, statuses
+from tests.cli.program import Fifo, end_of, job_file, reset_signals, started, statuses
 
 pytestmark = pytest.mark.slow
 
@@ -142,6 +142,41 @@ def test_an_interactive_job_has_the_terminal_for_itself(tmp_path: Path, terminal
     assert statuses(tmp_path) == {"talk": "passed"}
 
 
+FARM = """
+import subprocess, types
+
+SAYS = "trap 'echo {0} >>told; exit 1' {0}; "
+CHILD = SAYS.format("INT") + SAYS.format("TERM") + "echo x >up; while :; do sleep 0.01; done"
+
+class FarmLauncher:
+    poll_freq = 0.01
+    def __init__(self, job): pass
+    def launch(self): self.child = subprocess.Popen(["sh", "-c", CHILD])
+    def poll(self): return types.SimpleNamespace(name="RUNNING" if self.child.poll() is None else "FAILED")
+    def kill(self): self.child.terminate(); self.child.wait()
+"""
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_ctrl_c_reaches_no_child_of_an_isolated_launcher(tmp_path: Path, terminal: Terminal, isolated: bool) -> None:
+    up = Fifo(tmp_path / "up")
+    (tmp_path / "farm.py").write_text(FARM)
+    name = "legacy:farm:FarmLauncher"
+    file = job_file(tmp_path, {"long": {"cmd": "x"}}, backends={name: {"isolated": isolated}})
+    words = ["run", file, "--backend", name, "--pythonpath", "."]
+    with on(terminal, tmp_path, *words, preexec_fn=take_terminal) as program:
+        up.hear()
+        terminal.press(b"\x03")
+        code = end_of(program).code
+    told = (tmp_path / "told").read_text().split()
+    assert "Traceback" not in terminal.text
+    if isolated:  # it was ended by its launcher, and in order
+        assert (code, told, statuses(tmp_path)) == (130, ["TERM"], {"long": "killed"})
+    else:
+        assert told[0] == "INT", "so the test can tell"
+
+
 def take_terminal() -> None:
     """In a child that leads a session: let its standard input be its terminal."""
+    reset_signals()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
