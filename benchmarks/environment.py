@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,9 @@ HERE: Final = Path(__file__).resolve().parent
 TREE: Final = str(HERE.parent)
 DVSIM_PYTHON: Final = "DVSIM_PYTHON"
 """The environment variable that names the interpreter in whose environment DVSim is installed, and this project."""
+
+MEMORY: Final = "/dev/shm"
+"""Where there is a file system in memory."""
 
 
 def ours(name: str, script: str, *arguments: str | int, python: str = sys.executable) -> Contender:
@@ -113,6 +118,11 @@ def need_room(directory: str, *, megabytes: int) -> None:
     if (free := room.f_bavail * room.f_frsize // 1_000_000) < megabytes:
         msg = f"{directory} has room for {free} MB; wanted: {megabytes}. Remount it with more: mount -o remount,size="
         raise BenchmarkError(f"{msg}{2 * megabytes}M {directory}")
+
+
+def in_memory() -> AbstractContextManager[Mapping[str, str]]:
+    """Return surroundings in which temporary directories are in `MEMORY`."""
+    return nullcontext({"TMPDIR": MEMORY})
 
 
 @cache

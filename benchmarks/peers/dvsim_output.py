@@ -13,9 +13,9 @@ from dvsim_jobs import make_spec, run
 
 
 def main() -> None:
-    """Measure once: ``MEGABYTES DIRECTORY``."""
+    """Measure once."""
     size = int(sys.argv[1]) * 1_000_000
-    with tempfile.TemporaryDirectory(dir=sys.argv[2]) as directory:
+    with tempfile.TemporaryDirectory() as directory:
         spec = make_spec("job", root=Path(directory), cmd=f"head -c {size} /dev/zero")
         seconds = asyncio.run(run([spec], LocalRuntimeBackend()))
         assert spec.log_path.stat().st_size > size  # it begins with the command

@@ -6,12 +6,12 @@ others that run commands, and against the machine itself: a program in C that st
 
 Not everybody does everything. HyperQueue, GNU parallel and C with logs make directories and logs, and go by the exit
 code; DVSim also looks for fail patterns, as we do; xargs and bare C do neither. Only containment "tree" ends what a job
-leaves behind.
+leaves behind. All of it happens on a file system in memory, as a disk would be measured otherwise.
 """
 
 from __future__ import annotations
 
-from benchmarks.environment import compiled, dvsim, need_module, need_programs, ours, peer
+from benchmarks.environment import MEMORY, compiled, dvsim, in_memory, need_module, need_programs, need_room, ours, peer
 from benchmarks.model import Figure, Question
 
 WIDTH = 32
@@ -24,6 +24,7 @@ def question(quick: bool) -> Question:
     jobs = 50 if quick else 2_000
     need_programs(xargs="findutils", parallel="parallel")
     need_module("hyperqueue")
+    need_room(MEMORY, megabytes=50)
     c = compiled("spawn.c")
     others = "spawn_programs.py"
     peers = {name: name for name in ("C", "C, with logs", "dvsim", "hyperqueue", "parallel", "xargs")}
@@ -45,4 +46,5 @@ def question(quick: bool) -> Question:
             Figure("spawn_cpu", CPU, "ms of CPU per job", "lower", "tree", peers),
             Figure("spawn_group_cpu", CPU, "ms of CPU per job", "lower", "group", peers),
         ],
+        in_memory,
     )

@@ -60,11 +60,11 @@ def redirect(command: list[str], directory: str) -> float:
 
 
 def main() -> None:
-    """Measure once: ``MEGABYTES DIRECTORY``, and ``--shell`` for the shell, or a fail pattern."""
+    """Measure once: ``MEGABYTES``, and ``--shell`` for the shell, or a fail pattern."""
     size = int(sys.argv[1]) * 1_000_000
     command = ["head", "-c", str(size), "/dev/zero"]
-    options = sys.argv[3:]
-    with tempfile.TemporaryDirectory(dir=sys.argv[2]) as directory:
+    options = sys.argv[2:]
+    with tempfile.TemporaryDirectory() as directory:
         shell = options == ["--shell"]
         seconds = redirect(command, directory) if shell else trio.run(run, command, directory, options)
         assert Path(directory, "job", "job.log").stat().st_size == size

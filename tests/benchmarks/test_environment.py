@@ -13,6 +13,7 @@ from benchmarks.environment import (
     DVSIM_PYTHON,
     compiled,
     dvsim,
+    in_memory,
     machine,
     need_module,
     need_programs,
@@ -119,3 +120,8 @@ def test_room_in_memory_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
     need_room(memory, megabytes=0)
     with pytest.raises(BenchmarkError, match=r"has room for \d+ MB; wanted: 1000000000000"):
         need_room(memory, megabytes=10**12)
+
+
+def test_temporary_directories_can_be_in_memory() -> None:
+    with in_memory() as variables:
+        assert variables == {"TMPDIR": environment.MEMORY}

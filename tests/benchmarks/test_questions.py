@@ -63,8 +63,8 @@ def test_figures_have_names_of_their_own() -> None:
         ("log.py", ("1", "--read"), {"megabytes_per_second"}),
         ("spawn.py", ("5", "2", "tree"), {"jobs_per_second", "cpu_ms_per_job"}),
         ("spawn.py", ("5", "2", "group"), {"jobs_per_second", "cpu_ms_per_job"}),
-        ("output.py", ("1", "/tmp"), {"megabytes_per_second", "seconds"}),
-        ("output.py", ("1", "/tmp", "--shell"), {"megabytes_per_second", "seconds"}),
+        ("output.py", ("1",), {"megabytes_per_second", "seconds"}),
+        ("output.py", ("1", "--shell"), {"megabytes_per_second", "seconds"}),
         ("start.py", ("1", "-c", "from runtime import *"), {"cpu_ms", "wall_ms"}),
         ("start.py", ("1", "-m", "runtime", "--help"), {"cpu_ms", "wall_ms"}),
     ],
@@ -92,6 +92,6 @@ def test_a_program_that_starts_interpreters_checks_that_they_end_well() -> None:
 
 
 @pytest.mark.slow
-def test_a_log_that_goes_through_this_process_is_noticed(tmp_path: Path) -> None:
+def test_a_log_that_goes_through_this_process_is_noticed() -> None:
     with pytest.raises(BenchmarkError, match=r"AssertionError: 10\d{5} bytes went through Python"):
-        take_sample(ours("ours", "output.py", 1, str(tmp_path), "^ERROR"))
+        take_sample(ours("ours", "output.py", 1, "^ERROR"))
