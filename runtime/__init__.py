@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from runtime.backends.registry import BackendRegistry, backends
+from runtime.backends.slurm import SlurmBackend
 from runtime.errors import (
     BackendBrokenError,
     BackendClosedError,
@@ -114,6 +115,7 @@ __all__ = (
     "ResourceError",
     "RuntimeBackend",
     "Scheduler",
+    "SlurmBackend",
     "SpecError",
     "StatusMoveError",
     "backends",

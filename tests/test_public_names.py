@@ -19,7 +19,7 @@ from runtime import errors
 NAMES = (
     "JobSpec", "JobStatus", "FailureKind", "JobStatusInfo", "JobHandle",
     "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch",
-    "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "FakeBackend",
+    "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "FakeBackend", "SlurmBackend",
     "Scheduler", "run_jobs",
     "BackendRegistry", "backends",
     "Launcher", "LauncherError", "LauncherBusyError", "ErrorMessage",

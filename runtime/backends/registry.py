@@ -30,6 +30,7 @@ LEGACY_PREFIX: Final = "legacy:"
 _BUILT_IN: Final = {
     "local": "runtime.backends.local:LocalBackend",
     "fake": "runtime.backends.fake:FakeBackend",
+    "slurm": "runtime.backends.slurm:SlurmBackend",
 }
 
 

@@ -123,7 +123,9 @@ class Child:
             self._pidfd = -1
 
 
-def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, output: int) -> Child:
+def spawn(
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, output: int, errors: int | None = None
+) -> Child:
     """Start `argv` in a session of its own, with an empty standard input. Blocks for milliseconds: for threads.
 
     Args:
@@ -131,6 +133,7 @@ def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, outpu
         env: its whole environment.
         cwd: the directory that it starts in; `None` for ours.
         output: the descriptor that becomes its standard output and its standard error. All others are closed in it.
+        errors: the one for its standard error, if that is to be another.
 
     Raises:
         OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
@@ -140,7 +143,7 @@ def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, outpu
         argv,
         stdin=subprocess.DEVNULL,
         stdout=output,
-        stderr=output,
+        stderr=output if errors is None else errors,
         env=env,
         cwd=cwd,
         close_fds=True,

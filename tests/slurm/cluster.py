@@ -72,7 +72,8 @@ JobCompType=jobcomp/filetxt
 JobCompLoc={directory}/log/jobs.txt
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
-ProctrackType=proctrack/linuxproc
+# A process that was forked while its job was being signalled would escape `linuxproc`.
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 MpiDefault=none
 MailProg=/bin/true

@@ -1,0 +1,104 @@
+"""A `SlurmBackend` on a real cluster: a kit for the conformance suite, and a session of one backend."""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from runtime.backends.slurm import SlurmBackend
+from runtime.job import JobSpec
+from runtime.testing.kit import BackendKit, Behaviour, Bench, Session
+from tests.backends.local_jobs import COMMANDS, TOKEN, alive
+
+POLL_INTERVAL = 0.2
+"""Seconds. A cluster that is nobody else's may be asked often."""
+
+PATIENCE = 120.0
+"""Seconds after which a test counts as hung."""
+
+_COUNTING = """#!/bin/sh
+echo "$(basename "$0") $*" >>"{calls}"
+{extra}
+PATH="{path}"
+exec "$(basename "$0")" "$@"
+"""
+
+BUSY_ONCE = """
+for word; do
+    if [ "${word#--comment=busy-}" != "$word" ] && mkdir "$(dirname "$0")/${word#--comment=}" 2>/dev/null; then
+        echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+        echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's\
+ size and/or time limits)" >&2
+        exit 1
+    fi
+done
+"""
+"""For an sbatch that refuses the first array with each such comment, as if the user's queue were full."""
+
+
+class Calls:
+    """What Slurm's commands were called with, by programs that found these stand-ins first on their PATH."""
+
+    def __init__(self, directory: Path, patch: pytest.MonkeyPatch, extra: str = "") -> None:
+        self._file = directory / "calls"
+        folder = directory / "commands"
+        folder.mkdir(parents=True)
+        for name in ("sbatch", "squeue", "scancel", "sacct", "scontrol"):
+            script = folder / name
+            script.write_text(_COUNTING.format(calls=self._file, path=os.environ["PATH"], extra=extra))
+            script.chmod(0o755)
+        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def of(self, command: str) -> list[str]:
+        """The arguments of each call of a command."""
+        lines = self._file.read_text().splitlines() if self._file.exists() else []
+        return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == command]
+
+
+class SlurmKit:
+    """Makes kits of a `SlurmBackend` in a directory, on the cluster that the environment points at.
+
+    The stand-in for sbatch must be `BUSY_ONCE`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._mark = uuid.uuid4().hex
+
+    def __call__(self) -> BackendKit:
+        backend = SlurmBackend(
+            self._directory / uuid.uuid4().hex,
+            poll_interval=POLL_INTERVAL,
+            rules=[{"tag": "busy", "extra": [f"--comment=busy-{uuid.uuid4().hex}"]}],
+        )
+        return BackendKit(backend, self.job, alive=lambda job_id: alive(self._token(job_id)))
+
+    def _token(self, job_id: str) -> str:
+        return f"{self._mark}-{job_id}"
+
+    def job(self, behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - its name
+        return JobSpec(
+            name=id,
+            cmd=COMMANDS[behaviour],
+            exports={TOKEN: self._token(id)},
+            timeout=timeout,
+            tags=["busy"] if behaviour is Behaviour.BUSY_ONCE else [],
+        )
+
+
+@asynccontextmanager
+async def on_slurm(run_dir: Path, **options: Any) -> AsyncIterator[tuple[SlurmBackend, Session]]:
+    """A backend that is open; each job that was accepted must have completed once when it is closed."""
+    backend = SlurmBackend(run_dir, **{"poll_interval": POLL_INTERVAL, **options})
+    kit = BackendKit(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    with trio.fail_after(PATIENCE):
+        async with Bench(lambda: kit, math.inf).session() as session, session.open():
+            yield backend, session

@@ -1,0 +1,40 @@
+"""`SlurmBackend` keeps the contract, on a real cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from runtime.testing.checks.ending import no_task_is_left_behind
+from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
+from tests.slurm.cluster import Cluster
+from tests.slurm.jobs import BUSY_ONCE, Calls, SlurmKit
+
+pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.slow]
+
+AT_ONCE = 12
+"""Checks that share the cluster: it has 32 processors, and a check is mostly waiting for the next tick."""
+
+ALONE = (no_task_is_left_behind,)
+"""Checks that look at all of the program."""
+
+
+@pytest.mark.parametrize("buffer", BUFFERS)
+async def test_a_real_cluster(slurm: Cluster, buffer: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Calls(tmp_path, monkeypatch, BUSY_ONCE)
+    limiter = trio.CapacityLimiter(AT_ONCE)
+
+    async def run(check: Check) -> None:
+        async with limiter:
+            await run_check(check, SlurmKit(tmp_path), buffer, budget=90)
+
+    assert set(ALONE) < set(CHECKS)
+    async with trio.open_nursery() as nursery:
+        for check in CHECKS:
+            if check not in ALONE:
+                nursery.start_soon(run, check)
+    for check in ALONE:
+        await run(check)
+    assert slurm.call("squeue", "--noheader") == ""
