@@ -17,7 +17,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from runtime.backends.registry import BackendRegistry, backends
-from runtime.backends.slurm import SlurmBackend
 from runtime.errors import (
     BackendBrokenError,
     BackendClosedError,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from runtime.backends.fake import FakeBackend
     from runtime.backends.legacy import ErrorMessage, Launcher, LauncherBusyError, LauncherError, LegacyLauncherAdapter
     from runtime.backends.local import LocalBackend
+    from runtime.backends.slurm import SlurmBackend
     from runtime.job import (
         EventBatch,
         FailureKind,
@@ -60,6 +60,7 @@ else:
             "LegacyLauncherAdapter",
         ),
         "runtime.backends.local": ("LocalBackend",),
+        "runtime.backends.slurm": ("SlurmBackend",),
         "runtime.job": (
             "EventBatch",
             "FailureKind",

@@ -69,7 +69,7 @@ import runtime
 print(runtime.backends, runtime.LocalBackend is runtime.backends.load("local"))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("<BackendRegistry fake, local> True\n", "")
+    assert (done.stdout, done.stderr) == ("<BackendRegistry fake, local, slurm> True\n", "")
 
 
 def test_the_errors_module_exports_all_errors_and_only_those() -> None:

@@ -10,8 +10,9 @@ None of them is believed too early. A record alone is not yet an end: the system
 behind, or be about to start it again (then the record is of an earlier start, and is dropped). It becomes one when the
 queue says so as well; or, if the queue says nothing for as long as `grace` (it does not answer, or a node does not come
 to its end), by itself. An end without a record is not yet known to be one: on a slow file system the record may be on
-its way, for `grace`; unless its end was asked for, which explains it, once two answers in a row do not have the job: in
-one it may have been on its way from the queue to a node. And a queue that does not answer has said nothing: a missing answer is never an end.
+its way, for `grace`; unless its end was asked for, which explains it, as soon as two answers in a row do not have the
+job: in one of them it may be on its way from the queue to a node. And a queue that does not answer has said nothing: a
+missing answer is never an end.
 
 What is neither recorded nor in the queue for `grace` is *lost*; never passed.
 """
