@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from runtime.report.output import Output
+
 EXIT_INPUT = 2
 EXIT_BUG = 70
+EXIT_LOST = 74
 EXIT_INTERRUPTED = 130
 
 
@@ -29,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: by argparse, after it has said what is wrong (2), or what was asked for (0).
     """
     _fill_descriptors()
+    if arguments is None:  # then all of this process is ours
+        from runtime.cli.quitting import quit_at_signals
+
+        quit_at_signals()
     try:
         return _main(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:
@@ -73,14 +80,22 @@ def _do(options: Namespace, command: Sequence[str]) -> int:
     if options.command == "backends":
         add_pythonpath(options.pythonpath)
         output.show(backend_lines(backends, verbose=options.verbose))
-        return 0
+        return _said(output)
     stdin = None if sys.stdin is None else sys.stdin.buffer
     if options.command == "list":
         output.show(job_lines(prepare(options, stdin)))
-        return 0
+        return _said(output)
     if options.log_file is not None:
         log_to_file(options.log_file)
     return run(prepare(options, stdin), options, command, output, errors, log)
+
+
+def _said(output: Output) -> int:
+    """Return the exit code of a command that only says something."""
+    if output.failure is None:
+        return 0
+    _complain(f"standard output: {output.failure.strerror}")
+    return EXIT_LOST
 
 
 def _complain(text: str) -> None:

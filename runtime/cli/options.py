@@ -1,4 +1,4 @@
-"""The command line: commands and options, checked one by one. argparse says what is wrong, and exits with 2."""
+"""The command line: commands and options, checked one by one. What is wrong is one line, and the exit code 2."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from runtime.cli.errors import InputError
+from runtime.report.text import printable
 
 PROGRAM: Final = "job-runtime"
 PRINT_INTERVAL: Final = 10.0
@@ -26,7 +27,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
         description="Runs jobs that depend on each other, as many at once as there is room for.",
         epilog="Exit codes: 0 all passed, 1 some did not, 2 wrong input, 70 a bug of ours, 74 the results could not be"
@@ -53,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     backends.add_argument("-v", "--verbose", action="store_true", help="also what each is and can do, and its options")
     _add_pythonpath(backends)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else here does; argparse's own says all that there is before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{PROGRAM}: {printable(message)} (see {self.prog} --help)\n")
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
@@ -153,7 +161,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _whole(text: str, lowest: int, highest: float = math.inf) -> int:
     # Not `int(text)` alone: it takes "1_000" and " 1 ", and digits of all scripts.
     if not (text.isascii() and text.isdigit() and len(text) <= 20 and lowest <= int(text) <= highest):  # noqa: PLR2004
-        msg = f"{text!r} is given; wanted: a whole number from {lowest}"
+        to = "" if highest == math.inf else f" to {highest}"
+        msg = f"{text!r} is given; wanted: a whole number from {lowest}{to}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -180,7 +189,7 @@ def _number(text: str) -> float:
 def _factor(text: str) -> float:
     number = _number(text)
     if not 0 < number < 10**6:
-        msg = f"{text!r} is given; wanted: a number above 0"
+        msg = f"{text!r} is given; wanted: a number above 0 and below a million"
         raise argparse.ArgumentTypeError(msg)
     return number
 

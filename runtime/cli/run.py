@@ -24,8 +24,9 @@ import trio
 from runtime.cli.errors import InputError
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
+from runtime.cli.quitting import before_quitting, exit_code
 from runtime.cli.screen import Screen
-from runtime.cli.stopping import Stopper, exit_code
+from runtime.cli.stopping import Stopper
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
 from runtime.report.links import Links, point_latest
 from runtime.report.output import Output
@@ -77,6 +78,7 @@ def run(
     """
     this = Run(prepared, options, command, output, errors, log)
     this.make_directory()
+    before_quitting(lambda: this.rescue("the run was told to exit before it began"))
     with closing(this.links):
         return _run(this)
 

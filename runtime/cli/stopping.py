@@ -1,14 +1,14 @@
-"""The signals that stop a run, each time harder. The only place of the package that installs signal handlers."""
+"""The signals that stop a run, each time harder. Before it and after it they are the business of `quitting`."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Final, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import trio
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from runtime.cli.quitting import SIGNALS, exit_code
 
 
 class Stoppable(Protocol):
@@ -61,8 +61,3 @@ class Stopper:
             task_status.started()
             async for number in received:
                 self.receive(number)
-
-
-def exit_code(number: signal.Signals) -> int:
-    """Return what a shell says of a program that a signal ended."""
-    return 128 + number

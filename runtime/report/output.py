@@ -28,6 +28,8 @@ class Output:
     def __init__(self, stream: TextIO | None) -> None:
         self.gone = False
         """Whether the text goes nowhere."""
+        self.failure: OSError | None = None
+        """Why text was dropped, unless its reader has left, who wants no more of it."""
         self._encoding = "utf-8"
         self._descriptor = -1
         try:
@@ -61,8 +63,10 @@ class Output:
                 data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:  # somebody made it non-blocking; a terminal is shared with other programs
                 select.select([], [self._descriptor], [])
-            except OSError:
+            except BrokenPipeError:
                 self.gone = True
+            except OSError as exc:
+                self.gone, self.failure = True, exc
 
     def show(self, lines: Iterable[Line]) -> None:
         """Write styled lines: with colours on a terminal, without elsewhere."""

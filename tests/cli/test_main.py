@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.main import main
-from tests.cli.program import Done, call, environment, job_file
+from tests.cli.program import Done, call, end_of, environment, job_file, started
 
 Here = Callable[..., Done]
 
@@ -202,13 +202,8 @@ def test_a_bad_option_is_refused(tmp_path: Path, here: Here, options: list[str],
         [],
     ],
 )
-def test_a_bad_command_line_is_argparses_matter(tmp_path: Path, here: Here, options: list[str]) -> None:
-    done = here(*(["run", toml(tmp_path, GOOD), *options] if options else []))
-    assert done.code == 2
-    assert done.out == ""
-    assert "Traceback" not in done.err
-    assert "error: " in done.err
-    assert not (tmp_path / "results").exists()
+def test_a_bad_command_line_is_refused(tmp_path: Path, here: Here, options: list[str]) -> None:
+    check_refused(tmp_path, here(*(["run", toml(tmp_path, GOOD), *options] if options else [])), "--help)")
 
 
 def test_help_says_what_there_is(tmp_path: Path, here: Here) -> None:
@@ -281,6 +276,36 @@ def test_list_shows_jobs_each_after_what_it_needs(tmp_path: Path, here: Here) ->
     assert first.endswith("  after build")
     assert merge == f"merge  after any of {first.split()[0]}, {second.split()[0]}"
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["list", "jobs.json"], ["backends"]])
+def test_what_cannot_be_said_is_no_success(tmp_path: Path, words: list[str]) -> None:
+    job_file(tmp_path, {"a": {"cmd": "x"}})
+    with open("/dev/full", "w") as full, started(tmp_path, *words, stdout=full) as program:
+        done = end_of(program)
+    assert (done.code, done.err) == (74, "job-runtime: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "the following arguments are required: COMMAND (see job-runtime --help)"),
+        (["run"], "the following arguments are required: FILE (see job-runtime run --help)"),
+        (["run", "x", "--reseed", "0"], "argument --reseed: '0' is given; wanted: a whole number from 1"),
+        (["run", "x", "--fixed-seed", "9" * 20], "wanted: a whole number from 0 to 18446744073709551615"),
+        (["run", "x", "--timeout-multiplier", "1e7"], "'1e7' is given; wanted: a number above 0 and below a million"),
+        (["run", "x", "--fail-fast", "--max-failures", "2"], "--max-failures: not allowed with argument --fail-fast"),
+        (["run", "x", "\x1b[2Jy"], "unrecognized arguments: \\x1b[2Jy"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(here: Here, words: list[str], said: str) -> None:
+    done = here(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("job-runtime: ")
+    assert done.err.endswith("--help)\n")
+    assert done.err.count("\n") == 1
+    assert said in done.err
 
 
 def test_list_refuses_what_run_refuses(tmp_path: Path, here: Here) -> None:

@@ -14,7 +14,8 @@ import pytest
 import trio
 import trio.testing
 
-from runtime.cli.stopping import Stopper, exit_code
+from runtime.cli.quitting import exit_code
+from runtime.cli.stopping import Stopper
 from tests.cli.program import (
     Done,
     Fifo,
