@@ -79,11 +79,14 @@ def test_every_key_placeholder_and_reserved_name_is_in_the_reference() -> None:
 
 
 def test_the_examples_of_the_reference_are_right(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    example, *parts = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "other.toml").write_text("[jobs.other]\ncmd = 'true'")
     (tmp_path / "fifo.toml").write_text(example)
     jobs = expand(load(str(tmp_path / "fifo.toml")), Expansion(run_dir=tmp_path, seed_base=1))
     assert [job.name for job in jobs].count("smoke") == 40
+    for number, part in enumerate(parts):  # which show some keys of a file
+        (tmp_path / f"{number}.toml").write_text(part)
+        assert expand(load(str(tmp_path / f"{number}.toml")), Expansion(run_dir=tmp_path, seed_base=1))
     lines = [line for line in DOCS.splitlines() if line.startswith('{"name"')]
     assert [json.loads(line)["name"] for line in lines] == ["build", "smoke"]
