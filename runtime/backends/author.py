@@ -34,13 +34,13 @@ from runtime.backends.live import DONE, LAUNCHED, LAUNCHING, WAITING, Ledger, Li
 from runtime.errors import StatusMoveError
 from runtime.job import (
     FailureKind,
-    JobCompletionEvent,
     JobProgressEvent,
     JobStatus,
     JobStatusInfo,
     JobUsage,
     check_move,
 )
+from runtime.job.drafts import make_completion
 from runtime.job.status import KILLED, RUNNING, TERMINAL
 
 BROKEN_DEADLINE: Final = 30.0
@@ -71,7 +71,6 @@ class AuthorSide(abc.ABC):
         self._ledger = Ledger()
         self._refused = self._completed = self._late = 0
         self._lost: list[str] = []
-        self._alone: LiveJob | None = None
         # These live as long as the block; before and after it nothing may need them.
         self._courier: Courier
         self._deadlines: Deadlines
@@ -156,11 +155,10 @@ class AuthorSide(abc.ABC):
         usage: JobUsage | None = None,
     ) -> bool:
         """Say that `job` ran and has ended, all of it within its launch: `_launched` and `_complete` in one."""
+        now = self._now()
         if job.stage is LAUNCHING:
-            job.stage = LAUNCHED
-            job.status = RUNNING
-            job.started = self._now()
-        return self._complete(job, status, reason, usage)
+            job.started = now
+        return self._end_at(now, job, status, reason, usage)
 
     def _running(self, job: LiveJob, *, note: str | None = None) -> None:
         """Say that `job` runs from now on: its `timeout` counts. No event, if its handle can still say so."""
@@ -201,7 +199,7 @@ class AuthorSide(abc.ABC):
             self._complete_stopped(job)
             return
         self._refused += 1
-        self._leave(job, accepted=False)
+        self._ledger.remove(job, accepted=False)
 
     def _complete(
         self,
@@ -211,6 +209,11 @@ class AuthorSide(abc.ABC):
         usage: JobUsage | None = None,
     ) -> bool:
         """Queue the completion of `job`. Only the first one counts: false if there was one before."""
+        return self._end_at(self._now(), job, status, reason, usage)
+
+    def _end_at(
+        self, now: float, job: LiveJob, status: JobStatus, reason: JobStatusInfo | None, usage: JobUsage | None
+    ) -> bool:
         if job.stage is DONE:
             self._late += 1
             return False
@@ -218,13 +221,11 @@ class AuthorSide(abc.ABC):
             msg = f"a job cannot go from {job.status.name} to {status.name} when it ends, only to what is an end"
             raise StatusMoveError(msg)
         job.status = status
-        self._courier.post(
-            JobCompletionEvent(job.id, job.attempt, status, reason, job.submitted, job.started, self._now(), usage)
-        )
+        self._courier.post(make_completion(job.id, job.attempt, status, reason, job.submitted, job.started, now, usage))
         self._completed += 1
         if reason is not None and reason.kind is FailureKind.LOST:
             self._lost.append(job.id)
-        self._leave(job, accepted=True)
+        self._ledger.remove(job, accepted=True)
         return True
 
     def _fail(
@@ -308,11 +309,6 @@ class AuthorSide(abc.ABC):
                 self._break(exc)
 
     # ------------------------------------------------------------------ inside
-
-    def _leave(self, job: LiveJob, *, accepted: bool) -> None:
-        if job is self._alone:
-            self._alone = None
-        self._ledger.remove(job, accepted=accepted)
 
     def _timed_out(self, job: LiveJob) -> None:
         timeout = self._limits(job.spec)[0]

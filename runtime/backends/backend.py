@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import operator
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,9 +29,10 @@ import trio
 from runtime.backends.author import AuthorSide, BackendState
 from runtime.backends.courier import Courier
 from runtime.backends.deadlines import Deadlines
-from runtime.backends.live import LAUNCHING, WAITING, LiveJob
+from runtime.backends.live import DONE, LAUNCHING, WAITING, LiveJob
 from runtime.errors import BackendBrokenError, BackendClosedError
 from runtime.job import EventBatch, FailureKind, JobHandle
+from runtime.job.drafts import make_handle
 
 logger: Final = logging.getLogger("runtime.backends")
 
@@ -129,6 +131,8 @@ class RuntimeBackend(AuthorSide):
         self._drain_timeout = drain_timeout
         self._submitted = 0
         self._undelivered = 0
+        self._alone: LiveJob | None = None
+        """The interactive job that was last let in."""
         self.run_token = ""
         """What marks the work of this run, while the block lives."""
 
@@ -238,7 +242,7 @@ class RuntimeBackend(AuthorSide):
         live = len(self._ledger)
         self._ledger.admit(batch)  # all of them, so that a duplicate among the refused ones is found as well
         free = math.inf if self.max_parallelism is None else self.max_parallelism - live
-        alone = self._alone is not None or any([job.interactive for job in batch])  # noqa: C419 - twice as fast, and nearly always it is all
+        alone = self._is_occupied() or any(map(_interactive, batch))
         entering = batch if len(batch) <= free and not alone else self._fitting(batch, free, live)
         self._submitted += len(batch)
         if len(entering) < len(batch):
@@ -257,7 +261,7 @@ class RuntimeBackend(AuthorSide):
             self._call_off(entering)
             raise
         return {
-            job.id: JobHandle(job.id, job.attempt, job.started, self, job.ticket) for job in entering if job.accepted
+            job.id: make_handle(job.id, job.attempt, job.started, self, job.ticket) for job in entering if job.accepted
         }
 
     async def submit(self, job: Any, *, attempt: int = 1) -> JobHandle | None:
@@ -335,9 +339,13 @@ class RuntimeBackend(AuthorSide):
             msg = f"{self!r} takes no jobs; use it inside `async with backend.open(channel)`, before it is closed"
             raise BackendClosedError(msg) from self._broken
 
+    def _is_occupied(self) -> bool:
+        """Whether an interactive job has the backend to itself."""
+        return self._alone is not None and self._alone.stage is not DONE
+
     def _fitting(self, batch: Sequence[LiveJob], free: float, live: int) -> list[LiveJob]:
         """Return the jobs that may enter now: as many as are free, and an interactive one only by itself."""
-        if self._alone is not None:
+        if self._is_occupied():
             return []
         entering = list(batch[: max(0, int(min(free, len(batch))))])
         interactive = next((job for job in entering if job.interactive), None)
@@ -366,7 +374,7 @@ class RuntimeBackend(AuthorSide):
         for job in jobs:
             if job.stage is WAITING:
                 self._refused += 1
-                self._leave(job, accepted=False)
+                self._ledger.remove(job, accepted=False)
         self._stop(jobs, FailureKind.CANCELLED, "killed because its submission was cancelled")
 
     async def _run_launch(self, jobs: Sequence[LiveJob], launched: trio.Event) -> None:
@@ -479,4 +487,5 @@ def _is_cancelled(error: BaseException) -> bool:
     return isinstance(error, trio.Cancelled)
 
 
+_interactive: Final = operator.attrgetter("interactive")
 _ALIVE: Final = (BackendState.OPENING, BackendState.OPEN, BackendState.CLOSING)

@@ -72,7 +72,7 @@ def _do(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
     from runtime.cli.prepare import add_pythonpath, prepare
-    from runtime.cli.run import run
+    from runtime.cli.run import look_less_for_garbage, run
     from runtime.report.output import Output
 
     output, errors = Output(sys.stdout), Output(sys.stderr)
@@ -82,6 +82,7 @@ def _do(options: Namespace, command: Sequence[str]) -> int:
         output.show(backend_lines(backends, verbose=options.verbose))
         return _said(output)
     stdin = None if sys.stdin is None else sys.stdin.buffer
+    look_less_for_garbage()
     if options.command == "list":
         output.show(job_lines(prepare(options, stdin)))
         return _said(output)

@@ -55,6 +55,16 @@ GC_THRESHOLD: Final = 50_000
 """Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them."""
 
 
+def look_less_for_garbage() -> None:
+    """Let Python's garbage collector look less often, before the jobs are read.
+
+    A graph of jobs is a lot of objects that live until the end; in them the collector looks for cycles again and again,
+    in vain. So it is to look seldom while they are made, and never again at what is there when the run begins. Programs
+    may do this; a library must not: it is a matter of the whole process.
+    """
+    gc.set_threshold(GC_THRESHOLD, 20, 100)
+
+
 def run(
     prepared: Prepared,
     options: argparse.Namespace,
@@ -84,10 +94,7 @@ def run(
 
 
 def _run(this: Run) -> int:
-    # Programs may do this; a library must not: it is a matter of the whole process.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 100)
+    gc.freeze()  # see `look_less_for_garbage`
     try:
         trio.run(this.main)
     except BaseException:

@@ -44,7 +44,7 @@ class JobUsage:
     """The simulated time that the tool itself reports, seconds."""
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class JobHandle:
     """The receipt for an accepted job; `RuntimeBackend.kill` takes it."""
 
@@ -74,7 +74,7 @@ class JobProgressEvent:
     """Where it runs; or, in the queue's own words, why it waits."""
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class JobCompletionEvent:
     """A job ended. Exactly one comes for each accepted job."""
 
@@ -97,7 +97,7 @@ EventBatch = tuple[JobProgressEvent | JobCompletionEvent, ...]
 """What travels over a completion channel: a non-empty tuple of events, in the order in which they happened."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, weakref_slot=False)
 class JobResult:
     """What became of one job of a run: the job, and the facts of its last event."""
 

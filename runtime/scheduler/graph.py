@@ -5,7 +5,7 @@ Pure: no I/O, no time. Everything is iterative, so the depth of a chain does not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from runtime.errors import GraphError
@@ -69,16 +69,14 @@ class Graph:
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
+        self.get: Callable[[str], Node | None] = self._nodes.get
+        """Returns the node of an id, if there is one. The dictionary's own method, as it is called for each event."""
 
     def __len__(self) -> int:
         return len(self._nodes)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self._nodes.values())
-
-    def get(self, job_id: str) -> Node | None:
-        """Return the node of this id."""
-        return self._nodes.get(job_id)
 
     def find(self, job_id: str) -> Node:
         """Return the node of this id.

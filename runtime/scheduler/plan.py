@@ -37,6 +37,7 @@ from runtime.job import (
     JobStatusInfo,
     check_move,
 )
+from runtime.job.drafts import make_result
 from runtime.job.status import KILLED, PASSED, QUEUED, RUNNING, SCHEDULED, TERMINAL
 from runtime.scheduler.actions import Action, Kill, StatusChange, Submit
 from runtime.scheduler.arbiter import Arbiter
@@ -155,15 +156,15 @@ class Plan:
                 self._progressed(event)
                 continue
             node = find(event.job_id)
-            if node is None or not node.in_flight or node.attempt != event.attempt:
+            if node is None or not node.in_flight or node.event is not None or node.attempt != event.attempt:
                 self.stray += 1
             else:
                 node.event = event if event.status in TERMINAL else _not_an_end(event)
                 ended.append(node)
-                self._land(node)
-                backend = node.queue.backend
-                if backend.retry_at is not None:
-                    backend.retry_at = now  # what was busy may have a place now
+        self._land(ended)
+        for backend in self._backends.values():
+            if backend.retry_at is not None and any(node.queue.backend is backend for node in ended):
+                backend.retry_at = now  # what was busy may have a place now
         self._settle(ended, now)
         return len(batch) - progress
 
@@ -206,7 +207,7 @@ class Plan:
         for node in nodes:
             node.queue.backend.offered -= 1
             if node.in_flight:
-                self._land(node)
+                self._land([node])
                 self._end_early(node, FailureKind.LAUNCH_ERROR, message, now)
 
     def launching(self, nodes: Sequence[Node], now: float) -> list[Node]:
@@ -218,7 +219,7 @@ class Plan:
                     continue
                 node.queue.backend.offered -= 1
                 if node.in_flight:
-                    self._land(node)
+                    self._land([node])
                     self._end_early(node, FailureKind.CANCELLED, f"killed by {node.killed_by}", now)
         return wanted
 
@@ -229,7 +230,7 @@ class Plan:
         for node in self._graph:
             if not node.in_flight or node.queue.backend is not backend:
                 continue
-            self._land(node)
+            self._land([node])
             if node.killed_by is not None:
                 self._end_early(node, FailureKind.CANCELLED, f"killed by {node.killed_by}", now)
             else:
@@ -263,7 +264,7 @@ class Plan:
         for node in self._graph:
             if node.event is None:
                 if node.in_flight:
-                    self._land(node)
+                    self._land([node])
                 self._end_early(node, FailureKind.CANCELLED, message, now)
 
     # ------------------------------------------------------------------ decisions
@@ -301,7 +302,7 @@ class Plan:
 
     def results(self) -> list[JobResult]:
         """Return the result of each job that has ended, in the order given."""
-        return [JobResult(node.job, node.event) for node in self._graph if node.event is not None]
+        return [make_result(node.job, node.event) for node in self._graph if node.event is not None]
 
     @property
     def in_flight(self) -> int:
@@ -335,18 +336,19 @@ class Plan:
         self._in_flight += len(nodes)
         return nodes
 
-    def _land(self, node: Node) -> None:
-        """The job is no longer in flight: what it held is free."""
-        queue = node.queue
-        node.in_flight = False
-        queue.backend.in_flight -= 1
-        self._in_flight -= 1
-        if queue.request:
-            self._arbiter.release(queue.request)
+    def _land(self, nodes: Sequence[Node]) -> None:
+        """These jobs are no longer in flight: what they held is free."""
+        self._in_flight -= len(nodes)
+        for node in nodes:
+            queue = node.queue
+            node.in_flight = False
+            queue.backend.in_flight -= 1
+            if queue.request:
+                self._arbiter.release(queue.request)
 
     def _take_back(self, node: Node, now: float) -> None:
         """Its backend refused the job: it is ready again, unless it was killed or has been refused for too long."""
-        self._land(node)
+        self._land([node])
         if node.busy_since is None:
             node.busy_since = now
         if node.killed_by is not None:
@@ -437,19 +439,19 @@ class Plan:
 
     def _queue_up(self, nodes: Sequence[Node], now: float) -> None:
         """Let `nodes`, which wait for no other job any more, wait for their backends."""
-        watched = self.changes is not None
+        counts, watched = self.counts, self.changes is not None
         for node in nodes:
             backend = node.queue.backend
             if backend.gone is not None:
                 self._end_early(node, FailureKind.BACKEND_ERROR, backend.gone.message, now)
-            elif watched:
+                continue
+            if watched:
                 self._change(node, QUEUED, now)
-                self._enqueue(node)
             else:
-                self.counts[node.status] -= 1
-                self.counts[QUEUED] += 1
+                counts[node.status] -= 1
+                counts[QUEUED] += 1
                 node.status = QUEUED
-                self._enqueue(node)
+            self._enqueue(node)
 
     def _settle(self, ended: list[Node], now: float) -> None:
         """Record the ends of these jobs (their events are set), and what follows for all who wait for them, however
