@@ -19,7 +19,7 @@ import logging
 import math
 import operator
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final, Self
 
@@ -108,6 +108,9 @@ class RuntimeBackend(AuthorSide):
     max_batch: int | None = 1_000
     """How many jobs the scheduler hands over in one `submit_many` at most, so that what is on its way stays small and a
     kill quick; `None` for all that are ready, for who makes arrays of them."""
+    resources: Collection[str] = ()
+    """Names of resources that the backend itself asks for, such as a batch system's memory: the scheduler counts them
+    only if it was given a limit for them, too."""
 
     def __init__(
         self,

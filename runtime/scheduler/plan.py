@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -85,6 +85,8 @@ class Plan:
         busy_timeout: seconds for which a job may be refused, from the first time.
         batches: name of a backend to the number of jobs that may be on offer to it at once; no limit where it says
             nothing.
+        provided: name of a backend to the resources that it sees to itself: of its jobs, they are counted here only if
+            they have a limit here.
     """
 
     def __init__(
@@ -98,9 +100,11 @@ class Plan:
         max_failures: int | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
         batches: Mapping[str, int | None] | None = None,
+        provided: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._graph = Graph()
         batches = batches or {}
+        self._provided = provided or {}
         self._backends = {name: Backlog(name, limit, batches.get(name)) for name, limit in backends.items()}
         self._default = default_backend
         self._limit = math.inf if max_parallelism is None else max_parallelism
@@ -409,8 +413,12 @@ class Plan:
             raise GraphError(msg)
         if not job.resources:
             return backend.plain
-        request = request_of(job)
-        self._arbiter.pool.check(request, job.id)
+        pool = self._arbiter.pool
+        elsewhere = self._provided.get(name, ())
+        request = tuple(each for each in request_of(job) if each[0] not in elsewhere or pool.has_limit(each[0]))
+        if not request:
+            return backend.plain
+        pool.check(request, job.id)
         return backend.queue(request)
 
     def _take_in(self, now: float) -> None:

@@ -104,6 +104,10 @@ class ResourcePool:
             logger.warning("%s; it is taken as unlimited", text)
         return _Resource(None)
 
+    def has_limit(self, name: str) -> bool:
+        """Return whether a resource is known here: it was given a limit, or was needed without one and let pass."""
+        return name in self._resources
+
     def set_capacity(self, name: str, capacity: int) -> bool:
         """Change the limit of a dynamic resource; return whether it changed. Jobs that hold more keep what they
         have.

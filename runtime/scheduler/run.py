@@ -114,6 +114,7 @@ class Scheduler:
             max_failures=_limit("max_failures", max_failures),
             busy_timeout=busy_timeout,
             batches={name: backend.max_batch for name, backend in backends.items()},
+            provided={name: backend.resources for name, backend in backends.items()},
         )
         self._lanes = {name: Lane(name, backend, self._plan, self._turn) for name, backend in backends.items()}
         self._streams: list[StatusStream] = []

@@ -564,3 +564,20 @@ def test_priorities_of_two_kinds_are_replaced_by_the_default(caplog: pytest.LogC
     with caplog.at_level(logging.ERROR):
         assert run.turn() == ["b"]
     assert len(caplog.records) == 1
+
+
+def test_what_a_backend_sees_to_itself_needs_no_limit_here() -> None:
+    jobs = [
+        job("both", backend="farm", resources={"cpus": 4, "licence": 1}),
+        job("only", backend="farm", resources={"cpus": 4}),
+        job("licence", backend="farm", resources={"licence": 1}),
+    ]
+    driven = Driven(jobs, {"here": None, "farm": None}, resources={"licence": 1}, provided={"farm": {"cpus"}})
+    assert driven.turn() == ["both", "only"]
+    with pytest.raises(ResourceError, match="'cpus', which has no limit"):
+        Driven([job("here", resources={"cpus": 1})], {"here": None, "farm": None}, provided={"farm": {"cpus"}})
+
+
+def test_what_has_a_limit_here_is_counted_here_as_well() -> None:
+    jobs = [job(name, resources={"cpus": 4}) for name in ("one", "two")]
+    assert Driven(jobs, resources={"cpus": 4}, provided={"fake": {"cpus"}}).turn() == ["one"]

@@ -17,6 +17,13 @@ the same, its elements find their jobs claimed and do nothing (see `wrapper`).
 it is gone or the contract gives it up. Even then it is cancelled whenever it is seen again: a *stray*.
 
 *That it answers.* Then nothing is concluded, and nothing is submitted: see `pace`.
+
+An earlier life
+---------------
+A backend that is opened with the run token and the run directory of an earlier one, which was killed perhaps, finds the
+arrays of that one by their names and files. A job that comes again with the same attempt is *adopted*: it is followed
+as if we had submitted it, and if it has ended meanwhile, its record says how. With another attempt, what is left of the
+earlier one is ended first. What nobody asks for is ended with the block.
 """
 
 from __future__ import annotations
@@ -52,7 +59,7 @@ from runtime.backends.batch.system import (
     System,
     Unanswered,
 )
-from runtime.backends.batch.tokens import array_name, job_token
+from runtime.backends.batch.tokens import array_name, job_token, run_prefix
 from runtime.backends.batch.wrapper import UNSEEN
 from runtime.backends.concluding import Concluder, usage_of
 from runtime.backends.directories import Places
@@ -103,6 +110,9 @@ _FILE_THREADS: Final = 4
 _JUDGE_THREADS: Final = 6
 _HOOK_THREADS: Final = 64
 """Threads for each class of work that blocks; hooks are other people's code, and may take long. Out of the air."""
+
+_LEAVING: Final = 20.0
+"""Seconds that the last round through the queue may take. Out of the air."""
 
 _LOG_INTERVAL: Final = 0.5
 """Seconds between two looks for a log that is late. Out of the air."""
@@ -184,6 +194,7 @@ class BatchBackend(RuntimeBackend):
     """
 
     name = "batch"
+    max_batch = None  # the larger, the fewer arrays
 
     def __init__(
         self,
@@ -223,6 +234,8 @@ class BatchBackend(RuntimeBackend):
         self._pace = Pace(poll)
         self._board = Board()
         self._elements: dict[str, Element] = {}
+        self._earlier: dict[str, str] = {}
+        self._unresolved: set[str] = set()
         self._finished: set[str] = set()
         self._strays: dict[str, float] = {}
         self._stray_sightings: dict[str, Sighting] = {}
@@ -253,6 +266,7 @@ class BatchBackend(RuntimeBackend):
         self._news, self._urgent, self._answered = trio.Event(), trio.Event(), trio.Event()
         await self._probe()
         self._store = await self._in_thread(self._make_store)
+        await self._find_earlier()
 
     async def _probe(self) -> None:
         answer = await self._system.probe()
@@ -283,6 +297,77 @@ class BatchBackend(RuntimeBackend):
             if trio.current_time() >= self._due:
                 await self._ask_queue()
 
+    # ------------------------------------------------------------------ an earlier life
+
+    async def _find_earlier(self) -> None:
+        """Find what an earlier life of this run has left in the queue and in the run directory."""
+        arrays = await self._in_thread(self._store.arrays, run_prefix(self.run_token))
+        if not arrays:
+            return
+        for name, members in arrays.items():
+            self._board.put(name, [token for token, _, _ in members])
+        # Whether its jobs are there decides whether they run twice: so an answer is waited for.
+        while isinstance(answer := await self._system.query(self._board.names()), Unanswered) or answer.strange:
+            why = answer.why if isinstance(answer, Unanswered) else "it says what is not understood"
+            logger.warning("backend %r waits for %s, which may have its jobs: %s", self.name, self._system.name, why)
+            self._pace.failed()
+            await trio.sleep(self._pace.pause)
+        seen = self._board.read(answer.rows)
+        jobs = {token: job_id for members in arrays.values() for token, job_id, _ in members}
+        records = await self._in_thread(self._store.read_records, jobs)
+        self._earlier = {token: job_id for token, job_id in jobs.items() if token in seen or token in records}
+        self._finished.update(jobs.keys() - self._earlier.keys())  # so that nothing of them is in the way
+        self._shared = bool(records)
+        logger.info("backend %r found %d jobs of an earlier life of this run", self.name, len(self._earlier))
+
+    async def _without_adopted(self, jobs: Sequence[LiveJob]) -> list[LiveJob]:
+        """Adopt those that an earlier life submitted; end earlier attempts at the others; return the others."""
+        others: list[LiveJob] = []
+        by_job: dict[str, list[str]] = {}
+        for token, job_id in self._earlier.items():
+            by_job.setdefault(job_id, []).append(token)
+        for job in jobs:
+            token = job_token(self.run_token, job.id, job.attempt)
+            if token in self._earlier:
+                await self._adopt(job, token)
+            else:
+                others.append(job)
+        superseded = {token for job in others for token in by_job.get(job.id, ())}
+        for token in superseded:
+            del self._earlier[token]  # so it is a stray now
+        with trio.move_on_after(self._kill_timeout or math.inf):
+            for _ in range(2 if superseded else 0):
+                await self._next_answer()
+            while any(token in self._stray_sightings for token in superseded):
+                await self._next_answer()
+        for job in others:
+            if any(token in self._stray_sightings for token in by_job.get(job.id, ())):
+                self._fail(job, FailureKind.LOST, "an earlier attempt at it does not end")
+        return [job for job in others if job.stage is not Stage.DONE]
+
+    async def _adopt(self, job: LiveJob, token: str) -> None:
+        del self._earlier[token]
+        try:
+            places = Places.of(job.spec, self._store.run_dir)
+            soft = await self._in_thread(self._soft_steps.of, job.spec, places.odir)
+        except ValueError as exc:
+            logger.warning("backend %r: job %r is adopted without a soft step: %s", self.name, job.id, exc)
+            soft = None
+        element = Element(job, token, places, soft, Progress(job.attempt), sent=True)
+        element.array, element.index = self._board.find(token)
+        element.sighting = _GONE  # until an answer says more
+        job.data = self._elements[token] = element
+        if not self._launched(job, running=False):
+            del self._elements[token]
+        self._news.set()
+
+    async def _next_answer(self) -> None:
+        """Wait for an answer to a question that is asked from now on."""
+        self._news.set()
+        asked = self._asked
+        while self._answers <= asked:
+            await self._answered.wait()
+
     # ------------------------------------------------------------------ launching
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
@@ -290,6 +375,8 @@ class BatchBackend(RuntimeBackend):
             logger.info("backend %r is busy: %s does not answer", self.name, self._system.name)
             return  # what was not begun is refused
         begun = [job for job in jobs if self._begin(job)]
+        if self._earlier:
+            begun = await self._without_adopted(begun)
         ready: list[tuple[Element, Hashable]] = []
         async with trio.open_nursery() as nursery:
             for job in begun:
@@ -430,14 +517,10 @@ class BatchBackend(RuntimeBackend):
 
     async def _turns_up(self, ids: set[str]) -> bool:
         """Return whether an array is in the queue: as soon as an answer has it, or if two in a row do not."""
-        self._news.set()
         for _ in range(2):
-            asked = self._asked
-            while self._answers <= asked and not ids:
-                await self._answered.wait()
-            if ids:
-                return True
-        return False
+            if not ids:
+                await self._next_answer()
+        return bool(ids)
 
     # ------------------------------------------------------------------ killing
 
@@ -523,7 +606,7 @@ class BatchBackend(RuntimeBackend):
 
     async def _wait_due(self) -> None:
         """Wait until the queue is to be asked, or an end is to be asked for."""
-        self._board.keep(self._elements, trio.current_time())
+        self._board.keep({*self._elements, *self._loose()}, trio.current_time())
         if not len(self._board) and not self._pace.is_open:
             self._due = -math.inf
             self._news = trio.Event()
@@ -542,7 +625,7 @@ class BatchBackend(RuntimeBackend):
 
     async def _ask_queue(self) -> None:
         """Ask the queue once, for all; find out what became of each job, and see to it that it is said."""
-        watched = [each for each in self._elements.values() if each.array and not each.concluding]
+        watched = [each for each in self._elements.values() if each.job.stage >= Stage.LAUNCHED and not each.concluding]
         self._asked += 1
         asked, began = self._asked, trio.current_time()
         answer = await self._system.query(self._board.names())
@@ -558,9 +641,10 @@ class BatchBackend(RuntimeBackend):
         now = trio.current_time()
         news = False
         for each in watched:
-            if each.job.stage is Stage.DONE:
+            if each.job.stage is Stage.DONE:  # given up, and perhaps alive
+                self._unresolved.add(each.token)
                 self._forget(each)
-            elif each.job.stage is Stage.LAUNCHED and not each.concluding:
+            elif not each.concluding:
                 row, record = rows.get(each.token), records.get(each.token)
                 sight = Sight(now, complete, row, record, stopping=each.job.stop is not None)
                 said = follow(each.trail, sight, self._grace)
@@ -571,10 +655,13 @@ class BatchBackend(RuntimeBackend):
             logger.warning("backend %r: %s does not answer: %s", self.name, self._system.name, answer.why)
         else:
             self._stray_sightings = {
-                token: sighting for token, sighting in seen.items() if sighting.alive and token not in self._elements
+                token: sighting
+                for token, sighting in seen.items()
+                if sighting.alive and token not in self._elements and token not in self._earlier
             }
             self._pace.answered(now - began, news=news)
             if complete:
+                self._unresolved &= self._stray_sightings.keys()
                 self._answers = asked
                 self._answered.set()
                 self._answered = trio.Event()
@@ -732,6 +819,29 @@ class BatchBackend(RuntimeBackend):
                 await self._concluder.call_post_finish(job.spec, JobStatus.KILLED if kind is None else kind.status)
 
     # ------------------------------------------------------------------ leaving
+
+    def _loose(self) -> set[str]:
+        """Return the jobs that nobody waits for, and that may be alive."""
+        return {*self._earlier, *self._stray_sightings, *self._unresolved}
+
+    async def _teardown(self) -> None:
+        """See to it that nothing of ours stays in the queue: strays, and what an earlier life left to nobody."""
+        self._board.keep({*self._elements, *self._loose()}, trio.current_time())
+        names = self._board.names()
+        living: dict[str, Sighting] = {}
+        with trio.move_on_after(_LEAVING):
+            while names:
+                answer = await self._system.query(names)
+                if not isinstance(answer, Unanswered):
+                    seen = self._board.read(answer.rows)
+                    living = {token: sighting for token, sighting in seen.items() if sighting.alive}
+                    if not living:
+                        return
+                    await self._cancel([place for sighting in living.values() for place in sighting.alive], None)
+                await trio.sleep(self._pace.pause)
+        if living:
+            some = ", ".join(f"{array}_{index}" for each in living.values() for array, index in each.alive[:1])
+            logger.warning("backend %r leaves in the queue: %s", self.name, some[:500])
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await trio.to_thread.run_sync(function, *args, limiter=self._files, abandon_on_cancel=True)

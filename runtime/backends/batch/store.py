@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -156,15 +156,17 @@ class Store:
             with suppress(FileNotFoundError):
                 os.unlink(f"{self._files(token)}.{ending}")
 
-    def arrays(self, prefix: str) -> Iterator[tuple[str, list[tuple[str, str, int]]]]:
-        """Yield the arrays that were written under names with this prefix, and token, job and attempt by index."""
+    def arrays(self, prefix: str) -> dict[str, list[tuple[str, str, int]]]:
+        """Return the arrays that were written under names with this prefix: token, job and attempt, by index."""
+        found = {}
         with os.scandir(self._arrays) as entries:
             names = sorted(entry.name for entry in entries if entry.name.startswith(prefix))
         for name in names:
             with suppress(OSError, ValueError, KeyError, TypeError):  # one that was being written when we died
                 with open(f"{self._arrays}/{name}/jobs", encoding="utf-8") as file:
                     jobs = [json.loads(line) for line in file]
-                yield name, [(job["token"], job["job"], job["attempt"]) for job in jobs]
+                found[name] = [(job["token"], job["job"], job["attempt"]) for job in jobs]
+        return found
 
     def _files(self, token: str) -> str:
         return f"{self._ends}/{token[:2]}/{token}"

@@ -77,6 +77,7 @@ class SlurmBackend(BatchBackend):
             [Rule.checked(rule, f"SlurmBackend: rules[{number}]") for number, rule in enumerate(rules or ())],
             _check_licences(licences),
         )
+        self.resources = self._requests.resources
 
     async def _setup(self) -> None:
         options = self._requests.options
