@@ -69,4 +69,8 @@ def backend_lines(registry: BackendRegistry, *, verbose: bool) -> Iterator[Line]
             options = (each for each in option_names(registry, name) if each not in ("run_dir", "name", "terminal"))
             yield ((f"    interactive jobs: {'yes' if able else 'no'}", ""),)
             yield ((f"    keys of [backends.{name}]: {', '.join(options)}", ""),)
+            variables = getattr(factory, "environment_variables", {})
+            if variables:
+                pairs = ", ".join(f"{variable} for {option}" for variable, option in variables.items())
+                yield ((f"    variables that stand in for keys: {pairs}", ""),)
     yield (("legacy:package.module:ClassName", "bold"), ("  any class with launch(), poll() and kill()", ""))

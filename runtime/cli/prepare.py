@@ -31,8 +31,8 @@ from runtime.scheduler.run import Scheduler
 
 _UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 
-# Backends that keep old directories of a job, and whose jobs share this machine.
-_NATIVE: Final = frozenset({"local"})
+# Backends whose jobs share this machine.
+_HERE: Final = frozenset({"local"})
 
 
 @attrs.frozen(kw_only=True)
@@ -158,14 +158,13 @@ def _make(
     soft: Sequence[Entry],
 ) -> RuntimeBackend:
     ours: dict[str, Any] = {}
-    if name in _NATIVE:
-        if options.max_odirs is not None:
-            ours["max_output_dirs"] = options.max_odirs
-        if options.max_parallel is not None and "max_parallelism" not in given:
-            # Whoever asks for more than there are CPUs means it.
-            ours["max_parallelism"] = options.max_parallel
+    if name in _HERE and options.max_parallel is not None and "max_parallelism" not in given:
+        # Whoever asks for more than there are CPUs means it.
+        ours["max_parallelism"] = options.max_parallel
     try:
-        takes = inspect.signature(registry.load(name)).parameters
+        takes = parameters(registry.load(name))
+        if options.max_odirs is not None and "max_output_dirs" in takes:
+            ours["max_output_dirs"] = options.max_odirs
         if "run_dir" in takes:
             ours["run_dir"] = run_dir
         if soft and "soft_stop" not in takes:
@@ -212,20 +211,32 @@ def soft_stop_of(entries: Iterable[Entry], default: Any) -> Callable[[JobSpec], 
     return soft_stop
 
 
+def parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
+    """Return what a factory can be given by name; of a class that passes options on, what its bases take as well."""
+    found: dict[str, inspect.Parameter] = {}
+    for each in factory.__mro__ if isinstance(factory, type) else (factory,):
+        if isinstance(each, type) and "__init__" not in vars(each):
+            continue
+        own = inspect.signature(each).parameters
+        found = {**found, **{name: parameter for name, parameter in own.items() if name not in found}}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+            break
+    return found
+
+
 def option_names(registry: BackendRegistry, name: str) -> list[str]:
     """Return the options that the factory of a backend names, and those of every backend.
 
     Raises:
         RegistryError: if it cannot be loaded.
     """
-    factories: list[Any] = [registry.load(name), RuntimeBackend]
-    if isinstance(factories[0], LauncherFactory):  # it takes whatever the adapter takes
+    factory: Any = registry.load(name)
+    if isinstance(factory, LauncherFactory):  # it takes whatever the adapter takes
         from runtime.backends.legacy import LegacyLauncherAdapter
 
-        factories[0] = LegacyLauncherAdapter
-    found: dict[str, None] = {}
-    for each in factories:
-        for parameter in inspect.signature(each).parameters.values():
-            if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in ("launcher_cls", "policy", "view"):
-                found[parameter.name] = None
-    return list(found)
+        factory = LegacyLauncherAdapter
+    found = {**parameters(factory), **parameters(RuntimeBackend)}
+    hidden = ("launcher_cls", "policy", "view", "system")
+    return [
+        each for each, parameter in found.items() if parameter.kind is not parameter.VAR_KEYWORD and each not in hidden
+    ]
