@@ -62,6 +62,8 @@ class AuthorSide(abc.ABC):
     """The jobs of a backend, and all that its author needs to know of the contract. See `RuntimeBackend`."""
 
     name: str = "backend"
+    busy_because: str = ""
+    """Why a job was refused last, where that is known."""
     kill_deadline: float | None = 30.0
     """Seconds after a kill was asked for at which a job is given up as lost; `None` if `_kill` bounds itself."""
 
@@ -191,10 +193,11 @@ class AuthorSide(abc.ABC):
             self._queued(job)
         self._courier.post_progress(JobProgressEvent(job.id, job.attempt, status, trio.current_time(), note))
 
-    def _refuse(self, job: LiveJob) -> None:
-        """Say that the backend is too busy for `job`, and that nothing of it runs."""
+    def _refuse(self, job: LiveJob, why: str = "") -> None:
+        """Say that the backend is too busy for `job`, and perhaps why; nothing of it runs."""
         if job.stage is DONE:
             return
+        self.busy_because = why or self.busy_because
         if job.stop is not None:
             self._complete_stopped(job)
             return

@@ -13,7 +13,7 @@ import trio
 from runtime.backends.judging import Judges
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
 from runtime.logs import PASSED, Judgement, LogPatterns, Verdict
-from runtime.process import Exit
+from runtime.process import Exit, in_thread
 
 logger: Final = logging.getLogger("runtime.backends")
 
@@ -69,7 +69,7 @@ class Concluder:
                 return exc
             return None
 
-        error = await trio.to_thread.run_sync(call, limiter=self._hooking, abandon_on_cancel=True)
+        error = await in_thread(call, limiter=self._hooking)
         if error is not None:
             logger.warning("post_finish of job %r raised", spec.id, exc_info=error)
         return error

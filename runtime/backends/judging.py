@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -31,7 +31,7 @@ from runtime.logs import (
     judge_log,
     read_tail,
 )
-from runtime.process import Exit
+from runtime.process import BUSY_ERRORS, Exit, in_thread
 
 logger: Final = logging.getLogger("runtime.backends")
 
@@ -43,6 +43,13 @@ _SHORT: Final = 1 << 18
 _TOGETHER: Final = 16
 """Logs that are judged in one hop."""
 
+
+_PATIENCE: Final = 60.0
+"""Seconds for which judging waits for a free descriptor. Out of the air."""
+
+_FIRST_DELAY: Final = 0.01
+_LAST_DELAY: Final = 1.0
+"""Seconds between two attempts, at first and at most. Out of the air."""
 
 _TAKERS: Final = 2
 """Takers of short logs: if one of them is stuck in a file system, the other goes on."""
@@ -66,9 +73,10 @@ class _Case:
         except OSError:
             return True  # there is nothing to read
 
-    def judge(self) -> None:
-        """Find the verdict. Blocks."""
-        self.result = judge(self.spec, self.log, self.how, self.workers)
+    def judge(self, *, patient: bool) -> None:
+        """Find the verdict; or, if it is `patient`, none while there is no room to read the log. Blocks."""
+        with suppress(NoRoomError):
+            self.result = judge(self.spec, self.log, self.how, self.workers, patient=patient)
 
 
 class Judges:
@@ -101,7 +109,7 @@ class Judges:
             found = False
             while not found:
                 await trio.sleep(interval)
-                found = await trio.to_thread.run_sync(follower.look, limiter=self._limiter, abandon_on_cancel=True)
+                found = await in_thread(follower.look, limiter=self._limiter)
         except (OSError, JudgingError) as exc:
             logger.warning("the log of job %r is not watched any longer: %s", spec.id, exc)
             await trio.sleep_forever()
@@ -120,7 +128,7 @@ class Judges:
     async def _work(self, nursery: trio.Nursery) -> None:
         async for case in self._receive:
             cases = [case, *self._waiting()]
-            await self._in_thread(_judge_short, cases)
+            await in_thread(_judge_short, cases, limiter=self._limiter)
             for judged in cases:
                 if judged.result is None:
                     nursery.start_soon(self._judge_long, judged)
@@ -133,28 +141,44 @@ class Judges:
                 yield self._receive.receive_nowait()
 
     async def _judge_long(self, case: _Case) -> None:
-        await self._in_thread(_Case.judge, case)
+        until = trio.current_time() + _PATIENCE
+        delay = _FIRST_DELAY
+        while case.result is None:
+            patient = trio.current_time() < until
+            await in_thread(lambda: case.judge(patient=patient), limiter=self._limiter)  # noqa: B023 - called at once
+            if case.result is None:
+                await trio.sleep(delay)
+                delay = min(2 * delay, _LAST_DELAY)
         case.done.set()
-
-    async def _in_thread(self, function: Callable[[T], None], argument: T) -> None:
-        await trio.to_thread.run_sync(function, argument, limiter=self._limiter, abandon_on_cancel=True)
 
 
 def _judge_short(cases: Sequence[_Case]) -> None:
     for case in cases:
         if case.is_short():
-            case.judge()
+            case.judge(patient=True)
 
 
-def judge(spec: JobSpec, log: str, how: Exit, workers: Workers | None = None) -> tuple[Verdict, Judgement | None]:
-    """Read the log as far as it is needed, and return the verdict. Blocks; whatever goes wrong is in the verdict."""
+class NoRoomError(Exception):
+    """There is no free descriptor, or no memory, to read a log."""
+
+
+def judge(
+    spec: JobSpec, log: str, how: Exit, workers: Workers | None = None, *, patient: bool = False
+) -> tuple[Verdict, Judgement | None]:
+    """Read the log as far as it is needed, and return the verdict. Blocks; whatever goes wrong is in the verdict.
+
+    Raises:
+        NoRoomError: if it is `patient`, for what may go by: that is no fault of the job.
+    """
     patterns = LogPatterns.of(spec)
     unreadable = judgement = None
     try:
         judgement = (
             judge_log(log, patterns, workers, budget=BUDGET, clock=time.thread_time) if patterns else read_tail(log)
         )
-    except Exception as exc:  # noqa: BLE001 - a job's completion never depends on what is in the place of its log
+    except Exception as exc:  # a job's completion never depends on what is in the place of its log
+        if patient and isinstance(exc, OSError) and exc.errno in BUSY_ERRORS:
+            raise NoRoomError from exc
         if patterns:
             unreadable = str(exc) or repr(exc)
     verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)

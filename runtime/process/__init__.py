@@ -4,6 +4,7 @@ from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, spawn
 from runtime.process.environment import inherited_environment, render_environment
 from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
 from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
+from runtime.process.threads import in_thread
 from runtime.process.trees import GroupTree, ProcessTree, StopSteps, TreeEnd
 
 __all__ = (
@@ -21,6 +22,7 @@ __all__ = (
     "StopSteps",
     "TreeEnd",
     "check_soft_stop",
+    "in_thread",
     "inherited_environment",
     "render_environment",
     "spawn",

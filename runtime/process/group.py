@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from runtime.process.child import UNKNOWN, Child, Exit
+from runtime.process.threads import in_thread
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class Census:
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Call `function` in the thread that reads."""
-        return await trio.to_thread.run_sync(function, limiter=self._limiter, abandon_on_cancel=True)
+        return await in_thread(function, limiter=self._limiter)
 
 
 def living_groups() -> dict[int, list[int]]:

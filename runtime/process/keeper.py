@@ -28,7 +28,7 @@ from typing import Any, Final
 import trio
 
 from runtime.process import keeper_program as far
-from runtime.process.child import Exit
+from runtime.process.child import BUSY_ERRORS, Exit
 from runtime.process.trees import StopSteps, TreeEnd
 
 logger: Final = logging.getLogger("runtime.process.keeper")
@@ -316,12 +316,8 @@ class Keeper:
 
     # ------------------------------------------------------------------ shims
 
-    async def take(self, count: int) -> list[Shim]:
-        """Return `count` shims that have nothing to do, forked if need be; fewer if there is no room for more.
-
-        Raises:
-            OSError: if there is room for none; it says why.
-        """
+    async def take(self, count: int) -> tuple[list[Shim], OSError | None]:
+        """Return `count` shims that have nothing to do, forked if need be; and why they are fewer, if they are."""
         taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
         asked: list[Shim] = []
         error: OSError | None = None
@@ -342,9 +338,7 @@ class Keeper:
                 self.give_back(shim)
             raise
         error = self._sort_out(asked, taken) or error
-        if not taken and error is not None:
-            raise error
-        return taken
+        return taken, error if len(taken) < count else None
 
     def _sort_out(self, asked: Sequence[Shim], taken: list[Shim]) -> OSError | None:
         """Add to `taken` those of `asked` that are there; return why others are not. Those to come will be idle."""
@@ -434,16 +428,20 @@ class Keeper:
             tree.note_end(TreeEnd(stopped=True, left=rest[0]))
             return
         shim.tree = None
-        if kind == far.NOT_STARTED or not rest[-1]:
-            self.give_back(shim)
         if kind == far.NOT_STARTED:
             number, about, text = rest
+            if number in BUSY_ERRORS:
+                shim.close()  # where there is no room for a job, it takes the room of one
+            else:
+                self.give_back(shim)
             if number is None:
                 tree.note_not_started(ValueError(text))
             else:
                 tree.note_not_started(OSError(number, text, os.fsdecode(about)) if about else OSError(number, text))
         else:
-            status, cpu, peak, stopped, broken, _ = rest
+            status, cpu, peak, stopped, broken, leaving = rest
+            if not leaving:
+                self.give_back(shim)
             code = os.waitstatus_to_exitcode(status)
             how = Exit(code if code >= 0 else None, -code if code < 0 else None, os.WCOREDUMP(status), cpu, peak)
             tree.note_end(TreeEnd(how, stopped, broken=broken))
@@ -557,12 +555,15 @@ class Keepers:
                 self._nursery.start_soon(keeper.serve)
             await trio.sleep_forever()
 
-    async def take(self, count: int) -> list[Shim]:
-        """Return `count` shims, or fewer; as for `Keeper.take`."""
+    async def take(self, count: int) -> tuple[list[Shim], OSError | None]:
+        """As `Keeper.take`."""
         async with self._lock:
             if self.current.dead:
                 logger.warning("a new keeper of processes is started")
-                await self.start()
+                try:
+                    await self.start()
+                except OSError as exc:
+                    return [], exc
                 if self._nursery is not None:
                     self._nursery.start_soon(self.current.serve)
         return await self.current.take(count)

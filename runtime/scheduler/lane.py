@@ -110,7 +110,7 @@ class Lane:
             await self._wait_received(backend.statistics().completed)
             self._plan.launch_failed(nodes, f"backend {self._name!r} could not launch it: {exc!r}", trio.current_time())
         else:
-            self._plan.submitted(nodes, handles, trio.current_time())
+            self._plan.submitted(nodes, handles, trio.current_time(), backend.busy_because)
 
     async def _wait_received(self, completions: int) -> None:
         while self._received < completions:

@@ -180,13 +180,16 @@ class Plan:
         node.started = event.at if event.status is RUNNING else None
         self._change(node, event.status, event.at, note=event.note)
 
-    def submitted(self, nodes: Sequence[Node], accepted: Mapping[str, JobHandle], now: float) -> None:
+    def submitted(
+        self, nodes: Sequence[Node], accepted: Mapping[str, JobHandle], now: float, busy_because: str = ""
+    ) -> None:
         """A backend took some of these jobs and refused the others.
 
         Args:
             nodes: what was handed over in this attempt; some may have completed since.
             accepted: id to handle, for each job that the backend accepted.
             now: the time of the answer.
+            busy_because: why it refused some, if it did and if that is known.
         """
         if not nodes:
             return
@@ -204,7 +207,7 @@ class Plan:
                 self._change(node, RUNNING, handle.started)
         nodes[0].queue.backend.answered(len(nodes) - len(refused), len(refused), now)
         for node in reversed(refused):
-            self._take_back(node, now)
+            self._take_back(node, now, busy_because)
 
     def launch_failed(self, nodes: Iterable[Node], message: str, now: float) -> None:
         """Handing these jobs over raised; what the backend knows of them was killed, and the rest ends here."""
@@ -350,7 +353,7 @@ class Plan:
             if queue.request:
                 self._arbiter.release(queue.request)
 
-    def _take_back(self, node: Node, now: float) -> None:
+    def _take_back(self, node: Node, now: float, busy_because: str) -> None:
         """Its backend refused the job: it is ready again, unless it was killed or has been refused for too long."""
         self._land([node])
         if node.busy_since is None:
@@ -361,7 +364,8 @@ class Plan:
             self._end_early(node, FailureKind.CANCELLED, f"killed by {self._stopped[0]}", now)
         elif now - node.busy_since >= self._busy_timeout:
             waited = now - node.busy_since
-            message = f"its backend {node.queue.backend.name!r} has been busy for {waited:g} s"
+            why = f": {busy_because}" if busy_because else ""
+            message = f"its backend {node.queue.backend.name!r} has been busy for {waited:g} s{why}"
             self._end_early(node, FailureKind.BUSY, message, now)
         else:
             self._enqueue(node, front=True)

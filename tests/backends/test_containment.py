@@ -230,6 +230,7 @@ async def test_without_a_free_descriptor_the_backend_is_busy(tmp_path: Path) -> 
         with no_free_descriptor():
             for _ in range(3):
                 assert await here.session.submit([spec]) == {}
+        assert "EMFILE" in here.backend.busy_because
         assert (await here.run()).status is JobStatus.PASSED
 
 
@@ -240,9 +241,8 @@ async def test_without_memory_for_a_process_the_backend_is_busy(tmp_path: Path) 
         assert shim.pid is not None
         before = resource.prlimit(shim.pid, resource.RLIMIT_AS)
         resource.prlimit(shim.pid, resource.RLIMIT_AS, (4096, before[1]))
-        for _ in range(3):
-            assert await here.session.submit([JobSpec(name="job", cmd="true")]) == {}
-        resource.prlimit(shim.pid, resource.RLIMIT_AS, before)
+        assert await here.session.submit([JobSpec(name="job", cmd="true")]) == {}
+        assert "ENOMEM" in here.backend.busy_because
         assert (await here.run()).status is JobStatus.PASSED
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -110,6 +111,29 @@ async def test_one_log_that_cannot_be_read_to_its_end_holds_up_no_other(
             nursery.cancel_scope.cancel()  # who has waited long enough goes, and the other goes on
         assert (await judges.judge(SPEC, other, WELL))[0].status is JobStatus.PASSED
         door.opened.set()
+
+
+async def test_a_log_waits_for_a_free_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = 3
+
+    def judge_or_lack(*args: Any, **options: Any) -> Judgement:
+        nonlocal lacking
+        if lacking:
+            lacking -= 1
+            raise OSError(errno.EMFILE, "none left")
+        return judge_log(*args, **options)
+
+    monkeypatch.setattr(judging, "judge_log", judge_or_lack)
+    log = write(tmp_path, "log")
+    async with open_judges() as judges:
+        assert (await judges.judge(SPEC, log, WELL))[0].status is JobStatus.PASSED
+        assert lacking == 0
+        lacking = 1000
+        monkeypatch.setattr(judging, "_PATIENCE", 0.02)
+        verdict, _ = await judges.judge(SPEC, log, WELL)
+        assert verdict.reason is not None
+        assert verdict.reason.kind is FailureKind.LOG_UNREADABLE
+        assert "none left" in verdict.reason.message
 
 
 async def test_a_log_that_is_gone_is_in_the_verdict(tmp_path: Path) -> None:

@@ -40,13 +40,13 @@ async def test_a_shim_that_was_asked_for_in_vain_is_used_later() -> None:
             nursery.start_soon(keepers.run)
             with trio.move_on_after(0):
                 await keepers.current.take(1)
-            (shim,) = await keepers.take(1)
+            (shim,), _ = await keepers.take(1)
             while len(keepers.current.shims) < 2 or None in [one.pid for one in keepers.current.shims]:
                 await trio.lowlevel.checkpoint()
-            (other,) = await keepers.take(1)
+            (other,), _ = await keepers.take(1)
             assert {shim, other} == set(keepers.current.shims)
             shim.give_back()
-            assert await keepers.take(1) == [shim]
+            assert await keepers.take(1) == ([shim], None)
             nursery.cancel_scope.cancel()
         await keepers.aclose()
     assert len(os.listdir("/proc/self/fd")) == before
@@ -58,7 +58,7 @@ async def test_a_keeper_ends_with_its_shims() -> None:
         await keepers.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keepers.run)
-            shims = [os.pidfd_open(shim.pid or 0) for shim in await keepers.take(3)]
+            shims = [os.pidfd_open(shim.pid or 0) for shim in (await keepers.take(3))[0]]
             nursery.cancel_scope.cancel()
         await keepers.aclose()
         for fd in shims:

@@ -286,7 +286,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if is_busy(_error_of(call)):
             if job.stop is None and entry.launcher is not None:
                 self._kept[job.id] = entry
-            self._refuse(job)
+            self._refuse(job, f"{self._named(call)} raised {call.why}")
         else:
             self._fail(job, FailureKind.LAUNCH_ERROR, f"{self._named(call)} raised {call.why}")
 

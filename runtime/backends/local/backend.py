@@ -35,7 +35,7 @@ from runtime.backends.local.launch import (
 )
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.logs import PASSED
-from runtime.process import UNKNOWN, Census, SoftStep, SoftSteps, SoftStop, StopSteps, TreeEnd
+from runtime.process import UNKNOWN, Census, SoftStep, SoftSteps, SoftStop, StopSteps, TreeEnd, in_thread
 from runtime.process.limits import Room, shortages
 
 if TYPE_CHECKING:  # not for every system
@@ -232,15 +232,9 @@ class LocalBackend(RuntimeBackend):
         self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, nursery: trio.Nursery
     ) -> None:
         """Prepare jobs and have them started, in a thread; `nursery` gets what waits for whether they were."""
-        shims: Sequence[Shim | None] = [None] * len(jobs)
-        if self._keepers is not None:
-            try:
-                shims = await self._keepers.take(len(jobs))
-            except OSError as exc:
-                logger.info("backend %r is busy: %s", self.name, explain(exc).why)
-                return  # what was not begun is refused
+        shims = await self._take_shims(len(jobs))
         begun = []
-        for job, shim in zip(jobs, shims, strict=False):  # there may be fewer shims
+        for job, shim in zip(jobs, shims, strict=False):  # without a shim, it is not begun, and so refused
             if self._begin(job):
                 begun.append((job, self._progress_for(job), shim))
             elif shim is not None:
@@ -249,10 +243,16 @@ class LocalBackend(RuntimeBackend):
             self._site, [(job.spec, progress, partial(_is_wanted, job), shim) for job, progress, shim in begun]
         )
         try:
-            await trio.to_thread.run_sync(work.run, limiter=limiter, abandon_on_cancel=True)
+            await in_thread(work.run, limiter=limiter, wait_for_room=False)
         except trio.Cancelled:
             work.abandon()
             raise
+        except OSError as exc:
+            for job, progress, shim in begun:
+                if shim is not None:
+                    shim.close()  # it takes the room of a thread
+                self._not_started(job, progress, explain(exc))
+            return
         started: list[tuple[LiveJob, Progress, LocalRun]] = []
         for (job, progress, shim), result in zip(begun, work.results, strict=True):
             if isinstance(result, LocalRun):
@@ -263,6 +263,16 @@ class LocalBackend(RuntimeBackend):
             self._not_started(job, progress, result)
         if started:
             nursery.start_soon(self._confirm, started)
+
+    async def _take_shims(self, count: int) -> Sequence[Shim | None]:
+        """Return what starts so many jobs; fewer, if there is no room for more."""
+        if self._keepers is None:
+            return [None] * count
+        shims, error = await self._keepers.take(count)
+        if error is not None:
+            self.busy_because = explain(error).why
+            logger.info("backend %r is busy: %s", self.name, self.busy_because)
+        return shims
 
     async def _confirm(self, started: Sequence[tuple[LiveJob, Progress, LocalRun]]) -> None:
         """Wait until what was handed over runs, or could not be started."""
@@ -289,7 +299,7 @@ class LocalBackend(RuntimeBackend):
         if isinstance(result, Busy):
             logger.info("backend %r is busy: job %r %s", self.name, job.id, result.why)
             self._progress_of[job.spec] = progress
-            self._refuse(job)
+            self._refuse(job, result.why)
         elif isinstance(result, NotLaunched):
             self._fail(job, FailureKind.LAUNCH_ERROR, result.why)
         elif isinstance(result, CalledOff):

@@ -1,0 +1,133 @@
+"""No room for processes, descriptors or memory, for real: jobs come later, or fail with that as the reason."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from runtime.job import JobSpec, JobStatus
+from runtime.process import in_thread
+from tests.backends import no_room_program
+from tests.backends.local_jobs import local
+from tests.backends.test_containment import keeper_of
+
+USER = 65_000 + os.getpid() % 400
+"""Nobody else's, one may hope; root has no limit to its processes."""
+
+BECOME = ["setpriv", f"--reuid={USER}", "--clear-groups"]
+# The interpreter may be in a directory that is for its owner only.
+BECOME += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+
+
+def run(directory: Path, *arguments: object) -> tuple[list[Any], str, list[int]]:
+    """Run the program as an ordinary user; return how the jobs ended, what was logged, and its descriptors."""
+    directory.chmod(0o777)
+    program = [sys.executable, "-m", no_room_program.__name__, directory / "run", *arguments]
+    words = [*(BECOME if os.getuid() == 0 else ()), *map(str, program)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    ends, texts, descriptors = json.loads(done.stdout)
+    return ends, "\n".join(texts), descriptors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("containment", ["group", "tree"])
+def test_l4_where_there_is_room_for_few_processes_all_jobs_run(tmp_path: Path, containment: str) -> None:
+    ends, log, _ = run(tmp_path, containment, 16, "RLIMIT_NPROC", 7, 60)
+    assert [status for status, *_ in ends] == ["PASSED"] * 16
+    assert "16 jobs at once need about" in log
+    assert "is busy" in log
+    assert "cannot be started: EAGAIN" in log
+
+
+@pytest.mark.slow
+@pytest.mark.root  # what else the user of the tests does would make room
+def test_l4_where_there_is_room_for_none_they_are_busy_with_the_systems_reason(tmp_path: Path) -> None:
+    ends, _, _ = run(tmp_path, "tree", 3, "RLIMIT_NPROC", 3, 0.3)  # a keeper, a shim, a thread
+    for status, kind, message in ends:
+        assert (status, kind) == ("KILLED", "busy")
+        assert message.startswith("its backend 'local' has been busy for ")
+        assert "cannot be started: EAGAIN, Resource temporarily unavailable" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("containment", ["group", "tree"])
+def test_l5_where_there_are_few_descriptors_all_jobs_run_and_none_leaks(tmp_path: Path, containment: str) -> None:
+    ends, log, descriptors = run(tmp_path, containment, 24, "RLIMIT_NOFILE", 20, 60)
+    assert [status for status, *_ in ends] == ["PASSED"] * 24
+    assert "cannot be started: EMFILE" in log
+    assert descriptors == [0, 1, 2, 3]  # and the one that lists them
+
+
+async def test_l6_a_keeper_without_memory_is_replaced(tmp_path: Path) -> None:
+    async with local(tmp_path, containment="tree") as here:
+        keeper = keeper_of(here)
+        resource.prlimit(keeper.pid, resource.RLIMIT_AS, (4096, resource.prlimit(keeper.pid, resource.RLIMIT_AS)[1]))
+        for number in itertools.count():
+            handles = await here.session.submit([JobSpec(name=f"job{number}", cmd="true")])
+            if not handles:
+                assert "cannot be started: EAGAIN" in here.backend.busy_because
+            for handle in handles.values():  # it may last for one job more, or end while it runs that
+                assert (await here.session.completed(handle)).status in (JobStatus.PASSED, JobStatus.KILLED)
+            if keeper.dead:
+                break
+        assert (await here.run()).status is JobStatus.PASSED
+
+
+class NoThreads:
+    """Lets no thread be started, so many times."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, times: int) -> None:
+        self.left = times
+        self._start = trio.to_thread.run_sync
+        patch.setattr(trio.to_thread, "run_sync", self._run_sync)
+
+    async def _run_sync(self, *args: Any, **options: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise RuntimeError("can't start new thread")
+        return await self._start(*args, **options)
+
+
+async def test_who_may_wait_gets_a_thread_when_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_threads = NoThreads(monkeypatch, 3)
+    assert await in_thread(max, 3, 4, limiter=trio.CapacityLimiter(1)) == 4
+    assert no_threads.left == 0
+
+
+async def test_who_may_not_wait_is_told_that_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    NoThreads(monkeypatch, 1)
+    with pytest.raises(OSError, match="no thread can be started") as caught:
+        await in_thread(max, 3, 4, limiter=trio.CapacityLimiter(1), wait_for_room=False)
+    assert caught.value.errno == errno.EAGAIN
+
+
+async def test_what_the_function_itself_raises_is_its_own() -> None:
+    def raise_it() -> None:
+        raise RuntimeError("can't start new thread")
+
+    with pytest.raises(RuntimeError):
+        await in_thread(raise_it, limiter=trio.CapacityLimiter(1))
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_without_a_thread_to_launch_in_the_backend_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str
+) -> None:
+    async with local(tmp_path, containment=containment) as here:
+        with monkeypatch.context() as patch:
+            NoThreads(patch, 1)
+            assert await here.session.submit([JobSpec(name="job", cmd="true")]) == {}
+            assert "no thread can be started" not in here.backend.busy_because  # the system's own words
+            assert "EAGAIN" in here.backend.busy_because
+        assert (await here.run()).status is JobStatus.PASSED
