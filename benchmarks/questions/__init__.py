@@ -15,6 +15,7 @@ from benchmarks.questions import (
     log,
     output,
     scheduler,
+    slurm,
     spawn,
 )
 
@@ -27,6 +28,7 @@ QUESTIONS: Final[Mapping[str, Callable[[bool], Question]]] = {
     "spawn": spawn.question,
     "log": log.question,
     "output": output.question,
+    "slurm": slurm.question,
     "import": imports.question,
 }
 """In the order in which they are asked."""

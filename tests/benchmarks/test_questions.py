@@ -20,6 +20,7 @@ def _peers_are_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "dvsim_python", lambda: "/dvsim/python", raising=False)
         monkeypatch.setattr(module, "need_programs", lambda **_: None, raising=False)
         monkeypatch.setattr(module, "need_room", lambda *_, **__: None, raising=False)
+        monkeypatch.setattr(module, "check_machine", lambda: None, raising=False)
         monkeypatch.setattr(module, "need_module", lambda _: None, raising=False)
         monkeypatch.setattr(module, "compiled", lambda source: f"/compiled/{source}", raising=False)
 
