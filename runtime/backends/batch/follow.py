@@ -14,7 +14,8 @@ its way, for `grace`; unless its end was asked for, which explains it, as soon a
 job: in one of them it may be on its way from the queue to a node. And a queue that does not answer has said nothing: a
 missing answer is never an end.
 
-What is neither recorded nor in the queue for `grace` is *lost*; never passed.
+What is neither recorded nor in the queue for `grace` is *lost*; never passed. What was told to end, and is then missing
+from two answers in a row, has ended: one answer can be empty by mistake.
 """
 
 from __future__ import annotations

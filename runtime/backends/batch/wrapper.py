@@ -22,7 +22,8 @@ The steps, and what each is for:
 4. Run the job, in a subshell that is replaced by it, in the foreground: a job in the background would ignore SIGINT.
    A batch system signals all processes of a job, so there is nothing to forward; the wrapper notes the signal (so that
    it lives on until the job has ended) and records it.
-5. Record, and exit with the job's status, so that the system's own books agree.
+5. Record, and exit with the job's status, so that the system's own books agree; but for the two codes that mean
+   something else, because a record may be seen later than the end.
 
 A shell tells an exit by signal N from an exit with the code 128 + N no better than anybody who asks it; nor do we: a
 code from 129 to 192 is recorded, and shown, as a signal.
@@ -106,6 +107,9 @@ fi
     times
     printf 'end %s\n' "$_jr_token"
 } >"$_jr_files.end"
+case $_jr_status in
+@UNSEEN@ | @TAKEN@) exit 1 ;;
+esac
 exit "${_jr_status:-127}"
 """
 
