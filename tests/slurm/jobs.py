@@ -1,4 +1,4 @@
-"""A `SlurmBackend` on a real cluster: a kit for the conformance suite, and a session of one backend."""
+"""A `SlurmBackend` on a cluster, real or not: a kit for the conformance suite, and a session of one backend."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from runtime.backends.slurm import SlurmBackend
 from runtime.job import JobSpec
 from runtime.testing.kit import BackendKit, Behaviour, Bench, Session
 from tests.backends.local_jobs import COMMANDS, TOKEN, alive
+from tests.slurm.fakes import FakeSlurm
+from tests.slurm.fakes.jobs import Request
 
 POLL_INTERVAL = 0.2
 """Seconds. A cluster that is nobody else's may be asked often."""
@@ -66,17 +68,18 @@ class Calls:
 class SlurmKit:
     """Makes kits of a `SlurmBackend` in a directory, on the cluster that the environment points at.
 
-    The stand-in for sbatch must be `BUSY_ONCE`.
+    The stand-in for sbatch must be `BUSY_ONCE`, or the cluster a fake, by `use_fake`.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, poll_interval: float = POLL_INTERVAL) -> None:
         self._directory = directory
+        self._poll_interval = poll_interval
         self._mark = uuid.uuid4().hex
 
     def __call__(self) -> BackendKit:
         backend = SlurmBackend(
             self._directory / uuid.uuid4().hex,
-            poll_interval=POLL_INTERVAL,
+            poll_interval=self._poll_interval,
             rules=[{"tag": "busy", "extra": [f"--comment=busy-{uuid.uuid4().hex}"]}],
         )
         return BackendKit(backend, self.job, alive=lambda job_id: alive(self._token(job_id)))
@@ -92,6 +95,21 @@ class SlurmKit:
             timeout=timeout,
             tags=["busy"] if behaviour is Behaviour.BUSY_ONCE else [],
         )
+
+
+def use_fake(slurm: FakeSlurm, patch: pytest.MonkeyPatch) -> None:
+    """Let this program find the fake, which does what `BUSY_ONCE` does."""
+    patch.setenv("PATH", f"{slurm.bin}:{os.environ['PATH']}")
+    met: set[str] = set()
+
+    def refuse(request: Request) -> str | None:
+        comment = request.comment or ""
+        if not comment.startswith("busy-") or comment in met:
+            return None
+        met.add(comment)
+        return "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+
+    slurm.controller.refuse = refuse
 
 
 @asynccontextmanager

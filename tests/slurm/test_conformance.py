@@ -1,4 +1,4 @@
-"""`SlurmBackend` keeps the contract, on a real cluster."""
+"""`SlurmBackend` keeps the contract, on a real cluster and on the fake."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import trio
 from runtime.testing.checks.ending import no_task_is_left_behind
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from tests.slurm.cluster import Cluster
-from tests.slurm.jobs import BUSY_ONCE, Calls, SlurmKit
-
-pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.slow]
+from tests.slurm.fakes import FakeSlurm
+from tests.slurm.fakes.controller import Settings
+from tests.slurm.jobs import BUSY_ONCE, Calls, SlurmKit, use_fake
 
 AT_ONCE = 12
 """Checks that share the cluster: it has 32 processors, and a check is mostly waiting for the next tick."""
@@ -21,6 +21,9 @@ ALONE = (no_task_is_left_behind,)
 """Checks that look at all of the program."""
 
 
+@pytest.mark.slurm
+@pytest.mark.root
+@pytest.mark.slow
 @pytest.mark.parametrize("buffer", BUFFERS)
 async def test_a_real_cluster(slurm: Cluster, buffer: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Calls(tmp_path, monkeypatch, BUSY_ONCE)
@@ -38,3 +41,11 @@ async def test_a_real_cluster(slurm: Cluster, buffer: float, tmp_path: Path, mon
     for check in ALONE:
         await run(check)
     assert slurm.call("squeue", "--noheader") == ""
+
+
+@pytest.mark.parametrize("buffer", BUFFERS)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_the_fake(check: Check, buffer: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeSlurm(Settings(kill_wait=0.2, cpus=64)) as slurm:
+        use_fake(slurm, monkeypatch)
+        await run_check(check, SlurmKit(tmp_path, poll_interval=0.02), buffer)

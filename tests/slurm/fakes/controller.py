@@ -69,6 +69,8 @@ class Controller:
         """Whether nothing new may begin."""
         self.unavailable: dict[str, str] = {}
         """Nodes that take no jobs, and why."""
+        self.refuse: Callable[[Request], str | None] = lambda _request: None
+        """Says why a submission is refused, if it is."""
 
     # ------------------------------------------------------------------ what clients ask for
 
@@ -85,6 +87,9 @@ class Controller:
             raise RefusedError("Slurm temporarily unable to accept job, sleeping and retrying")
         if request.partition != "main":
             raise RefusedError("Invalid partition name specified")
+        why = self.refuse(request)
+        if why is not None:
+            raise RefusedError(why)
         now = self.clock()
         array_id, self.next_id = self.next_id, self.next_id + 1
         wanted = set(indices if only is None else only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection
 
 import attrs
@@ -22,6 +23,8 @@ class Hang:
 
     done: bool = False
     """Whether what was asked for is done all the same."""
+    err: str = ""
+    """What it says before."""
 
 
 @attrs.frozen
@@ -58,3 +61,25 @@ class Only:
 
 
 Act = Hang | Stop | Say | Edit | Only
+
+
+class Orders:
+    """What was ordered, by program."""
+
+    def __init__(self) -> None:
+        self._once: defaultdict[str, deque[Act]] = defaultdict(deque)
+        self._always: dict[str, Act] = {}
+
+    def next(self, program: str, *acts: Act) -> None:
+        """Let these happen at the next calls of `program`, one each."""
+        self._once[program].extend(acts)
+
+    def always(self, program: str, act: Act | None) -> None:
+        """Let this happen at all calls of `program` that nothing else was ordered for; `None` ends that."""
+        self._always.pop(program, None)
+        if act is not None:
+            self._always[program] = act
+
+    def take(self, program: str) -> Act | None:
+        """Return what happens at this call."""
+        return self._once[program].popleft() if self._once[program] else self._always.get(program)

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +26,7 @@ import trio
 from tests.slurm.fakes import client
 from tests.slurm.fakes.commands import NO_CONTACT, Commands
 from tests.slurm.fakes.controller import Controller, Settings
-from tests.slurm.fakes.faults import Act, Answer, Edit, Hang, Only, Say, Stop
+from tests.slurm.fakes.faults import Act, Answer, Edit, Hang, Only, Orders, Say, Stop
 from tests.slurm.fakes.jobs import Job
 from tests.slurm.fakes.nodes import ProcessNodes
 
@@ -75,8 +74,7 @@ class FakeSlurm:
         self.lock = threading.RLock()
         """Held by the thread while it works, and by whoever looks at more than one thing."""
         self.directory = Path(tempfile.mkdtemp(prefix="fake-slurm-"))
-        self._once: defaultdict[str, deque[Act]] = defaultdict(deque)
-        self._always: dict[str, Act] = {}
+        self._orders = Orders()
         self._down = False
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -137,14 +135,12 @@ class FakeSlurm:
     def next(self, program: str, *acts: Act) -> None:
         """Let these happen at the next calls of `program`, one each."""
         with self.lock:
-            self._once[program].extend(acts)
+            self._orders.next(program, *acts)
 
     def always(self, program: str, act: Act | None) -> None:
         """Let this happen at all calls of `program` that nothing else was ordered for; `None` ends that."""
         with self.lock:
-            self._always.pop(program, None)
-            if act is not None:
-                self._always[program] = act
+            self._orders.always(program, act)
 
     def stop(self) -> None:
         """Let nobody answer: the controller's machine is off."""
@@ -300,12 +296,14 @@ class FakeSlurm:
         def run(only: Iterable[int] | None = None) -> Answer:
             return self.commands.run(program, arguments, directory, environment, script, only=only)
 
-        act = self._once[program].popleft() if self._once[program] else self._always.get(program)
+        act = self._orders.take(program)
         if act is None and self._down and not (program == "sacct" and self.commands.accounting is not None):
             act = Say(err=NO_CONTACT[program].err, code=NO_CONTACT[program].code)
         if isinstance(act, Hang | Stop):
             if act.done:
                 run()
+            if isinstance(act, Hang) and act.err:
+                self._tell(connection, "err", act.err.encode())
             if isinstance(act, Stop):
                 self._tell(connection, "stop", int(signal.SIGSTOP))
         elif isinstance(act, Say):

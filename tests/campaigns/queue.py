@@ -1,0 +1,247 @@
+"""Random faults of a queue, in virtual time: does each job end once, with what is true, and does nothing run twice?
+
+A program submits, kills, cancels and waits, while the commands of a Slurm hang, lie and fail, its controller is away,
+nodes die, jobs are preempted or cancelled by hand, and files are late. The wrappers really run, so what each job has
+done stands in a file of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+import pytest
+import trio
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from runtime.job import FailureKind, JobStatus
+from tests.campaigns import Campaign
+from tests.slurm.fakes.controller import Controller, Settings
+from tests.slurm.fakes.faults import Act, Answer, Edit, Hang, Only, Say
+from tests.slurm.virtual import Run, Story, story
+
+GRACE: Final = 30.0
+KILL_TIMEOUT: Final = 120.0
+NAMES: Final = [f"job{number}" for number in range(16)]
+LONGEST: Final = 8000.0
+"""Seconds of virtual time in which any program must have ended."""
+
+TIMED_OUT: Final = "error: Socket timed out on send/recv operation\n"
+ACTS: Final[Sequence[Act]] = (
+    Hang(),
+    Hang(done=True),
+    Say(),
+    Say(done=True),
+    Say(code=1),
+    Say(err=TIMED_OUT, code=1),
+    Say(err=TIMED_OUT, code=1, done=True),
+    Edit(lambda answer: Answer(str(answer.out)[: len(answer.out) // 2], answer.err, answer.code)),
+    Edit(lambda answer: Answer(f"a warning\n{answer.out!s}", answer.err, answer.code)),
+    Only([0, 2]),
+)
+"""What a command does instead of its work. (`Only` is for arrays; of the others it changes nothing.)"""
+
+
+OURS: Final = ("submit", "submit", "cancel", "kill", "wait", "wait")
+OTHERS: Final = ("sbatch", "sbatch", "squeue", "scancel", "down", "hand", "node", "preempt", "purge", "again")
+"""Deeds: ours, and those of the world."""
+
+
+@attrs.frozen
+class Program:
+    """What is done, and with what."""
+
+    pool: list[Run]
+    """What becomes of jobs; number n does what the n-th says, modulo their number."""
+    deeds: list[tuple[str, float, int]]
+    """What is done, a number of seconds, and a number."""
+    close: bool
+    requeue: bool
+    age: float
+    """Seconds that the queue remembers what has ended."""
+
+    def run_of(self, name: str) -> Run:
+        """What becomes of a job."""
+        return self.pool[int(name[3:]) % len(self.pool)]
+
+
+def programs() -> st.SearchStrategy[Program]:
+    """Return the strategy for all programs."""
+    runs = st.builds(
+        Run,
+        duration=st.sampled_from([0.5, 3.0, 20.0, 200.0, math.inf]),
+        late=st.sampled_from([0.0, 0.0, 0.0, 10.0, 25.0, 100.0]),
+        record=st.sampled_from([True, True, True, True, False]),
+        skew=st.sampled_from([0.0, 600.0, -600.0]),
+    )
+    deeds = st.tuples(
+        st.sampled_from([*OURS, *OTHERS]),
+        st.sampled_from([0.0, 1.0, 5.0, 30.0, 100.0]),
+        st.integers(0, len(ACTS) - 1),
+    )
+    return st.builds(
+        Program,
+        pool=st.lists(runs, min_size=1, max_size=3),
+        deeds=st.lists(deeds, max_size=10).map(lambda some: [("submit", 0.0, 4), *some]),
+        close=st.booleans(),
+        requeue=st.booleans(),
+        age=st.sampled_from([0.0, 3.0, 300.0]),
+    )
+
+
+@attrs.define(eq=False)
+class Played:
+    """A program while it is played."""
+
+    program: Program
+    tale: Story
+    lines: Path
+    """Where each job writes its name when it begins."""
+    accepted: Counter[str] = attrs.field(factory=Counter)
+    doubtful: Counter[str] = attrs.field(factory=Counter)
+
+    async def submit(self, names: Sequence[str], patience: float) -> None:
+        """Submit; who asks may lose patience."""
+        jobs = [
+            self.tale.spec(name, self.command(name), timeout=500, queue_timeout=1000)
+            for name in names
+            if name not in self.accepted and name not in self.doubtful
+        ]
+        with trio.move_on_after(patience) as scope:
+            self.accepted.update(dict.fromkeys(await self.tale.session.submit(jobs), 1))
+        if scope.cancelled_caught:
+            self.doubtful.update({job.id: 1 for job in jobs})
+
+    def command(self, name: str) -> str:
+        """What a job runs: every third one fails."""
+        return f'echo "$NAME" >>{self.lines}; exit {3 if int(name[3:]) % 3 == 2 else 0}'
+
+    async def do(self, nursery: trio.Nursery, what: str, seconds: float, number: int, fresh: list[str]) -> None:
+        """Do one deed."""
+        slurm = self.tale.slurm
+        some = [fresh.pop() for _ in range(min(1 + number % 4, len(fresh)))] if what in {"submit", "cancel"} else []
+        if what == "submit":
+            nursery.start_soon(self.submit, some, math.inf)
+        elif what == "cancel":
+            nursery.start_soon(self.submit, some, seconds)
+        elif what == "kill":
+            nursery.start_soon(self.tale.backend.kill_many, NAMES[:: 1 + number % 3])
+        elif what in {"sbatch", "squeue", "scancel"}:
+            slurm.orders.next(what, ACTS[number])
+        elif what == "down":
+            slurm.down = True
+            nursery.start_soon(self.bring_back, seconds * 5)
+        elif what == "hand":
+            slurm.change(lambda controller: controller.cancel(controller.jobs[number % 3 :: 3]))
+        elif what == "node":
+            name = slurm.settings.nodes[number % 2]
+            slurm.change(lambda controller: controller.fail_node(name))
+            slurm.change(lambda controller: controller.unavailable.clear())
+        elif what == "preempt":
+            slurm.change(self.preempt)
+        elif what == "purge":
+            slurm.change(_purge)
+        elif what == "again":
+            nursery.start_soon(self.submit_again, seconds)
+        await trio.sleep(seconds if what == "wait" else 0.1)
+
+    @staticmethod
+    def preempt(controller: Controller) -> None:
+        controller.take_away([job for job in controller.jobs[::2] if job.is_active], state="PREEMPTED")
+
+    async def bring_back(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self.tale.slurm.down = False
+
+    async def submit_again(self, seconds: float) -> None:
+        """Let the controller accept, late, what nobody knows whether it has."""
+        slurm = self.tale.slurm
+        doubtful, slurm.doubtful = slurm.doubtful, []
+        await trio.sleep(seconds)
+        for arguments, environment in doubtful:
+            if not slurm.down:
+                slurm.commands.run("sbatch", arguments, "/", environment)
+                slurm.poke()
+
+
+def _purge(controller: Controller) -> None:
+    controller.jobs = [job for job in controller.jobs if not job.is_done]
+
+
+async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> None:
+    """Play it; raises `AssertionError` if a promise was not kept."""
+    site = Settings(min_job_age=program.age, requeue_delay=20)
+    options = {"grace": GRACE, "kill_timeout": KILL_TIMEOUT, "requeue": program.requeue}
+    async with story(directory, patch, settings=site, **options) as tale:
+        tale.slurm.runs = lambda name, _restarts: program.run_of(name)
+        played = Played(program, tale, directory / "lines")
+        fresh = NAMES[::-1]
+        async with trio.open_nursery() as nursery:
+            for what, seconds, number in program.deeds:
+                await played.do(nursery, what, seconds, number, fresh)
+        if program.close:
+            tale.backend.close()
+        await tale.backend.drain()
+        await trio.sleep(30)  # for what nobody waits for any more
+        check(played)
+    assert trio.current_time() < LONGEST
+
+
+def check(played: Played) -> None:
+    """Each event is one, and true; what has an event does not run, and ran once."""
+    slurm = played.tale.slurm
+    events = {event.job_id: event for event in played.tale.session.history.completions}
+    lines = Counter(played.lines.read_text().split() if played.lines.exists() else [])
+    for name in played.accepted:
+        assert name in events, f"{name} has no end"
+    for name, event in events.items():
+        where = f"{name}, which wrote {lines[name]} lines: {event}"
+        kind = None if event.reason is None else event.reason.kind
+        if event.status is JobStatus.PASSED:
+            assert lines[name] >= 1, f"passed and never ran: {where}"
+            assert int(name[3:]) % 3 != 2, f"passed and failed: {where}"
+            assert played.program.run_of(name).record, f"passed without a record: {where}"
+        if kind is FailureKind.EXIT_CODE:
+            assert lines[name] >= 1, where
+            assert int(name[3:]) % 3 == 2, f"failed and passed: {where}"
+        if not played.program.requeue:
+            assert lines[name] <= 1, f"ran twice: {where}"
+    for job in slurm.controller.jobs:
+        if job.is_done:
+            continue
+        name = slurm.name_of(job)
+        known = name in played.accepted or name in events
+        lost = name in events and "lost" in str(events[name].reason)
+        assert lost, f"{name} is {job.state}, and {'has ended' if known else 'nobody knows of it'}"
+
+
+def play_in_virtual_time(program: Program) -> None:
+    """Play a program from beginning to end."""
+    with tempfile.TemporaryDirectory(prefix="queue-") as name, pytest.MonkeyPatch.context() as patch:
+        trio.run(play, program, Path(name), patch, clock=MockClock(autojump_threshold=0))
+
+
+def run(number: int, count: int) -> str:
+    """Play `count` programs that follow from the seed `number`."""
+    played = 0
+
+    @seed(number)
+    @settings(max_examples=count, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(programs())
+    def all_programs(program: Program) -> None:
+        nonlocal played
+        played += 1
+        play_in_virtual_time(program)
+
+    all_programs()
+    return f"{played} programs, 0 violations of exactly once, of the truth of an end, of running once"
+
+
+CAMPAIGN = Campaign("queue", "does each job of a batch system end once and truly, whatever its queue does?", 1_000, run)

@@ -1,0 +1,568 @@
+"""The faults of a Slurm, S1 to S20, in virtual time."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobStatus
+from tests.slurm.fakes import Answer, Edit, Hang, Only, Say
+from tests.slurm.fakes.controller import Controller, Settings
+from tests.slurm.virtual import LATE, Run, Story, story
+
+PASSED = JobStatus.PASSED
+
+
+Stage = Callable[..., AbstractAsyncContextManager[Story]]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Opens a story; `autojump_clock` has to stand beside it, by name, to be used."""
+    return functools.partial(story, tmp_path, monkeypatch)
+
+
+def kind(event: JobCompletionEvent) -> FailureKind | None:
+    return None if event.reason is None else event.reason.kind
+
+
+def names(number: int) -> list[str]:
+    return [f"job-{index}" for index in range(number)]
+
+
+def statuses(events: list[JobCompletionEvent]) -> list[JobStatus]:
+    return [event.status for event in events]
+
+
+def started_once(tale: Story) -> bool:
+    return all(count == 1 for count in tale.slurm.begun.values())
+
+
+# ---------------------------------------------------------------------- S1, S2, S3: a controller that is gone
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses", "never answers"])
+async def test_s1_s2_a_controller_that_is_gone_is_no_failure_of_a_job(
+    stage: Stage, silent: bool, autojump_clock: MockClock
+) -> None:
+    async with stage() as tale:
+        (running,) = await tale.submit("a", cmd="true")
+        if silent:
+            for program in ("sbatch", "squeue", "scancel", "scontrol"):
+                tale.slurm.orders.always(program, Hang())
+        tale.slurm.down = True
+        late = tale.spec("b")
+        with trio.move_on_after(400) as patience:
+            assert await tale.session.submit([late]) == {}  # busy: come again
+        assert patience.cancelled_caught is silent  # whether it was submitted is not known while nobody answers
+        tale.slurm.down = False
+        for program in ("sbatch", "squeue", "scancel", "scontrol"):
+            tale.slurm.orders.always(program, None)
+        assert (await tale.end(running)).status is PASSED
+        (again,) = await tale.submit_at_last("c")
+        assert (await tale.end(again)).status is PASSED
+        assert started_once(tale)
+
+
+async def test_s3_an_hour_without_a_controller_loses_nothing(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage() as tale:
+        tale.slurm.runs = lambda name, _restarts: Run(1800 if int(name[4:]) % 2 else 7200)
+        began = trio.current_time()
+        handles = await tale.submit(*names(20))
+        await trio.sleep(10)
+        before = tale.slurm.count("squeue")
+        tale.slurm.down = True
+        await trio.sleep(3600)
+        asked = tale.slurm.count("squeue") - before
+        assert asked <= 3600 / 60 + 5  # some tries first, and then one in a minute
+        completed = {event.job_id: event for event in tale.session.history.completions}
+        assert set(completed) == {f"job-{index}" for index in range(1, 20, 2)}  # by what they wrote themselves
+        assert {event.status for event in completed.values()} == {PASSED}
+        tale.slurm.down = False
+        back = trio.current_time()
+        await trio.sleep(60 + LATE)
+        assert [at for at in tale.slurm.times("squeue") if at > back][:1] != []
+        assert statuses([await tale.end(handle) for handle in handles]) == [PASSED] * 20
+        assert trio.current_time() - began < 7200 + 60
+        assert started_once(tale)
+        assert tale.slurm.count("sbatch") == 1
+
+
+# ---------------------------------------------------------------------- S4, S5, S17, S20: doubtful submissions
+
+
+TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        Hang(done=True),
+        Say(
+            err="sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n",
+            code=1,
+            done=True,
+        ),
+        Say(done=True),
+        Edit(lambda answer: Answer(f"sbatch: Warning: something is odd\n{answer.out!s}")),
+        Edit(lambda answer: Answer(str(answer.out)[:-1])),
+        Edit(lambda answer: Answer("12345678901234567890123\n17\n")),
+        Say(b"\xff\x00\n", done=True),
+        Say(code=-15, done=True),
+    ],
+    ids=["hangs", "times out", "says nothing", "warns first", "is cut off", "says two ids", "says bytes", "is killed"],
+)
+async def test_s4_s17_what_was_submitted_in_spite_of_what_sbatch_says_is_found(
+    stage: Stage, act: Hang | Say | Edit, autojump_clock: MockClock
+) -> None:
+    async with stage() as tale:
+        tale.slurm.orders.next("sbatch", act)
+        assert statuses(await tale.run(*names(5))) == [PASSED] * 5
+        assert tale.slurm.count("sbatch") == 1
+        assert started_once(tale)
+
+
+async def test_s17_warnings_beside_the_id_are_no_doubt(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage() as tale:
+        tale.slurm.orders.next("sbatch", Edit(lambda answer: Answer(answer.out, "sbatch: a warning\n")))
+        handles = await tale.submit("a")
+        assert tale.slurm.count("squeue") == 0
+        assert (await tale.end(handles[0])).status is PASSED
+
+
+@pytest.mark.parametrize("act", [Hang(), Say(), Say(code=1)], ids=["hangs", "says nothing", "fails without a word"])
+async def test_s5_what_was_not_submitted_is_submitted_once_more(
+    stage: Stage, act: Hang | Say, autojump_clock: MockClock
+) -> None:
+    async with stage() as tale:
+        tale.slurm.orders.next("sbatch", act)
+        assert statuses(await tale.run(*names(5))) == [PASSED] * 5
+        first, second = tale.slurm.times("sbatch")
+        assert len([at for at in tale.slurm.times("squeue") if first <= at <= second]) == 2  # it was certainly absent
+        assert started_once(tale)
+
+
+async def test_s5_two_doubtful_submissions_that_came_to_nothing_are_a_busy_queue(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    async with stage() as tale:
+        tale.slurm.orders.next("sbatch", Hang(), Hang())
+        jobs = [tale.spec(name) for name in names(3)]
+        assert await tale.session.submit(jobs) == {}
+        assert tale.slurm.count("sbatch") == 2
+        assert statuses(await tale.run(*names(3))) == [PASSED] * 3
+
+
+@pytest.mark.parametrize("after", [1, 15, 100])
+async def test_s5_a_submission_that_turns_up_after_all_runs_nothing_twice(
+    stage: Stage, tmp_path: Path, after: float, autojump_clock: MockClock
+) -> None:
+    """The controller was slow: it accepts the first one when the second is there."""
+    async with stage(grace=20) as tale:
+        lines = tmp_path / "lines"
+        tale.slurm.orders.next("sbatch", Hang())
+        handles = await tale.submit(*names(5), cmd=f'echo "$NAME" >>{lines}')
+        first, second = [arguments for program, _, arguments in tale.slurm.calls if program == "sbatch"]
+        assert first == second
+        await trio.sleep(after)
+        environment = tale.slurm.controller.jobs[0].request.environment
+        await tale.slurm.run(["sbatch", *first], environment, math.inf)
+        assert statuses([await tale.end(handle) for handle in handles]) == [PASSED] * 5
+        await trio.sleep(1000)
+        assert sorted(lines.read_text().split()) == names(5)
+        assert all(job.is_done for job in tale.slurm.controller.jobs)
+
+
+async def test_s20_of_an_array_that_was_accepted_in_part_the_rest_is_told(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    async with stage(grace=60) as tale:
+        tale.slurm.orders.next("sbatch", Only([0, 2, 3]))
+        events = await tale.run(*names(5))
+        assert statuses(events) == [PASSED, JobStatus.KILLED, PASSED, PASSED, JobStatus.KILLED]
+        assert [kind(event) for event in events if event.status is not PASSED] == [FailureKind.LOST] * 2
+
+
+# ---------------------------------------------------------------------- S6: limits of the queue
+
+
+async def test_s6_an_array_that_is_too_large_is_split(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage(settings=Settings(max_array_size=10)) as tale:
+        assert statuses(await tale.run(*names(25))) == [PASSED] * 25
+        assert tale.slurm.count("sbatch") == 3
+        assert started_once(tale)
+
+
+QOS = Say(
+    err=(
+        "sbatch: error: QOSMaxSubmitJobPerUserLimit\n"
+        "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy"
+        " (job submit limit, user's size and/or time limits)\n"
+    ),
+    code=1,
+)
+
+
+async def test_s6_a_limit_of_the_queue_is_waited_for(stage: Stage, autojump_clock: MockClock) -> None:
+    """First nothing fits, then half of it, then all."""
+    async with stage(settings=Settings(max_job_count=8, min_job_age=5)) as tale:
+        tale.slurm.orders.next("sbatch", *[QOS] * 6)
+        assert await tale.session.submit([tale.spec(name) for name in names(20)]) == {}
+        tale.slurm.orders = type(tale.slurm.orders)()
+        handles = await tale.submit_at_last(*names(20))
+        assert statuses([await tale.end(handle) for handle in handles]) == [PASSED] * 20
+        assert started_once(tale)
+
+
+async def test_s6_sbatch_that_waits_for_room_by_itself_is_a_busy_queue(stage: Stage, autojump_clock: MockClock) -> None:
+    full = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n"
+    async with stage() as tale:
+        tale.slurm.orders.next("sbatch", Hang(err=full))
+        handles = await tale.submit_at_last("a")
+        assert (await tale.end(handles[0])).status is PASSED
+        assert started_once(tale)
+
+
+# ---------------------------------------------------------------------- S7, S8, S14: who knows how it ended
+
+
+@pytest.mark.parametrize("age", [0, 1, 5])
+async def test_s7_the_record_decides_when_the_queue_has_forgotten(
+    stage: Stage, age: float, autojump_clock: MockClock
+) -> None:
+    async with stage(settings=Settings(min_job_age=age), grace=60) as tale:
+        good, bad = await tale.run("a"), await tale.run("b", cmd="exit 3")
+        assert statuses(good) == [PASSED]
+        assert kind(bad[0]) is FailureKind.EXIT_CODE
+
+
+@pytest.mark.parametrize(
+    ("word", "wanted"),
+    [
+        ("NODE_FAIL", FailureKind.NODE_FAILURE),
+        ("OUT_OF_MEMORY", FailureKind.OUT_OF_MEMORY),
+        ("COMPLETED", FailureKind.LOST),
+    ],
+)
+async def test_s7_accounting_is_asked_for_what_neither_record_nor_queue_tells(
+    stage: Stage, word: str, wanted: FailureKind, autojump_clock: MockClock
+) -> None:
+    async with stage(settings=Settings(min_job_age=1000), grace=60, accounting=0.0) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(record=False)
+        (handle,) = await tale.submit("a")
+        await trio.sleep(10.5)
+        tale.slurm.controller.jobs[0].shown = word
+        tale.slurm.orders.always("squeue", Say())  # it has forgotten
+        event = await tale.end(handle)
+        assert kind(event) is wanted
+        assert tale.slurm.count("sacct") >= 1
+
+
+async def test_s7_what_nobody_knows_of_is_lost_at_a_deadline_and_never_passed(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    async with stage(settings=Settings(min_job_age=0), grace=60) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(record=False)
+        (event,) = await tale.run("a")
+        assert kind(event) is FailureKind.LOST
+        assert 60 <= event.ended - event.submitted - 10 <= 60 + 2 * 10
+
+
+@pytest.mark.parametrize("lag", [60.0, 1e9])
+async def test_s8_with_accounting_that_is_late_or_fails_the_record_decides(
+    stage: Stage, lag: float, autojump_clock: MockClock
+) -> None:
+    async with stage(settings=Settings(min_job_age=0), grace=60, accounting=lag) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(late=30)
+        tale.slurm.orders.next("sacct", Say(err="sacct: error: slurm_persist_conn_open: failed\n", code=1), Hang())
+        assert statuses(await tale.run("a")) == [PASSED]
+        assert tale.slurm.count("sacct") >= 1
+
+
+@pytest.mark.parametrize("age", [0, 300])
+@pytest.mark.parametrize("command", ["true", "exit 3", "exit 113", "exit 114"])
+async def test_s14_a_record_that_is_late_is_waited_for(
+    stage: Stage, age: float, command: str, autojump_clock: MockClock
+) -> None:
+    async with stage(settings=Settings(min_job_age=age), grace=90) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(late=60)
+        (event,) = await tale.run("a", cmd=command)
+        assert kind(event) is (None if command == "true" else FailureKind.EXIT_CODE)
+        assert event.status is (PASSED if command == "true" else JobStatus.FAILED)
+        await trio.sleep(100)
+
+
+async def test_s14_a_record_that_is_later_than_that_changes_nothing(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage(grace=60) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(late=300)
+        (event,) = await tale.run("a")
+        assert kind(event) is FailureKind.LOST
+        await trio.sleep(1000)
+
+
+async def test_s14_a_log_that_is_late_is_waited_for(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage(grace=90) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(late_log=60)
+        events = await tale.run("a", cmd="echo TEST PASSED", pass_patterns=["TEST PASSED"])
+        assert statuses(events) == [PASSED]
+
+
+# ---------------------------------------------------------------------- S9, S10, S11: what the queue says
+
+
+@pytest.mark.parametrize("how", ["node", "preempted", "requeued"])
+async def test_s9_a_job_that_is_started_again_is_not_at_its_end(
+    stage: Stage, how: str, autojump_clock: MockClock
+) -> None:
+    async with stage(requeue=True, settings=Settings(requeue_delay=120)) as tale:
+        handles = await tale.submit(*names(4))
+        await trio.sleep(5)
+        controller = tale.slurm.controller
+        moved = [job for job in controller.jobs if how != "node" or job.node == "n1"]
+        if how == "node":
+            tale.slurm.change(lambda controller: controller.fail_node("n1"))
+        else:
+            tale.slurm.change(lambda controller: controller.take_away(moved, state="PREEMPTED"))
+        assert moved
+        events = [await tale.end(handle) for handle in handles]
+        assert statuses(events) == [PASSED] * 4
+        for job in moved:
+            name = tale.slurm.name_of(job)
+            told = [e for e in tale.session.history.events if isinstance(e, JobProgressEvent) and e.job_id == name]
+            running = [JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.RUNNING]
+            assert [e.status for e in told if "NODE" not in (e.note or "")][-3:] == running
+            assert tale.slurm.begun[job.label] == 2
+
+
+@pytest.mark.parametrize(("state", "wanted"), [("NODE_FAIL", "node_failure"), ("PREEMPTED", "preempted")])
+async def test_s9_without_requeue_it_is_the_end(
+    stage: Stage, state: str, wanted: str, autojump_clock: MockClock
+) -> None:
+    async with stage() as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
+        handles = await tale.submit(*names(4))
+        await trio.sleep(5)
+        tale.slurm.change(lambda controller: controller.take_away(list(controller.jobs), state=state))
+        events = [await tale.end(handle) for handle in handles]
+        assert [kind(event) for event in events] == [FailureKind(wanted)] * 4
+        assert tale.slurm.count("sbatch") == 1
+
+
+async def test_s10_a_word_that_nobody_knows_is_shown_and_waited_for(
+    stage: Stage, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    async with stage() as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(3600)
+        (handle,) = await tale.submit("a")
+        await trio.sleep(5)
+        tale.slurm.controller.jobs[0].shown = "TELEPORTING"
+        await trio.sleep(1800)
+        assert tale.session.history.completions == []
+        assert "TELEPORTING" in caplog.text
+        notes = [event.note for event in tale.session.history.events if isinstance(event, JobProgressEvent)]
+        assert any("TELEPORTING" in (note or "") for note in notes)
+        tale.slurm.controller.jobs[0].shown = None
+        assert (await tale.end(handle)).status is PASSED
+
+
+@pytest.mark.parametrize("record", [True, False])
+async def test_s10_completing_for_half_an_hour_is_no_end(
+    stage: Stage, record: bool, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    """With a record the job is not held up by its node for longer than the grace; without one it is waited for."""
+    async with stage(grace=60, settings=Settings(completing=1800)) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(record=record)
+        (event,) = await tale.run("a")
+        lasted = event.ended - event.submitted
+        if record:
+            assert event.status is PASSED
+            assert 10 + 60 <= lasted <= 10 + 60 + 20
+        else:
+            assert kind(event) is FailureKind.LOST
+            assert lasted >= 1800
+            assert "COMPLETING" in caplog.text
+
+
+STRANGE: Mapping[str, Callable[[str], str | bytes]] = {
+    "nothing": lambda out: "",
+    "cut in a line": lambda out: out[: len(out) * 2 // 3],
+    "cut after a line": lambda out: out[: out.rfind("\n", 0, len(out) - 1) + 1],
+    "bytes": lambda out: out.encode() + b"\xff\xfe\x00|\x80\n",
+    "bars": lambda out: out.replace("|RUNNING|", "||RUNNING|"),
+    "newlines": lambda out: out.replace("RUNNING", "RUN\nNING"),
+    "strangers": lambda out: out + out.replace("|jr-", "|x-").replace("RUNNING", "COMPLETED"),
+    "ids of others": lambda out: out + "1|0|a|b|COMPLETED|0|0|n1|None|\n1|0|evil\n|COMPLETED|0|0|n1|None|\n",
+    "words": lambda out: out.replace("RUNNING", "error: slurm_receive_msg: Zero Bytes were transmitted"),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+async def test_s11_an_answer_that_is_not_whole_ends_nothing(stage: Stage, what: str, autojump_clock: MockClock) -> None:
+    """For a while; what is complete and has no row of a job for as long as the grace is another matter (S7)."""
+    async with stage(grace=60) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(300)
+        handles = await tale.submit(*names(4))
+        await trio.sleep(20)
+        change = STRANGE[what]
+        tale.slurm.orders.always(
+            "squeue", Edit(lambda answer: Answer(change(str(answer.out)), answer.err, answer.code))
+        )
+        await trio.sleep(45 if what in {"nothing", "cut after a line"} else 250)
+        assert tale.session.history.completions == []
+        tale.slurm.orders.always("squeue", None)
+        assert statuses([await tale.end(handle) for handle in handles]) == [PASSED] * 4
+
+
+# ---------------------------------------------------------------------- S12: ending jobs
+
+
+@pytest.mark.parametrize(
+    "act",
+    [Say(err="scancel: error: Kill job error on job id 1: Invalid user id\n", code=1), Say(), Hang()],
+    ids=["fails", "does nothing", "hangs"],
+)
+async def test_s12_a_cancel_is_asked_for_again_until_the_job_is_gone(
+    stage: Stage, act: Say | Hang, autojump_clock: MockClock
+) -> None:
+    async with stage() as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
+        handles = await tale.submit(*names(3))
+        await trio.sleep(5)
+        tale.slurm.orders.next("scancel", act, act, act)
+        await tale.backend.kill_many(handles)
+        events = [await tale.end(handle) for handle in handles]
+        assert [kind(event) for event in events] == [FailureKind.CANCELLED] * 3
+        assert all(job.is_done for job in tale.slurm.controller.jobs)
+        assert tale.slurm.count("scancel") == 4
+
+
+async def test_s12_what_cannot_be_cancelled_is_lost_at_a_deadline(stage: Stage, autojump_clock: MockClock) -> None:
+    """And cancelled whenever it can be, for as long as somebody is there to do so."""
+    async with stage(kill_timeout=100) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
+        handles = await tale.submit(*names(3))
+        await trio.sleep(5)
+        tale.slurm.orders.always("scancel", Say(err="scancel: error: no\n", code=1))
+        began = trio.current_time()
+        await tale.backend.kill_many(handles)
+        assert [kind(await tale.end(handle)) for handle in handles] == [FailureKind.LOST] * 3
+        assert 100 <= trio.current_time() - began <= 101
+        tale.slurm.orders.always("scancel", None)
+        (other,) = await tale.submit("other")
+        await trio.sleep(60)
+        await tale.backend.kill(other)
+        assert all(job.is_done for job in tale.slurm.controller.jobs)
+
+
+async def test_a_thousand_elements_are_ended_by_a_handful_of_commands(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage(settings=Settings(cpus=1000)) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
+        handles = await tale.submit(*names(1000))
+        await trio.sleep(5)
+        await tale.backend.kill_many(handles)
+        assert tale.slurm.count("scancel") <= 3
+        assert all(job.is_done for job in tale.slurm.controller.jobs)
+
+
+# ---------------------------------------------------------------------- S13: a controller that lost its state
+
+
+async def test_s13_ids_that_start_again_are_nobody_s_end_and_nobody_s_cancel(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    async with stage(grace=60) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
+        first, second = await tale.submit("a", "b")
+        await trio.sleep(10)
+
+        def forget(controller: Controller) -> None:
+            for job in controller.jobs:
+                job.process = 0
+            controller.jobs = []
+            controller.next_id = 1
+
+        tale.slurm.change(forget)
+        stranger = ["sbatch", "--parsable", "--array=0-1", "--job-name=a-stranger", "--output=/dev/null", "--wrap=true"]
+        tale.slurm.runs = lambda name, _restarts: Run(60)
+        tale.slurm.name_of = lambda job: job.request.name  # type: ignore[method-assign]  # it has no file of ours
+        tale.slurm.play = lambda job, run: 0  # type: ignore[method-assign]  # nor our wrapper
+        answer = await tale.slurm.run(stranger, {}, math.inf)
+        assert answer.output == "1\n"
+        await trio.sleep(10)  # a question has been answered since
+        killing = trio.Event()
+
+        async def kill() -> None:
+            await tale.backend.kill(second)
+            killing.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill)
+            event = await tale.end(first)
+            await killing.wait()
+        assert kind(event) is FailureKind.LOST
+        assert tale.session.history.completion("b").status is JobStatus.KILLED
+        assert [job.state for job in tale.slurm.controller.jobs] == ["COMPLETED"] * 2
+        assert tale.slurm.count("scancel") == 0
+
+
+# ---------------------------------------------------------------------- S15, S16, S18
+
+
+@pytest.mark.parametrize("skew", [-600, 600])
+async def test_s15_clocks_that_differ_change_nothing(stage: Stage, skew: float, autojump_clock: MockClock) -> None:
+    async with stage(grace=60, settings=Settings(min_job_age=30)) as tale:
+        tale.slurm.commands.wall += skew
+        tale.slurm.runs = lambda _name, _restarts: Run(skew=skew)
+        (event,) = await tale.run("a", cmd="exit 3")
+        assert kind(event) is FailureKind.EXIT_CODE
+        assert event.started is not None
+        assert event.submitted <= event.started <= event.ended <= event.submitted + 30
+
+
+async def test_s16_a_question_that_is_stuck_is_given_up(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage(command_timeout=30) as tale:
+        (handle,) = await tale.submit("a")
+        tale.slurm.orders.next("squeue", Hang(), Hang())
+        event = await tale.end(handle)
+        assert event.status is PASSED
+        asked = tale.slurm.times("squeue")
+        assert asked[1] - asked[0] >= 30
+        assert event.ended - event.submitted < 120
+
+
+async def test_s18_an_element_that_never_starts_keeps_no_other_waiting(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage() as tale:
+        tale.slurm.controller.holding = True
+        handles = await tale.submit(*names(4), queue_timeout=3600)
+
+        def release(controller: Controller) -> None:
+            controller.jobs[2].eligible = math.inf
+            controller.holding = False
+
+        tale.slurm.change(release)
+        events = [await tale.end(handle) for handle in handles]
+        assert statuses(events) == [PASSED, PASSED, JobStatus.KILLED, PASSED]
+        assert kind(events[2]) is FailureKind.QUEUE_TIMEOUT
+        assert all(event.ended - event.submitted < 30 for event in events if event.status is PASSED)
+        assert all(job.is_done for job in tale.slurm.controller.jobs)
+
+
+async def test_the_queue_is_asked_once_a_tick_whatever_the_number_of_jobs(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    async with stage(poll_interval=2, settings=Settings(cpus=1000)) as tale:
+        tale.slurm.runs = lambda name, _restarts: Run(20 + int(name[4:]) % 20)
+        events = await tale.run(*names(200))
+        assert statuses(events) == [PASSED] * 200
+        assert tale.slurm.count("sbatch") == 1
+        asked = tale.slurm.times("squeue")
+        assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(asked))
+        assert tale.slurm.count("squeue") <= 42 / 2

@@ -1,0 +1,307 @@
+"""A Slurm in virtual time: the fake's controller and words, on the clock of trio, with jobs that take no time to run.
+
+`VirtualSlurm` takes the place of the commands of a `SlurmBackend`, so everything behind them is the real thing: what is
+asked, how answers are read, what follows from them, and the files. When the time of a job has come to its end, the
+wrapper really runs, in no virtual time, and leaves its record; `late` hides that for as long as a slow file system.
+
+Threads are called in the loop, because a clock that jumps would not wait for them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from runtime.backends.slurm import SlurmBackend
+from runtime.backends.slurm.commands import Outcome
+from runtime.job import JobCompletionEvent, JobHandle, JobSpec
+from runtime.testing.kit import BackendKit, Bench, Session
+from tests.slurm.fakes.commands import NO_CONTACT, Commands
+from tests.slurm.fakes.controller import Controller, Settings
+from tests.slurm.fakes.faults import Answer, Edit, Hang, Only, Orders, Say
+from tests.slurm.fakes.jobs import Job
+
+LATE = 9.0
+"""Seconds that a client tries to reach a controller that is not there."""
+
+
+@attrs.frozen
+class Run:
+    """What becomes of a job."""
+
+    duration: float = 10
+    """Seconds that it runs; `math.inf` for ever."""
+    late: float = 0
+    """Seconds that its record is late."""
+    late_log: float = 0
+    """Seconds that its log is late."""
+    record: bool = True
+    """Whether it leaves one."""
+    skew: float = 0
+    """What its node's clock is ahead, in seconds."""
+
+
+class VirtualNodes:
+    """Where jobs run, in virtual time."""
+
+    def __init__(self, slurm: VirtualSlurm) -> None:
+        self._slurm = slurm
+        self._scopes: dict[int, trio.CancelScope] = {}
+
+    def start(self, job: Job) -> None:
+        """Let its time begin."""
+        job.process = self._slurm.new_process()
+        self._scopes[job.process] = trio.CancelScope()
+        self._slurm.nursery.start_soon(self._run, job, job.process)
+
+    async def _run(self, job: Job, process: int) -> None:
+        slurm = self._slurm
+        run = slurm.run_of(job)
+        slurm.begun[job.label] += 1
+        status = 0
+        with self._scopes[process] as scope:
+            await trio.sleep(run.duration)
+            status = slurm.play(job, run)
+        if scope.cancelled_caught:
+            status = signal.SIGTERM
+        if job.process == process:
+            slurm.controller.ended(job, status)
+            slurm.poke()
+
+    def signal(self, job: Job, number: int, *, script: bool = True, children: bool = True) -> None:
+        """End it, if that is what the signal does."""
+        if number in {signal.SIGTERM, signal.SIGKILL} and job.process in self._scopes:
+            self._scopes[job.process].cancel()
+
+
+class VirtualSlurm:
+    """The cluster. Its `commands_class` replaces that of `runtime.backends.slurm.system`."""
+
+    def __init__(self, nursery: trio.Nursery, directory: Path, settings: Settings | None = None) -> None:
+        self.nursery = nursery
+        self.directory = directory
+        self.settings = settings or Settings()
+        self.orders = Orders()
+        self.down = False
+        """Whether nobody answers."""
+        self.runs: Callable[[str, int], Run] = lambda _name, _restarts: Run()
+        """From the name of a job, and how often it was started again, to what becomes of it."""
+        self.begun: Counter[str] = Counter()
+        """How often each element has begun."""
+        self.calls: list[tuple[str, float, tuple[str, ...]]] = []
+        """Program, time, and arguments of each call."""
+        self.controller = Controller(VirtualNodes(self), trio.current_time, self.settings)
+        self.commands = Commands(self.controller, 1.8e9)
+        self.doubtful: list[tuple[Sequence[str], Mapping[str, str]]] = []
+        """Submissions that had no answer, and that were not accepted: arguments and environment."""
+        self._processes = 0
+        self._poked = trio.Event()
+        nursery.start_soon(self._work)
+
+    def new_process(self) -> int:
+        """Return a number that no process had."""
+        self._processes += 1
+        return self._processes
+
+    def poke(self) -> None:
+        """Let the controller look at what has changed."""
+        self._poked.set()
+
+    def change(self, function: Callable[[Controller], Any]) -> None:
+        """Call ``function(controller)``, and let it go on from there."""
+        function(self.controller)
+        self.poke()
+
+    def count(self, program: str) -> int:
+        """How often a program was called."""
+        return sum(name == program for name, _, _ in self.calls)
+
+    def times(self, program: str) -> list[float]:
+        """When it was called, in seconds."""
+        return [at for name, at, _ in self.calls if name == program]
+
+    def states(self) -> dict[str, str]:
+        """The true state of each job, by name of the job that was submitted."""
+        return {self.name_of(job): job.state for job in self.controller.jobs}
+
+    async def _work(self) -> None:
+        while True:
+            self._poked = trio.Event()
+            due = self.controller.work()
+            with trio.move_on_at(math.inf if due is None else due):
+                await self._poked.wait()
+
+    # ------------------------------------------------------------------ jobs
+
+    def name_of(self, job: Job) -> str:
+        """The id of the job that an element is, which its file exports."""
+        described = Path(job.request.arguments[0], str(job.index)).read_text()
+        return described.partition("export NAME='")[2].partition("'")[0]
+
+    def run_of(self, job: Job) -> Run:
+        """What becomes of it."""
+        return self.runs(self.name_of(job), job.restarts)
+
+    def play(self, job: Job, run: Run) -> int:
+        """Run the wrapper; return how it ended, as `wait` tells."""
+        before = set(self.directory.glob(".batch/ends/*/*"))
+        script = self.directory / f"played-{job.job_id}"
+        script.write_bytes(job.request.script)
+        script.chmod(0o700)
+        done = subprocess.run(
+            [script, *job.request.arguments],
+            env={
+                **job.request.environment,
+                "SLURM_ARRAY_TASK_ID": str(job.index),
+                "SLURM_ARRAY_JOB_ID": str(job.array_id),
+                "SLURM_JOB_ID": str(job.job_id),
+                "SLURMD_NODENAME": job.node or "",
+                **({"SLURM_RESTART_COUNT": str(job.restarts)} if job.restarts else {}),
+            },
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=60,
+        )
+        for path in set(self.directory.glob(".batch/ends/*/*.end")) - before:
+            if run.skew:
+                os.utime(path, (path.stat().st_mtime + run.skew,) * 2)
+            if not run.record:
+                path.unlink()
+            elif run.late:
+                hidden = path.with_suffix(".hidden")
+                path.rename(hidden)
+                self.nursery.start_soon(self._appear, hidden, path, run.late)
+        log = self.directory / self.name_of(job) / "job.log"
+        if run.late_log:
+            hidden = log.with_suffix(".hidden")
+            log.rename(hidden)
+            self.nursery.start_soon(self._appear, hidden, log, run.late_log)
+        code = done.returncode
+        return -code if code < 0 else code << 8
+
+    @staticmethod
+    async def _appear(hidden: Path, path: Path, late: float) -> None:
+        await trio.sleep(late)
+        if hidden.exists():  # else a later start has taken its place
+            hidden.rename(path)
+
+    # ------------------------------------------------------------------ commands
+
+    async def run(self, argv: Sequence[str], environment: Mapping[str, str], deadline: float) -> Outcome:
+        """Do what a program does, in virtual time."""
+        program, *arguments = argv
+        self.calls.append((program, trio.current_time(), tuple(arguments)))
+        act = self.orders.take(program)
+
+        def do(only: Sequence[int] | None = None) -> Answer:
+            answer = self.commands.run(program, arguments, "/", environment, only=only)
+            self.poke()
+            return answer
+
+        if act is None and self.down:
+            act = Say(err=NO_CONTACT[program].err, code=NO_CONTACT[program].code, after=LATE)
+        if program == "sbatch" and isinstance(act, Hang | Say) and not act.done and not self.down:
+            self.doubtful.append((arguments, environment))
+        if isinstance(act, Hang):
+            if act.done:
+                do()
+            await trio.sleep(deadline)
+            return Outcome(None, "", f"{act.err}it did not return within {deadline:g} s", late=True)
+        if isinstance(act, Say):
+            if act.done:
+                do()
+            await trio.sleep(act.after)
+            answer = Answer(act.out, act.err, act.code)
+        elif isinstance(act, Edit):
+            answer = act.change(do())
+        else:
+            answer = do(tuple(act.indices) if isinstance(act, Only) else None)
+        await trio.lowlevel.checkpoint()
+        out = answer.out.decode("utf-8", "replace") if isinstance(answer.out, bytes) else answer.out
+        return Outcome(answer.code, out, answer.err)
+
+
+@attrs.frozen
+class Story:
+    """A `SlurmBackend` on a virtual Slurm, open, in a session that sees each event."""
+
+    slurm: VirtualSlurm
+    backend: SlurmBackend
+    session: Session
+
+    async def submit(self, *names: str, cmd: str = "true", **fields: Any) -> list[JobHandle]:
+        """Submit jobs; all must be accepted."""
+        specs = [self.spec(name, cmd, **fields) for name in names]
+        handles = await self.session.submit(specs)
+        assert list(handles) == list(names), "refused"
+        return list(handles.values())
+
+    @staticmethod
+    def spec(name: str, cmd: str = "true", **fields: Any) -> JobSpec:
+        """A job whose name its node can read."""
+        return JobSpec(name=name, cmd=cmd, exports={"NAME": name}, **fields)
+
+    async def end(self, handle: JobHandle) -> JobCompletionEvent:
+        """Wait for the completion of a job."""
+        return await self.session.completed(handle)
+
+    async def submit_at_last(self, *names: str, **fields: Any) -> list[JobHandle]:
+        """Submit jobs, again and again those that are refused, as a scheduler does."""
+        handles: dict[str, JobHandle] = {}
+        with trio.fail_after(3600):
+            while left := [self.spec(name, **fields) for name in names if name not in handles]:
+                handles |= await self.session.submit(left)
+                await trio.sleep(5)
+        return [handles[name] for name in names]
+
+    async def run(self, *names: str, **fields: Any) -> list[JobCompletionEvent]:
+        """Submit jobs, and wait for their ends."""
+        return [await self.end(handle) for handle in await self.submit(*names, **fields)]
+
+
+@asynccontextmanager
+async def story(
+    directory: Path,
+    patch: pytest.MonkeyPatch,
+    *,
+    settings: Settings | None = None,
+    accounting: float | None = None,
+    **options: Any,
+) -> AsyncIterator[Story]:
+    """A story; at its end each job that was accepted has completed once."""
+    from runtime.backends.slurm import system
+
+    async def in_the_loop(function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    patch.setattr(trio.to_thread, "run_sync", in_the_loop)
+    backend = SlurmBackend(directory, **options)
+    async with trio.open_nursery() as nursery:
+        slurm = VirtualSlurm(nursery, directory, settings)
+        slurm.commands.accounting = accounting
+
+        class VirtualCommands:
+            def __init__(self, environment: Mapping[str, str], deadline: float | None) -> None:
+                self.environment = environment
+                self.deadline = math.inf if deadline is None else deadline
+
+            async def run(self, argv: Sequence[str]) -> Outcome:
+                return await slurm.run(argv, self.environment, self.deadline)
+
+        patch.setattr(system, "Commands", VirtualCommands)
+        kit = BackendKit(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+        async with Bench(lambda: kit, math.inf).session() as session, session.open():
+            yield Story(slurm, backend, session)
+        nursery.cancel_scope.cancel()
