@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def test_l5_where_there_are_few_descriptors_all_jobs_run_and_none_leaks(tmp_path
     assert descriptors == [0, 1, 2, 3]  # and the one that lists them
 
 
+@pytest.mark.slow
 async def test_l6_a_keeper_without_memory_is_replaced(tmp_path: Path) -> None:
     async with local(tmp_path, containment="tree") as here:
         keeper = keeper_of(here)
@@ -76,7 +78,7 @@ async def test_l6_a_keeper_without_memory_is_replaced(tmp_path: Path) -> None:
         for number in itertools.count():
             handles = await here.session.submit([JobSpec(name=f"job{number}", cmd="true")])
             if not handles:
-                assert "cannot be started: EAGAIN" in here.backend.busy_because
+                assert re.match("cannot be started: (EAGAIN|ENOMEM),", here.backend.busy_because)
             for handle in handles.values():  # it may last for one job more, or end while it runs that
                 assert (await here.session.completed(handle)).status in (JobStatus.PASSED, JobStatus.KILLED)
             if keeper.dead:
