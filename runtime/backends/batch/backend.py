@@ -358,7 +358,7 @@ class BatchBackend(RuntimeBackend):
         element.sighting = _GONE  # until an answer says more
         job.data = self._elements[token] = element
         if not self._launched(job, running=False):
-            del self._elements[token]
+            self._lose(element)
         self._news.set()
 
     async def _next_answer(self) -> None:
@@ -469,15 +469,15 @@ class BatchBackend(RuntimeBackend):
         """Submit one array; when that was accepted its jobs are in the queue."""
         tokens = [element.token for element in some]
         name = array_name(self.run_token, tokens)
+        for element in some:
+            element.sent = True  # from here on it is in the array, and cannot be taken back
         try:
             directory = await self._in_thread(self._store.write_array, name, [element.member for element in some])
         except OSError as exc:
             return Refused(f"its files cannot be written: {exc}")
         array = Array(name, len(some), request, self._store.wrapper, (directory, str(math.ceil(self._grace))))
         entry = self._board.put(name, tokens)
-        for element in some:
-            element.sent = True
-            self._elements[element.token] = element
+        self._elements.update((element.token, element) for element in some)
         answer = await self._settled(array, entry)
         if not isinstance(answer, Accepted):
             for element in some:
@@ -487,8 +487,8 @@ class BatchBackend(RuntimeBackend):
         entry.ids.add(answer.array)
         for index, element in enumerate(some):
             element.array, element.index = answer.array, index
-            if not self._launched(element.job, running=False):
-                del self._elements[element.token]  # given up meanwhile: from now on a stray
+            if not self._launched(element.job, running=False):  # given up meanwhile
+                self._lose(element)
         self._pace.hurry()
         self._news.set()
         return answer
@@ -642,8 +642,7 @@ class BatchBackend(RuntimeBackend):
         news = False
         for each in watched:
             if each.job.stage is Stage.DONE:  # given up, and perhaps alive
-                self._unresolved.add(each.token)
-                self._forget(each)
+                self._lose(each)
             elif not each.concluding:
                 row, record = rows.get(each.token), records.get(each.token)
                 sight = Sight(now, complete, row, record, stopping=each.job.stop is not None)
@@ -745,6 +744,11 @@ class BatchBackend(RuntimeBackend):
         note = f" on {row.note}" if row is not None and row.note else ""
         return f"{self._system.name} job {element.array}_{element.index}{note}"
 
+    def _lose(self, element: Element) -> None:
+        """Nobody waits for a job any more, which may be alive: it is a stray from now on."""
+        self._unresolved.add(element.token)
+        self._forget(element)
+
     def _forget(self, element: Element) -> None:
         if self._elements.get(element.token) is element:
             del self._elements[element.token]
@@ -829,13 +833,15 @@ class BatchBackend(RuntimeBackend):
         self._board.keep({*self._elements, *self._loose()}, trio.current_time())
         names = self._board.names()
         living: dict[str, Sighting] = {}
+        absences = 0
         with trio.move_on_after(_LEAVING):
             while names:
                 answer = await self._system.query(names)
                 if not isinstance(answer, Unanswered):
                     seen = self._board.read(answer.rows)
                     living = {token: sighting for token, sighting in seen.items() if sighting.alive}
-                    if not living:
+                    absences = 0 if living else absences + 1
+                    if absences > 1:
                         return
                     await self._cancel([place for sighting in living.values() for place in sighting.alive], None)
                 await trio.sleep(self._pace.pause)
