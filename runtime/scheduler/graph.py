@@ -109,7 +109,8 @@ class Graph:
         needed: list[Node] = []
         forward = True
         for node in new.values():
-            for other_id in _distinct(node.job.dependencies):
+            ids = node.job.dependencies
+            for other_id in dict.fromkeys(ids) if len(ids) > 1 else ids:
                 other = new.get(other_id) or known.get(other_id)
                 if other is None:
                     msg = f"job {node.id!r} depends on {other_id!r}, which does not exist"
@@ -128,10 +129,6 @@ class Graph:
             other.dependents.append(node)  # type: ignore[attr-defined]  # the shared empty tuple was replaced
         known.update(new)
         return list(new.values())
-
-
-def _distinct(ids: Sequence[str]) -> Iterable[str]:
-    return dict.fromkeys(ids) if len(ids) > 1 else ids
 
 
 def _nearest(job_id: str, known: Iterable[str]) -> str:

@@ -137,7 +137,8 @@ class Plan:
             ResourceError: see `ResourcePool.check`.
         """
         jobs = list(jobs)
-        queues = [self._queue_of(job) for job in jobs]
+        plain = self._backends[self._default].plain
+        queues = [plain if not (job.backend or job.resources) else self._queue_of(job) for job in jobs]
         nodes = self._graph.add(jobs)
         self.unfinished += len(nodes)
         self.counts[SCHEDULED] += len(nodes)
