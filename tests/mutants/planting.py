@@ -15,7 +15,7 @@ import attrs
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-COPIED = ("runtime", "tests", "examples", "pyproject.toml")
+COPIED = ("benchmarks", "runtime", "tests", "examples", "pyproject.toml")
 PATIENCE = 3.0
 """How many times as long as without a bug the tests of a mutant may take: then they hang, and have so noticed."""
 LEAST_TIMEOUT = 6.0
