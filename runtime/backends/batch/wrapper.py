@@ -48,6 +48,7 @@ TAKEN: Final = 114
 _SCRIPT: Final = r"""#!/bin/sh
 # Written by job-runtime. Arguments: the directory of the array; seconds to wait for it to be seen.
 @PROLOGUE@
+exec 2>/dev/null # what a shell says of a job that was killed is news to nobody
 _jr_stopped='' _jr_launch='' _jr_peak='' _jr_status=''
 for _jr_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
     trap "_jr_stopped=$_jr_signal" "$_jr_signal"
@@ -63,21 +64,21 @@ done
 
 if [ "$_jr_restart" = 0 ]; then
     set -C
-    if ! printf '%s\n' "$_jr_id" 2>/dev/null >"$_jr_files.run"; then
+    if ! printf '%s\n' "$_jr_id" >"$_jr_files.run"; then
         [ -e "$_jr_files.run" ] && exit @TAKEN@
         exit @UNSEEN@
     fi
-    { true >"$_jr_log"; } 2>/dev/null || _jr_launch=log
+    true >"$_jr_log" || _jr_launch=log
     set +C
 else
     true >"$_jr_files.end" || exit @UNSEEN@
-    { [ ! -L "$_jr_log" ] && true >"$_jr_log"; } 2>/dev/null || _jr_launch=log
+    [ ! -L "$_jr_log" ] && true >"$_jr_log" || _jr_launch=log
 fi
 case $1 in
 */*) [ -f "$1" ] && [ -x "$1" ] || _jr_launch=program ;;
-*) command -v "$1" >/dev/null 2>&1 || _jr_launch=program ;;
+*) command -v "$1" >/dev/null || _jr_launch=program ;;
 esac
-cd "$_jr_cwd" 2>/dev/null || _jr_launch=directory
+cd "$_jr_cwd" || _jr_launch=directory
 
 read -r _jr_begun _jr_rest </proc/uptime
 if [ -n "$_jr_stopped" ]; then

@@ -1,0 +1,317 @@
+"""The wrapper, run by real shells: what a job is told comes to it as it was, and what becomes of it is recorded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.backends.batch.records import Record
+from runtime.backends.batch.store import Member, Store
+from runtime.backends.batch.wrapper import TAKEN, UNSEEN, render_job
+from runtime.job import JobSpec
+from runtime.process import inherited_environment
+
+SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
+
+PROLOGUE = """\
+_jr_index=$INDEX
+_jr_restart=${RESTART:-0}
+_jr_id=7_$INDEX
+_jr_host=here
+_jr_cgroup=$CGROUP
+_jr_cgroups=$CGROUPS
+_jr_membership=$MEMBERSHIP
+"""
+
+HOSTILE = (
+    "a b", " ", "'", '"', "'\"'", "$HOME", "$(touch pwned)", "`touch pwned`", "a;touch pwned", "a\ntouch pwned\n", "\n",
+    "\\", "\\n", "a\\", "*", "?", "[a]", "~", "#", "!", "!!", "&", "|", "<in", ">out", "-rf", "--", "\t", "é", "\udcff",
+    "x" * 50_000,
+)  # fmt: skip
+"""Words that mean something to somebody, or are large, or no UTF-8."""
+
+
+class Runs:
+    """A run directory, and its wrapper in a shell."""
+
+    def __init__(self, directory: Path, shell: str) -> None:
+        self.directory = directory
+        self.shell = [shell, "sh"] if shell == "busybox" else [shell]
+        self.environment = {**inherited_environment(), "CGROUP": "", "CGROUPS": "", "MEMBERSHIP": "/dev/null"}
+        self.store = Store(str(directory), self.environment, None)
+        self.store.lay_out(PROLOGUE)
+        self.array = ""
+
+    def write(self, *jobs: JobSpec) -> None:
+        members = [
+            Member(job, 1, f"aa{number}", self.store.prepare(job, renew=True)) for number, job in enumerate(jobs)
+        ]
+        self.array = self.store.write_array("array", members)
+
+    def start(self, index: int = 0, **environment: str) -> subprocess.Popen[bytes]:
+        argv = [*self.shell, self.store.wrapper, self.array, "0"]
+        return subprocess.Popen(
+            argv,
+            env={**self.environment, "INDEX": str(index), **environment},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def finish(self, process: subprocess.Popen[bytes]) -> int:
+        output, errors = process.communicate(timeout=60)
+        assert (output, errors) == (b"", b"")
+        return process.returncode
+
+    def run(self, index: int = 0, **environment: str) -> int:
+        return self.finish(self.start(index, **environment))
+
+    def record(self, index: int = 0) -> Record:
+        return self.store.read_records([f"aa{index}"])[f"aa{index}"]
+
+    def log(self, job: str = "job") -> bytes:
+        return (self.directory / job / "job.log").read_bytes()
+
+
+@pytest.fixture(params=SHELLS)
+def runs(request: pytest.FixtureRequest, tmp_path: Path) -> Runs:
+    return Runs(tmp_path / "run dir'", request.param)
+
+
+def job(cmd: str | Sequence[str], **fields: Any) -> JobSpec:
+    return JobSpec(**{"name": "job", "cmd": cmd, **fields})
+
+
+def until(condition: Any) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.01)
+
+
+def test_hostile_words_come_to_the_program_as_they_were(runs: Runs) -> None:
+    assert len(HOSTILE) == 31
+    program = "import os, sys; [os.write(1, os.fsencode(word) + b'\\0') for word in sys.argv[1:]]"
+    runs.write(job(["python3", "-c", program, *HOSTILE]))
+    assert runs.run() == 0
+    assert runs.log() == b"".join(os.fsencode(word) + b"\0" for word in HOSTILE)
+    assert list(Path(runs.directory).rglob("pwned")) == []
+
+
+def test_hostile_values_come_to_the_environment_as_they_were(runs: Runs) -> None:
+    exports = {f"WORD{number}": word for number, word in enumerate(HOSTILE)}
+    runs.write(
+        job(
+            """exec python3 -c 'import os
+for n in range(31): os.write(1, os.environb[b"WORD%d" % n] + b"\\0")'""",
+            exports=exports,
+        )
+    )
+    assert runs.run() == 0
+    assert runs.log() == b"".join(os.fsencode(word) + b"\0" for word in HOSTILE)
+
+
+@pytest.mark.parametrize("word", [word for word in HOSTILE[:-1] if word.strip()])
+def test_hostile_commands_mean_what_they_mean_locally(tmp_path: Path, word: str) -> None:
+    runs = Runs(tmp_path / "run", "sh")
+    runs.write(job(word, name=word))
+    code = runs.run()
+    here = tmp_path / "here"
+    here.mkdir()
+    wanted = subprocess.run(["/bin/sh", "-c", os.fsencode(word)], cwd=here, capture_output=True, check=False)
+    assert code == wanted.returncode
+
+
+def test_names_of_variables_that_shells_drop_come_through_all_the_same(runs: Runs) -> None:
+    runs.environment["BASH_FUNC_module%%"] = "() { echo loaded; }"
+    runs.store = Store(str(runs.directory), runs.environment, None)
+    runs.write(job(["env"], exports={"with-dash": "yes", "PLAIN": "also"}))
+    assert runs.run() == 0
+    lines = runs.log().splitlines()
+    assert {b"with-dash=yes", b"PLAIN=also", b"BASH_FUNC_module%%=() { echo loaded; }"} <= set(lines)
+
+
+def test_a_program_is_never_a_builtin_and_may_have_an_odd_name(runs: Runs, tmp_path: Path) -> None:
+    script = tmp_path / "bin" / "-rf"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\necho odd $1\n")
+    script.chmod(0o755)
+    exports = {"PATH": f"{script.parent}:{os.environ['PATH']}"}
+    runs.write(job(["-rf", "a"], exports=exports), job(["exit", "3"], name="exit"))
+    assert runs.run(0) == 0
+    assert runs.log() == b"odd a\n"
+    assert runs.run(1) == 127  # and did not make the wrapper exit
+    assert runs.record(1).code == 127
+
+
+def test_what_would_be_a_variable_to_env_is_refused() -> None:
+    with pytest.raises(ValueError, match="'-a=b' has to be started by env"):
+        render_job(["-a=b"], token="t", files="f", log="l", cwd="c", exports={}, odd={})
+
+
+def test_the_wrapper_s_own_variables_are_not_the_job_s(runs: Runs) -> None:
+    runs.write(job("env"))
+    runs.run()
+    assert b"_jr_" not in runs.log()
+
+
+def test_the_job_s_directory_input_and_log_are_as_locally(runs: Runs, tmp_path: Path) -> None:
+    runs.write(job("pwd -P; cat; echo to stderr >&2; ls /proc/self/fd", cwd=str(tmp_path)))
+    assert runs.run() == 0
+    lines = runs.log().decode().split()
+    assert lines == [str(tmp_path), "to", "stderr", "0", "1", "2", "3"]  # 3 is what ls reads with
+
+
+@pytest.mark.parametrize(
+    ("cmd", "code", "signal"),
+    [("exit 0", 0, None), ("exit 7", 7, None), ("kill -KILL $$", None, 9), ("kill -SEGV $$", None, 11)],
+)
+def test_how_it_ended_is_recorded(tmp_path: Path, cmd: str, code: int | None, signal: int | None) -> None:
+    runs = Runs(tmp_path, "sh")
+    runs.write(job(cmd))
+    runs.run()
+    record = runs.record()
+    assert (record.code, record.signal, record.stopped, record.launch_error) == (code, signal, None, None)
+    assert (record.id, record.host, record.restarts) == ("7_0", "here", 0)
+
+
+def test_its_times_are_recorded(runs: Runs) -> None:
+    runs.write(
+        job(["python3", "-c", "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"])
+    )
+    runs.run()
+    record = runs.record()
+    assert record.cpu_seconds is not None
+    assert record.cpu_seconds >= 0.29
+    assert record.seconds is not None
+    assert record.seconds >= 0.29
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "file"),
+    [
+        ("0::/system.slice/slurmd/job_7/step_batch/user/task_0", "system.slice/slurmd/job_7", "memory.peak"),
+        ("4:memory:/slurm/uid_0/job_7/step_batch", "memory/slurm/uid_0/job_7", "memory.max_usage_in_bytes"),
+    ],
+    ids=["v2", "v1"],
+)
+def test_its_memory_is_that_of_its_own_cgroup(runs: Runs, tmp_path: Path, line: str, folder: str, file: str) -> None:
+    (tmp_path / "groups" / folder).mkdir(parents=True)
+    (tmp_path / "groups" / folder / file).write_text("123456\n")
+    membership = tmp_path / "membership"
+    membership.write_text(f"9:cpu:/job_7\n{line}\n3:pids:/slurm/job_7/step\n")
+    runs.write(job("true"), job("true", name="other"))
+    where = {"CGROUPS": str(tmp_path / "groups"), "MEMBERSHIP": str(membership)}
+    runs.run(0, CGROUP="job_7", **where)
+    assert runs.record(0).peak_bytes == 123456
+    runs.run(1, CGROUP="job_77", **where)
+    assert runs.record(1).peak_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"cmd": ["/no/such/program"]}, "no such program"),
+        ({"cmd": ["no-such-program-at-all"]}, "no such program"),
+        ({"cmd": ["/etc/passwd"]}, "no such program, or it may not be executed"),
+        ({"cmd": "true", "shell": "/no/shell"}, "no such program"),
+        ({"cmd": "true", "cwd": "/no/such/directory"}, "directory does not exist"),
+    ],
+)
+def test_what_cannot_be_started_is_recorded_as_that(runs: Runs, fields: dict[str, Any], said: str) -> None:
+    runs.write(job(**fields))
+    assert runs.run() == 127
+    record = runs.record()
+    assert record.launch_error is not None
+    assert said in record.launch_error
+    assert record.code is None
+
+
+def test_a_link_in_the_place_of_the_log_is_not_followed(runs: Runs, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    runs.write(job("echo hello"))
+    (runs.directory / "job" / "job.log").symlink_to(precious)
+    assert runs.run() == 127
+    assert runs.record().launch_error == "its log cannot be created"
+    assert precious.read_text() == "precious"
+
+
+def test_a_log_is_fresh_at_each_run_and_each_start(runs: Runs) -> None:
+    runs.write(job("echo first"))
+    runs.run()
+    runs.store.forget("aa0")
+    runs.write(job("echo second"))
+    runs.run()
+    assert runs.log() == b"second\n"
+    assert runs.run(RESTART="1") == 0
+    assert runs.log() == b"second\n"
+    assert runs.record().restarts == 1
+
+
+def test_a_job_that_was_claimed_runs_once(runs: Runs) -> None:
+    runs.write(job("echo ran >>ran"))
+    assert [runs.run() for _ in range(3)] == [0, TAKEN, TAKEN]
+    assert (runs.directory / "job" / "ran").read_text() == "ran\n"
+
+
+def test_another_start_does_not_leave_the_record_of_the_first(runs: Runs) -> None:
+    runs.write(job("[ -e again ] || exit 3; kill -KILL $PPID"))
+    assert runs.run() == 3
+    (runs.directory / "job" / "again").touch()
+    assert runs.run(RESTART="1") == -signal.SIGKILL
+    assert runs.store.read_records(["aa0"]) == {}
+
+
+def test_a_directory_that_is_not_seen_has_a_code_of_its_own(runs: Runs) -> None:
+    runs.write(job("true"))
+    shutil.rmtree(runs.array)
+    assert runs.run() == UNSEEN
+
+
+def test_a_directory_that_cannot_be_written_to_has_it_as_well(runs: Runs) -> None:
+    runs.write(job("true"))
+    shutil.rmtree(runs.directory / ".batch" / "ends")
+    assert runs.run() == UNSEEN
+
+
+def test_a_signal_to_all_ends_the_job_and_is_recorded(runs: Runs) -> None:
+    runs.write(job("trap 'echo bye; exit 5' TERM; echo ready; while :; do :; done"))
+    process = runs.start()
+    until(lambda: (runs.directory / "job" / "job.log").exists() and b"ready" in runs.log())
+    os.killpg(process.pid, signal.SIGTERM)
+    assert runs.finish(process) == 5
+    assert runs.log() == b"ready\nbye\n"
+    record = runs.record()
+    assert (record.code, record.signal, record.stopped) == (5, None, "TERM")
+
+
+def test_a_job_takes_an_interrupt_as_it_would_locally(runs: Runs) -> None:
+    runs.write(job(["python3", "-c", "import signal, sys\nprint('ready', flush=True)\nsignal.pause()"]))
+    process = runs.start()
+    until(lambda: (runs.directory / "job" / "job.log").exists() and b"ready" in runs.log())
+    os.killpg(process.pid, signal.SIGINT)
+    runs.finish(process)
+    assert b"KeyboardInterrupt" in runs.log()
+    assert runs.record().stopped == "INT"
+
+
+def test_one_process_is_made_for_one_job(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace to count with")
+    runs = Runs(tmp_path / "run", "sh")
+    runs.write(job(["/bin/true"]))
+    runs.shell = ["strace", "-f", "-qq", "-e", "trace=clone,clone3,fork,vfork", "-o", str(tmp_path / "calls"), "sh"]
+    assert runs.run() == 0
+    calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "SIGCHLD {" not in line]
+    assert len(calls) == 1
