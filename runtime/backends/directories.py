@@ -76,14 +76,39 @@ def _delete(path: str) -> None:
             os.unlink(path)
 
 
+_CAREFULLY: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How a file is opened that may be anything: a link is none, and nobody waits for the reader of a FIFO."""
+
+
+def _create(path: str, flags: int, mode: int) -> int | None:
+    """Return a descriptor of a new file, for writing; `None` if there is something at `path`.
+
+    The usual case, in one call to the system: what is new is empty, a regular file, and has this mode or less.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | flags, mode)
+    except FileExistsError:
+        return None
+
+
 def write_private(path: str, content: bytes) -> None:
     """Write a file that only its owner may read; symbolic links are not followed."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        _check_regular(fd, path)
-        os.fchmod(fd, 0o600)
-        file.truncate(0)
-        file.write(content)
+    fd = _create(path, 0, 0o600)
+    if fd is None:
+        fd = os.open(path, os.O_WRONLY | _CAREFULLY, 0o600)
+        try:
+            _check_regular(fd, path)
+            os.fchmod(fd, 0o600)
+            os.ftruncate(fd, 0)
+        except BaseException:
+            os.close(fd)
+            raise
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(fd, left) :]
+    finally:
+        os.close(fd)
 
 
 def open_log(path: str) -> int:
@@ -94,8 +119,10 @@ def open_log(path: str) -> int:
     Raises:
         OSError: if it cannot be made, or is no regular file; symbolic links are not followed.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o666)
+    fd = _create(path, os.O_APPEND, 0o666)
+    if fd is not None:
+        return fd
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | _CAREFULLY, 0o666)
     try:
         _check_regular(fd, path)
         os.ftruncate(fd, 0)

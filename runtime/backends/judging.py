@@ -1,6 +1,6 @@
 """`Judges`: verdicts in threads; of short logs many at once, of a long one by itself.
 
-A hop to a thread costs more than judging the log of a small job, so a taker takes all that wait. What would hold the
+A hop to a thread costs more than judging the log of a small job, so all that wait share one. What would hold the
 others up is handed back, and gets a hop of its own: a long log, or patterns that may need a process.
 """
 
@@ -51,8 +51,9 @@ _FIRST_DELAY: Final = 0.01
 _LAST_DELAY: Final = 1.0
 """Seconds between two attempts, at first and at most. Out of the air."""
 
-_TAKERS: Final = 2
-"""Takers of short logs: if one of them is stuck in a file system, the other goes on."""
+_TURN: Final = 0.05
+"""Seconds for which those that come wait for the hop before theirs, so that there are few hops; a hop that takes longer
+is stuck in a file system, say. Out of the air."""
 
 
 @attrs.define(eq=False)
@@ -120,20 +121,22 @@ class Judges:
         """Serve until cancelled. Then no process that judges is left; a thread that waits for one ends by itself."""
         try:
             async with trio.open_nursery() as nursery:
-                for _ in range(_TAKERS):
-                    nursery.start_soon(self._work, nursery)
+                async for case in self._receive:
+                    done = trio.Event()
+                    nursery.start_soon(self._judge_together, [case, *self._waiting()], nursery, done)
+                    with trio.move_on_after(_TURN):
+                        await done.wait()
         finally:
             self._workers.close()
 
-    async def _work(self, nursery: trio.Nursery) -> None:
-        async for case in self._receive:
-            cases = [case, *self._waiting()]
-            await in_thread(_judge_short, cases, limiter=self._limiter)
-            for judged in cases:
-                if judged.result is None:
-                    nursery.start_soon(self._judge_long, judged)
-                else:
-                    judged.done.set()
+    async def _judge_together(self, cases: Sequence[_Case], nursery: trio.Nursery, done: trio.Event) -> None:
+        await in_thread(_judge_short, cases, limiter=self._limiter)
+        for case in cases:
+            if case.result is None:
+                nursery.start_soon(self._judge_long, case)
+            else:
+                case.done.set()
+        done.set()
 
     def _waiting(self) -> Iterator[_Case]:
         with suppress(trio.WouldBlock):
