@@ -23,6 +23,8 @@ class Campaign:
     """How many times, unless told."""
     run: Callable[[int, int], str]
     """From a seed and a count to what was seen, in one line; raises at the first violation."""
+    lacks: Callable[[], str | None] = lambda: None
+    """Says what this machine lacks for it, if anything."""
 
 
 def campaigns() -> dict[str, Campaign]:

@@ -34,6 +34,10 @@ def main() -> int:
     for name in options.names or known:
         campaign = known[name]
         count = campaign.count if options.count is None else options.count
+        lack = campaign.lacks()
+        if lack is not None:
+            say(f"{name}: left out: {lack}")
+            continue
         say(f"{name}: {campaign.question} N={count} seed={seed}")
         began = time.monotonic()
         try:

@@ -333,7 +333,8 @@ class Cluster:
             self.call("scancel", job)
         for node, state in self.nodes().items():
             if state.startswith(("drain", "drng", "down")):
-                self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
+                with contextlib.suppress(ClusterError):  # it has come back by itself meanwhile, or `wait_idle` says so
+                    self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
         self.wait_idle()
 
     def _end_processes(self) -> None:

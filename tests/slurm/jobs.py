@@ -113,10 +113,12 @@ def use_fake(slurm: FakeSlurm, patch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def on_slurm(run_dir: Path, **options: Any) -> AsyncIterator[tuple[SlurmBackend, Session]]:
+async def on_slurm(
+    run_dir: Path, *, patience: float = PATIENCE, **options: Any
+) -> AsyncIterator[tuple[SlurmBackend, Session]]:
     """A backend that is open; each job that was accepted must have completed once when it is closed."""
     backend = SlurmBackend(run_dir, **{"poll_interval": POLL_INTERVAL, **options})
     kit = BackendKit(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(patience):
         async with Bench(lambda: kit, math.inf).session() as session, session.open():
             yield backend, session

@@ -148,13 +148,26 @@ def test_how_a_script_ends_is_how_its_job_ends(farm: Farm) -> None:
     farm.wait(no_directory, {"": "COMPLETED"})
 
 
-def test_what_a_script_leaves_behind_goes_on(farm: Farm) -> None:
-    """Where nodes follow processes by their parents (`proctrack/linuxproc`): a job that has ended may be alive."""
-    job = farm.submit("sleep 1000 & echo $!", output="out")
+def test_what_a_script_leaves_in_its_group_ends_with_it(farm: Farm) -> None:
+    """What has left that goes on: a job that has ended may be alive, where nodes know its processes by their group."""
+    gone_its_way = "setsid sh -c 'echo >ready; exec sleep 1000' & echo $!; until [ -s ready ]; do :; done"
+    job = farm.submit(f"sleep 1000 & echo $!; {gone_its_way}", output="out")
     farm.wait(job, {"": "COMPLETED"})
-    pid = int(farm.wait_text("out"))
-    assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001000\x00"
-    os.kill(pid, signal.SIGKILL)
+    left, gone = map(int, farm.wait_text("out", 2).split())
+    deadline = time.monotonic() + PATIENCE
+    while command(left):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert command(gone)
+    os.kill(gone, signal.SIGKILL)
+
+
+def command(pid: int) -> bytes:
+    """The command line of a process; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def test_a_limit_on_elements_is_kept(farm: Farm) -> None:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
+from runtime.backends.slurm import text
 from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobStatus
 from tests.slurm.fakes import Answer, Edit, Hang, Only, Say
 from tests.slurm.fakes.controller import Controller, Settings
@@ -342,6 +344,29 @@ async def test_s9_a_job_that_is_started_again_is_not_at_its_end(
             assert tale.slurm.begun[job.label] == 2
 
 
+@pytest.mark.parametrize("again", ["passes", "dies at once"])
+async def test_s9_the_record_of_an_earlier_start_is_none_of_a_later_one(
+    stage: Stage, tmp_path: Path, again: str, autojump_clock: MockClock
+) -> None:
+    """Its node dies while it is COMPLETING, with the record written: it starts again, and that is what counts."""
+    first, second = (3, 0) if again == "passes" else (0, 3)
+    async with stage(requeue=True, grace=60, settings=Settings(completing=20, requeue_delay=120)) as tale:
+        flag = tmp_path / "again"
+        (handle,) = await tale.submit("a", cmd=f"[ -e {flag} ] && exit {second}; touch {flag}; exit {first}")
+        await trio.sleep(15)
+        (job,) = tale.slurm.controller.jobs
+        assert job.state == "COMPLETING"
+        tale.slurm.change(lambda controller: controller.take_away([job], state="NODE_FAIL"))
+        await trio.sleep(122)
+        assert (job.state, job.restarts) == ("RUNNING", 1)
+        if again == "dies at once":
+            job.request = attrs.evolve(job.request, requeue=False)
+            tale.slurm.change(lambda controller: controller.take_away([job], state="NODE_FAIL"))
+        event = await tale.end(handle)
+        assert kind(event) is (None if again == "passes" else FailureKind.NODE_FAILURE)
+        assert tale.slurm.begun[job.label] == 2
+
+
 @pytest.mark.parametrize(("state", "wanted"), [("NODE_FAIL", "node_failure"), ("PREEMPTED", "preempted")])
 async def test_s9_without_requeue_it_is_the_end(
     stage: Stage, state: str, wanted: str, autojump_clock: MockClock
@@ -424,6 +449,17 @@ async def test_s11_an_answer_that_is_not_whole_ends_nothing(stage: Stage, what: 
 # ---------------------------------------------------------------------- S12: ending jobs
 
 
+async def test_s12_one_answer_that_is_empty_by_mistake_is_no_end(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage() as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
+        handles = await tale.submit(*names(3))
+        await trio.sleep(5)
+        tale.slurm.orders.next("scancel", Say())
+        tale.slurm.orders.next("squeue", Say())
+        await tale.backend.kill_many(handles)
+        assert all(job.is_done for job in tale.slurm.controller.jobs)
+
+
 @pytest.mark.parametrize(
     "act",
     [Say(err="scancel: error: Kill job error on job id 1: Invalid user id\n", code=1), Say(), Hang()],
@@ -472,12 +508,57 @@ async def test_a_thousand_elements_are_ended_by_a_handful_of_commands(stage: Sta
         assert all(job.is_done for job in tale.slurm.controller.jobs)
 
 
+@pytest.mark.parametrize("which", ["running", "waiting", "all that wait"])
+async def test_what_somebody_cancels_by_hand_was_cancelled_or_is_lost(
+    stage: Stage, which: str, autojump_clock: MockClock
+) -> None:
+    """Of a waiting element that is cancelled by its index the queue keeps nothing, unless it was the last one."""
+    async with stage(grace=60) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(30)
+        tale.slurm.controller.holding = which != "running"
+        handles = await tale.submit(*names(4))
+        await trio.sleep(5)
+        jobs = tale.slurm.controller.jobs
+        some = jobs[1:3] if which != "all that wait" else list(jobs)
+        tale.slurm.change(lambda controller: controller.cancel(some, whole=which == "all that wait"))
+
+        def release(controller: Controller) -> None:
+            controller.holding = False
+
+        tale.slurm.change(release)
+        events = [await tale.end(handle) for handle in handles]
+        wanted = FailureKind.LOST if which == "waiting" else FailureKind.CANCELLED
+        ended = [kind(event) for event in events]
+        assert ended == ([wanted] * 4 if which == "all that wait" else [None, wanted, wanted, None])
+        assert tale.slurm.count("sbatch") == 1
+
+
+async def test_a_row_that_stands_for_a_whole_array_is_about_each_element(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    async with stage(grace=60) as tale:
+        tale.slurm.controller.holding = True
+        handles = await tale.submit(*names(4))
+        await trio.sleep(5)
+
+        def cancel(controller: Controller) -> None:
+            controller.cancel(list(controller.jobs))
+
+        tale.slurm.change(cancel)
+        (job,) = tale.slurm.controller.jobs
+        assert (job.index, job.state) == (None, "CANCELLED")
+        assert [kind(await tale.end(handle)) for handle in handles] == [FailureKind.CANCELLED] * 4
+
+
 # ---------------------------------------------------------------------- S13: a controller that lost its state
 
 
+@pytest.mark.parametrize("filtered", [True, False], ids=["asked by name", "asked for all"])
 async def test_s13_ids_that_start_again_are_nobody_s_end_and_nobody_s_cancel(
-    stage: Stage, autojump_clock: MockClock
+    stage: Stage, filtered: bool, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
+    if not filtered:
+        monkeypatch.setattr(text, "_MOST_NAMES", 0)
     async with stage(grace=60) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
         first, second = await tale.submit("a", "b")

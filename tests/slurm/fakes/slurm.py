@@ -352,10 +352,12 @@ class FakeSlurm:
         self._selector.register(handle, selectors.EVENT_READ, lambda: self._end(handle))
 
     def _end(self, handle: int) -> None:
-        """The script has ended. What it left goes on, as with ``proctrack/linuxproc``, until the fake ends."""
+        """The script has ended, and so does what it left in its group, as with ``proctrack/pgid``."""
         self._selector.unregister(handle)
         os.close(handle)
         job, process = self._running.pop(handle)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
         if job.process == process.pid:  # else it was taken from its node
             self.controller.ended(job, -code if code < 0 else code << 8)

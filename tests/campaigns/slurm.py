@@ -1,0 +1,44 @@
+"""A real cluster with many live jobs: its controller is killed, frozen, and loses its state, a node dies, jobs are
+cancelled by hand. Is each event what the job itself wrote down? And how many commands does it take?
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import attrs
+import trio
+
+from tests.campaigns import Campaign
+from tests.slurm.cluster import Cluster, ClusterError, check_machine
+from tests.slurm.disturbances import DISTURBANCES, Plan, count_commands, kill_all, play
+from tests.slurm.places import of_this_program
+
+
+def run(seed: int, count: int) -> str:
+    """Raise at the first event that is not true."""
+    plan = attrs.evolve(Plan(), jobs=count)
+    scenes = [partial(play, plan=plan, disturb=disturb, seed=seed) for disturb in DISTURBANCES]
+    scenes += [partial(count_commands, jobs=10 * count), partial(kill_all, jobs=5 * count)]
+    with Cluster.create(of_this_program()) as cluster, tempfile.TemporaryDirectory(prefix="slurm-") as name:
+        for number, scene in enumerate(scenes):
+            cluster.heal()
+            said = trio.run(scene, cluster, Path(name, str(number)))
+            sys.stdout.write(f"    {said}\n")
+            sys.stdout.flush()
+    return f"{len(DISTURBANCES)} disturbances of {count} live jobs, 0 events untrue, missing or twice, 0 second starts"
+
+
+def lacks() -> str | None:
+    """What is missing for a cluster on this machine."""
+    try:
+        check_machine()
+    except ClusterError as exc:
+        return str(exc)
+    return None
+
+
+CAMPAIGN = Campaign("slurm", "is each event true, whatever happens to a cluster?", 200, run, lacks)
