@@ -47,7 +47,7 @@ endef
 .PHONY: help
 help: ## list these verbs
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov and bench."
+	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov, bench and campaign."
 
 .PHONY: run
 run: simulator $(VENV)/stamp-run ## build and simulate the example, a real RTL regression
@@ -92,12 +92,12 @@ mutants: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## plant bugs and see that the t
 	@$(PY) -m tests.mutants $(N)
 
 .PHONY: campaign
-campaign: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## long random runs, N of them, recorded in docs/measured; SEED=1 repeats one
+campaign: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## long random runs, N of them, ARGS=launchers for some, recorded in docs/measured; SEED=1 repeats one
 	@mkdir -p docs/measured
 	@seed="$(SEED)"; seed="$${seed:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}"; \
 	record="docs/measured/campaign-$$(date -u +%Y%m%dT%H%M%SZ).txt"; \
 	echo "seed $$seed, recorded in $$record"; \
-	$(PY) -m tests.campaigns --seed "$$seed" $(if $(N),--count $(N)) 2>&1 | tee "$$record"
+	$(PY) -m tests.campaigns --seed "$$seed" $(if $(N),--count $(N)) $(ARGS) 2>&1 | tee "$$record"
 
 .PHONY: clean
 clean: ## remove environments, caches and results

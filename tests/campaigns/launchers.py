@@ -68,14 +68,23 @@ def programs() -> st.SearchStrategy[Program]:
         st.builds(Act, delay=delays, raises=odd),
         st.just(Act(gate=CLOSED)),
     )
+    mild = st.builds(Act, delay=st.sampled_from([0.0, 0.003, 0.5]))
     statuses = st.sampled_from([RUNNING, RUNNING, JobStatus.QUEUED, PASSED, JobStatus.FAILED, JobStatus.KILLED, None])
     says = st.builds(Act, delay=delays, says=statuses)
-    scripts = st.builds(
+    hostile = st.builds(
         Script,
-        build=st.lists(acts, min_size=1, max_size=2),
-        launch=st.lists(acts, min_size=1, max_size=2),
+        build=st.lists(st.one_of(mild, mild, mild, acts), min_size=1, max_size=2),
+        launch=st.lists(st.one_of(mild, acts), min_size=1, max_size=2),
         poll=st.lists(st.one_of(says, says, acts), min_size=1, max_size=4),
         kill=st.lists(acts, min_size=1, max_size=1),
+    )
+    ends = st.builds(Act, says=st.sampled_from([PASSED, JobStatus.FAILED]))
+    fair = st.builds(
+        lambda launch, waits, end, kill: Script(launch=[launch], poll=[*waits, end], kill=[kill]),
+        mild,
+        st.lists(st.builds(Act, says=st.sampled_from([RUNNING, JobStatus.QUEUED])), max_size=2),
+        ends,
+        mild,
     )
     steady = st.just(Script(poll=[Act(says=RUNNING)]))  # runs until it is ended: it must be polled all the time
     deeds = st.tuples(
@@ -83,7 +92,7 @@ def programs() -> st.SearchStrategy[Program]:
     )
     return st.builds(
         Program,
-        pool=st.lists(st.one_of(scripts, scripts, steady), min_size=1, max_size=4),
+        pool=st.lists(st.one_of(hostile, fair, steady), min_size=2, max_size=5),
         deeds=st.lists(deeds, max_size=8).map(lambda some: [("submit", 0.0, 4), *some]),
         close=st.booleans(),
         interval=st.sampled_from([0.0, 1.0, 1.0, 1.0]),
@@ -105,8 +114,8 @@ class Watched(VirtualAdapter):
         return super()._stop(jobs, kind, message, force=force)
 
 
-async def play(program: Program) -> None:
-    """Play it; raises `AssertionError` if a promise was not kept."""
+async def play(program: Program) -> Counter[str]:
+    """Play it, and count what happened in it. Raises `AssertionError` if a promise was not kept."""
     accepted: Counter[str] = Counter()
     doubtful: Counter[str] = Counter()
     fresh = iter(NAMES)
@@ -147,7 +156,55 @@ async def play(program: Program) -> None:
     assert trio.current_time() < 4000
     check_once(it, accepted, doubtful)
     check_calls(cls)
-    check_polls(program, it, cls)
+    windows = check_polls(program, it, cls)
+    happened = Counter(what_happened(program, it, cls))
+    happened["a refusal by a busy one"] = it.backend.statistics().refused
+    happened["a wait for a poll"] = windows
+    happened["an end"] = sum(isinstance(event, JobCompletionEvent) for event in it.events)
+    return happened
+
+
+HAPPENINGS = (
+    "a call that raised",
+    "a call that hung",
+    "a poll that made no sense",
+    "a refusal by a busy one",
+    "a kill in the middle of a launch",
+    "a kill in the middle of a poll",
+    "a kill between two calls",
+    "a job that was lost",
+    "a job that timed out",
+    "a job that passed",
+    "a wait for a poll",
+    "an end",
+)
+"""What must happen again and again in any number of programs that is worth the name. Else nothing was seen."""
+
+
+def what_happened(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> Iterator[str]:
+    """Yield what happened, once for each time."""
+    assert isinstance(it.backend, Watched)
+    for deed, seconds, _held in with_durations(program, cls.trace):
+        stop = it.backend.stops.get(deed.job_id, math.inf)
+        if deed.step != "kill" and deed.at < stop < deed.at + seconds:
+            yield f"a kill in the middle of a {deed.step}"
+        elif deed.step == "kill" and deed.at == stop:
+            yield "a kill between two calls"
+        act = act_of(program, deed, cls.steps(deed.job_id).count(deed.step))
+        if act.gate is not None:
+            yield "a call that hung"
+        elif act.raises is not None:
+            yield "a call that raised"
+        elif deed.step == "poll" and act.says is None:
+            yield "a poll that made no sense"
+    for event in it.events:
+        if isinstance(event, JobCompletionEvent):
+            if event.status is PASSED:
+                yield "a job that passed"
+            elif event.reason is not None and event.reason.kind is FailureKind.LOST:
+                yield "a job that was lost"
+            elif event.reason is not None and event.reason.kind is FailureKind.TIMEOUT:
+                yield "a job that timed out"
 
 
 def check_once(it: Rig, accepted: Counter[str], doubtful: Counter[str]) -> None:
@@ -166,9 +223,14 @@ def check_calls(cls: type[ScriptedLauncher]) -> None:
         assert "kill" not in steps[:-1], "a call after the kill"
 
 
-def check_polls(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> None:
-    """Between two polls there are at most ⌈live / most⌉ intervals, and the time for which others hold the lane."""
+def check_polls(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> int:
+    """Between two polls there are at most ⌈live / most⌉ intervals, and the time for which others hold the lane.
+
+    Returns:
+        How many such times there were.
+    """
     assert isinstance(it.backend, Watched)
+    windows = 0
     taken = list(with_durations(program, cls.trace))
     begins = [deed.at for deed, *_ in taken]  # in order
     held_before = [0.0, *itertools.accumulate(0.0 if deed.step == "kill" else held for deed, _, held in taken)]
@@ -187,6 +249,8 @@ def check_polls(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> None:
             held = held_before[bisect.bisect_left(begins, next_)] - held_before[bisect.bisect_left(begins, began)]
             bound = ticks * max(program.interval, FLOOR) + held + SLICE
             assert window <= bound, f"{name} was not polled between {returned} and {next_}; at most {bound} s may pass"
+            windows += 1
+    return windows
 
 
 def with_durations(program: Program, trace: list[Deed]) -> Iterator[tuple[Deed, float, float]]:
@@ -194,24 +258,30 @@ def with_durations(program: Program, trace: list[Deed]) -> Iterator[tuple[Deed, 
     numbers: Counter[tuple[str, str]] = Counter()
     for deed in trace:
         numbers[deed.job_id, deed.step] += 1
-        acts = getattr(script_of(program, deed.job_id), deed.step)
-        act = acts[min(numbers[deed.job_id, deed.step], len(acts)) - 1]
+        act = act_of(program, deed, numbers[deed.job_id, deed.step])
         seconds = math.inf if act.gate is not None else act.delay
         yield deed, seconds, min(seconds, PATIENCE if deed.step == "poll" else LAUNCH)
+
+
+def act_of(program: Program, deed: Deed, number: int) -> Act:
+    """Return what the script says of the step of a deed, which is the launcher's `number`-th of its kind."""
+    acts: list[Act] = getattr(script_of(program, deed.job_id), deed.step)
+    return acts[min(number, len(acts)) - 1]
 
 
 def script_of(program: Program, name: str) -> Script:
     return program.pool[int(name[3:]) % len(program.pool)]
 
 
-def play_in_virtual_time(program: Program) -> None:
-    """Play a program from beginning to end."""
-    trio.run(play, program, clock=MockClock(autojump_threshold=0))
+def play_in_virtual_time(program: Program) -> Counter[str]:
+    """Play a program from beginning to end, and count what happened in it."""
+    return trio.run(play, program, clock=MockClock(autojump_threshold=0))
 
 
 def run(number: int, count: int) -> str:
     """Play `count` programs that follow from the seed `number`."""
     played = 0
+    happened = Counter[str]()
 
     @seed(number)
     @settings(max_examples=count, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -219,10 +289,18 @@ def run(number: int, count: int) -> str:
     def all_programs(program: Program) -> None:
         nonlocal played
         played += 1
-        play_in_virtual_time(program)
+        happened.update(play_in_virtual_time(program))
 
     all_programs()
-    return f"{played} programs, 0 violations of exactly once, of the bound on polls, of one call at a time"
+    check_it_saw_something(played, happened)
+    seen = ", ".join(f"{happened[what]} × {what}" for what in HAPPENINGS)
+    return f"{played} programs, 0 violations of exactly once, of the bound on polls, of one call at a time; {seen}"
+
+
+def check_it_saw_something(played: int, happened: Counter[str]) -> None:
+    """Raise unless each of `HAPPENINGS` happened once in a hundred programs at least."""
+    rare = [what for what in HAPPENINGS if happened[what] < played // 100]
+    assert not rare, f"{played} programs, and too rarely was there {', '.join(rare)}: {happened}"
 
 
 CAMPAIGN = Campaign("launchers", "does each job end once and is it polled in time, whatever launchers do?", 2_000, run)
