@@ -266,6 +266,7 @@ async def test_the_dumped_environment_is_for_its_owner_only(tmp_path: Path) -> N
         assert any(line.startswith("PATH=") for line in lines)
         await here.run(exports={"SECRET": "c"}, renew_odir=True)
         assert "SECRET=c" in old.read_text().splitlines()
+        assert stat.S_IMODE(old.stat().st_mode) == 0o600
         assert "SECRET='a b'" in (tmp_path / "job.~1~" / "env_vars").read_text().splitlines()
 
 

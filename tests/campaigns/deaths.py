@@ -47,6 +47,8 @@ class Trial:
         self.modes = [chance.choice(MODES) for _ in range(JOBS)]
         self.taken = [Hostages(directory / f"{number}-{mode}", mode) for number, mode in enumerate(self.modes)]
         self.said = b""
+        self.alive = 0
+        """Jobs of which somebody was alive just before the death."""
 
     async def play(self, victim: str) -> float:
         """Kill `victim`; return how long the last process lived after that, in seconds."""
@@ -56,6 +58,7 @@ class Trial:
             (pids,) = await self.hear(1)
             keeper, *shims = map(int, pids.split())
             await self.wait_for_an_instant()
+            self.alive = sum(one.alive() for one in self.taken)
             killed = {"runtime": self.runtime.pid, "keeper": keeper, "shim": self.chance.choice(shims)}[victim]
             began = trio.current_time()
             os.kill(killed, signal.SIGKILL)
@@ -110,10 +113,17 @@ def run(seed: int, count: int) -> str:
     """Raise at the first survivor."""
     chance = random.Random(seed)
     longest = 0.0
+    alive = 0
     for number in range(count):
         with tempfile.TemporaryDirectory(prefix="deaths-", ignore_cleanup_errors=True) as name:
-            longest = max(longest, trio.run(Trial(Path(name), chance).play, VICTIMS[number % 3]))
-    return f"{count} deaths with {JOBS} hostile jobs alive, 0 survivors; the last process lived for {longest:.3f} s"
+            trial = Trial(Path(name), chance)
+            longest = max(longest, trio.run(trial.play, VICTIMS[number % 3]))
+            alive += trial.alive
+    assert alive > count * JOBS / 2, f"of {count * JOBS} jobs only {alive} were alive at the time"
+    return (
+        f"{count} deaths with {alive / count:.1f} of {JOBS} hostile jobs alive, 0 survivors;"
+        f" the last process lived for {longest:.3f} s"
+    )
 
 
 CAMPAIGN = Campaign("deaths", "does anything survive the death of the runtime, the keeper or a shim?", 200, run)

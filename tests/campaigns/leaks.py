@@ -86,6 +86,7 @@ async def play(seed: int, count: int) -> tuple[State, State]:
 def run(seed: int, count: int) -> str:
     """Raise if anything has grown."""
     before, after = trio.run(play, seed, count)
+    assert "job-shim" in before.far_side, before  # else nobody would see what grows there
     assert after.descriptors == before.descriptors, (before, after)
     assert after.threads <= before.threads + AT_ONCE, (before, after)  # trio keeps idle ones for a while
     assert after.far_side == before.far_side, (before, after)
