@@ -163,8 +163,9 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "trio": importlib.metadata.version("trio"),
         "dvsim": dvsim_version,
-        **{name: _of_distribution(name) for name in ("hyperqueue", "google-re2")},
-        **{program: _first_line(program) for program in ("parallel", "xargs", "grep", "cc", "sbatch")},
+        **{name: _of_distribution(name) for name in ("hyperqueue", "google-re2", "hyperscan")},
+        **{program: _first_line(program, "--version") for program in ("parallel", "xargs", "grep", "cc")},
+        "slurm": _first_line("slurmctld", "-V"),  # its other programs want a cluster before they say it
     }
     if its_python != found["python"]:
         found["dvsim's python"] = its_python
@@ -178,10 +179,16 @@ def _of_distribution(name: str) -> str:
         return "not installed"
 
 
-def _first_line(program: str) -> str:
+def _first_line(*command: str) -> str:
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # where Debian has daemons
     try:
         done = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PATH": path},
         )
     except (OSError, subprocess.CalledProcessError):
         return "not installed"

@@ -125,3 +125,19 @@ def test_room_in_memory_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_temporary_directories_can_be_in_memory() -> None:
     with in_memory() as variables:
         assert variables == {"TMPDIR": environment.MEMORY}
+
+
+def test_versions_are_those_of_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "parallel"
+    program.write_text("#!/bin/sh\necho parallel 7\necho and more\n")
+    program.chmod(0o755)
+    for name, code in (("xargs", "exit 1"), ("slurmctld", "echo slurm-wlm 1.2")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(environment, "dvsim_python", lambda: sys.executable)
+    monkeypatch.setattr(environment, "_ask", lambda *_: "1.57.0 3.11.7")
+    found = environment.versions()
+    assert found.keys() >= {"runtime", "python", "trio", "dvsim", "hyperqueue", "grep", "cc"}
+    assert (found["dvsim"], found["parallel"], found["xargs"]) == ("1.57.0", "parallel 7", "not installed")
+    assert found["slurm"] == "slurm-wlm 1.2"
