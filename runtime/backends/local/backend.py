@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
@@ -34,9 +35,10 @@ from runtime.backends.local.launch import (
     explain,
 )
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.logs import PASSED
-from runtime.process import UNKNOWN, Census, SoftStep, SoftSteps, SoftStop, StopSteps, TreeEnd, in_thread
+from runtime.logs import PASSED, Verdict
+from runtime.process import UNKNOWN, Census, Exit, SoftStep, SoftSteps, SoftStop, StopSteps, TreeEnd, in_thread
 from runtime.process.limits import Room, shortages
+from runtime.process.memory import OomKills
 
 if TYPE_CHECKING:  # not for every system
     from runtime.process.keeper import Keepers, Shim
@@ -70,6 +72,9 @@ _HOOK_THREADS: Final = 64
 
 _KILL_MARGIN: Final = 5.0
 """Seconds beyond the steps of a kill after which the contract gives the job up. Out of the air."""
+
+_SHELLS_SIGNAL: Final = 128
+"""What a shell adds to the number of a signal to make an exit code of it."""
 
 _WATCH_INTERVAL: Final = 1.0
 """Seconds between looks at a log for `stop_on_fail_pattern`. Out of the air."""
@@ -148,6 +153,7 @@ class LocalBackend(RuntimeBackend):
         self._terminal = terminal
         self._progress_of: weakref.WeakKeyDictionary[JobSpec, Progress] = weakref.WeakKeyDictionary()
         self._site: Site
+        self._oom_kills: OomKills
         self._keepers: Keepers | None = None
         self._judges: Judges
         self._concluder: Concluder
@@ -181,6 +187,7 @@ class LocalBackend(RuntimeBackend):
             run_dir = os.path.abspath(self.run_dir)
             os.makedirs(run_dir, exist_ok=True)
         self._check_room()
+        self._oom_kills = OomKills()
         census = Census(trio.CapacityLimiter(1))
         return Site(run_dir, self._terminal[0], census, self._kill_timeout, self.max_output_dirs, self._soft_steps)
 
@@ -401,7 +408,21 @@ class LocalBackend(RuntimeBackend):
         verdict, log = await self._concluder.conclude(spec, run.log, how, run.concluding, self._kill_timeout)
         if end.stopped and verdict is PASSED:
             verdict = failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
+        if _may_be_oom(how) and await in_thread(self._oom_kills.explain_one, limiter=self._judging):
+            verdict = _out_of_memory(verdict)
         self._complete(job, verdict.status, verdict.reason, usage_of(end.exit, log))
+
+
+def _may_be_oom(how: Exit) -> bool:
+    """Whether it, or what a shell ran last, was ended by SIGKILL."""
+    return how.signal == signal.SIGKILL or how.code == _SHELLS_SIGNAL + signal.SIGKILL
+
+
+def _out_of_memory(verdict: Verdict) -> Verdict:
+    assert verdict.reason is not None
+    message = f"{verdict.reason.message}; the kernel has killed a process here for want of memory"
+    kind = FailureKind.OUT_OF_MEMORY
+    return Verdict(kind.status, attrs.evolve(verdict.reason, message=message, kind=kind))
 
 
 def _is_wanted(job: LiveJob) -> bool:
