@@ -312,6 +312,7 @@ class BatchBackend(RuntimeBackend):
             logger.warning("backend %r waits for %s, which may have its jobs: %s", self.name, self._system.name, why)
             self._pace.failed()
             await trio.sleep(self._pace.pause)
+        self._pace.answered(0, news=True)
         seen = self._board.read(answer.rows)
         jobs = {token: job_id for members in arrays.values() for token, job_id, _ in members}
         records = await self._in_thread(self._store.read_records, jobs)
@@ -346,7 +347,6 @@ class BatchBackend(RuntimeBackend):
         return [job for job in others if job.stage is not Stage.DONE]
 
     async def _adopt(self, job: LiveJob, token: str) -> None:
-        del self._earlier[token]
         try:
             places = Places.of(job.spec, self._store.run_dir)
             soft = await self._in_thread(self._soft_steps.of, job.spec, places.odir)
@@ -357,6 +357,7 @@ class BatchBackend(RuntimeBackend):
         element.array, element.index = self._board.find(token)
         element.sighting = _GONE  # until an answer says more
         job.data = self._elements[token] = element
+        del self._earlier[token]  # and no sooner: in between it would be a stray
         if not self._launched(job, running=False):
             self._lose(element)
         self._news.set()
@@ -733,12 +734,14 @@ class BatchBackend(RuntimeBackend):
         """A node does not see the run directory. If none ever did, that is no matter of one job."""
         where = self._place(element, row)
         message = f"{where} found that its node does not see, or may not write to, the run directory {self.run_dir}"
-        if self._shared:
-            self._fail(element.job, FailureKind.NODE_FAILURE, message)
-            self._forget(element)
-        else:
+        if not self._shared:
             advice = "Choose one that this machine and all nodes have at the same path"
             self._break(BackendBrokenError(f"backend {self.name!r}: {message}. {advice}"))
+        if element.job.stop is None:
+            self._fail(element.job, FailureKind.NODE_FAILURE, message)
+        else:
+            self._complete_stopped(element.job)  # nothing of it runs, or did
+        self._forget(element)
 
     def _place(self, element: Element, row: Row | None) -> str:
         note = f" on {row.note}" if row is not None and row.note else ""
