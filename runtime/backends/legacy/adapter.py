@@ -50,7 +50,7 @@ from runtime.backends.legacy.isolated import FarLauncher, Isolation, Process, Pr
 from runtime.backends.legacy.poller import Poller
 from runtime.backends.legacy.shape import INTERACTIVE, is_busy, limit_of, limits_of_job, name_of
 from runtime.backends.legacy.slices import Call, Lane, Late, Seam
-from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry
+from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry, call_for, calls_for
 from runtime.backends.legacy.threads import ThreadSeam
 from runtime.backends.legacy.view import view_for
 from runtime.backends.live import LiveJob, Stage
@@ -200,10 +200,10 @@ class LegacyLauncherAdapter(RuntimeBackend):
         entries = [self._enter(job) for job in jobs if self._begin(job)]
         interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # such a one comes alone
         deadline = math.inf if interactive else self._patience.launch
-        builds = deque(entry.begin(BUILD) for entry in entries if entry.launcher is None)
+        builds = calls_for([entry for entry in entries if entry.launcher is None], BUILD)
         await self._run(builds, deadline, self._built)
         ready = [entry for entry in entries if entry.job.stage is Stage.LAUNCHING]
-        await self._run(deque(entry.begin(LAUNCH) for entry in ready), deadline, self._launch_returned)
+        await self._run(calls_for(ready, LAUNCH), deadline, self._launch_returned)
 
     def _take_back(self, job: LiveJob) -> bool:
         call = job.data.call
@@ -283,7 +283,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         job = entry.job
         if job.stage is Stage.DONE:
             return
-        if is_busy(_error_of(call)):
+        if call.error is not None and is_busy(call.error):
             if job.stop is None and entry.launcher is not None:
                 self._kept[job.id] = entry
             self._refuse(job, f"{self._named(call)} raised {call.why}")
@@ -295,8 +295,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
     async def _poll(self, entries: list[Entry]) -> list[Entry]:
         """Poll `entries`; return those to poll again. For the poller."""
         again: list[Entry] = []
-        calls = deque(entry.begin(POLL) for entry in entries)
-        await self._run(calls, self._patience.poll, lambda done: self._polled(done, again))
+        await self._run(calls_for(entries, POLL), self._patience.poll, lambda done: self._polled(done, again))
         return again
 
     def _polled(self, calls: list[Call], again: list[Entry]) -> None:
@@ -304,7 +303,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             entry: Entry = call.subject
             entry.call = entry.late = None
             job = entry.job
-            said: Any = None if call.why else _value_of(call)
+            said: Any = call.value
             if said.__class__ is Ended:
                 if job.stage is not Stage.DONE:
                     self._complete(job, said.status, said.reason, said.usage)
@@ -334,7 +333,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def _kill_now(self, entry: Entry) -> None:
         """Queue the kill of a launcher that has no other call, and see that somebody does it."""
-        self._kills.append(entry.begin(KILL))
+        self._kills.append(call_for(entry, KILL))
         self._open_kills += 1
         self._hire()
 
@@ -363,7 +362,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             entry.call = None
             self._open_kills -= 1
             job = entry.job
-            said = None if call.why else _value_of(call)
+            said: Any = None if call.why else call.value
             if job.stage is Stage.DONE or (call.why and self._is_gone(call)):
                 continue
             if said is not None:
@@ -438,7 +437,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def _is_gone(self, call: Call) -> bool:
         """Whether `call` failed because the process of its launcher has died; then all jobs in there are lost."""
-        error = _error_of(call)
+        error = call.error
         if not isinstance(error, ProcessGoneError):
             return False
         self._lose(call.subject.job, str(error))
@@ -511,11 +510,3 @@ def _can_be_polled(entry: Entry) -> bool:
 
 def _is_gone(launcher: Any) -> bool:
     return isinstance(launcher, FarLauncher) and launcher.process.has_ended()
-
-
-def _value_of(call: Call) -> Any:
-    return call.outcome.value  # type: ignore[union-attr]  # it has one: nothing was raised
-
-
-def _error_of(call: Call) -> BaseException:
-    return call.outcome.error  # type: ignore[union-attr,no-any-return]  # it has one: something was raised

@@ -82,9 +82,9 @@ class _Program:
         surroundings.enter(call)
         call.perform()
         surroundings.leave(call, self._cls.__qualname__, [call])
-        if call.why:
-            return call.why, is_busy(call.outcome.error), None  # type: ignore[union-attr]  # it raised
-        return "", False, call.outcome.unwrap()  # type: ignore[union-attr]  # it has returned
+        if call.error is not None:
+            return call.why, is_busy(call.error), None
+        return "", False, call.value
 
     def _build(self, held: _Held) -> None:
         job = pickle.loads(held.payload or b"")

@@ -35,6 +35,9 @@ SLICE: Final = 0.005
 """Seconds for which a lane begins calls before it reports. Long against a hop of 0.1 ms, short against a tick."""
 
 
+_PENDING: Final = object()
+
+
 @attrs.frozen
 class Step:
     """A kind of call."""
@@ -50,14 +53,16 @@ class Step:
 class Call:
     """One step to do with one subject, and what came of it."""
 
-    __slots__ = ("_ticket", "given_up", "outcome", "step", "subject", "why")
+    __slots__ = ("_ticket", "error", "given_up", "step", "subject", "value", "why")
 
     def __init__(self, step: Step, subject: Any) -> None:
         self.step = step
         self.subject = subject
         """What the step is done with; two calls with one subject are never in progress at once."""
-        self.outcome: outcome.Outcome[Any] | None = None
-        """What came of it: a value, or whatever was raised; `None` until it has returned."""
+        self.value: Any = _PENDING
+        """What was returned."""
+        self.error: BaseException | None = None
+        """What was raised."""
         self.why = ""
         """The type and the text of what was raised."""
         self.given_up = False
@@ -66,6 +71,14 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.step.name} of {self.subject!r}>"
+
+    @property
+    def outcome(self) -> outcome.Outcome[Any] | None:
+        """What came of it: a value, or whatever was raised; `None` until it has returned."""
+        # Made when it is asked for, as it costs more than a short poll.
+        if self.error is not None:
+            return outcome.Error(self.error)
+        return None if self.value is _PENDING else outcome.Value(self.value)
 
     def begin(self) -> bool:
         """Draw the ticket in order to do the call; false if it was taken back."""
@@ -80,11 +93,10 @@ class Call:
 
     def perform(self) -> None:
         """Do it, here and now. Raises nothing, not even `SystemExit`: that is the launcher's own."""
-        # As `outcome.capture` does it, without the call: this is done for each poll of each job.
         try:
-            self.outcome = outcome.Value(self.step.function(self.subject))
+            self.value = self.step.function(self.subject)
         except BaseException as exc:  # noqa: BLE001 - foreign code, and what it raises is data
-            self.outcome = outcome.Error(exc)
+            self.error = exc
             self.why = describe(exc)  # foreign code, too: its place is in the thread
 
 

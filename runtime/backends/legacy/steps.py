@@ -6,7 +6,8 @@ I/O, and the next call may change them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import attrs
@@ -57,10 +58,20 @@ class Entry:
     def __repr__(self) -> str:
         return f"job {self.job.id!r}"
 
-    def begin(self, step: Step) -> Call:
-        """Return a new call; there must be no other."""
-        self.call = call = Call(step, self)
-        return call
+
+def call_for(entry: Entry, step: Step) -> Call:
+    """Return a new call of an entry that has no other."""
+    entry.call = call = Call(step, entry)
+    return call
+
+
+def calls_for(entries: Iterable[Entry], step: Step) -> deque[Call]:
+    """Return a new call of each; none has another."""
+    calls = deque[Call]()
+    for entry in entries:
+        entry.call = call = Call(step, entry)
+        calls.append(call)
+    return calls
 
 
 def _build(entry: Entry) -> None:
@@ -97,11 +108,9 @@ def _kill(entry: Entry) -> Ended | None:
 
 def _kill_late(call: Call) -> None:
     """End the job of a launch or a poll that came back when its job had long been given up."""
-    result = call.outcome
-    raised = result is not None and bool(call.why)
-    if raised and (call.step is LAUNCH or isinstance(result.error, LauncherGoneError)):  # type: ignore[union-attr]
+    if call.error is not None and (call.step is LAUNCH or isinstance(call.error, LauncherGoneError)):
         return  # it could not be launched; or there is nobody left to be asked
-    if not raised and result is not None and result.unwrap().__class__ is Ended:
+    if call.value.__class__ is Ended:
         return
     call.subject.launcher.kill()
 

@@ -46,8 +46,8 @@ BEAT: Final = 0.05
 HELD: Final = 0.2
 """Seconds for which a call must hold the lock to be worth a word. Forty switch intervals: no machine is that busy."""
 
-SHARE: Final = 0.5
-"""The part of a time that must be accounted for by what is said to have filled it."""
+SHARE: Final = 0.25
+"""The part of a time that must be accounted for by what is said to have filled it. On a busy machine it is not all."""
 
 KEPT: Final = 64
 """Gaps that are remembered. A call is looked at one beat after its end, so the last few would do."""
@@ -60,7 +60,7 @@ class Gap:
     start: float
     end: float
     is_asleep: bool
-    """Whether the whole process used no processor."""
+    """Whether the whole process used the processor for less than half of it."""
     calls: int
     """How many threads were in calls of launchers."""
 
@@ -159,7 +159,7 @@ class Watchdog:
         due, now = began + BEAT, time.monotonic()
         waited = (getrusage(RUSAGE_THREAD).ru_nvcsw - switches) * sys.getswitchinterval()
         if now - due >= HELD and waited >= SHARE * (now - due):
-            is_asleep = time.process_time() - spent < (1 - SHARE) * (now - due)
+            is_asleep = time.process_time() - spent < 2 * SHARE * (now - due)
             self._gaps.append(Gap(due, now, is_asleep, len(self._busy)))
         self._look()
 
