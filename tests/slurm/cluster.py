@@ -331,11 +331,15 @@ class Cluster:
         self.wait(lambda: self._answers("scontrol", "ping"), "its controller answers")
         for job in self.call("squeue", "--noheader", "--format=%A").split():
             self.call("scancel", job)
-        for node, state in self.nodes().items():
-            if state.startswith(("drain", "drng", "down")):
-                with contextlib.suppress(ClusterError):  # it has come back by itself meanwhile, or `wait_idle` says so
-                    self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        self.resume()
         self.wait_idle()
+
+    def resume(self) -> None:
+        """Let nodes that are drained or down take jobs again; if the controller answers."""
+        with contextlib.suppress(ClusterError):  # also: a node has come back by itself meanwhile
+            for node, state in self.nodes().items():
+                if state.startswith(("drain", "drng", "down")):
+                    self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
     def _end_processes(self) -> None:
         for daemon in self.daemons.values():

@@ -129,10 +129,17 @@ Disturbance = Callable[[Stage], Awaitable[None]]
 
 
 async def controller_killed(stage: Stage) -> None:
-    """SIGKILL, and a start when the outage is over."""
+    """SIGKILL, and a start when the outage is over.
+
+    It goes on from the state that it saved last, so it begins jobs anew that had begun; its nodes still have the first
+    ones, call that a duplicate, and are drained. An operator puts them back.
+    """
     stage.cluster["slurmctld"].kill()
     await trio.sleep(stage.plan.outage)
     await stage.in_thread(lambda: stage.cluster.start("slurmctld"))
+    while len(stage.had_file) < stage.plan.jobs:
+        await stage.in_thread(stage.cluster.resume)
+        await trio.sleep(1)
 
 
 async def controller_frozen(stage: Stage) -> None:

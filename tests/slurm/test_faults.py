@@ -636,6 +636,32 @@ async def test_s18_an_element_that_never_starts_keeps_no_other_waiting(stage: St
         assert all(job.is_done for job in tale.slurm.controller.jobs)
 
 
+async def test_a_log_is_fresh_at_each_attempt(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage() as tale:
+        (first,) = await tale.run("a", cmd="echo TEST PASSED", pass_patterns=["TEST PASSED"])
+        assert first.status is PASSED
+        job = tale.spec("a", "true", pass_patterns=["TEST PASSED"])
+        handles = await tale.session.submit([job], {"a": 2})
+        assert kind(await tale.end(handles["a"])) is FailureKind.PASS_PATTERN_MISSING
+
+
+async def test_one_row_that_cannot_be_read_is_about_that_row_alone(stage: Stage, autojump_clock: MockClock) -> None:
+    """The jobs of the others end; the one that it hides is neither ended nor lost."""
+    async with stage(grace=60) as tale:
+        tale.slurm.runs = lambda name, _restarts: Run(300 if name == "job-2" else 10)
+        handles = await tale.submit(*names(4))
+
+        def spoil(answer: Answer) -> Answer:
+            lines = str(answer.out).splitlines(keepends=True)
+            return Answer("".join(line.replace("|", "||", 1) if "|2|jr-" in line else line for line in lines))
+
+        tale.slurm.orders.always("squeue", Edit(spoil))
+        await trio.sleep(200)
+        assert {event.job_id for event in tale.session.history.completions} == {"job-0", "job-1", "job-3"}
+        tale.slurm.orders.always("squeue", None)
+        assert statuses([await tale.end(handle) for handle in handles]) == [PASSED] * 4
+
+
 async def test_the_queue_is_asked_once_a_tick_whatever_the_number_of_jobs(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
