@@ -18,6 +18,7 @@ from runtime.backends.slurm import text
 from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobStatus
 from tests.slurm.fakes import Answer, Edit, Hang, Only, Say
 from tests.slurm.fakes.controller import Controller, Settings
+from tests.slurm.fakes.jobs import COMPACT
 from tests.slurm.virtual import LATE, Run, Story, story
 
 PASSED = JobStatus.PASSED
@@ -379,6 +380,38 @@ async def test_s9_without_requeue_it_is_the_end(
         events = [await tale.end(handle) for handle in handles]
         assert [kind(event) for event in events] == [FailureKind(wanted)] * 4
         assert tale.slurm.count("sbatch") == 1
+
+
+ENDS: Mapping[str, str] = {
+    "BOOT_FAIL": "node_failure",
+    "CANCELLED": "cancelled",
+    "COMPLETED": "lost",
+    "DEADLINE": "timeout",
+    "FAILED": "lost",
+    "NODE_FAIL": "node_failure",
+    "OUT_OF_MEMORY": "out_of_memory",
+    "PREEMPTED": "preempted",
+    "REVOKED": "lost",
+    "TIMEOUT": "timeout",
+}
+"""The words of Slurm 22.05 that are ends, and the kind of a job that has left no record."""
+
+
+@pytest.mark.parametrize("word", COMPACT)
+async def test_s10_every_word_of_slurm_has_a_meaning(
+    stage: Stage, word: str, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    async with stage(grace=60, settings=Settings(completing=1)) as tale:
+        tale.slurm.runs = lambda _name, _restarts: Run(600)
+        (handle,) = await tale.submit("a")
+        await trio.sleep(5)
+        tale.slurm.controller.jobs[0].shown = word
+        await trio.sleep(300)
+        ended = [kind(event) for event in tale.session.history.completions]
+        assert ended == ([FailureKind(ENDS[word])] if word in ENDS else [])
+        assert "means nothing to us" not in caplog.text
+        tale.slurm.controller.jobs[0].shown = None
+        assert ((await tale.end(handle)).status is PASSED) is (word not in ENDS)
 
 
 async def test_s10_a_word_that_nobody_knows_is_shown_and_waited_for(
