@@ -23,6 +23,16 @@ BESIDE = {"runtime.__main__": "cli", "runtime.errors": None}
 
 # Values and decisions: no event loop, no clock, no files, and nothing of ours that has them.
 PURE = (
+    "runtime.backends.batch.board",
+    "runtime.backends.batch.follow",
+    "runtime.backends.batch.grouping",
+    "runtime.backends.batch.pace",
+    "runtime.backends.batch.records",
+    "runtime.backends.batch.system",
+    "runtime.backends.batch.tokens",
+    "runtime.backends.slurm.requests",
+    "runtime.backends.slurm.states",
+    "runtime.backends.slurm.text",
     "runtime.errors",
     "runtime.job",
     "runtime.scheduler.actions",

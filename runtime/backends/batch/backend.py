@@ -68,7 +68,7 @@ from runtime.backends.live import LiveJob, Stage
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.logs import LogPatterns
-from runtime.process import SoftStep, SoftSteps, SoftStop, inherited_environment
+from runtime.process import Exit, SoftStep, SoftSteps, SoftStop, inherited_environment
 
 logger: Final = logging.getLogger("runtime.backends.batch")
 
@@ -796,7 +796,7 @@ class BatchBackend(RuntimeBackend):
         kind = None if row is None else row.state.kind
         if job.stop is not None and not by_itself:
             await self._tell_killed(element)
-            self._complete_stopped(job, usage_of(record.exit))
+            self._complete_stopped(job, usage_of(_exit_of(record)))
         elif kind is not None and record.code != 0 and not (by_itself and kind is not FailureKind.OUT_OF_MEMORY):
             word = "" if row is None else row.word
             self._fail(job, kind, f"{self._system.name} job {record.id} on {record.host} ended: {word}")
@@ -805,9 +805,9 @@ class BatchBackend(RuntimeBackend):
                 element.scope.deadline = trio.current_time() + self._grace
             await self._wait_log(element, record)
             verdict, log = await self._concluder.conclude(
-                job.spec, element.places.log, record.exit, element.scope, self._grace
+                job.spec, element.places.log, _exit_of(record), element.scope, self._grace
             )
-            self._complete(job, verdict.status, verdict.reason, usage_of(record.exit, log))
+            self._complete(job, verdict.status, verdict.reason, usage_of(_exit_of(record), log))
 
     async def _wait_log(self, element: Element, record: Record) -> None:
         """Wait, for a while, for a log that is needed and not there: the file system may be slow."""
@@ -854,6 +854,11 @@ class BatchBackend(RuntimeBackend):
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await trio.to_thread.run_sync(function, *args, limiter=self._files, abandon_on_cancel=True)
+
+
+def _exit_of(record: Record) -> Exit:
+    """Return the end of a job as that of a local process."""
+    return Exit(record.code, record.signal, cpu_seconds=record.cpu_seconds, peak_bytes=record.peak_bytes)
 
 
 def _make_files(paths: Iterable[str]) -> None:

@@ -12,8 +12,6 @@ from typing import Final
 
 import attrs
 
-from runtime.process import Exit
-
 _FIRST: Final = "job-runtime end 1"
 _MOST_SIGNAL: Final = 64
 """Linux has as many."""
@@ -53,11 +51,6 @@ class Record:
     """User and system time of all its processes that were waited for, seconds."""
     peak_bytes: int | None = None
     """The largest amount of memory that it had, all its processes together, where the system keeps it in a cgroup."""
-
-    @property
-    def exit(self) -> Exit:
-        """The same, as of a local process."""
-        return Exit(self.code, self.signal, cpu_seconds=self.cpu_seconds, peak_bytes=self.peak_bytes)
 
 
 def parse_record(raw: bytes, token: str) -> Record | None:

@@ -202,7 +202,7 @@ def sacct_arguments(arrays: Collection[str]) -> list[str]:
         "--noheader",
         "--allocations",
         "--array",
-        f"--jobs={','.join(arrays)}",
+        f"--jobs={','.join(sorted(arrays))}",
         f"-o{fields}",
     ]
 

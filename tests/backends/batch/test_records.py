@@ -26,7 +26,7 @@ def test_a_code_that_a_shell_makes_of_a_signal_is_that_signal(
 ) -> None:
     record = parsed(status=status)
     assert record is not None
-    assert (record.exit.code, record.exit.signal) == (code, signal)
+    assert (record.code, record.signal) == (code, signal)
 
 
 def test_what_could_not_be_launched_has_no_code() -> None:
