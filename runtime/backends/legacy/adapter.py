@@ -185,7 +185,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         self._seam.owner = self.launcher_cls.__qualname__
         self._lane = self._seam.lane(self.name)
         self._turns = trio.StrictFIFOLock()
-        self._poller = Poller(self.poll_interval, self.max_polls_per_interval or math.inf, self._poll, _can_be_polled)
+        self._poller = Poller(self.poll_interval, self.max_polls_per_interval or math.inf, self._poll, _to_poll)
 
     async def _serve(self) -> None:
         await self._poller.run()
@@ -504,8 +504,9 @@ def _is_interactive(job: LiveJob) -> bool:
     return bool(getattr(job.spec, "interactive", False))
 
 
-def _can_be_polled(entry: Entry) -> bool:
-    return entry.call is None and entry.job.stop is None and entry.job.stage is Stage.LAUNCHED
+def _to_poll(entries: list[Entry]) -> list[Entry]:
+    launched = Stage.LAUNCHED
+    return [entry for entry in entries if entry.call is None and entry.job.stop is None and entry.job.stage is launched]
 
 
 def _is_gone(launcher: Any) -> bool:

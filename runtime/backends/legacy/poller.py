@@ -30,7 +30,8 @@ class Poller:
         most: how many are polled in a tick; `math.inf` for all.
         poll: polls these entries, in order, and returns when each was polled, or need not be; the result is those that
             are to be polled again.
-        wanted: whether an entry that waits is still to be polled. One that is not takes nobody's place in a tick.
+        wanted: which of some entries that wait are still to be polled, in order. One that is not takes nobody's place
+            in a tick.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Poller:
         interval: float,
         most: float,
         poll: Callable[[list[Entry]], Awaitable[list[Entry]]],
-        wanted: Callable[[Entry], bool],
+        wanted: Callable[[list[Entry]], list[Entry]],
     ) -> None:
         self._interval = interval
         self._most = most
@@ -82,9 +83,8 @@ class Poller:
     def _draw(self, most: float) -> list[Entry]:
         waiting, drawn = self._waiting, list[Entry]()
         while waiting and len(drawn) < most:
-            entry = waiting.popleft()
-            if self._wanted(entry):
-                drawn.append(entry)
+            count = min(len(waiting), most - len(drawn))
+            drawn += self._wanted([waiting.popleft() for _ in range(int(count))])
         return drawn
 
     def _take_in(self) -> None:

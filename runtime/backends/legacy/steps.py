@@ -27,7 +27,11 @@ class Ended:
     usage: JobUsage | None
 
 
-_PASSED: Final = Ended(JobStatus.PASSED, None, None)
+QUEUED: Final = JobStatus.QUEUED  # an enum's members are slow to find
+RUNNING: Final = JobStatus.RUNNING
+PASSED: Final = JobStatus.PASSED
+
+_PASSED: Final = Ended(PASSED, None, None)
 """What most polls say that say that a job has ended."""
 
 
@@ -84,10 +88,13 @@ def _launch(entry: Entry) -> None:
 
 def _poll(entry: Entry) -> JobStatus | Ended:
     launcher = entry.launcher
-    status = status_of(launcher.poll(), launcher)
-    if status is JobStatus.RUNNING or status is JobStatus.QUEUED:
+    said: object = launcher.poll()
+    if said is RUNNING:
+        return RUNNING
+    status = PASSED if said is PASSED else status_of(said, launcher)
+    if status is RUNNING or status is QUEUED:
         return status
-    reason = None if status is JobStatus.PASSED else reason_of(launcher)
+    reason = None if status is PASSED else reason_of(launcher)
     usage = usage_of(launcher)
     return _PASSED if reason is None and usage is None else Ended(status, reason, usage)
 

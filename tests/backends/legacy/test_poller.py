@@ -14,7 +14,7 @@ class Ward:
     """Stands for the adapter: records who was polled when, and lets those go whose time has come."""
 
     def __init__(self, interval: float, most: float = math.inf, *, takes: float = 0.0) -> None:
-        self.poller = Poller(interval, most, self.poll, lambda entry: entry not in self.gone)
+        self.poller = Poller(interval, most, self.poll, lambda some: [it for it in some if it not in self.gone])
         self.polled: list[tuple[float, str]] = []
         self.gone: set[Any] = set()
         self.left: dict[str, int] = {}
