@@ -420,6 +420,27 @@ async def test_who_does_not_follow_is_ended_less_softly(
         assert event.usage.signal == signal.SIGTERM
 
 
+async def test_when_the_root_has_followed_the_others_are_asked_at_once(tmp_path: Path, fifo: Path) -> None:
+    child = f"trap 'echo asked; exit' TERM; echo ready > {fifo}; while :; do sleep 0.01; done"
+    script = f"trap 'exit 5' INT; setsid sh -c \"{child}\" & while :; do sleep 0.01; done"
+    async with local(tmp_path / "run", soft_stop="SIGINT", soft_timeout=0, term_timeout=0) as here:  # without limits
+        handles = await here.session.submit([JobSpec(name="job", cmd=script)])
+        await hear(fifo)
+        await here.backend.kill("job")
+        event = await here.session.completed(handles["job"])
+        assert event.usage is not None
+        assert (event.status, event.usage.exit_code) == (JobStatus.KILLED, 5)
+        assert here.log().splitlines()[-1] == "asked"  # before it, a shell may tell of its sleep
+
+
+async def test_a_job_that_is_handed_over_in_pieces_is_whole(tmp_path: Path) -> None:
+    exports = {f"LONG{number}": chr(97 + number) * 100_000 for number in range(8)}  # a stream takes less at once
+    async with local(tmp_path) as here:
+        event = await here.run("echo ${#LONG0} ${#LONG7}; case $LONG7 in *[!h]*) exit 1;; esac", exports=exports)
+        assert event.status is JobStatus.PASSED
+        assert here.log() == "100000 100000\n"
+
+
 @pytest.mark.parametrize("containment", ["group", "tree"])
 async def test_a_forced_kill_leaves_out_the_soft_step(tmp_path: Path, fifo: Path, containment: str) -> None:
     options = {"containment": containment, "soft_stop": "STOP", "soft_timeout": 0, "term_timeout": 0}
