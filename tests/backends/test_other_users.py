@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -82,3 +83,22 @@ def test_l24_who_may_not_be_signalled_is_named(tmp_path: Path, containment: str)
     assert stuck[:2] == ["KILLED", "lost"]
     assert f"processes {left} (unreaped) did not end" in stuck[2]
     assert other[0] == "PASSED"
+
+
+def test_l17_a_job_that_ends_all_it_may_ends_the_runtime_and_nothing_is_left(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    (tmp_path / "jobs.toml").write_text(
+        "[jobs.all]\ncmd = 'kill -9 -1'\nneeds = ['sleeps']\n[jobs.sleeps]\ncmd = '(setsid sleep 1000 &) ; exit 0'"
+        "\n[jobs.beside]\ncmd = 'setsid sleep 1000'\n"
+    )
+    program = [sys.executable, "-m", "runtime", "run", "jobs.toml", "--max-parallel", "3"]
+    # The interpreter may be in a directory that is for its owner only.
+    become = ["setpriv", f"--reuid={USER}", "--clear-groups", "--inh-caps=+dac_read_search"]
+    words = [*become, "--ambient-caps=+dac_read_search", *program]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as runtime:
+        assert runtime.wait(60) == -signal.SIGKILL
+    deadline = time.monotonic() + 2
+    while left := processes():
+        assert time.monotonic() < deadline, left
+        os.sched_yield()
