@@ -60,7 +60,7 @@ END_TIMEOUT: Final = 2.0
 
 _BOOT: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
-    "from runtime.backends.legacy.isolated_program import main; main(int(sys.argv[1]))"
+    "from runtime.backends.legacy.isolated_program import main; main(int(sys.argv[1]), int(sys.argv[3]))"
 )
 
 _lingering: Final[list[Process]] = []
@@ -173,16 +173,19 @@ class Process:
         """The line of this thread."""
         self._lines = weakref.WeakSet[_Line]()
         self._control, theirs = socket.socketpair()
-        with theirs:
+        self._life, their_life = socket.socketpair()
+        """Closed with this process, whatever ends it; that of the launchers ends by a signal then, whatever it does."""
+        with theirs, their_life:
+            fds = theirs.fileno(), their_life.fileno()
             try:
                 self.popen = subprocess.Popen(
-                    [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
+                    [sys.executable, "-c", _BOOT, str(fds[0]), json.dumps(sys.path), str(fds[1])],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=fds,
                     start_new_session=True,
                 )
             except BaseException:
-                self._control.close()
+                self._close_sockets()
                 raise
         self._control.settimeout(START_TIMEOUT)
         try:
@@ -193,7 +196,7 @@ class Process:
             trouble = f"its process {self._end()} at its start, or took more than {START_TIMEOUT:g} s"
         if trouble:
             self._end()
-            self._control.close()
+            self._close_sockets()
             msg = f"{owner} cannot be isolated: {trouble}"
             raise LauncherError(msg)
         self._control.settimeout(None)
@@ -262,6 +265,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.kill()
             self.popen.wait()
+        self._close_sockets()
 
     def linger(self) -> None:
         """Let it live on, for what hangs in it; it ends with this process."""
@@ -271,6 +275,10 @@ class Process:
         _lingering.append(self)
         self.hang_up()
         threading.Thread(target=self.probe, daemon=True).start()
+
+    def _close_sockets(self) -> None:
+        self._control.close()
+        self._life.close()
 
     def _take_forgotten(self) -> list[int]:
         keys = []
@@ -285,7 +293,7 @@ class Process:
                 during = ", ".join(sorted(self._doing.values())[:3])
                 how = f"{how} {self._end()}".strip()
                 self._epitaph = f"the process of {self._owner} {how}" + (f", during {during}" if during else "")
-                self._control.close()
+                self._close_sockets()
             return self._epitaph
 
     def _end(self) -> str:

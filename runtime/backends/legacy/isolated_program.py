@@ -5,11 +5,14 @@ socket pair of which it keeps one end, and a thread of its own that does what co
 here has a thread here and a thread there, each with nothing else to do, and what is true of the other side's threads
 (one call at a time in the lane, kills side by side, another thread after one that hangs) is true of these.
 
-When the control socket ends, so does the process, whatever its threads do.
+When the control socket ends, so does the process, whatever its threads do. If one of them holds the interpreter's lock,
+nobody here sees that end; but of another socket the kernel sends a signal (SIGIO) when it is closed, which ends a
+process that has not asked for anything else.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import socket
@@ -115,8 +118,10 @@ class _Entry:
         self.launcher = launcher
 
 
-def main(control_fd: int) -> None:
-    """Run until the other side closes the control socket."""
+def main(control_fd: int, life_fd: int) -> None:
+    """Run until the other side closes the control socket, or is no more."""
+    fcntl.fcntl(life_fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life_fd, fcntl.F_SETFL, os.O_ASYNC)
     control = socket.socket(fileno=control_fd)
     try:
         with control.makefile("rb") as greeting:  # nothing comes behind it before it is answered

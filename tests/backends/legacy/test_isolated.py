@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +209,38 @@ async def test_a_job_is_not_sent_to_a_process_whose_death_nobody_has_seen_yet() 
     assert it.kind("after") is FailureKind.CANCELLED
     assert it.kind("held") is FailureKind.LOST
     assert it.ends("busy") == []
+
+
+KILLED = """
+import sys, trio
+from tests.backends.legacy.rig import job
+from tests.backends.legacy.far_launchers import FarLauncher
+from runtime import LegacyLauncherAdapter
+
+async def main():
+    send, receive = trio.open_memory_channel(9)
+    async with LegacyLauncherAdapter(FarLauncher, isolated=True).open(send) as backend:
+        await backend.submit_many([job("where", cmd="poll:where"), job("bad", cmd="poll:hold")])
+        print((await receive.receive())[0].reason.message.split()[0], flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
+def test_a15_what_holds_the_lock_does_not_outlive_us_however_we_end() -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        pid = int(program.stdout.readline())
+        assert is_alive(pid)
+        program.kill()
+    deadline = time.monotonic() + 5
+    while is_alive(pid) and time.monotonic() < deadline:
+        os.sched_yield()
+    outlived = is_alive(pid)
+    if outlived:
+        os.kill(pid, signal.SIGKILL)
+    assert not outlived
 
 
 async def test_a_call_that_only_hangs_costs_its_own_job() -> None:
