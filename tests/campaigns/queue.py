@@ -62,7 +62,8 @@ class Program:
     """What becomes of jobs; number n does what the n-th says, modulo their number."""
     deeds: list[tuple[str, float, int]]
     """What is done, a number of seconds, and a number."""
-    close: bool
+    end: str
+    """How the backend's block ends: ``wait``, ``close`` or ``cancel``."""
     requeue: bool
     age: float
     """Seconds that the queue remembers what has ended."""
@@ -90,7 +91,7 @@ def programs() -> st.SearchStrategy[Program]:
         Program,
         pool=st.lists(runs, min_size=1, max_size=3),
         deeds=st.lists(deeds, max_size=10).map(lambda some: [("submit", 0.0, 4), *some]),
-        close=st.booleans(),
+        end=st.sampled_from(["wait", "close", "cancel"]),
         requeue=st.booleans(),
         age=st.sampled_from([0.0, 3.0, 300.0]),
     )
@@ -179,18 +180,21 @@ async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> 
     """Play it; raises `AssertionError` if a promise was not kept."""
     site = Settings(min_job_age=program.age, requeue_delay=20)
     options = {"grace": GRACE, "kill_timeout": KILL_TIMEOUT, "requeue": program.requeue}
-    async with story(directory, patch, settings=site, **options) as tale:
-        tale.slurm.runs = lambda name, _restarts: program.run_of(name)
-        played = Played(program, tale, directory / "lines")
-        fresh = NAMES[::-1]
-        async with trio.open_nursery() as nursery:
-            for what, seconds, number in program.deeds:
-                await played.do(nursery, what, seconds, number, fresh)
-        if program.close:
-            tale.backend.close()
-        await tale.backend.drain()
-        await trio.sleep(30)  # for what nobody waits for any more
+    async with trio.open_nursery() as world:
+        with trio.CancelScope() as scope:
+            async with story(directory, patch, settings=site, world=world, **options) as tale:
+                tale.slurm.runs = lambda name, _restarts: program.run_of(name)
+                played = Played(program, tale, directory / "lines")
+                fresh = NAMES[::-1]
+                async with trio.open_nursery() as nursery:
+                    for what, seconds, number in program.deeds:
+                        await played.do(nursery, what, seconds, number, fresh)
+                    if program.end == "cancel":
+                        scope.cancel()
+                if program.end == "close":
+                    tale.backend.close()
         check(played)
+        world.cancel_scope.cancel()
     assert trio.current_time() < LONGEST
 
 

@@ -277,9 +277,19 @@ async def story(
     *,
     settings: Settings | None = None,
     accounting: float | None = None,
+    world: trio.Nursery | None = None,
     **options: Any,
 ) -> AsyncIterator[Story]:
-    """A story; at its end each job that was accepted has completed once."""
+    """A story; at its end each job that was accepted has completed once.
+
+    Args:
+        directory: the run directory.
+        patch: undoes what is done to modules.
+        settings: of the cluster.
+        accounting: how late accounting is, in seconds; `None`: there is none.
+        world: where the cluster lives, if it is to outlive the story.
+        options: of the backend.
+    """
     from runtime.backends.slurm import system
 
     async def in_the_loop(function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
@@ -289,7 +299,7 @@ async def story(
     patch.setattr(trio.to_thread, "run_sync", in_the_loop)
     backend = SlurmBackend(directory, **options)
     async with trio.open_nursery() as nursery:
-        slurm = VirtualSlurm(nursery, directory, settings)
+        slurm = VirtualSlurm(world or nursery, directory, settings)
         slurm.commands.accounting = accounting
 
         class VirtualCommands:
