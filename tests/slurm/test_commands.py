@@ -100,6 +100,27 @@ async def test_s19_a_runtime_that_is_killed_finds_its_jobs_again(fake: FakeSlurm
 
 
 @pytest.mark.slow
+async def test_s19_a_submission_that_turns_up_after_its_runtime_was_killed_runs_nothing_twice(
+    fake: FakeSlurm, tmp_path: Path
+) -> None:
+    """The controller was slow: it accepts the array when the second life has looked for it."""
+    jobs = killed_program.jobs(str(tmp_path), 4)
+    fake.next("sbatch", Hang())
+    async with first_life(tmp_path, len(jobs)):
+        await fake.wait(lambda: fake.count("sbatch") == 1)
+    (call,) = [call for call in fake.calls if call.program == "sbatch"]
+    with trio.fail_after(60):
+        async with second_life(tmp_path) as (_, session):
+            fake.change(lambda _: fake.commands.run("sbatch", call.arguments, "/", dict(os.environ)))
+            await fake.wait(lambda: len(list(tmp_path.glob("*.starts"))) == len(jobs))
+            handles = await session.submit(jobs)
+            (tmp_path / "go").touch()
+            events = [await session.completed(handle) for handle in handles.values()]
+    assert [event.status for event in events] == [JobStatus.PASSED] * len(jobs)
+    assert [(tmp_path / f"{job.id}.starts").read_text() for job in jobs] == ["begun\n"] * len(jobs)
+
+
+@pytest.mark.slow
 async def test_s19_what_nobody_asks_for_again_is_ended(fake: FakeSlurm, tmp_path: Path) -> None:
     async with first_life(tmp_path, 4):
         await fake.wait(lambda: len(list(tmp_path.glob("*.starts"))) == 4)

@@ -23,7 +23,9 @@ An earlier life
 A backend that is opened with the run token and the run directory of an earlier one, which was killed perhaps, finds the
 arrays of that one by their names and files. A job that comes again with the same attempt is *adopted*: it is followed
 as if we had submitted it, and if it has ended meanwhile, its record says how. With another attempt, what is left of the
-earlier one is ended first. What nobody asks for is ended with the block.
+earlier one is ended first. What nobody asks for is ended with the block. An array of which there is no sign may have
+been asked for in the last moment of that life, and may turn up yet: so the queue is asked again before its jobs are
+submitted, and their claims stay where they are.
 """
 
 from __future__ import annotations
@@ -235,6 +237,7 @@ class BatchBackend(RuntimeBackend):
         self._board = Board()
         self._elements: dict[str, Element] = {}
         self._earlier: dict[str, str] = {}
+        self._absent: dict[str, str] = {}
         self._unresolved: set[str] = set()
         self._finished: set[str] = set()
         self._strays: dict[str, float] = {}
@@ -317,12 +320,21 @@ class BatchBackend(RuntimeBackend):
         jobs = {token: job_id for members in arrays.values() for token, job_id, _ in members}
         records = await self._in_thread(self._store.read_records, jobs)
         self._earlier = {token: job_id for token, job_id in jobs.items() if token in seen or token in records}
-        self._finished.update(jobs.keys() - self._earlier.keys())  # so that nothing of them is in the way
+        others = jobs.keys() - self._earlier.keys()
+        begun = await self._in_thread(self._store.claimed, others)
+        self._finished.update(begun)  # so that nothing of them is in the way
+        # We may have died while the controller was asked for these, and it may be slow: they can turn up yet.
+        self._absent = {token: jobs[token] for token in others - begun}
+        for name, members in arrays.items():
+            if any(token in self._absent for token, _, _ in members):
+                self._board.put(name, ()).doubtful_until = trio.current_time() + DOUBT_LASTS
         self._shared = bool(records)
         logger.info("backend %r found %d jobs of an earlier life of this run", self.name, len(self._earlier))
 
     async def _without_adopted(self, jobs: Sequence[LiveJob]) -> list[LiveJob]:
         """Adopt those that an earlier life submitted; end earlier attempts at the others; return the others."""
+        if any(job_token(self.run_token, job.id, job.attempt) in self._absent for job in jobs):
+            await self._next_answer()  # which they may be in now
         others: list[LiveJob] = []
         by_job: dict[str, list[str]] = {}
         for token, job_id in self._earlier.items():
@@ -332,6 +344,7 @@ class BatchBackend(RuntimeBackend):
             if token in self._earlier:
                 await self._adopt(job, token)
             else:
+                self._absent.pop(token, None)  # from now on its claim tells which copy of it runs
                 others.append(job)
         superseded = {token for job in others for token in by_job.get(job.id, ())}
         for token in superseded:
@@ -376,7 +389,7 @@ class BatchBackend(RuntimeBackend):
             logger.info("backend %r is busy: %s does not answer", self.name, self._system.name)
             return  # what was not begun is refused
         begun = [job for job in jobs if self._begin(job)]
-        if self._earlier:
+        if self._earlier or self._absent:
             begun = await self._without_adopted(begun)
         ready: list[tuple[Element, Hashable]] = []
         async with trio.open_nursery() as nursery:
@@ -654,6 +667,8 @@ class BatchBackend(RuntimeBackend):
             self._pace.failed()
             logger.warning("backend %r: %s does not answer: %s", self.name, self._system.name, answer.why)
         else:
+            for token in seen.keys() & self._absent.keys():
+                self._earlier[token] = self._absent.pop(token)
             self._stray_sightings = {
                 token: sighting
                 for token, sighting in seen.items()

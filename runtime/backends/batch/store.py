@@ -150,6 +150,10 @@ class Store:
                     found[token] = record
         return found
 
+    def claimed(self, tokens: Iterable[str]) -> set[str]:
+        """Return the jobs that have begun."""
+        return {token for token in tokens if os.path.lexists(f"{self._files(token)}.run")}
+
     def forget(self, token: str) -> None:
         """Remove the claim and the record of a job of which nothing runs, so that it can run again."""
         for ending in ("run", "end"):
