@@ -17,6 +17,8 @@ from typing import Final
 import attrs
 import trio
 
+from runtime.process.start import is_available, start
+
 BUSY_ERRORS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What the system answers when it has no room for one more process, for now."""
 
@@ -139,20 +141,27 @@ def spawn(
         OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
         ValueError: if something of it is no text that a program can be given.
     """
+    errors = output if errors is None else errors
+    quickly = is_available() and min(output, errors) > 2  # noqa: PLR2004 - the standard descriptors
+    pid = (start if quickly else _start)(argv, env=env, cwd=cwd, output=output, errors=errors)
+    try:
+        return Child(pid, os.pidfd_open(pid))
+    except BaseException:
+        Child(pid, -1).destroy()
+        raise
+
+
+def _start(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, output: int, errors: int) -> int:
+    """Do what `start` does, where that cannot be done."""
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         stdout=output,
-        stderr=output if errors is None else errors,
+        stderr=errors,
         env=env,
         cwd=cwd,
         close_fds=True,
         start_new_session=True,
     )
-    # From here on it is ours to reap: this keeps Popen from doing it, and from complaining that nobody did.
-    process.returncode = 0
-    try:
-        return Child(process.pid, os.pidfd_open(process.pid))
-    except BaseException:
-        Child(process.pid, -1).destroy()
-        raise
+    process.returncode = 0  # it is ours to reap: this keeps Popen from doing it, and from complaining that nobody did
+    return process.pid

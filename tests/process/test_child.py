@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from runtime.process import UNKNOWN, Child, spawn
+from runtime.process.start import is_available
 
 
 class Starter:
@@ -32,8 +33,11 @@ class Starter:
             child.destroy()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Starter]:
+@pytest.fixture(params=["by the C library", "by subprocess"])
+def start(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
+    by_libc = request.param == "by the C library"
+    assert is_available() or not by_libc, "of the tests' machines all have glibc"
+    monkeypatch.setattr("runtime.process.child.is_available", lambda: by_libc)
     starter = Starter(tmp_path)
     yield starter
     starter.close()
@@ -146,7 +150,7 @@ def test_what_cannot_be_started_says_why(start: Starter, argv: list[str], cwd: s
 
 @pytest.mark.parametrize("word", ["a\0b", "\ud800"])
 def test_what_is_no_text_for_a_program_is_refused(start: Starter, word: str) -> None:
-    with pytest.raises(ValueError, match=r"null byte|surrogates"):
+    with pytest.raises(ValueError, match=r"null byte|NUL byte|surrogates"):
         start("echo", word)
 
 
