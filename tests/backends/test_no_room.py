@@ -1,13 +1,10 @@
-"""No room for processes, descriptors or memory, for real: jobs come later, or fail with that as the reason."""
+"""No room for processes or descriptors, for real: jobs come later, or fail with that as the reason."""
 
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import os
-import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +17,6 @@ from runtime.job import JobSpec, JobStatus
 from runtime.process import in_thread
 from tests.backends import no_room_program
 from tests.backends.local_jobs import local
-from tests.backends.test_containment import keeper_of
 
 USER = 65_000 + os.getpid() % 400
 """Nobody else's, one may hope; root has no limit to its processes."""
@@ -68,22 +64,6 @@ def test_l5_where_there_are_few_descriptors_all_jobs_run_and_none_leaks(tmp_path
     assert [status for status, *_ in ends] == ["PASSED"] * 24
     assert "cannot be started: EMFILE" in log
     assert descriptors == [0, 1, 2, 3]  # and the one that lists them
-
-
-@pytest.mark.slow
-async def test_l6_a_keeper_without_memory_is_replaced(tmp_path: Path) -> None:
-    async with local(tmp_path, containment="tree") as here:
-        keeper = keeper_of(here)
-        resource.prlimit(keeper.pid, resource.RLIMIT_AS, (4096, resource.prlimit(keeper.pid, resource.RLIMIT_AS)[1]))
-        for number in itertools.count():
-            handles = await here.session.submit([JobSpec(name=f"job{number}", cmd="true")])
-            if not handles:
-                assert re.match("cannot be started: (EAGAIN|ENOMEM),", here.backend.busy_because)
-            for handle in handles.values():  # it may last for one job more, or end while it runs that
-                assert (await here.session.completed(handle)).status in (JobStatus.PASSED, JobStatus.KILLED)
-            if keeper.dead:
-                break
-        assert (await here.run()).status is JobStatus.PASSED
 
 
 class NoThreads:
