@@ -1,0 +1,101 @@
+"""`EndingSide`: from the end of a job, and its record if it left one, to its completion."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Final
+
+import trio
+
+from runtime.backends.batch.base import BatchBase
+from runtime.backends.batch.element import Element
+from runtime.backends.batch.follow import Ended
+from runtime.backends.batch.records import Record
+from runtime.backends.batch.system import (
+    Row,
+)
+from runtime.backends.concluding import usage_of
+from runtime.job import FailureKind, JobStatus
+from runtime.logs import LogPatterns
+from runtime.process import Exit
+
+logger: Final = logging.getLogger("runtime.backends.batch")
+
+_LOG_INTERVAL: Final = 0.5
+"""Seconds between two looks for a log that is late. Out of the air."""
+
+
+class EndingSide(BatchBase):
+    """What a job ended with: its verdict, or why there is none."""
+
+    async def _conclude(self, element: Element, ended: Ended) -> None:
+        """Complete a job that has ended."""
+        try:
+            if ended.record is None:
+                await self._conclude_unrecorded(element, ended.row)
+            else:
+                await self._conclude_recorded(element, ended.record, ended.row)
+        finally:
+            self._forget(element)
+
+    async def _conclude_unrecorded(self, element: Element, row: Row | None) -> None:
+        job = element.job
+        if job.stop is not None and (row is None or row.state.kind is FailureKind.CANCELLED):
+            await self._tell_killed(element)
+            self._complete_stopped(job)
+        elif row is None:
+            raise AssertionError("an end that nobody tells of is no end")
+        elif row.state.kind is not None:
+            self._fail(job, row.state.kind, f"{self._place(element, row)} ended: {row.word}")
+        else:
+            message = f"{self._place(element, row)} is {row.word}, and left no record of its end"
+            self._fail(job, FailureKind.LOST, f"{message} within {self._grace:g} s")
+
+    async def _conclude_recorded(self, element: Element, record: Record, row: Row | None) -> None:
+        job = element.job
+        if record.launch_error is not None:
+            program = job.spec.shell if isinstance(job.spec.cmd, str) else job.spec.cmd[0]
+            about = f"program {program!r}, directory {element.places.cwd!r}, log {element.places.log!r}"
+            self._fail(job, FailureKind.LAUNCH_ERROR, f"on {record.host}: {record.launch_error} ({about})")
+            return
+        self._running(job, note=record.host)
+        if job.started is not None and record.seconds is not None:
+            job.started = max(job.submitted, min(job.started, trio.current_time() - record.seconds))
+        by_itself = record.stopped is None and record.signal is None
+        kind = None if row is None else row.state.kind
+        if job.stop is not None and not by_itself:
+            await self._tell_killed(element)
+            self._complete_stopped(job, usage_of(_exit_of(record)))
+        elif kind is not None and record.code != 0 and not (by_itself and kind is not FailureKind.OUT_OF_MEMORY):
+            word = "" if row is None else row.word
+            self._fail(job, kind, f"{self._system.name} job {record.id} on {record.host} ended: {word}")
+        else:
+            if element.killed:  # it was asked to end when it had
+                element.scope.deadline = trio.current_time() + self._grace
+            await self._wait_log(element, record)
+            verdict, log = await self._concluder.conclude(
+                job.spec, element.places.log, _exit_of(record), element.scope, self._grace
+            )
+            self._complete(job, verdict.status, verdict.reason, usage_of(_exit_of(record), log))
+
+    async def _wait_log(self, element: Element, record: Record) -> None:
+        """Wait, for a while, for a log that is needed and not there: the file system may be slow."""
+        if record.code != 0 or LogPatterns.of(element.job.spec):
+            with trio.move_on_after(self._grace):
+                # Nobody on this machine makes the log, so there is nothing to wait for but time.
+                while not await self._in_thread(os.path.exists, element.places.log):  # noqa: ASYNC110
+                    await trio.sleep(_LOG_INTERVAL)
+
+    async def _tell_killed(self, element: Element) -> None:
+        """Call `post_finish` of a job that was stopped."""
+        job = element.job
+        if job.spec.post_finish is not None and job.stop is not None:
+            kind = job.stop.reason.kind
+            with trio.move_on_after(self._grace):
+                await self._concluder.call_post_finish(job.spec, JobStatus.KILLED if kind is None else kind.status)
+
+
+def _exit_of(record: Record) -> Exit:
+    """Return the end of a job as that of a local process."""
+    return Exit(record.code, record.signal, cpu_seconds=record.cpu_seconds, peak_bytes=record.peak_bytes)
