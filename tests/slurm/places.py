@@ -14,16 +14,16 @@ BY_HAND: Final = PLACES / "by-hand"
 """The one of `make slurm-up`."""
 
 
-def of_this_program() -> Path:
-    """A directory for a cluster that ends with this program."""
+def of_this_program(which: str = "") -> Path:
+    """A directory for a cluster that ends with this program; it can have several, which letters tell apart."""
     me = Process.of(os.getpid())
     assert me is not None, "whoever asks is alive"
-    return PLACES / f"program-{me.pid}-{me.born}"
+    return PLACES / f"program{which}-{me.pid}-{me.born}"
 
 
 def abandoned(places: Path = PLACES) -> Iterator[Path]:
     """The clusters whose program has ended without taking them down: it was killed."""
-    for directory in sorted(places.glob("program-*-*")):
+    for directory in sorted(places.glob("program*-*-*")):
         _, pid, born = directory.name.split("-")
         if Process.of(int(pid)) != Process(int(pid), int(born)):
             yield directory

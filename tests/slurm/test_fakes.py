@@ -360,7 +360,7 @@ def test_what_the_controller_says_of_itself(farm: Farm) -> None:
 def test_a_controller_that_is_gone(farm: Farm) -> None:
     def stop() -> None:
         if farm.real is not None:
-            farm.real["slurmctld"].kill()
+            farm.real["slurmctld"].stop()
         elif farm.fake is not None:
             farm.fake.stop()
 
