@@ -70,7 +70,9 @@ class FarLauncher:
         ctypes.string_at(0)
 
     def do_hold(self) -> None:
-        """Keep the interpreter's lock for ever."""
+        """Keep the interpreter's lock for ever; and say so, if there is a place for it."""
+        if self.job.odir:
+            Path(self.job.odir).touch()
         ctypes.PyDLL(None).pause()
 
     def do_run(self) -> Any:

@@ -220,7 +220,7 @@ from runtime import LegacyLauncherAdapter
 async def main():
     send, receive = trio.open_memory_channel(9)
     async with LegacyLauncherAdapter(FarLauncher, isolated=True).open(send) as backend:
-        await backend.submit_many([job("where", cmd="poll:where"), job("bad", cmd="poll:hold")])
+        await backend.submit_many([job("where", cmd="poll:where"), job("bad", cmd="poll:hold", odir=sys.argv[1])])
         print((await receive.receive())[0].reason.message.split()[0], flush=True)
         await trio.sleep_forever()
 
@@ -228,10 +228,14 @@ trio.run(main)
 """
 
 
-def test_a15_what_holds_the_lock_does_not_outlive_us_however_we_end() -> None:
-    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True) as program:
+def test_a15_what_holds_the_lock_does_not_outlive_us_however_we_end(tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    with subprocess.Popen([sys.executable, "-c", KILLED, held], stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         pid = int(program.stdout.readline())
+        while not held.exists():
+            assert program.poll() is None
+            os.sched_yield()
         assert is_alive(pid)
         program.kill()
     deadline = time.monotonic() + 5
