@@ -150,6 +150,14 @@ class BatchBase(RuntimeBackend):
             self._pace.failed()
         else:
             self.limits = answer
+            logger.info(
+                "backend %r: %s %s, arrays of up to %d jobs, accounting %s",
+                self.name,
+                self._system.name,
+                answer.version,
+                answer.max_array,
+                "is there" if answer.accounting else "is not there",
+            )
 
     def _environment(self) -> dict[str, str]:
         """Return the environment that jobs inherit."""

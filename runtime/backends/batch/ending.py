@@ -47,6 +47,7 @@ class EndingSide(BatchBase):
         elif row is None:
             raise AssertionError("an end that nobody tells of is no end")
         elif row.state.kind is not None:
+            await self._tell(element, row.state.kind.status)
             self._fail(job, row.state.kind, f"{self._place(element, row)} ended: {row.word}")
         else:
             message = f"{self._place(element, row)} is {row.word}, and left no record of its end"
@@ -69,7 +70,9 @@ class EndingSide(BatchBase):
             self._complete_stopped(job, usage_of(_exit_of(record)))
         elif kind is not None and record.code != 0 and not (by_itself and kind is not FailureKind.OUT_OF_MEMORY):
             word = "" if row is None else row.word
-            self._fail(job, kind, f"{self._system.name} job {record.id} on {record.host} ended: {word}")
+            await self._tell(element, kind.status)
+            message = f"{self._system.name} job {record.id} on {record.host} ended: {word}"
+            self._fail(job, kind, message, usage=usage_of(_exit_of(record)))
         else:
             if element.killed:  # it was asked to end when it had
                 element.scope.deadline = trio.current_time() + self._grace
@@ -88,12 +91,17 @@ class EndingSide(BatchBase):
                     await trio.sleep(_LOG_INTERVAL)
 
     async def _tell_killed(self, element: Element) -> None:
-        """Call `post_finish` of a job that was stopped."""
-        job = element.job
-        if job.spec.post_finish is not None and job.stop is not None:
-            kind = job.stop.reason.kind
+        """Call `post_finish` of a job that was stopped, if it has one."""
+        stop = element.job.stop
+        kind = None if stop is None else stop.reason.kind
+        await self._tell(element, JobStatus.KILLED if kind is None else kind.status)
+
+    async def _tell(self, element: Element, status: JobStatus) -> None:
+        """Call `post_finish` of a job that was not judged, if it has one."""
+        spec = element.job.spec
+        if spec.post_finish is not None:
             with trio.move_on_after(self._grace):
-                await self._concluder.call_post_finish(job.spec, JobStatus.KILLED if kind is None else kind.status)
+                await self._concluder.call_post_finish(spec, status)
 
 
 def _exit_of(record: Record) -> Exit:

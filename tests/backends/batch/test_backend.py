@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -479,3 +480,59 @@ async def test_a_doubt_that_is_cleared_up_is_no_second_submission(stage: Stage, 
         scene.system.submit_answers.append(lose)
         assert await scene.submit(*jobs(3)) == ["job0", "job1", "job2"]
     assert len(scene.system.arrays) == 1
+
+
+async def test_post_finish_hears_of_every_end_that_is_known(stage: Stage, autojump_clock: MockClock) -> None:
+    told: dict[str, JobStatus] = {}
+
+    def behave(system: ScriptedSystem, element: Element) -> None:
+        if element.job == "passes":
+            passes(system, element)
+        elif element.job == "node":
+
+            def fail() -> None:
+                element.word = "NODE_FAIL"
+
+            system.after(3, fail)
+        elif element.job == "preempted":
+
+            def preempt() -> None:
+                system.write(element, status="143", stopped="TERM")
+                element.word = "PREEMPTED"
+
+            system.after(3, preempt)
+        else:
+            stays(system, element)
+
+    def hook(name: str) -> Callable[[JobStatus], object]:
+        return lambda status: told.update({name: status})
+
+    names = ("passes", "node", "preempted", "killed")
+    async with stage.open(behave) as scene:
+        await scene.submit(*(JobSpec(name=name, cmd="true", post_finish=hook(name)) for name in names))
+        await trio.sleep(5)
+        await scene.backend.kill("killed")
+        assert scene.why(await scene.completion("preempted")) == ("KILLED", "preempted")
+        assert scene.why(await scene.completion("node")) == ("KILLED", "node_failure")
+    killed = dict.fromkeys(names[1:], JobStatus.KILLED)
+    assert told == {"passes": JobStatus.PASSED, **killed}
+    (usage,) = (event.usage for event in scene.session.history.completions if event.job_id == "preempted")
+    assert usage is not None
+    assert usage.signal == 15
+
+
+async def test_wherever_a_cancel_meets_a_submission_nothing_of_it_is_left(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    submitted = 0
+    for steps in range(30):
+        async with stage.open(stays, token=f"run {steps}") as scene:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(scene.submit, *jobs(3))
+                for _ in range(steps):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+            await scene.backend.kill_many([each.id for each in jobs(3)])
+        assert {element.word for element in scene.system.elements} <= {"CANCELLED"}
+        submitted += bool(scene.system.elements)
+    assert 0 < submitted < 30
