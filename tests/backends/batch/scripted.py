@@ -221,12 +221,6 @@ class ScriptedSystem:
         return trio.current_time() < self.down_until
 
 
-async def inline(function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
-    """In the place of a thread."""
-    await trio.lowlevel.checkpoint()
-    return function(*args)
-
-
 @attrs.define
 class Scene:
     """An open backend on a scripted system, with a reader."""
@@ -261,7 +255,14 @@ class Stage:
 
     def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
         self.directory = directory
-        patch.setattr(trio.to_thread, "run_sync", inline)
+        self.lag = 0.0
+        """Seconds that a hop to a thread takes."""
+        patch.setattr(trio.to_thread, "run_sync", self._inline)
+
+    async def _inline(self, function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
+        """In the place of a thread."""
+        await trio.sleep(self.lag)
+        return function(*args)
 
     @asynccontextmanager
     async def open(

@@ -405,6 +405,18 @@ async def test_jobs_of_an_earlier_life_are_adopted_and_submitted_again_only_if_a
         nursery.cancel_scope.cancel()
 
 
+async def test_what_is_being_adopted_is_no_stray(stage: Stage, autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        system = await two_lives(stage, nursery)
+        async with stage.open(system=system) as scene:
+            stage.lag = 3  # several ticks
+            await scene.submit(*jobs(2))
+            await trio.sleep(20)
+            assert [element.word for element in system.elements[:2]] == ["PENDING", "RUNNING"]
+            await scene.backend.kill_many(["job0", "job1"])
+        nursery.cancel_scope.cancel()
+
+
 async def test_another_attempt_begins_when_the_earlier_one_has_been_ended(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
