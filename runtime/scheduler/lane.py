@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from runtime.backends.backend import RuntimeBackend
+from runtime.errors import BackendBrokenError
 from runtime.job import EventBatch
 from runtime.scheduler.actions import Kill, Submit
 from runtime.scheduler.graph import Node
@@ -76,6 +77,9 @@ class Lane:
                 try:
                     async with self._backend.open(send, run_token) as backend, trio.open_nursery() as kills:
                         await self._serve(backend, kills)
+                except BackendBrokenError as exc:  # no bug: it says itself what is wrong
+                    logger.error("%s; the jobs of backend %r are ended, other backends go on", exc, self._name)
+                    self._gone = str(exc)
                 except Exception as exc:
                     logger.exception("backend %r broke; its jobs are ended, other backends go on", self._name)
                     self._gone = f"backend {self._name!r} broke: {exc!r}"

@@ -20,7 +20,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from runtime.backends.backend import RuntimeBackend
 from runtime.backends.fake import FakeBackend, FakeRun
 from runtime.backends.live import LiveJob
-from runtime.errors import GraphError, ResourceError
+from runtime.errors import BackendBrokenError, GraphError, ResourceError
 from runtime.job import JobHandle, JobResult, JobSpec, JobStatus
 from runtime.scheduler.run import Scheduler, run_jobs
 from tests.scheduler.planning import job
@@ -540,3 +540,16 @@ def test_a_clock_is_all_that_a_run_needs() -> None:
     results = trio.run(run_jobs, [job("a")], FakeBackend(takes(3600)), clock=clock)
     assert statuses(results) == {"a": "PASSED"}
     assert isinstance(FakeBackend(), RuntimeBackend)
+
+
+async def test_a_backend_that_says_what_is_wrong_is_quoted_and_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+    class Nowhere(FakeBackend):
+        async def _setup(self) -> None:
+            raise BackendBrokenError("there is no farm here")
+
+    (result,) = await run_jobs([JobSpec(name="a", cmd="true")], Nowhere())
+    assert result.reason is not None
+    assert result.reason.message == "there is no farm here"
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.exc_info is None
+    assert record.getMessage().startswith("there is no farm here; the jobs of backend 'fake' are ended")
