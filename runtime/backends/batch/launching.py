@@ -37,8 +37,11 @@ class LaunchingSide(AdoptingSide):
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
         if self._pace.is_open:
-            logger.info("backend %r is busy: %s does not answer", self.name, self._system.name)
-            return  # what was not begun is refused
+            why = f"{self._system.name} does not answer"
+            logger.info("backend %r is busy: %s", self.name, why)
+            for job in jobs:
+                self._refuse(job, why)
+            return
         begun = [job for job in jobs if self._begin(job)]
         if self._earlier or self._absent:
             begun = await self._without_adopted(begun)
@@ -128,7 +131,7 @@ class LaunchingSide(AdoptingSide):
                     logger.info("backend %r is busy: %s", self.name, answer.why)
                     for element in waiting:
                         self._progress_of[element.job.spec] = element.progress
-                        self._refuse(element.job)
+                        self._refuse(element.job, answer.why)
 
     async def _submit(self, some: Sequence[Element], request: Hashable) -> Accepted | Busy | Refused | Unanswered:
         """Submit one array; when that was accepted its jobs are in the queue."""

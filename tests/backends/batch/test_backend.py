@@ -63,6 +63,7 @@ async def test_an_array_that_is_too_large_is_halved_until_it_fits_and_the_rest_i
 
         scene.system.submit_answers.append(admit)
         assert await scene.submit(*jobs(10)) == ["job0", "job1", "job2"]
+        assert scene.backend.busy_because == "full"
         scene.system.submit_answers.clear()
     assert [array.size for array in scene.system.arrays] == [10, 5, 2, 2, 1, 1]
 
@@ -93,6 +94,7 @@ async def test_a_system_that_does_not_answer_is_a_busy_backend(stage: Stage, aut
         before = len(scene.system.arrays)
         await scene.submit(*jobs(3))
         assert len(scene.system.arrays) == before >= submissions  # nobody knocks at a closed door
+        assert scene.backend.busy_because == "Scripted does not answer"
         scene.system.down_until = -math.inf
         await trio.sleep(61)
         assert await scene.submit(*jobs(3)) == ["job0", "job1", "job2"]
