@@ -6,7 +6,9 @@ it ends, in a file that is renamed into place. They are held against the events.
 
 from __future__ import annotations
 
+import contextlib
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -149,9 +151,24 @@ async def controller_frozen(stage: Stage) -> None:
     stage.cluster["slurmctld"].thaw()
 
 
-async def node_killed(stage: Stage) -> None:
-    """A slurmd is killed, and started again when the controller has taken note of that."""
+async def node_lost(stage: Stage) -> None:
+    """A node loses its power: its slurmd dies, and with it all that runs there."""
     stage.cluster["n1"].kill()
+    for process in stage.cluster.processes():
+        with contextlib.suppress(OSError):  # it has just ended
+            if b"SLURMD_NODENAME=n1" in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"):
+                process.signal(signal.SIGKILL)
+    await _node_back(stage)
+
+
+async def node_killed(stage: Stage) -> None:
+    """A slurmd is killed; its jobs go on."""
+    stage.cluster["n1"].kill()
+    await _node_back(stage)
+
+
+async def _node_back(stage: Stage) -> None:
+    """Start a slurmd again when the controller has taken note of its death."""
     await stage.in_thread(
         lambda: stage.cluster.wait(lambda: stage.cluster.nodes()["n1"].startswith("down"), "n1 is down", 120)
     )
@@ -204,6 +221,7 @@ DISTURBANCES: Final[Sequence[Disturbance]] = (
     controller_killed,
     controller_frozen,
     node_killed,
+    node_lost,
     cancelled_by_hand,
     node_drained,
     state_lost,

@@ -31,6 +31,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
         yield slurm
 
 
+@pytest.mark.slow
 async def test_s16_a_command_that_is_stuck_is_killed_at_its_deadline(fake: FakeSlurm, tmp_path: Path) -> None:
     fake.next("squeue", Stop(), Hang())
     async with on_slurm(tmp_path, poll_interval=0.05, command_timeout=0.3) as (_, session):
@@ -131,6 +132,7 @@ async def test_s19_what_nobody_asks_for_again_is_ended(fake: FakeSlurm, tmp_path
     await fake.wait(lambda: fake.alive() == [])
 
 
+@pytest.mark.slow
 async def test_a_command_that_hangs_when_the_block_is_cancelled_is_ended_with_it(
     fake: FakeSlurm, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ async def test_a_real_cluster(slurm: Cluster, buffer: float, tmp_path: Path, mon
     assert slurm.call("squeue", "--noheader") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("buffer", BUFFERS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_the_fake(check: Check, buffer: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

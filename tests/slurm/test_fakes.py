@@ -214,6 +214,7 @@ def test_a_whole_array_that_is_cancelled_keeps_its_rows(farm: Farm) -> None:
     assert [rows[f"_{index}"][1:3] for index in range(6)] == [["None", "15"]] * 2 + [["JobArrayTaskLimit", "0"]] * 4
 
 
+@pytest.mark.slow
 def test_what_ignores_sigterm_is_completing_until_it_is_killed(farm: Farm) -> None:
     job = farm.submit("trap '' TERM; echo begun; while :; do sleep 0.1; done", "--no-requeue", output="out")
     farm.wait_text("out")

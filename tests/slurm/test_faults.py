@@ -197,6 +197,7 @@ async def test_s20_of_an_array_that_was_accepted_in_part_the_rest_is_told(
 # ---------------------------------------------------------------------- S6: limits of the queue
 
 
+@pytest.mark.slow
 async def test_s6_an_array_that_is_too_large_is_split(stage: Stage, autojump_clock: MockClock) -> None:
     async with stage(settings=Settings(max_array_size=10)) as tale:
         assert statuses(await tale.run(*names(25))) == [PASSED] * 25
@@ -214,6 +215,7 @@ QOS = Say(
 )
 
 
+@pytest.mark.slow
 async def test_s6_a_limit_of_the_queue_is_waited_for(stage: Stage, autojump_clock: MockClock) -> None:
     """First nothing fits, then half of it, then all."""
     async with stage(settings=Settings(max_job_count=8, min_job_age=5)) as tale:
@@ -531,6 +533,7 @@ async def test_s12_what_cannot_be_cancelled_is_lost_at_a_deadline(stage: Stage, 
         assert all(job.is_done for job in tale.slurm.controller.jobs)
 
 
+@pytest.mark.slow
 async def test_a_thousand_elements_are_ended_by_a_handful_of_commands(stage: Stage, autojump_clock: MockClock) -> None:
     async with stage(settings=Settings(cpus=1000)) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
@@ -695,13 +698,14 @@ async def test_one_row_that_cannot_be_read_is_about_that_row_alone(stage: Stage,
         assert statuses([await tale.end(handle) for handle in handles]) == [PASSED] * 4
 
 
+@pytest.mark.slow
 async def test_the_queue_is_asked_once_a_tick_whatever_the_number_of_jobs(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
     async with stage(poll_interval=2, settings=Settings(cpus=1000)) as tale:
         tale.slurm.runs = lambda name, _restarts: Run(20 + int(name[4:]) % 20)
-        events = await tale.run(*names(200))
-        assert statuses(events) == [PASSED] * 200
+        events = await tale.run(*names(60))
+        assert statuses(events) == [PASSED] * 60
         assert tale.slurm.count("sbatch") == 1
         asked = tale.slurm.times("squeue")
         assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(asked))
