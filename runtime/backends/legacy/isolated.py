@@ -348,6 +348,8 @@ class Isolation:
         except Exception as exc:  # pickling runs foreign code
             msg = f"job {job.id!r} does not pickle, as the job of an isolated launcher must: {describe(exc)}"
             raise LauncherError(msg) from exc
+        if self._probing is not None:
+            self._probing.join()  # what may have to be killed gets no more launchers; `PROBE_TIMEOUT` bounds it
         launcher = FarLauncher(self._alive(), next(self._numbers), job.id)
         launcher.ask(BUILD.name, payload)
         return launcher

@@ -33,7 +33,7 @@ class Outcome:
     late: bool = False
     """Whether it was killed at its deadline."""
     missing: bool = False
-    """Whether there is no such program."""
+    """Whether there is no such program, as far as we may look."""
 
 
 class Commands:
@@ -100,7 +100,7 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | Ou
         for fd in (output, errors):
             if fd >= 0:
                 os.close(fd)
-        missing = isinstance(exc, FileNotFoundError | NotADirectoryError)
+        missing = isinstance(exc, FileNotFoundError | NotADirectoryError | PermissionError)
         return Outcome(None, "", f"{argv[0]} cannot be started: {exc.strerror}", missing=missing)
 
 

@@ -146,8 +146,9 @@ def test_a_program_is_never_a_builtin_and_may_have_an_odd_name(runs: Runs, tmp_p
     script.parent.mkdir()
     script.write_text("#!/bin/sh\necho odd $1\n")
     script.chmod(0o755)
-    exports = {"PATH": f"{script.parent}:{os.environ['PATH']}"}
-    runs.write(job(["-rf", "a"], exports=exports), job(["exit", "3"], name="exit"))
+    path = "/usr/bin:/bin"  # with a directory that we may not search, what is not found is what we may not run
+    exports = {"PATH": f"{script.parent}:{path}"}
+    runs.write(job(["-rf", "a"], exports=exports), job(["exit", "3"], name="exit", exports={"PATH": path}))
     assert runs.run(0) == 0
     assert runs.log() == b"odd a\n"
     assert runs.run(1) == 127  # and did not make the wrapper exit

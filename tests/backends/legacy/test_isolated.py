@@ -22,6 +22,10 @@ from tests.backends.legacy.rig import Rig, job, rig
 
 pytestmark = pytest.mark.slow  # a process is started, which imports this library
 
+SLOW = 2.0
+SILENT = 1.0
+"""Seconds after which a call is given up, and a process that answers nobody is: more than a healthy one ever takes."""
+
 
 def far(cls: type = FarLauncher, **options: Any) -> Any:
     return rig(cls, LegacyLauncherAdapter, isolated=True, **options)
@@ -169,8 +173,8 @@ async def test_the_view_of_dvsim_goes_there_too(tmp_path: Path) -> None:
 async def test_a15_the_loop_goes_on_while_a_launcher_holds_the_interpreter_s_lock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(isolated, "PROBE_TIMEOUT", 0.05)
-    async with far(patience=0.1, poll_timeout=0.2, launch_timeout=20) as it:
+    monkeypatch.setattr(isolated, "PROBE_TIMEOUT", SILENT)
+    async with far(patience=0.1, poll_timeout=SLOW, launch_timeout=20) as it:
         await submit(it, other="kill:run")
         await submit(it, bad="poll:hold")
         await it.backend.drain()  # in this loop, whatever it does over there
@@ -180,14 +184,14 @@ async def test_a15_the_loop_goes_on_while_a_launcher_holds_the_interpreter_s_loc
 
 
 async def test_a15_what_holds_the_lock_is_named_to_all_whom_it_costs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolated, "PROBE_TIMEOUT", 0.05)
-    async with far(patience=0.1, poll_timeout=0.2, poll_interval=1000) as it:
+    monkeypatch.setattr(isolated, "PROBE_TIMEOUT", SILENT)
+    async with far(patience=0.1, poll_timeout=SLOW, poll_interval=1000) as it:
         await submit(it, other="kill:run", bad="poll:hold")
         await it.wait_ended("other")  # which is not polled again for a thousand seconds
         await submit(it, after="kill:run")
         await it.backend.kill("after")
     assert it.text("other") == (
-        "the process of FarLauncher answered nobody for 0.05 s, as a call holds its interpreter's lock, "
+        f"the process of FarLauncher answered nobody for {SILENT:g} s, as a call holds its interpreter's lock, "
         "and was ended by SIGKILL, during poll() of job 'bad'"
     )
     assert it.kind("after") is FailureKind.CANCELLED, "it lived in another process"

@@ -28,18 +28,19 @@ async def test_output_is_whole_however_much_and_whatever_it_is() -> None:
 
 
 async def test_there_is_no_such_program() -> None:
-    done = await Commands(ENVIRONMENT, 60).run(["no-such-program"])
+    # A PATH with a directory that we may not search changes what the system says of an unknown program.
+    done = await Commands({**ENVIRONMENT, "PATH": "/usr/bin:/bin"}, 60).run(["no-such-program"])
     assert (done.code, done.missing) == (None, True)
     assert "no-such-program cannot be started: No such file or directory" in done.errors
 
 
 async def test_past_its_deadline_it_is_killed_with_all_that_it_started() -> None:
     mark = f"commands-{os.getpid()}"
-    done = await Commands({**ENVIRONMENT, TOKEN: mark}, 0.1).run(
+    done = await Commands({**ENVIRONMENT, TOKEN: mark}, 1).run(
         ["sh", "-c", "echo begun; trap '' TERM; sleep 1000 & sleep 1000"]
     )
     assert (done.code, done.late, done.output) == (None, True, "begun\n")
-    assert "it did not return within 0.1 s" in done.errors
+    assert "it did not return within 1 s" in done.errors
     assert not alive(mark)
 
 

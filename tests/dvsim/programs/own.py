@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,7 +64,8 @@ class ShellLauncher(Launcher):  # type: ignore[misc]  # DVSim is not where types
         return self.status
 
     def kill(self) -> None:
-        self.process.kill()
+        with suppress(ProcessLookupError):  # a poll has seen its end
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self._post_finish(TheirStatus.KILLED, ErrorMessage(line_number=None, message="Job killed!", context=[]))
 
