@@ -42,6 +42,8 @@ class EndingSide(BatchBase):
     async def _conclude_unrecorded(self, element: Element, row: Row | None) -> None:
         job = element.job
         if job.stop is not None and (row is None or row.state.kind is FailureKind.CANCELLED):
+            # The order to end it and the order to start it may have passed each other on their way to a node.
+            await self._in_thread(self._store.call_off, element.token)
             await self._tell_killed(element)
             self._complete_stopped(job)
         elif row is None:

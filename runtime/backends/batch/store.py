@@ -154,6 +154,11 @@ class Store:
         """Return the jobs that have begun."""
         return {token for token in tokens if os.path.lexists(f"{self._files(token)}.run")}
 
+    def call_off(self, token: str) -> None:
+        """Claim a job that is to run no more: should the system start it all the same, it finds that, and ends."""
+        with suppress(OSError):  # it has begun; or the disk says no, and the system's word has to do
+            os.close(os.open(f"{self._files(token)}.run", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
     def forget(self, token: str) -> None:
         """Remove the claim and the record of a job of which nothing runs, so that it can run again."""
         for ending in ("run", "end"):

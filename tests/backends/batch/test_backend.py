@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from trio.testing import MockClock
 from runtime.backends.batch import Accepted, Array, BatchBackend, Busy, Doubtful, Limits, Refused, Unanswered
 from runtime.backends.batch.store import Store
 from runtime.backends.batch.tokens import array_name, job_token
-from runtime.backends.batch.wrapper import UNSEEN
+from runtime.backends.batch.wrapper import TAKEN, UNSEEN
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec, JobStatus
 from tests.backends.batch.scripted import Element, ScriptedSystem, Stage, jobs, passes, stays
@@ -210,6 +211,18 @@ async def test_what_is_killed_while_it_is_submitted_is_cancelled_then(stage: Sta
             await scene.backend.kill_many(["job0", "job2"])
             await scene.backend.kill("job1")
         assert {element.word for element in scene.system.elements} == {"CANCELLED"}
+
+
+async def test_what_was_cancelled_before_it_began_never_does(stage: Stage, autojump_clock: MockClock) -> None:
+    """A system may start what it has cancelled, when the two orders pass each other on their way to a node."""
+    async with stage.open(idle) as scene:
+        await scene.submit(JobSpec(name="job", cmd="touch ran", cwd=str(stage.directory)))
+        await scene.backend.kill("job")
+        assert scene.why(await scene.completion("job")) == ("KILLED", "cancelled")
+        (array,) = scene.system.arrays
+    late = subprocess.run([array.script, *array.arguments], check=False, timeout=30)
+    assert late.returncode == TAKEN
+    assert not (stage.directory / "ran").exists()
 
 
 async def test_a_submit_that_is_cancelled_half_way_leaves_nothing_in_the_queue(
