@@ -87,7 +87,7 @@ class SoftSteps:
             except Exception as exc:
                 msg = f"soft_stop raised {exc!r}"
                 raise ValueError(msg) from exc
-            given, seconds = said if isinstance(said, tuple) and len(said) == 2 else (said, seconds)  # noqa: PLR2004
+            given, seconds = said if isinstance(said, tuple) and len(said) == 2 else (said, seconds)  # noqa: PLR2004 - a pair
             if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
                 msg = f"soft_stop of this job has {seconds!r} seconds; wanted: a positive number, or None"
                 raise ValueError(msg)

@@ -36,7 +36,7 @@ from runtime.backends.legacy.slices import Call
 try:
     from resource import RUSAGE_THREAD, getrusage
 except ImportError:  # not on Linux
-    getrusage = None  # type: ignore[assignment]
+    getrusage = None  # type: ignore[assignment]  # a module that is not there
 
 logger: Final = logging.getLogger("runtime.backends.legacy")
 
