@@ -4,6 +4,7 @@ from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, spawn
 from runtime.process.environment import inherited_environment, render_environment
 from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
 from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
+from runtime.process.start import SharedEnvironment
 from runtime.process.threads import in_thread
 from runtime.process.trees import GroupTree, ProcessTree, StopSteps, TreeEnd
 
@@ -16,6 +17,7 @@ __all__ = (
     "GroupEnd",
     "GroupTree",
     "ProcessTree",
+    "SharedEnvironment",
     "SoftStep",
     "SoftSteps",
     "SoftStop",

@@ -31,17 +31,32 @@ _IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 _Structure: Final = ctypes.c_uint64 * _ROOM
 
 
+class SharedEnvironment(dict[str, str]):
+    """An environment that many processes get, and that does not change: it is put into the system's form only once."""
+
+    @functools.cached_property
+    def array(self) -> Any:
+        """What the system wants. Raises as `start` does."""
+        return _environment(self)
+
+
 @functools.cache
 def _libc() -> Any:
-    """Return the C library, if it has all that is needed."""
+    """Return the C library, if it has all that is needed; it keeps the interpreter's lock."""
     try:
-        libc = ctypes.CDLL(None)
+        libc = ctypes.PyDLL(None)
         libc.posix_spawn_file_actions_addchdir_np  # noqa: B018 - whether it is there is the question
         libc.posix_spawn_file_actions_addclosefrom_np  # noqa: B018 - as above
         libc.gnu_get_libc_version  # noqa: B018 - the numbers above are glibc's
     except (AttributeError, OSError, TypeError):
         return None
     return libc
+
+
+@functools.cache
+def _posix_spawn() -> Any:
+    """Return the one function that lets go of the interpreter's lock."""
+    return ctypes.CDLL(None).posix_spawn
 
 
 def is_available() -> bool:
@@ -62,13 +77,13 @@ def start(
     """
     program = _text(argv[0])
     words = _array(map(_text, argv))
-    environment = _array(_variable(name, value) for name, value in env.items())
+    environment = env.array if isinstance(env, SharedEnvironment) else _environment(env)
     directory = None if cwd is None else _text(cwd)
-    with _Actions(directory, output, output if errors is None else errors) as actions, _Attributes() as attributes:
-        found = errno.ENOENT
+    with _Actions(directory, output, output if errors is None else errors) as actions:
+        spawn, attributes, found = _posix_spawn(), _attributes(), errno.ENOENT
         for place in _places(program, env):
             pid = ctypes.c_int()
-            error = _libc().posix_spawn(ctypes.byref(pid), place, actions, attributes, words, environment)
+            error = spawn(ctypes.byref(pid), place, actions, attributes, words, environment)
             if error == 0:
                 return pid.value
             if error not in (errno.ENOENT, errno.ENOTDIR):
@@ -102,6 +117,10 @@ def _variable(name: str, value: str) -> bytes:
     return _text(f"{name}={value}")
 
 
+def _environment(variables: Mapping[str, str]) -> Any:
+    return _array(_variable(name, value) for name, value in variables.items())
+
+
 def _array(texts: Iterable[bytes]) -> Any:
     pointers = [*texts, None]
     return (ctypes.c_char_p * len(pointers))(*pointers)
@@ -129,21 +148,17 @@ class _Actions:
         _libc().posix_spawn_file_actions_destroy(self._actions)
 
 
-class _Attributes:
-    """What the child is like: in a session of its own, with the usual signals."""
-
-    def __enter__(self) -> Any:
-        libc, self._attributes, signals = _libc(), _Structure(), _Structure()
-        _check(libc.posix_spawnattr_init(self._attributes))
-        libc.sigemptyset(signals)
-        for number in _IGNORED:
-            libc.sigaddset(signals, int(number))
-        _check(libc.posix_spawnattr_setsigdefault(self._attributes, signals))
-        _check(libc.posix_spawnattr_setflags(self._attributes, ctypes.c_short(_SETSIGDEF | _SETSID)))
-        return self._attributes
-
-    def __exit__(self, *_: object) -> None:
-        _libc().posix_spawnattr_destroy(self._attributes)
+@functools.cache
+def _attributes() -> Any:
+    """Return what every child is like: in a session of its own, with the usual signals."""
+    libc, attributes, signals = _libc(), _Structure(), _Structure()
+    _check(libc.posix_spawnattr_init(attributes))
+    libc.sigemptyset(signals)
+    for number in _IGNORED:
+        libc.sigaddset(signals, int(number))
+    _check(libc.posix_spawnattr_setsigdefault(attributes, signals))
+    _check(libc.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETSIGDEF | _SETSID)))
+    return attributes
 
 
 def _check(error: int) -> None:

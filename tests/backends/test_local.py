@@ -21,9 +21,9 @@ from runtime.backends.live import LiveJob
 from runtime.backends.local import LocalBackend, launch
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
-from runtime.process import Child
+from runtime.process import Child, spawn
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
-from tests.backends.local_jobs import TOKEN, LocalKit, Plant, alive, hear, local
+from tests.backends.local_jobs import PATIENCE, TOKEN, LocalKit, Plant, alive, hear, local
 from tests.process.user_terminal import user_terminal
 
 
@@ -599,6 +599,23 @@ async def test_a_hook_that_hangs_after_the_end_is_not_waited_for_beyond_a_kill(t
         leave.set()
         assert (status, kind) == (JobStatus.FAILED, FailureKind.HOOK)
         assert message.startswith("post_finish did not return within 0.05 s")
+
+
+# ---------------------------------------------------------------------- launching
+
+
+async def test_the_starts_of_one_submission_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = threading.Barrier(2)
+
+    def spawn_beside_another(*args: Any, **rest: Any) -> Child:
+        two.wait(PATIENCE)
+        return spawn(*args, **rest)
+
+    monkeypatch.setattr(launch, "spawn", spawn_beside_another)
+    async with local(tmp_path) as here:
+        handles = await here.session.submit([JobSpec(name=name, cmd="true") for name in "ab"])
+        for handle in handles.values():
+            assert (await here.session.completed(handle)).status is JobStatus.PASSED
 
 
 # ---------------------------------------------------------------------- hooks

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.process import UNKNOWN, Child, spawn
+from runtime.process import UNKNOWN, Child, SharedEnvironment, spawn
 from runtime.process.start import is_available
 
 
@@ -152,6 +152,23 @@ def test_what_cannot_be_started_says_why(start: Starter, argv: list[str], cwd: s
 def test_what_is_no_text_for_a_program_is_refused(start: Starter, word: str) -> None:
     with pytest.raises(ValueError, match=r"null byte|NUL byte|surrogates"):
         start("echo", word)
+
+
+async def test_an_environment_for_many_is_that_of_each(start: Starter) -> None:
+    shared = SharedEnvironment({"PATH": "/usr/bin:/bin", "NAME": "value"})
+    for _ in range(2):
+        child = spawn(["env"], env=shared, cwd=None, output=start.output)
+        start.children.append(child)
+        await ended(child)
+    assert start.log.read_text() == "PATH=/usr/bin:/bin\nNAME=value\n" * 2
+
+
+@pytest.mark.parametrize("wrong", [{"a=b": "x"}, {"NAME": "a\0b"}])
+def test_an_environment_for_many_that_cannot_be_is_refused_each_time(start: Starter, wrong: dict[str, str]) -> None:
+    shared = SharedEnvironment({"PATH": "/usr/bin:/bin", **wrong})
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"no name|null byte|NUL byte|illegal environment"):
+            spawn(["true"], env=shared, cwd=None, output=start.output)
 
 
 def test_without_a_descriptor_to_wait_on_nothing_is_left_behind(

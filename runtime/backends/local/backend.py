@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -64,6 +64,13 @@ CONTAINMENTS: Final = ("group", "tree")
 
 _SLICE: Final = 8
 """Jobs per hop to a thread: a hop costs a tenth of a process, and a job that is to be killed waits for its slice."""
+
+
+_SLICES_AT_ONCE: Final = {"tree": 1, "group": 6}
+"""Slices of one submission that are launched side by side. A thread that starts a process of its own waits, without the
+interpreter's lock, until the system has made that another program: the longer, the busier the processors are. What is
+handed to a shim is not waited for. On two processors, 520 jobs/s with 1 and 1,390 with 6 beside other people's work, where
+a bare `posix_spawn` reached 1,570; on idle ones 1,390 and 1,490."""
 
 _LAUNCH_THREADS: Final = 8
 _JUDGE_THREADS: Final = 6
@@ -136,6 +143,7 @@ class LocalBackend(RuntimeBackend):
             msg = f"LocalBackend: stop_on_fail_pattern is {stop_on_fail_pattern!r}; wanted: True or False"
             raise ValueError(msg)
         self._containment = containment
+        self._slices_at_once = _SLICES_AT_ONCE[containment]
         self._stop_on_fail_pattern = stop_on_fail_pattern
         self._term_timeout = check_limit("LocalBackend: term_timeout", term_timeout, TERM_TIMEOUT, whole=False)
         self._kill_timeout = check_limit("LocalBackend: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
@@ -232,8 +240,17 @@ class LocalBackend(RuntimeBackend):
         async with trio.open_nursery() as nursery:
             for job in hooked:  # a hook may take long, so each has a thread of its own
                 nursery.start_soon(self._launch_slice, [job], self._hooking, nursery)
-            for start in range(0, len(others), _SLICE):
-                await self._launch_slice(others[start : start + _SLICE], self._launching, nursery)
+            count = self._slices_at_once
+            size = max(1, min(_SLICE, math.ceil(len(others) / count)))
+            slices = [others[start : start + size] for start in range(0, len(others), size)]
+            queue = iter(slices)
+            for _ in slices[:count]:
+                nursery.start_soon(self._launch_slices, queue, nursery)
+
+    async def _launch_slices(self, slices: Iterator[Sequence[LiveJob]], nursery: trio.Nursery) -> None:
+        """Launch one slice after the other, until there are no more: other tasks may take from them, too."""
+        for jobs in slices:
+            await self._launch_slice(jobs, self._launching, nursery)
 
     async def _launch_slice(
         self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, nursery: trio.Nursery

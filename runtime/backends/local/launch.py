@@ -29,6 +29,7 @@ from runtime.process import (
     Census,
     GroupTree,
     ProcessTree,
+    SharedEnvironment,
     SoftStep,
     SoftSteps,
     inherited_environment,
@@ -56,7 +57,7 @@ class Site:
     """How many old output directories of a job are kept; `None` for all."""
     soft: SoftSteps
     """Says what a job is told before SIGTERM."""
-    environment: Mapping[str, str] = attrs.field(factory=inherited_environment)
+    environment: SharedEnvironment = attrs.field(factory=lambda: SharedEnvironment(inherited_environment()))
     """What jobs inherit."""
     dump: bytes = attrs.field(init=False)
     """The environment as a file, for jobs without exports."""
