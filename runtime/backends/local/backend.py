@@ -69,8 +69,8 @@ _SLICE: Final = 8
 _SLICES_AT_ONCE: Final = {"tree": 1, "group": 6}
 """Slices of one submission that are launched side by side. A thread that starts a process of its own waits, without the
 interpreter's lock, until the system has made that another program: the longer, the busier the processors are. What is
-handed to a shim is not waited for. On two processors, 520 jobs/s with 1 and 1,390 with 6 beside other people's work, where
-a bare `posix_spawn` reached 1,570; on idle ones 1,390 and 1,490."""
+handed to a shim is not waited for. On two processors, 520 jobs/s with 1 and 1,390 with 6 beside other people's work,
+where a bare `posix_spawn` reached 1,570; on idle ones 1,390 and 1,490."""
 
 _LAUNCH_THREADS: Final = 8
 _JUDGE_THREADS: Final = 6
