@@ -34,6 +34,7 @@ from runtime.backends.live import DONE, LAUNCHED, LAUNCHING, WAITING, Ledger, Li
 from runtime.errors import StatusMoveError
 from runtime.job import (
     FailureKind,
+    JobCompletionEvent,
     JobProgressEvent,
     JobStatus,
     JobStatusInfo,
@@ -45,6 +46,10 @@ from runtime.job.status import KILLED, RUNNING, TERMINAL
 
 BROKEN_DEADLINE: Final = 30.0
 """Seconds that a broken backend's kills may take before their jobs are given up. Out of the air."""
+
+
+End = tuple[LiveJob, JobStatus, JobStatusInfo | None, JobUsage | None]
+"""Of a job: how it ended, why if it did not pass, and what it used if that is known."""
 
 
 class BackendState(enum.Enum):
@@ -130,6 +135,13 @@ class AuthorSide(abc.ABC):
         job.stage = LAUNCHING
         return True
 
+    def _begin_all(self, jobs: Sequence[LiveJob]) -> list[LiveJob]:
+        """Say that the launch of `jobs` begins now: `_begin` for each. Returns those that were not called off."""
+        begun = [job for job in jobs if job.stage is WAITING]
+        for job in begun:
+            job.stage = LAUNCHING
+        return begun
+
     def _launched(self, job: LiveJob, *, running: bool = True, note: str | None = None) -> bool:
         """Say that `job` is under way. If somebody asked for its end meanwhile, `_kill` is called now.
 
@@ -157,10 +169,16 @@ class AuthorSide(abc.ABC):
         usage: JobUsage | None = None,
     ) -> bool:
         """Say that `job` ran and has ended, all of it within its launch: `_launched` and `_complete` in one."""
+        return self._ran_all([(job, status, reason, usage)]) == 1
+
+    def _ran_all(self, ends: Iterable[End]) -> int:
+        """Say of many jobs that each ran and has ended: `_ran` for each. Returns how many of these ends counted."""
         now = self._now()
-        if job.stage is LAUNCHING:
-            job.started = now
-        return self._end_at(now, job, status, reason, usage)
+        ends = list(ends)
+        for end in ends:
+            if end[0].stage is LAUNCHING:
+                end[0].started = now
+        return self._end_all(now, ends)
 
     def _running(self, job: LiveJob, *, note: str | None = None) -> None:
         """Say that `job` runs from now on: its `timeout` counts. No event, if its handle can still say so."""
@@ -212,24 +230,33 @@ class AuthorSide(abc.ABC):
         usage: JobUsage | None = None,
     ) -> bool:
         """Queue the completion of `job`. Only the first one counts: false if there was one before."""
-        return self._end_at(self._now(), job, status, reason, usage)
+        return self._end_all(self._now(), [(job, status, reason, usage)]) == 1
 
-    def _end_at(
-        self, now: float, job: LiveJob, status: JobStatus, reason: JobStatusInfo | None, usage: JobUsage | None
-    ) -> bool:
-        if job.stage is DONE:
-            self._late += 1
-            return False
-        if status not in TERMINAL:
-            msg = f"a job cannot go from {job.status.name} to {status.name} when it ends, only to what is an end"
-            raise StatusMoveError(msg)
-        job.status = status
-        self._courier.post(make_completion(job.id, job.attempt, status, reason, job.submitted, job.started, now, usage))
-        self._completed += 1
-        if reason is not None and reason.kind is FailureKind.LOST:
-            self._lost.append(job.id)
-        self._ledger.remove(job, accepted=True)
-        return True
+    def _end_all(self, now: float, ends: Iterable[End]) -> int:
+        """Queue the completions of jobs that have ended now; return how many of them were the first for their job."""
+        done: list[LiveJob] = []
+        events: list[JobCompletionEvent] = []
+        try:
+            for job, status, reason, usage in ends:
+                if job.stage is DONE:
+                    self._late += 1
+                    continue
+                if status not in TERMINAL:
+                    msg = (
+                        f"a job cannot go from {job.status.name} to {status.name} when it ends, only to what is an end"
+                    )
+                    raise StatusMoveError(msg)
+                job.status = status
+                job.stage = DONE
+                events.append(make_completion(job, reason, now, usage))
+                done.append(job)
+                if reason is not None and reason.kind is FailureKind.LOST:
+                    self._lost.append(job.id)
+        finally:
+            self._courier.post(*events)
+            self._completed += len(events)
+            self._ledger.remove(*done)
+        return len(events)
 
     def _fail(
         self,

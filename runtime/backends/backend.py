@@ -14,7 +14,6 @@ nursery that holds them, so what leaves the block is never wrapped in a group th
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import operator
@@ -29,10 +28,10 @@ import trio
 from runtime.backends.author import AuthorSide, BackendState
 from runtime.backends.courier import Courier
 from runtime.backends.deadlines import Deadlines
-from runtime.backends.live import DONE, LAUNCHING, WAITING, LiveJob
+from runtime.backends.live import DONE, LAUNCHING, WAITING, LiveJob, make_live
 from runtime.errors import BackendBrokenError, BackendClosedError
 from runtime.job import EventBatch, FailureKind, JobHandle
-from runtime.job.drafts import make_handle
+from runtime.job.drafts import make_handles
 
 logger: Final = logging.getLogger("runtime.backends")
 
@@ -236,12 +235,7 @@ class RuntimeBackend(AuthorSide):
         """
         await trio.lowlevel.checkpoint_if_cancelled()  # before anything is launched; also when the backend broke
         self._check_open()
-        now = self._now()
-        tickets = itertools.count(self._submitted + 1)
-        if attempts:
-            batch = [LiveJob(spec, attempts.get(spec.id, 1), now, next(tickets)) for spec in jobs]
-        else:
-            batch = [LiveJob(spec, 1, now, next(tickets)) for spec in jobs]
+        batch = make_live(jobs, self._now(), attempts=attempts, ticket=self._submitted + 1)
         live = len(self._ledger)
         self._ledger.admit(batch)  # all of them, so that a duplicate among the refused ones is found as well
         free = math.inf if self.max_parallelism is None else self.max_parallelism - live
@@ -263,9 +257,7 @@ class RuntimeBackend(AuthorSide):
         except trio.Cancelled:
             self._call_off(entering)
             raise
-        return {
-            job.id: make_handle(job.id, job.attempt, job.started, self, job.ticket) for job in entering if job.accepted
-        }
+        return make_handles(entering, self)
 
     async def submit(self, job: Any, *, attempt: int = 1) -> JobHandle | None:
         """Hand one job over: `submit_many` for one. `None` means refused."""

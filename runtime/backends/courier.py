@@ -33,11 +33,11 @@ class Courier:
         """How many completions have been posted that the receiver has not taken."""
         return len(self._queue) - self._progress + self._sending
 
-    def post(self, event: JobCompletionEvent) -> None:
-        """Queue a completion, behind all other events."""
-        if not self._queue:
+    def post(self, *events: JobCompletionEvent) -> None:
+        """Queue completions, behind all other events."""
+        if events and not self._queue:
             self._posted.set()
-        self._queue.append(event)
+        self._queue += events
 
     def post_progress(self, event: JobProgressEvent) -> None:
         """Queue what is not waited for at the end, behind all other events."""

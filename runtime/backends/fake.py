@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import trio
 
+from runtime.backends.author import End
 from runtime.backends.backend import RuntimeBackend
 from runtime.backends.live import LiveJob
 from runtime.job import FailureKind, JobStatus, JobStatusInfo, JobUsage
@@ -70,23 +71,24 @@ class FakeBackend(RuntimeBackend):
         """Ids of the jobs that would run if there were anything to run; also while they are being killed."""
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        for job in jobs:
-            if self._begin(job):
-                self._launch_one(job)
+        self._launch_begun(self._begin_all(jobs))
         await trio.lowlevel.checkpoint()
 
-    def _launch_one(self, job: LiveJob) -> None:
-        run = self.policy(job.spec, job.attempt)
-        if run.at_once:
-            self._ran(job, run.status, run.reason, run.usage)
-        elif run.busy:
-            self._refuse(job)
-        elif run.launch_error is not None:
-            self._fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
-        else:
-            job.data = trio.CancelScope()
-            self._start_task(self._run, job, run)
-            self._launched(job, running=run.queued is None)
+    def _launch_begun(self, jobs: Sequence[LiveJob]) -> None:
+        ends: list[End] = []
+        for job in jobs:
+            run = self.policy(job.spec, job.attempt)
+            if run.at_once:
+                ends.append((job, run.status, run.reason, run.usage))
+            elif run.busy:
+                self._refuse(job)
+            elif run.launch_error is not None:
+                self._fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
+            else:
+                job.data = trio.CancelScope()
+                self._start_task(self._run, job, run)
+                self._launched(job, running=run.queued is None)
+        self._ran_all(ends)
 
     def _kill(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:

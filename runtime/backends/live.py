@@ -6,7 +6,7 @@ A job is *live* from the start of its submission until its completion stands in 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -46,7 +46,10 @@ DONE: Final = Stage.DONE
 
 
 class LiveJob:
-    """One job of a backend, as long as it is live. A backend's author reads it, and may keep things in `data`."""
+    """One job of a backend, as long as it is live. A backend's author reads it, and may keep things in `data`.
+
+    `make_live` makes them, many at once: a constructor would cost as much as filling them in.
+    """
 
     __slots__ = (
         "accepted",
@@ -66,33 +69,32 @@ class LiveJob:
         "ticket",
     )
 
-    def __init__(self, spec: Any, attempt: int, submitted: float, ticket: int = 0) -> None:
-        self.spec = spec
-        """The specification: a `JobSpec`, or a foreign object with an `id`."""
-        self.id: str = spec.id
-        self.attempt = attempt
-        self.ticket = ticket
-        """Which of all submissions to its backend this is, from 1."""
-        self.submitted = submitted
-        """When it was handed over, in seconds."""
-        self.started: float | None = None
-        """When it began to run, in seconds."""
-        self.queued: float | None = None
-        """Since when it waits in a queue, in seconds, if it does."""
-        self.status: JobStatus = QUEUED
-        self.stage: Stage = WAITING
-        self.accepted = True
-        """Whether exactly one event comes for it; false once it was refused or called off."""
-        self.stop: StopCause | None = None
-        """Why it is being ended, once somebody asked for that."""
-        self.interactive: bool = getattr(spec, "interactive", False)
-        """Whether it wants the backend to itself."""
-        self.forced = False
-        """Whether its end is to be as quick as can be."""
-        self.data: Any = None
-        """The backend's own."""
-        self.ended: trio.Event | None = None
-        """Set when it is no longer live; there is one only if somebody waits for that."""
+    spec: Any
+    """The specification: a `JobSpec`, or a foreign object with an `id`."""
+    id: str
+    attempt: int
+    ticket: int
+    """Which of all submissions to its backend this is, from 1."""
+    submitted: float
+    """When it was handed over, in seconds."""
+    started: float | None
+    """When it began to run, in seconds."""
+    queued: float | None
+    """Since when it waits in a queue, in seconds, if it does."""
+    status: JobStatus
+    stage: Stage
+    accepted: bool
+    """Whether exactly one event comes for it; false once it was refused or called off."""
+    stop: StopCause | None
+    """Why it is being ended, once somebody asked for that."""
+    interactive: bool
+    """Whether it wants the backend to itself."""
+    forced: bool
+    """Whether its end is to be as quick as can be."""
+    data: Any
+    """The backend's own."""
+    ended: trio.Event | None
+    """Set when it is no longer live; there is one only if somebody waits for that."""
 
     def __repr__(self) -> str:
         return f"<LiveJob {self.id!r} attempt {self.attempt} {self.stage.name} {self.status.name}>"
@@ -103,6 +105,36 @@ class LiveJob:
             if self.ended is None:
                 self.ended = trio.Event()
             await self.ended.wait()
+
+
+def make_live(
+    specs: Iterable[Any], submitted: float, *, attempts: Mapping[str, int] | None = None, ticket: int = 1
+) -> list[LiveJob]:
+    """Return a job, not yet begun, for each of `specs`.
+
+    Args:
+        specs: what to run.
+        submitted: when it was handed over, in seconds.
+        attempts: id to the number of the attempt; 1 where it says nothing.
+        ticket: that of the first; the others follow.
+    """
+    jobs = []
+    for spec in specs:
+        job = LiveJob()
+        job.spec = spec
+        job.id = spec.id
+        job.attempt = attempts.get(job.id, 1) if attempts else 1
+        job.ticket = ticket
+        job.submitted = submitted
+        job.started = job.queued = job.stop = job.data = job.ended = None
+        job.status = QUEUED
+        job.stage = WAITING
+        job.accepted = True
+        job.interactive = getattr(spec, "interactive", False)
+        job.forced = False
+        ticket += 1
+        jobs.append(job)
+    return jobs
 
 
 class Ledger:
@@ -143,13 +175,16 @@ class Ledger:
         advice = "Wait for its completion, or give it another id"
         return DuplicateJobError(f"job {job.id!r} {where}; nothing of the call was launched. {advice}")
 
-    def remove(self, job: LiveJob, *, accepted: bool) -> None:
-        """Let `job` leave: it is no longer live."""
-        del self._jobs[job.id]
-        job.stage = DONE
-        job.accepted = accepted
-        if job.ended is not None:
-            job.ended.set()
+    def remove(self, *leaving: LiveJob, accepted: bool = True) -> None:
+        """Let jobs leave: they are no longer live."""
+        jobs = self._jobs
+        for job in leaving:
+            del jobs[job.id]
+            job.stage = DONE
+            if not accepted:
+                job.accepted = False
+            if job.ended is not None:
+                job.ended.set()
         if not self._jobs and self._idle is not None:
             self._idle.set()
             self._idle = None

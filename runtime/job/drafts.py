@@ -10,7 +10,8 @@ must change it for the others.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
 
 from runtime.job.events import JobCompletionEvent, JobHandle, JobResult, JobStatusInfo, JobUsage
 from runtime.job.status import JobStatus
@@ -25,46 +26,68 @@ _Handle: Final = _draft_of(JobHandle)
 _Result: Final = _draft_of(JobResult)
 
 
+class Live(Protocol):
+    """What a job that is live in a backend says of itself."""
+
+    id: str
+    attempt: int
+    status: JobStatus
+    submitted: float
+    started: float | None
+    accepted: bool
+    ticket: int
+
+
+class Ended(Protocol):
+    """A job of a run, and its last event."""
+
+    job: Any
+    event: JobCompletionEvent | None
+
+
 def make_completion(
-    job_id: str,
-    attempt: int,
-    status: JobStatus,
-    reason: JobStatusInfo | None,
-    submitted: float,
-    started: float | None,
-    ended: float,
-    usage: JobUsage | None,
+    job: Live, reason: JobStatusInfo | None, ended: float, usage: JobUsage | None
 ) -> JobCompletionEvent:
-    """Return a `JobCompletionEvent` with these fields."""
+    """Return a `JobCompletionEvent` for `job`, whose status is that of its end."""
     event = _Completion()
-    event.job_id = job_id
-    event.attempt = attempt
-    event.status = status
+    event.job_id = job.id
+    event.attempt = job.attempt
+    event.status = job.status
     event.reason = reason
-    event.submitted = submitted
-    event.started = started
+    event.submitted = job.submitted
+    event.started = job.started
     event.ended = ended
     event.usage = usage
     event.__class__ = JobCompletionEvent
     return event  # type: ignore[no-any-return]  # it is one now
 
 
-def make_handle(job_id: str, attempt: int, started: float | None, backend: object, ticket: int) -> JobHandle:
-    """Return a `JobHandle` with these fields."""
-    handle = _Handle()
-    handle.job_id = job_id
-    handle.attempt = attempt
-    handle.started = started
-    handle.backend = backend
-    handle.ticket = ticket
-    handle.__class__ = JobHandle
-    return handle  # type: ignore[no-any-return]  # it is one now
+def make_handles(jobs: Iterable[Live], backend: object) -> dict[str, JobHandle]:
+    """Return id to `JobHandle` for each of `jobs` that `backend` has accepted."""
+    handles = {}
+    for job in jobs:
+        if not job.accepted:
+            continue
+        handle = _Handle()
+        handle.job_id = job_id = job.id
+        handle.attempt = job.attempt
+        handle.started = job.started
+        handle.backend = backend
+        handle.ticket = job.ticket
+        handle.__class__ = JobHandle
+        handles[job_id] = handle
+    return handles  # they are handles now
 
 
-def make_result(job: object, event: JobCompletionEvent) -> JobResult:
-    """Return a `JobResult` with these fields."""
-    result = _Result()
-    result.job = job
-    result.event = event
-    result.__class__ = JobResult
-    return result  # type: ignore[no-any-return]  # it is one now
+def make_results(jobs: Iterable[Ended]) -> list[JobResult]:
+    """Return a `JobResult` for each of `jobs` that has ended."""
+    results = []
+    for job in jobs:
+        if job.event is None:
+            continue
+        result = _Result()
+        result.job = job.job
+        result.event = job.event
+        result.__class__ = JobResult
+        results.append(result)
+    return results  # they are results now

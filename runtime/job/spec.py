@@ -213,6 +213,10 @@ class JobSpec:
             raise SpecError(msg) from exc
 
 
+# The slot of `full_name` under its other name: it is read several times for each job, and a property is a call.
+JobSpec.id = JobSpec.full_name  # type: ignore[method-assign, assignment]  # it reads the same
+
+
 def _is_text(value: object, *, or_empty: bool = False) -> bool:
     return isinstance(value, str) and (or_empty or bool(value))
 

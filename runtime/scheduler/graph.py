@@ -5,63 +5,77 @@ Pure: no I/O, no time. Everything is iterative, so the depth of a chain does not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from runtime.errors import GraphError
-from runtime.job import JobCompletionEvent
+from runtime.job import JobCompletionEvent, JobStatus
 from runtime.job.status import SCHEDULED
 
 
+class Place(enum.Enum):
+    """Where a node stands, as far as the plan is concerned."""
+
+    NOWHERE = enum.auto()
+    """It waits for other jobs, or has ended, or is on its way from one place to the next."""
+    READY = enum.auto()
+    """In its ready queue."""
+    IN_FLIGHT = enum.auto()
+    """It was handed to its backend, and its completion has not been seen."""
+
+
+# The members once more: see `runtime.job.status`.
+NOWHERE: Final = Place.NOWHERE
+READY: Final = Place.READY
+IN_FLIGHT: Final = Place.IN_FLIGHT
+
+
 class Node:
-    """One job of the graph, and how far it has come."""
+    """One job of the graph, and how far it has come. `_make_nodes` makes them and fills them in: a constructor would
+    cost as much again, for every job of a run.
+    """
 
     __slots__ = (
         "attempt",
-        "busy_since",
         "dependents",
         "event",
         "id",
-        "in_flight",
         "job",
-        "killed_by",
         "needs_all",
         "passed",
+        "place",
         "queue",
         "rank",
-        "ready",
         "started",
         "status",
         "waiting",
     )
 
-    def __init__(self, job: Any, job_id: str, rank: int) -> None:
-        self.job = job
-        self.id = job_id
-        self.rank = rank
-        """Its place among all jobs, in the order given."""
-        self.status = SCHEDULED
-        self.waiting = 0
-        """How many of its dependencies have not ended."""
-        self.passed = 0
-        """How many of its dependencies have passed."""
-        self.needs_all: bool = job.needs_all_dependencies_passing
-        self.dependents: Sequence[Node] = ()
-        self.queue: Any = None
-        """The ready queue that it belongs to; the plan's business."""
-        self.ready = False
-        """Whether it stands in its ready queue."""
-        self.in_flight = False
-        """Whether it was handed to its backend, and its completion has not been seen."""
-        self.attempt = 0
-        self.started: float | None = None
-        self.busy_since: float | None = None
-        self.killed_by: str | None = None
-        self.event: JobCompletionEvent | None = None
-        """How it ended."""
+    job: Any
+    """The specification."""
+    id: str
+    rank: int
+    """Its place among all jobs, in the order given."""
+    status: JobStatus
+    needs_all: bool
+    """Whether all its dependencies must pass, or any one."""
+    waiting: int
+    """How many of its dependencies have not ended."""
+    passed: int
+    """How many of its dependencies have passed."""
+    dependents: Sequence[Node]
+    """Who waits for it."""
+    queue: Any
+    """The ready queue that it belongs to; the plan's business."""
+    place: Place
+    attempt: int
+    started: float | None
+    event: JobCompletionEvent | None
+    """How it ended."""
 
     def __repr__(self) -> str:
-        return f"<Node {self.id!r} {self.status.name}{' in flight' if self.in_flight else ''}>"
+        return f"<Node {self.id!r} {self.status.name} {self.place.name}>"
 
 
 class Graph:
@@ -90,45 +104,88 @@ class Graph:
             raise GraphError(msg)
         return node
 
-    def add(self, jobs: Iterable[Any]) -> list[Node]:
+    def add(self, jobs: Sequence[Any]) -> list[Node]:
         """Add all of `jobs`, or none. They may depend on each other and on jobs that stand here already, ended or not.
 
         Raises:
             GraphError: for a job given twice, an unknown dependency, or a cycle, which is named with its path.
         """
         known = self._nodes
-        new: dict[str, Node] = {}
-        for rank, job in enumerate(jobs, len(known)):
-            job_id = job.id
-            if job_id in known or job_id in new:
-                msg = f"job {job_id!r} is given twice; ids must be unique in a run"
-                raise GraphError(msg)
-            new[job_id] = Node(job, job_id, rank)
-        # Two lists and no list of pairs, which would be as many objects for the garbage collector to visit.
-        waiting: list[Node] = []
-        needed: list[Node] = []
+        new, later = _make_nodes(jobs, len(known))
+        if len(new) < len(jobs) or not known.keys().isdisjoint(new):
+            raise _given_twice(jobs, known)
+        known_ones: list[tuple[Node, Node]] = []
         forward = True
-        for node in new.values():
-            ids = node.job.dependencies
-            for other_id in dict.fromkeys(ids) if len(ids) > 1 else ids:
-                other = new.get(other_id) or known.get(other_id)
-                if other is None:
-                    msg = f"job {node.id!r} depends on {other_id!r}, which does not exist"
-                    raise GraphError(msg + _nearest(other_id, [*known, *new]))
-                forward = forward and other.rank < node.rank
-                waiting.append(node)
-                needed.append(other)
+        for node, other_id in later:
+            other = new.get(other_id)
+            if other is not None:
+                forward = False
+                _wait_for(node, other)
+                continue
+            other = known.get(other_id)
+            if other is None:
+                msg = f"job {node.id!r} depends on {other_id!r}, which does not exist"
+                raise GraphError(msg + _nearest(other_id, [*known, *new]))
+            if other.event is None:  # else it ended before; the plan looks at it when it takes the new jobs in
+                known_ones.append((node, other))
         if not forward:  # where every job stands behind those that it needs, as they mostly do, there can be no cycle
-            _check_acyclic(new, list(zip(waiting, needed, strict=True)))
-        for node, other in zip(waiting, needed, strict=True):
-            if other.event is not None:
-                continue  # it ended before; the plan looks at it when it takes the new jobs in
-            node.waiting += 1
-            if not other.dependents:
-                other.dependents = []
-            other.dependents.append(node)  # type: ignore[attr-defined]  # the shared empty tuple was replaced
-        known.update(new)
+            _check_acyclic(new)
+        for node, other in known_ones:  # only now that nothing can go wrong any more
+            _wait_for(node, other)
+        if known:
+            known.update(new)
+        else:
+            self._nodes, self.get = new, new.get
         return list(new.values())
+
+
+def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[tuple[Node, str]]]:
+    """Return the nodes of `jobs`, by id, ranked from `rank`; and who waits for what does not stand before it here."""
+    nodes: dict[str, Node] = {}
+    later: list[tuple[Node, str]] = []
+    for job in jobs:
+        node = Node()
+        node.job = job
+        node.id = job_id = job.id
+        node.rank = rank
+        node.status = SCHEDULED
+        node.needs_all = job.needs_all_dependencies_passing
+        node.waiting = node.passed = node.attempt = 0
+        node.dependents = ()
+        node.queue = node.started = node.event = None
+        node.place = NOWHERE
+        rank += 1
+        ids = job.dependencies
+        if ids:
+            for other_id in ids if len(ids) == 1 else dict.fromkeys(ids):
+                other = nodes.get(other_id)
+                if other is None:
+                    later.append((node, other_id))
+                    continue
+                node.waiting += 1  # as `_wait_for`, written out
+                if other.dependents:
+                    other.dependents.append(node)  # type: ignore[attr-defined]  # see there
+                else:
+                    other.dependents = [node]
+        nodes[job_id] = node
+    return nodes, later
+
+
+def _wait_for(node: Node, other: Node) -> None:
+    node.waiting += 1
+    if other.dependents:
+        other.dependents.append(node)  # type: ignore[attr-defined]  # the shared empty tuple was replaced
+    else:
+        other.dependents = [node]
+
+
+def _given_twice(jobs: Sequence[Any], known: Mapping[str, Node]) -> GraphError:
+    seen = set(known)
+    for job in jobs:
+        if job.id in seen:
+            break
+        seen.add(job.id)
+    return GraphError(f"job {job.id!r} is given twice; ids must be unique in a run")
 
 
 def _nearest(job_id: str, known: Iterable[str]) -> str:
@@ -138,23 +195,16 @@ def _nearest(job_id: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _check_acyclic(new: dict[str, Node], edges: list[tuple[Node, Node]]) -> None:
+def _check_acyclic(new: Mapping[str, Node]) -> None:
     """Take away jobs that wait for nothing, again and again (Kahn, 1962); what stays is on a cycle, or behind one."""
-    waits_for: dict[str, list[str]] = {}
-    dependents: dict[str, list[str]] = {}
-    count: dict[str, int] = {}
-    for node, other in edges:
-        if other.id in new:
-            waits_for.setdefault(node.id, []).append(other.id)
-            dependents.setdefault(other.id, []).append(node.id)
-            count[node.id] = count.get(node.id, 0) + 1
-    free = [job_id for job_id in new if not count.get(job_id)]
+    count = {job_id: node.waiting for job_id, node in new.items()}
+    free = [node for node in new.values() if not node.waiting]
     done = 0
     while free:
         done += 1
-        for dependent in dependents.get(free.pop(), ()):
-            count[dependent] -= 1
-            if not count[dependent]:
+        for dependent in free.pop().dependents:
+            count[dependent.id] -= 1
+            if not count[dependent.id]:
                 free.append(dependent)
     if done == len(new):
         return
@@ -163,7 +213,7 @@ def _check_acyclic(new: dict[str, Node], edges: list[tuple[Node, Node]]) -> None
     job_id = next(job_id for job_id in new if job_id in stuck)
     while job_id not in path:
         path[job_id] = None
-        job_id = next(other for other in waits_for[job_id] if other in stuck)
+        job_id = next(other for other in new[job_id].job.dependencies if other in stuck)
     cycle = list(path)
     cycle = [*cycle[cycle.index(job_id) :], job_id]
     shown = " -> ".join(repr(name) for name in (cycle if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]]))  # noqa: PLR2004 - one line

@@ -37,12 +37,13 @@ from runtime.job import (
     JobStatusInfo,
     check_move,
 )
-from runtime.job.drafts import make_result
+from runtime.job.drafts import make_results
 from runtime.job.status import KILLED, PASSED, QUEUED, RUNNING, SCHEDULED, TERMINAL
 from runtime.scheduler.actions import Action, Kill, StatusChange, Submit
 from runtime.scheduler.arbiter import Arbiter
 from runtime.scheduler.backlog import Backlog
-from runtime.scheduler.graph import Graph, Node
+from runtime.scheduler.garbage import collector_paused
+from runtime.scheduler.graph import IN_FLIGHT, NOWHERE, READY, Graph, Node
 from runtime.scheduler.ready import ReadyQueue
 from runtime.scheduler.resources import ResourcePool, request_of
 
@@ -51,7 +52,7 @@ logger: Final = logging.getLogger("runtime.scheduler")
 BUSY_TIMEOUT: Final = 6 * 3600.0
 """Seconds after which a job that is refused again and again is given up. Out of the air: most of a night."""
 
-_ABSENT: Final[Any] = object()
+_FOREVER: Final = math.inf
 
 Priority = Callable[[Any, int], Any]
 """From a job and the number of jobs that wait for it to something that can be compared and hashed; larger goes
@@ -64,10 +65,11 @@ def default_priority(job: Any, dependents: int) -> tuple[float, float, int]:
 
     A foreign job may have `timeout_secs` instead of `timeout`.
     """
-    timeout = getattr(job, "timeout", _ABSENT)
-    if timeout is _ABSENT:
+    try:
+        timeout = job.timeout
+    except AttributeError:
         timeout = getattr(job, "timeout_secs", None)
-    return job.weight, math.inf if timeout is None else timeout, dependents
+    return job.weight, _FOREVER if timeout is None else timeout, dependents
 
 
 class Plan:
@@ -117,6 +119,10 @@ class Plan:
         self._failures = 0
         self._stopped: tuple[str, bool, bool] | None = None
         self._kills: list[Kill] = []
+        self._killed_by: dict[str, str] = {}
+        """Of jobs in flight that somebody wants to end: who does."""
+        self._busy_since: dict[str, float] = {}
+        """Of jobs that their backend refused: since when."""
         self._new: list[Node] = []
         self.counts = dict.fromkeys(JobStatus, 0)
         """How many jobs are in each status."""
@@ -136,7 +142,11 @@ class Plan:
             GraphError: see `Graph.add`; or for a job whose backend is unknown.
             ResourceError: see `ResourcePool.check`.
         """
-        jobs = list(jobs)
+        jobs = list(jobs)  # in which anything may happen
+        with collector_paused():
+            self._add(jobs)
+
+    def _add(self, jobs: Sequence[Any]) -> None:
         plain = self._backends[self._default].plain
         queues = [plain if not (job.backend or job.resources) else self._queue_of(job) for job in jobs]
         nodes = self._graph.add(jobs)
@@ -161,7 +171,7 @@ class Plan:
                 self._progressed(event)
                 continue
             node = find(event.job_id)
-            if node is None or not node.in_flight or node.event is not None or node.attempt != event.attempt:
+            if node is None or node.place is not IN_FLIGHT or node.attempt != event.attempt or node.event is not None:
                 self.stray += 1
             else:
                 node.event = event if event.status in TERMINAL else _not_an_end(event)
@@ -175,7 +185,7 @@ class Plan:
 
     def _progressed(self, event: JobProgressEvent) -> None:
         node = self._graph.get(event.job_id)
-        if node is None or not node.in_flight or node.attempt != event.attempt or event.status in TERMINAL:
+        if node is None or node.place is not IN_FLIGHT or node.attempt != event.attempt or event.status in TERMINAL:
             self.stray += 1
             return
         node.started = event.at if event.status is RUNNING else None
@@ -195,17 +205,22 @@ class Plan:
         if not nodes:
             return
         refused = []
+        running = 0
         for node in nodes:
-            if not node.in_flight:
+            if node.place is not IN_FLIGHT:
                 continue  # it has completed
             handle = accepted.get(node.id)
             if handle is None:
                 refused.append(node)
-                continue
-            node.busy_since = None
-            if handle.started is not None and node.status is QUEUED:
+            elif handle.started is not None and node.status is QUEUED:
                 node.started = handle.started
-                self._change(node, RUNNING, handle.started)
+                if self.changes is not None:
+                    self._change(node, RUNNING, handle.started)
+                else:
+                    node.status = RUNNING
+                    running += 1
+        self.counts[QUEUED] -= running
+        self.counts[RUNNING] += running
         nodes[0].queue.backend.answered(len(nodes) - len(refused), len(refused), now)
         for node in reversed(refused):
             self._take_back(node, now, busy_because)
@@ -214,33 +229,30 @@ class Plan:
         """Handing these jobs over raised; what the backend knows of them was killed, and the rest ends here."""
         for node in nodes:
             node.queue.backend.offered -= 1
-            if node.in_flight:
+            if node.place is IN_FLIGHT:
                 self._land([node])
                 self._end_early(node, FailureKind.LAUNCH_ERROR, message, now)
 
     def launching(self, nodes: Sequence[Node], now: float) -> list[Node]:
         """They are about to be handed over: return those that are still wanted."""
-        wanted = [node for node in nodes if node.killed_by is None]
-        if len(wanted) < len(nodes):
-            for node in nodes:
-                if node.killed_by is None:
-                    continue
-                node.queue.backend.offered -= 1
-                if node.in_flight:
-                    self._land([node])
-                    self._end_early(node, FailureKind.CANCELLED, f"killed by {node.killed_by}", now)
-        return wanted
+        killed = [node for node in nodes if node.id in self._killed_by] if self._killed_by else []
+        for node in killed:
+            node.queue.backend.offered -= 1
+            if node.place is IN_FLIGHT:
+                self._land([node])
+                self._end_early(node, FailureKind.CANCELLED, f"killed by {self._killed_by[node.id]}", now)
+        return [node for node in nodes if node.id not in self._killed_by] if killed else list(nodes)
 
     def backend_gone(self, name: str, message: str, now: float) -> None:
         """A backend's block has ended and nothing more comes from it: its jobs end here, other backends go on."""
         backend = self._backends[name]
         backend.gone = JobStatusInfo(message, kind=FailureKind.BACKEND_ERROR)
         for node in self._graph:
-            if not node.in_flight or node.queue.backend is not backend:
+            if node.place is not IN_FLIGHT or node.queue.backend is not backend:
                 continue
             self._land([node])
-            if node.killed_by is not None:
-                self._end_early(node, FailureKind.CANCELLED, f"killed by {node.killed_by}", now)
+            if node.id in self._killed_by:
+                self._end_early(node, FailureKind.CANCELLED, f"killed by {self._killed_by[node.id]}", now)
             else:
                 self._end_early(node, FailureKind.BACKEND_ERROR, message, now)
         for node in self._graph:
@@ -265,13 +277,13 @@ class Plan:
         """
         self._stopped = (by, force, drain)
         nodes = [node for node in self._graph if node.event is None]
-        self._kill_nodes([node for node in nodes if not node.in_flight or not drain], by, now, force=force)
+        self._kill_nodes([node for node in nodes if node.place is not IN_FLIGHT or not drain], by, now, force=force)
 
     def finish(self, message: str, now: float) -> None:
         """The run is over whatever happened: every job that has no result gets one."""
         for node in self._graph:
             if node.event is None:
-                if node.in_flight:
+                if node.place is IN_FLIGHT:
                     self._land([node])
                 self._end_early(node, FailureKind.CANCELLED, message, now)
 
@@ -310,7 +322,8 @@ class Plan:
 
     def results(self) -> list[JobResult]:
         """Return the result of each job that has ended, in the order given."""
-        return [make_result(node.job, node.event) for node in self._graph if node.event is not None]
+        with collector_paused():
+            return make_results(self._graph)
 
     @property
     def in_flight(self) -> int:
@@ -337,7 +350,7 @@ class Plan:
             else:
                 nodes += queue.take(free - len(nodes) if len(backend.heap) == 1 else 1)
         for node in nodes:
-            node.in_flight = True
+            node.place = IN_FLIGHT
             node.attempt = node.attempt or 1
         backend.in_flight += len(nodes)
         backend.offered += len(nodes)
@@ -349,7 +362,7 @@ class Plan:
         self._in_flight -= len(nodes)
         for node in nodes:
             queue = node.queue
-            node.in_flight = False
+            node.place = NOWHERE
             queue.backend.in_flight -= 1
             if queue.request:
                 self._arbiter.release(queue.request)
@@ -357,28 +370,27 @@ class Plan:
     def _take_back(self, node: Node, now: float, busy_because: str) -> None:
         """Its backend refused the job: it is ready again, unless it was killed or has been refused for too long."""
         self._land([node])
-        if node.busy_since is None:
-            node.busy_since = now
-        if node.killed_by is not None:
-            self._end_early(node, FailureKind.CANCELLED, f"killed by {node.killed_by}", now)
+        waited = now - self._busy_since.setdefault(node.id, now)
+        if node.id in self._killed_by:
+            self._end_early(node, FailureKind.CANCELLED, f"killed by {self._killed_by[node.id]}", now)
         elif self._stopped is not None:
             self._end_early(node, FailureKind.CANCELLED, f"killed by {self._stopped[0]}", now)
-        elif now - node.busy_since >= self._busy_timeout:
-            waited = now - node.busy_since
+        elif waited >= self._busy_timeout:
             why = f": {busy_because}" if busy_because else ""
             message = f"its backend {node.queue.backend.name!r} has been busy for {waited:g} s{why}"
             self._end_early(node, FailureKind.BUSY, message, now)
         else:
-            self._enqueue(node, front=True)
+            self._enqueue([node], front=True)
 
-    def _enqueue(self, node: Node, *, front: bool = False) -> None:
-        queue = node.queue
-        if self._priority is None:
-            priority = default_priority(node.job, len(node.dependents))
-        else:
-            priority = self._priority_of(node, self._priority)
-        if queue.push(node, priority, front=front) and queue.waits_for is None:
-            queue.backend.offer(queue)
+    def _enqueue(self, nodes: Iterable[Node], *, front: bool = False) -> None:
+        for node in nodes:
+            queue = node.queue
+            if self._priority is None:
+                priority: Any = default_priority(node.job, len(node.dependents))
+            else:
+                priority = self._priority_of(node, self._priority)
+            if queue.push(node, priority, front) and queue.waits_for is None:
+                queue.backend.offer(queue)
 
     def _priority_of(self, node: Node, function: Priority) -> Any:
         try:
@@ -404,8 +416,7 @@ class Plan:
     def _requeue_all(self) -> None:
         """Put all ready jobs in anew, so that no queue holds priorities of two kinds."""
         for backend in self._backends.values():
-            for node in backend.drain():
-                self._enqueue(node)
+            self._enqueue(backend.drain())
 
     # ------------------------------------------------------------------ the life of a job
 
@@ -452,19 +463,21 @@ class Plan:
 
     def _queue_up(self, nodes: Sequence[Node], now: float) -> None:
         """Let `nodes`, which wait for no other job any more, wait for their backends."""
-        counts, watched = self.counts, self.changes is not None
-        for node in nodes:
-            backend = node.queue.backend
-            if backend.gone is not None:
-                self._end_early(node, FailureKind.BACKEND_ERROR, backend.gone.message, now)
-                continue
-            if watched:
+        if any(backend.gone is not None for backend in self._backends.values()):
+            for node in nodes:
+                gone = node.queue.backend.gone
+                if gone is not None:
+                    self._end_early(node, FailureKind.BACKEND_ERROR, gone.message, now)
+            nodes = [node for node in nodes if node.event is None]  # the others' ends may have stopped the run
+        if self.changes is not None:
+            for node in nodes:
                 self._change(node, QUEUED, now)
-            else:
-                counts[node.status] -= 1
-                counts[QUEUED] += 1
+        else:
+            for node in nodes:
                 node.status = QUEUED
-            self._enqueue(node)
+            self.counts[SCHEDULED] -= len(nodes)
+            self.counts[QUEUED] += len(nodes)
+        self._enqueue(nodes)
 
     def _settle(self, ended: list[Node], now: float) -> None:
         """Record the ends of these jobs (their events are set), and what follows for all who wait for them, however
@@ -483,7 +496,7 @@ class Plan:
                 counts[done.status] -= 1
                 counts[status] += 1
                 done.status = status
-            if done.ready:
+            if done.place is READY:
                 self._forget(done)
             passed = status is PASSED
             if not passed:
@@ -493,7 +506,7 @@ class Plan:
                     continue
                 dependent.waiting -= 1
                 dependent.passed += passed
-                if (dependent.needs_all and not passed) or not (dependent.waiting or dependent.passed):
+                if not passed and (dependent.needs_all or not (dependent.waiting or dependent.passed)):
                     dependent.event = self._end_for_dependency(dependent, done, now)
                     ended.append(dependent)
                 elif dependent.waiting == 0:
@@ -533,8 +546,8 @@ class Plan:
         for node in nodes:
             if node.event is not None:
                 continue
-            if node.in_flight:
-                node.killed_by = node.killed_by or by
+            if node.place is IN_FLIGHT:
+                self._killed_by.setdefault(node.id, by)
                 in_flight.setdefault(node.queue.backend.name, []).append(node.id)
             else:
                 self._end_early(node, FailureKind.CANCELLED, f"killed by {by}", now)

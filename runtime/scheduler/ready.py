@@ -10,7 +10,7 @@ import heapq
 from collections import deque
 from typing import Any
 
-from runtime.scheduler.graph import Node
+from runtime.scheduler.graph import NOWHERE, READY, Node
 from runtime.scheduler.resources import Request
 
 
@@ -59,7 +59,7 @@ class ReadyQueue:
     def __repr__(self) -> str:
         return f"<ReadyQueue {self.backend.name!r} {self.request} size {self.size}>"
 
-    def push(self, node: Node, priority: Any, *, front: bool = False) -> bool:
+    def push(self, node: Node, priority: Any, front: bool = False) -> bool:
         """Put `node` in: behind those of its priority, or before them. Returns whether it may be the new head."""
         waiting = self._deques.get(priority)
         if waiting is None:
@@ -69,7 +69,7 @@ class ReadyQueue:
             waiting.appendleft(node)
         else:
             waiting.append(node)
-        node.ready = True
+        node.place = READY
         self.size += 1
         return front or len(waiting) == 1
 
@@ -90,7 +90,7 @@ class ReadyQueue:
             while waiting and room > 0:
                 node = waiting.popleft()
                 if node.event is None:
-                    node.ready = False
+                    node.place = NOWHERE
                     taken.append(node)
                     room -= 1
             if not waiting:
@@ -101,7 +101,7 @@ class ReadyQueue:
 
     def forget(self, node: Node) -> None:
         """Leave out `node`, which has ended without being popped."""
-        node.ready = False
+        node.place = NOWHERE
         self.size -= 1
         self._drop_ended()
 

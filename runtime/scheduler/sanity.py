@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime.job import JobStatus
+from runtime.scheduler.graph import Place
 from runtime.scheduler.plan import Plan
 
 
@@ -15,13 +16,13 @@ def sanity_check(plan: Plan) -> None:
     nodes = list(plan._graph)
     assert sum(plan.counts.values()) == len(nodes)
     assert plan.unfinished == sum(node.event is None for node in nodes)
-    flying = [node for node in nodes if node.in_flight]
+    flying = [node for node in nodes if node.place is Place.IN_FLIGHT]
     assert plan._in_flight == len(flying) <= plan._limit
     held: dict[str, int] = {}
     for node in nodes:
         assert (node.event is not None) == node.status.is_terminal, node
-        assert not (node.in_flight and node.event is not None), node
-        if node.in_flight:
+        assert not (node.place is not Place.NOWHERE and node.event is not None), node
+        if node.place is Place.IN_FLIGHT:
             for name, amount in node.queue.request:
                 held[name] = held.get(name, 0) + (amount if amount is not None else plan._arbiter.pool.held(name))
         if node.event is None:
@@ -35,8 +36,11 @@ def sanity_check(plan: Plan) -> None:
         assert backend.in_flight == sum(node.queue.backend is backend for node in flying) <= backend.limit
         for queue in backend.queues.values():
             ready = [
-                node for node in nodes if node.queue is queue and node.status is JobStatus.QUEUED and not node.in_flight
+                node
+                for node in nodes
+                if node.queue is queue and node.status is JobStatus.QUEUED and node.place is not Place.IN_FLIGHT
             ]
+            assert all(node.place is Place.READY for node in ready), queue
             assert queue.size == len(ready), queue
             in_heap = queue.entry is not None and any(entry[0] is queue.entry for entry in backend.heap)
             assert not ready or in_heap or queue.waits_for is not None, queue

@@ -93,7 +93,7 @@ class ScriptedBackend(FakeBackend):
                 if isinstance(await self._act(Step.LAUNCH, job.id), Busy):
                     self._refuse(job)
                 else:
-                    self._launch_one(job)
+                    self._launch_begun([job])
         await trio.lowlevel.checkpoint()
 
     def _kill(self, jobs: Sequence[LiveJob]) -> None:

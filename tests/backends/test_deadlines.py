@@ -11,12 +11,12 @@ import trio.testing
 from trio.testing import MockClock
 
 from runtime.backends.deadlines import Deadlines
-from runtime.backends.live import DONE, LiveJob
+from runtime.backends.live import DONE, LiveJob, make_live
 from tests.backends.manual import job
 
 
 def live(name: str = "a") -> LiveJob:
-    return LiveJob(job(name), 1, 0)
+    return make_live([job(name)], 0)[0]
 
 
 class Rung:

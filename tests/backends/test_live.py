@@ -6,18 +6,18 @@ import pytest
 import trio
 import trio.testing
 
-from runtime.backends.live import Ledger, LiveJob, Stage
+from runtime.backends.live import Ledger, LiveJob, Stage, make_live
 from runtime.errors import DuplicateJobError
 from runtime.job import JobStatus
 from tests.backends.manual import job
 
 
 def live(name: str) -> LiveJob:
-    return LiveJob(job(name), 1, 2.5)
+    return make_live([job(name)], 2.5)[0]
 
 
 def test_a_job_begins_queued_and_waiting() -> None:
-    entry = LiveJob(job("a"), 3, 2.5)
+    (entry,) = make_live([job("a")], 2.5, attempts={"a": 3})
     assert (entry.id, entry.attempt, entry.submitted) == ("a", 3, 2.5)
     assert (entry.status, entry.stage, entry.started, entry.stop) == (JobStatus.QUEUED, Stage.WAITING, None, None)
     assert repr(entry) == "<LiveJob 'a' attempt 3 WAITING QUEUED>"

@@ -9,14 +9,38 @@ import attrs
 import pytest
 
 from runtime.job import JobCompletionEvent, JobHandle, JobResult, JobStatus, JobStatusInfo, JobUsage
-from runtime.job.drafts import make_completion, make_handle, make_result
+from runtime.job.drafts import make_completion, make_handles, make_results
 
 REASON = JobStatusInfo("why")
 USAGE = JobUsage(exit_code=3)
 
 
+@attrs.define
+class Live:
+    """What is asked of a job that is live, and of one that has ended."""
+
+    id: str = "a"
+    attempt: int = 2
+    status: JobStatus = JobStatus.FAILED
+    submitted: float = 1.0
+    started: float | None = 2.0
+    accepted: bool = True
+    ticket: int = 5
+    job: object = "a job"
+    event: JobCompletionEvent | None = None
+
+
 def completion() -> JobCompletionEvent:
-    return make_completion("a", 2, JobStatus.FAILED, REASON, 1.0, 2.0, 3.0, USAGE)
+    return make_completion(Live(), REASON, 3.0, USAGE)
+
+
+def handle(backend: object = None) -> JobHandle:
+    return make_handles([Live("refused", accepted=False), Live()], backend)["a"]
+
+
+def result(event: JobCompletionEvent) -> JobResult:
+    (made,) = make_results([Live(), Live(event=event)])
+    return made
 
 
 def test_a_draft_becomes_what_the_class_makes() -> None:
@@ -28,20 +52,22 @@ def test_a_draft_becomes_what_the_class_makes() -> None:
     assert attrs.evolve(made, attempt=3).attempt == 3
 
     here = object()
-    handle = make_handle("a", 2, None, here, 5)
-    assert type(handle) is JobHandle
-    assert handle == JobHandle("a", 2, None, here, 5)
+    assert type(handle(here)) is JobHandle
+    assert handle(here) == JobHandle("a", 2, 2.0, here, 5)
 
-    result = make_result("a job", made)
-    assert type(result) is JobResult
-    assert (result.job, result.event, result.id, result.attempt) == ("a job", made, "a", 2)
+    end = result(made)
+    assert type(end) is JobResult
+    assert (end.job, end.event, end.id, end.attempt) == ("a job", made, "a", 2)
+
+
+def test_who_was_refused_has_no_handle_and_who_has_not_ended_no_result() -> None:
+    assert list(make_handles([Live("refused", accepted=False), Live("b")], None)) == ["b"]
+    assert make_results([Live()]) == []
 
 
 @pytest.mark.parametrize("kind", [JobCompletionEvent, JobHandle, JobResult])
 def test_every_field_is_set(kind: type) -> None:
-    made = {JobCompletionEvent: completion(), JobHandle: make_handle("a", 1, None, None, 0)}.get(
-        kind, make_result("a job", completion())
-    )
+    made = {JobCompletionEvent: completion(), JobHandle: handle()}.get(kind, result(completion()))
     for field in attrs.fields(kind):
         assert hasattr(made, field.name), field.name
 

@@ -403,6 +403,18 @@ def test_queue_time_and_run_time_are_two_things() -> None:
     ]
 
 
+def test_a_stop_for_what_a_backend_that_has_gone_cost_leaves_nothing_queued() -> None:
+    jobs = [job("build"), job("lost", "build", backend="other"), job("sim", "build")]
+    run = Driven(jobs, backends={"fake": None, "other": None}, max_failures=1)
+    run.turn()
+    run.plan.backend_gone("other", "it broke", 0.0)
+    run.end("build")
+    assert run.statuses() == {"build": "PASSED", "lost": "KILLED", "sim": "KILLED"}
+    assert (run.kind("lost"), run.kind("sim")) == ("backend_error", "cancelled")
+    assert run.turn() == []
+    sanity_check(run.plan)
+
+
 def test_a_backend_that_has_gone_takes_only_its_own_jobs_with_it() -> None:
     jobs = [job("a"), job("b"), job("after", "a"), job("other", backend="other"), job("needs", "b", backend="other")]
     run = Driven(jobs, {"fake": 1, "other": None})

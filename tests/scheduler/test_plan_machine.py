@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from runtime.job import JobProgressEvent, JobStatus
 from runtime.scheduler.actions import Kill
-from runtime.scheduler.graph import Node
+from runtime.scheduler.graph import IN_FLIGHT, Graph, Node
 from runtime.scheduler.plan import Plan
 from runtime.scheduler.resources import ResourcePool
 from runtime.scheduler.sanity import sanity_check
@@ -101,7 +101,7 @@ class PlanMachine(RuleBasedStateMachine):
     def stray_events(self, data: st.DataObject) -> None:
         before = self.plan.stray
         for job_id in data.draw(st.lists(st.sampled_from(["stranger", *self.ended]), max_size=2)):
-            node = Node(job(job_id), job_id, 0)
+            (node,) = Graph().add([job(job_id)])
             node.attempt = 1
             self.plan.received((ended(node),), self.now)
             before += 1
@@ -153,7 +153,7 @@ class PlanMachine(RuleBasedStateMachine):
             for nodes in self.offered:
                 wanted = self.plan.launching(nodes, self.now)
                 self.plan.submitted(wanted, {node.id: receipt(node, self.now) for node in wanted}, self.now)
-                self.flying.update({node.id: node for node in wanted if node.in_flight})
+                self.flying.update({node.id: node for node in wanted if node.place is IN_FLIGHT})
             self.offered.clear()
             for node in self.flying.values():
                 self.plan.received((ended(node),), self.now)

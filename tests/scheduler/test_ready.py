@@ -5,12 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, JobStatusInfo
-from runtime.scheduler.graph import Node
+from runtime.scheduler.graph import NOWHERE, READY, Graph, Node
 from runtime.scheduler.ready import Descending, ReadyQueue
 
 
 def nodes(count: int) -> list[Node]:
-    return [Node(JobSpec(name=f"j{rank}", cmd="x"), f"j{rank}", rank) for rank in range(count)]
+    return Graph().add([JobSpec(name=f"j{rank}", cmd="x") for rank in range(count)])
 
 
 def queue() -> ReadyQueue:
@@ -53,7 +53,7 @@ def test_what_has_ended_is_never_popped() -> None:
     assert ready.size == 2
     assert ready.key()[1] == 1
     assert ready.drain() == [b, d]
-    assert not b.ready
+    assert b.place is NOWHERE
     ready.push(b, 3)
     end(b, ready)
     assert ready.size == 0
@@ -66,6 +66,6 @@ def test_several_are_taken_across_priorities_and_those_that_ended_are_left_out()
         ready.push(node, priority)
     end(c, ready)
     assert ready.take(3) == [b, d, a]
-    assert (ready.size, ready.key()[1], a.ready, e.ready) == (1, 4, False, True)
+    assert (ready.size, ready.key()[1], a.place, e.place) == (1, 4, NOWHERE, READY)
     assert ready.take(3) == [e]
     assert ready.take(3) == []

@@ -42,7 +42,7 @@ class LaunchingSide(AdoptingSide):
             for job in jobs:
                 self._refuse(job, why)
             return
-        begun = [job for job in jobs if self._begin(job)]
+        begun = self._begin_all(jobs)
         if self._earlier or self._absent:
             begun = await self._without_adopted(begun)
         ready: list[tuple[Element, Hashable]] = []

@@ -197,7 +197,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             await self._isolation.close()
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        entries = [self._enter(job) for job in jobs if self._begin(job)]
+        entries = [self._enter(job) for job in self._begin_all(jobs)]
         interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # such a one comes alone
         deadline = math.inf if interactive else self._patience.launch
         builds = calls_for([entry for entry in entries if entry.launcher is None], BUILD)
