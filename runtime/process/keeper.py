@@ -4,7 +4,9 @@ Our side of `keeper_program`, whose docstring says how it works. A keeper is sta
 a shim is taken, which may have to be forked first; then `Shim.start` hands the job over, in a thread, and gives a
 `Tree`, whose end is told by an answer. One task reads all answers of all shims, from one socket.
 
-If the keeper is killed, its shims kill their jobs and say so; the next job gets a new keeper.
+If the keeper is killed, its shims kill their jobs and say so; the next job gets a new keeper. One that has no memory
+left, because a limit of its own was lowered or reached, may be alive and of no use: all that it forks has that limit as
+well. It is *retired*: the jobs that it has go on, new ones get another keeper, and it ends with its last job.
 """
 
 from __future__ import annotations
@@ -47,6 +49,13 @@ _PULSE: Final = 2.0
 
 _SILENCE: Final = 6.0
 """Seconds without an answer of the keeper after which something is wrong with it. Out of the air."""
+
+_STARVED: Final = 3
+"""New shims in a row for which a keeper had no memory, before the next job gets another keeper. Out of the air."""
+
+_RENEWAL: Final = 5.0
+"""Seconds between two keepers, the first of which had no memory: it may be the whole system that has none. Out of the
+air."""
 
 _END_MARGIN: Final = 3.0
 """Seconds beyond its patience that the keeper may take to end. Out of the air."""
@@ -153,6 +162,8 @@ class Shim:
         """Whether whoever asked for it still waits."""
         self.error: OSError | None = None
         self.dead = False
+        self.proven = False
+        """Whether it has ever started a tree."""
 
     def __repr__(self) -> str:
         return f"<Shim {self.number} pid {self.pid} {self.tree!r}>"
@@ -231,7 +242,11 @@ class Keeper:
         self._pings = itertools.count(1)
         self._answered = 0.0
         self._buffer = memoryview(bytearray(_PACKET))
-        self._closed = False
+        self._retired = False
+        self.starved = 0
+        """How many new shims in a row could not be forked, or start anything, for want of memory."""
+        self.over = False
+        """Whether nothing of it is left to serve."""
         self.numbers = itertools.count(1)
         """For jobs."""
         self.dead = False
@@ -354,6 +369,16 @@ class Keeper:
         """Say that `shim` has nothing to do."""
         if not shim.dead:
             self._idle.append(shim)
+            self._end_if_idle()
+
+    def retire(self) -> None:
+        """Say that it gets no more jobs: it ends with the last one."""
+        self._retired = True
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._retired and len(self._idle) == len(self._shims):
+            self._control.close()  # it ends by that
 
     def _fork(self) -> Shim:
         """Ask for a shim."""
@@ -381,6 +406,7 @@ class Keeper:
             nursery.cancel_scope.cancel()
         for shim in self.shims:
             self._lose(shim, TreeEnd(left=(), broken="its shim and the keeper of that were killed"))
+        self.over = True
 
     async def _read_answers(self) -> None:
         while True:
@@ -393,6 +419,7 @@ class Keeper:
                 if not size:
                     return
                 self._take_answer(*marshal.loads(self._buffer[:size]))
+                self._end_if_idle()
 
     def _take_answer(self, kind: str, number: int, *rest: Any) -> None:
         if kind == far.PONG:
@@ -408,6 +435,7 @@ class Keeper:
             shim.forked.set()
         elif kind == far.NOT_FORKED:
             shim.error = OSError(rest[0], os.strerror(rest[0]))
+            self._note_start(shim, rest[0])
             self._lose(shim, TreeEnd())
         elif kind == far.DEAD:
             status, left = rest
@@ -422,6 +450,7 @@ class Keeper:
     def _take_news(self, shim: Shim, tree: Tree, kind: str, *rest: Any) -> None:
         """Take what a shim says of its tree."""
         if kind == far.STARTED:
+            self._note_start(shim, None)
             tree.note_started(rest[0])
             return
         if kind == far.STUCK:
@@ -430,6 +459,7 @@ class Keeper:
         shim.tree = None
         if kind == far.NOT_STARTED:
             number, about, text = rest
+            self._note_start(shim, number)
             if number in BUSY_ERRORS:
                 shim.close()  # where there is no room for a job, it takes the room of one
             else:
@@ -445,6 +475,12 @@ class Keeper:
             code = os.waitstatus_to_exitcode(status)
             how = Exit(code if code >= 0 else None, -code if code < 0 else None, os.WCOREDUMP(status), cpu, peak)
             tree.note_end(TreeEnd(how, stopped, broken=broken))
+
+    def _note_start(self, shim: Shim, error: int | None) -> None:
+        """Count the new shims that are of no use; what one can do that was forked before says nothing of the next."""
+        if not shim.proven:
+            self.starved = self.starved + 1 if error == errno.ENOMEM else 0
+        shim.proven = shim.proven or error is None
 
     def _lose(self, shim: Shim, end: TreeEnd) -> None:
         """A shim has gone, or will never come."""
@@ -464,7 +500,8 @@ class Keeper:
         """Notice that the keeper has ended."""
         await trio.lowlevel.wait_readable(self._pidfd)
         self.dead = True
-        logger.error("the keeper of processes has ended; its jobs end with it. %s", self._last_words())
+        if not self._retired:
+            logger.error("the keeper of processes has ended; its jobs end with it. %s", self._last_words())
 
     async def _feel_pulse(self) -> None:
         """Notice that the keeper does not run; it is alive, and so are its shims, but nobody guards those."""
@@ -516,7 +553,7 @@ def reap_those_left_behind() -> None:
 
 
 class Keepers:
-    """The keeper, and a new one in its place when it was killed.
+    """The keeper, and a new one in its place when it was killed, or has no memory.
 
     Args:
         environment: what all jobs inherit.
@@ -531,6 +568,8 @@ class Keepers:
         self._lock = trio.Lock()
         self._all: list[Keeper] = []
         self._nursery: trio.Nursery | None = None
+        self._renewed = -math.inf
+        """When the current one was started."""
 
     @property
     def current(self) -> Keeper:
@@ -544,6 +583,7 @@ class Keepers:
             OSError: if it cannot be started.
         """
         self._all.append(await trio.to_thread.run_sync(self._start_one, limiter=self._limiter))
+        self._renewed = trio.current_time()
 
     def _start_one(self) -> Keeper:
         return Keeper.start(self._environment, patience=self._patience)
@@ -558,15 +598,26 @@ class Keepers:
     async def take(self, count: int) -> tuple[list[Shim], OSError | None]:
         """As `Keeper.take`."""
         async with self._lock:
-            if self.current.dead:
-                logger.warning("a new keeper of processes is started")
+            old = self.current
+            if old.dead or self._is_starved(old):
+                logger.warning("a new keeper of processes is started%s", "" if old.dead else ": this one has no memory")
                 try:
                     await self.start()
                 except OSError as exc:
                     return [], exc
                 if self._nursery is not None:
                     self._nursery.start_soon(self.current.serve)
+                old.retire()
+                await self._close_those_that_are_over()
         return await self.current.take(count)
+
+    def _is_starved(self, keeper: Keeper) -> bool:
+        return keeper.starved >= _STARVED and trio.current_time() >= self._renewed + _RENEWAL
+
+    async def _close_those_that_are_over(self) -> None:
+        for keeper in [keeper for keeper in self._all[:-1] if keeper.over]:
+            self._all.remove(keeper)
+            await keeper.aclose(_END_MARGIN)
 
     async def aclose(self) -> None:
         """End all of them; `run` has ended."""

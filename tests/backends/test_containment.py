@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import logging
 import os
 import resource
@@ -244,6 +245,73 @@ async def test_without_memory_for_a_process_the_backend_is_busy(tmp_path: Path) 
         assert await here.session.submit([JobSpec(name="job", cmd="true")]) == {}
         assert "ENOMEM" in here.backend.busy_because
         assert (await here.run()).status is JobStatus.PASSED
+
+
+def without_memory(keeper: Keeper) -> None:
+    """Let a keeper have no more memory than it has now; it can give that back to nobody."""
+    _, hard = resource.prlimit(keeper.pid, resource.RLIMIT_AS)
+    resource.prlimit(keeper.pid, resource.RLIMIT_AS, (4096, hard))
+
+
+async def test_l6_a_keeper_without_memory_costs_few_refusals_and_is_replaced(
+    tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_RENEWAL", 0)
+    channel = os.open(fifo, os.O_RDWR)
+    async with local(tmp_path / "run") as here:
+        handles = await here.session.submit([JobSpec(name="running", cmd=f"echo ready; read line < {fifo}; exit 3")])
+        old = keeper_of(here)
+        without_memory(old)
+        refused = 0
+        while not (new := await here.session.submit([JobSpec(name="job", cmd="true")])):
+            assert "ENOMEM" in here.backend.busy_because or "EAGAIN" in here.backend.busy_because
+            refused += 1
+            assert refused <= keeper_module._STARVED, "its jobs are refused for as long as it lives"
+        assert (await here.session.completed(new["job"])).status is JobStatus.PASSED
+        assert keeper_of(here) is not old
+        os.write(channel, b"go\n")
+        event = await here.session.completed(handles["running"])
+        # It is as likely to die of it as not; then what it guards dies as well.
+        assert why(event) in ((JobStatus.FAILED, FailureKind.EXIT_CODE), (JobStatus.KILLED, FailureKind.BACKEND_ERROR))
+        while not old.over:  # noqa: ASYNC110 - a process has no event
+            await trio.sleep(0.001)
+        assert old.shims == []
+    os.close(channel)
+
+
+async def test_l6_what_keepers_without_memory_leave_behind_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_RENEWAL", 0)
+    async with local(tmp_path) as here:
+        assert (await here.run(name="first")).status is JobStatus.PASSED
+        before = len(os.listdir("/proc/self/fd"))
+        numbers = itertools.count()
+        for _ in range(4):
+            old = keeper_of(here)
+            without_memory(old)
+            while keeper_of(here) is old:  # shims that it has may go on to start jobs; what is new cannot
+                specs = [JobSpec(name=f"job{next(numbers)}", cmd="true") for _ in range(len(old.shims) + 1)]
+                for handle in (await here.session.submit(specs)).values():
+                    await here.session.completed(handle)
+            while not old.over:  # noqa: ASYNC110 - a process has no event
+                await trio.sleep(0.001)
+        assert here.backend._keepers is not None
+        assert len(here.backend._keepers._all) <= 2  # this one, and the last one before it
+        assert len(os.listdir("/proc/self/fd")) <= before + 4 + len(keeper_of(here).shims)  # 4 are of the last one
+
+
+async def test_l6_keepers_are_not_replaced_in_vain(tmp_path: Path, fifo: Path) -> None:
+    async with local(tmp_path / "run") as here:
+        keeper = keeper_of(here)
+        spec = JobSpec(name="running", cmd=f"echo ready > {fifo}; exec sleep 1000")
+        await here.session.submit([spec])
+        await hear(fifo)
+        keeper.starved = keeper_module._STARVED  # as if so many had no memory
+        assert (await here.run()).status is JobStatus.PASSED
+        assert keeper_of(here) is keeper  # it is too young: the whole system may have no memory
+        assert keeper.starved == 0
+        here.backend.close(force=True)
 
 
 BOMB = """
