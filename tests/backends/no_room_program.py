@@ -1,8 +1,8 @@
 """A program of its own, for an ordinary user: runs jobs while there is hardly room for them.
 
 Arguments: the run directory, the containment, how many jobs, all of which may run at once; a limit (``RLIMIT_NPROC``,
-``RLIMIT_NOFILE``), and how much there is above what is in use; how long a job may be refused, in seconds. Prints how
-each job ended, what was logged, and which descriptors are open when all is over.
+``RLIMIT_NOFILE``, ``RLIMIT_AS``), and how much there is above what is in use; for how long a job may be refused, s.
+Prints how each job ended, what was logged, and which descriptors are open when all is over.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ class Recorder(logging.Handler):
 
 
 def in_use(limit: int) -> int:
-    """What counts against the limit: threads of this user, or descriptors of this process."""
+    """What counts against the limit: threads of this user, descriptors of this process, or its bytes of address."""
     if limit == resource.RLIMIT_NOFILE:
         return max(map(int, os.listdir("/proc/self/fd"))) + 1
+    if limit == resource.RLIMIT_AS:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     found = 0
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError):

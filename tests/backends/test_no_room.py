@@ -33,6 +33,7 @@ def run(directory: Path, *arguments: object) -> tuple[list[Any], str, list[int]]
     words = [*(BECOME if os.getuid() == 0 else ()), *map(str, program)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     ends, texts, descriptors = json.loads(done.stdout)
     return ends, "\n".join(texts), descriptors
 
@@ -64,6 +65,17 @@ def test_l5_where_there_are_few_descriptors_all_jobs_run_and_none_leaks(tmp_path
     assert [status for status, *_ in ends] == ["PASSED"] * 24
     assert "cannot be started: EMFILE" in log
     assert descriptors == [0, 1, 2, 3]  # and the one that lists them
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("containment", ["group", "tree"])
+def test_l6_without_memory_for_a_thread_each_job_ends_once_and_says_why(tmp_path: Path, containment: str) -> None:
+    ends, _, _ = run(tmp_path, containment, 8, "RLIMIT_AS", 1_000_000, 60)  # the stack of a thread has 8 MiB
+    for status, kind, message in ends:
+        assert (status, kind) == ("KILLED", "backend_error")
+        assert "cannot be opened" in message
+        assert "no thread can be started" in message
+    assert len(ends) == 8
 
 
 class NoThreads:

@@ -34,9 +34,21 @@ from runtime.backends.local.launch import (
     Slice,
     explain,
 )
+from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.logs import PASSED, Verdict
-from runtime.process import UNKNOWN, Census, Exit, SoftStep, SoftSteps, SoftStop, StopSteps, TreeEnd, in_thread
+from runtime.process import (
+    BUSY_ERRORS,
+    UNKNOWN,
+    Census,
+    Exit,
+    SoftStep,
+    SoftSteps,
+    SoftStop,
+    StopSteps,
+    TreeEnd,
+    in_thread,
+)
 from runtime.process.limits import Room, shortages
 from runtime.process.memory import OomKills
 
@@ -178,7 +190,13 @@ class LocalBackend(RuntimeBackend):
         self._hooking = trio.CapacityLimiter(_HOOK_THREADS)
         self._judges = Judges(self._judging)
         self._concluder = Concluder(self._judges, self._hooking)
-        self._site = await trio.to_thread.run_sync(self._make_site, limiter=self._launching)
+        try:
+            self._site = await in_thread(self._make_site, limiter=self._launching, wait_for_room=False)
+        except OSError as exc:
+            if exc.errno not in BUSY_ERRORS:
+                raise
+            msg = f"backend {self.name!r} cannot be opened: {exc}"
+            raise BackendBrokenError(msg) from exc
         self.run_dir = self._site.run_dir
         if self._containment == "tree":
             from runtime.process.keeper import Keepers  # not for every system
