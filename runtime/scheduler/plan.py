@@ -42,7 +42,6 @@ from runtime.job.status import KILLED, PASSED, QUEUED, RUNNING, SCHEDULED, TERMI
 from runtime.scheduler.actions import Action, Kill, StatusChange, Submit
 from runtime.scheduler.arbiter import Arbiter
 from runtime.scheduler.backlog import Backlog
-from runtime.scheduler.garbage import collector_paused
 from runtime.scheduler.graph import IN_FLIGHT, NOWHERE, READY, Graph, Node
 from runtime.scheduler.ready import ReadyQueue
 from runtime.scheduler.resources import ResourcePool, request_of
@@ -142,11 +141,7 @@ class Plan:
             GraphError: see `Graph.add`; or for a job whose backend is unknown.
             ResourceError: see `ResourcePool.check`.
         """
-        jobs = list(jobs)  # in which anything may happen
-        with collector_paused():
-            self._add(jobs)
-
-    def _add(self, jobs: Sequence[Any]) -> None:
+        jobs = list(jobs)
         plain = self._backends[self._default].plain
         queues = [plain if not (job.backend or job.resources) else self._queue_of(job) for job in jobs]
         nodes = self._graph.add(jobs)
@@ -322,8 +317,7 @@ class Plan:
 
     def results(self) -> list[JobResult]:
         """Return the result of each job that has ended, in the order given."""
-        with collector_paused():
-            return make_results(self._graph)
+        return make_results(self._graph)
 
     @property
     def in_flight(self) -> int:

@@ -19,6 +19,7 @@ import trio
 from runtime.backends.backend import RuntimeBackend
 from runtime.job import JobResult, JobStatus
 from runtime.scheduler.actions import Kill
+from runtime.scheduler.garbage import collector_paused
 from runtime.scheduler.lane import Lane
 from runtime.scheduler.plan import BUSY_TIMEOUT, Plan, Priority
 from runtime.scheduler.resources import MissingPolicy, ResourcePool, ResourceProvider
@@ -124,7 +125,7 @@ class Scheduler:
         """Marks the work of this run, for backends that must find it again."""
         self.epoch = time.time()
         """The wall time, in seconds since 1970, at which `trio.current_time()` was 0; exact once the run has begun."""
-        self._plan.add(jobs)
+        self._take(jobs)
 
     def __repr__(self) -> str:
         return (
@@ -172,7 +173,7 @@ class Scheduler:
         if self._state not in ("new", "running"):
             msg = f"{self!r} takes no more jobs"
             raise RuntimeError(msg)
-        self._plan.add(jobs)
+        self._take(jobs)
         self._turn()
 
     def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
@@ -202,7 +203,8 @@ class Scheduler:
         """Return the result of each job that has ended, in the order given; once `run` has ended in any way, of every
         job.
         """
-        return self._plan.results()
+        with collector_paused():
+            return self._plan.results()
 
     def statistics(self) -> SchedulerStatistics:
         """Return a snapshot of the run."""
@@ -228,6 +230,11 @@ class Scheduler:
         return stream
 
     # ------------------------------------------------------------------ inside
+
+    def _take(self, jobs: Iterable[Any]) -> None:
+        jobs = list(jobs)  # which may be anybody's code, and take long
+        with collector_paused():
+            self._plan.add(jobs)
 
     async def _run_to_the_end(self) -> None:
         assert self._done is not None

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime import FakeBackend, Scheduler
 from runtime.errors import GraphError
 from runtime.scheduler.garbage import collector_paused
-from tests.scheduler.planning import Driven, job
+from tests.scheduler.planning import job
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def test_it_stays_off_if_the_program_had_switched_it_off() -> None:
 
 def test_wrong_input_leaves_it_on() -> None:
     with pytest.raises(GraphError):
-        Driven([job("a"), job("a")])
+        Scheduler([job("a"), job("a")], FakeBackend())
     assert gc.isenabled()
 
 
@@ -51,13 +52,13 @@ def test_it_keeps_still_while_a_graph_and_its_results_are_made() -> None:
 
     gc.callbacks.append(look)
     try:
-        run = Driven(())
+        scheduler = Scheduler((), FakeBackend())
         seen.clear()
-        run.plan.add(jobs)
+        scheduler.add(jobs)
         assert len(seen) <= due  # and not fourteen times, as the usual threshold of 700 would have it
-        run.plan.finish("the end", 0.0)
+        scheduler.stop()
         seen.clear()
-        assert len(run.plan.results()) == len(jobs)
+        assert len(scheduler.results()) == len(jobs)
         assert len(seen) <= due
     finally:
         gc.callbacks.remove(look)
