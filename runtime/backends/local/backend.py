@@ -262,8 +262,9 @@ class LocalBackend(RuntimeBackend):
             size = max(1, min(_SLICE, math.ceil(len(others) / count)))
             slices = [others[start : start + size] for start in range(0, len(others), size)]
             queue = iter(slices)
-            for _ in slices[:count]:
+            for _ in slices[1:count]:
                 nursery.start_soon(self._launch_slices, queue, nursery)
+            await self._launch_slices(queue, nursery)
 
     async def _launch_slices(self, slices: Iterator[Sequence[LiveJob]], nursery: trio.Nursery) -> None:
         """Launch one slice after the other, until there are no more: other tasks may take from them, too."""
