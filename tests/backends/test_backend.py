@@ -548,6 +548,25 @@ async def test_of_a_kill_and_a_timeout_in_one_instant_the_kill_is_the_cause(
     assert history.completion("a").reason == JobStatusInfo("killed by the caller", kind=FailureKind.CANCELLED)
 
 
+@pytest.mark.parametrize("ended_first", [True, False])
+async def test_l21_a_job_that_ends_in_the_instant_of_its_timeout_has_ended(
+    ended_first: bool, autojump_clock: MockClock
+) -> None:
+    backend = ManualBackend()
+    async with opened(backend) as history:
+        await backend.submit(job(timeout=5))
+        await trio.sleep(4)
+        autojump_clock.autojump_threshold = math.inf
+        autojump_clock.jump(1)
+        if not ended_first:
+            await trio.testing.wait_all_tasks_blocked()
+        backend.end("a")
+        await trio.testing.wait_all_tasks_blocked()
+        assert backend.killed == ([] if ended_first else ["a"])
+    event = history.completion("a")
+    assert (event.status, event.reason, event.ended) == (JobStatus.PASSED, None, 5)
+
+
 async def test_what_asked_first_is_the_cause(autojump_clock: MockClock) -> None:
     backend = ManualBackend()
     async with opened(backend) as history, trio.open_nursery() as nursery:

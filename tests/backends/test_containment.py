@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.process import keeper as keeper_module
@@ -26,7 +27,7 @@ from tests.backends import containment_program
 from tests.backends.containment import TreeKit
 from tests.backends.local_jobs import PATIENCE, Local, hear
 from tests.backends.local_jobs import local as any_local
-from tests.backends.test_local import no_free_descriptor
+from tests.backends.test_local import no_free_descriptor, state_of
 from tests.process import hostile
 from tests.process.hostages import Hostages
 
@@ -199,6 +200,30 @@ async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
             await one.wait_gone()
         await trio.lowlevel.wait_readable(keeper)
         os.close(keeper)
+
+
+async def test_l21_what_had_ended_before_its_shim_heard_of_a_kill_keeps_its_true_status(
+    tmp_path: Path, fifo: Path
+) -> None:
+    async with local(tmp_path / "run") as here:
+        cmd = f"echo $$ > {fifo}; read line < {fifo}; exit 3"
+        handles = await here.session.submit([JobSpec(name="job", cmd=cmd)])
+        root = int(await hear(fifo))
+        (shim,) = keeper_of(here).shims
+        guards = [keeper_of(here).pid, shim.pid or 0]
+        for pid in guards:  # the keeper first: it lets no shim stand still
+            os.kill(pid, signal.SIGSTOP)
+            while state_of(pid) != "T":
+                await trio.lowlevel.checkpoint()
+        fifo.write_text("go\n")
+        while state_of(root) != "Z":
+            await trio.lowlevel.checkpoint()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.backend.kill, "job")
+            await trio.testing.wait_all_tasks_blocked()
+            for pid in guards:
+                os.kill(pid, signal.SIGCONT)
+        assert why(await here.session.completed(handles["job"])) == (JobStatus.FAILED, FailureKind.EXIT_CODE)
 
 
 async def test_a_keeper_that_stands_still_is_said_and_nothing_is_made_up(

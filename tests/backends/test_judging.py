@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from runtime.backends.judging import Judges
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
 from runtime.process import Exit
+from tests.campaigns import log as long_log
 
 SPEC = JobSpec(name="job", cmd="true", pass_patterns=["^PASSED"])
 WELL = Exit(code=0)
@@ -180,3 +182,29 @@ async def test_a_pattern_that_takes_for_ever_costs_its_job_and_leaves_no_process
         assert (await judges.judge(spec, str(tmp_path / "log"), WELL))[0].status is JobStatus.PASSED
         (worker,) = judges._workers._idle
     assert not worker.is_alive()
+
+
+@pytest.mark.slow
+async def test_r1_a_log_of_300_megabytes_takes_few_of_them(tmp_path: Path) -> None:
+    line, size = long_log.write(tmp_path / "log", 320 << 20, seed=1)
+    assert size > 300 << 20
+    _, _, extra = await long_log.judge(tmp_path / "log", line)
+    assert extra <= long_log.MAX_EXTRA
+
+
+@pytest.mark.slow
+async def test_r2_a_line_of_300_megabytes_takes_few_of_them(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        file.truncate(300 << 20)  # NUL, without an end of a line
+        file.seek(0, os.SEEK_END)
+        file.write(b"TEST PASSED")
+    spec = JobSpec(name="log", cmd="true", pass_patterns=["TEST PASSED$", "^$"], fail_patterns=long_log.FAILING)
+    long_log.forget_peak()
+    before = long_log.peak()
+    async with open_judges() as judges:
+        verdict, found = await judges.judge(spec, str(tmp_path / "log"), WELL)
+    assert long_log.peak() - before <= long_log.MAX_EXTRA
+    assert verdict.reason is not None
+    assert verdict.reason.message == "pass pattern not found: '^$'"
+    assert found is not None
+    assert found.lines == 1

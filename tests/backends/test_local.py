@@ -4,8 +4,11 @@ import errno
 import logging
 import os
 import resource
+import shutil
 import signal
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,14 +26,31 @@ from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
 from runtime.process import Child, spawn
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
+from tests.backends import terminal_program
 from tests.backends.local_jobs import PATIENCE, TOKEN, LocalKit, Plant, alive, hear, local
 from tests.process.user_terminal import user_terminal
+
+CONTAINMENTS = ("group", "tree")
 
 
 @pytest.fixture
 def fifo(tmp_path: Path) -> Path:
     os.mkfifo(tmp_path / "fifo")
     return tmp_path / "fifo"
+
+
+def state_of(pid: int) -> str:
+    """The letter that the system has for what a process does; Z, also if it has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
+def wait_ended(pid: int) -> None:
+    """Wait until a process has ended. The loop is blocked meanwhile: nobody of us notices."""
+    while state_of(pid) != "Z":
+        os.sched_yield()
 
 
 def why(event: JobCompletionEvent) -> tuple[JobStatus, FailureKind | None, str]:
@@ -62,15 +82,21 @@ async def test_contract(check: Check, buffer: float, tmp_path: Path, monkeypatch
         (["true", "\ud800"], {}, ["surrogates"]),
     ],
 )
+@pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_an_unknown_program_costs_its_own_job_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cmd: str | list[str], fields: dict[str, str], words: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cmd: str | list[str],
+    fields: dict[str, str],
+    words: list[str],
+    containment: str,
 ) -> None:
     # A PATH with a directory that we may not search changes what the system says of an unknown program.
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     (tmp_path / "bad-interpreter").write_text("#!/no/such/interpreter\n")
     (tmp_path / "bad-interpreter").chmod(0o755)
     spec = JobSpec(name="bad", cmd=cmd, **{key: value.format(tmp_path) for key, value in fields.items()})  # type: ignore[arg-type]  # all texts
-    async with local(tmp_path / "run") as here:
+    async with local(tmp_path / "run", containment=containment) as here:
         handles = await here.session.submit([JobSpec(name="a", cmd="true"), spec, JobSpec(name="b", cmd="true")])
         status, kind, message = why(await here.session.completed(handles["bad"]))
         assert (status, kind) == (JobStatus.KILLED, FailureKind.LAUNCH_ERROR)
@@ -79,13 +105,38 @@ async def test_an_unknown_program_costs_its_own_job_alone(
         assert (await here.session.completed(handles["b"])).status is JobStatus.PASSED
 
 
-async def test_an_unbalanced_quote_is_the_shells_to_complain_about(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_an_unbalanced_quote_is_the_shells_to_complain_about(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo 'unbalanced")
         assert why(event)[1] is FailureKind.EXIT_CODE
         assert event.reason is not None
         assert event.reason.context is not None
         assert "quote" in "".join(event.reason.context).lower()
+
+
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_l3_directories_that_vanish_cost_nobody_but_who_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str
+) -> None:
+    for name in ("ours", "its"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "ours")
+    async with local(tmp_path / "run", containment=containment) as here:
+        await here.run(name="first")
+        (tmp_path / "ours").rmdir()  # the current directory of this process
+        shutil.rmtree(here.run_dir)
+        assert (await here.run("pwd", name="second")).status is JobStatus.PASSED
+        assert here.log("second") == f"{here.run_dir}/second\n"
+        event = await here.run(cwd=str(tmp_path / "its"), pre_launch=(tmp_path / "its").rmdir)
+        status, kind, message = why(event)
+        assert (status, kind) == (JobStatus.KILLED, FailureKind.LAUNCH_ERROR)
+        assert message == f"cannot be started: ENOENT, No such file or directory: '{tmp_path}/its'"
+        assert (
+            why(await here.run("rmdir $PWD; exit 3", name="gone", log_path=str(tmp_path / "log")))[2] == "exit code 3"
+        )
+        assert not (here.run_dir / "gone").exists()
+        assert (await here.run(name="last")).status is JobStatus.PASSED
 
 
 @contextmanager
@@ -136,8 +187,9 @@ async def test_without_room_for_a_process_the_backend_is_busy_and_a_hook_is_not_
         assert len(calls) == 2
 
 
-async def test_a_full_disk_fails_that_job(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # a file can be made, and nothing written to it
         try:
@@ -180,8 +232,9 @@ async def test_what_is_in_the_place_of_a_log_costs_its_own_job_alone(tmp_path: P
         assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE, "exit code 3")
 
 
-async def test_the_command_is_not_in_the_log_that_is_searched(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_the_command_is_not_in_the_log_that_is_searched(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("true TEST PASSED", pass_patterns=["TEST PASSED"])
         assert why(event) == (
             JobStatus.FAILED,
@@ -234,8 +287,9 @@ async def test_a_process_that_survives_sigkill_is_reported_as_lost(
         sent(stuck[0], signal.SIGKILL)
 
 
-async def test_the_child_writes_its_log_itself_however_long_a_line(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_the_child_writes_its_log_itself_however_long_a_line(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run(
             "readlink /proc/self/fd/1 /proc/self/fd/2; head -c 300000 /dev/zero | tr '\\0' x; echo TEST PASSED",
             pass_patterns=["^/.*/job/job.log$", "TEST PASSED$"],
@@ -245,16 +299,18 @@ async def test_the_child_writes_its_log_itself_however_long_a_line(tmp_path: Pat
         assert here.log() == f"{log}\n{log}\n{'x' * 300_000}TEST PASSED\n"
 
 
-async def test_the_tail_of_the_log_is_never_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_the_tail_of_the_log_is_never_cut_off(tmp_path: Path, containment: str) -> None:
     cmd = "seq 20000; echo TEST PASSED"
     jobs = [JobSpec(name=f"job{number}", cmd=cmd, pass_patterns=["^TEST PASSED$"]) for number in range(20)]
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         for handle in (await here.session.submit(jobs)).values():
             assert (await here.session.completed(handle)).status is JobStatus.PASSED
 
 
-async def test_the_dumped_environment_is_for_its_owner_only(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_the_dumped_environment_is_for_its_owner_only(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         (tmp_path / "job").mkdir()
         old = tmp_path / "job" / "env_vars"
         old.write_text("old")
@@ -270,8 +326,9 @@ async def test_the_dumped_environment_is_for_its_owner_only(tmp_path: Path) -> N
         assert "SECRET='a b'" in (tmp_path / "job.~1~" / "env_vars").read_text().splitlines()
 
 
-async def test_an_exit_code_and_the_last_lines_come_first(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_an_exit_code_and_the_last_lines_come_first(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("seq 20; exit 3", pass_patterns=["TEST PASSED"])
         assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE, "exit code 3")
         assert event.reason is not None
@@ -297,8 +354,9 @@ async def test_the_loop_is_not_held_up_by_a_log(tmp_path: Path, monkeypatch: pyt
         assert threading.get_ident() not in threads
 
 
-async def test_a_command_means_one_thing(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_command_means_one_thing(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         await here.run(["echo", "$HOME;", "*", "'q'"], name="words")
         assert here.log("words") == "$HOME; * 'q'\n"
         await here.run('V=a; echo "$V" && echo b', name="text")
@@ -327,17 +385,44 @@ async def test_what_a_job_used_and_what_its_tool_says_is_told(tmp_path: Path) ->
         assert event.submitted <= event.started <= event.ended
 
 
-async def test_an_end_by_a_signal_is_named(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_an_end_by_a_signal_is_named(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("ulimit -c 0; kill -SEGV $$")
         assert why(event) == (JobStatus.FAILED, FailureKind.SIGNAL, "ended by SIGSEGV")
         assert event.usage is not None
         assert (event.usage.exit_code, event.usage.signal) == (None, signal.SIGSEGV)
 
 
-async def test_a_kill_from_outside_is_a_failure_with_its_signal_and_the_last_lines(tmp_path: Path) -> None:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_l20_a_core_dump_is_said(tmp_path: Path, containment: str) -> None:
+    cmd = "ulimit -c unlimited && kill -SEGV $$"
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", f"cd '{beside}'; {cmd}"], os.environ)
+    core_dumped = os.WCOREDUMP(os.waitpid(pid, 0)[1])  # by whatever this machine does with cores
+    async with local(tmp_path / "run", containment=containment) as here:
+        event = await here.run(cmd)
+        dumped = " (core dumped)" if core_dumped else ""
+        assert why(event) == (JobStatus.FAILED, FailureKind.SIGNAL, f"ended by SIGSEGV{dumped}")
+
+
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_l25_a_job_that_reaches_its_own_limit_of_memory_says_so(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
+        event = await here.run(f"ulimit -v 200000; '{sys.executable}' -I -S -c \"b'x' * 1_000_000_000\"")
+        assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE, "exit code 1")
+        assert event.reason is not None
+        assert event.reason.context is not None
+        assert event.reason.context[-1] == "MemoryError"
+
+
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_kill_from_outside_is_a_failure_with_its_signal_and_the_last_lines(
+    tmp_path: Path, containment: str
+) -> None:
     """As by the kernel, when memory is short."""
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo allocating; kill -KILL $$", pass_patterns=["DONE"])
         assert why(event) == (JobStatus.FAILED, FailureKind.SIGNAL, "ended by SIGKILL")
         assert event.reason is not None
@@ -472,25 +557,37 @@ async def test_a_dry_run_prepares_everything_and_starts_nothing(tmp_path: Path) 
 # ---------------------------------------------------------------------- the process
 
 
+@pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_the_environment_is_the_inherited_one_with_exports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str
 ) -> None:
     monkeypatch.setenv("MAKEFLAGS", "-j")
     monkeypatch.setenv("INHERITED", "1")
     monkeypatch.setenv("REPLACED", "1")
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         await here.run('echo "$INHERITED $REPLACED $ADDED ${MAKEFLAGS-unset}"', exports={"REPLACED": "2", "ADDED": "3"})
         assert here.log() == "1 2 3 unset\n"
 
 
-async def test_standard_input_is_empty_and_there_is_no_terminal(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_standard_input_is_empty_and_there_is_no_terminal(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         await here.run("cat; tty; (: < /dev/tty) 2> /dev/null || echo none")
         assert here.log() == "not a tty\nnone\n"
 
 
-async def test_a_job_inherits_no_descriptor(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.slow
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+def test_l22_our_own_terminal_is_not_the_jobs(tmp_path: Path, containment: str) -> None:
+    with user_terminal() as user:
+        words = ["setsid", "-c", sys.executable, "-m", terminal_program.__name__, str(tmp_path / "run"), containment]
+        done = subprocess.run(words, stdin=user.fd, stdout=subprocess.PIPE, check=True, timeout=PATIENCE)
+    assert done.stdout == b"none\nnot a tty\nread 1\n"
+
+
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_job_inherits_no_descriptor(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         await here.run("for i in $(seq 0 100); do test -e /proc/$$/fd/$i && echo $i; done; true")
         assert here.log() == "0\n1\n2\n"
 
@@ -498,16 +595,18 @@ async def test_a_job_inherits_no_descriptor(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- ending
 
 
-async def test_a_job_that_runs_for_too_long_is_ended(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_job_that_runs_for_too_long_is_ended(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("sleep 1000 & sleep 1000", timeout=0.01)
         assert why(event) == (JobStatus.KILLED, FailureKind.TIMEOUT, "ran for longer than its timeout of 0.01 s")
         assert event.usage is not None
         assert event.usage.signal == signal.SIGTERM
 
 
-async def test_a_job_that_ignores_sigterm_is_ended_by_sigkill(tmp_path: Path, fifo: Path) -> None:
-    async with local(tmp_path / "run", term_timeout=0.05) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_job_that_ignores_sigterm_is_ended_by_sigkill(tmp_path: Path, fifo: Path, containment: str) -> None:
+    async with local(tmp_path / "run", containment=containment, term_timeout=0.05) as here:
         cmd = f"trap '' TERM; echo > {fifo}; while :; do sleep 1000; done"
         handles = await here.session.submit([JobSpec(name="job", cmd=cmd)])
         await hear(fifo)
@@ -518,8 +617,11 @@ async def test_a_job_that_ignores_sigterm_is_ended_by_sigkill(tmp_path: Path, fi
         assert event.usage.signal == signal.SIGKILL
 
 
-async def test_a_forced_kill_leaves_no_grace(tmp_path: Path, fifo: Path) -> None:
-    async with local(tmp_path / "run", term_timeout=0) as here:  # no limit: it would wait for ever
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_forced_kill_leaves_no_grace(tmp_path: Path, fifo: Path, containment: str) -> None:
+    async with local(
+        tmp_path / "run", containment=containment, term_timeout=0
+    ) as here:  # no limit: it would wait for ever
         cmd = f"trap '' TERM; echo > {fifo}; while :; do sleep 1000; done"
         handles = await here.session.submit([JobSpec(name="job", cmd=cmd)])
         await hear(fifo)
@@ -531,12 +633,13 @@ async def test_a_forced_kill_leaves_no_grace(tmp_path: Path, fifo: Path) -> None
         assert why(await here.session.completed(handles["job"]))[1] is FailureKind.CANCELLED
 
 
-async def test_a_stopped_job_is_ended(tmp_path: Path, fifo: Path) -> None:
-    async with local(tmp_path / "run") as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_stopped_job_is_ended(tmp_path: Path, fifo: Path, containment: str) -> None:
+    async with local(tmp_path / "run", containment=containment) as here:
         cmd = f"trap 'exit 7' TERM; echo $$ > {fifo}; kill -STOP $$; while :; do sleep 0.01; done"
         handles = await here.session.submit([JobSpec(name="job", cmd=cmd)])
         pid = int(await hear(fifo))
-        while os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is None:
+        while state_of(pid) != "T":
             await trio.lowlevel.checkpoint()
         await here.backend.kill("job")
         event = await here.session.completed(handles["job"])
@@ -545,8 +648,9 @@ async def test_a_stopped_job_is_ended(tmp_path: Path, fifo: Path) -> None:
         assert event.usage.exit_code == 7  # it was continued, and could act on SIGTERM
 
 
-async def test_a_job_that_had_ended_keeps_its_true_status(tmp_path: Path, fifo: Path) -> None:
-    async with local(tmp_path / "run") as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_job_that_had_ended_keeps_its_true_status(tmp_path: Path, fifo: Path, containment: str) -> None:
+    async with local(tmp_path / "run", containment=containment) as here:
         jobs = [
             JobSpec(name="job", cmd=f"echo $$ > {fifo}; cat {fifo}", pass_patterns=["^TEST PASSED"]),
             JobSpec(name="other", cmd=["sleep", "1000"]),
@@ -554,20 +658,22 @@ async def test_a_job_that_had_ended_keeps_its_true_status(tmp_path: Path, fifo: 
         handles = await here.session.submit(jobs)
         pid = int(await hear(fifo))
         fifo.write_text("TEST PASSED\n")
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # the loop is blocked: nobody has noticed
+        wait_ended(pid)
         await here.backend.kill_many(list(handles.values()))
         assert (await here.session.completed(handles["job"])).status is JobStatus.PASSED
         assert (await here.session.completed(handles["other"])).status is JobStatus.KILLED
 
 
-async def test_a_time_limit_is_not_for_the_judging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_time_limit_is_not_for_the_judging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str
+) -> None:
     over = threading.Event()
     stopped: list[bool] = []
     timed_out = LocalBackend._timed_out
 
     def note(self: LocalBackend, job: LiveJob) -> None:
-        if not job.data.tree.child.reaped:  # it ends just before the limit: the loop is blocked, and nobody has noticed
-            os.waitid(os.P_PID, job.data.tree.child.pid, os.WEXITED | os.WNOWAIT)
+        wait_ended(job.data.tree.pid)  # it ends just before the limit
         timed_out(self, job)
         stopped.append(job.stop is not None)
         over.set()
@@ -578,9 +684,10 @@ async def test_a_time_limit_is_not_for_the_judging(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(LocalBackend, "_timed_out", note)
     monkeypatch.setattr(judging, "judge_log", wait_and_judge)
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo TEST PASSED", pass_patterns=["TEST PASSED"], timeout=0.01)
-        assert stopped == [False]
+        if containment == "group":  # with a tree it is the shim that knows
+            assert stopped == [False]
         assert (event.status, event.reason) == (JobStatus.PASSED, None)
 
 

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
 
 from runtime.job import JobSpec, JobStatus
-from tests.backends import other_users_program
+from tests.backends import bomb_program, other_users_program
 from tests.backends.local_jobs import local
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -24,33 +23,51 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 USER = 60_000 + os.getpid() % 5_000
 """Nobody else's, one may hope."""
 
+CAPS = ("inh", "ambient")
+
 LIMIT = 60
 """Processes that this user may have."""
 
-BOMB = "while (1) { fork // select(undef, undef, undef, 0.001) }"
-"""Perl: all of them fork for ever, and whenever one is gone another takes its place."""
+LIFETIME = 30
+"""Seconds after which a bomb ends by itself, should a test not be able to end it."""
+
+BOMB = f"while (time < $^T + {LIFETIME}) {{ fork // select(undef, undef, undef, 0.001) }}"
+"""Perl: all of them fork all the time, and whenever one is gone another takes its place."""
+
+ROOT_FIRST = f"""if (fork) {{ sleep 1000 }} $SIG{{TERM}} = "IGNORE"; {BOMB}"""
+"""The root ends by SIGTERM, and the others do not."""
 
 
-def processes() -> list[int]:
+def become(user: int) -> list[str]:
+    """The words before a program that runs as this user."""
+    # The interpreter may be in a directory that is for its owner only.
+    return ["setpriv", f"--reuid={user}", "--clear-groups", *(f"--{caps}-caps=+dac_read_search" for caps in CAPS)]
+
+
+def processes(user: int = USER) -> list[int]:
     """The processes of the user that are alive."""
     found = []
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            if os.stat(f"/proc/{pid}").st_uid == USER and " (zombie)" not in Path(f"/proc/{pid}/status").read_text():
+            if os.stat(f"/proc/{pid}").st_uid == user and " (zombie)" not in Path(f"/proc/{pid}/status").read_text():
                 found.append(int(pid))
         except OSError:
             continue  # it has gone
     return found
 
 
+def end_all_of(user: int) -> None:
+    """End all processes of a user at one stroke, however fast they fork."""
+    while processes(user):
+        words = ["setpriv", f"--reuid={user}", "--clear-groups", "kill", "-9", "-1"]
+        subprocess.run(words, check=False, stderr=subprocess.DEVNULL)
+
+
 @pytest.fixture(autouse=True)
 def _alone() -> Iterator[None]:
     assert processes() == []
     yield
-    while left := processes():
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    end_all_of(USER)
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
@@ -69,6 +86,24 @@ async def test_l13_a_fork_bomb_ends_and_others_run(tmp_path: Path, containment: 
         assert event.reason is not None
         assert event.reason.message == "killed by the caller"
         assert (await here.run(name="next")).status is JobStatus.PASSED
+
+
+@pytest.mark.parametrize("containment", ["group"])
+def test_l13_a_fork_bomb_of_our_own_user_is_ended_without_room_for_a_process(tmp_path: Path, containment: str) -> None:
+    # A user each: where nobody reaps orphans, they count as processes of theirs for ever.
+    user = USER + {"group": 10_000, "tree": 20_000}[containment]
+    tmp_path.chmod(0o777)
+    program = [sys.executable, "-m", bomb_program.__name__, str(tmp_path / "run"), containment, ROOT_FIRST]
+    words = ["prlimit", f"--nproc={LIMIT}", *become(user), *program]
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=60)
+        assert processes(user) == []
+    finally:
+        end_all_of(user)
+    busy, bomb, following = json.loads(done.stdout)
+    assert "EAGAIN" in busy
+    assert bomb == ["KILLED", "killed by the caller"]
+    assert following == ["PASSED", None]
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
@@ -92,9 +127,7 @@ def test_l17_a_job_that_ends_all_it_may_ends_the_runtime_and_nothing_is_left(tmp
         "\n[jobs.beside]\ncmd = 'setsid sleep 1000'\n"
     )
     program = [sys.executable, "-m", "runtime", "run", "jobs.toml", "--max-parallel", "3"]
-    # The interpreter may be in a directory that is for its owner only.
-    become = ["setpriv", f"--reuid={USER}", "--clear-groups", "--inh-caps=+dac_read_search"]
-    words = [*become, "--ambient-caps=+dac_read_search", *program]
+    words = [*become(USER), *program]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as runtime:
         assert runtime.wait(60) == -signal.SIGKILL

@@ -29,11 +29,11 @@ MAX_EXTRA: Final = 64 << 20  # bytes above the baseline
 MAX_GAP: Final = 0.02  # seconds that the loop may stand still
 
 
-def write(path: Path, gigabytes: int, seed: int) -> tuple[int, int]:
-    """Write a log with one failing line; return its number and the size of the log."""
+def write(path: Path, size: int, seed: int) -> tuple[int, int]:
+    """Write a log of about `size` bytes with one failing line; return the number of that, and the true size."""
     rng = random.Random(seed)
     piece = b"".join(LINE % (rng.randrange(10**9), rng.randrange(1000)) for _ in range(100_000))
-    pieces = max(2, (gigabytes << 30) // len(piece))
+    pieces = max(2, size // len(piece))
     where = rng.randrange(1, pieces)
     with path.open("wb") as file:
         for number in range(pieces):
@@ -48,6 +48,11 @@ def peak() -> int:
     """The largest resident set of this process, in bytes."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
+
+
+def forget_peak() -> None:
+    """Let it begin anew."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 async def judge(path: Path, line: int) -> tuple[float, float, int]:
@@ -69,7 +74,7 @@ async def judge(path: Path, line: int) -> tuple[float, float, int]:
         nursery.start_soon(beat)
         await trio.sleep(0.1)
         gap = 0.0
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        forget_peak()
         before = peak()
         began = time.perf_counter()
         verdict, found = await judges.judge(spec, str(path), Exit(code=0))
@@ -89,7 +94,7 @@ def run(seed: int, count: int) -> str:
     """Judge a log of `count` gigabytes."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as directory:
         path = Path(directory) / "log"
-        line, size = write(path, count, seed)
+        line, size = write(path, count << 30, seed)
         took, gap, extra = trio.run(judge, path, line)
     seen = f"{size / 1e9:.2f} GB at {size / took / 1e6:.0f} MB/s, {extra / 2**20:.1f} MB above the baseline, "
     seen += f"longest gap of the loop {gap * 1000:.1f} ms"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,20 @@ def test_a_run_that_passes(tmp_path: Path) -> None:
         "results.json",
         "running",
     ]
+
+
+def test_what_a_killed_job_used_is_in_the_results(tmp_path: Path) -> None:
+    fifo = Fifo(tmp_path / "fifo")
+    burn = "x = b'x' * 100_000_000; import sys; open(sys.argv[1], 'w').write('ready')\nwhile True: pass"
+    name = job_file(tmp_path, {"burns": {"cmd": [sys.executable, "-I", "-S", "-c", burn, str(fifo.path)]}})
+    with started(tmp_path, "run", name) as program:
+        assert fifo.hear() == "ready"
+        program.send_signal(signal.SIGINT)
+        assert end_of(program).code == 130
+    (job,) = results(tmp_path)["jobs"]
+    assert (job["status"], job["usage"]["exit_code"], job["usage"]["signal"]) == ("killed", None, signal.SIGTERM)
+    assert job["usage"]["cpu_seconds"] > 0
+    assert job["usage"]["peak_bytes"] > 100_000_000
 
 
 def test_a_run_that_does_not_pass(tmp_path: Path) -> None:
