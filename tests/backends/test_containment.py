@@ -186,6 +186,18 @@ async def test_when_the_keeper_is_killed_its_jobs_end_and_the_next_gets_a_new_on
         assert here.backend.statistics().late == 0
 
 
+async def test_a_job_that_kills_all_its_guards_is_lost_and_said_to_be_alive(tmp_path: Path) -> None:
+    async with local(tmp_path) as here:
+        keeper = keeper_of(here).pid
+        both = f"{keeper} $PPID"  # which stand still, so that neither acts on the death of the other
+        event = await here.run(f"echo $$; kill -STOP {both}; kill -9 {both}; exec sleep 1000")
+        held = os.pidfd_open(int(here.log()))  # it lives
+        signal.pidfd_send_signal(held, signal.SIGKILL)
+        os.close(held)
+        assert why(event) == (JobStatus.KILLED, FailureKind.LOST)
+        assert (await here.run(name="next")).status is JobStatus.PASSED
+
+
 async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
     modes = [mode for mode in hostile.MODES if mode != "root_first"]
     with hostages(tmp_path, *modes) as taken, trio.fail_after(PATIENCE):
@@ -380,8 +392,9 @@ async def test_the_usage_is_that_of_the_whole_tree(tmp_path: Path) -> None:
         assert event.usage.peak_bytes > 50_000_000
 
 
-async def test_a_killed_job_has_its_usage(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_a_killed_job_has_its_usage(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("while :; do :; done", timeout=0.3)
         assert why(event) == (JobStatus.KILLED, FailureKind.TIMEOUT)
         assert event.usage is not None

@@ -25,6 +25,7 @@ from runtime.backends.local import LocalBackend, launch
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
 from runtime.process import Child, spawn
+from runtime.process.limits import Room
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from tests.backends import terminal_program
 from tests.backends.local_jobs import PATIENCE, TOKEN, LocalKit, Plant, alive, hear, local
@@ -587,9 +588,14 @@ def test_l22_our_own_terminal_is_not_the_jobs(tmp_path: Path, containment: str) 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_a_job_inherits_no_descriptor(tmp_path: Path, containment: str) -> None:
+    ours = [os.dup(0) for _ in range(5)]
+    for fd in ours:
+        os.set_inheritable(fd, True)
     async with local(tmp_path, containment=containment) as here:
         await here.run("for i in $(seq 0 100); do test -e /proc/$$/fd/$i && echo $i; done; true")
         assert here.log() == "0\n1\n2\n"
+        for fd in ours:
+            os.close(fd)
 
 
 # ---------------------------------------------------------------------- ending
@@ -838,6 +844,16 @@ def test_by_default_as_many_jobs_run_as_there_are_cpus_for_us() -> None:
 def test_an_argument_that_cannot_be_is_an_error(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         LocalBackend(**options)
+
+
+async def test_too_little_memory_for_those_that_guard_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Room, "here", lambda: Room(memory=1 << 20))
+    async with local(tmp_path / "a", max_parallelism=10):
+        assert caplog.text == ""
+    async with local(tmp_path / "b", max_parallelism=10, containment="tree"):
+        assert "10 jobs at once need about 12 MiB of memory for what guards them, and 1 are available" in caplog.text
 
 
 async def test_too_few_descriptors_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 import trio
 
-from runtime.job import JobSpec, JobStatus
+from runtime import LocalBackend, run_jobs
+from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import in_thread
 from tests.backends import no_room_program
 from tests.backends.local_jobs import local
@@ -65,6 +67,34 @@ def test_l5_where_there_are_few_descriptors_all_jobs_run_and_none_leaks(tmp_path
     assert [status for status, *_ in ends] == ["PASSED"] * 24
     assert "cannot be started: EMFILE" in log
     assert descriptors == [0, 1, 2, 3]  # and the one that lists them
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_l5_where_there_is_no_descriptor_they_are_busy_with_the_systems_reason(
+    tmp_path: Path, containment: str
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def take_the_rest(_status: JobStatus) -> None:
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+
+    jobs = [
+        JobSpec(name="first", cmd="true", post_finish=take_the_rest),
+        JobSpec(name="second", cmd="true", dependencies=["first"]),
+    ]
+    try:
+        results = await run_jobs(jobs, LocalBackend(2, tmp_path, containment=containment), busy_timeout=0.2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    first, second = results
+    assert first.status is JobStatus.PASSED
+    assert second.status is JobStatus.KILLED
+    assert second.reason is not None
+    assert second.reason.kind is FailureKind.BUSY
+    assert "cannot be started: EMFILE, Too many open files" in second.reason.message
 
 
 @pytest.mark.slow
