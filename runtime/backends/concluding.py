@@ -31,7 +31,13 @@ class Concluder:
         self._hooking = hooking
 
     async def conclude(
-        self, spec: JobSpec, log: str, how: Exit, scope: trio.CancelScope, patience: float | None
+        self,
+        spec: JobSpec,
+        log: str,
+        how: Exit,
+        scope: trio.CancelScope,
+        patience: float | None,
+        text: bytes | None = None,
     ) -> tuple[Verdict, Judgement | None]:
         """Return the verdict on a job, and what its log says, after `post_finish` has been called with it.
 
@@ -41,12 +47,13 @@ class Concluder:
             how: how its process ended.
             scope: is entered here; who gives it a deadline bounds all of this, and what passed then has failed.
             patience: the seconds of that deadline, for the message.
+            text: all that the log says, if that is short and known.
         """
         verdict, said = PASSED, None
         doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
         with scope:
             if how.code != 0 or LogPatterns.of(spec):
-                verdict, said = await self._judges.judge(spec, log, how)
+                verdict, said = await self._judges.judge(spec, log, how, text)
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"
                 error = await self.call_post_finish(spec, verdict.status)

@@ -1,6 +1,7 @@
 """`Judges`: verdicts in threads; of short logs many at once, of a long one by itself.
 
-A hop to a thread costs more than judging the log of a small job, so all that wait share one. What would hold the
+A hop to a thread costs more than judging the log of a small job, so all that wait share one; and a text of a few lines
+that is there already needs none, if its patterns are RE2's. What would hold the
 others up is handed back, and gets a hop of its own: a long log, or patterns that may need a process.
 """
 
@@ -26,9 +27,11 @@ from runtime.logs import (
     LogPatterns,
     Verdict,
     Workers,
+    are_linear,
     decide,
     is_quick,
     judge_log,
+    judge_text,
     read_tail,
 )
 from runtime.process import BUSY_ERRORS, Exit, in_thread
@@ -43,6 +46,9 @@ _SHORT: Final = 1 << 18
 _TOGETHER: Final = 16
 """Logs that are judged in one hop."""
 
+
+_FAMILIAR: Final = 1000
+"""Sets of patterns that are remembered."""
 
 _PATIENCE: Final = 60.0
 """Seconds for which judging waits for a free descriptor. Out of the air."""
@@ -90,14 +96,34 @@ class Judges:
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
         self._workers = Workers()
+        self._familiar: set[LogPatterns] = set()
+        """Patterns that RE2 has compiled: what a short text says of them is a matter of microseconds."""
         self._send, self._receive = trio.open_memory_channel[_Case](math.inf)
 
-    async def judge(self, spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
-        """Return the verdict on a job, and what its log says. Cancelling it is prompt, and wastes the work."""
+    async def judge(
+        self, spec: JobSpec, log: str, how: Exit, text: bytes | None = None
+    ) -> tuple[Verdict, Judgement | None]:
+        """Return the verdict on a job, and what its log says. Cancelling it is prompt, and wastes the work.
+
+        Args:
+            spec: the job.
+            log: the path of its log.
+            how: how its process ended.
+            text: all that its log says, if that is short and known: then it is judged at once, if RE2 has all patterns
+                and has seen them before.
+        """
+        patterns = LogPatterns.of(spec)
+        if text is not None and patterns in self._familiar:
+            judgement = judge_text(text, patterns)
+            return decide(how.code, how.signal, judgement, core_dumped=how.core_dumped), judgement
         case = _Case(spec, log, how, self._workers)
         self._send.send_nowait(case)
         await case.done.wait()
         assert case.result is not None
+        if text is not None and are_linear(patterns):
+            if len(self._familiar) >= _FAMILIAR:
+                self._familiar.clear()
+            self._familiar.add(patterns)
         return case.result
 
     async def wait_failed(self, spec: JobSpec, log: str, interval: float) -> None:

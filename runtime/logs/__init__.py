@@ -1,11 +1,11 @@
 """Did it pass? The verdict from what a job wrote and how it ended; no event loop, no clock, bounded memory."""
 
 from runtime.logs.engine import Engine, Hit, PythonEngine
-from runtime.logs.file import BUDGET, judge_log, read_tail
+from runtime.logs.file import BUDGET, judge_log, judge_text, read_tail
 from runtime.logs.follow import LogFollower
 from runtime.logs.judge import Failure, Judgement, LogJudge, LogPatterns
 from runtime.logs.linear import LinearEngine
-from runtime.logs.mixed import MixedEngine, is_quick
+from runtime.logs.mixed import MixedEngine, are_linear, is_quick
 from runtime.logs.prefilter import PrefilterEngine
 from runtime.logs.verdict import PASSED, Verdict, decide, signal_name
 from runtime.logs.worker import JudgingError, WorkerEngine, Workers
@@ -28,9 +28,11 @@ __all__ = (
     "Verdict",
     "WorkerEngine",
     "Workers",
+    "are_linear",
     "decide",
     "is_quick",
     "judge_log",
+    "judge_text",
     "read_tail",
     "signal_name",
 )

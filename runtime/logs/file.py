@@ -7,9 +7,11 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Final
 
 from runtime.logs.judge import MAX_BLOCK, TAIL_LINES, Judgement, LogJudge, LogPatterns, show
+from runtime.logs.mixed import MixedEngine
 from runtime.logs.prefilter import best_engine
 from runtime.logs.worker import JudgingError, Workers
 
@@ -82,6 +84,20 @@ def _judge_once(
             return judge.finish()
 
 
+def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
+    """Judge a log that is here already. For `are_linear` patterns: others may take long, or need a process.
+
+    Of no patterns it says what `read_tail` does.
+    """
+    if not patterns:
+        return _tail_of(text)
+    with closing(Workers()) as none_needed:
+        engine = partial(MixedEngine, workers=none_needed, budget=BUDGET)
+        with closing(LogJudge(patterns, engine)) as judge:
+            judge.feed(text)
+            return judge.finish()
+
+
 def read_tail(path: str) -> Judgement:
     """Return the end of the log at `path`, and nothing else; cheap, whatever its size.
 
@@ -91,9 +107,13 @@ def read_tail(path: str) -> Judgement:
     with open_log(path) as (fd, size):
         start = max(0, size - _TAIL_BYTES)
         text = os.pread(fd, _TAIL_BYTES, start)
+    return _tail_of(text, begins_in_a_line=start > 0)
+
+
+def _tail_of(text: bytes, *, begins_in_a_line: bool = False) -> Judgement:
     lines = text.removesuffix(b"\n").split(b"\n") if text else []
-    if start:
-        del lines[:1]  # the end of a line
+    if begins_in_a_line:
+        del lines[:1]
     return Judgement(tail=tuple(show(line.removesuffix(b"\r")) for line in lines[-TAIL_LINES:]))
 
 

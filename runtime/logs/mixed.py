@@ -61,6 +61,11 @@ class MixedEngine:
         self._worker.close()
 
 
+def are_linear(patterns: LogPatterns) -> bool:
+    """Whether RE2 has all of `patterns`, so that judging takes a time in proportion to the log. Does not block."""
+    return all(map(is_linear, map(compile_pattern, patterns.all())))
+
+
 def is_quick(patterns: LogPatterns) -> bool:
     """Whether a short log with lines of a usual length is judged without a worker. Does not block."""
     compiled = map(compile_pattern, patterns.all())

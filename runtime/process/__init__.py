@@ -6,7 +6,7 @@ from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
 from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
 from runtime.process.start import SharedEnvironment
 from runtime.process.threads import in_thread
-from runtime.process.trees import GroupTree, ProcessTree, StopSteps, TreeEnd
+from runtime.process.trees import GroupTree, NotMadeError, ProcessTree, StopSteps, TreeEnd
 
 __all__ = (
     "BUSY_ERRORS",
@@ -16,6 +16,7 @@ __all__ = (
     "Exit",
     "GroupEnd",
     "GroupTree",
+    "NotMadeError",
     "ProcessTree",
     "SharedEnvironment",
     "SoftStep",

@@ -1,8 +1,9 @@
 """`Keepers`: process trees that end as a whole, whatever sessions they open, and even when we are killed.
 
 Our side of `keeper_program`, whose docstring says how it works. A keeper is started when a backend opens; for each job
-a shim is taken, which may have to be forked first; then `Shim.start` hands the job over, in a thread, and gives a
-`Tree`, whose end is told by an answer. One task reads all answers of all shims, from one socket.
+a shim is taken, which may have to be forked first; then `Shim.start_and_make` hands the job over, or `Shim.start` in a
+thread if its files are there already, and gives a `Tree`, whose end is told by an answer. One task reads all answers of
+all shims, from one socket.
 
 If the keeper is killed, its shims kill their jobs and say so; the next job gets a new keeper. One that has no memory
 left, because a limit of its own was lowered or reached, may be alive and of no use: all that it forks has that limit as
@@ -27,11 +28,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+import attrs
 import trio
 
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
-from runtime.process.trees import StopSteps, TreeEnd
+from runtime.process.trees import NotMadeError, StopSteps, TreeEnd
 
 logger: Final = logging.getLogger("runtime.process.keeper")
 
@@ -63,7 +65,10 @@ _END_MARGIN: Final = 3.0
 _PACKET: Final = 1 << 18
 """Bytes in an answer at most; far more than any has."""
 
-_BATCH: Final = 64
+_SMALL: Final = 1 << 16
+"""Bytes of a job that are handed over without waiting: a socket that is empty has room for more."""
+
+_BATCH: Final = 32
 """Answers that are read before other tasks get a turn."""
 
 
@@ -71,6 +76,19 @@ def _program() -> str:
     """Return the path of the far side's program: compiled, if our own import of it has left that, which saves 20 ms."""
     compiled = None if far.__spec__ is None else far.__spec__.cached
     return compiled if compiled is not None and os.path.exists(compiled) else far.__file__
+
+
+@attrs.frozen
+class ToMake:
+    """What a shim is to make before it starts a job; the usual case, in which none of it is there."""
+
+    directory: str
+    log: str
+    """A file in it, for the job's output."""
+    environment_file: str
+    """A file in it, for the dump of the environment."""
+    dump: bytes | None
+    """What goes there; `None` for the dump that the keeper was given."""
 
 
 class Tree:
@@ -97,6 +115,7 @@ class Tree:
         Raises:
             OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
             ValueError: if something of it is no text that a program can be given.
+            NotMadeError: if its files were to be made, and could not be; the shim has nothing to do.
         """
         if not self._started.is_set():  # a checkpoint, here as below, is a turn of the loop, for each job
             await self._started.wait()
@@ -176,7 +195,14 @@ class Shim:
         return f"<Shim {self.number} pid {self.pid} {self.tree!r}>"
 
     def start(
-        self, argv: Sequence[str], *, exports: Mapping[str, str], cwd: str, output: int, patience: float | None
+        self,
+        argv: Sequence[str],
+        *,
+        exports: Mapping[str, str],
+        cwd: str,
+        output: int,
+        patience: float | None,
+        log: str | None = None,
     ) -> Tree:
         """Hand a job over. For a thread: it may block for as long as the shim does not read, which is bounded.
 
@@ -186,20 +212,13 @@ class Shim:
             cwd: the absolute path of the directory that it starts in.
             output: the descriptor that becomes its standard output and its standard error.
             patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
+            log: the path of its log, which comes with its end if it is short.
 
         Raises:
             OSError: if it cannot be handed over; then this shim is of no use any more.
             ValueError: if something of it is no text that a program can be given.
         """
-        number = next(self._keeper.numbers)
-        data = far.frame(
-            far.JOB,
-            number,
-            [os.fsencode(word) for word in argv],
-            {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
-            os.fsencode(cwd),
-            patience,
-        )
+        number, data = self._message(argv, exports, cwd, patience, log, None)
         tree = self.tree = Tree(self, number)
         try:
             sent = socket.send_fds(self._commands, [data], [output])
@@ -212,11 +231,60 @@ class Shim:
                 with suppress(BlockingIOError):
                     sent += self._commands.send(data[sent:])
         except OSError as exc:
-            self.tree = None
-            self.dead = True
-            self._commands.close()  # it ends by that
-            raise OSError(errno.EAGAIN, f"its shim takes no jobs: {exc}") from exc
+            raise self._refused(exc) from exc
         return tree
+
+    def start_and_make(
+        self,
+        argv: Sequence[str],
+        *,
+        exports: Mapping[str, str],
+        cwd: str,
+        patience: float | None,
+        to_make: ToMake,
+    ) -> Tree | None:
+        """As `start`, but the shim makes the job's files; and it does not block. `None`: it is too large for that."""
+        number, data = self._message(argv, exports, cwd, patience, to_make.log, to_make)
+        if len(data) > _SMALL:
+            return None
+        tree = self.tree = Tree(self, number)
+        try:
+            if self._commands.send(data) < len(data):
+                raise OSError(errno.EAGAIN, "it has not read what it was told")
+        except OSError as exc:
+            raise self._refused(exc) from exc
+        return tree
+
+    def _message(
+        self,
+        argv: Sequence[str],
+        exports: Mapping[str, str],
+        cwd: str,
+        patience: float | None,
+        log: str | None,
+        to_make: ToMake | None,
+    ) -> tuple[int, bytes]:
+        number = next(self._keeper.numbers)
+        made = None
+        if to_make is not None:
+            paths = map(os.fsencode, (to_make.directory, to_make.log, to_make.environment_file))
+            made = (*paths, to_make.dump)
+        return number, far.frame(
+            far.JOB,
+            number,
+            [os.fsencode(word) for word in argv],
+            {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
+            os.fsencode(cwd),
+            patience,
+            None if log is None else os.fsencode(log),
+            made,
+        )
+
+    def _refused(self, error: OSError) -> OSError:
+        self.tree = None
+        self.dead = True
+        self._commands.close()  # it ends by that
+        return OSError(errno.EAGAIN, f"its shim takes no jobs: {error}")
 
     def give_back(self) -> None:
         """Say that it was taken, and not used."""
@@ -273,11 +341,12 @@ class Keeper:
         return list(self._shims.values())
 
     @classmethod
-    def start(cls, environment: Mapping[str, str], *, patience: float) -> Keeper:
+    def start(cls, environment: Mapping[str, str], *, patience: float, dump: bytes = b"") -> Keeper:
         """Start one. Blocks until it says hello.
 
         Args:
             environment: what all jobs inherit.
+            dump: what is written down of that for a job that adds nothing to it.
             patience: seconds that what a killed shim leaves behind may take to be gone.
 
         Raises:
@@ -314,7 +383,8 @@ class Keeper:
         keeper = cls(process, control, answers, errors)
         try:
             answers.settimeout(_START_TIMEOUT)
-            keeper._greet({os.fsencode(name): os.fsencode(value) for name, value in environment.items()}, patience)
+            variables = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
+            keeper._greet(variables, dump, patience)
         except BaseException:
             process.kill()
             process.wait()
@@ -324,11 +394,11 @@ class Keeper:
         control.setblocking(False)
         return keeper
 
-    def _greet(self, environment: Mapping[bytes, bytes], patience: float) -> None:
+    def _greet(self, environment: Mapping[bytes, bytes], dump: bytes, patience: float) -> None:
         try:
             hello = self._answers.recv(_PACKET)
             if hello:
-                self._control.sendall(far.frame(far.SETUP, dict(environment), patience))
+                self._control.sendall(far.frame(far.SETUP, dict(environment), dump, patience))
         except OSError as exc:
             msg = f"the keeper of processes did not start: {str(exc) or type(exc).__name__}"
             raise OSError(msg) from exc
@@ -466,7 +536,9 @@ class Keeper:
             tree.note_end(TreeEnd(stopped=True, left=rest[0]))
             return
         shim.tree = None
-        if kind == far.NOT_STARTED:
+        if kind == far.NOT_MADE:
+            tree.note_not_started(NotMadeError())
+        elif kind == far.NOT_STARTED:
             number, about, text = rest
             self._note_start(shim, number)
             if number in BUSY_ERRORS:
@@ -478,12 +550,12 @@ class Keeper:
             else:
                 tree.note_not_started(OSError(number, text, os.fsdecode(about)) if about else OSError(number, text))
         else:
-            status, cpu, peak, stopped, broken, leaving = rest
+            status, cpu, peak, stopped, broken, leaving, log = rest
             if not leaving:
                 self.give_back(shim)
             code = os.waitstatus_to_exitcode(status)
             how = Exit(code if code >= 0 else None, -code if code < 0 else None, os.WCOREDUMP(status), cpu, peak)
-            tree.note_end(TreeEnd(how, stopped, broken=broken))
+            tree.note_end(TreeEnd(how, stopped, broken=broken, log=log))
 
     def _note_start(self, shim: Shim, error: int | None) -> None:
         """Count the new shims that are of no use; what one can do that was forked before says nothing of the next."""
@@ -568,10 +640,14 @@ class Keepers:
         environment: what all jobs inherit.
         patience: seconds that what is left may take to be gone after SIGKILL; `None` for no limit.
         limiter: for the thread that starts one.
+        dump: what is written down of the environment.
     """
 
-    def __init__(self, environment: Mapping[str, str], patience: float | None, limiter: trio.CapacityLimiter) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], patience: float | None, limiter: trio.CapacityLimiter, dump: bytes = b""
+    ) -> None:
         self._environment = environment
+        self._dump = dump
         self._patience = math.inf if patience is None else patience
         self._limiter = limiter
         self._lock = trio.Lock()
@@ -595,7 +671,7 @@ class Keepers:
         self._renewed = trio.current_time()
 
     def _start_one(self) -> Keeper:
-        return Keeper.start(self._environment, patience=self._patience)
+        return Keeper.start(self._environment, patience=self._patience, dump=self._dump)
 
     async def run(self) -> None:
         """Serve; never returns by itself."""

@@ -11,7 +11,7 @@ until it has none. But being one changes a process; so it is not the runtime, bu
                        └─ shim    (idle)
 
 A *shim* has one job at a time. It starts that in a session of its own, waits, sees that nothing of it is left, tells,
-and takes the next. To use it again is what makes this fast: no large process forks for a job.
+and takes the next. It also makes the job's files, in the usual case, and reads a short log. To use it again is what makes this fast: no large process forks for a job.
 
 The *keeper* forks shims. It has a session of its own, so no key of a terminal reaches it, and one thread, so
 `PR_SET_PDEATHSIG` means what it says. It is a subreaper as well: when a job kills its shim, the keeper gets what is
@@ -39,6 +39,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 import time
@@ -47,7 +48,8 @@ from typing import Any, Final
 
 # Commands to the keeper: the tuple begins with one of these.
 SETUP: Final = "setup"
-"""The environment, a dict of bytes; how long leftovers of a killed shim may take to die, seconds."""
+"""The environment, a dict of bytes; its dump, for jobs that add nothing to it; how long leftovers of a killed shim may
+take to die, seconds."""
 FORK: Final = "fork"
 """The number of a new shim, with its end of a socket."""
 PING: Final = "ping"
@@ -55,7 +57,9 @@ PING: Final = "ping"
 
 # Commands to a shim.
 JOB: Final = "job"
-"""Its number; argv, exports and working directory in bytes; patience in seconds; with the descriptor of its output."""
+"""Its number; argv, exports and working directory in bytes; patience in seconds; the path of its log, if that is to
+come with its end; and what is to be made: a directory, a log in it, and a file with the dump of the environment (`None`
+for the usual one). Instead of the last, the descriptor of its output may come with it."""
 STOP: Final = "stop"
 """The job's number; the soft step (a signal, a path in bytes, or None) and its seconds; grace and patience, seconds."""
 FORCE: Final = "force"
@@ -77,9 +81,11 @@ STARTED: Final = "started"
 """The pid of the root process."""
 NOT_STARTED: Final = "not started"
 """An errno or None, the file that it is about, a text."""
+NOT_MADE: Final = "not made"
+"""Something of what was to be made is there already, or cannot be made: whoever can say more has to look."""
 ENDED: Final = "ended"
 """The wait status of the root; CPU seconds; peak bytes; whether it had been asked to stop; why else it was killed;
-whether this shim takes no more jobs."""
+whether this shim takes no more jobs; what its log says, if that is short, or None."""
 STUCK: Final = "stuck"
 """The pids that have not gone. The end may come yet."""
 
@@ -98,6 +104,9 @@ SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM)
 
 _MANY: Final = 1000
 """Pids in an answer at most, which is one packet; and processes that are asked gently to end, per job, at a time."""
+
+SHORT_LOG: Final = 4096
+"""Bytes of a log that comes with the end of its job: what is judged in less time than it takes to wake a thread."""
 
 _FIRST_LOOK: Final = 0.002
 _LAST_LOOK: Final = 0.25
@@ -321,9 +330,11 @@ class Shim:
         commands: socket.socket,
         answers: socket.socket,
         environment: dict[bytes, bytes],
+        dump: bytes,
     ) -> None:
         self.number = number
         self.environment = environment
+        self.dump = dump
         self.answers = answers
         self.frames = Frames(commands)
         self.signals = system.signal_descriptor()
@@ -401,9 +412,18 @@ class Shim:
         exports: dict[bytes, bytes],
         cwd: bytes,
         patience: float | None,
+        log: bytes | None,
+        to_make: tuple[bytes, bytes, bytes, bytes | None] | None,
     ) -> None:
         """Run a job until nothing of it is left."""
-        output = self.frames.fds.pop(0)
+        if to_make is None:
+            output = self.frames.fds.pop(0)
+        else:
+            try:
+                output = make(*to_make[:3], self.dump if to_make[3] is None else to_make[3])
+            except OSError:
+                self.say(NOT_MADE, number)
+                return
         try:
             os.chdir(cwd)
             root = start(argv, {**self.environment, **exports} if exports else self.environment, output)
@@ -437,7 +457,8 @@ class Shim:
         self.job = None
         # A process begins with the memory of this one, and the system never forgets how large that was.
         peak = job.peak * 1024 if job.peak > self.own_peak else None
-        self.say(ENDED, number, job.status, job.cpu, peak, job.stopped, job.cut_off, self.leaving)
+        text = None if log is None else short_log(log)
+        self.say(ENDED, number, job.status, job.cpu, peak, job.stopped, job.cut_off, self.leaving, text)
         os.chdir("/")  # so that a file system can be unmounted
 
     def reap(self, job: Job) -> bool:
@@ -497,6 +518,43 @@ class Shim:
             self.say(STUCK, job.number, children()[:_MANY])
 
 
+def make(directory: bytes, log: bytes, beside: bytes, dump: bytes) -> int:
+    """Make what a job needs, none of which is there: its directory, its log, and a private file with `dump`.
+
+    Returns:
+        A descriptor for appending to the log.
+
+    Raises:
+        OSError: if something is there, or cannot be made; what was made stays.
+    """
+    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    os.mkdir(directory)
+    fd = os.open(beside, new, 0o600)
+    try:
+        if os.write(fd, dump) < len(dump):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), beside)
+    finally:
+        os.close(fd)
+    return os.open(log, new | os.O_APPEND, 0o666)
+
+
+def short_log(path: bytes) -> bytes | None:
+    """Return what is in a log; `None` if it is not short, or no regular file, or cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        text = os.read(fd, SHORT_LOG + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return text if len(text) <= SHORT_LOG else None
+
+
 def start(argv: list[bytes], environment: dict[bytes, bytes], output: int) -> int:
     """Start a program in a session of its own, looked up in the ``PATH`` of `environment`; return its pid."""
     program = argv[0]
@@ -549,6 +607,7 @@ class Keeper:
         for fd in (self.signals, control.fileno(), runtime):
             self.poll.register(fd, select.POLLIN)
         self.environment: dict[bytes, bytes] = {}
+        self.dump = b""
         self.patience = 0.0
         self.shims: dict[int, int] = {}
         """Pid to number."""
@@ -613,7 +672,7 @@ class Keeper:
     def obey(self, kind: str, *rest: Any) -> None:
         """Do what the runtime says."""
         if kind == SETUP:
-            self.environment, self.patience = rest
+            self.environment, self.dump, self.patience = rest
         elif kind == FORK:
             self.fork(rest[0], self.frames.fds.pop(0))
         elif kind == PING:
@@ -644,7 +703,7 @@ class Keeper:
         self.control.close()
         os.close(self.runtime)
         os.close(self.signals)
-        Shim(self.system, number, socket.socket(fileno=fd), self.answers, self.environment).serve()
+        Shim(self.system, number, socket.socket(fileno=fd), self.answers, self.environment, self.dump).serve()
         os._exit(0)
 
     def reap(self) -> bool:

@@ -47,6 +47,12 @@ class TreeEnd:
     """`None` if nobody is left; else the ids of those that did not go, as far as they are known."""
     broken: str | None = None
     """Why it was ended without being asked to stop: whoever guarded it has gone."""
+    log: bytes | None = None
+    """All that its log says, if that is short and whoever guarded it has looked."""
+
+
+class NotMadeError(Exception):
+    """Whoever was to make a job's files did not: something is there already, or something is wrong."""
 
 
 class ProcessTree(Protocol):
@@ -62,6 +68,7 @@ class ProcessTree(Protocol):
         Raises:
             OSError: if it cannot be; with an `errno` in `BUSY_ERRORS` it may work later.
             ValueError: if something of it is no text that a program can be given.
+            NotMadeError: if its files were to be made, and were not.
         """
 
     async def wait_ended(self) -> TreeEnd:

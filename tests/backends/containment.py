@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.backends.local import LocalBackend
-from runtime.process.keeper import Shim, Tree
+from runtime.process.keeper import Shim
 from runtime.testing.kit import BackendKit
 from tests.backends.local_jobs import LocalKit, alive
 
@@ -18,15 +18,17 @@ class TreeKit(LocalKit):
     """Makes kits of a `LocalBackend` that contains trees, in a directory."""
 
     def __call__(self) -> BackendKit:
-        start = Shim.start
+        message = Shim._message
 
-        def start_or_be_busy(shim: Shim, argv: Sequence[str], *, exports: Mapping[str, str], **rest: Any) -> Tree:
+        def message_or_be_busy(
+            shim: Shim, argv: Sequence[str], exports: Mapping[str, str], *rest: Any
+        ) -> tuple[int, bytes]:
             if exports.get("BUSY") in self._busy:
                 self._busy.remove(exports["BUSY"])
                 raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-            return start(shim, argv, exports=exports, **rest)
+            return message(shim, argv, exports, *rest)
 
-        self._patch.setattr(Shim, "start", start_or_be_busy)
+        self._patch.setattr(Shim, "_message", message_or_be_busy)
         backend = LocalBackend(
             run_dir=self._directory / uuid.uuid4().hex, max_parallelism=0, term_timeout=1, containment="tree"
         )

@@ -191,12 +191,14 @@ async def test_without_room_for_a_process_the_backend_is_busy_and_a_hook_is_not_
 @pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # a file can be made, and nothing written to it
+        no_room = 0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]  # a file can be made, and nothing written to it
+        everybody = [os.getpid(), *([here.backend._keepers.current.pid] if here.backend._keepers else [])]
+        before = [resource.prlimit(pid, resource.RLIMIT_FSIZE, no_room) for pid in everybody]
         try:
             event = await here.run()
         finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            for pid, limits in zip(everybody, before, strict=True):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
         assert why(event) == (JobStatus.KILLED, FailureKind.LAUNCH_ERROR, "cannot be started: EFBIG, File too large")
 
 
@@ -477,16 +479,18 @@ async def test_a_job_may_name_its_directories(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "-rf", "$(touch x)", "a\nb", "..", "x" * 300, "\udcff"])
-async def test_a_hostile_name_stays_in_the_run_directory(tmp_path: Path, name: str) -> None:
-    async with local(tmp_path / "run") as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_hostile_name_stays_in_the_run_directory(tmp_path: Path, name: str, containment: str) -> None:
+    async with local(tmp_path / "run", containment=containment) as here:
         assert (await here.run("pwd", name=name)).status is JobStatus.PASSED
         (directory,) = here.run_dir.iterdir()
         assert (directory / "job.log").read_text() == f"{directory}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-async def test_a_log_is_fresh_at_each_run(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_log_is_fresh_at_each_run(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         await here.run("echo TEST PASSED; echo more")
         event = await here.run("echo no", pass_patterns=["TEST PASSED"])
         assert event.status is JobStatus.FAILED
@@ -504,11 +508,12 @@ async def test_a_log_is_fresh_at_each_run(tmp_path: Path) -> None:
     ],
     ids=["symlink", "device", "directory", "fifo"],
 )
-async def test_what_was_planted_is_not_written_to(tmp_path: Path, name: str, plant: Plant) -> None:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_what_was_planted_is_not_written_to(tmp_path: Path, name: str, plant: Plant, containment: str) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "job").mkdir()
     plant(tmp_path / "job" / name)
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         assert why(await here.run("echo x"))[:2] == (JobStatus.KILLED, FailureKind.LAUNCH_ERROR)
     assert (tmp_path / "precious").read_text() == "precious"
 

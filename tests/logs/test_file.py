@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.logs import Failure, Judgement, JudgingError, LogPatterns, judge_log, mixed, read_tail
+from runtime.logs import Failure, Judgement, JudgingError, LogPatterns, judge_log, judge_text, mixed, read_tail
 
 PATTERNS = LogPatterns(["PASSED"], ["ERROR"])
 
@@ -21,6 +21,14 @@ def test_a_log_is_judged_to_its_end(tmp_path: Path) -> None:
     assert found.failure == Failure("ERROR", 400_001, ("ERROR", "PASSED"))
     assert found.missing == ()
     assert found.lines == 400_002
+
+
+@pytest.mark.parametrize("text", [b"", b"PASSED", b"a\r\nERROR\n\nPASSED\n", b"\n" * 50 + b"\xff\0ERROR"])
+def test_a_text_is_judged_as_the_log_that_has_it(tmp_path: Path, text: bytes) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(text)
+    assert judge_text(text, PATTERNS) == judge_log(str(log), PATTERNS)
+    assert judge_text(text, LogPatterns()) == read_tail(str(log))
 
 
 def test_a_log_is_judged_up_to_the_size_that_it_has_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

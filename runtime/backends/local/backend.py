@@ -1,7 +1,7 @@
 """`LocalBackend`: jobs are processes of this machine.
 
-A job's road: a slice of jobs is launched in a thread; then a task per job waits for the end of its process tree, has
-its log judged in a thread if there is anything to judge, and completes it.
+A job's road: a slice of jobs is launched, in a thread if need be; then a task per job waits for the end of its process
+tree, has its log judged if there is anything to judge, in a thread unless it is short, and completes it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from runtime.backends.local.launch import (
     Site,
     Slice,
     explain,
+    launch_unprepared,
 )
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobSpec, JobStatus
@@ -42,6 +43,7 @@ from runtime.process import (
     UNKNOWN,
     Census,
     Exit,
+    NotMadeError,
     SoftStep,
     SoftSteps,
     SoftStop,
@@ -75,7 +77,8 @@ CONTAINMENTS: Final = ("group", "tree")
 """What of a job is seen to end with it."""
 
 _SLICE: Final = 8
-"""Jobs per hop to a thread: a hop costs a tenth of a process, and a job that is to be killed waits for its slice."""
+"""Jobs that are launched in one go, in a thread if they need one: a hop costs a tenth of a process, and a job that is
+to be killed waits for its slice."""
 
 
 _SLICES_AT_ONCE: Final = {"tree": 1, "group": 6}
@@ -100,6 +103,12 @@ _WATCH_INTERVAL: Final = 1.0
 
 _SHIM_MEMORY: Final = 1_300_000
 """Bytes that a shim has for itself, and does not share with the others; measured with CPython 3.11."""
+
+
+_Begun = tuple[LiveJob, Progress, "Shim | None"]
+"""A job whose launch has begun, how far it has come, and what starts it."""
+_Started = tuple[LiveJob, Progress, "Shim | None", LocalRun]
+"""And what was started."""
 
 
 class LocalBackend(RuntimeBackend):
@@ -201,7 +210,7 @@ class LocalBackend(RuntimeBackend):
         if self._containment == "tree":
             from runtime.process.keeper import Keepers  # not for every system
 
-            keepers = Keepers(self._site.environment, self._kill_timeout, self._launching)
+            keepers = Keepers(self._site.environment, self._kill_timeout, self._launching, self._site.dump)
             await keepers.start()
             self._keepers = keepers
 
@@ -274,14 +283,36 @@ class LocalBackend(RuntimeBackend):
     async def _launch_slice(
         self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, nursery: trio.Nursery
     ) -> None:
-        """Prepare jobs and have them started, in a thread; `nursery` gets what waits for whether they were."""
+        """Prepare jobs and have them started; `nursery` gets what waits for whether they were."""
         shims = await self._take_shims(len(jobs))
-        begun = []
+        begun: list[_Begun] = []
+        started: list[_Started] = []
         for job, shim in zip(jobs, shims, strict=False):  # without a shim, it is not begun, and so refused
-            if self._begin(job):
-                begun.append((job, self._progress_for(job), shim))
-            elif shim is not None:
+            if not self._begin(job):
+                if shim is not None:
+                    shim.give_back()
+                continue
+            progress = self._progress_for(job)
+            run = None if shim is None else launch_unprepared(self._site, job.spec, shim)
+            if run is None:
+                begun.append((job, progress, shim))
+            elif isinstance(run, LocalRun):
+                started.append((job, progress, shim, run))
+            else:
+                assert shim is not None
                 shim.give_back()
+                self._not_started(job, progress, run)
+        if started:
+            nursery.start_soon(self._confirm, started, nursery)
+        if begun:
+            await self._launch_in_thread(begun, limiter, nursery)
+        else:
+            await trio.lowlevel.checkpoint()  # many slices, one after the other, are a long time
+
+    async def _launch_in_thread(
+        self, begun: Sequence[_Begun], limiter: trio.CapacityLimiter, nursery: trio.Nursery
+    ) -> None:
+        """Prepare jobs and have them started, whatever there is to do, in a thread."""
         work = Slice(
             self._site, [(job.spec, progress, partial(_is_wanted, job), shim) for job, progress, shim in begun]
         )
@@ -296,16 +327,16 @@ class LocalBackend(RuntimeBackend):
                     shim.close()  # it takes the room of a thread
                 self._not_started(job, progress, explain(exc))
             return
-        started: list[tuple[LiveJob, Progress, LocalRun]] = []
+        started: list[_Started] = []
         for (job, progress, shim), result in zip(begun, work.results, strict=True):
             if isinstance(result, LocalRun):
-                started.append((job, progress, result))
+                started.append((job, progress, shim, result))
                 continue
             if shim is not None:
                 shim.give_back()
             self._not_started(job, progress, result)
         if started:
-            nursery.start_soon(self._confirm, started)
+            nursery.start_soon(self._confirm, started, nursery)
 
     async def _take_shims(self, count: int) -> Sequence[Shim | None]:
         """Return what starts so many jobs; fewer, if there is no room for more."""
@@ -317,11 +348,14 @@ class LocalBackend(RuntimeBackend):
             logger.info("backend %r is busy: %s", self.name, self.busy_because)
         return shims
 
-    async def _confirm(self, started: Sequence[tuple[LiveJob, Progress, LocalRun]]) -> None:
+    async def _confirm(self, started: Sequence[_Started], nursery: trio.Nursery) -> None:
         """Wait until what was handed over runs, or could not be started."""
-        for job, progress, run in started:
+        unprepared: list[_Begun] = []
+        for job, progress, shim, run in started:
             try:
                 await run.tree.wait_started()
+            except NotMadeError:
+                unprepared.append((job, progress, shim))
             except (OSError, ValueError) as exc:
                 run.close()
                 self._not_started(job, progress, explain(exc))
@@ -331,6 +365,8 @@ class LocalBackend(RuntimeBackend):
                 if not self._launched(job):
                     self._stop_run(run)
                 self._start_task(self._watch, job, run)
+        if unprepared:
+            await self._launch_in_thread(unprepared, self._launching, nursery)
 
     def _allow(self, soft: SoftStep | None) -> None:
         """Give no job up before the most patient one's stop sequence is over: the contract has one deadline for all."""
@@ -441,7 +477,7 @@ class LocalBackend(RuntimeBackend):
             run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
         # Stopped, and nobody asked for it: a fail pattern had matched, and how the job ended was our doing.
         how = attrs.evolve(end.exit, code=0, signal=None, core_dumped=False) if end.stopped else end.exit
-        verdict, log = await self._concluder.conclude(spec, run.log, how, run.concluding, self._kill_timeout)
+        verdict, log = await self._concluder.conclude(spec, run.log, how, run.concluding, self._kill_timeout, end.log)
         if end.stopped and verdict is PASSED:
             verdict = failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
         if _may_be_oom(how) and await in_thread(self._oom_kills.explain_one, limiter=self._judging):

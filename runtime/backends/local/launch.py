@@ -1,6 +1,7 @@
-"""Launching jobs in a thread: from a specification to a running process, or to why there is none.
+"""Launching jobs: from a specification to a running process, or to why there is none.
 
-Jobs come in slices, because a hop to a thread costs as much as a small part of a process; what goes wrong with one of
+The usual job of a contained backend is left to its shim, files and all (`launch_unprepared`). Others are launched in a
+thread. They come in slices, because a hop to a thread costs as much as a small part of a process; what goes wrong with one of
 them is a value, and the others do not notice.
 """
 
@@ -195,6 +196,33 @@ def launch(
         return explain(exc)
 
 
+def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLaunched | Busy | None:
+    """Have `shim` make the job's files and start it: the usual case, without a thread. Does not block; raises nothing.
+
+    Whether that worked is known later, from `ProcessTree.wait_started`. `None`: this job needs `launch`.
+    """
+    if spec.pre_launch is not None or spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive:
+        return None
+    if callable(site.soft.stop):  # whose code may take long
+        return None
+    from runtime.process.keeper import ToMake  # not for every system
+
+    try:
+        places = Places.of(spec, site.run_dir)
+        dump = render_environment({**site.environment, **spec.exports}) if spec.exports else None
+        to_make = ToMake(places.odir, places.log, f"{places.odir}/{ENVIRONMENT_FILE}", dump)
+        tree = shim.start_and_make(
+            _words(spec), exports=spec.exports, cwd=places.cwd, patience=site.patience, to_make=to_make
+        )
+        return None if tree is None else LocalRun(tree, site.soft.of(spec, places.odir), places.log)
+    except Exception as exc:  # noqa: BLE001 - as in `launch`
+        return explain(exc)
+
+
+def _words(spec: JobSpec) -> Sequence[str]:
+    return [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd
+
+
 def explain(error: Exception) -> NotLaunched | Busy:
     """Return what an error while starting a job means for that."""
     if isinstance(error, OSError):
@@ -235,11 +263,11 @@ def _start(
     try:
         if spec.dry_run:
             return Prepared()
-        argv = [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd
+        argv = _words(spec)
         starter = _Starter(site, spec.exports, environment, places.cwd, shim)
         if spec.interactive:
             return _start_interactive(argv, places, starter, soft, os.dup(log))
-        return LocalRun(starter.start(argv, log), soft, places.log)
+        return LocalRun(starter.start(argv, log, places.log), soft, places.log)
     finally:
         os.close(log)
 
@@ -255,10 +283,10 @@ class _Starter:
     cwd: str
     shim: Shim | None
 
-    def start(self, argv: Sequence[str], output: int) -> ProcessTree:
+    def start(self, argv: Sequence[str], output: int, log: str | None = None) -> ProcessTree:
         patience = self.site.patience
         if self.shim is not None:
-            return self.shim.start(argv, exports=self.exports, cwd=self.cwd, output=output, patience=patience)
+            return self.shim.start(argv, exports=self.exports, cwd=self.cwd, output=output, patience=patience, log=log)
         return GroupTree(spawn(argv, env=self.environment, cwd=self.cwd, output=output), self.site.census, patience)
 
 
