@@ -10,8 +10,9 @@ until it has none. But being one changes a process; so it is not the runtime, bu
                        ├─ shim ── the processes of another
                        └─ shim    (idle)
 
-A *shim* has one job at a time. It starts that in a session of its own, waits, sees that nothing of it is left, tells,
-and takes the next. It also makes the job's files, in the usual case, and reads a short log. To use it again is what makes this fast: no large process forks for a job.
+A *shim* has one job at a time. It makes the job's files, in the usual case, starts it in a session of its own, waits,
+sees that nothing of it is left, tells, with its log if that is short, and takes the next. To use it again is what makes
+this fast: no large process forks for a job.
 
 The *keeper* forks shims. It has a session of its own, so no key of a terminal reaches it, and one thread, so
 `PR_SET_PDEATHSIG` means what it says. It is a subreaper as well: when a job kills its shim, the keeper gets what is

@@ -1,8 +1,8 @@
 """Launching jobs: from a specification to a running process, or to why there is none.
 
 The usual job of a contained backend is left to its shim, files and all (`launch_unprepared`). Others are launched in a
-thread. They come in slices, because a hop to a thread costs as much as a small part of a process; what goes wrong with one of
-them is a value, and the others do not notice.
+thread. They come in slices, because a hop to a thread costs as much as a small part of a process; what goes wrong with
+one of them is a value, and the others do not notice.
 """
 
 from __future__ import annotations
