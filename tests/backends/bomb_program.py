@@ -21,7 +21,7 @@ def told(event: JobCompletionEvent) -> list[str | None]:
 
 
 async def main(directory: Path, containment: str, bomb: str) -> list[object]:
-    async with local(directory, containment=containment, term_timeout=0.05) as here:
+    async with local(directory, containment=containment, term_timeout=0.05, kill_timeout=5) as here:
         handles = await here.session.submit([JobSpec(name="bomb", cmd=["perl", "-e", bomb])])
         number = 0
         while await here.session.submit([JobSpec(name=f"beside{number}", cmd="true")]):
