@@ -51,9 +51,15 @@ class Concluder:
         """
         verdict, said = PASSED, None
         doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
+        patterns = LogPatterns.of(spec)
+        judged = how.code == 0 and not patterns  # there is nothing to look for
+        if not judged and text is not None and (at_once := self._judges.judge_at_once(patterns, text, how)) is not None:
+            (verdict, said), judged = at_once, True
+        if judged and spec.post_finish is None:
+            return verdict, said
         with scope:
-            if how.code != 0 or LogPatterns.of(spec):
-                verdict, said = await self._judges.judge(spec, log, how, text)
+            if not judged:
+                verdict, said = await self._judges.judge(spec, log, how)
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"
                 error = await self.call_post_finish(spec, verdict.status)

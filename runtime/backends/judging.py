@@ -100,27 +100,24 @@ class Judges:
         """Patterns that RE2 has compiled: what a short text says of them is a matter of microseconds."""
         self._send, self._receive = trio.open_memory_channel[_Case](math.inf)
 
-    async def judge(
-        self, spec: JobSpec, log: str, how: Exit, text: bytes | None = None
-    ) -> tuple[Verdict, Judgement | None]:
-        """Return the verdict on a job, and what its log says. Cancelling it is prompt, and wastes the work.
+    def judge_at_once(self, patterns: LogPatterns, text: bytes, how: Exit) -> tuple[Verdict, Judgement] | None:
+        """Return what `judge` would, of a log that is known and short; `None` if that could take long.
 
-        Args:
-            spec: the job.
-            log: the path of its log.
-            how: how its process ended.
-            text: all that its log says, if that is short and known: then it is judged at once, if RE2 has all patterns
-                and has seen them before.
+        It cannot, if RE2 has all `patterns` and has compiled them: when `judge` was asked about such a job before.
         """
-        patterns = LogPatterns.of(spec)
-        if text is not None and patterns in self._familiar:
-            judgement = judge_text(text, patterns)
-            return decide(how.code, how.signal, judgement, core_dumped=how.core_dumped), judgement
+        if patterns not in self._familiar:
+            return None
+        judgement = judge_text(text, patterns)
+        return decide(how.code, how.signal, judgement, core_dumped=how.core_dumped), judgement
+
+    async def judge(self, spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
+        """Return the verdict on a job, and what its log says. Cancelling it is prompt, and wastes the work."""
         case = _Case(spec, log, how, self._workers)
         self._send.send_nowait(case)
         await case.done.wait()
         assert case.result is not None
-        if text is not None and are_linear(patterns):
+        patterns = LogPatterns.of(spec)
+        if patterns not in self._familiar and are_linear(patterns):
             if len(self._familiar) >= _FAMILIAR:
                 self._familiar.clear()
             self._familiar.add(patterns)

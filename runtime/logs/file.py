@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from runtime.logs.judge import MAX_BLOCK, TAIL_LINES, Judgement, LogJudge, LogPatterns, show
@@ -84,10 +84,11 @@ def _judge_once(
             return judge.finish()
 
 
+@lru_cache(maxsize=256)
 def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
     """Judge a log that is here already. For `are_linear` patterns: others may take long, or need a process.
 
-    Of no patterns it says what `read_tail` does.
+    Of no patterns it says what `read_tail` does. It remembers the last texts: of short logs many are the same.
     """
     if not patterns:
         return _tail_of(text)

@@ -54,7 +54,8 @@ class LogPatterns:
     @classmethod
     def of(cls, spec: Any) -> Self:
         """Return the patterns of a `JobSpec`."""
-        return cls(spec.pass_patterns, spec.fail_patterns, spec.runtime_pattern, spec.simulated_time_pattern)
+        passing, failing = tuple(spec.pass_patterns), tuple(spec.fail_patterns)
+        return cls(passing, failing, spec.runtime_pattern, spec.simulated_time_pattern)
 
     def all(self) -> tuple[str, ...]:
         """Return all of them."""

@@ -27,7 +27,8 @@ def test_a_log_is_judged_to_its_end(tmp_path: Path) -> None:
 def test_a_text_is_judged_as_the_log_that_has_it(tmp_path: Path, text: bytes) -> None:
     log = tmp_path / "log"
     log.write_bytes(text)
-    assert judge_text(text, PATTERNS) == judge_log(str(log), PATTERNS)
+    patterns = LogPatterns(("PASSED",), ("ERROR",))
+    assert judge_text(text, patterns) == judge_log(str(log), patterns)
     assert judge_text(text, LogPatterns()) == read_tail(str(log))
 
 
