@@ -203,14 +203,15 @@ async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> N
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RecursionError("too deep"), ValueError("a bug")])
+@pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_an_exception_while_judging_does_not_lose_the_completion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, containment: str
 ) -> None:
     def raise_it(*_args: object, **_options: object) -> None:
         raise error
 
     monkeypatch.setattr(judging, "judge_log", raise_it)
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         status, kind, message = why(await here.run(pass_patterns=["x"]))
         assert (status, kind) == (JobStatus.FAILED, FailureKind.LOG_UNREADABLE)
         assert (str(error) or repr(error)) in message
@@ -226,9 +227,12 @@ async def test_an_exception_while_judging_does_not_lose_the_completion(
         "truncate -s 1T $LOG",
     ],
 )
-async def test_what_is_in_the_place_of_a_log_costs_its_own_job_alone(tmp_path: Path, instead: str) -> None:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_what_is_in_the_place_of_a_log_costs_its_own_job_alone(
+    tmp_path: Path, instead: str, containment: str
+) -> None:
     log = tmp_path / "job" / "job.log"
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run(f"echo PASSED; {instead}", exports={"LOG": str(log)}, pass_patterns=["PASSED"])
         assert why(event)[:2] == (JobStatus.FAILED, FailureKind.LOG_UNREADABLE)
         event = await here.run(f"{instead}; exit 3", exports={"LOG": str(log)}, name="other")
@@ -247,8 +251,9 @@ async def test_the_command_is_not_in_the_log_that_is_searched(tmp_path: Path, co
         assert here.log() == ""
 
 
-async def test_a_pattern_with_an_inline_flag_stands_beside_others(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_pattern_with_an_inline_flag_stands_beside_others(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo Error: 1", fail_patterns=["never", "(?i)error", "(?s)x.y"])
         assert why(event)[1:] == (FailureKind.FAIL_PATTERN, "a fail pattern matched: Error: 1")
 
@@ -371,8 +376,9 @@ async def test_a_command_means_one_thing(tmp_path: Path, containment: str) -> No
 # ---------------------------------------------------------------------- verdict and usage
 
 
-async def test_what_a_job_used_and_what_its_tool_says_is_told(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_what_a_job_used_and_what_its_tool_says_is_told(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run(
             "echo 'sim 5 ns'; echo 'sim 7 us'; echo 'cpu 1.5 m'",
             simulated_time_pattern=r"sim (?P<value>\d+) (?P<unit>\w+)",
@@ -465,8 +471,9 @@ async def test_a_relative_run_directory_is_made_absolute(tmp_path: Path, monkeyp
         assert here.log() == f"{tmp_path}/some/where/job\n"
 
 
-async def test_a_job_may_name_its_directories(tmp_path: Path) -> None:
-    async with local(tmp_path / "run") as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_job_may_name_its_directories(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path / "run", containment=containment) as here:
         (tmp_path / "cwd").mkdir()
         fields = {"odir": "out/dir", "log_path": "logs/a.txt", "cwd": "cwd"}
         paths: dict[str, Any] = {key: str(tmp_path / value) for key, value in fields.items()}
@@ -518,8 +525,9 @@ async def test_what_was_planted_is_not_written_to(tmp_path: Path, name: str, pla
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-async def test_old_output_directories_are_put_aside_and_few_are_kept(tmp_path: Path) -> None:
-    async with local(tmp_path, max_output_dirs=2) as here:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_old_output_directories_are_put_aside_and_few_are_kept(tmp_path: Path, containment: str) -> None:
+    async with local(tmp_path, containment=containment, max_output_dirs=2) as here:
         assert here.backend.max_output_dirs == 2
         for number in range(5):
             await here.run(f"echo {number}", renew_odir=True)
@@ -550,11 +558,12 @@ async def test_a_lower_limit_deletes_what_is_above_it(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "job.log").exists()
 
 
-async def test_a_dry_run_prepares_everything_and_starts_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_dry_run_prepares_everything_and_starts_nothing(tmp_path: Path, containment: str) -> None:
     def hook(*_args: object) -> None:
         raise AssertionError
 
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         event = await here.run("exit 3", dry_run=True, pass_patterns=["x"], pre_launch=hook, post_finish=hook)
         assert (event.status, event.reason) == (JobStatus.PASSED, None)
         assert {path.name for path in (tmp_path / "job").iterdir()} == {"job.log", "env_vars"}
@@ -739,9 +748,10 @@ async def test_the_starts_of_one_submission_overlap(tmp_path: Path, monkeypatch:
 # ---------------------------------------------------------------------- hooks
 
 
-async def test_hooks_run_once_in_a_thread(tmp_path: Path) -> None:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_hooks_run_once_in_a_thread(tmp_path: Path, containment: str) -> None:
     calls: list[tuple[object, int]] = []
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         await here.run(
             pre_launch=lambda: calls.append(("before", threading.get_ident())),
             post_finish=lambda status: calls.append((status, threading.get_ident())),
@@ -773,9 +783,10 @@ async def test_a_post_finish_that_raises_fails_a_job_that_had_passed(tmp_path: P
         assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE, "exit code 3")
 
 
-async def test_a_killed_job_tells_its_hook(tmp_path: Path) -> None:
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_killed_job_tells_its_hook(tmp_path: Path, containment: str) -> None:
     told: list[JobStatus] = []
-    async with local(tmp_path) as here:
+    async with local(tmp_path, containment=containment) as here:
         await here.session.submit([JobSpec(name="job", cmd=["sleep", "1000"], post_finish=told.append)])
         await here.backend.kill("job")
         assert told == [JobStatus.KILLED]
