@@ -1,4 +1,4 @@
-"""How is a process tree started, watched and ended? `terminal` and `keeper` need Linux, and an import of their own."""
+"""How is a process tree started, watched and ended? `terminal`, `keeper`, `shim` need Linux, and an import."""
 
 from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, spawn
 from runtime.process.environment import inherited_environment, render_environment

@@ -1,9 +1,8 @@
 """`Keepers`: process trees that end as a whole, whatever sessions they open, and even when we are killed.
 
 Our side of `keeper_program`, whose docstring says how it works. A keeper is started when a backend opens; for each job
-a shim is taken, which may have to be forked first; then `Shim.start_and_make` hands the job over, or `Shim.start` in a
-thread if its files are there already, and gives a `Tree`, whose end is told by an answer. One task reads all answers of
-all shims, from one socket.
+a shim is taken, which may have to be forked first, and gets the job (`runtime.process.shim`). One task reads all
+answers of all shims, from one socket.
 
 If the keeper is killed, its shims kill their jobs and say so; the next job gets a new keeper. One that has no memory
 left, because a limit of its own was lowered or reached, may be alive and of no use: all that it forks has that limit as
@@ -18,30 +17,25 @@ import logging
 import marshal
 import math
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import attrs
 import trio
 
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
-from runtime.process.trees import NotMadeError, StopSteps, TreeEnd
+from runtime.process.shim import Shim, Tree
+from runtime.process.trees import NotMadeError, TreeEnd
 
 logger: Final = logging.getLogger("runtime.process.keeper")
 
 _START_TIMEOUT: Final = 30.0
 """Seconds that the keeper may take to say hello; it takes some 50 ms. Out of the air."""
-
-_SEND_TIMEOUT: Final = 10.0
-"""Seconds that a shim which has nothing to do may take to read a job. Out of the air."""
 
 _FORK_TIMEOUT: Final = 10.0
 """Seconds that the keeper may take to fork a shim, before the backend is called busy. Out of the air."""
@@ -65,9 +59,6 @@ _END_MARGIN: Final = 3.0
 _PACKET: Final = 1 << 18
 """Bytes in an answer at most; far more than any has."""
 
-_SMALL: Final = 1 << 16
-"""Bytes of a job that are handed over without waiting: a socket that is empty has room for more."""
-
 _BATCH: Final = 32
 """Answers that are read before other tasks get a turn."""
 
@@ -76,228 +67,6 @@ def _program() -> str:
     """Return the path of the far side's program: compiled, if our own import of it has left that, which saves 20 ms."""
     compiled = None if far.__spec__ is None else far.__spec__.cached
     return compiled if compiled is not None and os.path.exists(compiled) else far.__file__
-
-
-@attrs.frozen
-class ToMake:
-    """What a shim is to make before it starts a job; the usual case, in which none of it is there."""
-
-    directory: str
-    log: str
-    """A file in it, for the job's output."""
-    environment_file: str
-    """A file in it, for the dump of the environment."""
-    dump: bytes | None
-    """What goes there; `None` for the dump that the keeper was given."""
-
-
-class Tree:
-    """A `ProcessTree` with all that comes from its root, whatever session that is in."""
-
-    def __init__(self, shim: Shim, number: int) -> None:
-        self._shim = shim
-        self._number = number
-        self._started = trio.Event()
-        self._ended = trio.Event()
-        self._error: Exception | None = None
-        self.pid: int | None = None
-        """The pid of the root, once it was started."""
-        self.end: TreeEnd | None = None
-        """How it ended, once nothing of it is left, or it was given up."""
-
-    def __repr__(self) -> str:
-        state = "starting" if self.pid is None else "running" if self.end is None else "ended"
-        return f"<Tree {self.pid or ''} {state}>"
-
-    async def wait_started(self) -> None:
-        """Wait until the root was started.
-
-        Raises:
-            OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
-            ValueError: if something of it is no text that a program can be given.
-            NotMadeError: if its files were to be made, and could not be; the shim has nothing to do.
-        """
-        if not self._started.is_set():  # a checkpoint, here as below, is a turn of the loop, for each job
-            await self._started.wait()
-        if self._error is not None:
-            raise self._error
-
-    async def wait_ended(self) -> TreeEnd:
-        """Wait until nothing of it is left, or it was given up."""
-        if self.end is None:
-            await self._ended.wait()
-        assert self.end is not None
-        return self.end
-
-    async def wait_gone(self) -> None:
-        """Return at once: whatever there is to do, its shim does."""
-
-    def has_ended(self) -> bool:
-        """Whether it is known to have ended."""
-        return self.end is not None
-
-    def stop(self, steps: StopSteps) -> None:
-        """Begin to end it. Does nothing if its root has ended by itself."""
-        what, seconds = (None, None) if steps.soft is None else (steps.soft.what, steps.soft.seconds)
-        soft = os.fsencode(what) if isinstance(what, str) else what
-        self._shim.send(far.STOP, self._number, soft, seconds, steps.grace, steps.patience)
-
-    def kill(self) -> None:
-        """Leave out what is left of the gentle steps of a `stop`."""
-        self._shim.send(far.FORCE, self._number)
-
-    def destroy(self) -> None:
-        """End it at once. Does not wait for that."""
-        self.close()
-
-    def close(self) -> None:
-        """Give it up; what of it is still there is killed. Idempotent."""
-        if self.end is None:
-            self.kill()
-
-    def note_started(self, pid: int) -> None:
-        """Its shim says so."""
-        self.pid = pid
-        self._started.set()
-
-    def note_not_started(self, error: Exception) -> None:
-        """Its shim says so."""
-        self._error = error
-        self._started.set()
-
-    def note_end(self, end: TreeEnd) -> None:
-        """Its shim says so, or has gone. The first end counts."""
-        if self.end is None:
-            self.end = end
-            self._started.set()  # or perhaps not, but that will never be known
-            self._ended.set()
-
-
-class Shim:
-    """A process that runs one tree after the other."""
-
-    def __init__(self, keeper: Keeper, number: int, commands: socket.socket) -> None:
-        self._keeper = keeper
-        self._commands = commands
-        self.number = number
-        self.pid: int | None = None
-        self.tree: Tree | None = None
-        self.forked = trio.Event()
-        """Set when it was forked, or could not be."""
-        self.wanted = True
-        """Whether whoever asked for it still waits."""
-        self.error: OSError | None = None
-        self.dead = False
-        self.proven = False
-        """Whether it has ever started a tree."""
-
-    def __repr__(self) -> str:
-        return f"<Shim {self.number} pid {self.pid} {self.tree!r}>"
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        exports: Mapping[str, str],
-        cwd: str,
-        output: int,
-        patience: float | None,
-        log: str | None = None,
-    ) -> Tree:
-        """Hand a job over. For a thread: it may block for as long as the shim does not read, which is bounded.
-
-        Args:
-            argv: the program, looked up in the ``PATH`` of its environment, and its arguments.
-            exports: what is added to the environment that the keeper was given.
-            cwd: the absolute path of the directory that it starts in.
-            output: the descriptor that becomes its standard output and its standard error.
-            patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
-            log: the path of its log, which comes with its end if it is short.
-
-        Raises:
-            OSError: if it cannot be handed over; then this shim is of no use any more.
-            ValueError: if something of it is no text that a program can be given.
-        """
-        number, data = self._message(argv, exports, cwd, patience, log, None)
-        tree = self.tree = Tree(self, number)
-        try:
-            sent = socket.send_fds(self._commands, [data], [output])
-            until = time.monotonic() + _SEND_TIMEOUT
-            while sent < len(data):
-                ready = select.poll()
-                ready.register(self._commands, select.POLLOUT)
-                if not ready.poll(max(0, until - time.monotonic()) * 1000):
-                    raise TimeoutError
-                with suppress(BlockingIOError):
-                    sent += self._commands.send(data[sent:])
-        except OSError as exc:
-            raise self._refused(exc) from exc
-        return tree
-
-    def start_and_make(
-        self,
-        argv: Sequence[str],
-        *,
-        exports: Mapping[str, str],
-        cwd: str,
-        patience: float | None,
-        to_make: ToMake,
-    ) -> Tree | None:
-        """As `start`, but the shim makes the job's files; and it does not block. `None`: it is too large for that."""
-        number, data = self._message(argv, exports, cwd, patience, to_make.log, to_make)
-        if len(data) > _SMALL:
-            return None
-        tree = self.tree = Tree(self, number)
-        try:
-            if self._commands.send(data) < len(data):
-                raise OSError(errno.EAGAIN, "it has not read what it was told")
-        except OSError as exc:
-            raise self._refused(exc) from exc
-        return tree
-
-    def _message(
-        self,
-        argv: Sequence[str],
-        exports: Mapping[str, str],
-        cwd: str,
-        patience: float | None,
-        log: str | None,
-        to_make: ToMake | None,
-    ) -> tuple[int, bytes]:
-        number = next(self._keeper.numbers)
-        made = None
-        if to_make is not None:
-            paths = map(os.fsencode, (to_make.directory, to_make.log, to_make.environment_file))
-            made = (*paths, to_make.dump)
-        return number, far.frame(
-            far.JOB,
-            number,
-            [os.fsencode(word) for word in argv],
-            {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
-            os.fsencode(cwd),
-            patience,
-            None if log is None else os.fsencode(log),
-            made,
-        )
-
-    def _refused(self, error: OSError) -> OSError:
-        self.tree = None
-        self.dead = True
-        self._commands.close()  # it ends by that
-        return OSError(errno.EAGAIN, f"its shim takes no jobs: {error}")
-
-    def give_back(self) -> None:
-        """Say that it was taken, and not used."""
-        self._keeper.give_back(self)
-
-    def send(self, *message: Any) -> None:
-        """Send a command, which is small. If the shim has gone, the keeper says so."""
-        with suppress(OSError):
-            self._commands.send(far.frame(*message))
-
-    def close(self) -> None:
-        """Let it end, and whatever it runs. Idempotent."""
-        self._commands.close()
 
 
 class Keeper:

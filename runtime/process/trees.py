@@ -1,7 +1,7 @@
 """`ProcessTree`: a job's processes, from their start until none of them is left; and that for a process group.
 
 Whoever runs jobs needs to know no more than this. `GroupTree` is the plain way: a session, and the end of its process
-group. `runtime.process.keeper.Tree` is the thorough one.
+group. `runtime.process.shim.Tree` is the thorough one.
 """
 
 from __future__ import annotations

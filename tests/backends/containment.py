@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.backends.local import LocalBackend
-from runtime.process.keeper import Shim
+from runtime.process.shim import Shim
 from runtime.testing.kit import BackendKit
 from tests.backends.local_jobs import LocalKit, alive
 

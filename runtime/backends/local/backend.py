@@ -55,7 +55,8 @@ from runtime.process.limits import Room, shortages
 from runtime.process.memory import OomKills
 
 if TYPE_CHECKING:  # not for every system
-    from runtime.process.keeper import Keepers, Shim
+    from runtime.process.keeper import Keepers
+    from runtime.process.shim import Shim
 
 logger: Final = logging.getLogger("runtime.backends.local")
 

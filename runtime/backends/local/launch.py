@@ -39,7 +39,7 @@ from runtime.process import (
 )
 
 if TYPE_CHECKING:  # not for every system
-    from runtime.process.keeper import Shim
+    from runtime.process.shim import Shim
 
 
 @attrs.frozen
@@ -205,7 +205,7 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
         return None
     if callable(site.soft.stop):  # whose code may take long
         return None
-    from runtime.process.keeper import ToMake  # not for every system
+    from runtime.process.shim import ToMake  # not for every system
 
     try:
         places = Places.of(spec, site.run_dir)
