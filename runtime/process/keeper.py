@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import trio
 
+from runtime.logs import signal_name
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
 from runtime.process.shim import Shim, Tree
@@ -288,9 +289,7 @@ class Keeper:
         elif kind == far.DEAD:
             status, left = rest
             how = os.waitstatus_to_exitcode(status)
-            text = (
-                f"its shim was ended by {signal.Signals(-how).name}" if how < 0 else f"its shim ended with code {how}"
-            )
+            text = f"its shim was ended by {signal_name(-how)}" if how < 0 else f"its shim ended with code {how}"
             self._lose(shim, TreeEnd(left=left or None, broken=text))
         elif shim.tree is not None and shim.tree._number == rest[0]:
             self._take_news(shim, shim.tree, kind, *rest[1:])
