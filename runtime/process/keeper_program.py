@@ -114,6 +114,13 @@ _LAST_LOOK: Final = 0.25
 """Seconds between two rounds of killing what does not die, at first and at most. Out of the air."""
 
 
+_TURNS: Final = 10
+"""Turns of killing after which what is left is stopped first. Out of the air: most jobs need one or two."""
+
+_PASSES: Final = 3
+"""Looks for who is to be stopped: who forks meanwhile is found by the next. Out of the air."""
+
+
 class Gone(Exception):  # noqa: N818 - an end, and no error
     """The other end of a socket has been closed."""
 
@@ -237,14 +244,13 @@ def parent_of(pid: int) -> int:
         return 0
 
 
-def signal_tree(*numbers: int) -> None:
-    """Send signals to all descendants that can be found now, and to no stranger.
+def signal_tree(direct: list[int], *numbers: int) -> None:
+    """Send signals to children of ours, and to all that come from them and can be found now, and to no stranger.
 
     A direct child cannot lose its number, as only we reap it. Any other is held by a pidfd, and after that it is looked
     up again who its parent is: a number that was given away has another one by then, and a process that is gone takes
     no signal. All are found before the first is signalled, as who dies has no children any more.
     """
-    direct = children()
     held: list[int] = []
     level = direct
     try:
@@ -271,8 +277,15 @@ def signal_tree(*numbers: int) -> None:
             os.close(fd)
 
 
-def kill_all(pids: list[int]) -> None:
-    """Send SIGKILL to each. They must be children of ours."""
+def kill_all(pids: list[int], turn: int) -> None:
+    """Send SIGKILL to each. They must be children of ours. `turn` says how often that was done before.
+
+    Of a fork bomb whoever is killed makes room for another, as long as one of them runs. So if a few turns were of no
+    use, all that come from these are stopped first, who then take up the room and do not fork.
+    """
+    if turn >= _TURNS:
+        for _ in range(_PASSES):
+            signal_tree(pids, signal.SIGSTOP)
     for pid in pids:
         with suppress(OSError):  # of another user: it is waited for all the same
             os.kill(pid, signal.SIGKILL)
@@ -304,6 +317,8 @@ class Job:
         self.deadline: float | None = None
         """When the next phase begins, or when what is left counts as stuck."""
         self.look = _FIRST_LOOK
+        self.turns = 0
+        """How often its processes were killed."""
 
     def root_has_exited(self) -> bool:
         """Whether its root has, be it reaped or not."""
@@ -445,7 +460,8 @@ class Shim:
         while self.reap(job):
             now = time.monotonic()
             if job.phase == Job.KILL:
-                kill_all(children())
+                kill_all(children(), job.turns)
+                job.turns += 1
             elif job.phase == Job.SOFT and not job.root:
                 self.begin_term(job)
             if job.deadline is not None and job.deadline <= now:
@@ -499,7 +515,7 @@ class Shim:
         """Ask all processes of `job` to end."""
         job.enter(Job.TERM, job.stop[2])
         # A stopped process could not act on the first.
-        signal_tree(signal.SIGTERM, signal.SIGCONT)
+        signal_tree(children(), signal.SIGTERM, signal.SIGCONT)
 
     def begin_kill(self, job: Job) -> None:
         """Kill all processes of `job`, from now on until none is left."""
@@ -617,6 +633,8 @@ class Keeper:
         self.sweeping = False
         """Whether there may be somebody whom a shim left behind."""
         self.look = _FIRST_LOOK
+        self.turns = 0
+        """How often in a row somebody had to be killed."""
         self.leaving = False
 
     def serve(self) -> None:
@@ -727,7 +745,8 @@ class Keeper:
     def sweep(self) -> None:
         """Kill what shims left, and report those of which nothing is left."""
         strays = [pid for pid in children() if pid not in self.shims]
-        kill_all(strays)
+        kill_all(strays, self.turns)
+        self.turns = self.turns + 1 if strays else 0
         now = time.monotonic()
         for shim in list(self.dead):
             number, status, until = shim

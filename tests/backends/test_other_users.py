@@ -37,6 +37,9 @@ BOMB = f"while (time < $^T + {LIFETIME}) {{ fork // select(undef, undef, undef, 
 ROOT_FIRST = f"""if (fork) {{ sleep 1000 }} $SIG{{TERM}} = "IGNORE"; {BOMB}"""
 """The root ends by SIGTERM, and the others do not."""
 
+IN_SESSIONS = "use POSIX; " + ROOT_FIRST.replace("fork //", "(defined ($p = fork) and ($p or POSIX::setsid())) or")
+"""Besides, each has a session of its own, so no two of them end at one stroke."""
+
 
 def become(user: int) -> list[str]:
     """The words before a program that runs as this user."""
@@ -88,21 +91,32 @@ async def test_l13_a_fork_bomb_ends_and_others_run(tmp_path: Path, containment: 
         assert (await here.run(name="next")).status is JobStatus.PASSED
 
 
-@pytest.mark.parametrize("containment", ["group"])
-def test_l13_a_fork_bomb_of_our_own_user_is_ended_without_room_for_a_process(tmp_path: Path, containment: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "containment", "bomb", "way"),
+    [
+        (1, "group", ROOT_FIRST, "kill"),
+        (2, "tree", ROOT_FIRST, "kill"),
+        (3, "tree", IN_SESSIONS, "kill"),
+        (4, "tree", IN_SESSIONS, "end its shim"),
+    ],
+)
+def test_l13_a_fork_bomb_of_our_own_user_is_ended_without_room_for_a_process(
+    tmp_path: Path, number: int, containment: str, bomb: str, way: str
+) -> None:
     # A user each: where nobody reaps orphans, they count as processes of theirs for ever.
-    user = USER + {"group": 10_000, "tree": 20_000}[containment]
+    user = USER + number * 10_000
     tmp_path.chmod(0o777)
-    program = [sys.executable, "-m", bomb_program.__name__, str(tmp_path / "run"), containment, ROOT_FIRST]
+    program = [sys.executable, "-m", bomb_program.__name__, str(tmp_path / "run"), containment, bomb, way]
     words = ["prlimit", f"--nproc={LIMIT}", *become(user), *program]
     try:
         done = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=60)
         assert processes(user) == []
     finally:
         end_all_of(user)
-    busy, bomb, following = json.loads(done.stdout)
+    busy, ended, following = json.loads(done.stdout)
     assert "EAGAIN" in busy
-    assert bomb == ["KILLED", "killed by the caller"]
+    why = "killed by the caller" if way == "kill" else "it was killed: its shim was ended by SIGKILL"
+    assert ended == ["KILLED", why]
     assert following == ["PASSED", None]
 
 

@@ -73,7 +73,7 @@ def test_who_has_got_the_number_of_a_descendant_is_not_signalled(monkeypatch: py
         tree: dict[int | str, list[int]] = {"self": [gone.pid], gone.pid: [stranger]}
         with monkeypatch.context() as patch:
             patch.setattr(far, "children", lambda pid="self": tree.get(pid, []))
-            far.signal_tree(signal.SIGKILL)
+            far.signal_tree(far.children(), signal.SIGKILL)
         held = os.pidfd_open(stranger)  # it is there
         assert far.parent_of(stranger) in (other.pid, 1)
         os.close(held)
