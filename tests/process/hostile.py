@@ -42,12 +42,20 @@ FIFO: Final = 100
 def enter(directory: str) -> None:
     """Make a file of one's own, and lock it for as long as this process lives; then say so."""
     signal.alarm(LIFETIME)
-    path = f"{directory}/locks/{os.getpid()}-{time.monotonic_ns()}"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    name = f"{os.getpid()}-{time.monotonic_ns()}"
+    fd = os.open(f"{directory}/locks/.{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     # A lock of the process, and not of the open file: what it forks has no part in it.
     fcntl.lockf(fd, fcntl.LOCK_EX)
     with suppress(BlockingIOError):  # a hopper may fill it
         os.write(FIFO, b".")
+    with suppress(FileNotFoundError):  # a hopper has tidied up
+        os.rename(f"{directory}/locks/.{name}", f"{directory}/locks/{name}")
+
+
+def wait_entered(directory: str, count: int) -> None:
+    """Wait until so many processes have said so."""
+    while sum(not name.startswith(".") for name in os.listdir(f"{directory}/locks")) < count:
+        time.sleep(0.001)
 
 
 def survivors(directory: Path) -> list[str]:
@@ -144,6 +152,7 @@ def run(mode: str, directory: str) -> None:
     elif mode == "root_first":
         spawn(directory, lambda: parent(directory), session=True)
         daemon(directory, sleep)
+        wait_entered(directory, PROCESSES[mode])  # for none of them has long to live from now on
         return
     elif mode == "hopper":
         daemon(directory, lambda: hop(directory))
