@@ -32,10 +32,10 @@ def test_contenders_take_turns_each_in_a_process_of_its_own() -> None:
 
 def test_the_peak_is_that_of_the_process() -> None:
     small = take_sample(program("small", "print('{\"x\": 1}')"))
-    large = take_sample(program("large", "page = b'x' * 200_000_000; print('{\"x\": 1}')"))
+    large = take_sample(program("large", "page = b'x' * 600_000_000; print('{\"x\": 1}')"))
     assert small["x"] == 1
-    assert 1 < small[PEAK] < 150  # this process counts, too
-    assert 200 < large[PEAK] < 250
+    assert 1 < small[PEAK] < 500  # this process counts, too, and has run many tests
+    assert 600 < large[PEAK] < 650
 
 
 def test_only_programs_of_ours_get_the_path_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
