@@ -3,11 +3,11 @@
 # Copyright The runtime authors
 #
 # usage, in the directory of this file:
-#     build.sh library DIRECTORY                            makes DIRECTORY/library.o, the same for every model
+#     build.sh support DIRECTORY                            makes DIRECTORY/support.o, the same for every model
 #     build.sh model DIRECTORY [option of Verilator]...     makes DIRECTORY/model.o, the design and its test bench
 #
 # Linked together, they are a simulator. This is not left to `verilator --build`, whose makefile fails in a path with a
-# space, takes twice the processor time, as most of it goes into reading headers, and compiles the library once per model.
+# space, takes twice the processor time, as most of it goes into reading headers, and compiles its support once per model.
 set -eu
 
 part=$1
@@ -29,7 +29,7 @@ compile() {  # optimisation, C++ file... : all of them in one go
 }
 
 case $part in
-library)
+support)
     compile -O0 verilated.cpp verilated_timing.cpp verilated_threads.cpp
     ;;
 model)
@@ -40,7 +40,7 @@ model)
     compile -O1 "$out"/cpp/Vtb*.cpp  # -O0 would save a second, and make the simulations ten times slower
     ;;
 *)
-    echo "build.sh: '$part' is neither library nor model" >&2
+    echo "build.sh: '$part' is neither support nor model" >&2
     exit 2
     ;;
 esac

@@ -214,7 +214,7 @@ class JobSpec:
 
 
 # The slot of `full_name` under its other name: it is read several times for each job, and a property is a call.
-JobSpec.id = JobSpec.full_name  # type: ignore[method-assign, assignment]  # it reads the same
+JobSpec.id = JobSpec.full_name  # type: ignore[method-assign, assignment]  # to a reader a slot is what the property was
 
 
 def _is_text(value: object, *, or_empty: bool = False) -> bool:

@@ -164,7 +164,7 @@ def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[t
                     continue
                 node.waiting += 1  # as `_wait_for`, written out
                 if other.dependents:
-                    other.dependents.append(node)  # type: ignore[attr-defined]  # see there
+                    other.dependents.append(node)  # type: ignore[attr-defined]  # a list, once there is one
                 else:
                     other.dependents = [node]
         nodes[job_id] = node

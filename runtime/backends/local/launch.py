@@ -215,7 +215,7 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
             _words(spec), exports=spec.exports, cwd=places.cwd, patience=site.patience, to_make=to_make
         )
         return None if tree is None else LocalRun(tree, site.soft.of(spec, places.odir), places.log)
-    except Exception as exc:  # noqa: BLE001 - as in `launch`
+    except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
         return explain(exc)
 
 
