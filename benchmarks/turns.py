@@ -19,7 +19,14 @@ from benchmarks.model import PEAK, BenchmarkError, Contender, Measures
 
 DEADLINE: Final = 900.0
 """Seconds that one sample may take. Out of the air: far beyond the slowest."""
-_NOT_PASSED_ON: Final = ("PYTHONPATH", "PYTHONSAFEPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+_NOT_PASSED_ON: Final = (
+    "PYTHONPATH",
+    "PYTHONSAFEPATH",
+    "PYTHONDONTWRITEBYTECODE",  # what pip installs is compiled; a tree that is measured, too, from its second start on
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+)
 
 
 def take_turns(

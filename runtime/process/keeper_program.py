@@ -38,14 +38,20 @@ import marshal
 import os
 import resource
 import select
-import signal
-import socket
 import stat
 import struct
 import sys
 import time
-from contextlib import suppress
-from typing import Any, Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import socket
+    from typing import Any, Final
+else:
+    # What those modules add to these in Python is 10 ms of each start, and memory of each shim; `contextlib` is more.
+    import _signal as signal
+    import _socket as socket
 
 # Commands to the keeper: the tuple begins with one of these.
 SETUP: Final = "setup"
@@ -244,6 +250,14 @@ def parent_of(pid: int) -> int:
         return 0
 
 
+def send_signal(pid: int, number: int) -> None:
+    """Send a signal to a child of ours, if we may: one of another user is waited for all the same."""
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass
+
+
 def signal_tree(direct: list[int], *numbers: int) -> None:
     """Send signals to children of ours, and to all that come from them and can be found now, and to no stranger.
 
@@ -258,21 +272,24 @@ def signal_tree(direct: list[int], *numbers: int) -> None:
             below = []
             for parent in level:
                 for pid in children(parent):
-                    with suppress(OSError):
+                    try:
                         held.append(os.pidfd_open(pid))
-                        if parent_of(pid) in (parent, os.getpid()):
-                            below.append(pid)
-                        else:
-                            os.close(held.pop())
+                    except OSError:
+                        continue
+                    if parent_of(pid) in (parent, os.getpid()):
+                        below.append(pid)
+                    else:
+                        os.close(held.pop())
             level = below
     finally:
         for number in numbers:
             for pid in direct:
-                with suppress(OSError):  # it is of another user
-                    os.kill(pid, number)
+                send_signal(pid, number)
             for fd in held:
-                with suppress(OSError):
+                try:
                     signal.pidfd_send_signal(fd, number)
+                except OSError:
+                    pass
         for fd in held:
             os.close(fd)
 
@@ -287,8 +304,7 @@ def kill_all(pids: list[int], turn: int) -> None:
         for _ in range(_PASSES):
             signal_tree(pids, signal.SIGSTOP)
     for pid in pids:
-        with suppress(OSError):  # of another user: it is waited for all the same
-            os.kill(pid, signal.SIGKILL)
+        send_signal(pid, signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------- the shim
@@ -327,8 +343,10 @@ class Job:
     def signal_group(self, number: int) -> None:
         """Signal the group of its root, whose number nobody else has as long as it is not reaped."""
         if self.root:
-            with suppress(OSError):
+            try:
                 os.killpg(self.root, number)
+            except OSError:
+                pass
 
     def enter(self, phase: int, seconds: float | None) -> None:
         """Begin a phase that lasts for `seconds` at most; `None` for no limit."""

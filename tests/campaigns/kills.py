@@ -26,8 +26,9 @@ AT_ONCE = 20
 class Round:
     """Some kills, one after the other or together."""
 
-    def __init__(self, directory: Path, number: int, chance: random.Random) -> None:
+    def __init__(self, directory: Path, number: int, chance: random.Random, waited_for: float) -> None:
         self.chance = chance
+        self.waited_for = waited_for
         self.taken = {
             f"{number}-{index}": Hostages(directory / f"{number}-{index}", hostile.MODES[index % len(hostile.MODES)])
             for index in range(AT_ONCE)
@@ -47,7 +48,7 @@ class Round:
 
     async def kill(self, backend: LocalBackend, name: str, one: Hostages) -> None:
         """Kill one of them."""
-        if one.mode != "root_first" and self.chance.random() < 0.5:  # it would end by itself
+        if one.mode != "root_first" and self.chance.random() < self.waited_for:  # it would end by itself
             await one.wait_started()
         else:
             await trio.sleep(self.chance.random() * 0.2)
@@ -66,8 +67,13 @@ class Round:
                     self.survivors.append(f"{one.mode}: {one.survivors()} {event}")
 
 
-async def play(seed: int, count: int, containment: str) -> tuple[Counter[JobStatus], list[str]]:
-    """Kill `count` jobs, rounded up; return how they ended, and who was alive at the event."""
+async def play(
+    seed: int, count: int, containment: str, waited_for: float = 0.5
+) -> tuple[Counter[JobStatus], list[str]]:
+    """Kill `count` jobs, rounded up; return how they ended, and who was alive at the event.
+
+    `waited_for` of them, from 0 to 1, are killed when all of their processes are there.
+    """
     chance = random.Random(seed)
     seen: Counter[JobStatus] = Counter()
     survivors: list[str] = []
@@ -76,7 +82,7 @@ async def play(seed: int, count: int, containment: str) -> tuple[Counter[JobStat
         backend = LocalBackend(0, Path(name) / "run", containment=containment, term_timeout=0.1)
         async with backend.open(send):
             for number in range(math.ceil(count / AT_ONCE)):
-                some = Round(Path(name), number, chance)
+                some = Round(Path(name), number, chance, waited_for)
                 await some.play(backend, receive)
                 seen += some.seen
                 survivors += some.survivors

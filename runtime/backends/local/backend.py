@@ -102,7 +102,7 @@ _SHELLS_SIGNAL: Final = 128
 _WATCH_INTERVAL: Final = 1.0
 """Seconds between looks at a log for `stop_on_fail_pattern`. Out of the air."""
 
-_SHIM_MEMORY: Final = 1_300_000
+_SHIM_MEMORY: Final = 1_000_000
 """Bytes that a shim has for itself, and does not share with the others; measured with CPython 3.11."""
 
 
