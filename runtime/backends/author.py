@@ -173,12 +173,7 @@ class AuthorSide(abc.ABC):
 
     def _ran_all(self, ends: Iterable[End]) -> int:
         """Say of many jobs that each ran and has ended: `_ran` for each. Returns how many of these ends counted."""
-        now = self._now()
-        ends = list(ends)
-        for end in ends:
-            if end[0].stage is LAUNCHING:
-                end[0].started = now
-        return self._end_all(now, ends)
+        return self._end_all(ends, ran=True)
 
     def _running(self, job: LiveJob, *, note: str | None = None) -> None:
         """Say that `job` runs from now on: its `timeout` counts. No event, if its handle can still say so."""
@@ -230,10 +225,14 @@ class AuthorSide(abc.ABC):
         usage: JobUsage | None = None,
     ) -> bool:
         """Queue the completion of `job`. Only the first one counts: false if there was one before."""
-        return self._end_all(self._now(), [(job, status, reason, usage)]) == 1
+        return self._end_all([(job, status, reason, usage)]) == 1
 
-    def _end_all(self, now: float, ends: Iterable[End]) -> int:
-        """Queue the completions of jobs that have ended now; return how many of them were the first for their job."""
+    def _end_all(self, ends: Iterable[End], *, ran: bool = False) -> int:
+        """Queue the completions of jobs that have ended now; return how many of them were the first for their job.
+
+        With `ran`, those that were being launched began to run now, too.
+        """
+        now = self._now()
         done: list[LiveJob] = []
         events: list[JobCompletionEvent] = []
         try:
@@ -246,6 +245,8 @@ class AuthorSide(abc.ABC):
                         f"a job cannot go from {job.status.name} to {status.name} when it ends, only to what is an end"
                     )
                     raise StatusMoveError(msg)
+                if ran and job.stage is LAUNCHING:
+                    job.started = now
                 job.status = status
                 job.stage = DONE
                 events.append(make_completion(job, reason, now, usage))

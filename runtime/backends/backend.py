@@ -257,6 +257,7 @@ class RuntimeBackend(AuthorSide):
         except trio.Cancelled:
             self._call_off(entering)
             raise
+        del batch  # see `make_handles`
         return make_handles(entering, self)
 
     async def submit(self, job: Any, *, attempt: int = 1) -> JobHandle | None:

@@ -5,7 +5,7 @@ For tests, for dry runs of a whole regression, and for measuring what the runtim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -75,11 +75,14 @@ class FakeBackend(RuntimeBackend):
         await trio.lowlevel.checkpoint()
 
     def _launch_begun(self, jobs: Sequence[LiveJob]) -> None:
-        ends: list[End] = []
+        self._ran_all(self._launch_each(jobs))
+
+    def _launch_each(self, jobs: Sequence[LiveJob]) -> Iterator[End]:
+        """Launch `jobs`; yield the ends of those that have ended at once."""
         for job in jobs:
             run = self.policy(job.spec, job.attempt)
             if run.at_once:
-                ends.append((job, run.status, run.reason, run.usage))
+                yield job, run.status, run.reason, run.usage
             elif run.busy:
                 self._refuse(job)
             elif run.launch_error is not None:
@@ -88,7 +91,6 @@ class FakeBackend(RuntimeBackend):
                 job.data = trio.CancelScope()
                 self._start_task(self._run, job, run)
                 self._launched(job, running=run.queued is None)
-        self._ran_all(ends)
 
     def _kill(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import weakref
+from typing import Any
 
 import attrs
 import pytest
@@ -63,6 +65,16 @@ def test_a_draft_becomes_what_the_class_makes() -> None:
 def test_who_was_refused_has_no_handle_and_who_has_not_ended_no_result() -> None:
     assert list(make_handles([Live("refused", accepted=False), Live("b")], None)) == ["b"]
     assert make_results([Live()]) == []
+
+
+def test_a_job_goes_when_its_handle_is_there() -> None:
+    class Job(Live):
+        pass
+
+    jobs: list[Any] = [Job("a"), Job("b")]
+    there = [weakref.ref(job) for job in jobs]
+    assert list(make_handles(jobs, None)) == ["a", "b"]
+    assert (jobs, [job() for job in there]) == ([], [None, None])
 
 
 @pytest.mark.parametrize("kind", [JobCompletionEvent, JobHandle, JobResult])
