@@ -186,6 +186,8 @@ class LogJudge:
         block = bytes(self._carry)
         self._carry.clear()
         if len(block) <= MAX_LINE and not self._in_line:
+            if b"\r" in block:
+                block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
             self._judge(block)
             return
         for line in block.split(b"\n"):
@@ -205,9 +207,7 @@ class LogJudge:
             self._judge(piece)
 
     def _judge(self, block: bytes) -> None:
-        """Judge a block of whole lines, all of them new."""
-        if b"\r" in block:
-            block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        """Judge a block of whole lines, all of them new, without carriage returns at their ends."""
         first = self._lines + 1
         self._lines += block.count(b"\n") + 1
         if self._found is not None and len(self._context) < CONTEXT_LINES:

@@ -81,6 +81,13 @@ def test_a_carriage_return_before_the_end_of_a_line_is_no_part_of_it() -> None:
     assert judged(b"TEST PASSED\r\r\n", LogPatterns(["PASSED$"])).missing == ("PASSED$",)
 
 
+def test_one_carriage_return_is_stripped_and_only_at_the_end_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LINE", 8)
+    patterns = LogPatterns(["^a$", "^a\r$", "^1234567$", "^1234567\r$"])
+    assert judged(b"a\r\r\nlonger than a line may be\n1234567\r8\n", patterns).missing == ("^a$", "^1234567$")
+    assert judged(b"a\r\nlonger than a line may be\n1234567\r\n", patterns).missing == ("^a\r$", "^1234567\r$")
+
+
 def test_a_last_line_without_its_end_counts() -> None:
     found = judged(b"a\nTEST PASSED", LogPatterns(["^TEST PASSED"], ["^a"]))
     assert found == Judgement(Failure("^a", 1, ("a", "TEST PASSED")), (), ("a", "TEST PASSED"), 2)
