@@ -19,9 +19,10 @@ class JobStatusInfo:
     message: str
     """What happened, in one sentence."""
     lines: Sequence[int | tuple[int, int]] | None = None
-    """Where in the log: line numbers from 1, or ``(first, last)`` pairs."""
+    """Where in the log, counted from 1: a number is a line that failed, a ``(first, last)`` pair lines that `context`
+    shows, in the same order."""
     context: Sequence[str] | None = None
-    """Lines of text that help to understand, such as the end of the log."""
+    """Lines of text that help to understand: those around the one that failed, or the end of the log, or both."""
     kind: FailureKind | None = None
     """The class of the failure; `None` where a legacy launcher gave none."""
 

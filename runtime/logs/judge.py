@@ -31,11 +31,15 @@ MAX_BLOCK: Final = 1 << 18
 MAX_SHOWN: Final = 2000
 """Bytes of a line that are kept for people."""
 
-CONTEXT_LINES: Final = 5
-"""Lines that are kept of a failure: the failing one, and those that follow."""
-
 TAIL_LINES: Final = 10
 """Lines that are kept of the end."""
+
+LINES_BEFORE: Final = 4
+"""Lines that are kept before a failing one: in a simulation the cause stands there, the time and the place of a failed
+assertion, say. As many as after it; out of the air, but less than `TAIL_LINES`, from which they are taken."""
+
+LINES_AFTER: Final = 4
+"""Lines that are kept after a failing one, as DVSim does: the rest of a message."""
 
 
 @attrs.frozen
@@ -74,8 +78,16 @@ class Failure:
     pattern: str
     line: int
     """Its number, from 1."""
-    context: tuple[str, ...]
-    """The line and those that follow, up to `CONTEXT_LINES` in all."""
+    text: str
+    """The line itself; of one that is judged in pieces, the piece that matches."""
+    before: tuple[str, ...] = ()
+    """The lines before it, up to `LINES_BEFORE`."""
+    after: tuple[str, ...] = ()
+    """The lines after it, up to `LINES_AFTER`."""
+
+    def numbered(self) -> dict[int, str]:
+        """Return the lines around it, itself included, by their numbers."""
+        return dict(enumerate((*self.before, self.text, *self.after), self.line - len(self.before)))
 
 
 @attrs.frozen
@@ -137,8 +149,8 @@ class LogJudge:
         self._in_line = False  # whether a piece of that line was judged
         self._lines = 0  # lines that have begun and of which something was judged
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._found: tuple[str, int] | None = None  # the first failing line: its pattern and its number
-        self._context: list[str] = []
+        self._failure: Failure | None = None  # without the lines after it
+        self._after: list[str] = []
 
     def close(self) -> None:
         """Give back what the engine holds; after this, nothing can be fed."""
@@ -147,7 +159,7 @@ class LogJudge:
     @property
     def has_failed(self) -> bool:
         """Whether a fail pattern has matched by now."""
-        return self._found is not None
+        return self._failure is not None
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the log, any number of them."""
@@ -158,9 +170,8 @@ class LogJudge:
         """Say what the log says, now that it has ended. Once."""
         if self._carry:
             self._end_lines()
-        failure = None if self._found is None else Failure(*self._found, tuple(self._context))
         return Judgement(
-            failure,
+            None if self._failure is None else attrs.evolve(self._failure, after=tuple(self._after)),
             tuple(self._texts[number] for number in self._missing),
             tuple(self._tail),
             self._lines,
@@ -210,14 +221,15 @@ class LogJudge:
         """Judge a block of whole lines, all of them new, without carriage returns at their ends."""
         first = self._lines + 1
         self._lines += block.count(b"\n") + 1
-        if self._found is not None and len(self._context) < CONTEXT_LINES:
-            self._extend_context(block)
-        self._tail.extend(map(show, block.rsplit(b"\n", TAIL_LINES)[-TAIL_LINES:]))
+        if self._failure is not None and len(self._after) < LINES_AFTER:
+            wanted = LINES_AFTER - len(self._after)
+            self._after += map(show, block.split(b"\n", wanted)[:wanted])
         self._look(block, first)
+        self._tail.extend(map(show, block.rsplit(b"\n", TAIL_LINES)[-TAIL_LINES:]))
 
     def _look(self, block: bytes, first: int) -> None:
-        """Find the patterns in `block`, whose lines are numbered from `first`."""
-        failing: Sequence[int] = self._failing if self._found is None else ()
+        """Find the patterns in `block`, whose lines are numbered from `first`. The tail is what was before them."""
+        failing: Sequence[int] = self._failing if self._failure is None else ()
         if not (failing or self._missing or self._reporting):
             return
         failure: Hit | None = None
@@ -229,9 +241,10 @@ class LogJudge:
             elif failure is None or (hit.line, hit.pattern) < (failure.line, failure.pattern):
                 failure = hit
         if failure is not None:
-            self._found = (self._texts[failure.pattern], first + failure.line)
-            self._extend_context(block.split(b"\n", failure.line)[failure.line])
-
-    def _extend_context(self, block: bytes) -> None:
-        wanted = CONTEXT_LINES - len(self._context)
-        self._context += map(show, block.split(b"\n", wanted)[:wanted])
+            end = failure.line + 1 + LINES_AFTER
+            lines = block.split(b"\n", end)[:end]
+            before = list(self._tail)[: -1 if self._in_line else None]  # the last one is the line that has begun
+            before += map(show, lines[max(0, failure.line - LINES_BEFORE) : failure.line])
+            text, number = self._texts[failure.pattern], first + failure.line
+            self._failure = Failure(text, number, show(lines[failure.line]), tuple(before[-LINES_BEFORE:]))
+            self._after += map(show, lines[failure.line + 1 :])

@@ -1,8 +1,8 @@
 """From how a job's process ended, and what its log says, to the job's status and the reason for it.
 
 One order for all backends: how the process ended, then a fail pattern, then a missing pass pattern. What comes first
-names the failure; the line that a fail pattern matched is in the reason in any case, because it often explains the exit
-code.
+names the failure; the line that a fail pattern matched, and those around it, are in the reason in any case, because
+they often explain the exit code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runtime.job import FailureKind, JobStatus, JobStatusInfo
 from runtime.logs.judge import Judgement
 
 _MAX_MESSAGE: Final = 200
-"""Characters of a line of the log that a message quotes; the whole line is in the context."""
+"""Characters of a line of the log that a message quotes; more of it is in the context."""
 
 
 @attrs.frozen
@@ -75,18 +75,28 @@ def decide(
     if unreadable is not None:
         said.append(f"its log could not be judged: {unreadable}")
     elif log.failure is not None:
-        said.append(f"a fail pattern matched: {_quote(log.failure.context[0])}")
+        said.append(f"a fail pattern matched: {_quote(log.failure.text)}")
     elif log.missing and not said:
         patterns = ", ".join(map(repr, log.missing))
         said.append(f"pass pattern{'s' if len(log.missing) > 1 else ''} not found: {patterns}")
-    lines: list[int | tuple[int, int]] = [] if log.failure is None else [log.failure.line]
-    if failed is FailureKind.FAIL_PATTERN and log.failure is not None:
-        context = log.failure.context
-    else:
-        context = log.tail
-        if log.tail and log.lines is not None:
-            lines.append((log.lines - len(log.tail) + 1, log.lines))
+    lines, context = _excerpt(log, with_tail=failed is not FailureKind.FAIL_PATTERN)
     return Verdict(failed.status, JobStatusInfo("; ".join(said), lines or None, context or None, failed))
+
+
+def _excerpt(log: Judgement, *, with_tail: bool) -> tuple[list[int | tuple[int, int]], tuple[str, ...]]:
+    """Return what `JobStatusInfo` has as ``lines`` and ``context``: the failing line comes first among the lines."""
+    if log.lines is None:
+        return [], log.tail
+    shown: dict[int, str] = {}
+    if with_tail:
+        shown.update(enumerate(log.tail, log.lines - len(log.tail) + 1))
+    if log.failure is not None:
+        shown.update(log.failure.numbered())
+    numbers = sorted(shown)
+    ends = [number for number in numbers if number + 1 not in shown]
+    ranges = zip((number for number in numbers if number - 1 not in shown), ends, strict=True)
+    failing = [] if log.failure is None else [log.failure.line]
+    return [*failing, *ranges], tuple(shown[number] for number in numbers)
 
 
 def _quote(line: str) -> str:

@@ -25,7 +25,8 @@ async def test_a_job_is_stopped_at_its_first_fail_pattern(tmp_path: Path, contai
     assert event.reason is not None
     assert event.reason.kind is FailureKind.FAIL_PATTERN
     assert event.reason.message == "a fail pattern matched: UVM_ERROR bad"
-    assert event.reason.lines == [2]
+    assert event.reason.lines == [2, (1, 2)]
+    assert event.reason.context == ("good", "UVM_ERROR bad")
 
 
 async def test_a_job_without_a_match_ends_as_it_ends(tmp_path: Path) -> None:

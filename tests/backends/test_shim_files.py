@@ -53,7 +53,7 @@ async def test_the_usual_job_needs_no_thread(tmp_path: Path, hops: Hops) -> None
         failed = await here.run("echo fine; echo ERROR 7; echo after", name="third", fail_patterns=["ERROR"])
         assert hops() == before
         assert passed.status is JobStatus.PASSED
-        assert failure(failed) == (FailureKind.FAIL_PATTERN, [2], ("ERROR 7", "after"))
+        assert failure(failed) == (FailureKind.FAIL_PATTERN, [2, (1, 3)], ("fine", "ERROR 7", "after"))
         umask = os.umask(0o022)
         os.umask(umask)
         assert files(tmp_path / "second") == {"job.log": 0o666 & ~umask, "env_vars": 0o600}
@@ -79,7 +79,7 @@ async def test_the_end_of_a_log_counts_whatever_its_length(tmp_path: Path, size:
     async with local(tmp_path, containment="tree") as here:
         await here.run(name="first", fail_patterns=["ERROR"])
         event = await here.run(f"head -c {size} /dev/zero | tr '\\0' '\\n'; echo ERROR", fail_patterns=["ERROR"])
-        assert failure(event)[:2] == (FailureKind.FAIL_PATTERN, [size + 1])
+        assert failure(event)[:2] == (FailureKind.FAIL_PATTERN, [size + 1, (size - 3, size + 1)])
 
 
 async def test_a_directory_that_is_there_already_is_used_again(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ def test_a_log_is_judged_to_its_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"x\n" * 400_000 + b"ERROR\nPASSED\n")
     found = judge_log(str(log), PATTERNS)
-    assert found.failure == Failure("ERROR", 400_001, ("ERROR", "PASSED"))
+    assert found.failure == Failure("ERROR", 400_001, "ERROR", ("x",) * 4, ("PASSED",))
     assert found.missing == ()
     assert found.lines == 400_002
 
 
-@pytest.mark.parametrize("text", [b"", b"PASSED", b"a\r\nERROR\n\nPASSED\n", b"\n" * 50 + b"\xff\0ERROR"])
+@pytest.mark.parametrize("text", [b"", b"PASSED", b"a\r\nERROR\n\nPASSED\n", b"\n" * 50 + b"a\n\r\n\xff\0ERROR"])
 def test_a_text_is_judged_as_the_log_that_has_it(tmp_path: Path, text: bytes) -> None:
     log = tmp_path / "log"
     log.write_bytes(text)
@@ -61,7 +61,7 @@ def test_a_log_that_cannot_be_read_for_a_moment_is_read_anew(
 
     monkeypatch.setattr(os, "read", fail_at_first)
     found = judge_log(str(log), PATTERNS)
-    assert found.failure == Failure("ERROR", 1, ("ERROR", "x", "x", "x", "x"))
+    assert found.failure == Failure("ERROR", 1, "ERROR", (), ("x",) * 4)
     assert found.lines == 400_002
 
 
@@ -107,7 +107,7 @@ def test_600_000_blank_lines_are_judged(tmp_path: Path, monkeypatch: pytest.Monk
     pattern = r"^\s*Offending '.*'"
     # What is not linear would take minutes: the budget of processor time ends it, here and in a worker.
     found = judge_log(str(log), LogPatterns((), [pattern]), budget=10.0, clock=time.thread_time)
-    assert found.failure == Failure(pattern, 600_001, ("Offending 'x'",))
+    assert found.failure == Failure(pattern, 600_001, "Offending 'x'", ("  ",) * 4)
 
 
 def test_random_bytes_are_judged(tmp_path: Path) -> None:

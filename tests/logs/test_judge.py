@@ -33,7 +33,7 @@ def line_by_line(log: bytes, patterns: LogPatterns) -> Judgement:
     lines = [line.removesuffix(b"\r") for line in lines]
     shown = [line.decode("utf-8", "backslashreplace") for line in lines]
     failures = [
-        Failure(pattern, number, tuple(shown[number - 1 : number + 4]))
+        Failure(pattern, number, shown[number - 1], tuple(shown[:number][-5:-1]), tuple(shown[number : number + 4]))
         for number, line in enumerate(lines, 1)
         for pattern in patterns.failing
         if re.search(pattern.encode(), line)
@@ -90,7 +90,7 @@ def test_one_carriage_return_is_stripped_and_only_at_the_end_of_a_line(monkeypat
 
 def test_a_last_line_without_its_end_counts() -> None:
     found = judged(b"a\nTEST PASSED", LogPatterns(["^TEST PASSED"], ["^a"]))
-    assert found == Judgement(Failure("^a", 1, ("a", "TEST PASSED")), (), ("a", "TEST PASSED"), 2)
+    assert found == Judgement(Failure("^a", 1, "a", (), ("TEST PASSED",)), (), ("a", "TEST PASSED"), 2)
 
 
 def test_an_empty_log_has_no_line_that_could_match() -> None:
@@ -99,15 +99,15 @@ def test_an_empty_log_has_no_line_that_could_match() -> None:
 
 def test_a_pattern_that_matches_the_empty_text_terminates() -> None:
     assert judged(b"a\nb\n", LogPatterns(["", "^$|a*"], ["x*"])) == Judgement(
-        Failure("x*", 1, ("a", "b")), (), ("a", "b"), 2
+        Failure("x*", 1, "a", (), ("b",)), (), ("a", "b"), 2
     )
 
 
-def test_the_context_of_a_failure_is_its_line_and_the_four_after_it() -> None:
+def test_a_failure_comes_with_the_four_lines_before_it_and_the_four_after_it() -> None:
     log = b"".join(b"%d\n" % number for number in range(1, 30))
     for cut in range(len(log)):
         failure = judged(log, LogPatterns((), ["^7$", "^6$", "6"]), cut).failure
-        assert failure == Failure("^6$", 6, ("6", "7", "8", "9", "10"))
+        assert failure == Failure("^6$", 6, "6", ("2", "3", "4", "5"), ("7", "8", "9", "10"))
 
 
 def test_the_end_is_the_last_ten_lines() -> None:
@@ -133,7 +133,7 @@ def test_a_line_that_is_too_long_is_judged_in_pieces_and_counted_once(monkeypatc
     monkeypatch.setattr(module, "MAX_LINE", 10)
     monkeypatch.setattr(module, "MAX_SHOWN", 4)
     found = judged(b"first\n" + b"0123456789" * 3 + b"ABC\nlast\n", LogPatterns(["^0", "ABC$", "90"], ["ABC"]))
-    assert found.failure == Failure("ABC", 2, ("ABC", "last"))
+    assert found.failure == Failure("ABC", 2, "ABC", ("firs…",), ("last",))
     assert found.missing == ("90",)  # on the edge of two pieces
     assert found.lines == 3
     assert found.tail == ("firs…", "0123…", "last")
@@ -141,8 +141,8 @@ def test_a_line_that_is_too_long_is_judged_in_pieces_and_counted_once(monkeypatc
 
 @pytest.mark.parametrize(
     ("text", "times"),
-    [(bytes(1 << 20), 16), (b"x" * (1 << 20), 16), (b"xy\n" * 90_000, 1)],
-    ids=["nul", "long", "short"],
+    [(bytes(1 << 20), 16), (b"x" * (1 << 20), 16), (b"xy\n" * 90_000, 1), (b"xy\n" * 80_000 + b"ERROR\n", 1)],
+    ids=["nul", "long", "short", "fails"],
 )
 def test_memory_is_bounded_whatever_the_log(text: bytes, times: int) -> None:
     judge = LogJudge(LogPatterns(["PASSED"], ["ERROR"]))

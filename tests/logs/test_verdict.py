@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
 from runtime.logs import PASSED, Failure, Judgement, Verdict, decide, signal_name
 
-FAILURE = Failure("E", 17, ("  E: bad", "next"))
+FAILURE = Failure("E", 17, "  E: bad", ("cause",), ("next",))
 TAIL = tuple("abcdefghij")
 
 
@@ -24,7 +26,18 @@ def test_an_exit_code_is_named_first_and_comes_with_the_last_lines() -> None:
 def test_a_fail_pattern_is_named_beside_an_exit_code() -> None:
     log = Judgement(FAILURE, tail=TAIL, lines=30)
     message = "exit code 255; a fail pattern matched: E: bad"
-    assert decide(255, None, log) == failed(FailureKind.EXIT_CODE, message, [17, (21, 30)], TAIL)
+    context = ("cause", "  E: bad", "next", *TAIL)
+    assert decide(255, None, log) == failed(FailureKind.EXIT_CODE, message, [17, (16, 18), (21, 30)], context)
+
+
+@pytest.mark.parametrize(("end", "left"), [(28, 10), (27, 9), (19, 1), (18, 0)])
+def test_a_failing_line_near_the_end_is_shown_once(end: int, left: int) -> None:
+    tail = tuple(f"line {number}" for number in range(end - 9, end + 1))
+    verdict = decide(3, None, Judgement(FAILURE, tail=tail, lines=end))
+    assert verdict.reason is not None
+    first = min(16, end - 9)
+    assert verdict.reason.lines == [17, (first, end)]
+    assert verdict.reason.context == (*tail[: 16 - first], "cause", "  E: bad", "next", *tail[10 - left :])
 
 
 def test_a_signal_is_named() -> None:
@@ -37,7 +50,9 @@ def test_a_signal_is_named() -> None:
 def test_a_fail_pattern_goes_before_a_missing_pass_pattern() -> None:
     log = Judgement(FAILURE, ("P",), TAIL, 30)
     message = "a fail pattern matched: E: bad"
-    assert decide(0, None, log) == failed(FailureKind.FAIL_PATTERN, message, [17], FAILURE.context)
+    assert decide(0, None, log) == failed(
+        FailureKind.FAIL_PATTERN, message, [17, (16, 18)], ("cause", "  E: bad", "next")
+    )
 
 
 def test_missing_pass_patterns_are_named() -> None:
@@ -59,7 +74,7 @@ def test_where_only_the_end_was_read_no_lines_are_numbered() -> None:
 
 
 def test_a_message_quotes_at_most_the_beginning_of_a_line() -> None:
-    verdict = decide(0, None, Judgement(Failure("E", 1, ("x" * 1000,)), lines=1))
+    verdict = decide(0, None, Judgement(Failure("E", 1, "x" * 1000), lines=1))
     assert verdict.reason is not None
     assert verdict.reason.message == "a fail pattern matched: " + "x" * 200 + "…"
     assert verdict.reason.context == ("x" * 1000,)
