@@ -42,7 +42,7 @@ from runtime.job import (
     check_move,
 )
 from runtime.job.drafts import make_completion
-from runtime.job.status import KILLED, RUNNING, TERMINAL
+from runtime.job.status import KILLED, QUEUED, RUNNING, TERMINAL
 
 BROKEN_DEADLINE: Final = 30.0
 """Seconds that a broken backend's kills may take before their jobs are given up. Out of the air."""
@@ -160,6 +160,16 @@ class AuthorSide(abc.ABC):
             if job.forced:
                 self._ask(self._force, [job])
         return True
+
+    def _launched_all(self, jobs: Iterable[LiveJob]) -> None:
+        """Say that many jobs run: `_launched` for each. Who was given up as lost meanwhile is not LAUNCHED after it."""
+        now, limits = self._now(), self._limits
+        for job in jobs:
+            if job.stage is LAUNCHING and job.status is QUEUED and job.stop is None and limits(job.spec)[0] is None:
+                job.stage, job.status = LAUNCHED, RUNNING
+                job.started, job.queued = now, None
+            else:
+                self._launched(job)
 
     def _ran(
         self,

@@ -39,21 +39,22 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 import attrs
 import trio
 
+from runtime.backends.author import End
 from runtime.backends.backend import RuntimeBackend, check_limit
 from runtime.backends.legacy.isolated import FarLauncher, Isolation, Process, ProcessGoneError
 from runtime.backends.legacy.poller import Poller
 from runtime.backends.legacy.shape import INTERACTIVE, is_busy, limit_of, limits_of_job, name_of
 from runtime.backends.legacy.slices import Call, Lane, Late, Seam
-from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry, call_for, calls_for
+from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry, again, call_for
 from runtime.backends.legacy.threads import ThreadSeam
 from runtime.backends.legacy.view import view_for
-from runtime.backends.live import LiveJob, Stage
+from runtime.backends.live import DONE, LAUNCHED, LAUNCHING, LiveJob
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobHandle, JobSpec
 
@@ -197,13 +198,12 @@ class LegacyLauncherAdapter(RuntimeBackend):
             await self._isolation.close()
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        entries = [self._enter(job) for job in self._begin_all(jobs)]
-        interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # such a one comes alone
+        calls = [self._enter(job) for job in self._begin_all(jobs)]
+        interactive = len(calls) == 1 and _is_interactive(calls[0].subject.job)  # such a one comes alone
         deadline = math.inf if interactive else self._patience.launch
-        builds = calls_for([entry for entry in entries if entry.launcher is None], BUILD)
-        await self._run(builds, deadline, self._built)
-        ready = [entry for entry in entries if entry.job.stage is Stage.LAUNCHING]
-        await self._run(calls_for(ready, LAUNCH), deadline, self._launch_returned)
+        await self._run(deque([call for call in calls if call.subject.launcher is None]), deadline, self._built)
+        ready = [call for call in calls if call.subject.job.stage is LAUNCHING]
+        await self._run(again(ready, LAUNCH), deadline, self._launch_returned)
 
     def _take_back(self, job: LiveJob) -> bool:
         call = job.data.call
@@ -247,12 +247,13 @@ class LegacyLauncherAdapter(RuntimeBackend):
             if late is not None:
                 self._set_aside(late)
 
-    def _enter(self, job: LiveJob) -> Entry:
+    def _enter(self, job: LiveJob) -> Call:
+        """Return the call that builds the launcher of `job`, which may be there already."""
         entry = job.data = Entry(job, self._make)
-        kept = self._kept.pop(job.id, None)
+        kept = self._kept.pop(job.id, None) if self._kept else None
         if kept is not None and kept.job.spec is job.spec and not _is_gone(kept.launcher):
             entry.launcher = kept.launcher
-        return entry
+        return call_for(entry, BUILD)
 
     def _built(self, calls: list[Call]) -> None:
         for call in calls:
@@ -261,27 +262,27 @@ class LegacyLauncherAdapter(RuntimeBackend):
             if call.why:
                 if not self._is_gone(call):
                     self._not_launched(call)
-            elif job.stop is not None and job.stage is not Stage.DONE:
+            elif job.stop is not None and job.stage is not DONE:
                 self._complete_stopped(job)
 
     def _launch_returned(self, calls: list[Call]) -> None:
-        fresh = []
+        launched: list[Call] = []
         for call in calls:
-            entry: Entry = call.subject
-            entry.call = None
-            if call.why:
-                if not self._is_gone(call):
-                    self._not_launched(call)
-            elif not self._launched(entry.job):
-                self._kill_now(entry)  # it was given up; and now it runs
-            elif entry.job.stop is None:
-                fresh.append(entry)
-        self._poller.feed(fresh)
+            call.subject.call = None
+            if not call.why:
+                launched.append(call)
+            elif not self._is_gone(call):
+                self._not_launched(call)
+        self._launched_all([call.subject.job for call in launched])
+        for call in launched:
+            if call.subject.job.stage is DONE:
+                self._kill_now(call.subject)  # it was given up; and now it runs
+        self._poller.feed(_to_poll(launched))
 
     def _not_launched(self, call: Call) -> None:
         entry: Entry = call.subject
         job = entry.job
-        if job.stage is Stage.DONE:
+        if job.stage is DONE:
             return
         if call.error is not None and is_busy(call.error):
             if job.stop is None and entry.launcher is not None:
@@ -292,38 +293,43 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     # ------------------------------------------------------------------ polls
 
-    async def _poll(self, entries: list[Entry]) -> list[Entry]:
-        """Poll `entries`; return those to poll again. For the poller."""
-        again: list[Entry] = []
-        await self._run(calls_for(entries, POLL), self._patience.poll, lambda done: self._polled(done, again))
-        return again
+    async def _poll(self, calls: list[Call]) -> list[Call]:
+        """Use `calls` for a poll each; return those to use again. For the poller."""
+        alive: list[Call] = []
+        await self._run(again(calls, POLL), self._patience.poll, lambda done: self._polled(done, alive))
+        return alive
 
-    def _polled(self, calls: list[Call], again: list[Entry]) -> None:
+    def _polled(self, calls: list[Call], alive: list[Call]) -> None:
+        self._end_all(self._ends_of(calls, alive))
+
+    def _ends_of(self, calls: list[Call], alive: list[Call]) -> Iterator[End]:
+        """Take note of what polls said: yield the ends, and add to `alive` who is to be polled again."""
         for call in calls:
             entry: Entry = call.subject
             entry.call = entry.late = None
             job = entry.job
             said: Any = call.value
             if said.__class__ is Ended:
-                if job.stage is not Stage.DONE:
-                    self._complete(job, said.status, said.reason, said.usage)
+                if job.stage is not DONE:
+                    job.data = None  # the two hold each other, and only Python's collector would find that out
+                    yield job, said.status, said.reason, said.usage
             elif call.why and self._is_gone(call):
                 pass
-            elif job.stop is not None or job.stage is Stage.DONE:
+            elif job.stop is not None or job.stage is DONE:
                 self._kill_now(entry)  # it waited for this call
             elif call.why:
-                self._poll_failed(call, again)
+                self._poll_failed(call, alive)
             else:
                 entry.failures = 0
                 if said is not job.status:
                     self._progress(job, said)
-                again.append(entry)
+                alive.append(call)
 
-    def _poll_failed(self, call: Call, again: list[Entry]) -> None:
+    def _poll_failed(self, call: Call, alive: list[Call]) -> None:
         entry: Entry = call.subject
         entry.failures += 1
         if entry.failures < self._poll_error_limit:
-            again.append(entry)
+            alive.append(call)
         else:
             entry.polled_out = True
             times = f"{entry.failures} times in a row, the last time " if entry.failures > 1 else ""
@@ -363,7 +369,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             self._open_kills -= 1
             job = entry.job
             said: Any = None if call.why else call.value
-            if job.stage is Stage.DONE or (call.why and self._is_gone(call)):
+            if job.stage is DONE or (call.why and self._is_gone(call)):
                 continue
             if said is not None:
                 self._complete(job, said.status, said.reason, said.usage)
@@ -411,9 +417,9 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if late.call.given_up:
             return
         if late.has_returned():
-            again: list[Entry] = []
-            self._polled([late.call], again)
-            self._poller.feed(again)
+            alive: list[Call] = []
+            self._polled([late.call], alive)
+            self._poller.feed(alive)
         else:
             self._forsake(late)
 
@@ -469,7 +475,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             self._break(BackendBrokenError(msg))
 
     def _lose(self, job: LiveJob, text: str) -> None:
-        if job.stage is not Stage.DONE:
+        if job.stage is not DONE:
             asked = "" if job.stop is None else f"; it was to end because: {job.stop.reason.message}"
             self._fail(job, FailureKind.LOST, f"{text}{asked}")
 
@@ -504,9 +510,12 @@ def _is_interactive(job: LiveJob) -> bool:
     return bool(getattr(job.spec, "interactive", False))
 
 
-def _to_poll(entries: list[Entry]) -> list[Entry]:
-    launched = Stage.LAUNCHED
-    return [entry for entry in entries if entry.call is None and entry.job.stop is None and entry.job.stage is launched]
+def _to_poll(calls: list[Call]) -> list[Call]:
+    return [
+        call
+        for call in calls
+        if (entry := call.subject).call is None and entry.job.stop is None and entry.job.stage is LAUNCHED
+    ]
 
 
 def _is_gone(launcher: Any) -> bool:

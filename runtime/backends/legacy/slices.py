@@ -51,14 +51,18 @@ class Step:
 
 
 class Call:
-    """One step to do with one subject, and what came of it."""
+    """One step to do with one subject, and what came of it. When it has returned, it can be used for the next step."""
 
     __slots__ = ("_ticket", "error", "given_up", "step", "subject", "value", "why")
 
     def __init__(self, step: Step, subject: Any) -> None:
-        self.step = step
         self.subject = subject
         """What the step is done with; two calls with one subject are never in progress at once."""
+        self.renew(step)
+
+    def renew(self, step: Step) -> None:
+        """Be a new call, with another step and the same subject. Nobody may hold it as the old one any more."""
+        self.step = step
         self.value: Any = _PENDING
         """What was returned."""
         self.error: BaseException | None = None

@@ -69,13 +69,12 @@ def call_for(entry: Entry, step: Step) -> Call:
     return call
 
 
-def calls_for(entries: Iterable[Entry], step: Step) -> deque[Call]:
-    """Return a new call of each; none has another."""
-    calls = deque[Call]()
-    for entry in entries:
-        entry.call = call = Call(step, entry)
-        calls.append(call)
-    return calls
+def again(calls: Iterable[Call], step: Step) -> deque[Call]:
+    """Use calls that have returned, or have not begun, for another step. Their entries have no other."""
+    for call in calls:
+        call.renew(step)
+        call.subject.call = call
+    return deque(calls)
 
 
 def _build(entry: Entry) -> None:

@@ -150,7 +150,7 @@ class _Turn(Late):
             start, began = began, monotonic()
             if began >= end:
                 if began >= start + HELD:
-                    watchdog.tell(LongCall(owner, call, start, began, thread_time() - spent))
+                    watchdog.tell(LongCall(owner, call.step.name, call.subject, start, began, thread_time() - spent))
                 break
         surroundings.leave(self, owner, done)
         try:

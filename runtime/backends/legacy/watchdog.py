@@ -31,8 +31,6 @@ from typing import Any, Final
 
 import attrs
 
-from runtime.backends.legacy.slices import Call
-
 try:
     from resource import RUSAGE_THREAD, getrusage
 except ImportError:  # not on Linux
@@ -71,7 +69,9 @@ class LongCall:
 
     owner: str
     """The class of the launcher."""
-    call: Call
+    step: str
+    """What it is called in messages."""
+    subject: object
     start: float
     end: float
     spent: float
@@ -172,14 +172,14 @@ class Watchdog:
 
     def _warn(self, long: LongCall, held: float, unless: str) -> None:
         # A launcher that does it once does it for each job: one warning for each kind of call says it all.
-        what = f"{long.owner}.{long.call.step.name}"
+        what = f"{long.owner}.{long.step}"
         level = logging.DEBUG if what in self._warned else logging.WARNING
         self._warned.add(what)
         logger.log(
             level,
             "%s of %r held the interpreter's lock for %.1f s, in which nothing else in this process could run%s; "
             "isolated=True gives such launchers a process of their own",
-            *(what, long.call.subject, held, unless),
+            *(what, long.subject, held, unless),
         )
 
 

@@ -35,3 +35,16 @@ def test_whoever_comes_first_owns_it() -> None:
     assert begun.begin()
     assert not begun.take_back()
     assert not begun.begin()
+
+
+def test_a_call_that_has_returned_can_be_used_again() -> None:
+    call = Call(Step("first", boom), ValueError("text"))
+    assert call.begin()
+    call.perform()
+    call.given_up = True
+    call.renew(Step("second", str))
+    assert (call.step.name, call.outcome, call.why, call.given_up) == ("second", None, "", False)
+    assert call.begin()
+    assert not call.take_back()
+    call.perform()
+    assert call.outcome == outcome.Value("text")

@@ -13,7 +13,6 @@ import pytest
 import trio
 
 from runtime.backends.legacy import LegacyLauncherAdapter, threads
-from runtime.backends.legacy.slices import Call, Step
 from runtime.backends.legacy.watchdog import HELD, Gap, LongCall, Watchdog
 from runtime.job import JobStatus
 from tests.backends.legacy.rig import Rig, rig
@@ -120,7 +119,7 @@ async def test_a_launcher_that_is_only_slow_is_not_accused(caplog: pytest.LogCap
 
 
 def long_call(spent: float) -> LongCall:
-    return LongCall("Launcher", Call(Step("poll()", id), "job"), 10.0, 12.0, spent)
+    return LongCall("Launcher", "poll()", "job", 10.0, 12.0, spent)
 
 
 @pytest.mark.parametrize(
