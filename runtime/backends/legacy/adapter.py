@@ -51,7 +51,7 @@ from runtime.backends.legacy.isolated import FarLauncher, Isolation, Process, Pr
 from runtime.backends.legacy.poller import Poller
 from runtime.backends.legacy.shape import INTERACTIVE, is_busy, limit_of, limits_of_job, name_of
 from runtime.backends.legacy.slices import Call, Lane, Late, Seam
-from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry, again, call_for
+from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry, again
 from runtime.backends.legacy.threads import ThreadSeam
 from runtime.backends.legacy.view import view_for
 from runtime.backends.live import DONE, LAUNCHED, LAUNCHING, LiveJob
@@ -198,11 +198,11 @@ class LegacyLauncherAdapter(RuntimeBackend):
             await self._isolation.close()
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        calls = [self._enter(job) for job in self._begin_all(jobs)]
-        interactive = len(calls) == 1 and _is_interactive(calls[0].subject.job)  # such a one comes alone
+        entries = [self._enter(job) for job in self._begin_all(jobs)]
+        interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # such a one comes alone
         deadline = math.inf if interactive else self._patience.launch
-        await self._run(deque([call for call in calls if call.subject.launcher is None]), deadline, self._built)
-        ready = [call for call in calls if call.subject.job.stage is LAUNCHING]
+        await self._run(deque([entry for entry in entries if entry.launcher is None]), deadline, self._built)
+        ready = [entry for entry in entries if entry.job.stage is LAUNCHING]
         await self._run(again(ready, LAUNCH), deadline, self._launch_returned)
 
     def _take_back(self, job: LiveJob) -> bool:
@@ -238,7 +238,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     # ------------------------------------------------------------------ the lane
 
-    async def _run(self, calls: deque[Call], deadline: float, settle: Callable[[list[Call]], None]) -> None:
+    async def _run(self, calls: deque[Entry], deadline: float, settle: Callable[[list[Entry]], None]) -> None:
         """Do `calls` in the lane, slice by slice, in turns with others, and settle each slice."""
         while calls:
             async with self._turns:
@@ -247,99 +247,96 @@ class LegacyLauncherAdapter(RuntimeBackend):
             if late is not None:
                 self._set_aside(late)
 
-    def _enter(self, job: LiveJob) -> Call:
-        """Return the call that builds the launcher of `job`, which may be there already."""
+    def _enter(self, job: LiveJob) -> Entry:
         entry = job.data = Entry(job, self._make)
         kept = self._kept.pop(job.id, None) if self._kept else None
         if kept is not None and kept.job.spec is job.spec and not _is_gone(kept.launcher):
             entry.launcher = kept.launcher
-        return call_for(entry, BUILD)
+        return entry
 
-    def _built(self, calls: list[Call]) -> None:
-        for call in calls:
-            job = call.subject.job
-            call.subject.call = None
-            if call.why:
-                if not self._is_gone(call):
-                    self._not_launched(call)
+    def _built(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            entry.call = None
+            job = entry.job
+            if entry.why:
+                if not self._is_gone(entry):
+                    self._not_launched(entry)
             elif job.stop is not None and job.stage is not DONE:
                 self._complete_stopped(job)
 
-    def _launch_returned(self, calls: list[Call]) -> None:
-        launched: list[Call] = []
-        for call in calls:
-            call.subject.call = None
-            if not call.why:
-                launched.append(call)
-            elif not self._is_gone(call):
-                self._not_launched(call)
-        self._launched_all([call.subject.job for call in launched])
-        for call in launched:
-            if call.subject.job.stage is DONE:
-                self._kill_now(call.subject)  # it was given up; and now it runs
+    def _launch_returned(self, entries: list[Entry]) -> None:
+        launched: list[Entry] = []
+        for entry in entries:
+            entry.call = None
+            if not entry.why:
+                launched.append(entry)
+            elif not self._is_gone(entry):
+                self._not_launched(entry)
+        self._launched_all([entry.job for entry in launched])
+        for entry in launched:
+            if entry.job.stage is DONE:
+                self._kill_now(entry)  # it was given up; and now it runs
         self._poller.feed(_to_poll(launched))
 
-    def _not_launched(self, call: Call) -> None:
-        entry: Entry = call.subject
+    def _not_launched(self, entry: Entry) -> None:
         job = entry.job
         if job.stage is DONE:
             return
-        if call.error is not None and is_busy(call.error):
+        if entry.error is not None and is_busy(entry.error):
             if job.stop is None and entry.launcher is not None:
                 self._kept[job.id] = entry
-            self._refuse(job, f"{self._named(call)} raised {call.why}")
+            self._refuse(job, f"{self._named(entry)} raised {entry.why}")
         else:
-            self._fail(job, FailureKind.LAUNCH_ERROR, f"{self._named(call)} raised {call.why}")
+            self._fail(job, FailureKind.LAUNCH_ERROR, f"{self._named(entry)} raised {entry.why}")
 
     # ------------------------------------------------------------------ polls
 
-    async def _poll(self, calls: list[Call]) -> list[Call]:
-        """Use `calls` for a poll each; return those to use again. For the poller."""
-        alive: list[Call] = []
-        await self._run(again(calls, POLL), self._patience.poll, lambda done: self._polled(done, alive))
+    async def _poll(self, entries: list[Entry]) -> list[Entry]:
+        """Poll `entries`; return those to poll again. For the poller."""
+        alive: list[Entry] = []
+        await self._run(again(entries, POLL), self._patience.poll, lambda done: self._polled(done, alive))
         return alive
 
-    def _polled(self, calls: list[Call], alive: list[Call]) -> None:
-        self._end_all(self._ends_of(calls, alive))
+    def _polled(self, entries: list[Entry], alive: list[Entry]) -> None:
+        self._end_all(self._ends_of(entries, alive))
 
-    def _ends_of(self, calls: list[Call], alive: list[Call]) -> Iterator[End]:
+    def _ends_of(self, entries: list[Entry], alive: list[Entry]) -> Iterator[End]:
         """Take note of what polls said: yield the ends, and add to `alive` who is to be polled again."""
-        for call in calls:
-            entry: Entry = call.subject
+        for entry in entries:
             entry.call = entry.late = None
             job = entry.job
-            said: Any = call.value
+            said: Any = entry.value
             if said.__class__ is Ended:
                 if job.stage is not DONE:
                     job.data = None  # the two hold each other, and only Python's collector would find that out
                     yield job, said.status, said.reason, said.usage
-            elif call.why and self._is_gone(call):
+            elif entry.why and self._is_gone(entry):
                 pass
             elif job.stop is not None or job.stage is DONE:
                 self._kill_now(entry)  # it waited for this call
-            elif call.why:
-                self._poll_failed(call, alive)
+            elif entry.why:
+                self._poll_failed(entry, alive)
             else:
                 entry.failures = 0
                 if said is not job.status:
                     self._progress(job, said)
-                alive.append(call)
+                alive.append(entry)
 
-    def _poll_failed(self, call: Call, alive: list[Call]) -> None:
-        entry: Entry = call.subject
+    def _poll_failed(self, entry: Entry, alive: list[Entry]) -> None:
         entry.failures += 1
         if entry.failures < self._poll_error_limit:
-            alive.append(call)
+            alive.append(entry)
         else:
             entry.polled_out = True
             times = f"{entry.failures} times in a row, the last time " if entry.failures > 1 else ""
-            self._stop([entry.job], FailureKind.LAUNCHER_ERROR, f"{self._named(call)} raised {times}{call.why}")
+            self._stop([entry.job], FailureKind.LAUNCHER_ERROR, f"{self._named(entry)} raised {times}{entry.why}")
 
     # ------------------------------------------------------------------ kills
 
     def _kill_now(self, entry: Entry) -> None:
         """Queue the kill of a launcher that has no other call, and see that somebody does it."""
-        self._kills.append(call_for(entry, KILL))
+        entry.call = call = Call(KILL, entry)
+        self._kills.append(call)
         self._open_kills += 1
         self._hire()
 
@@ -417,8 +414,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if late.call.given_up:
             return
         if late.has_returned():
-            alive: list[Call] = []
-            self._polled([late.call], alive)
+            alive: list[Entry] = []
+            self._polled([late.call.subject], alive)
             self._poller.feed(alive)
         else:
             self._forsake(late)
@@ -510,12 +507,8 @@ def _is_interactive(job: LiveJob) -> bool:
     return bool(getattr(job.spec, "interactive", False))
 
 
-def _to_poll(calls: list[Call]) -> list[Call]:
-    return [
-        call
-        for call in calls
-        if (entry := call.subject).call is None and entry.job.stop is None and entry.job.stage is LAUNCHED
-    ]
+def _to_poll(entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.call is None and entry.job.stop is None and entry.job.stage is LAUNCHED]
 
 
 def _is_gone(launcher: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from runtime.backends.legacy.slices import Call
+from runtime.backends.legacy.steps import Entry
 
 FLOOR: Final = 0.001
 """Seconds between two ticks without an interval, after one that ended nothing. A thousand polls a second are enough."""
@@ -28,30 +28,30 @@ class Poller:
     Args:
         interval: seconds between ticks; 0 for none.
         most: how many are polled in a tick; `math.inf` for all.
-        poll: does a poll with each of these calls, in order, and returns when each was done, or need not be; the result
-            is those that are to be used again.
-        wanted: with which of some calls that wait there is still to be a poll, in order. One that is not takes nobody's
-            place in a tick.
+        poll: polls these entries, in order, and returns when each was polled, or need not be; the result is those that
+            are to be polled again.
+        wanted: which of some entries that wait are still to be polled, in order. One that is not takes nobody's place
+            in a tick.
     """
 
     def __init__(
         self,
         interval: float,
         most: float,
-        poll: Callable[[list[Call]], Awaitable[list[Call]]],
-        wanted: Callable[[list[Call]], list[Call]],
+        poll: Callable[[list[Entry]], Awaitable[list[Entry]]],
+        wanted: Callable[[list[Entry]], list[Entry]],
     ) -> None:
         self._interval = interval
         self._most = most
         self._poll = poll
         self._wanted = wanted
-        self._send, self._receive = trio.open_memory_channel[list[Call]](math.inf)
-        self._waiting: deque[Call] = deque()
+        self._send, self._receive = trio.open_memory_channel[list[Entry]](math.inf)
+        self._waiting: deque[Entry] = deque()
 
-    def feed(self, calls: list[Call]) -> None:
+    def feed(self, entries: list[Entry]) -> None:
         """Poll these from now on, behind all others."""
-        if calls:
-            self._send.send_nowait(calls)
+        if entries:
+            self._send.send_nowait(entries)
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -67,21 +67,21 @@ class Poller:
         """Poll everyone once, as far as the limits allow; return whether somebody need not be polled again."""
         ends = trio.current_time() + self._interval
         left = self._most
-        again: list[Call] = []
+        again: list[Entry] = []
         polled = 0
         while left > 0 and (polled == 0 or trio.current_time() < ends):
             self._take_in()
-            calls = self._draw(left)
-            if not calls:
+            entries = self._draw(left)
+            if not entries:
                 break
-            left -= len(calls)
-            polled += len(calls)
-            again += await self._poll(calls)
+            left -= len(entries)
+            polled += len(entries)
+            again += await self._poll(entries)
         self._waiting.extend(again)
         return len(again) < polled
 
-    def _draw(self, most: float) -> list[Call]:
-        waiting, drawn = self._waiting, list[Call]()
+    def _draw(self, most: float) -> list[Entry]:
+        waiting, drawn = self._waiting, list[Entry]()
         while waiting and len(drawn) < most:
             count = min(len(waiting), most - len(drawn))
             drawn += self._wanted([waiting.popleft() for _ in range(int(count))])

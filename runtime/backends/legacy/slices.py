@@ -51,7 +51,7 @@ class Step:
 
 
 class Call:
-    """One step to do with one subject, and what came of it. When it has returned, it can be used for the next step."""
+    """One step to do with one subject, and what came of it. When it has returned, it can be used for another step."""
 
     __slots__ = ("_ticket", "error", "given_up", "step", "subject", "value", "why")
 
@@ -130,11 +130,12 @@ class Lane(abc.ABC):
     """Does calls, one at a time, in one thread; in another one after a call was set aside."""
 
     @abc.abstractmethod
-    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], Late | None]:
+    async def run(self, calls: deque[Any], deadline: float) -> tuple[list[Any], Late | None]:
         """Do a slice of `calls`, from the left.
 
         Args:
-            calls: the queue. What was not begun stays there; what was taken back is dropped.
+            calls: the queue, of `Call` or a class of such. What was not begun stays there; what was taken back is
+                dropped.
             deadline: seconds after whose passing a call is set aside; `math.inf` for never.
 
         Returns:

@@ -39,8 +39,12 @@ class LauncherGoneError(Exception):
     """The launcher is no more, and nothing of its job is left to be ended by it."""
 
 
-class Entry:
-    """A job and its launcher, and where the two stand."""
+class Entry(Call):
+    """A job and its launcher, and where the two stand. Each is its own call, for one step after the other.
+
+    Only `KILL` is a call of its own, with the entry as subject: the queue from which the entry was taken back may hold
+    it still.
+    """
 
     __slots__ = ("call", "failures", "job", "late", "launcher", "make", "polled_out")
 
@@ -50,7 +54,7 @@ class Entry:
         """From the job's specification to its launcher."""
         self.launcher: Any = None
         """Set by `BUILD`, in the thread."""
-        self.call: Call | None = None
+        self.call: Call | None = self
         """The call that waits or is in progress, or has returned without the loop's having seen it."""
         self.late: Late | None = None
         """What holds `call`, when that was set aside."""
@@ -58,23 +62,23 @@ class Entry:
         """How many polls in a row have failed."""
         self.polled_out = False
         """Whether there is no sense in another poll."""
+        self.renew(BUILD)
 
     def __repr__(self) -> str:
         return f"job {self.job.id!r}"
 
+    @property
+    def subject(self) -> Entry:
+        """Itself."""
+        return self
 
-def call_for(entry: Entry, step: Step) -> Call:
-    """Return a new call of an entry that has no other."""
-    entry.call = call = Call(step, entry)
-    return call
 
-
-def again(calls: Iterable[Call], step: Step) -> deque[Call]:
-    """Use calls that have returned, or have not begun, for another step. Their entries have no other."""
-    for call in calls:
-        call.renew(step)
-        call.subject.call = call
-    return deque(calls)
+def again(entries: Iterable[Entry], step: Step) -> deque[Entry]:
+    """Let entries that have no other call be calls of this step."""
+    for entry in entries:
+        entry.renew(step)
+        entry.call = entry
+    return deque(entries)
 
 
 def _build(entry: Entry) -> None:

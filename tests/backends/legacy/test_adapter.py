@@ -734,6 +734,27 @@ async def test_a_kill_overtakes_a_launcher_that_was_not_even_built(autojump_cloc
     assert [it.kind(name) for name in ("first", "second")] == [FailureKind.CANCELLED] * 2
 
 
+async def test_a_kill_that_waits_for_a_thread_is_not_done_by_the_lane_from_which_its_poll_was_taken_back(
+    autojump_clock: MockClock,
+) -> None:
+    cls = scripted(
+        {
+            "long": Script(poll=[says(RUNNING, delay=10), says(PASSED)]),
+            "first": Script(poll=[says(RUNNING)], kill=[Act(delay=50)]),
+            "second": Script(poll=[says(RUNNING)]),
+        },
+        poll_freq=100,
+    )
+    async with rig(cls, kill_threads=1, patience=20, kill_timeout=0) as it:
+        await it.submit("long", "first", "second")
+        await trio.sleep(5)
+        await it.backend.kill_many(["first", "second"])
+        assert trio.current_time() == 55
+    assert cls.times("second", "kill") == [55]
+    assert [it.kind(name) for name in ("first", "second")] == [FailureKind.CANCELLED] * 2
+    assert it.end("long").status is PASSED
+
+
 async def test_a_job_that_is_being_launched_is_killed_as_soon_as_that_returns(autojump_clock: MockClock) -> None:
     cls = scripted({"a": Script(launch=[Act(delay=10)], poll=[says(RUNNING)])})
     async with rig(cls) as it, trio.open_nursery() as nursery:

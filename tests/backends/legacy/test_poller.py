@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backends.legacy.poller import FLOOR, Poller
-from runtime.backends.legacy.slices import Call
+from runtime.backends.legacy.steps import Entry
 
 
 class Ward:
@@ -22,7 +22,7 @@ class Ward:
 
     def feed(self, **polls: int) -> None:
         self.left |= polls
-        self.poller.feed(cast("list[Call]", list(polls)))
+        self.poller.feed(cast("list[Entry]", list(polls)))
 
     async def poll(self, entries: list[Any]) -> list[Any]:
         for name in entries:
