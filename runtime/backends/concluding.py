@@ -30,6 +30,13 @@ class Concluder:
         self._judges = judges
         self._hooking = hooking
 
+    def judge_at_once(self, spec: JobSpec, how: Exit, text: bytes | None) -> tuple[Verdict, Judgement | None] | None:
+        """Return the verdict on a job if that is a matter of microseconds; else `None`. Arguments as for `conclude`."""
+        patterns = LogPatterns.of(spec)
+        if how.code == 0 and not patterns:  # there is nothing to look for
+            return PASSED, None
+        return None if text is None else self._judges.judge_at_once(patterns, text, how)
+
     async def conclude(
         self,
         spec: JobSpec,
@@ -49,16 +56,13 @@ class Concluder:
             patience: the seconds of that deadline, for the message.
             text: all that the log says, if that is short and known.
         """
-        verdict, said = PASSED, None
+        found = self.judge_at_once(spec, how, text)
+        if found is not None and spec.post_finish is None:
+            return found
+        verdict, said = found or (PASSED, None)
         doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
-        patterns = LogPatterns.of(spec)
-        judged = how.code == 0 and not patterns  # there is nothing to look for
-        if not judged and text is not None and (at_once := self._judges.judge_at_once(patterns, text, how)) is not None:
-            (verdict, said), judged = at_once, True
-        if judged and spec.post_finish is None:
-            return verdict, said
         with scope:
-            if not judged:
+            if found is None:
                 verdict, said = await self._judges.judge(spec, log, how)
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"

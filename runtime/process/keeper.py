@@ -30,6 +30,7 @@ import trio
 from runtime.logs import signal_name
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
+from runtime.process.limits import usable_cpus
 from runtime.process.shim import Shim, Tree
 from runtime.process.trees import NotMadeError, TreeEnd
 
@@ -63,6 +64,10 @@ _PACKET: Final = 1 << 18
 _BATCH: Final = 32
 """Answers that are read before other tasks get a turn."""
 
+_GATHERING: Final = 0.001
+"""Seconds for which answers gather while there are more jobs than CPUs, all of which have something to do: each turn of
+the loop costs as much as several answers. Out of the air."""
+
 
 def _program() -> str:
     """Return the path of the far side's program: compiled, if our own import of it has left that, which saves 20 ms."""
@@ -87,6 +92,7 @@ class Keeper:
         self._pings = itertools.count(1)
         self._answered = 0.0
         self._buffer = memoryview(bytearray(_PACKET))
+        self._cpus = usable_cpus()
         self._retired = False
         self.starved = 0
         """How many new shims in a row could not be forked, or start anything, for want of memory."""
@@ -260,6 +266,8 @@ class Keeper:
     async def _read_answers(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._answers)
+            if len(self._shims) - len(self._idle) > self._cpus:
+                await trio.sleep(_GATHERING)
             for _ in range(_BATCH):
                 try:
                     size = self._answers.recv_into(self._buffer)

@@ -576,12 +576,15 @@ def make(directory: bytes, log: bytes, beside: bytes, dump: bytes) -> int:
 def short_log(path: bytes) -> bytes | None:
     """Return what is in a log; `None` if it is not short, or no regular file, or cannot be read."""
     try:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        if found.st_size == 0:
+            return b""
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
         text = os.read(fd, SHORT_LOG + 1)
     except OSError:
         return None

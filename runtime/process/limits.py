@@ -1,4 +1,4 @@
-"""Is there room for so many jobs? What the system allows, read once, when a backend opens.
+"""Is there room for so many jobs? What the system has and allows, read once, when a backend opens.
 
 Whoever is told beforehand what is short can do something about it; later it only shows as jobs that are refused as
 busy.
@@ -16,6 +16,13 @@ import attrs
 
 SPARE: Final = 64
 """Open files and processes that are needed besides those for jobs, at a guess."""
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @attrs.frozen

@@ -12,9 +12,9 @@ import os
 import select
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import trio
@@ -24,6 +24,8 @@ from runtime.process.trees import StopSteps, TreeEnd
 
 if TYPE_CHECKING:  # a shim belongs to its keeper
     from runtime.process.keeper import Keeper
+
+T = TypeVar("T")
 
 _SEND_TIMEOUT: Final = 10.0
 """Seconds that a shim which has nothing to do may take to read a job. Out of the air."""
@@ -51,8 +53,11 @@ class Tree:
     def __init__(self, shim: Shim, number: int) -> None:
         self._shim = shim
         self._number = number
-        self._started = trio.Event()
-        self._ended = trio.Event()
+        self._known = False
+        """Whether it is known what became of its start."""
+        self._started: trio.Event | None = None  # there is one only if somebody waits for that; and so below
+        self._ended: trio.Event | None = None
+        self._announce: Callable[[TreeEnd], object] | None = None
         self._error: Exception | None = None
         self.pid: int | None = None
         """The pid of the root, once it was started."""
@@ -71,7 +76,8 @@ class Tree:
             ValueError: if something of it is no text that a program can be given.
             NotMadeError: if its files were to be made, and could not be; the shim has nothing to do.
         """
-        if not self._started.is_set():  # a checkpoint, here as below, is a turn of the loop, for each job
+        if not self._known:  # a checkpoint, here as below, is a turn of the loop, for each job
+            self._started = trio.Event()
             await self._started.wait()
         if self._error is not None:
             raise self._error
@@ -79,9 +85,18 @@ class Tree:
     async def wait_ended(self) -> TreeEnd:
         """Wait until nothing of it is left, or it was given up."""
         if self.end is None:
+            self._ended = trio.Event()
             await self._ended.wait()
         assert self.end is not None
         return self.end
+
+    def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
+        """Send `item` and how it ended, on a channel with room for any number, when it has."""
+        if self.end is None:
+            self._announce = lambda end: channel.send_nowait((item, end))
+        else:
+            channel.send_nowait((item, self.end))
+        return True
 
     async def wait_gone(self) -> None:
         """Return at once: whatever there is to do, its shim does."""
@@ -112,19 +127,27 @@ class Tree:
     def note_started(self, pid: int) -> None:
         """Its shim says so."""
         self.pid = pid
-        self._started.set()
+        self._note_known()
 
     def note_not_started(self, error: Exception) -> None:
         """Its shim says so."""
         self._error = error
-        self._started.set()
+        self._note_known()
 
     def note_end(self, end: TreeEnd) -> None:
         """Its shim says so, or has gone. The first end counts."""
         if self.end is None:
             self.end = end
-            self._started.set()  # or perhaps not, but that will never be known
-            self._ended.set()
+            self._note_known()  # or perhaps it was not started, but that will never be known
+            if self._ended is not None:
+                self._ended.set()
+            if self._announce is not None:
+                self._announce(end)
+
+    def _note_known(self) -> None:
+        self._known = True
+        if self._started is not None:
+            self._started.set()
 
 
 class Shim:

@@ -10,7 +10,7 @@ import math
 import os
 import signal
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import attrs
 import trio
@@ -18,6 +18,8 @@ import trio
 from runtime.process.child import UNKNOWN, Child, Exit
 from runtime.process.group import Census, sweep_group, terminate_group
 from runtime.process.soft import SoftStep
+
+T = TypeVar("T")
 
 STOP_FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 """How a stop file is made: whatever is there is not changed."""
@@ -73,6 +75,17 @@ class ProcessTree(Protocol):
 
     async def wait_ended(self) -> TreeEnd:
         """Wait until nothing is left, or it was given up. To be called once."""
+
+    def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
+        """Send `item` and how it ended when it has, to somebody who waits for many.
+
+        Args:
+            channel: has room for any number.
+            item: what to send, once.
+
+        Returns:
+            Whether that is possible; if not, somebody has to wait for it.
+        """
 
     async def wait_gone(self) -> None:
         """Wait, after the end, until no more has to be done for it; forever, if something of it is stuck."""
@@ -138,6 +151,10 @@ class GroupTree:
             await terminate_group(self.child, self._census, self._grace)
         end = await sweep_group(self.child, self._census, math.inf if patience is None else patience)
         return TreeEnd(end.exit, steps is not None, end.left)
+
+    def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
+        """Return false: who waits for it also ends it."""
+        return False
 
     async def _ask_softly(self, soft: SoftStep) -> None:
         what = soft.what

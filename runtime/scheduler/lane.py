@@ -43,6 +43,8 @@ class Lane:
         self._kills: list[Kill] = []
         self._news = trio.Event()
         self._over = False
+        self._submitting = 0
+        """How many submissions are in progress."""
         self._gone = ""
         self._received = 0
         """How many completions the plan was told of."""
@@ -75,8 +77,8 @@ class Lane:
             nursery.start_soon(self._receive, receive)
             with send:
                 try:
-                    async with self._backend.open(send, run_token) as backend, trio.open_nursery() as kills:
-                        await self._serve(backend, kills)
+                    async with self._backend.open(send, run_token) as backend, trio.open_nursery() as calls:
+                        await self._serve(backend, calls)
                 except BackendBrokenError as exc:  # no bug: it says itself what is wrong
                     logger.error("%s; the jobs of backend %r are ended, other backends go on", exc, self._name)
                     self._gone = str(exc)
@@ -84,14 +86,17 @@ class Lane:
                     logger.exception("backend %r broke; its jobs are ended, other backends go on", self._name)
                     self._gone = f"backend {self._name!r} broke: {exc!r}"
 
-    async def _serve(self, backend: RuntimeBackend, kills: trio.Nursery) -> None:
+    async def _serve(self, backend: RuntimeBackend, calls: trio.Nursery) -> None:
+        most = math.inf if backend.max_submissions is None else backend.max_submissions
         while not self._over:
             for action in self._kills:
-                kills.start_soon(self._kill, backend, action)
+                calls.start_soon(self._kill, backend, action)
             self._kills.clear()
-            nodes, self._pending = self._plan.launching(self._pending, trio.current_time()), []
-            if nodes:
-                await self._submit(backend, nodes, kills)
+            if self._pending and self._submitting < most:
+                nodes, self._pending = self._plan.launching(self._pending, trio.current_time()), []
+                if nodes:
+                    self._submitting += 1
+                    calls.start_soon(self._submit, backend, nodes)
             else:
                 await self._wait_news(self._plan.retry_at(self._name))
             self._turn()
@@ -101,7 +106,7 @@ class Lane:
             await self._news.wait()
         self._news = trio.Event()
 
-    async def _submit(self, backend: RuntimeBackend, nodes: list[Node], kills: trio.Nursery) -> None:
+    async def _submit(self, backend: RuntimeBackend, nodes: list[Node]) -> None:
         try:
             handles = await backend.submit_many(
                 [node.job for node in nodes], attempts={node.id: node.attempt for node in nodes if node.attempt != 1}
@@ -115,6 +120,9 @@ class Lane:
             self._plan.launch_failed(nodes, f"backend {self._name!r} could not launch it: {exc!r}", trio.current_time())
         else:
             self._plan.submitted(nodes, handles, trio.current_time(), backend.busy_because)
+        self._submitting -= 1
+        self._turn()
+        self._news.set()
 
     async def _wait_received(self, completions: int) -> None:
         while self._received < completions:

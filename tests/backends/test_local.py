@@ -26,6 +26,7 @@ from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
 from runtime.process import Child, spawn
 from runtime.process.limits import Room
+from runtime.scheduler.run import run_jobs
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from tests.backends import terminal_program
 from tests.backends.local_jobs import PATIENCE, TOKEN, LocalKit, Plant, alive, hear, local
@@ -824,6 +825,23 @@ async def test_a_job_whose_hook_hangs_is_given_up(tmp_path: Path) -> None:
             assert why(here.session.history.completion("job"))[1] is FailureKind.LOST
             leave.set()
     assert not (tmp_path / "job" / "job.log").exists()
+
+
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_hook_that_takes_long_holds_up_nobody_else_of_a_run(tmp_path: Path, containment: str) -> None:
+    leave = threading.Event()
+
+    def hook() -> None:
+        assert leave.wait(10)
+
+    jobs = [
+        JobSpec(name="hooked", cmd="true", pre_launch=hook),
+        JobSpec(name="a", cmd="true"),
+        JobSpec(name="b", cmd="true", dependencies=["a"]),
+        JobSpec(name="c", cmd="true", dependencies=["b"], post_finish=lambda _status: leave.set()),
+    ]
+    results = await run_jobs(jobs, LocalBackend(2, tmp_path, containment=containment))
+    assert [result.status for result in results] == [JobStatus.PASSED] * 4
 
 
 async def test_a_hook_that_takes_long_holds_up_nobody_else(tmp_path: Path) -> None:

@@ -217,8 +217,15 @@ async def test_a_slow_submit_holds_up_no_completion_and_no_other_backend(autojum
     assert [result.ended for result in results] == [1000, 1, 2, 3]
 
 
-async def test_a_slow_submit_holds_up_no_completion_of_its_own_backend(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(("most", "third"), [(1, 1002), (2, 3), (None, 3)])
+async def test_a_slow_submit_holds_up_no_completion_of_its_own_backend(
+    autojump_clock: MockClock, most: int | None, third: float
+) -> None:
+    """Nor other submissions, if the backend takes several at once."""
+
     class SlowThen(FakeBackend):
+        max_submissions = most
+
         async def _launch(self, jobs: Sequence[LiveJob]) -> None:
             await super()._launch(jobs)
             if jobs[0].id == "second":
@@ -228,8 +235,57 @@ async def test_a_slow_submit_holds_up_no_completion_of_its_own_backend(autojump_
     with scheduler.subscribe() as stream:
         results = await scheduler.run()
         ends = {change.id: change.at for change in stream.take_nowait() if change.new.is_terminal}
-    assert ends == {"first": 1, "second": 2, "third": 1002}
+    assert ends == {"first": 1, "second": 2, "third": third}
     assert statuses(results) == dict.fromkeys(["first", "second", "third"], "PASSED")
+
+
+@pytest.mark.parametrize(("most", "batches"), [(1, [2, 8]), (3, [2, 1, 1, 6]), (None, [2] + 8 * [1])])
+async def test_so_many_submissions_are_in_progress_at_once_and_the_rest_gathers(
+    autojump_clock: MockClock, most: int | None, batches: list[int]
+) -> None:
+    seen: list[int] = []
+
+    class Slow(FakeBackend):
+        max_submissions = most
+
+        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+            seen.append(len(jobs))
+            await trio.sleep(100)
+            await super()._launch(jobs)
+
+    jobs = [job("slow", backend="slow"), job("too", backend="slow")]
+    for number in range(8):  # one of them is ready in each second
+        jobs += [
+            job(f"a{number}", *([f"a{number - 1}"] if number else [])),
+            job(f"b{number}", f"a{number}", backend="slow"),
+        ]
+    results = await run_jobs(jobs, {"quick": FakeBackend(takes(1)), "slow": Slow()})
+    assert set(statuses(results).values()) == {"PASSED"}
+    assert seen == batches
+
+
+async def test_of_several_submissions_each_may_be_refused(autojump_clock: MockClock) -> None:
+    """And is asked for again: nothing is lost, and nothing runs twice."""
+    ran: list[str] = []
+
+    class Busy(FakeBackend):
+        max_submissions = None
+
+        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+            await trio.sleep(10)
+            taken = [one for one in jobs if len(ran) < 3 or trio.current_time() > 100]
+            ran.extend(one.id for one in taken)
+            await super()._launch(taken)
+
+    jobs = []
+    for number in range(8):
+        jobs += [
+            job(f"a{number}", *([f"a{number - 1}"] if number else [])),
+            job(f"b{number}", f"a{number}", backend="busy"),
+        ]
+    results = await run_jobs(jobs, {"quick": FakeBackend(takes(1)), "busy": Busy(takes(1))})
+    assert set(statuses(results).values()) == {"PASSED"}
+    assert sorted(ran) == [f"b{number}" for number in range(8)]
 
 
 class RaisesFromSubmit(FakeBackend):

@@ -1,7 +1,9 @@
 """`LocalBackend`: jobs are processes of this machine.
 
-A job's road: a slice of jobs is launched, in a thread if need be; then a task per job waits for the end of its process
-tree, has its log judged if there is anything to judge, in a thread unless it is short, and completes it.
+A job's road: a slice of jobs is launched, in a thread if need be. When the process tree of one has ended, its log is
+judged if there is anything to judge, and it is completed. What is contained, ordinary, and has a short log is seen to
+its end by one task for all of them (`_take_ends`), as many as there are at a time; any other by a task of its own
+(`_watch`), in which judging has a thread.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import signal
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import trio
 
+from runtime.backends.author import End
 from runtime.backends.backend import RuntimeBackend, check_limit
 from runtime.backends.concluding import Concluder, failed, usage_of
 from runtime.backends.judging import Judges
@@ -51,7 +55,7 @@ from runtime.process import (
     TreeEnd,
     in_thread,
 )
-from runtime.process.limits import Room, shortages
+from runtime.process.limits import Room, shortages, usable_cpus
 from runtime.process.memory import OomKills
 
 if TYPE_CHECKING:  # not for every system
@@ -106,6 +110,8 @@ _SHIM_MEMORY: Final = 1_000_000
 """Bytes that a shim has for itself, and does not share with the others; measured with CPython 3.11."""
 
 
+_Announced = tuple[tuple[LiveJob, LocalRun], TreeEnd]
+"""A job, what was started, and how that ended."""
 _Begun = tuple[LiveJob, Progress, "Shim | None"]
 """A job whose launch has begun, how far it has come, and what starts it."""
 _Started = tuple[LiveJob, Progress, "Shim | None", LocalRun]
@@ -141,6 +147,7 @@ class LocalBackend(RuntimeBackend):
 
     name = "local"
     supports_interactive = True
+    max_submissions = None
 
     def __init__(
         self,
@@ -185,6 +192,8 @@ class LocalBackend(RuntimeBackend):
         self._site: Site
         self._oom_kills: OomKills
         self._keepers: Keepers | None = None
+        self._ended: trio.MemorySendChannel[_Announced]
+        self._ends: trio.MemoryReceiveChannel[_Announced]
         self._judges: Judges
         self._concluder: Concluder
         self._launching: trio.CapacityLimiter
@@ -198,6 +207,7 @@ class LocalBackend(RuntimeBackend):
         self._launching = trio.CapacityLimiter(_LAUNCH_THREADS)
         self._judging = trio.CapacityLimiter(_JUDGE_THREADS)
         self._hooking = trio.CapacityLimiter(_HOOK_THREADS)
+        self._ended, self._ends = trio.open_memory_channel[_Announced](math.inf)
         self._judges = Judges(self._judging)
         self._concluder = Concluder(self._judges, self._hooking)
         try:
@@ -254,6 +264,7 @@ class LocalBackend(RuntimeBackend):
     async def _serve(self) -> None:
         if self._keepers is not None:
             self._start_task(self._keepers.run)
+            self._start_task(self._take_ends)
         await self._judges.run()
 
     async def _teardown(self) -> None:
@@ -365,7 +376,9 @@ class LocalBackend(RuntimeBackend):
                 self._allow(run.soft)
                 if not self._launched(job):
                     self._stop_run(run)
-                self._start_task(self._watch, job, run)
+                ordinary = run.pty is None and not self._stops_early(job.spec)
+                if not (ordinary and run.tree.announce_end(self._ended, (job, run))):
+                    self._start_task(self._watch, job, run)
         if unprepared:
             await self._launch_in_thread(unprepared, self._launching, nursery)
 
@@ -418,9 +431,41 @@ class LocalBackend(RuntimeBackend):
 
     # ------------------------------------------------------------------ watching
 
+    async def _take_ends(self) -> None:
+        """See to their end the jobs whose trees were to be announced here."""
+        async for first in self._ends:
+            ends: list[End] = []
+            for (job, run), how in [first, *self._further_ends()]:
+                end = self._end_at_once(job, how)
+                if end is None:
+                    self._start_task(self._watch, job, run)
+                else:
+                    ends.append(end)
+            self._end_all(ends)
+
+    def _further_ends(self) -> Iterator[_Announced]:
+        with suppress(trio.WouldBlock):
+            while True:
+                yield self._ends.receive_nowait()
+
+    def _end_at_once(self, job: LiveJob, end: TreeEnd) -> End | None:
+        """Return how a job has ended whose tree has; `None` if that may take long to find out."""
+        if end.stopped or end.left is not None or end.broken is not None:
+            return None
+        if end.exit is UNKNOWN or _may_be_oom(end.exit) or job.spec.post_finish is not None:
+            return None
+        found = self._concluder.judge_at_once(job.spec, end.exit, end.log)
+        if found is None:
+            return None
+        verdict, log = found
+        return job, verdict.status, verdict.reason, usage_of(end.exit, log)
+
+    def _stops_early(self, spec: JobSpec) -> bool:
+        return self._stop_on_fail_pattern and bool(spec.fail_patterns)
+
     async def _watch(self, job: LiveJob, run: LocalRun) -> None:
         try:
-            if run.pty is None and self._stop_on_fail_pattern and job.spec.fail_patterns:
+            if run.pty is None and self._stops_early(job.spec):
                 end = await self._wait_ended_or_failed(job, run)
             elif run.pty is None:
                 end = await run.tree.wait_ended()
@@ -500,10 +545,3 @@ def _out_of_memory(verdict: Verdict) -> Verdict:
 
 def _is_wanted(job: LiveJob) -> bool:
     return job.stop is None
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
