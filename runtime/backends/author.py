@@ -243,7 +243,6 @@ class AuthorSide(abc.ABC):
         With `ran`, those that were being launched began to run now, too.
         """
         now = self._now()
-        done: list[LiveJob] = []
         events: list[JobCompletionEvent] = []
         try:
             for job, status, reason, usage in ends:
@@ -258,15 +257,13 @@ class AuthorSide(abc.ABC):
                 if ran and job.stage is LAUNCHING:
                     job.started = now
                 job.status = status
-                job.stage = DONE
                 events.append(make_completion(job, reason, now, usage))
-                done.append(job)
+                self._ledger.remove(job)
                 if reason is not None and reason.kind is FailureKind.LOST:
                     self._lost.append(job.id)
         finally:
             self._courier.post(*events)
             self._completed += len(events)
-            self._ledger.remove(*done)
         return len(events)
 
     def _fail(

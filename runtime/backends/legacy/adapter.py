@@ -202,8 +202,9 @@ class LegacyLauncherAdapter(RuntimeBackend):
         interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # such a one comes alone
         deadline = math.inf if interactive else self._patience.launch
         await self._run(deque([entry for entry in entries if entry.launcher is None]), deadline, self._built)
-        ready = [entry for entry in entries if entry.job.stage is LAUNCHING]
-        await self._run(again(ready, LAUNCH), deadline, self._launch_returned)
+        ready = deque([entry for entry in entries if entry.job.stage is LAUNCHING])
+        again(ready, LAUNCH)
+        await self._run(ready, deadline, self._launch_returned)
 
     def _take_back(self, job: LiveJob) -> bool:
         call = job.data.call
@@ -291,18 +292,24 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     # ------------------------------------------------------------------ polls
 
-    async def _poll(self, entries: list[Entry]) -> list[Entry]:
+    async def _poll(self, entries: deque[Entry]) -> list[Entry]:
         """Poll `entries`; return those to poll again. For the poller."""
         alive: list[Entry] = []
-        await self._run(again(entries, POLL), self._patience.poll, lambda done: self._polled(done, alive))
+        again(entries, POLL)
+        await self._run(entries, self._patience.poll, lambda done: self._polled(done, alive))
         return alive
 
     def _polled(self, entries: list[Entry], alive: list[Entry]) -> None:
         self._end_all(self._ends_of(entries, alive))
 
     def _ends_of(self, entries: list[Entry], alive: list[Entry]) -> Iterator[End]:
-        """Take note of what polls said: yield the ends, and add to `alive` who is to be polled again."""
-        for entry in entries:
+        """Take note of what polls said: yield the ends, and add to `alive` who is to be polled again.
+
+        The list is empty afterwards: an entry goes when the end of its job is there. See `make_handles` for why.
+        """
+        entries.reverse()
+        while entries:
+            entry = entries.pop()
             entry.call = entry.late = None
             job = entry.job
             said: Any = entry.value

@@ -28,7 +28,7 @@ class Poller:
     Args:
         interval: seconds between ticks; 0 for none.
         most: how many are polled in a tick; `math.inf` for all.
-        poll: polls these entries, in order, and returns when each was polled, or need not be; the result is those that
+        poll: polls these entries, in order, takes them out, and returns when none is left; the result is those that
             are to be polled again.
         wanted: which of some entries that wait are still to be polled, in order. One that is not takes nobody's place
             in a tick.
@@ -38,7 +38,7 @@ class Poller:
         self,
         interval: float,
         most: float,
-        poll: Callable[[list[Entry]], Awaitable[list[Entry]]],
+        poll: Callable[[deque[Entry]], Awaitable[list[Entry]]],
         wanted: Callable[[list[Entry]], list[Entry]],
     ) -> None:
         self._interval = interval
@@ -80,8 +80,8 @@ class Poller:
         self._waiting.extend(again)
         return len(again) < polled
 
-    def _draw(self, most: float) -> list[Entry]:
-        waiting, drawn = self._waiting, list[Entry]()
+    def _draw(self, most: float) -> deque[Entry]:
+        waiting, drawn = self._waiting, deque[Entry]()
         while waiting and len(drawn) < most:
             count = min(len(waiting), most - len(drawn))
             drawn += self._wanted([waiting.popleft() for _ in range(int(count))])

@@ -6,7 +6,6 @@ I/O, and the next call may change them.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -73,12 +72,11 @@ class Entry(Call):
         return self
 
 
-def again(entries: Iterable[Entry], step: Step) -> deque[Entry]:
+def again(entries: Iterable[Entry], step: Step) -> None:
     """Let entries that have no other call be calls of this step."""
     for entry in entries:
         entry.renew(step)
         entry.call = entry
-    return deque(entries)
 
 
 def _build(entry: Entry) -> None:

@@ -120,8 +120,8 @@ class _Turn(Late):
         """Whether the thread begins no more calls."""
         self.is_abandoned = False
         self._is_forsaken = False
-        self.done_in_time: list[Call] = []
-        """What had returned when a call was set aside."""
+        self.in_time = 0
+        """How many calls had returned when one was set aside."""
 
     # ------------------------------------------------------------------ in the thread
 
@@ -162,7 +162,7 @@ class _Turn(Late):
 
     def _undo(self) -> None:
         """Undo what nobody knows of: the call that returned too late, or all of a slice whose run was cancelled."""
-        for call in self.done[len(self.done_in_time) :]:
+        for call in self.done[self.in_time :]:
             if call.step.undo is not None:
                 result = outcome.capture(call.step.undo, call)
                 if isinstance(result, outcome.Error):
@@ -197,10 +197,11 @@ class _Turn(Late):
         if now is None or (not now[0].given_up and monotonic() < now[1] + deadline):
             return False
         self.retired = True
+        in_time = len(self.done)
         if self.now is not now:
             return False
         self.call = now[0]
-        self.done_in_time = self.done[:]
+        self.in_time = in_time
         self._seam.late.add(self)
         surroundings.excuse(self)
         return True
@@ -253,7 +254,7 @@ class _ThreadLane(Lane):
                     await turn.wait()
                 if not turn.has_returned() and turn.set_aside(deadline):
                     self.worker = None
-                    return turn.done_in_time, turn
+                    return turn.done[: turn.in_time], turn
         except BaseException:
             self.worker = None
             turn.forsake()

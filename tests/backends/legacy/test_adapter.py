@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import sys
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from runtime.backends.legacy import LauncherBusyError, LauncherError, LegacyLaun
 from runtime.backends.legacy.poller import Poller
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus
+from runtime.scheduler.run import run_jobs
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, ScriptedLauncher, raises, says, scripted
 from runtime.testing.virtual import Gate
 from tests.backends.legacy.rig import job, rig
@@ -564,6 +567,24 @@ async def test_launches_of_two_submissions_do_not_wait_for_one_another(autojump_
         nursery.start_soon(lambda: it.submit("b1"))
     assert [deed.job_id for deed in cls.trace if deed.step == "launch"] == ["a1", "a2", "b1", "a3"]
     assert [deed.job_id for deed in cls.trace if deed.step in ("build", "launch")][3:6] == ["a1", "b1", "a2"]
+
+
+async def test_a_launcher_goes_with_its_job_and_not_when_the_collector_finds_it() -> None:
+    made: list[weakref.ref[Bare]] = []
+
+    class Watched(Bare):
+        poll_freq = 0
+
+        def __init__(self, job: Any) -> None:
+            super().__init__(job)
+            made.append(weakref.ref(self))
+
+    gc.disable()
+    try:
+        await run_jobs([job(name) for name in "abc"], LegacyLauncherAdapter(Watched))
+        assert [launcher() for launcher in made] == [None] * 3
+    finally:
+        gc.enable()
 
 
 # ---------------------------------------------------------------------- time limits

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any, cast
 
 import trio
@@ -24,13 +25,17 @@ class Ward:
         self.left |= polls
         self.poller.feed(cast("list[Entry]", list(polls)))
 
-    async def poll(self, entries: list[Any]) -> list[Any]:
-        for name in entries:
+    async def poll(self, entries: deque[Any]) -> list[Any]:
+        alive = []
+        while entries:
+            name = entries.popleft()
             self.polled.append((trio.current_time(), name))
             self.left[name] -= 1
+            if self.left[name]:
+                alive.append(name)
             await trio.sleep(self.takes)
         await trio.lowlevel.checkpoint()
-        return [name for name in entries if self.left[name]]
+        return alive
 
 
 async def test_the_first_tick_is_at_once_and_the_next_one_an_interval_later(autojump_clock: MockClock) -> None:
