@@ -31,7 +31,7 @@ import trio
 from runtime.backends.courier import Courier
 from runtime.backends.deadlines import Deadlines
 from runtime.backends.live import DONE, LAUNCHED, LAUNCHING, WAITING, Ledger, LiveJob, StopCause
-from runtime.errors import StatusMoveError
+from runtime.errors import BackendBrokenError, StatusMoveError
 from runtime.job import (
     FailureKind,
     JobCompletionEvent,
@@ -325,11 +325,24 @@ class AuthorSide(abc.ABC):
         """End the block with `error`: kill all, complete all. The first error counts."""
         if self._broken is not None:
             return
-        self._broken = error
+        self._broken = self._no_memory(error) or error
         self._body.cancel()
         self._ending.deadline = trio.current_time() + BROKEN_DEADLINE
         # Now, and not when the body has ended: it may be in a shield of its own.
-        self._stop(self._ledger, FailureKind.BACKEND_ERROR, f"backend {self.name!r} broke: {error!r}")
+        self._stop(self._ledger, FailureKind.BACKEND_ERROR, self._why_broken())
+
+    def _no_memory(self, error: BaseException, what: str = "broke") -> BackendBrokenError | None:
+        """Return what is said of `error` if it is want of memory and nothing else: no bug, wherever it showed."""
+        others = error.split(MemoryError)[1] if isinstance(error, BaseExceptionGroup) else error
+        if others is not None and not isinstance(others, MemoryError):
+            return None
+        said = BackendBrokenError(f"backend {self.name!r} {what}: there is not enough memory for the runtime itself")
+        said.__cause__ = error
+        return said
+
+    def _why_broken(self) -> str:
+        broken = self._broken
+        return str(broken) if isinstance(broken, BackendBrokenError) else f"backend {self.name!r} broke: {broken!r}"
 
     def _taken_back(self, job: LiveJob) -> bool:
         try:

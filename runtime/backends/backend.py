@@ -179,11 +179,7 @@ class RuntimeBackend(AuthorSide):
             self._courier = Courier(channel)
             self._deadlines = Deadlines()
             self._body = trio.CancelScope()
-            try:
-                await self._setup()
-            except BaseException:
-                self._state = BackendState.CLOSED
-                raise
+            await self._set_up()
             async with trio.open_nursery() as root:
                 courier_scope = trio.CancelScope(shield=True)
                 watch_scope = trio.CancelScope(shield=True)
@@ -400,6 +396,15 @@ class RuntimeBackend(AuthorSide):
             if job.interactive and self._begin(job):
                 self._fail(job, FailureKind.LAUNCH_ERROR, f"backend {self.name!r} cannot run an interactive job")
 
+    async def _set_up(self) -> None:
+        try:
+            await self._setup()
+        except BaseException as exc:
+            self._state = BackendState.CLOSED
+            if (said := self._no_memory(exc, "cannot be opened")) is not None:
+                raise said from exc
+            raise
+
     async def _run_courier(self, scope: trio.CancelScope) -> None:
         with scope:
             await self._guard(self._courier.run)
@@ -431,7 +436,7 @@ class RuntimeBackend(AuthorSide):
         self._stop(self._ledger, FailureKind.CANCELLED, f"killed because its run {why}")
         with self._ending:  # it has a deadline as soon as the backend is broken
             await self._ledger.wait_idle()
-        self._abandon(f"backend {self.name!r} broke: {self._broken!r}")
+        self._abandon(self._why_broken())
         watch_scope.cancel()
         await watchers_done.wait()
         await self._guard(self._run_teardown)
@@ -458,7 +463,7 @@ class RuntimeBackend(AuthorSide):
             if _is_cancelled(failure):
                 failure = None
             else:
-                notes.append(f"backend {self.name!r} broke: {broken!r}")
+                notes.append(self._why_broken())
         error = failure if failure is not None else broken
         for line in notes:
             if error is not None:

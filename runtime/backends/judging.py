@@ -34,7 +34,7 @@ from runtime.logs import (
     judge_text,
     read_tail,
 )
-from runtime.process import BUSY_ERRORS, Exit, in_thread
+from runtime.process import Exit, has_no_room, in_thread
 
 logger: Final = logging.getLogger("runtime.backends")
 
@@ -79,6 +79,8 @@ class _Case:
             return os.lstat(self.log).st_size <= _SHORT and is_quick(LogPatterns.of(self.spec))
         except OSError:
             return True  # there is nothing to read
+        except MemoryError:
+            return False  # to compile the patterns: it waits for room by itself
 
     def judge(self, *, patient: bool) -> None:
         """Find the verdict; or, if it is `patient`, none while there is no room to read the log. Blocks."""
@@ -107,7 +109,10 @@ class Judges:
         """
         if patterns not in self._familiar:
             return None
-        judgement = judge_text(text, patterns)
+        try:
+            judgement = judge_text(text, patterns)
+        except MemoryError:
+            return None  # who asks `judge` then waits for room
         return decide(how.code, how.signal, judgement, core_dumped=how.core_dumped), judgement
 
     async def judge(self, spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
@@ -116,8 +121,8 @@ class Judges:
         self._send.send_nowait(case)
         await case.done.wait()
         assert case.result is not None
-        patterns = LogPatterns.of(spec)
-        if patterns not in self._familiar and are_linear(patterns):
+        patterns, judged = LogPatterns.of(spec), case.result[1] is not None
+        if judged and patterns not in self._familiar and are_linear(patterns):
             if len(self._familiar) >= _FAMILIAR:
                 self._familiar.clear()
             self._familiar.add(patterns)
@@ -134,8 +139,8 @@ class Judges:
             while not found:
                 await trio.sleep(interval)
                 found = await in_thread(follower.look, limiter=self._limiter)
-        except (OSError, JudgingError) as exc:
-            logger.warning("the log of job %r is not watched any longer: %s", spec.id, exc)
+        except (OSError, JudgingError, MemoryError) as exc:
+            logger.warning("the log of job %r is not watched any longer: %s", spec.id, str(exc) or repr(exc))
             await trio.sleep_forever()
         finally:
             follower.close()
@@ -203,9 +208,9 @@ def judge(
             judge_log(log, patterns, workers, budget=BUDGET, clock=time.thread_time) if patterns else read_tail(log)
         )
     except Exception as exc:  # a job's completion never depends on what is in the place of its log
-        if patient and isinstance(exc, OSError) and exc.errno in BUSY_ERRORS:
+        if patient and has_no_room(exc):
             raise NoRoomError from exc
         if patterns:
-            unreadable = str(exc) or repr(exc)
+            unreadable = "there is no memory for that" if isinstance(exc, MemoryError) else str(exc) or repr(exc)
     verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)
     return verdict, judgement

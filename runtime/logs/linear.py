@@ -5,12 +5,14 @@ match at the beginning of a line only are searched with the ``\n`` before it, be
 next several times as fast as it goes from byte to byte. Where the one pattern matches, each is asked by itself: of a
 log's life that happens once per pattern and no more, since what was found is not wanted again.
 
-RE2 releases the interpreter's lock while it searches.
+RE2 releases the interpreter's lock while it searches. Where it gets no memory, it ends the process. So when it is
+loaded, and when a pattern is compiled, there has to be some to spare; if not, this process does without from then on.
 """
 
 from __future__ import annotations
 
 import functools
+import mmap
 import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
@@ -20,6 +22,9 @@ from runtime.logs.translate import TIME_GROUPS, Translation, translate
 
 _MAX_MEMORY: Final = 16 << 20
 """Bytes that RE2 may use for one pattern; without enough it is slower, not wrong. Twice its default."""
+
+_ROOM: Final = 64 << 20
+"""Bytes that have to be free for it: a few patterns with all that they may use. Out of the air."""
 
 _FIRST_WINDOW: Final = 1 << 12
 """Bytes of a block's end in which a last hit is looked for first."""
@@ -133,9 +138,9 @@ def _union(translations: tuple[Translation, ...]) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _compile(text: str) -> Any:
-    """Return the pattern compiled by RE2, or `None` if it refuses it, or is not there."""
+    """Return the pattern compiled by RE2, or `None` if it refuses it, is not there, or lacks the room."""
     re2 = _module()
-    if re2 is None:
+    if re2 is None or not _has_room():
         return None
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
@@ -149,8 +154,20 @@ def _compile(text: str) -> Any:
 
 @functools.cache
 def _module() -> Any:
+    if not _has_room():
+        return None
     try:
         import re2
-    except ImportError:
+
+        return re2 if re2.compile and re2.Options else None
+    except (ImportError, AttributeError, MemoryError):  # loaded by halves for want of memory, it stays so
         return None
-    return re2
+
+
+def _has_room() -> bool:
+    """Whether there is `_ROOM`. It takes microseconds, and no memory."""
+    try:
+        mmap.mmap(-1, _ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError:
+        return False
+    return True

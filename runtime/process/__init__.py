@@ -1,6 +1,6 @@
 """How is a process tree started, watched and ended? `terminal`, `keeper`, `shim` need Linux, and an import."""
 
-from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, spawn
+from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, has_no_room, spawn
 from runtime.process.environment import inherited_environment, render_environment
 from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
 from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
@@ -25,6 +25,7 @@ __all__ = (
     "StopSteps",
     "TreeEnd",
     "check_soft_stop",
+    "has_no_room",
     "in_thread",
     "inherited_environment",
     "render_environment",

@@ -23,6 +23,11 @@ BUSY_ERRORS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.
 """What the system answers when it has no room for one more process, for now."""
 
 
+def has_no_room(error: BaseException) -> bool:
+    """Whether an error says that there is no room, for now: what failed may work later."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in BUSY_ERRORS)
+
+
 @attrs.frozen
 class Exit:
     """How a process ended, and what it used. What is not known is `None`."""

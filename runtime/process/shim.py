@@ -207,7 +207,7 @@ class Shim:
                     raise TimeoutError
                 with suppress(BlockingIOError):
                     sent += self._commands.send(data[sent:])
-        except OSError as exc:
+        except (OSError, MemoryError) as exc:  # perhaps it was told a part of it
             raise self._refused(exc) from exc
         return tree
 
@@ -228,7 +228,7 @@ class Shim:
         try:
             if self._commands.send(data) < len(data):
                 raise OSError(errno.EAGAIN, "it has not read what it was told")
-        except OSError as exc:
+        except (OSError, MemoryError) as exc:
             raise self._refused(exc) from exc
         return tree
 
@@ -257,7 +257,7 @@ class Shim:
             made,
         )
 
-    def _refused(self, error: OSError) -> OSError:
+    def _refused(self, error: Exception) -> OSError:
         self.tree = None
         self.dead = True
         self._commands.close()  # it ends by that

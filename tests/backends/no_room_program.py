@@ -1,7 +1,8 @@
 """A program of its own, for an ordinary user: runs jobs while there is hardly room for them.
 
 Arguments: the run directory, the containment, how many jobs, all of which may run at once; a limit (``RLIMIT_NPROC``,
-``RLIMIT_NOFILE``, ``RLIMIT_AS``), and how much there is above what is in use; for how long a job may be refused, s.
+``RLIMIT_NOFILE``, ``RLIMIT_AS``), and how much there is above what is in use; for how long a job may be refused, and a
+verdict wait for room, s.
 Prints how each job ended, what was logged, and which descriptors are open when all is over.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 import trio
 
 from runtime import JobSpec, LocalBackend, run_jobs
+from runtime.backends import judging
 
 
 class Recorder(logging.Handler):
@@ -66,6 +68,7 @@ async def main(run_dir: str, containment: str, count: int, busy_timeout: float) 
 if __name__ == "__main__":
     path, which, many, limited, room, patience = sys.argv[1:]
     number = getattr(resource, limited)
+    judging._PATIENCE = float(patience)  # type: ignore[misc]  # final for others
     Path(path).mkdir(exist_ok=True)
     resource.setrlimit(number, (in_use(number) + int(room), resource.getrlimit(number)[1]))
     said = trio.run(main, path, which, int(many), float(patience))

@@ -623,6 +623,35 @@ async def test_a_broken_backend_kills_completes_and_raises_its_error(autojump_cl
     assert backend.steps[Step.TEARDOWN, ""] == 1
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), ExceptionGroup("a", [MemoryError(), ExceptionGroup("b", [MemoryError("std::bad_alloc")])])]
+)
+async def test_a_backend_that_has_no_memory_for_itself_says_so_and_no_more(error: Exception) -> None:
+    message = "backend 'scripted' broke: there is not enough memory for the runtime itself"
+    with pytest.raises(BackendBrokenError) as caught:
+        async with opened(backend := ScriptedBackend(for_ever)) as history:
+            await backend.submit(job())
+            backend._break(error)
+            await trio.sleep_forever()
+    assert str(caught.value) == message
+    assert caught.value.__cause__ is error
+    reason = history.completion("a").reason
+    assert reason is not None
+    assert reason.message == message
+    with pytest.raises(BackendBrokenError, match="'scripted' cannot be opened: there is not enough memory"):
+        async with opened(ScriptedBackend(script={Step.SETUP: Raise(error)})):
+            raise AssertionError
+
+
+async def test_a_bug_beside_a_want_of_memory_is_told_as_a_bug() -> None:
+    error = ExceptionGroup("a", [MemoryError(), BUG])
+    with pytest.raises(ExceptionGroup) as caught:
+        async with opened(backend := ScriptedBackend()):
+            backend._break(error)
+            await trio.sleep_forever()
+    assert caught.value is error
+
+
 async def test_a_broken_backend_takes_no_jobs() -> None:
     backend = ManualBackend()
 

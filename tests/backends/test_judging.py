@@ -115,14 +115,20 @@ async def test_one_log_that_cannot_be_read_to_its_end_holds_up_no_other(
         door.opened.set()
 
 
-async def test_a_log_waits_for_a_free_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError(errno.EMFILE, "none left"), "[Errno 24] none left"), (MemoryError(), "there is no memory for that")],
+)
+async def test_a_log_waits_for_a_free_descriptor_and_for_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
     lacking = 3
 
     def judge_or_lack(*args: Any, **options: Any) -> Judgement:
         nonlocal lacking
         if lacking:
             lacking -= 1
-            raise OSError(errno.EMFILE, "none left")
+            raise error
         return judge_log(*args, **options)
 
     monkeypatch.setattr(judging, "judge_log", judge_or_lack)
@@ -135,7 +141,21 @@ async def test_a_log_waits_for_a_free_descriptor(tmp_path: Path, monkeypatch: py
         verdict, _ = await judges.judge(SPEC, log, WELL)
         assert verdict.reason is not None
         assert verdict.reason.kind is FailureKind.LOG_UNREADABLE
-        assert "none left" in verdict.reason.message
+        assert verdict.reason.message == f"its log could not be judged: {said}"
+
+
+async def test_without_memory_to_see_whether_a_log_is_judged_quickly_it_is_judged_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(judging, "is_quick", no_memory)
+    log = write(tmp_path, "log")
+    async with open_judges() as judges:
+        assert (await judges.judge(SPEC, log, WELL))[0].status is JobStatus.PASSED
+        monkeypatch.setattr(judging, "judge_text", no_memory)
+        assert judges.judge_at_once(LogPatterns.of(SPEC), b"PASSED", WELL) is None
 
 
 async def test_a_log_that_is_gone_is_in_the_verdict(tmp_path: Path) -> None:

@@ -69,13 +69,19 @@ def test_what_re2_refuses_is_not_linear() -> None:
     assert not linear.is_linear(compile_pattern("(?:a{100}){100}"))
 
 
-def test_without_re2_nothing_is_linear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "re2", None)
+@pytest.mark.parametrize("lacking", ["re2", "room for it", "room for a pattern"])
+def test_without_re2_nothing_is_linear(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
     caches = (linear._module, linear._compile, linear._union)
     for cache in caches:
         cache.cache_clear()
+    if lacking == "re2":
+        monkeypatch.setitem(__import__("sys").modules, "re2", None)
+    elif lacking == "room for a pattern":
+        assert linear.available()
+    if lacking != "re2":
+        monkeypatch.setattr(linear, "_ROOM", 1 << 60)
     try:
-        assert not linear.available()
+        assert linear.available() is (lacking == "room for a pattern")
         assert not linear.is_linear(compile_pattern("a"))
     finally:
         for cache in caches:

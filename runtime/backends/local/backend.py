@@ -43,7 +43,6 @@ from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.logs import PASSED, Verdict
 from runtime.process import (
-    BUSY_ERRORS,
     UNKNOWN,
     Census,
     Exit,
@@ -53,6 +52,7 @@ from runtime.process import (
     SoftStop,
     StopSteps,
     TreeEnd,
+    has_no_room,
     in_thread,
 )
 from runtime.process.limits import Room, shortages, usable_cpus
@@ -213,7 +213,7 @@ class LocalBackend(RuntimeBackend):
         try:
             self._site = await in_thread(self._make_site, limiter=self._launching, wait_for_room=False)
         except OSError as exc:
-            if exc.errno not in BUSY_ERRORS:
+            if not has_no_room(exc):
                 raise
             msg = f"backend {self.name!r} cannot be opened: {exc}"
             raise BackendBrokenError(msg) from exc
@@ -330,15 +330,15 @@ class LocalBackend(RuntimeBackend):
         )
         try:
             await in_thread(work.run, limiter=limiter, wait_for_room=False)
-        except trio.Cancelled:
-            work.abandon()
-            raise
         except OSError as exc:
             for job, progress, shim in begun:
                 if shim is not None:
                     shim.close()  # it takes the room of a thread
                 self._not_started(job, progress, explain(exc))
             return
+        except BaseException:  # cancelled, or no memory to tell of what was started
+            work.abandon()
+            raise
         started: list[_Started] = []
         for (job, progress, shim), result in zip(begun, work.results, strict=True):
             if isinstance(result, LocalRun):

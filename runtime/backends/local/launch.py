@@ -26,13 +26,13 @@ from runtime.backends.directories import (
 )
 from runtime.job import JobSpec
 from runtime.process import (
-    BUSY_ERRORS,
     Census,
     GroupTree,
     ProcessTree,
     SharedEnvironment,
     SoftStep,
     SoftSteps,
+    has_no_room,
     inherited_environment,
     render_environment,
     spawn,
@@ -225,8 +225,10 @@ def _words(spec: JobSpec) -> Sequence[str]:
 
 def explain(error: Exception) -> NotLaunched | Busy:
     """Return what an error while starting a job means for that."""
+    if isinstance(error, MemoryError):
+        error = OSError(errno.ENOMEM, "")
     if isinstance(error, OSError):
-        return (Busy if error.errno in BUSY_ERRORS else NotLaunched)(describe(error))
+        return (Busy if has_no_room(error) else NotLaunched)(describe(error))
     return NotLaunched(f"cannot be started: {error}")
 
 
