@@ -64,9 +64,12 @@ _PACKET: Final = 1 << 18
 _BATCH: Final = 32
 """Answers that are read before other tasks get a turn."""
 
-_GATHERING: Final = 0.001
-"""Seconds for which answers gather while there are more jobs than CPUs, all of which have something to do: each turn of
-the loop costs as much as several answers. Out of the air."""
+_GATHERING: Final = 0.002
+"""Seconds for which answers gather while there are many jobs: each turn of the loop costs as much as several answers.
+Out of the air."""
+
+_MANY: Final = 4
+"""Jobs per CPU that are many: some may wait for `_GATHERING`, and the CPUs still have something to do."""
 
 
 def _program() -> str:
@@ -92,7 +95,7 @@ class Keeper:
         self._pings = itertools.count(1)
         self._answered = 0.0
         self._buffer = memoryview(bytearray(_PACKET))
-        self._cpus = usable_cpus()
+        self._many = _MANY * usable_cpus()
         self._retired = False
         self.starved = 0
         """How many new shims in a row could not be forked, or start anything, for want of memory."""
@@ -266,7 +269,7 @@ class Keeper:
     async def _read_answers(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._answers)
-            if len(self._shims) - len(self._idle) > self._cpus:
+            if len(self._shims) - len(self._idle) > self._many:
                 await trio.sleep(_GATHERING)
             for _ in range(_BATCH):
                 try:

@@ -790,6 +790,7 @@ def main() -> None:
     gc.disable()
     gc.freeze()  # so that shims share their memory
     Keeper(system, socket.socket(fileno=control), socket.socket(fileno=answers), runtime).serve()
+    os._exit(0)  # somebody waits for that
 
 
 if __name__ == "__main__":
