@@ -48,7 +48,7 @@ class Lane:
         self._gone = ""
         self._received = 0
         """How many completions the plan was told of."""
-        self._arrival = trio.Event()
+        self._arrivals = trio.lowlevel.ParkingLot()
 
     def submit(self, action: Submit) -> None:
         """Take on jobs to hand over."""
@@ -93,10 +93,9 @@ class Lane:
                 calls.start_soon(self._kill, backend, action)
             self._kills.clear()
             if self._pending and self._submitting < most:
-                nodes, self._pending = self._plan.launching(self._pending, trio.current_time()), []
-                if nodes:
-                    self._submitting += 1
-                    calls.start_soon(self._submit, backend, nodes)
+                nodes, self._pending = self._pending, []
+                self._submitting += 1
+                calls.start_soon(self._submit, backend, nodes)
             else:
                 await self._wait_news(self._plan.retry_at(self._name))
             self._turn()
@@ -107,6 +106,7 @@ class Lane:
         self._news = trio.Event()
 
     async def _submit(self, backend: RuntimeBackend, nodes: list[Node]) -> None:
+        nodes = self._plan.launching(nodes, trio.current_time())
         try:
             handles = await backend.submit_many(
                 [node.job for node in nodes], attempts={node.id: node.attempt for node in nodes if node.attempt != 1}
@@ -126,8 +126,7 @@ class Lane:
 
     async def _wait_received(self, completions: int) -> None:
         while self._received < completions:
-            self._arrival = trio.Event()
-            await self._arrival.wait()
+            await self._arrivals.park()
 
     @staticmethod
     async def _kill(backend: RuntimeBackend, action: Kill) -> None:
@@ -139,7 +138,7 @@ class Lane:
             async for batch in receive:
                 self._received += plan.received(batch, trio.current_time())
                 self._turn()
-                self._arrival.set()
+                self._arrivals.unpark_all()
         if not self._over:
             message = self._gone or f"backend {self._name!r} ended before its jobs did"
             plan.backend_gone(self._name, message, trio.current_time())
