@@ -1,8 +1,10 @@
-"""A program of its own, in a PID namespace of its own: the number of a job's root is given to a stranger at once.
+"""A program of its own: the number of a job's root is given to a stranger at once.
 
-``python -m tests.backends.reuse_program DIRECTORY CONTAINMENT``, as root. Prints, as JSON, for each job: its status,
-the number of its root, that of the stranger, and whether the stranger lived on at each moment at which a signal could
-have reached it.
+``python -m tests.backends.reuse_program DIRECTORY CONTAINMENT [renumber]``, as root in a PID namespace of its own,
+where one can say which number is the next. Who cannot says ``renumber``: then, when the root of a job is reaped, the
+stranger's number is put in the place of the root's; for jobs whose group alone is ended. Prints, as JSON, for each job:
+its status, the number of its root, that of the stranger, and whether the stranger lived on after each moment at which a
+signal could have been sent to it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -18,6 +21,7 @@ import trio
 import trio.testing
 
 from runtime.job import JobSpec, JobStatus
+from runtime.process import GroupTree, ProcessTree
 from tests.backends.local_jobs import Local, hear, local
 
 NEXT = Path("/proc/sys/kernel/ns_last_pid")
@@ -31,8 +35,12 @@ exec sleep 1000
 
 @attrs.define
 class Stranger:
-    """Takes the number of a root. It leads a group and a session, as that did, and would end by any signal."""
+    """Takes the number of a root. It leads a group and a session, as that did, and would end by any signal.
 
+    A process to which a signal was sent may look alive for a while, but will do nothing more. So it has to answer.
+    """
+
+    renumber: bool
     root: int = 0
     pid: int = 0
     lived: list[bool] = attrs.field(factory=list)
@@ -40,14 +48,30 @@ class Stranger:
 
     def take(self, root: int) -> None:
         """Be born with a number that is free."""
-        NEXT.write_text(str(root - 1))
-        self.process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        if not self.renumber:
+            NEXT.write_text(str(root - 1))
+        self.process = subprocess.Popen(
+            ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
+        )
         self.root, self.pid = root, self.process.pid
+
+    def take_from(self, tree: ProcessTree) -> None:
+        """Be born with the number of what `tree` began with, which is reaped."""
+        assert tree.pid is not None
+        self.take(tree.pid)
+        if self.renumber:
+            assert isinstance(tree, GroupTree)
+            assert tree.child.reaped
+            tree.child.pid = self.root = self.pid
 
     def look(self) -> None:
         """Note whether it lives."""
         assert self.process is not None
-        self.lived.append(self.process.poll() is None)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(b"?")
+        self.lived.append(self.process.stdout.read(1) == b"?")
 
     def end(self, status: JobStatus) -> list[object]:
         """Return what to print."""
@@ -66,7 +90,9 @@ async def ends_by_itself(here: Local, nursery: trio.Nursery, stranger: Stranger)
         nursery.start_soon(here.backend.kill, "job")
 
     def between(_status: JobStatus) -> None:
-        stranger.take(int(here.log()))
+        job = here.backend._ledger.get("job")
+        assert job is not None
+        stranger.take_from(job.data.tree)
         trio.from_thread.run_sync(kill, trio_token=token)
         trio.from_thread.run(trio.testing.wait_all_tasks_blocked, trio_token=token)
         stranger.look()
@@ -94,16 +120,16 @@ async def ends_root_first(here: Local, nursery: trio.Nursery, stranger: Stranger
     return (await here.session.completed(handles["stubborn"])).status
 
 
-async def main(directory: Path, containment: str) -> list[list[object]]:
+async def main(directory: Path, containment: str, renumber: bool) -> list[list[object]]:
     strangers = []
     # Without a limit to the gentle part.
     async with local(directory, containment=containment, term_timeout=0, kill_timeout=30) as here:
         async with trio.open_nursery() as nursery:
             for play in [ends_by_itself, *([ends_root_first] if containment == "tree" else [])]:
-                stranger = Stranger()
+                stranger = Stranger(renumber)
                 strangers.append((stranger, await play(here, nursery, stranger)))
     return [stranger.end(status) for stranger, status in strangers]
 
 
 if __name__ == "__main__":
-    json.dump(trio.run(main, Path(sys.argv[1]), sys.argv[2]), sys.stdout)
+    json.dump(trio.run(main, Path(sys.argv[1]), sys.argv[2], sys.argv[3:] == ["renumber"]), sys.stdout)
