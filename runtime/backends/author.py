@@ -243,6 +243,7 @@ class AuthorSide(abc.ABC):
         With `ran`, those that were being launched began to run now, too.
         """
         now = self._now()
+        done: list[LiveJob] = []
         events: list[JobCompletionEvent] = []
         try:
             for job, status, reason, usage in ends:
@@ -257,13 +258,15 @@ class AuthorSide(abc.ABC):
                 if ran and job.stage is LAUNCHING:
                     job.started = now
                 job.status = status
+                job.stage = DONE
                 events.append(make_completion(job, reason, now, usage))
-                self._ledger.remove(job)
+                done.append(job)
                 if reason is not None and reason.kind is FailureKind.LOST:
                     self._lost.append(job.id)
         finally:
             self._courier.post(*events)
             self._completed += len(events)
+            self._ledger.remove(*done)
         return len(events)
 
     def _fail(

@@ -175,15 +175,17 @@ class Ledger:
         advice = "Wait for its completion, or give it another id"
         return DuplicateJobError(f"job {job.id!r} {where}; nothing of the call was launched. {advice}")
 
-    def remove(self, job: LiveJob, *, accepted: bool = True) -> None:
-        """Let `job` leave: it is no longer live."""
-        del self._jobs[job.id]
-        job.stage = DONE
-        if not accepted:
-            job.accepted = False
-        if job.ended is not None:
-            job.ended.set()
-        if self._idle is not None and not self._jobs:
+    def remove(self, *leaving: LiveJob, accepted: bool = True) -> None:
+        """Let jobs leave: they are no longer live."""
+        jobs = self._jobs
+        for job in leaving:
+            del jobs[job.id]
+            job.stage = DONE
+            if not accepted:
+                job.accepted = False
+            if job.ended is not None:
+                job.ended.set()
+        if not self._jobs and self._idle is not None:
             self._idle.set()
             self._idle = None
 
