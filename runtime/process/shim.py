@@ -116,8 +116,8 @@ class Tree:
         self._shim.send(far.FORCE, self._number)
 
     def destroy(self) -> None:
-        """End it at once. Does not wait for that."""
-        self.close()
+        """End it at once, and with it its shim, which may not even have begun with it. Does not wait for that."""
+        self._shim.abandon()
 
     def close(self) -> None:
         """Give it up; what of it is still there is killed. Idempotent."""
@@ -259,8 +259,7 @@ class Shim:
 
     def _refused(self, error: Exception) -> OSError:
         self.tree = None
-        self.dead = True
-        self._commands.close()  # it ends by that
+        self.abandon()
         return OSError(errno.EAGAIN, f"its shim takes no jobs: {error}")
 
     def give_back(self) -> None:
@@ -271,6 +270,11 @@ class Shim:
         """Send a command, which is small. If the shim has gone, the keeper says so."""
         with suppress(OSError):
             self._commands.send(far.frame(*message))
+
+    def abandon(self) -> None:
+        """Let it end, and whatever it runs, at once: it gets no more jobs."""
+        self.dead = True
+        self._commands.close()  # it ends by that
 
     def close(self) -> None:
         """Let it end, and whatever it runs. Idempotent."""

@@ -203,6 +203,33 @@ async def test_without_memory_to_start_a_job_the_backend_is_busy(
         assert (await here.run()).status is JobStatus.PASSED
 
 
+@pytest.mark.parametrize(
+    ("containment", "renew", "what"),
+    [
+        ("group", False, "LocalRun"),
+        ("group", False, "GroupTree"),
+        ("tree", False, "LocalRun"),
+        ("tree", True, "LocalRun"),  # in a thread
+    ],
+)
+async def test_what_was_started_and_cannot_be_kept_for_want_of_memory_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str, renew: bool, what: str
+) -> None:
+    def no_memory(*_args: object) -> None:
+        raise MemoryError
+
+    lock = tmp_path / "lock"
+    async with local(tmp_path, containment=containment) as here:
+        with monkeypatch.context() as patch:
+            patch.setattr(launch, what, no_memory)
+            event = await here.run(f"exec flock {lock} sleep 1000", name="first", renew_odir=renew)
+            assert event.reason is not None
+            assert event.reason.kind is FailureKind.LAUNCH_ERROR
+            assert event.reason.message == "cannot be started: there is no memory to watch it, so it was ended"
+        # Who still held the lock would hold it for longer than this test may take.
+        assert (await here.run(f"exec flock {lock} true")).status is JobStatus.PASSED
+
+
 @pytest.mark.parametrize("containment", ["group", "tree"])
 async def test_without_a_thread_to_launch_in_the_backend_is_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str

@@ -173,6 +173,13 @@ def _discard(result: Launched) -> None:
         result.close()
 
 
+class _UnwatchedError(Exception):
+    """A process was started, and ended at once, because nobody could have watched it."""
+
+    def __str__(self) -> str:
+        return "there is no memory to watch it, so it was ended"
+
+
 def launch(
     site: Site, spec: JobSpec, progress: Progress, wanted: Callable[[], bool], shim: Shim | None = None
 ) -> Launched:
@@ -209,12 +216,13 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
 
     try:
         places = Places.of(spec, site.run_dir)
+        soft = site.soft.of(spec, places.odir)
         dump = render_environment({**site.environment, **spec.exports}) if spec.exports else None
         to_make = ToMake(places.odir, places.log, f"{places.odir}/{ENVIRONMENT_FILE}", dump)
         tree = shim.start_and_make(
             _words(spec), exports=spec.exports, cwd=places.cwd, patience=site.patience, to_make=to_make
         )
-        return None if tree is None else LocalRun(tree, site.soft.of(spec, places.odir), places.log)
+        return None if tree is None else _keep(tree, soft, places.log)
     except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
         return explain(exc)
 
@@ -269,9 +277,18 @@ def _start(
         starter = _Starter(site, spec.exports, environment, places.cwd, shim)
         if spec.interactive:
             return _start_interactive(argv, places, starter, soft, os.dup(log))
-        return LocalRun(starter.start(argv, log, places.log), soft, places.log)
+        return _keep(starter.start(argv, log, places.log), soft, places.log)
     finally:
         os.close(log)
+
+
+def _keep(tree: ProcessTree, soft: SoftStep | None, log: str) -> LocalRun:
+    """Return what is kept of what was started. Without memory for that, it ends; once begun, it is not tried again."""
+    try:
+        return LocalRun(tree, soft, log)
+    except MemoryError:
+        tree.destroy()
+        raise _UnwatchedError from None
 
 
 @attrs.frozen
@@ -289,7 +306,12 @@ class _Starter:
         patience = self.site.patience
         if self.shim is not None:
             return self.shim.start(argv, exports=self.exports, cwd=self.cwd, output=output, patience=patience, log=log)
-        return GroupTree(spawn(argv, env=self.environment, cwd=self.cwd, output=output), self.site.census, patience)
+        child = spawn(argv, env=self.environment, cwd=self.cwd, output=output)
+        try:
+            return GroupTree(child, self.site.census, patience)
+        except MemoryError:
+            child.destroy()
+            raise _UnwatchedError from None
 
 
 def _start_interactive(
