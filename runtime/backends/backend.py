@@ -108,8 +108,8 @@ class RuntimeBackend(AuthorSide):
     """How many jobs the scheduler hands over in one `submit_many` at most, so that what is on its way stays small and a
     kill quick; `None` for all that are ready, for who makes arrays of them."""
     max_submissions: int | None = 1
-    """How many `submit_many` the scheduler has in progress at once; `None` for any number, where a job whose launch
-    takes long is not to hold up the others."""
+    """How many `submit_many` the scheduler has in progress at once, of those that take less than a second; what is
+    ready meanwhile goes together in the next. `None` for any number."""
     resources: Collection[str] = ()
     """Names of resources that the backend itself asks for, such as a batch system's memory: the scheduler counts them
     only if it was given a limit for them, too."""

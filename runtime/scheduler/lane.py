@@ -23,6 +23,9 @@ from runtime.scheduler.plan import Plan
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
+SLOW_SUBMISSION: Final = 1.0
+"""Seconds after which the next submission no longer waits for one that is in progress. Out of the air."""
+
 
 class Lane:
     """The road between a plan and one backend.
@@ -45,6 +48,8 @@ class Lane:
         self._over = False
         self._submitting = 0
         """How many submissions are in progress."""
+        self._submitted = -math.inf
+        """When the last of them began."""
         self._gone = ""
         self._received = 0
         """How many completions the plan was told of."""
@@ -87,18 +92,28 @@ class Lane:
                     self._gone = f"backend {self._name!r} broke: {exc!r}"
 
     async def _serve(self, backend: RuntimeBackend, calls: trio.Nursery) -> None:
-        most = math.inf if backend.max_submissions is None else backend.max_submissions
         while not self._over:
             for action in self._kills:
                 calls.start_soon(self._kill, backend, action)
             self._kills.clear()
-            if self._pending and self._submitting < most:
+            now = trio.current_time()
+            next_submission = self._next_submission(backend.max_submissions)
+            if next_submission <= now:
                 nodes, self._pending = self._pending, []
                 self._submitting += 1
+                self._submitted = now
                 calls.start_soon(self._submit, backend, nodes)
             else:
-                await self._wait_news(self._plan.retry_at(self._name))
+                await self._wait_news(min(next_submission, self._plan.retry_at(self._name)))
             self._turn()
+
+    def _next_submission(self, most: int | None) -> float:
+        """Return from when on what is pending may be handed over; `math.inf` if there is nothing."""
+        if not self._pending:
+            return math.inf
+        if most is None or self._submitting < most:
+            return -math.inf
+        return self._submitted + SLOW_SUBMISSION
 
     async def _wait_news(self, deadline: float) -> None:
         with trio.move_on_at(deadline):

@@ -217,11 +217,11 @@ async def test_a_slow_submit_holds_up_no_completion_and_no_other_backend(autojum
     assert [result.ended for result in results] == [1000, 1, 2, 3]
 
 
-@pytest.mark.parametrize(("most", "third"), [(1, 1002), (2, 3), (None, 3)])
+@pytest.mark.parametrize("most", [1, 2, None])
 async def test_a_slow_submit_holds_up_no_completion_of_its_own_backend(
-    autojump_clock: MockClock, most: int | None, third: float
+    autojump_clock: MockClock, most: int | None
 ) -> None:
-    """Nor other submissions, if the backend takes several at once."""
+    """Nor other submissions, for longer than a second."""
 
     class SlowThen(FakeBackend):
         max_submissions = most
@@ -235,7 +235,7 @@ async def test_a_slow_submit_holds_up_no_completion_of_its_own_backend(
     with scheduler.subscribe() as stream:
         results = await scheduler.run()
         ends = {change.id: change.at for change in stream.take_nowait() if change.new.is_terminal}
-    assert ends == {"first": 1, "second": 2, "third": third}
+    assert ends == {"first": 1, "second": 2, "third": 3}
     assert statuses(results) == dict.fromkeys(["first", "second", "third"], "PASSED")
 
 
@@ -250,18 +250,36 @@ async def test_so_many_submissions_are_in_progress_at_once_and_the_rest_gathers(
 
         async def _launch(self, jobs: Sequence[LiveJob]) -> None:
             seen.append(len(jobs))
-            await trio.sleep(100)
+            await trio.sleep(0.9)
             await super()._launch(jobs)
 
     jobs = [job("slow", backend="slow"), job("too", backend="slow")]
-    for number in range(8):  # one of them is ready in each second
+    for number in range(8):  # one of them is ready after the other
         jobs += [
             job(f"a{number}", *([f"a{number - 1}"] if number else [])),
             job(f"b{number}", f"a{number}", backend="slow"),
         ]
-    results = await run_jobs(jobs, {"quick": FakeBackend(takes(1)), "slow": Slow()})
+    results = await run_jobs(jobs, {"quick": FakeBackend(takes(0.1)), "slow": Slow()})
     assert set(statuses(results).values()) == {"PASSED"}
     assert seen == batches
+
+
+async def test_while_a_submission_takes_long_there_is_another_in_each_second(autojump_clock: MockClock) -> None:
+    seen: list[tuple[float, int]] = []
+
+    class Hangs(FakeBackend):
+        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+            seen.append((trio.current_time(), len(jobs)))
+            await super()._launch(jobs)
+            if len(seen) == 1:
+                await trio.sleep(1000)
+
+    jobs = [job("a0", backend="hangs")] + [
+        job(f"a{number}", f"a{number - 1}", backend="hangs") for number in range(1, 4)
+    ]
+    results = await run_jobs(jobs, {"hangs": Hangs(takes(0.25))})
+    assert [result.ended for result in results] == [0.25, 1.25, 2.25, 3.25]
+    assert seen == [(0, 1), (1, 1), (2, 1), (3, 1)]
 
 
 async def test_of_several_submissions_each_may_be_refused(autojump_clock: MockClock) -> None:

@@ -147,7 +147,6 @@ class LocalBackend(RuntimeBackend):
 
     name = "local"
     supports_interactive = True
-    max_submissions = None
 
     def __init__(
         self,
@@ -173,6 +172,8 @@ class LocalBackend(RuntimeBackend):
             raise ValueError(msg)
         self._containment = containment
         self._slices_at_once = _SLICES_AT_ONCE[containment]
+        # What needs threads had better share them; a shim needs none.
+        self.max_submissions = None if containment == "tree" else 1
         self._stop_on_fail_pattern = stop_on_fail_pattern
         self._term_timeout = check_limit("LocalBackend: term_timeout", term_timeout, TERM_TIMEOUT, whole=False)
         self._kill_timeout = check_limit("LocalBackend: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
