@@ -2,7 +2,7 @@
 
 Our side of `keeper_program`, whose docstring says how it works. A keeper is started when a backend opens; for each job
 a shim is taken, which may have to be forked first, and gets the job (`runtime.process.shim`). One task reads all
-answers of all shims, from one socket.
+answers of all shims, from one pipe.
 
 If the keeper is killed, its shims kill their jobs and say so; the next job gets a new keeper. One that has no memory
 left, because a limit of its own was lowered or reached, may be alive and of no use: all that it forks has that limit as
@@ -14,9 +14,9 @@ from __future__ import annotations
 import errno
 import itertools
 import logging
-import marshal
 import math
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -58,18 +58,16 @@ air."""
 _END_MARGIN: Final = 3.0
 """Seconds beyond its patience that the keeper may take to end. Out of the air."""
 
-_PACKET: Final = 1 << 18
-"""Bytes in an answer at most; far more than any has."""
-
-_BATCH: Final = 32
-"""Answers that are read before other tasks get a turn."""
-
-_GATHERING: Final = 0.002
-"""Seconds for which answers gather while there are many jobs: each turn of the loop costs as much as several answers.
-Out of the air."""
+_BATCH: Final = 1 << 15
+"""Bytes of answers, some hundreds, that are read before other tasks get a turn."""
 
 _MANY: Final = 4
-"""Jobs per CPU that are many: some may wait for `_GATHERING`, and the CPUs still have something to do."""
+"""Jobs per CPU that are many: answers may gather for a while, and the CPUs still have something to do. Each turn of the
+loop costs as much as several answers."""
+
+_GATHERING: Final = 0.00025
+_LONGEST_GATHERING: Final = 0.005
+"""Seconds for which they gather, for each job per CPU, as none takes a CPU for less; and at most. Out of the air."""
 
 
 def _program() -> str:
@@ -81,9 +79,7 @@ def _program() -> str:
 class Keeper:
     """A keeper process, and its shims. Make one with `start`; nothing of it works before `serve` runs."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], control: socket.socket, answers: socket.socket, errors: int
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, answers: int, errors: int) -> None:
         self._process = process
         self._pidfd = os.pidfd_open(process.pid)
         self._control = control
@@ -94,8 +90,9 @@ class Keeper:
         self._shim_numbers = itertools.count(1)
         self._pings = itertools.count(1)
         self._answered = 0.0
-        self._buffer = memoryview(bytearray(_PACKET))
-        self._many = _MANY * usable_cpus()
+        self._answer = b""
+        """The beginning of the next answer."""
+        self._cpus = usable_cpus()
         self._retired = False
         self.starved = 0
         """How many new shims in a row could not be forked, or start anything, for want of memory."""
@@ -136,13 +133,13 @@ class Keeper:
             raise OSError(msg)
         reap_those_left_behind()
         control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        answers, far_answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        answers, far_answers = os.pipe()
         errors = os.memfd_create("keeper")
         ours = os.pidfd_open(os.getpid())
         words = [sys.executable, "-I", "-S", "-E", _program()]
-        fds = (far_control.fileno(), far_answers.fileno(), ours)
+        fds = (far_control.fileno(), far_answers, ours)
         try:
-            with far_control, far_answers:
+            with far_control:
                 process = subprocess.Popen(
                     [*words, *map(str, fds)],
                     stdin=subprocess.DEVNULL,  # its jobs' as well
@@ -154,14 +151,14 @@ class Keeper:
                 )
         except BaseException:
             control.close()
-            answers.close()
+            os.close(answers)
             os.close(errors)
             raise
         finally:
+            os.close(far_answers)
             os.close(ours)
         keeper = cls(process, control, answers, errors)
         try:
-            answers.settimeout(_START_TIMEOUT)
             variables = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
             keeper._greet(variables, dump, patience)
         except BaseException:
@@ -169,13 +166,17 @@ class Keeper:
             process.wait()
             keeper._close()
             raise
-        answers.setblocking(False)
+        os.set_blocking(answers, False)
         control.setblocking(False)
         return keeper
 
     def _greet(self, environment: Mapping[bytes, bytes], dump: bytes, patience: float) -> None:
+        ready = select.poll()
+        ready.register(self._answers, select.POLLIN)
         try:
-            hello = self._answers.recv(_PACKET)
+            if not ready.poll(1000 * _START_TIMEOUT):
+                raise TimeoutError
+            hello = os.read(self._answers, far.PIPE_BUF)
             if hello:
                 self._control.sendall(far.frame(far.SETUP, dict(environment), dump, patience))
         except OSError as exc:
@@ -269,17 +270,16 @@ class Keeper:
     async def _read_answers(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._answers)
-            if len(self._shims) - len(self._idle) > self._many:
-                await trio.sleep(_GATHERING)
-            for _ in range(_BATCH):
-                try:
-                    size = self._answers.recv_into(self._buffer)
-                except BlockingIOError:
-                    break
-                if not size:
-                    return
-                self._take_answer(*marshal.loads(self._buffer[:size]))
-                self._end_if_idle()
+            jobs_per_cpu = (len(self._shims) - len(self._idle)) / self._cpus
+            if jobs_per_cpu > _MANY:
+                await trio.sleep(min(_GATHERING * jobs_per_cpu, _LONGEST_GATHERING))
+            data = os.read(self._answers, _BATCH)
+            if not data:
+                return
+            answers, self._answer = far.unframe(self._answer + data)
+            for answer in answers:
+                self._take_answer(*answer)
+            self._end_if_idle()
 
     def _take_answer(self, kind: str, number: int, *rest: Any) -> None:
         if kind == far.PONG:
@@ -398,8 +398,7 @@ class Keeper:
 
     def _close(self) -> None:
         self._control.close()
-        self._answers.close()
-        for fd in (self._pidfd, self._errors):
+        for fd in (self._answers, self._pidfd, self._errors):
             os.close(fd)
 
 

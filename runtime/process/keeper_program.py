@@ -24,10 +24,10 @@ Who notices whose death:
   all jobs are killed at once;
 - of the keeper: each shim by SIGTERM; it kills its job, says so, and ends;
 - of a shim: the keeper, which kills what it left before it says so;
-- of all of them: the runtime, by the end of the socket on which they all answer.
+- of all of them: the runtime, by the end of the pipe on which they all answer.
 
-Messages are marshalled tuples; commands come as frames on a stream, as they may be large; answers are packets, as many
-processes send on one socket. All descriptors but 0, 1 and 2 are closed in jobs.
+Messages are marshalled tuples, framed by their length. Commands come on a socket for each process. Answers go to one
+pipe; each stays in one piece, as none is longer than `PIPE_BUF`. All descriptors but 0, 1 and 2 are closed in jobs.
 """
 
 from __future__ import annotations
@@ -109,11 +109,23 @@ _SIGINFO_SIZE: Final = 128
 SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM)
 """What keeper and shims wait for: children, and the death of the keeper."""
 
-_MANY: Final = 1000
-"""Pids in an answer at most, which is one packet; and processes that are asked gently to end, per job, at a time."""
+PIPE_BUF: Final = 4096
+"""Bytes that go to a pipe as a whole, and not into those of another process: Linux's."""
 
-SHORT_LOG: Final = 4096
+_ROOM: Final = 3072
+"""Bytes of the longest part of an answer, at most; which leaves room for the others."""
+
+SHORT_LOG: Final = _ROOM
 """Bytes of a log that comes with the end of its job: what is judged in less time than it takes to wake a thread."""
+
+_MANY_PIDS: Final = _ROOM // 5
+"""Pids in an answer at most, of five bytes each."""
+
+_LONG: Final = _ROOM // 4
+"""Characters of a text in an answer at most."""
+
+_MANY: Final = 1000
+"""Processes that are asked gently to end, per job, at a time. Out of the air."""
 
 _FIRST_LOOK: Final = 0.002
 _LAST_LOOK: Final = 0.25
@@ -135,6 +147,20 @@ def frame(*message: Any) -> bytes:
     """Return a message with its length before it."""
     body = marshal.dumps(message)
     return HEADER.pack(len(body)) + body
+
+
+def unframe(data: bytes) -> tuple[list[tuple[Any, ...]], bytes]:
+    """Return the messages that `data` begins with, and what comes after: the beginning of one."""
+    messages = []
+    begin = 0
+    while len(data) >= begin + HEADER.size:
+        (size,) = HEADER.unpack_from(data, begin)
+        end = begin + HEADER.size + size
+        if len(data) < end:
+            break
+        messages.append(marshal.loads(data[begin + HEADER.size : end]))
+        begin = end
+    return messages, data[begin:]
 
 
 class Frames:
@@ -160,14 +186,7 @@ class Frames:
             self.fds.append(int.from_bytes(fd[:4], sys.byteorder))
         if not data:
             raise Gone
-        self._buffer += data
-        messages = []
-        while len(self._buffer) >= HEADER.size:
-            end = HEADER.size + HEADER.unpack_from(self._buffer)[0]
-            if len(self._buffer) < end:
-                break
-            messages.append(marshal.loads(self._buffer[HEADER.size : end]))
-            self._buffer = self._buffer[end:]
+        messages, self._buffer = unframe(self._buffer + data)
         return messages
 
 
@@ -362,7 +381,7 @@ class Shim:
         system: System,
         number: int,
         commands: socket.socket,
-        answers: socket.socket,
+        answers: int,
         environment: dict[bytes, bytes],
         dump: bytes,
     ) -> None:
@@ -393,7 +412,7 @@ class Shim:
     def say(self, kind: str, number: int, *rest: Any) -> None:
         """Tell the runtime about a job."""
         try:
-            self.answers.send(marshal.dumps((kind, self.number, number, *rest)))
+            os.write(self.answers, frame(kind, self.number, number, *rest))
         except OSError:
             self.leave("the runtime has gone")
 
@@ -462,13 +481,13 @@ class Shim:
             os.chdir(cwd)
             root = start(argv, {**self.environment, **exports} if exports else self.environment, output)
         except OSError as exc:
-            self.say(NOT_STARTED, number, exc.errno, (exc.filename or b"")[:4096], exc.strerror)
+            self.say(NOT_STARTED, number, exc.errno, (exc.filename or b"")[:_ROOM], exc.strerror)
             return
         except MemoryError:
             self.say(NOT_STARTED, number, errno.ENOMEM, b"", "")
             return
         except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
-            self.say(NOT_STARTED, number, None, b"", str(exc)[:4096])
+            self.say(NOT_STARTED, number, None, b"", str(exc)[:_LONG])
             return
         finally:
             os.close(output)
@@ -550,7 +569,7 @@ class Shim:
             self.begin_kill(job)
         else:
             job.deadline = None
-            self.say(STUCK, job.number, children()[:_MANY])
+            self.say(STUCK, job.number, children()[:_MANY_PIDS])
 
 
 def make(directory: bytes, log: bytes, beside: bytes, dump: bytes) -> int:
@@ -633,7 +652,7 @@ class Keeper:
         runtime: a pidfd of the runtime.
     """
 
-    def __init__(self, system: System, control: socket.socket, answers: socket.socket, runtime: int) -> None:
+    def __init__(self, system: System, control: socket.socket, answers: int, runtime: int) -> None:
         self.system = system
         self.pid = os.getpid()
         self.control = control
@@ -673,7 +692,7 @@ class Keeper:
     def say(self, kind: str, *rest: Any) -> None:
         """Tell the runtime."""
         try:
-            self.answers.send(marshal.dumps((kind, *rest)))
+            os.write(self.answers, frame(kind, *rest))
         except OSError:
             self.leave()
 
@@ -773,12 +792,12 @@ class Keeper:
             number, status, until = shim
             if not strays or until <= now:
                 self.dead.remove(shim)
-                self.say(DEAD, number, status, strays[:_MANY])
+                self.say(DEAD, number, status, strays[:_MANY_PIDS])
         self.sweeping = bool(strays)
 
 
 def main() -> None:
-    """Be the keeper: arguments are the control socket, the socket for answers, and a pidfd of the runtime."""
+    """Be the keeper: arguments are the control socket, the pipe for answers, and a pidfd of the runtime."""
     control, answers, runtime = map(int, sys.argv[1:])
     for fd in (control, answers, runtime):
         os.set_inheritable(fd, False)
@@ -789,7 +808,7 @@ def main() -> None:
     system.become("job-keeper", None)
     gc.disable()
     gc.freeze()  # so that shims share their memory
-    Keeper(system, socket.socket(fileno=control), socket.socket(fileno=answers), runtime).serve()
+    Keeper(system, socket.socket(fileno=control), answers, runtime).serve()
     os._exit(0)  # somebody waits for that
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from runtime.backends import judging
 from runtime.backends.local import backend as local_backend
@@ -80,6 +81,22 @@ async def test_the_end_of_a_log_counts_whatever_its_length(tmp_path: Path, size:
         await here.run(name="first", fail_patterns=["ERROR"])
         event = await here.run(f"head -c {size} /dev/zero | tr '\\0' '\\n'; echo ERROR", fail_patterns=["ERROR"])
         assert failure(event)[:2] == (FailureKind.FAIL_PATTERN, [size + 1, (size - 3, size + 1)])
+
+
+async def test_what_many_shims_say_at_once_is_not_mixed_up(tmp_path: Path) -> None:
+    """Logs of nearly the size that comes with an end, each with a line of its own at the end."""
+    found: dict[int, object] = {}
+    async with local(tmp_path, containment="tree") as here:
+
+        async def run(size: int) -> None:
+            command = f"head -c {size} /dev/zero | tr '\\0' '\\n'; echo ERROR"
+            found[size] = failure(await here.run(command, name=f"{size}", fail_patterns=["ERROR"]))[1]
+
+        async with trio.open_nursery() as nursery:
+            for number in range(32):
+                nursery.start_soon(run, SHORT_LOG - 10 - number)
+    assert len(found) == 32
+    assert found == {size: [size + 1, (size - 3, size + 1)] for size in found}
 
 
 async def test_a_directory_that_is_there_already_is_used_again(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.process import keeper
 from runtime.process.keeper import Keeper, Keepers
+from runtime.process.keeper_program import parent_of
 
 
 def test_without_an_interpreter_there_is_no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +52,20 @@ async def test_a_shim_that_was_asked_for_in_vain_is_used_later() -> None:
             nursery.cancel_scope.cancel()
         await keepers.aclose()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_answers_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "_BATCH", 7)
+    keepers = Keepers({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await keepers.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keepers.run)
+            shims, error = await keepers.take(3)
+            assert error is None
+            assert [parent_of(shim.pid or 0) for shim in shims] == 3 * [keepers.current.pid]
+            nursery.cancel_scope.cancel()
+        await keepers.aclose()
 
 
 async def test_a_keeper_ends_with_its_shims() -> None:

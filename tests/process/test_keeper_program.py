@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from runtime.process import keeper_program as far
+
+LONGEST_ERROR = max(map(os.strerror, errno.errorcode), key=len)
 
 
 def test_it_imports_the_standard_library_alone() -> None:
@@ -36,6 +40,21 @@ def test_a_frame_may_come_in_pieces_and_several_in_one() -> None:
         ours.close()
         with pytest.raises(far.Gone):
             frames.receive()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (far.ENDED, 1 << 31, 1 << 62, 0xFFFF, 1e9, 1 << 62, True, "its shim was ended", True, b"x" * far.SHORT_LOG),
+        (far.NOT_STARTED, 1 << 31, 1 << 62, errno.ENOENT, b"x" * far._ROOM, LONGEST_ERROR),
+        (far.NOT_STARTED, 1 << 31, 1 << 62, None, b"", "\U0001f600" * far._LONG),
+        (far.STUCK, 1 << 31, 1 << 62, [1 << 22] * far._MANY_PIDS),
+        (far.DEAD, 1 << 31, 0xFFFF, [1 << 22] * far._MANY_PIDS),
+    ],
+    ids=lambda answer: answer[0],
+)
+def test_the_longest_answers_get_into_the_pipe_as_a_whole(answer: tuple[object, ...]) -> None:
+    assert far.SHORT_LOG // 2 < len(far.frame(*answer)) <= far.PIPE_BUF <= select.PIPE_BUF
 
 
 def test_a_descriptor_that_comes_with_a_frame_is_not_for_programs(tmp_path: Path) -> None:
