@@ -105,6 +105,13 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 _SFD_CLOEXEC: Final = 0o2000000
 _SFD_NONBLOCK: Final = 0o4000
 _SIGINFO_SIZE: Final = 128
+_SIGINFO_NUMBER: Final = 0 if sys.byteorder == "little" else 3
+"""Where in it the lowest byte of the signal's number is."""
+
+_ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
+
+_LOOK: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
+"""For `waitid`: who has exited, without waiting for that, and without reaping."""
 
 SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM)
 """What keeper and shims wait for: children, and the death of the keeper."""
@@ -137,6 +144,9 @@ _TURNS: Final = 10
 
 _PASSES: Final = 3
 """Looks for who is to be stopped: who forks meanwhile is found by the next. Out of the air."""
+
+
+ALL_SIGNALS: Final = tuple(signal.valid_signals())
 
 
 class Gone(Exception):  # noqa: N818 - an end, and no error
@@ -179,7 +189,7 @@ class Frames:
             Gone: at the end of the stream.
         """
         try:
-            data, extra, _, _ = self._stream.recvmsg(CHUNK, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+            data, extra, _, _ = self._stream.recvmsg(CHUNK, _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             raise Gone from None
         for _, _, fd in extra:
@@ -226,13 +236,12 @@ class System:
         return self._check(self._libc.signalfd(-1, mask, _SFD_CLOEXEC | _SFD_NONBLOCK))
 
 
-def read_signals(fd: int) -> list[int]:
-    """Return the signals that have come."""
+def read_signals(fd: int) -> bytes:
+    """Return the numbers of the signals that have come, each a byte."""
     try:
-        data = os.read(fd, 16 * _SIGINFO_SIZE)
+        return os.read(fd, 16 * _SIGINFO_SIZE)[_SIGINFO_NUMBER::_SIGINFO_SIZE]
     except BlockingIOError:
-        return []
-    return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), _SIGINFO_SIZE)]
+        return b""
 
 
 def children(pid: int | str = "self") -> list[int]:
@@ -334,30 +343,31 @@ class Job:
 
     RUNNING, SOFT, TERM, KILL = range(4)
 
+    status = 0
+    cpu = 0.0
+    peak = 0
+    """The largest resident set, KiB."""
+    phase = RUNNING
+    stopped = False
+    """Whether it was asked to stop while its root was alive."""
+    cut_off: str | None = None
+    """Why it was killed without being asked to stop."""
+    stop: tuple[Any, ...] = ()
+    deadline: float | None = None
+    """When the next phase begins, or when what is left counts as stuck."""
+    look = _FIRST_LOOK
+    turns = 0
+    """How often its processes were killed."""
+
     def __init__(self, number: int, root: int, patience: float | None) -> None:
         self.number = number
         self.root = root
         """The pid of the root process; 0 once it is reaped."""
-        self.status = 0
-        self.cpu = 0.0
-        self.peak = 0
-        """The largest resident set, KiB."""
-        self.phase = Job.RUNNING
-        self.stopped = False
-        """Whether it was asked to stop while its root was alive."""
-        self.cut_off: str | None = None
-        """Why it was killed without being asked to stop."""
-        self.stop: tuple[Any, ...] = ()
         self.patience = patience
-        self.deadline: float | None = None
-        """When the next phase begins, or when what is left counts as stuck."""
-        self.look = _FIRST_LOOK
-        self.turns = 0
-        """How often its processes were killed."""
 
     def root_has_exited(self) -> bool:
         """Whether its root has, be it reaped or not."""
-        return not self.root or os.waitid(os.P_PID, self.root, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return not self.root or os.waitid(os.P_PID, self.root, _LOOK) is not None
 
     def signal_group(self, number: int) -> None:
         """Signal the group of its root, whose number nobody else has as long as it is not reaped."""
@@ -494,20 +504,10 @@ class Shim:
         job = self.job = Job(number, root, patience)
         self.own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.say(STARTED, number, root)
-        while self.reap(job):
-            now = time.monotonic()
-            if job.phase == Job.KILL:
-                kill_all(children(), job.turns)
-                job.turns += 1
-            elif job.phase == Job.SOFT and not job.root:
-                self.begin_term(job)
-            if job.deadline is not None and job.deadline <= now:
-                self.advance(job)
-            seconds = None if job.deadline is None else job.deadline - now
-            if job.phase == Job.KILL:
-                seconds = job.look if seconds is None else min(job.look, seconds)
-                job.look = min(2 * job.look, _LAST_LOOK)
-            self.wait(seconds)
+        while True:
+            self.wait(self.press(job))
+            if not self.reap(job):
+                break
         self.job = None
         # A process begins with the memory of this one, and the system never forgets how large that was.
         peak = job.peak * 1024 if job.peak > self.own_peak else None
@@ -515,18 +515,38 @@ class Shim:
         self.say(ENDED, number, job.status, job.cpu, peak, job.stopped, job.cut_off, self.leaving, text)
         os.chdir("/")  # so that a file system can be unmounted
 
+    def press(self, job: Job) -> float | None:
+        """Do what is due for `job`, of which somebody is left; return in how many seconds more is."""
+        if job.phase == Job.RUNNING:
+            if job.root:
+                return None
+            self.begin_kill(job)
+        elif job.phase == Job.SOFT and not job.root:
+            self.begin_term(job)
+        now = time.monotonic()
+        if job.phase == Job.KILL:
+            kill_all(children(), job.turns)
+            job.turns += 1
+        if job.deadline is not None and job.deadline <= now:
+            self.advance(job)
+        seconds = None if job.deadline is None else job.deadline - now
+        if job.phase == Job.KILL:
+            seconds = job.look if seconds is None else min(job.look, seconds)
+            job.look = min(2 * job.look, _LAST_LOOK)
+        return seconds
+
     def reap(self, job: Job) -> bool:
         """Reap whoever has exited; return whether somebody is left."""
         while True:
             try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                found = os.waitid(os.P_ALL, 0, _LOOK)
             except ChildProcessError:
                 return False
             if found is None:
                 return True
             pid = found.si_pid
             if pid == job.root and job.phase == Job.RUNNING:
-                self.begin_kill(job)
+                job.signal_group(signal.SIGKILL)  # now, as its number is nobody's once it is reaped
             _, status, usage = os.wait4(pid, 0)
             job.cpu += usage.ru_utime + usage.ru_stime
             job.peak = max(job.peak, usage.ru_maxrss)
@@ -629,7 +649,10 @@ def start(argv: list[bytes], environment: dict[bytes, bytes], output: int) -> in
                 file_actions=[(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)],
                 setsid=True,
                 setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which Python ignores
+                # Python ignores two of them, and whoever started us perhaps others, such as SIGINT in a shell's
+                # background. And to set each takes less time than to ask for each, which is what the C library does
+                # with the others.
+                setsigdef=ALL_SIGNALS,
             )
         except OSError as exc:
             if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):

@@ -25,9 +25,6 @@ _SETSID: Final = 0x80
 _ROOM: Final = 64
 """Words for each of the opaque structures of spawn.h and signal.h, of which the largest has 42."""
 
-_IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
-"""What Python ignores, and a program that it starts should not."""
-
 _Structure: Final = ctypes.c_uint64 * _ROOM
 
 
@@ -150,11 +147,14 @@ class _Actions:
 
 @functools.cache
 def _attributes() -> Any:
-    """Return what every child is like: in a session of its own, with the usual signals."""
+    """Return what every child is like: in a session of its own, with all signals as usual.
+
+    Python ignores SIGPIPE and SIGXFSZ, and whoever started us perhaps others, such as SIGINT in a shell's background.
+    """
     libc, attributes, signals = _libc(), _Structure(), _Structure()
     _check(libc.posix_spawnattr_init(attributes))
     libc.sigemptyset(signals)
-    for number in _IGNORED:
+    for number in signal.valid_signals():
         libc.sigaddset(signals, int(number))
     _check(libc.posix_spawnattr_setsigdefault(attributes, signals))
     _check(libc.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETSIGDEF | _SETSID)))

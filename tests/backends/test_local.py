@@ -108,6 +108,22 @@ async def test_an_unknown_program_costs_its_own_job_alone(
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_all_signals_are_as_usual_in_a_job_whatever_we_ignore(tmp_path: Path, containment: str) -> None:
+    """A shell ignores SIGINT in what it runs in the background; there, a job that is asked by SIGINT has to notice."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGUSR1)}
+    try:
+        async with local(tmp_path, containment=containment) as here:
+            event = await here.run(["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"])
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+    assert event.status is JobStatus.PASSED
+    _, blocked, _, ignored = (tmp_path / "job" / "job.log").read_text().split()
+    usual = {number - 1 for number in signal.valid_signals()}  # the C library has two more, for itself
+    assert [bit for bit in usual if (int(blocked, 16) | int(ignored, 16)) >> bit & 1] == []
+
+
+@pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_an_unbalanced_quote_is_the_shells_to_complain_about(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo 'unbalanced")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import SpecError
@@ -100,7 +100,7 @@ def test_all_engines_are_there() -> None:
 def test_they_are_the_same_for_all_engines(makers: dict[str, Maker]) -> None:
     found: list[bool] = []
 
-    @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=300)
     @given(st.lists(PATTERNS, max_size=2), LINES, LINES, ENDS, st.booleans(), CUTS)
     def check(
         others: list[str], before: list[bytes], after: list[bytes], end: bytes, ended: bool, cuts: list[int]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.job import compile_pattern
@@ -102,7 +102,6 @@ def test_without_hyperscan_everything_is_asked_for(monkeypatch: pytest.MonkeyPat
             cache.cache_clear()
 
 
-@settings(deadline=None)
 @given(st.lists(PATTERNS, min_size=1, max_size=4), BLOCKS)
 def test_the_hits_are_the_same_with_it_and_without(patterns: list[str], block: bytes) -> None:
     compiled = [re.compile(pattern.encode()) for pattern in patterns]
@@ -121,7 +120,6 @@ LINES = st.lists(
 ENDS = st.sampled_from([b"\n", b"\r\n"])
 
 
-@settings(deadline=None)
 @given(LINES, ENDS, st.booleans(), st.lists(st.integers(1, 40), min_size=1, max_size=5))
 def test_the_verdict_is_the_same_with_it_and_without(
     lines: list[bytes], end: bytes, ended: bool, sizes: list[int]

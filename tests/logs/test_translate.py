@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.logs import LinearEngine, PythonEngine, translate
@@ -11,7 +11,6 @@ from runtime.logs.linear import is_linear
 from tests.logs.strategies import BLOCKS, PATTERNS
 
 
-@settings(deadline=None)
 @example([r"\bab", "$", r"a\b", "^b"], b"b ab\nb")
 @example([r"(?i:\xe9)", r"(?i:[^\xe9])", "(?i)k"], b"\xc9\n\xe9\nK")
 @given(st.lists(PATTERNS, min_size=1, max_size=4), BLOCKS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.job import compile_pattern
@@ -29,7 +29,6 @@ def test_it_answers_as_the_engine_in_this_process_does(workers: Workers) -> None
     patterns = ["^a", "b$", "zzz", "", TIME, r"(.)\1"]
     compiled = [compile_pattern(pattern) for pattern in patterns]
 
-    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.lists(st.sampled_from([b"a", b"b", b"\n", b"t=12", b"t=1ns", b"\xff\0", b" "]), max_size=30).map(b"".join)
     )

@@ -1,22 +1,37 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
 
 from runtime.process import keeper
+from runtime.process import keeper_program as far
 from runtime.process.keeper import Keeper, Keepers
-from runtime.process.keeper_program import parent_of
 
 
 def test_without_an_interpreter_there_is_no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "")
     with pytest.raises(OSError, match=r"the path of the Python interpreter is not known"):
         Keeper.start({}, patience=1)
+
+
+def test_what_was_compiled_of_another_program_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "program.py"
+    source.write_text("old = 1\n")
+    compiled = py_compile.compile(str(source), str(tmp_path / "program.pyc"), doraise=True)
+    monkeypatch.setattr(far, "__file__", str(source))
+    monkeypatch.setattr(far, "__spec__", SimpleNamespace(cached=compiled))
+    assert keeper._program() == compiled
+    source.write_text("newer = 1\n")
+    assert keeper._program() == str(source)
+    (tmp_path / "program.pyc").unlink()
+    assert keeper._program() == str(source)
 
 
 @pytest.mark.parametrize(("script", "words"), [("exit 1", "it said nothing"), ("echo broken >&2", "broken")])
@@ -63,7 +78,7 @@ async def test_answers_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
             nursery.start_soon(keepers.run)
             shims, error = await keepers.take(3)
             assert error is None
-            assert [parent_of(shim.pid or 0) for shim in shims] == 3 * [keepers.current.pid]
+            assert [far.parent_of(shim.pid or 0) for shim in shims] == 3 * [keepers.current.pid]
             nursery.cancel_scope.cancel()
         await keepers.aclose()
 

@@ -164,4 +164,4 @@ class PlanMachine(RuleBasedStateMachine):
 
 
 TestPlan = PlanMachine.TestCase
-TestPlan.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPlan.settings = settings(max_examples=60, stateful_step_count=40)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tests.campaigns.queue import Program, play_in_virtual_time, programs
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, derandomize=True, database=None)
 @given(programs())
 def test_each_job_ends_once_and_truly_and_nothing_runs_twice(program: Program) -> None:
     play_in_virtual_time(program)

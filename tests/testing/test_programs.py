@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tests.campaigns.contract import Scenario, play, scenarios
 
 
-@settings(
-    max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=200, derandomize=True, database=None)
 @given(scenarios())
 def test_each_accepted_job_is_accounted_for_once(scenario: Scenario) -> None:
     play(scenario)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tests.campaigns.launchers import Program, play_in_virtual_time, programs
 
 
 @pytest.mark.slow
 @given(programs())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_each_job_completes_once_and_is_polled_in_time_one_call_at_a_time(program: Program) -> None:
     play_in_virtual_time(program)
