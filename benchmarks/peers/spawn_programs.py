@@ -14,7 +14,7 @@ JOB = "/bin/true"
 
 
 def main() -> None:
-    """Measure once: ``c PROGRAM JOBS WIDTH``, ``c+logs PROGRAM JOBS WIDTH``, ``xargs JOBS WIDTH``, ``parallel …``."""
+    """Measure once: ``c PROGRAM JOBS WIDTH``, ``c+logs PROGRAM …``, ``xargs JOBS WIDTH``, ``parallel …``."""
     how, *program, jobs, width = sys.argv[1:]
     numbers = "".join(f"{number}\n" for number in range(int(jobs))).encode()
     with tempfile.TemporaryDirectory() as directory:

@@ -1,12 +1,13 @@
 """`spawn`: what does a process cost?
 
 Jobs that do nothing, 32 at a time, each with a directory, a log and a verdict, for each way to contain them. Against
-others that run commands, and against the machine itself: a program in C that starts processes and waits for them, alone
-(`C`), and with a directory and a log for each (`C, with logs`).
+others that run commands, and against the machine itself: programs in C that start processes and wait for them, alone
+(`C`), with a directory and a log for each (`C, with logs`), and in the way of our containment (`C, contained`).
 
 Not everybody does everything. HyperQueue, GNU parallel and C with logs make directories and logs, and go by the exit
-code; DVSim also looks for fail patterns, as we do; xargs and bare C do neither. Only containment "tree" ends what a job
-leaves behind. All of it happens on a file system in memory, as a disk would be measured otherwise.
+code; DVSim also looks for fail patterns, as we do; xargs and bare C do neither. Only containment "tree", and C in the
+same way, end what a job leaves behind. All of it happens on a file system in memory, as a disk would be measured
+otherwise.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ def question(quick: bool) -> Question:
     need_room(MEMORY, megabytes=50)
     c = compiled("spawn.c")
     others = "spawn_programs.py"
-    peers = {name: name for name in ("C", "C, with logs", "dvsim", "hyperqueue", "parallel", "xargs")}
+    peers = {name: name for name in ("C", "C, with logs", "C, contained", "dvsim", "hyperqueue", "parallel", "xargs")}
     return Question(
         "spawn",
         [
             ours("tree", "spawn.py", jobs, WIDTH, "tree"),
             peer("C", others, "c", c, jobs, WIDTH),
             peer("C, with logs", others, "c+logs", c, jobs, WIDTH),
+            peer("C, contained", others, "c+logs", compiled("contained.c"), jobs, WIDTH),
             ours("group", "spawn.py", jobs, WIDTH, "group"),
             dvsim("dvsim", "dvsim_spawn.py", jobs, WIDTH),
             peer("hyperqueue", "hyperqueue_spawn.py", jobs, WIDTH),
