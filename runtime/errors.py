@@ -6,6 +6,8 @@ the job's completion event.
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = (
     "BackendBrokenError",
     "BackendClosedError",
@@ -48,3 +50,13 @@ class BackendBrokenError(RuntimeError):
 
 class StatusMoveError(RuntimeError):
     """A job was told to make a move that the table of legal moves does not have. A bug; nothing was changed."""
+
+
+NO_MEMORY: Final = "there is not enough memory for the runtime itself"
+"""What is said when `is_want_of_memory`."""
+
+
+def is_want_of_memory(error: BaseException) -> bool:
+    """Whether `error` is want of memory and nothing else, in groups or not: no bug, wherever it showed."""
+    others = error.split(MemoryError)[1] if isinstance(error, BaseExceptionGroup) else error
+    return others is None or isinstance(others, MemoryError)

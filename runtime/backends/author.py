@@ -31,7 +31,7 @@ import trio
 from runtime.backends.courier import Courier
 from runtime.backends.deadlines import Deadlines
 from runtime.backends.live import DONE, LAUNCHED, LAUNCHING, WAITING, Ledger, LiveJob, StopCause
-from runtime.errors import BackendBrokenError, StatusMoveError
+from runtime.errors import NO_MEMORY, BackendBrokenError, StatusMoveError, is_want_of_memory
 from runtime.job import (
     FailureKind,
     JobCompletionEvent,
@@ -336,10 +336,9 @@ class AuthorSide(abc.ABC):
 
     def _no_memory(self, error: BaseException, what: str = "broke") -> BackendBrokenError | None:
         """Return what is said of `error` if it is want of memory and nothing else: no bug, wherever it showed."""
-        others = error.split(MemoryError)[1] if isinstance(error, BaseExceptionGroup) else error
-        if others is not None and not isinstance(others, MemoryError):
+        if not is_want_of_memory(error):
             return None
-        said = BackendBrokenError(f"backend {self.name!r} {what}: there is not enough memory for the runtime itself")
+        said = BackendBrokenError(f"backend {self.name!r} {what}: {NO_MEMORY}")
         said.__cause__ = error
         return said
 

@@ -25,6 +25,16 @@ class ErrorLines(logging.Handler):
         self._output.write(f"job-runtime: {printable(self.format(record))}\n")
 
 
+class OneLine(logging.Formatter):
+    """A record in one line, for a person: with the error that it tells of, and without the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. Nothing is kept in the record, which goes to other handlers as well."""
+        line = f"{record.levelname}: {record.getMessage()}"
+        error = record.exc_info[1] if record.exc_info else None
+        return line if error is None else f"{line}: {error!r} (--log-file gets the traceback)"
+
+
 def level_of(options: argparse.Namespace) -> int:
     """Return the level from which on a person wants to see the log."""
     if getattr(options, "quiet", False):
@@ -35,7 +45,7 @@ def level_of(options: argparse.Namespace) -> int:
 def log_to(handler: logging.Handler, level: int, *, instead_of: logging.Handler | None = None) -> logging.Handler:
     """Send the package's log, from this level on, to `handler`; return it."""
     handler.setLevel(level)
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(OneLine())
     if instead_of is not None:
         LOG.removeHandler(instead_of)
     LOG.addHandler(handler)

@@ -7,19 +7,13 @@ and help, or a mistyped option, waits for nothing that only a run needs.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
-
-    from runtime.report.output import Output
-
-EXIT_INPUT = 2
-EXIT_BUG = 70
-EXIT_LOST = 74
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,11 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _main(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:
-        _complain("interrupted")
-        return EXIT_INTERRUPTED
+        from runtime.cli.ending import complain
+        from runtime.cli.quitting import exit_code
+
+        complain("interrupted")
+        return exit_code(signal.SIGINT)
 
 
 def _main(arguments: Sequence[str]) -> int:
+    from runtime.cli.ending import EXIT_INPUT, complain, explain
     from runtime.cli.errors import InputError
     from runtime.cli.options import PROGRAM, parse
     from runtime.errors import RegistryError
@@ -52,23 +50,23 @@ def _main(arguments: Sequence[str]) -> int:
         options = parse(arguments)
         missing = _missing_extra()
         if missing:
-            _complain(f"the command line needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})")
+            complain(f"the command line needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})")
             return EXIT_INPUT
         return _do(options, [PROGRAM, *arguments])
     except (InputError, RegistryError) as exc:
-        _complain(str(exc))
+        complain(str(exc))
         return EXIT_INPUT
     except (Exception, BaseExceptionGroup) as exc:
         if isinstance(exc, BaseExceptionGroup) and exc.subgroup(KeyboardInterrupt):
             raise KeyboardInterrupt from exc  # it came in the moment before the run could take it
-        from runtime.cli.run import say_bug
-
-        _complain(say_bug(exc, None))
-        return EXIT_BUG
+        why, code = explain(exc, None)
+        complain(why)
+        return code
 
 
 def _do(options: Namespace, command: Sequence[str]) -> int:
     from runtime.backends.registry import backends
+    from runtime.cli.ending import said
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
     from runtime.cli.prepare import add_pythonpath, prepare
@@ -80,31 +78,15 @@ def _do(options: Namespace, command: Sequence[str]) -> int:
     if options.command == "backends":
         add_pythonpath(options.pythonpath)
         output.show(backend_lines(backends, verbose=options.verbose))
-        return _said(output)
+        return said(output)
     stdin = None if sys.stdin is None else sys.stdin.buffer
     look_less_for_garbage()
     if options.command == "list":
         output.show(job_lines(prepare(options, stdin)))
-        return _said(output)
+        return said(output)
     if options.log_file is not None:
         log_to_file(options.log_file)
     return run(prepare(options, stdin), options, command, output, errors, log)
-
-
-def _said(output: Output) -> int:
-    """Return the exit code of a command that only says something."""
-    if output.failure is None:
-        return 0
-    _complain(f"standard output: {output.failure.strerror}")
-    return EXIT_LOST
-
-
-def _complain(text: str) -> None:
-    """Say one line on standard error."""
-    from runtime.report.output import Output
-    from runtime.report.text import printable
-
-    Output(sys.stderr).write(f"job-runtime: {printable(text)}\n")
 
 
 def _fill_descriptors() -> None:
@@ -117,10 +99,10 @@ def _fill_descriptors() -> None:
 
 
 def _missing_extra() -> str:
-    """Return the name of a package of the extra ``cli`` that is not installed."""
+    """Return the name of a package of the extra ``cli`` that is not installed, or an empty text."""
     try:
-        import cattrs
-        import rich  # noqa: F401 - whether it is there is the question
+        import cattrs  # noqa: F401 - whether it is there is the question
+        import rich  # noqa: F401 - as above
     except ImportError as exc:
         return str(exc.name).partition(".")[0]
-    return "" if cattrs is not None else "cattrs"
+    return ""

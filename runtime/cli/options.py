@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from runtime.cli.ending import EXIT_INPUT, complain, said
 from runtime.cli.errors import InputError
-from runtime.report.text import printable
+from runtime.report.output import Output
 
 PROGRAM: Final = "job-runtime"
 PRINT_INTERVAL: Final = 10.0
@@ -21,7 +23,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of a command line.
 
     Raises:
-        SystemExit: with 2 if it is wrong, with 0 after ``--help`` and ``--version``; all has been said.
+        SystemExit: with 2 if it is wrong; after ``--help`` and ``--version`` with 0, or 74 if that could not be said.
     """
     return _parser().parse_args(arguments)
 
@@ -30,8 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Runs jobs that depend on each other, as many at once as there is room for.",
-        epilog="Exit codes: 0 all passed, 1 some did not, 2 wrong input, 70 a bug of ours, 74 the results could not be"
-        " written, 129 130 143 after SIGHUP SIGINT SIGTERM.",
+        epilog="Exit codes: 0 all passed, 1 some did not, 2 wrong input, 70 a bug of ours, 71 no memory or thread for"
+        " the run itself, 74 the results could not be written, 129 130 143 after SIGHUP SIGINT SIGTERM.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version")
@@ -59,8 +61,19 @@ def _parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything else here does; argparse's own says all that there is before it."""
 
+    def print_help(self, file: object = None) -> NoReturn:
+        """Say what there is, and exit: with 0 only if it could be said."""
+        self.exit(_say(self.format_help()))
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{PROGRAM}: {printable(message)} (see {self.prog} --help)\n")
+        complain(f"{message} (see {self.prog} --help)")
+        self.exit(EXIT_INPUT)
+
+
+def _say(text: str) -> int:
+    output = Output(sys.stdout)
+    output.write(text)
+    return said(output)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
@@ -158,11 +171,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 # ---------------------------------------------------------------------- types
 
 
-def _whole(text: str, lowest: int, highest: float = math.inf) -> int:
+def _whole(text: str, lowest: int, highest: int = MAX_SEED) -> int:
     # Not `int(text)` alone: it takes "1_000" and " 1 ", and digits of all scripts.
-    if not (text.isascii() and text.isdigit() and len(text) <= 20 and lowest <= int(text) <= highest):  # noqa: PLR2004
-        to = "" if highest == math.inf else f" to {highest}"
-        msg = f"{text!r} is given; wanted: a whole number from {lowest}{to}"
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest)) and lowest <= int(text) <= highest):
+        msg = f"{text!r} is given; wanted: a whole number from {lowest} to {highest}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -220,8 +232,7 @@ class _Version(argparse.Action):
             version = importlib.metadata.version("job-runtime")
         except importlib.metadata.PackageNotFoundError:
             version = "(not installed)"
-        print(parser.prog, version)
-        parser.exit()
+        parser.exit(_say(f"{parser.prog} {version}\n"))
 
 
 def check_out(out: Path) -> Path:

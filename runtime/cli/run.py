@@ -1,7 +1,7 @@
 """The command ``run``: one scheduler and those who watch it, in one nursery; results in any case.
 
 Who watches (the screen, the links) can neither hold a run up nor end it: they live on a subscription that may drop, do
-their slow work in threads, and an error of theirs is kept for the end, where it makes the exit code 70.
+their slow work in threads, and an error of theirs is kept for the end, where it makes the exit code.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import logging
 import math
 import os
 import threading
-import time
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Final, NoReturn
 
 import trio
 
+from runtime.cli.ending import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, complain, explain
 from runtime.cli.errors import InputError
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
@@ -38,12 +37,6 @@ from runtime.scheduler.actions import StatusChange
 from runtime.scheduler.stream import StatusStream
 
 logger: Final = logging.getLogger("runtime.cli")
-
-EXIT_PASSED: Final = 0
-EXIT_NOT_PASSED: Final = 1
-EXIT_INPUT: Final = 2
-EXIT_BUG: Final = 70
-EXIT_NOT_WRITTEN: Final = 74
 
 BUFFER: Final = 1 << 16
 """Status changes that wait for the screen and the links."""
@@ -127,6 +120,8 @@ class Run:
         self.links = Links(self._run_dir)
         self._moves: dict[str, tuple[JobSpec, JobStatus]] = {}
         self._bugs: list[BaseException] = []
+        self._fault: int | None = None
+        """The exit code for the first of them."""
         self._written = False
         self._started = self._ended = 0.0
         # These need a running trio.
@@ -155,8 +150,8 @@ class Run:
 
     def exit_code(self) -> int:
         """Return the exit code of a run that has ended."""
-        if self._bugs:
-            return EXIT_BUG
+        if self._fault is not None:
+            return self._fault
         if not self._written:
             return EXIT_NOT_WRITTEN
         if self._stopper.first is not None:
@@ -197,7 +192,8 @@ class Run:
             await self._guard(self._screen.finish, self._progress, self._last_words())
             nursery.cancel_scope.cancel()
         if self._bugs:
-            self._errors.write(f"job-runtime: {say_bug(self._bugs[0], self._run_dir)}\n")
+            why, self._fault = explain(self._bugs[0], self._run_dir)
+            complain(why, self._errors)
 
     def rescue(self, why: str) -> None:
         """Write the results as far as they are known, from wherever this is called, unless they are written."""
@@ -215,8 +211,12 @@ class Run:
         self._ended = now
         # What is stuck, such as a network's disk, must not stop the exit.
         writer = threading.Thread(target=self._write_results, args=[results], daemon=True)
-        writer.start()
-        writer.join(RESCUE_TIME)
+        try:
+            writer.start()
+        except RuntimeError:  # no thread can be started
+            self._write_results(results)
+        else:
+            writer.join(RESCUE_TIME)
 
     # ------------------------------------------------------------------ inside
 
@@ -298,26 +298,11 @@ class Run:
         try:
             write_results(path, self._record(), self._scheduler.results() if results is None else results)
         except OSError as exc:
-            self._errors.write(f"job-runtime: {printable(str(path))} cannot be written: {exc.strerror}\n")
+            complain(f"{path} cannot be written: {exc.strerror}", self._errors)
         else:
             self._written = True
 
     def _leave(self, code: int) -> NoReturn:
         self.rescue("the run was told to exit at once")
-        self._errors.write("job-runtime: exit without waiting for the jobs\n")
+        complain("exit without waiting for the jobs", self._errors)
         os._exit(code)
-
-
-def say_bug(bug: BaseException, directory: Path | None) -> str:
-    """Write the traceback of a bug to a file; return one line that says what and where."""
-    text = "".join(traceback.format_exception(bug))
-    what = printable(f"{type(bug).__name__}: {bug}".splitlines()[0])
-    name = f"job-runtime-crash-{os.getpid()}-{time.time_ns()}.txt"
-    for path in filter(None, (directory and directory / "crash.txt", Path(os.environ.get("TMPDIR", "/tmp")) / name)):
-        with suppress(OSError):
-            # Never through a link that somebody put there.
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-            return f"a bug, please report it: {what} (the traceback is in {printable(str(path))})"
-    return f"a bug, please report it: {what}"

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from runtime.backends.backend import RuntimeBackend
-from runtime.errors import BackendBrokenError
+from runtime.errors import NO_MEMORY, BackendBrokenError, is_want_of_memory
 from runtime.job import EventBatch
 from runtime.scheduler.actions import Kill, Submit
 from runtime.scheduler.graph import Node
@@ -84,12 +84,20 @@ class Lane:
                 try:
                     async with self._backend.open(send, run_token) as backend, trio.open_nursery() as calls:
                         await self._serve(backend, calls)
-                except BackendBrokenError as exc:  # no bug: it says itself what is wrong
-                    logger.error("%s; the jobs of backend %r are ended, other backends go on", exc, self._name)
-                    self._gone = str(exc)
-                except Exception as exc:
-                    logger.exception("backend %r broke; its jobs are ended, other backends go on", self._name)
-                    self._gone = f"backend {self._name!r} broke: {exc!r}"
+                except Exception as exc:  # noqa: BLE001 - whatever it is, other backends go on
+                    self._gone = self._say_broken(exc)
+
+    def _say_broken(self, error: Exception) -> str:
+        """Log why the backend has gone; return that, for the reasons of its jobs."""
+        if isinstance(error, BackendBrokenError):
+            why = str(error)
+        elif is_want_of_memory(error):
+            why = f"backend {self._name!r} broke: {NO_MEMORY}"
+        else:
+            logger.error("backend %r broke; its jobs are ended, other backends go on", self._name, exc_info=error)
+            return f"backend {self._name!r} broke: {error!r}"
+        logger.error("%s; the jobs of backend %r are ended, other backends go on", why, self._name)
+        return why
 
     async def _serve(self, backend: RuntimeBackend, calls: trio.Nursery) -> None:
         while not self._over:

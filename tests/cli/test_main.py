@@ -262,6 +262,15 @@ def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
     assert "in load" in crash.read_text()
 
 
+def test_want_of_memory_is_one_line_and_no_bug(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import runtime.cli.regression as r\ndef load(*_): raise MemoryError\nr.load = load\n"
+    )
+    env = {"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}", "TMPDIR": str(tmp_path / "missing")}
+    done = call(tmp_path, "run", toml(tmp_path, GOOD), env=env)
+    assert (done.code, done.err) == (71, "job-runtime: there is not enough memory for the runtime itself\n")
+
+
 def test_list_shows_jobs_each_after_what_it_needs(tmp_path: Path, here: Here) -> None:
     jobs = {
         "merge": {"cmd": "x", "needs": ["sim"], "needs_all_dependencies_passing": False},
@@ -279,7 +288,7 @@ def test_list_shows_jobs_each_after_what_it_needs(tmp_path: Path, here: Here) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["list", "jobs.json"], ["backends"]])
+@pytest.mark.parametrize("words", [["list", "jobs.json"], ["backends"], ["--help"], ["run", "--help"], ["--version"]])
 def test_what_cannot_be_said_is_no_success(tmp_path: Path, words: list[str]) -> None:
     job_file(tmp_path, {"a": {"cmd": "x"}})
     with open("/dev/full", "w") as full, started(tmp_path, *words, stdout=full) as program:
@@ -293,6 +302,7 @@ def test_what_cannot_be_said_is_no_success(tmp_path: Path, words: list[str]) -> 
         ([], "the following arguments are required: COMMAND (see job-runtime --help)"),
         (["run"], "the following arguments are required: FILE (see job-runtime run --help)"),
         (["run", "x", "--reseed", "0"], "argument --reseed: '0' is given; wanted: a whole number from 1"),
+        (["run", "x", "--max-parallel", "9" * 30], "wanted: a whole number from 0 to 18446744073709551615"),
         (["run", "x", "--fixed-seed", "9" * 20], "wanted: a whole number from 0 to 18446744073709551615"),
         (["run", "x", "--timeout-multiplier", "1e7"], "'1e7' is given; wanted: a number above 0 and below a million"),
         (["run", "x", "--fail-fast", "--max-failures", "2"], "--max-failures: not allowed with argument --fail-fast"),
@@ -321,19 +331,3 @@ def test_backends_shows_what_there_is(tmp_path: Path, here: Here) -> None:
     assert "local  (default)" in done.out
     assert "keys of [backends.local]: max_parallelism" in here("backends", "--verbose").out
     assert "fake  (default)" in call(tmp_path, "backends", env={"JOB_RUNTIME_BACKEND": "fake"}).out
-
-
-@pytest.mark.parametrize("arguments", [["backends"], ["list", "jobs.toml"], ["--help"]])
-def test_a_closed_output_is_no_traceback(tmp_path: Path, arguments: list[str]) -> None:
-    toml(tmp_path, GOOD)
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "runtime", *arguments],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert "Traceback" not in done.stderr

@@ -267,6 +267,43 @@ def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"a": "passed", "b": "passed"}  # and the run went on
 
 
+@pytest.mark.parametrize("where", ["decide", "received", "finish"])
+def test_a_run_that_has_no_memory_for_itself_says_so_and_writes_its_results(tmp_path: Path, where: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import runtime.scheduler.plan as plan\ndef fails(self, *args): raise MemoryError\nplan.Plan.{where} = fails\n"
+    )
+    done = call(
+        tmp_path, "run", job_file(tmp_path, GOOD), env={"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"}
+    )
+    assert (done.code, done.err) == (71, "job-runtime: there is not enough memory for the runtime itself\n")
+    assert "Traceback" not in done.out
+    assert statuses(tmp_path).keys() == {"a", "b"}
+    assert not (tmp_path / "results/latest/crash.txt").exists()
+
+
+def test_of_a_backend_that_breaks_a_person_gets_no_traceback_and_the_log_file_does(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "from runtime import FakeBackend\n"
+        "async def _launch(self, jobs): raise LookupError('planted')\n"
+        "FakeBackend._launch = _launch\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text("import broken\n")
+    done = call(
+        tmp_path,
+        *("run", job_file(tmp_path, GOOD), "--backend", "fake", "--log-file", "log"),
+        env={"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"},
+    )
+    assert (done.code, done.err) == (1, "")
+    (line,) = [each for each in done.out.splitlines() if each.startswith("ERROR: ")]
+    assert line == (
+        "ERROR: backend 'fake' broke; its jobs are ended, other backends go on: LookupError('planted')"
+        " (--log-file gets the traceback)"
+    )
+    assert "Traceback" not in done.out
+    assert "in _launch\n" in (tmp_path / "log").read_text()
+    assert statuses(tmp_path) == {"a": "killed", "b": "killed"}
+
+
 def test_nothing_is_left_when_the_run_is_over(tmp_path: Path) -> None:
     done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "sleep 1000 & echo $!"}}))
     assert done.code == 0

@@ -22,6 +22,7 @@ from runtime.backends.fake import FakeBackend, FakeRun
 from runtime.backends.live import LiveJob
 from runtime.errors import BackendBrokenError, GraphError, ResourceError
 from runtime.job import JobHandle, JobResult, JobSpec, JobStatus
+from runtime.scheduler.plan import Plan
 from runtime.scheduler.run import Scheduler, run_jobs
 from tests.scheduler.planning import job
 
@@ -201,6 +202,24 @@ async def test_a_backend_that_breaks_takes_no_other_with_it(
     assert kinds(results)["a"] == "backend_error"
     assert results[0].ended == at
     assert "backend 'breaks' broke" in caplog.text
+
+
+async def test_a_lane_without_memory_ends_its_jobs_and_says_so_and_no_more(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Plan, "submitted", fails)
+    with caplog.at_level(logging.ERROR):
+        (result,) = await run_jobs([job("a")], FakeBackend(takes(10)))
+    assert result.status is JobStatus.KILLED
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "backend 'fake' broke: there is not enough memory for the runtime itself; the jobs of backend 'fake' are ended,"
+        " other backends go on"
+    )
+    assert record.exc_info is None
 
 
 class SlowToLaunch(FakeBackend):
