@@ -27,6 +27,8 @@ DVSIM_PYTHON: Final = "DVSIM_PYTHON"
 MEMORY: Final = "/dev/shm"
 """Where there is a file system in memory."""
 
+NOT_INSTALLED: Final = "not installed"
+
 
 def ours(name: str, script: str, *arguments: str | int, python: str = sys.executable) -> Contender:
     """Return a contender: a program of ``samples/``, which measures this project."""
@@ -96,7 +98,7 @@ def need_module(name: str) -> None:
         BenchmarkError: if it is not.
     """
     if importlib.util.find_spec(name) is None:
-        msg = f"{name} is a peer, and is not installed. `make bench` does it; or install the extra `bench`"
+        msg = f"{name} is not installed, and is to be measured. `make bench` does it; or install the extra `bench`"
         raise BenchmarkError(msg)
 
 
@@ -157,7 +159,10 @@ def _ask(python: str, code: str) -> str:
 def versions() -> dict[str, str]:
     """Return what was measured: name to version."""
     code = "import platform, importlib.metadata as m; print(m.version('dvsim'), platform.python_version())"
-    dvsim_version, its_python = _ask(dvsim_python(), code).split()
+    try:
+        dvsim_version, its_python = _ask(dvsim_python(), code).split()
+    except BenchmarkError:  # who is asked about it has said so already
+        dvsim_version, its_python = NOT_INSTALLED, platform.python_version()
     found = {
         "runtime": _own_version(),
         "python": platform.python_version(),
@@ -176,7 +181,7 @@ def _of_distribution(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 def _first_line(*command: str) -> str:
@@ -191,7 +196,7 @@ def _first_line(*command: str) -> str:
             env={**os.environ, "PATH": path},
         )
     except (OSError, subprocess.CalledProcessError):
-        return "not installed"
+        return NOT_INSTALLED
     return done.stdout.partition("\n")[0].strip()
 
 
@@ -206,7 +211,7 @@ def _own_version() -> str:
 
 
 def machine() -> dict[str, str | int | float]:
-    """Return what it was measured on, and how busy that was when we began."""
+    """Return what it is to be measured on, and how busy that is now."""
     return {
         "system": platform.platform(),
         "processor": _processor(),

@@ -17,17 +17,18 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "peers"))
 from log_text import FAILING, PASSING, write
 
 
-def judge(path: Path) -> None:
-    """Find the verdict."""
+def judge(path: Path, engine: str = "hyperscan") -> None:
+    """Find the verdict; see that it was done with `engine`, and not with what stands in for it."""
     found = judge_log(str(path), LogPatterns(PASSING, FAILING), clock=time.thread_time)
     assert found.failure is None
     assert found.missing == ()
+    assert engine in sys.modules
 
 
 def judge_with_re2(path: Path) -> None:
     """Find the verdict as if Hyperscan were not installed."""
     sys.modules["hyperscan"] = None  # type: ignore[assignment]  # so that importing it raises
-    judge(path)
+    judge(path, "re2")
 
 
 def grep(path: Path) -> None:
@@ -37,10 +38,12 @@ def grep(path: Path) -> None:
 
 
 def read(path: Path) -> None:
-    """Read."""
+    """Read all of it."""
+    left = path.stat().st_size
     with path.open("rb", buffering=0) as file:
-        while file.read(1 << 18):
-            pass
+        while piece := file.read(1 << 18):
+            left -= len(piece)
+    assert left == 0
 
 
 def main() -> None:

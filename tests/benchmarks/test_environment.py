@@ -82,7 +82,7 @@ def test_programs_that_are_missing_are_named_with_their_packages() -> None:
 
 def test_a_module_that_is_missing_is_named() -> None:
     need_module("json")
-    with pytest.raises(BenchmarkError, match="no_such_module is a peer, and is not installed"):
+    with pytest.raises(BenchmarkError, match="no_such_module is not installed, and is to be measured"):
         need_module("no_such_module")
 
 
@@ -141,3 +141,8 @@ def test_versions_are_those_of_what_is_there(monkeypatch: pytest.MonkeyPatch, tm
     assert found.keys() >= {"runtime", "python", "trio", "dvsim", "hyperqueue", "grep", "cc"}
     assert (found["dvsim"], found["parallel"], found["xargs"]) == ("1.57.0", "parallel 7", "not installed")
     assert found["slurm"] == "slurm-wlm 1.2"
+
+
+def test_who_did_not_ask_for_dvsim_need_not_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DVSIM_PYTHON, raising=False)
+    assert environment.versions()["dvsim"] == "not installed"

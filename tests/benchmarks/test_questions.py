@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from benchmarks import environment
 from benchmarks.environment import ours, peer
 from benchmarks.model import PEAK, BenchmarkError
 from benchmarks.questions import QUESTIONS
+from benchmarks.samples import scheduler
 from benchmarks.turns import take_sample
+from runtime.cli.run import look_less_for_garbage
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +63,8 @@ def test_figures_have_names_of_their_own() -> None:
         ("adapter_isolated.py", ("1",), {"longest_gap_ms"}),
         ("adapter_isolated.py", ("1", "--isolated"), {"longest_gap_ms"}),
         ("adapter_kill.py", ("3",), {"seconds"}),
-        ("log.py", ("1",), {"megabytes_per_second"}),
+        ("log.py", ("20",), {"megabytes_per_second"}),
+        ("log.py", ("1", "--re2"), {"megabytes_per_second"}),
         ("log.py", ("1", "--grep"), {"megabytes_per_second"}),
         ("log.py", ("1", "--read"), {"megabytes_per_second"}),
         ("spawn.py", ("5", "2", "tree"), {"jobs_per_second", "cpu_ms_per_job"}),
@@ -90,6 +95,22 @@ def test_a_program_that_starts_others_checks_that_they_passed() -> None:
 def test_a_program_that_starts_interpreters_checks_that_they_end_well() -> None:
     with pytest.raises(BenchmarkError, match="AssertionError"):
         take_sample(ours("ours", "start.py", 1, "-c", "import no_such_module"))
+
+
+@pytest.mark.slow
+def test_a_verdict_without_the_engine_that_is_measured_is_noticed() -> None:
+    with pytest.raises(BenchmarkError, match="AssertionError"):
+        take_sample(ours("ours", "log.py", 1))  # too short a log for Hyperscan
+
+
+def test_as_the_command_line_runs_is_as_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    thresholds: list[tuple[int, ...]] = []
+    monkeypatch.setattr(gc, "set_threshold", lambda *given: thresholds.append(given))
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    look_less_for_garbage()
+    trio.run(scheduler.as_cli, scheduler.make_specs(10), 0)
+    assert len(thresholds) == 2
+    assert len(set(thresholds)) == 1
 
 
 @pytest.mark.slow
