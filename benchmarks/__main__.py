@@ -6,11 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import attrs
 
 from benchmarks import environment, report
+from benchmarks.ending import Stopped, nothing_outlives
 from benchmarks.figures import answer
 from benchmarks.model import Answer, BenchmarkError, Contender, Figure, Measures, Question
 from benchmarks.questions import QUESTIONS
@@ -24,25 +25,38 @@ BASELINE: Final = "baseline"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; return the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    names = [name for name in dict.fromkeys(options.only or QUESTIONS) if name not in options.without]
+    if not names:
+        parser.error("--only and --without leave no question")
     try:
-        answers = _answers(options)
-        report.write(RESULTS, answers, environment.versions(), environment.machine())
+        with nothing_outlives():
+            versions, machine = environment.versions(), environment.machine()
+            answers = _answers(names, options)
+            print(report.table(answers))
+            report.write(RESULTS, answers, versions, machine)
     except BenchmarkError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 130
-    print(report.table(answers))
+    except Stopped as exc:
+        print(f"stopped by {exc.signal.name}", file=sys.stderr)
+        return 128 + exc.signal
     print(f"\nA ratio above 1 says that ours is better. Written: {RESULTS}")
     if options.quick:
         print("These sizes only show that everything works; their figures mean nothing.")
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; argparse's own says all that there is before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = _Parser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--only", metavar="NAME", action="append", choices=list(QUESTIONS), help=f"one of: {', '.join(QUESTIONS)}"
     )
@@ -50,7 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         "--without", metavar="NAME", action="append", default=[], choices=list(QUESTIONS), help="all but this one"
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, few samples: whether it works, not how fast")
-    parser.add_argument("--rounds", metavar="N", type=_rounds, help=f"samples of each contender, {ROUNDS} by default")
+    parser.add_argument(
+        "--rounds",
+        metavar="N",
+        type=_rounds,
+        help=f"samples of each contender, {ROUNDS} by default",
+    )
     parser.add_argument(
         "--baseline", metavar="DIR", type=_checkout, help="another checkout of this project, as one more peer"
     )
@@ -58,10 +77,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _rounds(text: str) -> int:
-    if (rounds := int(text)) < 1:
-        msg = "at least one"
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"{text!r}; wanted: a whole number from 1"
         raise argparse.ArgumentTypeError(msg)
-    return rounds
+    return int(text)
 
 
 def _checkout(text: str) -> str:
@@ -72,8 +91,8 @@ def _checkout(text: str) -> str:
     return str(tree)
 
 
-def _answers(options: argparse.Namespace) -> list[Answer]:
-    questions = _questions([name for name in options.only or QUESTIONS if name not in options.without], options.quick)
+def _answers(names: Sequence[str], options: argparse.Namespace) -> list[Answer]:
+    questions = _questions(names, options.quick)
     if options.baseline:
         questions = [with_baseline(question, options.baseline) for question in questions]
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
@@ -88,24 +107,26 @@ def _answers(options: argparse.Namespace) -> list[Answer]:
 
 def _questions(names: Sequence[str], quick: bool) -> list[Question]:
     """Return all questions, before the first is asked, so that all that is missing is known at once."""
-    questions, missing = [], []
+    questions: list[Question] = []
+    missing: dict[str, list[str]] = {}
     for name in names:
         try:
             questions.append(QUESTIONS[name](quick))
         except BenchmarkError as exc:
-            missing.append(f"{name}: {exc}")
+            missing.setdefault(str(exc), []).append(name)
     if missing:
-        missing.append("A question is left out by --without NAME.")
-        raise BenchmarkError("\n".join(missing))
+        lines = [f"{', '.join(askers)}: {what}" for what, askers in missing.items()]
+        raise BenchmarkError("\n".join([*lines, "A question is left out by --without NAME."]))
     return questions
 
 
 def with_baseline(question: Question, tree: str) -> Question:
     """Return `question` with the programs of this project run on the `runtime` of another checkout, too."""
+    compared = {figure.ours for figure in question.figures}
     contenders: list[Contender] = []
     for contender in question.contenders:
         contenders.append(contender)
-        if contender.tree is not None:
+        if contender.name in compared:
             contenders.append(attrs.evolve(contender, name=f"{contender.name}/{BASELINE}", tree=tree))
     figures = [_figure_with_baseline(figure) for figure in question.figures]
     return attrs.evolve(question, contenders=contenders, figures=figures)

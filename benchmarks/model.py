@@ -57,7 +57,7 @@ class Question:
 
     name: str
     contenders: Sequence[Contender]
-    """They run in this order, again and again."""
+    """In the order of the first round."""
     figures: Sequence[Figure]
     """Their names are the question's name, or begin with it."""
     surroundings: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({})

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.model import Answer
+from benchmarks.model import Answer, BenchmarkError
 from benchmarks.plot import plot
 
 _HEADINGS = ("figure", "unit", "ours", "peer", "", "ratio", "spread")
@@ -68,12 +68,20 @@ def write(
     versions: Mapping[str, str],
     machine: Mapping[str, str | int | float],
 ) -> None:
-    """Write the files of these answers to `folder`, over those of an earlier run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "latest.json", latest(answers, versions, machine))
-    _write_json(folder / "samples.json", {answer.figure.name: dict(answer.values) for answer in answers})
-    for answer in answers:
-        (folder / f"{answer.figure.name}.svg").write_text(plot(answer), encoding="utf-8")
+    """Write the files of these answers to `folder`, over those of an earlier run.
+
+    Raises:
+        BenchmarkError: if they cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / "latest.json", latest(answers, versions, machine))
+        _write_json(folder / "samples.json", {answer.figure.name: dict(answer.values) for answer in answers})
+        for answer in answers:
+            (folder / f"{answer.figure.name}.svg").write_text(plot(answer), encoding="utf-8")
+    except OSError as exc:
+        msg = f"the results cannot be written: {exc}"
+        raise BenchmarkError(msg) from exc
 
 
 def _write_json(path: Path, value: object) -> None:

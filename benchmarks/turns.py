@@ -1,17 +1,20 @@
 """Take samples: every contender once, then all of them again, each time in a fresh process.
 
-Taking turns lets a machine that slows down or is shared disturb everybody alike.
+Taking turns lets a machine that slows down or is shared disturb everybody alike. Who goes first, and who goes right
+after whom, changes from round to round, so that what one leaves to the next (caches, memory, heat) favours nobody.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
@@ -20,13 +23,12 @@ from benchmarks.model import PEAK, BenchmarkError, Contender, Measures
 DEADLINE: Final = 900.0
 """Seconds that one sample may take. Out of the air: far beyond the slowest."""
 _NOT_PASSED_ON: Final = (
-    "PYTHONPATH",
-    "PYTHONSAFEPATH",
-    "PYTHONDONTWRITEBYTECODE",  # what pip installs is compiled; a tree that is measured, too, from its second start on
+    "PYTHON",  # options of the interpreter: without assertions, debugging, without compiled modules
     "MAKEFLAGS",
     "MAKELEVEL",
     "MFLAGS",
 )
+"""How the names of variables begin."""
 
 
 def take_turns(
@@ -48,24 +50,35 @@ def take_turns(
         BenchmarkError: if a sample fails.
     """
     samples: dict[str, list[Measures]] = {contender.name: [] for contender in contenders}
-    for _ in range(rounds):
-        for contender in contenders:
+    for number in range(rounds):
+        for contender in in_order(contenders, number):
             measures = take_sample(contender, variables=variables)
             samples[contender.name].append(measures)
             on_sample(contender, measures)
     return samples
 
 
+def in_order(contenders: Sequence[Contender], number: int) -> Sequence[Contender]:
+    """Return the contenders in the order of a round: each second one backwards, each pair begun one further on."""
+    first = number // 2 % len(contenders)
+    forwards = [*contenders[first:], *contenders[:first]]
+    return forwards if number % 2 == 0 else forwards[::-1]
+
+
 def take_sample(
     contender: Contender, *, variables: Mapping[str, str] = MappingProxyType({}), deadline: float = DEADLINE
 ) -> Measures:
-    """Run the contender's program once; return what it measured.
+    """Run the contender's program once; return what it measured. Its temporary files are removed, however it ends.
 
     Raises:
         BenchmarkError: if it cannot be started, fails, says nothing, or takes longer than `deadline` seconds.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        code, peak = _run(contender, variables, out.fileno(), err.fileno(), deadline)
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        tempfile.TemporaryDirectory(dir=variables.get("TMPDIR"), ignore_cleanup_errors=True) as place,
+    ):
+        code, peak = _run(contender, {**variables, "TMPDIR": place}, out.fileno(), err.fileno(), deadline)
         out.seek(0)
         err.seek(0)
         if code != 0:
@@ -94,12 +107,13 @@ def _run(contender: Contender, variables: Mapping[str, str], out: int, err: int,
         msg = f"{contender.name}: cannot start {contender.command[0]!r}: {exc.strerror}"
         raise BenchmarkError(msg) from exc
     timer = threading.Timer(deadline, os.killpg, (process.pid, signal.SIGKILL))
-    timer.start()
     try:
+        timer.start()
         # What the kernel knows of this one process; what its parent held when it forked, some 20 MB, counts as its own.
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
     finally:
@@ -109,7 +123,7 @@ def _run(contender: Contender, variables: Mapping[str, str], out: int, err: int,
 
 
 def _environment(contender: Contender, inherited: Mapping[str, str]) -> dict[str, str]:
-    environment = {name: value for name, value in inherited.items() if name not in _NOT_PASSED_ON}
+    environment = {name: value for name, value in inherited.items() if not name.startswith(_NOT_PASSED_ON)}
     if contender.tree is not None:
         environment["PYTHONPATH"] = contender.tree
     return environment
@@ -117,10 +131,10 @@ def _environment(contender: Contender, inherited: Mapping[str, str]) -> dict[str
 
 def _measures(contender: Contender, line: str) -> dict[str, float]:
     try:
-        measures = json.loads(line)
-        if not measures:
-            raise ValueError
-        return {str(name): float(value) for name, value in measures.items()}
-    except (ValueError, TypeError, AttributeError) as exc:
-        msg = f"{contender.name}: a sample's last line is {line!r}; wanted: a JSON object of numbers"
-        raise BenchmarkError(msg) from exc
+        measures = {str(name): float(value) for name, value in json.loads(line).items()}
+        if measures and all(0 < value < math.inf for value in measures.values()):  # ratios are made of them
+            return measures
+    except (ValueError, TypeError, AttributeError):
+        pass
+    msg = f"{contender.name}: a sample's last line is {line!r}; wanted: a JSON object of positive numbers"
+    raise BenchmarkError(msg)

@@ -44,7 +44,8 @@ def question(quick: bool) -> Question:
 def a_cluster() -> Iterator[Mapping[str, str]]:
     """Have a cluster for as long as the block lasts; give the variables by which Slurm's programs find it."""
     try:
-        with Cluster.create(of_this_program()) as cluster, in_memory() as variables:
+        # Twice, as a signal may come in the midst of its ending.
+        with Cluster.create(of_this_program()) as cluster, cluster, in_memory() as variables:
             yield {**variables, **{name: cluster.environment[name] for name in ("SLURM_CONF", "PATH")}}
     except ClusterError as exc:
         raise BenchmarkError(str(exc)) from exc

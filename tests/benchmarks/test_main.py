@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 
 from benchmarks import __main__ as program
@@ -89,20 +91,53 @@ def test_samples_are_taken_in_the_surroundings_of_their_question(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--only", "typo"], ["--without", "typo"], ["--rounds", "0"], ["--baseline", "/nowhere"]]
+    ("arguments", "said"),
+    [
+        (["--only", "typo"], r"argument --only: invalid choice: 'typo' \(choose from .*speed"),
+        (["--without", "typo"], r"argument --without: invalid choice: 'typo' \(choose from .*speed"),
+        (["--only", "speed", "--without", "speed"], "--only and --without leave no question"),
+        (["--rounds", "0"], "argument --rounds: '0'; wanted: a whole number from 1"),
+        (["--rounds", "two"], "argument --rounds: 'two'; wanted: a whole number from 1"),
+        (["--baseline", "/nowhere"], "argument --baseline: '/nowhere' is no checkout of this project"),
+        (["speed"], "unrecognized arguments: speed"),
+    ],
 )
-def test_a_wrong_argument_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_argument_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         program.main(arguments)
     assert ended.value.code == 2
-    assert arguments[0] in capsys.readouterr().err
+    assert re.fullmatch(rf"error: {said}.* \(see python -m benchmarks --help\)\n", capsys.readouterr().err)
+
+
+def test_a_question_is_asked_once(results: Path) -> None:
+    assert program.main(["--only", "speed", "--only", "speed", "--quick"]) == 0
+    assert len(json.loads((results / "latest.json").read_text())) == 1
+
+
+def test_what_several_questions_miss_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program, "QUESTIONS", {"speed": speed, "one": broken, "two": broken})
+    assert program.main([]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "error: one, two: no such peer"
+
+
+def test_results_that_cannot_be_written_have_been_shown(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results.write_text("a file")
+    assert program.main(["--only", "speed", "--quick"]) == 1
+    said = capsys.readouterr()
+    assert "2.00 to 2.00" in said.out
+    assert said.err.splitlines()[-1].startswith("error: the results cannot be written: ")
 
 
 def test_a_baseline_is_a_peer_of_each_figure_of_ours() -> None:
-    question = program.with_baseline(speed(quick=True), "/other")
+    asked = speed(quick=True)
+    unasked = script("c", 1, environment.TREE)  # such as an idle loop: only peers are compared with it
+    question = program.with_baseline(attrs.evolve(asked, contenders=[*asked.contenders, unasked]), "/other")
     assert [(contender.name, contender.tree) for contender in question.contenders] == [
         ("a", environment.TREE),
         ("a/baseline", "/other"),
         ("b", None),
+        ("c", environment.TREE),
     ]
     assert question.figures[0].peers == {"peer": "b", "baseline": "a/baseline"}

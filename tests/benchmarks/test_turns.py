@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks.model import PEAK, BenchmarkError, Contender, Measures
-from benchmarks.turns import take_sample, take_turns
+from benchmarks.turns import in_order, take_sample, take_turns
 
 
 def program(name: str, code: str, *arguments: str, tree: str | None = None) -> Contender:
     return Contender(name, [sys.executable, "-c", textwrap.dedent(code), *arguments], tree)
+
+
+def test_who_goes_first_and_who_after_whom_changes_from_round_to_round() -> None:
+    three, two = ([program(name, "") for name in names] for names in ("abc", "ab"))
+    orders = ["".join(who.name for who in in_order(three, number)) for number in range(7)]
+    assert orders == ["abc", "cba", "bca", "acb", "cab", "bac", "abc"]  # all that there are, and again
+    assert ["".join(who.name for who in in_order(two, number)) for number in range(4)] == ["ab", "ba", "ba", "ab"]
 
 
 def test_contenders_take_turns_each_in_a_process_of_its_own() -> None:
@@ -25,7 +32,7 @@ def test_contenders_take_turns_each_in_a_process_of_its_own() -> None:
         assert measures["pid"]
 
     samples = take_turns([program("a", code), program("b", code)], 3, on_sample=note)
-    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert order == ["a", "b", "b", "a", "b", "a"]
     assert [len(taken) for taken in samples.values()] == [3, 3]
     assert len({taken["pid"] for name in "ab" for taken in samples[name]}) == 6
 
@@ -45,11 +52,11 @@ def test_only_programs_of_ours_get_the_path_of_a_checkout(tmp_path: Path, monkey
         try:
             import marker
         except ImportError:
-            print('{"value": 0}')
+            print('{"value": 1}')
         else:
             print('{"value": 7}')
     """
-    assert take_sample(program("theirs", code))["value"] == 0
+    assert take_sample(program("theirs", code))["value"] == 1
     assert take_sample(program("ours", code, tree=str(tmp_path)))["value"] == 7
 
 
@@ -58,15 +65,34 @@ def test_a_sample_that_fails_shows_what_it_said() -> None:
         take_sample(program("wrong", "assert False, '3 of 4'"))
 
 
+def test_a_sample_that_is_killed_leaves_no_temporary_files(tmp_path: Path) -> None:
+    code = """
+        import os, signal, tempfile
+        open(os.path.join(tempfile.mkdtemp(), "large"), "w").write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    with pytest.raises(BenchmarkError, match="signal 9"):
+        take_sample(program("dies", code), variables={"TMPDIR": str(tmp_path)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_of_the_interpreter_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    with pytest.raises(BenchmarkError, match="AssertionError"):
+        take_sample(program("checks", "assert False"))
+
+
 def test_a_sample_that_hangs_is_killed_with_all_that_it_started() -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
     with pytest.raises(BenchmarkError, match="signal 9"):
         take_sample(program("hangs", code), deadline=0.2)
 
 
-@pytest.mark.parametrize("said", ["", "nothing", "{}", "[1]", '{"x": "fast"}', '{"x": null}'])
+@pytest.mark.parametrize("said", ["", "nothing", "{}", "[1]", '{"x": "fast"}', '{"x": null}', '{"x": 0}', '{"x": NaN}'])
 def test_a_sample_that_says_no_numbers_is_an_error(said: str) -> None:
-    with pytest.raises(BenchmarkError, match=r"mute: a sample's last line is .*; wanted: a JSON object of numbers"):
+    with pytest.raises(
+        BenchmarkError, match=r"mute: a sample's last line is .*; wanted: a JSON object of positive numbers"
+    ):
         take_sample(program("mute", "import sys; print(sys.argv[1])", said))
 
 

@@ -274,7 +274,8 @@ class Cluster:
         """Lay out a cluster in a directory that does not exist yet, start it, and wait until its nodes are idle.
 
         Raises:
-            ClusterError: if something is missing, or it does not come up; then nothing of it is left running.
+            ClusterError: if something is missing, or it does not come up; then nothing of it is left running, and its
+                directory is kept, for its logs. Nothing at all is left by another exception, such as Ctrl-C.
         """
         check_machine()
         try:
@@ -283,16 +284,19 @@ class Cluster:
             msg = f"{directory} exists: a cluster may be running there (make slurm-down)"
             raise ClusterError(msg) from None
         cluster = cls(directory)
-        cluster._lay_out()
         try:
+            cluster._lay_out()
             for daemon in cluster.daemons.values():
                 daemon.start()
                 if daemon.name == "munged":
                     cluster._wait_for_munge()
             cluster._remember()
             cluster.wait_idle()
-        except BaseException:
+        except ClusterError:
             cluster._end_processes()
+            raise
+        except BaseException:
+            cluster.shut_down()
             raise
         return cluster
 
