@@ -12,6 +12,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 ARGS ?=
+FILE ?= examples/rtl/regression.toml
 N ?=
 SEED ?=
 
@@ -48,10 +49,11 @@ endef
 help: ## list these verbs
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov, bench and campaign."
+	@echo "  FILE=examples/rtl/broken.toml chooses the job file of run."
 
 .PHONY: run
 run: simulator $(VENV)/stamp-run ## build and simulate the example, a real RTL regression
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m runtime run examples/rtl/regression.toml $(ARGS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m runtime run "$(FILE)" $(ARGS)
 
 .PHONY: test
 test: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests

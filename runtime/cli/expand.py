@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import math
 import os
 import re
@@ -17,12 +18,15 @@ from typing import Any, Final
 
 import attrs
 
+from runtime.backends.directories import Places
 from runtime.cli.errors import InputError, shown, suggestion
 from runtime.cli.regression import Entry, Regression
 from runtime.cli.schema import JobTable, Scalar, Seeds
-from runtime.cli.template import substitute, substitute_in_shell
+from runtime.cli.template import placeholders, substitute, substitute_in_shell
 from runtime.errors import SpecError
 from runtime.job import JobSpec, safe_id
+
+logger: Final = logging.getLogger("runtime.cli")
 
 MAX_JOBS: Final = 1_000_000
 """Jobs of one run."""
@@ -78,7 +82,8 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
     """Return all jobs, in the order of the tables.
 
     Raises:
-        InputError: for too many jobs, two of one id, a need that names no job, or what `JobSpec` refuses.
+        InputError: for too many jobs, two of one id or with one log, a need that names no job, or what `JobSpec`
+            refuses.
     """
     _check_size(regression, expansion)
     where: dict[str, Entry] = {}
@@ -103,6 +108,8 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
     for entry, of_entry in cells:
         maker = _Maker(entry, expansion, needs)
         jobs += [maker.make(cell) for cell in of_entry]
+        _warn_of_no_seed(entry)
+    _check_logs(jobs, where, expansion.run_dir)
     return jobs
 
 
@@ -142,6 +149,28 @@ def _check_size(regression: Regression, expansion: Expansion) -> None:
 def len_of(seeds: range | Sequence[int]) -> int:
     """Return how many there are; `len` fails for a range beyond what a C integer holds."""
     return seeds.stop - seeds.start if isinstance(seeds, range) else len(seeds)
+
+
+def _warn_of_no_seed(entry: Entry) -> None:
+    """A command may well have ``{seed}`` for a language of its own; more often the seeds were forgotten."""
+    cmd = entry.table.cmd or ""
+    if entry.table.seeds is None and "seed" in placeholders(cmd if isinstance(cmd, str) else "\n".join(cmd)):
+        logger.warning("%s: cmd has {seed}, which stays as it is, as the job has no seeds", entry.where)
+
+
+def _check_logs(jobs: Sequence[JobSpec], where: Mapping[str, Entry], run_dir: Path) -> None:
+    """Two jobs that write to one log would be judged by each other's words."""
+    if all(job.odir is None and job.log_path is None for job in jobs):
+        return  # ids are different, and so are the directories that are called like them
+    first: dict[str, JobSpec] = {}
+    for job in jobs:
+        log = Places.of(job, str(run_dir)).log
+        if (other := first.setdefault(log, job)) is not job:
+            msg = (
+                f"{where[job.id].where}: the log of job {shown(job.id)} is that of job {shown(other.id)}, {log};"
+                ' wanted: an odir or a log_path of its own, such as log_path = "{id}.log"'
+            )
+            raise InputError(msg)
 
 
 def _cells(entry: Entry, expansion: Expansion) -> Iterator[_Cell]:
@@ -193,7 +222,6 @@ class _Maker:
     def __init__(self, entry: Entry, expansion: Expansion, needs: _Needs) -> None:
         table = entry.table
         self._entry = entry
-        self._expansion = expansion
         self._needs = needs
         self._run_dir = str(expansion.run_dir)
         self._fixed: dict[str, Any] = {

@@ -62,7 +62,8 @@ def load(file: str, stdin: BinaryIO | None = None) -> Regression:
         name = loader.read(path, ())
         source = file
     if not loader.entries:
-        msg = f"{source}: has no jobs; wanted: a table [jobs.NAME] with a cmd for each"
+        wanted = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
+        msg = f"{source}: has no jobs; wanted: {wanted} with a cmd for each"
         raise InputError(msg)
     return Regression(name, tuple(loader.entries.values()), loader.resources, loader.backends, source)
 

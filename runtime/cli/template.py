@@ -20,6 +20,11 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _TRICKY: Final = re.compile(r"""`|\$[('"\[]|\$\{(?![A-Za-z0-9_]+\})|<<|(?<![^\s;&|()])\#""")
 
 
+def placeholders(text: str) -> set[str]:
+    """Return the names that stand in `text` as placeholders, whoever knows them."""
+    return set(_PLACE.findall(text))
+
+
 def substitute(text: str, values: Mapping[str, str]) -> str:
     """Return `text` with each placeholder that `values` knows replaced, as it is."""
     return _PLACE.sub(lambda place: values.get(place[1], place[0]), text) if "{" in text else text

@@ -226,6 +226,11 @@ def test_too_many_dependencies_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
         ({"results.json": {}}, "f: [jobs.results.json]: a job cannot be called"),
         ({"a": {"pass_patterns": ["("]}}, "f: [jobs.a]: job 'a': pattern '(' is not a regular expression"),
         ({"a": {"runtime_pattern": "x"}}, "f: [jobs.a]: job 'a': pattern 'x' has no group value"),
+        ({"a": {"seeds": 2, "odir": "o"}}, 'f: [jobs.a]: the log of job "a.seed='),
+        (
+            {"a": {"odir": "b"}, "b": {}},
+            'f: [jobs.b]: the log of job "b" is that of job "a", /out/run/b/job.log; wanted',
+        ),
         ({"a": {"cmd": " "}}, "f: [jobs.a]: job 'a': cmd is ' '; wanted"),
         ({"a": {"cmd": "x\0"}}, "f: [jobs.a]: job 'a': cmd is"),
         ({"a": {"exports": {"A=B": "1"}}}, "f: [jobs.a]: job 'a': exports is 'A=B'"),
@@ -235,6 +240,28 @@ def test_too_many_dependencies_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_what_cannot_be_a_job_is_one_message(tables: Mapping[str, Any], complaint: str) -> None:
     assert wrong(tables).startswith(complaint)
+
+
+def test_jobs_that_share_a_directory_have_logs_of_their_own() -> None:
+    jobs = expanded({"a": {"seeds": [1, 2], "odir": "o", "log_path": "{id}.log"}})
+    assert [job.log_path for job in jobs.values()] == ["/out/run/o/a.seed=1.log", "/out/run/o/a.seed=2.log"]
+
+
+@pytest.mark.parametrize(
+    ("table", "warned"),
+    [
+        ({"cmd": "./sim +seed={seed}"}, True),
+        ({"cmd": ["./sim", "+seed={seed}"]}, True),
+        ({"cmd": "./sim +seed=${seed}"}, False),
+        ({"cmd": "./sim +seed={seed}", "seeds": 1}, False),
+    ],
+)
+def test_who_has_no_seed_for_its_command_is_warned(
+    caplog: pytest.LogCaptureFixture, table: Mapping[str, Any], warned: bool
+) -> None:
+    expanded({"a": table})
+    told = ["f: [jobs.a]: cmd has {seed}, which stays as it is, as the job has no seeds"]
+    assert [record.getMessage() for record in caplog.records] == (told if warned else [])
 
 
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=10))

@@ -156,7 +156,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, here: Here) -> None:
 def test_bad_json_lines_are_refused(tmp_path: Path, here: Here) -> None:
     done = here("run", "-", stdin=b'{"name": "good", "cmd": "x"}\n{"name": 1}\n')
     check_refused(tmp_path, done, "<stdin>:2: name is 1; wanted")
-    check_refused(tmp_path, here("run", "-", stdin=b""), "standard input: has no jobs")
+    check_refused(tmp_path, here("run", "-", stdin=b""), "standard input: has no jobs; wanted: a JSON object a line")
 
 
 @pytest.mark.parametrize(
