@@ -33,7 +33,7 @@ from runtime.logs import signal_name
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
 from runtime.process.limits import usable_cpus
-from runtime.process.shim import Shim, Tree
+from runtime.process.shim import Shim, Tree, hang_up
 from runtime.process.trees import NotMadeError, TreeEnd
 
 logger: Final = logging.getLogger("runtime.process.keeper")
@@ -47,8 +47,8 @@ _FORK_TIMEOUT: Final = 10.0
 _PULSE: Final = 2.0
 """Seconds between two pings of the keeper."""
 
-_SILENCE: Final = 6.0
-"""Seconds without an answer of the keeper after which something is wrong with it. Out of the air."""
+_UNANSWERED: Final = 3
+"""Pings without an answer after which something is wrong with the keeper. Out of the air."""
 
 _STARVED: Final = 3
 """New shims in a row for which a keeper had no memory, before the next job gets another keeper. Out of the air."""
@@ -105,8 +105,8 @@ class Keeper:
         self._idle: list[Shim] = []
         self._shims: dict[int, Shim] = {}
         self._shim_numbers = itertools.count(1)
-        self._pings = itertools.count(1)
-        self._answered = 0.0
+        self._answered = 0
+        """The number of the last ping that was answered."""
         self._answer = b""
         """The beginning of the next answer."""
         self._cpus = usable_cpus()
@@ -150,7 +150,7 @@ class Keeper:
             raise OSError(msg)
         reap_those_left_behind()
         control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        answers, far_answers = os.pipe()
+        answers, far_answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         errors = os.memfd_create("keeper")
         ours = os.pidfd_open(os.getpid())
         words = [sys.executable, "-I", "-S", "-E", _program()]
@@ -183,7 +183,6 @@ class Keeper:
             process.wait()
             keeper._close()
             raise
-        os.set_blocking(answers, False)
         control.setblocking(False)
         return keeper
 
@@ -254,7 +253,7 @@ class Keeper:
 
     def _end_if_idle(self) -> None:
         if self._retired and len(self._idle) == len(self._shims):
-            self._control.close()  # it ends by that
+            hang_up(self._control)  # it ends by that
 
     def _fork(self) -> Shim:
         """Ask for a shim."""
@@ -300,7 +299,7 @@ class Keeper:
 
     def _take_answer(self, kind: str, number: int, *rest: Any) -> None:
         if kind == far.PONG:
-            self._answered = trio.current_time()
+            self._answered = number
             return
         shim = self._shims.get(number)
         if shim is None:
@@ -381,15 +380,18 @@ class Keeper:
             logger.error("the keeper of processes has ended; its jobs end with it. %s", self._last_words())
 
     async def _feel_pulse(self) -> None:
-        """Notice that the keeper does not run; it is alive, and so are its shims, but nobody guards those."""
-        self._answered = trio.current_time()
-        while True:
+        """Notice that the keeper does not run; it is alive, and so are its shims, but nobody guards those.
+
+        Pings are counted, and not seconds: it may be our own loop that has stood still for some.
+        """
+        for ping in itertools.count(1):
             with suppress(OSError):
-                self._control.send(far.frame(far.PING, next(self._pings)))
+                self._control.send(far.frame(far.PING, ping))
             await trio.sleep(_PULSE)
-            silence = trio.current_time() - self._answered
-            if silence > _SILENCE and not self.dead:
-                logger.error("the keeper of processes (pid %d) has not answered for %.0f s", self.pid, silence)
+            unanswered = ping - self._answered
+            if unanswered >= _UNANSWERED and not self.dead:
+                seconds = unanswered * _PULSE
+                logger.error("the keeper of processes (pid %d) has not answered for %g s", self.pid, seconds)
                 self._process.send_signal(signal.SIGCONT)  # it has no other reason to stand still
 
     def _last_words(self) -> str:
@@ -402,7 +404,7 @@ class Keeper:
 
         Checkpoints. If it is not gone by then, it stays: there is a process that it waits for.
         """
-        self._control.close()
+        hang_up(self._control)
         for shim in self.shims:
             shim.close()
         with trio.move_on_after(patience):

@@ -27,7 +27,8 @@ Who notices whose death:
 - of all of them: the runtime, by the end of the pipe on which they all answer.
 
 Messages are marshalled tuples, framed by their length. Commands come on a socket for each process. Answers go to one
-pipe; each stays in one piece, as none is longer than `PIPE_BUF`. All descriptors but 0, 1 and 2 are closed in jobs.
+pipe; each stays in one piece, as none is longer than `PIPE_BUF`. While nobody reads, the pipe is full at some time; who
+waits for room in it notices all deaths meanwhile. All descriptors but 0, 1 and 2 are closed in jobs.
 """
 
 from __future__ import annotations
@@ -171,6 +172,19 @@ def unframe(data: bytes) -> tuple[list[tuple[Any, ...]], bytes]:
         messages.append(marshal.loads(data[begin + HEADER.size : end]))
         begin = end
     return messages, data[begin:]
+
+
+def put(pipe: int, answer: bytes) -> bool:
+    """Write an answer; return whether there was room for it.
+
+    Raises:
+        OSError: if nobody can read it any more.
+    """
+    try:
+        os.write(pipe, answer)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Frames:
@@ -420,9 +434,13 @@ class Shim:
                 self.run(*command)
 
     def say(self, kind: str, number: int, *rest: Any) -> None:
-        """Tell the runtime about a job."""
+        """Tell the runtime about a job; who leaves does not wait until there is room for that."""
+        answer = frame(kind, self.number, number, *rest)
         try:
-            os.write(self.answers, frame(kind, self.number, number, *rest))
+            while not put(self.answers, answer) and not self.leaving:
+                self.poll.register(self.answers, select.POLLOUT)
+                self.wait(None)
+                self.poll.unregister(self.answers)
         except OSError:
             self.leave("the runtime has gone")
 
@@ -441,7 +459,7 @@ class Shim:
             if fd == self.signals:
                 if signal.SIGTERM in read_signals(self.signals):
                     self.leave("its shim was ended, or the keeper of that")
-            else:
+            elif fd == self.commands:
                 self.obey()
 
     def obey(self) -> None:
@@ -504,10 +522,8 @@ class Shim:
         job = self.job = Job(number, root, patience)
         self.own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.say(STARTED, number, root)
-        while True:
+        while self.reap(job):
             self.wait(self.press(job))
-            if not self.reap(job):
-                break
         self.job = None
         # A process begins with the memory of this one, and the system never forgets how large that was.
         peak = job.peak * 1024 if job.peak > self.own_peak else None
@@ -686,6 +702,10 @@ class Keeper:
         self.poll = select.poll()
         for fd in (self.signals, control.fileno(), runtime):
             self.poll.register(fd, select.POLLIN)
+        self.room = select.poll()
+        """For room in the pipe, or the end of the runtime."""
+        for fd, events in ((answers, select.POLLOUT), (control.fileno(), select.POLLRDHUP), (runtime, select.POLLIN)):
+            self.room.register(fd, events)
         self.environment: dict[bytes, bytes] = {}
         self.dump = b""
         self.patience = 0.0
@@ -713,9 +733,12 @@ class Keeper:
             self.wait()
 
     def say(self, kind: str, *rest: Any) -> None:
-        """Tell the runtime."""
+        """Tell the runtime; who leaves does not wait until there is room for that."""
+        answer = frame(kind, *rest)
         try:
-            os.write(self.answers, frame(kind, *rest))
+            while not put(self.answers, answer) and not self.leaving:
+                if self.answers not in [fd for fd, _ in self.room.poll()]:
+                    self.leave()
         except OSError:
             self.leave()
 

@@ -34,6 +34,13 @@ _SMALL: Final = 1 << 16
 """Bytes of a job that are handed over without waiting: a socket that is empty has room for more."""
 
 
+def hang_up(stream: socket.socket) -> None:
+    """Close a socket, so that the other side sees its end even if a process that was forked from us has it open."""
+    with suppress(OSError):
+        stream.shutdown(socket.SHUT_RDWR)
+    stream.close()
+
+
 @attrs.frozen
 class ToMake:
     """What a shim is to make before it starts a job; the usual case, in which none of it is there."""
@@ -274,8 +281,8 @@ class Shim:
     def abandon(self) -> None:
         """Let it end, and whatever it runs, at once: it gets no more jobs."""
         self.dead = True
-        self._commands.close()  # it ends by that
+        hang_up(self._commands)  # it ends by that
 
     def close(self) -> None:
         """Let it end, and whatever it runs. Idempotent."""
-        self._commands.close()
+        hang_up(self._commands)

@@ -23,7 +23,7 @@ from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.process import keeper as keeper_module
 from runtime.process.keeper import Keeper
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
-from tests.backends import containment_program
+from tests.backends import containment_program, stalled_program
 from tests.backends.containment import TreeKit
 from tests.backends.local_jobs import PATIENCE, Local, hear
 from tests.backends.local_jobs import local as any_local
@@ -214,6 +214,24 @@ async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
         os.close(keeper)
 
 
+async def test_when_we_are_killed_while_our_loop_stands_still_nothing_is_left(tmp_path: Path) -> None:
+    with hostages(tmp_path, "mixed") as (one,), trio.fail_after(PATIENCE):
+        words = [sys.executable, "-m", stalled_program.__name__, str(one.directory), one.mode]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as runtime:
+            assert runtime.stdout is not None
+            forked, keeper = (os.pidfd_open(int(word)) for word in runtime.stdout.readline().split())
+            try:
+                await one.wait_started()
+                runtime.kill()
+                await one.wait_gone()
+                await trio.lowlevel.wait_readable(keeper)
+            finally:
+                runtime.kill()
+                signal.pidfd_send_signal(forked, signal.SIGKILL)
+                os.close(forked)
+                os.close(keeper)
+
+
 async def test_l21_what_had_ended_before_its_shim_heard_of_a_kill_keeps_its_true_status(
     tmp_path: Path, fifo: Path
 ) -> None:
@@ -242,7 +260,6 @@ async def test_a_keeper_that_stands_still_is_said_and_nothing_is_made_up(
     tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keeper_module, "_PULSE", 0.01)
-    monkeypatch.setattr(keeper_module, "_SILENCE", 0.05)
     async with local(tmp_path / "run") as here:
         spec = JobSpec(name="job", cmd=f"echo ready > {fifo}; read line < {fifo}; exit 3")
         handles = await here.session.submit([spec])

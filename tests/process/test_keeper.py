@@ -9,10 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from runtime.process import keeper
 from runtime.process import keeper_program as far
 from runtime.process.keeper import Keeper, Keepers
+from tests.backends.stalled_program import fill
+from tests.backends.test_local import state_of
+from tests.process import hostile
+from tests.process.hostages import Hostages
 
 
 def test_without_an_interpreter_there_is_no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +86,95 @@ async def test_answers_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
             assert [far.parent_of(shim.pid or 0) for shim in shims] == 3 * [keepers.current.pid]
             nursery.cancel_scope.cancel()
         await keepers.aclose()
+
+
+async def test_the_silence_of_a_keeper_is_not_that_of_our_own_loop(
+    mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    keepers = Keepers({}, 1.0, trio.CapacityLimiter(1))
+    await keepers.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keepers.run)
+        await keepers.take(1)  # the first ping was before
+        mock_clock.jump(60)
+        await keepers.take(2)
+        nursery.cancel_scope.cancel()
+    await keepers.aclose()
+    assert "has not answered" not in caplog.text
+
+
+async def test_a_shim_that_finds_no_room_for_an_answer_still_ends_its_job(tmp_path: Path) -> None:
+    hostages = Hostages(tmp_path / "job", "mixed")
+    keepers = Keepers({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await keepers.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keepers.run)
+            (shim,), _ = await keepers.take(1)
+            nursery.cancel_scope.cancel()  # so nobody reads answers any more
+        fill(keepers.current)
+        with open(os.devnull, "w") as output:
+            shim.start(hostages.cmd, exports={}, cwd="/", output=output.fileno(), patience=None)
+        await hostages.wait_started()
+        os.kill(keepers.current.pid, signal.SIGKILL)
+        await hostages.wait_gone()
+        await keepers.aclose()
+    hostages.close()
+
+
+async def test_who_exits_while_there_is_no_room_for_answers_has_ended_when_there_is() -> None:
+    keepers = Keepers({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await keepers.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keepers.run)
+            (shim,), _ = await keepers.take(1)
+            nursery.cancel_scope.cancel()
+        assert shim.pid is not None
+        fill(keepers.current)
+        with open(os.devnull, "w") as output:
+            tree = shim.start(["/bin/true"], exports={}, cwd="/", output=output.fileno(), patience=None)
+        while not far.children(shim.pid):
+            await trio.lowlevel.checkpoint()
+        (root,) = far.children(shim.pid)
+        while state_of(root) != "Z" or has_pending(shim.pid, signal.SIGCHLD):
+            await trio.lowlevel.checkpoint()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keepers.run)
+            assert (await tree.wait_ended()).exit.code == 0
+            nursery.cancel_scope.cancel()
+        await keepers.aclose()
+
+
+def has_pending(pid: int, number: int) -> bool:
+    """Whether a signal has come that the process has not taken yet."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd"))
+    return bool(int(line.split()[1], 16) & 1 << number - 1)
+
+
+async def test_a_keeper_ends_though_a_forked_process_has_all_descriptors() -> None:
+    keepers = Keepers({}, None, trio.CapacityLimiter(1))
+    await keepers.start()
+    forked = None
+    try:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keepers.run)
+                (shim, _), _ = await keepers.take(2)
+                forked = os.fork()
+                if forked == 0:
+                    signal.alarm(hostile.LIFETIME)
+                    hostile.sleep()
+                held = os.pidfd_open(shim.pid or 0)
+                shim.abandon()
+                await trio.lowlevel.wait_readable(held)
+                os.close(held)
+                nursery.cancel_scope.cancel()
+            await keepers.aclose()
+    finally:
+        if forked is not None:
+            os.kill(forked, signal.SIGKILL)
+            os.waitpid(forked, 0)
 
 
 async def test_a_keeper_ends_with_its_shims() -> None:
