@@ -164,10 +164,14 @@ class RuntimeBackend(AuthorSide):
         rest.
 
         Raises:
+            TypeError: if `completions` is no sending end of a memory channel.
             BackendClosedError: if it was opened before.
             trio.BrokenResourceError: at the end, if the receiver went away.
             Exception: at the end, the error of a backend that broke; else whatever the block raised, with notes.
         """
+        if not isinstance(completions, trio.MemorySendChannel):
+            msg = f"completions is {completions!r}; wanted: the sending end of a trio.open_memory_channel"
+            raise TypeError(msg)
         if self._state is not BackendState.NEW:
             msg = f"{self!r} was opened before; a backend lives once: make a new one"
             raise BackendClosedError(msg)
@@ -260,7 +264,7 @@ class RuntimeBackend(AuthorSide):
         return make_handles(entering, self)
 
     async def submit(self, job: Any, *, attempt: int = 1) -> JobHandle | None:
-        """Hand one job over: `submit_many` for one. `None` means refused."""
+        """Hand one job over: `submit_many` for one, cancelling and errors included. `None` means refused."""
         return (await self.submit_many([job], attempts={job.id: attempt})).get(job.id)
 
     async def kill_many(
@@ -293,7 +297,7 @@ class RuntimeBackend(AuthorSide):
             await job.wait_ended()
 
     async def kill(self, target: JobHandle | str, *, by: str = "the caller", force: bool = False) -> None:
-        """End one job: `kill_many` for one."""
+        """End one job: `kill_many` for one, cancelling and errors included."""
         await self.kill_many([target], by=by, force=force)
 
     def close(self, *, by: str = "the caller", force: bool = False) -> None:
@@ -306,7 +310,7 @@ class RuntimeBackend(AuthorSide):
             self._stop(self._ledger, FailureKind.CANCELLED, f"killed by {by}", force=force)
 
     async def drain(self) -> None:
-        """Wait until nothing is live."""
+        """Wait until nothing is live; events may still be on their way. Cancelling this stops the waiting alone."""
         await self._ledger.wait_idle()
 
     @property

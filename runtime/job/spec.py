@@ -19,6 +19,7 @@ from runtime.job.status import JobStatus
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
+_COMMAND: Final = "a command: text for the shell, or a sequence of words"
 _COLLECTIONS: Final = (tuple, list, set, frozenset, Sequence)  # the usual ones first, because they are cheap to tell
 _NONE: Final = type(None)
 _TYPES: Final = (
@@ -154,15 +155,15 @@ class JobSpec:
 
     def _normalise_command(self) -> None:
         cmd = self.cmd
-        if isinstance(cmd, set | frozenset):
-            raise self._error("cmd", cmd, "words in an order")
         if isinstance(cmd, str):
             words: tuple[str, ...] = (cmd,)
+        elif isinstance(cmd, set | frozenset | bytes) or not isinstance(cmd, _COLLECTIONS):
+            raise self._error("cmd", cmd, _COMMAND)
         else:
             words = self._texts("cmd", cmd)
             object.__setattr__(self, "cmd", words)
         if not words or not words[0].strip():
-            raise self._error("cmd", cmd, "a command: text for the shell, or a sequence of words")
+            raise self._error("cmd", cmd, _COMMAND)
         if any("\0" in word for word in words) or "\0" in self.shell:
             raise self._error("cmd", cmd, "text without NUL bytes")
 

@@ -73,7 +73,8 @@ class ResourcePool:
         for name, limit in (limits or {}).items():
             if limit is not None and not _is_amount(limit):
                 msg = (
-                    f"the limit of resource {name!r} is {limit!r}; wanted: a whole number from 0, or None for unlimited"
+                    f"the limit of resource {name!r} is {limit!r}; wanted: a whole number from 0, None for unlimited,"
+                    " or a ResourceProvider"
                 )
                 raise ResourceError(msg)
             self._resources[name] = _Resource(limit)

@@ -94,18 +94,24 @@ class Scheduler:
         max_failures: int | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
     ) -> None:
-        if isinstance(backends, RuntimeBackend):
-            backends = {backends.name: backends}
-        if not backends:
-            msg = "backends is empty; wanted: at least one backend"
+        backends = _by_name(backends)
+        if priority is not None and not callable(priority):
+            msg = f"priority is {priority!r}; wanted: a function of a job and the number of its dependents, or None"
+            raise ValueError(msg)
+        if not isinstance(busy_timeout, int | float) or not busy_timeout >= 0:
+            msg = f"busy_timeout is {busy_timeout!r}; wanted: seconds, from 0"
             raise ValueError(msg)
         default = next(iter(backends)) if default_backend is None else default_backend
         if default not in backends:
             msg = f"default_backend is {default!r}; this run has: {', '.join(sorted(backends))}"
             raise ValueError(msg)
         limits = dict(resources or {})
-        self._providers = {name: limit for name, limit in limits.items() if not isinstance(limit, int | None)}
-        static = {name: limit for name, limit in limits.items() if isinstance(limit, int | None)}
+        self._providers = {
+            name: limit
+            for name, limit in limits.items()
+            if not isinstance(limit, int | None) and hasattr(limit, "capacity")
+        }
+        static: dict[str, Any] = {name: limit for name, limit in limits.items() if name not in self._providers}
         self._plan = Plan(
             {name: backend.max_parallelism for name, backend in backends.items()},
             default,
@@ -297,6 +303,19 @@ class Scheduler:
                 delay = PROVIDER_INTERVAL
                 self._turn()
             await trio.sleep(delay)
+
+
+def _by_name(backends: Mapping[str, RuntimeBackend] | RuntimeBackend) -> Mapping[str, RuntimeBackend]:
+    named = {backends.name: backends} if isinstance(backends, RuntimeBackend) else backends
+    if not isinstance(named, Mapping) or not all(isinstance(each, RuntimeBackend) for each in named.values()):
+        msg = (
+            f"backends is {backends!r}; wanted: a backend, such as LocalBackend(), or a mapping from names to backends"
+        )
+        raise ValueError(msg)
+    if not named:
+        msg = "backends is empty; wanted: at least one backend"
+        raise ValueError(msg)
+    return named
 
 
 def _limit(what: str, value: int | None) -> int | None:

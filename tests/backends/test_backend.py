@@ -93,6 +93,18 @@ async def test_a_closed_channel_is_told_at_once_and_costs_nothing() -> None:
         assert await backend.submit(job())
 
 
+@pytest.mark.parametrize("end", [3, trio.open_memory_channel[EventBatch](0)[1]])
+async def test_only_a_sending_end_is_taken_for_completions(end: Any) -> None:
+    backend = FakeBackend()
+    with pytest.raises(TypeError, match=r"completions is .*; wanted: the sending end of a trio\.open_mem"):
+        async with backend.open(end):
+            pass
+    send, receive = trio.open_memory_channel[EventBatch](0)
+    with send, receive:
+        async with backend.open(send):  # nothing has happened to it
+            assert backend.statistics().live == 0
+
+
 async def test_what_setup_raises_is_raised_by_open() -> None:
     backend = ScriptedBackend(script={Step.SETUP: Raise(BUG)})
     send, receive = trio.open_memory_channel[EventBatch](0)

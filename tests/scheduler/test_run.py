@@ -99,6 +99,13 @@ async def test_several_schedulers_in_one_process(autojump_clock: MockClock) -> N
     ("arguments", "error", "text"),
     [
         ({"backends": {}}, ValueError, "at least one backend"),
+        ({"backends": FakeBackend}, ValueError, "backends is <class .*; wanted: a backend, such as"),
+        ({"backends": {"fake": FakeBackend}}, ValueError, "backends is .*; wanted: a backend, such as"),
+        ({"backends": "local"}, ValueError, "backends is 'local'; wanted: a backend, such as"),
+        ({"resources": {"x": "3"}}, ResourceError, "the limit of resource 'x' is '3'; wanted: .* a ResourceProvider"),
+        ({"priority": 3}, ValueError, "priority is 3; wanted: a function"),
+        ({"busy_timeout": "x"}, ValueError, "busy_timeout is 'x'; wanted: seconds"),
+        ({"busy_timeout": math.nan}, ValueError, "busy_timeout is nan; wanted: seconds"),
         ({"default_backend": "x"}, ValueError, "default_backend is 'x'; this run has: fake"),
         ({"max_parallelism": -1}, ValueError, "max_parallelism is -1"),
         ({"max_failures": True}, ValueError, "max_failures is True"),
