@@ -133,8 +133,11 @@ def make_backends(
     whence = "--backend" if options.backend else f"the variable {DEFAULT_VARIABLE}"
     made = {}
     for name, job in users.items():
-        _check_name(registry, name, f"{regression.source}: job {shown(job.id)}" if job.backend else whence)
-        given, where = regression.backends.get(name, ({}, f"backend {name}"))
+        user = f"{regression.source}: job {shown(job.id)}" if job.backend else whence
+        _check_name(registry, name, user)
+        given, where = regression.backends.get(
+            name, ({}, user if job.backend or options.backend else f"backend {name}")
+        )
         soft = [entry for entry in regression.entries if entry.name in tables[name] and has_soft_stop(entry.table)]
         made[name] = _make(registry, name, given, where, options, run_dir, soft)
     return made
@@ -175,7 +178,8 @@ def _make(
             ours["soft_stop"] = soft_stop_of(soft, given.get("soft_stop"))
         return registry.create(name, **{**given, **ours})
     except RegistryError as exc:
-        msg = f"{where}: {exc}"
+        hint = "; --pythonpath DIR says where to look" if isinstance(exc.__cause__, ModuleNotFoundError) else ""
+        msg = f"{where}: {exc}{hint}"
         raise InputError(msg) from exc
     except (TypeError, ValueError) as exc:
         unknown = _UNKNOWN_OPTION.search(str(exc))

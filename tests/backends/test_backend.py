@@ -93,6 +93,25 @@ async def test_a_closed_channel_is_told_at_once_and_costs_nothing() -> None:
         assert await backend.submit(job())
 
 
+class EndsInItsLaunch(ManualBackend):
+    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        await trio.sleep(2)
+        for each in jobs:
+            if self._begin(each):
+                assert self._ran(each, JobStatus.FAILED, JobStatusInfo("no luck", kind=FailureKind.EXIT_CODE))
+                assert not self._ran(each, JobStatus.PASSED)
+
+
+async def test_a_job_that_ends_within_its_launch_has_one_end_and_has_run(autojump_clock: MockClock) -> None:
+    backend = EndsInItsLaunch()
+    async with opened(backend) as history:
+        handle = await backend.submit(job())
+        assert handle is not None
+        assert handle.started == 2
+        assert backend.statistics().late == 1
+    assert [(event.status, event.started, event.ended) for event in history.completions] == [(JobStatus.FAILED, 2, 2)]
+
+
 @pytest.mark.parametrize("end", [3, trio.open_memory_channel[EventBatch](0)[1]])
 async def test_only_a_sending_end_is_taken_for_completions(end: Any) -> None:
     backend = FakeBackend()

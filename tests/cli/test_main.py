@@ -164,7 +164,7 @@ def test_bad_json_lines_are_refused(tmp_path: Path, here: Here) -> None:
     [
         (["--select", "nothing"], '--select "nothing" matches no job'),
         (["--backend", "lcal"], "--backend: there is no backend 'lcal'; did you mean 'local'?"),
-        (["--backend", "legacy:nowhere:X"], "importing 'nowhere' failed"),
+        (["--backend", "legacy:nowhere:X"], "No module named 'nowhere'; --pythonpath DIR says where to look\n"),
         (["--backend", "legacy:os:getcwd"], "wanted: a launcher class"),
         (["--backend", "legacy:x"], "wanted: legacy:package.module:ClassName"),
         (["--pythonpath", "missing"], "--pythonpath missing: is no directory"),

@@ -170,7 +170,7 @@ def test_a_wrong_step_of_the_backend_is_said_of_that() -> None:
 
 def test_a_factory_of_somebody_else_may_return_nonsense() -> None:
     backends.register("odd", lambda **_: 7)  # type: ignore[arg-type]  # that is the point
-    assert wrong(JOBS, "--backend", "odd").startswith("backend odd: the factory of backend 'odd' returned 7")
+    assert wrong(JOBS, "--backend", "odd").startswith("--backend: the factory of backend 'odd' returned 7")
 
 
 def test_options_that_only_a_program_can_give_are_no_keys() -> None:

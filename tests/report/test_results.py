@@ -11,6 +11,8 @@ from runtime.job import FailureKind, JobResult, JobUsage
 from runtime.report.results import RunRecord, wall_time, write_results
 from tests.report.results import result
 
+ROOT = Path(__file__).resolve().parents[2]
+
 RECORD = RunRecord(
     run="20260102-030405-abcdef",
     name="fifo",
@@ -96,6 +98,14 @@ def test_a_job_is_described(tmp_path: Path) -> None:
         "log": f"{tmp_path}/smoke.seed=3/job.log",
         "command": "cd /work && env A=1 /bin/sh -c ./sim",
     }
+
+
+def test_every_key_is_in_the_reference(tmp_path: Path) -> None:
+    reference = (ROOT / "docs" / "job-files.md").read_text("utf-8")
+    document = written(tmp_path, result("a", usage=JobUsage()))
+    (job,) = document["jobs"]
+    missing = [key for table in (document, job, job["usage"]) for key in table if f"`{key}`" not in reference]
+    assert missing == []
 
 
 def test_a_job_that_never_ran_has_no_times_of_its_run(tmp_path: Path) -> None:
