@@ -50,6 +50,13 @@ _TOGETHER: Final = 16
 _FAMILIAR: Final = 1000
 """Sets of patterns that are remembered."""
 
+_MOMENT: Final = 0.002
+"""Seconds of processor time that a short text may take without a thread. Out of the air."""
+
+_CHANCES: Final = 3
+"""Times that it may take longer, before texts with these patterns get threads: the interpreter may have done something
+else just then, such as to collect garbage."""
+
 _PATIENCE: Final = 60.0
 """Seconds for which judging waits for a free descriptor. Out of the air."""
 
@@ -98,21 +105,26 @@ class Judges:
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
         self._workers = Workers()
-        self._familiar: set[LogPatterns] = set()
-        """Patterns that RE2 has compiled: what a short text says of them is a matter of microseconds."""
+        self._familiar: dict[LogPatterns, int] = {}
+        """Patterns that RE2 has compiled, so that a short text is a matter of microseconds, but for a few such as
+        ``.{0,500}x``; and how often that may still turn out to be wrong."""
         self._send, self._receive = trio.open_memory_channel[_Case](math.inf)
 
     def judge_at_once(self, patterns: LogPatterns, text: bytes, how: Exit) -> tuple[Verdict, Judgement] | None:
         """Return what `judge` would, of a log that is known and short; `None` if that could take long.
 
-        It cannot, if RE2 has all `patterns` and has compiled them: when `judge` was asked about such a job before.
+        It cannot, if RE2 has all `patterns` and has compiled them, when `judge` was asked about such a job before; and
+        if no text with them has taken long.
         """
-        if patterns not in self._familiar:
+        if not self._familiar.get(patterns):
             return None
+        begun = time.thread_time()
         try:
             judgement = judge_text(text, patterns)
         except MemoryError:
             return None  # who asks `judge` then waits for room
+        if time.thread_time() - begun > _MOMENT:
+            self._familiar[patterns] -= 1
         return decide(how.code, how.signal, judgement, core_dumped=how.core_dumped), judgement
 
     async def judge(self, spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
@@ -125,7 +137,7 @@ class Judges:
         if judged and patterns not in self._familiar and are_linear(patterns):
             if len(self._familiar) >= _FAMILIAR:
                 self._familiar.clear()
-            self._familiar.add(patterns)
+            self._familiar[patterns] = _CHANCES
         return case.result
 
     async def wait_failed(self, spec: JobSpec, log: str, interval: float) -> None:

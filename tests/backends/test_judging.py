@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -156,6 +158,22 @@ async def test_without_memory_to_see_whether_a_log_is_judged_quickly_it_is_judge
         assert (await judges.judge(SPEC, log, WELL))[0].status is JobStatus.PASSED
         monkeypatch.setattr(judging, "judge_text", no_memory)
         assert judges.judge_at_once(LogPatterns.of(SPEC), b"PASSED", WELL) is None
+
+
+async def test_short_logs_that_take_long_all_the_same_get_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, patterns = write(tmp_path, "log"), LogPatterns.of(SPEC)
+    async with open_judges() as judges:
+        assert judges.judge_at_once(patterns, b"PASSED", WELL) is None
+        await judges.judge(SPEC, log, WELL)
+        # Each look at the processor's time is a second after the one before.
+        monkeypatch.setattr(judging, "time", SimpleNamespace(thread_time=itertools.count().__next__))
+        for _ in range(judging._CHANCES):
+            assert judges.judge_at_once(patterns, b"PASSED", WELL) is not None
+        assert judges.judge_at_once(patterns, b"PASSED", WELL) is None
+        await judges.judge(SPEC, log, WELL)
+        assert judges.judge_at_once(patterns, b"PASSED", WELL) is None
 
 
 async def test_a_log_that_is_gone_is_in_the_verdict(tmp_path: Path) -> None:
