@@ -27,6 +27,7 @@ from runtime.cli.quitting import before_quitting, exit_code
 from runtime.cli.screen import Screen
 from runtime.cli.stopping import Stopper
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
+from runtime.process import in_thread
 from runtime.report.links import Links, point_latest
 from runtime.report.output import Output
 from runtime.report.progress import Progress, Snapshot
@@ -186,7 +187,7 @@ class Run:
                 watching.start_soon(self._guard, self._screen.follow, self._progress, self._moment)
                 await self._guard(self._scheduler.run)
                 self._ended = trio.current_time()
-                await trio.to_thread.run_sync(self._write_results, limiter=files)
+                await in_thread(self._write_results, limiter=files)
                 watching.cancel_scope.cancel()
             await self._guard(self._settle, files)
             await self._guard(self._screen.finish, self._progress, self._last_words())
@@ -247,11 +248,11 @@ class Run:
             await self._moved.wait()
             self._moved = trio.Event()
             moves, self._moves = self._moves, {}
-            await trio.to_thread.run_sync(self.links.move, moves, limiter=files)
+            await in_thread(self.links.move, moves, limiter=files)
             await trio.sleep(LINK_INTERVAL)
 
     async def _settle(self, files: trio.CapacityLimiter) -> None:
-        await trio.to_thread.run_sync(self.links.settle, self._scheduler.results(), limiter=files)
+        await in_thread(self.links.settle, self._scheduler.results(), limiter=files)
 
     def _moment(self) -> Snapshot:
         return self._progress.snapshot(self._scheduler.statistics().counts, trio.current_time(), rows=100)

@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from runtime.process import in_thread
 from runtime.report.live import LiveArea, render
 from runtime.report.output import Output
 from runtime.report.progress import Progress, Snapshot, progress_line
@@ -65,7 +66,7 @@ class Screen(logging.Handler):
         self._notes.append(((printable(text), style),))
 
     async def follow(self, progress: Progress, moment: Callable[[], Snapshot]) -> None:
-        """Show the run until cancelled. What is being written then is written to its end."""
+        """Show the run until cancelled. What is being written then is written to its end, before anything else is."""
         self._next_line = trio.current_time() + self._interval
         while True:
             await trio.sleep(LIVE_INTERVAL)
@@ -75,17 +76,17 @@ class Screen(logging.Handler):
     async def finish(self, progress: Progress, last: Sequence[Line]) -> None:
         """Take the live area away, show what has not been shown, and then the `last` lines."""
         lines = self._lines(progress)
-        await trio.to_thread.run_sync(self._finish, [*lines, *last], limiter=self._limiter)
+        await in_thread(self._finish, [*lines, *last], limiter=self._limiter)
 
     async def _write(self, lines: list[Line], moment: Snapshot, *, due: bool) -> None:
         if self._area is not None:
-            await trio.to_thread.run_sync(self._draw, self._area, lines, moment, limiter=self._limiter)
+            await in_thread(self._draw, self._area, lines, moment, limiter=self._limiter)
             return
         if due:
             lines.append(progress_line(moment))
             self._next_line = trio.current_time() + self._interval
         if lines:
-            await trio.to_thread.run_sync(self._output.show, lines, limiter=self._limiter)
+            await in_thread(self._output.show, lines, limiter=self._limiter)
 
     def _lines(self, progress: Progress) -> list[Line]:
         """Return what is to be said and stays: the log, and the failures, unless a live area has them in sight."""

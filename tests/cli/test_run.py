@@ -304,6 +304,28 @@ def test_of_a_backend_that_breaks_a_person_gets_no_traceback_and_the_log_file_do
     assert statuses(tmp_path) == {"a": "killed", "b": "killed"}
 
 
+def test_a_run_waits_for_a_thread_when_there_is_none(tmp_path: Path) -> None:
+    """Two in three attempts to start one fail, from the first on."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import itertools, trio\n"
+        "run_sync, turns = trio.to_thread.run_sync, itertools.count()\n"
+        "async def scarce(*args, **options):\n"
+        "    if next(turns) % 3 < 2:\n"
+        '        raise RuntimeError("can\'t start new thread")\n'
+        "    return await run_sync(*args, **options)\n"
+        "trio.to_thread.run_sync = scarce\n"
+    )
+    done = call(
+        tmp_path,
+        *("run", job_file(tmp_path, GOOD), "--backend", "fake"),
+        env={"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"},
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "2 jobs: 2 passed" in done.out
+    assert statuses(tmp_path) == {"a": "passed", "b": "passed"}
+    assert set(links(tmp_path)) <= {"passed"}
+
+
 def test_nothing_is_left_when_the_run_is_over(tmp_path: Path) -> None:
     done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "sleep 1000 & echo $!"}}))
     assert done.code == 0
