@@ -73,10 +73,12 @@ def take_sample(
     Raises:
         BenchmarkError: if it cannot be started, fails, says nothing, or takes longer than `deadline` seconds.
     """
+    directory = tempfile.TemporaryDirectory(dir=variables.get("TMPDIR"), ignore_cleanup_errors=True)
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
-        tempfile.TemporaryDirectory(dir=variables.get("TMPDIR"), ignore_cleanup_errors=True) as place,
+        directory as place,
+        directory,  # twice, as a signal may come in the midst of its removal
     ):
         code, peak = _run(contender, {**variables, "TMPDIR": place}, out.fileno(), err.fileno(), deadline)
         out.seek(0)

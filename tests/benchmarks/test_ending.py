@@ -19,7 +19,7 @@ from tests.slurm.cluster import Process
 FOR_EVER = """
 import signal, subprocess, sys, tempfile
 pipe = open(sys.argv[1], "w")  # who has it open is alive
-subprocess.Popen(["sleep", "infinity"], pass_fds=[pipe.fileno()], start_new_session=True)
+subprocess.Popen(["sleep", "600"], pass_fds=[pipe.fileno()], start_new_session=True)
 tempfile.NamedTemporaryFile(delete=False)
 print("there", file=pipe, flush=True)
 signal.pause()
@@ -112,17 +112,18 @@ def test_a_signal_that_is_ignored_stays_so_and_handlers_are_put_back() -> None:
 
 
 def test_what_no_block_has_ended_is_killed_and_others_are_not() -> None:
-    stranger = subprocess.Popen(["sleep", "infinity"])
+    started = [subprocess.Popen(["sleep", "600"])]
     try:
         with nothing_outlives():
-            lost = subprocess.Popen(["sleep", "infinity"], start_new_session=True)
+            started.append(subprocess.Popen(["sleep", "600"], start_new_session=True))
+        stranger, lost = started
         assert Process.of(lost.pid) is None
         assert Process.of(stranger.pid) is not None
         assert MARK not in os.environ
     finally:
-        stranger.kill()
-        stranger.wait()
-    lost.wait()
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def test_what_survives_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,7 @@ def test_what_survives_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Process, "signal", lambda *_: None)
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(BenchmarkError, match="processes survive SIGKILL: ") as survived, nothing_outlives():
-        hardy = subprocess.Popen(["sleep", "infinity"])
+        hardy = subprocess.Popen(["sleep", "600"])
     hardy.kill()
     hardy.wait()
     assert str(hardy.pid) in str(survived.value)

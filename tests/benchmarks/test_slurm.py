@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from benchmarks.ending import Stopped
 from benchmarks.environment import MEMORY, dvsim, ours, peer
 from benchmarks.model import PEAK, BenchmarkError, Contender
 from benchmarks.questions import slurm as module
@@ -21,6 +23,26 @@ def test_a_machine_without_slurm_is_told_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "check_machine", check_machine)
     with pytest.raises(BenchmarkError, match=r"^there is no sbatch$"):
         module.question(True)
+
+
+def test_an_ending_that_a_signal_disturbs_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Disturbed:
+        environment: Final = {"SLURM_CONF": "conf", "PATH": "path"}
+        ends = 0
+
+        def __enter__(self) -> Disturbed:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.ends += 1
+            if self.ends == 1:
+                raise Stopped(15)
+
+    disturbed = Disturbed()
+    monkeypatch.setattr(Cluster, "create", lambda _: disturbed)
+    with pytest.raises(Stopped), module.a_cluster() as variables:
+        assert variables == {"SLURM_CONF": "conf", "PATH": "path", "TMPDIR": MEMORY}
+    assert disturbed.ends == 2
 
 
 @pytest.mark.slurm

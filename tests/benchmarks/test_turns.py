@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +75,23 @@ def test_a_sample_that_is_killed_leaves_no_temporary_files(tmp_path: Path) -> No
     """
     with pytest.raises(BenchmarkError, match="signal 9"):
         take_sample(program("dies", code), variables={"TMPDIR": str(tmp_path)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_removal_that_a_signal_disturbs_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed: list[str] = []
+    rmtree = shutil.rmtree
+
+    def disturbed(path: str, *args: Any, **kwargs: Any) -> None:
+        removed.append(path)
+        if len(removed) == 1:
+            raise KeyboardInterrupt
+        rmtree(path, *args, **kwargs)
+
+    monkeypatch.setattr(shutil, "rmtree", disturbed)
+    with pytest.raises(KeyboardInterrupt):
+        take_sample(program("a", "print('{\"x\": 1}')"), variables={"TMPDIR": str(tmp_path)})
+    assert len(removed) == 2
     assert not list(tmp_path.iterdir())
 
 

@@ -155,6 +155,20 @@ def test_a_cluster_that_does_not_come_up_says_why_and_leaves_nothing(
     assert not (place / "munge.socket").exists()
 
 
+def test_a_cluster_whose_making_is_broken_off_leaves_nothing_at_all(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait_idle(cluster: Cluster) -> None:
+        assert list(cluster.processes())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cluster, "wait_idle", wait_idle)
+    with pytest.raises(KeyboardInterrupt):
+        Cluster.create(place)
+    assert list(Cluster(place).processes()) == []
+    assert not place.exists()
+
+
 def test_a_process_is_known_by_its_beginning_too() -> None:
     process = child("import time; time.sleep(1000)")
     stranger = Process(process.pid, process.born + 1)
