@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from runtime.backends.slurm import SlurmBackend
+from runtime.backends.slurm.commands import Commands
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.testing.kit import BackendKit, Bench, Session
 from tests.slurm import killed_program
@@ -48,6 +49,16 @@ async def test_s1_the_words_of_programs_that_reach_nobody(fake: FakeSlurm, tmp_p
         assert await session.submit([JobSpec(name="b", cmd="true")]) == {}
         fake.start()
         assert (await session.completed(running)).status is JobStatus.PASSED
+
+
+async def test_a_command_for_which_there_is_no_thread_was_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none(*_: object, **_options: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", none)
+    outcome = await Commands({}, 1).run(["squeue"])
+    said = "squeue cannot be started: no thread can be started: can't start new thread"
+    assert (outcome.code, outcome.errors, outcome.missing) == (None, said, False)
 
 
 @asynccontextmanager

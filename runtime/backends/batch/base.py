@@ -29,7 +29,7 @@ from runtime.backends.batch.system import (
 from runtime.backends.concluding import Concluder
 from runtime.backends.judging import Judges
 from runtime.job import JobSpec
-from runtime.process import SoftSteps, SoftStop, inherited_environment
+from runtime.process import SoftSteps, SoftStop, in_thread, inherited_environment
 
 logger: Final = logging.getLogger("runtime.backends.batch")
 
@@ -193,4 +193,4 @@ class BatchBase(RuntimeBackend):
         self._finished.add(element.token)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await trio.to_thread.run_sync(function, *args, limiter=self._files, abandon_on_cancel=True)
+        return await in_thread(function, *args, limiter=self._files)

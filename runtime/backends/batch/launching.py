@@ -25,6 +25,7 @@ from runtime.backends.batch.system import (
 from runtime.backends.batch.tokens import array_name, job_token
 from runtime.backends.live import LiveJob, Stage
 from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.process import in_thread
 
 logger: Final = logging.getLogger("runtime.backends.batch")
 
@@ -63,7 +64,7 @@ class LaunchingSide(AdoptingSide):
     ) -> None:
         """Prepare jobs in a thread; those that can be submitted go to `ready`, the others complete."""
         work = [(job, self._progress_for(job)) for job in jobs]
-        results = await trio.to_thread.run_sync(self._prepare_all, work, limiter=limiter, abandon_on_cancel=True)
+        results = await in_thread(self._prepare_all, work, limiter=limiter)
         for (job, _), result in zip(work, results, strict=True):
             if job.stage is Stage.DONE:
                 continue

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 import trio
 
-from runtime.process import Child, spawn
+from runtime.process import Child, in_thread, spawn
 
 _THREADS: Final = 4
 """For starting commands. One runs at a time, or a few."""
@@ -53,7 +53,10 @@ class Commands:
         """Run a command; past its deadline its process group is killed. Cancelling kills it, too."""
         # The start is seen through, so that no process is left of which nobody knows.
         with trio.CancelScope(shield=True):
-            started = await trio.to_thread.run_sync(_start, argv, self._environment, limiter=self._threads)
+            try:
+                started = await in_thread(_start, argv, self._environment, limiter=self._threads, wait_for_room=False)
+            except OSError as exc:  # there is no thread
+                return _not_started(argv, exc)
         if isinstance(started, Outcome):
             return started
         try:
@@ -100,8 +103,12 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | Ou
         for fd in (output, errors):
             if fd >= 0:
                 os.close(fd)
-        missing = isinstance(exc, FileNotFoundError | NotADirectoryError | PermissionError)
-        return Outcome(None, "", f"{argv[0]} cannot be started: {exc.strerror}", missing=missing)
+        return _not_started(argv, exc)
+
+
+def _not_started(argv: Sequence[str], error: OSError) -> Outcome:
+    missing = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
+    return Outcome(None, "", f"{argv[0]} cannot be started: {error.strerror}", missing=missing)
 
 
 def _read(fd: int) -> str:

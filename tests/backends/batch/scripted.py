@@ -257,10 +257,15 @@ class Stage:
         self.directory = directory
         self.lag = 0.0
         """Seconds that a hop to a thread takes."""
+        self.refusals = 0
+        """For how many of the next hops there is no thread."""
         patch.setattr(trio.to_thread, "run_sync", self._inline)
 
     async def _inline(self, function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
         """In the place of a thread."""
+        if self.refusals:
+            self.refusals -= 1
+            raise RuntimeError("can't start new thread")
         await trio.sleep(self.lag)
         return function(*args)
 

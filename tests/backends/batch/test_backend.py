@@ -85,6 +85,16 @@ async def test_what_is_refused_for_ever_fails_and_the_other_requests_go_on(
         assert scene.why(await scene.completion("good")) == ("PASSED", None)
 
 
+async def test_where_there_is_no_room_for_a_thread_it_is_waited_for(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage.open() as scene:
+        stage.refusals = 5
+        assert await scene.submit(*jobs(3)) == ["job0", "job1", "job2"]
+        assert stage.refusals == 0
+        stage.refusals = 5
+    assert stage.refusals == 0
+    assert [event.status for event in scene.session.history.completions] == [JobStatus.PASSED] * 3
+
+
 async def test_a_system_that_does_not_answer_is_a_busy_backend(stage: Stage, autojump_clock: MockClock) -> None:
     async with stage.open() as scene:
         scene.system.down_until = math.inf
