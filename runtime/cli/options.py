@@ -25,7 +25,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         SystemExit: with 2 if it is wrong; after ``--help`` and ``--version`` with 0, or 74 if that could not be said.
     """
-    return _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # argparse's own message leads to the help of the whole program, which has no options
+        parser.prog = f"{PROGRAM} {options.command}"
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

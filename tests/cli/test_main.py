@@ -306,7 +306,8 @@ def test_what_cannot_be_said_is_no_success(tmp_path: Path, words: list[str]) -> 
         (["run", "x", "--fixed-seed", "9" * 20], "wanted: a whole number from 0 to 18446744073709551615"),
         (["run", "x", "--timeout-multiplier", "1e7"], "'1e7' is given; wanted: a number above 0 and below a million"),
         (["run", "x", "--fail-fast", "--max-failures", "2"], "--max-failures: not allowed with argument --fail-fast"),
-        (["run", "x", "\x1b[2Jy"], "unrecognized arguments: \\x1b[2Jy"),
+        (["run", "x", "\x1b[2Jy"], "unrecognized arguments: \\x1b[2Jy (see job-runtime run --help)"),
+        (["list", "x", "--drain", "y"], "unrecognized arguments: --drain y (see job-runtime list --help)"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(here: Here, words: list[str], said: str) -> None:
