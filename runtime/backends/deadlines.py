@@ -1,7 +1,8 @@
 """`Deadlines`: one task and one heap for all the time limits of a backend's jobs.
 
 A limit of a job that has ended is dropped when it comes up, or when such limits have become most of the heap. With
-nothing to wait for the task sleeps without waking.
+nothing to wait for the task sleeps without waking. If the loop has stood still until after a limit, what happened
+meanwhile is told first: a job that has ended would be called lost otherwise.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
 from runtime.backends.live import DONE, LiveJob
+
+_STANDSTILL: Final = 0.1
+"""Seconds by which a limit must be late for the loop to count as having stood still; and then, for which others come
+first. Out of the air."""
 
 _Entry = tuple[float, int, LiveJob, Callable[[LiveJob], None]]
 
@@ -41,6 +47,8 @@ class Deadlines:
         """Serve until cancelled."""
         while True:
             self._changed = trio.Event()
+            if self._heap and self._heap[0][0] + _STANDSTILL < trio.current_time():
+                await trio.sleep(_STANDSTILL)
             now = trio.current_time()
             while self._heap and (self._heap[0][0] <= now or self._heap[0][2].stage is DONE):
                 _, _, job, action = heapq.heappop(self._heap)

@@ -58,7 +58,7 @@ async def test_an_earlier_limit_that_comes_later_is_kept(nursery: trio.Nursery, 
     deadlines.add(10, live("late"), rung)
     await trio.sleep(1)
     deadlines.add(5, live("early"), rung)
-    deadlines.add(0, live("past"), rung)
+    deadlines.add(1.95, live("past"), rung)
     await trio.sleep(20)
     assert rung.times == [("past", 2), ("early", 5), ("late", 10)]
 
@@ -75,6 +75,27 @@ async def test_a_limit_of_a_job_that_has_ended_does_not_come_up(
     jobs[0].stage = DONE
     await trio.sleep(10)
     assert rung.times == [("b", 5)]
+
+
+async def test_what_happened_while_the_loop_stood_still_is_told_before_a_limit_comes_up(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    deadlines, rung = Deadlines(), Rung()
+    jobs = [live("a"), live("b")]
+    for each in jobs:
+        deadlines.add(5, each, rung)
+
+    async def tell_the_end() -> None:
+        await trio.sleep(5)
+        await trio.sleep(0.01)  # ends are read together
+        jobs[0].stage = DONE
+
+    nursery.start_soon(deadlines.run)
+    nursery.start_soon(tell_the_end)
+    await trio.testing.wait_all_tasks_blocked()
+    autojump_clock.jump(60)
+    await trio.sleep(10)
+    assert [job_id for job_id, _ in rung.times] == ["b"]
 
 
 async def test_an_action_may_add_a_limit_and_end_other_jobs(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
