@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -79,19 +78,19 @@ def test_a_sample_that_is_killed_leaves_no_temporary_files(tmp_path: Path) -> No
 
 
 def test_a_removal_that_a_signal_disturbs_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    removed: list[str] = []
-    rmtree = shutil.rmtree
+    removals: list[str] = []
+    cleanup = TemporaryDirectory.cleanup
 
-    def disturbed(path: str, *args: Any, **kwargs: Any) -> None:
-        removed.append(path)
-        if len(removed) == 1:
+    def disturbed(directory: TemporaryDirectory[str]) -> None:
+        removals.append(directory.name)
+        if len(removals) == 1:
             raise KeyboardInterrupt
-        rmtree(path, *args, **kwargs)
+        cleanup(directory)
 
-    monkeypatch.setattr(shutil, "rmtree", disturbed)
+    monkeypatch.setattr(TemporaryDirectory, "cleanup", disturbed)
     with pytest.raises(KeyboardInterrupt):
         take_sample(program("a", "print('{\"x\": 1}')"), variables={"TMPDIR": str(tmp_path)})
-    assert len(removed) == 2
+    assert len(removals) == 2
     assert not list(tmp_path.iterdir())
 
 
