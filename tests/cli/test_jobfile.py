@@ -65,7 +65,7 @@ def test_what_is_not_toml_is_one_message_with_the_place(tmp_path: Path, content:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b'{"a": 1,}', ":1:9: not JSON"),
+        (b'{"a": 1 2}', ":1:9: not JSON"),
         (b"", ":1:1: not JSON"),
         (b"[1, 2]", ": holds [1, 2]; wanted: an object"),
         (b'{"a": NaN}', ": not JSON: NaN"),
