@@ -292,7 +292,12 @@ class Keeper:
             data = os.read(self._answers, _BATCH)
             if not data:
                 return
-            answers, self._answer = far.unframe(self._answer + data)
+            try:
+                answers, self._answer = far.unframe(self._answer + data, longest=far.PIPE_BUF)
+            except (EOFError, TypeError, ValueError):
+                logger.error("a job has written into the pipe of its keeper of processes (pid %d)", self.pid)
+                self._process.kill()  # nothing that is said there can be understood any more
+                return
             for answer in answers:
                 self._take_answer(*answer)
             self._end_if_idle()

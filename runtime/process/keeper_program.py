@@ -160,13 +160,19 @@ def frame(*message: Any) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
-def unframe(data: bytes) -> tuple[list[tuple[Any, ...]], bytes]:
-    """Return the messages that `data` begins with, and what comes after: the beginning of one."""
+def unframe(data: bytes, longest: int | None = None) -> tuple[list[tuple[Any, ...]], bytes]:
+    """Return the messages that `data` begins with, and what comes after: the beginning of one.
+
+    Raises:
+        EOFError, TypeError, ValueError: if `data` is nothing of the kind, or a message is longer than `longest` bytes.
+    """
     messages = []
     begin = 0
     while len(data) >= begin + HEADER.size:
         (size,) = HEADER.unpack_from(data, begin)
         end = begin + HEADER.size + size
+        if longest is not None and size > longest:
+            raise ValueError(size)
         if len(data) < end:
             break
         messages.append(marshal.loads(data[begin + HEADER.size : end]))

@@ -20,9 +20,14 @@ from runtime.process.keeper import Keeper, Keepers
 from tests.process import hostile
 
 
+def open_pipe(keeper: Keeper) -> int:
+    """Open the pipe for answers as who answers does."""
+    return os.open(f"/proc/self/fd/{keeper._answers}", os.O_WRONLY | os.O_NONBLOCK)
+
+
 def fill(keeper: Keeper) -> None:
     """Leave no room for answers."""
-    fd = os.open(f"/proc/self/fd/{keeper._answers}", os.O_WRONLY | os.O_NONBLOCK)
+    fd = open_pipe(keeper)
     try:
         while True:
             os.write(fd, far.frame(far.PONG, 0))

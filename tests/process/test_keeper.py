@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from runtime.process import keeper
 from runtime.process import keeper_program as far
 from runtime.process.keeper import Keeper, Keepers
-from tests.backends.stalled_program import fill
+from tests.backends.stalled_program import fill, open_pipe
 from tests.backends.test_local import state_of
 from tests.process.hostages import Hostages
 
@@ -168,6 +168,32 @@ async def test_a_keeper_ends_though_a_forked_process_has_all_descriptors() -> No
         await keepers.aclose()
     for fd in forks:
         os.close(fd)
+
+
+@pytest.mark.parametrize("words", [b"words of a stranger", far.HEADER.pack(4) + b"word"])
+async def test_a_keeper_in_whose_pipe_a_job_has_written_is_replaced(
+    words: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    keepers = Keepers({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await keepers.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keepers.run)
+            (shim,), _ = await keepers.take(1)
+            with open(os.devnull, "w") as output:
+                tree = shim.start(["/bin/sleep", "1000"], exports={}, cwd="/", output=output.fileno(), patience=None)
+            await tree.wait_started()
+            pipe = open_pipe(keepers.current)
+            os.write(pipe, words)
+            os.close(pipe)
+            end = await tree.wait_ended()
+            assert (end.left, end.broken) == ((), "its shim and the keeper of that were killed")
+            before = keepers.current
+            assert (await keepers.take(1))[1] is None
+            assert keepers.current is not before
+            nursery.cancel_scope.cancel()
+        await keepers.aclose()
+    assert "a job has written into the pipe" in caplog.text
 
 
 async def test_a_keeper_ends_with_its_shims() -> None:
