@@ -111,11 +111,13 @@ _SIGINFO_NUMBER: Final = 0 if sys.byteorder == "little" else 3
 
 _ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 
-_LOOK: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
+_PEEK: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
 """For `waitid`: who has exited, without waiting for that, and without reaping."""
 
 SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM)
 """What keeper and shims wait for: children, and the death of the keeper."""
+
+ALL_SIGNALS: Final = tuple(signal.valid_signals())
 
 PIPE_BUF: Final = 4096
 """Bytes that go to a pipe as a whole, and not into those of another process: Linux's."""
@@ -139,15 +141,11 @@ _FIRST_LOOK: Final = 0.002
 _LAST_LOOK: Final = 0.25
 """Seconds between two rounds of killing what does not die, at first and at most. Out of the air."""
 
-
 _TURNS: Final = 10
 """Turns of killing after which what is left is stopped first. Out of the air: most jobs need one or two."""
 
 _PASSES: Final = 3
 """Looks for who is to be stopped: who forks meanwhile is found by the next. Out of the air."""
-
-
-ALL_SIGNALS: Final = tuple(signal.valid_signals())
 
 
 class Gone(Exception):  # noqa: N818 - an end, and no error
@@ -387,7 +385,7 @@ class Job:
 
     def root_has_exited(self) -> bool:
         """Whether its root has, be it reaped or not."""
-        return not self.root or os.waitid(os.P_PID, self.root, _LOOK) is not None
+        return not self.root or os.waitid(os.P_PID, self.root, _PEEK) is not None
 
     def signal_group(self, number: int) -> None:
         """Signal the group of its root, whose number nobody else has as long as it is not reaped."""
@@ -561,7 +559,7 @@ class Shim:
         """Reap whoever has exited; return whether somebody is left."""
         while True:
             try:
-                found = os.waitid(os.P_ALL, 0, _LOOK)
+                found = os.waitid(os.P_ALL, 0, _PEEK)
             except ChildProcessError:
                 return False
             if found is None:
