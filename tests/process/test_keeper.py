@@ -4,6 +4,7 @@ import os
 import py_compile
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from trio.testing import MockClock
 from runtime.process import keeper
 from runtime.process import keeper_program as far
 from runtime.process.keeper import Keeper, Keepers
+from runtime.process.shim import Shim, Tree
 from tests.backends.stalled_program import fill, open_pipe
 from tests.backends.test_local import state_of
 from tests.process.hostages import Hostages
@@ -102,18 +104,23 @@ async def test_the_silence_of_a_keeper_is_not_that_of_our_own_loop(
     assert "has not answered" not in caplog.text
 
 
+async def start_unheard(keepers: Keepers, argv: Sequence[str]) -> tuple[Shim, Tree]:
+    """Have a shim start a job, while nobody reads answers, for which there is no room any more."""
+    await keepers.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keepers.run)
+        (shim,), _ = await keepers.take(1)
+        nursery.cancel_scope.cancel()
+    fill(keepers.current)
+    with open(os.devnull, "w") as output:
+        return shim, shim.start(argv, exports={}, cwd="/", output=output.fileno(), patience=None)
+
+
 async def test_a_shim_that_finds_no_room_for_an_answer_still_ends_its_job(tmp_path: Path) -> None:
     hostages = Hostages(tmp_path / "job", "mixed")
     keepers = Keepers({}, 1.0, trio.CapacityLimiter(1))
     with trio.fail_after(60):
-        await keepers.start()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(keepers.run)
-            (shim,), _ = await keepers.take(1)
-            nursery.cancel_scope.cancel()  # so nobody reads answers any more
-        fill(keepers.current)
-        with open(os.devnull, "w") as output:
-            shim.start(hostages.cmd, exports={}, cwd="/", output=output.fileno(), patience=None)
+        await start_unheard(keepers, hostages.cmd)
         await hostages.wait_started()
         os.kill(keepers.current.pid, signal.SIGKILL)
         await hostages.wait_gone()
@@ -124,15 +131,8 @@ async def test_a_shim_that_finds_no_room_for_an_answer_still_ends_its_job(tmp_pa
 async def test_who_exits_while_there_is_no_room_for_answers_has_ended_when_there_is() -> None:
     keepers = Keepers({}, 1.0, trio.CapacityLimiter(1))
     with trio.fail_after(60):
-        await keepers.start()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(keepers.run)
-            (shim,), _ = await keepers.take(1)
-            nursery.cancel_scope.cancel()
+        shim, tree = await start_unheard(keepers, ["/bin/true"])
         assert shim.pid is not None
-        fill(keepers.current)
-        with open(os.devnull, "w") as output:
-            tree = shim.start(["/bin/true"], exports={}, cwd="/", output=output.fileno(), patience=None)
         while not far.children(shim.pid):
             await trio.lowlevel.checkpoint()
         (root,) = far.children(shim.pid)
