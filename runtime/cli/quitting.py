@@ -13,16 +13,36 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NAMES: Final = "HUP INT QUIT ABRT USR1 USR2 ALRM TERM STKFLT XCPU VTALRM PROF IO PWR"
+
+SIGNALS: Final[tuple[int, ...]] = (
+    *(number for number in (getattr(signal, f"SIG{name}", None) for name in _NAMES.split()) if number is not None),
+    *range(getattr(signal, "SIGRTMIN", 1), getattr(signal, "SIGRTMAX", 0) + 1),
+)
+"""What ends a process that does not take it, but for three kinds. SIGKILL cannot be taken. Python ignores SIGPIPE and
+SIGXFSZ, so that writing fails instead. And after SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS, with which the
+system answers a fault of the program, it cannot go on. (`abort` ends a process also when SIGABRT is taken.)"""
 
 _first: list[Callable[[], object]] = []
 
 
 def quit_at_signals() -> None:
-    """Let the signals end this process, for good: for a program, never for a library. What is ignored stays ignored."""
+    """Let the signals end this process, for good: for a program, never for a library. What is ignored stays ignored.
+
+    Signals that were blocked by whoever started us are not any more: nobody else is there to unblock them. And SIGCHLD
+    is not ignored: else the system forgets how children end.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:
+        if is_free(number):
             signal.signal(number, _quit)
+
+
+def is_free(number: int) -> bool:
+    """Whether a signal would end this process, or has `quit_at_signals`: nobody ignores it or has a use for it."""
+    return signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, _quit)
 
 
 def before_quitting(function: Callable[[], object]) -> None:
@@ -35,13 +55,21 @@ def exit_code(number: int) -> int:
     return 128 + number
 
 
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as ``SIGTERM`` or ``SIGRTMIN+3``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
 def _quit(number: int, _frame: FrameType | None) -> None:
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     try:
         while _first:
             _first.pop()()
-        what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        what = "interrupted" if number == signal.SIGINT else f"ended by {signal_name(number)}"
         if select.select([], [2], [], 0)[1]:  # it may be a pipe that nobody reads
             os.write(2, f"job-runtime: {what}\n".encode())
     finally:

@@ -23,7 +23,7 @@ from runtime.cli.ending import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, c
 from runtime.cli.errors import InputError
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
-from runtime.cli.quitting import before_quitting, exit_code
+from runtime.cli.quitting import before_quitting, exit_code, signal_name
 from runtime.cli.screen import Screen
 from runtime.cli.stopping import Stopper
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
@@ -290,7 +290,7 @@ class Run:
             epoch=self._scheduler.epoch,
             started=self._started,
             ended=self._ended,
-            stopped_by=stopper.first.name if stopper is not None and stopper.first is not None else None,
+            stopped_by=signal_name(stopper.first) if stopper is not None and stopper.first is not None else None,
         )
 
     def _write_results(self, results: Sequence[JobResult] | None = None) -> None:
@@ -305,5 +305,9 @@ class Run:
 
     def _leave(self, code: int) -> NoReturn:
         self.rescue("the run was told to exit at once")
+        if any(job.interactive for job in self._prepared.jobs):
+            from runtime.process.terminal import restore_terminals  # not for every system
+
+            restore_terminals()
         complain("exit without waiting for the jobs", self._errors)
         os._exit(code)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import Final, NoReturn, Protocol
 
 import trio
 
-from runtime.cli.quitting import SIGNALS, exit_code
+from runtime.cli.quitting import SIGNALS, exit_code, is_free, signal_name
+from runtime.cli.repeats import Repeats
+
+_ALWAYS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 class Stoppable(Protocol):
@@ -19,7 +23,7 @@ class Stoppable(Protocol):
 
 
 class Stopper:
-    """Counts the signals. The first ends the run gently, the second at once; the third ends this process.
+    """Counts the requests. The first ends the run gently, the second at once; the third ends this process.
 
     Args:
         run: what to stop.
@@ -36,28 +40,48 @@ class Stopper:
         self._tell = tell
         self._leave = leave
         self._count = 0
-        self.first: signal.Signals | None = None
+        self.first: int | None = None
         """The first of the signals, by which the run's end is known."""
 
     def receive(self, number: int) -> None:
-        """Take one signal."""
-        received = signal.Signals(number)
+        """Take one request."""
+        name = signal_name(number)
         self._count += 1
         if self.first is None:
-            self.first = received
-            self._run.stop(by=received.name, drain=self._drain)
+            self.first = number
+            self._run.stop(by=name, drain=self._drain)
             how = "running jobs may finish" if self._drain else "running jobs are being ended"
-            self._tell(f"{received.name}: nothing new starts, {how}; once more to kill them at once")
+            self._tell(f"{name}: nothing new starts, {how}; once more to kill them at once")
         elif self._count == 2:  # noqa: PLR2004 - the second
-            self._run.stop(by=received.name, force=True)
-            self._tell(f"{received.name}: running jobs are being killed; once more to exit without waiting")
+            self._run.stop(by=name, force=True)
+            self._tell(f"{name}: running jobs are being killed; once more to exit without waiting")
         else:
             self._leave(exit_code(self.first))
 
     async def watch(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Receive signals until cancelled. A hang-up that is being ignored, as under nohup, stays ignored."""
-        wanted = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+        """Receive signals until cancelled.
+
+        A signal that is ignored, as a hang-up is under nohup, stays ignored, and one that somebody else has a handler
+        for stays his; but for SIGINT and SIGTERM, by which a script can always stop what it has put in the background.
+        """
+        wanted = [number for number in SIGNALS if number in _ALWAYS or is_free(number)]
+        repeats = Repeats()
         with trio.open_signal_receiver(*wanted) as received:
             task_status.started()
             async for number in received:
-                self.receive(number)
+                if repeats.is_request(number, trio.current_time(), by_key=has_keys()):
+                    self.receive(number)
+
+
+def has_keys() -> bool:
+    """Whether a terminal's keys send their signals to this process: it is in the foreground of its terminal."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

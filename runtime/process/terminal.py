@@ -23,7 +23,7 @@ import termios
 import tty
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -108,9 +108,22 @@ def raw_terminal(fd: int) -> Iterator[None]:
     if before is None:
         yield
         return
+    _raw[fd] = before
     try:
         yield
     finally:
+        del _raw[fd]
+        with suppress(termios.error):
+            termios.tcsetattr(fd, termios.TCSANOW, before)
+
+
+_raw: Final[dict[int, list[Any]]] = {}
+"""Terminals that are raw now, and how each was before."""
+
+
+def restore_terminals() -> None:
+    """Make all terminals as they were, at once: for a process that ends without leaving its blocks."""
+    for fd, before in _raw.items():
         with suppress(termios.error):
             termios.tcsetattr(fd, termios.TCSANOW, before)
 

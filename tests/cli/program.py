@@ -44,7 +44,7 @@ def command(*arguments: str) -> list[str]:
 
 def reset_signals() -> None:
     """In a child: take signals as a program does that a person starts, even if the tests run in the background."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 

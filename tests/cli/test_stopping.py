@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 import trio
 import trio.testing
 
+from runtime.cli import quitting
 from runtime.cli.quitting import exit_code
 from runtime.cli.stopping import Stopper
 from tests.cli.program import (
@@ -80,6 +82,39 @@ def test_the_first_signal_drains_if_that_was_asked_for() -> None:
     assert recorder.stops == [{"by": "SIGINT", "drain": True}, {"by": "SIGINT", "force": True}]
 
 
+@pytest.mark.parametrize("number", [number for number in quitting.SIGNALS if number != signal.SIGABRT])
+async def test_each_signal_that_would_end_the_program_stops_the_run(number: int) -> None:
+    # All but SIGABRT, for which pytest has a handler.
+    recorder = Recorder()
+    stopper = recorder.stopper()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stopper.watch)
+        for _ in range(2):  # the second is the same request
+            os.kill(os.getpid(), number)
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert recorder.stops == [{"by": quitting.signal_name(number), "drain": False}]
+    assert stopper.first == number
+
+
+async def test_a_signal_that_somebody_else_handles_or_ignores_is_left_alone() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _frame: seen.append(number))
+    ignored = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    recorder = Recorder()
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(recorder.stopper().watch)
+            for number in (signal.SIGALRM, signal.SIGUSR1):
+                os.kill(os.getpid(), number)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGUSR1, ignored)
+    assert (seen, recorder.stops) == ([signal.SIGALRM], [])
+
+
 async def test_handlers_are_there_while_it_watches_and_gone_afterwards() -> None:
     before = [signal.getsignal(number) for number, _ in SIGNALS]
     recorder = Recorder()
@@ -139,6 +174,49 @@ def test_the_first_signal_ends_jobs_gently_then_firmly(tmp_path: Path, number: s
 
 
 @slow
+@pytest.mark.parametrize(
+    "number", [signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU, signal.SIGRTMIN + 3]
+)
+def test_each_other_signal_ends_the_run_with_results(tmp_path: Path, number: int) -> None:
+    with stubborn(tmp_path, term_timeout=0.1) as (program, _):
+        program.send_signal(number)
+        done = end_of(program)
+    assert (done.code, done.err) == (128 + number, "")
+    assert results(tmp_path)["stopped_by"] == quitting.signal_name(number)
+    assert statuses(tmp_path) == {"stubborn": "killed", "next": "killed"}
+
+
+CLOSING = "trap 'echo closing; read line <{down}; exit 3' TERM; echo x >{up}; while :; do sleep 0.01; done"
+
+
+@slow
+def test_a_signal_that_comes_twice_at_once_is_one_request_and_later_the_second(tmp_path: Path) -> None:
+    up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
+    file = job_file(
+        tmp_path,
+        {"sim": {"cmd": CLOSING.format(up=up.path, down=down.path)}},
+        backends={"local": {"term_timeout": 60}},
+    )
+    for twice, ends in ((True, "3"), (False, None)):
+        with started(tmp_path, "run", file) as program:
+            up.hear()
+            program.send_signal(signal.SIGTERM)
+            if twice:
+                wait_for(program.stdout, ONCE_MORE)
+                program.send_signal(signal.SIGTERM)
+                down.say()
+            said = b""
+            assert program.stdout is not None
+            while not twice and WITHOUT_WAITING.encode() not in said:
+                program.send_signal(signal.SIGTERM)
+                if select.select([program.stdout], [], [], 0.05)[0]:  # until it says something, or a while
+                    said += os.read(program.stdout.fileno(), 1000)
+            assert end_of(program).code == 143
+        usage = results(tmp_path)["jobs"][0]["usage"]
+        assert usage["exit_code"] == (None if ends is None else int(ends))
+
+
+@slow
 @pytest.mark.parametrize(("options", "by"), [([], "SIGTERM"), (["--drain"], "SIGINT")])
 def test_the_second_signal_kills_at_once(tmp_path: Path, options: list[str], by: str) -> None:
     with stubborn(tmp_path, *options) as (program, pid):
@@ -175,7 +253,7 @@ def test_the_third_signal_leaves_at_once_and_with_results(tmp_path: Path) -> Non
         launched.hear()
         program.send_signal(signal.SIGINT)
         wait_for(program.stdout, ONCE_MORE)
-        program.send_signal(signal.SIGINT)
+        program.send_signal(signal.SIGHUP)
         wait_for(program.stdout, WITHOUT_WAITING)
         program.send_signal(signal.SIGTERM)
         done = end_of(program)

@@ -142,6 +142,20 @@ def test_an_interactive_job_has_the_terminal_for_itself(tmp_path: Path, terminal
     assert statuses(tmp_path) == {"talk": "passed"}
 
 
+def test_the_terminal_comes_back_when_three_signals_end_an_interactive_job_at_once(
+    tmp_path: Path, terminal: Terminal
+) -> None:
+    jobs = {"talk": {"cmd": "trap '' TERM INT HUP; echo ready; sleep 60; sleep 60", "interactive": True}}
+    with on(terminal, tmp_path, "run", job_file(tmp_path, jobs), preexec_fn=take_terminal) as program:
+        terminal.wait_for("ready")
+        assert termios.tcgetattr(terminal.theirs) != terminal.before, "so the test can tell"
+        numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGQUIT)
+        for number in numbers:
+            program.send_signal(number)
+        assert program.wait(60) in [128 + number for number in numbers]  # who comes together is taken in any order
+    assert statuses(tmp_path) == {"talk": "killed"}
+
+
 FARM = """
 import subprocess, types
 
