@@ -23,6 +23,8 @@ _MEMORY: Final = 2 << 30
 
 def main() -> None:
     """Serve until the input ends."""
+    # Some send SIGTERM to every process that they find. This one ends with its input, or at its limit.
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {signal.SIGPROF})
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     patterns: list[re.Pattern[bytes]] = []
     source, sink = sys.stdin.buffer, sys.stdout.buffer

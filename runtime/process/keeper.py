@@ -47,6 +47,14 @@ _FORK_TIMEOUT: Final = 10.0
 _PULSE: Final = 2.0
 """Seconds between two pings of the keeper."""
 
+_CONTINUE_INTERVAL: Final = 0.5
+"""Seconds between two SIGCONT to all guards. Arbitrary: it is how late a job may end that has stopped them, and nothing
+but a system call each time."""
+
+_CONTINUE_SOON: Final = 0.02
+"""The same, while somebody stops them, perhaps over and over: then they get ahead only between a SIGCONT and the next
+SIGSTOP. Arbitrary."""
+
 _UNANSWERED: Final = 3
 """Pings without an answer after which something is wrong with the keeper. Out of the air."""
 
@@ -111,6 +119,7 @@ class Keeper:
         """The beginning of the next answer."""
         self._cpus = usable_cpus()
         self._retired = False
+        self._was_stopped = False
         self.starved = 0
         """How many new shims in a row could not be forked, or start anything, for want of memory."""
         self.over = False
@@ -276,6 +285,7 @@ class Keeper:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
             nursery.start_soon(self._feel_pulse)
+            nursery.start_soon(self._keep_going)
             await self._read_answers()
             self.dead = True
             nursery.cancel_scope.cancel()
@@ -397,7 +407,30 @@ class Keeper:
             if unanswered >= _UNANSWERED and not self.dead:
                 seconds = unanswered * _PULSE
                 logger.error("the keeper of processes (pid %d) has not answered for %g s", self.pid, seconds)
-                self._process.send_signal(signal.SIGCONT)  # it has no other reason to stand still
+
+    async def _keep_going(self) -> None:
+        """Continue the guards that a job has stopped; never returns by itself.
+
+        They are one process group, that of the keeper, and jobs are in others. Its number is nobody else's as long as
+        we have not reaped the keeper, so this reaches its shims when it is dead, too: who is stopped does not notice
+        that death, and would stay.
+        """
+        while True:
+            seconds = _CONTINUE_SOON if self.dead or self._is_stopped() else _CONTINUE_INTERVAL
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGCONT)
+            await trio.sleep(seconds)
+
+    def _is_stopped(self) -> bool:
+        """Whether the keeper was stopped since this was last asked."""
+        try:
+            stopped = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
+        except ChildProcessError:
+            return False  # it has died, and somebody else has reaped it
+        if stopped and not self._was_stopped:
+            self._was_stopped = True
+            logger.warning("the keeper of processes (pid %d) was stopped by a signal; it goes on", self.pid)
+        return stopped
 
     def _last_words(self) -> str:
         return os.pread(self._errors, 1 << 16, 0).decode(errors="replace").strip()[-2000:]
@@ -413,7 +446,10 @@ class Keeper:
         for shim in self.shims:
             shim.close()
         with trio.move_on_after(patience):
-            await trio.lowlevel.wait_readable(self._pidfd)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_going)
+                await trio.lowlevel.wait_readable(self._pidfd)
+                nursery.cancel_scope.cancel()
         if self._process.poll() is None:
             logger.error("the keeper of processes (pid %d) still waits for processes to die", self.pid)
             _left_behind.append(self._process)

@@ -22,9 +22,14 @@ Who notices whose death:
 
 - of the runtime: the keeper by the end of its control socket and by a pidfd, each shim by the end of its own socket;
   all jobs are killed at once;
-- of the keeper: each shim by SIGTERM; it kills its job, says so, and ends;
+- of the keeper: each shim by a SIGTERM that the system sends; it kills its job, says so, and ends;
 - of a shim: the keeper, which kills what it left before it says so;
 - of all of them: the runtime, by the end of the pipe on which they all answer.
+
+No signal that can be caught ends a guard, as some send one to every process that they find (systemd to a control group,
+Slurm to an allocation, a job to its parent): all are blocked. SIGTERM alone means something to a shim, and only if it
+comes from the keeper, or if there is no keeper any more; who sent it, and who is the parent, cannot be forged. A guard
+that was stopped is continued: a shim by the keeper, which sees that at once, and both by the runtime, twice a second.
 
 Messages are marshalled tuples, framed by their length. Commands come on a socket for each process. Answers go to one
 pipe; each stays in one piece, as none is longer than `PIPE_BUF`. While nobody reads, the pipe is full at some time; who
@@ -105,17 +110,15 @@ _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _SFD_CLOEXEC: Final = 0o2000000
 _SFD_NONBLOCK: Final = 0o4000
-_SIGINFO_SIZE: Final = 128
-_SIGINFO_NUMBER: Final = 0 if sys.byteorder == "little" else 3
-"""Where in it the lowest byte of the signal's number is."""
+_SIGINFO: Final = struct.Struct("=IiiI112x")
+"""What a signalfd gives for each signal; of which we need its number, `si_code` and `si_pid`."""
+_SI_USER: Final = 0
+"""The `si_code` of a signal sent by `kill`, whose `si_pid` is true: only the kernel sets it. From asm/siginfo.h."""
 
 _ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 
 _PEEK: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
 """For `waitid`: who has exited, without waiting for that, and without reaping."""
-
-SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM)
-"""What keeper and shims wait for: children, and the death of the keeper."""
 
 ALL_SIGNALS: Final = tuple(signal.valid_signals())
 
@@ -248,18 +251,19 @@ class System:
         """Undo that a signal is ignored, which a program may have inherited."""
         self._libc.signal(number, None)
 
-    def signal_descriptor(self) -> int:
-        """Return a descriptor from which `SIGNALS`, which must be blocked, can be read."""
-        mask = sum(1 << (number - 1) for number in SIGNALS).to_bytes(128, sys.byteorder)
+    def signal_descriptor(self, *numbers: int) -> int:
+        """Return a descriptor from which these signals, which must be blocked, can be read."""
+        mask = sum(1 << (number - 1) for number in numbers).to_bytes(128, sys.byteorder)
         return self._check(self._libc.signalfd(-1, mask, _SFD_CLOEXEC | _SFD_NONBLOCK))
 
 
-def read_signals(fd: int) -> bytes:
-    """Return the numbers of the signals that have come, each a byte."""
+def read_signals(fd: int) -> list[tuple[int, int]]:
+    """Return the signals that have come: the number of each, and the pid of its sender; 0 if that may be untrue."""
     try:
-        return os.read(fd, 16 * _SIGINFO_SIZE)[_SIGINFO_NUMBER::_SIGINFO_SIZE]
+        data = os.read(fd, 16 * _SIGINFO.size)
     except BlockingIOError:
-        return b""
+        return []
+    return [(number, pid if code == _SI_USER else 0) for number, _, code, pid in _SIGINFO.iter_unpack(data)]
 
 
 def children(pid: int | str = "self") -> list[int]:
@@ -407,18 +411,21 @@ class Shim:
     def __init__(
         self,
         system: System,
+        keeper: int,
         number: int,
         commands: socket.socket,
         answers: int,
         environment: dict[bytes, bytes],
         dump: bytes,
     ) -> None:
+        self.keeper = keeper
+        """Its pid."""
         self.number = number
         self.environment = environment
         self.dump = dump
         self.answers = answers
         self.frames = Frames(commands)
-        self.signals = system.signal_descriptor()
+        self.signals = system.signal_descriptor(signal.SIGCHLD, signal.SIGTERM)
         self.commands = commands.fileno()
         self.poll = select.poll()
         self.poll.register(self.signals, select.POLLIN)
@@ -449,7 +456,9 @@ class Shim:
             self.leave("the runtime has gone")
 
     def leave(self, why: str) -> None:
-        """End as soon as nothing is left of the job, which is killed."""
+        """End as soon as nothing is left of the job, which is killed. Idempotent."""
+        if self.leaving:
+            return
         self.leaving = True
         job = self.job
         if job is not None:
@@ -461,8 +470,11 @@ class Shim:
         """Wait for signals and commands, and do what they say."""
         for fd, _ in self.poll.poll(None if seconds is None else max(0.0, seconds * 1000)):
             if fd == self.signals:
-                if signal.SIGTERM in read_signals(self.signals):
-                    self.leave("its shim was ended, or the keeper of that")
+                for number, sender in read_signals(self.signals):
+                    # Of two that are pending only the first is kept, so the keeper's own may be lost to a stranger's:
+                    # it sends another, unless it has died, and then it is not our parent.
+                    if number == signal.SIGTERM and (sender == self.keeper or os.getppid() != self.keeper):
+                        self.leave("the keeper of its shim was killed")
             elif fd == self.commands:
                 self.obey()
 
@@ -702,7 +714,7 @@ class Keeper:
         self.answers = answers
         self.runtime = runtime
         self.frames = Frames(control)
-        self.signals = system.signal_descriptor()
+        self.signals = system.signal_descriptor(signal.SIGCHLD)
         self.poll = select.poll()
         for fd in (self.signals, control.fileno(), runtime):
             self.poll.register(fd, select.POLLIN)
@@ -729,10 +741,10 @@ class Keeper:
         self.say(HELLO, self.pid)
         while not self.leaving:
             self.wait()
-        for pid in self.shims:
-            os.kill(pid, signal.SIGTERM)
         self.sweeping = True
         while self.reap():
+            for pid in self.shims:
+                os.kill(pid, signal.SIGTERM)
             self.sweep()
             self.wait()
 
@@ -761,8 +773,7 @@ class Keeper:
             self.look = min(2 * self.look, _LAST_LOOK)
         for fd, _ in self.poll.poll(None if seconds is None else seconds * 1000):
             if fd == self.signals:
-                if signal.SIGTERM in read_signals(self.signals):
-                    self.leave()
+                read_signals(self.signals)
             elif fd == self.runtime:
                 self.leave()
             elif not self.leaving:
@@ -812,7 +823,8 @@ class Keeper:
         self.control.close()
         os.close(self.runtime)
         os.close(self.signals)
-        Shim(self.system, number, socket.socket(fileno=fd), self.answers, self.environment, self.dump).serve()
+        commands = socket.socket(fileno=fd)
+        Shim(self.system, self.pid, number, commands, self.answers, self.environment, self.dump).serve()
         os._exit(0)
 
     def reap(self) -> bool:
@@ -843,7 +855,7 @@ class Keeper:
             if not strays or until <= now:
                 self.dead.remove(shim)
                 self.say(DEAD, number, status, strays[:_MANY_PIDS])
-        self.sweeping = bool(strays)
+        self.sweeping = bool(strays) or self.leaving
 
 
 def main() -> None:
@@ -852,7 +864,7 @@ def main() -> None:
     for fd in (control, answers, runtime):
         os.set_inheritable(fd, False)
     os.chdir("/")
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
     system = System()
     system.default_action(signal.SIGCHLD)  # ignored, it would leave nobody to wait for
     system.become("job-keeper", None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import itertools
 import logging
+import math
 import os
 import resource
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,14 @@ def fifo(tmp_path: Path) -> Path:
 def keeper_of(here: Local) -> Keeper:
     assert here.backend._keepers is not None
     return here.backend._keepers.current
+
+
+def stop(*pids: int) -> None:
+    """Stop guards, of which the keeper comes first: it lets no shim stand still."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+        while state_of(pid) != "T":
+            os.sched_yield()
 
 
 def why(event: JobCompletionEvent) -> tuple[JobStatus, FailureKind | None]:
@@ -153,17 +162,134 @@ async def test_a_job_that_kills_its_shim_is_ended_and_costs_nobody_else(tmp_path
         assert here.backend.statistics().late == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGRTMIN + 1])
-async def test_a_job_that_signals_its_shim_is_ended(tmp_path: Path, number: int) -> None:  # the last has no name
+CATCHABLE = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+
+
+async def test_no_signal_that_can_be_caught_ends_a_guard(tmp_path: Path) -> None:
     async with local(tmp_path) as here:
-        event = await here.run(f"kill -{number} $PPID; sleep 1000")
-        assert why(event) == (JobStatus.KILLED, FailureKind.BACKEND_ERROR)
+        keeper = keeper_of(here)
+        numbers = " ".join(str(int(number)) for number in CATCHABLE)
+        event = await here.run(f"for n in {numbers}; do kill -$n $PPID {keeper.pid}; done; echo $PPID; exit 3")
+        assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE)
+        (shim,) = keeper.shims
+        assert here.log() == f"{shim.pid}\n"
+        assert (await here.run("echo $PPID", name="next")).status is JobStatus.PASSED
+        assert here.log("next") == f"{shim.pid}\n"
+        assert keeper_of(here) is keeper
+
+
+async def test_a_sigterm_to_every_process_leaves_a_job_the_time_of_its_stop_sequence(
+    tmp_path: Path, fifo: Path
+) -> None:
+    script = f"trap 'read line < {fifo}; echo closed; exit 5' TERM; echo ready > {fifo}; while :; do sleep 0.01; done"
+    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: nobody is forced
+        handles = await here.session.submit([JobSpec(name="job", cmd=f"echo $$; {script}")])
+        await hear(fifo)
+        (shim,) = keeper_of(here).shims
+        for pid in (keeper_of(here).pid, shim.pid or 0, int(here.log())):
+            os.kill(pid, signal.SIGTERM)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.backend.kill, "job")
+            await trio.testing.wait_all_tasks_blocked()
+            fifo.write_text("go\ngo\n")
+        event = await here.session.completed(handles["job"])
+        assert why(event) == (JobStatus.KILLED, FailureKind.CANCELLED)
+        assert here.log().splitlines()[-1] == "closed"
+
+
+async def test_a_keeper_ends_its_shims_though_a_strangers_signal_hides_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_CONTINUE_INTERVAL", math.inf)
+    async with local(tmp_path) as here:
+        await here.run(name="first")
+        keeper = keeper_of(here)
+        (shim,) = keeper.shims
+        assert shim.pid is not None
+        held = os.pidfd_open(shim.pid)
+        stop(keeper.pid, shim.pid)
+        os.kill(shim.pid, signal.SIGTERM)
+        keeper.retire()  # whose sockets to its shims stay open
+        os.kill(keeper.pid, signal.SIGCONT)
+        await trio.lowlevel.wait_readable(held)
+        os.close(held)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+async def test_guards_that_are_stopped_and_killed_in_any_order_keep_nothing_up(
+    tmp_path: Path, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_CONTINUE_INTERVAL", 0.01)
+    guards: set[int] = set()
+    async with local(tmp_path) as here:
+        for number, steps in enumerate(itertools.permutations(itertools.product(("STOP", "KILL"), (0, 1)), length)):
+            name, keeper = f"job{number}", keeper_of(here)
+            script = "; ".join(f"kill -{what} {('$PPID', keeper.pid)[who]}" for what, who in steps)
+            handles = await here.session.submit([JobSpec(name=name, cmd=f"echo $$ $PPID; {script}; exec sleep 1000")])
+            while len(here.log(name).split()) < 2:  # noqa: ASYNC110 - a log has no event
+                await trio.sleep(0.001)
+            root, shim = map(int, here.log(name).split())
+            guards |= {shim, keeper.pid}
+            await here.backend.kill(name)
+            _, kind = why(await here.session.completed(handles[name]))
+            if kind is FailureKind.LOST:  # it was fast enough to kill both
+                assert {("KILL", 0), ("KILL", 1)} <= set(steps), steps
+                with suppress(ProcessLookupError):
+                    os.kill(root, signal.SIGKILL)
+            else:
+                assert kind in (FailureKind.CANCELLED, FailureKind.BACKEND_ERROR), steps
+                assert state_of(root) == "Z", steps
+            while state_of(keeper.pid) == "Z" and not keeper.dead:
+                await trio.lowlevel.checkpoint()
+            assert (await here.run(name=f"next{number}")).status is JobStatus.PASSED, steps
+        assert here.backend.statistics().late == 0
+    assert [pid for pid in guards if state_of(pid) != "Z"] == []
+
+
+STOPPER = """
+import os, signal, sys
+shim, keeper = os.getppid(), int(sys.argv[1])
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("begins", flush=True)
+if os.fork() == 0:
+    os.setsid()
+while True:
+    os.kill(keeper, signal.SIGSTOP)
+    os.kill(shim, signal.SIGSTOP)
+"""
+
+
+async def test_a_job_that_stops_its_guards_over_and_over_ends_in_time(tmp_path: Path) -> None:
+    async with local(tmp_path, term_timeout=0.05) as here:
+        keeper = keeper_of(here)
+        handles = await here.session.submit(
+            [JobSpec(name="job", cmd=[sys.executable, "-I", "-S", "-c", STOPPER, str(keeper.pid)])]
+        )
+        while not here.log():  # noqa: ASYNC110 - a log has no event
+            await trio.sleep(0.001)
+        await here.backend.kill("job")
+        assert why(await here.session.completed(handles["job"])) == (JobStatus.KILLED, FailureKind.CANCELLED)
         assert (await here.run(name="next")).status is JobStatus.PASSED
+        assert keeper_of(here) is keeper
+    assert state_of(keeper.pid) == "Z"
 
 
-async def test_a_job_that_stops_its_shim_gains_nothing(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
-        assert (await here.run("kill -STOP $PPID; exit 0")).status is JobStatus.PASSED
+async def test_the_end_of_a_block_continues_guards_that_were_stopped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with local(tmp_path, kill_timeout=0) as here:  # without a limit: it would wait for ever
+        await here.run()
+        keeper = keeper_of(here)
+        (shim,) = keeper.shims
+        assert shim.pid is not None
+        stop(keeper.pid, shim.pid)
+        here.backend.close()
+        held = os.pidfd_open(shim.pid)
+    await trio.lowlevel.wait_readable(held)
+    os.close(held)
+    assert "still waits" not in caplog.text
+    assert keeper_module._left_behind == []
 
 
 async def test_when_the_keeper_is_killed_its_jobs_end_and_the_next_gets_a_new_one(tmp_path: Path) -> None:
@@ -241,10 +367,7 @@ async def test_l21_what_had_ended_before_its_shim_heard_of_a_kill_keeps_its_true
         root = int(await hear(fifo))
         (shim,) = keeper_of(here).shims
         guards = [keeper_of(here).pid, shim.pid or 0]
-        for pid in guards:  # the keeper first: it lets no shim stand still
-            os.kill(pid, signal.SIGSTOP)
-            while state_of(pid) != "T":
-                await trio.lowlevel.checkpoint()
+        stop(*guards)
         fifo.write_text("go\n")
         while state_of(root) != "Z":
             await trio.lowlevel.checkpoint()
@@ -260,6 +383,7 @@ async def test_a_keeper_that_stands_still_is_said_and_nothing_is_made_up(
     tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keeper_module, "_PULSE", 0.01)
+    monkeypatch.setattr(keeper_module, "_CONTINUE_INTERVAL", math.inf)  # as if it were no signal that keeps it
     async with local(tmp_path / "run") as here:
         spec = JobSpec(name="job", cmd=f"echo ready > {fifo}; read line < {fifo}; exit 3")
         handles = await here.session.submit([spec])
@@ -272,6 +396,7 @@ async def test_a_keeper_that_stands_still_is_said_and_nothing_is_made_up(
         fifo.write_text("go\n")
         event = await here.session.completed(handles["job"])
         assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE)
+        os.kill(keeper.pid, signal.SIGCONT)
         assert (await here.run(name="next")).status is JobStatus.PASSED
         assert keeper_of(here) is keeper
 

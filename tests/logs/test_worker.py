@@ -91,6 +91,15 @@ def test_a_worker_that_died_is_replaced_and_one_that_dies_at_work_is_an_error(wo
             list(ours.scan(b"a" * (1 << 20), [0], []))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1])
+def test_a_sigterm_to_every_process_disturbs_no_judging(workers: Workers, number: int) -> None:
+    with closing(engine(workers, "b")) as ours:
+        assert list(ours.scan(b"a\nb", [0], [])) == [Hit(0, 1, None, None)]
+        assert ours._worker is not None
+        ours._worker._process.send_signal(number)
+        assert list(ours.scan(b"b", [0], [])) == [Hit(0, 0, None, None)]
+
+
 def test_a_worker_that_is_silent_is_given_up(workers: Workers) -> None:
     with closing(engine(workers, "a")) as ours:
         list(ours.scan(b"a", [0], []))
