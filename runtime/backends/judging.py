@@ -145,7 +145,7 @@ class Judges:
 
         For ever, if there is none, or the log cannot be read: the verdict will say so. Cancelling it is prompt.
         """
-        follower = LogFollower(log, spec.fail_patterns, self._workers)
+        follower = LogFollower(log, LogPatterns.of(spec), self._workers)
         try:
             found = False
             while not found:
@@ -217,7 +217,9 @@ def judge(
     unreadable = judgement = None
     try:
         judgement = (
-            judge_log(log, patterns, workers, budget=BUDGET, clock=time.thread_time) if patterns else read_tail(log)
+            judge_log(log, patterns, workers, budget=BUDGET, clock=time.thread_time)
+            if patterns
+            else read_tail(log, raw=patterns.raw_lines)
         )
     except Exception as exc:  # a job's completion never depends on what is in the place of its log
         if patient and has_no_room(exc):

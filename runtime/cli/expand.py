@@ -48,6 +48,7 @@ _PLAIN: Final = (
     "timeout",
     "queue_timeout",
     "renew_odir",
+    "raw_lines",
     "dry_run",
     "interactive",
 )

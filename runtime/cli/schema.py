@@ -235,6 +235,7 @@ class JobTable:
     fail_patterns: tuple[str, ...] | None = _key(_texts)
     runtime_pattern: str | None = _key(_text)
     simulated_time_pattern: str | None = _key(_text)
+    raw_lines: bool | None = _key(_flag)
     dry_run: bool | None = _key(_flag)
     interactive: bool | None = _key(_flag)
     tags: tuple[str, ...] | None = _key(_texts)

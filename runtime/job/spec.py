@@ -32,6 +32,7 @@ _TYPES: Final = (
     ("seed", (_NONE, int), "a whole number, or None"),
     ("needs_all_dependencies_passing", (bool,), "True or False"),
     ("renew_odir", (bool,), "True or False"),
+    ("raw_lines", (bool,), "True or False"),
     ("dry_run", (bool,), "True or False"),
     ("interactive", (bool,), "True or False"),
 )
@@ -90,6 +91,8 @@ class JobSpec:
     """Finds the run time that the tool reports: groups ``value`` and ``unit``."""
     simulated_time_pattern: str | None = None
     """Finds the simulated time that the tool reports: groups ``value`` and ``unit``."""
+    raw_lines: bool = False
+    r"""Whether patterns see the bytes of the log: only ``\n`` ends a line then, and escape sequences are part of it."""
     dry_run: bool = False
     """Prepare everything, start nothing, pass."""
     interactive: bool = False

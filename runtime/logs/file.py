@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import lru_cache, partial
 from typing import Final
 
-from runtime.logs.judge import MAX_BLOCK, TAIL_LINES, Judgement, LogJudge, LogPatterns, show
+from runtime.logs.judge import TAIL_LINES, Judgement, LogJudge, LogPatterns, show
+from runtime.logs.lines import MAX_BLOCK, shown
 from runtime.logs.mixed import MixedEngine
 from runtime.logs.prefilter import best_engine
 from runtime.logs.worker import JudgingError, Workers
@@ -91,7 +93,7 @@ def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
     Of no patterns it says what `read_tail` does. It remembers the last texts: of short logs many are the same.
     """
     if not patterns:
-        return _tail_of(text)
+        return _tail_of(text, raw=patterns.raw_lines)
     with closing(Workers()) as none_needed:
         engine = partial(MixedEngine, workers=none_needed, budget=BUDGET)
         with closing(LogJudge(patterns, engine)) as judge:
@@ -99,8 +101,12 @@ def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
             return judge.finish()
 
 
-def read_tail(path: str) -> Judgement:
+def read_tail(path: str, *, raw: bool = False) -> Judgement:
     """Return the end of the log at `path`, and nothing else; cheap, whatever its size.
+
+    Args:
+        path: where it is.
+        raw: whether lines are shown as they are: `JobSpec.raw_lines`.
 
     Raises:
         OSError: as for `judge_log`.
@@ -108,14 +114,15 @@ def read_tail(path: str) -> Judgement:
     with open_log(path) as (fd, size):
         start = max(0, size - _TAIL_BYTES)
         text = os.pread(fd, _TAIL_BYTES, start)
-    return _tail_of(text, begins_in_a_line=start > 0)
+    return _tail_of(text, raw=raw, begins_in_a_line=start > 0)
 
 
-def _tail_of(text: bytes, *, begins_in_a_line: bool = False) -> Judgement:
-    lines = text.removesuffix(b"\n").split(b"\n") if text else []
+def _tail_of(text: bytes, *, raw: bool, begins_in_a_line: bool = False) -> Judgement:
     if begins_in_a_line:
-        del lines[:1]
-    return Judgement(tail=tuple(show(line.removesuffix(b"\r")) for line in lines[-TAIL_LINES:]))
+        end = re.search(rb"\n" if raw else rb"[\r\n]", text)
+        text = b"" if end is None else text[end.end() :]
+    lines = text.removesuffix(b"\n").split(b"\n")[-TAIL_LINES:] if text else []
+    return Judgement(tail=tuple(show(line if raw else shown(line)) for line in lines))
 
 
 @contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+
+import attrs
 
 from runtime.logs.file import BUDGET, open_log
-from runtime.logs.judge import MAX_BLOCK, LogJudge, LogPatterns
+from runtime.logs.judge import LogJudge, LogPatterns
+from runtime.logs.lines import MAX_BLOCK
 from runtime.logs.prefilter import best_engine
 from runtime.logs.worker import Workers
 
@@ -17,14 +19,15 @@ class LogFollower:
 
     Args:
         path: where the log is.
-        failing: fail patterns.
+        patterns: whose fail patterns to look for.
         workers: where a process comes from, if a pattern needs one; it is kept until `close`.
         budget: seconds of processor time that this process may take in all.
     """
 
-    def __init__(self, path: str, failing: Sequence[str], workers: Workers, budget: float = BUDGET) -> None:
+    def __init__(self, path: str, patterns: LogPatterns, workers: Workers, budget: float = BUDGET) -> None:
         self._path = path
-        self._judge = LogJudge(LogPatterns(failing=failing), lambda found: best_engine(found, workers, budget))
+        failing = attrs.evolve(patterns, passing=(), runtime=None, simulated_time=None)
+        self._judge = LogJudge(failing, lambda found: best_engine(found, workers, budget))
         self._offset = 0
         self._lock = threading.Lock()
         self._unwanted = False

@@ -1,11 +1,10 @@
-r"""`LogJudge`: what the text of a log says about its job, in one pass over its bytes.
+"""`LogJudge`: what the text of a log says about its job, in one pass over its bytes.
 
 Whatever the sizes of the chunks that it is fed with, the answer is the same, and memory is bounded whatever the log:
 
-* Patterns see one line at a time, without its ``\n`` and without one ``\r`` before that. A last line without ``\n``
-  counts.
-* A line longer than `MAX_LINE` is judged in pieces of that size, each as if it were a line (so a match across the edge
-  of two pieces is not seen, and ``^`` matches at each); all pieces have the line's number.
+* Patterns see one line at a time; what a line is, `lines` says. A last line without an end counts.
+* A line that comes in pieces is judged piece by piece, so a match across the edge of two is not seen, and ``^`` matches
+  at each.
 * Of the lines that are kept for people, only the first `MAX_SHOWN` bytes are kept.
 """
 
@@ -20,13 +19,8 @@ import attrs
 
 from runtime.job import compile_pattern
 from runtime.logs.engine import Engine, Hit, PythonEngine
+from runtime.logs.lines import Block, LineSplitter, shown
 from runtime.logs.times import seconds
-
-MAX_LINE: Final = 1 << 20
-"""Bytes of a line that are judged at once. Out of the air: far above any line that somebody meant."""
-
-MAX_BLOCK: Final = 1 << 18
-"""Bytes that are taken from a chunk at once; an engine never sees more than `MAX_LINE` above this."""
 
 MAX_SHOWN: Final = 2000
 """Bytes of a line that are kept for people."""
@@ -54,12 +48,14 @@ class LogPatterns:
     """Finds the run time that the tool reports: groups ``value`` and ``unit``."""
     simulated_time: str | None = None
     """Finds the simulated time that the tool reports: groups ``value`` and ``unit``."""
+    raw_lines: bool = False
+    """Whether they see the bytes of a line as they are: see `lines`."""
 
     @classmethod
     def of(cls, spec: Any) -> Self:
         """Return the patterns of a `JobSpec`."""
         passing, failing = tuple(spec.pass_patterns), tuple(spec.fail_patterns)
-        return cls(passing, failing, spec.runtime_pattern, spec.simulated_time_pattern)
+        return cls(passing, failing, spec.runtime_pattern, spec.simulated_time_pattern, spec.raw_lines)
 
     def all(self) -> tuple[str, ...]:
         """Return all of them."""
@@ -145,12 +141,12 @@ class LogJudge:
             compiled.append(compile_pattern(patterns.simulated_time, groups=("value", "unit")))
         self._reporting = [number for number in (self._runtime, self._simulated) if number >= 0]
         self._engine = engine(compiled)
-        self._carry = bytearray()  # the line that has begun, without the pieces that were judged
-        self._in_line = False  # whether a piece of that line was judged
-        self._lines = 0  # lines that have begun and of which something was judged
+        self._raw = patterns.raw_lines
+        self._splitter = LineSplitter(raw=patterns.raw_lines)
+        self._lines = 0  # numbered lines that have begun and of which something was judged
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._failure: Failure | None = None  # without the lines after it
-        self._after: list[str] = []
+        self._after: deque[str] = deque()
 
     def close(self) -> None:
         """Give back what the engine holds; after this, nothing can be fed."""
@@ -163,13 +159,13 @@ class LogJudge:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the log, any number of them."""
-        for start in range(0, len(chunk), MAX_BLOCK):
-            self._feed(chunk[start : start + MAX_BLOCK])
+        for block in self._splitter.feed(chunk):
+            self._judge(block)
 
     def finish(self) -> Judgement:
         """Say what the log says, now that it has ended. Once."""
-        if self._carry:
-            self._end_lines()
+        for block in self._splitter.finish():
+            self._judge(block)
         return Judgement(
             None if self._failure is None else attrs.evolve(self._failure, after=tuple(self._after)),
             tuple(self._texts[number] for number in self._missing),
@@ -179,61 +175,23 @@ class LogJudge:
             self._times.get(self._simulated),
         )
 
-    def _feed(self, chunk: bytes) -> None:
-        end = chunk.rfind(b"\n")
-        if end >= 0:
-            self._carry += chunk[:end]
-            self._end_lines()
-            self._carry += chunk[end + 1 :]
-        else:
-            self._carry += chunk
-        while len(self._carry) > MAX_LINE:
-            self._judge_piece(bytes(self._carry[:MAX_LINE]))
-            del self._carry[:MAX_LINE]
-            self._in_line = True
-
-    def _end_lines(self) -> None:
-        """Judge what is carried: whole lines. The first one may have been begun before."""
-        block = bytes(self._carry)
-        self._carry.clear()
-        if len(block) <= MAX_LINE and not self._in_line:
-            if b"\r" in block:
-                block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
-            self._judge(block)
-            return
-        for line in block.split(b"\n"):
-            rest = line
-            while len(rest) > MAX_LINE:
-                self._judge_piece(rest[:MAX_LINE])
-                rest = rest[MAX_LINE:]
-                self._in_line = True
-            self._judge_piece(rest.removesuffix(b"\r"))
-            self._in_line = False
-
-    def _judge_piece(self, piece: bytes) -> None:
-        """Judge one line, or the next piece of the one that has begun."""
-        if self._in_line:
-            self._look(piece, self._lines)
-        else:
-            self._judge(piece)
-
-    def _judge(self, block: bytes) -> None:
-        """Judge a block of whole lines, all of them new, without carriage returns at their ends."""
-        first = self._lines + 1
-        self._lines += block.count(b"\n") + 1
-        if self._failure is not None and len(self._after) < LINES_AFTER:
-            wanted = LINES_AFTER - len(self._after)
-            self._after += map(show, block.split(b"\n", wanted)[:wanted])
+    def _judge(self, block: Block) -> None:
+        first = self._lines if block.continues else self._lines + 1
+        newlines = block.source.count(b"\n")
+        self._lines = first + newlines
         self._look(block, first)
-        self._tail.extend(map(show, block.rsplit(b"\n", TAIL_LINES)[-TAIL_LINES:]))
+        if self._failure is not None:
+            self._keep_after(block, first, self._failure.line)
+        ends = block.source.rsplit(b"\n", TAIL_LINES)[-TAIL_LINES:]
+        self._append(self._tail, ends, block if newlines < TAIL_LINES else None)
 
-    def _look(self, block: bytes, first: int) -> None:
+    def _look(self, block: Block, first: int) -> None:
         """Find the patterns in `block`, whose lines are numbered from `first`. The tail is what was before them."""
         failing: Sequence[int] = self._failing if self._failure is None else ()
         if not (failing or self._missing or self._reporting):
             return
         failure: Hit | None = None
-        for hit in self._engine.scan(block, [*failing, *self._missing], self._reporting):
+        for hit in self._engine.scan(block.text, [*failing, *self._missing], self._reporting):
             if hit.pattern in self._reporting:
                 self._times[hit.pattern] = seconds(hit.value, hit.unit)
             elif hit.pattern >= len(self._failing):
@@ -241,10 +199,37 @@ class LogJudge:
             elif failure is None or (hit.line, hit.pattern) < (failure.line, failure.pattern):
                 failure = hit
         if failure is not None:
-            end = failure.line + 1 + LINES_AFTER
-            lines = block.split(b"\n", end)[:end]
-            before = list(self._tail)[: -1 if self._in_line else None]  # the last one is the line that has begun
-            before += map(show, lines[max(0, failure.line - LINES_BEFORE) : failure.line])
-            text, number = self._texts[failure.pattern], first + failure.line
-            self._failure = Failure(text, number, show(lines[failure.line]), tuple(before[-LINES_BEFORE:]))
-            self._after += map(show, lines[failure.line + 1 :])
+            line = block.text.split(b"\n", failure.line + 1)[failure.line]
+            index = block.offset(failure.line)
+            self._failure = Failure(
+                self._texts[failure.pattern], first + index, show(line), self._lines_before(block, index)
+            )
+
+    def _lines_before(self, block: Block, index: int) -> tuple[str, ...]:
+        """Return the numbered lines before the one at `index` of `block`."""
+        before = deque(self._tail, LINES_BEFORE + 1)
+        if index > 0:
+            lines = block.source.split(b"\n", index)[:index]
+            self._append(before, lines[-LINES_BEFORE:], block if index <= LINES_BEFORE else None)
+        elif block.continues:
+            before.pop()  # it is the line that has begun
+        return tuple(before)[-LINES_BEFORE:]
+
+    def _keep_after(self, block: Block, first: int, failed: int) -> None:
+        """Keep the lines after number `failed` that `block` has, whose lines are numbered from `first`."""
+        begin, end = max(0, failed + 1 - first), failed + LINES_AFTER + 1 - first
+        if end <= begin:
+            return
+        lines = block.source.split(b"\n", end)[begin:end]
+        self._append(self._after, lines, None if begin else block)
+
+    def _append(self, kept: deque[str], lines: Sequence[bytes], block: Block | None) -> None:
+        """Add numbered lines to `kept`. With `block`, they are its first ones, and may go on with the last there."""
+        if block is not None and block.continues and lines:
+            if not block.is_piece and (text := self._show(lines[0])):
+                kept[-1] = text
+            lines = lines[1:]
+        kept.extend(map(self._show, lines))
+
+    def _show(self, line: bytes) -> str:
+        return show(line if self._raw else shown(line))

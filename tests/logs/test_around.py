@@ -26,6 +26,7 @@ from runtime.logs import (
     prefilter,
 )
 from runtime.logs import judge as module
+from runtime.logs import lines as lines_module
 from runtime.logs.engine import Engine
 from tests.logs.strategies import PATTERNS
 
@@ -35,7 +36,12 @@ MAX_SHOWN = 5
 Maker = Callable[[Sequence[re.Pattern[bytes]]], Engine]
 
 LINES = st.lists(
-    st.sampled_from([b"", b"a", b"b", b"AB", b"ab\xe9", b" a 1", b"\r", b"b" * 11 + b"a", b"a" * 30, b"x" * 24 + b"b"]),
+    st.sampled_from(
+        [
+            *(b"", b"a", b"b", b"AB", b"ab\xe9", b" a 1", b"b" * 11 + b"a", b"a" * 30, b"x" * 24 + b"b"),
+            *(b"\r", b"b\r\ra", b"\rab", b"a" * 30 + b"\r" + b"b" * 12),
+        ]
+    ),
     max_size=12,
 )
 ENDS = st.sampled_from([b"\n", b"\r\n"])
@@ -44,7 +50,7 @@ CUTS = st.lists(st.integers(0, 1000), max_size=8)
 
 @pytest.fixture(autouse=True)
 def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_LINE", MAX_LINE)
+    monkeypatch.setattr(lines_module, "MAX_LINE", MAX_LINE)
     monkeypatch.setattr(module, "MAX_SHOWN", MAX_SHOWN)
 
 
@@ -79,12 +85,10 @@ def line_by_line(log: bytes, failing: Sequence[str]) -> Failure | None:
     lines = log.split(b"\n")
     if not lines[-1]:
         lines.pop()
-    pieces = [[line[at : at + MAX_LINE] for at in range(0, len(line), MAX_LINE)] or [b""] for line in lines]
-    for of_line in pieces:
-        of_line[-1] = of_line[-1].removesuffix(b"\r")
-    heads = [shown(first) for first, *_ in pieces]
-    for index, of_line in enumerate(pieces):
-        for piece in of_line:
+    numbered = [re.split(rb"\r+", line.rstrip(b"\r")) for line in lines]
+    heads = [shown([b"", *filter(None, parts)][-1]) for parts in numbered]
+    for index, parts in enumerate(numbered):
+        for piece in (part[at : at + MAX_LINE] for part in parts for at in range(0, len(part) or 1, MAX_LINE)):
             for pattern in failing:
                 if compile_pattern(pattern).search(piece):
                     after = tuple(heads[index + 1 : index + 5])

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from runtime.logs import LogFollower, Workers
+from runtime.logs import LogFollower, LogPatterns, Workers
 
 
 def test_a_line_counts_when_its_end_is_written(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"good\nERR")
-    with closing(Workers()) as workers, closing(LogFollower(str(log), ["^ERROR$"], workers)) as follower:
+    with (
+        closing(Workers()) as workers,
+        closing(LogFollower(str(log), LogPatterns(failing=["^ERROR$"]), workers)) as follower,
+    ):
         assert not follower.look()
         for text, failed in ((b"", False), (b"OR", False), (b"\n", True), (b"more\n", True)):
             with log.open("ab") as file:
@@ -22,14 +25,20 @@ def test_a_line_counts_when_its_end_is_written(tmp_path: Path) -> None:
 def test_what_was_read_is_not_read_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"x\n" * 300_000)
-    with closing(Workers()) as workers, closing(LogFollower(str(log), ["ERROR"], workers)) as follower:
+    with (
+        closing(Workers()) as workers,
+        closing(LogFollower(str(log), LogPatterns(failing=["ERROR"]), workers)) as follower,
+    ):
         assert not follower.look()
         log.write_bytes(b"ERROR\n" + b"x\n" * 300_000)  # nobody reads the beginning a second time
         assert not follower.look()
 
 
 def test_a_log_that_is_gone_is_an_error(tmp_path: Path) -> None:
-    with closing(Workers()) as workers, closing(LogFollower(str(tmp_path / "log"), ["E"], workers)) as follower:
+    with (
+        closing(Workers()) as workers,
+        closing(LogFollower(str(tmp_path / "log"), LogPatterns(failing=["E"]), workers)) as follower,
+    ):
         with pytest.raises(FileNotFoundError):
             follower.look()
 
@@ -37,7 +46,7 @@ def test_a_log_that_is_gone_is_an_error(tmp_path: Path) -> None:
 def test_a_worker_is_given_back(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"a\n")
     with closing(Workers()) as workers:
-        follower = LogFollower(str(tmp_path / "log"), ["(?=a)(a+)+b"], workers)
+        follower = LogFollower(str(tmp_path / "log"), LogPatterns(failing=["(?=a)(a+)+b"]), workers)
         assert not follower.look()
         assert len(workers._busy) == 1
         follower.close()

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 import tracemalloc
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runtime.errors import SpecError
 from runtime.job import JobSpec
-from runtime.logs import Failure, Judgement, LogJudge, LogPatterns
+from runtime.logs import Failure, Judgement, LogJudge, LogPatterns, lines
 from runtime.logs import judge as module
-from runtime.logs.times import seconds
 
 TIME = r"^t (?P<value>\d+) (?P<unit>[a-z]+)"
 
@@ -25,67 +21,11 @@ def judged(log: bytes, patterns: LogPatterns, *cuts: int) -> Judgement:
     return judge.finish()
 
 
-def line_by_line(log: bytes, patterns: LogPatterns) -> Judgement:
-    """What the rules say, said as simply as can be."""
-    lines = log.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    lines = [line.removesuffix(b"\r") for line in lines]
-    shown = [line.decode("utf-8", "backslashreplace") for line in lines]
-    failures = [
-        Failure(pattern, number, shown[number - 1], tuple(shown[:number][-5:-1]), tuple(shown[number : number + 4]))
-        for number, line in enumerate(lines, 1)
-        for pattern in patterns.failing
-        if re.search(pattern.encode(), line)
-    ]
-    missing = [p for p in patterns.passing if not any(re.search(p.encode(), line) for line in lines)]
-    times = [match for line in lines if patterns.runtime and (match := re.search(patterns.runtime.encode(), line))]
-    return Judgement(
-        failures[0] if failures else None,
-        tuple(missing),
-        tuple(shown[-10:]),
-        len(lines),
-        seconds(times[-1]["value"], times[-1]["unit"]) if times else None,
-    )
-
-
-PIECES = st.sampled_from(
-    [b"\n", b"\r\n", b"\r", b"ERROR", b"error", b"PASS", b"t 12 ns", b"t 5 x", b" ", b"x", b"\xff\0", b"\xc3\xa4"]
-)
-
-
-@given(st.lists(PIECES, max_size=40).map(b"".join), st.lists(st.integers(0, 10_000), max_size=8))
-def test_any_chunking_gives_what_line_by_line_gives(log: bytes, cuts: list[int]) -> None:
-    patterns = LogPatterns(["^PASS", "x$"], ["ERROR", "(?i)^error", "ER{2}OR"], TIME)
-    assert judged(log, patterns, *cuts) == line_by_line(log, patterns)
-
-
-@given(st.lists(st.sampled_from([b"\n", b"ab", b"cdefg", b"\r\n"]), max_size=30).map(b"".join), st.integers(1, 60))
-def test_any_chunking_gives_the_same_for_lines_that_are_too_long(log: bytes, size: int) -> None:
-    patterns = LogPatterns(["gab", "^$"], ["bb", "cd"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MAX_LINE", 8)
-        assert judged(log, patterns, *range(0, len(log), size)) == judged(log, patterns)
-
-
 def test_a_match_across_the_edge_of_two_chunks_is_seen() -> None:
     patterns = LogPatterns(["^TEST PASSED$"])
     log = b"TEST PASSED\n"
     for cut in range(len(log)):
         assert judged(log, patterns, cut).missing == ()
-
-
-def test_a_carriage_return_before_the_end_of_a_line_is_no_part_of_it() -> None:
-    assert judged(b"TEST PASSED\r\n", LogPatterns(["PASSED$"])).missing == ()
-    assert judged(b"TEST PASSED\r", LogPatterns(["PASSED$"])).missing == ()
-    assert judged(b"TEST PASSED\r\r\n", LogPatterns(["PASSED$"])).missing == ("PASSED$",)
-
-
-def test_one_carriage_return_is_stripped_and_only_at_the_end_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_LINE", 8)
-    patterns = LogPatterns(["^a$", "^a\r$", "^1234567$", "^1234567\r$"])
-    assert judged(b"a\r\r\nlonger than a line may be\n1234567\r8\n", patterns).missing == ("^a$", "^1234567$")
-    assert judged(b"a\r\nlonger than a line may be\n1234567\r\n", patterns).missing == ("^a\r$", "^1234567\r$")
 
 
 def test_a_last_line_without_its_end_counts() -> None:
@@ -130,7 +70,7 @@ def test_bytes_that_are_no_text_are_shown_as_numbers() -> None:
 
 
 def test_a_line_that_is_too_long_is_judged_in_pieces_and_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_LINE", 10)
+    monkeypatch.setattr(lines, "MAX_LINE", 10)
     monkeypatch.setattr(module, "MAX_SHOWN", 4)
     found = judged(b"first\n" + b"0123456789" * 3 + b"ABC\nlast\n", LogPatterns(["^0", "ABC$", "90"], ["ABC"]))
     assert found.failure == Failure("ABC", 2, "ABC", ("firs…",), ("last",))
@@ -141,8 +81,15 @@ def test_a_line_that_is_too_long_is_judged_in_pieces_and_counted_once(monkeypatc
 
 @pytest.mark.parametrize(
     ("text", "times"),
-    [(bytes(1 << 20), 16), (b"x" * (1 << 20), 16), (b"xy\n" * 90_000, 1), (b"xy\n" * 80_000 + b"ERROR\n", 1)],
-    ids=["nul", "long", "short", "fails"],
+    [
+        (bytes(1 << 20), 16),
+        (b"x" * (1 << 20), 16),
+        (b"xy\n" * 90_000, 1),
+        (b"xy\n" * 80_000 + b"ERROR\n", 1),
+        (b"xy\r" * 90_000, 16),
+        (b"\r" * (1 << 20), 16),
+    ],
+    ids=["nul", "long", "short", "fails", "progress", "cr"],
 )
 def test_memory_is_bounded_whatever_the_log(text: bytes, times: int) -> None:
     judge = LogJudge(LogPatterns(["PASSED"], ["ERROR"]))
@@ -151,7 +98,7 @@ def test_memory_is_bounded_whatever_the_log(text: bytes, times: int) -> None:
         for _ in range(times):
             judge.feed(text)
         judge.finish()
-        assert tracemalloc.get_traced_memory()[1] < 8 * module.MAX_LINE
+        assert tracemalloc.get_traced_memory()[1] < 8 * lines.MAX_LINE
     finally:
         tracemalloc.stop()
 
@@ -171,4 +118,5 @@ def test_patterns_come_from_a_specification() -> None:
     spec = JobSpec(name="a", cmd="a", pass_patterns=["p"], fail_patterns=["f"], runtime_pattern=TIME)
     assert LogPatterns.of(spec) == LogPatterns(("p",), ("f",), TIME, None)
     assert LogPatterns.of(spec)
+    assert LogPatterns.of(JobSpec(name="a", cmd="a", raw_lines=True)).raw_lines
     assert not LogPatterns.of(JobSpec(name="a", cmd="a"))

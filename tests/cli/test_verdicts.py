@@ -1,0 +1,42 @@
+"""Verdicts of whole runs, as the results have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.program import call, job_file, results, statuses
+
+pytestmark = pytest.mark.slow
+
+
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    return {job["id"]: job for job in results(path)["jobs"]}
+
+
+def test_an_error_after_a_progress_bar_or_in_colour_is_seen(tmp_path: Path) -> None:
+    bar = r"printf 'loading  10%%\rloading  50%%\rERROR: parity mismatch\n'; echo TEST PASSED"
+    red = r"printf '\033[1;31mERROR\033[0m: parity mismatch\n\033[32mTEST PASSED\033[0m\n'"
+    table = {"pass_patterns": ["^TEST PASSED$"], "fail_patterns": ["^ERROR:"]}
+    found = call(
+        tmp_path,
+        "run",
+        job_file(
+            tmp_path,
+            {
+                "bar": {"cmd": bar, **table},
+                "red": {"cmd": red, **table},
+                "green": {"cmd": r"printf '10%%\r\033[32mTEST PASSED\033[0m\r\r\n'", **table},
+                "bytes": {"cmd": red, **table, "raw_lines": True},
+            },
+        ),
+    )
+    assert found.code == 1
+    assert statuses(tmp_path) == {"bar": "failed", "red": "failed", "green": "passed", "bytes": "failed"}
+    for name in ("bar", "red"):
+        assert jobs(tmp_path)[name]["message"] == "a fail pattern matched: ERROR: parity mismatch"
+        assert jobs(tmp_path)[name]["lines"] == [1, [1, 2]]
+        assert jobs(tmp_path)[name]["context"] == ["ERROR: parity mismatch", "TEST PASSED"]
+    assert jobs(tmp_path)["bytes"]["kind"] == "pass_pattern_missing"
