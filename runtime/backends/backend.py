@@ -32,6 +32,7 @@ from runtime.backends.live import DONE, LAUNCHING, WAITING, LiveJob, make_live
 from runtime.errors import BackendBrokenError, BackendClosedError
 from runtime.job import EventBatch, FailureKind, JobHandle
 from runtime.job.drafts import make_handles
+from runtime.job.numbers import brief, is_number
 
 logger: Final = logging.getLogger("runtime.backends")
 
@@ -74,7 +75,7 @@ def check_limit(what: str, value: float | None, default: float | None, *, whole:
         return None
     if not _is_amount(value) or (whole and value != int(value)):
         kind = "a whole number" if whole else "a number"
-        msg = f"{what} is {value!r}; wanted: None for the default, 0 for no limit, or {kind} above 0"
+        msg = f"{what} is {brief(value)}; wanted: None for the default, 0 for no limit, or {kind} above 0"
         raise ValueError(msg)
     return value or None
 
@@ -84,7 +85,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_amount(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return is_number(value) and value >= 0
 
 
 class RuntimeBackend(AuthorSide):
@@ -131,7 +132,7 @@ class RuntimeBackend(AuthorSide):
         self.max_parallelism = None if limit is None else int(limit)
         """How many jobs may be live at once; `None` for no limit."""
         if drain_timeout != math.inf and not _is_amount(drain_timeout):
-            msg = f"{type(self).__name__}: drain_timeout is {drain_timeout!r}; wanted: seconds, from 0"
+            msg = f"{type(self).__name__}: drain_timeout is {brief(drain_timeout)}; wanted: seconds, from 0"
             raise ValueError(msg)
         self._drain_timeout = drain_timeout
         self._submitted = 0

@@ -15,6 +15,7 @@ from runtime.backends.author import End
 from runtime.backends.backend import RuntimeBackend
 from runtime.backends.live import LiveJob
 from runtime.job import FailureKind, JobStatus, JobStatusInfo, JobUsage
+from runtime.job.numbers import brief
 
 
 @attrs.frozen
@@ -59,6 +60,9 @@ class FakeBackend(RuntimeBackend):
 
     Args:
         policy: what becomes of each job; the attribute may be replaced at any time, and counts for later launches.
+
+    Raises:
+        ValueError: for a policy that cannot be called.
     """
 
     name = "fake"
@@ -66,6 +70,9 @@ class FakeBackend(RuntimeBackend):
 
     def __init__(self, policy: FakePolicy = pass_at_once, **options: Any) -> None:
         super().__init__(**options)
+        if not callable(policy):
+            msg = f"FakeBackend: policy is {brief(policy)}; expected: a function of a job and the number of its attempt"
+            raise ValueError(msg)
         self.policy = policy
         self.running: set[str] = set()
         """Ids of the jobs that would run if there were anything to run; also while they are being killed."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 MAX_SHOWN = 12
 """How many of the possible names a message lists. Out of the air."""
+
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class InputError(Exception):
@@ -28,6 +33,11 @@ def shown(value: object, limit: int = 80) -> str:
         return f"a number of {value.bit_length()} bits"
     text = f"[{', '.join(shown(item, limit // 4) for item in value)}]" if isinstance(value, list) else repr(value)
     return text if len(text) <= limit else text[:limit] + "…"
+
+
+def bare(name: str) -> str:
+    """Return `name` as a key in TOML: bare where that is possible, else quoted."""
+    return name if _BARE.fullmatch(name) else shown(name)
 
 
 def suggestion(name: str, known: Iterable[str], *, what: str = "known") -> str:

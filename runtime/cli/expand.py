@@ -33,6 +33,9 @@ MAX_JOBS: Final = 1_000_000
 MAX_EDGES: Final = 20_000_000
 """Dependencies of all jobs together: each of 1,000 that needs each of 20,000. Out of the air."""
 
+SHORTEST: Final = 0.001
+"""Seconds of a timeout that was multiplied, at least. Arbitrary: no process starts in less."""
+
 RESERVED: Final = frozenset({"running", "passed", "failed", "killed", "results.json", "crash.txt"})
 """Names in the run directory that no job may have."""
 
@@ -229,7 +232,8 @@ class _Maker:
             name: getattr(table, name) for name in _PLAIN if getattr(table, name) is not None
         }
         if "timeout" in self._fixed:
-            self._fixed["timeout"] *= expansion.timeout_multiplier
+            # However small the factor, it stays a time limit.
+            self._fixed["timeout"] = max(self._fixed["timeout"] * expansion.timeout_multiplier, SHORTEST)
         if expansion.dry_run:
             self._fixed["dry_run"] = True
         self._dependencies: dict[tuple[str, ...], tuple[str, ...]] = {}

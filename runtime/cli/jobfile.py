@@ -7,15 +7,17 @@ keys, and only a regular file is read at all. What the tables mean is the matter
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
-from runtime.cli.errors import InputError, shown
+from runtime.cli.errors import InputError, bare, shown
 
 MAX_TOML_BYTES: Final = 8 << 20
 """Bytes of a TOML file. Python's parser takes about a second for two million; 20,000 jobs fit in three."""
@@ -25,6 +27,9 @@ MAX_LINE: Final = 1 << 20
 """Bytes of one JSON line. Out of the air."""
 MAX_DEPTH: Final = 32
 """Levels of nesting. A job file has five; the options of a backend may have some of their own."""
+MIN_INTEGER: Final = -(2**63)
+MAX_INTEGER: Final = 2**64 - 1
+"""The largest seed. TOML promises 64 bits; beyond a float nobody can compute with a number, or a timeout, any more."""
 
 # tomllib takes memory that grows with the square of a dotted key's length. A key stands where a line or a table starts.
 _LONG_KEY: Final = re.compile(
@@ -81,7 +86,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         msg = f"{where}:{line}: a key has more than {MAX_DEPTH} parts"
         raise InputError(msg)
     try:
-        tables = tomllib.loads(text)
+        tables = tomllib.loads(text, parse_float=_finite)
     except tomllib.TOMLDecodeError as exc:
         reason = str(exc)
         if reason.endswith(_AT_END):
@@ -96,7 +101,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     except ValueError as exc:  # a number of thousands of digits, say
         msg = f"{where}: not TOML: {exc}"
         raise InputError(msg) from exc
-    _check_depth(tables, where)
+    _check_values(tables, where)
     return tables
 
 
@@ -107,7 +112,9 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
         InputError: if it is not; the message starts with file, line and column.
     """
     try:
-        tables = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        tables = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
+        )
     except json.JSONDecodeError as exc:
         msg = f"{where}:{exc.lineno}:{exc.colno}: not JSON: {exc.msg}"
         raise InputError(msg) from exc
@@ -120,7 +127,7 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
     if not isinstance(tables, dict):
         msg = f"{where}: holds {shown(tables)}; wanted: an object, {{…}}"
         raise InputError(msg)
-    _check_depth(tables, where)
+    _check_values(tables, where)
     return tables
 
 
@@ -169,16 +176,48 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-def _check_depth(tables: dict[str, Any], where: str) -> None:
+def _finite(text: str) -> float:
+    """Return the float that `text` says; ``inf`` is one, ``1e999`` is none."""
+    number = float(text)
+    if math.isinf(number) and "inf" not in text:
+        msg = f"the number {shown(text)} is too large; expected: at most {sys.float_info.max:.1e}"
+        raise ValueError(msg)
+    return number
+
+
+def _check_values(tables: dict[str, Any], where: str) -> None:
+    """Check what holds for a value whatever its key: that it is not nested too deeply, and no number is too large."""
     level: list[Any] = [tables]
     for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for value in level
-            for inner in (value.values() if isinstance(value, dict) else value)
-            if isinstance(inner, dict | list)
-        ]
+        inner = [each for value in level for each in (value.values() if isinstance(value, dict) else value)]
+        if any(_is_too_large(each) for each in inner):
+            keys, number = _first_too_large(tables)
+            msg = f"{where}: {keys} is {shown(number)}; expected: whole numbers from {MIN_INTEGER} to {MAX_INTEGER}"
+            raise InputError(msg)
+        level = [each for each in inner if isinstance(each, dict | list)]
         if not level:
             return
     msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
     raise InputError(msg)
+
+
+def _is_too_large(value: Any) -> bool:
+    return value.__class__ is int and not MIN_INTEGER <= value <= MAX_INTEGER
+
+
+def _first_too_large(tables: dict[str, Any]) -> tuple[str, int]:
+    """Return the keys that lead to the first number that is too large, of which there is one, and the number."""
+    level: list[tuple[str, Any]] = [("", tables)]
+    while level:
+        inner = [each for keys, value in level for each in _items(keys, value)]
+        for keys, value in inner:
+            if _is_too_large(value):
+                return keys, value
+        level = [(keys, value) for keys, value in inner if isinstance(value, dict | list)]
+    raise AssertionError
+
+
+def _items(keys: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"{keys}.{bare(key)}" if keys else bare(key), each) for key, each in value.items()]
+    return [(f"{keys}[{number}]", each) for number, each in enumerate(value)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from runtime.backends.registry import BackendRegistry, LauncherFactory
-from runtime.cli.prepare import Prepared, option_names
+from runtime.cli.prepare import NOT_KEYS, Prepared, option_names
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
 from runtime.report.summary import Line
@@ -66,7 +66,7 @@ def backend_lines(registry: BackendRegistry, *, verbose: bool) -> Iterator[Line]
         yield ((printable(name), "bold"), (default, "green"), (f"  {what}" if what else "", ""))
         if verbose:
             able = getattr(factory if adapted is None else adapted, "supports_interactive", False)
-            options = (each for each in option_names(registry, name) if each not in ("run_dir", "name", "terminal"))
+            options = (each for each in option_names(registry, name) if each not in NOT_KEYS)
             yield ((f"    interactive jobs: {'yes' if able else 'no'}", ""),)
             yield ((f"    keys of [backends.{name}]: {', '.join(options)}", ""),)
             variables = getattr(factory, "environment_variables", {})

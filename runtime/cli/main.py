@@ -69,6 +69,7 @@ def _do(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.ending import said
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
+    from runtime.cli.options import check_here
     from runtime.cli.prepare import add_pythonpath, prepare
     from runtime.cli.run import look_less_for_garbage, run
     from runtime.report.output import Output
@@ -79,6 +80,7 @@ def _do(options: Namespace, command: Sequence[str]) -> int:
         add_pythonpath(options.pythonpath)
         output.show(backend_lines(backends, verbose=options.verbose))
         return said(output)
+    check_here()
     stdin = None if sys.stdin is None else sys.stdin.buffer
     look_less_for_garbage()
     if options.command == "list":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ PROGRAM: Final = "job-runtime"
 PRINT_INTERVAL: Final = 10.0
 """Seconds between two lines of progress on what is no terminal. DVSim's."""
 MAX_SEED: Final = 2**64 - 1
+_NUMBER: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -197,10 +200,8 @@ def _seed(text: str) -> int:
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    # Not `float(text)` alone: it takes "1_000", " 1 ", "nan", and digits of all scripts.
+    return float(text) if _NUMBER.fullmatch(text) else math.nan
 
 
 def _factor(text: str) -> float:
@@ -249,8 +250,18 @@ def check_out(out: Path) -> Path:
     if "\0" in str(out):
         msg = "--out has a NUL character; wanted: a directory"
         raise InputError(msg)
+    check_here()
+    return out.absolute()
+
+
+def check_here() -> None:
+    """Check that the current directory is there: somebody may have deleted it, and every relative path begins with it.
+
+    Raises:
+        InputError: if it is not.
+    """
     try:
-        return out.absolute()
+        os.getcwd()
     except OSError as exc:
-        msg = f"the current directory cannot be found: {exc.strerror}"
+        msg = f"the current directory cannot be found: {exc.strerror}; expected: one that exists (cd to it)"
         raise InputError(msg) from exc

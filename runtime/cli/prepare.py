@@ -31,6 +31,9 @@ from runtime.scheduler.run import Scheduler
 
 _UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 
+NOT_KEYS: Final = frozenset({"name", "run_dir", "terminal", "launcher_cls", "view", "system"})
+"""Arguments of backends that are no keys of a job file: the command line gives them, or nobody can write them there."""
+
 # Backends whose jobs share this machine.
 _HERE: Final = frozenset({"local"})
 
@@ -161,6 +164,9 @@ def _make(
     soft: Sequence[Entry],
 ) -> RuntimeBackend:
     ours: dict[str, Any] = {}
+    if taken := next((key for key in given if key in NOT_KEYS), None):
+        msg = f"{where}: {_unknown_key(registry, name, taken)}"
+        raise InputError(msg)
     if name in _HERE and options.max_parallel is not None and "max_parallelism" not in given:
         # Whoever asks for more than there are CPUs means it.
         ours["max_parallelism"] = options.max_parallel
@@ -183,12 +189,12 @@ def _make(
         raise InputError(msg) from exc
     except (TypeError, ValueError) as exc:
         unknown = _UNKNOWN_OPTION.search(str(exc))
-        if unknown is None:
-            msg = f"{where}: {exc}"
-        else:
-            hint = suggestion(unknown[1], set(option_names(registry, name)) - {"run_dir"}, what="it knows")
-            msg = f"{where}: unknown key {shown(unknown[1])}{hint}"
+        msg = f"{where}: {exc if unknown is None else _unknown_key(registry, name, unknown[1])}"
         raise InputError(msg) from exc
+
+
+def _unknown_key(registry: BackendRegistry, name: str, key: str) -> str:
+    return f"unknown key {shown(key)}{suggestion(key, set(option_names(registry, name)) - NOT_KEYS, what='it knows')}"
 
 
 def has_soft_stop(table: JobTable) -> bool:

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO, Final
 
 import attrs
 
-from runtime.cli.errors import InputError, shown
+from runtime.cli.errors import InputError, bare, shown
 from runtime.cli.jobfile import read_file, read_lines
-from runtime.cli.schema import JOB_KEYS, FileTable, JobTable, bare, structure
+from runtime.cli.schema import JOB_KEYS, FileTable, JobTable, structure
 
 MAX_FILES: Final = 10_000
 """How many files one run may include. Out of the air."""

@@ -6,7 +6,6 @@ file, the table and the key, what was given and what was wanted. Nothing is conv
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeVar
@@ -15,10 +14,13 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
-from runtime.cli.errors import InputError, shown, suggestion
+from runtime.cli.errors import InputError, bare, shown, suggestion
+from runtime.job.numbers import is_number
 from runtime.process import check_soft_stop
 
 MAX_SEED: Final = 2**64 - 1
+MAX_DURATION: Final = 10**9
+"""Seconds. Arbitrary: 30 years."""
 
 # What a placeholder may be called in a command; a parameter of a matrix cannot take one of these names.
 PLACEHOLDERS: Final = ("seed", "name", "id", "odir", "run_dir", "file_dir")
@@ -29,7 +31,6 @@ Seeds = int | range | tuple[int, ...]
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _RANGE: Final = re.compile(r"([0-9]{1,20})\.\.([0-9]{1,20})")
 
 
@@ -43,11 +44,6 @@ class _WantedError(Exception):
         super().__init__(wanted)
         self.inner = f".{bare(inner)}" if inner else ""
         self.given = given
-
-
-def bare(name: str) -> str:
-    """Return `name` as a key in TOML: bare where that is possible, else quoted."""
-    return name if _BARE.fullmatch(name) else shown(name)
 
 
 # ---------------------------------------------------------------------- what values may be
@@ -72,7 +68,7 @@ def _flag(value: Any) -> bool:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise _WantedError("a number")
     return value
 
@@ -96,10 +92,11 @@ def duration(value: Any) -> float:
     seconds: float = -1
     if isinstance(value, str) and len(value) < 50 and (match := _DURATION.fullmatch(value.strip())):  # noqa: PLR2004
         seconds = float(match[1]) * _UNITS[match[2]]
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif is_number(value):
         seconds = value
-    if not 0 < seconds <= 10**9:
-        raise _WantedError('a number of seconds, or text such as "90s", "10m" or "1.5h"')
+    if not 0 < seconds <= MAX_DURATION:
+        wanted = f'a number of seconds, or text such as "90s", "10m" or "1.5h", above 0 and up to {MAX_DURATION} s'
+        raise _WantedError(wanted)
     return float(seconds)
 
 

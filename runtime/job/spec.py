@@ -6,7 +6,6 @@ here, in the words of whoever wrote it, and not in the middle of a run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,8 +13,12 @@ from typing import Any, Final
 import attrs
 
 from runtime.errors import SpecError
+from runtime.job.numbers import brief, is_number
 from runtime.job.patterns import compile_pattern
 from runtime.job.status import JobStatus
+
+MAX_SEED_BITS: Final = 256
+"""Arbitrary, and more than any simulator takes. Python does not write integers of more than 4300 digits as text."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
@@ -129,12 +132,7 @@ class JobSpec:
             value = getattr(self, field)
             if value is not None:
                 object.__setattr__(self, field, self._path(field, value))
-        for field in ("timeout", "queue_timeout"):
-            value = getattr(self, field)
-            if value is not None and not (_is_number(value) and 0 < value < math.inf):
-                raise self._error(field, value, "a positive number of seconds, or None")
-        if not (_is_number(self.weight) and math.isfinite(self.weight)):
-            raise self._error("weight", self.weight, "a finite number")
+        self._check_numbers()
         if self.resources is not None:
             self._check_resources(self.resources)
         if self.exports:
@@ -142,7 +140,7 @@ class JobSpec:
         self._check_patterns()
 
     def _error(self, field: str, given: object, wanted: str) -> SpecError:
-        return SpecError(f"job {self.name!r}: {field} is {given!r}; wanted: {wanted}")
+        return SpecError(f"job {self.name!r}: {field} is {brief(given)}; wanted: {wanted}")
 
     def _check_types(self) -> None:
         for field, kinds, wanted in _TYPES:
@@ -185,6 +183,16 @@ class JobSpec:
             raise self._error(field, value, "a path: text that is not empty and has no NUL byte")
         return path
 
+    def _check_numbers(self) -> None:
+        for field in ("timeout", "queue_timeout"):
+            value = getattr(self, field)
+            if value is not None and not (is_number(value) and value > 0):
+                raise self._error(field, value, "a positive number of seconds, or None")
+        if self.seed is not None and self.seed.bit_length() > MAX_SEED_BITS:
+            raise self._error("seed", self.seed, f"a whole number of at most {MAX_SEED_BITS} bits, or None")
+        if not is_number(self.weight):
+            raise self._error("weight", self.weight, "a finite number")
+
     def _check_resources(self, resources: Mapping[str, int | None]) -> None:
         if not isinstance(resources, Mapping):
             raise self._error("resources", resources, "a mapping of names to amounts")
@@ -223,7 +231,3 @@ JobSpec.id = JobSpec.full_name  # type: ignore[method-assign, assignment]  # to 
 
 def _is_text(value: object, *, or_empty: bool = False) -> bool:
     return isinstance(value, str) and (or_empty or bool(value))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

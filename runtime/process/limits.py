@@ -6,6 +6,7 @@ busy.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,15 +15,17 @@ from typing import Final
 
 import attrs
 
+from runtime.process.cgroups import MOUNTED, PROC, cpu_quota, pids_left
+
 SPARE: Final = 64
 """Open files and processes that are needed besides those for jobs, at a guess."""
 
 
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def usable_cpus(proc: Path = PROC, cgroups: Path = MOUNTED) -> int:
+    """Return how many CPUs this process may use: by its affinity and the quota of its cgroups, rounded up."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota(proc, cgroups)
+    return cpus if quota is None else min(cpus, math.ceil(quota))
 
 
 @attrs.frozen
@@ -72,22 +75,7 @@ def shortages(room: Room, jobs: int, *, processes: int, memory: int) -> Sequence
     return found
 
 
-def pids_left(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return how many processes the cgroup of this process may still get; `None` for no limit."""
-    least: int | None = None
-    with suppress(OSError):
-        for line in (proc / "self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers not in ("", "pids"):
-                continue
-            place = cgroups / controllers / path.lstrip("/")
-            with suppress(OSError, ValueError):  # "max" is no number
-                left = int((place / "pids.max").read_text()) - int((place / "pids.current").read_text())
-                least = left if least is None else min(least, left)
-    return least
-
-
-def available_memory(proc: Path = Path("/proc")) -> int | None:
+def available_memory(proc: Path = PROC) -> int | None:
     """Return how many bytes the system could give now."""
     with suppress(OSError, ValueError, IndexError):
         for line in (proc / "meminfo").read_text().splitlines():

@@ -12,6 +12,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from runtime.process.cgroups import MOUNTED, PROC, hierarchies
+
 
 class OomKills:
     """Kills in the memory cgroup of this process, since this was made.
@@ -21,7 +23,7 @@ class OomKills:
         cgroups: where cgroups are.
     """
 
-    def __init__(self, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> None:
+    def __init__(self, proc: Path = PROC, cgroups: Path = MOUNTED) -> None:
         self._files = tuple(_counters(proc, cgroups))
         self._explained = self._count()
 
@@ -44,18 +46,9 @@ class OomKills:
 
 
 def _counters(proc: Path, cgroups: Path) -> list[Path]:
-    """Return the files that count, which can be read."""
+    """Return the files that count, which can be read: in each hierarchy the innermost."""
     found = []
-    with suppress(OSError):
-        for line in (proc / "self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            below = path.lstrip("/")
-            if controllers == "":
-                places = [cgroups / below / "memory.events", cgroups / "unified" / below / "memory.events"]
-            elif "memory" in controllers.split(","):
-                # In a container the path may be that of the host, and the root of what is mounted is ours.
-                places = [cgroups / "memory" / below / "memory.oom_control", cgroups / "memory" / "memory.oom_control"]
-            else:
-                continue
-            found += [place for place in places if place.is_file()][:1]
+    for directories in hierarchies("memory", proc, cgroups):
+        files = [directory / name for directory in directories for name in ("memory.events", "memory.oom_control")]
+        found += [file for file in files if file.is_file()][:1]
     return found

@@ -5,12 +5,15 @@ It may be the same for all jobs of a backend, or a function may say what it is f
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
+
+from runtime.job.numbers import brief, is_number
 
 SoftStop = signal.Signals | str | None
 """A signal to the process group, itself or its name; the name of a file to make; or nothing."""
@@ -88,8 +91,8 @@ class SoftSteps:
                 msg = f"soft_stop raised {exc!r}"
                 raise ValueError(msg) from exc
             given, seconds = said if isinstance(said, tuple) and len(said) == 2 else (said, seconds)  # noqa: PLR2004 - a pair
-            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-                msg = f"soft_stop of this job has {seconds!r} seconds; wanted: a positive number, or None"
+            if seconds is not None and not (seconds == math.inf or (is_number(seconds) and seconds > 0)):
+                msg = f"soft_stop of this job has {brief(seconds)} seconds; wanted: a positive number, or None"
                 raise ValueError(msg)
             try:
                 stop = check_soft_stop(given)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 from runtime.errors import ResourceError
+from runtime.job.numbers import brief
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
@@ -73,8 +74,8 @@ class ResourcePool:
         for name, limit in (limits or {}).items():
             if limit is not None and not _is_amount(limit):
                 msg = (
-                    f"the limit of resource {name!r} is {limit!r}; wanted: a whole number from 0, None for unlimited,"
-                    " or a ResourceProvider"
+                    f"the limit of resource {name!r} is {brief(limit)}; wanted: a whole number from 0, None for"
+                    " unlimited, or a ResourceProvider"
                 )
                 raise ResourceError(msg)
             self._resources[name] = _Resource(limit)
@@ -92,7 +93,7 @@ class ResourcePool:
             if resource is None:
                 self._resources[name] = self._add_missing(name, who)
             elif not resource.dynamic and not self.possible(((name, amount),)):
-                needs = "all" if amount is None else amount
+                needs = "all" if amount is None else brief(amount)
                 msg = f"job {who!r} needs {needs} of resource {name!r}, and its limit is {resource.capacity}"
                 raise ResourceError(msg)
 
@@ -114,7 +115,7 @@ class ResourcePool:
         have.
         """
         if not _is_amount(capacity):
-            msg = f"the limit of resource {name!r} became {capacity!r}; wanted: a whole number from 0"
+            msg = f"the limit of resource {name!r} became {brief(capacity)}; wanted: a whole number from 0"
             raise ResourceError(msg)
         resource = self._resources[name]
         changed = resource.capacity != capacity

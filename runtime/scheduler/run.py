@@ -8,6 +8,7 @@ actions go to the lanes.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ import trio
 
 from runtime.backends.backend import RuntimeBackend
 from runtime.job import JobResult, JobStatus
+from runtime.job.numbers import brief, is_number
 from runtime.scheduler.actions import Kill
 from runtime.scheduler.garbage import collector_paused
 from runtime.scheduler.lane import Lane
@@ -98,8 +100,8 @@ class Scheduler:
         if priority is not None and not callable(priority):
             msg = f"priority is {priority!r}; wanted: a function of a job and the number of its dependents, or None"
             raise ValueError(msg)
-        if not isinstance(busy_timeout, int | float) or not busy_timeout >= 0:
-            msg = f"busy_timeout is {busy_timeout!r}; wanted: seconds, from 0"
+        if busy_timeout != math.inf and not (is_number(busy_timeout) and busy_timeout >= 0):
+            msg = f"busy_timeout is {brief(busy_timeout)}; wanted: seconds, from 0"
             raise ValueError(msg)
         default = next(iter(backends)) if default_backend is None else default_backend
         if default not in backends:
@@ -320,7 +322,7 @@ def _by_name(backends: Mapping[str, RuntimeBackend] | RuntimeBackend) -> Mapping
 
 def _limit(what: str, value: int | None) -> int | None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        msg = f"{what} is {value!r}; wanted: a whole number, or None or 0 for no limit"
+        msg = f"{what} is {brief(value)}; wanted: a whole number, or None or 0 for no limit"
         raise ValueError(msg)
     return value or None
 

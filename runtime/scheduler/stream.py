@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Self
 
 import trio
 
+from runtime.job.numbers import brief, is_number
 from runtime.scheduler.actions import StatusChange
 
 
@@ -21,8 +23,8 @@ class StatusStream:
     """An asynchronous iterator of `StatusChange`, for one reader. It ends when the run does, or when it is closed."""
 
     def __init__(self, buffer: float, on_close: Callable[[StatusStream], None]) -> None:
-        if buffer != math.inf and (buffer < 1 or buffer != int(buffer)):
-            msg = f"buffer is {buffer!r}; wanted: a whole number from 1, or math.inf for one without a bound"
+        if buffer != math.inf and not (is_number(buffer) and 1 <= buffer <= sys.maxsize and buffer == int(buffer)):
+            msg = f"buffer is {brief(buffer)}; wanted: a whole number from 1, or math.inf for one without a bound"
             raise ValueError(msg)
         self._buffer: deque[StatusChange] = deque(maxlen=None if buffer == math.inf else int(buffer))
         self._on_close = on_close

@@ -54,6 +54,8 @@ def test_a_class_has_a_default_limit_and_zero_lifts_it() -> None:
 
 def test_a_limit_that_need_not_be_whole() -> None:
     assert check_limit("x", 0.5, None, whole=False) == 0.5
+    with pytest.raises(ValueError, match="x is an integer of 1329 bits; wanted: None for the default, 0 for no limit"):
+        check_limit("x", 10**400, None, whole=False)
     with pytest.raises(
         ValueError, match=r"x is -0\.5; wanted: None for the default, 0 for no limit, or a number above 0"
     ):

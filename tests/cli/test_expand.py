@@ -40,6 +40,11 @@ def wrong(tables: Mapping[str, Any], **options: Any) -> str:
     return str(caught.value)
 
 
+def test_a_timeout_times_next_to_nothing_is_still_a_timeout() -> None:
+    job = expanded({"a": {"timeout": 5}}, timeout_multiplier=5e-324)["a"]
+    assert job.timeout == 0.001
+
+
 def test_a_matrix_is_a_product_in_its_order() -> None:
     jobs = expanded({"a": {"matrix": {"depth": [4, 8], "mode": ["x", True, 0.5]}, "cmd": "{mode}/{depth}"}})
     assert list(jobs) == [f"a.depth={depth}.mode={mode}" for depth in (4, 8) for mode in ("x", "true", "0.5")]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ def test_json_is_read_when_the_name_says_so(tmp_path: Path, name: str) -> None:
         (bytes(range(256)), ":2: not UTF-8"),
         (b"a = 1\0", ":1:6: not TOML"),
         (b"a = " + b"9" * 5000, ": not TOML"),
+        (
+            b"[a]\nb = [1, {c = 0x" + b"f" * 5000 + b"}]",
+            ": a.b[1].c is a number of 20000 bits; expected: ",
+        ),
+        (
+            b"'x y'.z = -9223372036854775809",
+            ': "x y".z is -9223372036854775809; expected: whole numbers from -922',
+        ),
+        (
+            b"a = 18446744073709551616",
+            ": a is 18446744073709551616; expected: whole numbers from -9",
+        ),
+        (b"a = 1e999", ': not TOML: the number "1e999" is too large; expected: at most 1.8e+308'),
+        (b"a = -1_0e9_99", ': not TOML: the number "-1_0e9_99" is too large'),
         (b"a = " + b"[" * 100_000, ": nested too deeply"),
         (b"a = " + b"{b=" * 100_000, ": nested too deeply"),
         (b"a = " + b"[" * 50 + b"]" * 50, ": nested too deeply"),
@@ -72,11 +87,18 @@ def test_what_is_not_toml_is_one_message_with_the_place(tmp_path: Path, content:
         (b'{"jobs": {"a": 1, "a": 2}}', ': not JSON: the key "a" stands twice'),
         (b'{"a":' * 100_000, ": nested too deeply"),
         (b'{"a":' * 40 + b"1" + b"}" * 40, ": nested too deeply"),
+        (b'{"a": [0, 1e400]}', ': not JSON: the number "1e400" is too large; expected: at most 1.8e+308'),
+        (b'{"a": [{"b": 1' + b"0" * 400 + b"}]}", ": a[0].b is a number of 1329 bits; expected: whole numbers from -9"),
         (b'{"a": ' + b"9" * 5000 + b"}", ": not JSON"),
     ],
 )
 def test_what_is_not_json_is_one_message_with_the_place(tmp_path: Path, content: bytes, complaint: str) -> None:
     assert error_of(written(tmp_path / "jobs.json", content)).startswith(complaint)
+
+
+def test_numbers_of_64_bits_and_infinity_are_read(tmp_path: Path) -> None:
+    content = b"a = [-9223372036854775808, 18446744073709551615, 1e308]\nb = -inf"
+    assert read_file(written(tmp_path / "x.toml", content)) == {"a": [-(2**63), 2**64 - 1, 1e308], "b": -math.inf}
 
 
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:

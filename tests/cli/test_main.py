@@ -99,6 +99,26 @@ BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "not TOML": ("jobs = {", ["jobs.toml:1:", "not TOML"]),
     "binary junk": (bytes(range(256)) * 10, ["jobs.toml:2: not UTF-8"]),
     "not UTF-8": (GOOD.encode() + b"# caf\xe9", ["jobs.toml:3: not UTF-8"]),
+    "a number beyond a float": (
+        GOOD + "weight = 1" + "0" * 400,
+        ["jobs.toml: jobs.good.weight is a number of 1329 bits"],
+    ),
+    "a number beyond a float of a backend": (
+        GOOD + "[backends.local]\nkill_timeout = 1" + "0" * 400,
+        ["jobs.toml: backends.local.kill_timeout is a number of 1329 bits; expected: whole numbers from"],
+    ),
+    "a float beyond a float": (GOOD + "timeout = 1e999", ['jobs.toml: not TOML: the number "1e999" is too large']),
+    "no number": (GOOD + "timeout = nan", ["jobs.toml: [jobs.good]: timeout is nan; wanted: a number of seconds"]),
+    "too long a time": (GOOD + "timeout = 1e10", ["timeout is 10000000000.0; wanted", "up to 1000000000 s"]),
+    "a name for a backend": (GOOD + "[backends.local]\nname = 'x'", ['[backends.local]: unknown key "name"; ']),
+    "a directory for a backend": (
+        GOOD + "[backends.local]\nrun_dir = 1",
+        ['[backends.local]: unknown key "run_dir"'],
+    ),
+    "a policy": (
+        GOOD + "backend = 'fake'\n[backends.fake]\npolicy = 1",
+        ["[backends.fake]: FakeBackend: policy is 1; expected: a function of a job"],
+    ),
     "empty": ("", ["jobs.toml: has no jobs"]),
     "include of nothing": (GOOD + "[x]", ['unknown key "x"']),
     "bad include": ("include=['no/*.toml']\n" + GOOD, ['jobs.toml: include "no/*.toml" matches no file']),
@@ -153,6 +173,20 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, here: Here) -> None:
     check_refused(tmp_path, here("run", "fifo"), "fifo: is no regular file")
 
 
+@pytest.mark.parametrize("arguments", [["run"], ["list"], ["run", "--log-file", "log"]])
+def test_where_the_current_directory_was_deleted_nothing_is_started(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    file = tmp_path / toml(tmp_path, GOOD)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    done = here(*arguments, str(file), "--out", str(tmp_path / "out"))
+    complaint = "the current directory cannot be found: No such file or directory; expected: one that exists"
+    check_refused(tmp_path, done, complaint)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_bad_json_lines_are_refused(tmp_path: Path, here: Here) -> None:
     done = here("run", "-", stdin=b'{"name": "good", "cmd": "x"}\n{"name": 1}\n')
     check_refused(tmp_path, done, "<stdin>:2: name is 1; wanted")
@@ -192,6 +226,13 @@ def test_a_bad_option_is_refused(tmp_path: Path, here: Here, options: list[str],
         ["--seed-base", "99999999999999999999"],
         ["--timeout-multiplier", "0"],
         ["--timeout-multiplier", "nan"],
+        ["--timeout-multiplier", "1_0"],
+        ["--timeout-multiplier", "1e999"],
+        ["--print-interval", " 1"],
+        ["--print-interval", "٣"],
+        ["--print-interval", "1e999"],
+        ["--max-parallel", "1" + "0" * 400],
+        ["--resource", "x=1" + "0" * 5000],
         ["--print-interval", "-1"],
         ["--print-interval", "inf"],
         ["--max-failures", "0"],

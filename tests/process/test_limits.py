@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.process.limits import SPARE, Room, available_memory, pids_left, shortages
+from runtime.process.limits import SPARE, Room, available_memory, shortages
 
 
 def test_with_room_for_all_nothing_is_short() -> None:
@@ -20,22 +20,6 @@ def test_each_shortage_says_what_is_wanted_and_what_there_is() -> None:
     assert files == "74 open files, and 73 are allowed (say `ulimit -n 74`)"
     assert processes == "84 processes, and 83 are allowed (`ulimit -u`, or pids.max of the cgroup)"
     assert memory == "10 MiB of memory for what guards them, and 9 are available"
-
-
-@pytest.mark.parametrize(
-    ("line", "place"), [("0::/a/b", "a/b"), ("7:pids:/a", "pids/a"), ("1:name=systemd:/\n7:pids:/a", "pids/a")]
-)
-def test_the_cgroup_says_how_many_processes_are_left(tmp_path: Path, line: str, place: str) -> None:
-    (tmp_path / "self").mkdir()
-    (tmp_path / "self/cgroup").write_text(line + "\n")
-    assert pids_left(tmp_path, tmp_path / "cgroups") is None
-    group = tmp_path / "cgroups" / place
-    group.mkdir(parents=True)
-    (group / "pids.current").write_text("30\n")
-    (group / "pids.max").write_text("max\n")
-    assert pids_left(tmp_path, tmp_path / "cgroups") is None
-    (group / "pids.max").write_text("100\n")
-    assert pids_left(tmp_path, tmp_path / "cgroups") == 70
 
 
 def test_the_memory_is_what_the_system_could_give(tmp_path: Path) -> None:

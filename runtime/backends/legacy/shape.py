@@ -13,6 +13,7 @@ from typing import Any, Final
 from runtime.backends.backend import check_limit
 from runtime.backends.legacy.launcher import LauncherError
 from runtime.job import JobStatus, JobStatusInfo, JobUsage
+from runtime.job.numbers import is_number
 
 STATUS_BY_NAME: Final[dict[str, JobStatus]] = {
     "SCHEDULED": JobStatus.QUEUED,
@@ -190,8 +191,7 @@ def seconds_of(value: Any) -> float | None:
 
 
 def _limit_or_none(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and 0 < value < float("inf") else None  # type: ignore[operator,return-value]  # it is one
+    return value if is_number(value) and value > 0 else None
 
 
 def _seconds_or_none(value: object) -> float | None:

@@ -122,7 +122,8 @@ class LocalBackend(RuntimeBackend):
     """Runs jobs as processes of this machine.
 
     Args:
-        max_parallelism: how many jobs run at once; `None` for as many as there are CPUs that this process may use.
+        max_parallelism: how many jobs run at once; `None` for as many as there are CPUs that this process may use by
+            its affinity, and by the quota of its cgroup and of the parents of that; a part of a CPU counts as one.
         run_dir: where jobs that name no directory get theirs; `None` for a private temporary one, which is not deleted.
         term_timeout: seconds between SIGTERM and SIGKILL; `None` for 2.
         kill_timeout: seconds that a job may take to be gone after SIGKILL, before it is given up as lost; `None` for 2.
