@@ -380,6 +380,7 @@ class AuthorSide(abc.ABC):
         why = "" if job.stop is None else f" ({job.stop.reason.message})"
         self._fail(job, FailureKind.LOST, f"did not end within {self.kill_deadline:g} s of being asked to{why}")
 
+    @trio.lowlevel.enable_ki_protection
     async def _guard(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         """Run ``function(*args)``; an error of it breaks the backend instead of the nursery."""
         try:

@@ -18,8 +18,7 @@ import logging
 import math
 import operator
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import attrs
@@ -28,6 +27,7 @@ import trio
 from runtime.backends.author import AuthorSide, BackendState
 from runtime.backends.courier import Courier
 from runtime.backends.deadlines import Deadlines
+from runtime.backends.interrupts import is_interrupt, outlast, protected_block
 from runtime.backends.live import DONE, LAUNCHING, WAITING, LiveJob, make_live
 from runtime.errors import BackendBrokenError, BackendClosedError
 from runtime.job import EventBatch, FailureKind, JobHandle
@@ -147,7 +147,7 @@ class RuntimeBackend(AuthorSide):
 
     # ------------------------------------------------------------------ what a caller calls
 
-    @asynccontextmanager
+    @protected_block
     async def open(
         self, completions: trio.MemorySendChannel[EventBatch], run_token: str | None = None
     ) -> AsyncIterator[Self]:
@@ -186,17 +186,15 @@ class RuntimeBackend(AuthorSide):
             self._body = trio.CancelScope()
             await self._set_up()
             async with trio.open_nursery() as root:
-                courier_scope = trio.CancelScope(shield=True)
-                watch_scope = trio.CancelScope(shield=True)
-                watchers_done = trio.Event()
-                started = trio.Event()
-                root.start_soon(self._run_courier, courier_scope)
-                root.start_soon(self._run_watchers, watch_scope, started, watchers_done)
-                with trio.CancelScope(shield=True):  # as short as a task's first step
-                    await started.wait()
-                if self._state is BackendState.OPENING:  # and nobody has closed it meanwhile
-                    self._state = BackendState.OPEN
-                try:
+                courier, watchers = _ShieldedTask(), _ShieldedTask()
+                started, ended = trio.Event(), trio.Event()
+                root.start_soon(courier.run, self._guard, self._courier.run)
+                root.start_soon(watchers.run, self._run_watchers, started)
+                try:  # from the first task on, whatever a Ctrl-C ends: it comes out of any await, through a shield, too
+                    with trio.CancelScope(shield=True):  # as short as a task's first step
+                        await started.wait()
+                    if self._state is BackendState.OPENING:  # and nobody has closed it meanwhile
+                        self._state = BackendState.OPEN
                     with self._body:
                         yield self
                         await trio.lowlevel.checkpoint()
@@ -205,15 +203,10 @@ class RuntimeBackend(AuthorSide):
                             await self._courier.wait_delivered()
                 except BaseException as exc:  # noqa: BLE001 - raised again below, when all has ended; even a Cancelled
                     failure = exc
-                try:
-                    with trio.CancelScope(shield=True):
-                        await self._end(failure, watch_scope, watchers_done)
-                except BaseException as exc:  # noqa: BLE001 - as above: a second Ctrl-C, which no shield keeps away
-                    if failure is None or _is_cancelled(failure):
-                        failure = exc
-                watch_scope.cancel()  # whatever happened: no shielded task may be left behind
-                self._abandon("its block was interrupted")
-                courier_scope.cancel()
+                # A task of its own, so that no Ctrl-C is raised in it: this one may be the main task. It is the last
+                # one to end, so leaving the nursery waits for nothing; a Ctrl-C there would come out in a group.
+                root.start_soon(self._run_end, failure, watchers, courier, ended)
+                failure = await self._wait_ended(ended, failure)
             self._undelivered = self._courier.undelivered
             self._state = BackendState.CLOSED
         self._raise_what_is_due(failure)
@@ -237,6 +230,10 @@ class RuntimeBackend(AuthorSide):
             BackendClosedError: if the backend is not open; nothing of the call was launched.
             trio.Cancelled: at once; what was accepted is killed in the background, and completes before the block ends.
         """
+        return await self._submit_many(list(jobs), attempts)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _submit_many(self, jobs: Sequence[Any], attempts: Mapping[str, int] | None) -> dict[str, JobHandle]:
         await trio.lowlevel.checkpoint_if_cancelled()  # before anything is launched; also when the backend broke
         self._check_open()
         batch = make_live(jobs, self._now(), attempts=attempts, ticket=self._submitted + 1)
@@ -258,7 +255,7 @@ class RuntimeBackend(AuthorSide):
         self._start_task(self._run_launch, entering, launched)
         try:
             await launched.wait()
-        except trio.Cancelled:
+        except BaseException:  # cancelled, or a Ctrl-C in the main task
             self._call_off(entering)
             raise
         del batch  # see `make_handles`
@@ -291,6 +288,10 @@ class RuntimeBackend(AuthorSide):
         if self._state is BackendState.NEW:
             msg = f"{self!r} is not open; use it inside `async with backend.open(channel)`"
             raise BackendClosedError(msg)
+        await self._kill_many(list(targets), by, force=force)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _kill_many(self, targets: Sequence[JobHandle | str], by: str, *, force: bool) -> None:
         found = [job for job in map(self._target, targets) if job is not None]
         live = self._stop(found, FailureKind.CANCELLED, f"killed by {by}", force=force)
         await trio.lowlevel.checkpoint()
@@ -301,6 +302,7 @@ class RuntimeBackend(AuthorSide):
         """End one job: `kill_many` for one, cancelling and errors included."""
         await self.kill_many([target], by=by, force=force)
 
+    @trio.lowlevel.enable_ki_protection
     def close(self, *, by: str = "the caller", force: bool = False) -> None:
         """Take no more jobs, and kill all there are; the end of the block waits for that.
 
@@ -387,7 +389,9 @@ class RuntimeBackend(AuthorSide):
                 for job in waiting:
                     if job.stage is WAITING:
                         self._refuse(job)
-        except Exception as exc:
+        except BaseException as exc:
+            if _is_cancelled(exc):
+                raise
             self._break(exc)
             for job in jobs:  # nobody is left who could tell of those whose launch had begun
                 if job.stage is LAUNCHING:
@@ -410,20 +414,12 @@ class RuntimeBackend(AuthorSide):
                 raise said from exc
             raise
 
-    async def _run_courier(self, scope: trio.CancelScope) -> None:
-        with scope:
-            await self._guard(self._courier.run)
-
-    async def _run_watchers(self, scope: trio.CancelScope, started: trio.Event, done: trio.Event) -> None:
-        try:
-            with scope:
-                async with trio.open_nursery() as self._nursery:
-                    self._start_task(self._deadlines.run)
-                    self._start_task(self._serve)
-                    started.set()
-                    await trio.sleep_forever()
-        finally:
-            done.set()
+    async def _run_watchers(self, started: trio.Event) -> None:
+        async with trio.open_nursery() as self._nursery:
+            self._start_task(self._deadlines.run)
+            self._start_task(self._serve)
+            started.set()
+            await trio.sleep_forever()
 
     async def _run_teardown(self) -> None:
         with trio.move_on_after(TEARDOWN_DEADLINE) as scope:
@@ -432,18 +428,43 @@ class RuntimeBackend(AuthorSide):
             msg = f"backend {self.name!r}: its teardown did not end within {TEARDOWN_DEADLINE:g} s"
             raise BackendBrokenError(msg)
 
-    async def _end(
-        self, failure: BaseException | None, watch_scope: trio.CancelScope, watchers_done: trio.Event
+    async def _wait_ended(self, ended: trio.Event, failure: BaseException | None) -> BaseException | None:
+        """Wait until the end of the block is over; return what is to leave it.
+
+        Of Ctrl-C, the second one leaves out what is left of the gentle steps, and the third one waits for no job.
+        """
+        earlier = 1 if failure is not None and is_interrupt(failure) else 0
+
+        def hurry(count: int) -> None:
+            if earlier + count == 2:  # noqa: PLR2004 - see above
+                self._stop(self._ledger, FailureKind.CANCELLED, _INTERRUPTED, force=True)
+            elif earlier + count > 2:  # noqa: PLR2004
+                self._ending.cancel()
+
+        interrupt = await outlast(ended, hurry)
+        return interrupt if interrupt is not None and (failure is None or _is_cancelled(failure)) else failure
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run_end(
+        self, failure: BaseException | None, watchers: _ShieldedTask, courier: _ShieldedTask, ended: trio.Event
     ) -> None:
+        try:
+            with trio.CancelScope(shield=True):
+                await self._guard(self._end, failure, watchers)
+                await watchers.stop()  # whatever happened: no shielded task may be left behind
+                await courier.stop()
+        finally:
+            ended.set()
+
+    async def _end(self, failure: BaseException | None, watchers: _ShieldedTask) -> None:
         """Kill what is live, and see it complete and its events taken. Bounded, because every kill is."""
         self._state = BackendState.CLOSING
         why = "was cancelled" if failure is None or _is_cancelled(failure) else f"ended with {failure!r}"
         self._stop(self._ledger, FailureKind.CANCELLED, f"killed because its run {why}")
         with self._ending:  # it has a deadline as soon as the backend is broken
             await self._ledger.wait_idle()
-        self._abandon(self._why_broken())
-        watch_scope.cancel()
-        await watchers_done.wait()
+        self._abandon(_INTERRUPTED if self._broken is None else self._why_broken())
+        await watchers.stop()
         await self._guard(self._run_teardown)
         if failure is not None or self._broken is not None:
             await self._courier.wait_delivered(self._drain_timeout)
@@ -489,12 +510,36 @@ class RuntimeBackend(AuthorSide):
         return notes
 
 
+class _ShieldedTask:
+    """A task of a block that no cancellation stops but its own `stop`."""
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope(shield=True)
+        self._done = trio.Event()
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run ``function(*args)``. Once."""
+        try:
+            with self._scope:
+                await function(*args)
+        finally:
+            self._done.set()
+
+    async def stop(self) -> None:
+        """Cancel it, and wait until it has ended."""
+        self._scope.cancel()
+        await self._done.wait()
+
+
 def _is_cancelled(error: BaseException) -> bool:
     """Whether `error` is a cancellation and nothing else; in a group too, as a nursery makes one."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)[1] is None
     return isinstance(error, trio.Cancelled)
 
+
+_INTERRUPTED: Final = "the end of its run was interrupted"
 
 _interactive: Final = operator.attrgetter("interactive")
 _ALIVE: Final = (BackendState.OPENING, BackendState.OPEN, BackendState.CLOSING)

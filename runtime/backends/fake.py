@@ -13,6 +13,7 @@ import trio
 
 from runtime.backends.author import End
 from runtime.backends.backend import RuntimeBackend
+from runtime.backends.interrupts import call_hook
 from runtime.backends.live import LiveJob
 from runtime.job import FailureKind, JobStatus, JobStatusInfo, JobUsage
 from runtime.job.numbers import brief
@@ -87,7 +88,7 @@ class FakeBackend(RuntimeBackend):
     def _launch_each(self, jobs: Sequence[LiveJob]) -> Iterator[End]:
         """Launch `jobs`; yield the ends of those that have ended at once."""
         for job in jobs:
-            run = self.policy(job.spec, job.attempt)
+            run = call_hook(self.policy, job.spec, job.attempt)
             if run.at_once:
                 yield job, run.status, run.reason, run.usage
             elif run.busy:

@@ -169,6 +169,7 @@ class Judges:
         finally:
             self._workers.close()
 
+    @trio.lowlevel.enable_ki_protection
     async def _judge_together(self, cases: Sequence[_Case], nursery: trio.Nursery, done: trio.Event) -> None:
         await in_thread(_judge_short, cases, limiter=self._limiter)
         for case in cases:
@@ -183,6 +184,7 @@ class Judges:
             for _ in range(_TOGETHER - 1):
                 yield self._receive.receive_nowait()
 
+    @trio.lowlevel.enable_ki_protection
     async def _judge_long(self, case: _Case) -> None:
         until = trio.current_time() + _PATIENCE
         delay = _FIRST_DELAY

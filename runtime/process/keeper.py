@@ -280,6 +280,7 @@ class Keeper:
 
     # ------------------------------------------------------------------ answers
 
+    @trio.lowlevel.enable_ki_protection
     async def serve(self) -> None:
         """Take answers until all processes have gone, or it is cancelled."""
         async with trio.open_nursery() as nursery:
@@ -387,6 +388,7 @@ class Keeper:
             shim.tree.note_end(end)
             shim.tree = None
 
+    @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
         """Notice that the keeper has ended."""
         await trio.lowlevel.wait_readable(self._pidfd)
@@ -394,6 +396,7 @@ class Keeper:
         if not self._retired:
             logger.error("the keeper of processes has ended; its jobs end with it. %s", self._last_words())
 
+    @trio.lowlevel.enable_ki_protection
     async def _feel_pulse(self) -> None:
         """Notice that the keeper does not run; it is alive, and so are its shims, but nobody guards those.
 
@@ -408,6 +411,7 @@ class Keeper:
                 seconds = unanswered * _PULSE
                 logger.error("the keeper of processes (pid %d) has not answered for %g s", self.pid, seconds)
 
+    @trio.lowlevel.enable_ki_protection
     async def _keep_going(self) -> None:
         """Continue the guards that a job has stopped; never returns by itself.
 
@@ -437,6 +441,7 @@ class Keeper:
 
     # ------------------------------------------------------------------ the end
 
+    @trio.lowlevel.enable_ki_protection
     async def aclose(self, patience: float) -> None:
         """End it, with all shims and whatever they run; wait for that, at most `patience` seconds.
 

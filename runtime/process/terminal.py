@@ -160,12 +160,14 @@ def _is_ours(fd: int) -> bool:
         return True  # a terminal, and nobody's controlling one as far as we are concerned
 
 
+@trio.lowlevel.enable_ki_protection
 async def _follow_size(source: int, target: int) -> None:
     while os.isatty(source):
         copy_size(source, target)
         await trio.sleep(_SIZE_INTERVAL)
 
 
+@trio.lowlevel.enable_ki_protection
 async def _copy_input(source: int, master: int, limiter: trio.CapacityLimiter) -> None:
     if os.isatty(source) and not _is_ours(source):
         return
@@ -225,6 +227,7 @@ class _Output:
         self._reading.cancel()
         self._show_until = self._showing.deadline = trio.current_time() + _LAST_WORDS
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         while data := await self._read():
             for target in list(self._targets):

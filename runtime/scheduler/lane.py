@@ -71,6 +71,11 @@ class Lane:
         self._over = True
         self._news.set()
 
+    def force(self, by: str) -> None:
+        """Leave out the gentle steps of every kill, those that are in progress included."""
+        self._backend.close(by=by, force=True)
+
+    @trio.lowlevel.enable_ki_protection
     async def run(self, run_token: str) -> None:
         """Serve until `finish`, or until the backend breaks; then its jobs end, and the run goes on without it."""
         while not self._pending:
@@ -128,6 +133,7 @@ class Lane:
             await self._news.wait()
         self._news = trio.Event()
 
+    @trio.lowlevel.enable_ki_protection
     async def _submit(self, backend: RuntimeBackend, nodes: list[Node]) -> None:
         nodes = self._plan.launching(nodes, trio.current_time())
         try:
@@ -152,9 +158,11 @@ class Lane:
             await self._arrivals.park()
 
     @staticmethod
+    @trio.lowlevel.enable_ki_protection
     async def _kill(backend: RuntimeBackend, action: Kill) -> None:
         await backend.kill_many(action.ids, by=action.by, force=action.force)
 
+    @trio.lowlevel.enable_ki_protection
     async def _receive(self, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
         plan = self._plan
         with trio.CancelScope(shield=True), receive:

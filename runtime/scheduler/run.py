@@ -7,17 +7,19 @@ actions go to the lanes.
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 import trio
 
 from runtime.backends.backend import RuntimeBackend
+from runtime.backends.interrupts import await_hook, call_hook, is_interrupt, outlast
 from runtime.job import JobResult, JobStatus
 from runtime.job.numbers import brief, is_number
 from runtime.scheduler.actions import Kill
@@ -119,7 +121,7 @@ class Scheduler:
             default,
             max_parallelism=_limit("max_parallelism", max_parallelism),
             resources=ResourcePool(static, dynamic=self._providers, missing=on_missing_resource),
-            priority=priority,
+            priority=None if priority is None else functools.partial(self._ask_priority, priority),
             max_failures=_limit("max_failures", max_failures),
             busy_timeout=busy_timeout,
             batches={name: backend.max_batch for name, backend in backends.items()},
@@ -129,6 +131,8 @@ class Scheduler:
         self._streams: list[StatusStream] = []
         self._state = "new"
         self._done: trio.Event | None = None
+        self._interrupt: KeyboardInterrupt | None = None
+        """A Ctrl-C that came while a hook of the user's was called, and is still to be raised."""
         self.run_token = secrets.token_hex(8)
         """Marks the work of this run, for backends that must find it again."""
         self.epoch = time.time()
@@ -140,6 +144,7 @@ class Scheduler:
             f"<Scheduler {self._state}, {self._plan.unfinished} of {sum(self._plan.counts.values())} jobs unfinished>"
         )
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> list[JobResult]:
         """Run all jobs, those that are added meanwhile included; return their results in the order given.
 
@@ -149,6 +154,8 @@ class Scheduler:
             RuntimeError: if it ran before.
             trio.Cancelled: when all jobs were killed and their completions seen, which is bounded; `results` is
                 complete.
+            KeyboardInterrupt: as for a cancel, if Ctrl-C is pressed and this is awaited by the main task; never in a
+                group. Pressed once more meanwhile, it leaves out the gentle steps of the kills.
         """
         if self._state != "new":
             msg = f"{self!r} was run before; make a new one"
@@ -158,10 +165,11 @@ class Scheduler:
         self.epoch = time.time() - trio.current_time()
         try:
             await trio.lowlevel.checkpoint()
-            async with trio.open_nursery() as nursery:
-                for lane in self._lanes.values():
-                    nursery.start_soon(lane.run, self.run_token)
-                await self._run_to_the_end()
+            await self._run_lanes_to_the_end()
+        except BaseExceptionGroup as group:
+            if is_interrupt(group):
+                raise KeyboardInterrupt from group
+            raise
         finally:
             self._state = "ended"
             self._plan.finish(_CANCELLED, trio.current_time())
@@ -182,7 +190,6 @@ class Scheduler:
             msg = f"{self!r} takes no more jobs"
             raise RuntimeError(msg)
         self._take(jobs)
-        self._turn()
 
     def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
         """Ask for the end of jobs; what depends on them will not run. Jobs that have ended are passed over.
@@ -190,9 +197,9 @@ class Scheduler:
         Raises:
             GraphError: if an id is unknown; then nothing is killed.
         """
-        self._plan.kill(ids, by, self._now(), force=force)
-        self._turn()
+        self._kill(list(ids), by, force=force)
 
+    @trio.lowlevel.enable_ki_protection
     def stop(self, *, by: str = "the caller", force: bool = False, drain: bool = False) -> None:
         """Start nothing more; `run` returns when what is in flight has completed.
 
@@ -207,6 +214,7 @@ class Scheduler:
             self._plan.stop(by, self._now(), force=force, drain=drain)
             self._turn()
 
+    @trio.lowlevel.enable_ki_protection
     def results(self) -> list[JobResult]:
         """Return the result of each job that has ended, in the order given; once `run` has ended in any way, of every
         job.
@@ -240,9 +248,56 @@ class Scheduler:
     # ------------------------------------------------------------------ inside
 
     def _take(self, jobs: Iterable[Any]) -> None:
-        jobs = list(jobs)  # which may be anybody's code, and take long
+        self._enter(list(jobs))  # which may be anybody's code, and take long
+
+    @trio.lowlevel.enable_ki_protection
+    def _enter(self, jobs: Sequence[Any]) -> None:
         with collector_paused():
             self._plan.add(jobs)
+        self._turn()
+
+    @trio.lowlevel.enable_ki_protection
+    def _kill(self, ids: Sequence[str], by: str, *, force: bool) -> None:
+        self._plan.kill(ids, by, self._now(), force=force)
+        self._turn()
+
+    def _ask_priority(self, priority: Priority, job: Any, dependents: int) -> Any:
+        """Call the priority function for the plan, which must not be left in the middle of a decision by a Ctrl-C."""
+        try:
+            return call_hook(priority, job, dependents)
+        except KeyboardInterrupt as exc:
+            self._interrupt = exc
+            if self._done is not None:
+                self._done.set()
+            msg = "it was interrupted"
+            raise RuntimeError(msg) from exc
+
+    async def _run_lanes_to_the_end(self) -> None:
+        ended = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_lanes, ended)
+            try:
+                await self._run_to_the_end()
+                await ended.wait()
+            except BaseException:
+                nursery.cancel_scope.cancel()
+                interrupt = await outlast(ended, lambda _: self._force("a second Ctrl-C"))
+                if interrupt is not None:
+                    raise interrupt  # noqa: B904 - the other is its context, or a cancellation
+                raise
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run_lanes(self, ended: trio.Event) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                for lane in self._lanes.values():
+                    nursery.start_soon(lane.run, self.run_token)
+        finally:
+            ended.set()
+
+    def _force(self, by: str) -> None:
+        for lane in self._lanes.values():
+            lane.force(by)
 
     async def _run_to_the_end(self) -> None:
         assert self._done is not None
@@ -252,6 +307,8 @@ class Scheduler:
                     asking.start_soon(self._follow, name, provider)
                 self._turn()
                 await self._done.wait()
+                if self._interrupt is not None:
+                    raise self._interrupt
                 asking.cancel_scope.cancel()
         except BaseException:
             # The lanes are being cancelled as well, and their backends kill what runs; the plan must know who asked.
@@ -290,13 +347,14 @@ class Scheduler:
                 stream.put(changes)
             changes.clear()
 
+    @trio.lowlevel.enable_ki_protection
     async def _follow(self, name: str, provider: ResourceProvider) -> None:
         """Keep the limit of a resource up to date; while its provider fails, the last value counts."""
         delay = PROVIDER_INTERVAL
         while True:
             try:
                 with trio.fail_after(PROVIDER_DEADLINE):
-                    capacity = await provider.capacity()
+                    capacity = await await_hook(provider.capacity)
                 self._plan.capacity_changed(name, capacity)
             except Exception as exc:  # noqa: BLE001 - a provider is foreign code; the warning says what it raised
                 delay = min(2 * delay, PROVIDER_LONGEST_DELAY)

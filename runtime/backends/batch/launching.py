@@ -59,6 +59,7 @@ class LaunchingSide(AdoptingSide):
         for request, pairs in group(ready, lambda pair: pair[1]).items():
             await self._send([element for element, _ in pairs], request)
 
+    @trio.lowlevel.enable_ki_protection
     async def _prepare(
         self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, ready: list[tuple[Element, Hashable]]
     ) -> None:

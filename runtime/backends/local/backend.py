@@ -289,11 +289,13 @@ class LocalBackend(RuntimeBackend):
                 nursery.start_soon(self._launch_slices, queue, nursery)
             await self._launch_slices(queue, nursery)
 
+    @trio.lowlevel.enable_ki_protection
     async def _launch_slices(self, slices: Iterator[Sequence[LiveJob]], nursery: trio.Nursery) -> None:
         """Launch one slice after the other, until there are no more: other tasks may take from them, too."""
         for jobs in slices:
             await self._launch_slice(jobs, self._launching, nursery)
 
+    @trio.lowlevel.enable_ki_protection
     async def _launch_slice(
         self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, nursery: trio.Nursery
     ) -> None:
@@ -362,6 +364,7 @@ class LocalBackend(RuntimeBackend):
             logger.info("backend %r is busy: %s", self.name, self.busy_because)
         return shims
 
+    @trio.lowlevel.enable_ki_protection
     async def _confirm(self, started: Sequence[_Started], nursery: trio.Nursery) -> None:
         """Wait until what was handed over runs, or could not be started."""
         unprepared: list[_Begun] = []
@@ -486,16 +489,17 @@ class LocalBackend(RuntimeBackend):
             run.close()  # whatever went wrong here, it does not outlive us
 
     async def _wait_ended_or_failed(self, job: LiveJob, run: LocalRun) -> TreeEnd:
-        async def stop_when_failed() -> None:
-            await self._judges.wait_failed(job.spec, run.log, _WATCH_INTERVAL)
-            if not run.tree.has_ended():
-                self._stop_run(run)
-
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_when_failed)
+            nursery.start_soon(self._stop_when_failed, job, run)
             end = await run.tree.wait_ended()
             nursery.cancel_scope.cancel()
         return end
+
+    @trio.lowlevel.enable_ki_protection
+    async def _stop_when_failed(self, job: LiveJob, run: LocalRun) -> None:
+        await self._judges.wait_failed(job.spec, run.log, _WATCH_INTERVAL)
+        if not run.tree.has_ended():
+            self._stop_run(run)
 
     async def _wait_ended_interactive(self, run: LocalRun) -> TreeEnd:
         from runtime.process.terminal import Pty, attached  # not for every system

@@ -1,0 +1,370 @@
+"""Ctrl-C at every line of ours, in programs that embed the runtime; and real ones, at random instants.
+
+A program is run once to see which lines of ours the main thread comes by. Then it is run for each of these lines, and
+SIGINT is raised there, as if it had come from the terminal in that moment. Whatever the line, the program ends with
+`KeyboardInterrupt` within the stop sequence of its jobs and a second, no job lives on, and each job that was accepted
+has completed once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+import runtime
+from runtime import FakeBackend, JobSpec, LegacyLauncherAdapter, LocalBackend, RuntimeBackend
+from runtime.backends.fake import FakeRun
+from runtime.backends.interrupts import is_interrupt
+from runtime.job import EventBatch, JobCompletionEvent
+from runtime.scheduler.run import Scheduler
+from tests.backends import interrupted_program
+from tests.backends.local_jobs import TOKEN, alive
+from tests.campaigns import Campaign
+
+OURS = os.path.dirname(runtime.__file__) + os.sep
+HANGS = 60.0
+"""Seconds after which a program hangs, and is given up."""
+
+TERM_TIMEOUT = KILL_TIMEOUT = 1.0
+"""The steps of the stop sequence of local jobs here, seconds."""
+
+Line = tuple[str, int]
+"""A file of ours and the number of a line in it."""
+
+
+class Tracer:
+    """Notes which lines of ours the main thread comes by, and raises SIGINT at one of them.
+
+    Args:
+        at: which; `None` for none.
+        nth: which time that it comes by, from 1.
+        look: is called at each line, before it is run.
+    """
+
+    def __init__(self, at: Line | None = None, nth: int = 1, look: Callable[[FrameType], object] | None = None) -> None:
+        self.seen: Counter[Line] = Counter()
+        self.raised: float | None = None
+        """When SIGINT was raised, in seconds of the program's clock."""
+        self.now: Callable[[], float] = time.monotonic
+        self.main_task: trio.lowlevel.Task | None = None
+        self._at = at
+        self._nth = nth
+        self._look = look
+
+    @contextmanager
+    def tracing(self) -> Iterator[None]:
+        """Trace this thread for a block."""
+        before = sys.gettrace()
+        sys.settrace(self._enter)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+    def _enter(self, frame: FrameType, _event: str, _arg: object) -> Callable[..., Any] | None:
+        return self._line if frame.f_code.co_filename.startswith(OURS) else None
+
+    def _line(self, frame: FrameType, event: str, _arg: object) -> Callable[..., Any] | None:
+        if event == "line":
+            line = frame.f_code.co_filename, frame.f_lineno
+            self.seen[line] += 1
+            if self._look is not None:
+                self._look(frame)
+            if line == self._at and self.seen[line] == self._nth:
+                self.raised = self.now()
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGINT)  # handled here, and so in the frame that is traced
+        return self._line
+
+
+class SleepLauncher:
+    """A legacy launcher whose job is over some polls after its launch."""
+
+    alive: set[str] = set()  # noqa: RUF012 - of all of them
+    poll_freq = 0.005
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.spec = spec
+        self.polls = 0
+
+    def launch(self) -> None:
+        self.alive.add(self.spec.id)
+
+    def poll(self) -> str:
+        self.polls += 1
+        if self.spec.id.startswith("long") or self.polls < 3:
+            return "RUNNING"
+        self.alive.discard(self.spec.id)
+        return "PASSED"
+
+    def kill(self) -> None:
+        self.alive.discard(self.spec.id)
+
+
+@attrs.frozen
+class Site:
+    """A backend for one program, and where its jobs are seen."""
+
+    backend: RuntimeBackend
+    alive: Callable[[], bool]
+    """Whether any job is."""
+    bound: float
+    """Seconds that its stop sequence takes at most."""
+    clock: MockClock | None = None
+    """Virtual time, if its jobs take no other."""
+
+
+def fake(_directory: Path) -> Site:
+    """Jobs that do not exist, in virtual time; they take a second to be killed."""
+    short, long = FakeRun(duration=0.05), FakeRun(duration=math.inf, kill_duration=1)
+    backend = FakeBackend(lambda spec, _attempt: long if spec.id.startswith("long") else short)
+    return Site(backend, lambda: bool(backend.running), 1, MockClock(autojump_threshold=0))
+
+
+def adapter(_directory: Path) -> Site:
+    """Launchers in threads."""
+    SleepLauncher.alive.clear()
+    return Site(LegacyLauncherAdapter(SleepLauncher), lambda: bool(SleepLauncher.alive), 0)
+
+
+def local(directory: Path, containment: str) -> Site:
+    """Processes."""
+    token = uuid.uuid4().hex
+    os.environ[TOKEN] = token
+    backend = LocalBackend(4, directory, containment=containment, term_timeout=TERM_TIMEOUT, kill_timeout=KILL_TIMEOUT)
+    return Site(backend, lambda: alive(token), TERM_TIMEOUT + KILL_TIMEOUT)
+
+
+SITES: dict[str, Callable[[Path], Site]] = {
+    "fake": fake,
+    "adapter": adapter,
+    "tree": partial(local, containment="tree"),
+    "group": partial(local, containment="group"),
+}
+
+JOBS = [
+    JobSpec(name="first", cmd="true"),
+    JobSpec(name="second", cmd="sleep 0.02", dependencies=["first"]),
+    JobSpec(name="fails", cmd="echo no; false", fail_patterns=["no"]),
+    JobSpec(name="long-and-killed", cmd="sleep 1000", timeout=0.1),
+]
+LONG = [JobSpec(name=f"long-{number}", cmd="sleep 1000") for number in range(3)]
+
+
+class Program:
+    """A program in which the runtime is embedded, run once."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.completed: Counter[str] = Counter()
+
+    async def main(self) -> None:
+        """What `trio.run` is given."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise if a job is not accounted for."""
+        state = self.site.backend.statistics()
+        assert state.live == 0, state
+        assert state.state.value in ("new", "closed"), state
+        assert not self.site.alive(), "a job is alive"
+
+
+class UnderOurScheduler(Program):
+    """`run_jobs`, in the main task."""
+
+    async def main(self) -> None:
+        self.scheduler = Scheduler(JOBS, self.site.backend)
+        await self.scheduler.run()
+
+    def check(self) -> None:
+        super().check()
+        if hasattr(self, "scheduler") and self.scheduler._state != "new":
+            assert len(self.scheduler.results()) == len(JOBS)
+
+
+class UnderItsOwn(Program):
+    """The block of the backend is in the main task; another reads the events, until the channel ends."""
+
+    async def main(self) -> None:
+        send, receive = trio.open_memory_channel[EventBatch](0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.read, receive)
+            with send:
+                async with self.site.backend.open(send) as backend:
+                    await self.work(backend)
+
+    async def work(self, backend: RuntimeBackend) -> None:
+        """Run some jobs, and kill one."""
+        for job in JOBS:
+            await backend.submit(job)
+        await backend.submit(LONG[0])
+        await backend.kill(LONG[0].id)
+
+    async def read(self, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
+        with trio.CancelScope(shield=True), receive:
+            async for batch in receive:
+                self.completed.update(event.job_id for event in batch if isinstance(event, JobCompletionEvent))
+
+    def check(self) -> None:
+        super().check()
+        state = self.site.backend.statistics()
+        assert len(self.completed) == self.completed.total() == state.completed, (self.completed, state)
+        assert state.undelivered == 0, state
+        assert state.completed == state.submitted - state.refused, state
+
+
+class InterruptedBefore(UnderItsOwn):
+    """The first Ctrl-C comes in the body of the block: the lines are those of its end, and of a second Ctrl-C."""
+
+    async def work(self, backend: RuntimeBackend) -> None:
+        await backend.submit_many(LONG)
+        signal.raise_signal(signal.SIGINT)
+        await trio.lowlevel.checkpoint()
+
+
+PROGRAMS = (UnderOurScheduler, UnderItsOwn, InterruptedBefore)
+
+
+def play(kind: type[Program], site: str, tracer: Tracer, *, limit: float = math.inf) -> float:
+    """Run a program once; return in how many seconds after SIGINT it has ended, `nan` without one.
+
+    Raises:
+        AssertionError: if it ended otherwise than it should, or later than its stop sequence and `limit` seconds more.
+    """
+    with tempfile.TemporaryDirectory(prefix="interrupts-", ignore_cleanup_errors=True) as name:
+        program = kind(SITES[site](Path(name)))
+        clock = program.site.clock
+        tracer.now = time.monotonic if clock is None else clock.current_time
+        error: BaseException | None = None
+        ended = math.nan
+
+        async def watched() -> None:
+            nonlocal ended
+            trio.lowlevel.spawn_system_task(_say_that_it_hangs)
+            tracer.main_task = trio.lowlevel.current_task()
+            try:
+                with tracer.tracing():
+                    await program.main()
+            finally:
+                ended = tracer.now()
+
+        try:
+            trio.run(watched, clock=clock)
+        except BaseException as exc:  # noqa: BLE001 - looked at below
+            error = exc
+        interrupted = tracer.raised is not None or kind is InterruptedBefore
+        assert (error is not None and is_interrupt(error)) if interrupted else error is None, repr(error)
+        program.check()
+        took = math.nan if tracer.raised is None else ended - tracer.raised
+        assert not took > program.site.bound + limit, f"it took {took:.1f} s"
+        return took
+
+
+async def _say_that_it_hangs() -> None:
+    await trio.sleep(HANGS)
+    raise AssertionError("it hangs")  # which ends all of trio
+
+
+def lines_of(kind: type[Program], site: str) -> Counter[Line]:
+    """Return the lines of ours that the main thread comes by, and how often."""
+    tracer = Tracer()
+    play(kind, site, tracer)
+    return tracer.seen
+
+
+def play_some(seed: int, count: int, *, limit: float = math.inf) -> tuple[int, int, float]:
+    """Interrupt each program at `count` of its lines.
+
+    Returns:
+        At how many lines in all; of how many; and the longest time that an end took, seconds.
+    """
+    chance = random.Random(seed)
+    done = known = 0
+    longest = 0.0
+    for kind in PROGRAMS:
+        for site in SITES:
+            lines = lines_of(kind, site)
+            known += len(lines)
+            for line, times in chance.sample(sorted(lines.items()), min(count, len(lines))):
+                for nth in (chance.randint(1, times), 1):  # in another run it may come by less often
+                    tracer = Tracer(line, nth)
+                    try:
+                        took = play(kind, site, tracer, limit=limit)
+                    except BaseException as exc:
+                        where = f"{line[0].removeprefix(OURS)}:{line[1]}"
+                        exc.add_note(f"{kind.__name__} on {site}, interrupted at {where}, time {nth}")
+                        raise
+                    if tracer.raised is not None:
+                        done += 1
+                        longest = max(longest, took)
+                        break
+    return done, known, longest
+
+
+def interrupt_really(program: str, delay: float) -> float:
+    """Start a program, send it SIGINT when it has run its jobs for `delay` seconds; return how long it took to end."""
+    token = uuid.uuid4().hex
+    process = subprocess.Popen(
+        [sys.executable, "-m", interrupted_program.__name__, program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, TOKEN: token},
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "running\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, said = process.communicate(timeout=HANGS)
+        took = time.monotonic() - began
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGINT, said
+    assert "Internal" not in said, said
+    assert "lost" not in said, said
+    assert not alive(token), "a job is alive"
+    return took
+
+
+def run(seed: int, count: int) -> str:
+    """Raise at the first program that hangs, leaves a job, or takes too long."""
+    chance = random.Random(seed)
+    real = min(count, 60)
+    slowest = 0.0
+    for program in interrupted_program.PROGRAMS:
+        for _ in range(real):
+            took = interrupt_really(program, chance.uniform(0.02, 1))
+            assert took <= 3, f"{program} took {took:.1f} s to end"
+            slowest = max(slowest, took)
+    done, known, longest = play_some(seed, count, limit=1)
+    return (
+        f"{done} of {known} lines, each end within {longest:.2f} s; {real} real ones of each of"
+        f" {len(interrupted_program.PROGRAMS)} programs, each end within {slowest:.2f} s; 0 hangs, 0 jobs alive"
+    )
+
+
+CAMPAIGN = Campaign(
+    "interrupts", "does Ctrl-C end an embedding program, at whatever line of ours it comes?", 10_000, run
+)
