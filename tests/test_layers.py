@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A room imports itself and the rooms before it.
 ROOMS = ("job", "logs", "process", "backends", "scheduler", "report", "cli", "testing")
-# The modules beside the rooms, and the room whose rights each has. The errors are below all rooms.
-BESIDE = {"runtime.__main__": "cli", "runtime.errors": None}
+# The modules beside the rooms, and the room whose rights each has. `None`: it is below all rooms.
+BESIDE = {"runtime.__main__": "cli", "runtime.errors": None, "runtime.rooted": None, "runtime.roots": None}
 
 # Values and decisions: no event loop, no clock, no files, and nothing of ours that has them.
 PURE = (
@@ -50,6 +50,8 @@ NOT_IN_LOGS = frozenset({"trio", "time"})
 
 CORE = frozenset({"attr", "attrs", "outcome", "trio"}) | sys.stdlib_module_names
 EXTRAS = {"rich": ("report", "cli"), "cattrs": ("report", "cli"), "re2": ("logs",), "hyperscan": ("logs",)}
+# A program that is run by its path loads this from its directory.
+LOADED = {("runtime.process.keeper_program", "rooted")}
 LAZY_EXTRAS = frozenset({"re2", "hyperscan"})
 
 HANDLERS = frozenset({"signal.signal", "signal.set_wakeup_fd", "signal.siginterrupt", "trio.open_signal_receiver"})
@@ -162,7 +164,7 @@ def _reexports_later(node: ast.stmt) -> bool:
 
 def _our_violations(module: str, target: str) -> Iterator[str]:
     """What is wrong with an import, by `module`, of something of ours."""
-    if target == "runtime" or target.split(".")[1] not in {*ROOMS, "errors", "__main__"}:
+    if target == "runtime" or target.split(".")[1] not in {*ROOMS, *(name.removeprefix("runtime.") for name in BESIDE)}:
         yield f"{target} goes through the package's face; import it from where it lives"
         return
     target_room = room_of(next((name for name in BESIDE if in_package(target, name)), target))
@@ -182,7 +184,7 @@ def _foreign_violations(module: str, item: Import) -> Iterator[str]:
             yield f"{top} belongs to an extra and is for {', '.join(EXTRAS[top])} only"
         if top in LAZY_EXTRAS and not item.lazy:
             yield f"{top} belongs to an extra and is imported in a function only"
-    elif top not in CORE:
+    elif top not in CORE and (module, top) not in LOADED:
         yield f"{top} is no dependency"
     if top in NOT_PURE and any(in_package(module, name) for name in PURE):
         yield f"{module} is pure and imports {top}"

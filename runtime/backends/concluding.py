@@ -12,7 +12,7 @@ import trio
 
 from runtime.backends.judging import Judges
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
-from runtime.logs import PASSED, Judgement, LogPatterns, Verdict
+from runtime.logs import PASSED, Judgement, LogPath, LogPatterns, Verdict
 from runtime.process import Exit, in_thread
 
 logger: Final = logging.getLogger("runtime.backends")
@@ -40,7 +40,7 @@ class Concluder:
     async def conclude(
         self,
         spec: JobSpec,
-        log: str,
+        log: LogPath,
         how: Exit,
         scope: trio.CancelScope,
         patience: float | None,
@@ -50,7 +50,7 @@ class Concluder:
 
         Args:
             spec: the job.
-            log: the path of its log.
+            log: where its log is.
             how: how its process ended.
             scope: is entered here; who gives it a deadline bounds all of this, and what passed then has failed.
             patience: the seconds of that deadline, for the message.

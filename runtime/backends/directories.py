@@ -1,19 +1,18 @@
 """Where a job's files are, and making them: its directory (an old one put aside), its log, the dump of its environment.
 
-All of it blocks: for threads.
+What makes them blocks: for threads. All of it is below the roots of the run, whatever other jobs have put there.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import stat
-from contextlib import suppress
 from typing import Final
 
 import attrs
 
 from runtime.job import JobSpec, safe_id
+from runtime.rooted import write_all
+from runtime.roots import RootedPath, Roots
 
 ENVIRONMENT_FILE: Final = "env_vars"
 """The name of the environment's dump, beside the log."""
@@ -35,105 +34,90 @@ class Places:
         return cls(odir, log, os.path.abspath(spec.cwd) if spec.cwd is not None else odir)
 
 
-def make_directory(path: str) -> None:
-    """Make a directory and its parents, unless it is there."""
-    try:
-        os.mkdir(path)  # one call in the usual case
-    except OSError:
-        os.makedirs(path, exist_ok=True)
+@attrs.frozen
+class JobPaths:
+    """The same, below the roots of the run."""
+
+    odir: RootedPath
+    log: RootedPath
+    cwd: str
+    home: RootedPath | None
+    """The directory that it runs in, if that is `odir`. If not, where the path `cwd` leads is the job's own affair."""
+
+    @classmethod
+    def find(cls, places: Places, roots: Roots) -> JobPaths | None:
+        """Return the paths of a job, unless a directory has to be resolved for that."""
+        odir = roots.find(places.odir)
+        log = roots.find(places.log)
+        if odir is None or log is None:
+            return None
+        return cls(odir, log, places.cwd, odir if places.cwd == places.odir else None)
+
+    @classmethod
+    def resolve(cls, places: Places, roots: Roots) -> JobPaths:
+        """Return the paths of a job. Blocks.
+
+        Raises:
+            OSError: if nothing of a directory can be opened.
+        """
+        odir = roots.resolve(places.odir)
+        return cls(odir, roots.resolve(places.log), places.cwd, odir if places.cwd == places.odir else None)
 
 
-def put_aside(path: str, keep: int | None) -> None:
+def make_files(paths: JobPaths, dump: bytes) -> None:
+    """Make a job's directories, and the dump of its environment.
+
+    Raises:
+        OSError: if that cannot be done.
+    """
+    paths.odir.make_directory()
+    beside = paths.log.parent
+    if beside.relative != paths.odir.relative:
+        beside.make_directory()
+    write_private(paths.log.beside(ENVIRONMENT_FILE), dump)
+
+
+def put_aside(path: RootedPath, keep: int | None) -> None:
     """Rename the directory `path`, if there is one, to ``path.~1~``, and what has that name to ``path.~2~``, and so on.
 
     Args:
         path: a directory, or nothing.
         keep: how many such old directories may be left; older ones are deleted. `None`: all of them.
     """
-    if not os.path.lexists(path):
+    if not path.exists():
         return
     count = 0
-    while os.path.lexists(_backup(path, count + 1)):
+    while _backup(path, count + 1).exists():
         count += 1
     if keep is not None:
         for number in range(keep, count + 1):
-            _delete(_backup(path, number))
+            _backup(path, number).remove()
         count = min(count, keep - 1)
     for number in range(count, 0, -1):
-        os.rename(_backup(path, number), _backup(path, number + 1))
-    os.rename(path, _backup(path, 1))
+        _backup(path, number).rename(_backup(path, number + 1).name)
+    path.rename(_backup(path, 1).name)
 
 
-def _backup(path: str, number: int) -> str:
-    return f"{path}.~{number}~"  # a safe id never has a tilde, so this is no other job's directory
+def _backup(path: RootedPath, number: int) -> RootedPath:
+    return path.beside(f"{path.name}.~{number}~")  # a safe id never has a tilde, so this is no other job's directory
 
 
-def _delete(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    else:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-
-
-_CAREFULLY: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""How a file is opened that may be anything: a link is none, and nobody waits for the reader of a FIFO."""
-
-
-def _create(path: str, flags: int, mode: int) -> int | None:
-    """Return a descriptor of a new file, for writing; `None` if there is something at `path`.
-
-    The usual case, in one call to the system: what is new is empty, a regular file, and has this mode or less.
-    """
+def write_private(path: RootedPath, content: bytes) -> None:
+    """Write a file that only its owner may read."""
+    fd = path.open_empty(0o600)
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | flags, mode)
-    except FileExistsError:
-        return None
-
-
-def write_private(path: str, content: bytes) -> None:
-    """Write a file that only its owner may read; symbolic links are not followed."""
-    fd = _create(path, 0, 0o600)
-    if fd is None:
-        fd = os.open(path, os.O_WRONLY | _CAREFULLY, 0o600)
-        try:
-            _check_regular(fd, path)
-            os.fchmod(fd, 0o600)
-            os.ftruncate(fd, 0)
-        except BaseException:
-            os.close(fd)
-            raise
-    try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(fd, left) :]
+        os.fchmod(fd, 0o600)
+        write_all(fd, content)
     finally:
         os.close(fd)
 
 
-def open_log(path: str) -> int:
+def open_log(path: RootedPath) -> int:
     """Return a descriptor of an empty log at `path`, for a child to write to.
 
     Whatever it had in it is gone. It is opened for appending, so that a job may open it a second time without harm.
 
     Raises:
-        OSError: if it cannot be made, or is no regular file; symbolic links are not followed.
+        OSError: if it cannot be made, or is not a file of ours alone.
     """
-    fd = _create(path, os.O_APPEND, 0o666)
-    if fd is not None:
-        return fd
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | _CAREFULLY, 0o666)
-    try:
-        _check_regular(fd, path)
-        os.ftruncate(fd, 0)
-        os.set_blocking(fd, True)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _check_regular(fd: int, path: str) -> None:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        msg = f"{path!r} is no regular file"
-        raise OSError(msg)
+    return path.open_empty(0o666, os.O_APPEND)

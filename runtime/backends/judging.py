@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from runtime.logs import (
     Judgement,
     JudgingError,
     LogFollower,
+    LogPath,
     LogPatterns,
     Verdict,
     Workers,
@@ -33,6 +33,7 @@ from runtime.logs import (
     judge_log,
     judge_text,
     read_tail,
+    size_of,
 )
 from runtime.process import Exit, has_no_room, in_thread
 
@@ -74,7 +75,7 @@ class _Case:
     """One job that waits for its verdict."""
 
     spec: JobSpec
-    log: str
+    log: LogPath
     how: Exit
     workers: Workers
     done: trio.Event = attrs.field(factory=trio.Event)
@@ -83,7 +84,7 @@ class _Case:
     def is_short(self) -> bool:
         """Whether judging it takes a moment only. Blocks."""
         try:
-            return os.lstat(self.log).st_size <= _SHORT and is_quick(LogPatterns.of(self.spec))
+            return size_of(self.log) <= _SHORT and is_quick(LogPatterns.of(self.spec))
         except OSError:
             return True  # there is nothing to read
         except MemoryError:
@@ -127,7 +128,7 @@ class Judges:
             self._familiar[patterns] -= 1
         return decide(how.code, how.signal, judgement, core_dumped=how.core_dumped), judgement
 
-    async def judge(self, spec: JobSpec, log: str, how: Exit) -> tuple[Verdict, Judgement | None]:
+    async def judge(self, spec: JobSpec, log: LogPath, how: Exit) -> tuple[Verdict, Judgement | None]:
         """Return the verdict on a job, and what its log says. Cancelling it is prompt, and wastes the work."""
         case = _Case(spec, log, how, self._workers)
         self._send.send_nowait(case)
@@ -140,7 +141,7 @@ class Judges:
             self._familiar[patterns] = _CHANCES
         return case.result
 
-    async def wait_failed(self, spec: JobSpec, log: str, interval: float) -> None:
+    async def wait_failed(self, spec: JobSpec, log: LogPath, interval: float) -> None:
         """Wait until a line of `log`, which is being written, matches a fail pattern of the job.
 
         For ever, if there is none, or the log cannot be read: the verdict will say so. Cancelling it is prompt.
@@ -208,7 +209,7 @@ class NoRoomError(Exception):
 
 
 def judge(
-    spec: JobSpec, log: str, how: Exit, workers: Workers | None = None, *, patient: bool = False
+    spec: JobSpec, log: LogPath, how: Exit, workers: Workers | None = None, *, patient: bool = False
 ) -> tuple[Verdict, Judgement | None]:
     """Read the log as far as it is needed, and return the verdict. Blocks; whatever goes wrong is in the verdict.
 

@@ -16,6 +16,7 @@ from runtime.logs.lines import MAX_BLOCK, shown
 from runtime.logs.mixed import MixedEngine
 from runtime.logs.prefilter import best_engine
 from runtime.logs.worker import JudgingError, Workers
+from runtime.roots import RootedPath
 
 MAX_LOG: Final = 64 << 30
 """Bytes. A log above this (a sparse file, say) is refused; reading it would take minutes. Out of the air."""
@@ -26,6 +27,9 @@ BUDGET: Final = 10.0
 BUDGET_RATE: Final = 2 << 20
 """Bytes of a log that add a second to that: a tenth of what Python's `re` does with usual patterns."""
 
+LogPath = str | RootedPath
+"""Where a log is: a path, or one below a root, of which no part is followed anywhere else."""
+
 _TAIL_BYTES: Final = 1 << 16
 
 _ATTEMPTS: Final = 3
@@ -34,7 +38,7 @@ _PASSING: Final = frozenset({errno.EIO, errno.ESTALE})
 
 
 def judge_log(
-    path: str,
+    path: LogPath,
     patterns: LogPatterns,
     workers: Workers | None = None,
     *,
@@ -64,7 +68,7 @@ def judge_log(
 
 
 def _judge_once(
-    path: str,
+    path: LogPath,
     patterns: LogPatterns,
     workers: Workers | None,
     budget: float,
@@ -101,7 +105,7 @@ def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
             return judge.finish()
 
 
-def read_tail(path: str, *, raw: bool = False) -> Judgement:
+def read_tail(path: LogPath, *, raw: bool = False) -> Judgement:
     """Return the end of the log at `path`, and nothing else; cheap, whatever its size.
 
     Args:
@@ -125,10 +129,22 @@ def _tail_of(text: bytes, *, raw: bool, begins_in_a_line: bool = False) -> Judge
     return Judgement(tail=tuple(show(line if raw else shown(line)) for line in lines))
 
 
+def size_of(path: LogPath) -> int:
+    """Return how many bytes there are.
+
+    Raises:
+        OSError: if that cannot be found out.
+    """
+    return (os.lstat(path) if isinstance(path, str) else path.status()).st_size
+
+
 @contextmanager
-def open_log(path: str) -> Iterator[tuple[int, int]]:
+def open_log(path: LogPath) -> Iterator[tuple[int, int]]:
     """Open a regular file, without waiting for a FIFO's writer; give its descriptor and its size."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if isinstance(path, str):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    else:
+        fd = path.open_regular()
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):

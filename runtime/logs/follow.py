@@ -7,7 +7,7 @@ import threading
 
 import attrs
 
-from runtime.logs.file import BUDGET, open_log
+from runtime.logs.file import BUDGET, LogPath, open_log
 from runtime.logs.judge import LogJudge, LogPatterns
 from runtime.logs.lines import MAX_BLOCK
 from runtime.logs.prefilter import best_engine
@@ -24,7 +24,7 @@ class LogFollower:
         budget: seconds of processor time that this process may take in all.
     """
 
-    def __init__(self, path: str, patterns: LogPatterns, workers: Workers, budget: float = BUDGET) -> None:
+    def __init__(self, path: LogPath, patterns: LogPatterns, workers: Workers, budget: float = BUDGET) -> None:
         self._path = path
         failing = attrs.evolve(patterns, passing=(), runtime=None, simulated_time=None)
         self._judge = LogJudge(failing, lambda found: best_engine(found, workers, budget))

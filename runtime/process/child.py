@@ -131,7 +131,13 @@ class Child:
 
 
 def spawn(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, output: int, errors: int | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str | None,
+    output: int,
+    errors: int | None = None,
+    directory: int | None = None,
 ) -> Child:
     """Start `argv` in a session of its own, with an empty standard input. Blocks for milliseconds: for threads.
 
@@ -141,6 +147,7 @@ def spawn(
         cwd: the directory that it starts in; `None` for ours.
         output: the descriptor that becomes its standard output and its standard error. All others are closed in it.
         errors: the one for its standard error, if that is to be another.
+        directory: a descriptor of `cwd`, if that is not to be entered wherever its path leads.
 
     Raises:
         OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
@@ -148,7 +155,7 @@ def spawn(
     """
     errors = output if errors is None else errors
     quickly = is_available() and min(output, errors) > 2  # noqa: PLR2004 - the standard descriptors
-    pid = (start if quickly else _start)(argv, env=env, cwd=cwd, output=output, errors=errors)
+    pid = (start if quickly else _start)(argv, env=env, cwd=cwd, output=output, errors=errors, directory=directory)
     try:
         return Child(pid, os.pidfd_open(pid))
     except BaseException:
@@ -156,7 +163,15 @@ def spawn(
         raise
 
 
-def _start(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, output: int, errors: int) -> int:
+def _start(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str | None,
+    output: int,
+    errors: int,
+    directory: int | None = None,
+) -> int:
     """Do what `start` does, where that cannot be done."""
     process = subprocess.Popen(
         argv,
@@ -164,7 +179,7 @@ def _start(argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, outp
         stdout=output,
         stderr=errors,
         env=env,
-        cwd=cwd,
+        cwd=cwd if directory is None else f"/proc/{os.getpid()}/fd/{directory}",
         close_fds=True,
         start_new_session=True,
     )

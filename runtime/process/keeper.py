@@ -29,6 +29,7 @@ from typing import Any, Final
 
 import trio
 
+from runtime import rooted
 from runtime.logs import signal_name
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
@@ -104,8 +105,12 @@ def _is_compiled_from(source: str, compiled: str) -> bool:
 class Keeper:
     """A keeper process, and its shims. Make one with `start`; nothing of it works before `serve` runs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, answers: int, errors: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], control: socket.socket, answers: int, errors: int, roots: int
+    ) -> None:
         self._process = process
+        self.roots = roots
+        """How many roots it knows."""
         self._pidfd = os.pidfd_open(process.pid)
         self._control = control
         self._answers = answers
@@ -143,13 +148,16 @@ class Keeper:
         return list(self._shims.values())
 
     @classmethod
-    def start(cls, environment: Mapping[str, str], *, patience: float, dump: bytes = b"") -> Keeper:
+    def start(
+        cls, environment: Mapping[str, str], *, patience: float, dump: bytes = b"", roots: Sequence[int] = ()
+    ) -> Keeper:
         """Start one. Blocks until it says hello.
 
         Args:
             environment: what all jobs inherit.
             dump: what is written down of that for a job that adds nothing to it.
             patience: seconds that what a killed shim leaves behind may take to be gone.
+            roots: descriptors of the directories below which its jobs have files, by their numbers.
 
         Raises:
             OSError: if it cannot be started.
@@ -162,8 +170,8 @@ class Keeper:
         answers, far_answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         errors = os.memfd_create("keeper")
         ours = os.pidfd_open(os.getpid())
-        words = [sys.executable, "-I", "-S", "-E", _program()]
-        fds = (far_control.fileno(), far_answers, ours)
+        words = [sys.executable, "-I", "-S", "-E", _program(), os.path.dirname(rooted.__file__)]
+        fds = (far_control.fileno(), far_answers, ours, *roots)
         try:
             with far_control:
                 process = subprocess.Popen(
@@ -183,7 +191,7 @@ class Keeper:
         finally:
             os.close(far_answers)
             os.close(ours)
-        keeper = cls(process, control, answers, errors)
+        keeper = cls(process, control, answers, errors, len(roots))
         try:
             variables = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
             keeper._greet(variables, dump, patience)
@@ -484,13 +492,20 @@ class Keepers:
         patience: seconds that what is left may take to be gone after SIGKILL; `None` for no limit.
         limiter: for the thread that starts one.
         dump: what is written down of the environment.
+        roots: descriptors of the directories below which jobs have files, by their numbers; open until the end.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], patience: float | None, limiter: trio.CapacityLimiter, dump: bytes = b""
+        self,
+        environment: Mapping[str, str],
+        patience: float | None,
+        limiter: trio.CapacityLimiter,
+        dump: bytes = b"",
+        roots: Sequence[int] = (),
     ) -> None:
         self._environment = environment
         self._dump = dump
+        self._roots = roots
         self._patience = math.inf if patience is None else patience
         self._limiter = limiter
         self._lock = trio.Lock()
@@ -514,7 +529,7 @@ class Keepers:
         self._renewed = trio.current_time()
 
     def _start_one(self) -> Keeper:
-        return Keeper.start(self._environment, patience=self._patience, dump=self._dump)
+        return Keeper.start(self._environment, patience=self._patience, dump=self._dump, roots=self._roots)
 
     async def run(self) -> None:
         """Serve; never returns by itself."""

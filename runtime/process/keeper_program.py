@@ -44,7 +44,6 @@ import marshal
 import os
 import resource
 import select
-import stat
 import struct
 import sys
 import time
@@ -54,6 +53,10 @@ if TYPE_CHECKING:
     import signal
     import socket
     from typing import Any, Final
+
+    from runtime import rooted
+
+    Place = tuple[int, bytes]
 else:
     # What those modules add to these in Python is 10 ms of each start, and memory of each shim; `contextlib` is more.
     import _signal as signal
@@ -70,11 +73,14 @@ PING: Final = "ping"
 
 # Commands to a shim.
 JOB: Final = "job"
-"""Its number; argv, exports and working directory in bytes; patience in seconds; the path of its log, if that is to
-come with its end; and what is to be made: a directory, a log in it, and a file with the dump of the environment (`None`
-for the usual one). Instead of the last, the descriptor of its output may come with it."""
+"""Its number; argv, exports and working directory in bytes; the place of that directory, or `None` for wherever its
+path leads; patience in seconds; the place of its log, if that is to come with its end; and what is to be made: the
+place of a directory, the names of a log in it and of a file with the dump of the environment, and that dump (`None` for
+the usual one). Instead of the last, the descriptor of its output may come with it. A *place* is the number of a root
+and a path below it: `rooted` opens it."""
 STOP: Final = "stop"
-"""The job's number; the soft step (a signal, a path in bytes, or None) and its seconds; grace and patience, seconds."""
+"""The job's number; the soft step (a signal, the place of a file, or None) and its seconds; grace and patience,
+seconds."""
 FORCE: Final = "force"
 """The job's number."""
 
@@ -225,11 +231,12 @@ class Frames:
 
 
 class System:
-    """Calls that Python has no function for."""
+    """Calls that Python has no function for, and the descriptors of the roots."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: list[int]) -> None:
         import ctypes
 
+        self.roots = roots
         self._ctypes = ctypes
         self._libc = ctypes.CDLL(None, use_errno=True)
 
@@ -424,6 +431,7 @@ class Shim:
         self.environment = environment
         self.dump = dump
         self.answers = answers
+        self.roots = system.roots
         self.frames = Frames(commands)
         self.signals = system.signal_descriptor(signal.SIGCHLD, signal.SIGTERM)
         self.commands = commands.fileno()
@@ -508,21 +516,23 @@ class Shim:
         argv: list[bytes],
         exports: dict[bytes, bytes],
         cwd: bytes,
+        cwd_place: Place | None,
         patience: float | None,
-        log: bytes | None,
-        to_make: tuple[bytes, bytes, bytes, bytes | None] | None,
+        log: Place | None,
+        to_make: tuple[Place, bytes, bytes, bytes | None] | None,
     ) -> None:
         """Run a job until nothing of it is left."""
         if to_make is None:
             output = self.frames.fds.pop(0)
         else:
+            (root, directory), name, beside, dump = to_make
             try:
-                output = make(*to_make[:3], self.dump if to_make[3] is None else to_make[3])
+                output = make(self.roots[root], directory, name, beside, self.dump if dump is None else dump)
             except OSError:
                 self.say(NOT_MADE, number)
                 return
         try:
-            os.chdir(cwd)
+            self.enter(cwd, cwd_place)
             root = start(argv, {**self.environment, **exports} if exports else self.environment, output)
         except OSError as exc:
             self.say(NOT_STARTED, number, exc.errno, (exc.filename or b"")[:_ROOM], exc.strerror)
@@ -543,9 +553,20 @@ class Shim:
         self.job = None
         # A process begins with the memory of this one, and the system never forgets how large that was.
         peak = job.peak * 1024 if job.peak > self.own_peak else None
-        text = None if log is None else short_log(log)
+        text = None if log is None else short_log(self.roots[log[0]], log[1])
         self.say(ENDED, number, job.status, job.cpu, peak, job.stopped, job.cut_off, self.leaving, text)
         os.chdir("/")  # so that a file system can be unmounted
+
+    def enter(self, path: bytes, place: Place | None) -> None:
+        """Enter the directory that a job is to run in."""
+        if place is None:
+            os.chdir(path)
+            return
+        fd = rooted.open_directory(self.roots[place[0]], place[1])
+        try:
+            os.fchdir(fd)
+        finally:
+            os.close(fd)
 
     def press(self, job: Job) -> float | None:
         """Do what is due for `job`, of which somebody is left; return in how many seconds more is."""
@@ -596,8 +617,10 @@ class Shim:
             job.signal_group(soft)
         else:
             try:
-                os.close(os.open(soft, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666))
+                made = rooted.touch(self.roots[soft[0]], soft[1])
             except OSError:
+                made = False
+            if not made:
                 self.begin_term(job)
 
     def begin_term(self, job: Job) -> None:
@@ -624,8 +647,8 @@ class Shim:
             self.say(STUCK, job.number, children()[:_MANY_PIDS])
 
 
-def make(directory: bytes, log: bytes, beside: bytes, dump: bytes) -> int:
-    """Make what a job needs, none of which is there: its directory, its log, and a private file with `dump`.
+def make(root: int, directory: bytes, log: bytes, beside: bytes, dump: bytes) -> int:
+    """Make what a job needs, none of which is there: its directory, and in it its log and a private file with `dump`.
 
     Returns:
         A descriptor for appending to the log.
@@ -633,26 +656,23 @@ def make(directory: bytes, log: bytes, beside: bytes, dump: bytes) -> int:
     Raises:
         OSError: if something is there, or cannot be made; what was made stays.
     """
-    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    os.mkdir(directory)
-    fd = os.open(beside, new, 0o600)
+    made = rooted.make_new_directory(root, directory)
     try:
-        if os.write(fd, dump) < len(dump):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), beside)
+        fd = rooted.create(made, beside, 0o600)
+        try:
+            if os.write(fd, dump) < len(dump):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), beside)
+        finally:
+            os.close(fd)
+        return rooted.create(made, log, 0o666, os.O_APPEND)
     finally:
-        os.close(fd)
-    return os.open(log, new | os.O_APPEND, 0o666)
+        os.close(made)
 
 
-def short_log(path: bytes) -> bytes | None:
+def short_log(root: int, path: bytes) -> bytes | None:
     """Return what is in a log; `None` if it is not short, or no regular file, or cannot be read."""
     try:
-        found = os.lstat(path)
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        if found.st_size == 0:
-            return b""
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = rooted.open_regular(root, path)
     except OSError:
         return None
     try:
@@ -858,14 +878,28 @@ class Keeper:
         self.sweeping = bool(strays) or self.leaving
 
 
+def load_rooted(directory: str) -> None:
+    """Import `rooted`, without the package that it is in, from its directory."""
+    global rooted  # noqa: PLW0603 - it is an import
+    sys.path.append(directory)
+    import rooted  # type: ignore[import-not-found] # found there
+
+    sys.path.pop()
+
+
 def main() -> None:
-    """Be the keeper: arguments are the control socket, the pipe for answers, and a pidfd of the runtime."""
-    control, answers, runtime = map(int, sys.argv[1:])
-    for fd in (control, answers, runtime):
+    """Be the keeper.
+
+    Arguments are the directory that `rooted` is in, and descriptors: the control socket, the pipe for answers, a pidfd
+    of the runtime, and the roots.
+    """
+    load_rooted(sys.argv[1])
+    control, answers, runtime, *roots = map(int, sys.argv[2:])
+    for fd in (control, answers, runtime, *roots):
         os.set_inheritable(fd, False)
     os.chdir("/")
     signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
-    system = System()
+    system = System(roots)
     system.default_action(signal.SIGCHLD)  # ignored, it would leave nobody to wait for
     system.become("job-keeper", None)
     gc.disable()

@@ -21,6 +21,7 @@ import trio
 
 from runtime.process import keeper_program as far
 from runtime.process.trees import StopSteps, TreeEnd
+from runtime.roots import WHOLE, RootedPath
 
 if TYPE_CHECKING:  # a shim belongs to its keeper
     from runtime.process.keeper import Keeper
@@ -45,11 +46,11 @@ def hang_up(stream: socket.socket) -> None:
 class ToMake:
     """What a shim is to make before it starts a job; the usual case, in which none of it is there."""
 
-    directory: str
+    directory: RootedPath
     log: str
-    """A file in it, for the job's output."""
+    """The name of a file in it, for the job's output."""
     environment_file: str
-    """A file in it, for the dump of the environment."""
+    """The name of a file in it, for the dump of the environment."""
     dump: bytes | None
     """What goes there; `None` for the dump that the keeper was given."""
 
@@ -115,7 +116,7 @@ class Tree:
     def stop(self, steps: StopSteps) -> None:
         """Begin to end it. Does nothing if its root has ended by itself."""
         what, seconds = (None, None) if steps.soft is None else (steps.soft.what, steps.soft.seconds)
-        soft = os.fsencode(what) if isinstance(what, str) else what
+        soft = what if what is None or isinstance(what, int) else self._shim.place(what)
         self._shim.send(far.STOP, self._number, soft, seconds, steps.grace, steps.patience)
 
     def kill(self) -> None:
@@ -184,9 +185,10 @@ class Shim:
         *,
         exports: Mapping[str, str],
         cwd: str,
+        home: RootedPath | None = None,
         output: int,
         patience: float | None,
-        log: str | None = None,
+        log: RootedPath | None = None,
     ) -> Tree:
         """Hand a job over. For a thread: it may block for as long as the shim does not read, which is bounded.
 
@@ -194,15 +196,16 @@ class Shim:
             argv: the program, looked up in the ``PATH`` of its environment, and its arguments.
             exports: what is added to the environment that the keeper was given.
             cwd: the absolute path of the directory that it starts in.
+            home: that directory, if it is not to be entered wherever its path leads.
             output: the descriptor that becomes its standard output and its standard error.
             patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
-            log: the path of its log, which comes with its end if it is short.
+            log: its log, which comes with its end if it is short.
 
         Raises:
             OSError: if it cannot be handed over; then this shim is of no use any more.
             ValueError: if something of it is no text that a program can be given.
         """
-        number, data = self._message(argv, exports, cwd, patience, log, None)
+        number, data = self._message(argv, exports, cwd, home, patience, log, None)
         tree = self.tree = Tree(self, number)
         try:
             sent = socket.send_fds(self._commands, [data], [output])
@@ -224,11 +227,12 @@ class Shim:
         *,
         exports: Mapping[str, str],
         cwd: str,
+        home: RootedPath | None = None,
         patience: float | None,
         to_make: ToMake,
     ) -> Tree | None:
         """As `start`, but the shim makes the job's files; and it does not block. `None`: it is too large for that."""
-        number, data = self._message(argv, exports, cwd, patience, to_make.log, to_make)
+        number, data = self._message(argv, exports, cwd, home, patience, to_make.directory.below(to_make.log), to_make)
         if len(data) > _SMALL:
             return None
         tree = self.tree = Tree(self, number)
@@ -244,25 +248,33 @@ class Shim:
         argv: Sequence[str],
         exports: Mapping[str, str],
         cwd: str,
+        home: RootedPath | None,
         patience: float | None,
-        log: str | None,
+        log: RootedPath | None,
         to_make: ToMake | None,
     ) -> tuple[int, bytes]:
         number = next(self._keeper.numbers)
         made = None
         if to_make is not None:
-            paths = map(os.fsencode, (to_make.directory, to_make.log, to_make.environment_file))
-            made = (*paths, to_make.dump)
+            names = map(os.fsencode, (to_make.log, to_make.environment_file))
+            made = (self.place(to_make.directory), *names, to_make.dump)
         return number, far.frame(
             far.JOB,
             number,
             [os.fsencode(word) for word in argv],
             {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
             os.fsencode(cwd),
+            None if home is None else self.place(home),
             patience,
-            None if log is None else os.fsencode(log),
+            None if log is None else self.place(log),
             made,
         )
+
+    def place(self, path: RootedPath) -> tuple[int, bytes]:
+        """Return a path as its process knows it: which root, and what is below that."""
+        if path.root.number < self._keeper.roots:
+            return path.root.number, os.fsencode(path.relative)
+        return WHOLE, os.fsencode(path.real[1:] or ".")  # a root that was opened after the keeper was started
 
     def _refused(self, error: Exception) -> OSError:
         self.tree = None

@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from runtime.job.numbers import brief, is_number
+from runtime.roots import RootedPath
 
 SoftStop = signal.Signals | str | None
 """A signal to the process group, itself or its name; the name of a file to make; or nothing."""
@@ -25,8 +26,8 @@ SOFT_STOPS: Final = "None, a signal ('SIGINT', signal.SIGINT), or the name of a 
 class SoftStep:
     """What comes before SIGTERM."""
 
-    what: int | str
-    """The number of a signal for the process group, or the path of a file to make."""
+    what: int | RootedPath
+    """The number of a signal for the process group, or a file to make."""
     seconds: float | None
     """How long it has until SIGTERM, at most; `None` for no limit."""
 
@@ -75,13 +76,18 @@ class SoftSteps:
             msg = f"soft_stop is {exc}, or a function from a job to one of these"
             raise ValueError(msg) from None
 
-    def of(self, spec: Any, odir: str) -> SoftStep | None:
-        """Return the step of one job, whose output directory is `odir`; `None` if it has none.
+    def of(self, spec: Any, odir: str, locate: Callable[[str], RootedPath]) -> SoftStep | None:
+        """Return the step of one job; `None` if it has none.
 
         May call other people's code: for threads.
 
+        Args:
+            spec: the job.
+            odir: the absolute path of its output directory.
+            locate: finds the root of an absolute path, which a file needs.
+
         Raises:
-            ValueError: if that raises, or what it returns is no step.
+            ValueError: if their code raises, or what it returns is no step.
         """
         stop, seconds = self.stop, self.seconds
         if callable(stop):
@@ -101,4 +107,5 @@ class SoftSteps:
                 raise ValueError(msg) from None
         if stop is None:
             return None
-        return SoftStep(os.path.join(odir, stop) if isinstance(stop, str) else stop, seconds)
+        what = locate(os.path.normpath(os.path.join(odir, stop))) if isinstance(stop, str) else stop
+        return SoftStep(what, seconds)

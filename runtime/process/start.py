@@ -62,7 +62,13 @@ def is_available() -> bool:
 
 
 def start(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None, output: int, errors: int | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str | None,
+    output: int,
+    errors: int | None = None,
+    directory: int | None = None,
 ) -> int:
     """Start `argv` in a session of its own, with an empty standard input; return its process id. Blocks: for threads.
 
@@ -75,8 +81,8 @@ def start(
     program = _text(argv[0])
     words = _array(map(_text, argv))
     environment = env.array if isinstance(env, SharedEnvironment) else _environment(env)
-    directory = None if cwd is None else _text(cwd)
-    with _Actions(directory, output, output if errors is None else errors) as actions:
+    where = directory if directory is not None or cwd is None else _text(cwd)
+    with _Actions(where, output, output if errors is None else errors) as actions:
         spawn, attributes, found = _posix_spawn(), _attributes(), errno.ENOENT
         for place in _places(program, env):
             pid = ctypes.c_int()
@@ -87,7 +93,7 @@ def start(
                 found = error  # goes before what was not found elsewhere
             if error not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
                 break
-    is_there = cwd is None or (os.path.isdir(cwd) and os.access(cwd, os.X_OK))
+    is_there = cwd is None or directory is not None or (os.path.isdir(cwd) and os.access(cwd, os.X_OK))
     if not is_there and found in (errno.ENOENT, errno.EACCES):
         os.scandir(cwd).close()  # which says what is the matter with it
     raise OSError(found, os.strerror(found), argv[0] if is_there else cwd)
@@ -126,7 +132,7 @@ def _array(texts: Iterable[bytes]) -> Any:
 class _Actions:
     """What the child does with its directory and its descriptors, before it becomes the program."""
 
-    def __init__(self, directory: bytes | None, output: int, errors: int) -> None:
+    def __init__(self, directory: bytes | int | None, output: int, errors: int) -> None:
         self._wanted = (directory, output, errors)
 
     def __enter__(self) -> Any:
@@ -136,8 +142,10 @@ class _Actions:
         _check(libc.posix_spawn_file_actions_addopen(self._actions, 0, os.fsencode(os.devnull), os.O_RDONLY, 0))
         _check(libc.posix_spawn_file_actions_adddup2(self._actions, output, 1))
         _check(libc.posix_spawn_file_actions_adddup2(self._actions, errors, 2))
+        if isinstance(directory, int):
+            _check(libc.posix_spawn_file_actions_addfchdir_np(self._actions, directory))
         _check(libc.posix_spawn_file_actions_addclosefrom_np(self._actions, 3))
-        if directory is not None:
+        if isinstance(directory, bytes):
             _check(libc.posix_spawn_file_actions_addchdir_np(self._actions, directory))
         return self._actions
 

@@ -6,8 +6,8 @@ group. `runtime.process.shim.Tree` is the thorough one.
 
 from __future__ import annotations
 
+import logging
 import math
-import os
 import signal
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
@@ -18,11 +18,12 @@ import trio
 from runtime.process.child import UNKNOWN, Child, Exit
 from runtime.process.group import Census, sweep_group, terminate_group
 from runtime.process.soft import SoftStep
+from runtime.process.threads import in_thread
+from runtime.roots import RootedPath
 
 T = TypeVar("T")
 
-STOP_FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-"""How a stop file is made: whatever is there is not changed."""
+logger: Final = logging.getLogger("runtime.process")
 
 
 @attrs.frozen
@@ -113,13 +114,15 @@ class GroupTree:
         child: the root.
         census: tells who is alive in a group.
         patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
+        files: for the thread that makes a stop file, where a job's file system may hold it.
     """
 
-    def __init__(self, child: Child, census: Census, patience: float | None) -> None:
+    def __init__(self, child: Child, census: Census, patience: float | None, files: trio.CapacityLimiter) -> None:
         self.child = child
         """The root."""
         self._census = census
         self._patience = patience
+        self._files = files
         self._steps: StopSteps | None = None
         self._waiting = trio.CancelScope()
         self._soft = trio.CancelScope()
@@ -161,7 +164,7 @@ class GroupTree:
         with self._soft:
             if isinstance(what, int):
                 self.child.signal_group(what)
-            elif not await self._census.in_thread(lambda: make_stop_file(what)):
+            elif not await in_thread(make_stop_file, what, limiter=self._files):
                 return
             await self.child.wait_exited()
 
@@ -196,10 +199,10 @@ class GroupTree:
         self.child.close()
 
 
-def make_stop_file(path: str) -> bool:
-    """Make the file by which a job is asked to end; return whether that worked. Blocks."""
+def make_stop_file(path: RootedPath) -> bool:
+    """Make the file by which a job is asked to end; return whether it is there. Blocks."""
     try:
-        os.close(os.open(path, STOP_FILE_FLAGS, 0o666))
-    except OSError:
+        return path.touch()
+    except OSError as exc:
+        logger.warning("a stop file cannot be made: %s", exc)
         return False
-    return True

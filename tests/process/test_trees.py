@@ -1,21 +1,35 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from runtime.process.trees import make_stop_file
+from runtime.roots import Roots
 
 
-def test_a_stop_file_is_made_and_what_is_there_is_not_changed(tmp_path: Path) -> None:
+@pytest.fixture
+def roots(tmp_path: Path) -> Iterator[Roots]:
+    roots = Roots(str(tmp_path))
+    roots.open()
+    yield roots
+    roots.close()
+
+
+def test_a_stop_file_is_made_and_what_is_there_is_not_changed(tmp_path: Path, roots: Roots) -> None:
     path = tmp_path / "STOP"
-    assert make_stop_file(str(path))
+    assert make_stop_file(roots.run.below("STOP"))
     assert path.read_text() == ""
     path.write_text("mine")
-    assert make_stop_file(str(path))
+    assert make_stop_file(roots.run.below("STOP"))
     assert path.read_text() == "mine"
 
 
-def test_where_no_file_can_be_made_that_is_said(tmp_path: Path) -> None:
+def test_where_no_file_can_be_made_that_is_said(tmp_path: Path, roots: Roots) -> None:
     (tmp_path / "link").symlink_to("elsewhere")
-    assert not make_stop_file(str(tmp_path / "link"))
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("link", "fifo", "no/such/directory"):
+        assert not make_stop_file(roots.run.below(name))
     assert not (tmp_path / "elsewhere").exists()
-    assert not make_stop_file(str(tmp_path / "no" / "such" / "directory"))

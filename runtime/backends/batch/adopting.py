@@ -16,7 +16,6 @@ from runtime.backends.batch.system import (
     Unanswered,
 )
 from runtime.backends.batch.tokens import job_token, run_prefix
-from runtime.backends.directories import Places
 from runtime.backends.live import LiveJob, Stage
 from runtime.job import FailureKind
 
@@ -84,10 +83,10 @@ class AdoptingSide(KillingSide):
         return [job for job in others if job.stage is not Stage.DONE]
 
     async def _adopt(self, job: LiveJob, token: str) -> None:
+        places = await self._in_thread(self._store.paths, job.spec)
         try:
-            places = Places.of(job.spec, self._store.run_dir)
-            soft = await self._in_thread(self._soft_steps.of, job.spec, places.odir)
-        except ValueError as exc:
+            soft = await self._in_thread(self._soft_steps.of, job.spec, str(places.odir), self._roots.resolve)
+        except (ValueError, OSError) as exc:
             logger.warning("backend %r: job %r is adopted without a soft step: %s", self.name, job.id, exc)
             soft = None
         element = Element(job, token, places, soft, Progress(job.attempt), sent=True)

@@ -41,6 +41,7 @@ from runtime.backends.batch.launching import LaunchingSide
 from runtime.backends.batch.store import Store
 from runtime.backends.concluding import Concluder
 from runtime.backends.judging import Judges
+from runtime.roots import Roots
 
 logger: Final = logging.getLogger("runtime.backends.batch")
 
@@ -65,13 +66,22 @@ class BatchBackend(LaunchingSide):
         await self._find_earlier()
 
     def _make_store(self) -> Store:
+        given = self._given_roots
+        roots = self._roots = given or Roots(os.path.abspath(self.run_dir or tempfile.mkdtemp(prefix="job-runtime-")))
         if self.run_dir is None:
-            self.run_dir = tempfile.mkdtemp(prefix="job-runtime-")
-            logger.info("backend %r runs its jobs in %s", self.name, self.run_dir)
-        self.run_dir = os.path.abspath(self.run_dir)
-        store = Store(self.run_dir, self._environment(), self.max_output_dirs)
+            logger.info("backend %r runs its jobs in %s", self.name, roots.run_dir)
+        self.run_dir = roots.run_dir
+        if not roots.is_open:
+            roots.open()
+            self._own_roots = roots
+        store = Store(roots, self._environment(), self.max_output_dirs)
         store.lay_out(self._system.prologue)
         return store
+
+    async def _teardown(self) -> None:
+        await super()._teardown()
+        if self._own_roots is not None:
+            self._own_roots.close()
 
     async def _serve(self) -> None:
         self._start_task(self._judges.run)

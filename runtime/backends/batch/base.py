@@ -30,6 +30,7 @@ from runtime.backends.concluding import Concluder
 from runtime.backends.judging import Judges
 from runtime.job import JobSpec
 from runtime.process import SoftSteps, SoftStop, in_thread, inherited_environment
+from runtime.roots import Roots
 
 logger: Final = logging.getLogger("runtime.backends.batch")
 
@@ -101,6 +102,8 @@ class BatchBase(RuntimeBackend):
         self._system = system
         self.run_dir: str | None = None if run_dir is None else os.fspath(run_dir)
         """The run directory; of a temporary one the path is known once the backend is open."""
+        self._given_roots = run_dir if isinstance(run_dir, Roots) else None
+        self._own_roots: Roots | None = None
         poll = check_limit(f"{who}: poll_interval", poll_interval, POLL_INTERVAL, whole=False)
         if poll is None:
             msg = f"{who}: poll_interval is {poll_interval!r}; wanted: seconds above 0"
@@ -133,6 +136,7 @@ class BatchBase(RuntimeBackend):
         self._asked = 0
         self._answers = 0
         self._asked_accounting = -math.inf
+        self._roots: Roots
         self._store: Store
         self._concluder: Concluder
         self._judges: Judges

@@ -15,7 +15,7 @@ from runtime.backends.batch.system import (
     Row,
     State,
 )
-from runtime.backends.directories import Places
+from runtime.backends.directories import JobPaths
 from runtime.backends.live import LiveJob
 from runtime.process import SoftStep
 
@@ -35,7 +35,7 @@ class Element:
 
     job: LiveJob
     token: str
-    places: Places
+    places: JobPaths
     soft: SoftStep | None
     progress: Progress
     trail: Trail = attrs.field(factory=Trail)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Final
 
 import trio
@@ -89,7 +88,7 @@ class EndingSide(BatchBase):
         if record.code != 0 or LogPatterns.of(element.job.spec):
             with trio.move_on_after(self._grace):
                 # Nobody on this machine makes the log, so there is nothing to wait for but time.
-                while not await self._in_thread(os.path.exists, element.places.log):  # noqa: ASYNC110
+                while not await self._in_thread(element.places.log.exists):  # noqa: ASYNC110
                     await trio.sleep(_LOG_INTERVAL)
 
     async def _tell_killed(self, element: Element) -> None:

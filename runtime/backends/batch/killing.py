@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -18,6 +17,7 @@ from runtime.backends.batch.system import (
 )
 from runtime.backends.live import LiveJob
 from runtime.job import JobStatus
+from runtime.process.trees import make_stop_file
 
 logger: Final = logging.getLogger("runtime.backends.batch")
 
@@ -58,16 +58,16 @@ class KillingSide(FollowingSide):
         now = trio.current_time()
         soft: dict[int, list[tuple[str, int]]] = {}
         hard: list[tuple[str, int]] = []
-        files: list[str] = []
         for element in self._elements.values():
             if not element.killed or element.concluding or not (places := element.places_alive()):
                 continue
             if self._begins_softly(element, now):
-                what = element.soft.what if element.soft is not None else ""
+                assert element.soft is not None
+                what = element.soft.what
                 if isinstance(what, int):
                     soft.setdefault(what, []).extend(places)
-                else:
-                    files.append(what)
+                else:  # nobody waits for it: the job's file system may not answer
+                    self._start_task(self._in_thread, make_stop_file, what)
             elif self._is_cancel_due(element, now):
                 element.cancelled_at = now
                 hard.extend(places)
@@ -75,8 +75,6 @@ class KillingSide(FollowingSide):
             if now - self._strays.get(token, -math.inf) >= CANCEL_AGAIN:
                 self._strays[token] = now
                 hard.extend(sighting.alive)
-        if files:
-            await self._in_thread(_make_files, files)
         for number, places in soft.items():
             await self._cancel(places, number)
         if hard:
@@ -125,12 +123,3 @@ class KillingSide(FollowingSide):
         if living:
             some = ", ".join(f"{array}_{index}" for each in living.values() for array, index in each.alive[:1])
             logger.warning("backend %r leaves in the queue: %s", self.name, some[:500])
-
-
-def _make_files(paths: Iterable[str]) -> None:
-    """Make empty files, for jobs that look for them."""
-    for path in paths:
-        try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
-        except OSError as exc:
-            logger.warning("a stop file cannot be made: %s", exc)

@@ -91,7 +91,7 @@ class LaunchingSide(AdoptingSide):
                 self._store.forget(token)
             places = self._store.prepare(spec, renew=not progress.renewed)
             progress.renewed = True
-            soft = self._soft_steps.of(spec, places.odir)
+            soft = self._soft_steps.of(spec, str(places.odir), self._roots.resolve)
             element = Element(job, token, places, soft, progress)
             self._store.check(element.member)
             if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:

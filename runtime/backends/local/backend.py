@@ -57,6 +57,7 @@ from runtime.process import (
 )
 from runtime.process.limits import Room, shortages, usable_cpus
 from runtime.process.memory import OomKills
+from runtime.roots import Roots
 
 if TYPE_CHECKING:  # not for every system
     from runtime.process.keeper import Keepers
@@ -95,6 +96,7 @@ where a bare `posix_spawn` reached 1,570; on idle ones 1,390 and 1,490."""
 _LAUNCH_THREADS: Final = 8
 _JUDGE_THREADS: Final = 6
 _HOOK_THREADS: Final = 64
+_STOP_FILE_THREADS: Final = 8
 """Threads for each class of work that blocks; hooks are other people's code, and may take long. Out of the air."""
 
 _KILL_MARGIN: Final = 5.0
@@ -125,6 +127,7 @@ class LocalBackend(RuntimeBackend):
         max_parallelism: how many jobs run at once; `None` for as many as there are CPUs that this process may use by
             its affinity, and by the quota of its cgroup and of the parents of that; a part of a CPU counts as one.
         run_dir: where jobs that name no directory get theirs; `None` for a private temporary one, which is not deleted.
+            `Roots` that are open are shared: then no job can have replaced any of their directories.
         term_timeout: seconds between SIGTERM and SIGKILL; `None` for 2.
         kill_timeout: seconds that a job may take to be gone after SIGKILL, before it is given up as lost; `None` for 2.
         max_output_dirs: how many old output directories of a job with `renew_odir` are kept; `None` for 5.
@@ -189,6 +192,8 @@ class LocalBackend(RuntimeBackend):
         self.kill_deadline = self._time_to_end(0 if soft_stop is None else soft_seconds)
         self.run_dir: str | None = None if run_dir is None else os.fspath(run_dir)
         """The run directory; of a temporary one the path is known once the backend is open."""
+        self._roots = run_dir if isinstance(run_dir, Roots) else None
+        self._own_roots: Roots | None = None
         self._terminal = terminal
         self._progress_of: weakref.WeakKeyDictionary[JobSpec, Progress] = weakref.WeakKeyDictionary()
         self._site: Site
@@ -219,25 +224,28 @@ class LocalBackend(RuntimeBackend):
                 raise
             msg = f"backend {self.name!r} cannot be opened: {exc}"
             raise BackendBrokenError(msg) from exc
-        self.run_dir = self._site.run_dir
+        self.run_dir = self._site.roots.run_dir
         if self._containment == "tree":
             from runtime.process.keeper import Keepers  # not for every system
 
-            keepers = Keepers(self._site.environment, self._kill_timeout, self._launching, self._site.dump)
+            site = self._site
+            roots = site.roots.descriptors
+            keepers = Keepers(site.environment, self._kill_timeout, self._launching, site.dump, roots)
             await keepers.start()
             self._keepers = keepers
 
     def _make_site(self) -> Site:
+        roots = self._roots or Roots(os.path.abspath(self.run_dir or tempfile.mkdtemp(prefix="job-runtime-")))
         if self.run_dir is None:
-            run_dir = tempfile.mkdtemp(prefix="job-runtime-")
-            logger.info("backend %r runs its jobs in %s", self.name, run_dir)
-        else:
-            run_dir = os.path.abspath(self.run_dir)
-            os.makedirs(run_dir, exist_ok=True)
+            logger.info("backend %r runs its jobs in %s", self.name, roots.run_dir)
+        if not roots.is_open:
+            roots.open()
+            self._own_roots = roots
         self._check_room()
         self._oom_kills = OomKills()
-        census = Census(trio.CapacityLimiter(1))
-        return Site(run_dir, self._terminal[0], census, self._kill_timeout, self.max_output_dirs, self._soft_steps)
+        census, files = Census(trio.CapacityLimiter(1)), trio.CapacityLimiter(_STOP_FILE_THREADS)
+        patience, keep = self._kill_timeout, self.max_output_dirs
+        return Site(roots, self._terminal[0], census, files, patience, keep, self._soft_steps)
 
     def _time_to_end(self, soft: float | None) -> float | None:
         """Return in how many seconds a job with so long a soft step has ended at the latest; `None` for no limit."""
@@ -272,6 +280,8 @@ class LocalBackend(RuntimeBackend):
     async def _teardown(self) -> None:
         if self._keepers is not None:
             await self._keepers.aclose()
+        if self._own_roots is not None:
+            self._own_roots.close()
 
     # ------------------------------------------------------------------ launching
 

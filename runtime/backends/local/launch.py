@@ -11,19 +11,13 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
-from runtime.backends.directories import (
-    ENVIRONMENT_FILE,
-    Places,
-    make_directory,
-    open_log,
-    put_aside,
-    write_private,
-)
+from runtime.backends.directories import ENVIRONMENT_FILE, JobPaths, Places, make_files, open_log, put_aside
 from runtime.job import JobSpec
 from runtime.process import (
     Census,
@@ -37,6 +31,7 @@ from runtime.process import (
     render_environment,
     spawn,
 )
+from runtime.roots import RootedPath, Roots
 
 if TYPE_CHECKING:  # not for every system
     from runtime.process.shim import Shim
@@ -46,12 +41,14 @@ if TYPE_CHECKING:  # not for every system
 class Site:
     """What all jobs of a backend have in common."""
 
-    run_dir: str
-    """The absolute path of the run directory."""
+    roots: Roots
+    """Where jobs have their files; open."""
     terminal: int
     """The descriptor of the user's terminal, for interactive jobs."""
     census: Census
     """Tells who is alive in a process group."""
+    files: trio.CapacityLimiter
+    """For threads that make stop files."""
     patience: float | None
     """Seconds that a job may take to be gone after SIGKILL; `None` for no limit."""
     max_output_dirs: int | None
@@ -75,8 +72,7 @@ class LocalRun:
     tree: ProcessTree
     soft: SoftStep | None
     """What it is told before SIGTERM."""
-    log: str
-    """The path of its log."""
+    log: RootedPath
     pty: int | None = None
     """The pty of an interactive job: our end of it."""
     pty_slave: int = -1
@@ -188,17 +184,21 @@ def launch(
     With a shim, whether it could be started is known later, from `ProcessTree.wait_started`.
     """
     try:
-        places = Places.of(spec, site.run_dir)
-        soft = site.soft.of(spec, places.odir)
+        places = Places.of(spec, site.roots.run_dir)
+        paths = JobPaths.resolve(places, site.roots)
+        soft = site.soft.of(spec, places.odir, site.roots.resolve)
         environment = {**site.environment, **spec.exports} if spec.exports else site.environment
-        _prepare(site, spec, places, environment, progress)
+        if spec.renew_odir and not progress.renewed:
+            put_aside(paths.odir, site.max_output_dirs)
+        progress.renewed = True
+        make_files(paths, render_environment(environment) if spec.exports else site.dump)
         if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
             try:
                 spec.pre_launch()
             except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
                 return NotLaunched(f"pre_launch raised {exc!r}")
         progress.hooked = True
-        return _start(site, spec, places, environment, soft, shim) if wanted() else CalledOff()
+        return _start(site, spec, paths, environment, soft, shim) if wanted() else CalledOff()
     except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
         return explain(exc)
 
@@ -215,16 +215,37 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
     from runtime.process.shim import ToMake  # not for every system
 
     try:
-        places = Places.of(spec, site.run_dir)
-        soft = site.soft.of(spec, places.odir)
+        places = Places.of(spec, site.roots.run_dir)
+        paths = JobPaths.find(places, site.roots)
+        if paths is None:
+            return None
+        soft = site.soft.of(spec, places.odir, partial(_found, site.roots))
         dump = render_environment({**site.environment, **spec.exports}) if spec.exports else None
-        to_make = ToMake(places.odir, places.log, f"{places.odir}/{ENVIRONMENT_FILE}", dump)
+        to_make = ToMake(paths.odir, paths.log.name, ENVIRONMENT_FILE, dump)
         tree = shim.start_and_make(
-            _words(spec), exports=spec.exports, cwd=places.cwd, patience=site.patience, to_make=to_make
+            _words(spec),
+            exports=spec.exports,
+            cwd=paths.cwd,
+            home=paths.home,
+            patience=site.patience,
+            to_make=to_make,
         )
-        return None if tree is None else _keep(tree, soft, places.log)
+        return None if tree is None else _keep(tree, soft, paths.log)
+    except _NotFoundError:
+        return None
     except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
         return explain(exc)
+
+
+class _NotFoundError(Exception):
+    """A directory has to be resolved, which may block."""
+
+
+def _found(roots: Roots, path: str) -> RootedPath:
+    found = roots.find(path)
+    if found is None:
+        raise _NotFoundError
+    return found
 
 
 def _words(spec: JobSpec) -> Sequence[str]:
@@ -246,43 +267,31 @@ def describe(error: OSError) -> str:
         return f"cannot be started: {error}"
     name = errno.errorcode.get(error.errno, str(error.errno))
     about = "" if error.filename is None else f": {error.filename!r}"
-    return f"cannot be started: {name}, {os.strerror(error.errno)}{about}"
-
-
-def _prepare(site: Site, spec: JobSpec, places: Places, environment: Mapping[str, str], progress: Progress) -> None:
-    if spec.renew_odir and not progress.renewed:
-        put_aside(places.odir, site.max_output_dirs)
-    progress.renewed = True
-    make_directory(places.odir)
-    beside = os.path.dirname(places.log)
-    if beside != places.odir:
-        make_directory(beside)
-    dump = render_environment(environment) if spec.exports else site.dump
-    write_private(f"{beside}/{ENVIRONMENT_FILE}", dump)
+    return f"cannot be started: {name}, {error.strerror or os.strerror(error.errno)}{about}"
 
 
 def _start(
     site: Site,
     spec: JobSpec,
-    places: Places,
+    paths: JobPaths,
     environment: Mapping[str, str],
     soft: SoftStep | None,
     shim: Shim | None,
 ) -> LocalRun | Prepared:
-    log = open_log(places.log)
+    log = open_log(paths.log)
     try:
         if spec.dry_run:
             return Prepared()
         argv = _words(spec)
-        starter = _Starter(site, spec.exports, environment, places.cwd, shim)
+        starter = _Starter(site, spec.exports, environment, paths, shim)
         if spec.interactive:
-            return _start_interactive(argv, places, starter, soft, os.dup(log))
-        return _keep(starter.start(argv, log, places.log), soft, places.log)
+            return _start_interactive(argv, starter, soft, os.dup(log))
+        return _keep(starter.start(argv, log, paths.log), soft, paths.log)
     finally:
         os.close(log)
 
 
-def _keep(tree: ProcessTree, soft: SoftStep | None, log: str) -> LocalRun:
+def _keep(tree: ProcessTree, soft: SoftStep | None, log: RootedPath) -> LocalRun:
     """Return what is kept of what was started. Without memory for that, it ends; once begun, it is not tried again."""
     try:
         return LocalRun(tree, soft, log)
@@ -299,30 +308,35 @@ class _Starter:
     exports: Mapping[str, str]
     environment: Mapping[str, str]
     """With the exports."""
-    cwd: str
+    paths: JobPaths
     shim: Shim | None
 
-    def start(self, argv: Sequence[str], output: int, log: str | None = None) -> ProcessTree:
-        patience = self.site.patience
+    def start(self, argv: Sequence[str], output: int, log: RootedPath | None = None) -> ProcessTree:
+        patience, cwd, home = self.site.patience, self.paths.cwd, self.paths.home
         if self.shim is not None:
-            return self.shim.start(argv, exports=self.exports, cwd=self.cwd, output=output, patience=patience, log=log)
-        child = spawn(argv, env=self.environment, cwd=self.cwd, output=output)
+            return self.shim.start(
+                argv, exports=self.exports, cwd=cwd, home=home, output=output, patience=patience, log=log
+            )
+        directory = None if home is None else home.open_directory()
         try:
-            return GroupTree(child, self.site.census, patience)
+            child = spawn(argv, env=self.environment, cwd=cwd, directory=directory, output=output)
+        finally:
+            if directory is not None:
+                os.close(directory)
+        try:
+            return GroupTree(child, self.site.census, patience, self.site.files)
         except MemoryError:
             child.destroy()
             raise _UnwatchedError from None
 
 
-def _start_interactive(
-    argv: Sequence[str], places: Places, starter: _Starter, soft: SoftStep | None, log: int
-) -> LocalRun:
+def _start_interactive(argv: Sequence[str], starter: _Starter, soft: SoftStep | None, log: int) -> LocalRun:
     from runtime.process.terminal import command_on_pty, open_pty  # not for every system
 
     try:
         pty = open_pty(starter.site.terminal)
         try:
-            words = command_on_pty(pty, argv, env=starter.environment, cwd=places.cwd)
+            words = command_on_pty(pty, argv, env=starter.environment, cwd=starter.paths.cwd)
             tree = starter.start(words, pty.slave)
         except BaseException:
             pty.close()
@@ -330,4 +344,4 @@ def _start_interactive(
     except BaseException:
         os.close(log)
         raise
-    return LocalRun(tree, soft, places.log, pty.master, pty.slave, log)
+    return LocalRun(tree, soft, starter.paths.log, pty.master, pty.slave, log)

@@ -18,6 +18,7 @@ from runtime.backends.batch.tokens import array_name, job_token
 from runtime.backends.batch.wrapper import TAKEN, UNSEEN
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec, JobStatus
+from runtime.roots import Roots
 from tests.backends.batch.scripted import Element, ScriptedSystem, Stage, jobs, passes, stays
 
 
@@ -389,7 +390,9 @@ def nursery_of(stage: Stage) -> Stage:
 async def two_lives(stage: Stage, nursery: trio.Nursery) -> ScriptedSystem:
     """A system whose queue has five jobs of a life that was killed: they wait, run, passed, failed, and are gone."""
     system = ScriptedSystem(nursery, idle)
-    store = Store(str(stage.directory), {}, None)
+    roots = Roots(str(stage.directory))
+    roots.open()
+    store = Store(roots, {}, None)
     store.lay_out(system.prologue)
     tokens = [job_token("run", f"job{number}", 1) for number in range(5)]
     from runtime.backends.batch.store import Member

@@ -18,6 +18,7 @@ from runtime.backends.batch.store import Member, Store
 from runtime.backends.batch.wrapper import TAKEN, UNSEEN, render_job
 from runtime.job import JobSpec
 from runtime.process import inherited_environment
+from runtime.roots import Roots
 
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
 
@@ -46,7 +47,9 @@ class Runs:
         self.directory = directory
         self.shell = [shell, "sh"] if shell == "busybox" else [shell]
         self.environment = {**inherited_environment(), "CGROUP": "", "CGROUPS": "", "MEMBERSHIP": "/dev/null"}
-        self.store = Store(str(directory), self.environment, None)
+        self.roots = Roots(str(directory))
+        self.roots.open()
+        self.store = Store(self.roots, self.environment, None)
         self.store.lay_out(PROLOGUE)
         self.array = ""
 
@@ -134,7 +137,7 @@ def test_hostile_commands_mean_what_they_mean_locally(tmp_path: Path, word: str)
 
 def test_names_of_variables_that_shells_drop_come_through_all_the_same(runs: Runs) -> None:
     runs.environment["BASH_FUNC_module%%"] = "() { echo loaded; }"
-    runs.store = Store(str(runs.directory), runs.environment, None)
+    runs.store = Store(runs.roots, runs.environment, None)
     runs.write(job(["env"], exports={"with-dash": "yes", "PLAIN": "also"}))
     assert runs.run() == 0
     lines = runs.log().splitlines()

@@ -1,0 +1,121 @@
+"""Paths that the user gave are resolved once; from then on nothing that a job puts in their place is followed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime import roots as module
+from runtime.roots import Roots
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Iterator[Roots]:
+    before = len(os.listdir("/proc/self/fd"))
+    roots = Roots(str(tmp_path / "run"))
+    roots.open()
+    yield roots
+    roots.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def write(roots: Roots, path: Path) -> str:
+    """Write a file at a path that was not known, perhaps; return where it went."""
+    found = roots.resolve(str(path))
+    assert str(found) == str(path)
+    found.parent.make_directory()
+    os.close(found.open_empty(0o600))
+    return found.real
+
+
+def test_what_is_below_the_run_directory_needs_no_look(tmp_path: Path, roots: Roots) -> None:
+    assert os.fspath(roots) == roots.run_dir == str(tmp_path / "run")
+    found = roots.find(f"{roots.run_dir}/a/b")
+    assert found is not None
+    assert (found.root.number, found.relative, found.name, str(found)) == (0, "a/b", "b", f"{roots.run_dir}/a/b")
+    assert [found.parent.relative, found.parent.parent.relative, found.beside("c").relative] == ["a", ".", "a/c"]
+    assert found.below("c/d").relative == "a/b/c/d"
+    assert roots.run.below("x").relative == "x"
+    assert roots.find(str(tmp_path / "elsewhere")) is None
+
+
+def test_links_of_the_user_are_followed_once(tmp_path: Path, roots: Roots) -> None:
+    for name in ("disk", "other"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("disk")
+    roots.add(str(link / "new"))
+    roots.add(str(link))
+    link.unlink()
+    link.symlink_to("other")
+    assert write(roots, link / "new" / "log") == str(tmp_path / "disk" / "new" / "log")
+    assert write(roots, link / "log") == str(tmp_path / "disk" / "log")
+    assert os.listdir(tmp_path / "other") == []
+
+
+def test_a_link_that_a_job_has_made_is_an_error(tmp_path: Path, roots: Roots) -> None:
+    (tmp_path / "victim").mkdir()
+    roots.resolve(str(tmp_path / "out" / "first")).make_directory()  # from now on `out` is known
+    (tmp_path / "out" / "second").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="second") as caught:
+        roots.resolve(str(tmp_path / "out" / "second")).make_directory()
+    assert caught.value.filename == str(tmp_path / "out" / "second")
+    assert os.listdir(tmp_path / "victim") == []
+
+
+def test_what_was_moved_away_is_where_it_went(tmp_path: Path, roots: Roots) -> None:
+    (tmp_path / "run").rename(tmp_path / "moved")
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "run").symlink_to("victim")
+    write(roots, tmp_path / "run" / "job" / "log")
+    assert (tmp_path / "moved" / "job" / "log").exists()
+    assert os.listdir(tmp_path / "victim") == []
+
+
+def test_few_directories_are_held_open(tmp_path: Path, roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 4)
+    for number in range(6):
+        (tmp_path / f"{number}").mkdir()
+        assert write(roots, tmp_path / f"{number}" / "log") == str(tmp_path / f"{number}" / "log")
+    assert len(roots.descriptors) == 4
+    (tmp_path / "5").rename(tmp_path / "moved")
+    (tmp_path / "5").symlink_to("moved")
+    with pytest.raises(OSError, match="5/log"):
+        roots.resolve(str(tmp_path / "5" / "log")).open_empty(0o600)
+
+
+def test_the_tree_itself_is_a_directory_too(roots: Roots) -> None:
+    assert roots.resolve("/nowhere").real == "/nowhere"
+    assert not roots.resolve("/nowhere").exists()
+
+
+def test_a_root_that_was_closed_opens_nothing(tmp_path: Path) -> None:
+    roots = Roots(str(tmp_path / "run"))
+    roots.open()
+    path = roots.run.below("file")
+    roots.close()
+    roots.close()
+    assert not roots.is_open
+    with pytest.raises(OSError, match="file"):
+        path.create(0o600)
+
+
+def test_a_run_directory_that_was_removed_is_made_again_unless_something_has_its_name(
+    tmp_path: Path, roots: Roots
+) -> None:
+    roots.run.below("a").make_directory()
+    (tmp_path / "run" / "a").rmdir()
+    (tmp_path / "run").rmdir()
+    roots.run.below("b/c").make_directory()
+    assert (tmp_path / "run" / "b" / "c").is_dir()
+    (tmp_path / "run" / "b" / "c").rmdir()
+    (tmp_path / "run" / "b").rmdir()
+    (tmp_path / "run").rmdir()
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "run").symlink_to("victim")
+    with pytest.raises(NotADirectoryError):
+        roots.run.below("d").make_directory()
+    assert os.listdir(tmp_path / "victim") == []
