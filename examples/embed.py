@@ -25,11 +25,12 @@ JOBS = [
 ]
 
 
+@trio.lowlevel.enable_ki_protection  # a Ctrl-C is raised elsewhere: here an event would be lost
 async def consume(
     receive: trio.MemoryReceiveChannel[EventBatch], ended: dict[str, JobCompletionEvent], go: trio.Event
 ) -> None:
-    """The scheduler's ear: it outlives the backend's block, and ends with the channel."""
-    with receive:
+    """Read events until the channel ends, which is with the backend's block; in a run that is cancelled, too."""
+    with trio.CancelScope(shield=True), receive:
         async for batch in receive:  # a tuple of events, never an empty one
             for event in batch:
                 if isinstance(event, JobCompletionEvent):
