@@ -146,7 +146,7 @@ class Judges:
 
         For ever, if there is none, or the log cannot be read: the verdict will say so. Cancelling it is prompt.
         """
-        follower = LogFollower(log, LogPatterns.of(spec), self._workers)
+        follower = LogFollower(log, LogPatterns.of(spec), self._workers, wall=time.monotonic)
         try:
             found = False
             while not found:
@@ -220,7 +220,7 @@ def judge(
     unreadable = judgement = None
     try:
         judgement = (
-            judge_log(log, patterns, workers, budget=BUDGET, clock=time.thread_time)
+            judge_log(log, patterns, workers, budget=BUDGET, clock=time.thread_time, wall=time.monotonic)
             if patterns
             else read_tail(log, raw=patterns.raw_lines)
         )

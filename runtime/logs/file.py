@@ -12,20 +12,30 @@ from functools import lru_cache, partial
 from typing import Final
 
 from runtime.logs.judge import TAIL_LINES, Judgement, LogJudge, LogPatterns, show
-from runtime.logs.lines import MAX_BLOCK, shown
+from runtime.logs.lines import shown
 from runtime.logs.mixed import MixedEngine
 from runtime.logs.prefilter import best_engine
+from runtime.logs.sparse import data_size, read_chunks
 from runtime.logs.worker import JudgingError, Workers
 from runtime.roots import RootedPath
 
 MAX_LOG: Final = 64 << 30
-"""Bytes. A log above this (a sparse file, say) is refused; reading it would take minutes. Out of the air."""
+"""Bytes. A log above this is refused, holes or not; reading it would take minutes. Arbitrary."""
 
 BUDGET: Final = 10.0
 """Seconds of processor time that judging a log may take, however short that is. Out of the air."""
 
 BUDGET_RATE: Final = 2 << 20
-"""Bytes of a log that add a second to that: a tenth of what Python's `re` does with usual patterns."""
+"""Bytes to read of a log that add a second to that: a tenth of what Python's `re` does with usual patterns."""
+
+_PATIENCE: Final = 60.0
+"""Seconds by the clock that judging a log may take, and `_PATIENCE_FACTOR` for each second of its budget. Arbitrary: a
+machine may be busy, and a file system slow; but a thread that judges is one of few."""
+
+_PATIENCE_FACTOR: Final = 10.0
+
+_MAX_STEP: Final = 5.0
+"""Seconds that one block counts for at most: more than that, this process was stopped (Ctrl-Z, say). Arbitrary."""
 
 LogPath = str | RootedPath
 """Where a log is: a path, or one below a root, of which no part is followed anywhere else."""
@@ -44,6 +54,7 @@ def judge_log(
     *,
     budget: float = BUDGET,
     clock: Callable[[], float] | None = None,
+    wall: Callable[[], float] | None = None,
 ) -> Judgement:
     """Judge the log at `path`, up to the size that it has now.
 
@@ -51,20 +62,21 @@ def judge_log(
         path: where it is.
         patterns: what to look for.
         workers: where a process comes from, if a pattern needs one; `None` for one that is ended with this call.
-        budget: seconds of processor time, to which the size of the log adds (`BUDGET_RATE`).
+        budget: seconds of processor time, to which what there is to read adds (`BUDGET_RATE`); holes do not.
         clock: tells the processor time of this thread, in seconds; `None` if that need not be limited.
+        wall: tells the time, in seconds; `None` if that need not be limited.
 
     Raises:
         OSError: if it cannot be read, or is no regular file; symbolic links are not followed.
-        JudgingError: if it took longer than the budget.
+        JudgingError: if it took longer than the budget, or by far longer by the clock, as where reading is slow.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _judge_once(path, patterns, workers, budget, clock)
+            return _judge_once(path, patterns, workers, budget, clock, wall)
         except OSError as exc:
             if exc.errno not in _PASSING:
                 raise
-    return _judge_once(path, patterns, workers, budget, clock)
+    return _judge_once(path, patterns, workers, budget, clock, wall)
 
 
 def _judge_once(
@@ -73,21 +85,43 @@ def _judge_once(
     workers: Workers | None,
     budget: float,
     clock: Callable[[], float] | None,
+    wall: Callable[[], float] | None,
 ) -> Judgement:
-    clock = clock or (lambda: 0.0)
-    with open_log(path) as (fd, size), closing(Workers()) as own:
-        budget += size / BUDGET_RATE
-        deadline = clock() + budget
-        pool, seconds = workers or own, budget
-        with closing(LogJudge(patterns, lambda compiled: best_engine(compiled, pool, seconds))) as judge:
-            left = size
-            while left > 0 and (chunk := os.read(fd, min(left, MAX_BLOCK))):
-                judge.feed(chunk)
-                left -= len(chunk)
-                if clock() > deadline:
-                    msg = f"judging exceeded its budget of {budget:.3g} s, {left} bytes before the end"
-                    raise JudgingError(msg)
+    with open_log(path) as (fd, status), closing(Workers()) as own:
+        budget += data_size(fd, status) / BUDGET_RATE
+        limits = _Limits(budget, clock or _stopped, wall or _stopped)
+        pool = workers or own
+        with closing(LogJudge(patterns, lambda compiled: best_engine(compiled, pool, budget))) as judge:
+            for chunk in read_chunks(fd, 0, status):
+                judge.feed(chunk.text)
+                limits.check(status.st_size - chunk.end)
             return judge.finish()
+
+
+class _Limits:
+    """Says when judging a log has taken too long."""
+
+    def __init__(self, budget: float, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._budget, self._clock, self._wall = budget, clock, wall
+        self._deadline = clock() + budget
+        self._patience = _PATIENCE + _PATIENCE_FACTOR * budget
+        self._waited, self._last = 0.0, wall()
+
+    def check(self, left: int) -> None:
+        """Raise if it has; `left` bytes are still to be judged."""
+        if self._clock() > self._deadline:
+            msg = f"judging exceeded its budget of {self._budget:.3g} s, {left} bytes before the end"
+            raise JudgingError(msg)
+        now = self._wall()
+        self._waited += min(now - self._last, _MAX_STEP)
+        self._last = now
+        if self._waited > self._patience:
+            msg = f"judging took longer than {self._patience:.3g} s, {left} bytes before the end: reading it is slow"
+            raise JudgingError(msg)
+
+
+def _stopped() -> float:
+    return 0.0
 
 
 @lru_cache(maxsize=256)
@@ -115,8 +149,8 @@ def read_tail(path: LogPath, *, raw: bool = False) -> Judgement:
     Raises:
         OSError: as for `judge_log`.
     """
-    with open_log(path) as (fd, size):
-        start = max(0, size - _TAIL_BYTES)
+    with open_log(path) as (fd, status):
+        start = max(0, status.st_size - _TAIL_BYTES)
         text = os.pread(fd, _TAIL_BYTES, start)
     return _tail_of(text, raw=raw, begins_in_a_line=start > 0)
 
@@ -139,8 +173,8 @@ def size_of(path: LogPath) -> int:
 
 
 @contextmanager
-def open_log(path: LogPath) -> Iterator[tuple[int, int]]:
-    """Open a regular file, without waiting for a FIFO's writer; give its descriptor and its size."""
+def open_log(path: LogPath) -> Iterator[tuple[int, os.stat_result]]:
+    """Open a regular file, without waiting for a FIFO's writer; give its descriptor and its status."""
     if isinstance(path, str):
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     else:
@@ -153,6 +187,6 @@ def open_log(path: LogPath) -> Iterator[tuple[int, int]]:
         if status.st_size > MAX_LOG:
             msg = f"{path!r} has {status.st_size} bytes; at most {MAX_LOG} are judged"
             raise OSError(msg)
-        yield fd, status.st_size
+        yield fd, status
     finally:
         os.close(fd)

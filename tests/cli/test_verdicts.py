@@ -40,3 +40,13 @@ def test_an_error_after_a_progress_bar_or_in_colour_is_seen(tmp_path: Path) -> N
         assert jobs(tmp_path)[name]["lines"] == [1, [1, 2]]
         assert jobs(tmp_path)[name]["context"] == ["ERROR: parity mismatch", "TEST PASSED"]
     assert jobs(tmp_path)["bytes"]["kind"] == "pass_pattern_missing"
+
+
+def test_sparse_logs_hold_up_no_other(tmp_path: Path) -> None:
+    sparse = {"cmd": "truncate -s 63G {odir}/job.log", "matrix": {"k": list(range(12))}, "pass_patterns": ["never"]}
+    innocent = {"cmd": "yes 0123456789 | head -c 300000; echo fine", "pass_patterns": ["fine"]}
+    hollow = {"cmd": "truncate -s 63G {odir}/job.log; echo fine", "pass_patterns": ["fine"]}
+    call(tmp_path, "run", job_file(tmp_path, {"sparse": sparse, "hollow": hollow, "innocent": innocent}))
+    found = jobs(tmp_path)
+    assert {found[f"sparse.k={k}"]["kind"] for k in range(12)} == {"pass_pattern_missing"}
+    assert (found["hollow"]["status"], found["innocent"]["status"]) == ("passed", "passed")

@@ -35,14 +35,14 @@ def test_a_text_is_judged_as_the_log_that_has_it(tmp_path: Path, text: bytes) ->
 def test_a_log_is_judged_up_to_the_size_that_it_has_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"a\n" * 10)
-    read = os.read
+    read = os.pread
 
-    def grow_and_read(fd: int, size: int) -> bytes:
+    def grow_and_read(fd: int, size: int, start: int) -> bytes:
         with log.open("ab") as file:
             file.write(b"a\n" * size)
-        return read(fd, size)
+        return read(fd, size, start)
 
-    monkeypatch.setattr(os, "read", grow_and_read)
+    monkeypatch.setattr(os, "pread", grow_and_read)
     assert judge_log(str(log), PATTERNS).lines == 10
 
 
@@ -52,14 +52,14 @@ def test_a_log_that_cannot_be_read_for_a_moment_is_read_anew(
 ) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"ERROR\n" + b"x\n" * 400_000 + b"PASSED\n")
-    read, calls = os.read, itertools.count(1)
+    read, calls = os.pread, itertools.count(1)
 
-    def fail_at_first(fd: int, size: int) -> bytes:
+    def fail_at_first(fd: int, size: int, start: int) -> bytes:
         if next(calls) in {2, 3}:
             raise OSError(number, os.strerror(number))
-        return read(fd, size)
+        return read(fd, size, start)
 
-    monkeypatch.setattr(os, "read", fail_at_first)
+    monkeypatch.setattr(os, "pread", fail_at_first)
     found = judge_log(str(log), PATTERNS)
     assert found.failure == Failure("ERROR", 1, "ERROR", (), ("x",) * 4)
     assert found.lines == 400_002
@@ -73,11 +73,11 @@ def test_a_log_that_cannot_be_read_is_given_up(
     log.write_bytes(b"x")
     tried = []
 
-    def fail(fd: int, size: int) -> bytes:
+    def fail(fd: int, size: int, start: int) -> bytes:
         tried.append(fd)
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "read", fail)
+    monkeypatch.setattr(os, "pread", fail)
     with pytest.raises(OSError, match=os.strerror(number)):
         judge_log(str(log), PATTERNS)
     assert len(tried) == attempts
@@ -96,6 +96,16 @@ def test_judging_in_this_process_has_a_budget_too(tmp_path: Path) -> None:
     clock = itertools.count(0.0, 2.0)
     with pytest.raises(JudgingError, match=r"exceeded its budget of 1.25 s, 262144 bytes before the end"):
         judge_log(str(log), PATTERNS, budget=1.0, clock=lambda: next(clock))
+
+
+def test_a_log_that_is_slow_to_read_holds_nobody_for_ever(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"a\n" * (1 << 22))  # 32 blocks
+    slow = itertools.count(0.0, 4.9)
+    with pytest.raises(JudgingError, match=r"took longer than 101 s, 2883584 bytes before the end: reading it is slow"):
+        judge_log(str(log), PATTERNS, budget=0.1, wall=lambda: next(slow))
+    stopped = itertools.chain([0.0, 3600.0], itertools.repeat(3600.0))
+    assert judge_log(str(log), PATTERNS, budget=0.1, wall=lambda: next(stopped)).lines == 1 << 22
 
 
 @pytest.mark.parametrize("by", ["RE2", "a worker"])

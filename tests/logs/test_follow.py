@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from contextlib import closing
 from pathlib import Path
 
@@ -51,3 +52,12 @@ def test_a_worker_is_given_back(tmp_path: Path) -> None:
         assert len(workers._busy) == 1
         follower.close()
         assert len(workers._idle) == 1
+
+
+def test_a_look_that_takes_long_goes_on_with_the_next_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"x\n" * (1 << 19) + b"ERROR\n")  # five blocks
+    slow, patterns = itertools.count(0.0, 6.0), LogPatterns(failing=["ERROR"])
+    with closing(Workers()) as workers:
+        with closing(LogFollower(str(log), patterns, workers, wall=lambda: next(slow))) as follower:
+            assert [follower.look() for _ in range(3)] == [False, False, True]
