@@ -1,7 +1,7 @@
 """How is a process tree started, watched and ended? `terminal`, `keeper`, `shim` need Linux, and an import."""
 
 from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, has_no_room, spawn
-from runtime.process.environment import inherited_environment, render_environment
+from runtime.process.environment import inherited_environment, job_environment, render_environment
 from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
 from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
 from runtime.process.start import SharedEnvironment
@@ -28,6 +28,7 @@ __all__ = (
     "has_no_room",
     "in_thread",
     "inherited_environment",
+    "job_environment",
     "render_environment",
     "spawn",
     "sweep_group",

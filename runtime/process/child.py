@@ -17,7 +17,7 @@ from typing import Final
 import attrs
 import trio
 
-from runtime.process.start import is_available, start
+from runtime.process.start import SharedEnvironment, is_available, start
 
 BUSY_ERRORS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What the system answers when it has no room for one more process, for now."""
@@ -173,6 +173,8 @@ def _start(
     directory: int | None = None,
 ) -> int:
     """Do what `start` does, where that cannot be done."""
+    if isinstance(env, SharedEnvironment) and cwd is not None:
+        env = {**env, "PWD": cwd}
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,

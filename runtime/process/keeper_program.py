@@ -533,7 +533,7 @@ class Shim:
                 return
         try:
             self.enter(cwd, cwd_place)
-            root = start(argv, {**self.environment, **exports} if exports else self.environment, output)
+            root = start(argv, {**self.environment, b"PWD": cwd, **exports}, output)
         except OSError as exc:
             self.say(NOT_STARTED, number, exc.errno, (exc.filename or b"")[:_ROOM], exc.strerror)
             return

@@ -33,8 +33,14 @@ class SharedEnvironment(dict[str, str]):
 
     @functools.cached_property
     def array(self) -> Any:
-        """What the system wants. Raises as `start` does."""
-        return _environment(self)
+        """What the system wants, and at its end room for ``PWD``. Raises as `start` does."""
+        return _array([*_variables({name: value for name, value in self.items() if name != "PWD"}), None])
+
+    def array_in(self, directory: str) -> Any:
+        """Return what the system wants, with that directory as ``PWD``, for as long as this object lives."""
+        array = type(self.array).from_buffer_copy(self.array)
+        array[len(array) - 2] = _variable("PWD", directory)
+        return array
 
 
 @functools.cache
@@ -72,7 +78,8 @@ def start(
 ) -> int:
     """Start `argv` in a session of its own, with an empty standard input; return its process id. Blocks: for threads.
 
-    Arguments as for `runtime.process.child.spawn`; the descriptors are none of the first three.
+    Arguments as for `runtime.process.child.spawn`; the descriptors are none of the first three. In a
+    `SharedEnvironment` ``PWD`` becomes `cwd`; any other is taken as it is.
 
     Raises:
         OSError: if it cannot be started; it is about the program, or about the directory if that is at fault.
@@ -80,7 +87,10 @@ def start(
     """
     program = _text(argv[0])
     words = _array(map(_text, argv))
-    environment = env.array if isinstance(env, SharedEnvironment) else _environment(env)
+    if not isinstance(env, SharedEnvironment):
+        environment = _array(_variables(env))
+    else:
+        environment = env.array if cwd is None else env.array_in(cwd)
     where = directory if directory is not None or cwd is None else _text(cwd)
     with _Actions(where, output, output if errors is None else errors) as actions:
         spawn, attributes, found = _posix_spawn(), _attributes(), errno.ENOENT
@@ -120,11 +130,11 @@ def _variable(name: str, value: str) -> bytes:
     return _text(f"{name}={value}")
 
 
-def _environment(variables: Mapping[str, str]) -> Any:
-    return _array(_variable(name, value) for name, value in variables.items())
+def _variables(variables: Mapping[str, str]) -> Iterable[bytes]:
+    return (_variable(name, value) for name, value in variables.items())
 
 
-def _array(texts: Iterable[bytes]) -> Any:
+def _array(texts: Iterable[bytes | None]) -> Any:
     pointers = [*texts, None]
     return (ctypes.c_char_p * len(pointers))(*pointers)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runtime.backends.directories import Places
 from runtime.job import JobSpec
+from runtime.job.command import command_words
 
 
 def job_dir(job: JobSpec, run_dir: Path) -> Path:
@@ -21,7 +22,7 @@ def log_path(job: JobSpec, run_dir: Path) -> Path:
 
 def reproduce(job: JobSpec, run_dir: Path) -> str:
     """Return a line for a shell that runs the command of a job by itself, with its directory and its variables."""
-    words = [job.shell, "-c", job.cmd] if isinstance(job.cmd, str) else list(job.cmd)
+    words = list(command_words(job))
     if job.exports:
         words = ["env", *(f"{name}={value}" for name, value in sorted(job.exports.items())), *words]
     return f"cd {shlex.quote(Places.of(job, str(run_dir)).cwd)} && {shlex.join(words)}"

@@ -16,6 +16,7 @@ from runtime.backends.batch.system import (
 )
 from runtime.backends.concluding import usage_of
 from runtime.job import FailureKind, JobStatus
+from runtime.job.command import command_words
 from runtime.logs import LogPatterns
 from runtime.process import Exit
 
@@ -57,7 +58,7 @@ class EndingSide(BatchBase):
     async def _conclude_recorded(self, element: Element, record: Record, row: Row | None) -> None:
         job = element.job
         if record.launch_error is not None:
-            program = job.spec.shell if isinstance(job.spec.cmd, str) else job.spec.cmd[0]
+            program = command_words(job.spec)[0]
             about = f"program {program!r}, directory {element.places.cwd!r}, log {element.places.log!r}"
             self._fail(job, FailureKind.LAUNCH_ERROR, f"on {record.host}: {record.launch_error} ({about})")
             return
@@ -107,4 +108,6 @@ class EndingSide(BatchBase):
 
 def _exit_of(record: Record) -> Exit:
     """Return the end of a job as that of a local process."""
-    return Exit(record.code, record.signal, cpu_seconds=record.cpu_seconds, peak_bytes=record.peak_bytes)
+    return Exit(
+        record.code, record.signal, record.core_dumped, cpu_seconds=record.cpu_seconds, peak_bytes=record.peak_bytes
+    )

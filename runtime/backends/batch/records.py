@@ -17,6 +17,9 @@ _MOST_SIGNAL: Final = 64
 """Linux has as many."""
 _SHELLS_OFFSET: Final = 128
 """What a shell adds to the number of a signal."""
+_HOW: Final = ("", "exit", "killed", "core")
+"""What the wrapper has found out about a code that may be a signal's: nothing, which counts as a signal; that it is a
+code; that it is a signal; and that there is a core of it, too."""
 _KEYS: Final = ("token", "id", "restart", "host", "launch", "status", "stopped", "uptime", "peak")
 _TIMES: Final = re.compile(r"(\d+)m(\d+(?:\.\d+)?)s (\d+)m(\d+(?:\.\d+)?)s", re.ASCII)
 _LAUNCHES: Final = {
@@ -24,6 +27,7 @@ _LAUNCHES: Final = {
     "log": "its log cannot be created",
     "program": "there is no such program, or it may not be executed",
     "directory": "its directory does not exist, or may not be entered",
+    "exec": "the system does not execute its program, or not with so long a command",
 }
 
 
@@ -43,6 +47,7 @@ class Record:
     """The exit code, when it exited."""
     signal: int | None = None
     """The number of the signal that ended it, when one did."""
+    core_dumped: bool = False
     stopped: str | None = None
     """The name of a signal, less ``SIG``, that the wrapper was sent meanwhile."""
     seconds: float | None = None
@@ -79,9 +84,13 @@ def _record(values: dict[str, str], times: str) -> Record:
     launch = values["launch"]
     if launch not in _LAUNCHES:
         raise ValueError(launch)
+    how = ""
     if not launch:
-        status = _whole(values["status"])
-        if _SHELLS_OFFSET < status <= _SHELLS_OFFSET + _MOST_SIGNAL:
+        number, _, how = values["status"].partition(" ")
+        status = _whole(number)
+        if how not in _HOW:
+            raise ValueError(how)
+        if _SHELLS_OFFSET < status <= _SHELLS_OFFSET + _MOST_SIGNAL and how != "exit":
             signal = status - _SHELLS_OFFSET
         else:
             code = status
@@ -97,6 +106,7 @@ def _record(values: dict[str, str], times: str) -> Record:
         launch_error=_LAUNCHES[launch],
         code=code,
         signal=signal,
+        core_dumped=how == "core",
         stopped=values["stopped"] or None,
         seconds=max(0.0, ended - begun),
         cpu_seconds=user + system,

@@ -27,6 +27,7 @@ from runtime.backends.batch.records import Record, parse_record
 from runtime.backends.batch.wrapper import odd_variables, render_job, render_wrapper
 from runtime.backends.directories import JobPaths, Places, make_files, open_log, put_aside, write_private
 from runtime.job import JobSpec
+from runtime.job.command import command_words
 from runtime.process import render_environment
 from runtime.roots import RootedPath, Roots
 
@@ -133,7 +134,7 @@ class Store:
     def _render(self, member: Member) -> bytes:
         spec = member.spec
         return render_job(
-            [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd,
+            command_words(spec),
             token=member.token,
             files=f"{self._ends}/{_sharded(member.token)}",
             log=str(member.places.log),

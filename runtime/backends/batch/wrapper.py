@@ -9,6 +9,18 @@ What an element needs stands in a file of its own, named by its index: shell cod
 quotes. No text of a job is ever looked at by a shell, but for a `cmd` that is meant for one. NUL, which no file of this
 kind could carry, is refused by `JobSpec`.
 
+A job's `exports` are nothing to this shell: they are set in the fork that becomes the job, as the last thing before
+that. If one of them means something to some shell (``IFS``, ``SHELLOPTS``) they are not even set there: `env` adds
+them, between the shell and the program, which is one more program and not one more process. What `env` cannot say is
+that the program was not executed, so the shell looks before: it knows scripts and what they name, and not programs for
+another processor.
+
+How a job ended is a number, of which 137 is a code or SIGKILL. Shells say more on their standard error, which goes to
+the file of the claim meanwhile: only of what a signal ended, and never of SIGINT and SIGPIPE, which thus count as
+codes, unless the wrapper was sent the signal as well. If the program could not be executed after all, the log begins
+with what the shell says, with its own name in it, and is no log. Both are read by descriptors that were opened
+before the job could put anything in the place of the files.
+
 The steps, and what each is for:
 
 1. Wait for the file, as a slow file system may show it late. A node that does not see it within the patience that it
@@ -17,8 +29,9 @@ The steps, and what each is for:
 2. *Claim* the job: a file that is created by whoever comes first, under the name of its token. If an array was
    submitted twice after all, because a controller took our word for no and did it later, the second one finds the claim
    and does nothing. An element that the system starts again (``_jr_restart`` above 0) need not claim.
-3. Change directory, look for the program, open a fresh log. What fails here is recorded as a job that was not
-   launched. The log is created, never opened, so a link that somebody put there is not followed.
+3. Open a fresh log, change directory, look for the program: in this order, as locally, so a relative one is sought
+   where the job runs. What fails here is recorded as a job that was not launched. The log is created, never opened, so
+   a link that somebody put there is not followed.
 4. Run the job, in a subshell that is replaced by it, in the foreground: a job in the background would ignore SIGINT.
    A batch system signals all processes of a job, so there is nothing to forward; the wrapper notes the signal (so that
    it lives on until the job has ended) and records it.
@@ -48,11 +61,46 @@ TAKEN: Final = 114
 _SCRIPT: Final = r"""#!/bin/sh
 # Written by job-runtime. Arguments: the directory of the array; seconds to wait for it to be seen.
 @PROLOGUE@
-exec 2>/dev/null # what a shell says of a job that was killed is news to nobody
-_jr_stopped='' _jr_launch='' _jr_peak='' _jr_status=''
+exec 2>/dev/null
+_jr_stopped='' _jr_launch='' _jr_peak='' _jr_status='' _jr_how=''
 for _jr_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
     trap "_jr_stopped=$_jr_signal" "$_jr_signal"
 done
+
+# Whether the system would execute a file. A shell's `exec` is no answer: it runs as a script what the system refuses.
+_jr_executes() {
+    [ -f "$1" ] && [ -x "$1" ] || return 1
+    [ -r "$1" ] || return 0
+    _jr_mark=''
+    IFS= read -r _jr_mark <"$1"
+    case $_jr_mark in
+    '#!'*) ;;
+    @ELF@* | MZ* | PK*) return 0 ;; # MZ and PK: what binfmt_misc may have been told to start
+    *) return 1 ;;
+    esac
+    read -r _jr_mark _jr_interpreter _jr_rest <"$1"
+    [ "$_jr_mark" = '#!' ] || _jr_interpreter=${_jr_mark#??}
+    _jr_scripts=$_jr_scripts+ # an interpreter may be a script itself: the system follows five
+    [ "$_jr_scripts" != ++++++ ] && _jr_executes "$_jr_interpreter"
+}
+
+# Whether the system would execute a program that is looked for in `_jr_path`, if its name has no slash.
+_jr_finds() {
+    case $1 in
+    */*)
+        _jr_scripts='' && _jr_executes "$1"
+        return
+        ;;
+    esac
+    _jr_places=$_jr_path:
+    while [ -n "$_jr_places" ]; do
+        _jr_place=${_jr_places%%:*}
+        _jr_places=${_jr_places#*:}
+        _jr_scripts='' && _jr_executes "${_jr_place:-.}/$1" && return
+    done
+    return 1
+}
+
 _jr_job=$1/$_jr_index
 _jr_waited=0
 until [ -r "$_jr_job" ]; do
@@ -60,6 +108,7 @@ until [ -r "$_jr_job" ]; do
     sleep 1
     _jr_waited=$((_jr_waited + 1))
 done
+_jr_path=$PATH
 . "$_jr_job"
 
 if [ "$_jr_restart" = 0 ]; then
@@ -71,22 +120,48 @@ if [ "$_jr_restart" = 0 ]; then
     true >"$_jr_log" || _jr_launch=log
     set +C
 else
-    true >"$_jr_files.end" || exit @UNSEEN@
+    true >"$_jr_files.end" && printf '%s\n' "$_jr_id" >"$_jr_files.run" || exit @UNSEEN@
     [ ! -L "$_jr_log" ] && true >"$_jr_log" || _jr_launch=log
 fi
-case $1 in
-*/*) [ -f "$1" ] && [ -x "$1" ] || _jr_launch=program ;;
-*) command -v "$1" >/dev/null || _jr_launch=program ;;
-esac
-cd "$_jr_cwd" || _jr_launch=directory
+exec 7<"$_jr_files.run" || exit @UNSEEN@
+read -r _jr_line <&7
+[ -n "$_jr_launch" ] || cd "$_jr_cwd" || _jr_launch=directory
+[ -n "$_jr_launch" ] || _jr_finds "$_jr_program" || _jr_launch=program
 
 read -r _jr_begun _jr_rest </proc/uptime
 if [ -n "$_jr_stopped" ]; then
     _jr_status=143 # it never began
 elif [ -z "$_jr_launch" ]; then
-    (exec "$@") </dev/null >>"$_jr_log" 2>&1
+    exec 8<"$_jr_log" 2>>"$_jr_files.run" # where the shell says so if a signal ends the job
+    (
+        exec 7<&- 8<&-
+        unset OLDPWD
+        export PWD
+        _jr_export 2>/dev/null
+        exec "$@" </dev/null >>"$_jr_log" 2>&1
+    )
     _jr_status=$?
+    exec 2>/dev/null
+    while read -r _jr_line <&7; do
+        case $_jr_line in
+        *'core dumped'*) _jr_how=core ;;
+        *) _jr_how=${_jr_how:-killed} ;;
+        esac
+    done
+    case $_jr_status in
+    126 | 127)
+        read -r _jr_line <&8
+        case $_jr_line in
+        *"$0"*) # not the program says so, but this shell
+            _jr_launch=exec _jr_status=''
+            [ ! -L "$_jr_log" ] && true >"$_jr_log"
+            ;;
+        esac
+        ;;
+    129 | 1[3-8]? | 19[012]) _jr_status="$_jr_status ${_jr_how:-exit}" ;;
+    esac
 fi
+exec 7<&- 8<&-
 read -r _jr_ended _jr_rest </proc/uptime
 
 if [ -n "$_jr_cgroup" ]; then
@@ -108,6 +183,7 @@ fi
     times
     printf 'end %s\n' "$_jr_token"
 } >"$_jr_files.end"
+_jr_status=${_jr_status%% *}
 case $_jr_status in
 @UNSEEN@ | @TAKEN@) exit 1 ;;
 esac
@@ -120,13 +196,44 @@ _jr_cgroups=/sys/fs/cgroup
 _jr_membership=/proc/self/cgroup
 """
 
+_SPOILING: Final = frozenset(
+    {
+        "BASHOPTS",
+        "BASH_VERSION",
+        "EUID",
+        "IFS",
+        "LINENO",
+        "OPTARG",
+        "OPTIND",
+        "POSIXLY_CORRECT",
+        "PPID",
+        "PS4",
+        "RANDOM",
+    }
+    | {"SECONDS", "SHELLOPTS", "UID"}
+)
+"""Variables that disturb some shell which finds them in its environment, or that it does not pass on as they are."""
+
+_OF_SHELLS: Final = re.compile(
+    r"_|_jr_.*|(BASH|COMP|EPOCH|EXECIGNORE|FUNC|GLOB|HIST|KSH|LANG|LC_|MAIL|OPT|PROMPT|PS\d|READLINE|SH_).*"
+    r"|auto_resume|histchars|CDPATH|COLUMNS|COPROC|DIRSTACK|ENV|ERRNO|FCEDIT|FIGNORE|FPATH|GROUPS|HOME|HOST.*|PWD|OLDPWD"
+    r"|IGNOREEOF|INPUTRC|INSIDE_EMACS|LINES|MACHTYPE|MAPFILE|OSTYPE|PIPESTATUS|REPLY|SHELL|SHLVL|SRANDOM|TIMEFORMAT"
+    r"|TMOUT|USER_ID|" + "|".join(sorted(_SPOILING)),
+    re.ASCII,
+)
+"""Variables that mean something to some shell when they are set there: those of the manuals of bash, dash, ksh, mksh
+and busybox, and of this script. One that is missing here could cost its own job, and not the record of that."""
+
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def render_wrapper(prologue: str) -> bytes:
     """Return the script, for the system with this prologue."""
     text = _SCRIPT.replace("@PROLOGUE@", _DEFAULTS + prologue.rstrip("\n"))
-    return text.replace("@UNSEEN@", str(UNSEEN)).replace("@TAKEN@", str(TAKEN)).encode()
+    values = {"@UNSEEN@": str(UNSEEN), "@TAKEN@": str(TAKEN), "@ELF@": "\x7fELF"}
+    for place, value in values.items():
+        text = text.replace(place, value)
+    return text.encode()
 
 
 def render_job(
@@ -153,30 +260,47 @@ def render_job(
     Raises:
         ValueError: if something of it is no text that a program can be given.
     """
+    program, words = argv[0], list(argv)
     lines = [
         f"_jr_token={_quote(token)}",
         f"_jr_files={_quote(files)}",
         f"_jr_log={_quote(log)}",
         f"_jr_cwd={_quote(cwd)}",
+        f"_jr_program={_quote(program)}",
     ]
-    lines += [f"export {name}={_quote(value)}" for name, value in exports.items() if _NAME.fullmatch(name)]
-    odd = {**odd, **odd_variables(exports)}
-    words = list(argv)
-    if odd or words[0].startswith("-"):  # what the shell's own `exec` would take for an option, and not all know `--`
-        if "=" in words[0]:
-            msg = f"the program {words[0]!r} has to be started by env, which would take its name for a variable"
-            raise ValueError(msg)
-        words = ["/usr/bin/env", "--", *(f"{name}={value}" for name, value in odd.items()), *words]
+    if "PATH" in exports:
+        lines.append(f"_jr_path={_quote(exports['PATH'])}")
+    by_env = bool(odd) or program.startswith(
+        "-"
+    )  # `exec` would take that for an option, and not every shell knows `--`
+    by_env = by_env or any(not _NAME.fullmatch(name) or _OF_SHELLS.fullmatch(name) for name in exports)
+    lines += ["_jr_export() {", ":"]
+    if not by_env:
+        lines += [f"export {name}={_quote(value)}" for name, value in exports.items()]
+    lines.append("}")
+    if by_env:
+        if "=" in program:  # which env would take for a variable
+            if program.startswith("-"):
+                msg = f"the program {program!r} has to be started by env, which would take its name for a variable"
+                raise ValueError(msg)
+            words = ["/usr/bin/nice", "-n", "0", *words]
+        words = ["/usr/bin/env", "--", *(f"{name}={value}" for name, value in {**odd, **exports}.items()), *words]
     lines.append("set -- " + " ".join(map(_quote, words)))
     return os.fsencode("\n".join(lines) + "\n")
 
 
 def odd_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return those with a name that is none for a shell, such as the functions that bash exports.
+    """Return those that a shell does not pass on as they are, such as the functions that bash exports.
 
-    Some shells drop them from what they pass on; so `env` puts them in again, behind the wrapper's back.
+    Some have a name that is none for a shell; others mean something to it, and could disturb its work as well: see
+    `without_shells_own`.
     """
-    return {name: value for name, value in environment.items() if not _NAME.fullmatch(name)}
+    return {name: value for name, value in environment.items() if name in _SPOILING or not _NAME.fullmatch(name)}
+
+
+def without_shells_own(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for the shell that runs the wrapper: `env` puts the others in again, behind its back."""
+    return {name: value for name, value in environment.items() if name not in _SPOILING}
 
 
 def _quote(text: str) -> str:

@@ -19,6 +19,7 @@ import trio
 
 from runtime.backends.directories import ENVIRONMENT_FILE, JobPaths, Places, make_files, open_log, put_aside
 from runtime.job import JobSpec
+from runtime.job.command import command_words
 from runtime.process import (
     Census,
     GroupTree,
@@ -28,6 +29,7 @@ from runtime.process import (
     SoftSteps,
     has_no_room,
     inherited_environment,
+    job_environment,
     render_environment,
     spawn,
 )
@@ -187,11 +189,12 @@ def launch(
         places = Places.of(spec, site.roots.run_dir)
         paths = JobPaths.resolve(places, site.roots)
         soft = site.soft.of(spec, places.odir, site.roots.resolve)
-        environment = {**site.environment, **spec.exports} if spec.exports else site.environment
+        environment = job_environment(site.environment, spec.exports, places.cwd) if spec.exports else site.environment
         if spec.renew_odir and not progress.renewed:
             put_aside(paths.odir, site.max_output_dirs)
         progress.renewed = True
-        make_files(paths, render_environment(environment) if spec.exports else site.dump)
+        dump = render_environment({**site.environment, **spec.exports}) if spec.exports else site.dump
+        make_files(paths, dump)
         if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
             try:
                 spec.pre_launch()
@@ -223,7 +226,7 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
         dump = render_environment({**site.environment, **spec.exports}) if spec.exports else None
         to_make = ToMake(paths.odir, paths.log.name, ENVIRONMENT_FILE, dump)
         tree = shim.start_and_make(
-            _words(spec),
+            command_words(spec),
             exports=spec.exports,
             cwd=paths.cwd,
             home=paths.home,
@@ -246,10 +249,6 @@ def _found(roots: Roots, path: str) -> RootedPath:
     if found is None:
         raise _NotFoundError
     return found
-
-
-def _words(spec: JobSpec) -> Sequence[str]:
-    return [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd
 
 
 def explain(error: Exception) -> NotLaunched | Busy:
@@ -282,7 +281,7 @@ def _start(
     try:
         if spec.dry_run:
             return Prepared()
-        argv = _words(spec)
+        argv = command_words(spec)
         starter = _Starter(site, spec.exports, environment, paths, shim)
         if spec.interactive:
             return _start_interactive(argv, starter, soft, os.dup(log))

@@ -10,6 +10,7 @@ import attrs
 
 from runtime.backends.backend import check_limit
 from runtime.backends.batch.backend import BatchBackend
+from runtime.backends.batch.wrapper import without_shells_own
 from runtime.backends.slurm.requests import VARIABLES, Options, Requests, Rule, check_options
 from runtime.backends.slurm.system import SlurmSystem
 from runtime.backends.slurm.text import clean_environment
@@ -88,7 +89,7 @@ class SlurmBackend(BatchBackend):
         }
         found = check_options(found, "SlurmBackend: from the environment: ")
         requests = attrs.evolve(self._requests, options=attrs.evolve(options, **found))
-        self._slurm.start(self._environment(), requests)
+        self._slurm.start(without_shells_own(self._environment()), requests)
         await super()._setup()
 
     def _environment(self) -> dict[str, str]:

@@ -15,12 +15,12 @@ import pytest
 
 from runtime.backends.batch.records import Record
 from runtime.backends.batch.store import Member, Store
-from runtime.backends.batch.wrapper import TAKEN, UNSEEN, render_job
+from runtime.backends.batch.wrapper import TAKEN, UNSEEN, render_job, without_shells_own
 from runtime.job import JobSpec
 from runtime.process import inherited_environment
 from runtime.roots import Roots
 
-SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
+SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox", "mksh") if shutil.which(shell)]
 
 PROLOGUE = """\
 _jr_index=$INDEX
@@ -155,7 +155,8 @@ def test_a_program_is_never_a_builtin_and_may_have_an_odd_name(runs: Runs, tmp_p
     assert runs.run(0) == 0
     assert runs.log() == b"odd a\n"
     assert runs.run(1) == 127  # and did not make the wrapper exit
-    assert runs.record(1).code == 127
+    record = runs.record(1)
+    assert (record.launch_error is not None, record.code) == (True, None)  # as locally, where no shell looks for it
 
 
 def test_what_would_be_a_variable_to_env_is_refused() -> None:
@@ -187,6 +188,41 @@ def test_how_it_ended_is_recorded(tmp_path: Path, cmd: str, code: int | None, si
     record = runs.record()
     assert (record.code, record.signal, record.stopped, record.launch_error) == (code, signal, None, None)
     assert (record.id, record.host, record.restarts) == ("7_0", "here", 0)
+
+
+@pytest.mark.parametrize("exports", [{}, {"A": "1"}], ids=["plain", "by env"])
+def test_a_code_is_told_from_a_signal(runs: Runs, exports: dict[str, str]) -> None:
+    runs.write(job("exit 137", exports=exports), job("kill -KILL $$", name="killed", exports=exports))
+    assert [runs.run(index) for index in (0, 1)] == [137, 137]
+    assert [(record.code, record.signal) for record in map(runs.record, (0, 1))] == [(137, None), (None, 9)]
+
+
+def test_what_the_system_does_not_execute_is_recorded_as_that(runs: Runs, tmp_path: Path) -> None:
+    """No look at it can tell: of a binary whose loader is missing, or so long a command, only the attempt does."""
+    binary = bytearray(Path(os.path.realpath("/bin/true")).read_bytes())
+    loader = binary.index(b"/lib64/ld-linux")
+    binary[loader : loader + 6] = b"/nolib"
+    (tmp_path / "binary").write_bytes(binary)
+    (tmp_path / "binary").chmod(0o755)
+    runs.write(job([str(tmp_path / "binary")]), job(["/bin/true", "x" * 200_000], name="long"))
+    for index in (0, 1):
+        assert runs.run(index) == 127
+        assert (
+            runs.record(index).launch_error == "the system does not execute its program, or not with so long a command"
+        )
+    assert (runs.log(), runs.log("long")) == (b"", b"")
+
+
+@pytest.mark.parametrize("name", ["SHELLOPTS", "OPTIND", "IFS", "LINENO"])
+def test_a_variable_of_the_shell_s_that_is_inherited_is_the_job_s_alone(runs: Runs, name: str) -> None:
+    """Each of them ends some shell at once, or comes out of it as something else."""
+    values = {"SHELLOPTS": "errexit:nounset"}
+    inherited = {**runs.environment, name: values.get(name, "x")}
+    runs.store = Store(runs.roots, inherited, None)
+    runs.environment = without_shells_own(inherited)
+    runs.write(job(["/usr/bin/printenv", name]))
+    assert runs.run() == 0
+    assert runs.log().decode() == f"{values.get(name, 'x')}\n"
 
 
 def test_its_times_are_recorded(runs: Runs) -> None:

@@ -1,0 +1,351 @@
+"""One meaning of a job on every backend: a table of jobs, each with what must become of it, wherever it runs.
+
+A job is started as `execve` starts a program, after a change to its directory:
+
+- The words of its command come to the program byte for byte. A program without a slash in its name is looked for in the
+  ``PATH`` of the job's own environment, one with a slash where the job runs. What the system does not execute is a
+  launch error, also where a shell would run it as a script all the same (`execvp` and `sh` do, so an empty file that a
+  linker left behind would pass). No name is ever a shell's own command.
+- Its environment is the inherited one with its `exports`, byte for byte. ``PWD`` is its directory, ``OLDPWD`` is not
+  set, unless it exports them.
+- Its standard input is empty, its output is its log.
+- An exit code is an exit code, also from 129 on, and a signal is a signal.
+
+`rows` is the table; `lay_out` makes the files that it needs; `judge` says what differs. Two ends are not in it: of a
+job that ends by SIGINT or SIGPIPE which only it was sent, a shell on another machine cannot tell more than a code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from runtime.job import FailureKind, JobResult, JobSpec, JobStatus
+
+ODD: Final = "o d'd\"$x\\é✓\udcff!*"
+"""A name with much in it that means something to somebody; and a byte that is no UTF-8."""
+
+WORDS: Final = (
+    *(
+        "",
+        " ",
+        "a b",
+        "'",
+        '"',
+        "$HOME",
+        "${x}",
+        "$(echo no)",
+        "`echo no`",
+        "a;b",
+        "a\nb",
+        "\n",
+        "\\",
+        "\\n",
+        "a\\",
+        "*",
+    ),
+    *(
+        "?",
+        "[a]",
+        "~",
+        "#",
+        "!",
+        "!!",
+        "&",
+        "|",
+        "<in",
+        ">out",
+        "-rf",
+        "--",
+        "\t",
+        "a=b",
+        "%s",
+        "é",
+        "✓",
+        "\udcff",
+        "x" * 9999,
+    ),
+)
+"""Words that mean something to somebody, or are long, or no UTF-8."""
+
+OF_SHELLS: Final = {
+    "BASHOPTS": "extglob",
+    "BASH_ENV": "/no/such/file",
+    "BASH_FUNC_f%%": "() { echo no; }",
+    "BASH_VERSION": "1",
+    "CDPATH": "/usr",
+    "ENV": "/no/such/file",
+    "EUID": "x",
+    "GLOBIGNORE": "*",
+    "HISTFILE": "/dev/full",
+    "IFS": "a/_",
+    "LC_ALL": "xx_XX",
+    "LINENO": "x",
+    "MAIL": "x",
+    "OLDPWD": "/usr",
+    "OPTIND": "x",
+    "PATH": "/nowhere:/usr/bin:/bin",
+    "POSIXLY_CORRECT": "",
+    "PPID": "x",
+    "PS4": "$(echo no)",
+    "PWD": "/usr",
+    "RANDOM": "x",
+    "SECONDS": "x",
+    "SHELLOPTS": "errexit:noexec:nounset:xtrace",
+    "SHLVL": "x",
+    "TMPDIR": "/no/such/directory",
+    "UID": "x",
+    "_": "x",
+    "_jr_files": "/no/such/file",
+    "_jr_status": "0",
+    "SLURM_ARRAY_TASK_ID": "999",
+    "with-dash": "x",
+    "1": "x",
+    "é": "é",
+}
+"""Variables that mean something to a shell, or to a wrapper."""
+
+
+@attrs.frozen
+class Outcome:
+    """What becomes of a job."""
+
+    kind: FailureKind | None
+    code: int | None = None
+    signal: int | None = None
+    log: bytes = b""
+
+    @property
+    def status(self) -> JobStatus:
+        """The status that goes with it."""
+        return JobStatus.PASSED if self.kind is None else self.kind.status
+
+    @classmethod
+    def of(cls, result: JobResult, log: bytes) -> Outcome:
+        """Return what became of a job, of whose log this is the content."""
+        kind = None if result.reason is None else result.reason.kind
+        usage = result.usage
+        return cls(kind, None if usage is None else usage.exit_code, None if usage is None else usage.signal, log)
+
+
+@attrs.frozen
+class Row:
+    """A job, and what must become of it."""
+
+    name: str
+    fields: Mapping[str, Any]
+    """Of the `JobSpec`, but its name."""
+    outcome: Outcome
+    why: str = ""
+    """Why it is so, where that is not plain."""
+
+    def spec(self) -> JobSpec:
+        """Return the job."""
+        return JobSpec(**{"name": self.name, **self.fields})
+
+
+def passes(log: str = "") -> Outcome:
+    """Return the outcome of a job that passes and says this."""
+    return Outcome(None, 0, log=os.fsencode(log))
+
+
+def exits(code: int, log: str = "") -> Outcome:
+    """Return the outcome of a job that exits with this code, which is not 0, and says this."""
+    return Outcome(FailureKind.EXIT_CODE, code, log=os.fsencode(log))
+
+
+def dies(signal: int) -> Outcome:
+    """Return the outcome of a job that this signal ends."""
+    return Outcome(FailureKind.SIGNAL, signal=signal)
+
+
+UNLAUNCHED: Final = Outcome(FailureKind.LAUNCH_ERROR)
+"""The outcome of a job that cannot be started."""
+
+SHOW: Final = ("/usr/bin/printf", "<%s>")
+"""A program that shows its words."""
+
+
+def shown(*words: str) -> str:
+    """Return what `SHOW` says of these words."""
+    return "".join(f"<{word}>" for word in words)
+
+
+def rows(root: str) -> Sequence[Row]:
+    """Return the table, for files that `lay_out` has made in the directory `root`."""
+    work = f"{root}/work"
+    here = {"cwd": work}
+    path = "/usr/bin:/bin"
+    return [
+        # ------------------------------------------------------------------ programs
+        Row("absolute", {"cmd": [*SHOW, "x"]}, passes("<x>")),
+        Row("relative", {"cmd": ["./show", "x"], **here}, passes("<x>")),
+        Row("relative-below", {"cmd": ["bin/mine"], **here}, passes("mine\n")),
+        Row("relative-above", {"cmd": ["../work/show"], **here}, passes("<>")),
+        Row("bare", {"cmd": ["printf", "x"]}, passes("x")),
+        Row("bare-not-here", {"cmd": ["show"], **here}, UNLAUNCHED, "the directory is not in its PATH"),
+        Row("path", {"cmd": ["mine"], "exports": {"PATH": f"{work}/bin:{path}"}}, passes("mine\n")),
+        Row("path-relative", {"cmd": ["mine"], "exports": {"PATH": f"bin:{path}"}, **here}, passes("mine\n")),
+        Row("path-first-empty", {"cmd": ["show"], "exports": {"PATH": f":{path}"}, **here}, passes("<>")),
+        Row("path-last-empty", {"cmd": ["show"], "exports": {"PATH": f"{path}:"}, **here}, passes("<>")),
+        Row("path-odd", {"cmd": ["mine"], "exports": {"PATH": f"{work}/{ODD}:{path}"}}, passes("mine\n")),
+        Row(
+            "path-not-executable-first",
+            {"cmd": ["mine"], "exports": {"PATH": f"{work}/not:{work}/dirs:{work}/bin:{path}"}},
+            passes("mine\n"),
+            "a directory, and what may not be executed, are passed over",
+        ),
+        Row("path-nowhere", {"cmd": ["printf", "x"], "exports": {"PATH": "/nowhere"}}, UNLAUNCHED),
+        Row("builtin", {"cmd": ["cd", "/"]}, UNLAUNCHED, "a shell's own command is no program"),
+        Row("builtin-exit", {"cmd": ["exit", "3"]}, UNLAUNCHED),
+        Row("keyword", {"cmd": ["if"]}, UNLAUNCHED),
+        Row("variable", {"cmd": ["x=y"]}, UNLAUNCHED, "a shell, or env, would take it for a variable"),
+        Row("option", {"cmd": ["-x"]}, UNLAUNCHED, "exec, or env, would take it for an option"),
+        Row("option-in-path", {"cmd": ["-x", "x"], "exports": {"PATH": f"{work}/bin:{path}"}}, passes("-x x\n")),
+        Row("equals-sign", {"cmd": ["a=b/show", "x"], **here}, passes("<x>")),
+        Row("equals-sign-and-exports", {"cmd": ["a=b/show", "x"], "exports": {"A": "1"}, **here}, passes("<x>")),
+        Row("odd-name", {"cmd": [f"./{ODD}/mine"], **here}, passes("mine\n")),
+        Row("link", {"cmd": ["./link", "x"], **here}, passes("<x>")),
+        Row("dangling-link", {"cmd": ["./dangling"], **here}, UNLAUNCHED),
+        Row("no-such", {"cmd": ["/no/such/program"]}, UNLAUNCHED),
+        Row("no-such-bare", {"cmd": ["no-such-program"]}, UNLAUNCHED),
+        Row("no-such-relative", {"cmd": ["./no-such-program"], **here}, UNLAUNCHED),
+        Row("below-a-file", {"cmd": ["./show/x"], **here}, UNLAUNCHED),
+        Row("directory", {"cmd": ["./"], **here}, UNLAUNCHED),
+        Row("directory-by-name", {"cmd": [f"{work}/bin"]}, UNLAUNCHED),
+        Row("not-executable", {"cmd": ["./not/mine"], **here}, UNLAUNCHED),
+        Row("no-first-line", {"cmd": ["./no-first-line"], **here}, UNLAUNCHED, "only a shell would run it"),
+        Row(
+            "no-first-line-exports", {"cmd": ["./no-first-line"], "exports": {"A": "1"}, **here}, UNLAUNCHED, "env, too"
+        ),
+        Row("empty-file", {"cmd": ["./empty"], **here}, UNLAUNCHED, "as above; and it would pass"),
+        Row("no-interpreter", {"cmd": ["./no-interpreter"], **here}, UNLAUNCHED),
+        Row("no-interpreter-exports", {"cmd": ["./no-interpreter"], "exports": {"A": "1"}, **here}, UNLAUNCHED),
+        Row("interpreter-unnamed", {"cmd": ["./unnamed"], **here}, UNLAUNCHED),
+        Row("carriage-return", {"cmd": ["./carriage-return"], **here}, UNLAUNCHED, "no interpreter is called sh\\r"),
+        Row("interpreter-is-a-script", {"cmd": ["./by-script", "x"], **here}, passes("<./by-script><x>")),
+        Row("interpreter-with-an-option", {"cmd": ["./strict"], **here}, exits(1)),
+        Row("interpreter-in-a-circle", {"cmd": ["./circle"], **here}, UNLAUNCHED),
+        Row("name-of-the-program", {"cmd": ["sh", "-c", "echo $0"]}, passes("sh\n"), "as it was given"),
+        Row("word-too-long", {"cmd": [*SHOW, "x" * 200_000]}, UNLAUNCHED, "the system takes 128 KiB"),
+        Row("no-such-shell", {"cmd": "true", "shell": "/no/such/shell"}, UNLAUNCHED),
+        # ------------------------------------------------------------------ words
+        *(Row(f"word-{number}", {"cmd": [*SHOW, word]}, passes(shown(word))) for number, word in enumerate(WORDS)),
+        Row("words", {"cmd": [*SHOW, *WORDS]}, passes(shown(*WORDS))),
+        Row("words-and-exports", {"cmd": [*SHOW, *WORDS], "exports": {"A": "1"}}, passes(shown(*WORDS))),
+        Row("text", {"cmd": "printf '<%s>' \"$0\" $# 'a  b' é \udcff"}, passes("</bin/sh><0><a  b><é><\udcff>")),
+        Row("text-lines", {"cmd": "cat <<E\na $((1 + 1))\nE\necho b"}, passes("a 2\nb\n")),
+        Row("text-of-blanks-around", {"cmd": "\n  echo a  \n\n"}, passes("a\n")),
+        Row("input", {"cmd": ["cat"]}, passes(), "it is empty"),
+        Row("input-of-text", {"cmd": "read -r x || echo none"}, passes("none\n")),
+        Row("errors", {"cmd": "echo a; echo b >&2; echo c"}, passes("a\nb\nc\n"), "into the log, in order"),
+        Row("descriptors", {"cmd": ["ls", "/proc/self/fd"]}, passes("0\n1\n2\n3\n"), "ls reads with 3"),
+        # ------------------------------------------------------------------ variables
+        *(
+            Row(f"value-{number}", {"cmd": ["printenv", "A"], "exports": {"A": word}}, passes(f"{word}\n"))
+            for number, word in enumerate(WORDS)
+        ),
+        *(
+            Row(
+                f"variable-{name}", {"cmd": ["/usr/bin/printenv", name], "exports": {name: value}}, passes(f"{value}\n")
+            )
+            for name, value in OF_SHELLS.items()
+        ),
+        Row("variables", {"cmd": ["true"], "exports": OF_SHELLS}, passes(), "all of them at once"),
+        Row("variables-of-text", {"cmd": 'printf "<%s>" "$A" "$B"', "exports": {"A": "$B", "B": ""}}, passes("<$B><>")),
+        Row(
+            "preload",
+            {"cmd": ["/usr/bin/printenv", "LD_PRELOAD"], "exports": {"LD_PRELOAD": "/no.so", "LC_ALL": "C"}},
+            passes(
+                "ERROR: ld.so: object '/no.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file):"
+                " ignored.\n/no.so\n"
+            ),
+            "it says so once, of the program of the job",
+        ),
+        Row("PWD", {"cmd": ["printenv", "PWD"], **here}, passes(f"{work}\n")),
+        Row("PWD-and-exports", {"cmd": ["printenv", "PWD"], "exports": {"A": "1"}, **here}, passes(f"{work}\n")),
+        Row("PWD-of-text", {"cmd": 'echo "$PWD"; pwd', **here}, passes(f"{work}\n{work}\n")),
+        Row("OLDPWD", {"cmd": ["printenv", "OLDPWD"], **here}, exits(1), "whose could it be?"),
+        # ------------------------------------------------------------------ paths
+        Row("cwd-relative", {"cmd": ["pwd"], "cwd": os.path.relpath(work)}, passes(f"{work}\n")),
+        Row("cwd-not-normal", {"cmd": ["pwd"], "cwd": f"{root}/./bin/../work/"}, passes(f"{work}\n")),
+        Row("cwd-odd", {"cmd": ["printenv", "PWD"], "cwd": f"{work}/{ODD}"}, passes(f"{work}/{ODD}\n")),
+        Row("cwd-odd-relative-program", {"cmd": ["./mine"], "cwd": f"{work}/{ODD}"}, passes("mine\n")),
+        Row("cwd-newline", {"cmd": ["printenv", "PWD"], "cwd": f"{work}/new\nline"}, passes(f"{work}/new\nline\n")),
+        Row("cwd-link", {"cmd": "pwd; pwd -P", "cwd": f"{root}/to-work"}, passes(f"{root}/to-work\n{work}\n")),
+        Row("cwd-missing", {"cmd": ["true"], "cwd": f"{root}/missing"}, UNLAUNCHED),
+        Row("cwd-is-a-file", {"cmd": ["true"], "cwd": f"{work}/show"}, UNLAUNCHED),
+        Row("cwd-is-odir", {"cmd": "echo x >file && cat file"}, passes("x\n")),
+        Row("odir-odd", {"cmd": ["pwd"], "odir": f"{root}/odir/{ODD}"}, passes(f"{root}/odir/{ODD}\n")),
+        Row("odir-newline", {"cmd": ["true"], "odir": f"{root}/odir/new\nline"}, passes()),
+        Row("odir-dash", {"cmd": ["true"], "odir": f"{root}/odir/-rf"}, passes()),
+        Row("log-odd", {"cmd": ["echo", "x"], "log_path": f"{root}/logs/{ODD}.log"}, passes("x\n")),
+        Row("log-newline", {"cmd": ["echo", "x"], "log_path": f"{root}/logs/new\nline"}, passes("x\n")),
+        Row(f"name {ODD}", {"cmd": ["echo", "x"]}, passes("x\n")),
+        # ------------------------------------------------------------------ ends
+        *(
+            Row(f"code-{code}", {"cmd": ["sh", "-c", f"exit {code}"]}, exits(code))
+            for code in (1, 2, 113, 114, 125, 126, 127, 128, 129, 130, 137, 139, 141, 143, 192, 193, 254, 255)
+        ),
+        Row("code-137-of-text", {"cmd": "exit 137"}, exits(137)),
+        Row("code-137-and-exports", {"cmd": "exit 137", "exports": {"A": "1"}}, exits(137)),
+        Row(
+            "code-of-a-signal",
+            {"cmd": "exec 2>/dev/null; sh -c 'kill -9 $$'; exit $?"},
+            exits(137),
+            "the shell exits with a code",
+        ),
+        *(
+            Row(f"signal-{number}", {"cmd": ["sh", "-c", f"kill -{number} $$"]}, dies(number))
+            for number in (1, 3, 4, 6, 8, 9, 10, 11, 12, 14, 15, 24, 31)
+        ),
+        Row("signal-9-and-exports", {"cmd": "kill -9 $$", "exports": {"A": "1"}}, dies(9)),
+    ]
+
+
+def lay_out(root: str) -> None:
+    """Make the files that the table needs in `root`, an empty directory."""
+    show = "#!/bin/sh\nprintf '<%s>' \"$@\"\n"
+    mine = "#!/bin/sh\necho mine\n"
+    work = f"{root}/work"
+    programs = {
+        "show": show,
+        "a=b/show": show,
+        "bin/mine": mine,
+        "bin/-x": '#!/bin/sh\necho "${0##*/}" "$@"\n',
+        f"{ODD}/mine": mine,
+        "no-first-line": "echo mine\n",
+        "empty": "",
+        "no-interpreter": "#!/no/such/interpreter\n",
+        "unnamed": "#!\n",
+        "carriage-return": "#!/bin/sh\r\necho mine\r\n",
+        "by-script": f"#!{work}/show\n",
+        "strict": "#! /bin/sh -e\nfalse\necho mine\n",
+        "circle": f"#!{work}/circle\n",
+    }
+    for name in (f"{work}/new\nline", f"{work}/dirs/mine", f"{work}/not", f"{root}/bin", f"{root}/logs"):
+        os.makedirs(name)
+    for name, text in programs.items():
+        os.makedirs(os.path.dirname(f"{work}/{name}"), exist_ok=True)
+        _write(f"{work}/{name}", text, 0o755)
+    _write(f"{work}/not/mine", mine, 0o644)
+    os.symlink("show", f"{work}/link")
+    os.symlink("nothing", f"{work}/dangling")
+    os.symlink("work", f"{root}/to-work")
+
+
+def _write(path: str, text: str, mode: int) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+    os.chmod(path, mode)
+
+
+def judge(row: Row, found: Outcome) -> str | None:
+    """Return how what became of a job differs from what must; `None` if it does not."""
+    if found == row.outcome and found.status is row.outcome.status:
+        return None
+    reason = f" ({row.why})" if row.why else ""
+    return f"{row.name}{reason}: expected {row.outcome}, got {found}"

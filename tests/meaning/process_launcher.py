@@ -1,0 +1,52 @@
+"""`ProcessLauncher`: a launcher around `subprocess`, in which a job means what it means everywhere else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import ClassVar
+
+from runtime.backends.directories import Places
+from runtime.backends.legacy.launcher import ErrorMessage, Launcher
+from runtime.job import JobStatus
+from runtime.job.command import command_words
+from runtime.process import inherited_environment, job_environment
+
+
+class ProcessLauncher(Launcher):
+    """Starts a process, and looks whether it has ended. Its `run_dir` is set in a subclass."""
+
+    run_dir: ClassVar[str]
+    poll_freq = 0.02
+    _process: subprocess.Popen[bytes]
+
+    def launch(self) -> None:
+        places = Places.of(self.job, self.run_dir)
+        os.makedirs(places.odir, exist_ok=True)
+        log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            self._process = subprocess.Popen(
+                command_words(self.job),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=places.cwd,
+                env=job_environment(inherited_environment(), self.job.exports, places.cwd),
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+
+    def poll(self) -> JobStatus:
+        code = self._process.poll()
+        if code is None:
+            return JobStatus.RUNNING
+        if code == 0:
+            return JobStatus.PASSED
+        self.fail_msg = ErrorMessage(f"exit code {code}" if code > 0 else f"signal {-code}")
+        return JobStatus.FAILED
+
+    def kill(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()

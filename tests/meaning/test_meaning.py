@@ -1,0 +1,103 @@
+"""The table of `runtime.testing.meaning`, on every backend: what differs is a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import trio
+
+from runtime.backends.backend import RuntimeBackend
+from runtime.backends.directories import Places
+from runtime.backends.legacy.adapter import LegacyLauncherAdapter
+from runtime.backends.local import LocalBackend
+from runtime.backends.slurm import SlurmBackend
+from runtime.job import FailureKind, JobResult
+from runtime.scheduler.run import run_jobs
+from runtime.testing.meaning import Outcome, Row, judge, lay_out, rows
+from tests.meaning.process_launcher import ProcessLauncher
+from tests.slurm.cluster import Cluster
+from tests.slurm.fakes import FakeSlurm
+from tests.slurm.fakes.controller import Settings
+from tests.slurm.jobs import use_fake
+
+PATIENCE = 400.0
+"""Seconds after which a test counts as hung."""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Sequence[Row]:
+    root = tmp_path / "root"
+    root.mkdir()
+    lay_out(str(root))
+    return rows(str(root))
+
+
+def test_the_table_is_large_and_has_each_name_once(table: Sequence[Row]) -> None:
+    assert len(table) >= 40
+    assert len({row.name for row in table}) == len(table)
+
+
+async def results_on(backend: RuntimeBackend, table: Sequence[Row], run_dir: Path) -> list[tuple[JobResult, bytes]]:
+    """What became of each job, and its log."""
+    with trio.fail_after(PATIENCE):
+        results = await run_jobs([row.spec() for row in table], backend)
+    found = []
+    for row, result in zip(table, results, strict=True):
+        log = Path(Places.of(row.spec(), str(run_dir)).log)
+        found.append((result, log.read_bytes() if log.exists() else b""))
+    return found
+
+
+async def assert_one_meaning(backend: RuntimeBackend, table: Sequence[Row], run_dir: Path) -> None:
+    found = await results_on(backend, table, run_dir)
+    differences = [judge(row, Outcome.of(*one)) for row, one in zip(table, found, strict=True)]
+    assert [difference for difference in differences if difference is not None] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("containment", ["tree", "group"])
+async def test_on_this_machine(table: Sequence[Row], containment: str, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    await assert_one_meaning(LocalBackend(run_dir=run_dir, containment=containment), table, run_dir)
+
+
+@pytest.mark.slow
+async def test_by_a_launcher(table: Sequence[Row], tmp_path: Path) -> None:
+    """A launcher says passed or failed, and why in words of its own."""
+    run_dir = tmp_path / "run"
+
+    class Here(ProcessLauncher):
+        pass
+
+    Here.run_dir = str(run_dir)
+    found = await results_on(LegacyLauncherAdapter(Here, max_parallelism=8), table, run_dir)
+    differences = []
+    for row, (result, log) in zip(table, found, strict=True):
+        expected = row.outcome
+        words = f"exit code {expected.code}" if expected.signal is None else f"signal {expected.signal}"
+        if expected.kind in (FailureKind.EXIT_CODE, FailureKind.SIGNAL):
+            agrees = result.reason is not None and words in result.reason.message
+        else:
+            agrees = (None if result.reason is None else result.reason.kind) is expected.kind
+        if not agrees or result.status is not expected.status or log != expected.log:
+            differences.append((row, result, log))
+    assert differences == []
+
+
+@pytest.mark.slow
+async def test_on_the_fake_slurm(table: Sequence[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = tmp_path / "run"
+    with FakeSlurm(Settings(kill_wait=0.2, cpus=64)) as slurm:
+        use_fake(slurm, monkeypatch)
+        await assert_one_meaning(SlurmBackend(run_dir, poll_interval=0.1, grace=20), table, run_dir)
+
+
+@pytest.mark.slurm
+@pytest.mark.root
+@pytest.mark.slow
+async def test_on_a_real_slurm(slurm: Cluster, table: Sequence[Row], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    await assert_one_meaning(SlurmBackend(run_dir, poll_interval=0.5, grace=20), table, run_dir)
+    assert slurm.call("squeue", "--noheader") == ""
