@@ -241,6 +241,8 @@ class WorkerEngine:
         code = self._workers.end(worker)
         if worker.silent or code == -signal.SIGPROF:
             msg = f"judging exceeded its budget of {self._budget:.3g} s, pattern {pattern!r}"
+        elif code == 0 and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # which is what `subprocess` says then
+            msg = f"the process that was judging ended, nobody knows how, as SIGCHLD is ignored, pattern {pattern!r}"
         else:
             how = signal_name(-code) if code < 0 else f"exit code {code}"
             msg = f"the process that was judging ended with {how}, pattern {pattern!r}"

@@ -23,8 +23,10 @@ _MEMORY: Final = 2 << 30
 
 def main() -> None:
     """Serve until the input ends."""
-    # Some send SIGTERM to every process that they find. This one ends with its input, or at its limit.
+    # Some send SIGTERM to every process that they find. This one ends with its input, or at its limit, whatever was
+    # blocked or ignored by whoever started the runtime.
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {signal.SIGPROF})
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     patterns: list[re.Pattern[bytes]] = []
     source, sink = sys.stdin.buffer, sys.stdout.buffer

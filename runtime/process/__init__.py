@@ -1,6 +1,15 @@
 """How is a process tree started, watched and ended? `terminal`, `keeper`, `shim` need Linux, and an import."""
 
-from runtime.process.child import BUSY_ERRORS, UNKNOWN, Child, Exit, has_no_room, spawn
+from runtime.process.child import (
+    BUSY_ERRORS,
+    SIGCHLD_IGNORED,
+    UNKNOWN,
+    Child,
+    Exit,
+    forgets_children,
+    has_no_room,
+    spawn,
+)
 from runtime.process.environment import inherited_environment, job_environment, render_environment
 from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
 from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
@@ -10,6 +19,7 @@ from runtime.process.trees import GroupTree, NotMadeError, ProcessTree, StopStep
 
 __all__ = (
     "BUSY_ERRORS",
+    "SIGCHLD_IGNORED",
     "UNKNOWN",
     "Census",
     "Child",
@@ -25,6 +35,7 @@ __all__ = (
     "StopSteps",
     "TreeEnd",
     "check_soft_stop",
+    "forgets_children",
     "has_no_room",
     "in_thread",
     "inherited_environment",

@@ -18,6 +18,18 @@ import attrs
 import trio
 
 from runtime.process.start import SharedEnvironment, is_available, start
+from runtime.process.usual_signals import take_signals_as_usual
+
+SIGCHLD_IGNORED: Final = (
+    "this process ignores SIGCHLD, so the system forgets how its children end;"
+    " expected: the default action, signal.signal(signal.SIGCHLD, signal.SIG_DFL)"
+)
+
+
+def forgets_children() -> bool:
+    """Whether the exit status of a child is lost when it ends, as this process ignores SIGCHLD. It may be inherited."""
+    return signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+
 
 BUSY_ERRORS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What the system answers when it has no room for one more process, for now."""
@@ -175,15 +187,23 @@ def _start(
     """Do what `start` does, where that cannot be done."""
     if isinstance(env, SharedEnvironment) and cwd is not None:
         env = {**env, "PWD": cwd}
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=errors,
-        env=env,
-        cwd=cwd if directory is None else f"/proc/{os.getpid()}/fd/{directory}",
-        close_fds=True,
-        start_new_session=True,
-    )
+    others = signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}  # which `subprocess` sees to
+    is_any_ignored = any(signal.getsignal(number) == signal.SIG_IGN for number in others)
+    # A child inherits the mask of the thread that starts it.
+    before = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            env=env,
+            cwd=cwd if directory is None else f"/proc/{os.getpid()}/fd/{directory}",
+            close_fds=True,
+            start_new_session=True,
+            preexec_fn=take_signals_as_usual if is_any_ignored else None,  # noqa: PLW1509 - it calls the system only
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     process.returncode = 0  # it is ours to reap: this keeps Popen from doing it, and from complaining that nobody did
     return process.pid

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 _SETSIGDEF: Final = 0x04
+_SETSIGMASK: Final = 0x08
 _SETSID: Final = 0x80
 """Flags, from glibc's spawn.h."""
 
@@ -165,17 +166,19 @@ class _Actions:
 
 @functools.cache
 def _attributes() -> Any:
-    """Return what every child is like: in a session of its own, with all signals as usual.
+    """Return what every child is like: in a session of its own, with all signals as usual, and none blocked.
 
     Python ignores SIGPIPE and SIGXFSZ, and whoever started us perhaps others, such as SIGINT in a shell's background.
     """
-    libc, attributes, signals = _libc(), _Structure(), _Structure()
+    libc, attributes, signals, none = _libc(), _Structure(), _Structure(), _Structure()
     _check(libc.posix_spawnattr_init(attributes))
     libc.sigemptyset(signals)
     for number in signal.valid_signals():
         libc.sigaddset(signals, int(number))
     _check(libc.posix_spawnattr_setsigdefault(attributes, signals))
-    _check(libc.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETSIGDEF | _SETSID)))
+    libc.sigemptyset(none)
+    _check(libc.posix_spawnattr_setsigmask(attributes, none))
+    _check(libc.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETSIGDEF | _SETSIGMASK | _SETSID)))
     return attributes
 
 

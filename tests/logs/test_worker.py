@@ -66,6 +66,17 @@ def test_a_pattern_that_takes_too_long_is_ended_and_named(workers: Workers) -> N
     assert not workers._busy
 
 
+def test_the_budget_counts_whatever_signals_we_ignore_or_block(workers: Workers) -> None:
+    action = signal.signal(signal.SIGPROF, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})
+    try:
+        with pytest.raises(JudgingError, match="exceeded its budget"):
+            list(engine(workers, "(a+)+$", budget=0.1).scan(b"a" * 40 + b"b", [0], []))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGPROF, action)
+
+
 def test_the_budget_is_for_one_log_and_not_for_the_worker(workers: Workers) -> None:
     block = b"\n".join([b"a" * 100] * 100)
     for _ in range(5):

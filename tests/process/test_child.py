@@ -48,6 +48,23 @@ async def ended(child: Child) -> None:
         await child.wait_exited()
 
 
+async def test_no_signal_is_blocked_or_ignored_in_it_whatever_we_do(start: Starter) -> None:
+    numbers = signal.SIGINT, signal.SIGUSR1, signal.SIGPROF
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR2, signal.SIGCHLD})
+    try:
+        child = start("/bin/grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status")
+        assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, action in before.items():
+            signal.signal(number, action)
+    await ended(child)
+    _, blocked, _, ignored = start.log.read_text().split()
+    usual = {number - 1 for number in signal.valid_signals()}  # the C library has two more, for itself
+    assert [bit for bit in usual if (int(blocked, 16) | int(ignored, 16)) >> bit & 1] == []
+
+
 async def test_an_exit_code_and_what_was_used_are_known(start: Starter) -> None:
     child = start("/bin/sh", "-c", "exit 7")
     await ended(child)

@@ -26,6 +26,7 @@ from runtime.backends.legacy.slices import Call, Step
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended
 from runtime.backends.legacy.surroundings import surroundings
 from runtime.job import JobStatus
+from runtime.process.usual_signals import take_signals_as_usual
 
 PING: Final = "ping"
 """What is asked of a process that may be stuck."""
@@ -120,6 +121,7 @@ class _Entry:
 
 def main(control_fd: int, life_fd: int) -> None:
     """Run until the other side closes the control socket, or is no more."""
+    take_signals_as_usual()
     fcntl.fcntl(life_fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(life_fd, fcntl.F_SETFL, os.O_ASYNC)
     control = socket.socket(fileno=control_fd)

@@ -43,6 +43,7 @@ from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.logs import PASSED, Verdict
 from runtime.process import (
+    SIGCHLD_IGNORED,
     UNKNOWN,
     Census,
     Exit,
@@ -52,6 +53,7 @@ from runtime.process import (
     SoftStop,
     StopSteps,
     TreeEnd,
+    forgets_children,
     has_no_room,
     in_thread,
 )
@@ -211,6 +213,9 @@ class LocalBackend(RuntimeBackend):
         if not hasattr(os, "pidfd_open"):
             msg = "LocalBackend needs Linux"
             raise RuntimeError(msg)
+        if self._containment == "group" and forgets_children():  # shims are children of their keeper, who does not
+            msg = f"backend {self.name!r} cannot be opened with containment 'group': {SIGCHLD_IGNORED}"
+            raise BackendBrokenError(msg)
         self._launching = trio.CapacityLimiter(_LAUNCH_THREADS)
         self._judging = trio.CapacityLimiter(_JUDGE_THREADS)
         self._hooking = trio.CapacityLimiter(_HOOK_THREADS)

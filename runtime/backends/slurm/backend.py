@@ -14,7 +14,8 @@ from runtime.backends.batch.wrapper import without_shells_own
 from runtime.backends.slurm.requests import VARIABLES, Options, Requests, Rule, check_options
 from runtime.backends.slurm.system import SlurmSystem
 from runtime.backends.slurm.text import clean_environment
-from runtime.process import inherited_environment
+from runtime.errors import BackendBrokenError
+from runtime.process import SIGCHLD_IGNORED, forgets_children, inherited_environment
 
 COMMAND_TIMEOUT: Final = 30.0
 """Seconds that a command of Slurm's may take. Its own patience with a controller is 10 s by default."""
@@ -81,6 +82,9 @@ class SlurmBackend(BatchBackend):
         self.resources = self._requests.resources
 
     async def _setup(self) -> None:
+        if forgets_children():
+            msg = f"backend {self.name!r} cannot be opened: {SIGCHLD_IGNORED}"
+            raise BackendBrokenError(msg)
         options = self._requests.options
         found: dict[str, Any] = {
             option: os.environ[variable]

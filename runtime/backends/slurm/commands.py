@@ -14,7 +14,8 @@ from typing import Final
 import attrs
 import trio
 
-from runtime.process import Child, in_thread, spawn
+from runtime.errors import BackendBrokenError
+from runtime.process import SIGCHLD_IGNORED, UNKNOWN, Child, forgets_children, in_thread, spawn
 
 _THREADS: Final = 4
 """For starting commands. One runs at a time, or a few."""
@@ -50,7 +51,11 @@ class Commands:
         self._threads = trio.CapacityLimiter(_THREADS)
 
     async def run(self, argv: Sequence[str]) -> Outcome:
-        """Run a command; past its deadline its process group is killed. Cancelling kills it, too."""
+        """Run a command; past its deadline its process group is killed. Cancelling kills it, too.
+
+        Raises:
+            BackendBrokenError: if the system no longer says how commands end.
+        """
         # The start is seen through, so that no process is left of which nobody knows.
         with trio.CancelScope(shield=True):
             try:
@@ -74,6 +79,8 @@ class _Started:
     child: Child
     output: int
     errors: int
+    name: str
+    """Of its program."""
 
     def finish(self, *, late: bool, deadline: float) -> Outcome:
         """Read what it said. If it is `late`, it is killed before."""
@@ -81,7 +88,11 @@ class _Started:
             self.child.destroy()
             said = _read(self.errors)
             return Outcome(None, _read(self.output), f"{said}\nit did not return within {deadline:g} s", late=True)
-        code = self.child.reap().code
+        how = self.child.reap()
+        if how is UNKNOWN and forgets_children():  # nothing could be learnt from any command any more
+            msg = f"it is not known how {self.name} ended: {SIGCHLD_IGNORED}"
+            raise BackendBrokenError(msg)
+        code = how.code
         return Outcome(code, _read(self.output), _read(self.errors))
 
     def close(self) -> None:
@@ -98,7 +109,7 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | Ou
     try:
         output = os.memfd_create("output", os.MFD_CLOEXEC)
         errors = os.memfd_create("errors", os.MFD_CLOEXEC)
-        return _Started(spawn(argv, env=environment, cwd="/", output=output, errors=errors), output, errors)
+        return _Started(spawn(argv, env=environment, cwd="/", output=output, errors=errors), output, errors, argv[0])
     except OSError as exc:
         for fd in (output, errors):
             if fd >= 0:
