@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import RegistryError
@@ -121,9 +122,10 @@ class BackendRegistry:
         factory = self._factories[name]
         if isinstance(factory, str):
             factory = _import(factory, f"backend {name!r}")
-        if not callable(factory):
-            msg = f"backend {name!r} stands for {factory!r}; wanted: something to call that returns a backend"
-            raise RegistryError(msg)
+        with foreign(f"backend {name!r} cannot be looked at"):
+            if not callable(factory):
+                msg = f"backend {name!r} stands for {factory!r}; wanted: something to call that returns a backend"
+                raise RegistryError(msg)
         return factory
 
     def create(self, name: str | None = None, **options: Any) -> RuntimeBackend:
@@ -134,17 +136,19 @@ class BackendRegistry:
             options: for its factory.
 
         Raises:
-            RegistryError: as for `load`, or if the factory returns something else.
+            RegistryError: as for `load`, or if the factory raises anything else, or exits, or returns something else.
             TypeError: if the factory does not know an option.
             ValueError: if an option cannot be what it is.
         """
         from runtime.backends.backend import RuntimeBackend
 
         name = self.default if name is None else name
-        backend = self.load(name)(**options)
-        if not isinstance(backend, RuntimeBackend):
-            msg = f"the factory of backend {name!r} returned {backend!r}; wanted: a RuntimeBackend"
-            raise RegistryError(msg)
+        factory = self.load(name)
+        with foreign(f"backend {name!r} cannot be made", TypeError, ValueError):
+            backend = factory(**options)
+            if not isinstance(backend, RuntimeBackend):
+                msg = f"the factory of backend {name!r} returned {backend!r}; wanted: a RuntimeBackend"
+                raise RegistryError(msg)
         return backend
 
     def clear(self) -> None:
@@ -195,19 +199,37 @@ def _hint(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+@contextmanager
+def foreign(failed: str, *passed: type[BaseException]) -> Iterator[None]:
+    """Around other people's code: what that raises becomes a `RegistryError`.
+
+    `SystemExit` above all, which a caller would take for an end in order: a program, say, that nobody meant to be
+    imported, or a launcher that finds no licence.
+
+    Args:
+        failed: what the error says before what was raised.
+        passed: what is raised as it is.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as exc:
+        if isinstance(exc, (RegistryError, MemoryError, *passed)):
+            raise
+        msg = f"{failed}: {type(exc).__name__}: {exc}"
+        raise RegistryError(msg) from exc
+
+
 def _import(path: str, what: str) -> Any:
     module_name, attribute = _split(path, "package.module:attribute")
-    try:
+    with foreign(f"{what} is {path!r}, and importing {module_name!r} failed"):
         found: Any = importlib.import_module(module_name)
-    except (Exception, SystemExit) as exc:  # a program, say, that nobody meant to be imported
-        msg = f"{what} is {path!r}, and importing {module_name!r} failed: {type(exc).__name__}: {exc}"
-        raise RegistryError(msg) from exc
     for part in attribute.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError as exc:
-            msg = f"{what} is {path!r}, and {module_name!r} has no {attribute!r}{_hint(part, dir(found))}"
-            raise RegistryError(msg) from exc
+        with foreign(f"{what} is {path!r}, and looking up {part!r} in it failed"):
+            try:
+                found = getattr(found, part)
+            except AttributeError as exc:
+                msg = f"{what} is {path!r}, and {module_name!r} has no {attribute!r}{_hint(part, dir(found))}"
+                raise RegistryError(msg) from exc
     return found
 
 
@@ -224,11 +246,13 @@ class LauncherFactory:
         if not isinstance(launcher_cls, type):
             msg = f"backend {name!r} stands for {launcher_cls!r}; {wanted}"
             raise RegistryError(msg)
-        missing = [method for method in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, method, None))]
-        if missing:
-            lacks = f"which has no {', no '.join(missing)}"
-            msg = f"backend {name!r} stands for {launcher_cls.__qualname__}, {lacks}; {wanted}"
-            raise RegistryError(msg)
+        with foreign(f"backend {name!r} cannot be looked at"):
+            methods = ("launch", "poll", "kill")
+            missing = [method for method in methods if not callable(getattr(launcher_cls, method, None))]
+            if missing:
+                lacks = f"which has no {', no '.join(missing)}"
+                msg = f"backend {name!r} stands for {launcher_cls.__qualname__}, {lacks}; {wanted}"
+                raise RegistryError(msg)
         self.launcher_cls = launcher_cls
 
     def __call__(self, *, run_dir: str | os.PathLike[str] | None = None, **options: Any) -> RuntimeBackend:

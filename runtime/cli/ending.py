@@ -42,7 +42,8 @@ def explain(error: BaseException, directory: Path | None) -> tuple[str, int]:
     """Return one line, and the exit code, for an error that ends the program and is not the person's.
 
     Args:
-        error: want of memory or of a thread; anything else is a bug, whose traceback goes to a file.
+        error: want of memory or of a thread; an exit that somebody else's code asked for; anything else is a bug. The
+            traceback of these two goes to a file.
         directory: of the run, where that file is best kept; `None` for the directory for temporary files.
     """
     try:
@@ -50,16 +51,19 @@ def explain(error: BaseException, directory: Path | None) -> tuple[str, int]:
             return NO_MEMORY, EXIT_NO_ROOM
         if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
             return "no thread can be started: there are too many processes, or there is not enough memory", EXIT_NO_ROOM
+        if isinstance(error, SystemExit) or (isinstance(error, BaseExceptionGroup) and error.subgroup(SystemExit)):
+            said = "code that is not ours told this process to exit, which is not an end in order"
+            return _say_bug(error, directory, said), EXIT_BUG
         return _say_bug(error, directory), EXIT_BUG
     except MemoryError:
         return NO_MEMORY, EXIT_NO_ROOM
 
 
-def _say_bug(bug: BaseException, directory: Path | None) -> str:
+def _say_bug(bug: BaseException, directory: Path | None, said: str = "a bug, please report it") -> str:
     import traceback
 
     text = "".join(traceback.format_exception(bug))
-    what = printable(f"{type(bug).__name__}: {bug}".splitlines()[0])
+    what = f"{said}: {printable(f'{type(bug).__name__}: {bug}'.splitlines()[0])}"
     name = f"job-runtime-crash-{os.getpid()}-{time.time_ns()}.txt"
     for path in filter(None, (directory and directory / "crash.txt", Path(os.environ.get("TMPDIR", "/tmp")) / name)):
         with suppress(OSError):
@@ -67,5 +71,5 @@ def _say_bug(bug: BaseException, directory: Path | None) -> str:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
-            return f"a bug, please report it: {what} (the traceback is in {printable(str(path))})"
-    return f"a bug, please report it: {what}"
+            return f"{what} (the traceback is in {printable(str(path))})"
+    return what

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from runtime.backends.registry import BackendRegistry, LauncherFactory
+from runtime.backends.registry import BackendRegistry, LauncherFactory, foreign
 from runtime.cli.prepare import NOT_KEYS, Prepared, option_names
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
@@ -53,24 +53,29 @@ def backend_lines(registry: BackendRegistry, *, verbose: bool) -> Iterator[Line]
     for name in registry.names():
         default = "  (default)" if name == registry.default else ""
         try:
-            factory: Any = registry.load(name)
-            # Making an adapter does nothing but look at the limits of its class.
-            adapted = factory() if isinstance(factory, LauncherFactory) else None
+            with foreign(f"backend {name!r} cannot be described", ValueError):
+                lines = list(_lines_of(registry, name, default, verbose=verbose))
         except (RegistryError, ValueError) as exc:
-            yield ((printable(name), "bold"), (f"  cannot be used: {printable(str(exc))}", "red"))
-            continue
-        what = inspect.getdoc(factory if adapted is None else factory.launcher_cls) or ""
-        what = shorten(printable(what.partition("\n")[0]), 100)
-        if adapted is not None:
-            what = f"{what}  (launcher {printable(factory.launcher_cls.__qualname__)})".lstrip()
-        yield ((printable(name), "bold"), (default, "green"), (f"  {what}" if what else "", ""))
-        if verbose:
-            able = getattr(factory if adapted is None else adapted, "supports_interactive", False)
-            options = (each for each in option_names(registry, name) if each not in NOT_KEYS)
-            yield ((f"    interactive jobs: {'yes' if able else 'no'}", ""),)
-            yield ((f"    keys of [backends.{name}]: {', '.join(options)}", ""),)
-            variables = getattr(factory, "environment_variables", {})
-            if variables:
-                pairs = ", ".join(f"{variable} for {option}" for variable, option in variables.items())
-                yield ((f"    variables that stand in for keys: {pairs}", ""),)
+            lines = [((printable(name), "bold"), (f"  cannot be used: {printable(str(exc))}", "red"))]
+        yield from lines
     yield (("legacy:package.module:ClassName", "bold"), ("  any class with launch(), poll() and kill()", ""))
+
+
+def _lines_of(registry: BackendRegistry, name: str, default: str, *, verbose: bool) -> Iterator[Line]:
+    factory: Any = registry.load(name)
+    # Making an adapter does nothing but look at the limits of its class.
+    adapted = factory() if isinstance(factory, LauncherFactory) else None
+    what = inspect.getdoc(factory if adapted is None else factory.launcher_cls) or ""
+    what = shorten(printable(what.partition("\n")[0]), 100)
+    if adapted is not None:
+        what = f"{what}  (launcher {printable(factory.launcher_cls.__qualname__)})".lstrip()
+    yield ((printable(name), "bold"), (default, "green"), (f"  {what}" if what else "", ""))
+    if verbose:
+        able = getattr(factory if adapted is None else adapted, "supports_interactive", False)
+        options = (each for each in option_names(registry, name) if each not in NOT_KEYS)
+        yield ((f"    interactive jobs: {'yes' if able else 'no'}", ""),)
+        yield ((f"    keys of [backends.{name}]: {', '.join(options)}", ""),)
+        variables = getattr(factory, "environment_variables", {})
+        if variables:
+            pairs = ", ".join(f"{variable} for {option}" for variable, option in variables.items())
+            yield ((f"    variables that stand in for keys: {pairs}", ""),)

@@ -46,8 +46,10 @@ def _main(arguments: Sequence[str]) -> int:
     from runtime.cli.options import PROGRAM, parse
     from runtime.errors import RegistryError
 
+    parsed = False
     try:
         options = parse(arguments)
+        parsed = True
         missing = _missing_extra()
         if missing:
             complain(f"the command line needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})")
@@ -56,7 +58,11 @@ def _main(arguments: Sequence[str]) -> int:
     except (InputError, RegistryError) as exc:
         complain(str(exc))
         return EXIT_INPUT
-    except (Exception, BaseExceptionGroup) as exc:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        if isinstance(exc, SystemExit) and not parsed:
+            raise  # argparse has said all
         if isinstance(exc, BaseExceptionGroup) and exc.subgroup(KeyboardInterrupt):
             raise KeyboardInterrupt from exc  # it came in the moment before the run could take it
         why, code = explain(exc, None)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import attrs
 
 from runtime.backends.backend import RuntimeBackend
-from runtime.backends.registry import DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends
+from runtime.backends.registry import DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
 from runtime.cli.errors import InputError, shown, suggestion
 from runtime.cli.expand import Expansion, expand
 from runtime.cli.options import check_out
@@ -222,15 +222,20 @@ def soft_stop_of(entries: Iterable[Entry], default: Any) -> Callable[[JobSpec], 
 
 
 def parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
-    """Return what a factory can be given by name; of a class that passes options on, what its bases take as well."""
+    """Return what a factory can be given by name; of a class that passes options on, what its bases take as well.
+
+    Raises:
+        RegistryError: if looking at it raises anything.
+    """
     found: dict[str, inspect.Parameter] = {}
-    for each in factory.__mro__ if isinstance(factory, type) else (factory,):
-        if isinstance(each, type) and "__init__" not in vars(each):
-            continue
-        own = inspect.signature(each).parameters
-        found = {**found, **{name: parameter for name, parameter in own.items() if name not in found}}
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
-            break
+    with foreign("what the factory of a backend takes cannot be found out", TypeError, ValueError):
+        for each in factory.__mro__ if isinstance(factory, type) else (factory,):
+            if isinstance(each, type) and "__init__" not in vars(each):
+                continue
+            own = inspect.signature(each).parameters
+            found = {**found, **{name: parameter for name, parameter in own.items() if name not in found}}
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+                break
     return found
 
 

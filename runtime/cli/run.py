@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -93,6 +94,8 @@ def _run(this: Run) -> int:
         trio.run(this.main)
     except BaseException:
         this.rescue("the run broke off")
+        # An exception that comes from another thread may hit trio itself, which then warns of what it left behind.
+        warnings.filterwarnings("ignore", "Trio guest run got abandoned", RuntimeWarning)
         raise
     return this.exit_code()
 

@@ -89,10 +89,10 @@ class Lane:
                 try:
                     async with self._backend.open(send, run_token) as backend, trio.open_nursery() as calls:
                         await self._serve(backend, calls)
-                except Exception as exc:  # noqa: BLE001 - whatever it is, other backends go on
+                except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever it is, an exit too, other backends go on
                     self._gone = self._say_broken(exc)
 
-    def _say_broken(self, error: Exception) -> str:
+    def _say_broken(self, error: BaseException) -> str:
         """Log why the backend has gone; return that, for the reasons of its jobs."""
         if isinstance(error, BackendBrokenError):
             why = str(error)
@@ -140,7 +140,7 @@ class Lane:
             handles = await backend.submit_many(
                 [node.job for node in nodes], attempts={node.id: node.attempt for node in nodes if node.attempt != 1}
             )
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             # A bug of the backend's, for we gave it no duplicate. Whatever it launched all the same is killed, and
             # completes by itself; the rest ends here.
             logger.exception("backend %r raised from submit_many", self._name)

@@ -68,10 +68,16 @@ def start(
     )
 
 
-def call(directory: Path, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> Done:
-    """Run the command line in `directory` to its end."""
+def call(
+    directory: Path,
+    *arguments: str,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    program: str | None = None,
+) -> Done:
+    """Run the command line, or another program in Python, in `directory` to its end."""
     done = subprocess.run(
-        command(*arguments),
+        command(*arguments) if program is None else [sys.executable, program, *arguments],
         cwd=directory,
         env=environment(**(env or {})),
         capture_output=True,

@@ -1,0 +1,135 @@
+"""`SystemExit` out of other people's code is no end in order: the command line never says 0 for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Done, call, job_file, results, statuses
+
+LAUNCHER = """
+    def __init__(self, job): pass
+    def launch(self): pass
+    def poll(self): pass
+    def kill(self): pass
+"""
+
+SITE = (
+    """
+import ctypes, sys, threading
+from runtime import LocalBackend
+
+class LimitMeta(type):
+    @property
+    def max_parallel(cls): sys.exit(0)
+class Limit(metaclass=LimitMeta):"""
+    + LAUNCHER
+    + """
+class MethodMeta(type):
+    def __getattr__(cls, name): sys.exit(0)
+class Method(metaclass=MethodMeta): pass
+
+def factory(**options): sys.exit(0)
+
+class Setup(LocalBackend):
+    async def _setup(self): sys.exit(0)
+class Launch(LocalBackend):
+    async def _launch(self, jobs): sys.exit(0)
+class Resources(LocalBackend):
+    @property
+    def resources(self): sys.exit(0)
+    @resources.setter
+    def resources(self, value): pass
+
+class Inject:"""
+    + LAUNCHER.replace("self): pass", "self): return type('Status', (), {'name': 'RUNNING'})()").replace(
+        "def launch(self): return type('Status', (), {'name': 'RUNNING'})()",
+        "def launch(self): ctypes.pythonapi.PyThreadState_SetAsyncExc("
+        "ctypes.c_ulong(threading.main_thread().ident), ctypes.py_object(SystemExit))",
+    )
+    + """
+def __getattr__(name):
+    if name == "Lazy": sys.exit(0)
+    raise AttributeError(name)
+"""
+)
+
+PROGRAM = """
+import sys
+from runtime import backends
+from runtime.cli.main import main
+for name in ("factory", "Setup", "Launch", "Resources"):
+    backends.register(name, f"site_code:{name}")
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "site_code.py").write_text(SITE)
+    (tmp_path / "exiting.py").write_text("import sys; sys.exit()")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return tmp_path
+
+
+def run_on(site: Path, backend: str) -> Done:
+    """Run a job there, and one on this machine, by a program that has registered the backends of the site."""
+    jobs = {"here": {"cmd": "true", "backend": "local"}, "there": {"cmd": "true"}}
+    words = ["run", job_file(site, jobs), "--backend", backend, "--pythonpath", "."]
+    return call(site, *words, program="program.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("legacy:exiting:Launcher", "importing 'exiting' failed: SystemExit"),
+        ("legacy:site_code:Lazy", "looking up 'Lazy' in it failed: SystemExit"),
+        ("legacy:site_code:Method", "cannot be looked at: SystemExit"),
+        ("legacy:site_code:Limit", "cannot be made: SystemExit"),
+        ("factory", "cannot be made: SystemExit"),
+    ],
+)
+def test_before_the_run_it_is_wrong_input(site: Path, backend: str, said: str) -> None:
+    done = run_on(site, backend)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert said in done.err
+    assert not (site / "results").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["Setup", "Launch"])
+def test_a_backend_that_exits_costs_its_own_jobs(site: Path, backend: str) -> None:
+    done = run_on(site, backend)
+    assert done.code == 1
+    assert statuses(site) == {"here": "passed", "there": "killed"}
+    assert "SystemExit" in results(site)["jobs"][1]["message"]
+
+
+@pytest.mark.slow
+def test_an_exit_that_is_injected_into_the_main_thread_ends_the_run_with_results(site: Path) -> None:
+    done = run_on(site, "legacy:site_code:Inject")
+    assert done.code == 70
+    assert "code that is not ours told this process to exit" in done.err
+    assert done.err.count("\n") == 1
+    assert statuses(site).keys() == {"here", "there"}
+
+
+@pytest.mark.slow
+def test_an_exit_from_what_a_backend_is_asked_before_the_run(site: Path) -> None:
+    done = run_on(site, "Resources")
+    assert (done.code, done.out, done.err.count("\n")) == (70, "", 1)
+    assert "code that is not ours told this process to exit" in done.err
+
+
+@pytest.mark.slow
+def test_a_list_of_backends_names_the_one_that_exits(site: Path) -> None:
+    done = call(site, "backends", "-v", "--pythonpath", ".", program="program.py")
+    assert done.code == 0
+    assert "local" in done.out
+
+
+def test_help_is_an_end_in_order(tmp_path: Path) -> None:
+    assert call(tmp_path, "--help").code == 0
+    assert call(tmp_path, "no-such-command").code == 2
