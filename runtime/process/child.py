@@ -163,6 +163,7 @@ def spawn(
 
     Raises:
         OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
+        ChildProcessError: if it has ended, and has been reaped, before this could look.
         ValueError: if something of it is no text that a program can be given.
     """
     errors = output if errors is None else errors
@@ -170,6 +171,9 @@ def spawn(
     pid = (start if quickly else _start)(argv, env=env, cwd=cwd, output=output, errors=errors, directory=directory)
     try:
         return Child(pid, os.pidfd_open(pid))
+    except ProcessLookupError as exc:  # it ran, and is forgotten
+        why = SIGCHLD_IGNORED if forgets_children() else "somebody else in this process has reaped it"
+        raise ChildProcessError(errno.ECHILD, f"it ran, and nobody knows how it ended: {why}") from exc
     except BaseException:
         Child(pid, -1).destroy()
         raise

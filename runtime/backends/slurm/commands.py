@@ -90,8 +90,7 @@ class _Started:
             return Outcome(None, _read(self.output), f"{said}\nit did not return within {deadline:g} s", late=True)
         how = self.child.reap()
         if how is UNKNOWN and forgets_children():  # nothing could be learnt from any command any more
-            msg = f"it is not known how {self.name} ended: {SIGCHLD_IGNORED}"
-            raise BackendBrokenError(msg)
+            raise _forgotten(self.name)
         code = how.code
         return Outcome(code, _read(self.output), _read(self.errors))
 
@@ -114,7 +113,13 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | Ou
         for fd in (output, errors):
             if fd >= 0:
                 os.close(fd)
+        if isinstance(exc, ChildProcessError) and forgets_children():
+            raise _forgotten(argv[0]) from exc
         return _not_started(argv, exc)
+
+
+def _forgotten(name: str) -> BackendBrokenError:
+    return BackendBrokenError(f"it is not known how {name} ended: {SIGCHLD_IGNORED}")
 
 
 def _not_started(argv: Sequence[str], error: OSError) -> Outcome:
