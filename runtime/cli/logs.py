@@ -6,8 +6,9 @@ import argparse
 import logging
 from typing import Final
 
+from runtime.cli import quitting
 from runtime.cli.errors import InputError
-from runtime.report.output import Output
+from runtime.report.output import SAID, Output
 from runtime.report.text import printable
 
 LOG: Final = logging.getLogger("runtime")
@@ -55,7 +56,7 @@ def log_to(handler: logging.Handler, level: int, *, instead_of: logging.Handler 
 
 
 def log_to_file(path: str) -> None:
-    """Send all of the package's log to a file as well; what it had before stays.
+    """Send all of the package's log, and all that a person is told, to a file as well; what it had before stays.
 
     Raises:
         InputError: if it cannot be written.
@@ -67,3 +68,7 @@ def log_to_file(path: str) -> None:
         raise InputError(msg) from exc
     log_to(handler, logging.DEBUG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    SAID.addHandler(handler)
+    SAID.setLevel(logging.INFO)
+    if handler.stream is not None:
+        quitting.say_to(handler.stream.fileno())

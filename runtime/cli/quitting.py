@@ -24,6 +24,8 @@ SIGXFSZ, so that writing fails instead. And after SIGSEGV, SIGBUS, SIGFPE, SIGIL
 system answers a fault of the program, it cannot go on. (`abort` ends a process also when SIGABRT is taken.)"""
 
 _first: list[Callable[[], object]] = []
+_files: list[int] = []
+"""Descriptors that the last words go to, beside standard error."""
 
 
 def quit_at_signals() -> None:
@@ -50,6 +52,11 @@ def before_quitting(function: Callable[[], object]) -> None:
     _first[:] = [function]
 
 
+def say_to(descriptor: int) -> None:
+    """Have the line that a signal's end is said in written to a file, too."""
+    _files.append(descriptor)
+
+
 def exit_code(number: int) -> int:
     """Return what a shell says of a program that a signal ended."""
     return 128 + number
@@ -70,7 +77,10 @@ def _quit(number: int, _frame: FrameType | None) -> None:
         while _first:
             _first.pop()()
         what = "interrupted" if number == signal.SIGINT else f"ended by {signal_name(number)}"
+        line = f"job-runtime: {what}\n".encode()
+        for descriptor in _files:
+            os.write(descriptor, line)
         if select.select([], [2], [], 0)[1]:  # it may be a pipe that nobody reads
-            os.write(2, f"job-runtime: {what}\n".encode())
+            os.write(2, line)
     finally:
         os._exit(exit_code(number))

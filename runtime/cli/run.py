@@ -165,7 +165,11 @@ class Run:
 
     async def main(self) -> None:
         """Run the jobs, show them, and write the results."""
-        options, jobs = self._options, self._prepared.jobs
+        options = self._options
+        backends = self._prepared.backends.values()
+        lenders = [backend for backend in backends if hasattr(backend, "lend_terminal")]
+        # Nobody knows when an interactive job of another backend has the terminal.
+        others = any(backend.supports_interactive and backend not in lenders for backend in backends)
         self._started = trio.current_time()
         self._moved = trio.Event()
         self._progress = Progress(self._prepared.regression.name, self._started)
@@ -174,8 +178,10 @@ class Run:
             self._run_dir,
             self._here,
             interval=math.inf if options.quiet or not options.print_interval else options.print_interval,
-            live=not options.quiet and not any(job.interactive for job in jobs),
+            live=not options.quiet and not (others and any(job.interactive for job in self._prepared.jobs)),
         )
+        for lender in lenders:
+            lender.lend_terminal = self._screen.lent
         self._stopper = Stopper(self._scheduler, drain=options.drain, tell=self._tell, leave=self._leave)
         log_to(self._screen, level_of(options), instead_of=self._before)
         if not options.quiet:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ import trio
 
 from runtime.process import in_thread
 from runtime.report.live import LiveArea, render
-from runtime.report.output import Output
+from runtime.report.output import SAID, Output
 from runtime.report.progress import Progress, Snapshot, progress_line
 from runtime.report.summary import Line, failure_line
 from runtime.report.text import printable
@@ -26,6 +27,9 @@ LIVE_INTERVAL: Final = 0.25
 """Seconds between two pictures: what an eye takes for at once."""
 MAX_SAID_AT_ONCE: Final = 20
 """Failures that are said one by one, of those that come together. Out of the air."""
+GIVE_UP_TIMEOUT: Final = 1.0
+"""Seconds that the terminal may take to be cleared for somebody else. Arbitrary: ten times longer, an interactive job
+would seem to hang."""
 MAX_NOTES: Final = 1000
 """Lines of the log that wait for the screen at most; older ones go. ``--log-file`` keeps all."""
 
@@ -54,6 +58,7 @@ class Screen(logging.Handler):
         self._next_line = math.inf
         self.held = False
         """Whether the terminal belongs to somebody else just now: an interactive job."""
+        self._lent = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line of the log."""
@@ -63,19 +68,35 @@ class Screen(logging.Handler):
 
     def say(self, text: str, style: str = "") -> None:
         """Take a line of text, to be shown soon."""
+        SAID.info("%s", text)
         self._notes.append(((printable(text), style),))
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Leave the terminal to somebody else for a block: what is drawn is gone before it begins.
+
+        A terminal that takes nothing, as it was stopped with Ctrl-S, is not waited for.
+        """
+        self._lent += 1
+        try:
+            with trio.move_on_after(GIVE_UP_TIMEOUT):
+                await in_thread(self._give_up, limiter=self._limiter)
+            yield
+        finally:
+            self._lent -= 1
 
     async def follow(self, progress: Progress, moment: Callable[[], Snapshot]) -> None:
         """Show the run until cancelled. What is being written then is written to its end, before anything else is."""
         self._next_line = trio.current_time() + self._interval
         while True:
             await trio.sleep(LIVE_INTERVAL)
-            if not self.held:
+            if not self.held and not self._lent:
                 await self._write(self._lines(progress), moment(), due=trio.current_time() >= self._next_line)
 
     async def finish(self, progress: Progress, last: Sequence[Line]) -> None:
         """Take the live area away, show what has not been shown, and then the `last` lines."""
         lines = self._lines(progress)
+        _note(last)
         await in_thread(self._finish, [*lines, *last], limiter=self._limiter)
 
     async def _write(self, lines: list[Line], moment: Snapshot, *, due: bool) -> None:
@@ -84,6 +105,7 @@ class Screen(logging.Handler):
             return
         if due:
             lines.append(progress_line(moment))
+            _note(lines[-1:])
             self._next_line = trio.current_time() + self._interval
         if lines:
             await in_thread(self._output.show, lines, limiter=self._limiter)
@@ -93,16 +115,27 @@ class Screen(logging.Handler):
         lines = []
         while self._notes:
             lines.append(self._notes.popleft())
-        failures = progress.take_failures() if self._area is None else []
-        lines += [failure_line(result, self._run_dir, self._beside) for result in failures[:MAX_SAID_AT_ONCE]]
+        failures = progress.take_failures()
+        said = [failure_line(result, self._run_dir, self._beside) for result in failures[:MAX_SAID_AT_ONCE]]
         if len(failures) > MAX_SAID_AT_ONCE:
-            lines.append(((f"… and {len(failures) - MAX_SAID_AT_ONCE} more that did not pass", "dim"),))
-        return lines
+            said.append(((f"… and {len(failures) - MAX_SAID_AT_ONCE} more that did not pass", "dim"),))
+        _note(said)
+        return lines + said if self._area is None else lines
 
     def _draw(self, area: LiveArea, lines: list[Line], moment: Snapshot) -> None:
         area.draw(render(moment, self._run_dir, self._beside, self._output.size), lines)
 
-    def _finish(self, lines: list[Line]) -> None:
+    def _give_up(self) -> None:
         if self._area is not None:
             self._area.clear()
+
+    def _finish(self, lines: list[Line]) -> None:
+        self._give_up()
         self._output.show(lines)
+
+
+def _note(lines: Iterable[Line]) -> None:
+    """Have a log file get what is shown."""
+    for line in lines if SAID.isEnabledFor(logging.INFO) else ():
+        if line:
+            SAID.info("%s", "".join(text for text, _ in line))

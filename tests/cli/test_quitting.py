@@ -76,3 +76,10 @@ def test_it_ends_whatever_fails_on_the_way() -> None:
 def test_what_is_ignored_stays_ignored() -> None:
     done = run_program("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PROGRAM + "print('alive')")
     assert (done.returncode, done.stdout) == (0, "alive\n")
+
+
+def test_a_log_file_has_the_last_words(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    done = run_program(f"from runtime.cli.logs import log_to_file\nlog_to_file({str(log)!r})\n" + PROGRAM)
+    assert done.returncode == 143
+    assert log.read_text() == "job-runtime: ended by SIGTERM\n"

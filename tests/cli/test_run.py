@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.program import (
+    LIMIT,
     Fifo,
     call,
     end_of,
@@ -172,6 +175,38 @@ def test_a_failure_is_said_while_the_run_goes_on(tmp_path: Path) -> None:
 def test_quiet_says_failures_and_the_summary(tmp_path: Path) -> None:
     done = call(tmp_path, "run", job_file(tmp_path, GOOD), "-q")
     assert done.out.startswith("2 jobs: 2 passed")
+
+
+def test_a_log_file_has_all_that_was_said(tmp_path: Path) -> None:
+    jobs = {"good": {"cmd": "true"}, "bad": {"cmd": "exit 3"}}
+    done = call(tmp_path, "run", job_file(tmp_path, jobs), "--log-file", "log.txt")
+    assert done.code == 1
+    text = (tmp_path / "log.txt").read_text()
+    said = [line for line in done.out.splitlines() if line]
+    assert len(said) > 3
+    assert [line for line in said if line not in text] == []
+    wrong = call(tmp_path, "run", "none.toml", "--log-file", "log.txt")
+    assert wrong.code == 2
+    assert wrong.err.removeprefix("job-runtime: ").strip() in (tmp_path / "log.txt").read_text()
+
+
+def test_a_log_file_has_the_failures_that_a_terminal_shows_for_a_while(tmp_path: Path) -> None:
+    jobs = {"good": {"cmd": "true"}, "bad": {"cmd": "exit 3"}}
+    ours, theirs = pty.openpty()
+    try:
+        with started(
+            tmp_path, "run", job_file(tmp_path, jobs), "--log-file", "log.txt", stdout=theirs, stderr=theirs
+        ) as program:
+            os.close(theirs)
+            with suppress(OSError):  # EIO: nobody has it open any longer
+                while os.read(ours, 1 << 16):
+                    pass
+            assert program.wait(LIMIT) == 1
+    finally:
+        os.close(ours)
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert [line for line in lines if "FAILED" in line and "bad" in line and "exit code 3" in line]
+    assert "\x1b" not in "".join(lines)
 
 
 def test_a_log_file_has_everything(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,20 @@ def moment() -> Snapshot:
 async def read(reader: int) -> str:
     await trio.lowlevel.wait_readable(reader)
     return os.read(reader, 1 << 16).decode()
+
+
+async def test_nothing_is_shown_while_the_terminal_is_lent() -> None:
+    progress = Progress("fifo", 0.0)
+    with screen() as (shown, reader):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shown.follow, progress, moment)
+            async with shown.lent():
+                shown.say("later")
+                for _ in range(3):
+                    await trio.sleep(0.002)
+                assert not select.select([reader], [], [], 0)[0]
+            assert "later" in await read(reader)
+            nursery.cancel_scope.cancel()
 
 
 async def test_what_is_logged_said_and_failed_becomes_lines() -> None:

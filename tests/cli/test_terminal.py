@@ -132,14 +132,30 @@ def test_names_cannot_command_the_terminal(tmp_path: Path, terminal: Terminal) -
 
 
 def test_an_interactive_job_has_the_terminal_for_itself(tmp_path: Path, terminal: Terminal) -> None:
-    jobs = {"talk": {"cmd": "printf 'name? '; read name; echo \"hello $name\"", "interactive": True}}
+    first, last = Fifo(tmp_path / "first"), Fifo(tmp_path / "last")
+    jobs = {
+        "build": {"cmd": f"read line <{first.path}"},
+        "talk": {
+            "cmd": "printf 'name? '; read name; echo \"hello $name\"",
+            "interactive": True,
+            "needs": ["build"],
+        },
+        "after": {"cmd": f"read line <{last.path}", "needs": ["talk"]},
+    }
     with on(terminal, tmp_path, "run", job_file(tmp_path, jobs), preexec_fn=take_terminal) as program:
+        terminal.wait_for("build")  # it is drawn
+        first.say()
         terminal.wait_for("name? ")
         terminal.press(b"world\r")
+        terminal.wait_for("hello world")
+        terminal.wait_for("after")  # it is drawn again
+        last.say()
         assert end_of(program).code == 0
-    assert "hello world" in terminal.text
-    assert "━" not in terminal.text
-    assert statuses(tmp_path) == {"talk": "passed"}
+    before, _, rest = terminal.text.partition("name? ")
+    during, _, after = rest.partition("hello world")
+    assert before.endswith("\x1b[J"), "what was drawn has gone before the job says anything"
+    assert ("━" in before or "─" in before, "━" in during or "─" in during, "─" in after) == (True, False, True)
+    assert set(statuses(tmp_path).values()) == {"passed"}
 
 
 def test_the_terminal_comes_back_when_three_signals_end_an_interactive_job_at_once(

@@ -15,7 +15,7 @@ import signal
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -197,6 +197,8 @@ class LocalBackend(RuntimeBackend):
         self._roots = run_dir if isinstance(run_dir, Roots) else None
         self._own_roots: Roots | None = None
         self._terminal = terminal
+        self.lend_terminal: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
+        """What is entered while an interactive job has the terminal: whoever else writes there gives it up."""
         self._progress_of: weakref.WeakKeyDictionary[JobSpec, Progress] = weakref.WeakKeyDictionary()
         self._site: Site
         self._oom_kills: OomKills
@@ -520,8 +522,10 @@ class LocalBackend(RuntimeBackend):
         from runtime.process.terminal import Pty, attached  # not for every system
 
         assert run.pty is not None
-        async with attached(Pty(run.pty, run.pty_slave), run.log_fd, *self._terminal, self._judging):
-            return await run.tree.wait_ended()
+        # What the job writes before stays in the pty, so it is not drawn over.
+        async with self.lend_terminal():
+            async with attached(Pty(run.pty, run.pty_slave), run.log_fd, *self._terminal, self._judging):
+                return await run.tree.wait_ended()
         raise AssertionError
 
     async def _conclude(self, job: LiveJob, run: LocalRun, end: TreeEnd) -> None:
