@@ -46,6 +46,7 @@ _PLAIN: Final = (
     "job_type",
     "backend",
     "resources",
+    "run_if",
     "needs_all_dependencies_passing",
     "weight",
     "timeout",

@@ -13,6 +13,8 @@ from runtime.job import JobSpec
 from runtime.report.summary import Line
 from runtime.report.text import printable, shorten
 
+_KINDS: Final = {"passed": "", "any-passed": "any of ", "ended": "the end of "}
+
 MAX_NEEDS: Final = 5
 """Dependencies that a line of the list names. Out of the air."""
 
@@ -24,7 +26,7 @@ def job_lines(prepared: Prepared) -> Iterator[Line]:
         needs = [printable(name) for name in job.dependencies[:MAX_NEEDS]]
         if len(job.dependencies) > MAX_NEEDS:
             needs.append(f"{len(job.dependencies) - MAX_NEEDS} more")
-        joined = ", ".join(needs) if job.needs_all_dependencies_passing else "any of " + ", ".join(needs)
+        joined = _KINDS[job.run_if] + ", ".join(needs)
         yield (
             (printable(job.id), "bold"),
             (f"  on {printable(job.backend)}" if job.backend not in (None, default) else "", ""),

@@ -11,7 +11,7 @@ import attrs
 
 from runtime.cli.errors import InputError, bare, shown
 from runtime.cli.jobfile import read_file, read_lines
-from runtime.cli.schema import JOB_KEYS, FileTable, JobTable, structure
+from runtime.cli.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, structure
 
 MAX_FILES: Final = 10_000
 """How many files one run may include. Out of the air."""
@@ -122,7 +122,7 @@ class _Loader:
                 msg = f"{where}: wanted: a name that is not empty"
                 raise InputError(msg)
             if not JOB_KEYS.isdisjoint(own) or not any(isinstance(value, dict) for value in own.values()):
-                table = structure({**file.defaults, **own}, JobTable, where)
+                table = structure({**_defaults_for(own, file.defaults), **own}, JobTable, where)
             else:  # [jobs.a.b] where a name with a dot was meant
                 inner = next(key for key, value in own.items() if isinstance(value, dict))
                 msg = f'{where}: unknown key {shown(inner)}; for a name with a dot, write [jobs."{name}.{inner}"]'
@@ -150,6 +150,13 @@ class _Loader:
                 msg = f"{where}: has other options than {self.backends[name][1]}"
                 raise InputError(msg)
             self.backends.setdefault(name, (options, where))
+
+
+def _defaults_for(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `defaults` without what a job's `own` keys replace under another name."""
+    if RUN_IF_KEYS.isdisjoint(own):
+        return defaults
+    return {key: value for key, value in defaults.items() if key not in RUN_IF_KEYS}
 
 
 def _real(path: Path) -> Path:

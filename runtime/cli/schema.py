@@ -15,6 +15,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from runtime.cli.errors import InputError, bare, shown, suggestion
+from runtime.job import RUN_IFS, RunIf
 from runtime.job.numbers import is_number
 from runtime.process import check_soft_stop
 
@@ -98,6 +99,13 @@ def duration(value: Any) -> float:
         wanted = f'a number of seconds, or text such as "90s", "10m" or "1.5h", above 0 and up to {MAX_DURATION} s'
         raise _WantedError(wanted)
     return float(seconds)
+
+
+def _run_if(value: Any) -> RunIf:
+    for known in RUN_IFS:
+        if value == known:
+            return known
+    raise _WantedError(" or ".join(f'"{known}"' for known in RUN_IFS))
 
 
 def _soft_stop(value: Any) -> str | Literal[False]:
@@ -213,7 +221,9 @@ class JobTable:
     job_type: str | None = _key(_any_text)
     backend: str | None = _key(_text)
     resources: Mapping[str, int | None] | None = _key(_amounts)
+    run_if: RunIf | None = _key(_run_if)  # noqa: RUF009 - as for `seeds`
     needs_all_dependencies_passing: bool | None = _key(_flag)
+    """What `run_if` replaces; a table has one of the two."""
     weight: float | None = _key(_number)
     timeout: float | None = _key(duration)
     """Seconds."""
@@ -252,6 +262,9 @@ class FileTable:
     jobs: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
 
 
+RUN_IF_KEYS: Final = frozenset({"run_if", "needs_all_dependencies_passing"})
+"""Two names of one setting."""
+
 JOB_KEYS: Final = frozenset(field.name for field in attrs.fields(JobTable))
 
 T = TypeVar("T", JobTable, FileTable)
@@ -285,6 +298,9 @@ def structure(table: Mapping[str, Any], cls: type[T], where: str) -> T:
     Raises:
         InputError: naming `where`, the first wrong key, what was given and what was wanted.
     """
+    if cls is JobTable and table.keys() >= RUN_IF_KEYS:
+        msg = f"{where}: has both run_if and needs_all_dependencies_passing; expected: run_if alone, which replaces it"
+        raise InputError(msg)
     try:
         return _CONVERTER.structure(table, cls)
     except cattrs.ClassValidationError as exc:

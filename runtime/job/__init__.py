@@ -11,11 +11,12 @@ from runtime.job.events import (
 )
 from runtime.job.naming import safe_id
 from runtime.job.patterns import compile_pattern
-from runtime.job.spec import JobSpec
+from runtime.job.spec import RUN_IFS, JobSpec, RunIf
 from runtime.job.status import LEGAL_MOVES, FailureKind, JobStatus, check_move
 
 __all__ = (
     "LEGAL_MOVES",
+    "RUN_IFS",
     "EventBatch",
     "FailureKind",
     "JobCompletionEvent",
@@ -26,6 +27,7 @@ __all__ = (
     "JobStatus",
     "JobStatusInfo",
     "JobUsage",
+    "RunIf",
     "check_move",
     "compile_pattern",
     "safe_id",

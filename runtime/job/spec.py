@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -19,6 +19,12 @@ from runtime.job.status import JobStatus
 
 MAX_SEED_BITS: Final = 256
 """Arbitrary, and more than any simulator takes. Python does not write integers of more than 4300 digits as text."""
+
+RunIf = Literal["passed", "any-passed", "ended"]
+"""What a job asks of the jobs that it depends on, all of which have ended by then: that all of them passed, that any of
+them did, or nothing.
+"""
+RUN_IFS: Final[tuple[RunIf, ...]] = ("passed", "any-passed", "ended")
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
@@ -33,7 +39,6 @@ _TYPES: Final = (
     ("qual_name", (str,), "text"),
     ("backend", (_NONE, str), "a backend's name, or None"),
     ("seed", (_NONE, int), "a whole number, or None"),
-    ("needs_all_dependencies_passing", (bool,), "True or False"),
     ("renew_odir", (bool,), "True or False"),
     ("raw_lines", (bool,), "True or False"),
     ("dry_run", (bool,), "True or False"),
@@ -68,8 +73,12 @@ class JobSpec:
     """What the job holds while it runs: name to amount, `None` for all that there is."""
     dependencies: Sequence[str] = ()
     """Ids of the jobs that must end before this one starts."""
-    needs_all_dependencies_passing: bool = True
-    """Whether all dependencies must pass, or any one of them."""
+    run_if: RunIf = "passed"
+    """Whether it runs when its dependencies have ended: ``"passed"``, if all of them passed; ``"any-passed"``, if any
+    of them did; ``"ended"``, however they ended. A run that is stopped starts no job, whatever this is.
+    """
+    _needs_all: bool | None = attrs.field(default=None, repr=False, alias="needs_all_dependencies_passing")
+    """What DVSim's specifications have for `run_if`: `True` is ``"passed"``, `False` is ``"any-passed"``."""
     weight: float = 1
     """Priority: a heavier job starts first."""
     timeout: float | None = None
@@ -116,6 +125,11 @@ class JobSpec:
         """What makes the job unique in a run."""
         return self.full_name
 
+    @property
+    def needs_all_dependencies_passing(self) -> bool:
+        """Whether it runs only if all of its dependencies passed; for launchers that ask, as DVSim's may."""
+        return self.run_if == "passed"
+
     def __attrs_post_init__(self) -> None:
         if not _is_text(self.name):
             raise self._error("name", self.name, "text that is not empty")
@@ -123,6 +137,8 @@ class JobSpec:
             if getattr(self, field) == "":
                 object.__setattr__(self, field, self.name)
         self._check_types()
+        if self.run_if != "passed" or self._needs_all is not None:
+            self._normalise_run_if()
         self._normalise_command()
         for field in ("dependencies", "pass_patterns", "fail_patterns", "tags"):
             value = getattr(self, field)
@@ -153,6 +169,20 @@ class JobSpec:
                 raise self._error(field, value, "something that can be called, or None")
         if not self.shell:
             raise self._error("shell", self.shell, "the path of a shell")
+
+    def _normalise_run_if(self) -> None:
+        if self.run_if not in RUN_IFS:
+            raise self._error("run_if", self.run_if, " or ".join(map(repr, RUN_IFS)))
+        needs_all = self._needs_all
+        if needs_all is None:
+            return
+        if not isinstance(needs_all, bool):
+            raise self._error("needs_all_dependencies_passing", needs_all, "True or False")
+        meant: RunIf = "passed" if needs_all else "any-passed"
+        if self.run_if not in ("passed", meant):
+            raise self._error("needs_all_dependencies_passing", needs_all, f"run_if alone, which is {self.run_if!r}")
+        object.__setattr__(self, "run_if", meant)
+        object.__setattr__(self, "_needs_all", None)  # so that a copy may have another `run_if`
 
     def _normalise_command(self) -> None:
         cmd = self.cmd

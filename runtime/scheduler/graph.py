@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from runtime.errors import GraphError
-from runtime.job import JobCompletionEvent, JobStatus
+from runtime.job import RUN_IFS, JobCompletionEvent, JobSpec, JobStatus, RunIf
 from runtime.job.status import SCHEDULED
 
 
@@ -42,11 +42,11 @@ class Node:
         "event",
         "id",
         "job",
-        "needs_all",
         "passed",
         "place",
         "queue",
         "rank",
+        "run_if",
         "started",
         "status",
         "waiting",
@@ -58,8 +58,8 @@ class Node:
     rank: int
     """Its place among all jobs, in the order given."""
     status: JobStatus
-    needs_all: bool
-    """Whether all its dependencies must pass, or any one."""
+    run_if: RunIf
+    """What it asks of its dependencies."""
     waiting: int
     """How many of its dependencies have not ended."""
     passed: int
@@ -149,7 +149,7 @@ def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[t
         node.id = job_id = job.id
         node.rank = rank
         node.status = SCHEDULED
-        node.needs_all = job.needs_all_dependencies_passing
+        node.run_if = job.run_if if job.__class__ is JobSpec else run_if_of(job)
         node.waiting = node.passed = node.attempt = 0
         node.dependents = ()
         node.queue = node.started = node.event = None
@@ -169,6 +169,21 @@ def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[t
                     other.dependents = [node]
         nodes[job_id] = node
     return nodes, later
+
+
+def run_if_of(job: Any) -> RunIf:
+    """Return what a job, ours or a foreign one, asks of its dependencies; DVSim's jobs have another word for it.
+
+    Raises:
+        GraphError: if its `run_if` is none that there is.
+    """
+    run_if: RunIf | None = getattr(job, "run_if", None)
+    if run_if is None:
+        return "passed" if job.needs_all_dependencies_passing else "any-passed"
+    if run_if not in RUN_IFS:
+        msg = f"job {job.id!r}: run_if is {run_if!r}; expected: {' or '.join(map(repr, RUN_IFS))}"
+        raise GraphError(msg)
+    return run_if
 
 
 def _wait_for(node: Node, other: Node) -> None:

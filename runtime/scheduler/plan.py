@@ -451,8 +451,8 @@ class Plan:
             return
         failed = [other for other in ended if other.status is not PASSED]
         node.passed = len(ended) - len(failed)
-        if failed and (node.needs_all or not (node.passed or node.waiting)):
-            node.event = self._end_for_dependency(node, failed[-1], now)
+        if failed and (event := self._end_without_run(node, failed[-1], now)) is not None:
+            node.event = event
             self._settle([node], now)
 
     def _queue_up(self, nodes: Sequence[Node], now: float) -> None:
@@ -500,8 +500,8 @@ class Plan:
                     continue
                 dependent.waiting -= 1
                 dependent.passed += passed
-                if not passed and (dependent.needs_all or not (dependent.waiting or dependent.passed)):
-                    dependent.event = self._end_for_dependency(dependent, done, now)
+                if not passed and (event := self._end_without_run(dependent, done, now)) is not None:
+                    dependent.event = event
                     ended.append(dependent)
                 elif dependent.waiting == 0:
                     ready.append(dependent)
@@ -515,14 +515,21 @@ class Plan:
         if not queue.size:
             self._arbiter.drop(queue)
 
-    def _end_for_dependency(self, node: Node, dependency: Node, now: float) -> JobCompletionEvent:
-        """Return the end of `node`, which can never run now that `dependency` has ended."""
+    def _end_without_run(self, node: Node, dependency: Node, now: float) -> JobCompletionEvent | None:
+        """Return the end of `node` if it can never run, now that `dependency` has ended and not passed; else `None`."""
+        if node.run_if != "passed" and node.waiting:
+            return None
         if self._stopped is not None:
             return _never_ran(node, FailureKind.CANCELLED, f"killed by {self._stopped[0]}", now)
-        if node.needs_all:
+        if node.run_if == "passed":
             message = f"it needs {dependency.id!r}, which ended as {dependency.status.name}"
-        else:
+        elif node.run_if == "any-passed" and not node.passed:
             message = f"none of its dependencies passed; the last was {dependency.id!r}"
+        elif (gone := node.queue.backend.gone) is not None:
+            # Here, and not only when it is queued: a chain of jobs that run however others end is no recursion.
+            return _never_ran(node, FailureKind.BACKEND_ERROR, gone.message, now)
+        else:
+            return None
         return _never_ran(node, FailureKind.DEPENDENCY, message, now)
 
     def _end_early(self, node: Node, kind: FailureKind, message: str, now: float) -> None:

@@ -63,8 +63,8 @@ class SchedulerStatistics:
 class Scheduler:
     """Runs jobs in the order that their dependencies, priorities, slots and resources allow. Each instance runs once.
 
-    Of a job it asks only for `id`, `dependencies`, `backend`, `resources`, `weight`,
-    `needs_all_dependencies_passing`, and `timeout` if it has one; so other people's specifications do as well.
+    Of a job it asks only for `id`, `dependencies`, `backend`, `resources`, `weight`, `run_if` (or, as DVSim's jobs have
+    it, `needs_all_dependencies_passing`), and `timeout` if it has one; so other people's specifications do as well.
 
     Args:
         jobs: what to run. More can be added during the run.
@@ -192,7 +192,8 @@ class Scheduler:
         self._take(jobs)
 
     def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
-        """Ask for the end of jobs; what depends on them will not run. Jobs that have ended are passed over.
+        """Ask for the end of jobs; what depends on them will not run, but for jobs that run however their dependencies
+        end. Jobs that have ended are passed over.
 
         Raises:
             GraphError: if an id is unknown; then nothing is killed.
@@ -201,7 +202,7 @@ class Scheduler:
 
     @trio.lowlevel.enable_ki_protection
     def stop(self, *, by: str = "the caller", force: bool = False, drain: bool = False) -> None:
-        """Start nothing more; `run` returns when what is in flight has completed.
+        """Start nothing more, whatever a job's `run_if` is; `run` returns when what is in flight has completed.
 
         Args:
             by: who asks for it, for the reasons of the jobs.

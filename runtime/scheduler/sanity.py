@@ -23,6 +23,11 @@ def sanity_check(plan: Plan) -> None:
         assert (node.event is not None) == node.status.is_terminal, node
         assert not (node.place is not Place.NOWHERE and node.event is not None), node
         if node.place is Place.IN_FLIGHT:
+            events = [plan._graph.find(other).event for other in node.job.dependencies]
+            assert all(event is not None for event in events), node
+            passed = [event is not None and event.status is JobStatus.PASSED for event in events]
+            assert node.run_if != "passed" or all(passed), node
+            assert node.run_if != "any-passed" or any(passed) or not passed, node
             for name, amount in node.queue.request:
                 held[name] = held.get(name, 0) + (amount if amount is not None else plan._arbiter.pool.held(name))
         if node.event is None:

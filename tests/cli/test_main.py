@@ -314,13 +314,15 @@ def test_want_of_memory_is_one_line_and_no_bug(tmp_path: Path) -> None:
 
 def test_list_shows_jobs_each_after_what_it_needs(tmp_path: Path, here: Here) -> None:
     jobs = {
-        "merge": {"cmd": "x", "needs": ["sim"], "needs_all_dependencies_passing": False},
+        "merge": {"cmd": "x", "needs": ["sim"], "run_if": "any-passed"},
+        "report": {"cmd": "x", "needs": ["merge"], "run_if": "ended"},
         "sim": {"cmd": "x", "needs": ["build"], "seeds": "1..3"},
         "build": {"cmd": "x", "backend": "fake"},
     }
     done = here("list", job_file(tmp_path, jobs), "--reseed", "2", "--seed-base", "1")
     assert (done.code, done.err) == (0, "")
-    build, first, second, merge = done.out.splitlines()
+    build, first, second, merge, report = done.out.splitlines()
+    assert report == "report  after the end of merge"
     assert build.startswith("build")
     assert first.startswith("sim.seed=")
     assert first.endswith("  after build")

@@ -31,6 +31,27 @@ def names(regression: Regression) -> list[str]:
     return [entry.name for entry in regression.entries]
 
 
+def test_a_job_that_says_run_if_replaces_either_name_of_it_in_the_defaults(tmp_path: Path) -> None:
+    main = files(
+        tmp_path,
+        main_toml="""
+            defaults.needs_all_dependencies_passing = false
+            [jobs.a]
+            cmd = "x"
+            [jobs.b]
+            cmd = "x"
+            run_if = "ended"
+            """,
+    )
+    tables = [entry.table for entry in load(str(main)).entries]
+    said = [(table.run_if, table.needs_all_dependencies_passing) for table in tables]
+    assert said == [(None, False), ("ended", None)]
+    both = files(tmp_path, both_toml="defaults = { run_if = 'ended', needs_all_dependencies_passing = true }")
+    assert wrong(both).startswith(
+        f"{both}: [defaults]: has both run_if and needs_all_dependencies_passing; expected: run_if"
+    )
+
+
 def test_a_jobs_own_keys_go_before_the_files_defaults(tmp_path: Path) -> None:
     main = files(
         tmp_path,

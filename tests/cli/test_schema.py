@@ -87,6 +87,13 @@ def test_a_seed_twice_is_named() -> None:
         ({"soft_stop": 0}, "soft_stop is 0; wanted: a signal"),
         ({"soft_stop": ""}, 'soft_stop is ""; wanted: a signal'),
         ({"soft_timeout": 0}, "soft_timeout is 0; wanted: a number of seconds"),
+        ({"run_if": "always"}, 'run_if is "always"; wanted: "passed" or "any-passed" or "ended"'),
+        ({"run_if": True}, "run_if is true; wanted: "),
+        ({"run_if": {}}, "run_if is a table; wanted: "),
+        (
+            {"run_if": "ended", "needs_all_dependencies_passing": False},
+            "has both run_if and needs_all_dependencies_passing; expected: run_if alone, which replaces it",
+        ),
         ({"tiemout": 3}, 'unknown key "tiemout"; did you mean "timeout"?'),
         ({"dependencies": ["a"]}, 'unknown key "dependencies"; '),
         ({"b" * 5000: 1}, 'unknown key "bbb'),

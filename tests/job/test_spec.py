@@ -14,7 +14,7 @@ from runtime.errors import SpecError
 from runtime.job import JobSpec
 
 FIELDS = (
-    "name cmd shell target job_type seed backend resources dependencies needs_all_dependencies_passing weight "
+    "name cmd shell target job_type seed backend resources dependencies run_if _needs_all weight "
     "timeout queue_timeout exports cwd odir renew_odir log_path pass_patterns fail_patterns runtime_pattern "
     "simulated_time_pattern raw_lines dry_run interactive tags pre_launch post_finish full_name qual_name"
 )
@@ -29,6 +29,7 @@ def test_two_fields_are_enough_and_the_rest_has_defaults() -> None:
     assert (job.id, job.full_name, job.qual_name, job.shell) == ("a", "a", "a", "/bin/sh")
     assert (job.target, job.job_type, job.seed, job.backend, job.resources) == ("run", "", None, None, None)
     assert (job.dependencies, job.pass_patterns, job.fail_patterns, job.tags) == ((), (), (), ())
+    assert job.run_if == "passed"
     assert (job.needs_all_dependencies_passing, job.weight, job.timeout, job.queue_timeout) == (True, 1, None, None)
     assert (job.cwd, job.odir, job.renew_odir, job.log_path, dict(job.exports)) == (None, None, False, None, {})
     assert (job.runtime_pattern, job.simulated_time_pattern) == (None, None)
@@ -164,6 +165,17 @@ def test_unusual_and_right(fields: dict[str, Any]) -> None:
         ({"renew_odir": 1}, "renew_odir is 1; wanted: True or False"),
         ({"dry_run": "no"}, "dry_run is 'no'; wanted: True or False"),
         ({"interactive": None}, "interactive is None; wanted: True or False"),
+        ({"run_if": "always"}, "run_if is 'always'; wanted: 'passed' or 'any-passed' or 'ended'"),
+        ({"run_if": None}, "run_if is None; wanted: 'passed'"),
+        ({"run_if": ["ended"]}, r"run_if is \['ended'\]; wanted: 'passed'"),
+        (
+            {"run_if": "ended", "needs_all_dependencies_passing": False},
+            "needs_all_dependencies_passing is False; wanted: run_if alone, which is 'ended'",
+        ),
+        (
+            {"run_if": "any-passed", "needs_all_dependencies_passing": True},
+            "needs_all_dependencies_passing is True; wanted: run_if alone, which is 'any-passed'",
+        ),
         ({"needs_all_dependencies_passing": 0}, "needs_all_dependencies_passing is 0; wanted: True or False"),
         ({"pre_launch": "hook"}, "pre_launch is 'hook'; wanted: something that can be called, or None"),
         ({"post_finish": 3}, "post_finish is 3; wanted: something that can be called, or None"),
@@ -173,6 +185,22 @@ def test_what_cannot_be_is_refused_in_the_words_of_whoever_wrote_it(fields: dict
     with pytest.raises(SpecError, match=complaint) as caught:
         spec(**fields)
     assert str(caught.value).startswith(f"job {fields.get('name', 'a')!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "run_if"),
+    [
+        ({}, "passed"),
+        ({"needs_all_dependencies_passing": True}, "passed"),
+        ({"needs_all_dependencies_passing": False}, "any-passed"),
+        ({"run_if": "any-passed", "needs_all_dependencies_passing": False}, "any-passed"),
+        ({"run_if": "ended"}, "ended"),
+    ],
+)
+def test_what_dvsim_calls_needs_all_dependencies_passing_is_run_if(fields: dict[str, Any], run_if: str) -> None:
+    job = spec(**fields)
+    assert (job.run_if, job.needs_all_dependencies_passing) == (run_if, run_if == "passed")
+    assert attrs.evolve(job, run_if="ended").run_if == "ended"
 
 
 def test_an_error_is_the_callers_and_is_a_value_error() -> None:

@@ -19,7 +19,7 @@ from runtime.scheduler.resources import ResourcePool
 from runtime.scheduler.sanity import sanity_check
 from tests.scheduler.planning import Driven, ended, job, receipt
 
-FAILED = JobStatus.FAILED
+FAILED, PASSED = JobStatus.FAILED, JobStatus.PASSED
 
 
 def test_a_job_starts_when_what_it_needs_has_passed() -> None:
@@ -75,6 +75,115 @@ def test_who_needs_any_does_not_run_if_none_passed() -> None:
     run.end("b", FAILED)
     assert run.statuses()["any"] == "KILLED"
     assert run.kind("any") == "dependency"
+
+
+@pytest.mark.parametrize("ends", [(PASSED, PASSED), (PASSED, FAILED), (FAILED, FAILED), (JobStatus.KILLED, FAILED)])
+def test_who_runs_when_others_have_ended_runs_however_they_ended(ends: tuple[JobStatus, JobStatus]) -> None:
+    run = Driven([job("a"), job("b"), job("report", "a", "b", run_if="ended"), job("after", "report")])
+    run.turn()
+    run.end("a", ends[0])
+    assert run.turn() == []
+    run.end("b", ends[1])
+    assert run.turn() == ["report"]
+    run.end("report")
+    assert run.turn() == ["after"]
+
+
+def test_who_runs_when_others_have_ended_runs_if_they_never_ran() -> None:
+    jobs = [job("build"), job("test", "build"), job("report", "test", run_if="ended"), job("mail", "report", "test")]
+    run = Driven(jobs)
+    run.turn()
+    run.end("build", FAILED)
+    assert run.turn() == ["report"]
+    assert run.kind("mail") == "dependency"
+    added = job("late", "test", "build", run_if="ended")
+    run.plan.add([added])
+    assert run.turn() == ["late"]
+
+
+def test_who_was_killed_by_hand_has_ended() -> None:
+    run = Driven([job("a"), job("b", "a"), job("report", "b", run_if="ended")])
+    run.turn()
+    run.plan.kill(["b"], "somebody", 0.0)
+    assert run.turn() == ["report"]
+    run.plan.kill(["report"], "somebody", 0.0)
+    assert [kill.ids for kill in run.killed] == []
+    run.turn()
+    assert [kill.ids for kill in run.killed] == [["report"]]
+
+
+@pytest.mark.parametrize("drain", [False, True])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_run_that_is_stopped_starts_nothing_more_whatever_it_is(drain: bool, order: int) -> None:
+    jobs = [
+        job("going"),
+        job("waits", weight=-1),
+        job("after going", "going", run_if="ended"),
+        job("after waits", "waits", run_if="ended"),
+        job("chain", "after waits", run_if="ended"),
+    ]
+    run = Driven(jobs[::order], max_parallelism=1)
+    assert run.turn() == ["going"]
+    run.plan.stop("somebody", 0.0, drain=drain)
+    assert run.turn() == []
+    run.end("going")
+    assert run.turn() == []
+    assert run.plan.unfinished == 0
+    assert {run.kind(name) for name in ("waits", "after going", "after waits", "chain")} == {"cancelled"}
+    run.plan.add([job("late", "going", run_if="ended")])
+    assert run.turn() == []
+    assert run.kind("late") == "cancelled"
+
+
+def test_the_failure_that_stops_a_run_starts_no_job_that_waited_for_it() -> None:
+    run = Driven([job("a"), job("report", "a", run_if="ended"), job("b")], max_parallelism=1, max_failures=1)
+    assert run.turn() == ["a"]
+    run.end("a", FAILED)
+    assert run.turn() == []
+    assert run.kind("report") == "cancelled"
+
+
+@pytest.mark.parametrize("why", ["gone", "stopped"])
+def test_a_chain_of_100_000_that_runs_in_any_case_ends_without_recursion(why: str) -> None:
+    count = 100_000
+    jobs = [job("j0"), *(job(f"j{i}", f"j{i - 1}", run_if="ended") for i in range(1, count))]
+    run = Driven(jobs[:1], {"fake": None, "other": None})
+    run.turn()
+    run.plan.add(jobs[1:])
+    run.turn()
+    if why == "gone":
+        run.plan.backend_gone("fake", "it broke", 0.0)
+    else:
+        run.plan.stop("somebody", 0.0)
+        run.end("j0")
+    assert run.plan.unfinished == 0
+    assert run.kind(f"j{count - 1}") == ("backend_error" if why == "gone" else "cancelled")
+
+
+def test_who_runs_in_any_case_runs_elsewhere_when_a_backend_is_gone() -> None:
+    jobs = [job("a"), job("report", "a", run_if="ended", backend="other"), job("here", "a", run_if="ended")]
+    run = Driven(jobs, {"fake": None, "other": None})
+    run.turn()
+    run.plan.backend_gone("fake", "it broke", 0.0)
+    assert run.turn() == ["report"]
+    assert run.kind("here") == "backend_error"
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [({"run_if": "ended"}, ["foreign"]), ({"run_if": "any-passed", "needs_all_dependencies_passing": 1}, [])],
+)
+def test_a_foreign_job_may_say_when_it_runs_in_our_words(words: dict[str, Any], ids: list[str]) -> None:
+    foreign = SimpleNamespace(id="foreign", dependencies=["a"], backend=None, resources=None, weight=1, **words)
+    run = Driven([job("a"), foreign])  # type: ignore[list-item]  # it is foreign
+    run.turn()
+    run.end("a", FAILED)
+    assert run.turn() == ids
+    foreign.run_if, foreign.id = "always", "other"
+    with pytest.raises(
+        GraphError, match="job 'other': run_if is 'always'; expected: 'passed' or 'any-passed' or 'ended'"
+    ):
+        run.plan.add([foreign])
 
 
 def test_a_failure_at_the_head_of_a_chain_of_100_000_reaches_its_end_without_recursion() -> None:

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from runtime.job import JobProgressEvent, JobStatus
+from runtime.job import RUN_IFS, JobProgressEvent, JobStatus
 from runtime.scheduler.actions import Kill
 from runtime.scheduler.graph import IN_FLIGHT, Graph, Node
 from runtime.scheduler.plan import Plan
@@ -49,7 +49,7 @@ class PlanMachine(RuleBasedStateMachine):
                 "backend": data.draw(st.sampled_from([None, "one", "few"])),
                 "resources": data.draw(NEEDS) or None,
                 "weight": data.draw(st.integers(0, 2)),
-                "needs_all_dependencies_passing": data.draw(st.booleans()),
+                "run_if": data.draw(st.sampled_from(RUN_IFS)),
             }
             needs = data.draw(st.lists(st.sampled_from(known), max_size=3, unique=True)) if known else []
             jobs.append(job(f"j{self.count}", *needs, **fields))
