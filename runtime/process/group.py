@@ -5,7 +5,9 @@ the last signal was sent, and after that the group is only looked at. Looking co
 that nobody is left. Otherwise it is a look at ``/proc``, which knows what ``kill`` does not: a zombie that nobody reaps
 (there is no proper init process in many containers) is not alive.
 
-This is as far as a group goes: a process that left it (`setsid`) is not found.
+This is as far as a group goes: a process that left it (`setsid`) is not killed. Only while the root is asked gently to
+end, those that come from it and have another group (a simulator behind `timeout`) are asked as well, if they can be
+found by way of their parents (`Descendants`).
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
 import trio
 
+from runtime.process import keeper_program as far
 from runtime.process.child import UNKNOWN, Child, Exit
 from runtime.process.threads import in_thread
 
@@ -26,6 +30,10 @@ T = TypeVar("T")
 _FIRST_LOOK: Final = 0.001
 _LAST_LOOK: Final = 0.05
 """Seconds between two looks at a group that will not go, at first and at most. Out of the air."""
+
+_LOOK_TIMEOUT: Final = 1.0
+"""Seconds that the search for processes outside of a group may take, before the group is signalled without. Arbitrary:
+a search takes milliseconds, but at a limit of processes there may be no thread to be had for it."""
 
 _PATIENT_LOOKS: Final = 3
 """Looks with one system call before ``/proc`` is read."""
@@ -88,20 +96,80 @@ def living_groups() -> dict[int, list[int]]:
     return groups
 
 
-async def terminate_group(child: Child, census: Census, grace: trio.CancelScope) -> None:
-    """Ask the group of `child` to end, and wait until all of it has, or for the end of `grace`.
+class Descendants:
+    """The root of a group and all that come from it, in its group or outside. The process table is read in a thread.
+
+    Args:
+        root: is not reaped.
+        census: whose thread that is.
+    """
+
+    def __init__(self, root: Child, census: Census) -> None:
+        self._root = root
+        self._census = census
+        self._found: Sequence[far.ProcessEntry] = far.processes([root.pid])
+
+    async def look(self) -> None:
+        """Find those that can be found now, from the root or from those that were found before."""
+        with trio.move_on_after(_LOOK_TIMEOUT):
+            self._found = await self._census.in_thread(lambda: list(far.tree(list(filter(far.is_there, self._found)))))
+
+    def _outside(self) -> list[far.ProcessEntry]:
+        return [one for one in self._found if one.group != self._root.pid]
+
+    async def signal(self, *numbers: int) -> None:
+        """Send signals to the group and to those outside, to each once."""
+        one_by_one: Sequence[far.ProcessEntry] = self._found
+        if not far.forwarders(one for one in self._found if one.group == self._root.pid):
+            for number in numbers:  # at one stroke, as far as that goes: nobody is missed who is just being forked
+                self._root.signal_group(number)
+            one_by_one = self._outside()
+        if one_by_one:
+            await self._census.in_thread(lambda: far.send_once(one_by_one, *numbers))
+
+    async def alive(self) -> list[int]:
+        """Return the ids of those in the group, and of those found outside, that are alive."""
+        pids = [*await self._census.members(self._root.pid)]
+        if outside := self._outside():
+            pids += await self._census.in_thread(lambda: [one.pid for one in outside if far.is_alive(one)])
+        return pids
+
+
+async def ask_softly(child: Child, census: Census, descendants: Descendants, number: int) -> None:
+    """Send a signal to all that come from `child`; wait until nobody is left who may still act on it.
+
+    A shell dies of it at once, while the simulator behind it has its files to close. Who ignores it is not waited for,
+    once the root has ended.
+    """
+    await descendants.look()  # before anybody dies: who has no parent any more is not found
+    await descendants.signal(number)
+    await child.wait_exited()
+    delay = _FIRST_LOOK
+    while pids := await descendants.alive():
+        if await census.in_thread(partial(_all_ignore, pids, number)):
+            return
+        await trio.sleep(delay)
+        delay = min(2 * delay, _LAST_LOOK)
+
+
+def _all_ignore(pids: Sequence[int], number: int) -> bool:
+    return all(far.ignores(pid, number) for pid in pids)
+
+
+async def terminate_group(child: Child, descendants: Descendants, grace: trio.CancelScope) -> None:
+    """Ask all that come from `child` to end, and wait until they have, or for the end of `grace`.
 
     Args:
         child: the root.
-        census: tells who is left.
+        descendants: who comes from it.
         grace: not entered yet; its deadline or its cancellation ends the wait.
     """
-    child.signal_group(signal.SIGTERM)
-    child.signal_group(signal.SIGCONT)  # a stopped process could not act on the first
     with grace:
+        await descendants.look()
+        await descendants.signal(signal.SIGTERM, signal.SIGCONT)  # a stopped process could not act on the first
         await child.wait_exited()
         delay = _FIRST_LOOK
-        while await census.members(child.pid):
+        while await descendants.alive():
             await trio.sleep(delay)
             delay = min(2 * delay, _LAST_LOOK)
 

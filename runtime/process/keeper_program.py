@@ -52,6 +52,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     import socket
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any, Final
 
     from runtime import rooted
@@ -143,8 +144,13 @@ _MANY_PIDS: Final = _ROOM // 5
 _LONG: Final = _ROOM // 4
 """Characters of a text in an answer at most."""
 
-_MANY: Final = 1000
-"""Processes that are asked gently to end, per job, at a time. Out of the air."""
+_MANY: Final = 10_000
+"""Processes of a job that are signalled one by one, at most: who forks without end shall not keep us looking for more.
+Arbitrary; so many take a second."""
+
+_FORWARDERS: Final = (b"timeout",)
+"""Programs that send each signal that they get to their only child and to its group, and end with it: coreutils."""
+_NOT_FORWARDED: Final = (signal.SIGSTOP, signal.SIGCONT)
 
 _FIRST_LOOK: Final = 0.002
 _LAST_LOOK: Final = 0.25
@@ -273,14 +279,49 @@ def read_signals(fd: int) -> list[tuple[int, int]]:
     return [(number, pid if code == _SI_USER else 0) for number, _, code, pid in _SIGINFO.iter_unpack(data)]
 
 
-def children(pid: int | str = "self") -> list[int]:
+class ProcessEntry:
+    """What the process table says of one."""
+
+    __slots__ = ("group", "name", "parent", "pid", "start", "state", "threads")
+
+    def __init__(self, pid: int, text: bytes) -> None:
+        # The second field is the program's name, in parentheses, and may itself have any of them.
+        name, _, rest = text.partition(b"(")[2].rpartition(b")")
+        fields = rest.split(None, 20)
+        self.pid = pid
+        self.name = name
+        self.state = fields[0]
+        self.parent = int(fields[1])
+        self.group = int(fields[2])
+        self.threads = int(fields[17])
+        self.start = fields[19]
+        """When it was started: of two processes that have had the same number, this differs."""
+
+
+def look_up(pid: int) -> ProcessEntry | None:
+    """Return what the process table says of a process; `None` if it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return ProcessEntry(pid, file.read())
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a process; 0 if it has gone."""
+    found = look_up(pid)
+    return 0 if found is None else found.parent
+
+
+def children(pid: int | str = "self", threads: int = 0) -> list[int]:
     """Return the direct children of a process, zombies included; none if it has gone.
 
-    Of ourselves this is exact: the list shrinks only when we reap, and we have one thread.
+    Of ourselves this is exact: the list shrinks only when we reap, and we have one thread. How many `threads` it has
+    need not be known, but saves time if it is one.
     """
     found = []
     try:
-        for task in os.listdir(f"/proc/{pid}/task"):
+        for task in [str(pid)] if threads == 1 else os.listdir(f"/proc/{pid}/task"):
             try:
                 with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
                     found += [int(child) for child in file.read().split()]
@@ -298,13 +339,95 @@ def _children_by_parent(pid: int | str) -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal() and parent_of(int(name)) == wanted]
 
 
-def parent_of(pid: int) -> int:
-    """Return the parent of a process; 0 if it has gone."""
+def tree(roots: list[ProcessEntry]) -> Iterator[ProcessEntry]:
+    """Yield processes and all that come from them and can be found now, each once, parents first, and no stranger.
+
+    A number that was given away meanwhile has another parent, or its parent another start. What is found here may be
+    gone, and its number a stranger's, when the caller does something about it: see `send`.
+    """
+    ours = os.getpid()
+    found = {process.pid for process in roots}
+    yield from roots
+    level = roots
+    while level and len(found) < _MANY:
+        below = []
+        for parent in level:
+            new = processes([pid for pid in children(parent.pid, parent.threads) if pid not in found])
+            # Who has lost its parent since is a child of ours, if we are a subreaper.
+            new = [child for child in new if child.parent in (parent.pid, ours)]
+            if new and is_there(parent):
+                found.update(child.pid for child in new)
+                below += new
+        yield from below
+        level = below
+
+
+def is_there(process: ProcessEntry) -> bool:
+    """Whether a process is in the table still, be it a zombie."""
+    now = look_up(process.pid)
+    return now is not None and now.start == process.start
+
+
+def is_alive(process: ProcessEntry) -> bool:
+    """Whether a process is in the table, and no zombie."""
+    now = look_up(process.pid)
+    return now is not None and now.start == process.start and now.state not in (b"Z", b"X")
+
+
+def ignores(pid: int, number: int) -> bool:
+    """Whether a process ignores a signal, or is a zombie, or gone: one that will not act on it."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split(None, 2)[1])
-    except (OSError, ValueError, IndexError):
-        return 0
+        with open(f"/proc/{pid}/status", "rb") as file:
+            fields = dict(line.split(b":", 1) for line in file if line.startswith((b"State:", b"SigIgn:")))
+        return fields[b"State"].split()[0] in (b"Z", b"X") or bool(int(fields[b"SigIgn"], 16) >> (number - 1) & 1)
+    except (OSError, ValueError, LookupError):
+        return True
+
+
+def send(process: ProcessEntry, *numbers: int) -> None:
+    """Send signals to a process, if we may, and if it is the one that was found; to no stranger."""
+    try:
+        held = os.pidfd_open(process.pid)  # from here on the number stands for one process
+    except OSError:
+        return
+    try:
+        if is_there(process):
+            for number in numbers:
+                signal.pidfd_send_signal(held, number)
+    except OSError:
+        pass
+    finally:
+        os.close(held)
+
+
+def send_once(processes: Sequence[ProcessEntry], *numbers: int) -> None:
+    """Send signals to processes so that each gets them once.
+
+    Who forwards what it gets to its child, which is here as well, is only stopped and continued.
+    """
+    forward = forwarders(processes)
+    for process in processes:
+        send(process, *[number for number in numbers if process.pid not in forward or number in _NOT_FORWARDED])
+
+
+def forwarders(processes: Iterable[ProcessEntry]) -> set[int]:
+    """Return the ids of those processes that forward signals to others of them."""
+    all_of_them = list(processes)
+    parents = {process.parent for process in all_of_them}
+    return {process.pid for process in all_of_them if process.name in _FORWARDERS and process.pid in parents}
+
+
+def signal_tree(direct: list[int], *numbers: int) -> None:
+    """Send signals, once each, to children of ours and to all that come from them and can be found now.
+
+    All are found before the first is signalled, as who dies has no children any more.
+    """
+    send_once(list(tree(processes(direct))), *numbers)
+
+
+def processes(pids: list[int]) -> list[ProcessEntry]:
+    """Return what the process table says of each that is in it."""
+    return [process for process in map(look_up, pids) if process is not None]
 
 
 def send_signal(pid: int, number: int) -> None:
@@ -313,42 +436,6 @@ def send_signal(pid: int, number: int) -> None:
         os.kill(pid, number)
     except OSError:
         pass
-
-
-def signal_tree(direct: list[int], *numbers: int) -> None:
-    """Send signals to children of ours, and to all that come from them and can be found now, and to no stranger.
-
-    A direct child cannot lose its number, as only we reap it. Any other is held by a pidfd, and after that it is looked
-    up again who its parent is: a number that was given away has another one by then, and a process that is gone takes
-    no signal. All are found before the first is signalled, as who dies has no children any more.
-    """
-    held: list[int] = []
-    level = direct
-    try:
-        while level and len(held) < _MANY:
-            below = []
-            for parent in level:
-                for pid in children(parent):
-                    try:
-                        held.append(os.pidfd_open(pid))
-                    except OSError:
-                        continue
-                    if parent_of(pid) in (parent, os.getpid()):
-                        below.append(pid)
-                    else:
-                        os.close(held.pop())
-            level = below
-    finally:
-        for number in numbers:
-            for pid in direct:
-                send_signal(pid, number)
-            for fd in held:
-                try:
-                    signal.pidfd_send_signal(fd, number)
-                except OSError:
-                    pass
-        for fd in held:
-            os.close(fd)
 
 
 def kill_all(pids: list[int], turn: int) -> None:
@@ -386,7 +473,9 @@ class Job:
     """When the next phase begins, or when what is left counts as stuck."""
     look = _FIRST_LOOK
     turns = 0
-    """How often its processes were killed."""
+    """How often its processes were killed in vain: they were no fewer than before."""
+    fewest = sys.maxsize
+    """How many of them there were when they were killed, at least."""
 
     def __init__(self, number: int, root: int, patience: float | None) -> None:
         self.number = number
@@ -574,12 +663,14 @@ class Shim:
             if job.root:
                 return None
             self.begin_kill(job)
-        elif job.phase == Job.SOFT and not job.root:
+        elif job.phase == Job.SOFT and not job.root and not self.may_act(job):
             self.begin_term(job)
         now = time.monotonic()
         if job.phase == Job.KILL:
-            kill_all(children(), job.turns)
-            job.turns += 1
+            pids = children()
+            kill_all(pids, job.turns)
+            job.turns += len(pids) >= job.fewest  # as long as they become fewer, it was of use
+            job.fewest = min(job.fewest, len(pids))
         if job.deadline is not None and job.deadline <= now:
             self.advance(job)
         seconds = None if job.deadline is None else job.deadline - now
@@ -614,7 +705,7 @@ class Shim:
             return
         job.enter(Job.SOFT, seconds)
         if isinstance(soft, int):
-            job.signal_group(soft)
+            signal_tree(children(), soft)
         else:
             try:
                 made = rooted.touch(self.roots[soft[0]], soft[1])
@@ -622,6 +713,15 @@ class Shim:
                 made = False
             if not made:
                 self.begin_term(job)
+
+    def may_act(self, job: Job) -> bool:
+        """Whether anybody is left of `job` who may still act on the soft step, now that its root has ended.
+
+        A shell dies of the signal at once, and the simulator behind it has its files to close. What a shell starts in
+        its background ignores SIGINT; waiting for that would be in vain. Who looks for a file is the root.
+        """
+        soft = job.stop[0]
+        return isinstance(soft, int) and any(not ignores(one.pid, soft) for one in tree(processes(children())))
 
     def begin_term(self, job: Job) -> None:
         """Ask all processes of `job` to end."""

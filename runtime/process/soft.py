@@ -17,7 +17,7 @@ from runtime.job.numbers import brief, is_number
 from runtime.roots import RootedPath
 
 SoftStop = signal.Signals | str | None
-"""A signal to the process group, itself or its name; the name of a file to make; or nothing."""
+"""A signal to all processes of the job, itself or its name; the name of a file to make; or nothing."""
 
 SOFT_STOPS: Final = "None, a signal ('SIGINT', signal.SIGINT), or the name of a file"
 
@@ -27,7 +27,7 @@ class SoftStep:
     """What comes before SIGTERM."""
 
     what: int | RootedPath
-    """The number of a signal for the process group, or a file to make."""
+    """The number of a signal for all processes of the job, or a file to make."""
     seconds: float | None
     """How long it has until SIGTERM, at most; `None` for no limit."""
 

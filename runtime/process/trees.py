@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from runtime.process.child import UNKNOWN, Child, Exit
-from runtime.process.group import Census, sweep_group, terminate_group
+from runtime.process.group import Census, Descendants, ask_softly, sweep_group, terminate_group
 from runtime.process.soft import SoftStep
 from runtime.process.threads import in_thread
 from runtime.roots import RootedPath
@@ -147,10 +147,11 @@ class GroupTree:
         patience = self._patience
         if steps is not None:
             patience = steps.patience
+            descendants = Descendants(self.child, self._census)
             if steps.soft is not None:
-                await self._ask_softly(steps.soft)
+                await self._ask_softly(steps.soft, descendants)
             self._grace.deadline = trio.current_time() + (math.inf if steps.grace is None else steps.grace)
-            await terminate_group(self.child, self._census, self._grace)
+            await terminate_group(self.child, descendants, self._grace)
         end = await sweep_group(self.child, self._census, math.inf if patience is None else patience)
         return TreeEnd(end.exit, steps is not None, end.left)
 
@@ -158,15 +159,14 @@ class GroupTree:
         """Return false: who waits for it also ends it."""
         return False
 
-    async def _ask_softly(self, soft: SoftStep) -> None:
+    async def _ask_softly(self, soft: SoftStep, descendants: Descendants) -> None:
         what = soft.what
         self._soft.deadline = trio.current_time() + (math.inf if soft.seconds is None else soft.seconds)
         with self._soft:
             if isinstance(what, int):
-                self.child.signal_group(what)
-            elif not await in_thread(make_stop_file, what, limiter=self._files):
-                return
-            await self.child.wait_exited()
+                await ask_softly(self.child, self._census, descendants, what)
+            elif await in_thread(make_stop_file, what, limiter=self._files):
+                await self.child.wait_exited()
 
     async def wait_gone(self) -> None:
         """Reap the root, if it was given up, when it ends."""

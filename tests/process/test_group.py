@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from runtime.process import Census, Child, spawn, sweep_group, terminate_group
-from runtime.process.group import living_groups
+from runtime.process.group import Descendants, living_groups
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def test_all_of_a_group_has_its_grace(tmp_path: Path, census: Census) -> N
     os.mkfifo(tmp_path / "go")
     async with shell(tmp_path, script) as child:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(terminate_group, child, census, trio.CancelScope())
+            nursery.start_soon(terminate_group, child, Descendants(child, census), trio.CancelScope())
             while not child.has_exited():
                 await trio.lowlevel.checkpoint()
             assert not (tmp_path / "ended").exists()  # the root has gone, and its child may still finish what it does
@@ -75,7 +75,7 @@ async def test_grace_ends_when_it_is_cancelled(tmp_path: Path, census: Census) -
     async with shell(tmp_path, "trap '' TERM; echo > $READY; while :; do sleep 1000; done") as child:
         grace = trio.CancelScope()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(terminate_group, child, census, grace)
+            nursery.start_soon(terminate_group, child, Descendants(child, census), grace)
             await trio.testing.wait_all_tasks_blocked()
             assert not child.has_exited()
             grace.cancel()
@@ -87,7 +87,7 @@ async def test_a_stopped_process_gets_to_act_on_the_signal(tmp_path: Path, censu
     async with shell(tmp_path, script) as child:
         while os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG) is None:
             await trio.lowlevel.checkpoint()
-        await terminate_group(child, census, trio.CancelScope())
+        await terminate_group(child, Descendants(child, census), trio.CancelScope())
         assert (await sweep_group(child, census, math.inf)).exit.code == 7
 
 

@@ -135,8 +135,8 @@ class LocalBackend(RuntimeBackend):
         max_output_dirs: how many old output directories of a job with `renew_odir` are kept; `None` for 5.
         containment: what of a job is seen to end with it. ``"tree"``: all its processes, whatever sessions they open,
             also if we are killed. ``"group"``: those in its process group.
-        soft_stop: what comes before SIGTERM when a job is stopped: ``None`` for nothing; a signal (``"SIGINT"``) to its
-            process group; or the name of a file that is made, in its output directory unless absolute. Or a function
+        soft_stop: what comes before SIGTERM when a job is stopped: ``None`` for nothing; a signal (``"SIGINT"``) to all
+            its processes; or the name of a file that is made, in its output directory unless absolute. Or a function
             from a job's specification to one of these, or to a pair of one and its seconds; it is called in a thread,
             when the job is launched, and what is wrong with it costs that job.
         soft_timeout: seconds between that and SIGTERM, unless the job ends sooner; `None` for 10.
