@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _fill_descriptors()
     if arguments is None:  # then all of this process is ours
+        from runtime.cli.encoding import use_utf8
+
+        use_utf8()
         from runtime.cli.quitting import quit_at_signals
 
         quit_at_signals()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from runtime.job import JobResult, JobStatus, JobUsage
+from runtime.report import strict
 from runtime.report.places import job_dir, log_path, reproduce
 
 VERSION: Final = 1
@@ -110,11 +110,11 @@ def write_results(path: Path, record: RunRecord, results: Sequence[JobResult]) -
 
 def _document(record: RunRecord, results: Sequence[JobResult], run_dir: Path) -> Iterator[str]:
     """Yield the text, a job a line: fine to read, to compare and to cut, and never in memory as a whole."""
-    head = json.dumps(results_table(record, results, run_dir), indent=1)
+    head = strict.dumps(results_table(record, results, run_dir), indent=1)
     yield head.removesuffix("\n}") + ',\n "jobs": ['
     separator = "\n  "
     for result in results:
-        yield separator + json.dumps(job_table(result, record.epoch, run_dir))
+        yield separator + strict.dumps(job_table(result, record.epoch, run_dir))
         separator = ",\n  "
     yield "\n ]\n}\n"
 

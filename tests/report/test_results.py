@@ -9,6 +9,7 @@ import pytest
 
 from runtime.job import FailureKind, JobResult, JobUsage
 from runtime.report.results import RunRecord, wall_time, write_results
+from runtime.report.strict import original
 from tests.report.results import result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,7 +120,11 @@ def test_a_job_that_never_ran_has_no_times_of_its_run(tmp_path: Path) -> None:
 def test_any_text_survives(tmp_path: Path) -> None:
     evil = 'x\x1b"\\\ud800\u202e\n'
     jobs = written(tmp_path, result(evil, FailureKind.EXIT_CODE, evil, context=[evil]), result("b"))["jobs"]
-    assert (jobs[0]["id"], jobs[0]["message"], jobs[0]["context"]) == (evil, evil, [evil])
+    strict = evil.replace(
+        "\ud800", "\uefed\uefa0\uef80"
+    )  # a lone surrogate is no character: see runtime/report/strict.py
+    assert (jobs[0]["id"], jobs[0]["message"], jobs[0]["context"]) == (strict, strict, [strict])
+    assert original(strict) == evil.encode("utf-8", "surrogatepass")
     assert (tmp_path / "results.json").read_bytes().isascii()
 
 

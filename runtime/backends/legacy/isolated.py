@@ -178,8 +178,9 @@ class Process:
         with theirs, their_life:
             fds = theirs.fileno(), their_life.fileno()
             try:
+                mode = f"utf8={sys.flags.utf8_mode}"  # a text is the same bytes there as here
                 self.popen = subprocess.Popen(
-                    [sys.executable, "-c", _BOOT, str(fds[0]), json.dumps(sys.path), str(fds[1])],
+                    [sys.executable, "-X", mode, "-c", _BOOT, str(fds[0]), json.dumps(sys.path), str(fds[1])],
                     stdin=subprocess.DEVNULL,
                     pass_fds=fds,
                     start_new_session=True,
