@@ -34,7 +34,7 @@ async def test_a_call_takes_the_time_that_it_says(autojump_clock: MockClock) -> 
     lane = VirtualSeam().lane("")
     done, late = await lane.run(deque([call(1, 2.0, 3.0)]), math.inf)
     assert late is None
-    assert [each.outcome.unwrap() for each in done if each.outcome] == ["done"]
+    assert [each.value for each in done if each.has_returned] == ["done"]
     assert trio.current_time() == 5
 
 

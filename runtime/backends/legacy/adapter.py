@@ -47,9 +47,10 @@ import trio
 
 from runtime.backends.author import End
 from runtime.backends.backend import RuntimeBackend, check_limit
-from runtime.backends.legacy.isolated import FarLauncher, Isolation, Process, ProcessGoneError
+from runtime.backends.legacy.isolated import FarLauncher, Isolation, Process
+from runtime.backends.legacy.main_thread import hint_of
 from runtime.backends.legacy.poller import Poller
-from runtime.backends.legacy.shape import INTERACTIVE, is_busy, limit_of, limits_of_job, name_of
+from runtime.backends.legacy.shape import INTERACTIVE, limit_of, limits_of_job, name_of
 from runtime.backends.legacy.slices import Call, Lane, Late, Seam
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry, again
 from runtime.backends.legacy.threads import ThreadSeam
@@ -100,8 +101,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
         kill_timeout: seconds that a kill may take, and that it waits for another call of the same launcher.
         poll_error_limit: how many polls of a job may fail in a row before it is killed.
         isolated: whether the launchers live in a process and session of their own: for classes that hold the
-            interpreter's lock, crash, or whose children must not get the terminal's Ctrl-C. The class, the view and all
-            jobs must pickle, and no job can be interactive.
+            interpreter's lock, crash, want the main thread (for `signal.alarm`, say), or whose children must not get
+            the terminal's Ctrl-C. The class, the view and all jobs must pickle, and no job can be interactive.
         drain_timeout: as in `RuntimeBackend`.
 
     Raises:
@@ -259,7 +260,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         for entry in entries:
             entry.call = None
             job = entry.job
-            if entry.why:
+            if entry.failure is not None:
                 if not self._is_gone(entry):
                     self._not_launched(entry)
             elif job.stop is not None and job.stage is not DONE:
@@ -269,7 +270,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         launched: list[Entry] = []
         for entry in entries:
             entry.call = None
-            if not entry.why:
+            if entry.failure is None:
                 launched.append(entry)
             elif not self._is_gone(entry):
                 self._not_launched(entry)
@@ -283,12 +284,12 @@ class LegacyLauncherAdapter(RuntimeBackend):
         job = entry.job
         if job.stage is DONE:
             return
-        if entry.error is not None and is_busy(entry.error):
+        if entry.failure is not None and entry.failure.is_busy:
             if job.stop is None and entry.launcher is not None:
                 self._kept[job.id] = entry
-            self._refuse(job, f"{self._named(entry)} raised {entry.why}")
+            self._refuse(job, self._raised(entry))
         else:
-            self._fail(job, FailureKind.LAUNCH_ERROR, f"{self._named(entry)} raised {entry.why}")
+            self._fail(job, FailureKind.LAUNCH_ERROR, self._raised(entry))
 
     # ------------------------------------------------------------------ polls
 
@@ -317,11 +318,11 @@ class LegacyLauncherAdapter(RuntimeBackend):
                 if job.stage is not DONE:
                     job.data = None  # the two hold each other, and only Python's collector would find that out
                     yield job, said.status, said.reason, said.usage
-            elif entry.why and self._is_gone(entry):
+            elif entry.failure is not None and self._is_gone(entry):
                 pass
             elif job.stop is not None or job.stage is DONE:
                 self._kill_now(entry)  # it waited for this call
-            elif entry.why:
+            elif entry.failure is not None:
                 self._poll_failed(entry, alive)
             else:
                 entry.failures = 0
@@ -336,7 +337,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         else:
             entry.polled_out = True
             times = f"{entry.failures} times in a row, the last time " if entry.failures > 1 else ""
-            self._stop([entry.job], FailureKind.LAUNCHER_ERROR, f"{self._named(entry)} raised {times}{entry.why}")
+            self._stop([entry.job], FailureKind.LAUNCHER_ERROR, self._raised(entry, times))
 
     # ------------------------------------------------------------------ kills
 
@@ -372,13 +373,13 @@ class LegacyLauncherAdapter(RuntimeBackend):
             entry.call = None
             self._open_kills -= 1
             job = entry.job
-            said: Any = None if call.why else call.value
-            if job.stage is DONE or (call.why and self._is_gone(call)):
+            said: Any = None if call.failure is not None else call.value
+            if job.stage is DONE or self._is_gone(call):
                 continue
             if said is not None:
                 self._complete(job, said.status, said.reason, said.usage)
-            elif call.why:
-                self._lose(job, f"{self._named(call)} raised {call.why}")
+            elif call.failure is not None:
+                self._lose(job, self._raised(call))
             else:
                 self._complete_stopped(job)
 
@@ -447,11 +448,11 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def _is_gone(self, call: Call) -> bool:
         """Whether `call` failed because the process of its launcher has died; then all jobs in there are lost."""
-        error = call.error
-        if not isinstance(error, ProcessGoneError):
+        failure = call.failure
+        if failure is None or failure.gone is None:
             return False
-        self._lose(call.subject.job, str(error))
-        self._bury(error.process, str(error))
+        self._lose(call.subject.job, failure.why)
+        self._bury(failure.gone, failure.why)
         return True
 
     def _bury(self, process: Process, text: str) -> None:
@@ -482,6 +483,12 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if job.stage is not DONE:
             asked = "" if job.stop is None else f"; it was to end because: {job.stop.reason.message}"
             self._fail(job, FailureKind.LOST, f"{text}{asked}")
+
+    def _raised(self, call: Call, times: str = "") -> str:
+        """Return what is said of a call that failed."""
+        why = "" if call.failure is None else call.failure.why
+        hint = "" if self._isolation is not None else hint_of(call.failure)
+        return f"{self._named(call)} raised {times}{why}{hint}"
 
     def _named(self, call: Call) -> str:
         name = self.launcher_cls.__qualname__

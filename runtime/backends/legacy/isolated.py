@@ -1,19 +1,22 @@
 """Launchers in a process and session of their own, for classes with which no process should be shared.
 
 Some hold the interpreter's lock for seconds, and with it the event loop; some call `os._exit`, or crash; some start
-children that must not get the terminal's Ctrl-C, or change the directory of the process. All that stays over there.
+children that must not get the terminal's Ctrl-C, or change the directory of the process; some want the main thread of
+their process. All that stays over there.
 
 How
 ---
 The adapter, its threads and its seam are as ever. What differs is the launcher: here it is a `FarLauncher`, whose
 methods ask the process (`isolated_program`) and wait. A thread that waits on a socket holds nothing. Each thread has a
-line of its own, and behind it a thread of the process: what hangs over there hangs one line.
+line of its own, and behind it a thread of the process: what hangs over there hangs one line. Requests are numbered, and
+an answer that has the number of another request is dropped. Answers are JSON: nothing of a launcher is unpickled here.
 
 When the process dies
 ---------------------
-Whoever waits for an answer, or asks next, sees the end of the line: a `ProcessGoneError`. All launchers are gone, so
-each job of the process is lost, once; the adapter sees to that. What is left of the process's group is killed. The next
-launcher that is built starts another process.
+Whoever waits for an answer, or asks next, sees the death by a pidfd (see `ExitWatch`), even while a process that it has
+forked keeps its sockets open: a failure with `gone`. All launchers are gone, so each job of the process is lost, once;
+the adapter sees to that. What is left of the process's group is killed, as it is when the process has ended because the
+block did. The next launcher that is built starts another process.
 
 A process that answers nobody at all, since one of its threads never gives up the interpreter's lock, is killed when
 the first call is given up; then the same follows, and the reason says which calls were in progress.
@@ -23,11 +26,13 @@ from __future__ import annotations
 
 import atexit
 import copyreg
+import functools
 import io
 import itertools
 import json
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -43,11 +48,13 @@ from typing import Any, Final
 
 import trio
 
+from runtime.backends.legacy.failures import FailedCallError, Failure
 from runtime.backends.legacy.isolated_program import PING
-from runtime.backends.legacy.launcher import ErrorMessage, LauncherBusyError, LauncherError
+from runtime.backends.legacy.launcher import ErrorMessage, LauncherError
 from runtime.backends.legacy.shape import describe
-from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, LauncherGoneError
+from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL
 from runtime.job import JobStatus
+from runtime.process.exits import ExitWatch
 
 START_TIMEOUT: Final = 60.0
 """Seconds that importing the class may take. Out of the air."""
@@ -58,21 +65,16 @@ PROBE_TIMEOUT: Final = 5.0
 END_TIMEOUT: Final = 2.0
 """Seconds that the process may take to end when it is told to; it takes a millisecond."""
 
+LONGEST_ANSWER: Final = 1 << 22
+"""Bytes of an answer. One has a few texts of bounded length: more than this is none."""
+
 _BOOT: Final = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
-    "from runtime.backends.legacy.isolated_program import main; main(int(sys.argv[1]), int(sys.argv[3]))"
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from runtime.backends.legacy.isolated_program import main; main(*map(int, sys.argv[2:]))"
 )
 
 _lingering: Final[list[Process]] = []
 """Processes in which calls hang that were abandoned. As threads of our own would, they last as long as we do."""
-
-
-class ProcessGoneError(LauncherGoneError):
-    """The process of the launchers has ended, and all its launchers with it."""
-
-    def __init__(self, text: str, process: Process) -> None:
-        super().__init__(text)
-        self.process = process
 
 
 class FarLauncher:
@@ -110,32 +112,79 @@ class FarLauncher:
         self.ask(KILL.name)
 
 
+class _Wire:
+    """A socket to the process. Whoever waits at it sees the death of the process, too, and then gets an `EOFError`."""
+
+    def __init__(self, ours: socket.socket, watch: ExitWatch) -> None:
+        self._socket = ours
+        self._watch = watch
+        self._unread = b""
+        ours.setblocking(False)
+
+    def send(self, message: bytes, deadline: float) -> None:
+        left = memoryview(message)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except BlockingIOError:
+                self._wait(select.POLLOUT, deadline)
+
+    def receive(self, deadline: float) -> Any:
+        """Return one answer, which is a line of JSON."""
+        while b"\n" not in self._unread:
+            if len(self._unread) > LONGEST_ANSWER:
+                raise EOFError
+            self._wait(select.POLLIN, deadline)
+            try:
+                more = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                continue
+            if not more:
+                raise EOFError
+            self._unread += more
+        line, _, self._unread = self._unread.partition(b"\n")
+        return json.loads(line)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # a process that we forked may keep it open
+        self._socket.close()
+
+    def _wait(self, events: int, deadline: float) -> None:
+        if not self._watch.wait_ready(self._socket.fileno(), events, deadline):
+            raise EOFError
+
+
 class _Line:
     """A thread's own connection to the process."""
 
     # It is closed by hand, never left to the garbage collector: that takes its parts apart in any order.
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, process: Process) -> None:
         self._lock = threading.Lock()
         self._is_closed = False
-        self._socket, theirs = socket.socketpair()
-        self._stream = self._socket.makefile("rwb")
+        self._numbers = itertools.count(1)
+        ours, theirs = socket.socketpair()
+        self._wire = _Wire(ours, process.watch)
         with theirs:
             try:
-                socket.send_fds(control, [b"."], [theirs.fileno()])
+                process.hand_over(theirs)
             except BaseException:
                 self._close()
                 raise
 
-    def ask(self, message: tuple[Any, ...], timeout: float | None = None) -> Any:
+    def ask(self, message: tuple[Any, ...], timeout: float = float("inf")) -> list[Any]:
+        deadline = time.monotonic() + timeout
         with self._lock:
             if self._is_closed:
                 raise EOFError
             try:
-                self._socket.settimeout(timeout)
-                self._stream.write(pickle.dumps(message))
-                self._stream.flush()
-                return pickle.load(self._stream)
+                number = next(self._numbers)
+                self._wire.send(pickle.dumps((number, *message)), deadline)
+                while True:
+                    answer: list[Any] = self._wire.receive(deadline)
+                    if answer[0] == number:
+                        return answer[1:]
             except BaseException:
                 self._close()  # the two sides no longer agree on whose turn it is
                 raise
@@ -143,15 +192,12 @@ class _Line:
     def close(self) -> None:
         """Close it, unless somebody waits for an answer: he will see the end of it."""
         if self._lock.acquire(blocking=False):
-            with suppress(OSError):
-                self._close()
+            self._close()
             self._lock.release()
 
     def _close(self) -> None:
         self._is_closed = True
-        with suppress(OSError):
-            self._stream.close()  # which writes what was not written
-        self._socket.close()
+        self._wire.close()
 
     __del__ = close  # of a thread that has ended
 
@@ -180,7 +226,7 @@ class Process:
             try:
                 mode = f"utf8={sys.flags.utf8_mode}"  # a text is the same bytes there as here
                 self.popen = subprocess.Popen(
-                    [sys.executable, "-X", mode, "-c", _BOOT, str(fds[0]), json.dumps(sys.path), str(fds[1])],
+                    [sys.executable, "-X", mode, "-c", _BOOT, json.dumps(sys.path), *map(str, fds), str(os.getpid())],
                     stdin=subprocess.DEVNULL,
                     pass_fds=fds,
                     start_new_session=True,
@@ -188,47 +234,57 @@ class Process:
             except BaseException:
                 self._close_sockets()
                 raise
-        self._control.settimeout(START_TIMEOUT)
+        self.watch = ExitWatch(self.popen.pid, functools.partial(_has_exited, self.popen))
+        """Tells threads of the end."""
+        deadline = time.monotonic() + START_TIMEOUT
         try:
-            self._control.sendall(greeting)
-            with self._control.makefile("rb") as answers:
-                trouble = pickle.load(answers)
-        except (OSError, EOFError):
+            wire = _Wire(self._control, self.watch)
+            wire.send(greeting, deadline)
+            trouble = wire.receive(deadline)
+        except (OSError, EOFError, ValueError):
             trouble = f"its process {self._end()} at its start, or took more than {START_TIMEOUT:g} s"
         if trouble:
             self._end()
             self._close_sockets()
             msg = f"{owner} cannot be isolated: {trouble}"
             raise LauncherError(msg)
-        self._control.settimeout(None)
+        self._control.setblocking(True)
 
     def ask(self, what: str, key: int, job_id: str, payload: bytes | None) -> Any:
-        """Have one thing done, in a thread of the process that belongs to this thread."""
+        """Have one thing done, on the line of this thread.
+
+        Raises:
+            FailedCallError: if it failed over there, or there is no process any more.
+        """
         me = threading.get_ident()
         self._doing[me] = f"{what} of job {job_id!r}"
         try:
             if not hasattr(self._mine, "line"):
-                self._mine.line = _Line(self._control)
+                self._mine.line = _Line(self)
                 self._lines.add(self._mine.line)
             why, busy, value = self._mine.line.ask((what, key, job_id, payload, self._take_forgotten()))
-        except (OSError, EOFError) as exc:
-            raise ProcessGoneError(self._gone(), self) from exc
+        except (OSError, EOFError, ValueError) as exc:
+            raise FailedCallError(Failure(self._gone(), gone=self)) from exc
         finally:
             del self._doing[me]
         if why:
-            raise _like(why, busy=busy)
+            raise FailedCallError(Failure(why, busy))
         return value
+
+    def hand_over(self, theirs: socket.socket) -> None:
+        """Give the process the other end of a line."""
+        socket.send_fds(self._control, [b"."], [theirs.fileno()])
 
     def probe(self) -> str:
         """Kill it, if it does not answer; return what there is to say of it then, or nothing."""
         try:
-            line = _Line(self._control)
+            line = _Line(self)
             line.ask((PING, 0, "", None, ()), PROBE_TIMEOUT)
             line.close()
         except TimeoutError:
             self.popen.kill()
             return self._gone(f"answered nobody for {PROBE_TIMEOUT:g} s, as a call holds its interpreter's lock, and")
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError):
             pass  # it has ended, as whoever asks next will see
         return ""
 
@@ -238,13 +294,7 @@ class Process:
 
     def has_ended(self) -> bool:
         """Whether it has; does not block."""
-        if self._epitaph:
-            return True
-        try:
-            # It is left a zombie, so that its number is nobody else's until its group was killed.
-            return os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-        except ChildProcessError:
-            return True
+        return bool(self._epitaph) or self.watch.has_exited()
 
     def bury(self) -> None:
         """Let go of all that belongs to it. It has ended, or been killed."""
@@ -257,14 +307,15 @@ class Process:
             line.close()
 
     async def close(self) -> None:
-        """End it. No call may be in progress."""
+        """End it, and what is left of its group. No call may be in progress."""
         self.hang_up()
-        self._control.close()
+        self._hang_up_control()
         with trio.move_on_after(END_TIMEOUT, shield=True):
-            while self.popen.poll() is None:  # noqa: ASYNC110 - nothing else tells of it, and it takes a millisecond
-                await trio.sleep(0.001)
-        if self.popen.poll() is None:
-            self.popen.kill()
+            await self.watch.wait_exited()
+        self._kill_group()
+        with trio.move_on_after(END_TIMEOUT, shield=True):
+            await self.watch.wait_exited()
+        if self.has_ended():
             self.popen.wait()
         self._close_sockets()
 
@@ -277,8 +328,15 @@ class Process:
         self.hang_up()
         threading.Thread(target=self.probe, daemon=True).start()
 
+    def _hang_up_control(self) -> None:
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)  # a process that we forked may keep it open
+
     def _close_sockets(self) -> None:
+        self._hang_up_control()
         self._control.close()
+        with suppress(OSError):
+            self._life.shutdown(socket.SHUT_RDWR)
         self._life.close()
 
     def _take_forgotten(self) -> list[int]:
@@ -303,11 +361,14 @@ class Process:
             if self.has_ended():
                 break
             time.sleep(0.01)  # it has closed its sockets, and is about to end
-        if self.popen.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.popen.pid, signal.SIGKILL)
+        self._kill_group()
         code = self.popen.wait()
         return f"ended with exit code {code}" if code >= 0 else f"was ended by {_signal_name(-code)}"
+
+    def _kill_group(self) -> None:
+        if self.popen.returncode is None:  # until it is reaped its number is its own, and so is that of its group
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
 
 
 class Isolation:
@@ -423,11 +484,14 @@ def _pickled(value: object) -> bytes:
     return stream.getvalue()
 
 
-def _like(why: str, *, busy: bool) -> Exception:
-    """Return an exception that looks like the one that was described as `why`."""
-    name, _, text = why.partition(": ")
-    cls: type[Exception] = type(name, (LauncherBusyError if busy else LauncherError,), {})
-    return cls(text) if text else cls()
+def _has_exited(popen: subprocess.Popen[bytes]) -> bool:
+    if popen.returncode is not None:
+        return True
+    try:
+        # It is left a zombie, so that its number is nobody else's until its group was killed.
+        return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+    except ChildProcessError:
+        return True
 
 
 def _signal_name(number: int) -> str:

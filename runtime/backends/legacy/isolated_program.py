@@ -1,31 +1,42 @@
 """The process in which isolated launchers live. `isolated` starts it, and says why there is one.
 
 It is told the class once, over the control socket, and gets a *line* there for each thread that calls launchers: a
-socket pair of which it keeps one end, and a thread of its own that does what comes over it, call by call. So a call
-here has a thread here and a thread there, each with nothing else to do, and what is true of the other side's threads
-(one call at a time in the lane, kills side by side, another thread after one that hangs) is true of these.
+socket pair of which it keeps one end, and a thread of its own that reads what comes over it, call by call. So what
+hangs here hangs one line. The calls are made in the main thread, where launchers find what they would find in a program
+of their own; while one hangs there, in the line's thread (see `main_thread`). Launchers that nobody needs any more are
+dropped in the main thread, too: their `__del__` is theirs, and may take as long as it likes.
 
-When the control socket ends, so does the process, whatever its threads do. If one of them holds the interpreter's lock,
-nobody here sees that end; but of another socket the kernel sends a signal (SIGIO) when it is closed, which ends a
-process that has not asked for anything else.
+An answer has the number of its request. After each call this process looks whether it still is itself: a child of a
+launcher that comes back from a call is ended (see `forks`).
+
+When the control socket ends, or the process at its other end, so does this one, whatever its threads do. If one of them
+holds the interpreter's lock, nobody here sees that; but of another socket the kernel sends a signal (SIGIO) when it is
+closed, which ends a process that has not asked for anything else.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pickle
+import queue
+import select
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
-from runtime.backends.legacy.shape import describe, is_busy
+from runtime.backends.legacy.failures import failure_of
+from runtime.backends.legacy.forks import end_fork
+from runtime.backends.legacy.main_thread import LONG, SHORT, MainThread, wants_main_thread
 from runtime.backends.legacy.slices import Call, Step
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended
 from runtime.backends.legacy.surroundings import surroundings
 from runtime.job import JobStatus
+from runtime.process.exits import ExitWatch
 from runtime.process.usual_signals import take_signals_as_usual
 
 PING: Final = "ping"
@@ -34,11 +45,14 @@ PING: Final = "ping"
 MOST_FDS: Final = 8
 """Descriptors taken in at once; one comes with each message."""
 
+_AGAIN: Final = frozenset({POLL.name, KILL.name})
+"""What can be done again if it has failed for want of the main thread."""
+
 
 class _Held:
     """A launcher, by its number."""
 
-    def __init__(self, key: int, job_id: str, payload: bytes | None) -> None:
+    def __init__(self, key: int, job_id: str, payload: bytes | None = None) -> None:
         self.key = key
         self.payload = payload
         self._job_id = job_id
@@ -53,7 +67,9 @@ class _Program:
     def __init__(self, launcher_cls: Any, view: Callable[[Any], Any] | None) -> None:
         self._cls = launcher_cls
         self._view = view
+        self._pid = os.getpid()
         self._launchers: dict[int, Any] = {}
+        self._forgotten = queue.SimpleQueue[list[int]]()
         self._steps = {
             step.name: Step(step.name, function)
             for step, function in (
@@ -62,33 +78,53 @@ class _Program:
                 (POLL, self._poll),
                 (KILL, lambda held: self._launchers[held.key].kill()),
             )
-        } | {PING: Step(PING, lambda _held: None)}
+        }
+        self._drop = Step("__del__()", self._let_go)
+        self.main_thread = MainThread(self._perform)
 
     def serve(self, line: socket.socket) -> None:
         """Do what comes over `line`, until it ends."""
-        with line, line.makefile("rwb") as stream:
+        with line, line.makefile("rb") as requests:
             while True:
                 try:
-                    name, key, job_id, payload, forgotten = pickle.load(stream)
+                    number, name, key, job_id, payload, forgotten = pickle.load(requests)
+                    if forgotten:
+                        self._forgotten.put(forgotten)
+                    answer = ("", False, None) if name == PING else self._do(name, _Held(key, job_id, payload))
+                    line.sendall(json.dumps((number, *answer)).encode() + b"\n")
                 except (EOFError, OSError):
-                    return
-                for old in forgotten:
-                    self._launchers.pop(old, None)
-                answer = self._do(Call(self._steps[name], _Held(key, job_id, payload)))
-                try:
-                    stream.write(pickle.dumps(answer))
-                    stream.flush()
-                except OSError:
                     return  # nobody waits for it any more
 
-    def _do(self, call: Call) -> tuple[str, bool, Any]:
+    def forget(self) -> None:
+        """Let launchers go that nobody needs any more, for ever."""
+        while True:
+            for key in self._forgotten.get():
+                call = Call(self._drop, _Held(key, "that has ended"))
+                if not self.main_thread.do(call, LONG):
+                    self._perform(call)
+
+    def _do(self, name: str, held: _Held) -> tuple[str, bool, Any]:
         """Return why it failed, if it did; whether it is busy; and its value."""
+        step = self._steps[name]
+        call = Call(step, held)
+        if not self.main_thread.do(call, SHORT if name in _AGAIN else LONG):
+            self._perform(call)
+            if name in _AGAIN and wants_main_thread(call.failure):
+                again = Call(step, held)
+                call = again if self.main_thread.do(again, LONG) else call
+        if call.failure is not None:
+            return call.failure.why, call.failure.is_busy, None
+        return "", False, call.value if name == POLL.name else None
+
+    def _perform(self, call: Call) -> None:
         surroundings.enter(call)
         call.perform()
+        if os.getpid() != self._pid:
+            end_fork(call, self._cls.__qualname__)
         surroundings.leave(call, self._cls.__qualname__, [call])
-        if call.error is not None:
-            return call.why, is_busy(call.error), None
-        return "", False, call.value
+
+    def _let_go(self, held: _Held) -> None:
+        self._launchers.pop(held.key, None)
 
     def _build(self, held: _Held) -> None:
         job = pickle.loads(held.payload or b"")
@@ -119,8 +155,14 @@ class _Entry:
         self.launcher = launcher
 
 
-def main(control_fd: int, life_fd: int) -> None:
-    """Run until the other side closes the control socket, or is no more."""
+def main(control_fd: int, life_fd: int, parent: int) -> None:
+    """Run until the other side closes the control socket, or is no more.
+
+    Args:
+        control_fd: the control socket.
+        life_fd: the socket whose end is told by a signal.
+        parent: the process at the other end of both.
+    """
     take_signals_as_usual()
     fcntl.fcntl(life_fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(life_fd, fcntl.F_SETFL, os.O_ASYNC)
@@ -129,14 +171,29 @@ def main(control_fd: int, life_fd: int) -> None:
         with control.makefile("rb") as greeting:  # nothing comes behind it before it is answered
             program = _Program(*pickle.load(greeting))
     except BaseException as exc:  # noqa: BLE001 - foreign code is imported here; the other side tells it
-        control.sendall(pickle.dumps(describe(exc)))
+        _answer(control, failure_of(exc).why)
         os._exit(1)
-    control.sendall(pickle.dumps(""))
-    while True:
-        message, fds, _flags, _address = socket.recv_fds(control, 1, MOST_FDS)
-        if not message:
-            break
-        for fd in fds:
-            threading.Thread(target=program.serve, args=[socket.socket(fileno=fd)], daemon=True).start()
-    sys.stdout.flush()
-    os._exit(0)  # whatever threads launchers have made, and whatever calls hang
+    _answer(control, "")
+    threading.Thread(target=program.forget, daemon=True).start()
+    threading.Thread(target=_take_lines, args=[program, control, parent], daemon=True).start()
+    program.main_thread.run()
+
+
+def _answer(control: socket.socket, trouble: str) -> None:
+    control.sendall(json.dumps(trouble).encode() + b"\n")
+
+
+def _take_lines(program: _Program, control: socket.socket, parent: int) -> None:
+    """Start a thread for each line, and end this process with the other side."""
+    watch = ExitWatch(parent, lambda: os.getppid() != parent)
+    try:
+        while watch.wait_ready(control.fileno(), select.POLLIN):
+            message, fds, _flags, _address = socket.recv_fds(control, 1, MOST_FDS)
+            if not message:
+                break
+            for fd in fds:
+                threading.Thread(target=program.serve, args=[socket.socket(fileno=fd)], daemon=True).start()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+    finally:
+        os._exit(0)  # whatever threads launchers have made, and whatever calls hang

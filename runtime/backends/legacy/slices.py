@@ -27,9 +27,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
-import outcome
 
-from runtime.backends.legacy.shape import describe
+from runtime.backends.legacy.failures import Failure, failure_of
 
 SLICE: Final = 0.005
 """Seconds for which a lane begins calls before it reports. Long against a hop of 0.1 ms, short against a tick."""
@@ -53,7 +52,7 @@ class Step:
 class Call:
     """One step to do with one subject, and what came of it. When it has returned, it can be used for another step."""
 
-    __slots__ = ("_ticket", "error", "given_up", "step", "subject", "value", "why")
+    __slots__ = ("_ticket", "failure", "given_up", "step", "subject", "value")
 
     def __init__(self, step: Step, subject: Any) -> None:
         self.subject = subject
@@ -65,10 +64,8 @@ class Call:
         self.step = step
         self.value: Any = _PENDING
         """What was returned."""
-        self.error: BaseException | None = None
-        """What was raised."""
-        self.why = ""
-        """The type and the text of what was raised."""
+        self.failure: Failure | None = None
+        """What was raised. The exception itself goes where it was caught: see `failures`."""
         self.given_up = False
         """Whether its lane should no longer wait for it. Set by the loop, which then calls `Lane.hurry`."""
         self._ticket = None
@@ -77,12 +74,14 @@ class Call:
         return f"<Call {self.step.name} of {self.subject!r}>"
 
     @property
-    def outcome(self) -> outcome.Outcome[Any] | None:
-        """What came of it: a value, or whatever was raised; `None` until it has returned."""
-        # Made when it is asked for, as it costs more than a short poll.
-        if self.error is not None:
-            return outcome.Error(self.error)
-        return None if self.value is _PENDING else outcome.Value(self.value)
+    def has_returned(self) -> bool:
+        """Whether it has returned, or raised."""
+        return self.failure is not None or self.value is not _PENDING
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it has neither begun nor been taken back."""
+        return hasattr(self, "_ticket")
 
     def begin(self) -> bool:
         """Draw the ticket in order to do the call; false if it was taken back."""
@@ -100,8 +99,7 @@ class Call:
         try:
             self.value = self.step.function(self.subject)
         except BaseException as exc:  # noqa: BLE001 - foreign code, and what it raises is data
-            self.error = exc
-            self.why = describe(exc)  # foreign code, too: its place is in the thread
+            self.failure = failure_of(exc)
 
 
 class Late(abc.ABC):

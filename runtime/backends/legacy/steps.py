@@ -34,10 +34,6 @@ _PASSED: Final = Ended(PASSED, None, None)
 """What most polls say that say that a job has ended."""
 
 
-class LauncherGoneError(Exception):
-    """The launcher is no more, and nothing of its job is left to be ended by it."""
-
-
 class Entry(Call):
     """A job and its launcher, and where the two stand. Each is its own call, for one step after the other.
 
@@ -116,7 +112,7 @@ def _kill(entry: Entry) -> Ended | None:
 
 def _kill_late(call: Call) -> None:
     """End the job of a launch or a poll that came back when its job had long been given up."""
-    if call.error is not None and (call.step is LAUNCH or isinstance(call.error, LauncherGoneError)):
+    if call.failure is not None and (call.step is LAUNCH or call.failure.gone is not None):
         return  # it could not be launched; or there is nobody left to be asked
     if call.value.__class__ is Ended:
         return

@@ -22,22 +22,37 @@ slice is a little shorter than it might have been.
 Everything else is decided in the loop. A thread whose call returns late only reports, as after any slice; the report
 finds that the call was set aside (its answer counts) or abandoned (the loop hands the thread the step's `undo`, as its
 last work). Only when the loop itself has ended does the thread decide: then nobody waits, and it does the `undo`.
+
+When a thread is interrupted
+----------------------------
+A launcher can raise an exception in any thread (`PyThreadState_SetAsyncExc`). In a call it is that call's failure. At a
+line of ours nothing may be lost: no call, no report, not the thread. So a call and a piece of work come out of an
+iterator straight into a variable, where CPython raises nothing; and how far a turn has come is kept in the turn, so
+that `work` is called again, and goes on.
+
+When a launcher forks
+---------------------
+The child has this thread alone, and comes back into it. It is ended: see `forks`.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import os
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, thread_time
 from typing import Final
 
 import outcome
 import trio
 
+from runtime.backends.legacy.failures import Failure, failure_of
+from runtime.backends.legacy.forks import end_fork
 from runtime.backends.legacy.slices import SLICE, Call, Lane, Late, Seam
 from runtime.backends.legacy.surroundings import surroundings
 from runtime.backends.legacy.watchdog import HELD, LongCall, watchdog
@@ -89,6 +104,10 @@ class _Worker:
 
     def __init__(self, name: str) -> None:
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._work: Callable[[], None] | None = None
+        """What it is doing, until that is done."""
+        self._interruption: BaseException | None = None
+        self._is_over = False
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread.start()
 
@@ -99,9 +118,29 @@ class _Worker:
         self._inbox.put(None)
 
     def _run(self) -> None:
-        while (work := self._inbox.get()) is not None:
-            work()
-            del work  # it may hold a launcher, and the next work may be long in coming
+        while not self._is_over:
+            with suppress(BaseException):  # two interruptions, a line apart
+                self._go_on()
+
+    def _go_on(self) -> None:
+        while not self._is_over:
+            try:
+                self._work_off()
+            except BaseException as exc:  # noqa: BLE001 - nothing of ours raises here
+                self._interruption = exc
+
+    def _work_off(self) -> None:
+        if self._interruption is not None:
+            logger.warning("%s was interrupted from outside: %r", self.thread.name, self._interruption)
+            self._interruption = None
+        if self._work is not None:
+            self._work()
+            self._work = None
+        inbox = self._inbox
+        for self._work in iter(inbox.get, None):  # see the module's docstring
+            self._work()
+            self._work = None  # noqa: PLW2901 - it may hold a launcher, and the next work may be long in coming
+        self._is_over = True
 
 
 class _Turn(Late):
@@ -112,6 +151,8 @@ class _Turn(Late):
         self._worker = worker
         self._calls = calls
         self._token = trio.lowlevel.current_trio_token()
+        self._home = os.getpid()
+        self._has_begun = self._has_left = False
         self._ended = trio.Event()
         self.done: list[Call] = []
         self.now: tuple[Call, float] | None = None
@@ -126,33 +167,14 @@ class _Turn(Late):
     # ------------------------------------------------------------------ in the thread
 
     def work(self) -> None:
-        """Do the slice, and report."""
-        calls, done, owner = self._calls, self.done, self._seam.owner
-        surroundings.enter(self)
-        spent = thread_time()
-        began = monotonic()
-        end = began + SLICE
-        while not self.retired:
-            try:
-                call = calls.popleft()
-            except IndexError:
-                break
-            try:
-                del call._ticket  # as `Call.begin` does, without the call: this is done for each poll of each job
-            except AttributeError:
-                continue
-            self.now = (call, began)
-            call.perform()
-            self.now = None
-            done.append(call)
-            if surroundings.is_close:
-                surroundings.look(self, owner, call)
-            start, began = began, monotonic()
-            if began >= end:
-                if began >= start + HELD:
-                    watchdog.tell(LongCall(owner, call.step.name, call.subject, start, began, thread_time() - spent))
-                break
-        surroundings.leave(self, owner, done)
+        """Do the slice, and report. If it was interrupted, the rest of that."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._slice()
+        self._settle()
+        if not self._has_left:
+            self._has_left = True
+            surroundings.leave(self, self._seam.owner, self.done)
         try:
             self._token.run_sync_soon(self._report)
         except trio.RunFinishedError:
@@ -160,13 +182,63 @@ class _Turn(Late):
                 self._undo()
                 self._worker.dismiss()
 
+    def _slice(self) -> None:
+        calls, done, owner, home = self._calls, self.done, self._seam.owner, self._home
+        surroundings.enter(self)
+        spent = thread_time()
+        began = monotonic()
+        end = began + SLICE
+        call: Call | None = None
+        try:
+            for call in iter(calls.popleft, None):
+                try:
+                    del call._ticket  # as `Call.begin` does, without the call: this is done for each poll of each job
+                except AttributeError:
+                    continue
+                self.now = (call, began)
+                call.perform()
+                if os.getpid() != home:
+                    end_fork(call, owner)
+                self.now = None
+                done.append(call)
+                if surroundings.is_close:
+                    surroundings.look(self, owner, call)
+                start, began = began, monotonic()
+                if began >= end:
+                    if began >= start + HELD:
+                        long = LongCall(owner, call.step.name, call.subject, start, began, thread_time() - spent)
+                        watchdog.tell(long)
+                    break
+                if self.retired:
+                    break
+        except BaseException as exc:
+            if call is not None and call.is_pending:
+                calls.appendleft(call)
+            if exc.__class__ is not IndexError:  # the queue is empty
+                raise
+
+    def _settle(self) -> None:
+        """End a call that was interrupted outside of the launcher."""
+        now = self.now
+        if now is not None:
+            if not now[0].has_returned:
+                now[0].failure = Failure("the call was interrupted by an exception from outside")
+            self.now = None
+            self.done.append(now[0])
+
     def _undo(self) -> None:
         """Undo what nobody knows of: the call that returned too late, or all of a slice whose run was cancelled."""
-        for call in self.done[self.in_time :]:
+        while self.in_time < len(self.done):
+            call = self.done[self.in_time]
+            self.in_time += 1
             if call.step.undo is not None:
                 result = outcome.capture(call.step.undo, call)
                 if isinstance(result, outcome.Error):
-                    logger.warning("%s came back too late, and undoing it failed: %r", call, result.error)
+                    logger.warning(
+                        "%s came back too late, and undoing it failed: %s", call, failure_of(result.error).why
+                    )
+                if os.getpid() != self._home:
+                    end_fork(call, self._seam.owner)
 
     # ------------------------------------------------------------------ in the loop
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
+import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ class FarLauncher:
         self.polls = 0
         self.launches = 0
         self.killed = False
+        self.child = 0
         self.job_runtime: Any = None
         self.fail_msg: Any = None
         self._act("build")
@@ -84,6 +88,54 @@ class FarLauncher:
         Path(self.job.odir).write_text(str(child.pid))
         os._exit(4)
 
+    def do_fork(self) -> Any:
+        """Fork, and come back twice; the job fails, with the exit code of the child."""
+        if self.child:
+            self.fail_msg = f"the child ended with exit code {os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])}"
+            return JobStatus.FAILED
+        self.child = os.fork()
+        return JobStatus.PASSED if self.child == 0 else JobStatus.RUNNING
+
+    def do_forked_exit(self) -> Any:
+        """The same, and the child leaves as a program would."""
+        answer = self.do_fork()
+        if self.child == 0:
+            raise SystemExit(9)
+        return answer
+
+    def do_die_and_leave_a_fork(self) -> None:
+        """Die, while a child has copies of all descriptors."""
+        child = os.fork()
+        if child == 0:
+            while True:
+                signal.pause()
+        Path(self.job.odir).write_text(str(child))
+        os._exit(5)
+
+    def do_leave_a_child(self) -> None:
+        Path(self.job.odir).write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
+
+    def do_alarm(self) -> Any:
+        """Ask for a signal, as somebody does who gives his farm five seconds to answer; only the main thread may."""
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(5)
+        signal.alarm(0)
+        return JobStatus.PASSED
+
+    def do_asyncio(self) -> Any:
+        asyncio.get_event_loop().run_until_complete(asyncio.sleep(0))
+        return JobStatus.PASSED
+
+    def do_late_alarm(self) -> None:
+        """Have a handler raise at some time after the call."""
+        signal.signal(signal.SIGALRM, _raise)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+
+    def do_inject(self) -> None:
+        """Raise `SystemExit` in all threads of the process."""
+        for thread in threading.enumerate():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+
     def do_hang(self) -> None:
         while True:
             time.sleep(100)
@@ -93,6 +145,19 @@ class FarLauncher:
 
     def do_quietly(self) -> None:
         Path(self.job.odir).write_text("killed")
+
+
+def _raise(*_: object) -> None:
+    msg = "too late"
+    raise TimeoutError(msg)
+
+
+class DroppedLauncher(FarLauncher):
+    """Says where it is dropped: by its thread, in the file that the job's `odir` names."""
+
+    def __del__(self) -> None:
+        with Path(self.job.odir).open("a") as file:
+            file.write(threading.current_thread().name + "\n")
 
 
 class UnimportableLauncher(FarLauncher):

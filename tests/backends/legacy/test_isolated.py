@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +20,8 @@ import trio
 from runtime.backends.legacy import DVSimView, LegacyLauncherAdapter, adapter, isolated
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus
-from tests.backends.legacy.far_launchers import FarLauncher, UnimportableLauncher
+from runtime.process.exits import ExitWatch
+from tests.backends.legacy.far_launchers import DroppedLauncher, FarLauncher, UnimportableLauncher
 from tests.backends.legacy.rig import Rig, job, rig
 
 pytestmark = pytest.mark.slow  # a process is started, which imports this library
@@ -44,6 +48,12 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except FileNotFoundError:
         return False
+
+
+async def gone(pid: int) -> None:
+    with trio.fail_after(10):
+        while is_alive(pid):
+            await trio.lowlevel.checkpoint()
 
 
 async def test_it_lives_in_a_process_and_a_session_of_its_own_and_tells_all_there_is() -> None:
@@ -130,9 +140,106 @@ async def test_what_is_left_of_its_group_is_killed(tmp_path: Path) -> None:
     async with far() as it:
         await it.backend.submit(job("bad", cmd="launch:child", odir=str(tmp_path / "pid")))
     assert "exit code 4" in it.text("bad")
-    with trio.fail_after(10):
-        while is_alive(int((tmp_path / "pid").read_text())):
-            await trio.lowlevel.checkpoint()
+    await gone(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize(("step", "what", "code"), [("poll", "fork", 70), ("poll", "forked_exit", 9)])
+async def test_a_child_that_comes_back_from_a_call_answers_nobody(step: str, what: str, code: int) -> None:
+    async with far() as it:
+        await submit(it, other="poll:where", bad=f"{step}:{what}")
+    assert it.end("bad").status is JobStatus.FAILED, "as its launcher says, and not as the child would have it"
+    assert it.text("bad") == f"the child ended with exit code {code}"
+    assert it.end("other").status is JobStatus.FAILED
+
+
+async def test_a_death_is_seen_though_a_forked_process_keeps_the_sockets_open(tmp_path: Path) -> None:
+    async with far() as it:
+        with trio.fail_after(30):  # and not for as long as a launch may take
+            await it.backend.submit(job("bad", cmd="launch:die and leave a fork", odir=str(tmp_path / "pid")))
+    assert "ended with exit code 5, during launch() of job 'bad'" in it.text("bad")
+    await gone(int((tmp_path / "pid").read_text()))
+
+
+async def test_a_death_is_seen_without_a_pidfd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_pid: int) -> int:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "pidfd_open", forbidden)
+    async with far() as it:
+        with trio.fail_after(30):
+            await it.backend.submit(job("bad", cmd="launch:die and leave a fork", odir=str(tmp_path / "pid")))
+        await submit(it, after="pass")
+    assert "ended with exit code 5" in it.text("bad")
+    assert it.end("after").status is JobStatus.PASSED
+
+
+async def test_its_group_ends_with_the_block(tmp_path: Path) -> None:
+    async with far() as it:
+        await it.backend.submit(job("one", cmd="launch:leave a child", odir=str(tmp_path / "pid")))
+        await it.wait_ended("one")
+        pid = int((tmp_path / "pid").read_text())
+        assert is_alive(pid), "it is nobody's business while launchers live"
+    assert it.end("one").status is JobStatus.PASSED
+    await gone(pid)
+
+
+@pytest.mark.parametrize("what", ["alarm", "asyncio"])
+async def test_its_launchers_have_the_main_thread(what: str) -> None:
+    async with far() as it:
+        await submit(it, build=f"build:{what}", launch=f"launch:{what}", poll=f"poll:{what}", kill=f"kill:{what}")
+        await it.backend.kill("kill")
+    assert [it.end(name).status for name in ("build", "launch", "poll")] == [JobStatus.PASSED] * 3
+    assert it.kind("kill") is FailureKind.CANCELLED
+
+
+async def test_a_handler_that_raises_between_two_calls_costs_no_other_job() -> None:
+    names = [f"j{number}" for number in range(20)]
+    async with far() as it:
+        await submit(it, other="kill:run")
+        for name in names:
+            await submit(it, **{name: "launch:late alarm"})
+        for name in names:
+            await it.wait_ended(name)
+        await it.backend.kill("other")
+    assert {it.end(name).status for name in names} <= {JobStatus.PASSED, JobStatus.KILLED}
+    assert it.kind("other") is FailureKind.CANCELLED, "its process was never lost"
+
+
+async def test_an_exit_that_is_raised_in_all_its_threads_is_no_success() -> None:
+    async with far() as it:
+        await submit(it, bad="launch:inject")
+        await it.backend.drain()
+        await submit(it, after="poll:where")
+    assert it.kind("bad") in {FailureKind.LAUNCH_ERROR, FailureKind.LOST}
+    assert it.end("after").status in {JobStatus.FAILED, JobStatus.KILLED}
+
+
+async def test_launchers_are_dropped_over_there_in_the_main_thread(tmp_path: Path) -> None:
+    async with far(DroppedLauncher) as it:
+        await it.backend.submit(job("one", cmd="pass", odir=str(tmp_path / "where")))
+        await it.wait_ended("one")
+        await submit(it, other="kill:run")  # with the next request
+        with trio.fail_after(10):
+            while not (tmp_path / "where").exists():
+                await trio.lowlevel.checkpoint()
+        await it.backend.kill("other")
+    assert (tmp_path / "where").read_text() == "MainThread\n"
+
+
+def test_an_answer_to_another_request_is_dropped() -> None:
+    handed: list[socket.socket] = []
+    process: Any = SimpleNamespace(
+        watch=ExitWatch(os.getpid(), lambda: False), hand_over=lambda theirs: handed.append(theirs.dup())
+    )
+    line = isolated._Line(process)
+    (theirs,) = handed
+    theirs.sendall(b'[0, "", false, ["PASSED"]]\n[1, "", false, ["FAILED"]]\n')
+    assert line.ask(("poll()", 1, "a", None, ())) == ["", False, ["FAILED"]]
+    theirs.sendall(b"no json\n")
+    with pytest.raises(ValueError, match="Expecting value"):
+        line.ask(("poll()", 1, "a", None, ()))
+    line.close()
+    theirs.close()
 
 
 async def test_a_job_that_does_not_pickle_is_refused_in_one_line() -> None:
@@ -254,8 +361,10 @@ def test_a15_what_holds_the_lock_does_not_outlive_us_however_we_end(tmp_path: Pa
 async def test_a_call_that_only_hangs_costs_its_own_job() -> None:
     async with far(patience=0.1, poll_timeout=0.2) as it:
         await submit(it, other="kill:run")
-        await submit(it, bad="poll:hang")
+        await submit(it, bad="poll:hang", polled="poll:where")
         await it.wait_ended("bad")
+        await it.wait_ended("polled")
+        assert it.end("polled").status is JobStatus.FAILED, "in another thread, as the main one hangs"
         assert it.ends("other") == []
         await it.backend.kill("other")
     assert it.text("bad") == "FarLauncher.poll() timed out after 0.2 s, state unknown"

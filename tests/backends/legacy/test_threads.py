@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import trio
@@ -19,7 +23,7 @@ from runtime.backends.legacy.threads import ThreadSeam
 from runtime.job import FailureKind, JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, says, scripted
 from runtime.testing.virtual import Gate
-from tests.backends.legacy.rig import rig
+from tests.backends.legacy.rig import Rig, rig
 
 HERE = threading.get_ident()
 
@@ -147,8 +151,8 @@ async def test_a_call_that_hangs_is_set_aside_and_another_thread_takes_over(seam
     assert not late.has_returned()
     probe.gate.open()
     await late.wait()
-    assert hanging.outcome is not None
-    assert hanging.outcome.unwrap() == "returned after all"
+    assert hanging.failure is None
+    assert hanging.value == "returned after all"
     assert seam.hung == 0
     assert probe.undone.empty()
 
@@ -242,7 +246,7 @@ def test_an_undo_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None
     (thread,) = (turn._worker.thread for turn in seam.late)
     probe.gate.open()
     thread.join()
-    assert "undoing it failed: SystemExit('no')" in caplog.text
+    assert "undoing it failed: SystemExit: no" in caplog.text
 
 
 # ---------------------------------------------------------------------- the whole adapter
@@ -349,3 +353,108 @@ def test_no_thread_outlives_a_seam_that_is_closed() -> None:
     trio.run(main)
     seam.close()
     assert lanes() == []
+
+
+# ---------------------------------------------------------------------- what launchers do to the thread and the process
+
+
+def inject(thread: threading.Thread, error: type[BaseException] | None = SystemExit) -> None:
+    """Raise an exception in a thread, at whatever line it is; `None` takes back one that was not raised yet."""
+    what = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), what)
+
+
+def threads_of(it: Rig) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(f"{it.backend.name}.")]
+
+
+async def test_an_exit_that_is_raised_in_an_idle_thread_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with rig(scripted(poll_freq=0), LegacyLauncherAdapter) as it:
+        for name in "abc":
+            await it.submit(name)
+            await it.wait_ended(name)
+            (thread,) = threads_of(it)
+            inject(thread, None if name == "c" else SystemExit)
+    assert [it.end(name).status for name in "abc"] == [PASSED] * 3
+    assert caplog.text.count("was interrupted from outside: SystemExit()") == 2
+
+
+async def test_exits_that_are_raised_at_any_line_lose_no_job_and_are_no_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads are hit again and again; whoever is in a call then fails, and nobody passes who did not."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _told: None)  # of an exit that strikes in a callback of C code
+    failed = says(JobStatus.FAILED)
+    cls = scripted(
+        lambda job: Script(poll=[says(RUNNING), says(PASSED) if job.id < "j2" else failed]), poll_freq=0, max_poll=50
+    )
+    names = [f"j{number}" for number in range(400)]
+    is_over = threading.Event()
+
+    def hit(it: Rig) -> None:
+        while not is_over.is_set():
+            for thread in threads_of(it):
+                inject(thread)
+            is_over.wait(0.0005)
+
+    async with rig(cls, LegacyLauncherAdapter, launch_timeout=None, poll_timeout=None) as it:
+        shooter = threading.Thread(target=hit, args=[it])
+        shooter.start()
+        try:
+            for start in range(0, len(names), 40):
+                await it.submit(*names[start : start + 40])
+            await it.backend.drain()
+        finally:
+            is_over.set()
+            shooter.join()
+            for thread in threads_of(it):
+                inject(thread, None)
+    assert all(len(it.ends(name)) == 1 for name in names)
+    assert all(name < "j2" for name in names if it.end(name).status is PASSED)
+
+
+FORKS = """
+import os, sys, trio
+from runtime import JobSpec, LegacyLauncherAdapter, run_jobs
+from runtime.job import JobStatus
+
+class ForkingLauncher:
+    poll_freq = 0
+    def __init__(self, job):
+        self.job = job
+    def launch(self):
+        print("launch", self.job.id, flush=True)
+        self.child = os.fork() if self.job.id != "other" else 0
+        if self.job.id == "exits" and self.child == 0:
+            sys.exit(9)
+    def poll(self):
+        code = os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1]) if self.child else 0
+        self.fail_msg = f"exit code {code}"
+        return JobStatus.PASSED if code == 0 else JobStatus.FAILED
+    def kill(self): pass
+
+async def main():
+    jobs = [JobSpec(name=name, cmd="true") for name in ("returns", "exits", "other")]
+    for result in await run_jobs(jobs, LegacyLauncherAdapter(ForkingLauncher)):
+        print(result.id, result.status.name, result.reason.message if result.reason else "", flush=True)
+
+trio.run(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_child_that_comes_back_from_a_call_is_ended() -> None:
+    words = [sys.executable, "-c", FORKS]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as program:
+        try:
+            out, err = program.communicate(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+    assert program.returncode == 0, err
+    launches, results = out.splitlines()[:3], out.splitlines()[3:]
+    assert launches == ["launch returns", "launch exits", "launch other"], "nothing is launched twice"
+    assert results == ["returns FAILED exit code 70", "exits FAILED exit code 9", "other PASSED "]
+    assert err == "ForkingLauncher: launch() of job 'returns' forked, and the child came back; it was ended\n"
