@@ -281,13 +281,21 @@ class AuthorSide(abc.ABC):
         """Queue the completion of `job` with a reason of this kind, and the status that goes with it."""
         return self._complete(job, kind.status, JobStatusInfo(message, context=context, kind=kind), usage)
 
-    def _complete_stopped(self, job: LiveJob, usage: JobUsage | None = None) -> bool:
-        """Queue the completion of `job`, which has ended because somebody asked for that."""
+    def _complete_stopped(
+        self, job: LiveJob, usage: JobUsage | None = None, reason: JobStatusInfo | None = None
+    ) -> bool:
+        """Queue the completion of `job`, which has ended because somebody asked for that.
+
+        Args:
+            job: the job.
+            usage: what it used, if that is known.
+            reason: that of the stop, with more in it; `None` for that.
+        """
         if job.stop is None:
             msg = f"{job!r} was not asked to stop"
             raise RuntimeError(msg)
         kind = job.stop.reason.kind
-        return self._complete(job, KILLED if kind is None else kind.status, job.stop.reason, usage)
+        return self._complete(job, KILLED if kind is None else kind.status, reason or job.stop.reason, usage)
 
     def _stop(self, jobs: Iterable[LiveJob], kind: FailureKind, message: str, *, force: bool = False) -> list[LiveJob]:
         """Ask for the end of `jobs`; return those that are still live."""

@@ -15,6 +15,9 @@ from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
 from runtime.logs import PASSED, Judgement, LogPath, LogPatterns, Verdict
 from runtime.process import Exit, in_thread
 
+_WELL: Final = Exit(code=0)
+"""How a job ended of which only the log is asked."""
+
 logger: Final = logging.getLogger("runtime.backends")
 
 
@@ -74,6 +77,28 @@ class Concluder:
             verdict = failed(kind, f"{what} within {patience:g} s of a kill that came after its end")
         return verdict, said
 
+    async def conclude_stopped(
+        self, spec: JobSpec, log: LogPath, status: JobStatus, patience: float, text: bytes | None = None
+    ) -> Judgement | None:
+        """Return what the log of a job that was stopped says, and call `post_finish`; `None` if that cannot be told.
+
+        Args:
+            spec: the job.
+            log: where its log is.
+            status: what it has ended with.
+            patience: seconds that this takes at most, all of it.
+            text: all that the log says, if that is short and known.
+        """
+        said: Judgement | None = None
+        with trio.move_on_after(patience):
+            async with trio.open_nursery() as nursery:
+                if spec.post_finish is not None:
+                    nursery.start_soon(self.call_post_finish, spec, status)
+                found = None if text is None else self._judges.judge_at_once(LogPatterns.of(spec), text, _WELL)
+                _, said = found or await self._judges.judge(spec, log, _WELL)
+        return said
+
+    @trio.lowlevel.enable_ki_protection
     async def call_post_finish(self, spec: JobSpec, status: JobStatus) -> BaseException | None:
         """Call the `post_finish` of a job, which has one, in a thread; return what it raised."""
         hook = spec.post_finish

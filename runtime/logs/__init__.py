@@ -7,7 +7,7 @@ from runtime.logs.judge import Failure, Judgement, LogJudge, LogPatterns
 from runtime.logs.linear import LinearEngine
 from runtime.logs.mixed import MixedEngine, are_linear, is_quick
 from runtime.logs.prefilter import PrefilterEngine
-from runtime.logs.verdict import PASSED, Verdict, decide, signal_name
+from runtime.logs.verdict import PASSED, Verdict, decide, explain_stop, signal_name
 from runtime.logs.worker import JudgingError, WorkerEngine, Workers
 
 __all__ = (
@@ -31,6 +31,7 @@ __all__ = (
     "Workers",
     "are_linear",
     "decide",
+    "explain_stop",
     "is_quick",
     "judge_log",
     "judge_text",

@@ -83,6 +83,22 @@ def decide(
     return Verdict(failed.status, JobStatusInfo("; ".join(said), lines or None, context or None, failed))
 
 
+def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:
+    """Return why a job was stopped, with what its log says: the first line that failed, and the last lines.
+
+    Args:
+        reason: why it was stopped; its kind stays.
+        log: what its log says; `None` if nobody could tell.
+    """
+    if log is None:
+        return reason
+    message = reason.message
+    if log.failure is not None:
+        message = f"{message}; a fail pattern matched: {_quote(log.failure.text)}"
+    lines, context = _excerpt(log, with_tail=True)
+    return attrs.evolve(reason, message=message, lines=lines or None, context=context or None)
+
+
 def _excerpt(log: Judgement, *, with_tail: bool) -> tuple[list[int | tuple[int, int]], tuple[str, ...]]:
     """Return what `JobStatusInfo` has as ``lines`` and ``context``: the failing line comes first among the lines."""
     if log.lines is None:

@@ -23,7 +23,12 @@ _VARYING: Final = (
 )
 
 # Failures of which the reason alone says little.
-_SAID_BY_THE_TAIL: Final = (FailureKind.EXIT_CODE, FailureKind.SIGNAL, FailureKind.PASS_PATTERN_MISSING)
+_SAID_BY_THE_TAIL: Final = (
+    FailureKind.EXIT_CODE,
+    FailureKind.SIGNAL,
+    FailureKind.PASS_PATTERN_MISSING,
+    FailureKind.TIMEOUT,
+)
 
 
 @attrs.frozen

@@ -48,7 +48,8 @@ def test_a_headline_is_the_reason_and_where_that_says_little_the_last_line_of_th
     assert headline(
         result("a", K.EXIT_CODE, "exit code 3; a fail pattern matched: E", lines=[3, (5, 9)], context=context)
     ) == ("exit code 3; a fail pattern matched: E")
-    assert headline(result("a", K.TIMEOUT, "ran too long", context=context)) == "ran too long"
+    assert headline(result("a", K.TIMEOUT, "ran too long")) == "ran too long"
+    assert headline(result("a", K.CANCELLED, "killed", context=context)) == "killed"
     assert headline(result("a")) == ""
 
 
@@ -66,4 +67,21 @@ def test_buckets_are_the_largest_first_each_with_its_first_job() -> None:
     assert [(bucket.message, bucket.count, bucket.example.id) for bucket in found] == [
         ("error at <n>", 2, "b"),
         ("ran for <n> s", 1, "a"),
+    ]
+
+
+def test_hangs_are_as_many_buckets_as_there_are_things_that_they_say() -> None:
+    limit = "ran for longer than its timeout of 60 s"
+    failed = [f"{limit}; a fail pattern matched: UVM_ERROR @ {time} ns: mismatch" for time in (5, 70)]
+    found = buckets(
+        [
+            *(result(f"f{at}", K.TIMEOUT, text, lines=[2, (1, 9)], context=["x"]) for at, text in enumerate(failed)),
+            *(result(f"w{at}", K.TIMEOUT, limit, context=["a", f"waiting for lock {at}"]) for at in range(3)),
+            result("silent", K.TIMEOUT, limit),
+        ]
+    )
+    assert [(bucket.count, bucket.message) for bucket in found] == [
+        (3, "ran for longer than its timeout of <n> s: waiting for lock <n>"),
+        (2, "ran for longer than its timeout of <n> s; a fail pattern matched: UVM_ERROR @ <n> ns: mismatch"),
+        (1, "ran for longer than its timeout of <n> s"),
     ]

@@ -15,9 +15,9 @@ from runtime.backends.batch.system import (
     Row,
 )
 from runtime.backends.concluding import usage_of
-from runtime.job import FailureKind, JobStatus
+from runtime.job import FailureKind, JobStatus, JobStatusInfo
 from runtime.job.command import command_words
-from runtime.logs import LogPatterns
+from runtime.logs import Judgement, LogPatterns, explain_stop
 from runtime.process import Exit
 
 logger: Final = logging.getLogger("runtime.backends.batch")
@@ -44,13 +44,11 @@ class EndingSide(BatchBase):
         if job.stop is not None and (row is None or row.state.kind is FailureKind.CANCELLED):
             # The order to end it and the order to start it may have passed each other on their way to a node.
             await self._in_thread(self._store.call_off, element.token)
-            await self._tell_killed(element)
-            self._complete_stopped(job)
+            await self._complete_killed(element)
         elif row is None:
             raise AssertionError("an end that nobody tells of is no end")
         elif row.state.kind is not None:
-            await self._tell(element, row.state.kind.status)
-            self._fail(job, row.state.kind, f"{self._place(element, row)} ended: {row.word}")
+            await self._complete_ended(element, row.state.kind, f"{self._place(element, row)} ended: {row.word}")
         else:
             message = f"{self._place(element, row)} is {row.word}, and left no record of its end"
             self._fail(job, FailureKind.LOST, f"{message} within {self._grace:g} s")
@@ -68,13 +66,11 @@ class EndingSide(BatchBase):
         by_itself = record.stopped is None and record.signal is None
         kind = None if row is None else row.state.kind
         if job.stop is not None and not by_itself:
-            await self._tell_killed(element)
-            self._complete_stopped(job, usage_of(_exit_of(record)))
+            await self._complete_killed(element, _exit_of(record))
         elif kind is not None and record.code != 0 and not (by_itself and kind is not FailureKind.OUT_OF_MEMORY):
             word = "" if row is None else row.word
-            await self._tell(element, kind.status)
             message = f"{self._system.name} job {record.id} on {record.host} ended: {word}"
-            self._fail(job, kind, message, usage=usage_of(_exit_of(record)))
+            await self._complete_ended(element, kind, message, _exit_of(record))
         else:
             if element.killed:  # it was asked to end when it had
                 element.scope.deadline = trio.current_time() + self._grace
@@ -92,18 +88,25 @@ class EndingSide(BatchBase):
                 while not await self._in_thread(element.places.log.exists):  # noqa: ASYNC110
                     await trio.sleep(_LOG_INTERVAL)
 
-    async def _tell_killed(self, element: Element) -> None:
-        """Call `post_finish` of a job that was stopped, if it has one."""
-        stop = element.job.stop
-        kind = None if stop is None else stop.reason.kind
-        await self._tell(element, JobStatus.KILLED if kind is None else kind.status)
+    async def _complete_killed(self, element: Element, how: Exit | None = None) -> None:
+        """Complete a job that was stopped because somebody asked for that."""
+        job = element.job
+        assert job.stop is not None
+        kind = job.stop.reason.kind
+        said = await self._look_at_log(element, JobStatus.KILLED if kind is None else kind.status)
+        usage = None if how is None else usage_of(how, said)
+        self._complete_stopped(job, usage, explain_stop(job.stop.reason, said))
 
-    async def _tell(self, element: Element, status: JobStatus) -> None:
-        """Call `post_finish` of a job that was not judged, if it has one."""
-        spec = element.job.spec
-        if spec.post_finish is not None:
-            with trio.move_on_after(self._grace):
-                await self._concluder.call_post_finish(spec, status)
+    async def _complete_ended(self, element: Element, kind: FailureKind, message: str, how: Exit | None = None) -> None:
+        """Complete a job that the batch system has ended."""
+        said = await self._look_at_log(element, kind.status)
+        reason = explain_stop(JobStatusInfo(message, kind=kind), said)
+        self._complete(element.job, kind.status, reason, None if how is None else usage_of(how, said))
+
+    async def _look_at_log(self, element: Element, status: JobStatus) -> Judgement | None:
+        """Return what the log of a job says that was stopped, if there is one, and call its `post_finish`."""
+        spec, log = element.job.spec, element.places.log
+        return await self._concluder.conclude_stopped(spec, log, status, self._grace)
 
 
 def _exit_of(record: Record) -> Exit:

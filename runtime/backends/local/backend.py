@@ -41,7 +41,7 @@ from runtime.backends.local.launch import (
 )
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.logs import PASSED, Verdict
+from runtime.logs import PASSED, Verdict, explain_stop
 from runtime.process import (
     SIGCHLD_IGNORED,
     UNKNOWN,
@@ -532,11 +532,11 @@ class LocalBackend(RuntimeBackend):
         """Judge, call the hook, complete."""
         spec: JobSpec = job.spec
         if end.stopped and job.stop is not None:
-            if spec.post_finish is not None:
-                kind = job.stop.reason.kind
-                with trio.move_on_after(self._kill_timeout or math.inf):
-                    await self._concluder.call_post_finish(spec, JobStatus.KILLED if kind is None else kind.status)
-            self._complete_stopped(job, usage_of(end.exit))
+            kind = job.stop.reason.kind
+            status = JobStatus.KILLED if kind is None else kind.status
+            patience = self._kill_timeout or KILL_TIMEOUT
+            said = await self._concluder.conclude_stopped(spec, run.log, status, patience, end.log)
+            self._complete_stopped(job, usage_of(end.exit, said), explain_stop(job.stop.reason, said))
             return
         if end.broken is not None:
             self._fail(job, FailureKind.BACKEND_ERROR, f"it was killed: {end.broken}", usage=usage_of(end.exit))
