@@ -20,9 +20,10 @@ import attrs
 
 from runtime.backends.directories import Places
 from runtime.cli.errors import InputError, shown, suggestion
+from runtime.cli.misspelt import doubtful_placeholders
 from runtime.cli.regression import Entry, Regression
 from runtime.cli.schema import JobTable, Scalar, Seeds
-from runtime.cli.template import placeholders, substitute, substitute_in_shell
+from runtime.cli.template import substitute, substitute_in_shell
 from runtime.errors import SpecError
 from runtime.job import JobSpec, safe_id
 
@@ -109,11 +110,13 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
             raise InputError(msg)
         cells.append((entry, of_entry))
     needs = _Needs(ids_of, where)
+    parameters = {name for entry in regression.entries for name in entry.table.matrix}
     jobs = []
     for entry, of_entry in cells:
         maker = _Maker(entry, expansion, needs)
         jobs += [maker.make(cell) for cell in of_entry]
-        _warn_of_no_seed(entry)
+        for sentence in doubtful_placeholders(entry.table, parameters):
+            logger.warning("%s: %s", entry.where, sentence)
     _check_logs(jobs, where, expansion.run_dir)
     return jobs
 
@@ -154,13 +157,6 @@ def _check_size(regression: Regression, expansion: Expansion) -> None:
 def len_of(seeds: range | Sequence[int]) -> int:
     """Return how many there are; `len` fails for a range beyond what a C integer holds."""
     return seeds.stop - seeds.start if isinstance(seeds, range) else len(seeds)
-
-
-def _warn_of_no_seed(entry: Entry) -> None:
-    """A command may well have ``{seed}`` for a language of its own; more often the seeds were forgotten."""
-    cmd = entry.table.cmd or ""
-    if entry.table.seeds is None and "seed" in placeholders(cmd if isinstance(cmd, str) else "\n".join(cmd)):
-        logger.warning("%s: cmd has {seed}, which stays as it is, as the job has no seeds", entry.where)
 
 
 def _check_logs(jobs: Sequence[JobSpec], where: Mapping[str, Entry], run_dir: Path) -> None:

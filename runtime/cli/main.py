@@ -75,7 +75,7 @@ def _main(arguments: Sequence[str]) -> int:
 
 def _do(options: Namespace, command: Sequence[str]) -> int:
     from runtime.backends.registry import backends
-    from runtime.cli.ending import said
+    from runtime.cli.ending import complain, said
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
     from runtime.cli.options import check_here
@@ -93,7 +93,11 @@ def _do(options: Namespace, command: Sequence[str]) -> int:
     stdin = None if sys.stdin is None else sys.stdin.buffer
     look_less_for_garbage()
     if options.command == "list":
-        output.show(job_lines(prepare(options, stdin)))
+        prepared = prepare(options, stdin)
+        output.show(job_lines(prepared))
+        if prepared.draws_seeds and options.seed_base is None:
+            base = prepared.seed_base
+            complain(f"the seeds are drawn from the seed base {base}: --seed-base {base} gives these ids again", errors)
         return said(output)
     if options.log_file is not None:
         log_to_file(options.log_file)

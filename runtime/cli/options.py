@@ -105,7 +105,7 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         action="append",
         default=[],
-        help="only jobs whose id, name or tag matches, and what they need; can be repeated",
+        help="only jobs whose id, name or tag is this, or matches it, and what they need; can be repeated",
     )
     seeds = jobs.add_mutually_exclusive_group()
     seeds.add_argument("--reseed", metavar="N", type=_from_one, help="draw N seeds for each job that has seeds")

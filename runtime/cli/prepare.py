@@ -24,7 +24,7 @@ from runtime.cli.expand import Expansion, expand
 from runtime.cli.options import check_out
 from runtime.cli.regression import Entry, Regression, load
 from runtime.cli.schema import JobTable
-from runtime.cli.select import select
+from runtime.cli.select import Drawn, select
 from runtime.errors import GraphError, RegistryError, ResourceError
 from runtime.job import JobSpec
 from runtime.scheduler.run import Scheduler
@@ -47,6 +47,8 @@ class Prepared:
     run_dir: Path
     """Its directory; absolute, not made yet."""
     seed_base: int
+    draws_seeds: bool
+    """Whether the id of some job depends on the seed base."""
     regression: Regression
     jobs: Sequence[JobSpec]
     backends: Mapping[str, RuntimeBackend]
@@ -72,7 +74,12 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         timeout_multiplier=options.timeout_multiplier,
         dry_run=options.dry_run,
     )
-    jobs = select(expand(regression, expansion), options.select)
+    drawn = Drawn(
+        frozenset(entry.name for entry in regression.entries if isinstance(expansion.seeds(entry.table), int)),
+        seed_base,
+        given=options.seed_base is not None,
+    )
+    jobs = select(expand(regression, expansion), options.select, drawn)
     default = options.backend or backends.default
     made = make_backends(jobs, default, regression, options, run_dir)
     try:
@@ -92,6 +99,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         run=run,
         run_dir=run_dir,
         seed_base=seed_base,
+        draws_seeds=any(job.name in drawn.names for job in jobs),
         regression=regression,
         jobs=jobs,
         backends=made,

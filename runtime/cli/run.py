@@ -214,10 +214,12 @@ class Run:
         with suppress(RuntimeError):
             now = trio.current_time()
         reason = JobStatusInfo(f"not known to have ended: {why}", kind=FailureKind.CANCELLED)
-        results = [
-            known.get(job.id) or JobResult(job, JobCompletionEvent(job.id, 0, JobStatus.KILLED, reason, now, None, now))
-            for job in self._prepared.jobs
-        ]
+        progress = getattr(self, "_progress", None)
+        results = []
+        for job in self._prepared.jobs:
+            since = None if progress is None else progress.started(job.id)
+            event = JobCompletionEvent(job.id, int(since is not None), JobStatus.KILLED, reason, now, since, now)
+            results.append(known.get(job.id) or JobResult(job, event))
         self._ended = now
         # What is stuck, such as a network's disk, must not stop the exit.
         writer = threading.Thread(target=self._write_results, args=[results], daemon=True)
@@ -264,7 +266,8 @@ class Run:
         await in_thread(self.links.settle, self._scheduler.results(), limiter=files)
 
     def _moment(self) -> Snapshot:
-        return self._progress.snapshot(self._scheduler.statistics().counts, trio.current_time(), rows=100)
+        now = self._scheduler.statistics()
+        return self._progress.snapshot(now.counts, trio.current_time(), rows=100, never_ran=now.never_ran)
 
     def _tell(self, text: str) -> None:
         self._progress.stopping = text

@@ -1,34 +1,60 @@
-"""Which of the jobs to run: those that a glob matches, and all that they need."""
+"""Which of the jobs to run: those that are named, or that a glob matches, and all that they need."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import attrs
 
 from runtime.cli.errors import InputError, shown
 from runtime.job import JobSpec
+from runtime.report.text import printable
+
+MAX_SEEDS: Final = 5
+"""Seeds that a message lists. Arbitrary."""
+
+_SEED: Final = re.compile(r"(.+)\.seed=([0-9]+)", re.DOTALL)
 
 
-def select(jobs: Sequence[JobSpec], globs: Sequence[str]) -> list[JobSpec]:
-    """Return the jobs of which the id, the name or a tag matches one of `globs`, and what they need, in their order.
+@attrs.frozen
+class Drawn:
+    """Seeds that come from a seed base."""
 
-    Without globs, all of them.
+    names: Collection[str] = ()
+    """Names of the job tables whose seeds are drawn."""
+    base: int = 0
+    given: bool = True
+    """Whether somebody gave the base; else it is random."""
+
+
+def select(jobs: Sequence[JobSpec], globs: Sequence[str], drawn: Drawn | None = None) -> list[JobSpec]:
+    """Return the jobs that `globs` mean, and what they need, in their order. Without globs, all of them.
+
+    Text that is the id of a job, its name or a tag, as it is or as ``list`` prints it, means that and no glob, whatever
+    brackets it has. Any other is a glob for ids, names and tags.
+
+    Args:
+        jobs: all that there are.
+        globs: what was asked for.
+        drawn: which jobs have drawn seeds, for the message about an id with another seed.
 
     Raises:
-        InputError: if a glob matches no job.
+        InputError: if one of `globs` means no job.
     """
     if not globs:
         return list(jobs)
     by_id = {job.id: job for job in jobs}
     wanted: dict[str, None] = {}
     for glob in globs:
-        matches = re.compile(fnmatch.translate(glob)).match
-        found = [job.id for job in jobs if matches(job.id) or matches(job.name) or any(map(matches, job.tags))]
+        found = [job.id for job in jobs if glob in _names(job) or glob in map(printable, _names(job))]
         if not found:
-            some = ", ".join(shown(name) for name in list(dict.fromkeys(job.name for job in jobs))[:12])
-            msg = f"--select {shown(glob)} matches no job's id, name or tag; there are, among others: {some}"
-            raise InputError(msg)
+            matches = re.compile(fnmatch.translate(glob)).match
+            found = [job.id for job in jobs if any(map(matches, _names(job)))]
+        if not found:
+            raise InputError(_complaint(glob, jobs, drawn or Drawn()))
         wanted |= dict.fromkeys(found)
     left = list(wanted)
     while left:
@@ -37,3 +63,34 @@ def select(jobs: Sequence[JobSpec], globs: Sequence[str]) -> list[JobSpec]:
                 wanted[needed] = None
                 left.append(needed)
     return [job for job in jobs if job.id in wanted]
+
+
+def _names(job: JobSpec) -> tuple[str, ...]:
+    return job.id, job.name, *job.tags
+
+
+def _complaint(glob: str, jobs: Sequence[JobSpec], drawn: Drawn) -> str:
+    """Return what is wrong with a glob that means no job."""
+    if (parts := _SEED.fullmatch(glob)) and (others := [job for job in jobs if _is_of(job, parts[1])]):
+        seeds = ", ".join(str(job.seed) for job in others[:MAX_SEEDS])
+        text = f"--select {shown(glob)}: in this run {shown(parts[1])} has no seed {parts[2]}, but {seeds}"
+        if len(others) > MAX_SEEDS:
+            text += f" and {len(others) - MAX_SEEDS} more"
+        if others[0].name not in drawn.names:
+            return text
+        base = f"{drawn.base}, which was given" if drawn.given else f"{drawn.base}, which is random unless it is given"
+        return (
+            f"{text}, drawn from the seed base {base}; expected: --seed-base with that of the run that had this id"
+            " (its title and its results.json say it), and as many seeds"
+        )
+    some = ", ".join(shown(name) for name in list(dict.fromkeys(job.name for job in jobs))[:12])
+    return f"--select {shown(glob)} matches no job's id, name or tag; there are, among others: {some}"
+
+
+def _is_of(job: JobSpec, base_id: str) -> bool:
+    """Whether `job` is called like this but for its seed."""
+    return job.seed is not None and base_id in (name.removesuffix(f".seed={job.seed}") for name in _both(job.id))
+
+
+def _both(job_id: str) -> tuple[str, str]:
+    return job_id, printable(job_id)

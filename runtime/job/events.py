@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from runtime.job.status import FailureKind, JobStatus
+from runtime.job.status import KILLED, FailureKind, JobStatus
 
 
 @attrs.frozen
@@ -93,6 +93,15 @@ class JobCompletionEvent:
     """When it ended, in seconds."""
     usage: JobUsage | None = None
 
+    @property
+    def never_ran(self) -> bool:
+        """Whether the job ended before it began to run: a job that it needs did not pass, it could not be started, or
+        somebody ended it in time. Of a job that is *lost* that is not known.
+        """
+        if self.status is not KILLED or self.started is not None:
+            return False
+        return self.reason is None or self.reason.kind is not FailureKind.LOST
+
 
 EventBatch = tuple[JobProgressEvent | JobCompletionEvent, ...]
 """What travels over a completion channel: a non-empty tuple of events, in the order in which they happened."""
@@ -121,6 +130,11 @@ class JobResult:
     def status(self) -> JobStatus:
         """PASSED, FAILED or KILLED."""
         return self.event.status
+
+    @property
+    def never_ran(self) -> bool:
+        """Whether it is KILLED and never began to run; see `JobCompletionEvent`."""
+        return self.event.never_ran
 
     @property
     def reason(self) -> JobStatusInfo | None:

@@ -13,11 +13,17 @@ from typing import Any, Final
 from runtime.job import JobStatus
 from runtime.report.output import Output, styled, terminal_console
 from runtime.report.progress import Snapshot, progress_line
-from runtime.report.summary import STYLES, Line, failure_line
+from runtime.report.summary import STYLES, Line, Piece, failure_line
 from runtime.report.text import printable, short_duration
 
 MAX_RUNNING: Final = 10
 """Running jobs in sight. Out of the air."""
+TIME_WIDTH: Final = 11
+"""Columns for how long a job has run, up to ``999:59:59``, and the two after it."""
+MAX_ID_WIDTH: Final = 72
+"""Columns for an id, and the two after it, where there is room for more. Arbitrary."""
+NOTES_FROM: Final = 40
+"""Columns of a terminal from which on there is room for where a job runs. Arbitrary."""
 
 
 class LiveArea:
@@ -44,24 +50,17 @@ class LiveArea:
 
 def render(moment: Snapshot, run_dir: Path, beside: Path, size: tuple[int, int]) -> list[str]:
     """Return a snapshot as lines for a terminal of this size (columns and rows), with paths relative to `beside`."""
-    from rich.table import Table
     from rich.text import Text
 
     # A line as wide as the terminal makes some terminals wrap.
     width, height = max(20, size[0] - 1), max(4, size[1] - 1)
     console, buffer = terminal_console(width)
-    rows: list[Any] = [_bar(moment, width), Text.assemble(*progress_line(moment))]
+    rows: list[Any] = [_bar(moment, width), *(Text.assemble(*line) for line in packed(progress_line(moment), width))]
     room = height - len(rows)
     recent = list(moment.recent)[-max(0, min(len(moment.recent), room // 3)) :] if room > 2 else []  # noqa: PLR2004
     room = min(MAX_RUNNING, room - len(recent) - 1)
-    running = Table.grid(padding=(0, 2))
-    running.add_column(justify="right", no_wrap=True)
-    running.add_column(no_wrap=True, overflow="ellipsis")
-    running.add_column(no_wrap=True, overflow="ellipsis", style="dim")
-    for job_id, seconds, note in moment.running[:room]:
-        running.add_row(short_duration(seconds), Text(printable(job_id)), Text(printable(note)))
     if room > 0 and moment.running:
-        rows.append(running)
+        rows += [running_row(*running, width) for running in moment.running[:room]]
         left = moment.counts.get(JobStatus.RUNNING, 0) - len(moment.running[:room])
         if left > 0:
             rows.append(Text(f"… and {left} more", style="dim"))
@@ -69,6 +68,35 @@ def render(moment: Snapshot, run_dir: Path, beside: Path, size: tuple[int, int])
     for row in rows:
         console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
     return buffer.getvalue().splitlines()[:height]
+
+
+def running_row(job_id: str, seconds: float, note: str, width: int) -> Any:
+    """Return the line of a job that runs: its time, its id, and where it runs, each in a column of its own.
+
+    How wide the columns are depends on the terminal alone, so that they stay where they are from picture to picture.
+    """
+    from rich.text import Text
+
+    rest = width - TIME_WIDTH
+    id_width = min(MAX_ID_WIDTH, rest - rest // 3) if width >= NOTES_FROM else rest
+    row = Text(short_duration(seconds).rjust(TIME_WIDTH - 2) + "  ")
+    for text, cells, style in ((job_id, id_width - 2, ""), (note, rest - id_width, "dim")):
+        part = Text(printable(text), style=style)
+        part.truncate(max(0, cells), overflow="ellipsis", pad=True)
+        row.append_text(part).append("  ")
+    row.truncate(width)
+    row.rstrip()
+    return row
+
+
+def packed(line: Line, width: int) -> list[Line]:
+    """Return the pieces of `line` in as many lines as they need: no piece is cut where a new line would do."""
+    lines: list[list[Piece]] = [[]]
+    for text, style in line:
+        if lines[-1] and sum(len(each) for each, _ in lines[-1]) + len(text.rstrip()) > width:
+            lines.append([])
+        lines[-1].append((text, style))
+    return [tuple(pieces) for pieces in lines]
 
 
 def _bar(moment: Snapshot, width: int) -> Any:

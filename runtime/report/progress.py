@@ -10,7 +10,8 @@ import attrs
 
 from runtime.job import JobResult, JobStatus
 from runtime.report.buckets import is_consequence
-from runtime.report.summary import STYLES, Line, Piece
+from runtime.report.counts import NEVER_RAN, count_pieces
+from runtime.report.summary import Line, Piece
 from runtime.report.text import short_duration
 from runtime.scheduler.actions import StatusChange
 
@@ -32,6 +33,8 @@ class Snapshot:
     """The last failures, oldest first."""
     stopping: str = ""
     """What the person should know of the run's being stopped."""
+    never_ran: int = 0
+    """Of the jobs that were killed, those that ended before they began to run."""
 
     @property
     def total(self) -> int:
@@ -69,28 +72,35 @@ class Progress:
                 self._unsaid.append(result)
                 self._recent.append(result)
 
+    def started(self, job_id: str) -> float | None:
+        """Return since when a job runs, in seconds; `None` if it does not, as far as is known here."""
+        return self._running[job_id][0] if job_id in self._running else None
+
     def take_failures(self) -> list[JobResult]:
         """Return the failures that were not returned before."""
         taken, self._unsaid = self._unsaid, []
         return taken
 
-    def snapshot(self, counts: Mapping[JobStatus, int], now: float, *, rows: int = 1000) -> Snapshot:
+    def snapshot(
+        self, counts: Mapping[JobStatus, int], now: float, *, rows: int = 1000, never_ran: int = 0
+    ) -> Snapshot:
         """Return the moment, with at most `rows` of the jobs that run."""
         running = [
             (job_id, now - since, note)
             for (job_id, (since, note)), _ in zip(self._running.items(), range(rows), strict=False)
         ]
-        return Snapshot(self._title, now - self._started, dict(counts), running, tuple(self._recent), self.stopping)
+        elapsed = now - self._started
+        return Snapshot(self._title, elapsed, dict(counts), running, tuple(self._recent), self.stopping, never_ran)
 
 
 def progress_line(moment: Snapshot) -> Line:
     """Return a snapshot in one line."""
     pieces: list[Piece] = [(f"[{short_duration(moment.elapsed)}] {moment.done}/{moment.total} done: ", "")]
-    for status in (JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED):
-        count = moment.counts.get(status, 0)
-        pieces.append((f"{count} {status.name.lower()}, ", STYLES[status] if count else ""))
+    ends = {status.name.lower(): count for status, count in moment.counts.items()}
+    ends |= {"killed": ends.get("killed", 0) - moment.never_ran, NEVER_RAN: moment.never_ran}
+    pieces += [(f"{text}, ", style) for text, style in count_pieces(ends)]
     waiting = moment.counts.get(JobStatus.QUEUED, 0) + moment.counts.get(JobStatus.SCHEDULED, 0)
-    pieces.append((f"{moment.counts.get(JobStatus.RUNNING, 0)} running, {waiting} waiting", ""))
+    pieces += [(f"{moment.counts.get(JobStatus.RUNNING, 0)} running, ", ""), (f"{waiting} waiting", "")]
     if moment.stopping:
         pieces.append((f" ({moment.stopping})", "yellow"))
     return tuple(pieces)

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import attrs
 
-from runtime.job import JobResult, JobStatus, JobUsage
+from runtime.job import JobResult, JobUsage
 from runtime.report import strict
+from runtime.report.counts import ENDS, end_of
 from runtime.report.places import job_dir, log_path, reproduce
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the format. It grows when a key changes its meaning or goes; a new key alone does not change it."""
 
 
@@ -44,7 +45,6 @@ class RunRecord:
 
 def results_table(record: RunRecord, results: Sequence[JobResult], run_dir: Path) -> dict[str, Any]:
     """Return the content of ``results.json``, but for its jobs, which `job_table` makes."""
-    counts = Counter(result.status for result in results)
     return {
         "version": VERSION,
         "run": record.run,
@@ -57,7 +57,7 @@ def results_table(record: RunRecord, results: Sequence[JobResult], run_dir: Path
         "ended": wall_time(record.epoch + record.ended),
         "seconds": _round(record.ended - record.started),
         "stopped_by": record.stopped_by,
-        "counts": {status.name.lower(): counts[status] for status in JobStatus if status.is_terminal},
+        "counts": {**dict.fromkeys(ENDS, 0), **Counter(map(end_of, results))},
     }
 
 
@@ -76,6 +76,7 @@ def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
         "context": None if reason is None or reason.context is None else list(reason.context),
         "seed": getattr(job, "seed", None),
         "tags": list(getattr(job, "tags", ())),
+        "never_ran": result.never_ran,
         "attempt": result.attempt,
         "submitted": None if result.submitted is None else wall_time(epoch + result.submitted),
         "started": None if started is None else wall_time(epoch + started),

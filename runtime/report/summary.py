@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from runtime.job import JobResult, JobStatus
 from runtime.report.buckets import buckets, headline, is_consequence
+from runtime.report.counts import count_pieces, end_of
 from runtime.report.places import log_path, reproduce
 from runtime.report.text import printable, short_duration, shorten
 
@@ -44,14 +45,11 @@ def summary(results: Sequence[JobResult], run_dir: Path, *, seconds: float, besi
 
 def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
     """Return the one line that says it all."""
-    counts = Counter(result.status for result in results)
-    pieces: list[Piece] = [(f"{len(results)} {'job' if len(results) == 1 else 'jobs'}: ", "")]
-    for status in (JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED):
-        number = counts[status]
-        if len(pieces) > 1:
-            pieces.append((", ", ""))
-        pieces.append((f"{number} {status.name.lower()}", STYLES[status] if number else ""))
-    return (*pieces, (f", in {short_duration(seconds)}", ""))
+    pieces: list[Piece] = []
+    for piece in count_pieces(Counter(map(end_of, results))):
+        pieces += [(", ", ""), piece]
+    head = f"{len(results)} {'job' if len(results) == 1 else 'jobs'}: "
+    return ((head, ""), *pieces[1:], (f", in {short_duration(seconds)}", ""))
 
 
 def failure_line(result: JobResult, run_dir: Path, beside: Path | None = None) -> Line:
@@ -59,7 +57,7 @@ def failure_line(result: JobResult, run_dir: Path, beside: Path | None = None) -
     job: Any = result.job
     said = shorten(printable(headline(result)), MAX_MESSAGE)
     pieces: list[Piece] = [
-        (f"{result.status.name:6} ", STYLES[result.status]),
+        ("NO RUN " if result.never_ran else f"{result.status.name:6} ", STYLES[result.status]),
         (printable(result.id), "bold"),
         (f": {said}" if said else "", ""),
     ]

@@ -127,6 +127,8 @@ class Plan:
         """How many jobs are in each status."""
         self.unfinished = 0
         """How many jobs have not ended."""
+        self.never_ran = 0
+        """How many jobs ended before they began to run."""
         self.stray = 0
         """Events that were dropped, because they belong to no attempt in flight."""
         self.changes: list[StatusChange] | None = None
@@ -539,6 +541,7 @@ class Plan:
             self._settle([node], now)
 
     def _count_failure(self, event: JobCompletionEvent) -> None:
+        self.never_ran += event.never_ran
         kind = None if event.reason is None else event.reason.kind
         self._failures += kind not in (FailureKind.DEPENDENCY, FailureKind.CANCELLED)
 

@@ -52,6 +52,8 @@ class SchedulerStatistics:
     """How many jobs are in each status."""
     total: int
     unfinished: int
+    never_ran: int
+    """Of the jobs that were killed, those that ended before they began to run."""
     in_flight: int
     """Jobs that were handed to a backend and have not completed."""
     stray_events: int
@@ -228,7 +230,13 @@ class Scheduler:
         plan = self._plan
         counts = dict(plan.counts)
         return SchedulerStatistics(
-            counts, sum(counts.values()), plan.unfinished, plan.in_flight, plan.stray, plan.usage()
+            counts,
+            sum(counts.values()),
+            plan.unfinished,
+            plan.never_ran,
+            plan.in_flight,
+            plan.stray,
+            plan.usage(),
         )
 
     def subscribe(self, buffer: float = 1024) -> StatusStream:

@@ -16,6 +16,7 @@ def sanity_check(plan: Plan) -> None:
     nodes = list(plan._graph)
     assert sum(plan.counts.values()) == len(nodes)
     assert plan.unfinished == sum(node.event is None for node in nodes)
+    assert plan.never_ran == sum(node.event is not None and node.event.never_ran for node in nodes)
     flying = [node for node in nodes if node.place is Place.IN_FLIGHT]
     assert plan._in_flight == len(flying) <= plan._limit
     held: dict[str, int] = {}

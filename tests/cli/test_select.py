@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.cli.errors import InputError
-from runtime.cli.select import select
+from runtime.cli.select import Drawn, select
 from runtime.job import JobSpec
 
 
@@ -41,6 +41,64 @@ def test_what_matches_runs_with_all_that_it_needs_in_the_files_order(globs: list
 def test_a_glob_that_matches_nothing_is_an_error(glob: str) -> None:
     with pytest.raises(InputError, match="matches no job's id, name or tag; there are, among others: "):
         select(JOBS, ["lint", glob])
+
+
+BRACKETS = [
+    job("t", full_name="t.bus=data[3]"),
+    job("t", full_name="t.bus=data3"),
+    job("a*"),
+    job("ab", tags=("a*", "[x]")),
+    job("x"),
+    job("new\nline"),
+]
+
+
+@pytest.mark.parametrize(
+    ("glob", "ids"),
+    [
+        ("t.bus=data[3]", ["t.bus=data[3]"]),
+        ("t.bus=data[0-9]", ["t.bus=data3"]),
+        ("t.bus=data[[]3]", ["t.bus=data[3]"]),
+        ("t", ["t.bus=data[3]", "t.bus=data3"]),
+        ("a*", ["a*", "ab"]),
+        ("[x]", ["ab"]),
+        ("new\\nline", ["new\nline"]),
+        ("new\nline", ["new\nline"]),
+    ],
+)
+def test_what_is_an_id_a_name_or_a_tag_is_no_glob(glob: str, ids: list[str]) -> None:
+    assert [each.id for each in select(BRACKETS, [glob])] == ids
+
+
+SEEDS = [JobSpec(name="s", cmd="x", full_name=f"s.w={w}.seed={seed}", seed=seed) for w in "ab" for seed in range(1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "complaint"),
+    [
+        (
+            Drawn({"s"}, 42, given=False),
+            ", drawn from the seed base 42, which is random unless it is given; expected: --s",
+        ),
+        (
+            Drawn({"s"}, 42, given=True),
+            ", drawn from the seed base 42, which was given; expected: --seed-base with that",
+        ),
+        (Drawn({"t"}, 42, given=True), ""),
+    ],
+)
+def test_an_id_with_another_seed_is_said_to_need_its_seed_base(drawn: Drawn, complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        select(SEEDS, ["s.w=b.seed=99"], drawn)
+    said = '--select "s.w=b.seed=99": in this run "s.w=b" has no seed 99, but 1, 2, 3, 4, 5 and 2 more'
+    assert str(caught.value).startswith(said + complaint)
+    assert bool(complaint) or str(caught.value) == said
+
+
+@pytest.mark.parametrize("glob", ["s.w=c.seed=99", "s.w=b.seed=x", "s.seed=1"])
+def test_of_an_unknown_job_no_seed_is_said_to_be_wrong(glob: str) -> None:
+    with pytest.raises(InputError, match="matches no job"):
+        select(SEEDS, [glob], Drawn({"s"}, 1, given=False))
 
 
 def test_a_long_chain_is_followed_without_recursion() -> None:

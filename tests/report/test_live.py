@@ -38,6 +38,40 @@ def test_a_picture_has_a_bar_the_counts_running_jobs_and_recent_failures() -> No
     assert lines[-1] == "FAILED bad: exit code 3  run/bad/job.log"
 
 
+LONG = "random_traffic.width=32.mode=burst_full_empty.clock_ratio=2.seed=1234567890"
+
+
+@pytest.mark.parametrize("columns", [50, 80, 200])
+def test_columns_keep_their_width_whatever_is_in_them(columns: int) -> None:
+    contents = [
+        ("a", 1.5, ""),
+        (LONG, 59.94, "slurm job 1234_5 on a node with a long name"),
+        ("中" * 60, 360_000, "pid 9"),
+    ]
+    pictures = [Snapshot("fifo", 75.0, {S.RUNNING: len(some)}, some, ()) for some in ([each] for each in contents)]
+    rows = [plain(picture, columns)[-1] for picture in pictures]
+    assert rows[0] == "    1.5 s  a"
+    assert rows[1].startswith("   59.9 s  random_traffic.")
+    assert rows[2].startswith("100:00:00  中")
+    notes = {cell_len(row[: row.index(word)]) for row, word in zip(rows[1:], ("slurm", "pid"), strict=True)}
+    assert len(notes) == 1, rows
+    together = plain(Snapshot("fifo", 75.0, {S.RUNNING: 3}, contents, ()), columns)
+    assert together[-3:] == rows
+
+
+def test_counts_that_one_line_has_no_room_for_go_on_in_the_next() -> None:
+    counts = {S.PASSED: 1000, S.FAILED: 100, S.KILLED: 2000, S.RUNNING: 16, S.QUEUED: 5000}
+    lines = plain(Snapshot("fifo", 75.0, counts, [], (), "", 1999), 50)
+    assert lines[1:] == [
+        "[1:15] 3100/8116 done: 1000 passed, 100 failed, ",
+        "1 killed, 1999 never ran, 16 running, 5000 waiting",
+    ] or lines[1:] == [
+        "[1:15] 3100/8116 done: 1000 passed, 100 failed, ",
+        "1 killed, 1999 never ran, 16 running, ",
+        "5000 waiting",
+    ]
+
+
 @pytest.mark.parametrize("columns", [1, 20, 40, 80, 300])
 @pytest.mark.parametrize("rows", [1, 4, 6, 10, 50])
 def test_a_picture_fits_its_terminal(columns: int, rows: int) -> None:

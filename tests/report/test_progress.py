@@ -52,6 +52,9 @@ def test_failures_are_said_once_and_the_last_stay_in_sight() -> None:
 def test_a_line_counts_everything() -> None:
     progress = Progress("fifo", 0.0)
     counts = {S.SCHEDULED: 1, S.QUEUED: 2, S.RUNNING: 3, S.PASSED: 4, S.FAILED: 5, S.KILLED: 6}
+    moment = progress.snapshot(counts, 61, never_ran=4)
+    said = "[1:01] 15/21 done: 4 passed, 5 failed, 2 killed, 4 never ran, 3 running, 3 waiting"
+    assert "".join(piece for piece, _ in progress_line(moment)) == said
     assert text(progress, counts, 61) == "[1:01] 15/21 done: 4 passed, 5 failed, 6 killed, 3 running, 3 waiting"
     progress.stopping = "SIGINT"
     assert text(progress, {}).endswith("0 running, 0 waiting (SIGINT)")

@@ -40,7 +40,7 @@ def test_the_run_is_described(tmp_path: Path) -> None:
     )
     del document["jobs"]
     assert document == {
-        "version": 1,
+        "version": 2,
         "run": "20260102-030405-abcdef",
         "name": "fifo",
         "command": ["job-runtime", "run", "fifo.toml"],
@@ -51,8 +51,24 @@ def test_the_run_is_described(tmp_path: Path) -> None:
         "ended": "2001-09-09T01:46:45.500Z",
         "seconds": 4.5,
         "stopped_by": "SIGINT",
-        "counts": {"passed": 1, "failed": 0, "killed": 1},
+        "counts": {"passed": 1, "failed": 0, "killed": 1, "never_ran": 0},
     }
+
+
+def test_jobs_that_never_ran_are_counted_apart(tmp_path: Path) -> None:
+    ends = [
+        result("a"),
+        result("b", FailureKind.EXIT_CODE),
+        result("c", FailureKind.TIMEOUT),
+        result("d", FailureKind.DEPENDENCY, attempt=0),
+        result("e", FailureKind.CANCELLED, attempt=0),
+        result("f", FailureKind.CANCELLED),
+        result("g", FailureKind.LOST, attempt=0),  # it may be running
+    ]
+    document = written(tmp_path, *ends)
+    assert document["counts"] == {"passed": 1, "failed": 1, "killed": 3, "never_ran": 2}
+    assert [job["id"] for job in document["jobs"] if job["never_ran"]] == ["d", "e"]
+    assert [job["status"] for job in document["jobs"]] == ["passed", "failed", *["killed"] * 5]
 
 
 def test_a_job_is_described(tmp_path: Path) -> None:
@@ -81,6 +97,7 @@ def test_a_job_is_described(tmp_path: Path) -> None:
         "context": ["x", "y"],
         "seed": 3,
         "tags": ["nightly"],
+        "never_ran": False,
         "attempt": 1,
         "submitted": "2001-09-09T01:46:41.000Z",
         "started": "2001-09-09T01:46:42.000Z",

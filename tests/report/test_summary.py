@@ -35,7 +35,7 @@ def test_failures_are_listed_before_kills_and_consequences_come_last() -> None:
         "Not passed",
         "  FAILED bad: exit code 3: no licence  out/run/bad/job.log",
         "  KILLED slow: ran too long  out/run/slow/job.log",
-        "  KILLED stopped: killed by SIGINT",
+        "  NO RUN stopped: killed by SIGINT",
         "",
         "Failures by message",
         "     1 x exit code <n>: no licence",
@@ -45,7 +45,7 @@ def test_failures_are_listed_before_kills_and_consequences_come_last() -> None:
         "         such as slow  out/run/slow/job.log",
         "         again:  cd /work && /bin/sh -c ./sim",
         "",
-        "4 jobs: 1 passed, 1 failed, 2 killed, in 1:15",
+        "4 jobs: 1 passed, 1 failed, 1 killed, 1 never ran, in 1:15",
     ]
 
 
