@@ -29,6 +29,7 @@ class Deadlines:
     def __init__(self) -> None:
         self._heap: list[_Entry] = []
         self._order = itertools.count()
+        self._held: list[_Entry] = []
         self._changed = trio.Event()
         self._compact_at = 1024
 
@@ -42,6 +43,23 @@ class Deadlines:
         heapq.heappush(self._heap, entry)
         if self._heap[0] is entry:
             self._changed.set()
+
+    def hold(self) -> None:
+        """Let no limit that there is now come up until `release`; those that are added later do."""
+        self._held += self._heap
+        self._heap = []
+
+    def release(self, seconds: float) -> None:
+        """Let those that were held come up again, `seconds` later than they were to."""
+        self._heap += [(at + seconds, order, job, action) for at, order, job, action in self._held]
+        self._held = []
+        heapq.heapify(self._heap)
+        self._changed.set()
+
+    def postpone(self, seconds: float) -> None:
+        """Let all limits come up `seconds` later: what they are for has stood still."""
+        self.hold()
+        self.release(seconds)
 
     async def run(self) -> None:
         """Serve until cancelled."""

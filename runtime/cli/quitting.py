@@ -80,6 +80,7 @@ def _quit(number: int, _frame: FrameType | None) -> None:
         line = f"job-runtime: {what}\n".encode()
         for descriptor in _files:
             os.write(descriptor, line)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})  # by which a terminal could stop us now
         if select.select([], [2], [], 0)[1]:  # it may be a pipe that nobody reads
             os.write(2, line)
     finally:

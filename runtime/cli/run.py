@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol, runtime_checkable
 
 import trio
 
@@ -26,7 +26,7 @@ from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.quitting import before_quitting, exit_code, signal_name
 from runtime.cli.screen import Screen
-from runtime.cli.stopping import Stopper
+from runtime.cli.stopping import Stopper, stop_this_process
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
 from runtime.process import in_thread
 from runtime.report.links import Links, point_latest
@@ -100,6 +100,17 @@ def _run(this: Run) -> int:
     return this.exit_code()
 
 
+@runtime_checkable
+class Pausing(Protocol):
+    """A backend whose jobs stop together with this process."""
+
+    def pause(self) -> None:
+        """Stop all jobs."""
+
+    def unpause(self) -> None:
+        """Continue them."""
+
+
 class Run:
     """One run, from its directory to its exit code."""
 
@@ -121,6 +132,7 @@ class Run:
         self._scheduler = prepared.scheduler
         self._run_dir = prepared.run_dir
         self._here = Path.cwd()  # asked once: a job may delete it
+        self._is_interactive = any(job.interactive for job in prepared.jobs)
         self.links = Links(self._run_dir)
         self._moves: dict[str, tuple[JobSpec, JobStatus]] = {}
         self._bugs: list[BaseException] = []
@@ -178,11 +190,13 @@ class Run:
             self._run_dir,
             self._here,
             interval=math.inf if options.quiet or not options.print_interval else options.print_interval,
-            live=not options.quiet and not (others and any(job.interactive for job in self._prepared.jobs)),
+            live=not options.quiet and not (others and self._is_interactive),
         )
         for lender in lenders:
             lender.lend_terminal = self._screen.lent
-        self._stopper = Stopper(self._scheduler, drain=options.drain, tell=self._tell, leave=self._leave)
+        self._stopper = Stopper(
+            self._scheduler, drain=options.drain, tell=self._tell, leave=self._leave, suspend=self._suspend
+        )
         log_to(self._screen, level_of(options), instead_of=self._before)
         if not options.quiet:
             self._screen.say(self._title(), "bold")
@@ -315,11 +329,29 @@ class Run:
         else:
             self._written = True
 
-    def _leave(self, code: int) -> NoReturn:
-        self.rescue("the run was told to exit at once")
-        if any(job.interactive for job in self._prepared.jobs):
+    def _suspend(self) -> None:
+        """Stop this process and all jobs that run on this machine, as Ctrl-Z does to a program and its children."""
+        pausing = [backend for backend in self._prepared.backends.values() if isinstance(backend, Pausing)]
+        for backend in pausing:
+            backend.pause()
+        self._restore_terminal()
+        stop_this_process()
+        if self._is_interactive:
+            from runtime.process.terminal import take_terminals_again  # as below
+
+            take_terminals_again()
+        self._screen.leave()
+        for backend in pausing:
+            backend.unpause()
+
+    def _restore_terminal(self) -> None:
+        if self._is_interactive:
             from runtime.process.terminal import restore_terminals  # not for every system
 
             restore_terminals()
+
+    def _leave(self, code: int) -> NoReturn:
+        self.rescue("the run was told to exit at once")
+        self._restore_terminal()
         complain("exit without waiting for the jobs", self._errors)
         os._exit(code)

@@ -59,6 +59,7 @@ class Screen(logging.Handler):
         self.held = False
         """Whether the terminal belongs to somebody else just now: an interactive job."""
         self._lent = 0
+        self._left = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line of the log."""
@@ -84,6 +85,10 @@ class Screen(logging.Handler):
             yield
         finally:
             self._lent -= 1
+
+    def leave(self) -> None:
+        """Say that somebody else has written to the terminal: what comes next is drawn below that."""
+        self._left = True
 
     async def follow(self, progress: Progress, moment: Callable[[], Snapshot]) -> None:
         """Show the run until cancelled. What is being written then is written to its end, before anything else is."""
@@ -123,6 +128,9 @@ class Screen(logging.Handler):
         return lines + said if self._area is None else lines
 
     def _draw(self, area: LiveArea, lines: list[Line], moment: Snapshot) -> None:
+        if self._left:
+            self._left = False
+            area.leave()
         area.draw(render(moment, self._run_dir, self._beside, self._output.size), lines)
 
     def _give_up(self) -> None:

@@ -30,15 +30,23 @@ class Stopper:
         drain: whether the first lets running jobs finish.
         tell: called with a line for the person.
         leave: ends this process, with an exit code.
+        suspend: stops this process, and what belongs to it, until somebody continues it.
     """
 
     def __init__(
-        self, run: Stoppable, *, drain: bool, tell: Callable[[str], object], leave: Callable[[int], NoReturn]
+        self,
+        run: Stoppable,
+        *,
+        drain: bool,
+        tell: Callable[[str], object],
+        leave: Callable[[int], NoReturn],
+        suspend: Callable[[], object] = lambda: None,
     ) -> None:
         self._run = run
         self._drain = drain
         self._tell = tell
         self._leave = leave
+        self._suspend = suspend
         self._count = 0
         self.first: int | None = None
         """The first of the signals, by which the run's end is known."""
@@ -64,13 +72,27 @@ class Stopper:
         A signal that is ignored, as a hang-up is under nohup, stays ignored, and one that somebody else has a handler
         for stays his; but for SIGINT and SIGTERM, by which a script can always stop what it has put in the background.
         """
-        wanted = [number for number in SIGNALS if number in _ALWAYS or is_free(number)]
+        wanted = [number for number in (*SIGNALS, signal.SIGTSTP) if number in _ALWAYS or is_free(number)]
         repeats = Repeats()
         with trio.open_signal_receiver(*wanted) as received:
             task_status.started()
             async for number in received:
-                if repeats.is_request(number, trio.current_time(), by_key=has_keys()):
+                if number == signal.SIGTSTP:
+                    self._suspend()
+                elif repeats.is_request(number, trio.current_time(), by_key=has_keys()):
                     self.receive(number)
+
+
+def stop_this_process() -> None:
+    """Stop, as SIGTSTP does to a program that does not take it; return when somebody has continued us.
+
+    In a process group that no shell looks after the system leaves it out, and this returns at once.
+    """
+    ours = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    try:
+        signal.raise_signal(signal.SIGTSTP)
+    finally:
+        signal.signal(signal.SIGTSTP, ours)
 
 
 def has_keys() -> bool:

@@ -174,11 +174,17 @@ async def terminate_group(child: Child, descendants: Descendants, grace: trio.Ca
             delay = min(2 * delay, _LAST_LOOK)
 
 
-async def sweep_group(child: Child, census: Census, patience: float) -> GroupEnd:
-    """Kill the group of `child`, reap that, and wait until nobody of the group is left, `patience` seconds at most."""
+async def sweep_group(child: Child, census: Census, patience: trio.CancelScope) -> GroupEnd:
+    """Kill the group of `child`, reap that, and wait until nobody of the group is left, or for the end of `patience`.
+
+    Args:
+        child: the root.
+        census: tells who is left.
+        patience: not entered yet; its deadline ends the wait.
+    """
     child.signal_group(signal.SIGKILL)
     how = UNKNOWN
-    with trio.move_on_after(patience):
+    with patience:
         if not child.has_exited():
             await child.wait_exited()
         how = child.reap()

@@ -574,6 +574,10 @@ class Keepers:
             self._all.remove(keeper)
             await keeper.aclose(_END_MARGIN)
 
+    def trees(self) -> list[Tree]:
+        """Return the trees that all their shims have, also those that are being handed over."""
+        return [shim.tree for keeper in self._all for shim in keeper.shims if shim.tree is not None]
+
     async def aclose(self) -> None:
         """End all of them; `run` has ended."""
         async with trio.open_nursery() as nursery:

@@ -84,6 +84,10 @@ STOP: Final = "stop"
 seconds."""
 FORCE: Final = "force"
 """The job's number."""
+PAUSE: Final = "pause"
+"""The job's number: its processes stop, and no time counts for it."""
+UNPAUSE: Final = "unpause"
+"""The job's number."""
 
 # Answers of the keeper.
 HELLO: Final = "hello"
@@ -158,6 +162,10 @@ _LAST_LOOK: Final = 0.25
 
 _TURNS: Final = 10
 """Turns of killing after which what is left is stopped first. Out of the air: most jobs need one or two."""
+
+_STANDSTILL: Final = 1.0
+"""Seconds by which a wait must have been too long for this process to have stood still, as in a frozen cgroup; it has
+one thread and little to do. Arbitrary: longer than a busy system makes it wait, shorter than any limit of a job."""
 
 _PASSES: Final = 3
 """Looks for who is to be stopped: who forks meanwhile is found by the next. Out of the air."""
@@ -469,6 +477,8 @@ class Job:
     cut_off: str | None = None
     """Why it was killed without being asked to stop."""
     stop: tuple[Any, ...] = ()
+    paused_at: float | None = None
+    """Since when it is stopped, because the runtime is; no phase ends meanwhile."""
     deadline: float | None = None
     """When the next phase begins, or when what is left counts as stuck."""
     look = _FIRST_LOOK
@@ -500,6 +510,11 @@ class Job:
         self.phase = phase
         self.deadline = None if seconds is None else time.monotonic() + seconds
 
+    def postpone(self, seconds: float) -> None:
+        """Let the phase last that much longer: the job has stood still."""
+        if self.deadline is not None:
+            self.deadline += seconds
+
 
 class Shim:
     """Runs jobs, one at a time, and sees that nothing of them is left."""
@@ -530,6 +545,8 @@ class Shim:
         self.leaving = False
         self.next: tuple[Any, ...] | None = None
         self.job: Job | None = None
+        self.paused = 0
+        """The number of the job that is to be paused, which may not have begun."""
         self.own_peak = 0
 
     def serve(self) -> None:
@@ -565,7 +582,13 @@ class Shim:
 
     def wait(self, seconds: float | None) -> None:
         """Wait for signals and commands, and do what they say."""
-        for fd, _ in self.poll.poll(None if seconds is None else max(0.0, seconds * 1000)):
+        begun = time.monotonic()
+        ready = self.poll.poll(None if seconds is None else max(0.0, seconds * 1000))
+        if seconds is not None and self.job is not None:
+            late = time.monotonic() - begun - seconds
+            if late > _STANDSTILL:
+                self.job.postpone(late)
+        for fd, _ in ready:
             if fd == self.signals:
                 for number, sender in read_signals(self.signals):
                     # Of two that are pending only the first is kept, so the keeper's own may be lost to a stranger's:
@@ -587,6 +610,14 @@ class Shim:
             job = self.job
             if kind == JOB:
                 self.next = (number, *rest)
+            elif kind == PAUSE:
+                self.paused = number
+                if job is not None and job.number == number:
+                    self.pause(job)
+            elif kind == UNPAUSE:
+                self.paused = 0
+                if job is not None and job.number == number:
+                    self.unpause(job)
             elif job is None or job.number != number:
                 pass  # it has ended meanwhile
             elif kind == FORCE:
@@ -595,6 +626,7 @@ class Shim:
                 job.stopped = True
                 job.stop = tuple(rest)
                 job.patience = rest[3]
+                self.unpause(job)  # it has to act on what it is told
                 self.begin_soft(job)
 
     # ------------------------------------------------------------------ one job
@@ -637,6 +669,8 @@ class Shim:
         job = self.job = Job(number, root, patience)
         self.own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.say(STARTED, number, root)
+        if self.paused == number:
+            self.pause(job)
         while self.reap(job):
             self.wait(self.press(job))
         self.job = None
@@ -665,6 +699,8 @@ class Shim:
             self.begin_kill(job)
         elif job.phase == Job.SOFT and not job.root and not self.may_act(job):
             self.begin_term(job)
+        if job.paused_at is not None:
+            return None
         now = time.monotonic()
         if job.phase == Job.KILL:
             pids = children()
@@ -729,8 +765,24 @@ class Shim:
         # A stopped process could not act on the first.
         signal_tree(children(), signal.SIGTERM, signal.SIGCONT)
 
+    def pause(self, job: Job) -> None:
+        """Stop all processes of `job`, unless they are being killed. Who forks meanwhile is found by the next pass."""
+        if job.paused_at is None and job.phase != Job.KILL:
+            job.paused_at = time.monotonic()
+            job.signal_group(signal.SIGSTOP)
+            for _ in range(_PASSES):
+                signal_tree(children(), signal.SIGSTOP)
+
+    def unpause(self, job: Job) -> None:
+        """Continue all processes of `job`, if it is paused."""
+        if job.paused_at is not None:
+            job.postpone(time.monotonic() - job.paused_at)
+            job.paused_at = None
+            signal_tree(children(), signal.SIGCONT)
+
     def begin_kill(self, job: Job) -> None:
         """Kill all processes of `job`, from now on until none is left."""
+        job.paused_at = None  # which does not keep SIGKILL away
         if job.phase != Job.KILL:
             job.enter(Job.KILL, job.patience)
             # All that stayed in the group at one stroke, however fast it forks; who left it falls to us by and by.

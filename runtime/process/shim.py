@@ -67,6 +67,8 @@ class Tree:
         self._ended: trio.Event | None = None
         self._announce: Callable[[TreeEnd], object] | None = None
         self._error: Exception | None = None
+        self._handed_over = False
+        self._paused = False
         self.pid: int | None = None
         """The pid of the root, once it was started."""
         self.end: TreeEnd | None = None
@@ -122,6 +124,27 @@ class Tree:
     def kill(self) -> None:
         """Leave out what is left of the gentle steps of a `stop`."""
         self._shim.send(far.FORCE, self._number)
+
+    def pause(self) -> None:
+        """Stop all its processes, and count no time of its stop sequence."""
+        self._paused = True
+        if self._handed_over:  # else a thread is about to, and looks
+            self._shim.send(far.PAUSE, self._number)
+
+    def unpause(self, _seconds: float) -> None:
+        """Continue them. Its shim knows for how long it was paused."""
+        self._paused = False
+        if self._handed_over:
+            self._shim.send(far.UNPAUSE, self._number)
+
+    def note_handed_over(self) -> None:
+        """All of it was sent: another command may follow."""
+        self._handed_over = True
+        if self._paused:  # meanwhile
+            self.pause()
+
+    def postpone(self, seconds: float) -> None:
+        """Do nothing: its shim keeps the time."""
 
     def destroy(self) -> None:
         """End it at once, and with it its shim, which may not even have begun with it. Does not wait for that."""
@@ -219,6 +242,7 @@ class Shim:
                     sent += self._commands.send(data[sent:])
         except (OSError, MemoryError) as exc:  # perhaps it was told a part of it
             raise self._refused(exc) from exc
+        tree.note_handed_over()
         return tree
 
     def start_and_make(
@@ -241,6 +265,7 @@ class Shim:
                 raise OSError(errno.EAGAIN, "it has not read what it was told")
         except (OSError, MemoryError) as exc:
             raise self._refused(exc) from exc
+        tree.note_handed_over()
         return tree
 
     def _message(

@@ -29,6 +29,7 @@ import attrs
 import trio
 
 from runtime.process.child import Child, spawn
+from runtime.process.foreground import is_foreground, is_output_unwanted, without_stop
 
 logger: Final = logging.getLogger("runtime.process.terminal")
 
@@ -113,7 +114,7 @@ def raw_terminal(fd: int) -> Iterator[None]:
         yield
     finally:
         del _raw[fd]
-        with suppress(termios.error):
+        with suppress(termios.error), without_stop():
             termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
@@ -122,10 +123,18 @@ _raw: Final[dict[int, list[Any]]] = {}
 
 
 def restore_terminals() -> None:
-    """Make all terminals as they were, at once: for a process that ends without leaving its blocks."""
+    """Make all terminals as they were: for a process that stops, or that ends without leaving its blocks."""
     for fd, before in _raw.items():
-        with suppress(termios.error):
+        with suppress(termios.error), without_stop():
             termios.tcsetattr(fd, termios.TCSANOW, before)
+
+
+def take_terminals_again() -> None:
+    """Make those raw again that `restore_terminals` has made as they were, unless another job of the shell has them."""
+    for fd in _raw:
+        if _is_ours(fd):
+            with suppress(termios.error):
+                tty.setraw(fd, termios.TCSANOW)
 
 
 @asynccontextmanager
@@ -152,12 +161,7 @@ async def attached(pty: Pty, log: int, stdin: int, stdout: int, limiter: trio.Ca
 
 
 def _is_ours(fd: int) -> bool:
-    if not os.isatty(fd):
-        return False
-    try:
-        return os.tcgetpgrp(fd) == os.getpgrp()
-    except OSError:
-        return True  # a terminal, and nobody's controlling one as far as we are concerned
+    return os.isatty(fd) and is_foreground(fd)
 
 
 @trio.lowlevel.enable_ki_protection
@@ -183,6 +187,9 @@ async def _read_input(source: int, limiter: trio.CapacityLimiter) -> bytes:
     try:
         try:
             await trio.lowlevel.wait_readable(source)
+            # Another job of the shell has it, whose input that is; nobody tells of a change.
+            while os.isatty(source) and not _is_ours(source):  # noqa: ASYNC110 - as above
+                await trio.sleep(_SIZE_INTERVAL)
         except PermissionError:  # a file, which is always readable, and cannot be waited for
             return await trio.to_thread.run_sync(os.read, source, _CHUNK, limiter=limiter, abandon_on_cancel=True)
         return os.read(source, _CHUNK)
@@ -201,11 +208,14 @@ async def _write_master(master: int, data: bytes) -> None:
 
 
 def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:
-            select.select([], [fd], [])
+    if is_output_unwanted(fd):
+        return
+    with without_stop():
+        while data:
+            try:
+                data = data[os.write(fd, data) :]
+            except BlockingIOError:
+                select.select([], [fd], [])
 
 
 class _Output:

@@ -100,6 +100,15 @@ class ProcessTree(Protocol):
     def kill(self) -> None:
         """Leave out what is left of the gentle steps of a `stop`."""
 
+    def pause(self) -> None:
+        """Stop all its processes by SIGSTOP, unless they are being killed."""
+
+    def unpause(self, seconds: float) -> None:
+        """Continue them, if they are paused; the steps of its stop last for `seconds` longer, for which it was."""
+
+    def postpone(self, seconds: float) -> None:
+        """Let all steps of its stop that are under way last that much longer: it has stood still, and so have we."""
+
     def destroy(self) -> None:
         """End it at once, when nobody waits for it. May block for as long as it takes to die: for threads."""
 
@@ -127,6 +136,8 @@ class GroupTree:
         self._waiting = trio.CancelScope()
         self._soft = trio.CancelScope()
         self._grace = trio.CancelScope()
+        self._sweep = trio.CancelScope()
+        self._paused = False
 
     def __repr__(self) -> str:
         return f"<GroupTree of {self.child!r}>"
@@ -152,7 +163,8 @@ class GroupTree:
                 await self._ask_softly(steps.soft, descendants)
             self._grace.deadline = trio.current_time() + (math.inf if steps.grace is None else steps.grace)
             await terminate_group(self.child, descendants, self._grace)
-        end = await sweep_group(self.child, self._census, math.inf if patience is None else patience)
+        self._sweep.deadline = trio.current_time() + (math.inf if patience is None else patience)
+        end = await sweep_group(self.child, self._census, self._sweep)
         return TreeEnd(end.exit, steps is not None, end.left)
 
     def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
@@ -182,12 +194,30 @@ class GroupTree:
         """Begin to end it. Does nothing if its root has ended by itself."""
         if self._steps is None and not self.child.has_exited():
             self._steps = steps
+            self.unpause(0)  # it has to act on what it is told
             self._waiting.cancel()
 
     def kill(self) -> None:
         """Leave out what is left of the gentle steps of a `stop`."""
         self._soft.cancel()
         self._grace.cancel()
+
+    def pause(self) -> None:
+        """Stop all processes of the group."""
+        self._paused = True
+        self.child.signal_group(signal.SIGSTOP)
+
+    def unpause(self, seconds: float) -> None:
+        """Continue them, if they are paused; the steps of its stop last for `seconds` longer, for which it was."""
+        if self._paused:
+            self._paused = False
+            self.postpone(seconds)
+            self.child.signal_group(signal.SIGCONT)
+
+    def postpone(self, seconds: float) -> None:
+        """Let all steps of its stop that are under way last that much longer."""
+        for scope in (self._soft, self._grace, self._sweep):
+            scope.deadline += seconds
 
     def destroy(self) -> None:
         """Kill the group, and wait for the root. Blocks."""

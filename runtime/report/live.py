@@ -36,8 +36,12 @@ class LiveArea:
     def draw(self, lines: Sequence[str], above: Iterable[Line] = ()) -> None:
         """Show `lines`, none of which may be wider than the terminal, and let the lines `above` stay for good."""
         kept = styled(above, self._output.size[0])
-        self._output.write(self._erase() + kept + "".join(line + "\n" for line in lines))
-        self._drawn = len(lines)
+        shown = self._output.write(self._erase() + kept + "".join(line + "\n" for line in lines))
+        self._drawn = len(lines) if shown else 0
+
+    def leave(self) -> None:
+        """Let what is drawn stay where it is: somebody else has written below it."""
+        self._drawn = 0
 
     def clear(self) -> None:
         """Take the changing lines away."""

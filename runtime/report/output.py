@@ -62,8 +62,22 @@ class Output:
             columns, rows = 80, 24
         return columns or 80, rows or 24
 
-    def write(self, text: str) -> None:
-        """Write all of `text`; characters that the encoding lacks are written as escapes."""
+    def write(self, text: str) -> bool:
+        """Write all of `text`; characters that the encoding lacks are written as escapes.
+
+        Returns:
+            Whether it was written: it is not in the background of a terminal that wants no output from there.
+        """
+        if self.gone or not os.isatty(self._descriptor):
+            return self._write(text)
+        from runtime.process.foreground import is_output_unwanted, without_stop  # not for every system
+
+        if is_output_unwanted(self._descriptor):
+            return False
+        with without_stop():
+            return self._write(text)
+
+    def _write(self, text: str) -> bool:
         data = memoryview(text.encode(self._encoding, "backslashreplace"))
         while data and not self.gone:
             try:
@@ -74,6 +88,7 @@ class Output:
                 self.gone = True
             except OSError as exc:
                 self.gone, self.failure = True, exc
+        return not self.gone
 
     def show(self, lines: Iterable[Line]) -> None:
         """Write styled lines: with colours on a terminal, without elsewhere."""

@@ -159,3 +159,29 @@ async def test_an_action_that_raises_is_not_hidden(autojump_clock: MockClock) ->
     deadlines.add(1, live(), act)
     with pytest.raises(ValueError, match="on purpose"):
         await deadlines.run()
+
+
+async def test_what_is_held_comes_up_later_by_as_much_and_what_is_new_does_not(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    deadlines, rung = Deadlines(), Rung()
+    deadlines.add(5, live("old"), rung)
+    nursery.start_soon(deadlines.run)
+    await trio.sleep(2)
+    deadlines.hold()
+    deadlines.add(8, live("new"), rung)
+    await trio.sleep(100)
+    deadlines.release(100)
+    await trio.sleep(10)
+    assert rung.times == [("new", 8), ("old", 105)]
+
+
+async def test_all_limits_can_be_postponed(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    deadlines, rung = Deadlines(), Rung()
+    for at in (5.0, 3.0, 9.0):
+        deadlines.add(at, live(str(at)), rung)
+    nursery.start_soon(deadlines.run)
+    await trio.sleep(4)
+    deadlines.postpone(10)
+    await trio.sleep(100)
+    assert rung.times == [("3.0", 3), ("5.0", 15), ("9.0", 19)]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -49,11 +49,15 @@ def reset_signals() -> None:
 
 
 def start(
-    directory: Path, *arguments: str, env: Mapping[str, str] | None = None, **options: Any
+    directory: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    words: Sequence[str] | None = None,
+    **options: Any,
 ) -> subprocess.Popen[str]:
-    """Start the command line in `directory`, in a session of its own."""
+    """Start the command line, or what `words` say, in `directory`, in a session of its own."""
     return subprocess.Popen(
-        command(*arguments),
+        command(*arguments) if words is None else words,
         cwd=directory,
         env=environment(**(env or {})),
         text=True,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -39,7 +38,7 @@ async def shell(directory: Path, script: str) -> AsyncIterator[Child]:
 async def test_a_sweep_ends_what_the_root_left_behind(tmp_path: Path, census: Census) -> None:
     async with shell(tmp_path, "sleep 1000 & sleep 1000 & echo > $READY; exit 5") as child:
         await child.wait_exited()
-        end = await sweep_group(child, census, math.inf)
+        end = await sweep_group(child, census, trio.CancelScope())
         assert end.left is None
         assert end.exit.code == 5
         assert child.reaped
@@ -48,7 +47,7 @@ async def test_a_sweep_ends_what_the_root_left_behind(tmp_path: Path, census: Ce
 
 async def test_a_sweep_ends_a_root_that_runs(tmp_path: Path, census: Census) -> None:
     async with shell(tmp_path, "trap '' TERM INT HUP; echo > $READY; while :; do sleep 1000; done") as child:
-        end = await sweep_group(child, census, math.inf)
+        end = await sweep_group(child, census, trio.CancelScope())
         assert end.exit.signal == signal.SIGKILL
         assert child.pid not in living_groups()
 
@@ -68,7 +67,7 @@ async def test_all_of_a_group_has_its_grace(tmp_path: Path, census: Census) -> N
             assert not (tmp_path / "ended").exists()  # the root has gone, and its child may still finish what it does
             await trio.to_thread.run_sync((tmp_path / "go").write_text, "", limiter=trio.CapacityLimiter(1))
         assert (tmp_path / "ended").read_text() == "ended\n"
-        assert (await sweep_group(child, census, math.inf)).left is None
+        assert (await sweep_group(child, census, trio.CancelScope())).left is None
 
 
 async def test_grace_ends_when_it_is_cancelled(tmp_path: Path, census: Census) -> None:
@@ -88,7 +87,7 @@ async def test_a_stopped_process_gets_to_act_on_the_signal(tmp_path: Path, censu
         while os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG) is None:
             await trio.lowlevel.checkpoint()
         await terminate_group(child, Descendants(child, census), trio.CancelScope())
-        assert (await sweep_group(child, census, math.inf)).exit.code == 7
+        assert (await sweep_group(child, census, trio.CancelScope())).exit.code == 7
 
 
 async def test_who_does_not_go_is_named_at_the_deadline(
@@ -96,7 +95,7 @@ async def test_who_does_not_go_is_named_at_the_deadline(
 ) -> None:
     async with shell(tmp_path, "echo > $READY; exec sleep 1000") as child:
         monkeypatch.setattr(Child, "signal_group", lambda self, number: None)  # as if it were stuck in the kernel
-        end = await sweep_group(child, census, 0.01)
+        end = await sweep_group(child, census, trio.CancelScope(deadline=trio.current_time() + 0.01))
         assert end.left == [child.pid]
         assert not child.reaped
         monkeypatch.undo()
@@ -109,7 +108,7 @@ async def test_a_zombie_that_nobody_reaps_is_not_alive(tmp_path: Path, census: C
         assert await census.members(child.pid) == ()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Child, "group_exists", lambda self: True)
-            assert (await sweep_group(child, census, math.inf)).left is None
+            assert (await sweep_group(child, census, trio.CancelScope())).left is None
 
 
 async def test_one_reading_answers_all_who_wait(census: Census, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 import trio
 
-from runtime.backends.author import End
+from runtime.backends.author import BackendState, End
 from runtime.backends.backend import RuntimeBackend, check_limit
 from runtime.backends.concluding import Concluder, failed, usage_of
 from runtime.backends.judging import Judges
@@ -199,6 +199,8 @@ class LocalBackend(RuntimeBackend):
         self._terminal = terminal
         self.lend_terminal: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
         """What is entered while an interactive job has the terminal: whoever else writes there gives it up."""
+        self._paused_at: float | None = None
+        self._unpaused = trio.Event()
         self._progress_of: weakref.WeakKeyDictionary[JobSpec, Progress] = weakref.WeakKeyDictionary()
         self._site: Site
         self._oom_kills: OomKills
@@ -285,6 +287,7 @@ class LocalBackend(RuntimeBackend):
         await self._judges.run()
 
     async def _teardown(self) -> None:
+        self._site.starts.unpause()
         if self._keepers is not None:
             await self._keepers.aclose()
         if self._own_roots is not None:
@@ -293,6 +296,8 @@ class LocalBackend(RuntimeBackend):
     # ------------------------------------------------------------------ launching
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        if self._paused_at is not None:
+            await self._unpaused.wait()
         hooked = [job for job in jobs if job.spec.pre_launch is not None]
         others = [job for job in jobs if job.spec.pre_launch is None] if hooked else jobs
         async with trio.open_nursery() as nursery:
@@ -450,6 +455,35 @@ class LocalBackend(RuntimeBackend):
             run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
         else:
             run.tree.stop(StopSteps(self._term_timeout, self._kill_timeout, run.soft))
+
+    # ------------------------------------------------------------------ pausing
+
+    def pause(self) -> None:
+        """Stop all processes of all jobs, by SIGSTOP, until `unpause`; nothing is launched meanwhile.
+
+        For a program that is about to stop itself, because somebody has pressed Ctrl-Z, say. The time until `unpause`
+        counts towards no limit of a job. A job that is killed meanwhile is continued, so that it can end in order; the
+        limits of its end count. Does not block, and may be called in any task, while the backend is open. Idempotent.
+        """
+        if self._paused_at is None and self._state in (BackendState.OPEN, BackendState.CLOSING):
+            self._paused_at = trio.current_time()
+            self._unpaused = trio.Event()
+            self._deadlines.hold()
+            for tree in self._site.starts.pause() if self._keepers is None else self._keepers.trees():
+                tree.pause()
+
+    def unpause(self) -> None:
+        """Continue all processes of all jobs that `pause` has stopped. Does not block. Idempotent."""
+        if self._paused_at is None:
+            return
+        seconds, self._paused_at = trio.current_time() - self._paused_at, None
+        self._deadlines.release(seconds)
+        for tree in self._site.starts.unpause() if self._keepers is None else self._keepers.trees():
+            tree.unpause(seconds)
+        for job in self._ledger:
+            if isinstance(job.data, LocalRun):
+                job.data.concluding.deadline += seconds
+        self._unpaused.set()
 
     # ------------------------------------------------------------------ watching
 

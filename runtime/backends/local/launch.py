@@ -33,6 +33,7 @@ from runtime.process import (
     render_environment,
     spawn,
 )
+from runtime.process.starts import Starts
 from runtime.roots import RootedPath, Roots
 
 if TYPE_CHECKING:  # not for every system
@@ -57,6 +58,8 @@ class Site:
     """How many old output directories of a job are kept; `None` for all."""
     soft: SoftSteps
     """Says what a job is told before SIGTERM."""
+    starts: Starts = attrs.field(factory=Starts)
+    """What we start ourselves, without a shim."""
     environment: SharedEnvironment = attrs.field(factory=lambda: SharedEnvironment(inherited_environment()))
     """What jobs inherit."""
     dump: bytes = attrs.field(init=False)
@@ -317,16 +320,20 @@ class _Starter:
                 argv, exports=self.exports, cwd=cwd, home=home, output=output, patience=patience, log=log
             )
         directory = None if home is None else home.open_directory()
-        try:
+
+        def start_group() -> GroupTree:
             child = spawn(argv, env=self.environment, cwd=cwd, directory=directory, output=output)
+            try:
+                return GroupTree(child, self.site.census, patience, self.site.files)
+            except MemoryError:
+                child.destroy()
+                raise _UnwatchedError from None
+
+        try:
+            return self.site.starts.start(start_group)
         finally:
             if directory is not None:
                 os.close(directory)
-        try:
-            return GroupTree(child, self.site.census, patience, self.site.files)
-        except MemoryError:
-            child.destroy()
-            raise _UnwatchedError from None
 
 
 def _start_interactive(argv: Sequence[str], starter: _Starter, soft: SoftStep | None, log: int) -> LocalRun:
