@@ -29,6 +29,8 @@ from runtime.backends.courier import Courier
 from runtime.backends.deadlines import Deadlines
 from runtime.backends.interrupts import is_interrupt, outlast, protected_block
 from runtime.backends.live import DONE, LAUNCHING, WAITING, LiveJob, make_live
+from runtime.backends.loops import check_in_loop
+from runtime.backends.private import check_names
 from runtime.errors import BackendBrokenError, BackendClosedError
 from runtime.job import EventBatch, FailureKind, JobHandle
 from runtime.job.drafts import make_handles
@@ -80,6 +82,16 @@ def check_limit(what: str, value: float | None, default: float | None, *, whole:
     return value or None
 
 
+def _check_attempts(attempts: Mapping[str, int]) -> None:
+    if not isinstance(attempts, Mapping):
+        msg = f"attempts is {attempts!r}; expected: a mapping from ids of jobs to numbers of attempts"
+        raise ValueError(msg)
+    for job_id, attempt in attempts.items():
+        if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
+            msg = f"attempt {attempt!r} of job {job_id!r} is none; expected: a whole number from 1"
+            raise ValueError(msg)
+
+
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
@@ -128,19 +140,47 @@ class RuntimeBackend(AuthorSide):
                 msg = f"{type(self).__name__}: name is {name!r}; wanted: text that is not empty"
                 raise ValueError(msg)
             self.name = name
-        limit = check_limit(f"{type(self).__name__}: max_parallelism", max_parallelism, self.default_parallelism)
-        self.max_parallelism = None if limit is None else int(limit)
-        """How many jobs may be live at once; `None` for no limit."""
+        self.max_parallelism = self.default_parallelism if max_parallelism is None else max_parallelism
         if drain_timeout != math.inf and not _is_amount(drain_timeout):
             msg = f"{type(self).__name__}: drain_timeout is {brief(drain_timeout)}; wanted: seconds, from 0"
             raise ValueError(msg)
         self._drain_timeout = drain_timeout
         self._submitted = 0
         self._undelivered = 0
+        self._token: trio.lowlevel.TrioToken | None = None
+        """That of the event loop in which the block is."""
         self._alone: LiveJob | None = None
         """The interactive job that was last let in."""
         self.run_token = ""
         """What marks the work of this run, while the block lives."""
+
+    def __init_subclass__(cls, *, overrides: Collection[str] = (), **options: Any) -> None:
+        """Check the names of a subclass.
+
+        Args:
+            overrides: private names of the contract that it replaces on purpose; what becomes of it then is its own
+                matter, from one version to the next.
+            options: for other classes.
+
+        Raises:
+            TypeError: if it defines another one of them.
+        """
+        super().__init_subclass__(**options)
+        check_names(cls, (RuntimeBackend, AuthorSide), overrides)
+
+    @property
+    def max_parallelism(self) -> int | None:
+        """How many jobs may be live at once; `None` for no limit. May be assigned; `None` or 0 lifts the limit.
+
+        Raises:
+            ValueError: for a limit that is none, when it is assigned.
+        """
+        return self._max_parallelism
+
+    @max_parallelism.setter
+    def max_parallelism(self, limit: int | None) -> None:
+        checked = check_limit(f"{type(self).__name__}: max_parallelism", limit, None)
+        self._max_parallelism = None if checked is None else int(checked)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self._state.value}, {len(self._ledger)} live>"
@@ -180,6 +220,7 @@ class RuntimeBackend(AuthorSide):
         with completions.clone() as channel:
             self._state = BackendState.OPENING
             self.run_token = run_token or secrets.token_hex(8)
+            self._token = trio.lowlevel.current_trio_token()
             self._now = trio.lowlevel.current_clock().current_time
             self._courier = Courier(channel)
             self._deadlines = Deadlines()
@@ -218,7 +259,7 @@ class RuntimeBackend(AuthorSide):
 
         Args:
             jobs: specifications, each with an `id`.
-            attempts: job id to the number of the attempt; 1 where it says nothing.
+            attempts: job id to the number of the attempt, from 1; 1 where it says nothing.
 
         Returns:
             A handle for each job that was accepted: exactly one completion comes for it, perhaps already queued. A job
@@ -227,6 +268,7 @@ class RuntimeBackend(AuthorSide):
 
         Raises:
             DuplicateJobError: if an id stands twice or is live; nothing of the call was launched.
+            ValueError: if `attempts` has what is no number of an attempt; nothing of the call was launched.
             BackendClosedError: if the backend is not open; nothing of the call was launched.
             trio.Cancelled: at once; what was accepted is killed in the background, and completes before the block ends.
         """
@@ -236,6 +278,8 @@ class RuntimeBackend(AuthorSide):
     async def _submit_many(self, jobs: Sequence[Any], attempts: Mapping[str, int] | None) -> dict[str, JobHandle]:
         await trio.lowlevel.checkpoint_if_cancelled()  # before anything is launched; also when the backend broke
         self._check_open()
+        if attempts is not None:
+            _check_attempts(attempts)
         batch = make_live(jobs, self._now(), attempts=attempts, ticket=self._submitted + 1)
         live = len(self._ledger)
         self._ledger.admit(batch)  # all of them, so that a duplicate among the refused ones is found as well
@@ -307,8 +351,12 @@ class RuntimeBackend(AuthorSide):
         """Take no more jobs, and kill all there are; the end of the block waits for that.
 
         From any task, at any time; before `open` and after the end of the block it does nothing.
+
+        Raises:
+            RuntimeError: from another thread; nothing has changed then.
         """
         if self._state in _ALIVE:
+            check_in_loop(self._token, f"close() of {self!r}")
             self._state = BackendState.CLOSING
             self._stop(self._ledger, FailureKind.CANCELLED, f"killed by {by}", force=force)
 

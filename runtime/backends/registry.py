@@ -58,21 +58,32 @@ class BackendRegistry:
         """Let `name` stand for `factory`: something that returns a backend, or ``package.module:attribute``.
 
         Raises:
-            RegistryError: if the name is taken, or no name.
+            RegistryError: if the name is taken, or no name; if `factory` is neither something to call nor such a path.
         """
         self._read_entry_points()
         self._check_free(name)
+        if isinstance(factory, str):
+            _split(factory, "package.module:attribute")
+        elif not callable(factory):
+            raise RegistryError(_not_callable(name, factory))
         self._factories[name] = factory
 
     def register_launcher(self, name: str, launcher: str) -> None:
         """Let `name` stand for the legacy launcher class ``package.module:ClassName`` behind the adapter.
 
         Raises:
-            RegistryError: if the name is taken, or no name.
+            RegistryError: if the name is taken, or no name; if `launcher` is no such path.
         """
         self._read_entry_points()
         self._check_free(name)
-        self._launchers[name] = launcher
+        if not isinstance(launcher, str):
+            msg = (
+                f"launcher {name!r} is {launcher!r}; expected: text, package.module:ClassName; a class itself goes by "
+                f"register({name!r}, functools.partial(LegacyLauncherAdapter, ...))"
+            )
+            raise RegistryError(msg)
+        _split(launcher.removeprefix(LEGACY_PREFIX), "package.module:ClassName")
+        self._launchers[name] = launcher.removeprefix(LEGACY_PREFIX)
 
     def names(self) -> list[str]:
         """Return all names, sorted."""
@@ -124,8 +135,7 @@ class BackendRegistry:
             factory = _import(factory, f"backend {name!r}")
         with foreign(f"backend {name!r} cannot be looked at"):
             if not callable(factory):
-                msg = f"backend {name!r} stands for {factory!r}; wanted: something to call that returns a backend"
-                raise RegistryError(msg)
+                raise RegistryError(_not_callable(name, factory))
         return factory
 
     def create(self, name: str | None = None, **options: Any) -> RuntimeBackend:
@@ -159,7 +169,7 @@ class BackendRegistry:
         self._default = None
 
     def _check_free(self, name: str) -> None:
-        if not name or name.startswith(LEGACY_PREFIX):
+        if not isinstance(name, str) or not name or name.startswith(LEGACY_PREFIX):
             msg = f"{name!r} cannot be the name of a backend; wanted: text that does not start with {LEGACY_PREFIX!r}"
             raise RegistryError(msg)
         if name in self._factories or name in self._launchers:
@@ -180,6 +190,10 @@ class BackendRegistry:
                     raise RegistryError(msg)
                 known[point.name] = point.value
         self._factories, self._launchers, self._entry_points_read = factories, launchers, True
+
+
+def _not_callable(name: str, factory: object) -> str:
+    return f"backend {name!r} stands for {factory!r}; wanted: something to call that returns a backend"
 
 
 def _split(path: str, wanted: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ import trio
 
 from runtime.backends.backend import RuntimeBackend
 from runtime.backends.interrupts import await_hook, call_hook, is_interrupt, outlast
+from runtime.backends.loops import check_in_loop
 from runtime.job import JobResult, JobStatus
 from runtime.job.numbers import brief, is_number
 from runtime.scheduler.actions import Kill
@@ -133,6 +134,8 @@ class Scheduler:
         self._streams: list[StatusStream] = []
         self._state = "new"
         self._done: trio.Event | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        """That of the event loop in which it runs."""
         self._interrupt: KeyboardInterrupt | None = None
         """A Ctrl-C that came while a hook of the user's was called, and is still to be raised."""
         self.run_token = secrets.token_hex(8)
@@ -164,6 +167,7 @@ class Scheduler:
             raise RuntimeError(msg)
         self._state = "running"
         self._done = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
         self.epoch = time.time() - trio.current_time()
         try:
             await trio.lowlevel.checkpoint()
@@ -186,8 +190,9 @@ class Scheduler:
         Raises:
             GraphError: as for the constructor; none of the jobs was taken.
             ResourceError: as for the constructor; none of the jobs was taken.
-            RuntimeError: if the run has ended.
+            RuntimeError: if the run has ended; during a run, from another thread. None of the jobs was taken.
         """
+        check_in_loop(self._token, "Scheduler.add()")
         if self._state not in ("new", "running"):
             msg = f"{self!r} takes no more jobs"
             raise RuntimeError(msg)
@@ -199,7 +204,9 @@ class Scheduler:
 
         Raises:
             GraphError: if an id is unknown; then nothing is killed.
+            RuntimeError: during a run, from another thread; then nothing is killed.
         """
+        check_in_loop(self._token, "Scheduler.kill()")
         self._kill(list(ids), by, force=force)
 
     @trio.lowlevel.enable_ki_protection
@@ -212,8 +219,12 @@ class Scheduler:
             drain: do not kill what is in flight, let it end by itself.
 
         It can be called again to stop harder.
+
+        Raises:
+            RuntimeError: during a run, from another thread; then nothing is stopped.
         """
         if self._state != "ended":
+            check_in_loop(self._token, "Scheduler.stop()")
             self._plan.stop(by, self._now(), force=force, drain=drain)
             self._turn()
 

@@ -50,8 +50,8 @@ class Launcher:
 
 
 PROGRAMS: dict[str, Callable[[], tuple[list[JobSpec], RuntimeBackend]]] = {
-    "page": lambda: (many("0.01"), of_the_page()),
-    "fake": lambda: (many("true"), FakeBackend(lambda *_: FakeRun(duration=0.01), max_parallelism=1000)),
+    "page": lambda: (many("0.05"), of_the_page()),
+    "fake": lambda: (many("true"), FakeBackend(lambda *_: FakeRun(duration=0.05), max_parallelism=1000)),
     "adapter": lambda: (many("true"), LegacyLauncherAdapter(Launcher, max_parallelism=100)),
     "tree": lambda: (many("sleep 0.05"), LocalBackend(20)),
     "group": lambda: (many("sleep 0.05"), LocalBackend(20, containment="group")),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from runtime.backends.author import BROKEN_DEADLINE, BackendState
 from runtime.backends.backend import TEARDOWN_DEADLINE, RuntimeBackend, check_limit
 from runtime.backends.fake import FakeBackend, FakeRun
 from runtime.backends.live import LiveJob
+from runtime.backends.private import KEPT_IN_OBJECTS, WRITTEN_BY_AUTHORS
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobProgressEvent, JobStatus, JobStatusInfo
 from runtime.testing.backends import Delay, Hang, Raise, ScriptedBackend, Step
@@ -42,6 +44,96 @@ def test_a_limit_that_is_none_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(("given", "kept"), [(None, None), (0, None), (1, 1), (4.0, 4), (10**9, 10**9)])
 def test_a_limit_is_a_number_or_none(given: Any, kept: int | None) -> None:
     assert FakeBackend(max_parallelism=given).max_parallelism == kept
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, math.nan, math.inf, "4", True, []])
+def test_a_limit_that_is_none_is_refused_when_it_is_assigned(value: Any) -> None:
+    backend = FakeBackend(max_parallelism=3)
+    with pytest.raises(ValueError, match="FakeBackend: max_parallelism is"):
+        backend.max_parallelism = value
+    assert backend.max_parallelism == 3
+
+
+@pytest.mark.parametrize(("value", "kept"), [(None, None), (0, None), (1, 1), (4.0, 4)])
+def test_a_limit_can_be_assigned_and_lifted(value: Any, kept: int | None) -> None:
+    backend = FakeBackend(max_parallelism=3)
+    backend.max_parallelism = value
+    assert backend.max_parallelism == kept
+
+
+async def test_a_limit_that_is_lifted_in_the_block_counts_at_once() -> None:
+    backend = FakeBackend(for_ever, max_parallelism=1)
+    async with opened(backend):
+        assert len(await backend.submit_many([job("a"), job("b")])) == 1
+        backend.max_parallelism = 0
+        assert len(await backend.submit_many([job("b"), job("c")])) == 2
+        backend.close()
+
+
+@pytest.mark.parametrize("attempt", [0, -1, 1.0, True, "1", None])
+async def test_what_is_no_number_of_an_attempt_is_refused(attempt: Any) -> None:
+    backend = FakeBackend()
+    async with opened(backend) as history:
+        with pytest.raises(ValueError, match=r"attempt .* of job 'b' is none; expected: a whole number from 1"):
+            await backend.submit_many([job("a"), job("b")], attempts={"a": 2, "b": attempt})
+        with pytest.raises(ValueError, match="of job 'b'"):
+            await backend.submit(job("b"), attempt=attempt)
+        with pytest.raises(ValueError, match=r"attempts is \[2\]; expected: a mapping"):
+            await backend.submit_many([job("a")], attempts=[2])  # type: ignore[arg-type]  # that is the point
+        assert backend.statistics().submitted == 0
+    assert history.completions == []
+
+
+async def test_to_close_from_a_thread_is_an_error_that_changes_nothing() -> None:
+    backend = FakeBackend(for_ever)
+    async with opened(backend):
+        await backend.submit(job("a"))
+        with pytest.raises(RuntimeError, match=r"close\(\) of <FakeBackend .* outside of the event loop"):
+            await trio.to_thread.run_sync(outside_of_trio, backend.close)
+        assert backend.statistics().state is BackendState.OPEN
+        assert await backend.submit(job("b")) is not None
+        await trio.to_thread.run_sync(lambda: trio.from_thread.run_sync(backend.close))
+    assert backend.statistics().state is BackendState.CLOSED
+
+
+def outside_of_trio(function: Callable[[], object]) -> None:
+    """Call it in a thread that trio knows nothing of."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(function).result()
+
+
+def test_a_method_that_hides_one_of_the_contract_is_an_error_when_its_class_is_made() -> None:
+    with pytest.raises(TypeError, match="Mine defines _end, _running, which RuntimeBackend keeps for it"):
+
+        class Mine(FakeBackend):
+            def _running(self) -> bool:  # type: ignore[override]  # that is the point
+                return True
+
+            def _end(self) -> None:  # type: ignore[override]  # as above
+                pass
+
+
+@pytest.mark.parametrize("name", sorted(name for name in vars(FakeBackend()) if name.startswith("_")))
+def test_so_is_one_that_an_attribute_would_hide(name: str) -> None:
+    with pytest.raises(TypeError, match=f"Mine defines {name}, which"):
+        type("Mine", (FakeBackend,), {name: lambda self: None})
+
+
+async def test_so_is_one_that_an_attribute_of_an_open_backend_would_hide() -> None:
+    backend = FakeBackend()
+    async with opened(backend):
+        assert {name for name in vars(backend) if name.startswith("_")} <= KEPT_IN_OBJECTS
+
+
+def test_what_authors_write_and_what_is_replaced_on_purpose_is_none() -> None:
+    class Mine(FakeBackend, overrides={"_stop"}):
+        def _force(self, jobs: Sequence[LiveJob]) -> None: ...
+        def _stop(self, *args: Any, **options: Any) -> Any: ...
+        def _of_its_own(self) -> None: ...
+
+    assert Mine().name == "fake"
+    for name in WRITTEN_BY_AUTHORS:
+        assert callable(getattr(Mine, name))
 
 
 def test_a_class_has_a_default_limit_and_zero_lifts_it() -> None:

@@ -95,6 +95,34 @@ def test_a_name_is_registered_once(registry: BackendRegistry) -> None:
     assert registry.names() == BackendRegistry().names()
 
 
+class NoLauncher:
+    """Has the methods of one, but is handed over as it is, and not by its path."""
+
+    def launch(self) -> None: ...
+    def poll(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+@pytest.mark.parametrize("launcher", [NoLauncher, NoLauncher(), None, 7, "", "no path", "a.module", "a:b:c", "1:A"])
+def test_a_launcher_that_could_not_be_created_is_not_registered(registry: BackendRegistry, launcher: Any) -> None:
+    with pytest.raises(RegistryError, match=r"expected: text, package\.module:ClassName|wanted: package\.module:Cl"):
+        registry.register_launcher("mine", launcher)
+    assert "mine" not in registry.names()
+
+
+@pytest.mark.parametrize("factory", [None, 7, FakeBackend(), "", "no path", "a.module"])
+def test_a_factory_that_could_not_be_called_is_not_registered(registry: BackendRegistry, factory: Any) -> None:
+    with pytest.raises(RegistryError, match=r"something to call that returns a backend|wanted: package\.module:attri"):
+        registry.register("mine", factory)
+    assert "mine" not in registry.names()
+
+
+@pytest.mark.parametrize("name", [None, 7, b"mine"])
+def test_what_is_no_text_is_no_name(registry: BackendRegistry, name: Any) -> None:
+    with pytest.raises(RegistryError, match="cannot be the name of a backend"):
+        registry.register(name, FakeBackend)
+
+
 def test_nothing_is_imported_before_it_is_asked_for(registry: BackendRegistry, plugin: Path) -> None:
     registry.register("later", "no_such_module_at_all:Backend")
     assert {"farm", "old-farm", "later"} <= set(registry.names())

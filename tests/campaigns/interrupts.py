@@ -341,7 +341,7 @@ def interrupt_really(program: str, delay: float) -> float:
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode == -signal.SIGINT, said
+    assert process.returncode == -signal.SIGINT, f"{program} ended with {process.returncode} {took:.1f} s later: {said}"
     assert "Internal" not in said, said
     assert "lost" not in said, said
     assert not alive(token), "a job is alive"

@@ -102,7 +102,7 @@ def programs() -> st.SearchStrategy[Program]:
     )
 
 
-class Watched(VirtualAdapter):
+class Watched(VirtualAdapter, overrides={"_stop"}):
     """Notes since when a job is to end: from then on it is not polled any more."""
 
     stops: dict[str, float]

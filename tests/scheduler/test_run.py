@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -653,3 +654,27 @@ async def test_a_backend_that_says_what_is_wrong_is_quoted_and_no_bug(caplog: py
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.exc_info is None
     assert record.getMessage().startswith("there is no farm here; the jobs of backend 'fake' are ended")
+
+
+@pytest.mark.parametrize("what", ["add", "kill", "stop"])
+async def test_a_call_from_a_thread_is_an_error_that_changes_nothing(what: str) -> None:
+    scheduler = Scheduler([job("a")], FakeBackend(lambda *_: FakeRun(duration=math.inf)))
+    calls: dict[str, Callable[[], object]] = {
+        "add": lambda: scheduler.add([job("b")]),
+        "kill": lambda: scheduler.kill(["a"]),
+        "stop": scheduler.stop,
+    }
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scheduler.run)
+        await wait_all_tasks_blocked()
+        with (
+            ThreadPoolExecutor(1) as pool,
+            pytest.raises(RuntimeError, match=rf"Scheduler\.{what}\(\) was called outside"),
+        ):
+            pool.submit(calls[what]).result()
+        assert scheduler.statistics().total == 1
+        scheduler.add([job("b")])
+        await wait_all_tasks_blocked()
+        assert scheduler.statistics().in_flight == 2
+        scheduler.stop()
+    assert [result.status for result in scheduler.results()] == [JobStatus.KILLED] * 2

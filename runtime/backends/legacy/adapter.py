@@ -65,6 +65,10 @@ MAX_HUNG: Final = 256
 MAX_RESTARTS: Final = 5
 """How often the process of isolated launchers is started again in a block. Out of the air."""
 
+FIRST_TICK: Final = 1.0
+"""Seconds for which the first tick of polls waits for launches that are in progress. Arbitrary: ten times as long would
+keep the first results of slow launchers back, with a tenth a busy machine would poll before all slots are filled."""
+
 DEFAULT_POLL_FREQ: Final = 1.0
 """Seconds between ticks where a class has no `poll_freq`; as in DVSim."""
 
@@ -174,6 +178,10 @@ class LegacyLauncherAdapter(RuntimeBackend):
         self._killers = 0
         """Tasks that do kills, each with a lane."""
         self._idle_lanes: list[Lane] = []
+        self._launches = 0
+        """Submissions that are being launched."""
+        self._all_launched = trio.Event()
+        """Set, and replaced, when there are none any more."""
         # These live as long as the block.
         self._seam: Seam
         self._lane: Lane
@@ -187,7 +195,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
         self._seam.owner = self.launcher_cls.__qualname__
         self._lane = self._seam.lane(self.name)
         self._turns = trio.StrictFIFOLock()
-        self._poller = Poller(self.poll_interval, self.max_polls_per_interval or math.inf, self._poll, _to_poll)
+        most = self.max_polls_per_interval or math.inf
+        self._poller = Poller(self.poll_interval, most, self._poll, _to_poll, self._wait_launched)
 
     async def _serve(self) -> None:
         await self._poller.run()
@@ -199,6 +208,21 @@ class LegacyLauncherAdapter(RuntimeBackend):
             await self._isolation.close()
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        self._launches += 1
+        try:
+            await self._launch_all(jobs)
+        finally:
+            self._launches -= 1
+            if not self._launches:
+                self._all_launched.set()
+                self._all_launched = trio.Event()
+
+    async def _wait_launched(self) -> None:
+        with trio.move_on_after(FIRST_TICK):
+            while self._launches:
+                await self._all_launched.wait()
+
+    async def _launch_all(self, jobs: Sequence[LiveJob]) -> None:
         entries = [self._enter(job) for job in self._begin_all(jobs)]
         interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # such a one comes alone
         deadline = math.inf if interactive else self._patience.launch

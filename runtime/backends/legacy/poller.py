@@ -4,6 +4,8 @@ First in, first out, at most so many in one tick. A tick begins at once where th
 interval after the last one's end, so that a slow tick is followed by a rest and never by a burst. What comes while a
 tick is under way is polled in the same one, as long as that has not lasted an interval; nobody is polled twice in one.
 
+The first tick of all waits until nothing is being launched, so that all slots are filled before anybody is asked.
+
 So with `n` jobs and `m` polls in a tick, a job waits for at most ⌈n/m⌉ ticks. With no job the poller sleeps.
 """
 
@@ -32,6 +34,7 @@ class Poller:
             are to be polled again.
         wanted: which of some entries that wait are still to be polled, in order. One that is not takes nobody's place
             in a tick.
+        wait_launched: is awaited before the first tick; must be bounded.
     """
 
     def __init__(
@@ -40,11 +43,13 @@ class Poller:
         most: float,
         poll: Callable[[deque[Entry]], Awaitable[list[Entry]]],
         wanted: Callable[[list[Entry]], list[Entry]],
+        wait_launched: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
         self._interval = interval
         self._most = most
         self._poll = poll
         self._wanted = wanted
+        self._wait_launched = wait_launched
         self._send, self._receive = trio.open_memory_channel[list[Entry]](math.inf)
         self._waiting: deque[Entry] = deque()
 
@@ -56,6 +61,8 @@ class Poller:
     async def run(self) -> None:
         """Poll until cancelled."""
         due = -math.inf
+        self._waiting.extend(await self._receive.receive())
+        await self._wait_launched()
         while True:
             if not self._waiting:
                 self._waiting.extend(await self._receive.receive())

@@ -127,6 +127,26 @@ def test_constructing_one_does_nothing() -> None:
     assert cls.trace == []
 
 
+@pytest.mark.parametrize("count", [2, 20, 300])
+async def test_all_slots_are_filled_before_the_first_tick_of_polls(count: int, autojump_clock: MockClock) -> None:
+    cls = scripted({f"j{number}": Script(launch=[Act(delay=0.003)]) for number in range(count)}, poll_freq=0)
+    async with rig(cls) as it:
+        await it.submit(*(f"j{number}" for number in range(count)))
+    steps = [deed.step for deed in cls.trace if deed.step != "build"]
+    assert steps == ["launch"] * count + ["poll"] * count
+
+
+async def test_launches_that_take_long_hold_the_first_tick_up_for_a_second(autojump_clock: MockClock) -> None:
+    slow = {f"j{number}": Script(launch=[Act(delay=0.3)]) for number in range(10)}
+    cls = scripted(slow, poll_freq=0)
+    async with rig(cls) as it:
+        await it.submit(*slow)
+    steps = [deed.step for deed in cls.trace if deed.step != "build"]
+    before = steps.index("poll")
+    assert steps.count("launch") == 10
+    assert adapter.FIRST_TICK <= 0.3 * before < adapter.FIRST_TICK + 1
+
+
 # ---------------------------------------------------------------------- launching
 
 
