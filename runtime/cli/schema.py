@@ -88,6 +88,16 @@ def _command(value: Any) -> str | tuple[str, ...]:
     return tuple(value)
 
 
+def _shell(value: Any) -> str | tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not words or not words[0] or not all(isinstance(word, str) for word in words):
+        wanted = (
+            'the path of a shell, or the words that cmd is added to, such as ["/bin/bash", "-eo", "pipefail", "-c"]'
+        )
+        raise _WantedError(wanted)
+    return value if isinstance(value, str) else tuple(value)
+
+
 def duration(value: Any) -> float:
     """Return the seconds that `value` stands for: a positive number, or text such as ``90s``, ``10m`` or ``1.5h``."""
     seconds: float = -1
@@ -216,7 +226,7 @@ class JobTable:
     """Names of job tables, or ids of jobs; may have placeholders."""
     matrix: Mapping[str, tuple[Scalar, ...]] = _key(_matrix, attrs.Factory(dict))
     seeds: Seeds | None = _key(_seeds)  # noqa: RUF009 - it is `attrs.field`, as on every other line
-    shell: str | None = _key(_text)
+    shell: str | tuple[str, ...] | None = _key(_shell)
     target: str | None = _key(_text)
     job_type: str | None = _key(_any_text)
     backend: str | None = _key(_text)

@@ -11,4 +11,8 @@ if TYPE_CHECKING:
 
 def command_words(spec: JobSpec) -> Sequence[str]:
     """Return the program of a job and its arguments, which are a shell and what it is given if `cmd` is text."""
-    return [spec.shell, "-c", spec.cmd] if isinstance(spec.cmd, str) else spec.cmd
+    return spec.cmd if not isinstance(spec.cmd, str) else [*_shell(spec), spec.cmd]
+
+
+def _shell(spec: JobSpec) -> Sequence[str]:
+    return [spec.shell, "-c"] if isinstance(spec.shell, str) else spec.shell

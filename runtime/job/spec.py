@@ -28,11 +28,12 @@ RUN_IFS: Final[tuple[RunIf, ...]] = ("passed", "any-passed", "ended")
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
+_DEFAULT_SHELL: Final = "/bin/sh"
+_SHELL: Final = 'the path of a shell, or the words that a command is added to: ["/bin/bash", "-eo", "pipefail", "-c"]'
 _COMMAND: Final = "a command: text for the shell, or a sequence of words"
 _COLLECTIONS: Final = (tuple, list, set, frozenset, Sequence)  # the usual ones first, because they are cheap to tell
 _NONE: Final = type(None)
 _TYPES: Final = (
-    ("shell", (str,), "the path of a shell"),
     ("target", (str,), "text"),
     ("job_type", (str,), "text"),
     ("full_name", (str,), "text"),
@@ -58,9 +59,10 @@ class JobSpec:
     name: str
     """What people call the job. Any text but the empty one."""
     cmd: str | Sequence[str]
-    """A string runs under ``shell -c``; of a sequence of strings no shell sees anything."""
-    shell: str = "/bin/sh"
-    """The shell for a `cmd` that is a string."""
+    """A string runs under `shell`; of a sequence of strings no shell sees anything."""
+    shell: str | Sequence[str] = _DEFAULT_SHELL
+    """The shell for a `cmd` that is a string: the path of one, which gets ``-c`` and `cmd`; or the words that `cmd` is
+    added to, such as ``["/bin/bash", "-eo", "pipefail", "-c"]``."""
     target: str = "run"
     """The phase that the job belongs to, such as ``build`` or ``run``."""
     job_type: str = ""
@@ -139,6 +141,8 @@ class JobSpec:
         self._check_types()
         if self.run_if != "passed" or self._needs_all is not None:
             self._normalise_run_if()
+        if self.shell is not _DEFAULT_SHELL:
+            self._normalise_shell()
         self._normalise_command()
         for field in ("dependencies", "pass_patterns", "fail_patterns", "tags"):
             value = getattr(self, field)
@@ -167,8 +171,17 @@ class JobSpec:
             value = getattr(self, field)
             if value is not None and not callable(value):
                 raise self._error(field, value, "something that can be called, or None")
-        if not self.shell:
-            raise self._error("shell", self.shell, "the path of a shell")
+
+    def _normalise_shell(self) -> None:
+        shell = self.shell
+        words: tuple[object, ...] = (shell,)
+        if not isinstance(shell, str) and isinstance(shell, list | tuple):
+            words = tuple(shell)
+            object.__setattr__(self, "shell", words)
+        if not words or not words[0] or not all(isinstance(word, str) for word in words):
+            raise self._error("shell", shell, _SHELL)
+        if any("\0" in str(word) for word in words):
+            raise self._error("cmd", shell, "text without NUL bytes")
 
     def _normalise_run_if(self) -> None:
         if self.run_if not in RUN_IFS:
@@ -195,7 +208,7 @@ class JobSpec:
             object.__setattr__(self, "cmd", words)
         if not words or not words[0].strip():
             raise self._error("cmd", cmd, _COMMAND)
-        if any("\0" in word for word in words) or "\0" in self.shell:
+        if any("\0" in word for word in words):
             raise self._error("cmd", cmd, "text without NUL bytes")
 
     def _texts(self, field: str, value: object) -> tuple[str, ...]:

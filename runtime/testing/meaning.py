@@ -71,6 +71,9 @@ WORDS: Final = (
 )
 """Words that mean something to somebody, or are long, or no UTF-8."""
 
+STRICT: Final = ("/bin/bash", "-eo", "pipefail", "-c")
+"""A shell with which what fails in the middle has failed."""
+
 OF_SHELLS: Final = {
     "BASHOPTS": "extglob",
     "BASH_ENV": "/no/such/file",
@@ -239,6 +242,11 @@ def rows(root: str) -> Sequence[Row]:
         Row("text", {"cmd": "printf '<%s>' \"$0\" $# 'a  b' é \udcff"}, passes("</bin/sh><0><a  b><é><\udcff>")),
         Row("text-lines", {"cmd": "cat <<E\na $((1 + 1))\nE\necho b"}, passes("a 2\nb\n")),
         Row("text-of-blanks-around", {"cmd": "\n  echo a  \n\n"}, passes("a\n")),
+        Row("strict", {"cmd": "false\necho no", "shell": ["/bin/sh", "-ec"]}, exits(1), "a shell may have options"),
+        Row("strict-pipe", {"cmd": "false | cat\necho no", "shell": STRICT}, exits(1)),
+        Row("strict-words", {"cmd": "echo $0 $#; false || echo b", "shell": STRICT}, passes("/bin/bash 0\nb\n")),
+        Row("shell-bare", {"cmd": "echo $0", "shell": ("sh", "-c")}, passes("sh\n")),
+        Row("shell-no-such", {"cmd": "true", "shell": ["/no/such/shell", "-c"]}, UNLAUNCHED),
         Row("input", {"cmd": ["cat"]}, passes(), "it is empty"),
         Row("input-of-text", {"cmd": "read -r x || echo none"}, passes("none\n")),
         Row("errors", {"cmd": "echo a; echo b >&2; echo c"}, passes("a\nb\nc\n"), "into the log, in order"),

@@ -100,6 +100,17 @@ def test_a_run_that_does_not_pass(tmp_path: Path) -> None:
     assert (again.returncode, again.stdout) == (3, "the cause\n")
 
 
+def test_a_shell_can_be_strict(tmp_path: Path) -> None:
+    strict = ["/bin/bash", "-eo", "pipefail", "-c"]
+    jobs = {
+        "lines": {"cmd": "false\necho report written", "shell": strict},
+        "piped": {"cmd": "false | cat", "shell": strict},
+        "plain": {"cmd": "false | cat"},
+    }
+    assert call(tmp_path, "run", job_file(tmp_path, jobs)).code == 1
+    assert statuses(tmp_path) == {"lines": "failed", "piped": "failed", "plain": "passed"}
+
+
 def test_a_second_run_leaves_the_first_alone(tmp_path: Path) -> None:
     file = job_file(tmp_path, {"a": {"cmd": "echo {seed}", "seeds": 2}})
     assert call(tmp_path, "run", file, "--fixed-seed", "1").code == 0

@@ -24,6 +24,7 @@ import attrs
 
 from runtime.backends.directories import Places
 from runtime.job import JobSpec, JobStatus, safe_id
+from runtime.job.command import command_words
 
 logger: Final = logging.getLogger("runtime.backends.legacy")
 
@@ -116,9 +117,14 @@ class DVSimJob:
 
     @property
     def cmd(self) -> str:
-        """One string, in which a shell would find the same words; such launchers know of no `cwd`, so it goes there."""
+        """One string, in which a shell would find the same words; such launchers know of no `cwd`, so it goes there.
+
+        A shell that the job names as a list of words goes there, too.
+        """
         cmd, cwd = self._spec.cmd, self._spec.cwd
-        text = cmd if isinstance(cmd, str) else shlex.join(cmd)
+        text = shlex.join(command_words(self._spec))
+        if isinstance(cmd, str) and isinstance(self._spec.shell, str):
+            text = cmd
         return text if cwd is None else f"cd {shlex.quote(os.path.abspath(cwd))} || exit; {text}"
 
     @cached_property

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +52,11 @@ def test_its_own_places_go_first(tmp_path: Path) -> None:
     shown = DVSimView(tmp_path)(JobSpec(name="a", cmd="true", odir="/o", log_path="/l/x.log"))
     assert (shown.odir, shown.log_path, shown.cmd) == (Path("/o"), Path("/l/x.log"), "true")
     assert (shown.timeout_mins, shown.timeout_secs) == (None, None)
+
+
+def test_a_shell_with_options_is_a_part_of_the_command() -> None:
+    spec = JobSpec(name="a", cmd="false; echo 'a b'", shell=["/bin/sh", "-ec"])
+    assert shlex.split(view_as_dvsim(spec).cmd) == ["/bin/sh", "-ec", "false; echo 'a b'"]
 
 
 @pytest.mark.parametrize("cmd", ["pwd; false || true", ["sh", "-c", "pwd; false || true"]])
