@@ -6,16 +6,22 @@ What makes them blocks: for threads. All of it is below the roots of the run, wh
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
 
 from runtime.job import JobSpec, safe_id
+from runtime.job.command import command_words, words_by_file
 from runtime.rooted import write_all
 from runtime.roots import RootedPath, Roots
 
 ENVIRONMENT_FILE: Final = "env_vars"
 """The name of the environment's dump, beside the log."""
+
+
+LONGEST_WORD: Final = (1 << 17) - 1
+"""Bytes of an argument of a program, at most: Linux's, where a page of memory has 4 KiB; elsewhere it is more."""
 
 
 @attrs.frozen
@@ -75,6 +81,34 @@ def make_files(paths: JobPaths, dump: bytes) -> None:
     if beside.relative != paths.odir.relative:
         beside.make_directory()
     write_private(paths.log.beside(ENVIRONMENT_FILE), dump)
+
+
+def has_long_text(spec: JobSpec) -> bool:
+    """Whether the `cmd` of a job is text that is too long for an argument: then it goes by a file."""
+    cmd = spec.cmd
+    if not isinstance(cmd, str) or 4 * len(cmd) <= LONGEST_WORD:  # what four bytes a character could not make too long
+        return False
+    return len(os.fsencode(cmd)) > LONGEST_WORD
+
+
+def make_command_file(spec: JobSpec, log: RootedPath) -> None:
+    """Write the `cmd` of a job to a file of its owner's beside the log, if it has to go by one.
+
+    Raises:
+        OSError: if that cannot be done.
+    """
+    if has_long_text(spec):
+        assert isinstance(spec.cmd, str)
+        write_private(_command_file(log), os.fsencode(spec.cmd))
+
+
+def starting_words(spec: JobSpec, log: RootedPath) -> Sequence[str]:
+    """Return the words that start a job for which `make_command_file` was called."""
+    return words_by_file(spec, str(_command_file(log))) if has_long_text(spec) else command_words(spec)
+
+
+def _command_file(log: RootedPath) -> RootedPath:
+    return log.beside(f"{log.name}.cmd")  # no two jobs have one log, while the dump is one for all of a directory
 
 
 def put_aside(path: RootedPath, keep: int | None) -> None:

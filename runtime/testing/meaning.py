@@ -74,6 +74,9 @@ WORDS: Final = (
 STRICT: Final = ("/bin/bash", "-eo", "pipefail", "-c")
 """A shell with which what fails in the middle has failed."""
 
+LONG: Final = f": {'x' * 200_000}\n"
+"""The beginning of a text that is too long for an argument of a program."""
+
 OF_SHELLS: Final = {
     "BASHOPTS": "extglob",
     "BASH_ENV": "/no/such/file",
@@ -234,6 +237,8 @@ def rows(root: str) -> Sequence[Row]:
         Row("interpreter-in-a-circle", {"cmd": ["./circle"], **here}, UNLAUNCHED),
         Row("name-of-the-program", {"cmd": ["sh", "-c", "echo $0"]}, passes("sh\n"), "as it was given"),
         Row("word-too-long", {"cmd": [*SHOW, "x" * 200_000]}, UNLAUNCHED, "the system takes 128 KiB"),
+        Row("words-too-long", {"cmd": ["true", *["x" * 100_000] * 70]}, UNLAUNCHED, "and 6 MiB of them"),
+        Row("value-too-long", {"cmd": ["true"], "exports": {"A": "x" * 200_000}}, UNLAUNCHED),
         Row("no-such-shell", {"cmd": "true", "shell": "/no/such/shell"}, UNLAUNCHED),
         # ------------------------------------------------------------------ words
         *(Row(f"word-{number}", {"cmd": [*SHOW, word]}, passes(shown(word))) for number, word in enumerate(WORDS)),
@@ -242,6 +247,10 @@ def rows(root: str) -> Sequence[Row]:
         Row("text", {"cmd": "printf '<%s>' \"$0\" $# 'a  b' é \udcff"}, passes("</bin/sh><0><a  b><é><\udcff>")),
         Row("text-lines", {"cmd": "cat <<E\na $((1 + 1))\nE\necho b"}, passes("a 2\nb\n")),
         Row("text-of-blanks-around", {"cmd": "\n  echo a  \n\n"}, passes("a\n")),
+        Row("text-long", {"cmd": f"{LONG}printf '<%s>' \"$0\" $#; cat; exit 7"}, exits(7, "</bin/sh><0>"), "by a file"),
+        Row("text-long-strict", {"cmd": f"{LONG}false | cat\necho no", "shell": STRICT}, exits(1)),
+        Row("text-long-odd", {"cmd": f"{LONG}echo é\udcff", "odir": f"{root}/long/{ODD}"}, passes("é\udcff\n")),
+        Row("text-long-signal", {"cmd": f"{LONG}kill -9 $$"}, dies(9)),
         Row("strict", {"cmd": "false\necho no", "shell": ["/bin/sh", "-ec"]}, exits(1), "a shell may have options"),
         Row("strict-pipe", {"cmd": "false | cat\necho no", "shell": STRICT}, exits(1)),
         Row("strict-words", {"cmd": "echo $0 $#; false || echo b", "shell": STRICT}, passes("/bin/bash 0\nb\n")),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
-from runtime.backends.directories import Places
+from runtime.backends.directories import Places, has_long_text
 from runtime.backends.legacy.launcher import ErrorMessage, Launcher
 from runtime.job import JobStatus
-from runtime.job.command import command_words
+from runtime.job.command import command_words, words_by_file
 from runtime.process import inherited_environment, job_environment
 
 
@@ -27,7 +29,7 @@ class ProcessLauncher(Launcher):
         log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             self._process = subprocess.Popen(
-                command_words(self.job),
+                self._words(places.log),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -37,6 +39,12 @@ class ProcessLauncher(Launcher):
             )
         finally:
             os.close(log)
+
+    def _words(self, log: str) -> Sequence[str]:
+        if not has_long_text(self.job):
+            return command_words(self.job)
+        Path(f"{log}.cmd").write_bytes(os.fsencode(self.job.cmd))
+        return words_by_file(self.job, f"{log}.cmd")
 
     def poll(self) -> JobStatus:
         code = self._process.poll()

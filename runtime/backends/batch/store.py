@@ -25,9 +25,17 @@ import attrs
 
 from runtime.backends.batch.records import Record, parse_record
 from runtime.backends.batch.wrapper import odd_variables, render_job, render_wrapper
-from runtime.backends.directories import JobPaths, Places, make_files, open_log, put_aside, write_private
+from runtime.backends.directories import (
+    JobPaths,
+    Places,
+    make_command_file,
+    make_files,
+    open_log,
+    put_aside,
+    starting_words,
+    write_private,
+)
 from runtime.job import JobSpec
-from runtime.job.command import command_words
 from runtime.process import render_environment
 from runtime.roots import RootedPath, Roots
 
@@ -98,6 +106,7 @@ class Store:
             put_aside(paths.odir, self._max_output_dirs)
         dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
         make_files(paths, dump)
+        make_command_file(spec, paths.log)
         if paths.log.exists() or spec.dry_run:
             os.close(open_log(paths.log))  # which refuses what is not a file of ours alone
             if not spec.dry_run:
@@ -134,7 +143,7 @@ class Store:
     def _render(self, member: Member) -> bytes:
         spec = member.spec
         return render_job(
-            command_words(spec),
+            starting_words(spec, member.places.log),
             token=member.token,
             files=f"{self._ends}/{_sharded(member.token)}",
             log=str(member.places.log),

@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from runtime.backends.directories import ENVIRONMENT_FILE, JobPaths, Places, make_files, open_log, put_aside
+from runtime.backends.directories import (
+    ENVIRONMENT_FILE,
+    JobPaths,
+    Places,
+    has_long_text,
+    make_command_file,
+    make_files,
+    open_log,
+    put_aside,
+    starting_words,
+)
 from runtime.job import JobSpec
 from runtime.job.command import command_words
 from runtime.process import (
@@ -198,6 +208,7 @@ def launch(
         progress.renewed = True
         dump = render_environment({**site.environment, **spec.exports}) if spec.exports else site.dump
         make_files(paths, dump)
+        make_command_file(spec, paths.log)
         if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
             try:
                 spec.pre_launch()
@@ -216,7 +227,7 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
     """
     if spec.pre_launch is not None or spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive:
         return None
-    if callable(site.soft.stop):  # whose code may take long
+    if callable(site.soft.stop) or has_long_text(spec):  # a function's code may take long
         return None
     from runtime.process.shim import ToMake  # not for every system
 
@@ -284,7 +295,7 @@ def _start(
     try:
         if spec.dry_run:
             return Prepared()
-        argv = command_words(spec)
+        argv = starting_words(spec, paths.log)
         starter = _Starter(site, spec.exports, environment, paths, shim)
         if spec.interactive:
             return _start_interactive(argv, starter, soft, os.dup(log))
