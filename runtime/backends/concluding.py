@@ -36,6 +36,8 @@ class Concluder:
     def judge_at_once(self, spec: JobSpec, how: Exit, text: bytes | None) -> tuple[Verdict, Judgement | None] | None:
         """Return the verdict on a job if that is a matter of microseconds; else `None`. Arguments as for `conclude`."""
         patterns = LogPatterns.of(spec)
+        if spec.max_log is not None and (text is None or len(text) > spec.max_log):
+            return None
         if how.code == 0 and not patterns:  # there is nothing to look for
             return PASSED, None
         return None if text is None else self._judges.judge_at_once(patterns, text, how)

@@ -17,9 +17,10 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
-from runtime.job import JobSpec
+from runtime.job import FailureKind, JobSpec, JobStatusInfo
 from runtime.logs import (
     BUDGET,
+    PASSED,
     Judgement,
     JudgingError,
     LogFollower,
@@ -32,6 +33,7 @@ from runtime.logs import (
     is_quick,
     judge_log,
     judge_text,
+    over_limit,
     read_tail,
     size_of,
 )
@@ -43,6 +45,9 @@ T = TypeVar("T")
 
 _SHORT: Final = 1 << 18
 """Bytes of a log that is judged together with others: a millisecond or so. Out of the air."""
+
+_SIZE_THREADS: Final = 4
+"""Threads that look how large logs are, each for an instant. Arbitrary."""
 
 _TOGETHER: Final = 16
 """Logs that are judged in one hop."""
@@ -105,6 +110,7 @@ class Judges:
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
+        self._sizing = trio.CapacityLimiter(_SIZE_THREADS)
         self._workers = Workers()
         self._familiar: dict[LogPatterns, int] = {}
         """Patterns that RE2 has compiled, so that a short text is a matter of microseconds, but for a few such as
@@ -157,6 +163,17 @@ class Judges:
             await trio.sleep_forever()
         finally:
             follower.close()
+
+    async def wait_too_large(self, spec: JobSpec, log: LogPath, interval: float) -> str:
+        """Wait until `log`, which is being written, is larger than the job's `max_log`; return what is said of that.
+
+        Cancelling it is prompt.
+        """
+        while True:
+            await trio.sleep(interval)
+            message = await in_thread(too_large, spec, log, limiter=self._sizing)
+            if message is not None:
+                return message
 
     async def run(self) -> None:
         """Serve until cancelled. Then no process that judges is left; a thread that waits for one ends by itself."""
@@ -230,4 +247,14 @@ def judge(
         if patterns:
             unreadable = "there is no memory for that" if isinstance(exc, MemoryError) else str(exc) or repr(exc)
     verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)
+    if verdict is PASSED and (message := too_large(spec, log)):
+        verdict = Verdict(FailureKind.LOG_LIMIT.status, JobStatusInfo(message, kind=FailureKind.LOG_LIMIT))
     return verdict, judgement
+
+
+def too_large(spec: JobSpec, log: LogPath) -> str | None:
+    """Return what is said of a log that is larger than `max_log`; `None` if it is not, or not there. Blocks."""
+    with suppress(OSError):
+        if spec.max_log is not None and (size := size_of(log)) > spec.max_log:
+            return over_limit(size, spec.max_log)
+    return None

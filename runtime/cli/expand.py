@@ -53,6 +53,7 @@ _PLAIN: Final = (
     "timeout",
     "queue_timeout",
     "renew_odir",
+    "max_log",
     "raw_lines",
     "dry_run",
     "interactive",

@@ -17,6 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from runtime.cli.errors import InputError, bare, shown, suggestion
 from runtime.job import RUN_IFS, RunIf
 from runtime.job.numbers import is_number
+from runtime.job.sizes import SIZE, parse_size
 from runtime.process import check_soft_stop
 
 MAX_SEED: Final = 2**64 - 1
@@ -116,6 +117,13 @@ def _run_if(value: Any) -> RunIf:
         if value == known:
             return known
     raise _WantedError(" or ".join(f'"{known}"' for known in RUN_IFS))
+
+
+def _size(value: Any) -> int:
+    try:
+        return parse_size(value)
+    except ValueError as exc:
+        raise _WantedError(SIZE) from exc
 
 
 def _soft_stop(value: Any) -> str | Literal[False]:
@@ -252,6 +260,8 @@ class JobTable:
     fail_patterns: tuple[str, ...] | None = _key(_texts)
     runtime_pattern: str | None = _key(_text)
     simulated_time_pattern: str | None = _key(_text)
+    max_log: int | None = _key(_size)
+    """Bytes."""
     raw_lines: bool | None = _key(_flag)
     dry_run: bool | None = _key(_flag)
     interactive: bool | None = _key(_flag)

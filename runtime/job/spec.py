@@ -15,6 +15,7 @@ import attrs
 from runtime.errors import SpecError
 from runtime.job.numbers import brief, is_number
 from runtime.job.patterns import compile_pattern
+from runtime.job.sizes import MAX_SIZE
 from runtime.job.status import JobStatus
 
 MAX_SEED_BITS: Final = 256
@@ -105,6 +106,8 @@ class JobSpec:
     """Finds the run time that the tool reports: groups ``value`` and ``unit``."""
     simulated_time_pattern: str | None = None
     """Finds the simulated time that the tool reports: groups ``value`` and ``unit``."""
+    max_log: int | None = None
+    """Bytes that its log may have; `None` for no limit. It is stopped when there are more, and has failed."""
     raw_lines: bool = False
     r"""Whether patterns see the bytes of the log: only ``\n`` ends a line then, and escape sequences are part of it."""
     dry_run: bool = False
@@ -233,6 +236,8 @@ class JobSpec:
                 raise self._error(field, value, "a positive number of seconds, or None")
         if self.seed is not None and self.seed.bit_length() > MAX_SEED_BITS:
             raise self._error("seed", self.seed, f"a whole number of at most {MAX_SEED_BITS} bits, or None")
+        if self.max_log is not None and not (self.max_log.__class__ is int and 0 < self.max_log <= MAX_SIZE):
+            raise self._error("max_log", self.max_log, f"a whole number of bytes from 1 to {MAX_SIZE}, or None")
         if not is_number(self.weight):
             raise self._error("weight", self.weight, "a finite number")
 

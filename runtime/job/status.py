@@ -95,6 +95,8 @@ class FailureKind(enum.StrEnum):
     """A pass pattern matched no line of its log."""
     LOG_UNREADABLE = "log_unreadable"
     """Its log could not be read or judged."""
+    LOG_LIMIT = "log_limit"
+    """Its log grew beyond its `max_log`."""
     OUT_OF_MEMORY = "out_of_memory"
     """It was ended because memory ran out."""
     HOOK = "hook"
@@ -137,6 +139,7 @@ _FAILED_KINDS: Final = frozenset(
         FailureKind.FAIL_PATTERN,
         FailureKind.PASS_PATTERN_MISSING,
         FailureKind.LOG_UNREADABLE,
+        FailureKind.LOG_LIMIT,
         FailureKind.OUT_OF_MEMORY,
         FailureKind.HOOK,
         FailureKind.LICENCE,

@@ -7,7 +7,7 @@ from runtime.logs.judge import Failure, Judgement, LogJudge, LogPatterns
 from runtime.logs.linear import LinearEngine
 from runtime.logs.mixed import MixedEngine, are_linear, is_quick
 from runtime.logs.prefilter import PrefilterEngine
-from runtime.logs.verdict import PASSED, Verdict, decide, explain_stop, signal_name
+from runtime.logs.verdict import PASSED, Verdict, decide, explain_stop, over_limit, signal_name
 from runtime.logs.worker import JudgingError, WorkerEngine, Workers
 
 __all__ = (
@@ -35,6 +35,7 @@ __all__ = (
     "is_quick",
     "judge_log",
     "judge_text",
+    "over_limit",
     "read_tail",
     "signal_name",
     "size_of",

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
+from runtime.job.sizes import size_text
 from runtime.logs.judge import Judgement
 
 _MAX_MESSAGE: Final = 200
@@ -81,6 +82,11 @@ def decide(
         said.append(f"pass pattern{'s' if len(log.missing) > 1 else ''} not found: {patterns}")
     lines, context = _excerpt(log, with_tail=failed is not FailureKind.FAIL_PATTERN)
     return Verdict(failed.status, JobStatusInfo("; ".join(said), lines or None, context or None, failed))
+
+
+def over_limit(size: int, limit: int) -> str:
+    """Return what is said of a job whose log has `size` bytes, and may have `limit`."""
+    return f"its log has {size_text(size)}, and may have {size_text(limit)} (max_log)"
 
 
 def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:

@@ -50,3 +50,16 @@ def test_sparse_logs_hold_up_no_other(tmp_path: Path) -> None:
     found = jobs(tmp_path)
     assert {found[f"sparse.k={k}"]["kind"] for k in range(12)} == {"pass_pattern_missing"}
     assert (found["hollow"]["status"], found["innocent"]["status"]) == ("passed", "passed")
+
+
+def test_a_log_has_a_limit(tmp_path: Path) -> None:
+    endless = {"cmd": "yes 'assertion failed'", "max_log": "1M"}
+    done = call(tmp_path, "run", job_file(tmp_path, {"endless": endless}))
+    assert done.code == 1
+    (job,) = jobs(tmp_path).values()
+    assert (job["status"], job["kind"]) == ("failed", "log_limit")
+    assert job["message"].endswith(", and may have 1 MiB (max_log)")
+    wrong = call(tmp_path, "run", job_file(tmp_path, {"endless": {**endless, "max_log": "1Q"}}))
+    assert wrong.code == 2
+    assert 'max_log is "1Q"; ' in wrong.err
+    assert 'text such as "64K", "100M"' in wrong.err

@@ -16,7 +16,7 @@ from runtime.job import JobSpec
 FIELDS = (
     "name cmd shell target job_type seed backend resources dependencies run_if _needs_all weight "
     "timeout queue_timeout exports cwd odir renew_odir log_path pass_patterns fail_patterns runtime_pattern "
-    "simulated_time_pattern raw_lines dry_run interactive tags pre_launch post_finish full_name qual_name"
+    "simulated_time_pattern max_log raw_lines dry_run interactive tags pre_launch post_finish full_name qual_name"
 )
 
 

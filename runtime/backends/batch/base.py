@@ -123,6 +123,7 @@ class BatchBase(RuntimeBackend):
         """What the system says of itself; known once the backend is open."""
         self._pace = Pace(poll)
         self._board = Board()
+        self._limiting = False  # whether somebody looks how large logs are
         self._elements: dict[str, Element] = {}
         self._earlier: dict[str, str] = {}
         self._absent: dict[str, str] = {}

@@ -19,6 +19,7 @@ from runtime.backends.batch.system import (
     Unanswered,
 )
 from runtime.backends.batch.wrapper import UNSEEN
+from runtime.backends.judging import too_large
 from runtime.backends.live import Stage
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind
@@ -78,6 +79,7 @@ class FollowingSide(EndingSide):
                 said = follow(each.trail, sight, self._grace)
                 news = news or said is not None
                 self._say(each, said, row)
+        self._limit_logs(watched)
         if isinstance(answer, Unanswered):
             self._pace.failed()
             logger.warning("backend %r: %s does not answer: %s", self.name, self._system.name, answer.why)
@@ -99,6 +101,23 @@ class FollowingSide(EndingSide):
                 lines = answer.strange
                 logger.warning("backend %r: %d lines of %s were not understood", self.name, lines, self._system.name)
         self._due = now + self._pace.pause
+
+    def _limit_logs(self, watched: Sequence[Element]) -> None:
+        """See in the background, once at a time, whose log has grown beyond its limit."""
+        limited = [each for each in watched if each.job.spec.max_log is not None and each.job.stop is None]
+        if limited and not self._limiting:
+            self._limiting = True
+            self._start_task(self._stop_too_large, limited)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _stop_too_large(self, limited: Sequence[Element]) -> None:
+        try:
+            found = await self._in_thread(lambda: [too_large(each.job.spec, each.places.log) for each in limited])
+        finally:
+            self._limiting = False
+        for each, message in zip(limited, found, strict=True):
+            if message is not None and not each.concluding:
+                self._stop([each.job], FailureKind.LOG_LIMIT, message)
 
     async def _read_records(
         self, watched: Sequence[Element], rows: dict[str, Row], *, answered: bool

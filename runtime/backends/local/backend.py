@@ -108,7 +108,7 @@ _SHELLS_SIGNAL: Final = 128
 """What a shell adds to the number of a signal to make an exit code of it."""
 
 _WATCH_INTERVAL: Final = 1.0
-"""Seconds between looks at a log for `stop_on_fail_pattern`. Out of the air."""
+"""Seconds between looks at a log, for `stop_on_fail_pattern` and for `max_log`. Out of the air."""
 
 _SHIM_MEMORY: Final = 1_000_000
 """Bytes that a shim has for itself, and does not share with the others; measured with CPython 3.11."""
@@ -403,7 +403,7 @@ class LocalBackend(RuntimeBackend):
                 self._allow(run.soft)
                 if not self._launched(job):
                     self._stop_run(run)
-                ordinary = run.pty is None and not self._stops_early(job.spec)
+                ordinary = run.pty is None and not self._is_watched(job.spec)
                 if not (ordinary and run.tree.announce_end(self._ended, (job, run))):
                     self._start_task(self._watch, job, run)
         if unprepared:
@@ -519,10 +519,14 @@ class LocalBackend(RuntimeBackend):
     def _stops_early(self, spec: JobSpec) -> bool:
         return self._stop_on_fail_pattern and bool(spec.fail_patterns)
 
+    def _is_watched(self, spec: JobSpec) -> bool:
+        """Whether its log is looked at while it runs."""
+        return spec.max_log is not None or self._stops_early(spec)
+
     async def _watch(self, job: LiveJob, run: LocalRun) -> None:
         try:
-            if run.pty is None and self._stops_early(job.spec):
-                end = await self._wait_ended_or_failed(job, run)
+            if run.pty is None and self._is_watched(job.spec):
+                end = await self._wait_ended_watched(job, run)
             elif run.pty is None:
                 end = await run.tree.wait_ended()
             else:
@@ -539,9 +543,12 @@ class LocalBackend(RuntimeBackend):
         finally:
             run.close()  # whatever went wrong here, it does not outlive us
 
-    async def _wait_ended_or_failed(self, job: LiveJob, run: LocalRun) -> TreeEnd:
+    async def _wait_ended_watched(self, job: LiveJob, run: LocalRun) -> TreeEnd:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._stop_when_failed, job, run)
+            if self._stops_early(job.spec):
+                nursery.start_soon(self._stop_when_failed, job, run)
+            if job.spec.max_log is not None:
+                nursery.start_soon(self._stop_when_too_large, job, run)
             end = await run.tree.wait_ended()
             nursery.cancel_scope.cancel()
         return end
@@ -551,6 +558,12 @@ class LocalBackend(RuntimeBackend):
         await self._judges.wait_failed(job.spec, run.log, _WATCH_INTERVAL)
         if not run.tree.has_ended():
             self._stop_run(run)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _stop_when_too_large(self, job: LiveJob, run: LocalRun) -> None:
+        message = await self._judges.wait_too_large(job.spec, run.log, _WATCH_INTERVAL)
+        if not run.tree.has_ended():  # what has ended is judged, its size included
+            self._stop([job], FailureKind.LOG_LIMIT, message)
 
     async def _wait_ended_interactive(self, run: LocalRun) -> TreeEnd:
         from runtime.process.terminal import Pty, attached  # not for every system

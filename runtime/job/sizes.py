@@ -1,0 +1,47 @@
+"""Sizes in bytes, as people write and read them. The one place that says what ``100M`` is."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from runtime.job.numbers import brief
+
+MAX_SIZE: Final = 1 << 60
+"""Bytes. Arbitrary: above any file there is."""
+
+SIZE: Final = 'a number of bytes from 1, or text such as "64K", "100M", "1.5G" (powers of 1024) or "100MB" (of 1000)'
+"""What a size may be, for messages."""
+
+_SIZE: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?(?:([KMGTP])(i?B)?|B)?", re.IGNORECASE)
+_PREFIXES: Final = "KMGTP"
+
+
+def parse_size(value: object) -> int:
+    """Return the bytes that `value` stands for.
+
+    A letter alone means a power of 1024, as for `truncate` and Slurm: ``K``, ``M``, ``G``, ``T``, ``P``. So do ``KiB``,
+    ``MiB`` and so on; ``KB``, ``MB`` and so on mean powers of 1000. Upper and lower case mean the same.
+
+    Raises:
+        ValueError: for what is no size from 1 to `MAX_SIZE`.
+    """
+    size = 0.0
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        base = 1000 if (match[3] or "").upper() == "B" else 1024
+        power = 1 + _PREFIXES.index(match[2].upper()) if match[2] else 0
+        size = float(match[1]) * base**power
+    elif isinstance(value, int) and not isinstance(value, bool) and value <= MAX_SIZE:
+        size = value
+    if not 1 <= size <= MAX_SIZE:
+        msg = f"{brief(value)} is no size; expected {SIZE}"
+        raise ValueError(msg)
+    return int(size)
+
+
+def size_text(size: int) -> str:
+    """Return a size in words: ``100 MiB``, ``1.5 GiB``."""
+    power = min((max(size, 1).bit_length() - 1) // 10, len(_PREFIXES))
+    if not power:
+        return f"{size} bytes"
+    return f"{size / 1024**power:.4g} {_PREFIXES[power - 1]}iB"
