@@ -24,6 +24,7 @@ constructor    (never)                     `launch_timeout`
 `poll()`       `patience`                  `poll_timeout`
 `kill()`       (never)                     `kill_timeout`; it counts from the begin of the call, and a last `poll()`
                                            is part of it
+`__del__()`    `patience`                  at once, and nobody is lost
 any            `kill_timeout` after somebody asked for the job's end (abandoned at once)
 =============  ==========================  =======================================================================
 
@@ -38,6 +39,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final
@@ -50,9 +52,9 @@ from runtime.backends.backend import RuntimeBackend, check_limit
 from runtime.backends.legacy.isolated import FarLauncher, Isolation, Process
 from runtime.backends.legacy.main_thread import hint_of
 from runtime.backends.legacy.poller import Poller
-from runtime.backends.legacy.shape import INTERACTIVE, limit_of, limits_of_job, name_of
+from runtime.backends.legacy.shape import INTERACTIVE, class_name, limit_of, limits_of_job, name_of, reading_class
 from runtime.backends.legacy.slices import Call, Lane, Late, Seam
-from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended, Entry, again
+from runtime.backends.legacy.steps import BUILD, DROP, KILL, LAUNCH, POLL, Ended, Entry, again
 from runtime.backends.legacy.threads import ThreadSeam
 from runtime.backends.legacy.view import view_for
 from runtime.backends.live import DONE, LAUNCHED, LAUNCHING, LiveJob
@@ -68,6 +70,10 @@ MAX_RESTARTS: Final = 5
 FIRST_TICK: Final = 1.0
 """Seconds for which the first tick of polls waits for launches that are in progress. Arbitrary: ten times as long would
 keep the first results of slow launchers back, with a tenth a busy machine would poll before all slots are filled."""
+
+LAST_DROPS_TIMEOUT: Final = 1.0
+"""Seconds that the end of a block waits for the `__del__` of its last launchers. Arbitrary: then their thread goes on
+without us, as it does after a call that hangs."""
 
 DEFAULT_POLL_FREQ: Final = 1.0
 """Seconds between ticks where a class has no `poll_freq`; as in DVSim."""
@@ -136,21 +142,23 @@ class LegacyLauncherAdapter(RuntimeBackend):
         isolated: bool = False,
         **options: Any,
     ) -> None:
-        cls = _checked_class(launcher_cls)
-        super().__init__(
-            name=name_of(cls) if name is None else name,
-            max_parallelism=_whole(limit_of(cls, "max_parallel", "max_parallelism", max_parallelism)) or 0,
-            **options,
-        )
+        with reading_class():
+            cls = _checked_class(launcher_cls)
+            variant, self._cls_name = name_of(cls), class_name(cls)
+            at_once = _whole(limit_of(cls, "max_parallel", "max_parallelism", max_parallelism))
+            is_interactive = bool(getattr(cls, "supports_interactive", variant in INTERACTIVE))
+            if poll_interval is None and not hasattr(cls, "poll_freq"):
+                poll_interval = DEFAULT_POLL_FREQ
+            interval = limit_of(cls, "poll_freq", "poll_interval", poll_interval, whole=False)
+            at_most = _whole(limit_of(cls, "max_poll", "max_polls_per_interval", max_polls_per_interval))
+            view = view_for(cls) if view is None else view
+            isolation = Isolation(cls, view) if isolated else None
+        super().__init__(name=variant if name is None else name, max_parallelism=at_once or 0, **options)
         self.launcher_cls = cls
-        self.supports_interactive = bool(getattr(cls, "supports_interactive", name_of(cls) in INTERACTIVE))
-        if poll_interval is None and not hasattr(cls, "poll_freq"):
-            poll_interval = DEFAULT_POLL_FREQ
-        self.poll_interval: float = limit_of(cls, "poll_freq", "poll_interval", poll_interval, whole=False) or 0.0
+        self.supports_interactive = is_interactive
+        self.poll_interval: float = interval or 0.0
         """Seconds between two ticks."""
-        self.max_polls_per_interval = _whole(
-            limit_of(cls, "max_poll", "max_polls_per_interval", max_polls_per_interval)
-        )
+        self.max_polls_per_interval = at_most
         """How many jobs are polled in a tick; `None` for all."""
         self._kill_threads = _limit("kill_threads", kill_threads, 64, whole=True)
         self._poll_error_limit = _limit("poll_error_limit", poll_error_limit, 3, whole=True)
@@ -161,12 +169,10 @@ class LegacyLauncherAdapter(RuntimeBackend):
             poll_total=poll_total,
             kill=_limit("kill_timeout", kill_timeout, 30),
         )
-        view = view_for(cls) if view is None else view
         self._make: Callable[[Any], Any] = cls if view is None else functools.partial(_make, cls, view)
-        self._isolation: Isolation | None = None
-        if isolated:
-            self._isolation = Isolation(cls, view)
-            self._make = self._isolation.make
+        self._isolation: Isolation | None = isolation
+        if isolation is not None:
+            self._make = isolation.make
             self.supports_interactive = False  # over there is no terminal
         self._deaths = 0
         """How often the process of isolated launchers has died."""
@@ -182,6 +188,10 @@ class LegacyLauncherAdapter(RuntimeBackend):
         """Submissions that are being launched."""
         self._all_launched = trio.Event()
         """Set, and replaced, when there are none any more."""
+        self._drops: deque[Call] = deque()
+        """Launchers that nobody needs any more."""
+        self._is_dropping = False
+        """Whether somebody sees to that."""
         # These live as long as the block.
         self._seam: Seam
         self._lane: Lane
@@ -192,7 +202,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     async def _setup(self) -> None:
         self._seam = type(self).seam_factory()
-        self._seam.owner = self.launcher_cls.__qualname__
+        self._seam.owner = self._cls_name
         self._lane = self._seam.lane(self.name)
         self._turns = trio.StrictFIFOLock()
         most = self.max_polls_per_interval or math.inf
@@ -202,7 +212,15 @@ class LegacyLauncherAdapter(RuntimeBackend):
         await self._poller.run()
 
     async def _teardown(self) -> None:
+        self._is_dropping = True
+        for entry in [*self._kept.values(), *self._poller.rest(), *(call.subject for call in self._kills)]:
+            self._let_go(entry)
         self._kept.clear()
+        self._kills.clear()
+        with trio.move_on_after(LAST_DROPS_TIMEOUT):
+            await self._drop_all()
+        if self._drops:
+            threading.Thread(target=_drop_here, args=[self._drops], name=f"{self.name}.drops", daemon=True).start()
         self._seam.close()
         if self._isolation is not None:
             await self._isolation.close()
@@ -234,6 +252,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
     def _take_back(self, job: LiveJob) -> bool:
         call = job.data.call
         if call is None or call.take_back():
+            self._let_go(job.data)
             return True
         self._wait_for(job, call)
         return False
@@ -253,7 +272,9 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def _target(self, target: JobHandle | str) -> LiveJob | None:
         if isinstance(target, str):
-            self._kept.pop(target, None)  # somebody who wants an end to it will not come again
+            kept = self._kept.pop(target, None)  # somebody who wants an end to it will not come again
+            if kept is not None:
+                self._let_go(kept)
         return super()._target(target)
 
     def _notes(self) -> list[str]:
@@ -264,20 +285,29 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     # ------------------------------------------------------------------ the lane
 
-    async def _run(self, calls: deque[Entry], deadline: float, settle: Callable[[list[Entry]], None]) -> None:
+    async def _run(self, calls: deque[Any], deadline: float, settle: Callable[[list[Any]], None]) -> None:
         """Do `calls` in the lane, slice by slice, in turns with others, and settle each slice."""
-        while calls:
-            async with self._turns:
-                done, late = await self._lane.run(calls, deadline)
-            settle(done)
-            if late is not None:
-                self._set_aside(late)
+        try:
+            while calls:
+                async with self._turns:
+                    done, late = await self._lane.run(calls, deadline)
+                settle(done)
+                if late is not None:
+                    self._set_aside(late)
+        except trio.Cancelled:
+            if calls is not self._drops:
+                for entry in calls:
+                    self._let_go(entry)
+            raise
 
     def _enter(self, job: LiveJob) -> Entry:
         entry = job.data = Entry(job, self._make)
         kept = self._kept.pop(job.id, None) if self._kept else None
-        if kept is not None and kept.job.spec is job.spec and not _is_gone(kept.launcher):
-            entry.launcher = kept.launcher
+        if kept is not None:
+            if kept.job.spec is job.spec and not _is_gone(kept.launcher):
+                entry.launcher = kept.launcher
+            else:
+                self._let_go(kept)
         return entry
 
     def _built(self, entries: list[Entry]) -> None:
@@ -287,8 +317,10 @@ class LegacyLauncherAdapter(RuntimeBackend):
             if entry.failure is not None:
                 if not self._is_gone(entry):
                     self._not_launched(entry)
-            elif job.stop is not None and job.stage is not DONE:
-                self._complete_stopped(job)
+            elif job.stop is not None or job.stage is DONE:
+                if job.stage is not DONE:
+                    self._complete_stopped(job)
+                self._let_go(entry)
 
     def _launch_returned(self, entries: list[Entry]) -> None:
         launched: list[Entry] = []
@@ -306,11 +338,14 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def _not_launched(self, entry: Entry) -> None:
         job = entry.job
+        is_busy = entry.failure is not None and entry.failure.is_busy
+        if is_busy and job.stage is not DONE and job.stop is None and entry.launcher is not None:
+            self._kept[job.id] = entry
+        else:
+            self._let_go(entry)
         if job.stage is DONE:
             return
-        if entry.failure is not None and entry.failure.is_busy:
-            if job.stop is None and entry.launcher is not None:
-                self._kept[job.id] = entry
+        if is_busy:
             self._refuse(job, self._raised(entry))
         else:
             self._fail(job, FailureKind.LAUNCH_ERROR, self._raised(entry))
@@ -339,6 +374,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             job = entry.job
             said: Any = entry.value
             if said.__class__ is Ended:
+                self._let_go(entry)
                 if job.stage is not DONE:
                     job.data = None  # the two hold each other, and only Python's collector would find that out
                     yield job, said.status, said.reason, said.usage
@@ -395,6 +431,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         for call in calls:
             entry: Entry = call.subject
             entry.call = None
+            self._let_go(entry)
             self._open_kills -= 1
             job = entry.job
             said: Any = None if call.failure is not None else call.value
@@ -425,11 +462,35 @@ class LegacyLauncherAdapter(RuntimeBackend):
         else:
             self._lane.hurry()
 
+    # ------------------------------------------------------------------ launchers that nobody needs any more
+
+    def _let_go(self, entry: Entry) -> None:
+        """Have a launcher dropped, in a thread, and not by whoever drops the entry: that runs its `__del__`."""
+        if isinstance(entry.launcher, FarLauncher):
+            entry.launcher = None  # it is ours
+        elif entry.launcher is not None:
+            self._drops.append(Call(DROP, entry))
+            if not self._is_dropping:
+                self._is_dropping = True
+                self._start_task(self._run_drops)
+
+    async def _run_drops(self) -> None:
+        try:
+            await self._drop_all()
+        finally:
+            self._is_dropping = False
+
+    async def _drop_all(self) -> None:
+        await self._run(self._drops, self._patience.poll, lambda _dropped: None)
+
     # ------------------------------------------------------------------ calls that do not return
 
     def _set_aside(self, late: Late) -> None:
         call = late.call
-        if call.step is POLL and not call.given_up and self._patience.poll < self._patience.poll_total:
+        if call.step is DROP:
+            late.abandon()
+            self._check_hung()
+        elif call.step is POLL and not call.given_up and self._patience.poll < self._patience.poll_total:
             call.subject.late = late
             self._start_task(self._wait_late, late)
             self._check_hung()
@@ -498,7 +559,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
     def _check_hung(self) -> None:
         if self._seam.hung > MAX_HUNG:
             msg = (
-                f"backend {self.name!r}: {self._seam.hung} calls of {self.launcher_cls.__qualname__} do not return, "
+                f"backend {self.name!r}: {self._seam.hung} calls of {self._cls_name} do not return, "
                 f"and each holds a thread; at most {MAX_HUNG} may"
             )
             self._break(BackendBrokenError(msg))
@@ -515,8 +576,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         return f"{self._named(call)} raised {times}{why}{hint}"
 
     def _named(self, call: Call) -> str:
-        name = self.launcher_cls.__qualname__
-        return f"{name}()" if call.step is BUILD else f"{name}.{call.step.name}"
+        return f"{self._cls_name}()" if call.step is BUILD else f"{self._cls_name}.{call.step.name}"
 
 
 def _checked_class(launcher_cls: Any) -> type:
@@ -547,6 +607,11 @@ def _is_interactive(job: LiveJob) -> bool:
 
 def _to_poll(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.call is None and entry.job.stop is None and entry.job.stage is LAUNCHED]
+
+
+def _drop_here(drops: deque[Call]) -> None:
+    while drops:
+        drops.popleft().perform()
 
 
 def _is_gone(launcher: Any) -> bool:

@@ -51,7 +51,7 @@ import trio
 from runtime.backends.legacy.failures import FailedCallError, Failure
 from runtime.backends.legacy.isolated_program import PING
 from runtime.backends.legacy.launcher import ErrorMessage, LauncherError
-from runtime.backends.legacy.shape import describe
+from runtime.backends.legacy.shape import class_name, describe
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL
 from runtime.job import JobStatus
 from runtime.process.exits import ExitWatch
@@ -446,7 +446,7 @@ class Isolation:
             await process.close()
 
     def _alive(self) -> Process:
-        name = self._cls.__qualname__
+        name = class_name(self._cls)
         with self._lock:
             if self._is_closed:
                 msg = f"{name} is isolated, and its process has ended with its backend"

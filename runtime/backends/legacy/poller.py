@@ -58,6 +58,12 @@ class Poller:
         if entries:
             self._send.send_nowait(entries)
 
+    def rest(self) -> list[Entry]:
+        """Return all that wait to be polled, and forget them."""
+        self._take_in()
+        waiting, self._waiting = list(self._waiting), deque()
+        return waiting
+
     async def run(self) -> None:
         """Poll until cancelled."""
         due = -math.inf

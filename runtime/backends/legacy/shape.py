@@ -3,11 +3,16 @@
 A status is known by its `name`, an exception by the name of a class in its MRO, a failure message and a run time by
 their attributes, a launcher's limits by the attributes of its class. Everything here runs foreign code (properties,
 `__str__`, descriptors), so it is called in the thread that called the launcher, and it may raise.
+
+Whatever text it gives is cut where it enters (`LONGEST_TEXT`, `LONGEST_NAME`, `MOST_LINES`): it ends up in events, in
+``results.json`` and on the screen, and a launcher may take a log for its reason.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from runtime.backends.backend import check_limit
@@ -39,18 +44,54 @@ SECONDS_PER_UNIT: Final = {
 }
 
 LONGEST_TEXT: Final = 4000
-"""Characters of a foreign exception that are kept. Enough for any message, too few for a log in disguise."""
+"""Characters of a foreign message that are kept. Enough for any message, too few for a log in disguise."""
+
+LONGEST_NAME: Final = 200
+"""Characters of a foreign name that are kept: of a class, a variant. Arbitrary: many times what a name has."""
+
+MOST_LINES: Final = 100
+"""Lines of context that are kept, of `LONGEST_TEXT` characters together. Arbitrary: five screens of a failure."""
+
+_LARGEST_LINE: Final = 1 << 63
+"""More than any log has lines."""
 
 INTERACTIVE: Final = frozenset({"local", "nc"})
 """The launchers of DVSim that run interactive jobs; theirs cannot say so themselves."""
+
+
+@contextmanager
+def reading_class() -> Iterator[None]:
+    """Read attributes of a class, which may be properties of its metaclass, and raise anything.
+
+    Raises:
+        ValueError: for anything but an error that says what is wrong already, `SystemExit` included.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        msg = f"launcher_cls: reading the attributes of the class raised {describe(exc)}; expected: plain values"
+        raise ValueError(msg) from exc
 
 
 def name_of(launcher_cls: type) -> str:
     """Return what the class calls itself: its `variant`, or its name in lower case without ``launcher``."""
     variant = getattr(launcher_cls, "variant", None)
     if isinstance(variant, str) and variant:
-        return variant
-    return launcher_cls.__name__.lower().removesuffix("launcher").rstrip("_") or "legacy"
+        return bounded(variant, LONGEST_NAME)
+    return bounded(launcher_cls.__name__, LONGEST_NAME).lower().removesuffix("launcher").rstrip("_") or "legacy"
+
+
+def bounded(text: str, limit: int = LONGEST_TEXT) -> str:
+    """Return the beginning of a foreign text, as a plain `str`, whatever its class makes of itself."""
+    return str.__getitem__(text, slice(limit))
+
+
+def class_name(thing: object) -> str:
+    """Return what the class of a foreign thing calls itself; `thing` itself may be the class."""
+    cls = thing if isinstance(thing, type) else type(thing)
+    return bounded(cls.__qualname__, LONGEST_NAME)
 
 
 def limit_of(launcher_cls: type, attribute: str, what: str, given: float | None, *, whole: bool = True) -> float | None:
@@ -97,7 +138,7 @@ def status_of(said: object, launcher: object) -> JobStatus:
     if status is None:
         known = ", ".join(STATUS_BY_NAME)
         msg = (
-            f"{type(launcher).__qualname__}.poll() returned {_shown(said)}, of type {type(said).__qualname__}; "
+            f"{class_name(launcher)}.poll() returned {_shown(said)}, of type {class_name(said)}; "
             f"wanted: a status whose `name` is one of {known}"
         )
         raise LauncherError(msg)
@@ -118,15 +159,15 @@ def describe(error: BaseException) -> str:
     if not text:
         hidden = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         told += "" if hidden is None else f", after {_told(hidden)[0]}"
-    return told[:LONGEST_TEXT]
+    return bounded(told)
 
 
 def _told(error: BaseException) -> tuple[str, str]:
     try:
-        text = str(error)
+        text = bounded(str(error))
     except BaseException as exc:  # noqa: BLE001 - foreign code; that it raised is all there is to say
-        text = f"<its text cannot be had: {type(exc).__qualname__}>"
-    name = type(error).__qualname__
+        text = f"<its text cannot be had: {class_name(exc)}>"
+    name = class_name(error)
     return (f"{name}: {text}" if text else name), text
 
 
@@ -142,16 +183,18 @@ def reason_of(launcher: Any) -> JobStatusInfo:
             message = said if isinstance(said, str) else getattr(said, "message", None)
             if message:
                 line = getattr(said, "line_number", None)
+                if not isinstance(line, int) or isinstance(line, bool) or not 0 <= line < _LARGEST_LINE:
+                    line = None
                 return JobStatusInfo(
-                    str(message),
-                    lines=[line] if isinstance(line, int) and not isinstance(line, bool) else None,
+                    bounded(str(message)),
+                    lines=None if line is None else [int(line)],
                     context=_texts(getattr(said, "context", None)),
                 )
     except AttributeError:
         pass
     except BaseException as exc:  # noqa: BLE001 - foreign code; the verdict stands without its reason
-        return JobStatusInfo(f"{cls.__qualname__} gave no reason: its fail_msg raised {describe(exc)}")
-    return JobStatusInfo(f"{cls.__qualname__} gave no reason")
+        return JobStatusInfo(f"{class_name(cls)} gave no reason: its fail_msg raised {describe(exc)}")
+    return JobStatusInfo(f"{class_name(cls)} gave no reason")
 
 
 def usage_of(launcher: Any) -> JobUsage | None:
@@ -203,12 +246,22 @@ def _seconds_or_none(value: object) -> float | None:
 
 def _texts(lines: object) -> list[str] | None:
     if isinstance(lines, str):
-        return lines.splitlines()
-    return [str(line) for line in lines] if isinstance(lines, list | tuple) else None
+        lines = bounded(lines).splitlines()
+    if not isinstance(lines, list | tuple):
+        return None
+    texts: list[str] = []
+    left = LONGEST_TEXT
+    for line in lines[:MOST_LINES]:
+        text = bounded(str(line), left)
+        texts.append(text)
+        left -= len(text)
+        if left <= 0:
+            break
+    return texts
 
 
 def _shown(value: object) -> str:
     try:
-        return repr(value)[:200]
+        return bounded(repr(value), LONGEST_NAME)
     except BaseException:  # noqa: BLE001 - foreign code
         return "something"

@@ -2,6 +2,9 @@
 
 A launcher's properties are read right after the poll that says that the job has ended, in the same thread: they may do
 I/O, and the next call may change them.
+
+To drop the last reference to a launcher is a step as well, as that runs its `__del__`. So the loop never drops one: it
+queues a `DROP`, and what comes back too late is dropped by the thread that it comes back to.
 """
 
 from __future__ import annotations
@@ -37,8 +40,8 @@ _PASSED: Final = Ended(PASSED, None, None)
 class Entry(Call):
     """A job and its launcher, and where the two stand. Each is its own call, for one step after the other.
 
-    Only `KILL` is a call of its own, with the entry as subject: the queue from which the entry was taken back may hold
-    it still.
+    Only `KILL` and `DROP` are calls of their own, with the entry as subject: the queue from which the entry was taken
+    back may hold it still.
     """
 
     __slots__ = ("call", "failures", "job", "late", "launcher", "make", "polled_out")
@@ -48,7 +51,7 @@ class Entry(Call):
         self.make = make
         """From the job's specification to its launcher."""
         self.launcher: Any = None
-        """Set by `BUILD`, in the thread."""
+        """Set by `BUILD` and taken by `DROP`, in the thread."""
         self.call: Call | None = self
         """The call that waits or is in progress, or has returned without the loop's having seen it."""
         self.late: Late | None = None
@@ -110,6 +113,21 @@ def _kill(entry: Entry) -> Ended | None:
     return None
 
 
+def _drop(entry: Entry) -> None:
+    entry.launcher = None
+
+
+def _drop_late(call: Call) -> None:
+    _drop(call.subject)
+
+
+def _kill_and_drop_late(call: Call) -> None:
+    try:
+        _kill_late(call)
+    finally:
+        _drop(call.subject)
+
+
 def _kill_late(call: Call) -> None:
     """End the job of a launch or a poll that came back when its job had long been given up."""
     if call.failure is not None and (call.step is LAUNCH or call.failure.gone is not None):
@@ -119,7 +137,8 @@ def _kill_late(call: Call) -> None:
     call.subject.launcher.kill()
 
 
-BUILD: Final = Step("constructor", _build)
-LAUNCH: Final = Step("launch()", _launch, _kill_late)
-POLL: Final = Step("poll()", _poll, _kill_late)
-KILL: Final = Step("kill()", _kill)
+BUILD: Final = Step("constructor", _build, _drop_late)
+LAUNCH: Final = Step("launch()", _launch, _kill_and_drop_late)
+POLL: Final = Step("poll()", _poll, _kill_and_drop_late)
+KILL: Final = Step("kill()", _kill, _drop_late)
+DROP: Final = Step("__del__()", _drop)

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from runtime.backends.legacy.failures import Failure, failure_of
 from runtime.backends.legacy.launcher import ErrorMessage, LauncherBusyError, LauncherError
 from runtime.backends.legacy.shape import (
+    LONGEST_NAME,
     LONGEST_TEXT,
+    MOST_LINES,
     STATUS_BY_NAME,
     describe,
     is_busy,
@@ -168,3 +171,67 @@ def test_names() -> None:
 )
 def test_the_limits_of_a_foreign_job(fields: dict[str, Any], limits: tuple[float | None, float | None]) -> None:
     assert limits_of_job(SimpleNamespace(**fields)) == limits
+
+
+# ---------------------------------------------------------------------- texts without a bound
+
+
+HUGE = 10_000_000
+
+
+class Endless(str):
+    """A text that makes more of itself than it is."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self
+
+    def __format__(self, _spec: str) -> str:
+        return "x" * HUGE
+
+    def __getitem__(self, _index: object) -> Any:
+        return "x" * HUGE
+
+
+@pytest.mark.parametrize("message", ["x" * HUGE, Endless("x" * HUGE)], ids=["text", "text of a class of its own"])
+def test_a_reason_is_cut_where_it_enters(message: str) -> None:
+    launcher = SimpleNamespace(fail_msg=ErrorMessage(message, 10**5000, [message] * 1000))
+    reason = reason_of(launcher)
+    assert reason.message == "x" * LONGEST_TEXT
+    assert type(reason.message) is str
+    assert reason.lines is None, "no log has so many"
+    assert sum(map(len, reason.context or ())) <= LONGEST_TEXT
+    assert len(reason_of(SimpleNamespace(fail_msg=message)).message) == LONGEST_TEXT
+
+
+def test_the_context_of_a_reason_is_cut() -> None:
+    lines = [f"line {number}" for number in range(MOST_LINES * 2)]
+    for context in (lines, "\n".join(lines)):
+        launcher = SimpleNamespace(fail_msg=ErrorMessage("bad", 3, context))
+        kept = reason_of(launcher).context
+        assert kept is not None
+        assert list(kept) == lines[:MOST_LINES]
+        assert reason_of(launcher).lines == [3]
+
+
+def test_names_of_classes_and_texts_of_exceptions_are_cut() -> None:
+    name = "N" * HUGE
+    error = type(name, (Exception,), {})(Endless("x" * HUGE))
+    assert len(describe(error)) <= LONGEST_TEXT
+    assert len(name_of(type(name, (), {}))) <= LONGEST_NAME
+    assert len(name_of(type("A", (), {"variant": name}))) <= LONGEST_NAME
+    said = SimpleNamespace(name=name)
+    with pytest.raises(LauncherError) as caught:
+        status_of(said, type(name, (), {})())
+    assert len(str(caught.value)) < LONGEST_TEXT
+
+
+def test_an_exception_whose_class_raises_is_described_all_the_same() -> None:
+    class Meta(type):
+        def __getattribute__(cls, name: str) -> Any:
+            raise SystemExit(0)
+
+    class HostileError(Exception, metaclass=Meta): ...
+
+    assert failure_of(HostileError("x")) == Failure("an exception that cannot be described")
