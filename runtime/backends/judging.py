@@ -37,7 +37,7 @@ from runtime.logs import (
     read_tail,
     size_of,
 )
-from runtime.process import Exit, has_no_room, in_thread
+from runtime.process import Exit, Work, each_in_thread, has_no_room, in_thread
 
 logger: Final = logging.getLogger("runtime.backends")
 
@@ -189,12 +189,14 @@ class Judges:
 
     @trio.lowlevel.enable_ki_protection
     async def _judge_together(self, cases: Sequence[_Case], nursery: trio.Nursery, done: trio.Event) -> None:
-        await in_thread(_judge_short, cases, limiter=self._limiter)
-        for case in cases:
-            if case.result is None:
-                nursery.start_soon(self._judge_long, case)
-            else:
-                case.done.set()
+        def tell(results: Sequence[tuple[_Case, None]]) -> None:
+            for case, _ in results:
+                if case.result is None:
+                    nursery.start_soon(self._judge_long, case)
+                else:
+                    case.done.set()
+
+        await each_in_thread(Work(_judge_short, cases), limiter=self._limiter, nursery=nursery, done=tell)
         done.set()
 
     def _waiting(self) -> Iterator[_Case]:
@@ -215,10 +217,9 @@ class Judges:
         case.done.set()
 
 
-def _judge_short(cases: Sequence[_Case]) -> None:
-    for case in cases:
-        if case.is_short():
-            case.judge(patient=True)
+def _judge_short(case: _Case) -> None:
+    if case.is_short():
+        case.judge(patient=True)
 
 
 class NoRoomError(Exception):

@@ -27,6 +27,7 @@ from runtime.cli.schema import JobTable
 from runtime.cli.select import Drawn, select
 from runtime.errors import GraphError, RegistryError, ResourceError
 from runtime.job import JobSpec
+from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
 
 _UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
@@ -46,6 +47,8 @@ class Prepared:
     """Its name: when it was prepared, in UTC, and something random."""
     run_dir: Path
     """Its directory; absolute, not made yet."""
+    roots: Roots
+    """What its files are below; not open yet."""
     seed_base: int
     draws_seeds: bool
     """Whether the id of some job depends on the seed base."""
@@ -81,7 +84,8 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
     )
     jobs = select(expand(regression, expansion), options.select, drawn)
     default = options.backend or backends.default
-    made = make_backends(jobs, default, regression, options, run_dir)
+    roots = Roots(str(run_dir))
+    made = make_backends(jobs, default, regression, options, roots)
     try:
         scheduler = Scheduler(
             jobs,
@@ -98,6 +102,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
     return Prepared(
         run=run,
         run_dir=run_dir,
+        roots=roots,
         seed_base=seed_base,
         draws_seeds=any(job.name in drawn.names for job in jobs),
         regression=regression,
@@ -125,7 +130,7 @@ def make_backends(
     default: str,
     regression: Regression,
     options: argparse.Namespace,
-    run_dir: Path,
+    roots: Roots,
     registry: BackendRegistry = backends,
 ) -> dict[str, RuntimeBackend]:
     """Make the backends that the jobs use.
@@ -150,7 +155,7 @@ def make_backends(
             name, ({}, user if job.backend or options.backend else f"backend {name}")
         )
         soft = [entry for entry in regression.entries if entry.name in tables[name] and has_soft_stop(entry.table)]
-        made[name] = _make(registry, name, given, where, options, run_dir, soft)
+        made[name] = _make(registry, name, given, where, options, roots, soft)
     return made
 
 
@@ -168,7 +173,7 @@ def _make(
     given: Mapping[str, Any],
     where: str,
     options: argparse.Namespace,
-    run_dir: Path,
+    roots: Roots,
     soft: Sequence[Entry],
 ) -> RuntimeBackend:
     ours: dict[str, Any] = {}
@@ -183,7 +188,7 @@ def _make(
         if options.max_odirs is not None and "max_output_dirs" in takes:
             ours["max_output_dirs"] = options.max_odirs
         if "run_dir" in takes:
-            ours["run_dir"] = run_dir
+            ours["run_dir"] = roots if getattr(registry.load(name), "shares_roots", False) else Path(roots)
         if soft and "soft_stop" not in takes:
             msg = f"{soft[0].where}: has a soft_stop or soft_timeout; the backend {shown(name)} knows no soft stop"
             raise InputError(msg)

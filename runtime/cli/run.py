@@ -20,6 +20,7 @@ from typing import Final, NoReturn, Protocol, runtime_checkable
 
 import trio
 
+from runtime.backends.directories import Places
 from runtime.cli.ending import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, complain, explain
 from runtime.cli.errors import InputError
 from runtime.cli.logs import level_of, log_to
@@ -28,7 +29,7 @@ from runtime.cli.quitting import before_quitting, exit_code, signal_name
 from runtime.cli.screen import Screen
 from runtime.cli.stopping import Stopper, stop_this_process
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
-from runtime.process import in_thread
+from runtime.process import Work, each_in_thread, in_thread
 from runtime.report.links import Links, point_latest
 from runtime.report.output import Output
 from runtime.report.progress import Progress, Snapshot
@@ -44,6 +45,8 @@ BUFFER: Final = 1 << 16
 """Status changes that wait for the screen and the links."""
 LINK_INTERVAL: Final = 0.1
 """Seconds between two rounds of the links: what changes twice within it is linked once. Out of the air."""
+_LINK_THREADS: Final = 2
+"""Threads that make links; for those that are stuck there are more. Arbitrary."""
 RESCUE_TIME: Final = 2.0
 """Seconds that writing the results may take when the process is told to exit at once. Out of the air."""
 GC_THRESHOLD: Final = 50_000
@@ -133,7 +136,8 @@ class Run:
         self._run_dir = prepared.run_dir
         self._here = Path.cwd()  # asked once: a job may delete it
         self._is_interactive = any(job.interactive for job in prepared.jobs)
-        self.links = Links(self._run_dir)
+        self._roots = prepared.roots
+        self.links = Links(self._roots)
         self._moves: dict[str, tuple[JobSpec, JobStatus]] = {}
         self._bugs: list[BaseException] = []
         self._fault: int | None = None
@@ -155,6 +159,8 @@ class Run:
         try:
             self._run_dir.parent.mkdir(parents=True, exist_ok=True)
             self._run_dir.mkdir()
+            self._roots.open()
+            self._resolve_paths()
             self.links.make_folders()
         except OSError as exc:
             msg = f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}"
@@ -163,6 +169,24 @@ class Run:
             point_latest(self._run_dir)
         except OSError as exc:
             logger.warning("%s/latest: %s", self._run_dir.parent, exc.strerror)
+
+    def _resolve_paths(self) -> None:
+        """Resolve what the user named outside the run's directory, as long as no job can have put anything there."""
+        for job in self._prepared.jobs:
+            if job.odir is not None or job.log_path is not None:
+                places = Places.of(job, self._roots.run_dir)
+                self._roots.add(places.odir)
+                beside = os.path.dirname(places.log)
+                if beside != places.odir:
+                    self._roots.add(beside)
+        regression = self._prepared.regression
+        soft_stops = [
+            *(entry.table.soft_stop for entry in regression.entries),
+            *(table.get("soft_stop") for table, _ in regression.backends.values()),
+        ]
+        for stop in soft_stops:
+            if isinstance(stop, str) and os.path.isabs(stop):
+                self._roots.add(os.path.dirname(os.path.normpath(stop)))
 
     def exit_code(self) -> int:
         """Return the exit code of a run that has ended."""
@@ -200,23 +224,24 @@ class Run:
         log_to(self._screen, level_of(options), instead_of=self._before)
         if not options.quiet:
             self._screen.say(self._title(), "bold")
-        files = trio.CapacityLimiter(1)
+        # Apart from each other: the links look at jobs' directories, on file systems that may not answer.
+        results, links = trio.CapacityLimiter(1), trio.CapacityLimiter(_LINK_THREADS)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._stopper.watch)
             async with trio.open_nursery() as watching:
                 # Subscribed before the first job can move.
                 watching.start_soon(self._guard, self._follow, self._scheduler.subscribe(BUFFER))
-                watching.start_soon(self._guard, self._keep_links, files)
+                watching.start_soon(self._guard, self._keep_links, links)
                 watching.start_soon(self._guard, self._screen.follow, self._progress, self._moment)
                 await self._guard(self._scheduler.run)
                 self._ended = trio.current_time()
-                await in_thread(self._write_results, limiter=files)
+                await in_thread(self._write_results, limiter=results)
                 watching.cancel_scope.cancel()
-            await self._guard(self._settle, files)
+            await self._guard(self._settle, links)
             await self._guard(self._screen.finish, self._progress, self._last_words())
             nursery.cancel_scope.cancel()
         if self._bugs:
-            why, self._fault = explain(self._bugs[0], self._run_dir)
+            why, self._fault = explain(self._bugs[0], self._roots.run)
             complain(why, self._errors)
 
     def rescue(self, why: str) -> None:
@@ -268,16 +293,27 @@ class Run:
         if change.job.interactive:
             self._screen.held = change.new is JobStatus.RUNNING
 
-    async def _keep_links(self, files: trio.CapacityLimiter) -> None:
-        while True:
-            await self._moved.wait()
-            self._moved = trio.Event()
-            moves, self._moves = self._moves, {}
-            await in_thread(self.links.move, moves, limiter=files)
-            await trio.sleep(LINK_INTERVAL)
+    async def _keep_links(self, limiter: trio.CapacityLimiter) -> None:
+        async with trio.open_nursery() as late:
+            while True:
+                await self._moved.wait()
+                self._moved = trio.Event()
+                moves, self._moves = self._moves, {}
+                changes = [(job_id, *change) for job_id, change in moves.items()]
+                await self._move_links(changes, limiter, late)
+                await trio.sleep(LINK_INTERVAL)
 
-    async def _settle(self, files: trio.CapacityLimiter) -> None:
-        await in_thread(self.links.settle, self._scheduler.results(), limiter=files)
+    async def _settle(self, limiter: trio.CapacityLimiter) -> None:
+        """Make the links right; of a job whose file system does not answer, there is none."""
+        async with trio.open_nursery() as late:
+            changes = [(result.id, result.job, result.status) for result in self._scheduler.results()]
+            await self._move_links(changes, limiter, late)
+            late.cancel_scope.cancel()
+
+    async def _move_links(
+        self, changes: Sequence[tuple[str, JobSpec, JobStatus]], limiter: trio.CapacityLimiter, late: trio.Nursery
+    ) -> None:
+        await each_in_thread(Work(self.links.move, changes), limiter=limiter, nursery=late, done=lambda _: None)
 
     def _moment(self) -> Snapshot:
         now = self._scheduler.statistics()
@@ -321,7 +357,7 @@ class Run:
 
     def _write_results(self, results: Sequence[JobResult] | None = None) -> None:
         """Write ``results.json``; blocks. What fails is said, and makes the exit code 74."""
-        path = self._run_dir / "results.json"
+        path = self._roots.run.below("results.json")
         try:
             write_results(path, self._record(), self._scheduler.results() if results is None else results)
         except OSError as exc:

@@ -16,6 +16,7 @@ from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
 from runtime.process.start import SharedEnvironment
 from runtime.process.threads import in_thread
 from runtime.process.trees import GroupTree, NotMadeError, ProcessTree, StopSteps, TreeEnd
+from runtime.process.work import Work, each_in_thread
 
 __all__ = (
     "BUSY_ERRORS",
@@ -34,7 +35,9 @@ __all__ = (
     "SoftStop",
     "StopSteps",
     "TreeEnd",
+    "Work",
     "check_soft_stop",
+    "each_in_thread",
     "forgets_children",
     "has_no_room",
     "in_thread",

@@ -4,7 +4,7 @@ import errno
 import itertools
 import os
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from runtime.backends import judging
 from runtime.backends.judging import Judges
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.logs import Judgement, LogPatterns, judge_log
-from runtime.process import Exit
+from runtime.process import Exit, Work, each_in_thread
 from tests.campaigns import log as long_log
 
 SPEC = JobSpec(name="job", cmd="true", pass_patterns=["^PASSED"])
@@ -64,13 +64,12 @@ def write(directory: Path, name: str, size: int = 0) -> str:
 
 async def test_short_logs_are_judged_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hops: list[int] = []
-    judge_short = judging._judge_short
 
-    def note(cases: Sequence[judging._Case]) -> None:
-        hops.append(len(cases))
-        judge_short(cases)
+    async def note(work: Work[judging._Case, None], **options: Any) -> None:
+        hops.append(len(work.left()))
+        await each_in_thread(work, **options)
 
-    monkeypatch.setattr(judging, "_judge_short", note)
+    monkeypatch.setattr(judging, "each_in_thread", note)
     statuses: list[JobStatus] = []
 
     async def ask(judges: Judges, log: str) -> None:
@@ -115,6 +114,22 @@ async def test_one_log_that_cannot_be_read_to_its_end_holds_up_no_other(
             nursery.cancel_scope.cancel()  # who has waited long enough goes, and the other goes on
         assert (await judges.judge(SPEC, other, WELL))[0].status is JobStatus.PASSED
         door.opened.set()
+
+
+async def test_logs_that_cannot_be_read_hold_up_none_of_those_that_share_their_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are: more than the judges have threads."""
+    door = Door(monkeypatch, "stuck")
+    async with open_judges() as judges:
+        stuck, other = write(tmp_path, "stuck"), write(tmp_path, "other")
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(judges.judge, SPEC, stuck, WELL)
+            async with trio.open_nursery() as others:
+                for _ in range(10):
+                    others.start_soon(judges.judge, SPEC, other, WELL)
+            door.opened.set()
 
 
 @pytest.mark.parametrize(

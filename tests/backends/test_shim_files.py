@@ -33,7 +33,8 @@ def hops(monkeypatch: pytest.MonkeyPatch) -> Hops:
         return in_thread
 
     for module in (judging, local_backend):
-        monkeypatch.setattr(module, "in_thread", counted(module.in_thread))
+        for name in ("in_thread", "each_in_thread"):
+            monkeypatch.setattr(module, name, counted(getattr(module, name)))
     return lambda: len(asked)
 
 

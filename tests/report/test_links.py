@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.report.links import FOLDERS, Links, point_latest
+from runtime.roots import Roots
 from tests.report.results import result
 
 S = JobStatus
@@ -23,10 +24,17 @@ def links_of(run_dir: Path) -> dict[str, list[str]]:
 
 @contextmanager
 def made(run_dir: Path) -> Iterator[Links]:
-    links = Links(run_dir)
+    roots = Roots(str(run_dir))
+    roots.open()
+    links = Links(roots)
     links.make_folders()
-    with closing(links):
+    with closing(roots), closing(links):
         yield links
+
+
+def move(links: Links, moves: Mapping[str, tuple[JobSpec, JobStatus]]) -> None:
+    for job_id, (spec, status) in moves.items():
+        links.move((job_id, spec, status))
 
 
 @pytest.fixture
@@ -52,35 +60,36 @@ def test_a_link_moves_with_its_job_and_leads_to_its_directory(tmp_path: Path, li
         (S.RUNNING, {"running": ["a"]}),
         (S.FAILED, {"failed": ["a"]}),
     ):
-        links.move({"a": (a, status)})
+        move(links, {"a": (a, status)})
         assert links_of(tmp_path) == expected
     assert (tmp_path / "failed" / "a").readlink() == Path("../a")
     assert (tmp_path / "failed" / "a" / "job.log").read_text() == "log"
 
 
 def test_a_job_that_never_ran_has_no_link_that_leads_nowhere(tmp_path: Path, links: Links) -> None:
-    links.move({"a": (job(tmp_path, "a", ran=False), S.KILLED)})
+    move(links, {"a": (job(tmp_path, "a", ran=False), S.KILLED)})
     assert links_of(tmp_path) == {}
 
 
 def test_links_are_named_by_safe_ids(tmp_path: Path, links: Links) -> None:
     spec = JobSpec(name="../x\n", cmd="x", odir=str(tmp_path))
-    links.move({spec.id: (spec, S.PASSED)})
+    move(links, {spec.id: (spec, S.PASSED)})
     assert links_of(tmp_path) == {"passed": ["%2E.%2Fx%0A"]}
 
 
-def test_settling_makes_up_for_whatever_was_missed(tmp_path: Path, links: Links) -> None:
+def test_the_last_move_makes_up_for_whatever_was_missed(tmp_path: Path, links: Links) -> None:
     a, b = job(tmp_path, "a"), job(tmp_path, "b")
     job(tmp_path, "c")
-    links.move({"a": (a, S.RUNNING), "b": (b, S.RUNNING)})
-    links.settle([result("a"), result("b", FailureKind.TIMEOUT), result("c", FailureKind.EXIT_CODE)])
+    move(links, {"a": (a, S.RUNNING), "b": (b, S.RUNNING)})
+    for end in (result("a"), result("b", FailureKind.TIMEOUT), result("c", FailureKind.EXIT_CODE)):
+        links.move((end.id, end.job, end.status))
     assert links_of(tmp_path) == {"passed": ["a"], "killed": ["b"], "failed": ["c"]}
 
 
 def test_a_folder_that_is_gone_costs_only_its_links(tmp_path: Path, links: Links) -> None:
     (tmp_path / "failed").rmdir()
     a, b = job(tmp_path, "a"), job(tmp_path, "b")
-    links.move({"a": (a, S.FAILED), "b": (b, S.PASSED)})
+    move(links, {"a": (a, S.FAILED), "b": (b, S.PASSED)})
     assert sorted(path.name for path in (tmp_path / "passed").iterdir()) == ["b"]
 
 
@@ -93,7 +102,7 @@ def test_each_job_has_at_most_one_link_the_right_one(
     last: dict[str, JobStatus] = {}
     with made(run_dir) as links:
         for moves in rounds:
-            links.move({name: (jobs[name], status) for name, status in moves.items()})
+            move(links, {name: (jobs[name], status) for name, status in moves.items()})
             last |= moves
             expected: dict[str, list[str]] = {}
             for name in sorted(last):
@@ -106,7 +115,7 @@ def test_a_link_in_the_place_of_a_folder_leads_nobody_astray(tmp_path: Path, lin
     (tmp_path / "precious").mkdir()
     (tmp_path / "failed").rmdir()
     (tmp_path / "failed").symlink_to("precious")
-    links.move({"a": (job(tmp_path, "a"), S.FAILED)})
+    move(links, {"a": (job(tmp_path, "a"), S.FAILED)})
     assert os.listdir(tmp_path / "precious") == []
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from runtime.job import FailureKind, JobResult, JobUsage
 from runtime.report.results import RunRecord, wall_time, write_results
 from runtime.report.strict import original
+from runtime.roots import Roots
 from tests.report.results import result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +29,10 @@ RECORD = RunRecord(
 
 
 def written(path: Path, *results: JobResult, record: RunRecord = RECORD) -> dict[str, Any]:
-    write_results(path / "results.json", record, results)
+    roots = Roots(str(path))
+    roots.open()
+    with closing(roots):
+        write_results(roots.run.below("results.json"), record, results)
     (only,) = path.iterdir()
     assert only.name == "results.json"
     document: dict[str, Any] = json.loads(only.read_bytes())

@@ -82,6 +82,8 @@ class BatchBase(RuntimeBackend):
     """
 
     name = "batch"
+    shares_roots = True
+    """As for `LocalBackend`."""
     max_batch = None  # the larger, the fewer arrays
 
     def __init__(

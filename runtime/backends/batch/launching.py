@@ -7,6 +7,7 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import Final
 
+import attrs
 import trio
 
 from runtime.backends.batch.adopting import AdoptingSide
@@ -25,12 +26,23 @@ from runtime.backends.batch.system import (
 from runtime.backends.batch.tokens import array_name, job_token
 from runtime.backends.live import LiveJob, Stage
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.process import in_thread
+from runtime.process import Work, each_in_thread
 
 logger: Final = logging.getLogger("runtime.backends.batch")
 
 _SLICE: Final = 64
 """Jobs that are prepared per hop to a thread: a hundredth of a second or so."""
+
+
+_Preparation = tuple[LiveJob, Progress]
+
+
+@attrs.define(eq=False)
+class _Ready:
+    """Jobs of a submission that can go to the queue, with their requests."""
+
+    pairs: list[tuple[Element, Hashable]] | None
+    """`None` once they have gone: whoever comes later goes alone."""
 
 
 class LaunchingSide(AdoptingSide):
@@ -46,43 +58,51 @@ class LaunchingSide(AdoptingSide):
         begun = self._begin_all(jobs)
         if self._earlier or self._absent:
             begun = await self._without_adopted(begun)
-        ready: list[tuple[Element, Hashable]] = []
-        async with trio.open_nursery() as nursery:
-            for job in begun:
-                if job.spec.pre_launch is not None:  # a hook may take long, so each has a thread of its own
-                    nursery.start_soon(self._prepare, [job], self._hooking, ready)
-            others = [job for job in begun if job.spec.pre_launch is None]
-            for some in chunks(others, _SLICE):
-                await self._prepare(some, self._files, ready)
-        place = {id(job): number for number, job in enumerate(begun)}
-        ready.sort(key=lambda pair: place[id(pair[0].job)])
-        for request, pairs in group(ready, lambda pair: pair[1]).items():
-            await self._send([element for element, _ in pairs], request)
+        ready = _Ready([])
+        async with trio.open_nursery() as late:
+            async with trio.open_nursery() as nursery:
+                for job in begun:
+                    if job.spec.pre_launch is not None:  # a hook may take long, so each has a thread of its own
+                        nursery.start_soon(self._prepare, [job], self._hooking, ready, nursery)
+                others = [job for job in begun if job.spec.pre_launch is None]
+                for some in chunks(others, _SLICE):
+                    await self._prepare(some, self._files, ready, late)
+            pairs, ready.pairs = ready.pairs or [], None
+            place = {id(job): number for number, job in enumerate(begun)}
+            pairs.sort(key=lambda pair: place[id(pair[0].job)])
+            for request, some_pairs in group(pairs, lambda pair: pair[1]).items():
+                await self._send([element for element, _ in some_pairs], request)
 
-    @trio.lowlevel.enable_ki_protection
     async def _prepare(
-        self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, ready: list[tuple[Element, Hashable]]
+        self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, ready: _Ready, nursery: trio.Nursery
     ) -> None:
-        """Prepare jobs in a thread; those that can be submitted go to `ready`, the others complete."""
-        work = [(job, self._progress_for(job)) for job in jobs]
-        results = await in_thread(self._prepare_all, work, limiter=limiter)
-        for (job, _), result in zip(work, results, strict=True):
-            if job.stage is Stage.DONE:
-                continue
-            if isinstance(result, str):
-                self._fail(job, FailureKind.LAUNCH_ERROR, result)
-            elif job.spec.dry_run:
-                self._launched(job)
-                self._complete(job, JobStatus.PASSED)
-            else:
-                job.data = result[0]
-                ready.append(result)
+        """Prepare jobs in a thread; those that can be submitted go to `ready`, the others complete.
 
-    def _prepare_all(self, work: Sequence[tuple[LiveJob, Progress]]) -> list[tuple[Element, Hashable] | str]:
-        return [self._prepare_one(job, progress) for job, progress in work]
+        One whose file system does not answer goes on in `nursery`, and is submitted alone if need be.
+        """
 
-    def _prepare_one(self, job: LiveJob, progress: Progress) -> tuple[Element, Hashable] | str:
+        def done(results: Sequence[tuple[_Preparation, tuple[Element, Hashable] | str]]) -> None:
+            for (job, _), result in results:
+                if job.stage is Stage.DONE:
+                    continue
+                if isinstance(result, str):
+                    self._fail(job, FailureKind.LAUNCH_ERROR, result)
+                elif job.spec.dry_run:
+                    self._launched(job)
+                    self._complete(job, JobStatus.PASSED)
+                else:
+                    job.data, request = result
+                    if ready.pairs is None:
+                        nursery.start_soon(self._send, [job.data], request)
+                    else:
+                        ready.pairs.append(result)
+
+        work = Work(self._prepare_one, [(job, self._progress_for(job)) for job in jobs])
+        await each_in_thread(work, limiter=limiter, nursery=nursery, done=done)
+
+    def _prepare_one(self, preparation: _Preparation) -> tuple[Element, Hashable] | str:
         """Prepare a job's files and call its hook; return it with its request, or why it cannot be launched."""
+        job, progress = preparation
         spec: JobSpec = job.spec
         try:
             request = self._system.request(spec)

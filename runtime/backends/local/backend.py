@@ -14,6 +14,7 @@ import os
 import signal
 import tempfile
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
@@ -30,13 +31,15 @@ from runtime.backends.live import LiveJob
 from runtime.backends.local.launch import (
     Busy,
     CalledOff,
+    Launched,
     LocalRun,
     NotLaunched,
     Prepared,
     Progress,
     Site,
-    Slice,
+    discard,
     explain,
+    launch,
     launch_unprepared,
 )
 from runtime.errors import BackendBrokenError
@@ -53,12 +56,15 @@ from runtime.process import (
     SoftStop,
     StopSteps,
     TreeEnd,
+    Work,
+    each_in_thread,
     forgets_children,
     has_no_room,
     in_thread,
 )
 from runtime.process.limits import Room, shortages, usable_cpus
 from runtime.process.memory import OomKills
+from runtime.process.threads import STALLED
 from runtime.roots import Roots
 
 if TYPE_CHECKING:  # not for every system
@@ -153,6 +159,8 @@ class LocalBackend(RuntimeBackend):
 
     name = "local"
     supports_interactive = True
+    shares_roots = True
+    """Whether `run_dir` may be `Roots` that are open, so that it is never opened by its path again."""
 
     def __init__(
         self,
@@ -351,30 +359,31 @@ class LocalBackend(RuntimeBackend):
         self, begun: Sequence[_Begun], limiter: trio.CapacityLimiter, nursery: trio.Nursery
     ) -> None:
         """Prepare jobs and have them started, whatever there is to do, in a thread."""
-        work = Slice(
-            self._site, [(job.spec, progress, partial(_is_wanted, job), shim) for job, progress, shim in begun]
-        )
+
+        def start(one: _Begun) -> Launched:
+            job, progress, shim = one
+            return launch(self._site, job.spec, progress, partial(_is_wanted, job), shim)
+
+        def done(results: Sequence[tuple[_Begun, Launched]]) -> None:
+            started: list[_Started] = []
+            for (job, progress, shim), result in results:
+                if isinstance(result, LocalRun):
+                    started.append((job, progress, shim, result))
+                    continue
+                if shim is not None:
+                    shim.give_back()
+                self._not_started(job, progress, result)
+            if started:
+                nursery.start_soon(self._confirm, started, nursery)
+
+        work = Work(start, begun, discard)
         try:
-            await in_thread(work.run, limiter=limiter, wait_for_room=False)
+            await each_in_thread(work, limiter=limiter, nursery=nursery, done=done, wait_for_room=False)
         except OSError as exc:
-            for job, progress, shim in begun:
+            for job, progress, shim in work.left():
                 if shim is not None:
                     shim.close()  # it takes the room of a thread
                 self._not_started(job, progress, explain(exc))
-            return
-        except BaseException:  # cancelled, or no memory to tell of what was started
-            work.abandon()
-            raise
-        started: list[_Started] = []
-        for (job, progress, shim), result in zip(begun, work.results, strict=True):
-            if isinstance(result, LocalRun):
-                started.append((job, progress, shim, result))
-                continue
-            if shim is not None:
-                shim.give_back()
-            self._not_started(job, progress, result)
-        if started:
-            nursery.start_soon(self._confirm, started, nursery)
 
     async def _take_shims(self, count: int) -> Sequence[Shim | None]:
         """Return what starts so many jobs; fewer, if there is no room for more."""
@@ -389,25 +398,34 @@ class LocalBackend(RuntimeBackend):
     @trio.lowlevel.enable_ki_protection
     async def _confirm(self, started: Sequence[_Started], nursery: trio.Nursery) -> None:
         """Wait until what was handed over runs, or could not be started."""
+        left = deque(started)
         unprepared: list[_Begun] = []
-        for job, progress, shim, run in started:
-            try:
-                await run.tree.wait_started()
-            except NotMadeError:
-                unprepared.append((job, progress, shim))
-            except (OSError, ValueError) as exc:
-                run.close()
-                self._not_started(job, progress, explain(exc))
-            else:
-                job.data = run
-                self._allow(run.soft)
-                if not self._launched(job):
-                    self._stop_run(run)
-                ordinary = run.pty is None and not self._is_watched(job.spec)
-                if not (ordinary and run.tree.announce_end(self._ended, (job, run))):
-                    self._start_task(self._watch, job, run)
+        with trio.move_on_after(STALLED if len(started) > 1 else math.inf):
+            while left:
+                await self._confirm_one(left[0], unprepared)
+                left.popleft()
+        for one in left:  # the file system of one of them does not answer its shim: none waits for another
+            nursery.start_soon(self._confirm, [one], nursery)
         if unprepared:
             await self._launch_in_thread(unprepared, self._launching, nursery)
+
+    async def _confirm_one(self, one: _Started, unprepared: list[_Begun]) -> None:
+        job, progress, shim, run = one
+        try:
+            await run.tree.wait_started()  # nothing after it waits, so a cancel leaves the job as it was
+        except NotMadeError:
+            unprepared.append((job, progress, shim))
+        except (OSError, ValueError) as exc:
+            run.close()
+            self._not_started(job, progress, explain(exc))
+        else:
+            job.data = run
+            self._allow(run.soft)
+            if not self._launched(job):
+                self._stop_run(run)
+            ordinary = run.pty is None and not self._is_watched(job.spec)
+            if not (ordinary and run.tree.announce_end(self._ended, (job, run))):
+                self._start_task(self._watch, job, run)
 
     def _allow(self, soft: SoftStep | None) -> None:
         """Give no job up before the most patient one's stop sequence is over: the contract has one deadline for all."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -141,44 +140,8 @@ class Progress:
 Launched = LocalRun | NotLaunched | Prepared | CalledOff | Busy
 
 
-class Slice:
-    """Some jobs that are launched one after the other, by one call of `run` in a thread.
-
-    Args:
-        site: what they have in common.
-        work: for each, its specification, how far an earlier launch has come, whether it is wanted still, and the shim
-            that starts it; without one, we do.
-    """
-
-    def __init__(self, site: Site, work: Sequence[tuple[JobSpec, Progress, Callable[[], bool], Shim | None]]) -> None:
-        self._site = site
-        self._work = work
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self.results: list[Launched] = []
-        """One for each job that was tried, in order."""
-
-    def run(self) -> None:
-        """Launch. Blocks."""
-        for spec, progress, wanted, shim in self._work:
-            if self._abandoned:
-                return
-            result = launch(self._site, spec, progress, wanted, shim)
-            with self._lock:
-                if not self._abandoned:
-                    self.results.append(result)
-                    continue
-            _discard(result)
-
-    def abandon(self) -> None:
-        """Nobody waits for the results any more: nothing more is launched, and what was launched ends."""
-        with self._lock:
-            self._abandoned = True
-        for result in self.results:
-            _discard(result)
-
-
-def _discard(result: Launched) -> None:
+def discard(result: Launched) -> None:
+    """End what was started, as nobody waits for it any more. Blocks."""
     if isinstance(result, LocalRun):
         result.tree.destroy()
         result.close()
@@ -280,7 +243,8 @@ def describe(error: OSError) -> str:
         return f"cannot be started: {error}"
     name = errno.errorcode.get(error.errno, str(error.errno))
     about = "" if error.filename is None else f": {error.filename!r}"
-    return f"cannot be started: {name}, {error.strerror or os.strerror(error.errno)}{about}"
+    what = os.strerror(error.errno) if has_no_room(error) else error.strerror
+    return f"cannot be started: {name}, {what}{about}"
 
 
 def _start(

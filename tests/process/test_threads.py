@@ -1,0 +1,149 @@
+"""No call waits for another that is stuck: places of stalled calls are given to others, and taken back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+import trio
+
+from runtime.process import Work, each_in_thread, in_thread, threads, work
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "STALLED", 0.02)
+    monkeypatch.setattr(work, "STALLED", 0.02)
+
+
+class Door:
+    """Lets nobody through until it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.waiting = 0
+
+    def pass_through(self, value: int = 0) -> int:
+        self.waiting += 1
+        assert self.opened.wait(60)
+        return value
+
+
+async def until(true: Callable[[], bool]) -> None:
+    with trio.fail_after(60):
+        while not true():  # noqa: ASYNC110 - threads make it true
+            await trio.sleep(0.001)
+
+
+async def test_calls_that_are_stuck_keep_nobody_from_a_thread() -> None:
+    limiter, door = trio.CapacityLimiter(2), Door()
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(lambda: in_thread(door.pass_through, limiter=limiter))
+        await until(lambda: door.waiting == 5)
+        with trio.fail_after(60):
+            assert await in_thread(max, 3, 4, limiter=limiter) == 4
+        door.opened.set()
+    await until(lambda: limiter.total_tokens == 2)  # they have taken their places back
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_who_was_given_up_takes_its_place_back_too() -> None:
+    limiter, door = trio.CapacityLimiter(1), Door()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: in_thread(door.pass_through, limiter=limiter))
+        await until(lambda: door.waiting == 1)
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(60):
+        assert await in_thread(max, 3, 4, limiter=limiter) == 4
+    assert limiter.total_tokens == 2
+    door.opened.set()
+    await until(lambda: limiter.total_tokens == 1)
+
+
+async def test_a_call_that_uses_the_processor_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def used(_: object) -> float:
+        nonlocal looks
+        looks += 1
+        return float(looks)
+
+    monkeypatch.setattr(threads._Call, "used", used)
+    limiter, door, order = trio.CapacityLimiter(1), Door(), list[str]()
+
+    async def run(name: str, function: Callable[[], object]) -> None:
+        await in_thread(function, limiter=limiter)
+        order.append(name)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, "first", door.pass_through)
+        await until(lambda: door.waiting == 1)
+        nursery.start_soon(run, "second", int)
+        await until(lambda: looks > 10)
+        assert order == []
+        assert limiter.total_tokens == 1
+        door.opened.set()
+    assert order == ["first", "second"]
+
+
+async def test_there_are_not_more_and_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "MOST_STALLED", 3)
+    limiter, door = trio.CapacityLimiter(2), Door()
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(lambda: in_thread(door.pass_through, limiter=limiter))
+        await until(lambda: limiter.total_tokens == 5)
+        await until(lambda: door.waiting == 5)
+        assert limiter.statistics().tasks_waiting == 5
+        door.opened.set()
+    await until(lambda: limiter.total_tokens == 2)
+
+
+async def test_calls_after_a_stuck_one_are_made_by_another_thread() -> None:
+    limiter, door, told = trio.CapacityLimiter(1), Door(), dict[int, int]()
+
+    def function(item: int) -> int:
+        return door.pass_through(-item) if item in (0, 3, 4) else -item
+
+    def done(results: Sequence[tuple[int, int]]) -> None:
+        told.update(results)
+
+    async with trio.open_nursery() as nursery:
+        with trio.fail_after(60):
+            await each_in_thread(Work(function, range(8)), limiter=limiter, nursery=nursery, done=done)
+        assert sorted(told) == [1, 2, 5, 6, 7]
+        door.opened.set()
+    assert told == {item: -item for item in range(8)}
+
+
+async def test_what_nobody_waits_for_any_more_is_discarded() -> None:
+    door, discarded = Door(), list[int]()
+    calls = Work(door.pass_through, range(3), discarded.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            lambda: each_in_thread(calls, limiter=trio.CapacityLimiter(1), nursery=nursery, done=lambda _: None)
+        )
+        await until(lambda: door.waiting == 3)
+        nursery.cancel_scope.cancel()
+    door.opened.set()
+    await until(lambda: sorted(discarded) == [0, 1, 2])
+
+
+async def test_without_a_thread_what_has_not_begun_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
+    calls = Work(int, ["1", "2"])
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(OSError, match="no thread can be started"):
+            await each_in_thread(
+                calls,
+                limiter=trio.CapacityLimiter(1),
+                nursery=nursery,
+                done=lambda _: None,
+                wait_for_room=False,
+            )
+    assert calls.left() == ["1", "2"]
