@@ -128,11 +128,12 @@ class RootedPath:
         """Make it and its parents, unless they are there; and the root, if a job has removed that."""
         with self._named:
             try:
-                os.close(rooted.make_directory(self.fd, self.relative))
+                fd = rooted.make_directory(self.fd, self.relative)
             except FileNotFoundError:
                 if not self.root.renew():
                     raise
-                os.close(rooted.make_directory(self.fd, self.relative))
+                fd = rooted.make_directory(self.fd, self.relative)
+            os.close(fd)
 
     def open_empty(self, mode: int, flags: int = 0) -> int:
         """Return a descriptor for writing to it, which is empty then."""
@@ -237,6 +238,9 @@ class Roots(os.PathLike[str]):
         """Directories by the paths that the user gave."""
 
     def __fspath__(self) -> str:
+        return self.run_dir
+
+    def __str__(self) -> str:
         return self.run_dir
 
     def __repr__(self) -> str:

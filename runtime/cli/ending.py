@@ -12,6 +12,7 @@ from typing import Final
 from runtime.errors import NO_MEMORY, is_want_of_memory
 from runtime.report.output import SAID, Output
 from runtime.report.text import printable
+from runtime.roots import RootedPath
 
 EXIT_PASSED: Final = 0
 EXIT_NOT_PASSED: Final = 1
@@ -39,7 +40,7 @@ def said(output: Output) -> int:
     return EXIT_NOT_WRITTEN
 
 
-def explain(error: BaseException, directory: Path | None) -> tuple[str, int]:
+def explain(error: BaseException, directory: RootedPath | None) -> tuple[str, int]:
     """Return one line, and the exit code, for an error that ends the program and is not the person's.
 
     Args:
@@ -60,16 +61,19 @@ def explain(error: BaseException, directory: Path | None) -> tuple[str, int]:
         return NO_MEMORY, EXIT_NO_ROOM
 
 
-def _say_bug(bug: BaseException, directory: Path | None, said: str = "a bug, please report it") -> str:
+def _say_bug(bug: BaseException, directory: RootedPath | None, said: str = "a bug, please report it") -> str:
     import traceback
 
     text = "".join(traceback.format_exception(bug))
     what = f"{said}: {printable(f'{type(bug).__name__}: {bug}'.splitlines()[0])}"
     name = f"job-runtime-crash-{os.getpid()}-{time.time_ns()}.txt"
-    for path in filter(None, (directory and directory / "crash.txt", Path(os.environ.get("TMPDIR", "/tmp")) / name)):
+    temporary = os.environ.get("TMPDIR", "/tmp")
+    places: list[Path | RootedPath] = [] if directory is None else [directory.below("crash.txt")]
+    for path in (*places, Path(temporary) / name):
         with suppress(OSError):
             # Never through a link that somebody put there.
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o600) if isinstance(path, Path) else path.create(0o600)
             with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
             return f"{what} (the traceback is in {printable(str(path))})"

@@ -87,7 +87,7 @@ def run(
     this = Run(prepared, options, command, output, errors, log)
     this.make_directory()
     before_quitting(lambda: this.rescue("the run was told to exit before it began"))
-    with closing(this.links):
+    with closing(prepared.roots), closing(this.links):
         return _run(this)
 
 
@@ -300,18 +300,18 @@ class Run:
                 self._moved = trio.Event()
                 moves, self._moves = self._moves, {}
                 changes = [(job_id, *change) for job_id, change in moves.items()]
-                await self._move_links(changes, limiter, late)
+                await self._guard(self._move_links, changes, limiter, late)
                 await trio.sleep(LINK_INTERVAL)
 
     async def _settle(self, limiter: trio.CapacityLimiter) -> None:
         """Make the links right; of a job whose file system does not answer, there is none."""
         async with trio.open_nursery() as late:
             changes = [(result.id, result.job, result.status) for result in self._scheduler.results()]
-            await self._move_links(changes, limiter, late)
+            await self._guard(self._move_links, changes, limiter, late)
             late.cancel_scope.cancel()
 
     async def _move_links(
-        self, changes: Sequence[tuple[str, JobSpec, JobStatus]], limiter: trio.CapacityLimiter, late: trio.Nursery
+        self, changes: Sequence[tuple[str, object, JobStatus]], limiter: trio.CapacityLimiter, late: trio.Nursery
     ) -> None:
         await each_in_thread(Work(self.links.move, changes), limiter=limiter, nursery=late, done=lambda _: None)
 

@@ -1,20 +1,23 @@
 """Links ``running/ passed/ failed/ killed/`` in a run's directory, to the directories of its jobs.
 
 Each job has at most one link, in the folder of its status. The links follow the run as closely as a disk allows; what
-changes quicker than that is linked once. `settle` makes them right at the end, whatever was missed.
+changes quicker than that is linked once. At the end each job is moved to where it belongs, whatever was missed.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.job import JobResult, JobStatus, safe_id
-from runtime.report.places import job_dir
+from runtime.backends.directories import Places
+from runtime.job import JobStatus, safe_id
+from runtime.rooted import make_new_directory, rename, unlink
+from runtime.rooted import status as status_of
+from runtime.roots import RootedPath, Roots
 
 FOLDERS: Final = {
     JobStatus.RUNNING: "running",
@@ -25,17 +28,22 @@ FOLDERS: Final = {
 
 
 class Links:
-    """The links of one run. Everything here blocks, and belongs in a thread, one call at a time.
+    """The links of one run. Everything here blocks, and belongs in threads; calls for different jobs may overlap.
 
     It holds its folders open: a link that a job puts in a folder's place leads nobody astray.
+
+    Args:
+        roots: of the run; open by the time of the first call.
     """
 
-    def __init__(self, run_dir: Path) -> None:
-        self._run_dir = run_dir
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
         self._folders: dict[str, int] = {}
         """Name of the folder to its descriptor."""
         self._made: dict[str, str] = {}
         """Id of the job to the folder that its link is in."""
+        self._moving: set[str] = set()
+        """Jobs for which a call is in progress: it may be held up by the job's file system."""
 
     def make_folders(self) -> None:
         """Make the folders, empty, and open them; `close` closes them.
@@ -44,35 +52,42 @@ class Links:
             OSError: if one cannot be made.
         """
         for folder in FOLDERS.values():
-            path = self._run_dir / folder
-            path.mkdir()
-            self._folders[folder] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._folders[folder] = make_new_directory(self._roots.run.fd, os.fsencode(folder))
 
-    def move(self, jobs: Mapping[str, tuple[Any, JobStatus]]) -> None:
-        """Move the links of `jobs`, by id, to the folders of their status.
+    def move(self, change: tuple[str, Any, JobStatus]) -> None:
+        """Move the link of a job, given by its id, itself and its status, to the folder of that.
 
         A link that cannot be made is passed over: a full disk costs the overview, not the run.
         """
-        for job_id, (job, status) in jobs.items():
-            folder = FOLDERS.get(status)
-            old = self._made.get(job_id)
-            if folder == old:
-                continue
-            name = safe_id(job_id)
+        job_id, job, status = change
+        folder = FOLDERS.get(status)
+        if folder == self._made.get(job_id) or job_id in self._moving:
+            return
+        self._moving.add(job_id)
+        try:
             with suppress(OSError):
-                if old is not None:
-                    del self._made[job_id]
-                    with suppress(FileNotFoundError):
-                        os.unlink(name, dir_fd=self._folders[old])
-                target = job_dir(job, self._run_dir)
-                if folder is not None and target.is_dir():  # a job that never ran has none
-                    with suppress(FileExistsError):
-                        os.symlink(os.path.relpath(target, self._run_dir / folder), name, dir_fd=self._folders[folder])
-                    self._made[job_id] = folder
+                self._move(job_id, job, folder)
+        finally:
+            self._moving.discard(job_id)
 
-    def settle(self, results: list[JobResult]) -> None:
-        """Make the links right for the results of a run that has ended."""
-        self.move({result.id: (result.job, result.status) for result in results})
+    def _move(self, job_id: str, job: Any, folder: str | None) -> None:
+        name = safe_id(job_id)
+        old = self._made.pop(job_id, None)
+        if old is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._folders[old])
+        if folder is None:
+            return
+        target = self._roots.resolve(Places.of(job, self._roots.run_dir).odir)
+        if stat.S_ISDIR(target.status().st_mode):  # a job that never ran has none
+            with suppress(FileExistsError):
+                os.symlink(self._way_to(target), name, dir_fd=self._folders[folder])
+            self._made[job_id] = folder
+
+    def _way_to(self, target: RootedPath) -> str:
+        """Return what a link in a folder says. The run directory may be moved as a whole, and may lie behind links."""
+        inside = target.root is self._roots.run.root
+        return os.path.normpath(f"../{target.relative}") if inside else target.real
 
     def close(self) -> None:
         """Close the folders."""
@@ -86,14 +101,18 @@ def point_latest(run_dir: Path) -> None:
     Raises:
         OSError: if that cannot be done, as when ``latest`` is something else than a link.
     """
-    latest = run_dir.parent / "latest"
-    if latest.exists() and not latest.is_symlink():
-        msg = "is no link; it was left alone"
-        raise FileExistsError(errno.EEXIST, msg, str(latest))
-    temporary = latest.with_name(f".latest.{run_dir.name}")
-    temporary.symlink_to(run_dir.name, target_is_directory=True)
+    temporary = f".latest.{run_dir.name}"
+    parent = os.open(run_dir.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        temporary.replace(latest)
-    except OSError:
-        temporary.unlink()
-        raise
+        with suppress(FileNotFoundError):
+            if not stat.S_ISLNK(status_of(parent, "latest").st_mode):
+                msg = "is no link; it was left alone"
+                raise FileExistsError(errno.EEXIST, msg, str(run_dir.parent / "latest"))
+        os.symlink(run_dir.name, temporary, target_is_directory=True, dir_fd=parent)
+        try:
+            rename(parent, temporary, "latest")
+        except OSError:
+            unlink(parent, temporary)
+            raise
+    finally:
+        os.close(parent)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +18,12 @@ from runtime.job import JobResult, JobUsage
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
 from runtime.report.places import job_dir, log_path, reproduce
+from runtime.roots import RootedPath
+
+logger: Final = logging.getLogger("runtime.report")
+
+_NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
+"""Errors of a file system, or of a filter of system calls, that has no fsync."""
 
 VERSION: Final = 2
 """Of the format. It grows when a key changes its meaning or goes; a new key alone does not change it."""
@@ -90,22 +99,28 @@ def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
     }
 
 
-def write_results(path: Path, record: RunRecord, results: Sequence[JobResult]) -> None:
+def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResult]) -> None:
     """Write ``results.json`` to `path`, whose directory is the run's. Blocks; for a thread.
 
     Raises:
         OSError: if it cannot be written; what was there before is as it was.
     """
     # A name of its own, because a last rescue may write while the ordinary way is stuck.
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    temporary = path.beside(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        with temporary.open("w", encoding="ascii") as file:
-            file.writelines(_document(record, results, path.parent))
+        with open(temporary.create(0o666), "w", encoding="ascii") as file:
+            file.writelines(_document(record, results, Path(str(path.parent))))
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            try:
+                os.fsync(file.fileno())
+            except OSError as exc:
+                if exc.errno not in _NO_FSYNC:  # such as EIO: what was written is lost
+                    raise
+                logger.warning("%s may not survive a power cut: its file system has no fsync (%s)", path, exc.strerror)
+        temporary.rename(path.name)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 

@@ -95,3 +95,24 @@ async def test_l15_who_writes_to_a_frozen_file_system_is_named_and_holds_nothing
     while exists(pid) or keeper._left_behind:
         keeper.reap_those_left_behind()
         await trio.sleep(0.001)
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_directories_on_a_file_system_that_does_not_answer_hold_up_no_other_job(
+    tmp_path: Path, disk: Disk, containment: str
+) -> None:
+    """Whether threads make them, or shims: more of them than there are threads."""
+    stuck = [JobSpec(name=f"stuck{number}", cmd="true", odir=f"{disk.path}/{number}") for number in range(12)]
+    others = [JobSpec(name=f"other{number}", cmd="true") for number in range(12)]
+    async with local(tmp_path / "run", containment=containment) as here:
+        disk.freeze()
+        history = here.session.history
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.session.submit, [job for pair in zip(stuck, others, strict=True) for job in pair])
+            with trio.fail_after(30):
+                await history.wait_until(lambda: len(history.completions) == len(others))
+            assert {event.job_id for event in history.completions} == {job.id for job in others}
+            assert (await here.run(name="next")).status is JobStatus.PASSED
+            disk.thaw()
+        await history.wait_until(lambda: len(history.completions) == len(others) + 1 + len(stuck))
+        assert {event.status for event in history.completions} == {JobStatus.PASSED}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import pty
 import re
@@ -294,6 +296,68 @@ def test_results_that_cannot_be_written_are_said(tmp_path: Path) -> None:
     done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "rm -r {run_dir}; true"}}))
     assert done.code == 74
     assert re.fullmatch(r"job-runtime: /.*/results.json cannot be written: No such file or directory\n", done.err)
+
+
+def test_a_job_that_moves_the_run_directory_away_leads_nothing_of_ours_elsewhere(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    for name in ("results.json", "precious"):
+        (victim / name).write_text("precious")
+    command = f"cd /; mv {{run_dir}} {{run_dir}}.moved; ln -s {victim} {{run_dir}}"
+    jobs = {"a": {"cmd": command}, "b": {"cmd": "echo overwritten", "needs": ["a"], "odir": "deep/b"}}
+    assert call(tmp_path, "run", job_file(tmp_path, jobs)).code == 0
+    (moved,) = (tmp_path / "results").glob("*.moved")
+    assert [job["status"] for job in json.loads((moved / "results.json").read_text())["jobs"]] == ["passed"] * 2
+    assert (moved / "deep" / "b" / "job.log").read_text() == "overwritten\n"
+    assert {path.name: path.read_text() for path in victim.iterdir()} == dict.fromkeys(
+        ("results.json", "precious"), "precious"
+    )
+
+
+def test_what_a_job_plants_in_the_place_of_the_results_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    for plant in ("ln -s {here}/precious", "ln {here}/precious", "mkfifo"):
+        command = plant.format(here=tmp_path) + " {run_dir}/results.json"
+        assert call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": command}})).code == 0
+        assert statuses(tmp_path) == {"a": "passed"}
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_results_behind_a_link_have_links_that_lead_somewhere(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "results").symlink_to("disk/deep")
+    jobs = {"build": {"cmd": "true", "odir": str(tmp_path / "build")}, "test": {"cmd": "true"}}
+    assert call(tmp_path, "run", job_file(tmp_path, jobs)).code == 0
+    passed = tmp_path / "results" / "latest" / "passed"
+    assert {path.name: (path / "job.log").exists() for path in passed.iterdir()} == {"build": True, "test": True}
+
+
+def test_links_of_the_user_lead_where_they_led_when_the_run_began(tmp_path: Path) -> None:
+    for name in ("disk", "victim"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out").symlink_to("disk")
+    jobs = {
+        "a": {"cmd": f"rm {tmp_path}/out; ln -s victim {tmp_path}/out"},
+        "b": {"cmd": "true", "odir": f"{tmp_path}/out", "needs": ["a"]},
+    }
+    assert call(tmp_path, "run", job_file(tmp_path, jobs)).code == 0
+    assert sorted(os.listdir(tmp_path / "disk")) == ["env_vars", "job.log"]
+    assert os.listdir(tmp_path / "victim") == []
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EIO])
+def test_an_fsync_that_is_not_there_costs_a_warning_and_one_that_fails_the_results(tmp_path: Path, code: int) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os\ndef fsync(fd): raise OSError({code}, os.strerror({code}))\nos.fsync = fsync\n"
+    )
+    paths = f"{tmp_path}:{environment()['PYTHONPATH']}"
+    done = call(tmp_path, "run", job_file(tmp_path, GOOD), env={"PYTHONPATH": paths})
+    if code == errno.EIO:
+        assert (done.code, os.path.lexists(tmp_path / "results/latest/results.json")) == (74, False)
+    else:
+        assert done.code == 0
+        assert "may not survive a power cut: its file system has no fsync" in done.out
+        assert set(statuses(tmp_path).values()) == {"passed"}
 
 
 def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
