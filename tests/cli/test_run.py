@@ -345,6 +345,23 @@ def test_links_of_the_user_lead_where_they_led_when_the_run_began(tmp_path: Path
     assert os.listdir(tmp_path / "victim") == []
 
 
+def test_directories_that_do_not_answer_keep_no_results_from_being_written(tmp_path: Path) -> None:
+    """Whoever looks at those of some jobs, for their links, never returns: more of them than there are threads."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading\nfrom runtime.report import links\nmove = links.Links._move\n"
+        "def stuck(self, job_id, job, folder):\n"
+        "    threading.Event().wait() if job_id.startswith('stuck') else move(self, job_id, job, folder)\n"
+        "links.Links._move = stuck\n"
+    )
+    jobs = {f"{name}{number}": {"cmd": "true"} for number in range(5) for name in ("stuck", "other")}
+    done = call(
+        tmp_path, "run", job_file(tmp_path, jobs), env={"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"}
+    )
+    assert done.code == 0
+    assert set(statuses(tmp_path).values()) == {"passed"}
+    assert links(tmp_path) == {"passed": sorted(name for name in jobs if name.startswith("other"))}
+
+
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EIO])
 def test_an_fsync_that_is_not_there_costs_a_warning_and_one_that_fails_the_results(tmp_path: Path, code: int) -> None:
     (tmp_path / "sitecustomize.py").write_text(
