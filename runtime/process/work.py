@@ -133,6 +133,7 @@ class _Hop:
     stalled: bool = False
     error: Exception | None = None
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self,
         work: Work[T, R],
