@@ -16,8 +16,8 @@ from typing import Final
 
 _PLACE: Final = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-# What makes quotes mean something else than they seem to. ``$x`` and ``${x}`` do not.
-_TRICKY: Final = re.compile(r"""`|\$[('"\[]|\$\{(?![A-Za-z0-9_]+\})|<<|(?<![^\s;&|()])\#""")
+# What makes quotes mean something else than they seem to. ``$x`` and ``${x}`` do not; for ``${x:-y}`` see `_Quoting`.
+_TRICKY: Final = re.compile(r"""`|\$[('"\[]|<<|(?<![^\s;&|()])\#""")
 
 
 def placeholders(text: str) -> set[str]:
@@ -42,26 +42,23 @@ def substitute_in_shell(command: str, values: Mapping[str, str]) -> str:
     risky = {name for name in used if not _PLAIN.fullmatch(values[name])}
     if not risky:
         return substitute(command, values)
-    name = min(risky)
     if tricky := _TRICKY.search(command):
-        msg = (
-            f"{{{name}}} is {values[name]!r} here, which needs quotes, and beside {tricky[0]!r} in a shell command it"
-            " is not clear which; write the cmd as a list of words, or give the value without special characters"
-        )
-        raise ValueError(msg)
+        raise _unclear(min(risky), values, f"beside {tricky[0]!r}")
     parts: list[str] = []
     end = 0
-    quote = ""
+    quoting = _Quoting()
     for place in _PLACE.finditer(command):
         if place[1] not in values:
             continue
-        quote, escaped = _quote_after(command[end : place.start()], quote)
+        quoting.read(command[end : place.start()])
         value = values[place[1]]
         if not _PLAIN.fullmatch(value):
-            if escaped:
+            if quoting.expansions or quoting.is_unclear:
+                raise _unclear(place[1], values, "inside of '${'" if quoting.expansions else 'after quotes in "${')
+            if quoting.escaped:
                 msg = f"a backslash stands before {{{place[1]}}}, which is {value!r} here; leave it out"
                 raise ValueError(msg)
-            value = _quoted(value, quote)
+            value = _quoted(value, quoting.quote)
         parts += (command[end : place.start()], value)
         end = place.end()
     return "".join([*parts, command[end:]])
@@ -77,16 +74,49 @@ def _quoted(value: str, quote: str) -> str:
     return shlex.quote(value)
 
 
-def _quote_after(text: str, quote: str) -> tuple[str, bool]:
-    """Return the quote that is open after `text`, which begins inside of `quote`, and whether a backslash ends it."""
-    escaped = False
-    for char in text:
-        if escaped:
-            escaped = False
-        elif char == "\\" and quote != "'":
-            escaped = True
-        elif quote:
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-    return quote, escaped
+def _unclear(name: str, values: Mapping[str, str], where: str) -> ValueError:
+    msg = (
+        f"{{{name}}} is {values[name]!r} here, which needs quotes, and {where} in a shell command it"
+        " is not clear which; write the cmd as a list of words, or give the value without special characters"
+    )
+    return ValueError(msg)
+
+
+class _Quoting:
+    """Reads a shell command, and knows which quotes are open, and which expansions such as ``${x:-y}``.
+
+    The word of an expansion has quotes of its own, as it would have outside. Within double quotes that depends on the
+    operator, and on the shell; so from a quote there on nothing is clear any more.
+    """
+
+    def __init__(self) -> None:
+        self.quote = ""
+        """The quote that is open: that of the innermost expansion, if there are some."""
+        self.expansions: list[str] = []
+        """For each that is open, the quote that it stands in."""
+        self.escaped = False
+        """Whether a backslash stands last."""
+        self.is_unclear = False
+        self._dollar = False
+        """Whether a dollar sign stands last."""
+
+    def read(self, text: str) -> None:
+        """Read on."""
+        for char in text:
+            dollar, self._dollar = self._dollar, False
+            if self.escaped:
+                self.escaped = False
+            elif self.quote == "'":
+                self.quote = "" if char == "'" else "'"
+            elif char == "\\":
+                self.escaped = True
+            elif char == "$":
+                self._dollar = not dollar  # of two the second is the process id's
+            elif char == "{" and dollar:
+                self.expansions.append(self.quote)
+                self.quote = ""
+            elif char == "}" and self.expansions and not self.quote:
+                self.quote = self.expansions.pop()
+            elif char in "'\"":
+                self.is_unclear = self.is_unclear or '"' in self.expansions
+                self.quote = "" if char == self.quote else self.quote or char

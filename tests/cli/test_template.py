@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -41,6 +42,10 @@ def test_a_plain_value_stands_as_it_is_even_where_quotes_cannot_be_told() -> Non
         "echo ${x:-'{v}'}",
         "echo $'a' {v}",
         "echo $((1)) {v}",
+        "echo ${x:-{v}}",
+        'echo "${x:-{v}}"',
+        "echo \"${x:-'a'}\" {v}",
+        """echo "${x#"a"}" '{v}'""",
     ],
 )
 def test_a_value_that_needs_quotes_is_refused_where_they_cannot_be_told(command: str) -> None:
@@ -72,3 +77,26 @@ def test_no_value_becomes_shell_syntax_wherever_it_stands(first: str, second: st
     expected += [f"11{first}", f"a#{second}"]
     assert done.stdout.decode() == "".join(f"{word}\0" for word in expected)
     assert done.stderr == b""
+
+
+EXPANSIONS = (
+    *("${x:-/y}", "${x-/y z}", "${n:-/y}", "${n:=a}", "${x:+a b}", "${x#1}", "${x%%1*}", "${#x}", "${n:-${x:-/y}}"),
+    *("${n:-'a } b'}", '${n:-"a } b"}', r"${n:-a\}b}", "'${'", "$$ ", "${?}", r"\${x", "{a b}", "}"),
+)
+"""What may stand beside a placeholder, outside of double quotes."""
+
+
+@given(NASTY, st.sampled_from(EXPANSIONS), st.sampled_from(EXPANSIONS[:9]), st.sampled_from(["/bin/sh", "/bin/bash"]))
+@settings(max_examples=150)
+def test_beside_an_expansion_a_value_is_itself(value: str, before: str, quoted: str, shell: str) -> None:
+    command = f"""x=1; printf '%s\\0' {before} {{v}} "{quoted}{{v}}" '{{v}}'{before}{{v}} "{{v}}"$x"""
+    plainly = f"""x=1; printf '%s\\0' {before} "$V" "{quoted}$V" "$V"{before}"$V" "$V"$x"""
+
+    def words(command: str) -> bytes:
+        environment = {"V": value, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        return subprocess.run([shell, "-c", command], env=environment, capture_output=True, check=True).stdout
+
+    found, expected = words(substitute_in_shell(command, {"v": value})), words(plainly)
+    if before == "$$ ":  # the number of the process is another
+        found, expected = re.sub(rb"\d+", b"", found), re.sub(rb"\d+", b"", expected)
+    assert found == expected
