@@ -6,6 +6,7 @@ One order and one set of rules for all native backends, so that a command means 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -50,6 +51,7 @@ class Concluder:
         scope: trio.CancelScope,
         patience: float | None,
         text: bytes | None = None,
+        otherwise: Verdict = PASSED,
     ) -> tuple[Verdict, Judgement | None]:
         """Return the verdict on a job, and what its log says, after `post_finish` has been called with it.
 
@@ -60,8 +62,11 @@ class Concluder:
             scope: is entered here; who gives it a deadline bounds all of this, and what passed then has failed.
             patience: the seconds of that deadline, for the message.
             text: all that the log says, if that is short and known.
+            otherwise: the verdict, if neither its end nor its log has anything against it.
         """
         found = self.judge_at_once(spec, how, text)
+        if found is not None and found[0] is PASSED:
+            found = otherwise, found[1]
         if found is not None and spec.post_finish is None:
             return found
         verdict, said = found or (PASSED, None)
@@ -69,6 +74,7 @@ class Concluder:
         with scope:
             if found is None:
                 verdict, said = await self._judges.judge(spec, log, how)
+                verdict = otherwise if verdict is PASSED else verdict
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"
                 error = await self.call_post_finish(spec, verdict.status)
@@ -124,8 +130,8 @@ def failed(kind: FailureKind, message: str) -> Verdict:
     return Verdict(kind.status, JobStatusInfo(message, kind=kind))
 
 
-def usage_of(how: Exit, log: Judgement | None = None) -> JobUsage:
-    """Return what is known of what a job used: from the end of its process, and from its log."""
+def usage_of(how: Exit, log: Judgement | None = None, left_behind: Sequence[str] = ()) -> JobUsage:
+    """Return what is known of what a job used, from the end of its process and from its log; and what it left."""
     return JobUsage(
         how.cpu_seconds,
         how.peak_bytes,
@@ -133,4 +139,5 @@ def usage_of(how: Exit, log: Judgement | None = None) -> JobUsage:
         how.signal,
         None if log is None else log.job_runtime,
         None if log is None else log.simulated_time,
+        tuple(left_behind) or None,
     )

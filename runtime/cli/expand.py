@@ -57,6 +57,8 @@ _PLAIN: Final = (
     "raw_lines",
     "dry_run",
     "interactive",
+    "containment",
+    "leftovers",
 )
 
 

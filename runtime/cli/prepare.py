@@ -154,8 +154,8 @@ def make_backends(
         given, where = regression.backends.get(
             name, ({}, user if job.backend or options.backend else f"backend {name}")
         )
-        soft = [entry for entry in regression.entries if entry.name in tables[name] and has_soft_stop(entry.table)]
-        made[name] = _make(registry, name, given, where, options, roots, soft)
+        entries = [entry for entry in regression.entries if entry.name in tables[name]]
+        made[name] = _make(registry, name, given, where, options, roots, entries)
     return made
 
 
@@ -174,9 +174,10 @@ def _make(
     where: str,
     options: argparse.Namespace,
     roots: Roots,
-    soft: Sequence[Entry],
+    entries: Sequence[Entry],
 ) -> RuntimeBackend:
     ours: dict[str, Any] = {}
+    soft = [entry for entry in entries if has_soft_stop(entry.table)]
     if taken := next((key for key in given if key in NOT_KEYS), None):
         msg = f"{where}: {_unknown_key(registry, name, taken)}"
         raise InputError(msg)
@@ -192,6 +193,13 @@ def _make(
         if soft and "soft_stop" not in takes:
             msg = f"{soft[0].where}: has a soft_stop or soft_timeout; the backend {shown(name)} knows no soft stop"
             raise InputError(msg)
+        for key in ("containment", "leftovers"):
+            entry = next((entry for entry in entries if getattr(entry.table, key) is not None), None)
+            if entry is not None and key not in takes:
+                msg = (
+                    f"{entry.where}: has {key}, which is for local jobs; the backend {shown(name)} knows nothing of it"
+                )
+                raise InputError(msg)
         if soft:
             registry.create(name, **{**given, **ours})  # what is wrong with the backend's own step is said of that
             ours["soft_stop"] = soft_stop_of(soft, given.get("soft_stop"))

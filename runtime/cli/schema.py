@@ -15,7 +15,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from runtime.cli.errors import InputError, bare, shown, suggestion
-from runtime.job import RUN_IFS, RunIf
+from runtime.job import CONTAINMENTS, LEFTOVERS, RUN_IFS, RunIf
 from runtime.job.numbers import is_number
 from runtime.job.sizes import SIZE, parse_size
 from runtime.process import check_soft_stop
@@ -110,6 +110,15 @@ def duration(value: Any) -> float:
         wanted = f'a number of seconds, or text such as "90s", "10m" or "1.5h", above 0 and up to {MAX_DURATION} s'
         raise _WantedError(wanted)
     return float(seconds)
+
+
+def _one_of(*known: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in known:
+            raise _WantedError(", ".join(f'"{word}"' for word in known))
+        return str(value)
+
+    return check
 
 
 def _run_if(value: Any) -> RunIf:
@@ -266,6 +275,8 @@ class JobTable:
     dry_run: bool | None = _key(_flag)
     interactive: bool | None = _key(_flag)
     tags: tuple[str, ...] | None = _key(_texts)
+    containment: str | None = _key(_one_of(*CONTAINMENTS))
+    leftovers: str | None = _key(_one_of(*LEFTOVERS))
 
 
 @attrs.frozen(kw_only=True)

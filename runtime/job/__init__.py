@@ -11,12 +11,15 @@ from runtime.job.events import (
 )
 from runtime.job.naming import safe_id
 from runtime.job.patterns import compile_pattern
-from runtime.job.spec import RUN_IFS, JobSpec, RunIf
+from runtime.job.spec import CONTAINMENTS, LEFTOVERS, RUN_IFS, Containment, JobSpec, Leftovers, RunIf
 from runtime.job.status import LEGAL_MOVES, FailureKind, JobStatus, check_move
 
 __all__ = (
+    "CONTAINMENTS",
+    "LEFTOVERS",
     "LEGAL_MOVES",
     "RUN_IFS",
+    "Containment",
     "EventBatch",
     "FailureKind",
     "JobCompletionEvent",
@@ -27,6 +30,7 @@ __all__ = (
     "JobStatus",
     "JobStatusInfo",
     "JobUsage",
+    "Leftovers",
     "RunIf",
     "check_move",
     "compile_pattern",

@@ -43,6 +43,9 @@ class JobUsage:
     """The run time that the tool itself reports, seconds."""
     simulated_time: float | None = None
     """The simulated time that the tool itself reports, seconds."""
+    left_behind: Sequence[str] | None = None
+    """Processes that still ran a while after it had ended by itself, and were killed: names and pids. `None` if there
+    were none, or nobody looked."""
 
 
 @attrs.frozen(weakref_slot=False)

@@ -21,6 +21,15 @@ from runtime.job.status import JobStatus
 MAX_SEED_BITS: Final = 256
 """Arbitrary, and more than any simulator takes. Python does not write integers of more than 4300 digits as text."""
 
+Containment = Literal["tree", "group"]
+Leftovers = Literal["ignore", "warn", "fail"]
+
+CONTAINMENTS: Final[tuple[Containment, ...]] = ("tree", "group")
+"""What of a local job may be seen to end with it."""
+
+LEFTOVERS: Final[tuple[Leftovers, ...]] = ("ignore", "warn", "fail")
+"""What it may mean that a local job leaves processes running."""
+
 RunIf = Literal["passed", "any-passed", "ended"]
 """What a job asks of the jobs that it depends on, all of which have ended by then: that all of them passed, that any of
 them did, or nothing.
@@ -116,6 +125,10 @@ class JobSpec:
     """Run alone, on the user's terminal."""
     tags: Sequence[str] = ()
     """Free words, for selecting."""
+    containment: Containment | None = None
+    """What of a local job ends with it: see `LocalBackend`; `None` for the backend's choice."""
+    leftovers: Leftovers | None = None
+    """What it means that a local job leaves processes running: see `LocalBackend`; `None` for the backend's choice."""
     pre_launch: Callable[[], object] | None = None
     """Called once, in a thread, before the job starts; if it raises, that is a launch error."""
     post_finish: Callable[[JobStatus], object] | None = None
@@ -146,6 +159,9 @@ class JobSpec:
             self._normalise_run_if()
         if self.shell is not _DEFAULT_SHELL:
             self._normalise_shell()
+        if self.containment is not None or self.leftovers is not None:
+            self._check_choice("containment", CONTAINMENTS)
+            self._check_choice("leftovers", LEFTOVERS)
         self._normalise_command()
         for field in ("dependencies", "pass_patterns", "fail_patterns", "tags"):
             value = getattr(self, field)
@@ -185,6 +201,11 @@ class JobSpec:
             raise self._error("shell", shell, _SHELL)
         if any("\0" in str(word) for word in words):
             raise self._error("cmd", shell, "text without NUL bytes")
+
+    def _check_choice(self, field: str, choices: tuple[str, ...]) -> None:
+        value = getattr(self, field)
+        if value is not None and value not in choices:
+            raise self._error(field, value, ", ".join(map(repr, choices)) + ", or None")
 
     def _normalise_run_if(self) -> None:
         if self.run_if not in RUN_IFS:

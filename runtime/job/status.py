@@ -101,6 +101,8 @@ class FailureKind(enum.StrEnum):
     """It was ended because memory ran out."""
     HOOK = "hook"
     """It passed, and then its `post_finish` raised."""
+    LEFTOVERS = "leftovers"
+    """It passed, and left processes running, which is an error for it."""
     LICENCE = "licence"
     """A pattern that the user gave says that no licence was to be had."""
     TIMEOUT = "timeout"
@@ -142,6 +144,7 @@ _FAILED_KINDS: Final = frozenset(
         FailureKind.LOG_LIMIT,
         FailureKind.OUT_OF_MEMORY,
         FailureKind.HOOK,
+        FailureKind.LEFTOVERS,
         FailureKind.LICENCE,
     }
 )

@@ -129,6 +129,16 @@ class Child:
             usage.ru_maxrss * 1024 if usage.ru_maxrss > ours else None,
         )
 
+    def kill_rest(self) -> None:
+        """Kill what is left of its group; for when it was reaped.
+
+        Its number stays taken as long as the group has a member. Only when there is none could a stranger get it, who
+        would be a process of that number first: then nothing is signalled.
+        """
+        if not os.path.exists(f"/proc/{self.pid}"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
     def destroy(self) -> None:
         """Kill its group, reap it and `close` it. Blocks for as long as it takes to die."""
         self.signal_group(signal.SIGKILL)

@@ -174,20 +174,47 @@ async def terminate_group(child: Child, descendants: Descendants, grace: trio.Ca
             delay = min(2 * delay, _LAST_LOOK)
 
 
-async def sweep_group(child: Child, census: Census, patience: trio.CancelScope) -> GroupEnd:
+async def end_leftovers(child: Child, census: Census, grace: trio.CancelScope) -> Sequence[str]:
+    """Give what `child` left in its group some time to go by itself; kill and name what does not.
+
+    It is reaped already: so one system call tells that nobody is left, which is the usual case.
+
+    Args:
+        child: the root.
+        census: tells who is left.
+        grace: not entered yet; its deadline or its cancellation ends the time.
+    """
+    if not child.group_exists():
+        return ()
+    try:
+        looks, delay = 0, _FIRST_LOOK
+        with grace:
+            while child.group_exists() and (looks <= _PATIENT_LOOKS or await census.members(child.pid)):
+                await trio.sleep(delay)
+                looks, delay = looks + 1, min(2 * delay, _LAST_LOOK)
+            return ()
+        with trio.move_on_after(_LOOK_TIMEOUT):
+            pids = await census.members(child.pid)
+            return await census.in_thread(lambda: far.named(far.processes(list(pids))))
+        return ("processes whose names could not be read",)
+    finally:
+        child.kill_rest()
+
+
+async def sweep_group(child: Child, census: Census, patience: trio.CancelScope, how: Exit = UNKNOWN) -> GroupEnd:
     """Kill the group of `child`, reap that, and wait until nobody of the group is left, or for the end of `patience`.
 
     Args:
         child: the root.
         census: tells who is left.
         patience: not entered yet; its deadline ends the wait.
+        how: how the root ended, if it was reaped before, and its group killed.
     """
     child.signal_group(signal.SIGKILL)
-    how = UNKNOWN
     with patience:
         if not child.has_exited():
             await child.wait_exited()
-        how = child.reap()
+        how = how if child.reaped else child.reap()
         looks, delay = 0, _FIRST_LOOK
         while child.group_exists():
             looks += 1

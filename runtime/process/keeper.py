@@ -369,12 +369,12 @@ class Keeper:
             else:
                 tree.note_not_started(OSError(number, text, os.fsdecode(about)) if about else OSError(number, text))
         else:
-            status, cpu, peak, stopped, broken, leaving, log = rest
+            status, cpu, peak, stopped, broken, leaving, log, left_behind = rest
             if not leaving:
                 self.give_back(shim)
             code = os.waitstatus_to_exitcode(status)
             how = Exit(code if code >= 0 else None, -code if code < 0 else None, os.WCOREDUMP(status), cpu, peak)
-            tree.note_end(TreeEnd(how, stopped, broken=broken, log=log))
+            tree.note_end(TreeEnd(how, stopped, broken=broken, log=log, left_behind=tuple(left_behind)))
 
     def _note_start(self, shim: Shim, error: int | None) -> None:
         """Count the new shims that are of no use; what one can do that was forked before says nothing of the next."""

@@ -74,11 +74,11 @@ PING: Final = "ping"
 
 # Commands to a shim.
 JOB: Final = "job"
-"""Its number; argv, exports and working directory in bytes; the place of that directory, or `None` for wherever its
-path leads; patience in seconds; the place of its log, if that is to come with its end; and what is to be made: the
-place of a directory, the names of a log in it and of a file with the dump of the environment, and that dump (`None` for
-the usual one). Instead of the last, the descriptor of its output may come with it. A *place* is the number of a root
-and a path below it: `rooted` opens it."""
+"""Its number; how many seconds what its root leaves running has to go by itself, 0 if nobody asks; argv, exports and
+working directory in bytes; the place of that directory, or `None` for wherever its path leads; patience in seconds; the
+place of its log, if that is to come with its end; and what is to be made: the place of a directory, the names of a log
+in it and of a file with the dump of the environment, and that dump (`None` for the usual one). Instead of the last, the
+descriptor of its output may come with it. A *place* is the number of a root and a path below it: `rooted` opens it."""
 STOP: Final = "stop"
 """The job's number; the soft step (a signal, the place of a file, or None) and its seconds; grace and patience,
 seconds."""
@@ -109,7 +109,8 @@ NOT_MADE: Final = "not made"
 """Something of what was to be made is there already, or cannot be made: whoever can say more has to look."""
 ENDED: Final = "ended"
 """The wait status of the root; CPU seconds; peak bytes; whether it had been asked to stop; why else it was killed;
-whether this shim takes no more jobs; what its log says, if that is short, or None."""
+whether this shim takes no more jobs; what its log says, if that is short, or None; and what it left running, which was
+killed: names and pids, as text."""
 STUCK: Final = "stuck"
 """The pids that have not gone. The end may come yet."""
 
@@ -151,6 +152,9 @@ _LONG: Final = _ROOM // 4
 _MANY: Final = 10_000
 """Processes of a job that are signalled one by one, at most: who forks without end shall not keep us looking for more.
 Arbitrary; so many take a second."""
+
+_NAMED: Final = 5
+"""Processes that are named of those that a job left running. Arbitrary."""
 
 _FORWARDERS: Final = (b"timeout",)
 """Programs that send each signal that they get to their only child and to its group, and end with it: coreutils."""
@@ -315,6 +319,25 @@ def look_up(pid: int) -> ProcessEntry | None:
         return None
 
 
+_ENDED: Final = (b"Z", b"X")
+"""States of processes that have ended."""
+
+
+def named(processes: Sequence[ProcessEntry]) -> list[str]:
+    """Return names and pids of processes, for people; of many, those of a few, and how many more there are."""
+    texts = [f"{process.name.decode(errors='replace')} (pid {process.pid})" for process in processes[:_NAMED]]
+    return [*texts, f"{len(processes) - _NAMED} more"] if len(processes) > _NAMED else texts
+
+
+def a_child_runs() -> bool:
+    """Whether a child of ours has not exited. Who has exited is not eligible for this call, reaped or not."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def parent_of(pid: int) -> int:
     """Return the parent of a process; 0 if it has gone."""
     found = look_up(pid)
@@ -379,7 +402,7 @@ def is_there(process: ProcessEntry) -> bool:
 def is_alive(process: ProcessEntry) -> bool:
     """Whether a process is in the table, and no zombie."""
     now = look_up(process.pid)
-    return now is not None and now.start == process.start and now.state not in (b"Z", b"X")
+    return now is not None and now.start == process.start and now.state not in _ENDED
 
 
 def ignores(pid: int, number: int) -> bool:
@@ -387,7 +410,7 @@ def ignores(pid: int, number: int) -> bool:
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             fields = dict(line.split(b":", 1) for line in file if line.startswith((b"State:", b"SigIgn:")))
-        return fields[b"State"].split()[0] in (b"Z", b"X") or bool(int(fields[b"SigIgn"], 16) >> (number - 1) & 1)
+        return fields[b"State"].split()[0] in _ENDED or bool(int(fields[b"SigIgn"], 16) >> (number - 1) & 1)
     except (OSError, ValueError, LookupError):
         return True
 
@@ -465,7 +488,8 @@ def kill_all(pids: list[int], turn: int) -> None:
 class Job:
     """What a shim knows of its job."""
 
-    RUNNING, SOFT, TERM, KILL = range(4)
+    RUNNING, LEFT, SOFT, TERM, KILL = range(5)
+    """In `LEFT` the root has ended by itself and others run. It is not reaped, so that its group can be signalled."""
 
     status = 0
     cpu = 0.0
@@ -487,8 +511,13 @@ class Job:
     fewest = sys.maxsize
     """How many of them there were when they were killed, at least."""
 
-    def __init__(self, number: int, root: int, patience: float | None) -> None:
+    left_behind: Sequence[str] = ()
+    """What its root left running, and did not go by itself."""
+
+    def __init__(self, number: int, root: int, patience: float | None, leftover_timeout: float) -> None:
         self.number = number
+        self.leftover_timeout = leftover_timeout
+        """Seconds that what its root leaves running has to go by itself; 0 if nobody asks."""
         self.root = root
         """The pid of the root process; 0 once it is reaped."""
         self.patience = patience
@@ -634,6 +663,7 @@ class Shim:
     def run(
         self,
         number: int,
+        leftover_timeout: float,
         argv: list[bytes],
         exports: dict[bytes, bytes],
         cwd: bytes,
@@ -666,7 +696,7 @@ class Shim:
             return
         finally:
             os.close(output)
-        job = self.job = Job(number, root, patience)
+        job = self.job = Job(number, root, patience, leftover_timeout)
         self.own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.say(STARTED, number, root)
         if self.paused == number:
@@ -677,7 +707,8 @@ class Shim:
         # A process begins with the memory of this one, and the system never forgets how large that was.
         peak = job.peak * 1024 if job.peak > self.own_peak else None
         text = None if log is None else short_log(self.roots[log[0]], log[1])
-        self.say(ENDED, number, job.status, job.cpu, peak, job.stopped, job.cut_off, self.leaving, text)
+        how = (job.status, job.cpu, peak, job.stopped, job.cut_off, self.leaving, text)
+        self.say(ENDED, number, *how, job.left_behind)
         os.chdir("/")  # so that a file system can be unmounted
 
     def enter(self, path: bytes, place: Place | None) -> None:
@@ -718,6 +749,13 @@ class Shim:
     def reap(self, job: Job) -> bool:
         """Reap whoever has exited; return whether somebody is left."""
         while True:
+            if job.phase == Job.LEFT:
+                for pid in children():
+                    if pid != job.root:
+                        self.reap_one(job, pid)
+                if a_child_runs():
+                    return True
+                job.phase = Job.KILL
             try:
                 found = os.waitid(os.P_ALL, 0, _PEEK)
             except ChildProcessError:
@@ -726,8 +764,16 @@ class Shim:
                 return True
             pid = found.si_pid
             if pid == job.root and job.phase == Job.RUNNING:
+                if job.leftover_timeout and a_child_runs():
+                    job.enter(Job.LEFT, job.leftover_timeout)
+                    continue
                 job.signal_group(signal.SIGKILL)  # now, as its number is nobody's once it is reaped
-            _, status, usage = os.wait4(pid, 0)
+            self.reap_one(job, pid)
+
+    def reap_one(self, job: Job, pid: int) -> None:
+        """Reap a child, if it has exited."""
+        found, status, usage = os.wait4(pid, os.WNOHANG)
+        if found:
             job.cpu += usage.ru_utime + usage.ru_stime
             job.peak = max(job.peak, usage.ru_maxrss)
             if pid == job.root:
@@ -790,7 +836,11 @@ class Shim:
 
     def advance(self, job: Job) -> None:
         """The time of a phase is over."""
-        if job.phase == Job.SOFT:
+        if job.phase == Job.LEFT:
+            running = [one for one in tree(processes(children())) if one.pid != job.root and one.state not in _ENDED]
+            job.left_behind = named(running)
+            self.begin_kill(job)
+        elif job.phase == Job.SOFT:
             self.begin_term(job)
         elif job.phase == Job.TERM:
             self.begin_kill(job)

@@ -212,6 +212,7 @@ class Shim:
         output: int,
         patience: float | None,
         log: RootedPath | None = None,
+        leftover_timeout: float = 0.0,
     ) -> Tree:
         """Hand a job over. For a thread: it may block for as long as the shim does not read, which is bounded.
 
@@ -223,12 +224,14 @@ class Shim:
             output: the descriptor that becomes its standard output and its standard error.
             patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
             log: its log, which comes with its end if it is short.
+            leftover_timeout: seconds that what its root leaves running has to go by itself, before it is named and
+                killed; 0 if nobody asks who that was.
 
         Raises:
             OSError: if it cannot be handed over; then this shim is of no use any more.
             ValueError: if something of it is no text that a program can be given.
         """
-        number, data = self._message(argv, exports, cwd, home, patience, log, None)
+        number, data = self._message(argv, exports, cwd, home, patience, log, None, leftover_timeout)
         tree = self.tree = Tree(self, number)
         try:
             sent = socket.send_fds(self._commands, [data], [output])
@@ -254,9 +257,11 @@ class Shim:
         home: RootedPath | None = None,
         patience: float | None,
         to_make: ToMake,
+        leftover_timeout: float = 0.0,
     ) -> Tree | None:
         """As `start`, but the shim makes the job's files; and it does not block. `None`: it is too large for that."""
-        number, data = self._message(argv, exports, cwd, home, patience, to_make.directory.below(to_make.log), to_make)
+        log = to_make.directory.below(to_make.log)
+        number, data = self._message(argv, exports, cwd, home, patience, log, to_make, leftover_timeout)
         if len(data) > _SMALL:
             return None
         tree = self.tree = Tree(self, number)
@@ -277,6 +282,7 @@ class Shim:
         patience: float | None,
         log: RootedPath | None,
         to_make: ToMake | None,
+        leftover_timeout: float,
     ) -> tuple[int, bytes]:
         number = next(self._keeper.numbers)
         made = None
@@ -286,6 +292,7 @@ class Shim:
         return number, far.frame(
             far.JOB,
             number,
+            leftover_timeout,
             [os.fsencode(word) for word in argv],
             {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
             os.fsencode(cwd),

@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from runtime.process.child import UNKNOWN, Child, Exit
-from runtime.process.group import Census, Descendants, ask_softly, sweep_group, terminate_group
+from runtime.process.group import Census, Descendants, ask_softly, end_leftovers, sweep_group, terminate_group
 from runtime.process.soft import SoftStep
 from runtime.process.threads import in_thread
 from runtime.roots import RootedPath
@@ -52,6 +52,8 @@ class TreeEnd:
     """Why it was ended without being asked to stop: whoever guarded it has gone."""
     log: bytes | None = None
     """All that its log says, if that is short and whoever guarded it has looked."""
+    left_behind: Sequence[str] = ()
+    """What its root left running when it ended by itself, and did not go in time: names and pids. It was killed."""
 
 
 class NotMadeError(Exception):
@@ -124,14 +126,24 @@ class GroupTree:
         census: tells who is alive in a group.
         patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
         files: for the thread that makes a stop file, where a job's file system may hold it.
+        leftover_timeout: seconds that what the root leaves running has to go by itself, before it is named and killed;
+            0 if nobody asks who that was.
     """
 
-    def __init__(self, child: Child, census: Census, patience: float | None, files: trio.CapacityLimiter) -> None:
+    def __init__(
+        self,
+        child: Child,
+        census: Census,
+        patience: float | None,
+        files: trio.CapacityLimiter,
+        leftover_timeout: float = 0.0,
+    ) -> None:
         self.child = child
         """The root."""
         self._census = census
         self._patience = patience
         self._files = files
+        self._leftover_timeout = leftover_timeout
         self._steps: StopSteps | None = None
         self._waiting = trio.CancelScope()
         self._soft = trio.CancelScope()
@@ -156,6 +168,8 @@ class GroupTree:
             await self.child.wait_exited()
         steps = self._steps
         patience = self._patience
+        left_behind: Sequence[str] = ()
+        how = UNKNOWN
         if steps is not None:
             patience = steps.patience
             descendants = Descendants(self.child, self._census)
@@ -163,9 +177,13 @@ class GroupTree:
                 await self._ask_softly(steps.soft, descendants)
             self._grace.deadline = trio.current_time() + (math.inf if steps.grace is None else steps.grace)
             await terminate_group(self.child, descendants, self._grace)
+        elif self._leftover_timeout:
+            self._grace.deadline = trio.current_time() + self._leftover_timeout
+            how = self.child.reap()
+            left_behind = await end_leftovers(self.child, self._census, self._grace)
         self._sweep.deadline = trio.current_time() + (math.inf if patience is None else patience)
-        end = await sweep_group(self.child, self._census, self._sweep)
-        return TreeEnd(end.exit, steps is not None, end.left)
+        end = await sweep_group(self.child, self._census, self._sweep, how)
+        return TreeEnd(end.exit, steps is not None, end.left, left_behind=left_behind)
 
     def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
         """Return false: who waits for it also ends it."""

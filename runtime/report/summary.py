@@ -20,6 +20,8 @@ Line = tuple[Piece, ...]
 MAX_FAILURES: Final = 20
 """Failures in the table; the rest are counted, and are in ``results.json``. Out of the air."""
 MAX_BUCKETS: Final = 10
+MAX_LEFTOVERS: Final = 10
+"""Jobs that left processes running, by name. Arbitrary."""
 MAX_MESSAGE: Final = 160
 """Characters of a message in one line."""
 
@@ -40,6 +42,7 @@ def summary(results: Sequence[JobResult], run_dir: Path, *, seconds: float, besi
     if bad:
         lines += _failures(bad, run_dir, beside)
         lines += _buckets(bad, run_dir, beside)
+    lines += _left_behind(results)
     return [*lines, counts_line(results, seconds)]
 
 
@@ -96,6 +99,22 @@ def _buckets(bad: Sequence[JobResult], run_dir: Path, beside: Path | None) -> li
         lines.append((("         again:  ", "dim"), (again if again.isprintable() else "see results.json", "")))
     if len(found) > MAX_BUCKETS:
         lines.append(((f"  … and {len(found) - MAX_BUCKETS} more messages", "dim"),))
+    return [*lines, ()]
+
+
+def _left_behind(results: Sequence[JobResult]) -> list[Line]:
+    """Return which jobs ended by themselves and left processes running: what those did has no verdict."""
+    found = [(result.id, result.usage.left_behind) for result in results if result.usage and result.usage.left_behind]
+    if not found:
+        return []
+    lines: list[Line] = [
+        (('Left processes running, which were killed (leftovers = "ignore" if that is meant)', "bold"),)
+    ]
+    for job_id, processes in found[:MAX_LEFTOVERS]:
+        what = shorten(printable(", ".join(processes)), MAX_MESSAGE)
+        lines.append((("  ", ""), (printable(job_id), "bold"), (f": {what}", "")))
+    if len(found) > MAX_LEFTOVERS:
+        lines.append(((f"  … and {len(found) - MAX_LEFTOVERS} more, in results.json", "dim"),))
     return [*lines, ()]
 
 

@@ -167,6 +167,17 @@ def test_a_soft_step_is_for_backends_that_have_one() -> None:
     assert "fake" in prepared(SOFT.replace("[jobs.like_all]", "[jobs.like_all]\nbackend = 'fake'")).backends
 
 
+@pytest.mark.parametrize("key", ["leftovers = 'fail'", "containment = 'group'"])
+def test_what_is_left_behind_is_a_matter_of_local_jobs(key: str) -> None:
+    text = SOFT.replace("[jobs.like_all]", f"[jobs.like_all]\n{key}")
+    assert "local" in prepared(text).backends
+    message = wrong(text.replace("[jobs.like_all]", "[jobs.like_all]\nbackend = 'fake'"))
+    word, _, _ = key.partition(" ")
+    assert message == (
+        f'jobs.toml: [jobs.like_all]: has {word}, which is for local jobs; the backend "fake" knows nothing of it'
+    )
+
+
 def test_a_wrong_step_of_the_backend_is_said_of_that() -> None:
     message = wrong(SOFT.replace('"SIGINT"', '"SIGITN"'))
     assert message.startswith("jobs.toml: [backends.local]: LocalBackend: soft_stop is 'SIGITN', which is no signal")

@@ -43,7 +43,7 @@ def test_equal_facts_are_equal(value: Any) -> None:
 
 
 def test_what_is_not_known_is_none() -> None:
-    assert attrs.astuple(JobUsage()) == (None,) * 6
+    assert attrs.astuple(JobUsage()) == (None,) * 7
     assert attrs.astuple(JobStatusInfo("m")) == ("m", None, None, None)
     assert JobHandle("a", 1).started is None
 

@@ -16,7 +16,8 @@ from runtime.job import JobSpec
 FIELDS = (
     "name cmd shell target job_type seed backend resources dependencies run_if _needs_all weight "
     "timeout queue_timeout exports cwd odir renew_odir log_path pass_patterns fail_patterns runtime_pattern "
-    "simulated_time_pattern max_log raw_lines dry_run interactive tags pre_launch post_finish full_name qual_name"
+    "simulated_time_pattern max_log raw_lines dry_run interactive tags containment leftovers pre_launch post_finish "
+    "full_name qual_name"
 )
 
 
@@ -182,6 +183,8 @@ def test_unusual_and_right(fields: dict[str, Any]) -> None:
             "needs_all_dependencies_passing is True; wanted: run_if alone, which is 'any-passed'",
         ),
         ({"needs_all_dependencies_passing": 0}, "needs_all_dependencies_passing is 0; wanted: True or False"),
+        ({"containment": "none"}, "containment is 'none'; wanted: 'tree', 'group', or None"),
+        ({"leftovers": True}, "leftovers is True; wanted: 'ignore', 'warn', 'fail', or None"),
         ({"pre_launch": "hook"}, "pre_launch is 'hook'; wanted: something that can be called, or None"),
         ({"post_finish": 3}, "post_finish is 3; wanted: something that can be called, or None"),
     ],

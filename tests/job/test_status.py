@@ -20,7 +20,8 @@ LEGAL: Final = {
 }  # fmt: skip
 
 KINDS: Final = {
-    F: "exit_code signal fail_pattern pass_pattern_missing log_unreadable log_limit out_of_memory hook licence",
+    F: "exit_code signal fail_pattern pass_pattern_missing log_unreadable log_limit out_of_memory hook "
+    "leftovers licence",
     K: "timeout queue_timeout busy launch_error launcher_error dependency cancelled preempted node_failure lost "
     "backend_error",
 }

@@ -116,6 +116,7 @@ def test_a_job_is_described(tmp_path: Path) -> None:
             "signal": None,
             "job_runtime": None,
             "simulated_time": None,
+            "left_behind": None,
         },
         "odir": f"{tmp_path}/smoke.seed=3",
         "log": f"{tmp_path}/smoke.seed=3/job.log",

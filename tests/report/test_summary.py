@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.job import FailureKind, JobResult
+from runtime.job import FailureKind, JobResult, JobUsage
 from runtime.report.summary import MAX_FAILURES, Line, summary
 from tests.report.results import result
 
@@ -47,6 +47,18 @@ def test_failures_are_listed_before_kills_and_consequences_come_last() -> None:
         "",
         "4 jobs: 1 passed, 1 failed, 1 killed, 1 never ran, in 1:15",
     ]
+
+
+def test_who_left_processes_running_is_told() -> None:
+    results = [
+        result(f"job{number}", usage=JobUsage(left_behind=("sleep (pid 7)", "\x1b[31m (pid 8)")))
+        for number in range(12)
+    ]
+    told = summed(*results, result("clean"))
+    assert told[0].startswith("Left processes running, which were killed")
+    assert told[1] == "  job0: sleep (pid 7), \\x1b[31m (pid 8)"
+    assert told[11] == "  … and 2 more, in results.json"
+    assert told[-1].startswith("13 jobs: 13 passed")
 
 
 def test_many_failures_are_counted_not_listed() -> None:

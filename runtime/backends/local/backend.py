@@ -15,7 +15,7 @@ import signal
 import tempfile
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -43,7 +43,7 @@ from runtime.backends.local.launch import (
     launch_unprepared,
 )
 from runtime.errors import BackendBrokenError
-from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.job import CONTAINMENTS, LEFTOVERS, FailureKind, JobSpec, JobStatus
 from runtime.logs import PASSED, Verdict, explain_stop
 from runtime.process import (
     SIGCHLD_IGNORED,
@@ -51,6 +51,7 @@ from runtime.process import (
     Census,
     Exit,
     NotMadeError,
+    ProcessTree,
     SoftStep,
     SoftSteps,
     SoftStop,
@@ -86,9 +87,6 @@ MAX_OUTPUT_DIRS: Final = 5
 
 SOFT_TIMEOUT: Final = 10.0
 """Seconds between the soft step of a stop, if there is one, and SIGTERM. Out of the air."""
-
-CONTAINMENTS: Final = ("group", "tree")
-"""What of a job is seen to end with it."""
 
 _SLICE: Final = 8
 """Jobs that are launched in one go, in a thread if they need one: a hop costs a tenth of a process, and a job that is
@@ -140,7 +138,11 @@ class LocalBackend(RuntimeBackend):
         kill_timeout: seconds that a job may take to be gone after SIGKILL, before it is given up as lost; `None` for 2.
         max_output_dirs: how many old output directories of a job with `renew_odir` are kept; `None` for 5.
         containment: what of a job is seen to end with it. ``"tree"``: all its processes, whatever sessions they open,
-            also if we are killed. ``"group"``: those in its process group.
+            also if we are killed. ``"group"``: those in its process group; what has left that lives on when the job
+            has ended, and is only asked to end, if it can be found, when the job is stopped. A job may have its own.
+        leftovers: what it means that a job ends by itself and leaves processes running, which are killed after some
+            0.3 s. ``"warn"``: they are named in `JobUsage.left_behind`; ``"fail"``: a job that passed has then failed;
+            ``"ignore"``: they are killed at once, and nobody asks. A job may have its own.
         soft_stop: what comes before SIGTERM when a job is stopped: ``None`` for nothing; a signal (``"SIGINT"``) to all
             its processes; or the name of a file that is made, in its output directory unless absolute. Or a function
             from a job's specification to one of these, or to a pair of one and its seconds; it is called in a thread,
@@ -171,6 +173,7 @@ class LocalBackend(RuntimeBackend):
         kill_timeout: float | None = None,
         max_output_dirs: int | None = None,
         containment: str = "tree",
+        leftovers: str = "warn",
         soft_stop: SoftStop | Callable[[JobSpec], SoftStop | tuple[SoftStop, float]] = None,
         soft_timeout: float | None = None,
         stop_on_fail_pattern: bool = False,
@@ -181,6 +184,10 @@ class LocalBackend(RuntimeBackend):
         if containment not in CONTAINMENTS:
             msg = f"LocalBackend: containment is {containment!r}; wanted: 'tree' or 'group'"
             raise ValueError(msg)
+        if leftovers not in LEFTOVERS:
+            msg = f"LocalBackend: leftovers is {leftovers!r}; expected: 'ignore', 'warn' or 'fail'"
+            raise ValueError(msg)
+        self._leftovers = leftovers
         if not isinstance(stop_on_fail_pattern, bool):
             msg = f"LocalBackend: stop_on_fail_pattern is {stop_on_fail_pattern!r}; wanted: True or False"
             raise ValueError(msg)
@@ -213,6 +220,7 @@ class LocalBackend(RuntimeBackend):
         self._site: Site
         self._oom_kills: OomKills
         self._keepers: Keepers | None = None
+        self._keepers_lock = trio.Lock()
         self._ended: trio.MemorySendChannel[_Announced]
         self._ends: trio.MemoryReceiveChannel[_Announced]
         self._judges: Judges
@@ -243,13 +251,16 @@ class LocalBackend(RuntimeBackend):
             raise BackendBrokenError(msg) from exc
         self.run_dir = self._site.roots.run_dir
         if self._containment == "tree":
-            from runtime.process.keeper import Keepers  # not for every system
+            self._keepers = await self._start_keepers()
 
-            site = self._site
-            roots = site.roots.descriptors
-            keepers = Keepers(site.environment, self._kill_timeout, self._launching, site.dump, roots)
-            await keepers.start()
-            self._keepers = keepers
+    async def _start_keepers(self) -> Keepers:
+        from runtime.process.keeper import Keepers  # not for every system
+
+        site = self._site
+        roots = site.roots.descriptors
+        keepers = Keepers(site.environment, self._kill_timeout, self._launching, site.dump, roots)
+        await keepers.start()
+        return keepers
 
     def _make_site(self) -> Site:
         roots = self._roots or Roots(os.path.abspath(self.run_dir or tempfile.mkdtemp(prefix="job-runtime-")))
@@ -262,7 +273,7 @@ class LocalBackend(RuntimeBackend):
         self._oom_kills = OomKills()
         census, files = Census(trio.CapacityLimiter(1)), trio.CapacityLimiter(_STOP_FILE_THREADS)
         patience, keep = self._kill_timeout, self.max_output_dirs
-        return Site(roots, self._terminal[0], census, files, patience, keep, self._soft_steps)
+        return Site(roots, self._terminal[0], census, files, patience, keep, self._soft_steps, self._leftovers)
 
     def _time_to_end(self, soft: float | None) -> float | None:
         """Return in how many seconds a job with so long a soft step has ended at the latest; `None` for no limit."""
@@ -330,15 +341,20 @@ class LocalBackend(RuntimeBackend):
         self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, nursery: trio.Nursery
     ) -> None:
         """Prepare jobs and have them started; `nursery` gets what waits for whether they were."""
-        shims = await self._take_shims(len(jobs))
+        shims = await self._take_shims(jobs)
         begun: list[_Begun] = []
         started: list[_Started] = []
-        for job, shim in zip(jobs, shims, strict=False):  # without a shim, it is not begun, and so refused
+        for job, shim in shims:
             if not self._begin(job):
                 if shim is not None:
                     shim.give_back()
                 continue
             progress = self._progress_for(job)
+            if shim is None and self._containment == "tree" and forgets_children():
+                self._not_started(
+                    job, progress, NotLaunched(f"has containment 'group', which cannot be: {SIGCHLD_IGNORED}")
+                )
+                continue
             run = None if shim is None else launch_unprepared(self._site, job.spec, shim)
             if run is None:
                 begun.append((job, progress, shim))
@@ -385,15 +401,29 @@ class LocalBackend(RuntimeBackend):
                     shim.close()  # it takes the room of a thread
                 self._not_started(job, progress, explain(exc))
 
-    async def _take_shims(self, count: int) -> Sequence[Shim | None]:
-        """Return what starts so many jobs; fewer, if there is no room for more."""
-        if self._keepers is None:
-            return [None] * count
-        shims, error = await self._keepers.take(count)
-        if error is not None:
-            self.busy_because = explain(error).why
-            logger.info("backend %r is busy: %s", self.name, self.busy_because)
-        return shims
+    async def _take_shims(self, jobs: Sequence[LiveJob]) -> Sequence[tuple[LiveJob, Shim | None]]:
+        """Return jobs with what starts each: `None` is ourselves. Those for which there is no room are left out."""
+        contained = [job for job in jobs if (job.spec.containment or self._containment) == "tree"]
+        pairs: list[tuple[LiveJob, Shim | None]] = [(job, None) for job in jobs if job not in contained]
+        if contained:
+            shims, error = await self._take_from_keepers(len(contained))
+            if error is not None:
+                self.busy_because = explain(error).why
+                logger.info("backend %r is busy: %s", self.name, self.busy_because)
+            pairs += zip(contained, shims, strict=False)  # without a shim, it is not begun, and so refused
+        return pairs
+
+    async def _take_from_keepers(self, count: int) -> tuple[list[Shim], OSError | None]:
+        if self._keepers is None:  # of all jobs of this backend, this is the first that wants one
+            async with self._keepers_lock:
+                if self._keepers is None:
+                    try:
+                        self._keepers = await self._start_keepers()
+                    except OSError as exc:
+                        return [], exc
+                    self._start_task(self._keepers.run)
+                    self._start_task(self._take_ends)
+        return await self._keepers.take(count)
 
     @trio.lowlevel.enable_ki_protection
     async def _confirm(self, started: Sequence[_Started], nursery: trio.Nursery) -> None:
@@ -487,7 +517,7 @@ class LocalBackend(RuntimeBackend):
             self._paused_at = trio.current_time()
             self._unpaused = trio.Event()
             self._deadlines.hold()
-            for tree in self._site.starts.pause() if self._keepers is None else self._keepers.trees():
+            for tree in [*self._site.starts.pause(), *self._contained_trees()]:
                 tree.pause()
 
     def unpause(self) -> None:
@@ -496,12 +526,15 @@ class LocalBackend(RuntimeBackend):
             return
         seconds, self._paused_at = trio.current_time() - self._paused_at, None
         self._deadlines.release(seconds)
-        for tree in self._site.starts.unpause() if self._keepers is None else self._keepers.trees():
+        for tree in [*self._site.starts.unpause(), *self._contained_trees()]:
             tree.unpause(seconds)
         for job in self._ledger:
             if isinstance(job.data, LocalRun):
                 job.data.concluding.deadline += seconds
         self._unpaused.set()
+
+    def _contained_trees(self) -> Iterable[ProcessTree]:
+        return () if self._keepers is None else self._keepers.trees()
 
     # ------------------------------------------------------------------ watching
 
@@ -532,7 +565,9 @@ class LocalBackend(RuntimeBackend):
         if found is None:
             return None
         verdict, log = found
-        return job, verdict.status, verdict.reason, usage_of(end.exit, log)
+        if verdict is PASSED and end.left_behind:
+            verdict = self._with_leftovers(job.spec, end)
+        return job, verdict.status, verdict.reason, usage_of(end.exit, log, end.left_behind)
 
     def _stops_early(self, spec: JobSpec) -> bool:
         return self._stop_on_fail_pattern and bool(spec.fail_patterns)
@@ -613,12 +648,21 @@ class LocalBackend(RuntimeBackend):
             run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
         # Stopped, and nobody asked for it: a fail pattern had matched, and how the job ended was our doing.
         how = attrs.evolve(end.exit, code=0, signal=None, core_dumped=False) if end.stopped else end.exit
-        verdict, log = await self._concluder.conclude(spec, run.log, how, run.concluding, self._kill_timeout, end.log)
+        verdict, log = await self._concluder.conclude(
+            spec, run.log, how, run.concluding, self._kill_timeout, end.log, self._with_leftovers(spec, end)
+        )
         if end.stopped and verdict is PASSED:
             verdict = failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
         if _may_be_oom(how) and await in_thread(self._oom_kills.explain_one, limiter=self._judging):
             verdict = _out_of_memory(verdict)
-        self._complete(job, verdict.status, verdict.reason, usage_of(end.exit, log))
+        self._complete(job, verdict.status, verdict.reason, usage_of(end.exit, log, end.left_behind))
+
+    def _with_leftovers(self, spec: JobSpec, end: TreeEnd) -> Verdict:
+        """Return the verdict on a job that has passed, but for what it left running."""
+        if not end.left_behind or (spec.leftovers or self._leftovers) != "fail":
+            return PASSED
+        what = ", ".join(end.left_behind)
+        return failed(FailureKind.LEFTOVERS, f"it ended and left processes running, which were killed: {what}")
 
 
 def _may_be_oom(how: Exit) -> bool:

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
@@ -49,6 +49,11 @@ if TYPE_CHECKING:  # not for every system
     from runtime.process.shim import Shim
 
 
+LEFTOVER_TIMEOUT: Final = 0.3
+"""Seconds that what a job leaves running has to go by itself, before it is named and killed. Arbitrary: a `tee` behind
+the job goes in milliseconds, also on a busy machine; a job that leaves a daemon on purpose ends that much later."""
+
+
 @attrs.frozen
 class Site:
     """What all jobs of a backend have in common."""
@@ -67,6 +72,8 @@ class Site:
     """How many old output directories of a job are kept; `None` for all."""
     soft: SoftSteps
     """Says what a job is told before SIGTERM."""
+    leftovers: str = "warn"
+    """What it means that a job leaves processes running, unless it says so itself."""
     starts: Starts = attrs.field(factory=Starts)
     """What we start ourselves, without a shim."""
     environment: SharedEnvironment = attrs.field(factory=lambda: SharedEnvironment(inherited_environment()))
@@ -77,6 +84,10 @@ class Site:
     @dump.default
     def _render(self) -> bytes:
         return render_environment(self.environment)
+
+    def leftover_timeout(self, spec: JobSpec) -> float:
+        """Return how many seconds what a job leaves running has to go by itself; 0 if nobody asks what that is."""
+        return 0.0 if (spec.leftovers or self.leftovers) == "ignore" else LEFTOVER_TIMEOUT
 
 
 @attrs.define(eq=False)
@@ -209,6 +220,7 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
             home=paths.home,
             patience=site.patience,
             to_make=to_make,
+            leftover_timeout=site.leftover_timeout(spec),
         )
         return None if tree is None else _keep(tree, soft, paths.log)
     except _NotFoundError:
@@ -260,7 +272,7 @@ def _start(
         if spec.dry_run:
             return Prepared()
         argv = starting_words(spec, paths.log)
-        starter = _Starter(site, spec.exports, environment, paths, shim)
+        starter = _Starter(site, spec.exports, environment, paths, shim, site.leftover_timeout(spec))
         if spec.interactive:
             return _start_interactive(argv, starter, soft, os.dup(log))
         return _keep(starter.start(argv, log, paths.log), soft, paths.log)
@@ -287,19 +299,27 @@ class _Starter:
     """With the exports."""
     paths: JobPaths
     shim: Shim | None
+    leftover_timeout: float
 
     def start(self, argv: Sequence[str], output: int, log: RootedPath | None = None) -> ProcessTree:
-        patience, cwd, home = self.site.patience, self.paths.cwd, self.paths.home
+        patience, cwd, home, leftovers = self.site.patience, self.paths.cwd, self.paths.home, self.leftover_timeout
         if self.shim is not None:
             return self.shim.start(
-                argv, exports=self.exports, cwd=cwd, home=home, output=output, patience=patience, log=log
+                argv,
+                exports=self.exports,
+                cwd=cwd,
+                home=home,
+                output=output,
+                patience=patience,
+                log=log,
+                leftover_timeout=leftovers,
             )
         directory = None if home is None else home.open_directory()
 
         def start_group() -> GroupTree:
             child = spawn(argv, env=self.environment, cwd=cwd, directory=directory, output=output)
             try:
-                return GroupTree(child, self.site.census, patience, self.site.files)
+                return GroupTree(child, self.site.census, patience, self.site.files, leftovers)
             except MemoryError:
                 child.destroy()
                 raise _UnwatchedError from None
