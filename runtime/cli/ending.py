@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.errors import NO_MEMORY, is_want_of_memory
-from runtime.report.output import SAID, Output
+from runtime.report.output import Output
 from runtime.report.text import printable
 from runtime.roots import RootedPath
 
@@ -28,6 +28,8 @@ NO_THREAD: Final = "can't start new thread"
 
 def complain(text: str, errors: Output | None = None) -> None:
     """Say one line, on standard error unless told where; a log file has it, too."""
+    from runtime.report.said import SAID  # here, as it takes `logging`
+
     SAID.error("%s", text)
     (errors or Output(sys.stderr)).write(f"job-runtime: {printable(text)}\n")
 

@@ -13,8 +13,21 @@ MAX_SHOWN = 12
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
+MAX_MESSAGE: Final = 1200
+"""Characters of a message. Arbitrary: fifteen lines of a terminal."""
+
+
 class InputError(Exception):
-    """A job file, an option or a name is wrong. The message says where, what was given, and what was wanted."""
+    """A job file, an option or a name is wrong. The message says where, what was given, and what was wanted.
+
+    Of a message that is too long, as of somebody else's backend that shows all that it was given, the middle is left
+    out: where it is wrong stands at its beginning, and what was expected at its end.
+    """
+
+    def __init__(self, message: str) -> None:
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[: MAX_MESSAGE * 2 // 3]} … {message[-MAX_MESSAGE // 4 :]}"
+        super().__init__(message)
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -8,7 +8,8 @@ from typing import Final
 
 from runtime.cli import quitting
 from runtime.cli.errors import InputError
-from runtime.report.output import SAID, Output
+from runtime.report.output import Output
+from runtime.report.said import SAID
 from runtime.report.text import printable
 
 LOG: Final = logging.getLogger("runtime")

@@ -18,8 +18,9 @@ import trio
 
 from runtime.process import in_thread
 from runtime.report.live import LiveArea, render
-from runtime.report.output import SAID, Output
+from runtime.report.output import Output
 from runtime.report.progress import Progress, Snapshot, progress_line
+from runtime.report.said import SAID
 from runtime.report.summary import Line, failure_line
 from runtime.report.text import printable
 

@@ -7,7 +7,6 @@ nothing is left in a buffer for the interpreter to stumble over at its end.
 from __future__ import annotations
 
 import io
-import logging
 import os
 import select
 from collections.abc import Iterable
@@ -15,12 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from runtime.report.summary import Line
-
-SAID: Final = logging.getLogger("job-runtime.said")
-"""What a person is told, for a log file; it is none of the package's log, whose lines a person is told of, too."""
-
-SAID.propagate = False
-SAID.setLevel(logging.CRITICAL + 1)
 
 _DUMB: Final = frozenset({"", "dumb", "unknown"})
 

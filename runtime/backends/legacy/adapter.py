@@ -60,6 +60,7 @@ from runtime.backends.legacy.view import view_for
 from runtime.backends.live import DONE, LAUNCHED, LAUNCHING, LiveJob
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobHandle, JobSpec
+from runtime.job.numbers import brief
 
 MAX_HUNG: Final = 256
 """Threads held by calls that do not return, past which the adapter is broken. Out of the air."""
@@ -152,7 +153,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             interval = limit_of(cls, "poll_freq", "poll_interval", poll_interval, whole=False)
             at_most = _whole(limit_of(cls, "max_poll", "max_polls_per_interval", max_polls_per_interval))
             view = view_for(cls) if view is None else view
-            isolation = Isolation(cls, view) if isolated else None
+            isolation = Isolation(cls, view) if _flag("isolated", isolated) else None
         super().__init__(name=variant if name is None else name, max_parallelism=at_once or 0, **options)
         self.launcher_cls = cls
         self.supports_interactive = is_interactive
@@ -591,6 +592,13 @@ def _checked_class(launcher_cls: Any) -> type:
 def _limit(what: str, given: float | None, default: float, *, whole: bool = False) -> float:
     limit = check_limit(f"LegacyLauncherAdapter: {what}", given, default, whole=whole)
     return math.inf if limit is None else limit
+
+
+def _flag(what: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        msg = f"LegacyLauncherAdapter: {what} is {brief(given)}; expected: True or False"
+        raise ValueError(msg)
+    return given
 
 
 def _whole(limit: float | None) -> int | None:
