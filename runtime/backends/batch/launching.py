@@ -73,6 +73,7 @@ class LaunchingSide(AdoptingSide):
             for request, some_pairs in group(pairs, lambda pair: pair[1]).items():
                 await self._send([element for element, _ in some_pairs], request)
 
+    @trio.lowlevel.enable_ki_protection
     async def _prepare(
         self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, ready: _Ready, nursery: trio.Nursery
     ) -> None:
@@ -131,6 +132,7 @@ class LaunchingSide(AdoptingSide):
     def _take_back(self, job: LiveJob) -> bool:
         return job.data is None or not job.data.sent
 
+    @trio.lowlevel.enable_ki_protection
     async def _send(self, elements: Sequence[Element], request: Hashable) -> None:
         """Submit jobs with equal requests, in arrays as large as the queue takes them."""
         waiting = list(elements)
