@@ -24,7 +24,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import trio
@@ -106,12 +106,18 @@ class Keeper:
     """A keeper process, and its shims. Make one with `start`; nothing of it works before `serve` runs."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], control: socket.socket, answers: int, errors: int, roots: int
+        self,
+        process: subprocess.Popen[bytes],
+        pidfd: int,
+        control: socket.socket,
+        answers: int,
+        errors: int,
+        roots: int,
     ) -> None:
         self._process = process
         self.roots = roots
         """How many roots it knows."""
-        self._pidfd = os.pidfd_open(process.pid)
+        self._pidfd = pidfd
         self._control = control
         self._answers = answers
         self._errors = errors
@@ -166,14 +172,20 @@ class Keeper:
             msg = "the path of the Python interpreter is not known (sys.executable), so no keeper can be started"
             raise OSError(msg)
         reap_those_left_behind()
-        control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        answers, far_answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        errors = os.memfd_create("keeper")
-        ours = os.pidfd_open(os.getpid())
-        words = [sys.executable, "-I", "-S", "-E", _program(), os.path.dirname(rooted.__file__)]
-        fds = (far_control.fileno(), far_answers, ours, *roots)
-        try:
-            with far_control:
+        with ExitStack() as made:  # each of these may be the descriptor for which there is no room
+            with ExitStack() as far_ends:
+                control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+                made.callback(control.close)
+                far_ends.callback(far_control.close)
+                answers, far_answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                made.callback(os.close, answers)
+                far_ends.callback(os.close, far_answers)
+                errors = os.memfd_create("keeper")
+                made.callback(os.close, errors)
+                ours = os.pidfd_open(os.getpid())
+                far_ends.callback(os.close, ours)
+                fds = (far_control.fileno(), far_answers, ours, *roots)
+                words = [sys.executable, "-I", "-S", "-E", _program(), os.path.dirname(rooted.__file__)]
                 process = subprocess.Popen(
                     [*words, *map(str, fds)],
                     stdin=subprocess.DEVNULL,  # its jobs' as well
@@ -183,24 +195,15 @@ class Keeper:
                     start_new_session=True,
                     env={},
                 )
-        except BaseException:
-            control.close()
-            os.close(answers)
-            os.close(errors)
-            raise
-        finally:
-            os.close(far_answers)
-            os.close(ours)
-        keeper = cls(process, control, answers, errors, len(roots))
-        try:
+                made.callback(process.wait)
+                made.callback(process.kill)
+            pidfd = os.pidfd_open(process.pid)
+            made.callback(os.close, pidfd)
+            keeper = cls(process, pidfd, control, answers, errors, len(roots))
             variables = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
             keeper._greet(variables, dump, patience)
-        except BaseException:
-            process.kill()
-            process.wait()
-            keeper._close()
-            raise
-        control.setblocking(False)
+            control.setblocking(False)
+            made.pop_all()  # it is the keeper's now
         return keeper
 
     def _greet(self, environment: Mapping[bytes, bytes], dump: bytes, patience: float) -> None:

@@ -19,7 +19,7 @@ from runtime import LocalBackend, run_jobs
 from runtime.backends.local import launch
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import in_thread
-from tests.backends import no_room_program
+from tests.backends import few_descriptors_program, no_room_program
 from tests.backends.local_jobs import local
 
 USER = 65_000 + os.getpid() % 400
@@ -69,6 +69,26 @@ def test_l5_where_there_are_few_descriptors_all_jobs_run_and_none_leaks(tmp_path
     assert [status for status, *_ in ends] == ["PASSED"] * 24
     assert "cannot be started: EMFILE" in log
     assert descriptors == [0, 1, 2, 3]  # and the one that lists them
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("containment", ["group", "tree"])
+def test_with_however_few_descriptors_the_backend_is_busy_or_cannot_be_opened_and_none_leaks(
+    tmp_path: Path, containment: str
+) -> None:
+    words = [sys.executable, "-m", few_descriptors_program.__name__, str(tmp_path), containment, "2", "4", "17", "0.1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    passed = []
+    for room, (ends, descriptors) in json.loads(done.stdout).items():  # trio itself needs the four of the first
+        assert descriptors == [0, 1, 2, 3], room  # and the one that lists them
+        passed.append([status for status, *_ in ends] == ["PASSED"] * 2)
+        for status, kind, message in ends:
+            if status != "PASSED":
+                assert kind == "busy" or "backend 'local' cannot be opened: [Errno 24]" in message, room
+                assert "Too many open files" in message, room
+    assert (passed[0], passed[-1]) == (False, True)
 
 
 @pytest.mark.slow

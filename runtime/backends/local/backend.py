@@ -244,14 +244,16 @@ class LocalBackend(RuntimeBackend):
         self._concluder = Concluder(self._judges, self._hooking)
         try:
             self._site = await in_thread(self._make_site, limiter=self._launching, wait_for_room=False)
-        except OSError as exc:
-            if not has_no_room(exc):
+            self.run_dir = self._site.roots.run_dir
+            if self._containment == "tree":
+                self._keepers = await self._start_keepers()
+        except BaseException as exc:
+            if self._own_roots is not None:
+                self._own_roots.close()
+            if not isinstance(exc, OSError) or not has_no_room(exc):
                 raise
             msg = f"backend {self.name!r} cannot be opened: {exc}"
             raise BackendBrokenError(msg) from exc
-        self.run_dir = self._site.roots.run_dir
-        if self._containment == "tree":
-            self._keepers = await self._start_keepers()
 
     async def _start_keepers(self) -> Keepers:
         from runtime.process.keeper import Keepers  # not for every system
