@@ -218,6 +218,7 @@ async def test_without_memory_to_start_a_job_the_backend_is_busy(
     async with local(tmp_path, containment=containment) as here:
         with monkeypatch.context() as patch:
             patch.setattr(launch, "command_words", no_memory)
+            patch.setattr(launch, "starting_words", no_memory)
             assert await here.session.submit([JobSpec(name="job", cmd="true", renew_odir=renew)]) == {}
             assert here.backend.busy_because == "cannot be started: ENOMEM, Cannot allocate memory"
         assert (await here.run()).status is JobStatus.PASSED

@@ -26,7 +26,7 @@ from runtime.backends.batch.system import (
 from runtime.backends.batch.tokens import array_name, job_token
 from runtime.backends.live import LiveJob, Stage
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.process import Work, each_in_thread
+from runtime.process import Work, each_in_thread, has_no_room
 
 logger: Final = logging.getLogger("runtime.backends.batch")
 
@@ -82,9 +82,13 @@ class LaunchingSide(AdoptingSide):
         One whose file system does not answer goes on in `nursery`, and is submitted alone if need be.
         """
 
-        def done(results: Sequence[tuple[_Preparation, tuple[Element, Hashable] | str]]) -> None:
-            for (job, _), result in results:
+        def done(results: Sequence[tuple[_Preparation, tuple[Element, Hashable] | Busy | str]]) -> None:
+            for (job, progress), result in results:
                 if job.stage is Stage.DONE:
+                    continue
+                if isinstance(result, Busy):
+                    self._progress_of[job.spec] = progress
+                    self._refuse(job, result.why)
                     continue
                 if isinstance(result, str):
                     self._fail(job, FailureKind.LAUNCH_ERROR, result)
@@ -101,8 +105,8 @@ class LaunchingSide(AdoptingSide):
         work = Work(self._prepare_one, [(job, self._progress_for(job)) for job in jobs])
         await each_in_thread(work, limiter=limiter, nursery=nursery, done=done)
 
-    def _prepare_one(self, preparation: _Preparation) -> tuple[Element, Hashable] | str:
-        """Prepare a job's files and call its hook; return it with its request, or why it cannot be launched."""
+    def _prepare_one(self, preparation: _Preparation) -> tuple[Element, Hashable] | Busy | str:
+        """Prepare a job's files and call its hook; return it with its request, or why it cannot be launched (now)."""
         job, progress = preparation
         spec: JobSpec = job.spec
         try:
@@ -122,7 +126,8 @@ class LaunchingSide(AdoptingSide):
                     return f"pre_launch raised {exc!r}"
             progress.hooked = True
         except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
-            return f"cannot be prepared: {exc}"
+            message = f"cannot be prepared: {str(exc) or repr(exc)}"
+            return Busy(message) if has_no_room(exc) else message
         return element, request
 
     def _progress_for(self, job: LiveJob) -> Progress:
@@ -166,7 +171,7 @@ class LaunchingSide(AdoptingSide):
         try:
             directory = await self._in_thread(self._store.write_array, name, [element.member for element in some])
         except OSError as exc:
-            return Refused(f"its files cannot be written: {exc}")
+            return (Busy if has_no_room(exc) else Refused)(f"its files cannot be written: {exc}")
         array = Array(name, len(some), request, self._store.wrapper, (directory, str(math.ceil(self._grace))))
         entry = self._board.put(name, tokens)
         self._elements.update((element.token, element) for element in some)

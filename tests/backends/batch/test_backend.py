@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import subprocess
 from collections.abc import Callable
@@ -68,6 +69,23 @@ async def test_an_array_that_is_too_large_is_halved_until_it_fits_and_the_rest_i
         assert scene.backend.busy_because == "full"
         scene.system.submit_answers.clear()
     assert [array.size for array in scene.system.arrays] == [10, 5, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("what", ["prepare", "write_array"])
+async def test_where_there_is_no_descriptor_for_its_files_a_job_is_refused_as_busy(
+    stage: Stage, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async with stage.open() as scene:
+        with monkeypatch.context() as patch:
+
+            def none_free(*_args: object, **_options: object) -> None:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+            patch.setattr(Store, what, none_free)
+            assert await scene.submit(*jobs(2)) == []
+            assert "Too many open files" in scene.backend.busy_because
+        assert await scene.submit(*jobs(2)) == ["job0", "job1"]
+    assert {event.status for event in scene.session.history.completions} == {JobStatus.PASSED}
 
 
 async def test_what_is_refused_for_ever_fails_and_the_other_requests_go_on(
