@@ -28,7 +28,7 @@ LAUNCHER_GROUP: Final = "runtime.launchers"
 DEFAULT_VARIABLE: Final = "JOB_RUNTIME_BACKEND"
 LEGACY_PREFIX: Final = "legacy:"
 
-_BUILT_IN: Final = {
+BUILT_IN: Final = {
     "local": "runtime.backends.local:LocalBackend",
     "fake": "runtime.backends.fake:FakeBackend",
     "slurm": "runtime.backends.slurm:SlurmBackend",
@@ -46,7 +46,7 @@ class BackendRegistry:
     __name__ = "runtime.backends"
 
     def __init__(self) -> None:
-        self._factories: dict[str, Factory | str] = dict(_BUILT_IN)
+        self._factories: dict[str, Factory | str] = dict(BUILT_IN)
         self._launchers: dict[str, str] = {}
         self._entry_points_read = False
         self._default: str | None = None
@@ -163,7 +163,7 @@ class BackendRegistry:
 
     def clear(self) -> None:
         """Go back to the built-in names and the built-in default; for tests."""
-        self._factories = dict(_BUILT_IN)
+        self._factories = dict(BUILT_IN)
         self._launchers = {}
         self._entry_points_read = False
         self._default = None

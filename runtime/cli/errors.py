@@ -40,6 +40,8 @@ def shown(value: object, limit: int = 80) -> str:
         return str(value).lower()
     if isinstance(value, dict):
         return "a table"
+    if hasattr(value, "isoformat"):  # a date or a time, which TOML has
+        return str(value)
     if isinstance(value, list) and (len(value) > MAX_SHOWN or any(isinstance(item, list | dict) for item in value)):
         return f"a list of {len(value)}"
     if isinstance(value, int) and value.bit_length() > limit:

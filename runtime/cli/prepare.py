@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import attrs
 
 from runtime.backends.backend import RuntimeBackend
-from runtime.backends.registry import DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
+from runtime.backends.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
 from runtime.cli.errors import InputError, shown, suggestion
 from runtime.cli.expand import Expansion, expand
 from runtime.cli.options import check_out
@@ -97,7 +97,8 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
             max_failures=1 if options.fail_fast else options.max_failures,
         )
     except (GraphError, ResourceError) as exc:
-        msg = f"{regression.source}: {exc}"
+        hint = "; expected: a limit under [resources], or --resource NAME=N" if "has no limit" in str(exc) else ""
+        msg = f"{regression.source}: {exc}{hint}"
         raise InputError(msg) from exc
     return Prepared(
         run=run,
@@ -144,8 +145,11 @@ def make_backends(
         name = job.backend or default
         users.setdefault(name, job)
         tables.setdefault(name, set()).add(job.name)
-    for name, (_, where) in regression.backends.items():
+    for name, (unused, where) in regression.backends.items():
         _check_name(registry, name, where)
+        # What no job uses is checked, too, if it is ours: others may not be installed here.
+        if name not in users and name in BUILT_IN:
+            _make(registry, name, unused, where, options, roots, ())
     whence = "--backend" if options.backend else f"the variable {DEFAULT_VARIABLE}"
     made = {}
     for name, job in users.items():

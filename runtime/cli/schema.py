@@ -42,9 +42,9 @@ _WHOLE: Final[Any] = object()
 class _WantedError(Exception):
     """A value is not what its key wants; or the value `given` at `inner`, a key inside of it, is not."""
 
-    def __init__(self, wanted: str, inner: str = "", given: Any = _WHOLE) -> None:
+    def __init__(self, wanted: str, inner: str | None = None, given: Any = _WHOLE) -> None:
         super().__init__(wanted)
-        self.inner = f".{bare(inner)}" if inner else ""
+        self.inner = "" if inner is None else f".{bare(inner)}"
         self.given = given
 
 
@@ -161,7 +161,7 @@ def _limits(value: Any) -> dict[str, int | None]:
 
 def _amount(name: str, value: Any, without_bound: str) -> int | None:
     if not name:
-        raise _WantedError("names of resources", '""', value)
+        raise _WantedError("a name that is not empty", name, value)
     if value == without_bound:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -214,7 +214,7 @@ def _matrix(value: Any) -> dict[str, tuple[Scalar, ...]]:
 
 def _tables(value: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(value, dict):
-        raise _WantedError("tables")
+        raise _WantedError("tables, each with a name: [jobs.NAME], [backends.NAME]")
     for name, item in value.items():
         if not isinstance(item, dict):
             raise _WantedError("a table", name, item)
@@ -293,6 +293,15 @@ class FileTable:
     jobs: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
 
 
+MEANT: Final = {
+    **dict.fromkeys(("after", "dependencies", "depend", "depends", "depends_on", "requires"), "needs"),
+    **dict.fromkeys(("env", "environment", "variables"), "exports"),
+    **dict.fromkeys(("command", "run", "script"), "cmd"),
+    **dict.fromkeys(("dir", "directory", "workdir", "working_directory"), "cwd"),
+    **dict.fromkeys(("log", "logfile", "log_file", "output"), "log_path"),
+}
+"""What other tools call a key of a job, and what it is called here."""
+
 RUN_IF_KEYS: Final = frozenset({"run_if", "needs_all_dependencies_passing"})
 """Two names of one setting."""
 
@@ -338,14 +347,24 @@ def structure(table: Mapping[str, Any], cls: type[T], where: str) -> T:
         raise InputError(f"{where}: {_explain(exc, table)}") from None
 
 
+def _hint(key: str, value: Any, cls: type) -> str:
+    """Return what was probably meant by a `key` that a table of this class does not have."""
+    if cls is FileTable and isinstance(value, dict) and not JOB_KEYS.isdisjoint(value):
+        return f"; a job of this name is [jobs.{bare(key)}]"
+    if cls is FileTable and key in JOB_KEYS:
+        return "; it is a key of a job: expected below [jobs.NAME]"
+    if cls is JobTable and key in MEANT:
+        return f"; did you mean {shown(MEANT[key])}?"
+    return suggestion(key, [field.name for field in attrs.fields(cls)], what="the keys are")
+
+
 def _explain(error: cattrs.ClassValidationError, table: Mapping[str, Any]) -> str:
     known, others = error.group_exceptions()
     for exc in others:
         if isinstance(exc, cattrs.ForbiddenExtraKeysError):
             # One wrong key is enough for one message: the first in the file.
             key = next(key for key in table if key in exc.extra_fields)
-            names = [field.name for field in attrs.fields(exc.cl)]
-            return f"unknown key {shown(key)}{suggestion(key, names, what='the keys are')}"
+            return f"unknown key {shown(key)}{_hint(key, table[key], exc.cl)}"
     for exc, note in known:
         if isinstance(exc, _WantedError):
             given = table[note.name] if exc.given is _WHOLE else exc.given

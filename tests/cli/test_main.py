@@ -115,6 +115,14 @@ BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
         GOOD + "[backends.local]\nrun_dir = 1",
         ['[backends.local]: unknown key "run_dir"'],
     ),
+    "an unknown key of a backend that no job uses": (
+        GOOD + "[backends.slurm]\npartion = 'x'",
+        ['jobs.toml: [backends.slurm]: unknown key "partion"; did you mean "partition"?'],
+    ),
+    "a resource without a limit": (
+        GOOD + "resources = { lic = 1 }",
+        ["'lic', which has no limit (there are limits for: none); expected: a limit under [resources], or --resource "],
+    ),
     "a policy": (
         GOOD + "backend = 'fake'\n[backends.fake]\npolicy = 1",
         ["[backends.fake]: FakeBackend: policy is 1; expected: a function of a job"],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import outcome
@@ -73,7 +74,10 @@ def test_a_seed_twice_is_named() -> None:
         ({"backend": ""}, 'backend is ""; wanted: text that is not empty'),
         ({"resources": {"licence": -1}}, 'resources.licence is -1; wanted: a whole number from 0, or "all"'),
         ({"resources": {"a b": 1.5}}, 'resources."a b" is 1.5; wanted'),
-        ({"resources": {"": 1}}, "resources"),
+        ({"resources": {"": 1}}, 'resources."" is 1; wanted: a name that is not empty'),
+        ({"timeout": dt.time(10, 30)}, "timeout is 10:30:00; wanted: a number of seconds"),
+        ({"depends_on": ["a"]}, 'unknown key "depends_on"; did you mean "needs"?'),
+        ({"env": {}}, 'unknown key "env"; did you mean "exports"?'),
         ({"resources": ["licence"]}, 'resources is ["licence"]; wanted: a table'),
         ({"exports": {"A": 1.5}}, "exports.A is 1.5; wanted: text, or a whole number"),
         ({"exports": "A=1"}, 'exports is "A=1"; wanted: a table'),
@@ -112,7 +116,9 @@ def test_what_is_wrong_is_one_message_with_key_value_and_wish(table: dict[str, A
     ("table", "message"),
     [
         ({"job": {}}, 'unknown key "job"; did you mean "jobs"?'),
-        ({"jobs": []}, "jobs is []; wanted: tables"),
+        ({"jobs": []}, "jobs is []; wanted: tables, each with a name: [jobs.NAME], "),
+        ({"a b": {"cmd": "x"}}, 'unknown key "a b"; a job of this name is [jobs."a b"]'),
+        ({"cmd": "x"}, 'unknown key "cmd"; it is a key of a job: expected below [jobs.NAME]'),
         ({"jobs": {"a b": 1}}, 'jobs."a b" is 1; wanted: a table'),
         ({"defaults": 1}, "defaults is 1; wanted: a table"),
         ({"include": "x"}, 'include is "x"; wanted: a list of texts'),
