@@ -19,7 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # A room imports itself and the rooms before it.
 ROOMS = ("job", "logs", "process", "backends", "scheduler", "report", "cli", "testing")
 # The modules beside the rooms, and the room whose rights each has. `None`: it is below all rooms.
-BESIDE = {"runtime.__main__": "cli", "runtime.errors": None, "runtime.rooted": None, "runtime.roots": None}
+BESIDE = {
+    "runtime.__main__": "cli",
+    "runtime.errors": None,
+    "runtime.interpreter": None,
+    "runtime.rooted": None,
+    "runtime.roots": None,
+}
 
 # Values and decisions: no event loop, no clock, no files, and nothing of ours that has them.
 PURE = (

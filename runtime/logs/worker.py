@@ -14,17 +14,15 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Collection, Generator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
+from runtime.interpreter import library_path, program, start_helper
+from runtime.logs import worker_program
 from runtime.logs.engine import Hit
 from runtime.logs.verdict import signal_name
-
-_PROGRAM: Final = str(Path(__file__).with_name("worker_program.py"))
 
 _MAX_IDLE: Final = 2
 """Workers that are kept. Out of the air; each has about 10 MB."""
@@ -47,12 +45,13 @@ class _Worker:
     """One process, and the pipes to it."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable or "python3", "-I", "-S", _PROGRAM],
+        self._process = start_helper(
+            ["-I", "-S", program(worker_program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            env=library_path(),
             start_new_session=True,  # the terminal's signals are not for it
         )
         assert self._process.stdin is not None

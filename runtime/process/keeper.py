@@ -12,7 +12,6 @@ well. It is *retired*: the jobs that it has go on, new ones get another keeper, 
 from __future__ import annotations
 
 import errno
-import importlib.util
 import itertools
 import logging
 import math
@@ -20,9 +19,7 @@ import os
 import select
 import signal
 import socket
-import struct
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Final
@@ -30,6 +27,7 @@ from typing import Any, Final
 import trio
 
 from runtime import rooted
+from runtime.interpreter import directory, library_path, program, start_helper
 from runtime.logs import signal_name
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
@@ -79,27 +77,6 @@ loop costs as much as several answers."""
 _GATHERING: Final = 0.00025
 _LONGEST_GATHERING: Final = 0.005
 """Seconds for which they gather, for each job per CPU, as none takes a CPU for less; and at most. Out of the air."""
-
-
-def _program() -> str:
-    """Return the path of the far side's program: compiled, if that is there and up to date, which saves 20 ms."""
-    compiled = None if far.__spec__ is None else far.__spec__.cached
-    return compiled if compiled is not None and _is_compiled_from(far.__file__, compiled) else far.__file__
-
-
-def _is_compiled_from(source: str, compiled: str) -> bool:
-    """Whether `compiled` is made of `source` as it is now: PEP 552's header with time and size says so.
-
-    Our own import of it has seen to that only if it may write.
-    """
-    try:
-        with open(compiled, "rb") as file:
-            header = file.read(16)
-        status = os.stat(source)
-    except OSError:
-        return False
-    numbers = (0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
-    return header == importlib.util.MAGIC_NUMBER + struct.pack("<III", *numbers)
 
 
 class Keeper:
@@ -168,9 +145,7 @@ class Keeper:
         Raises:
             OSError: if it cannot be started.
         """
-        if not sys.executable:
-            msg = "the path of the Python interpreter is not known (sys.executable), so no keeper can be started"
-            raise OSError(msg)
+        words = ["-I", "-S", "-E", program(far), directory(rooted)]
         reap_those_left_behind()
         with ExitStack() as made:  # each of these may be the descriptor for which there is no room
             with ExitStack() as far_ends:
@@ -185,15 +160,14 @@ class Keeper:
                 ours = os.pidfd_open(os.getpid())
                 far_ends.callback(os.close, ours)
                 fds = (far_control.fileno(), far_answers, ours, *roots)
-                words = [sys.executable, "-I", "-S", "-E", _program(), os.path.dirname(rooted.__file__)]
-                process = subprocess.Popen(
+                process = start_helper(
                     [*words, *map(str, fds)],
                     stdin=subprocess.DEVNULL,  # its jobs' as well
                     stdout=subprocess.DEVNULL,
                     stderr=errors,
                     pass_fds=fds,
                     start_new_session=True,
-                    env={},
+                    env=library_path(),
                 )
                 made.callback(process.wait)
                 made.callback(process.kill)

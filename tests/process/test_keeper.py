@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import os
-import py_compile
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import trio
@@ -19,25 +17,6 @@ from runtime.process.shim import Shim, Tree
 from tests.backends.stalled_program import fill, open_pipe
 from tests.backends.test_local import state_of
 from tests.process.hostages import Hostages
-
-
-def test_without_an_interpreter_there_is_no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "")
-    with pytest.raises(OSError, match=r"the path of the Python interpreter is not known"):
-        Keeper.start({}, patience=1)
-
-
-def test_what_was_compiled_of_another_program_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "program.py"
-    source.write_text("old = 1\n")
-    compiled = py_compile.compile(str(source), str(tmp_path / "program.pyc"), doraise=True)
-    monkeypatch.setattr(far, "__file__", str(source))
-    monkeypatch.setattr(far, "__spec__", SimpleNamespace(cached=compiled))
-    assert keeper._program() == compiled
-    source.write_text("newer = 1\n")
-    assert keeper._program() == str(source)
-    (tmp_path / "program.pyc").unlink()
-    assert keeper._program() == str(source)
 
 
 @pytest.mark.parametrize(("script", "words"), [("exit 1", "it said nothing"), ("echo broken >&2", "broken")])

@@ -53,6 +53,7 @@ from runtime.backends.legacy.isolated_program import PING
 from runtime.backends.legacy.launcher import ErrorMessage, LauncherError
 from runtime.backends.legacy.shape import class_name, describe
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL
+from runtime.interpreter import environment, start_helper
 from runtime.job import JobStatus
 from runtime.process.exits import ExitWatch
 
@@ -225,10 +226,12 @@ class Process:
             fds = theirs.fileno(), their_life.fileno()
             try:
                 mode = f"utf8={sys.flags.utf8_mode}"  # a text is the same bytes there as here
-                self.popen = subprocess.Popen(
-                    [sys.executable, "-X", mode, "-c", _BOOT, json.dumps(sys.path), *map(str, fds), str(os.getpid())],
+                self.popen = start_helper(
+                    ["-X", mode, "-c", _BOOT, json.dumps(sys.path), *map(str, fds), str(os.getpid())],
                     stdin=subprocess.DEVNULL,
+                    deaf=False,  # its launchers start programs, which would inherit that
                     pass_fds=fds,
+                    env=environment(),
                     start_new_session=True,
                 )
             except BaseException:

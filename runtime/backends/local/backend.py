@@ -65,6 +65,7 @@ from runtime.process import (
 )
 from runtime.process.limits import Room, shortages, usable_cpus
 from runtime.process.memory import OomKills
+from runtime.process.platform import missing
 from runtime.process.threads import STALLED
 from runtime.roots import Roots
 
@@ -230,9 +231,9 @@ class LocalBackend(RuntimeBackend):
         self._hooking: trio.CapacityLimiter
 
     async def _setup(self) -> None:
-        if not hasattr(os, "pidfd_open"):
-            msg = "LocalBackend needs Linux"
-            raise RuntimeError(msg)
+        if (why := missing()) is not None:
+            msg = f"backend {self.name!r} cannot be opened: {why}"
+            raise BackendBrokenError(msg)
         if self._containment == "group" and forgets_children():  # shims are children of their keeper, who does not
             msg = f"backend {self.name!r} cannot be opened with containment 'group': {SIGCHLD_IGNORED}"
             raise BackendBrokenError(msg)
