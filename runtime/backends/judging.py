@@ -157,7 +157,11 @@ class Judges:
             found = False
             while not found:
                 await trio.sleep(interval)
-                found = await in_thread(follower.look, limiter=self._limiter)
+                try:
+                    found = await in_thread(follower.look, limiter=self._limiter)
+                except OSError as exc:
+                    if not has_no_room(exc):
+                        raise  # else there may be a free descriptor at the next look
         except (OSError, JudgingError, MemoryError) as exc:
             logger.warning("the log of job %r is not watched any longer: %s", spec.id, str(exc) or repr(exc))
             await trio.sleep_forever()

@@ -17,7 +17,7 @@ import trio.testing
 from runtime.backends import judging
 from runtime.backends.judging import Judges
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.logs import Judgement, LogPatterns, judge_log
+from runtime.logs import Judgement, LogFollower, LogPatterns, judge_log
 from runtime.process import Exit, Work, each_in_thread
 from tests.campaigns import log as long_log
 
@@ -261,3 +261,21 @@ async def test_r2_a_line_of_300_megabytes_takes_few_of_them(tmp_path: Path) -> N
     assert verdict.reason.message == "pass pattern not found: '^$'"
     assert found is not None
     assert found.lines == 1
+
+
+async def test_a_log_is_watched_on_where_there_was_no_descriptor_for_a_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, log = JobSpec(name="job", cmd="true", fail_patterns=["^PASSED"]), tmp_path / "log"
+    log.write_text("PASSED\n")
+    look, looks = LogFollower.look, itertools.count()
+
+    def look_or_lack(follower: LogFollower) -> bool:
+        if next(looks) < 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return look(follower)
+
+    monkeypatch.setattr(LogFollower, "look", look_or_lack)
+    async with open_judges() as judges:
+        await judges.wait_failed(spec, str(log), 0.001)
+    assert next(looks) == 4
