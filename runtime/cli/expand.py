@@ -37,7 +37,7 @@ MAX_EDGES: Final = 20_000_000
 SHORTEST: Final = 0.001
 """Seconds of a timeout that was multiplied, at least. Arbitrary: no process starts in less."""
 
-RESERVED: Final = frozenset({"running", "passed", "failed", "killed", "results.json", "crash.txt"})
+RESERVED: Final = frozenset({"running", "passed", "failed", "killed", "results.json", "exports.sh", "crash.txt"})
 """Names in the run directory that no job may have."""
 
 # Fields that go into a specification as they are, unless the file says nothing.

@@ -17,6 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from runtime.cli.errors import InputError, bare, shown, suggestion
 from runtime.job import CONTAINMENTS, LEFTOVERS, RUN_IFS, RunIf
 from runtime.job.numbers import is_number
+from runtime.job.secret import Secret
 from runtime.job.sizes import SIZE, parse_size
 from runtime.process import check_soft_stop
 
@@ -171,10 +172,10 @@ def _amount(name: str, value: Any, without_bound: str) -> int | None:
 
 def _exports(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise _WantedError("a table of names and texts")
+        raise _WantedError("a table of names and texts", given=Secret(value))
     for name, item in value.items():
         if not isinstance(item, str | int) or isinstance(item, bool):
-            raise _WantedError("text, or a whole number", name, item)
+            raise _WantedError("text, or a whole number", name, item if isinstance(item, bool) else Secret(item))
     return {name: str(item) for name, item in value.items()}
 
 

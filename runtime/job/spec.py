@@ -15,6 +15,7 @@ import attrs
 from runtime.errors import SpecError
 from runtime.job.numbers import brief, is_number
 from runtime.job.patterns import compile_pattern
+from runtime.job.secret import Secret
 from runtime.job.sizes import MAX_SIZE
 from runtime.job.status import JobStatus
 
@@ -97,8 +98,8 @@ class JobSpec:
     """Seconds from the moment it runs; `None` for no limit."""
     queue_timeout: float | None = None
     """Seconds that it may wait in a backend's queue before it runs; `None` for no limit."""
-    exports: Mapping[str, str] = _NOTHING
-    """Environment variables to add to the inherited ones."""
+    exports: Mapping[str, str] = attrs.field(default=_NOTHING, repr=False)
+    """Environment variables to add to the inherited ones. Values may be secret: no message of ours quotes one."""
     cwd: str | None = None
     """The directory to run in; `None` for `odir`."""
     odir: str | None = None
@@ -273,12 +274,12 @@ class JobSpec:
 
     def _check_exports(self, exports: Mapping[str, str]) -> None:
         if not isinstance(exports, Mapping):
-            raise self._error("exports", exports, "a mapping of names to values")
+            raise self._error("exports", Secret(exports), "a mapping of names to values")
         for name, value in exports.items():
             if not _is_text(name) or "=" in name or "\0" in name:
                 raise self._error("exports", name, "names without '=' and NUL")
             if not _is_text(value, or_empty=True) or "\0" in value:
-                raise self._error(f"exports[{name!r}]", value, "text without NUL")
+                raise self._error(f"exports[{name!r}]", Secret(value), "text without NUL")
 
     def _check_patterns(self) -> None:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from runtime.backends.directories import Places
 from runtime.job import JobSpec
 from runtime.job.command import command_words
+from runtime.report.variables import NAME, has_variables
 
 
 def job_dir(job: JobSpec, run_dir: Path) -> Path:
@@ -21,8 +22,11 @@ def log_path(job: JobSpec, run_dir: Path) -> Path:
 
 
 def reproduce(job: JobSpec, run_dir: Path) -> str:
-    """Return a line for a shell that runs the command of a job by itself, with its directory and its variables."""
+    """Return a line for a shell that runs the command of a job by itself, with its directory and its variables.
+
+    The values of its variables are not in the line, but in a file: see `report.variables`.
+    """
     words = list(command_words(job))
-    if job.exports:
-        words = ["env", *(f"{name}={value}" for name, value in sorted(job.exports.items())), *words]
+    if has_variables(job):
+        words = ["sh", str(run_dir / NAME), job.id, *words]
     return f"cd {shlex.quote(Places.of(job, str(run_dir)).cwd)} && {shlex.join(words)}"

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,8 @@ from runtime.job import JobResult, JobUsage
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
 from runtime.report.places import job_dir, log_path, reproduce
+from runtime.report.variables import NAME as VARIABLES
+from runtime.report.variables import has_variables, render_variables
 from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.report")
@@ -100,16 +102,25 @@ def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
 
 
 def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResult]) -> None:
-    """Write ``results.json`` to `path`, whose directory is the run's. Blocks; for a thread.
+    """Write ``results.json`` to `path`, whose directory is the run's; and what it refers to. Blocks; for a thread.
 
     Raises:
         OSError: if it cannot be written; what was there before is as it was.
     """
+    with_variables = [result.job for result in results if has_variables(result.job)]
+    if with_variables:
+        _write(path.beside(VARIABLES), 0o600, render_variables(with_variables))
+    lines = _document(record, results, Path(str(path.parent)))
+    _write(path, 0o666, (line.encode("ascii") for line in lines))
+
+
+def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
+    """Write a file that others see whole or not at all."""
     # A name of its own, because a last rescue may write while the ordinary way is stuck.
     temporary = path.beside(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        with open(temporary.create(0o666), "w", encoding="ascii") as file:
-            file.writelines(_document(record, results, Path(str(path.parent))))
+        with open(temporary.create(mode), "wb") as file:
+            file.writelines(lines)
             file.flush()
             try:
                 os.fsync(file.fileno())

@@ -249,7 +249,7 @@ def test_what_cannot_be_a_job_is_one_message(tables: Mapping[str, Any], complain
 
 def test_jobs_that_share_a_directory_have_logs_of_their_own() -> None:
     jobs = expanded({"a": {"seeds": [1, 2], "odir": "o", "log_path": "{id}.log"}})
-    assert [job.log_path for job in jobs.values()] == ["/out/run/o/a.seed=1.log", "/out/run/o/a.seed=2.log"]
+    assert [job.log_path for job in jobs.values()] == ["/out/run/o/a.seed@1.log", "/out/run/o/a.seed@2.log"]
 
 
 @pytest.mark.parametrize(

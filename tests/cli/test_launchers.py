@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.job import safe_id
 from tests.cli.program import LIMIT, Done, call, environment, links, results, statuses
 from tests.dvsim.running import dvsim_python
 
@@ -68,10 +69,10 @@ def check_run(directory: Path, done: Done) -> None:
         "fails": "failed",
         "never": "killed",
     }
-    assert links(directory) == {"passed": ["build", "sim.seed=1", "sim.seed=2"], "failed": ["fails"]}
+    assert links(directory) == {"passed": ["build", "sim.seed@1", "sim.seed@2"], "failed": ["fails"]}
     for job in results(directory)["jobs"]:
         if job["id"].startswith("sim"):
-            assert Path(job["log"]).parent == (directory / "results" / "latest" / job["id"]).resolve()
+            assert Path(job["log"]).parent == (directory / "results" / "latest" / safe_id(job["id"])).resolve()
             assert f"it's a  b {job['seed']}\n" in Path(job["log"]).read_text()
     assert list((directory / "tmp").iterdir()) == []
 

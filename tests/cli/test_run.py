@@ -120,8 +120,8 @@ def test_a_second_run_leaves_the_first_alone(tmp_path: Path) -> None:
     assert call(tmp_path, "run", file, "--fixed-seed", "2").code == 0
     second = (tmp_path / "results/latest").resolve()
     assert first != second
-    assert (first / "a.seed=1/job.log").read_text() == "1\n"
-    assert (second / "a.seed=2/job.log").read_text() == "2\n"
+    assert (first / "a.seed@1/job.log").read_text() == "1\n"
+    assert (second / "a.seed@2/job.log").read_text() == "2\n"
 
 
 def test_the_same_base_gives_the_same_seeds(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_seed_twice_is_named() -> None:
         ({"env": {}}, 'unknown key "env"; did you mean "exports"?'),
         ({"resources": ["licence"]}, 'resources is ["licence"]; wanted: a table'),
         ({"exports": {"A": 1.5}}, "exports.A is 1.5; wanted: text, or a whole number"),
-        ({"exports": "A=1"}, 'exports is "A=1"; wanted: a table'),
+        ({"exports": "A=1"}, "exports is a value of type str that is not shown; wanted: a table"),
         ({"matrix": [1]}, "matrix is [1]; wanted: a table of parameters"),
         ({"matrix": {"depth": 4}}, "matrix.depth is 4; wanted: a list of texts and numbers"),
         ({"matrix": {"depth": []}}, "matrix.depth is []; wanted: a list"),

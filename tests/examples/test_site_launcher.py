@@ -88,10 +88,10 @@ def test_it_runs_a_job_file(tmp_path: Path, here: Callable[..., Done]) -> None:
         "never": ("killed", "it needs 'exits', which ended as FAILED"),
     }
     assert links(tmp_path) == {
-        "passed": ["build", "sim.seed=1", "sim.seed=2"],
+        "passed": ["build", "sim.seed@1", "sim.seed@2"],
         "failed": ["exits", "says_no", "silent"],
     }
-    log = tmp_path / "results" / "latest" / "sim.seed=2" / "job.log"
+    log = tmp_path / "results" / "latest" / "sim.seed@2" / "job.log"
     assert log.read_text() == "GOOD as given\nit's a  b 2\n"
 
 

@@ -9,14 +9,15 @@ import pytest
 
 from runtime.job import JobSpec
 from runtime.report.places import job_dir, log_path, reproduce
+from runtime.report.variables import NAME, render_variables
 
 RUN_DIR = Path("/out/run")
 
 
 def test_a_job_has_its_directory_and_its_log_in_the_runs_directory() -> None:
     job = JobSpec(name="a/b", cmd="x")
-    assert job_dir(job, RUN_DIR) == RUN_DIR / "a%2Fb"
-    assert log_path(job, RUN_DIR) == RUN_DIR / "a%2Fb" / "job.log"
+    assert job_dir(job, RUN_DIR) == RUN_DIR / "a@@2Fb"
+    assert log_path(job, RUN_DIR) == RUN_DIR / "a@@2Fb" / "job.log"
 
 
 def test_unless_it_says_otherwise() -> None:
@@ -31,7 +32,7 @@ def test_unless_it_says_otherwise() -> None:
         ("./sim +seed=1 | tee x", {}, "cd /work && /bin/sh -c './sim +seed=1 | tee x'"),
         (["./sim", "a b"], {}, "cd /work && ./sim 'a b'"),
         ("x", {"shell": "/bin/bash", "cwd": "/a b"}, "cd '/a b' && /bin/bash -c x"),
-        ("x", {"exports": {"B": "$1", "A": ""}}, "cd /work && env A= 'B=$1' /bin/sh -c x"),
+        ("x", {"exports": {"B": "$1", "A": ""}}, "cd /work && sh /out/run/exports.sh job /bin/sh -c x"),
         ("x", {"cwd": None}, "cd /out/run/job && /bin/sh -c x"),
     ],
 )
@@ -49,6 +50,8 @@ def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
         cwd=str(directory),
         exports={"A": "$(touch x)'\"\n*"},
     )
-    done = subprocess.run(["/bin/sh", "-c", reproduce(job, RUN_DIR)], capture_output=True, text=True, check=True)
+    (tmp_path / NAME).write_bytes(b"".join(render_variables([job])))
+    words = ["/bin/sh", "-c", reproduce(job, tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == f'{directory}|$(touch x)\'"\n* B|{{"x"}}|\\|end'
     assert list(directory.iterdir()) == []

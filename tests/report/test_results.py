@@ -33,9 +33,8 @@ def written(path: Path, *results: JobResult, record: RunRecord = RECORD) -> dict
     roots.open()
     with closing(roots):
         write_results(roots.run.below("results.json"), record, results)
-    (only,) = path.iterdir()
-    assert only.name == "results.json"
-    document: dict[str, Any] = json.loads(only.read_bytes())
+    assert {file.name for file in path.iterdir()} - {"exports.sh"} == {"results.json"}
+    document: dict[str, Any] = json.loads((path / "results.json").read_bytes())
     return document
 
 
@@ -118,9 +117,9 @@ def test_a_job_is_described(tmp_path: Path) -> None:
             "simulated_time": None,
             "left_behind": None,
         },
-        "odir": f"{tmp_path}/smoke.seed=3",
-        "log": f"{tmp_path}/smoke.seed=3/job.log",
-        "command": "cd /work && env A=1 /bin/sh -c ./sim",
+        "odir": f"{tmp_path}/smoke.seed@3",
+        "log": f"{tmp_path}/smoke.seed@3/job.log",
+        "command": f"cd /work && sh {tmp_path}/exports.sh smoke.seed=3 /bin/sh -c ./sim",
     }
 
 

@@ -36,7 +36,7 @@ def test_a_job_is_shown_with_the_attributes_that_launchers_of_dvsim_read(tmp_pat
     assert (shown.block.name, shown.tool.name) == ("aes", "xcelium")
     assert (shown.timeout_mins, shown.timeout_secs) == (1.5, 90)
     assert (shown.exports, shown.dependencies) == ({"A": "1"}, ["build"])
-    assert shown.odir == tmp_path / "aes%3Asmoke"
+    assert shown.odir == tmp_path / "aes@@3Asmoke"
     assert shown.log_path == shown.odir / "job.log"
     assert (shown.renew_odir, shown.dry_run, shown.interactive) == (True, False, False)
     assert (list(shown.pass_patterns), list(shown.fail_patterns)) == (["ok"], ["bad"])
@@ -124,12 +124,12 @@ def test_in_a_run_with_a_directory_all_launchers_are_told_where_files_go(tmp_pat
     for launcher_cls in (OF_DVSIM, OTHER):
         view = view_for(launcher_cls, tmp_path)
         assert view is not None
-        odir = tmp_path / "a%2Fb"
+        odir = tmp_path / "a@@2Fb"
         assert [str(view(bare).odir), str(view(bare).log_path)] == [str(odir), str(odir / "job.log")]
         assert [str(view(own).odir), str(view(own).log_path)] == ["/o", "/l/x.log"]
         assert view(bare).seed == 3
         assert view("foreign") == "foreign"
     placed = view_for(OTHER, tmp_path)
     assert placed is not None
-    assert [placed(bare).cwd, placed(own).cwd] == [str(tmp_path / "a%2Fb"), "/w"]
+    assert [placed(bare).cwd, placed(own).cwd] == [str(tmp_path / "a@@2Fb"), "/w"]
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,58 @@
+"""``exports.sh``: the variables of a run's jobs, in a file that its owner alone can read.
+
+The commands in ``results.json`` and on the screen are for everybody, and variables may be secret. So a command names
+this script, which sets the variables of one job and runs the rest of its words::
+
+    cd /run/smoke@8 && sh /run/exports.sh smoke=8 ./sim +seed=1
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+NAME: Final = "exports.sh"
+"""In the run's directory."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+"""What a shell can export; any other variable is set by `env`."""
+
+_HEAD: Final = """\
+# The variables of jobs: sh exports.sh JOB COMMAND [ARGUMENT...]
+case $1 in
+"""
+_TAIL: Final = """\
+*) echo "exports.sh: no variables of the job $1" >&2; exit 64 ;;
+esac
+exec "$@"
+"""
+
+
+def has_variables(job: Any) -> bool:
+    """Whether a job has variables of its own."""
+    return bool(getattr(job, "exports", None))
+
+
+def render_variables(jobs: Iterable[Any]) -> Iterator[bytes]:
+    """Yield the script; `jobs` are those that have variables."""
+    yield _HEAD.encode()
+    for job in jobs:
+        odd = {name: value for name, value in job.exports.items() if not _NAME.fullmatch(name)}
+        steps = [f"export {name}={shlex.quote(value)}" for name, value in job.exports.items() if name not in odd]
+        if odd:
+            words = shlex.join(f"{name}={value}" for name, value in odd.items())
+            steps.append(f'set -- env {words} "$@"')
+        # A lone surrogate has no bytes: such a job could not start either.
+        text = f"{shlex.quote(job.id)}) shift; {'; '.join(steps)} ;;\n"
+        yield text.encode("utf-8", "surrogateescape" if _has_bytes(text) else "backslashreplace")
+    yield _TAIL.encode()
+
+
+def _has_bytes(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""What is secret in a job's variables: where it stands, and where it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import SpecError
+from runtime.job import JobSpec
+from runtime.report.variables import render_variables
+from tests.cli.program import call, results
+
+SECRET = "hush-8f3a"
+
+JOBS = f"""
+[defaults]
+exports = {{ TOKEN = "{SECRET}", "odd name" = "{SECRET}" }}
+[jobs.good]
+cmd = "true"
+[jobs.bad]
+cmd = "echo no; exit 3"
+seeds = [1]
+[jobs.plain]
+cmd = "test -z \\"$TOKEN\\""
+exports = {{}}
+"""
+
+
+@pytest.mark.slow
+def test_values_of_exports_stand_in_files_of_their_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "jobs.toml").write_text(JOBS)
+    done = call(tmp_path, "run", "jobs.toml", "-v", "--log-file", "log")
+    assert done.code == 1, done.err
+    assert SECRET not in done.out + done.err
+    found = {
+        str(path.relative_to(tmp_path)): stat.S_IMODE(path.stat().st_mode)
+        for path in tmp_path.rglob("*")
+        if path.is_file() and not path.is_symlink() and SECRET.encode() in path.read_bytes()
+    }
+    assert found.pop("jobs.toml")
+    assert {Path(name).name for name in found} == {"exports.sh", "env_vars"}
+    assert set(found.values()) == {0o600}
+
+
+@pytest.mark.slow
+def test_the_command_in_the_results_runs_the_job_with_its_variables(tmp_path: Path) -> None:
+    exports = {"TOKEN": "it's $1\n", "odd name": "x y"}
+    job = {"name": "a", "cmd": ["printenv", "TOKEN", "odd name"], "matrix": {"n": [7]}, "exports": exports}
+    done = call(tmp_path, "run", "-", stdin=json.dumps(job))
+    assert done.code == 0, done.err
+    (told,) = results(tmp_path)["jobs"]
+    assert "/exports.sh a.n=7 printenv TOKEN " in told["command"]
+    again = subprocess.run(["/bin/sh", "-c", told["command"]], capture_output=True, text=True, check=True)
+    assert again.stdout == Path(told["log"]).read_text() == "it's $1\n\nx y\n"
+
+
+def test_a_job_that_is_not_there_is_said(tmp_path: Path) -> None:
+    script = tmp_path / "exports.sh"
+    script.write_bytes(b"".join(render_variables([JobSpec(name="a", cmd="x", exports={"A": "1"})])))
+    done = subprocess.run(["/bin/sh", script, "b", "true"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (64, "exports.sh: no variables of the job b\n")
+
+
+def test_a_name_or_a_value_without_bytes_is_no_error() -> None:
+    jobs = [
+        JobSpec(name="a", cmd="x", exports={"A": "\ud800"}),
+        JobSpec(name="b", cmd="x", exports={"A": os.fsdecode(b"\xff")}),
+    ]
+    script = b"".join(render_variables(jobs))
+    assert rb"\ud800" in script
+    assert b"\xff" in script
+
+
+@pytest.mark.parametrize("exports", [{"TOKEN": f"{SECRET}\0"}, [f"TOKEN={SECRET}"], {"TOKEN": [SECRET]}])
+def test_no_message_quotes_a_value(exports: object) -> None:
+    with pytest.raises(SpecError, match=r"a value of type .* that is not shown; wanted: ") as caught:
+        JobSpec(name="a", cmd="x", exports=exports)  # type: ignore[arg-type]  # wrong on purpose
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(JobSpec(name="a", cmd="x", exports={"TOKEN": SECRET}))
