@@ -101,6 +101,11 @@ _jr_finds() {
     return 1
 }
 
+# Whether a file of ours is here, or nothing: what else a job may have put there leads elsewhere, or is waited for.
+_jr_is_plain() {
+    [ ! -L "$1" ] && { [ ! -e "$1" ] || [ -f "$1" ]; }
+}
+
 _jr_job=$1/$_jr_index
 _jr_waited=0
 until [ -r "$_jr_job" ]; do
@@ -112,17 +117,19 @@ _jr_path=$PATH
 . "$_jr_job"
 
 if [ "$_jr_restart" = 0 ]; then
+    _jr_is_plain "$_jr_files.run" || exit @TAKEN@
     set -C
     if ! printf '%s\n' "$_jr_id" >"$_jr_files.run"; then
         [ -e "$_jr_files.run" ] && exit @TAKEN@
         exit @UNSEEN@
     fi
-    true >"$_jr_log" || _jr_launch=log
-    set +C
 else
-    true >"$_jr_files.end" && printf '%s\n' "$_jr_id" >"$_jr_files.run" || exit @UNSEEN@
-    [ ! -L "$_jr_log" ] && true >"$_jr_log" || _jr_launch=log
+    rm -f "$_jr_files.end" "$_jr_files.run" && printf '%s\n' "$_jr_id" >"$_jr_files.run" || exit @UNSEEN@
+    rm -f "$_jr_log"
+    set -C
 fi
+_jr_is_plain "$_jr_log" && true >"$_jr_log" || _jr_launch=log
+set +C
 exec 7<"$_jr_files.run" || exit @UNSEEN@
 read -r _jr_line <&7
 [ -n "$_jr_launch" ] || cd "$_jr_cwd" || _jr_launch=directory
@@ -154,7 +161,7 @@ elif [ -z "$_jr_launch" ]; then
         case $_jr_line in
         *"$0"*) # not the program says so, but this shell
             _jr_launch=exec _jr_status=''
-            [ ! -L "$_jr_log" ] && true >"$_jr_log"
+            _jr_is_plain "$_jr_log" && true >"$_jr_log"
             ;;
         esac
         ;;
@@ -176,7 +183,8 @@ if [ -n "$_jr_cgroup" ]; then
     done <"$_jr_membership"
 fi
 
-{
+set -C # what is there is not our record, and may lead anywhere
+_jr_is_plain "$_jr_files.end" && {
     printf '%s\n' 'job-runtime end 1' "token $_jr_token" "id $_jr_id" "restart $_jr_restart" "host $_jr_host" \
         "launch $_jr_launch" "status $_jr_status" "stopped $_jr_stopped" "uptime $_jr_begun $_jr_ended" \
         "peak $_jr_peak" times

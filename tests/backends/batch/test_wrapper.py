@@ -287,6 +287,28 @@ def test_a_link_in_the_place_of_the_log_is_not_followed(runs: Runs, tmp_path: Pa
     assert precious.read_text() == "precious"
 
 
+@pytest.mark.parametrize("restart", ["0", "1"])
+@pytest.mark.parametrize("name", ["claim", "record", "log"])
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "hard link", "fifo"])
+def test_what_was_planted_is_neither_followed_nor_waited_for(
+    runs: Runs, tmp_path: Path, kind: str, name: str, restart: str
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    runs.write(job("echo hello"))
+    ends = runs.directory / ".batch" / "ends" / "aa"
+    path = {"claim": ends / "aa0.run", "record": ends / "aa0.end", "log": runs.directory / "job" / "job.log"}[name]
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "hard link":
+        path.hardlink_to(precious)
+    else:
+        path.symlink_to(precious if kind == "link" else precious.with_name("new"))
+    runs.run(RESTART=restart)  # it ends
+    assert precious.read_text() == "precious"
+    assert not precious.with_name("new").exists()
+
+
 def test_a_log_is_fresh_at_each_run_and_each_start(runs: Runs) -> None:
     runs.write(job("echo first"))
     runs.run()
