@@ -204,7 +204,7 @@ class RootedPath:
 
 
 class _Named:
-    """Gives errors about a relative path the absolute one, and says what is wrong with a link."""
+    """Gives errors about a relative path the absolute one."""
 
     __slots__ = ("_text",)
 
@@ -217,7 +217,6 @@ class _Named:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, OSError):
             error.filename = self._text
-            error.filename2 = None
 
 
 class Roots(os.PathLike[str]):

@@ -62,7 +62,7 @@ def test_a_link_that_a_job_has_made_is_an_error(tmp_path: Path, roots: Roots) ->
     (tmp_path / "out" / "second").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="second") as caught:
         roots.resolve(str(tmp_path / "out" / "second")).make_directory()
-    assert caught.value.filename == str(tmp_path / "out" / "second")
+    assert str(caught.value).endswith(f": '{tmp_path}/out/second'")
     assert os.listdir(tmp_path / "victim") == []
 
 
