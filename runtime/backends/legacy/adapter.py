@@ -143,7 +143,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         isolated: bool = False,
         **options: Any,
     ) -> None:
-        with reading_class():
+        with reading_class(launcher_cls):
             cls = _checked_class(launcher_cls)
             variant, self._cls_name = name_of(cls), class_name(cls)
             at_once = _whole(limit_of(cls, "max_parallel", "max_parallelism", max_parallelism))

@@ -55,13 +55,15 @@ MOST_LINES: Final = 100
 _LARGEST_LINE: Final = 1 << 63
 """More than any log has lines."""
 
+_QUALNAME: Final[Any] = vars(type)["__qualname__"]
+
 INTERACTIVE: Final = frozenset({"local", "nc"})
 """The launchers of DVSim that run interactive jobs; theirs cannot say so themselves."""
 
 
 @contextmanager
-def reading_class() -> Iterator[None]:
-    """Read attributes of a class, which may be properties of its metaclass, and raise anything.
+def reading_class(launcher_cls: Any) -> Iterator[None]:
+    """Read attributes of `launcher_cls`, which may be properties of its metaclass, and raise anything.
 
     Raises:
         ValueError: for anything but an error that says what is wrong already, `SystemExit` included.
@@ -71,7 +73,11 @@ def reading_class() -> Iterator[None]:
     except (TypeError, ValueError, KeyboardInterrupt):
         raise
     except BaseException as exc:
-        msg = f"launcher_cls: reading the attributes of the class raised {describe(exc)}; expected: plain values"
+        # Whatever its metaclass makes of its name.
+        name = (
+            bounded(_QUALNAME.__get__(launcher_cls), LONGEST_NAME) if isinstance(launcher_cls, type) else "launcher_cls"
+        )
+        msg = f"reading the attributes of {name} raised {describe(exc)}; expected: plain values"
         raise ValueError(msg) from exc
 
 
