@@ -41,6 +41,7 @@ PURE = (
     "runtime.backends.slurm.text",
     "runtime.errors",
     "runtime.job",
+    "runtime.process.standstill",
     "runtime.scheduler.actions",
     "runtime.scheduler.arbiter",
     "runtime.scheduler.backlog",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -20,6 +20,11 @@ _STANDSTILL: Final = 0.1
 """Seconds by which a limit must be late for the loop to count as having stood still; and then, for which others come
 first. Out of the air."""
 
+
+async def _wait_for_news() -> None:
+    await trio.sleep(_STANDSTILL)
+
+
 _Entry = tuple[float, int, LiveJob, Callable[[LiveJob], None]]
 
 
@@ -27,6 +32,8 @@ class Deadlines:
     """Calls ``action(job)`` when its time comes, unless the job has ended by then."""
 
     def __init__(self) -> None:
+        self.catch_up: Callable[[], Awaitable[object]] = _wait_for_news
+        """Called before limits come up late, as the loop has stood still; it may `postpone` them."""
         self._heap: list[_Entry] = []
         self._order = itertools.count()
         self._held: list[_Entry] = []
@@ -66,7 +73,7 @@ class Deadlines:
         while True:
             self._changed = trio.Event()
             if self._heap and self._heap[0][0] + _STANDSTILL < trio.current_time():
-                await trio.sleep(_STANDSTILL)
+                await self.catch_up()
             now = trio.current_time()
             while self._heap and (self._heap[0][0] <= now or self._heap[0][2].stage is DONE):
                 _, _, job, action = heapq.heappop(self._heap)

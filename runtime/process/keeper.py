@@ -20,7 +20,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
@@ -53,6 +53,12 @@ but a system call each time."""
 _CONTINUE_SOON: Final = 0.02
 """The same, while somebody stops them, perhaps over and over: then they get ahead only between a SIGCONT and the next
 SIGSTOP. Arbitrary."""
+
+_HEAR: Final = -1
+"""The number of a ping whose answer somebody waits for."""
+
+_HEAR_TIMEOUT: Final = 2.0
+"""Seconds that such an answer may take. Arbitrary: by so much a limit comes late when the keeper has died."""
 
 _UNANSWERED: Final = 3
 """Pings without an answer after which something is wrong with the keeper. Out of the air."""
@@ -112,6 +118,9 @@ class Keeper:
         """How many new shims in a row could not be forked, or start anything, for want of memory."""
         self.over = False
         """Whether nothing of it is left to serve."""
+        self.note_standstill: Callable[[float, float], object] | None = None
+        """Called with the beginning and the end of a time in which it did not run, seconds of `time.monotonic`."""
+        self._heard = trio.Event()
         self.numbers = itertools.count(1)
         """For jobs."""
         self.dead = False
@@ -298,9 +307,24 @@ class Keeper:
                 self._take_answer(*answer)
             self._end_if_idle()
 
+    async def hear(self) -> None:
+        """Wait until all that it had to say by now has been heard; not for long, if it does not answer."""
+        self._heard = trio.Event()
+        with suppress(OSError):
+            self._control.send(far.frame(far.PING, _HEAR))
+        with trio.move_on_after(_HEAR_TIMEOUT):
+            await self._heard.wait()
+
     def _take_answer(self, kind: str, number: int, *rest: Any) -> None:
         if kind == far.PONG:
-            self._answered = number
+            if number == _HEAR:
+                self._heard.set()
+            else:
+                self._answered = number
+            return
+        if kind == far.STOOD_STILL:
+            if self.note_standstill is not None:
+                self.note_standstill(number, *rest)
             return
         shim = self._shims.get(number)
         if shim is None:
@@ -488,6 +512,8 @@ class Keepers:
         self._lock = trio.Lock()
         self._all: list[Keeper] = []
         self._nursery: trio.Nursery | None = None
+        self.note_standstill: Callable[[float, float], object] | None = None
+        """As of each keeper; that of the current one is asked."""
         self._renewed = -math.inf
         """When the current one was started."""
 
@@ -502,7 +528,11 @@ class Keepers:
         Raises:
             OSError: if it cannot be started.
         """
-        self._all.append(await trio.to_thread.run_sync(self._start_one, limiter=self._limiter))
+        keeper = await trio.to_thread.run_sync(self._start_one, limiter=self._limiter)
+        if self._all:
+            self.current.note_standstill = None  # two of them would tell the same
+        keeper.note_standstill = self.note_standstill
+        self._all.append(keeper)
         self._renewed = trio.current_time()
 
     def _start_one(self) -> Keeper:
@@ -550,6 +580,10 @@ class Keepers:
         for keeper in [keeper for keeper in self._all[:-1] if keeper.over]:
             self._all.remove(keeper)
             await keeper.aclose(_END_MARGIN)
+
+    async def hear(self) -> None:
+        """As `Keeper.hear`, of the current one."""
+        await self.current.hear()
 
     def trees(self) -> list[Tree]:
         """Return the trees that all their shims have, also those that are being handed over."""

@@ -99,6 +99,8 @@ DEAD: Final = "dead"
 """The shim's number, its wait status, the pids of what it left that would not die."""
 PONG: Final = "pong"
 """The number of the ping."""
+STOOD_STILL: Final = "stood still"
+"""From when to when, seconds of the monotonic clock: this process was not run, though it was due."""
 
 # Answers of a shim; each begins with its number and the number of the job.
 STARTED: Final = "started"
@@ -166,6 +168,10 @@ _LAST_LOOK: Final = 0.25
 
 _TURNS: Final = 10
 """Turns of killing after which what is left is stopped first. Out of the air: most jobs need one or two."""
+
+TICK: Final = 1.0
+"""Seconds that the keeper sleeps at most, so that it notices when it stands still. Arbitrary: what is shorter than this
+is not noticed for sure."""
 
 _STANDSTILL: Final = 1.0
 """Seconds by which a wait must have been too long for this process to have stood still, as in a frozen cgroup; it has
@@ -989,11 +995,16 @@ class Keeper:
 
     def wait(self) -> None:
         """Wait for signals and commands, and do what they say."""
-        seconds = None
+        seconds = TICK
         if self.sweeping:
             seconds = self.look
             self.look = min(2 * self.look, _LAST_LOOK)
-        for fd, _ in self.poll.poll(None if seconds is None else seconds * 1000):
+        begun = time.monotonic()
+        ready = self.poll.poll(seconds * 1000)
+        now = time.monotonic()
+        if now - begun - seconds > _STANDSTILL:
+            self.say(STOOD_STILL, begun + seconds, now)
+        for fd, _ in ready:
             if fd == self.signals:
                 read_signals(self.signals)
             elif fd == self.runtime:

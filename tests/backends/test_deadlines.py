@@ -185,3 +185,24 @@ async def test_all_limits_can_be_postponed(nursery: trio.Nursery, autojump_clock
     deadlines.postpone(10)
     await trio.sleep(100)
     assert rung.times == [("3.0", 3), ("5.0", 15), ("9.0", 19)]
+
+
+async def test_limits_that_are_late_ask_first_whether_their_time_counts(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    deadlines, rung = Deadlines(), Rung()
+
+    async def stood_still() -> None:
+        await trio.lowlevel.checkpoint()
+        deadlines.postpone(50)
+
+    deadlines.catch_up = stood_still
+    deadlines.add(5, live(), rung)
+    nursery.start_soon(deadlines.run)
+    await trio.testing.wait_all_tasks_blocked()
+    mock_clock.jump(50)
+    await trio.testing.wait_all_tasks_blocked()
+    assert rung.times == []
+    mock_clock.jump(5)
+    await trio.testing.wait_all_tasks_blocked()
+    assert rung.times == [("a", 55)]

@@ -13,6 +13,7 @@ import math
 import os
 import signal
 import tempfile
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -66,6 +67,7 @@ from runtime.process import (
 from runtime.process.limits import Room, shortages, usable_cpus
 from runtime.process.memory import OomKills
 from runtime.process.platform import missing
+from runtime.process.standstill import Standstill
 from runtime.process.threads import STALLED
 from runtime.roots import Roots
 
@@ -111,6 +113,14 @@ _KILL_MARGIN: Final = 5.0
 
 _SHELLS_SIGNAL: Final = 128
 """What a shell adds to the number of a signal to make an exit code of it."""
+
+_TICK: Final = 1.0
+_STANDSTILL: Final = 1.0
+"""Seconds that a task sleeps, and by which it must wake too late, for our loop to count as having stood still.
+Arbitrary: a busy system makes a process wait for less, and a shorter standstill counts as time of a job."""
+
+_MOMENT: Final = 0.1
+"""Seconds in which news are taken that have come while the loop stood still. Arbitrary."""
 
 _WATCH_INTERVAL: Final = 1.0
 """Seconds between looks at a log, for `stop_on_fail_pattern` and for `max_log`. Out of the air."""
@@ -217,11 +227,16 @@ class LocalBackend(RuntimeBackend):
         """What is entered while an interactive job has the terminal: whoever else writes there gives it up."""
         self._paused_at: float | None = None
         self._unpaused = trio.Event()
+        self._standstill = Standstill()
+        self._have_stood_still = False
+        """Since we last asked whether the jobs had, too."""
         self._progress_of: weakref.WeakKeyDictionary[JobSpec, Progress] = weakref.WeakKeyDictionary()
         self._site: Site
         self._oom_kills: OomKills
         self._keepers: Keepers | None = None
         self._keepers_lock = trio.Lock()
+        self._witness: Keepers | None = None
+        """Whose current keeper tells when it did not run; of contained jobs it is theirs."""
         self._ended: trio.MemorySendChannel[_Announced]
         self._ends: trio.MemoryReceiveChannel[_Announced]
         self._judges: Judges
@@ -247,7 +262,7 @@ class LocalBackend(RuntimeBackend):
             self._site = await in_thread(self._make_site, limiter=self._launching, wait_for_room=False)
             self.run_dir = self._site.roots.run_dir
             if self._containment == "tree":
-                self._keepers = await self._start_keepers()
+                self._keepers = self._witness = await self._start_keepers()
         except BaseException as exc:
             if self._own_roots is not None:
                 self._own_roots.close()
@@ -262,6 +277,8 @@ class LocalBackend(RuntimeBackend):
         site = self._site
         roots = site.roots.descriptors
         keepers = Keepers(site.environment, self._kill_timeout, self._launching, site.dump, roots)
+        if self._containment == "tree":  # else there is a witness for that alone
+            keepers.note_standstill = self._note_their_standstill
         await keepers.start()
         return keepers
 
@@ -306,12 +323,16 @@ class LocalBackend(RuntimeBackend):
         if self._keepers is not None:
             self._start_task(self._keepers.run)
             self._start_task(self._take_ends)
+        else:
+            self._start_task(self._call_witness)
+        self._deadlines.catch_up = self._catch_up
+        self._start_task(self._watch_standstill)
         await self._judges.run()
 
     async def _teardown(self) -> None:
         self._site.starts.unpause()
-        if self._keepers is not None:
-            await self._keepers.aclose()
+        for keepers in {self._keepers, self._witness} - {None}:
+            await keepers.aclose()
         if self._own_roots is not None:
             self._own_roots.close()
 
@@ -538,6 +559,56 @@ class LocalBackend(RuntimeBackend):
 
     def _contained_trees(self) -> Iterable[ProcessTree]:
         return () if self._keepers is None else self._keepers.trees()
+
+    # ------------------------------------------------------------------ standing still
+
+    async def _call_witness(self) -> None:
+        """Start a keeper that keeps nothing, but notices when nobody runs. Not at once: short runs do without."""
+        from runtime.process.keeper import Keepers  # not for every system
+
+        await trio.sleep(_TICK)
+        witness = Keepers({}, self._kill_timeout, self._launching)
+        witness.note_standstill = self._note_their_standstill
+        try:
+            await witness.start()
+        except OSError as exc:
+            logger.info("backend %r: time in which all stand still will count as time of its jobs: %s", self.name, exc)
+            return
+        self._witness = witness
+        await witness.run()
+
+    async def _watch_standstill(self) -> None:
+        """Notice when our loop does not run; never returns by itself."""
+        while True:
+            begun = time.monotonic()
+            await trio.sleep(_TICK)
+            self._note_our_standstill(begun + _TICK)
+
+    def _note_our_standstill(self, due: float) -> None:
+        now = time.monotonic()
+        if now - due > _STANDSTILL:
+            self._have_stood_still = True
+            self._postpone(self._standstill.add_ours(due, now))
+
+    def _note_their_standstill(self, begin: float, end: float) -> None:
+        self._postpone(self._standstill.add_theirs(begin, end))
+
+    def _postpone(self, seconds: float) -> None:
+        """Let no time count in which nobody ran."""
+        if seconds > 0:
+            logger.info("backend %r and its jobs stood still for %.1f s; no limit counts it", self.name, seconds)
+            self._deadlines.postpone(seconds)
+            for job in self._ledger:
+                if isinstance(job.data, LocalRun):
+                    job.data.tree.postpone(seconds)
+                    job.data.concluding.deadline += seconds
+
+    async def _catch_up(self) -> None:
+        """Before limits that are late: hear what has happened, and whether our jobs had that time at all."""
+        await trio.sleep(_MOMENT)
+        if self._have_stood_still and self._witness is not None:
+            self._have_stood_still = False
+            await self._witness.hear()
 
     # ------------------------------------------------------------------ watching
 

@@ -1,0 +1,92 @@
+"""All of a run stands still for a while: what its jobs can do in no time counts towards none of their limits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import LIMIT, Fifo, job_file, results, started
+
+pytestmark = pytest.mark.slow
+
+JOB_LIMIT = 4.0
+FREEZER = Path("/sys/fs/cgroup/freezer")
+
+
+def below(pid: int) -> list[int]:
+    """All processes that come from one, each after its parent."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *below(int(child))]
+    return found
+
+
+def is_witness(pid: int) -> bool:
+    """Whether it is a keeper that has begun to wait for something to do."""
+    name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(")")
+    return name == "job-keeper" and rest.split()[0] == "S"
+
+
+def stand_still(pids: Sequence[int]) -> None:
+    """Stop processes for longer than the limit, the first of them first, and continue them, the last of them first."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(JOB_LIMIT + 1)
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+
+
+def freeze(pids: Sequence[int]) -> None:
+    group = FREEZER / f"standstill-{os.getpid()}"
+    group.mkdir()
+    try:
+        for pid in pids:
+            (group / "cgroup.procs").write_text(str(pid))
+        (group / "freezer.state").write_text("FROZEN")
+        time.sleep(JOB_LIMIT + 1)
+    finally:
+        (group / "freezer.state").write_text("THAWED")
+        for word in (group / "cgroup.procs").read_text().split():
+            (FREEZER / "cgroup.procs").write_text(word)
+        group.rmdir()
+
+
+def run_a_job(directory: Path, containment: str, disturb: Callable[[Sequence[int]], None], *, only_us: bool) -> str:
+    """Run a job with a limit, which is disturbed; return the kind of its failure, or nothing."""
+    up, down = Fifo(directory / "up"), Fifo(directory / "down")
+    jobs = {"sim": {"cmd": f"echo x >{up.path}; read line <{down.path}; exit 0", "timeout": JOB_LIMIT}}
+    file = job_file(directory, jobs, backends={"local": {"containment": containment}})
+    with started(directory, "run", file, "-v") as program:
+        up.hear()
+        deadline = time.monotonic() + LIMIT
+        while not any(map(is_witness, below(program.pid))):
+            assert time.monotonic() < deadline
+        disturb([program.pid] if only_us else [program.pid, *below(program.pid)])
+        if not only_us:
+            down.say()
+        program.wait(LIMIT)
+    return str(results(directory)["jobs"][0]["kind"] or "")
+
+
+@pytest.mark.parametrize("containment", ["tree", "group"])
+def test_time_in_which_all_were_stopped_does_not_count(tmp_path: Path, containment: str) -> None:
+    assert run_a_job(tmp_path, containment, stand_still, only_us=False) == ""
+
+
+@pytest.mark.parametrize("containment", ["tree", "group"])
+def test_time_in_which_we_were_stopped_and_the_jobs_were_not_counts(tmp_path: Path, containment: str) -> None:
+    assert run_a_job(tmp_path, containment, stand_still, only_us=True) == "timeout"
+
+
+@pytest.mark.root
+def test_time_in_a_frozen_cgroup_does_not_count(tmp_path: Path) -> None:
+    assert FREEZER.is_dir(), "of the tests' machines all have the freezer of cgroup v1"
+    assert run_a_job(tmp_path, "tree", freeze, only_us=False) == ""
