@@ -129,14 +129,18 @@ class Screen(logging.Handler):
         return lines + said if self._area is None else lines
 
     def _draw(self, area: LiveArea, lines: list[Line], moment: Snapshot) -> None:
-        if self._left:
-            self._left = False
-            area.leave()
+        self._take_note_of_others(area)
         area.draw(render(moment, self._run_dir, self._beside, self._output.size), lines)
 
     def _give_up(self) -> None:
         if self._area is not None:
+            self._take_note_of_others(self._area)
             self._area.clear()
+
+    def _take_note_of_others(self, area: LiveArea) -> None:
+        if self._left:
+            self._left = False
+            area.leave()
 
     def _finish(self, lines: list[Line]) -> None:
         self._give_up()

@@ -5,7 +5,7 @@ import math
 import os
 import select
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,23 @@ async def test_nothing_is_shown_while_the_terminal_is_lent() -> None:
                 assert not select.select([reader], [], [], 0)[0]
             assert "later" in await read(reader)
             nursery.cancel_scope.cancel()
+
+
+async def test_what_is_drawn_stays_when_somebody_else_has_written_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Output, "is_terminal", True)
+    progress = Progress("fifo", 0.0)
+    with screen() as (shown, reader):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shown.follow, progress, moment)
+            while "\x1b[J" not in await read(reader):  # it draws over what it has drawn
+                pass
+            nursery.cancel_scope.cancel()
+        shown.leave()
+        await shown.finish(progress, ())
+        with suppress(BlockingIOError):
+            os.set_blocking(reader, False)
+            rest = os.read(reader, 1 << 16).decode()
+            assert not rest.endswith("\x1b[J")
 
 
 async def test_what_is_logged_said_and_failed_becomes_lines() -> None:
