@@ -60,6 +60,24 @@ async def test_a_job_that_is_killed_while_it_is_paused_can_end_in_order(tmp_path
         here.backend.unpause()
 
 
+async def test_a_job_that_is_killed_while_it_is_paused_and_does_not_end_is_killed_in_time(
+    tmp_path: Path, containment: str
+) -> None:
+    os.mkfifo(tmp_path / "up")
+    async with local(tmp_path, containment=containment, term_timeout=0.1) as here:
+        cmd = f"trap '' TERM; sleep 1000 & echo $$ >{tmp_path / 'up'}; wait"
+        handle = (await here.session.submit([JobSpec(name="a", cmd=cmd)]))["a"]
+        pid = int(await hear(tmp_path / "up"))
+        here.backend.pause()
+        await wait_state([pid], stopped=True)
+        await here.backend.kill("a")
+        event = await here.session.completed(handle)
+        assert event.reason is not None
+        assert (event.status, event.reason.kind) == (JobStatus.KILLED, FailureKind.CANCELLED)
+        assert event.usage is not None
+        assert event.usage.signal == signal.SIGKILL
+
+
 async def test_nothing_is_launched_meanwhile(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         here.backend.pause()

@@ -59,8 +59,10 @@ def freeze(pids: Sequence[int]) -> None:
         group.rmdir()
 
 
-def run_a_job(directory: Path, containment: str, disturb: Callable[[Sequence[int]], None], *, only_us: bool) -> str:
-    """Run a job with a limit, which is disturbed; return the kind of its failure, or nothing."""
+def run_a_job(
+    directory: Path, containment: str, disturb: Callable[[Sequence[int]], None], *, only_us: bool
+) -> tuple[str, float]:
+    """Run a job with a limit, which is disturbed; return the kind of its failure, or nothing, and its seconds."""
     up, down = Fifo(directory / "up"), Fifo(directory / "down")
     jobs = {"sim": {"cmd": f"echo x >{up.path}; read line <{down.path}; exit 0", "timeout": JOB_LIMIT}}
     file = job_file(directory, jobs, backends={"local": {"containment": containment}})
@@ -73,20 +75,23 @@ def run_a_job(directory: Path, containment: str, disturb: Callable[[Sequence[int
         if not only_us:
             down.say()
         program.wait(LIMIT)
-    return str(results(directory)["jobs"][0]["kind"] or "")
+    job = results(directory)["jobs"][0]
+    return job["kind"] or "", job["run_seconds"]
 
 
 @pytest.mark.parametrize("containment", ["tree", "group"])
 def test_time_in_which_all_were_stopped_does_not_count(tmp_path: Path, containment: str) -> None:
-    assert run_a_job(tmp_path, containment, stand_still, only_us=False) == ""
+    assert run_a_job(tmp_path, containment, stand_still, only_us=False)[0] == ""
 
 
 @pytest.mark.parametrize("containment", ["tree", "group"])
 def test_time_in_which_we_were_stopped_and_the_jobs_were_not_counts(tmp_path: Path, containment: str) -> None:
-    assert run_a_job(tmp_path, containment, stand_still, only_us=True) == "timeout"
+    kind, seconds = run_a_job(tmp_path, containment, stand_still, only_us=True)
+    assert kind == "timeout"
+    assert seconds < 2 * JOB_LIMIT, "it was killed when we went on, and not a whole limit later"
 
 
 @pytest.mark.root
 def test_time_in_a_frozen_cgroup_does_not_count(tmp_path: Path) -> None:
     assert FREEZER.is_dir(), "of the tests' machines all have the freezer of cgroup v1"
-    assert run_a_job(tmp_path, "tree", freeze, only_us=False) == ""
+    assert run_a_job(tmp_path, "tree", freeze, only_us=False)[0] == ""

@@ -172,6 +172,10 @@ class LocalBackend(RuntimeBackend):
 
     name = "local"
     supports_interactive = True
+    _paused_at: float | None = None
+    """Since when its jobs are paused."""
+    _have_stood_still = False
+    """Since we last asked whether the jobs had, too."""
     shares_roots = True
     """Whether `run_dir` may be `Roots` that are open, so that it is never opened by its path again."""
 
@@ -225,11 +229,8 @@ class LocalBackend(RuntimeBackend):
         self._terminal = terminal
         self.lend_terminal: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
         """What is entered while an interactive job has the terminal: whoever else writes there gives it up."""
-        self._paused_at: float | None = None
         self._unpaused = trio.Event()
         self._standstill = Standstill()
-        self._have_stood_still = False
-        """Since we last asked whether the jobs had, too."""
         self._progress_of: weakref.WeakKeyDictionary[JobSpec, Progress] = weakref.WeakKeyDictionary()
         self._site: Site
         self._oom_kills: OomKills
@@ -331,8 +332,10 @@ class LocalBackend(RuntimeBackend):
 
     async def _teardown(self) -> None:
         self._site.starts.unpause()
-        for keepers in {self._keepers, self._witness} - {None}:
-            await keepers.aclose()
+        if self._witness is not None and self._witness is not self._keepers:
+            await self._witness.aclose()
+        if self._keepers is not None:
+            await self._keepers.aclose()
         if self._own_roots is not None:
             self._own_roots.close()
 
