@@ -66,6 +66,8 @@ def open_below(root: int, path: str | bytes, flags: int, mode: int = 0) -> int:
     """
     raw = os.fsencode(path)
     flags |= _ALWAYS
+    if flags & os.O_EXCL:
+        flags &= ~os.O_NONBLOCK  # nothing that is there is opened, so nothing is waited for
     if b"/" not in raw:
         _refuse_parent(raw, path)
         return os.open(path, flags, mode, dir_fd=root)  # no component but the last: as good as `openat2`, and quicker
@@ -176,9 +178,7 @@ def create(root: int, path: str | bytes, mode: int, flags: int = 0) -> int:
         FileExistsError: if there is something, whatever it is.
         OSError: as `open_below`.
     """
-    fd = open_below(root, path, _NEW | flags, mode)
-    os.set_blocking(fd, True)
-    return fd
+    return open_below(root, path, _NEW | flags, mode)
 
 
 def open_empty(root: int, path: str, mode: int, flags: int = 0) -> int:
