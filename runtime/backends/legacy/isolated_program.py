@@ -37,7 +37,7 @@ from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended
 from runtime.backends.legacy.surroundings import surroundings
 from runtime.job import JobStatus
 from runtime.process.exits import ExitWatch
-from runtime.process.usual_signals import take_signals_as_usual
+from runtime.process.usual_signals import survive_signals_to_all, take_signals_as_usual
 
 PING: Final = "ping"
 """What is asked of a process that may be stuck."""
@@ -167,6 +167,7 @@ def main(control_fd: int, life_fd: int, parent: int) -> None:
     fcntl.fcntl(life_fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(life_fd, fcntl.F_SETFL, os.O_ASYNC)
     control = socket.socket(fileno=control_fd)
+    survive_signals_to_all()
     try:
         with control.makefile("rb") as greeting:  # nothing comes behind it before it is answered
             program = _Program(*pickle.load(greeting))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -54,6 +55,19 @@ class FarLauncher:
     def do_where(self) -> Any:
         self.fail_msg = ErrorMessage(f"{os.getpid()} {os.getsid(0)}", 7, ("one", "two"))
         self.job_runtime = 2.5
+        return JobStatus.FAILED
+
+    def do_survive(self) -> Any:
+        """Get what is sent to every process; the job fails, with how a forked process and a program took SIGTERM."""
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGXCPU):
+            os.kill(os.getpid(), number)
+        forked = multiprocessing.get_context("fork").Process(target=signal.pause)
+        forked.start()
+        forked.terminate()
+        forked.join()
+        program = subprocess.Popen(["sleep", "1000"])
+        program.terminate()
+        self.fail_msg = f"{forked.exitcode} {program.wait()}"
         return JobStatus.FAILED
 
     def do_raise(self) -> None:

@@ -97,6 +97,13 @@ async def test_a_busy_one_is_kept_over_there() -> None:
     assert it.end("busy").status is JobStatus.PASSED
 
 
+async def test_signals_that_are_sent_to_every_process_end_it_no_sooner() -> None:
+    async with far() as it:
+        await submit(it, sent="poll:survive", other="pass")
+    assert it.text("sent") == "-15 -15", "who is started there has the signals as usual"
+    assert it.end("other").status is JobStatus.PASSED
+
+
 @pytest.mark.parametrize(
     ("step", "what", "how"),
     [
