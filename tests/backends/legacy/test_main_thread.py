@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Iterator
 
@@ -12,6 +11,7 @@ from runtime.backends.legacy import main_thread
 from runtime.backends.legacy.failures import Failure
 from runtime.backends.legacy.main_thread import MainThread, hint_of, wants_main_thread
 from runtime.backends.legacy.slices import Call, Step
+from tests.backends.legacy.injection import inject, take_back
 
 FOR_EVER = 1000.0
 
@@ -78,13 +78,13 @@ def test_patience_counts_from_the_begin_of_the_call_in_progress(rig: Rig, monkey
 
 def test_an_exception_between_two_calls_or_in_one_ends_nothing(rig: Rig) -> None:
     for _ in range(500):
-        thread_id = ctypes.c_ulong(rig.thread.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread_id, ctypes.py_object(SystemExit))
+        inject(rig.thread)
         call = where()
         assert rig.main.do(call, FOR_EVER)
         assert call.has_returned
         assert call.failure is not None or call.value is rig.thread
     assert rig.thread.is_alive()
+    take_back([rig.thread])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import queue
@@ -23,6 +22,7 @@ from runtime.backends.legacy.threads import ThreadSeam
 from runtime.job import FailureKind, JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, says, scripted
 from runtime.testing.virtual import Gate
+from tests.backends.legacy.injection import inject, take_back
 from tests.backends.legacy.rig import Rig, rig
 
 HERE = threading.get_ident()
@@ -358,12 +358,6 @@ def test_no_thread_outlives_a_seam_that_is_closed() -> None:
 # ---------------------------------------------------------------------- what launchers do to the thread and the process
 
 
-def inject(thread: threading.Thread, error: type[BaseException] | None = SystemExit) -> None:
-    """Raise an exception in a thread, at whatever line it is; `None` takes back one that was not raised yet."""
-    what = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), what)
-
-
 def threads_of(it: Rig) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(f"{it.backend.name}.")]
 
@@ -374,7 +368,9 @@ async def test_an_exit_that_is_raised_in_an_idle_thread_costs_nothing(caplog: py
             await it.submit(name)
             await it.wait_ended(name)
             (thread,) = threads_of(it)
-            inject(thread, None if name == "c" else SystemExit)
+            if name != "c":
+                inject(thread)
+        take_back([thread])
     assert [it.end(name).status for name in "abc"] == [PASSED] * 3
     assert caplog.text.count("was interrupted from outside: SystemExit()") == 2
 
@@ -407,8 +403,7 @@ async def test_exits_that_are_raised_at_any_line_lose_no_job_and_are_no_success(
         finally:
             is_over.set()
             shooter.join()
-            for thread in threads_of(it):
-                inject(thread, None)
+            take_back(threads_of(it))
     assert all(len(it.ends(name)) == 1 for name in names)
     assert all(name < "j2" for name in names if it.end(name).status is PASSED)
 
