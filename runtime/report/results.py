@@ -128,7 +128,13 @@ def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
                 if exc.errno not in _NO_FSYNC:  # such as EIO: what was written is lost
                     raise
                 logger.warning("%s may not survive a power cut: its file system has no fsync (%s)", path, exc.strerror)
-        temporary.rename(path.name)
+        try:
+            temporary.rename(path.name)
+        except IsADirectoryError:  # a job has made it: of anything else it would take the place
+            aside = f"{temporary.name.removeprefix('.')}.moved"
+            path.rename(aside)
+            logger.warning("%s was a directory, which is %s now", path, aside)
+            temporary.rename(path.name)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

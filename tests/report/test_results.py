@@ -59,6 +59,21 @@ def test_the_run_is_described(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["results.json", "exports.sh"])
+def test_a_directory_in_its_place_is_moved_aside(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / name / "inner").mkdir(parents=True)
+    (tmp_path / name / "file").write_text("theirs")
+    roots = Roots(str(tmp_path))
+    roots.open()
+    with closing(roots):
+        write_results(roots.run.below("results.json"), RECORD, [result("a", exports={"A": "1"})])
+    assert json.loads((tmp_path / "results.json").read_bytes())["counts"]["passed"] == 1
+    assert (tmp_path / "exports.sh").is_file()
+    (aside,) = tmp_path.glob(f"{name}.*.moved")
+    assert (aside / "file").read_text() == "theirs"
+    assert f"{name} was a directory, which is {aside.name} now" in caplog.text
+
+
 def test_jobs_that_never_ran_are_counted_apart(tmp_path: Path) -> None:
     ends = [
         result("a"),
