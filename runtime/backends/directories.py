@@ -12,13 +12,15 @@ from typing import Final
 import attrs
 
 from runtime.job import JobSpec, safe_id
-from runtime.job.command import command_words, words_by_file
+from runtime.job.command import command_words, is_read_by_shell, words_by_file
 from runtime.rooted import write_all
 from runtime.roots import RootedPath, Roots
 
 ENVIRONMENT_FILE: Final = "env_vars"
 """The name of the environment's dump, beside the log."""
 
+COMMAND_FILE_ENDING: Final = ".cmd"
+"""What is added to the name of a log: the file of a `cmd` that is too long."""
 
 LONGEST_WORD: Final = (1 << 17) - 1
 """Bytes of an argument of a program, at most: Linux's, where a page of memory has 4 KiB; elsewhere it is more."""
@@ -84,11 +86,11 @@ def make_files(paths: JobPaths, dump: bytes) -> None:
 
 
 def has_long_text(spec: JobSpec) -> bool:
-    """Whether the `cmd` of a job is text that is too long for an argument: then it goes by a file."""
+    """Whether the `cmd` of a job is text that is too long for an argument, and that goes by a file."""
     cmd = spec.cmd
     if not isinstance(cmd, str) or 4 * len(cmd) <= LONGEST_WORD:  # what four bytes a character could not make too long
         return False
-    return len(os.fsencode(cmd)) > LONGEST_WORD
+    return len(os.fsencode(cmd)) > LONGEST_WORD and is_read_by_shell(spec)
 
 
 def make_command_file(spec: JobSpec, log: RootedPath) -> None:
@@ -108,7 +110,9 @@ def starting_words(spec: JobSpec, log: RootedPath) -> Sequence[str]:
 
 
 def _command_file(log: RootedPath) -> RootedPath:
-    return log.beside(f"{log.name}.cmd")  # no two jobs have one log, while the dump is one for all of a directory
+    return log.beside(
+        log.name + COMMAND_FILE_ENDING
+    )  # no two jobs have one log, while the dump is one for all of a directory
 
 
 def put_aside(path: RootedPath, keep: int | None) -> None:

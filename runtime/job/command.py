@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -12,10 +13,19 @@ if TYPE_CHECKING:
 _SOURCE: Final = frozenset({"csh", "tcsh", "fish"})
 """Shells that read commands from a file by ``source``; all others by ``.``, as POSIX has it."""
 
+_NO_SHELL: Final = re.compile(r"(python|pypy|perl|raku|ruby|node|deno|lua|php|tclsh|Rscript|g?awk)[\d.]*")
+"""Programs that a `shell` may name, and that know no command by which a shell reads a file. Whatever else there is, is
+taken for a shell: those that are not listed here fail by a syntax error, instead of as too long."""
+
 
 def command_words(spec: JobSpec) -> Sequence[str]:
     """Return the program of a job and its arguments, which are a shell and what it is given if `cmd` is text."""
     return spec.cmd if not isinstance(spec.cmd, str) else [*_shell(spec), spec.cmd]
+
+
+def is_read_by_shell(spec: JobSpec) -> bool:
+    """Whether a `cmd` that is text is read by a shell, and not by an interpreter that `shell` names in its place."""
+    return not any(_NO_SHELL.fullmatch(word.rpartition("/")[2]) for word in _shell(spec))
 
 
 def words_by_file(spec: JobSpec, path: str) -> Sequence[str]:

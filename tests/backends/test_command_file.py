@@ -9,7 +9,7 @@ import pytest
 
 from runtime.backends.directories import LONGEST_WORD, has_long_text
 from runtime.backends.local import LocalBackend
-from runtime.job import JobSpec, JobStatus
+from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.job.command import words_by_file
 from runtime.scheduler.run import run_jobs
 
@@ -62,3 +62,16 @@ def test_bytes_count_and_not_characters() -> None:
 )
 def test_each_shell_reads_it_in_its_own_way(shell: str | list[str], words: list[str]) -> None:
     assert list(words_by_file(JobSpec(name="a", cmd="true", shell=shell), "/a b/log.cmd")) == words
+
+
+@pytest.mark.parametrize("shell", [["python3", "-c"], ["/usr/bin/env", "perl", "-e"], "/opt/bin/python3.11"])
+def test_what_is_no_shell_is_asked_to_read_none(shell: str | list[str]) -> None:
+    assert not has_long_text(JobSpec(name="a", cmd=text_of(LONGEST_WORD + 1), shell=shell))
+
+
+async def test_a_text_that_is_too_long_for_what_is_no_shell_is_said_to_be(tmp_path: Path) -> None:
+    job = JobSpec(name="a", cmd="#".ljust(LONGEST_WORD + 1), shell=["python3", "-c"])
+    (result,) = await run_jobs([job], LocalBackend(run_dir=tmp_path))
+    assert result.reason is not None
+    assert result.reason.kind is FailureKind.LAUNCH_ERROR
+    assert "E2BIG" in result.reason.message

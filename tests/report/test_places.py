@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from runtime.backends.local import LocalBackend
 from runtime.job import JobSpec
 from runtime.report.places import job_dir, log_path, reproduce
 from runtime.report.variables import NAME, render_variables
+from runtime.scheduler.run import run_jobs
 
 RUN_DIR = Path("/out/run")
 
@@ -55,3 +57,14 @@ def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == f'{directory}|$(touch x)\'"\n* B|{{"x"}}|\\|end'
     assert list(directory.iterdir()) == []
+
+
+async def test_the_line_of_a_command_that_is_too_long_for_an_argument_names_its_file(tmp_path: Path) -> None:
+    job = JobSpec(name="job", cmd="echo $0 # ".ljust(200_000, "x") + "\nexit 7", exports={"A": "1"})
+    (result,) = await run_jobs([job], LocalBackend(run_dir=tmp_path))
+    assert (result.usage.exit_code if result.usage else None) == 7
+    (tmp_path / NAME).write_bytes(b"".join(render_variables([job])))
+    line = reproduce(job, tmp_path)
+    assert len(line) < 1000
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "/bin/sh\n", "")
