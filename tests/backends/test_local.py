@@ -74,9 +74,10 @@ async def test_contract(check: Check, buffer: float, tmp_path: Path, monkeypatch
     ("cmd", "fields", "words"),
     [
         (["/no/such/program"], {}, ["ENOENT", "/no/such/program"]),
-        (["no-such-program-at-all"], {}, ["ENOENT", "no-such-program-at-all"]),
+        (["no-such-program-at-all"], {}, ["ENOENT", "no-such-program-at-all", "expected: a program in the PATH"]),
         (["/etc/passwd"], {}, ["EACCES", "/etc/passwd"]),
         (["./bad-interpreter"], {"cwd": "{}"}, ["ENOENT", "bad-interpreter"]),
+        (["./no-interpreter"], {"cwd": "{}"}, ["ENOEXEC", "no-interpreter", "a first line such as #!/bin/sh"]),
         ("true", {"shell": "/no/such/shell"}, ["ENOENT", "/no/such/shell"]),
         ("true", {"cwd": "/no/such/directory"}, ["ENOENT", "/no/such/directory"]),
         ("true", {"log_path": "/proc/no/such/log"}, ["ENOENT", "/proc/no"]),
@@ -95,8 +96,9 @@ async def test_an_unknown_program_costs_its_own_job_alone(
 ) -> None:
     # A PATH with a directory that we may not search changes what the system says of an unknown program.
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    (tmp_path / "bad-interpreter").write_text("#!/no/such/interpreter\n")
-    (tmp_path / "bad-interpreter").chmod(0o755)
+    for name, text in (("bad-interpreter", "#!/no/such/interpreter\n"), ("no-interpreter", "true\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
     spec = JobSpec(name="bad", cmd=cmd, **{key: value.format(tmp_path) for key, value in fields.items()})  # type: ignore[arg-type]  # all texts
     async with local(tmp_path / "run", containment=containment) as here:
         handles = await here.session.submit([JobSpec(name="a", cmd="true"), spec, JobSpec(name="b", cmd="true")])

@@ -256,7 +256,16 @@ def describe(error: OSError) -> str:
     name = errno.errorcode.get(error.errno, str(error.errno))
     about = "" if error.filename is None else f": {error.filename!r}"
     what = os.strerror(error.errno) if has_no_room(error) else error.strerror
-    return f"cannot be started: {name}, {what}{about}"
+    return f"cannot be started: {name}, {what}{about}{_hint(error)}"
+
+
+def _hint(error: OSError) -> str:
+    """Return what to look for, where the words of the system do not tell that."""
+    if error.errno == errno.ENOEXEC:
+        return "; expected: a program of this machine, or a script with a first line such as #!/bin/sh"
+    if error.errno == errno.ENOENT and isinstance(error.filename, str) and "/" not in error.filename:
+        return "; expected: a program in the PATH of the job"
+    return ""
 
 
 def _start(
