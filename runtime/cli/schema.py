@@ -116,7 +116,7 @@ def duration(value: Any) -> float:
 def _one_of(*known: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in known:
-            raise _WantedError(", ".join(f'"{word}"' for word in known))
+            raise _WantedError(" or ".join(f'"{word}"' for word in known))
         return str(value)
 
     return check

@@ -206,7 +206,7 @@ class JobSpec:
     def _check_choice(self, field: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, field)
         if value is not None and value not in choices:
-            raise self._error(field, value, ", ".join(map(repr, choices)) + ", or None")
+            raise self._error(field, value, " or ".join(map(repr, choices)) + ", or None")
 
     def _normalise_run_if(self) -> None:
         if self.run_if not in RUN_IFS:

@@ -232,5 +232,6 @@ def _check_acyclic(new: Mapping[str, Node]) -> None:
     cycle = list(path)
     cycle = [*cycle[cycle.index(job_id) :], job_id]
     shown = " -> ".join(repr(name) for name in (cycle if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]]))  # noqa: PLR2004 - one line
-    msg = f"the dependencies form a cycle, so none of its {len(cycle) - 1} jobs can start: {shown}"
+    stuck_jobs = "its job cannot start" if len(cycle) == 2 else f"none of its {len(cycle) - 1} jobs can start"  # noqa: PLR2004 - a job and itself
+    msg = f"the dependencies form a cycle, so {stuck_jobs}: {shown}"
     raise GraphError(msg)

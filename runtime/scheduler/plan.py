@@ -509,7 +509,8 @@ class Plan:
                     ready.append(dependent)
         self._queue_up(ready, now)
         if self._max_failures is not None and self._failures >= self._max_failures and self._stopped is None:
-            self.stop(f"the limit of {self._max_failures} failures", now)
+            count = self._max_failures
+            self.stop(f"the limit of {count} failure{'' if count == 1 else 's'}", now)
 
     def _forget(self, node: Node) -> None:
         queue = node.queue

@@ -96,6 +96,7 @@ def test_a_seed_twice_is_named() -> None:
         ({"soft_timeout": 0}, "soft_timeout is 0; wanted: a number of seconds"),
         ({"run_if": "always"}, 'run_if is "always"; wanted: "passed" or "any-passed" or "ended"'),
         ({"run_if": True}, "run_if is true; wanted: "),
+        ({"leftovers": "kill"}, 'leftovers is "kill"; wanted: "ignore" or "warn" or "fail"'),
         ({"run_if": {}}, "run_if is a table; wanted: "),
         (
             {"run_if": "ended", "needs_all_dependencies_passing": False},

@@ -39,8 +39,8 @@ def test_an_unknown_dependency_is_named_with_its_nearest() -> None:
 @pytest.mark.parametrize(
     ("jobs", "cycle"),
     [
-        ([spec("a", "a")], "'a' -> 'a'"),
-        ([spec("a", "b"), spec("b", "a")], "'a' -> 'b' -> 'a'"),
+        ([spec("a", "a")], "its job cannot start: 'a' -> 'a'"),
+        ([spec("a", "b"), spec("b", "a")], "none of its 2 jobs can start: 'a' -> 'b' -> 'a'"),
         ([spec("x"), spec("a", "b", "x"), spec("b", "c"), spec("c", "a"), spec("d", "a")], "'a' -> 'b' -> 'c' -> 'a'"),
     ],
 )

@@ -466,6 +466,7 @@ async def test_a_stop_before_the_run_runs_nothing(autojump_clock: MockClock) -> 
 async def test_too_many_failures_stop_the_run(autojump_clock: MockClock) -> None:
     policy = table(bad=FakeRun(JobStatus.FAILED, duration=5), long=FakeRun(duration=100))
     results = await run_jobs([job("bad"), job("long"), job("next", "long")], FakeBackend(policy), max_failures=1)
+    assert "killed by the limit of 1 failure" in [result.reason.message for result in results if result.reason]
     assert statuses(results) == {"bad": "FAILED", "long": "KILLED", "next": "KILLED"}
     assert trio.current_time() == 5
 
