@@ -117,7 +117,7 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         help="what seeds are drawn from; the same base, the same seeds (default: random)",
     )
     jobs.add_argument(
-        "--timeout-multiplier", metavar="X", type=_factor, default=1.0, help="multiply the timeouts of all jobs"
+        "--timeout-multiplier", metavar="X", type=_factor, default=1.0, help="multiply the timeout of each job"
     )
     jobs.add_argument("--dry-run", action="store_true", help="prepare everything, start nothing")
     where = parser.add_argument_group("where")
@@ -173,7 +173,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv for everything")
     output.add_argument("-q", "--quiet", action="store_true", help="say only what failed, and the summary")
-    output.add_argument("--log-file", metavar="FILE", help="write everything that could be said to FILE")
+    output.add_argument(
+        "--log-file", metavar="FILE", help="write what the screen shows, and the whole log with tracebacks, to FILE"
+    )
 
 
 # ---------------------------------------------------------------------- types

@@ -34,6 +34,7 @@ from runtime.report.links import Links, point_latest
 from runtime.report.output import Output
 from runtime.report.progress import Progress, Snapshot
 from runtime.report.results import RunRecord, write_results
+from runtime.report.said import SAID
 from runtime.report.summary import Line, summary
 from runtime.report.text import printable
 from runtime.scheduler.actions import StatusChange
@@ -222,7 +223,9 @@ class Run:
             self._scheduler, drain=options.drain, tell=self._tell, leave=self._leave, suspend=self._suspend
         )
         log_to(self._screen, level_of(options), instead_of=self._before)
-        if not options.quiet:
+        if options.quiet:
+            SAID.info("%s", self._title())
+        else:
             self._screen.say(self._title(), "bold")
         # Apart from each other: the links look at jobs' directories, on file systems that may not answer.
         results, links = trio.CapacityLimiter(1), trio.CapacityLimiter(_LINK_THREADS)

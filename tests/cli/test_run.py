@@ -188,8 +188,9 @@ def test_a_failure_is_said_while_the_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_quiet_says_failures_and_the_summary(tmp_path: Path) -> None:
-    done = call(tmp_path, "run", job_file(tmp_path, GOOD), "-q")
+    done = call(tmp_path, "run", job_file(tmp_path, GOOD), "-q", "--log-file", "log.txt")
     assert done.out.startswith("2 jobs: 2 passed")
+    assert re.search(r": 2 jobs, seed base \d+, in results/", (tmp_path / "log.txt").read_text().splitlines()[0])
 
 
 def test_a_log_file_has_all_that_was_said(tmp_path: Path) -> None:
