@@ -55,7 +55,9 @@ def _main(arguments: Sequence[str]) -> int:
         parsed = True
         missing = _missing_extra()
         if missing:
-            complain(f"the command line needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})")
+            complain(
+                f"the command line needs the extra cli: pip install '.[cli]' in a checkout (there is no {missing})"
+            )
             return EXIT_INPUT
         return _do(options, [PROGRAM, *arguments])
     except (InputError, RegistryError) as exc:

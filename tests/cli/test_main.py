@@ -292,7 +292,7 @@ def test_a_missing_extra_is_one_line(tmp_path: Path, missing: str) -> None:
     check_refused(
         tmp_path,
         Done(done.returncode, done.stdout, done.stderr),
-        f"needs the extra cli: pip install 'job-runtime[cli]' (there is no {missing})",
+        f"needs the extra cli: pip install '.[cli]' in a checkout (there is no {missing})",
     )
 
 
