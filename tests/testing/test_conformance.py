@@ -104,6 +104,21 @@ async def test_a_channel_that_is_left_open_is_found() -> None:
     leaked.close()
 
 
+async def test_a_kit_whose_backend_is_never_busy_is_told(autojump_clock: MockClock) -> None:
+    def kit() -> BackendKit:
+        made = FakeKit()()
+        return attrs.evolve(
+            made,
+            job=lambda _, id, *, timeout=None: made.job(Behaviour.PASS, id, timeout=timeout),  # noqa: A006 - the kit's name
+        )
+
+    (check,) = (check for check in CHECKS if check.__name__ == "a_refused_job_leaves_no_trace")
+    with pytest.raises(
+        AssertionError, match="job for BUSY_ONCE was accepted at its first submission; expected: a refusal"
+    ):
+        await run_check(check, kit, 0)
+
+
 async def test_a_refusal_with_room_is_found(autojump_clock: MockClock) -> None:
     with pytest.raises(AssertionError, match=r"refused, with room for them: \['busy_once-0'\]"):
         async with Bench(FakeKit(), 0).session() as session, session.open():

@@ -61,6 +61,10 @@ async def a_refused_job_leaves_no_trace(bench: Bench) -> None:
         async with session.open() as backend:
             busy, other = session.jobs(Behaviour.BUSY_ONCE, PASS)
             handles = await session.submit([busy, other])
+            want(
+                busy.id not in handles,
+                "the kit's job for BUSY_ONCE was accepted at its first submission; expected: a refusal",
+            )
             want_equal(list(handles), [other.id], "accepted")
             await backend.drain()
             handles = await session.submit([busy])
