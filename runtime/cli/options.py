@@ -140,7 +140,7 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         "--on-missing-resource",
         choices=("ignore", "warn", "error"),
         default="error",
-        help="what to do about a resource that jobs need and nobody limits (default: error)",
+        help="what to do when jobs need a resource that has no limit (default: error)",
     )
     where.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("results"), help="where run directories go (default: results)"
