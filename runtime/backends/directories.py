@@ -80,7 +80,7 @@ def make_files(paths: JobPaths, dump: bytes) -> None:
     """
     paths.odir.make_directory()
     beside = paths.log.parent
-    if beside.relative != paths.odir.relative:
+    if beside.real != paths.odir.real:
         beside.make_directory()
     write_private(paths.log.beside(ENVIRONMENT_FILE), dump)
 

@@ -512,6 +512,16 @@ async def test_a_job_may_name_its_directories(tmp_path: Path, containment: str) 
         assert (tmp_path / "out" / "job.log").read_text() == f"{tmp_path}/out\n"
 
 
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_log_may_be_in_a_directory_that_is_called_like_the_job(tmp_path: Path, containment: str) -> None:
+    """Below another root it has the same relative path."""
+    (tmp_path / "logs").mkdir()
+    async with local(tmp_path / "run", containment=containment) as here:
+        done = await here.run("pwd", name="job", log_path=str(tmp_path / "logs" / "job" / "a.txt"))
+        assert done.status is JobStatus.PASSED
+        assert (tmp_path / "logs" / "job" / "a.txt").read_text() == f"{here.run_dir}/job\n"
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "-rf", "$(touch x)", "a\nb", "..", "x" * 300, "\udcff"])
 @pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_a_hostile_name_stays_in_the_run_directory(tmp_path: Path, name: str, containment: str) -> None:
