@@ -306,9 +306,8 @@ class Roots(os.PathLike[str]):
         found = self.find(path)
         if found is None:
             directory, _, name = path.rpartition("/")
-            with self._lock:
-                real = os.path.realpath(directory or _WHOLE)
-                found = self._remember(directory or _WHOLE, real, real).below(name)
+            real = os.path.realpath(directory or _WHOLE)
+            found = self._remember(directory or _WHOLE, real, real).below(name)
         return found
 
     def add(self, path: str) -> None:
@@ -317,23 +316,28 @@ class Roots(os.PathLike[str]):
         Raises:
             OSError: if nothing of it can be opened.
         """
-        if not path.startswith(self._below):
-            with self._lock:
-                if path not in self._known:
-                    real = os.path.realpath(path)
-                    # A job may replace what is there: only what is above it is held on to.
-                    self._remember(path, real, os.path.dirname(real))
+        if not path.startswith(self._below) and path not in self._known:
+            real = os.path.realpath(path)
+            # A job may replace what is there: only what is above it is held on to.
+            self._remember(path, real, os.path.dirname(real))
 
     def _remember(self, path: str, real: str, above: str) -> RootedPath:
         """Open `above`, or what there is of it, and note that `path` leads to `real`, which is there or below."""
         while not os.path.isdir(above):
             above = os.path.dirname(above)
-        full = above not in self._opened and len(self._opened) >= MOST
-        root = self._opened[_WHOLE] if full else self._open(above)
+        root = self._open(above)
         relative = real[len(root.path.rstrip("/")) :].lstrip("/")
         return self._known.setdefault(path, RootedPath(root, relative or ".", path))
 
     def _open(self, real: str) -> Root:
-        if real not in self._opened:
-            self._opened[real] = Root(os.open(real, _FLAGS), real, len(self._opened), self._whole)
-        return self._opened[real]
+        """Return the root of a directory; that of ``/``, if `MOST` are open. Two threads may want the same one."""
+        if real in self._opened:
+            return self._opened[real]
+        fd = os.open(real, _FLAGS)  # not under the lock: who waits for a file system keeps nobody else waiting
+        with self._lock:
+            if real not in self._opened and len(self._opened) < MOST:
+                self._opened[real] = Root(fd, real, len(self._opened), self._whole)
+                return self._opened[real]
+            root = self._opened.get(real) or self._opened[_WHOLE]
+        os.close(fd)
+        return root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +120,52 @@ def test_a_run_directory_that_was_removed_is_made_again_unless_something_has_its
     with pytest.raises(NotADirectoryError):
         roots.run.below("d").make_directory()
     assert os.listdir(tmp_path / "victim") == []
+
+
+def test_a_directory_that_does_not_answer_holds_up_no_other(
+    tmp_path: Path, roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answered = threading.Event(), threading.Event()
+    realpath = os.path.realpath
+
+    def resolve(path: str) -> str:
+        if path.endswith("/stuck"):
+            begun.set()
+            assert answered.wait(60)
+        return realpath(path)
+
+    monkeypatch.setattr(os.path, "realpath", resolve)
+    waiting = threading.Thread(target=roots.resolve, args=[str(tmp_path / "stuck" / "log")])
+    waiting.start()
+    other = threading.Thread(target=roots.resolve, args=[str(tmp_path / "other" / "log")])
+    try:
+        assert begun.wait(60)
+        other.start()
+        other.join(10)
+        assert roots.find(str(tmp_path / "other" / "log")) is not None
+    finally:
+        answered.set()
+        waiting.join()
+        other.join()
+
+
+def test_two_threads_that_want_one_directory_get_one_root(
+    tmp_path: Path, roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, together = os.open, threading.Barrier(2)
+
+    def open_together(path: str, flags: int) -> int:
+        together.wait(60)
+        return opened(path, flags)
+
+    monkeypatch.setattr(os, "open", open_together)
+    names = ("a", "b")
+    threads = [threading.Thread(target=roots.resolve, args=[str(tmp_path / name / "log")]) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    monkeypatch.undo()
+    assert len(roots.descriptors) == 3
+    found = [roots.find(str(tmp_path / name / "log")) for name in names]
+    assert len({path.root for path in found if path is not None}) == 1
