@@ -74,10 +74,12 @@ def open_below(root: int, path: str | bytes, flags: int, mode: int = 0) -> int:
     if flags & os.O_PATH:
         flags &= _WITH_PATH
     how = _How(flags, mode if flags & os.O_CREAT else 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
-    fd: int = _syscall(ctypes.c_long(_OPENAT2), root, raw, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
-    if fd >= 0:
-        return fd
-    number = ctypes.get_errno()
+    number = errno.EINTR
+    while number == errno.EINTR:  # `os.open` begins again after a signal; this has to as well
+        fd: int = _syscall(ctypes.c_long(_OPENAT2), root, raw, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
+        if fd >= 0:
+            return fd
+        number = ctypes.get_errno()
     if number in _NOT_THERE:
         return _walk(root, raw, path, flags, mode)
     raise OSError(number, os.strerror(number), path)

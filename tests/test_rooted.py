@@ -249,3 +249,21 @@ def test_a_tree_that_is_deeper_than_our_descriptors_reach_is_removed(
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert not (place.path / "deeper").exists()
+
+
+def test_a_call_that_a_signal_has_interrupted_is_made_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand, as it is made by `ctypes`: a file system of somebody else may end it so."""
+    syscall, calls = rooted._syscall, 0
+
+    def interrupted(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            ctypes.set_errno(errno.EINTR)
+            return -1
+        return syscall(*args)
+
+    (place.path / "sub" / "mine").touch()
+    monkeypatch.setattr(rooted, "_syscall", interrupted)
+    os.close(rooted.open_below(place.fd, "sub/mine", os.O_RDONLY))
+    assert calls == 3
