@@ -33,6 +33,7 @@ from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
 from runtime.process.limits import usable_cpus
 from runtime.process.shim import Shim, Tree, hang_up
+from runtime.process.threads import in_thread
 from runtime.process.trees import NotMadeError, TreeEnd
 
 logger: Final = logging.getLogger("runtime.process.keeper")
@@ -528,7 +529,7 @@ class Keepers:
         Raises:
             OSError: if it cannot be started.
         """
-        keeper = await trio.to_thread.run_sync(self._start_one, limiter=self._limiter)
+        keeper = await in_thread(self._start_one, limiter=self._limiter, wait_for_room=False, abandon_on_cancel=False)
         if self._all:
             self.current.note_standstill = None  # two of them would tell the same
         keeper.note_standstill = self.note_standstill

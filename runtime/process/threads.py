@@ -42,11 +42,15 @@ _LAST_DELAY: Final = 1.0
 
 
 async def in_thread(
-    function: Callable[[*Ts], T], *args: *Ts, limiter: trio.CapacityLimiter, wait_for_room: bool = True
+    function: Callable[[*Ts], T],
+    *args: *Ts,
+    limiter: trio.CapacityLimiter,
+    wait_for_room: bool = True,
+    abandon_on_cancel: bool = True,
 ) -> T:
     """Return what ``function(*args)`` returns, which is called in a thread.
 
-    Cancelling is prompt, and leaves the thread to itself.
+    Cancelling is prompt, and leaves the thread to itself, unless `abandon_on_cancel` is false.
 
     Args:
         function: may block.
@@ -54,6 +58,7 @@ async def in_thread(
         limiter: how many threads of this class of work there may be; of those that are stalled, `MOST_STALLED` do not
             count while others wait.
         wait_for_room: whether to try again, with a delay that grows, when no thread can be started.
+        abandon_on_cancel: as for `trio.to_thread.run_sync`: false where what it returns must not be lost.
 
     Raises:
         OSError: with `errno.EAGAIN`, if no thread can be started and nobody is to wait for that.
@@ -64,7 +69,7 @@ async def in_thread(
         call = _Call(function, args, places)
         places.look_if_full()
         try:
-            return await trio.to_thread.run_sync(call.run, limiter=limiter, abandon_on_cancel=True)
+            return await trio.to_thread.run_sync(call.run, limiter=limiter, abandon_on_cancel=abandon_on_cancel)
         except (RuntimeError, MemoryError) as exc:
             if not call.begin():  # the function raised it
                 raise

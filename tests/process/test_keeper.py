@@ -188,3 +188,12 @@ async def test_a_keeper_ends_with_its_shims() -> None:
             with pytest.raises(ProcessLookupError):
                 signal.pidfd_send_signal(fd, 0)
             os.close(fd)
+
+
+async def test_a_keeper_for_which_there_is_no_thread_is_an_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
+    with pytest.raises(OSError, match="no thread can be started"):
+        await Keepers({}, 1.0, trio.CapacityLimiter(1)).start()

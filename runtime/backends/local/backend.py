@@ -567,12 +567,12 @@ class LocalBackend(RuntimeBackend):
 
     async def _call_witness(self) -> None:
         """Start a keeper that keeps nothing, but notices when nobody runs. Not at once: short runs do without."""
-        from runtime.process.keeper import Keepers  # not for every system
-
         await trio.sleep(_TICK)
-        witness = Keepers({}, self._kill_timeout, self._launching)
-        witness.note_standstill = self._note_their_standstill
         try:
+            from runtime.process.keeper import Keepers  # not for every system; an import needs a descriptor, too
+
+            witness = Keepers({}, self._kill_timeout, self._launching)
+            witness.note_standstill = self._note_their_standstill
             await witness.start()
         except OSError as exc:
             logger.info("backend %r: time in which all stand still will count as time of its jobs: %s", self.name, exc)
