@@ -93,7 +93,7 @@ class SoftSteps:
         if callable(stop):
             try:
                 said = stop(spec)
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 msg = f"soft_stop raised {exc!r}"
                 raise ValueError(msg) from exc
             given, seconds = said if isinstance(said, tuple) and len(said) == 2 else (said, seconds)  # noqa: PLR2004 - a pair

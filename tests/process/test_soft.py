@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -77,3 +78,8 @@ def test_what_are_no_seconds_is_named(seconds: object) -> None:
 def test_a_function_that_raises_is_named() -> None:
     with refused("soft_stop raised ZeroDivisionError"):
         SoftSteps.checked(lambda _: 1 // 0, 7).of(JOB, "/out", at)
+
+
+def test_a_function_that_exits_is_named() -> None:
+    with refused("soft_stop raised SystemExit(0)"):
+        SoftSteps.checked(lambda _: sys.exit(0), 7).of(JOB, "/out", at)
