@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final, NoReturn, Protocol, runtime_checkable
+from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 
 import trio
 
@@ -48,10 +48,16 @@ LINK_INTERVAL: Final = 0.1
 """Seconds between two rounds of the links: what changes twice within it is linked once. Out of the air."""
 _LINK_THREADS: Final = 2
 """Threads that make links; for those that are stuck there are more. Arbitrary."""
+_SETTLE_TIME: Final = 2.0
+"""Seconds without one more link made after which the last ones are given up, at the end of a run. Arbitrary: what is
+ten times longer looks like a program that hangs; a tenth gives up where a file system is slow."""
 RESCUE_TIME: Final = 2.0
 """Seconds that writing the results may take when the process is told to exit at once. Out of the air."""
 GC_THRESHOLD: Final = 50_000
 """Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them."""
+
+_Move = tuple[str, Any, JobStatus]
+"""A job whose link is to be moved: its id, itself, its status."""
 
 
 def look_less_for_garbage() -> None:
@@ -302,21 +308,31 @@ class Run:
                 await self._moved.wait()
                 self._moved = trio.Event()
                 moves, self._moves = self._moves, {}
-                changes = [(job_id, *change) for job_id, change in moves.items()]
-                await self._guard(self._move_links, changes, limiter, late)
+                work = Work(self.links.move, [(job_id, *change) for job_id, change in moves.items()])
+                await self._guard(self._move_links, work, limiter, late)
                 await trio.sleep(LINK_INTERVAL)
 
     async def _settle(self, limiter: trio.CapacityLimiter) -> None:
-        """Make the links right; of a job whose file system does not answer, there is none."""
+        """Make the links right; of a job whose file system does not answer, there is none.
+
+        There may be more such jobs than threads, so that the others' links wait for a thread in vain.
+        """
+        work = Work(self.links.move, [(result.id, result.job, result.status) for result in self._scheduler.results()])
         async with trio.open_nursery() as late:
-            changes = [(result.id, result.job, result.status) for result in self._scheduler.results()]
-            await self._guard(self._move_links, changes, limiter, late)
+            late.start_soon(self._give_up_links, work, late.cancel_scope)
+            await self._guard(self._move_links, work, limiter, late)
             late.cancel_scope.cancel()
 
-    async def _move_links(
-        self, changes: Sequence[tuple[str, object, JobStatus]], limiter: trio.CapacityLimiter, late: trio.Nursery
-    ) -> None:
-        await each_in_thread(Work(self.links.move, changes), limiter=limiter, nursery=late, done=lambda _: None)
+    async def _give_up_links(self, work: Work[_Move, None], scope: trio.CancelScope) -> None:
+        ended = -1
+        while ended < work.ended:
+            ended = work.ended
+            await trio.sleep(_SETTLE_TIME)
+        scope.cancel()
+        logger.warning("links of %d jobs were not made: their file systems do not answer", len(work.left()))
+
+    async def _move_links(self, work: Work[_Move, None], limiter: trio.CapacityLimiter, late: trio.Nursery) -> None:
+        await each_in_thread(work, limiter=limiter, nursery=late, done=lambda _: None)
 
     def _moment(self) -> Snapshot:
         now = self._scheduler.statistics()

@@ -346,21 +346,30 @@ def test_links_of_the_user_lead_where_they_led_when_the_run_began(tmp_path: Path
     assert os.listdir(tmp_path / "victim") == []
 
 
-def test_directories_that_do_not_answer_keep_no_results_from_being_written(tmp_path: Path) -> None:
-    """Whoever looks at those of some jobs, for their links, never returns: more of them than there are threads."""
+@pytest.mark.parametrize(("count", "given_up"), [(5, False), (12, True)])
+def test_directories_that_do_not_answer_keep_no_results_from_being_written(
+    tmp_path: Path, count: int, given_up: bool
+) -> None:
+    """Whoever looks at those of some jobs, for their links, never returns: more of them than there are threads.
+
+    And if there are more than the threads that others may get, the run ends without the last links.
+    """
     (tmp_path / "sitecustomize.py").write_text(
-        "import threading\nfrom runtime.report import links\nmove = links.Links._move\n"
+        "import threading\nfrom runtime.process import threads\nthreads.MOST_STALLED = 8\n"
+        "from runtime.report import links\nmove = links.Links._move\n"
         "def stuck(self, job_id, job, folder):\n"
         "    threading.Event().wait() if job_id.startswith('stuck') else move(self, job_id, job, folder)\n"
         "links.Links._move = stuck\n"
     )
-    jobs = {f"{name}{number}": {"cmd": "true"} for number in range(5) for name in ("stuck", "other")}
+    jobs = {f"{name}{number}": {"cmd": "true"} for number in range(count) for name in ("stuck", "other")}
     done = call(
         tmp_path, "run", job_file(tmp_path, jobs), env={"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"}
     )
     assert done.code == 0
     assert set(statuses(tmp_path).values()) == {"passed"}
-    assert links(tmp_path) == {"passed": sorted(name for name in jobs if name.startswith("other"))}
+    assert ("jobs were not made: their file systems do not answer" in done.out) == given_up
+    if not given_up:
+        assert links(tmp_path) == {"passed": sorted(name for name in jobs if name.startswith("other"))}
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EIO])
