@@ -85,3 +85,12 @@ def test_each_fault_is_told_once() -> None:
 
 def test_what_is_not_built_names_no_test() -> None:
     assert not REFERENCE.findall(NOT_BUILT)
+
+
+def test_each_thing_that_others_bring_is_told() -> None:
+    section = PAGE.partition("\n## What others bring\n")[2].partition("\n## ")[0]
+    numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)]
+    assert set(numbers) == set(range(1, 30))
+    for part in section.split("\n### ")[1:]:
+        told_here = [int(number) for number in re.findall(r"^\| (\d+) \|", part, re.MULTILINE)]
+        assert told_here == sorted(told_here), part.partition("\n")[0]
