@@ -6,7 +6,7 @@ here, in the words of whoever wrote it, and not in the middle of a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -282,16 +282,19 @@ class JobSpec:
                 raise self._error(f"exports[{name!r}]", Secret(value), "text without NUL")
 
     def _check_patterns(self) -> None:
+        reports = (self.runtime_pattern, self.simulated_time_pattern)
+        self._check_each("pass_patterns", self.pass_patterns)
+        self._check_each("fail_patterns", self.fail_patterns)
+        for key, pattern in zip(("runtime_pattern", "simulated_time_pattern"), reports, strict=True):
+            if pattern is not None:
+                self._check_each(key, [pattern], _REPORT_GROUPS)
+
+    def _check_each(self, key: str, patterns: Iterable[str], groups: tuple[str, ...] = ()) -> None:
         try:
-            for pattern in self.pass_patterns:
-                compile_pattern(pattern)
-            for pattern in self.fail_patterns:
-                compile_pattern(pattern)
-            for report in (self.runtime_pattern, self.simulated_time_pattern):
-                if report is not None:
-                    compile_pattern(report, groups=_REPORT_GROUPS)
+            for pattern in patterns:
+                compile_pattern(pattern, groups=groups)
         except SpecError as exc:
-            msg = f"job {self.name!r}: {exc}"
+            msg = f"job {self.name!r}: {key}: {exc}"
             raise SpecError(msg) from exc
 
 

@@ -430,7 +430,13 @@ class Keeper:
         that death, and would stay.
         """
         while True:
-            seconds = _CONTINUE_SOON if self.dead or self._is_stopped() else _CONTINUE_INTERVAL
+            stopped = self._is_stopped()
+            seconds = _CONTINUE_SOON if self.dead or stopped else _CONTINUE_INTERVAL
+            if stopped:
+                # On a CPU of its own, a job that stops them without a pause leaves them none of the time between.
+                for shim in self.shims:
+                    if shim.tree is not None:
+                        shim.tree.kill_if_due()
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGCONT)
             await trio.sleep(seconds)

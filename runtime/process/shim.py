@@ -8,8 +8,10 @@ read by the keeper's task, which calls the ``note_…`` methods here.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
+import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +71,10 @@ class Tree:
         self._error: Exception | None = None
         self._handed_over = False
         self._paused = False
+        self._kill_due = math.inf
+        """When the gentle steps of its stop are over, in seconds of trio's clock."""
+        self._killed = False
+        """Whether it was killed in place of its guards."""
         self.pid: int | None = None
         """The pid of the root, once it was started."""
         self.end: TreeEnd | None = None
@@ -120,10 +126,25 @@ class Tree:
         what, seconds = (None, None) if steps.soft is None else (steps.soft.what, steps.soft.seconds)
         soft = what if what is None or isinstance(what, int) else self._shim.place(what)
         self._shim.send(far.STOP, self._number, soft, seconds, steps.grace, steps.patience)
+        gentle = (0.0 if steps.soft is None else seconds, steps.grace)
+        self._kill_due = trio.current_time() + sum(math.inf if each is None else each for each in gentle)
 
     def kill(self) -> None:
         """Leave out what is left of the gentle steps of a `stop`."""
         self._shim.send(far.FORCE, self._number)
+        self._kill_due = -math.inf
+
+    def kill_if_due(self) -> None:
+        """Kill, in place of its guards, what can be found of it, if its gentle steps are over.
+
+        For when it stops its guards faster than they can act. They see to it that nothing is left, as soon as it no
+        longer does. What its shim has not reaped, and it reaps nothing while it is stopped, has no stranger's number.
+        """
+        is_due = self.end is None and not self._paused and self._kill_due < trio.current_time()
+        if is_due and self._shim.pid is not None:
+            self._killed = True
+            for process in list(far.tree(far.processes(far.children(self._shim.pid)))):
+                far.send(process, signal.SIGKILL)
 
     def pause(self) -> None:
         """Stop all its processes, and count no time of its stop sequence."""
@@ -168,6 +189,8 @@ class Tree:
     def note_end(self, end: TreeEnd) -> None:
         """Its shim says so, or has gone. The first end counts."""
         if self.end is None:
+            if self._killed and end.exit.signal == signal.SIGKILL:  # its shim did not even know of the stop
+                end = attrs.evolve(end, stopped=True)
             self.end = end
             self._note_known()  # or perhaps it was not started, but that will never be known
             if self._ended is not None:

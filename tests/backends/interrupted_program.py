@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
 
 def of_the_page() -> RuntimeBackend:
     """The backend that the documentation writes."""
-    (program,) = re.findall(r"```python\n(from collections.*?)```", PAGE.read_text(), re.DOTALL)
+    program, *_ = re.findall(r"```python\n(from collections.*?)```", PAGE.read_text(), re.DOTALL)
     namespace: dict[str, Any] = {}
     exec(program, namespace)  # the page is ours
     backend = namespace["SleepBackend"](max_parallelism=1000)
