@@ -81,7 +81,7 @@ def test_an_interpreter_may_be_named_and_must_be_one(app: Path, monkeypatch: pyt
 
 def test_an_interpreter_finds_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = f"""#!/bin/sh
-case $LD_LIBRARY_PATH in *of-the-site*) exec {sys.executable} "$@";; esac
+case $LD_LIBRARY_PATH in *of-the-site*) exec "{sys.executable}" "$@";; esac
 echo cannot open shared object file >&2
 exit 127
 """

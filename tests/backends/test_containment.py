@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -685,6 +686,16 @@ print(*got, "closed", flush=True)
 """
 """Takes a while to close its files when it is asked to end; then says which signals it got."""
 
+
+def simulator_in(directory: Path) -> Path:
+    """Make it a program whose path needs no quotes; that of the interpreter may."""
+    code, program = directory / "simulator.py", directory / "simulator"
+    code.write_text(SIMULATOR)
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S {code} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
 WRAPPERS = {
     "plain": "exec SIM",
     "shell": "SIM; true",
@@ -701,8 +712,7 @@ WRAPPERS = {
 async def test_a_soft_signal_reaches_a_simulator_behind_anything_once(
     tmp_path: Path, fifo: Path, containment: str, wrapper: str
 ) -> None:
-    (tmp_path / "simulator.py").write_text(SIMULATOR)
-    simulator = f"{sys.executable} -I -S {tmp_path}/simulator.py {fifo}"
+    simulator = f"{simulator_in(tmp_path)} {fifo}"
     options = {"containment": containment, "soft_stop": "SIGINT", "soft_timeout": 0}  # without a limit: no SIGTERM
     async with local(tmp_path / "run", **options) as here:
         handles = await here.session.submit([JobSpec(name="job", cmd=WRAPPERS[wrapper].replace("SIM", simulator))])
@@ -714,8 +724,7 @@ async def test_a_soft_signal_reaches_a_simulator_behind_anything_once(
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
 async def test_a_sigterm_reaches_a_simulator_behind_timeout_once(tmp_path: Path, fifo: Path, containment: str) -> None:
-    (tmp_path / "simulator.py").write_text(SIMULATOR)
-    cmd = f"cd . && timeout 1h {sys.executable} -I -S {tmp_path}/simulator.py {fifo}; echo left"
+    cmd = f"cd . && timeout 1h {simulator_in(tmp_path)} {fifo}; echo left"
     async with local(tmp_path / "run", containment=containment, term_timeout=0) as here:  # without a limit
         handles = await here.session.submit([JobSpec(name="job", cmd=cmd)])
         await hear(fifo)
