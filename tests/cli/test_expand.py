@@ -229,7 +229,10 @@ def test_too_many_dependencies_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
         ({"a": {"matrix": {"n": [1, "1"]}}}, "f: [jobs.a]: matrix has a value twice"),
         ({"passed": {}}, 'f: [jobs.passed]: a job cannot be called "passed"'),
         ({"results.json": {}}, "f: [jobs.results.json]: a job cannot be called"),
-        ({"a": {"pass_patterns": ["("]}}, "f: [jobs.a]: job 'a': pass_patterns: pattern '(' is not a regular expression"),
+        (
+            {"a": {"pass_patterns": ["("]}},
+            "f: [jobs.a]: job 'a': pass_patterns: pattern '(' is not a regular expression",
+        ),
         ({"a": {"runtime_pattern": "x"}}, "f: [jobs.a]: job 'a': runtime_pattern: pattern 'x' has no group value"),
         ({"a": {"seeds": 2, "odir": "o"}}, 'f: [jobs.a]: the log of job "a.seed='),
         (
