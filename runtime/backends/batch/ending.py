@@ -85,7 +85,7 @@ class EndingSide(BatchBase):
         if record.code != 0 or LogPatterns.of(element.job.spec):
             with trio.move_on_after(self._grace):
                 # Nobody on this machine makes the log, so there is nothing to wait for but time.
-                while not await self._in_thread(element.places.log.exists):  # noqa: ASYNC110
+                while not await self._in_thread(element.places.log.exists):  # noqa: ASYNC110 - a file system tells nobody
                     await trio.sleep(_LOG_INTERVAL)
 
     async def _complete_killed(self, element: Element, how: Exit | None = None) -> None:

@@ -42,7 +42,7 @@ class _Ready:
     """Jobs of a submission that can go to the queue, with their requests."""
 
     pairs: list[tuple[Element, Hashable]] | None
-    """`None` once they have gone: whoever comes later goes alone."""
+    """`None` once they have been submitted: a job that is ready later is submitted alone."""
 
 
 class LaunchingSide(AdoptingSide):

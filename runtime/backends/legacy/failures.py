@@ -32,7 +32,7 @@ class Failure:
 
 
 class FailedCallError(Exception):
-    """Raised by what stands for a launcher: the call failed over there, for this reason."""
+    """Raised by what stands for a launcher: the call failed in its process, for this reason."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.why)
