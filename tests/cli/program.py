@@ -125,6 +125,21 @@ def wait_for(stream: IO[str] | None, text: str) -> str:
     raise AssertionError(f"no {text!r} in:\n{read}")
 
 
+def insist(program: subprocess.Popen[str], number: int, text: str | None = None) -> str:
+    """Send a signal, over and over, until it is a request of its own: until the program says `text`, or has ended.
+
+    Return what it said meanwhile.
+    """
+    assert program.stdout is not None
+    said = ""
+    while program.poll() is None and (text is None or text not in said):
+        program.send_signal(number)
+        if select.select([program.stdout], [], [], 0.05)[0]:  # until it says something, or a while
+            said += os.read(program.stdout.fileno(), 1000).decode()
+    assert (text or "") in said
+    return said
+
+
 def results(directory: Path) -> dict[str, Any]:
     """The last run's ``results.json``."""
     document: dict[str, Any] = json.loads((directory / "results" / "latest" / "results.json").read_bytes())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from tests.cli.program import (
     Done,
     Fifo,
     end_of,
+    insist,
     is_alive,
     job_file,
     links,
@@ -117,16 +117,29 @@ async def test_a_signal_that_somebody_else_handles_or_ignores_is_left_alone() ->
 
 async def test_handlers_are_there_while_it_watches_and_gone_afterwards() -> None:
     before = [signal.getsignal(number) for number, _ in SIGNALS]
+    for sent, _ in SIGNALS:
+        recorder = Recorder()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(recorder.stopper().watch)
+            os.kill(os.getpid(), sent)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert [stop["by"] for stop in recorder.stops] == [sent.name]
+        assert [signal.getsignal(number) for number, _ in SIGNALS] == before
+
+
+async def test_signals_that_come_together_are_one_request() -> None:
     recorder = Recorder()
-    stopper = recorder.stopper()
+    numbers = (signal.SIGTERM, signal.SIGHUP)
     async with trio.open_nursery() as nursery:
-        await nursery.start(stopper.watch)
-        for number, _ in SIGNALS[:2]:
+        await nursery.start(recorder.stopper().watch)
+        for number in numbers:
             os.kill(os.getpid(), number)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert sorted(stop["by"] for stop in recorder.stops) == ["SIGINT", "SIGTERM"]
-    assert [signal.getsignal(number) for number, _ in SIGNALS] == before
+    (stop,) = recorder.stops
+    assert stop["by"] in {number.name for number in numbers}  # who comes together is taken in any order
+    assert "force" not in stop
 
 
 slow = pytest.mark.slow
@@ -205,15 +218,29 @@ def test_a_signal_that_comes_twice_at_once_is_one_request_and_later_the_second(t
                 wait_for(program.stdout, ONCE_MORE)
                 program.send_signal(signal.SIGTERM)
                 down.say()
-            said = b""
-            assert program.stdout is not None
-            while not twice and WITHOUT_WAITING.encode() not in said:
-                program.send_signal(signal.SIGTERM)
-                if select.select([program.stdout], [], [], 0.05)[0]:  # until it says something, or a while
-                    said += os.read(program.stdout.fileno(), 1000)
+            else:
+                insist(program, signal.SIGTERM, WITHOUT_WAITING)
             assert end_of(program).code == 143
         usage = results(tmp_path)["jobs"][0]["usage"]
         assert usage["exit_code"] == (None if ends is None else int(ends))
+
+
+@slow
+def test_a_hang_up_right_after_a_sigterm_leaves_a_job_the_time_of_its_stop_sequence(tmp_path: Path) -> None:
+    # As systemd sends them with SendSIGHUP=yes.
+    up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
+    jobs = {"sim": {"cmd": CLOSING.format(up=up.path, down=down.path)}}
+    file = job_file(tmp_path, jobs, backends={"local": {"term_timeout": 60}})
+    with started(tmp_path, "run", file) as program:
+        up.hear()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            program.send_signal(number)
+        said = wait_for(program.stdout, ONCE_MORE)
+        down.say()
+        done = end_of(program)
+    assert done.code in {143, 129}  # who comes together is taken in any order
+    assert WITHOUT_WAITING not in said + done.out
+    assert results(tmp_path)["jobs"][0]["usage"]["exit_code"] == 3
 
 
 @slow
@@ -223,8 +250,9 @@ def test_the_second_signal_kills_at_once(tmp_path: Path, options: list[str], by:
         program.send_signal(signal.SIGTERM)
         wait_for(program.stdout, ONCE_MORE)
         assert is_alive(pid)
-        program.send_signal(signal.SIGINT)
+        said = insist(program, signal.SIGINT, WITHOUT_WAITING)
         done = end_of(program)
+    done = Done(done.code, said + done.out, done.err)
     check_stopped(tmp_path, done, signal.SIGTERM, 143, by)
 
 
@@ -253,9 +281,8 @@ def test_the_third_signal_leaves_at_once_and_with_results(tmp_path: Path) -> Non
         launched.hear()
         program.send_signal(signal.SIGINT)
         wait_for(program.stdout, ONCE_MORE)
-        program.send_signal(signal.SIGHUP)
-        wait_for(program.stdout, WITHOUT_WAITING)
-        program.send_signal(signal.SIGTERM)
+        insist(program, signal.SIGHUP, WITHOUT_WAITING)
+        insist(program, signal.SIGTERM)
         done = end_of(program)
     assert (done.code, done.err) == (130, "job-runtime: exit without waiting for the jobs\n")
     assert statuses(tmp_path) == {"good": "passed", "a": "killed", "b": "killed"}
