@@ -31,6 +31,10 @@ EXTRAS_bench := bench
 # cluster, and have a verb of their own.
 MARKS := -m "not slurm$(if $(filter 0,$(shell id -u)),, and not root)"
 
+# Most tests wait for processes and timers, so they run side by side, whoever is free taking from whoever is not. A verb
+# that measures, or that shares one cluster, does without. ARGS=-n0 runs them in one process, as a debugger wants it.
+WORKERS := -n auto --maxprocesses 4 --dist worksteal
+
 # For tests that run DVSim's own classes, and benchmarks that measure it, from whatever directory.
 test test-slurm cov bench mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
 
@@ -57,7 +61,7 @@ run: simulator $(VENV)/stamp-run ## build and simulate the example, a real RTL r
 
 .PHONY: test
 test: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests
-	@$(PY) -m pytest $(MARKS) $(ARGS)
+	@$(PY) -m pytest $(WORKERS) $(MARKS) $(ARGS)
 
 .PHONY: test-slurm
 test-slurm: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests that need a real Slurm, which they start; as root

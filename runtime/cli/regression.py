@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final
 
 import attrs
@@ -166,6 +166,9 @@ def _real(path: Path) -> Path:
 def _matching(pattern: str, path: Path) -> Iterable[Path]:
     """Return the files that `pattern` matches, relative to the file at `path`, sorted."""
     where = f"{path}: include {shown(pattern)}"
+    if not PurePath(pattern).parts:  # "" and "./", on which `Path.glob` fails in a way of its own
+        msg = f"{where} names no file; expected: a path relative to the file, which may have * and ?"
+        raise InputError(msg)
     try:
         # The names in messages are relative to where the person is, as the file's own name was.
         found = sorted(path.parent.glob(pattern))
@@ -174,5 +177,8 @@ def _matching(pattern: str, path: Path) -> Iterable[Path]:
         raise InputError(msg) from exc
     if not found:
         msg = f"{where} matches no file in {path.parent}"
+        raise InputError(msg)
+    if (directory := next(filter(Path.is_dir, found), None)) is not None:
+        msg = f"{where}: {directory} is a directory; expected: files, such as {shown(f'{pattern}/*.toml')}"
         raise InputError(msg)
     return found

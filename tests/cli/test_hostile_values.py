@@ -100,6 +100,8 @@ def test_any_value_of_any_key_of_a_job_is_taken_or_named(key: str, value: Any, p
 
 @FILES
 @given(key=st.sampled_from(["name", "include", "defaults", "resources", "backends", "jobs", "jbos", ""]), value=VALUES)
+@example(key="include", value=["./"])
+@example(key="include", value=[".."])
 def test_any_value_of_any_key_of_a_file_is_taken_or_named(key: str, value: Any) -> None:
     message = complaint({"jobs": {"a": {"cmd": "true"}}, key: value})
     if message is not None:

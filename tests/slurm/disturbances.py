@@ -122,6 +122,10 @@ class Stage:
             assert end.read_text() == f"{FAILURE}\n", event
             assert event.usage is not None
             assert event.usage.exit_code == FAILURE
+        elif kind is FailureKind.CANCELLED and self.had_file[event.job_id]:
+            # Signalled as it ended. Nobody can say which came first, but what is told of the end must be what it wrote.
+            assert event.usage is not None, event
+            assert event.usage.exit_code == int(end.read_text()) or event.usage.signal == signal.SIGTERM, event
         else:
             assert kind in WITHOUT_FILE, event
             assert not self.had_file[event.job_id], f"had come to its end: {event}"
