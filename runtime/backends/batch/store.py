@@ -24,7 +24,7 @@ from typing import Final
 import attrs
 
 from runtime.backends.batch.records import Record, parse_record
-from runtime.backends.batch.wrapper import odd_variables, render_job, render_wrapper
+from runtime.backends.batch.wrapper import FOLDER, odd_variables, render_job, render_wrapper
 from runtime.backends.directories import (
     JobPaths,
     Places,
@@ -38,9 +38,6 @@ from runtime.backends.directories import (
 from runtime.job import JobSpec
 from runtime.process import render_environment
 from runtime.roots import RootedPath, Roots
-
-FOLDER: Final = ".batch"
-"""In the run directory; no job's directory, as no safe id begins with a dot."""
 
 _MOST_BYTES: Final = 1 << 16
 """Of a record. A real one has less than a thousand."""

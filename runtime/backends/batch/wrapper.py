@@ -18,8 +18,15 @@ another processor.
 How a job ended is a number, of which 137 is a code or SIGKILL. Shells say more on their standard error, which goes to
 the file of the claim meanwhile: only of what a signal ended, and never of SIGINT and SIGPIPE, which thus count as
 codes, unless the wrapper was sent the signal as well. If the program could not be executed after all, the log begins
-with what the shell says, with its own name in it, and is no log. Both are read by descriptors that were opened
-before the job could put anything in the place of the files.
+with what the shell says, with its own name in it, and is no log.
+
+Other jobs can put anything in the place of the files, at any time. So claim, record and log are each created once,
+before the job runs, and kept as descriptors. To read or append to one of them, it is opened again through
+``/proc/self/fd``, which leads to the file itself, whatever has its name by now. The directories of the run are entered
+first, and are what they are below the run directory, through no link. A POSIX shell cannot do more: its `O_EXCL` is for
+regular files. So a FIFO that appears between the last look and the shell's own, two calls to the system, is waited for
+until the job's time limit; no file is written because of it. The same holds for the file that says what the job is,
+and for its program, whose first line is read. The directory of a log may be anywhere, and is found by its path.
 
 The steps, and what each is for:
 
@@ -28,10 +35,9 @@ The steps, and what each is for:
    job that failed.
 2. *Claim* the job: a file that is created by whoever comes first, under the name of its token. If an array was
    submitted twice after all, because a controller took our word for no and did it later, the second one finds the claim
-   and does nothing. An element that the system starts again (``_jr_restart`` above 0) need not claim.
-3. Open a fresh log, change directory, look for the program: in this order, as locally, so a relative one is sought
-   where the job runs. What fails here is recorded as a job that was not launched. The log is created, never opened, so
-   a link that somebody put there is not followed.
+   and does nothing. An element that the system starts again (``_jr_restart`` above 0) replaces the claim.
+3. Create the record, still empty, and a fresh log, change directory, look for the program: in this order, as locally,
+   so a relative one is sought where the job runs. What fails here is recorded as a job that was not launched.
 4. Run the job, in a subshell that is replaced by it, in the foreground: a job in the background would ignore SIGINT.
    A batch system signals all processes of a job, so there is nothing to forward; the wrapper notes the signal (so that
    it lives on until the job has ended) and records it.
@@ -52,6 +58,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+FOLDER: Final = ".batch"
+"""In the run directory: where the files are by which we and the jobs speak to each other. No job's directory, as no
+safe id begins with a dot."""
+
 UNSEEN: Final = 113
 """What the wrapper exits with if its node does not see the run directory, or cannot write to it. Out of the air."""
 
@@ -62,7 +72,7 @@ _SCRIPT: Final = r"""#!/bin/sh
 # Written by job-runtime. Arguments: the directory of the array; seconds to wait for it to be seen.
 @PROLOGUE@
 exec 2>/dev/null
-_jr_stopped='' _jr_launch='' _jr_peak='' _jr_status='' _jr_how=''
+_jr_stopped='' _jr_launch='' _jr_peak='' _jr_status='' _jr_how='' _jr_else=''
 for _jr_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
     trap "_jr_stopped=$_jr_signal" "$_jr_signal"
 done
@@ -101,14 +111,20 @@ _jr_finds() {
     return 1
 }
 
-# Whether a file of ours is here, or nothing: what else a job may have put there leads elsewhere, or is waited for.
-_jr_is_plain() {
-    [ ! -L "$1" ] && { [ ! -e "$1" ] || [ -f "$1" ]; }
+# Whether nothing is here: what a job may have put there leads elsewhere, or is waited for.
+_jr_is_free() {
+    [ ! -L "$1" ] && [ ! -e "$1" ]
 }
 
-_jr_job=$1/$_jr_index
+# Enter a directory below the run directory through no link but those of the run directory's own path.
+_jr_run=${1%/@FOLDER@/arrays/*}
+_jr_enter() {
+    cd -P "$_jr_run/" && _jr_real=${PWD%/} && cd -P "$1" && [ "$PWD" = "$_jr_real${1#"$_jr_run"}" ]
+}
+
+_jr_job=./$_jr_index
 _jr_waited=0
-until [ -r "$_jr_job" ]; do
+until _jr_enter "$1" && [ -r "$_jr_job" ] && [ -f "$_jr_job" ] && [ ! -L "$_jr_job" ]; do
     [ "$_jr_waited" -lt "$2" ] || exit @UNSEEN@
     sleep 1
     _jr_waited=$((_jr_waited + 1))
@@ -116,21 +132,27 @@ done
 _jr_path=$PATH
 . "$_jr_job"
 
-if [ "$_jr_restart" = 0 ]; then
-    _jr_is_plain "$_jr_files.run" || exit @TAKEN@
-    set -C
-    if ! printf '%s\n' "$_jr_id" >"$_jr_files.run"; then
-        [ -e "$_jr_files.run" ] && exit @TAKEN@
-        exit @UNSEEN@
-    fi
-else
-    rm -f "$_jr_files.end" "$_jr_files.run" && printf '%s\n' "$_jr_id" >"$_jr_files.run" || exit @UNSEEN@
-    rm -f "$_jr_log"
-    set -C
+# Create the files, each once: 6 is the claim, 5 the record, 9 the log. With -C the shell creates them with O_EXCL, but
+# opens what it sees to be no regular file. So nothing comes between `_jr_is_free` and the opening.
+_jr_enter "${_jr_files%/*}" || exit @UNSEEN@
+_jr_claim=./${_jr_files##*/}.run
+_jr_end=./${_jr_files##*/}.end
+[ "$_jr_restart" = 0 ] || rm -f "$_jr_claim"
+set -C
+if ! { _jr_is_free "$_jr_claim" && command exec 6>"$_jr_claim" && printf '%s\n' "$_jr_id" >&6; }; then
+    _jr_is_free "$_jr_claim" && exit @UNSEEN@
+    exit @TAKEN@
 fi
-_jr_is_plain "$_jr_log" && true >"$_jr_log" || _jr_launch=log
+_jr_is_free "$_jr_end" || rm -f "$_jr_end" # of an earlier start, or planted: the claim is ours
+_jr_is_free "$_jr_end" && command exec 5>"$_jr_end" || exit @UNSEEN@
+[ "$_jr_restart" = 0 ] || rm -f "$_jr_log"
+_jr_is_free "$_jr_log" && command exec 9>"$_jr_log" || _jr_launch=log
 set +C
-exec 7<"$_jr_files.run" || exit @UNSEEN@
+
+# From here on no path of these files is used. Opened again through its descriptor, a file is itself, wherever it is.
+command exec 9>>/proc/self/fd/9 # `>>` alone creates, but not only: so this is how a new file is appended to
+command exec 8</proc/self/fd/9
+command exec 7</proc/self/fd/6 && _jr_else=exit
 read -r _jr_line <&7
 [ -n "$_jr_launch" ] || cd "$_jr_cwd" || _jr_launch=directory
 [ -n "$_jr_launch" ] || _jr_finds "$_jr_program" || _jr_launch=program
@@ -139,13 +161,13 @@ read -r _jr_begun _jr_rest </proc/uptime
 if [ -n "$_jr_stopped" ]; then
     _jr_status=143 # it never began
 elif [ -z "$_jr_launch" ]; then
-    exec 8<"$_jr_log" 2>>"$_jr_files.run" # where the shell says so if a signal ends the job
+    exec 2>&6 # where the shell says so if a signal ends the job
     (
-        exec 7<&- 8<&-
+        exec 5>&- 6>&- 7<&- 8<&-
         unset OLDPWD
         export PWD
         _jr_export 2>/dev/null
-        exec "$@" </dev/null >>"$_jr_log" 2>&1
+        exec "$@" </dev/null >&9 2>&1 9>&-
     )
     _jr_status=$?
     exec 2>/dev/null
@@ -157,18 +179,18 @@ elif [ -z "$_jr_launch" ]; then
     done
     case $_jr_status in
     126 | 127)
+        _jr_line=''
         read -r _jr_line <&8
         case $_jr_line in
         *"$0"*) # not the program says so, but this shell
             _jr_launch=exec _jr_status=''
-            _jr_is_plain "$_jr_log" && true >"$_jr_log"
+            true >/proc/self/fd/9
             ;;
         esac
         ;;
-    129 | 1[3-8]? | 19[012]) _jr_status="$_jr_status ${_jr_how:-exit}" ;;
+    129 | 1[3-8]? | 19[012]) _jr_status="$_jr_status ${_jr_how:-$_jr_else}" ;;
     esac
 fi
-exec 7<&- 8<&-
 read -r _jr_ended _jr_rest </proc/uptime
 
 if [ -n "$_jr_cgroup" ]; then
@@ -183,14 +205,13 @@ if [ -n "$_jr_cgroup" ]; then
     done <"$_jr_membership"
 fi
 
-set -C # what is there is not our record, and may lead anywhere
-_jr_is_plain "$_jr_files.end" && {
+{
     printf '%s\n' 'job-runtime end 1' "token $_jr_token" "id $_jr_id" "restart $_jr_restart" "host $_jr_host" \
         "launch $_jr_launch" "status $_jr_status" "stopped $_jr_stopped" "uptime $_jr_begun $_jr_ended" \
         "peak $_jr_peak" times
     times
     printf 'end %s\n' "$_jr_token"
-} >"$_jr_files.end"
+} >&5
 _jr_status=${_jr_status%% *}
 case $_jr_status in
 @UNSEEN@ | @TAKEN@) exit 1 ;;
@@ -238,7 +259,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 def render_wrapper(prologue: str) -> bytes:
     """Return the script, for the system with this prologue."""
     text = _SCRIPT.replace("@PROLOGUE@", _DEFAULTS + prologue.rstrip("\n"))
-    values = {"@UNSEEN@": str(UNSEEN), "@TAKEN@": str(TAKEN), "@ELF@": "\x7fELF"}
+    values = {"@FOLDER@": FOLDER, "@UNSEEN@": str(UNSEEN), "@TAKEN@": str(TAKEN), "@ELF@": "\x7fELF"}
     for place, value in values.items():
         text = text.replace(place, value)
     return text.encode()

@@ -95,6 +95,17 @@ def job(cmd: str | Sequence[str], **fields: Any) -> JobSpec:
     return JobSpec(**{"name": "job", "cmd": cmd, **fields})
 
 
+def without_loader(directory: Path) -> str:
+    """Return the path of a program that looks good, and that the system does not execute: its loader is missing."""
+    binary = bytearray(Path(os.path.realpath("/bin/true")).read_bytes())
+    loader = binary.index(b"/lib64/ld-linux")
+    binary[loader : loader + 6] = b"/nolib"
+    path = directory / "binary"
+    path.write_bytes(binary)
+    path.chmod(0o755)
+    return str(path)
+
+
 def until(condition: Any) -> None:
     deadline = time.monotonic() + 30
     while not condition():
@@ -199,12 +210,7 @@ def test_a_code_is_told_from_a_signal(runs: Runs, exports: dict[str, str]) -> No
 
 def test_what_the_system_does_not_execute_is_recorded_as_that(runs: Runs, tmp_path: Path) -> None:
     """No look at it can tell: of a binary whose loader is missing, or so long a command, only the attempt does."""
-    binary = bytearray(Path(os.path.realpath("/bin/true")).read_bytes())
-    loader = binary.index(b"/lib64/ld-linux")
-    binary[loader : loader + 6] = b"/nolib"
-    (tmp_path / "binary").write_bytes(binary)
-    (tmp_path / "binary").chmod(0o755)
-    runs.write(job([str(tmp_path / "binary")]), job(["/bin/true", "x" * 200_000], name="long"))
+    runs.write(job([without_loader(tmp_path)]), job(["/bin/true", "x" * 200_000], name="long"))
     for index in (0, 1):
         assert runs.run(index) == 127
         assert (
@@ -377,3 +383,121 @@ def test_one_process_is_made_for_one_job(tmp_path: Path) -> None:
     assert runs.run() == 0
     calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "SIGCHLD {" not in line]
     assert len(calls) == 1
+
+
+# ---------------------------------------------------------------------- what another job plants meanwhile
+
+
+def planting_after(script: str, line: int) -> str:
+    """Return the script with a call of `_jr_plant`, which keeps the status, after a line."""
+    lines = script.split("\n")
+    return "\n".join([*lines[:line], "_jr_plant", *lines[line:]])
+
+
+def lines_of_commands(script: str) -> list[int]:
+    """Return the lines after which another command can stand, from the one on in which the wrapper learns its job."""
+    lines = script.split("\n")
+    first = next(number for number, line in enumerate(lines, 1) if line.startswith('. "$_jr_job"'))
+    return [
+        number
+        for number in range(first, len(lines) - 1)
+        if not lines[number - 1].endswith("\\")
+        and not subprocess.run(
+            ["sh", "-n"], input=planting_after(script, number).encode(), capture_output=True, check=False
+        ).returncode
+    ]
+
+
+PLANTS = ("mkfifo", "ln -s {victim}", "ln -s {victim}.new")
+PATHS = ("$_jr_files.run", "$_jr_files.end", "$_jr_log")
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_what_another_job_plants_between_two_lines_is_neither_followed_nor_waited_for(
+    tmp_path: Path, turn: int
+) -> None:
+    """In the place of claim, record and log, each kind in turn, after each line: all that is lost is the job's own."""
+    runs = Runs(tmp_path / "run", "sh")
+    runs.write(job("kill -SEGV $$"), job([without_loader(tmp_path)], name="not executed"))
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    plants = [
+        PLANTS[(number + turn) % 3].format(victim=f"'{victim}'") + f' "{path}"' for number, path in enumerate(PATHS)
+    ]
+    removal = "rm -f " + " ".join(f'"{path}"' for path in PATHS)
+    function = "\n".join(["_jr_plant() {", "_jr_code=$?", removal, *plants, 'return "$_jr_code"', "}"])
+    script = Path(runs.store.wrapper).read_text()
+    first, last = script.split("\n").index("set +C"), script.split("\n").index("    _jr_status=$?")
+    places = lines_of_commands(script)
+    assert len([place for place in places if place < first]) > 10
+    assert len([place for place in places if place > last]) > 20
+    for place in places:
+        head, rest = planting_after(script, place).split("\n", 1)
+        Path(runs.store.wrapper).write_text(f"{head}\n{function}\n{rest}")
+        for index in (0, 1) if place > last else (0,):  # whether it was executed matters to no line before
+            process = runs.start(index)
+            assert process.communicate(timeout=60) == (b"", b""), f"planted after line {place}"  # it ends
+            assert victim.read_text() == "precious", f"planted after line {place}"
+            assert not victim.with_name("victim.new").exists(), f"planted after line {place}"
+            for path in (*runs.directory.glob(".batch/ends/aa/*"), *runs.directory.glob("*/job.log")):
+                path.unlink()
+
+
+@pytest.mark.parametrize("plant", PLANTS[1:])
+@pytest.mark.parametrize("number", range(3))
+def test_a_link_that_is_planted_after_the_look_is_not_followed(
+    runs: Runs, tmp_path: Path, number: int, plant: str
+) -> None:
+    """No line is between the look at a path and its opening; there, the shell's own way to open it is what helps."""
+    runs.write(job("echo hello"))
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    script = Path(runs.store.wrapper).read_text()
+    look = '    [ ! -L "$1" ] && [ ! -e "$1" ]\n'
+    assert script.count(look) == 1
+    ending = (".run", ".end", ".log")[number]
+    planting = plant.format(victim=f"'{victim}'") + ' "$1"'
+    late = f'{look}_jr_code=$?\ncase $_jr_code$1 in 0*{ending}) {planting} ;; esac\nreturn "$_jr_code"\n'
+    Path(runs.store.wrapper).write_text(script.replace(look, late))
+    runs.run()
+    assert [path.name for path in runs.directory.rglob("*") if path.is_symlink()] == [
+        f"{('aa0', 'job')[number > 1]}{ending}"
+    ]
+    assert victim.read_text() == "precious"
+    assert not victim.with_name("victim.new").exists()
+
+
+def test_a_log_is_appended_to(runs: Runs) -> None:
+    """So a job may open it a second time, or empty it, without harm."""
+    runs.write(job("echo gone; : >/proc/self/fd/1; echo one; echo two >>/proc/self/fd/1; echo three"))
+    assert runs.run() == 0
+    assert runs.log() == b"one\ntwo\nthree\n"
+
+
+def test_a_record_that_was_planted_beforehand_costs_nothing(runs: Runs) -> None:
+    runs.write(job("echo hello"))
+    os.mkfifo(runs.directory / ".batch" / "ends" / "aa" / "aa0.end")
+    assert runs.run() == 0
+    assert runs.record().code == 0
+
+
+@pytest.mark.parametrize("folder", ["", "arrays", "arrays/array", "ends", "ends/aa"])
+def test_a_link_in_the_place_of_a_folder_of_the_run_s_leads_nowhere(runs: Runs, tmp_path: Path, folder: str) -> None:
+    """Even if there is all that the wrapper looks for: what it is told comes from the run alone."""
+    runs.write(job("echo hello"))
+    path = runs.directory / ".batch" / folder
+    away = tmp_path / "away"
+    path.rename(away)
+    path.symlink_to(away)
+    assert runs.run() == UNSEEN
+    assert not list(tmp_path.rglob("aa0.*"))
+    assert not (runs.directory / "job" / "job.log").exists()
+
+
+def test_the_run_directory_may_be_behind_a_link_of_the_user_s(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    runs = Runs(tmp_path / "link", "sh")
+    runs.write(job("echo hello"))
+    assert runs.run() == 0
+    assert runs.record().code == 0
