@@ -235,6 +235,8 @@ class Roots(os.PathLike[str]):
         """By their real paths, in the order in which they were opened."""
         self._known: dict[str, RootedPath] = {}
         """Directories by the paths that the user gave."""
+        self._above: dict[str, str] = {}
+        """The real paths of directories that have some that were added."""
 
     def __fspath__(self) -> str:
         return self.run_dir
@@ -317,9 +319,17 @@ class Roots(os.PathLike[str]):
             OSError: if nothing of it can be opened.
         """
         if not path.startswith(self._below) and path not in self._known:
-            real = os.path.realpath(path)
+            real = self._realpath(path)
             # A job may replace what is there: only what is above it is held on to.
             self._remember(path, real, os.path.dirname(real))
+
+    def _realpath(self, path: str) -> str:
+        """Return what `os.path.realpath` does; directories that are in one directory ask about that once."""
+        above, _, name = path.rpartition("/")
+        if above not in self._above:
+            self._above[above] = os.path.realpath(above or _WHOLE)
+        here = f"{self._above[above].rstrip('/')}/{name}"
+        return os.path.realpath(here) if os.path.islink(here) else here
 
     def _remember(self, path: str, real: str, above: str) -> RootedPath:
         """Open `above`, or what there is of it, and note that `path` leads to `real`, which is there or below."""

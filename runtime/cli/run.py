@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol, runtime_checkable
@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 import trio
 
 from runtime.backends.directories import Places
+from runtime.cli.answering import each_in_time
 from runtime.cli.ending import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, complain, explain
 from runtime.cli.errors import InputError
 from runtime.cli.logs import level_of, log_to
@@ -161,31 +162,44 @@ class Run:
         """Make the directory of the run, and let ``latest`` lead to it.
 
         Raises:
-            InputError: if it cannot be made.
+            InputError: if it cannot be made, or a directory that the user named does not answer.
         """
         try:
-            self._run_dir.parent.mkdir(parents=True, exist_ok=True)
-            self._run_dir.mkdir()
-            self._roots.open()
-            self._resolve_paths()
+            each_in_time(lambda _: self._make_run_directory(), [str(self._run_dir)], what="--out: the run's directory")
+            each_in_time(self._resolve, self._named_paths(), what="the directory")
             self.links.make_folders()
         except OSError as exc:
             msg = f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}"
             raise InputError(msg) from exc
+        except InputError:
+            if self._roots.is_open:  # else it is the one that does not answer
+                with suppress(OSError):
+                    self._run_dir.rmdir()
+            raise
         try:
             point_latest(self._run_dir)
         except OSError as exc:
             logger.warning("%s/latest: %s", self._run_dir.parent, exc.strerror)
 
-    def _resolve_paths(self) -> None:
-        """Resolve what the user named outside the run's directory, as long as no job can have put anything there."""
+    def _make_run_directory(self) -> None:
+        self._run_dir.parent.mkdir(parents=True, exist_ok=True)
+        self._run_dir.mkdir()
+        self._roots.open()
+
+    def _resolve(self, path: str) -> None:
+        try:
+            self._roots.add(path)
+        except OSError as exc:
+            msg = f"the directory {path} cannot be resolved: {exc.strerror}"
+            raise InputError(msg) from exc
+
+    def _named_paths(self) -> Iterator[str]:
+        """What the user named outside the run's directory. It is resolved before a job can have put anything there."""
         for job in self._prepared.jobs:
             if job.odir is not None or job.log_path is not None:
                 places = Places.of(job, self._roots.run_dir)
-                self._roots.add(places.odir)
-                beside = os.path.dirname(places.log)
-                if beside != places.odir:
-                    self._roots.add(beside)
+                yield places.odir
+                yield os.path.dirname(places.log)
         regression = self._prepared.regression
         soft_stops = [
             *(entry.table.soft_stop for entry in regression.entries),
@@ -193,7 +207,7 @@ class Run:
         ]
         for stop in soft_stops:
             if isinstance(stop, str) and os.path.isabs(stop):
-                self._roots.add(os.path.dirname(os.path.normpath(stop)))
+                yield os.path.dirname(os.path.normpath(stop))
 
     def exit_code(self) -> int:
         """Return the exit code of a run that has ended."""
