@@ -22,6 +22,7 @@ ROOMS = ("job", "logs", "process", "backends", "scheduler", "report", "cli", "te
 BESIDE = {
     "runtime.__main__": "cli",
     "runtime.errors": None,
+    "runtime.exit_calls": None,
     "runtime.interpreter": None,
     "runtime.rooted": None,
     "runtime.roots": None,

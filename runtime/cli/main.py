@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from runtime.cli.quitting import quit_at_signals
 
         quit_at_signals()
+        from runtime.exit_calls import raise_everywhere
+
+        raise_everywhere()
     try:
         return _main(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from runtime.exit_calls import exit_now
+
 _NAMES: Final = "HUP INT QUIT ABRT USR1 USR2 ALRM TERM STKFLT XCPU VTALRM PROF IO PWR"
 
 SIGNALS: Final[tuple[int, ...]] = (
@@ -84,4 +86,4 @@ def _quit(number: int, _frame: FrameType | None) -> None:
         if select.select([], [2], [], 0)[1]:  # it may be a pipe that nobody reads
             os.write(2, line)
     finally:
-        os._exit(exit_code(number))
+        exit_now(exit_code(number))

@@ -29,6 +29,7 @@ from runtime.cli.prepare import Prepared
 from runtime.cli.quitting import before_quitting, exit_code, signal_name
 from runtime.cli.screen import Screen
 from runtime.cli.stopping import Stopper, stop_this_process
+from runtime.exit_calls import exit_now
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
 from runtime.process import Work, each_in_thread, in_thread
 from runtime.report.links import Links, point_latest
@@ -423,4 +424,4 @@ class Run:
         self.rescue("the run was told to exit at once")
         self._restore_terminal()
         complain("exit without waiting for the jobs", self._errors)
-        os._exit(code)
+        exit_now(code)

@@ -123,6 +123,86 @@ def test_an_exit_from_what_a_backend_is_asked_before_the_run(site: Path) -> None
     assert "code that is not ours told this process to exit" in done.err
 
 
+ENDING = """
+import os, threading
+from types import SimpleNamespace
+
+def end():
+    how = os.environ["HOW"]
+    if how == "exit": os._exit(0)
+    if how == "exec": os.execlp("true", "true")
+    if how == "thread": thread = threading.Thread(target=os._exit, args=[0]); thread.start(); thread.join()
+    if how == "fork":
+        child = os.fork()
+        if child == 0: os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+if os.environ["WHERE"] == "import": end()
+
+class Launcher:
+    poll_freq = 0.01
+    def __init__(self, job): self.at("constructor")
+    def at(self, where):
+        if os.environ["WHERE"] == where: end()
+    def launch(self): self.at("launch")
+    def poll(self):
+        self.at("poll")
+        return SimpleNamespace(name="PASSED")
+    def kill(self): pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "where", "isolated", "said"),
+    [
+        ("exit", "constructor", False, "EndOfProcessError: os._exit(0) was called"),
+        ("exit", "launch", False, "EndOfProcessError: os._exit(0) was called"),
+        ("exit", "poll", False, "EndOfProcessError: os._exit(0) was called"),
+        ("exec", "poll", False, "EndOfProcessError: os.execv"),
+        ("exit", "constructor", True, "ended with exit code 0, during constructor of job 'there'"),
+        ("exit", "poll", True, "ended with exit code 0, during poll() of job 'there'"),
+        ("exec", "poll", True, "ended with exit code 0, during poll() of job 'there'"),
+        ("thread", "poll", True, "ended with exit code 0, during poll() of job 'there'"),
+    ],
+)
+def test_a_launcher_that_ends_its_process_costs_its_own_job(
+    tmp_path: Path, how: str, where: str, isolated: bool, said: str
+) -> None:
+    done = run_ending(tmp_path, how, where, isolated=isolated)
+    assert done.code == 1
+    assert statuses(tmp_path)["here"] == "passed"
+    there = results(tmp_path)["jobs"][1]
+    assert there["status"] in {"failed", "killed"}
+    assert said in there["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "warned"), [("thread", True), ("fork", False)])
+def test_a_thread_of_a_launcher_ends_no_run_and_what_it_forks_ends_as_it_likes(
+    tmp_path: Path, how: str, warned: bool
+) -> None:
+    done = run_ending(tmp_path, how, "poll")
+    assert (done.code, set(statuses(tmp_path).values())) == (0, {"passed"})
+    assert ("os._exit(0) was called in the thread" in done.out) == warned
+
+
+@pytest.mark.slow
+def test_a_module_of_launchers_that_ends_the_process_is_wrong_input(tmp_path: Path) -> None:
+    done = run_ending(tmp_path, "exit", "import")
+    assert (done.code, done.out) == (2, "")
+    assert "importing 'ending' failed: EndOfProcessError: os._exit(0) was called" in done.err
+
+
+def run_ending(directory: Path, how: str, where: str, *, isolated: bool = False) -> Done:
+    (directory / "ending.py").write_text(ENDING)
+    name = "legacy:ending:Launcher"
+    jobs = {"here": {"cmd": "true", "backend": "local"}, "there": {"cmd": "true", "needs": ["here"]}}
+    file = job_file(directory, jobs, backends={name: {"isolated": isolated}})
+    words = ["run", file, "--backend", name, "--pythonpath", "."]
+    return call(directory, *words, env={"HOW": how, "WHERE": where})
+
+
 @pytest.mark.slow
 def test_a_list_of_backends_names_the_one_that_exits(site: Path) -> None:
     done = call(site, "backends", "-v", "--pythonpath", ".", program="program.py")

@@ -30,9 +30,10 @@ line of ours nothing may be lost: no call, no report, not the thread. So a call 
 iterator straight into a variable, where CPython raises nothing; and how far a turn has come is kept in the turn, so
 that `work` is called again, and goes on.
 
-When a launcher forks
----------------------
-The child has this thread alone, and comes back into it. It is ended: see `forks`.
+When a launcher forks, or ends the process
+------------------------------------------
+The child has this thread alone, and comes back into it. It is ended: see `forks`. A call of `os._exit` raises in these
+threads: see `runtime.exit_calls`.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ from runtime.backends.legacy.forks import end_fork
 from runtime.backends.legacy.slices import SLICE, Call, Lane, Late, Seam
 from runtime.backends.legacy.surroundings import surroundings
 from runtime.backends.legacy.watchdog import HELD, LongCall, watchdog
+from runtime.exit_calls import raise_in, restore_if_unused
 
 logger: Final = logging.getLogger("runtime.backends.legacy")
 
@@ -101,6 +103,7 @@ class ThreadSeam(Seam):
         for turn in self.late:
             turn.see_off()
         watchdog.leave(self)
+        restore_if_unused()
 
 
 class _Worker:
@@ -114,6 +117,7 @@ class _Worker:
         self._is_over = False
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread.start()
+        raise_in(self.thread)  # before it has any work
 
     def give(self, work: Callable[[], None]) -> None:
         self._inbox.put(work)
