@@ -60,7 +60,7 @@ async def test_in_a_program_that_embeds_the_adapter_launchers_alone_are_refused(
         JobStatus.KILLED,
         JobStatus.PASSED,
     ]
-    assert [it.kind(name) for name in ("bad", "worse")] == [FailureKind.LAUNCHER_ERROR] * 2
+    assert [it.kind(name) for name in ("bad", "worse")] == [FailureKind.LAUNCH_ERROR] * 2
     assert "os._exit(0) was called" in it.text("bad")
     assert "os.execv('/bin/true') was called" in it.text("worse")
 

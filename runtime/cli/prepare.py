@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 import secrets
 import sys
@@ -120,7 +121,7 @@ def add_pythonpath(directories: Iterable[str]) -> None:
         InputError: for what is no directory.
     """
     for directory in directories:
-        if not Path(directory).is_dir():
+        if not os.path.isdir(directory):  # unlike `Path.is_dir` it is False for a name that is too long, too
             msg = f"--pythonpath {directory}: is no directory"
             raise InputError(msg)
     sys.path[:0] = [str(Path(directory).absolute()) for directory in directories]

@@ -135,6 +135,7 @@ WITH_TEXT: Final = (
 
 @FILES
 @given(option=st.sampled_from(WITH_TEXT), text=TEXTS | NUMBERS.map(str))
+@example(option="--pythonpath", text="x" * 5000)  # longer than any path
 def test_any_text_of_any_option_is_taken_or_named(option: str, text: str, capfd: pytest.CaptureFixture[str]) -> None:
     Path("jobs.json").write_text('{"jobs": {"a": {"cmd": "true", "seeds": 2}}}')
     outcome_ = outcome.capture(lambda: prepare(parse(["list", "jobs.json", f"{option}={text}"])))
