@@ -144,7 +144,11 @@ class _Wire:
                 raise EOFError
             self._unread += more
         line, _, self._unread = self._unread.partition(b"\n")
-        return json.loads(line)
+        try:
+            return json.loads(line)
+        except RecursionError as exc:
+            msg = "an answer is nested too deeply"
+            raise ValueError(msg) from exc
 
     def close(self) -> None:
         with suppress(OSError):
@@ -183,7 +187,7 @@ class _Line:
                 number = next(self._numbers)
                 self._wire.send(pickle.dumps((number, *message)), deadline)
                 while True:
-                    answer: list[Any] = self._wire.receive(deadline)
+                    answer = _checked_answer(self._wire.receive(deadline))
                     if answer[0] == number:
                         return answer[1:]
             except BaseException:
@@ -485,6 +489,13 @@ def _pickled(value: object) -> bytes:
     stream = io.BytesIO()
     _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(value)
     return stream.getvalue()
+
+
+def _checked_answer(answer: object) -> list[Any]:
+    if isinstance(answer, list) and len(answer) == 4 and isinstance(answer[0], int):  # noqa: PLR2004 - see `ask`
+        return answer
+    msg = f"no answer: {answer!r:.100}"
+    raise ValueError(msg)
 
 
 def _has_exited(popen: subprocess.Popen[bytes]) -> bool:

@@ -6,8 +6,8 @@ hangs here hangs one line. The calls are made in the main thread, where launcher
 of their own; while one hangs there, in the line's thread (see `main_thread`). Launchers that nobody needs any more are
 dropped in the main thread, too: their `__del__` is theirs, and may take as long as it likes.
 
-An answer has the number of its request. After each call this process looks whether it still is itself: a child of a
-launcher that comes back from a call is ended (see `forks`).
+An answer has the number of its request; bytes that are no request end their line, and no other. After each call this
+process looks whether it still is itself: a child of a launcher that comes back from a call is ended (see `forks`).
 
 When the control socket ends, or the process at its other end, so does this one, whatever its threads do. If one of them
 holds the interpreter's lock, nobody here sees that; but of another socket the kernel sends a signal (SIGIO) when it is
@@ -27,11 +27,12 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from runtime.backends.legacy.failures import failure_of
 from runtime.backends.legacy.forks import end_fork
 from runtime.backends.legacy.main_thread import LONG, SHORT, MainThread, wants_main_thread
+from runtime.backends.legacy.shape import describe
 from runtime.backends.legacy.slices import Call, Step
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended
 from runtime.backends.legacy.surroundings import surroundings
@@ -87,13 +88,35 @@ class _Program:
         with line, line.makefile("rb") as requests:
             while True:
                 try:
-                    number, name, key, job_id, payload, forgotten = pickle.load(requests)
+                    number, name, key, job_id, payload, forgotten = self._read(requests)
                     if forgotten:
                         self._forgotten.put(forgotten)
                     answer = ("", False, None) if name == PING else self._do(name, _Held(key, job_id, payload))
                     line.sendall(json.dumps((number, *answer)).encode() + b"\n")
                 except (EOFError, OSError):
                     return  # nobody waits for it any more
+
+    def _read(self, requests: BinaryIO) -> tuple[int, str, int, str, bytes | None, list[int]]:
+        """Return the next request.
+
+        Raises:
+            EOFError: if there is none; of bytes that are none, one line tells.
+            OSError: if the line is broken.
+        """
+        try:
+            number, name, key, job_id, payload, forgotten = pickle.load(requests)
+            if not isinstance(number, int) or (name != PING and name not in self._steps):
+                msg = f"request {number!r:.40} for {name!r:.40}"
+                raise ValueError(msg)
+        except (EOFError, OSError):
+            raise
+        except Exception as exc:  # bytes that are no pickle raise anything
+            # Nobody knows where the next request would begin.
+            why = f"its process cannot read a request, and closes the connection: {describe(exc)!a}"
+            with suppress(OSError):
+                os.write(2, f"{self._cls.__qualname__}: {why}\n".encode(errors="replace"))
+            raise EOFError from exc
+        return number, name, key, job_id, payload, forgotten
 
     def forget(self) -> None:
         """Let launchers go that nobody needs any more, for ever."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 import trio
 
-from runtime.backends.legacy import DVSimView, LegacyLauncherAdapter, adapter, isolated
+from runtime.backends.legacy import DVSimView, LegacyLauncherAdapter, adapter, isolated, isolated_program
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus
 from runtime.process.exits import ExitWatch
@@ -247,6 +249,71 @@ def test_an_answer_to_another_request_is_dropped() -> None:
         line.ask(("poll()", 1, "a", None, ()))
     line.close()
     theirs.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"5\n", b"{}\n", b'["", false, null]\n', b'["1", "", false, 1]\n', b"[" * 100_000 + b"\n"]
+)
+def test_what_is_no_answer_ends_the_line(answer: bytes) -> None:
+    handed: list[socket.socket] = []
+    process: Any = SimpleNamespace(
+        watch=ExitWatch(os.getpid(), lambda: False), hand_over=lambda theirs: handed.append(theirs.dup())
+    )
+    line = isolated._Line(process)
+    (theirs,) = handed
+    theirs.sendall(answer)
+    with pytest.raises(ValueError, match=r"no answer|nested too deeply"):
+        line.ask(("poll()", 1, "a", None, ()))
+    with pytest.raises(EOFError):
+        line.ask(("poll()", 1, "a", None, ()))
+    theirs.close()
+
+
+NO_REQUESTS = {
+    "text": b"hello\n",
+    "zeros": bytes(64),
+    "cut": pickle.dumps((1, "poll()", 1, "a", None, ()))[:-3],
+    "number": pickle.dumps(5),
+    "short": pickle.dumps((1, "poll()")),
+    "unknown": pickle.dumps((1, "explode()", 1, "a", None, ())),
+    "unhashable": pickle.dumps((1, [], 1, "a", None, ())),
+    "no module": b"cno_such_module\nname\n.",
+    "newline": b"cos\nno such\tname\n.",
+}
+
+
+@pytest.mark.parametrize("bad", NO_REQUESTS.values(), ids=NO_REQUESTS.keys())
+def test_bytes_that_are_no_request_are_one_line_and_end_the_line(bad: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    program = isolated_program._Program(FarLauncher, None)
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(pickle.dumps((7, isolated_program.PING, 0, "", None, ())) + bad)
+        ours.shutdown(socket.SHUT_WR)
+        program.serve(theirs)
+        assert ours.recv(100) == b'[7, "", false, null]\n'
+        assert ours.recv(100) == b""
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("FarLauncher: its process cannot read a request, and closes the connection: ")
+
+
+async def test_bytes_that_are_no_request_disturb_no_other_line(capfd: pytest.CaptureFixture[str]) -> None:
+    async with far() as it:
+        await submit(it, held="poll:run")
+        process = it.backend._isolation._process
+        assert process is not None
+        line = isolated._Line(process)
+        line._wire.send(b"no pickle\n", math.inf)
+        with pytest.raises(EOFError):
+            await trio.to_thread.run_sync(line._wire.receive, math.inf)
+        line.close()
+        await submit(it, other="pass")
+        await it.wait_ended("other")
+        await it.backend.kill("held")
+    assert it.end("other").status is JobStatus.PASSED
+    assert it.kind("held") is FailureKind.CANCELLED
+    said = capfd.readouterr().err
+    assert (said.count("\n"), "Traceback" in said) == (1, False)
 
 
 async def test_a_job_that_does_not_pickle_is_refused_in_one_line() -> None:
