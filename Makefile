@@ -52,7 +52,7 @@ endef
 .PHONY: help
 help: ## list these verbs
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov, bench and campaign."
+	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov, bench, campaign and shape."
 	@echo "  FILE=examples/rtl/broken.toml chooses the job file of run."
 
 .PHONY: run
@@ -104,6 +104,10 @@ campaign: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## long random runs, N of them,
 	record="docs/measured/campaign-$$(date -u +%Y%m%dT%H%M%SZ).txt"; \
 	echo "seed $$seed, recorded in $$record"; \
 	$(PY) -m tests.campaigns --seed "$$seed" $(if $(N),--count $(N)) $(ARGS) 2>&1 | tee "$$record"
+
+.PHONY: shape
+shape: $(VENV)/stamp ## figures that say how hard the package is to take over; ARGS='--baseline ../old/runtime' compares
+	@$(PY) tools/shape.py $(ARGS)
 
 .PHONY: clean
 clean: ## remove environments, caches and results

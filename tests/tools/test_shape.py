@@ -1,0 +1,126 @@
+"""The figures of ``make shape``: what each finds in a package that is written here, and what it leaves out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import shape
+
+BASE = '''
+"""A module."""
+from typing import Any
+
+
+class Base:
+    """It has a secret."""
+
+    def __init__(self) -> None:
+        self._secret = 1
+
+    def _hook(self) -> Any:
+        """It does nothing."""
+
+
+class Here(Base):
+    def use(self):
+        return self._secret  # in one file: its own affair
+'''
+DERIVED = """
+from package.base import Base
+
+
+class Derived(Base):
+    def __init__(self):
+        self._own = 2
+
+    def work(self, other):
+        self._own += 1
+        self._hook()
+        return self._secret + other._hidden
+
+
+class Last(Derived):
+    pass
+"""
+TWICE = """
+def first(items):
+    total = 0
+    for item in items:
+        if item.ready:
+            total += item.size
+        else:
+            total -= 1
+    return total
+
+
+def second(things):
+    count = 10
+    for thing in things:
+        if thing.ready:
+            count += thing.size
+        else:
+            count -= 2
+    return count
+
+
+def third(things):
+    count = 10
+    for thing in things:
+        if thing.done:
+            count += thing.size
+        else:
+            count -= 2
+    return count
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    root = tmp_path / "package"
+    root.mkdir()
+    for name, text in {"__init__": "", "base": BASE, "derived": DERIVED, "twice": TWICE}.items():
+        (root / f"{name}.py").write_text(text, encoding="utf-8")
+    return root
+
+
+def test_each_figure_of_a_package(package: Path) -> None:
+    found = shape.figures(package)
+    assert found["files"] == "4"
+    assert found["depth of inheritance"] == "3 (Last)"
+    assert found["Any"] == "1"
+    assert found["lines with a comment"].startswith("1 ")
+    assert found["logic of 6 lines that stands twice"] == "1"
+
+
+def test_a_line_of_code_is_no_comment_no_docstring_and_not_blank(package: Path) -> None:
+    (module,) = (module for module in shape.read_package(package) if module.name == "package.base")
+    assert shape.count_lines(module) == (8, 1)
+
+
+def test_a_private_attribute_of_a_base_counts_only_across_files(package: Path) -> None:
+    found = [place.text for place in shape.reaches(shape.find_classes(shape.read_package(package)))]
+    assert found == ["Derived uses Base._hook", "Derived uses Base._secret"]
+
+
+def test_a_private_attribute_of_another_object_counts(package: Path) -> None:
+    assert [place.text for place in shape.strangers(shape.read_package(package))] == ["other._hidden"]
+
+
+def test_logic_is_the_same_whatever_its_names_and_values(package: Path) -> None:
+    (group,) = shape.repeats(shape.read_package(package))
+    assert [place.line for place in group] == [3, 13]
+
+
+def test_what_is_no_package_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        shape.main([str(tmp_path)])
+    assert raised.value.code == 2
+    assert f"{tmp_path} is no package" in capsys.readouterr().err
+
+
+def test_two_packages_stand_side_by_side(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape.main([str(package), "--baseline", str(package)])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("files"))
+    assert line.split()[1:] == ["4", "4"]

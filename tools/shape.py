@@ -1,0 +1,326 @@
+"""``python tools/shape.py``: figures that say how hard a Python package is to take over, read from its source alone.
+
+Nothing is imported or run, so any package can be looked at, also another project's:
+
+    python tools/shape.py                            # this project's package
+    python tools/shape.py --baseline ../old/runtime  # side by side with another one
+    python tools/shape.py --reaches                  # and where private attributes are reached across files
+    python tools/shape.py --repeats                  # and which logic stands twice
+
+What the figures mean is said by `figures`. They are counts, no verdicts: a number that falls while the code gets harder
+to read was not worth it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import statistics
+import sys
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+REPEATED_LINES: Final = 6
+"""Statements of one shape count as repeated from so many lines on. Arbitrary: less is idiom, more hides copies."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Module(NamedTuple):
+    """A source file."""
+
+    name: str
+    """Dotted, without ``__init__``."""
+    path: Path
+    text: str
+    tree: ast.Module
+
+
+class Class(NamedTuple):
+    """A class, and what of it matters here."""
+
+    name: str
+    module: Module
+    node: ast.ClassDef
+    bases: tuple[str, ...]
+    """Full names of the bases that are in the package."""
+    attributes: frozenset[str]
+    """What it defines itself: in its body, or by an assignment to an attribute of `self`."""
+
+
+class Place(NamedTuple):
+    """A line, and what is there."""
+
+    path: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.text}"
+
+
+def read_package(root: Path) -> tuple[Module, ...]:
+    """Read all files of the package in the directory `root`, sorted by path.
+
+    Raises:
+        OSError: if one cannot be read.
+        SyntaxError: if one is not Python.
+    """
+    modules = []
+    for path in sorted(root.rglob("*.py")):
+        parts = (root.name, *path.relative_to(root).with_suffix("").parts)
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        text = path.read_text("utf-8")
+        modules.append(Module(name, path, text, ast.parse(text, str(path))))
+    return tuple(modules)
+
+
+def find_classes(modules: Sequence[Module]) -> dict[str, Class]:
+    """Find the classes of a package, by full name."""
+    named = {f"{module.name}.{node.name}" for module in modules for node in _classes(module)}
+    exported = _exports(modules)
+    classes = {}
+    for module in modules:
+        names = _imported(module)
+        for node in _classes(module):
+            bases = []
+            for base in node.bases:
+                # `Base[T]` is a `Base`.
+                dotted = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
+                first, _, rest = dotted.partition(".")
+                full = names.get(first, f"{module.name}.{first}") + (f".{rest}" if rest else "")
+                bases.append(exported.get(full, full))
+            attributes = frozenset(_attributes(node))
+            found = Class(node.name, module, node, tuple(base for base in bases if base in named), attributes)
+            classes[f"{module.name}.{node.name}"] = found
+    return classes
+
+
+def ancestors(name: str, classes: dict[str, Class]) -> Iterator[Class]:
+    """All classes of the package that a class inherits from, nearest first, each once."""
+    seen, waiting = {name}, list(classes[name].bases)
+    while waiting:
+        base = waiting.pop(0)
+        if base not in seen:
+            seen.add(base)
+            yield classes[base]
+            waiting += classes[base].bases
+
+
+def depth(name: str, classes: dict[str, Class]) -> int:
+    """How many classes of the package stand on the longest way up from a class, itself counted."""
+    return 1 + max((depth(base, classes) for base in classes[name].bases), default=0)
+
+
+def reaches(classes: dict[str, Class]) -> Iterator[Place]:
+    """Private attributes of `self` that only a base class in another file defines."""
+    for name, found in classes.items():
+        inherited = defaultdict[str, list[Class]](list)
+        for base in ancestors(name, classes):
+            for attribute in base.attributes:
+                inherited[attribute].append(base)
+        for node in _of_self(found.node):
+            homes = inherited[node.attr]
+            if not homes or not _is_private(node.attr) or node.attr in found.attributes:
+                continue
+            if all(home.module.path != found.module.path for home in homes):
+                yield Place(found.module.path, node.lineno, f"{found.name} uses {homes[0].name}.{node.attr}")
+
+
+def strangers(modules: Sequence[Module]) -> Iterator[Place]:
+    """Private attributes of other objects, where the file defines no attribute of that name."""
+    for module in modules:
+        own = {name for node in _classes(module) for name in _attributes(node)}
+        own |= {node.name for node in ast.walk(module.tree) if isinstance(node, Function)}
+        own |= {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Attribute) or not _is_private(node.attr) or node.attr in own:
+                continue
+            if not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}):
+                yield Place(module.path, node.lineno, ast.unparse(node))
+
+
+def repeats(modules: Sequence[Module]) -> list[list[Place]]:
+    """Runs of statements of one shape at several places, with the names and values of each left out."""
+    found = defaultdict[tuple[str, ...], list[Place]](list)
+    for module in modules:
+        functions = (node for node in ast.walk(module.tree) if isinstance(node, Function))
+        # Declarations repeat by nature. A function in a function is walked twice, and counts once.
+        nodes = dict.fromkeys(inner for function in functions for inner in ast.walk(function))
+        for node in nodes:
+            for field in ("body", "orelse", "finalbody"):
+                block = getattr(node, field, None)
+                if isinstance(block, list):
+                    _add_runs(module, block, found)
+    last = dict[Path, int]()
+    groups = []
+    for places in sorted((group for group in found.values() if len(group) > 1), key=lambda group: group[0]):
+        # A longer copy matches at each of its statements: once is enough.
+        if any(place.line > last.get(place.path, 0) for place in places):
+            groups.append(places)
+        for place in places:
+            last[place.path] = max(last.get(place.path, 0), place.line + REPEATED_LINES)
+    return groups
+
+
+def _add_runs(module: Module, block: list[ast.stmt], found: dict[tuple[str, ...], list[Place]]) -> None:
+    """Add the shortest run of enough lines from each statement of a block."""
+    statements = [
+        node for node in block if not _is_docstring(node) and not isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    for start, first in enumerate(statements):
+        lines, shapes = 0, []
+        for node in statements[start:]:
+            if isinstance(node, Function | ast.ClassDef):
+                break
+            lines += (node.end_lineno or node.lineno) - node.lineno + 1
+            shapes.append(_shape(node))
+            if lines >= REPEATED_LINES:
+                found[tuple(shapes)].append(Place(module.path, first.lineno, f"{lines} lines"))
+                break
+
+
+def _shape(node: ast.AST) -> str:
+    """What a statement does, without the names of variables and without values."""
+    if isinstance(node, ast.Name):
+        return "name"
+    if isinstance(node, ast.Constant):
+        return type(node.value).__name__
+    parts = []
+    for field, value in ast.iter_fields(node):
+        if isinstance(value, list):
+            parts.append("[" + ",".join(_shape(item) for item in value if isinstance(item, ast.AST)) + "]")
+        elif isinstance(value, ast.AST):
+            parts.append(_shape(value))
+        elif field == "attr":
+            parts.append(str(value))
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def count_lines(module: Module) -> tuple[int, int]:
+    """Return the lines of code (no comments, docstrings or blank lines), and the lines that have a comment."""
+    code, comments = set[int](), set[int]()
+    skipped = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER}
+    for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
+        if token.type == tokenize.COMMENT:
+            comments.add(token.start[0])
+        elif token.type not in skipped:
+            code.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(module.tree):
+        for text in getattr(node, "body", ()) if isinstance(getattr(node, "body", None), list) else ():
+            if _is_docstring(text):
+                code.difference_update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+    return len(code), len(comments)
+
+
+def figures(root: Path) -> dict[str, str]:
+    """Measure a package; return each figure as text, by what it says."""
+    modules = read_package(root)
+    classes = find_classes(modules)
+    functions = [node for module in modules for node in ast.walk(module.tree) if isinstance(node, Function)]
+    sizes = {node: _body_lines(node) for node in functions}
+    lines = {module: count_lines(module) for module in modules}
+    code, comments = sum(count for count, _ in lines.values()), sum(count for _, count in lines.values())
+    deepest = max(classes, key=lambda name: depth(name, classes))
+    longest_file = max(modules, key=lambda module: module.text.count("\n"))
+    longest = max(functions, key=sizes.__getitem__)
+    ordered = sorted(sizes.values())
+    return {
+        "files": f"{len(modules)}",
+        "lines of code": f"{code}",
+        "lines with a comment": f"{comments} ({100 * comments / (code + comments):.1f} %)",
+        "longest file, in lines": f"{longest_file.text.count(chr(10))} ({longest_file.path.relative_to(root)})",
+        "lines of a file, median": f"{statistics.median(module.text.count(chr(10)) for module in modules):.0f}",
+        "lines of a function, median and 90 %": f"{statistics.median(ordered):.0f}, {ordered[len(ordered) * 9 // 10]}",
+        "longest function, in lines": f"{sizes[longest]} ({longest.name})",
+        "depth of inheritance": f"{depth(deepest, classes)} ({classes[deepest].name})",
+        "private attributes of a base class in another file": f"{sum(1 for _ in reaches(classes))}",
+        "private attributes of other objects": f"{sum(1 for _ in strangers(modules))}",
+        "Any": f"{sum(isinstance(n, ast.Name) and n.id == 'Any' for m in modules for n in ast.walk(m.tree))}",
+        f"logic of {REPEATED_LINES} lines that stands twice": f"{len(repeats(modules))}",
+    }
+
+
+def _classes(module: Module) -> Iterator[ast.ClassDef]:
+    return (node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef))
+
+
+def _imported(module: Module) -> dict[str, str]:
+    """The full name of what each imported name stands for."""
+    names = dict[str, str]()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _exports(modules: Sequence[Module]) -> dict[str, str]:
+    """What a package hands on under its own name, by that name."""
+    return {f"{module.name}.{name}": full for module in modules for name, full in _imported(module).items()}
+
+
+def _attributes(node: ast.ClassDef) -> Iterator[str]:
+    for item in node.body:
+        if isinstance(item, Function | ast.ClassDef):
+            yield item.name
+        elif isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            yield item.target.id
+        elif isinstance(item, ast.Assign):
+            yield from (target.id for target in item.targets if isinstance(target, ast.Name))
+    yield from (inner.attr for inner in _of_self(node) if isinstance(inner.ctx, ast.Store))
+
+
+def _of_self(node: ast.ClassDef) -> Iterator[ast.Attribute]:
+    """Each use of an attribute of the object itself, in the methods of a class."""
+    for method in node.body:
+        if isinstance(method, Function) and method.args.args:
+            first = method.args.args[0].arg
+            for inner in ast.walk(method):
+                if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name) and inner.value.id == first:
+                    yield inner
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _body_lines(node: Function) -> int:
+    body = [item for item in node.body if not _is_docstring(item)]
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the figures, or the places behind one of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent / "runtime")
+    parser.add_argument("--baseline", type=Path, metavar="PACKAGE", help="another package, as a second column")
+    parser.add_argument("--reaches", action="store_true", help="print where private attributes are reached")
+    parser.add_argument("--repeats", action="store_true", help="print which logic stands twice")
+    options = parser.parse_args(arguments)
+    for root in filter(None, (options.package, options.baseline)):
+        if not (root / "__init__.py").exists():
+            parser.error(f"{root} is no package: it has no __init__.py; expected: the directory of a Python package")
+    if options.reaches:
+        modules = read_package(options.package)
+        print(*reaches(find_classes(modules)), *strangers(modules), sep="\n")
+    elif options.repeats:
+        for group in repeats(read_package(options.package)):
+            print(*group, sep="\n", end="\n\n")
+    else:
+        columns = [figures(root) for root in (options.package, options.baseline) if root is not None]
+        for name in columns[0]:
+            print(f"{name:52}", *(f"{column[name]:40}" for column in columns), sep="")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
