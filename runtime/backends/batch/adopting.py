@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -18,8 +18,11 @@ from runtime.backends.batch.system import (
 from runtime.backends.batch.tokens import job_token, run_prefix
 from runtime.backends.live import LiveJob, Stage
 from runtime.job import FailureKind
+from runtime.process import has_no_room
 
 logger: Final = logging.getLogger("runtime.backends.batch")
+
+T = TypeVar("T")
 
 
 class AdoptingSide(KillingSide):
@@ -27,7 +30,7 @@ class AdoptingSide(KillingSide):
 
     async def _find_earlier(self) -> None:
         """Find what an earlier life of this run has left in the queue and in the run directory."""
-        arrays = await self._in_thread(self._store.arrays, run_prefix(self.run_token))
+        arrays = await self._when_there_is_room(self._store.arrays, run_prefix(self.run_token))
         if not arrays:
             return
         for name, members in arrays.items():
@@ -41,10 +44,10 @@ class AdoptingSide(KillingSide):
         self._pace.answered(0, news=True)
         seen = self._board.read(answer.rows)
         jobs = {token: job_id for members in arrays.values() for token, job_id, _ in members}
-        records = await self._in_thread(self._store.read_records, jobs)
+        records = await self._when_there_is_room(self._store.read_all_records, jobs)
         self._earlier = {token: job_id for token, job_id in jobs.items() if token in seen or token in records}
         others = jobs.keys() - self._earlier.keys()
-        begun = await self._in_thread(self._store.claimed, others)
+        begun = await self._when_there_is_room(self._store.claimed, others)
         self._finished.update(begun)  # so that nothing of them is in the way
         # We may have died while the controller was asked for these, and it may be slow: they can turn up yet.
         self._absent = {token: jobs[token] for token in others - begun}
@@ -53,6 +56,20 @@ class AdoptingSide(KillingSide):
                 self._board.put(name, ()).doubtful_until = trio.current_time() + DOUBT_LASTS
         self._shared = bool(records)
         logger.info("backend %r found %d jobs of an earlier life of this run", self.name, len(self._earlier))
+
+    async def _when_there_is_room(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function of the store in a thread, and again as long as we have no descriptor for it."""
+        waited = False
+        while True:
+            try:
+                return await self._in_thread(function, *args)
+            except OSError as exc:
+                if not has_no_room(exc):
+                    raise
+                if not waited:
+                    logger.warning("backend %r waits for descriptors to look for earlier jobs: %s", self.name, exc)
+                waited = True
+            await trio.sleep(self._pace.pause)
 
     async def _without_adopted(self, jobs: Sequence[LiveJob]) -> list[LiveJob]:
         """Adopt those that an earlier life submitted; end earlier attempts at the others; return the others."""
@@ -90,7 +107,7 @@ class AdoptingSide(KillingSide):
             logger.warning("backend %r: job %r is adopted without a soft step: %s", self.name, job.id, exc)
             soft = None
         element = Element(job, token, places, soft, Progress(job.attempt), sent=True)
-        element.array, element.index = self._board.find(token)
+        element.name, element.array, element.index = self._board.find(token)
         element.sighting = GONE  # until an answer says more
         job.data = self._elements[token] = element
         del self._earlier[token]  # and no sooner: in between it would be a stray

@@ -41,6 +41,7 @@ from runtime.backends.batch.launching import LaunchingSide
 from runtime.backends.batch.store import Store
 from runtime.backends.concluding import Concluder
 from runtime.backends.judging import Judges
+from runtime.errors import BackendBrokenError
 from runtime.roots import Roots
 
 logger: Final = logging.getLogger("runtime.backends.batch")
@@ -62,7 +63,13 @@ class BatchBackend(LaunchingSide):
         self._sending = trio.Lock()
         self._news, self._urgent, self._answered = trio.Event(), trio.Event(), trio.Event()
         await self._probe()
-        self._store = await self._in_thread(self._make_store)
+        try:
+            self._store = await self._in_thread(self._make_store)
+        except OSError as exc:  # there is no descriptor; or a job of an earlier run has put something there
+            if self._own_roots is not None:
+                self._own_roots.close()
+            msg = f"backend {self.name!r} cannot be opened: {exc}"
+            raise BackendBrokenError(msg) from exc
         await self._find_earlier()
 
     def _make_store(self) -> Store:

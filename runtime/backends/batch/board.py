@@ -73,15 +73,15 @@ class Board:
             if entry.doubtful_until > now or any(token in tokens for token in entry.tokens)
         }
 
-    def find(self, token: str) -> tuple[str, int]:
-        """Return where a job stands: the id of its array, as far as that is known, and its index.
+    def find(self, token: str) -> tuple[str, str, int]:
+        """Return where a job stands: the name of its array, the id of that, as far as it is known, and its index.
 
         Raises:
             LookupError: if it stands nowhere.
         """
-        for entry in self._entries.values():
+        for name, entry in self._entries.items():
             if token in entry.tokens:
-                return min(entry.ids, default=""), entry.tokens.index(token)
+                return name, min(entry.ids, default=""), entry.tokens.index(token)
         raise LookupError(token)
 
     def drop(self, name: str) -> None:

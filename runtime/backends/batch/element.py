@@ -41,6 +41,8 @@ class Element:
     trail: Trail = attrs.field(factory=Trail)
     sent: bool = False
     """Whether its array was handed over, and so may be in the queue."""
+    name: str = ""
+    """The name of its array, once that was written."""
     array: str = ""
     """The id of its array, once that was accepted."""
     index: int = 0

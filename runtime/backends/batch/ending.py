@@ -11,9 +11,11 @@ from runtime.backends.batch.base import BatchBase
 from runtime.backends.batch.element import Element
 from runtime.backends.batch.follow import Ended
 from runtime.backends.batch.records import Record
+from runtime.backends.batch.store import may_appear
 from runtime.backends.batch.system import (
     Row,
 )
+from runtime.backends.batch.wrapper import FOLDER
 from runtime.backends.concluding import usage_of
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
 from runtime.job.command import command_words
@@ -50,8 +52,23 @@ class EndingSide(BatchBase):
         elif row.state.kind is not None:
             await self._complete_ended(element, row.state.kind, f"{self._place(element, row)} ended: {row.word}")
         else:
-            message = f"{self._place(element, row)} is {row.word}, and left no record of its end"
-            self._fail(job, FailureKind.LOST, f"{message} within {self._grace:g} s")
+            await self._fail_unrecorded(element, f"{self._place(element, row)} is {row.word}")
+
+    async def _fail_unrecorded(self, element: Element, what: str) -> None:
+        """Complete a job as lost: it left no record, or that is gone together with what was there for it."""
+        message = f"{what}, and left no record of its end within {self._grace:g} s"
+        if not await self._has_files(element):
+            message = f"{what}, and the record of its end is gone: {self._removed()}"
+        self._fail(element.job, FailureKind.LOST, message)
+
+    async def _has_files(self, element: Element) -> bool:
+        """Whether the run's own files of a job are where they were. True, too, if their file system does not answer."""
+        with trio.move_on_after(self._grace):
+            return await self._in_thread(self._store.has_files_of, element.token, element.name)
+        return True
+
+    def _removed(self) -> str:
+        return f"its files in {self.run_dir}/{FOLDER} were removed or replaced, as by another job"
 
     async def _conclude_recorded(self, element: Element, record: Record, row: Row | None) -> None:
         job = element.job
@@ -81,11 +98,11 @@ class EndingSide(BatchBase):
             self._complete(job, verdict.status, verdict.reason, usage_of(_exit_of(record), log))
 
     async def _wait_log(self, element: Element, record: Record) -> None:
-        """Wait, for a while, for a log that is needed and not there: the file system may be slow."""
+        """Wait, for a while, for a log that is needed and may appear yet: the file system may be slow."""
         if record.code != 0 or LogPatterns.of(element.job.spec):
             with trio.move_on_after(self._grace):
                 # Nobody on this machine makes the log, so there is nothing to wait for but time.
-                while not await self._in_thread(element.places.log.exists):  # noqa: ASYNC110 - a file system tells nobody
+                while await self._in_thread(may_appear, element.places.log):  # noqa: ASYNC110 - a file system tells nobody
                     await trio.sleep(_LOG_INTERVAL)
 
     async def _complete_killed(self, element: Element, how: Exit | None = None) -> None:

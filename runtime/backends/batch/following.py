@@ -65,7 +65,9 @@ class FollowingSide(EndingSide):
         for each in watched:
             each.sighting = seen.get(each.token, GONE) if complete else seen.get(each.token, each.sighting)
         rows = {each.token: seen[each.token].row for each in watched if each.token in seen}
-        records = await self._read_records(watched, rows, answered=answered)
+        records, unread = await self._read_records(watched, rows, answered=answered)
+        # What cannot be looked at for want of descriptors has neither ended nor gone without a record: it waits.
+        watched = [each for each in watched if each.token not in unread]
         if answered:
             await self._ask_accounting(watched, rows, records)
         now = trio.current_time()
@@ -121,18 +123,20 @@ class FollowingSide(EndingSide):
 
     async def _read_records(
         self, watched: Sequence[Element], rows: dict[str, Row], *, answered: bool
-    ) -> dict[str, Record]:
-        """Read the records of jobs that may have ended."""
+    ) -> tuple[dict[str, Record], set[str]]:
+        """Read the records of jobs that may have ended; return those, and the jobs whose records cannot be read now."""
         tokens = [
             each.token
             for each in watched
             if not answered or (row := rows.get(each.token)) is None or row.state.phase <= Phase.ENDING
         ]
         if not tokens:
-            return {}
-        records = await self._in_thread(self._store.read_records, tokens)
+            return {}, set()
+        records, unread = await self._in_thread(self._store.read_records, tokens)
         self._shared = self._shared or bool(records)
-        return records
+        if unread:
+            logger.warning("backend %r: no descriptor to read %d exit records; tried again", self.name, len(unread))
+        return records, unread
 
     async def _ask_accounting(
         self, watched: Sequence[Element], rows: dict[str, Row], records: dict[str, Record]
@@ -172,22 +176,28 @@ class FollowingSide(EndingSide):
             element.concluding = True
             self._start_task(self._conclude, element, said)
         elif isinstance(said, Missing):
-            where = self._place(element, None)
-            message = f"{where} is no longer in the queue, and left no record of its end within {self._grace:g} s"
-            self._fail(job, FailureKind.LOST, message)
-            self._forget(element)
+            element.concluding = True
+            self._start_task(self._conclude_missing, element)
         elif row is not None and row.code == UNSEEN:
-            self._not_shared(element, row)
+            element.concluding = True
+            self._start_task(self._conclude_unseen, element, row)
 
-    def _not_shared(self, element: Element, row: Row) -> None:
-        """A node does not see the run directory. If none ever did, that is no matter of one job."""
+    async def _conclude_missing(self, element: Element) -> None:
+        await self._fail_unrecorded(element, f"{self._place(element, None)} is no longer in the queue")
+        self._forget(element)
+
+    async def _conclude_unseen(self, element: Element, row: Row) -> None:
+        """A node does not see a job's files. If they are there, and none ever saw any, that is no matter of one job."""
         where = self._place(element, row)
+        there = await self._has_files(element)
         message = f"{where} found that its node does not see, or may not write to, the run directory {self.run_dir}"
-        if not self._shared:
+        if there and not self._shared:
             advice = "Choose one that this machine and all nodes have at the same path"
             self._break(BackendBrokenError(f"backend {self.name!r}: {message}. {advice}"))
-        if element.job.stop is None:
-            self._fail(element.job, FailureKind.NODE_FAILURE, message)
-        else:
+        if element.job.stop is not None:
             self._complete_stopped(element.job)  # nothing of it runs, or did
+        elif not there:
+            self._fail(element.job, FailureKind.LAUNCH_ERROR, f"{where} cannot run: {self._removed()}")
+        else:
+            self._fail(element.job, FailureKind.NODE_FAILURE, message)
         self._forget(element)

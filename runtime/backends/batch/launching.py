@@ -167,6 +167,7 @@ class LaunchingSide(AdoptingSide):
         tokens = [element.token for element in some]
         name = array_name(self.run_token, tokens)
         for element in some:
+            element.name = name
             element.sent = True  # from here on it is in the array, and cannot be taken back
         try:
             directory = await self._in_thread(self._store.write_array, name, [element.member for element in some])

@@ -15,8 +15,11 @@ is outside of it.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -36,8 +39,10 @@ from runtime.backends.directories import (
     write_private,
 )
 from runtime.job import JobSpec
-from runtime.process import render_environment
+from runtime.process import has_no_room, render_environment
 from runtime.roots import RootedPath, Roots
+
+logger: Final = logging.getLogger("runtime.backends.batch")
 
 _MOST_BYTES: Final = 1 << 16
 """Of a record. A real one has less than a thousand."""
@@ -77,12 +82,31 @@ class Store:
         self._odd = odd_variables(environment)
         self._dump = render_environment(environment)
         self._max_output_dirs = max_output_dirs
+        self._text = b""  # of the script
+        self._written: object = None
 
     def lay_out(self, prologue: str) -> None:
         """Make the directories, and write the script for the system with this prologue."""
+        self._text = render_wrapper(prologue)
+        self._write_script()
+
+    def _write_script(self) -> None:
         for path in (self._arrays, self._ends):
             path.make_directory()
-        self._script.replace(render_wrapper(prologue), 0o755)
+        self._script.replace(self._text, 0o755)
+        self._written = _identity(self._script.status())
+
+    def _renew_script(self) -> None:
+        """Write the script again if a job has removed or replaced it: the system opens it by its path, and waits."""
+        if not self._text:
+            return  # another store has written it
+        try:
+            there = _identity(self._script.status()) == self._written
+        except FileNotFoundError:
+            there = False
+        if not there:
+            logger.warning("%s was removed or replaced, and is written again", self._script)
+            self._write_script()
 
     def paths(self, spec: JobSpec) -> JobPaths:
         """Return where a job's files are.
@@ -116,6 +140,7 @@ class Store:
         Raises:
             OSError, ValueError: if that cannot be done.
         """
+        self._renew_script()
         directory = self._arrays.below(name)
         directory.make_directory()
         for shard in {member.token[:2] for member in members}:
@@ -149,19 +174,60 @@ class Store:
             odd=self._odd,
         )
 
-    def read_records(self, tokens: Iterable[str]) -> dict[str, Record]:
-        """Return the records that there are, by token."""
-        found = {}
+    def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, Record], set[str]]:
+        """Return the records that there are, by token, and the tokens of those that we have no descriptor to look for.
+
+        These are not known to be absent: who asks later may find them.
+        """
+        found: dict[str, Record] = {}
+        unread: set[str] = set()
         for token in tokens:
-            with suppress(OSError):
+            try:
                 record = parse_record(self._end(token).read(_MOST_BYTES), token)
-                if record is not None:
-                    found[token] = record
+            except OSError as exc:
+                if has_no_room(exc):
+                    unread.add(token)
+                continue
+            if record is not None:
+                found[token] = record
+        return found, unread
+
+    def read_all_records(self, tokens: Iterable[str]) -> dict[str, Record]:
+        """Return the records that there are, by token.
+
+        Raises:
+            OSError: if we have no descriptor to look for one.
+        """
+        found, unread = self.read_records(tokens)
+        if unread:
+            raise OSError(errno.EMFILE, f"{len(unread)} exit records cannot be opened")
         return found
 
     def claimed(self, tokens: Iterable[str]) -> set[str]:
-        """Return the jobs that have begun."""
-        return {token for token in tokens if self._claim(token).exists()}
+        """Return the jobs that have begun.
+
+        Raises:
+            OSError: if we have no descriptor to find that out.
+        """
+        return {token for token in tokens if self._is_claimed(token)}
+
+    def _is_claimed(self, token: str) -> bool:
+        try:
+            self._claim(token).status()
+        except OSError as exc:
+            if has_no_room(exc):
+                raise
+            return False
+        return True
+
+    def has_files_of(self, token: str, array: str) -> bool:
+        """Whether what was made for a job and its array is still there. If not, somebody has removed or replaced it."""
+        try:
+            listed = self._arrays.below(f"{array}/jobs").status()
+            shard = self._ends.below(token[:2]).status()
+        except OSError as exc:
+            return not is_for_good(exc)
+        return stat.S_ISREG(listed.st_mode) and stat.S_ISDIR(shard.st_mode)
 
     def call_off(self, token: str) -> None:
         """Claim a job that is to run no more: should the system start it all the same, it finds that, and ends."""
@@ -175,13 +241,20 @@ class Store:
                 path.unlink()
 
     def arrays(self, prefix: str) -> dict[str, list[tuple[str, str, int]]]:
-        """Return the arrays that were written under names with this prefix: token, job and attempt, by index."""
+        """Return the arrays that were written under names with this prefix: token, job and attempt, by index.
+
+        Raises:
+            OSError: if that cannot be found out, as for want of descriptors.
+        """
         found = {}
         for name in sorted(name for name in self._arrays.names() if name.startswith(prefix)):
-            with suppress(OSError, ValueError, KeyError, TypeError):  # one that was being written when we died
+            try:
                 raw = self._arrays.below(f"{name}/jobs").read(_MOST_LIST)
                 jobs = [json.loads(line) for line in raw.splitlines()]
                 found[name] = [(job["token"], job["job"], job["attempt"]) for job in jobs]
+            except (OSError, ValueError, KeyError, TypeError) as exc:  # one that was being written when we died
+                if has_no_room(exc):
+                    raise
         return found
 
     def _claim(self, token: str) -> RootedPath:
@@ -193,3 +266,29 @@ class Store:
 
 def _sharded(token: str) -> str:
     return f"{token[:2]}/{token}"
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mode, status.st_ino, status.st_size
+
+
+_FOR_GOOD: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
+
+
+def is_for_good(error: OSError) -> bool:
+    """Whether an error says that what we made is not there, or is behind something else; not that we cannot look."""
+    return error.errno in _FOR_GOOD
+
+
+def may_appear(path: RootedPath) -> bool:
+    """Whether something that is not there may appear on a slow file system.
+
+    Not if a link or a file is in the place of a directory above it: no time changes that.
+    """
+    try:
+        path.status()
+    except FileNotFoundError:
+        return True
+    except OSError as exc:
+        return not is_for_good(exc)
+    return False

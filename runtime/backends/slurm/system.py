@@ -18,6 +18,7 @@ from runtime.backends.slurm.commands import Commands
 from runtime.backends.slurm.requests import Requests
 from runtime.backends.slurm.text import (
     PROLOGUE,
+    is_not_configured,
     one_line,
     read_config,
     read_sacct,
@@ -64,11 +65,17 @@ class SlurmSystem:
         """Ask for the configuration of the cluster.
 
         Raises:
-            BackendBrokenError: if there is no Slurm on this machine.
+            BackendBrokenError: if there is no Slurm on this machine, or none that is configured.
         """
         done = await self._commands.run(["scontrol", "show", "config"])
         if done.missing:
             msg = f"there is no Slurm here: {one_line(done.errors)}; wanted on the PATH: {', '.join(PROGRAMS)}"
+            raise BackendBrokenError(msg)
+        if done.code != 0 and is_not_configured(done.errors):
+            msg = (
+                f"Slurm is not configured here: {one_line(done.errors)}; "
+                "expected a configuration in /etc/slurm/slurm.conf, or the path of one in SLURM_CONF"
+            )
             raise BackendBrokenError(msg)
         if done.code != 0:
             return Unanswered(one_line(done.errors))

@@ -53,6 +53,14 @@ _SETTING: Final = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE | re.ASCII)
 
 _UNREACHED: Final = ("Unable to contact slurm controller", "Unable to contact controller", "Connection refused")
 """What the commands say when nobody heard them."""
+_UNCONFIGURED: Final = (
+    "Could not establish a configuration source",
+    "Unable to process configuration file",
+    "Parse error in file",
+    "cannot stat file",
+    "unable to status file",
+)
+"""What they say when their configuration is not to be had, or wrong. They ask nobody for anything then."""
 _NOT_NOW: Final = ("standby mode", "Slurmctld is currently", "submission is currently disabled", "is shutting down")
 """What the controller says when it takes nothing at all for now."""
 _FULL: Final = (
@@ -106,13 +114,21 @@ def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:
         return Accepted(found[1]) if found else Doubtful(f"sbatch said {one_line(output)!r}, which is no job's id")
     if code is None:
         return Doubtful(why, busy=_LATER in errors)
-    if _says(errors, _UNREACHED) or _says(errors, _NOT_NOW):
+    if _says(errors, _UNREACHED) or _says(errors, _NOT_NOW) or is_not_configured(errors):
         return Unanswered(why)
     if _says(errors, _UNSURE):
         return Doubtful(why)
     if _says(errors, _FULL):
         return Busy(why)
     return Refused(why) if errors.strip() else Doubtful(why)
+
+
+def is_not_configured(errors: str) -> bool:
+    """Whether a command says that this machine has no configuration of Slurm's that it could use.
+
+    Where the configuration comes from the controller, and that is not reached, it says so as well: that may pass.
+    """
+    return _says(errors, _UNCONFIGURED) and not _says(errors, _UNREACHED)
 
 
 # ---------------------------------------------------------------------- the queue

@@ -19,7 +19,7 @@ from runtime.backends.batch.tokens import array_name, job_token
 from runtime.backends.batch.wrapper import TAKEN, UNSEEN
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec, JobStatus
-from runtime.roots import Roots
+from runtime.roots import RootedPath, Roots
 from tests.backends.batch.scripted import Element, ScriptedSystem, Stage, jobs, passes, stays
 
 
@@ -86,6 +86,30 @@ async def test_where_there_is_no_descriptor_for_its_files_a_job_is_refused_as_bu
             assert "Too many open files" in scene.backend.busy_because
         assert await scene.submit(*jobs(2)) == ["job0", "job1"]
     assert {event.status for event in scene.session.history.completions} == {JobStatus.PASSED}
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+async def test_where_there_is_no_descriptor_for_its_record_a_job_has_not_ended(
+    stage: Stage, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Not even when no file could be late any more: it is looked for as soon as there is one."""
+    read, begun = RootedPath.read, trio.current_time()
+
+    def none_free(path: RootedPath, most: int) -> bytes:
+        if trio.current_time() < begun + 100:
+            raise OSError(number, "none free")
+        return read(path, most)
+
+    def forgotten(system: ScriptedSystem, element: Element) -> None:
+        passes(system, element)
+        system.after(3, lambda: setattr(element, "listed", element.job != "job1"))
+
+    async with stage.open(forgotten) as scene:
+        monkeypatch.setattr(RootedPath, "read", none_free)
+        await scene.submit(*jobs(2))
+        ends = [await scene.completion(f"job{number}") for number in range(2)]
+        assert trio.current_time() >= 100
+    assert [scene.why(event) for event in ends] == [("PASSED", None)] * 2
 
 
 async def test_what_is_refused_for_ever_fails_and_the_other_requests_go_on(
@@ -448,6 +472,30 @@ async def test_jobs_of_an_earlier_life_are_adopted_and_submitted_again_only_if_a
             assert scene.why(await scene.completion("job1")) == ("PASSED", None)
             await scene.backend.kill("job0")
         assert waits.word == "CANCELLED"
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("what", "ending"), [("read", "jobs"), ("read", ".end"), ("status", ".run")])
+async def test_earlier_jobs_are_found_once_there_are_descriptors_to_look_for_them(
+    stage: Stage, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, what: str, ending: str
+) -> None:
+    """For the lists of their arrays, for their records, and for their claims."""
+    async with trio.open_nursery() as nursery:
+        system = await two_lives(stage, nursery)
+        real = getattr(RootedPath, what)
+
+        def none_free(path: RootedPath, *args: Any) -> Any:
+            if trio.current_time() < 100 and path.name.endswith(ending):
+                raise OSError(errno.EMFILE, "none free")
+            return real(path, *args)
+
+        monkeypatch.setattr(RootedPath, what, none_free)
+        async with stage.open(system=system) as scene:
+            assert trio.current_time() >= 100
+            assert await scene.submit(*jobs(4)) == [f"job{number}" for number in range(4)]
+            assert system.arrays == []  # all four are there
+            assert scene.why(await scene.completion("job2")) == ("PASSED", None)
+            await scene.backend.kill_many(["job0", "job1"])
         nursery.cancel_scope.cancel()
 
 

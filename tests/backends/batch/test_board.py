@@ -61,7 +61,7 @@ def test_arrays_are_forgotten_with_their_last_job_unless_in_doubt(board: Board) 
 
 def test_a_job_is_found_with_its_index(board: Board) -> None:
     board.read([row("one", "7", 0, Phase.RUNNING)])
-    assert board.find("b") == ("7", 1)
-    assert board.find("c") == ("", 0)
+    assert board.find("b") == ("one", "7", 1)
+    assert board.find("c") == ("two", "", 0)
     with pytest.raises(LookupError):
         board.find("z")

@@ -80,7 +80,7 @@ class Runs:
         return self.finish(self.start(index, **environment))
 
     def record(self, index: int = 0) -> Record:
-        return self.store.read_records([f"aa{index}"])[f"aa{index}"]
+        return self.store.read_all_records([f"aa{index}"])[f"aa{index}"]
 
     def log(self, job: str = "job") -> bytes:
         return (self.directory / job / "job.log").read_bytes()
@@ -338,7 +338,7 @@ def test_another_start_does_not_leave_the_record_of_the_first(runs: Runs) -> Non
     assert runs.run() == 3
     (runs.directory / "job" / "again").touch()
     assert runs.run(RESTART="1") == -signal.SIGKILL
-    assert runs.store.read_records(["aa0"]) == {}
+    assert runs.store.read_all_records(["aa0"]) == {}
 
 
 def test_a_directory_that_is_not_seen_has_a_code_of_its_own(runs: Runs) -> None:
@@ -492,6 +492,16 @@ def test_a_link_in_the_place_of_a_folder_of_the_run_s_leads_nowhere(runs: Runs, 
     assert runs.run() == UNSEEN
     assert not list(tmp_path.rglob("aa0.*"))
     assert not (runs.directory / "job" / "job.log").exists()
+
+
+@pytest.mark.parametrize("command", ["rm -rf .batch", "mv .batch away; ln -s victim .batch"])
+def test_a_job_that_takes_the_folder_away_loses_records_and_leads_nobody_elsewhere(runs: Runs, command: str) -> None:
+    victim = runs.directory / "victim" / "ends" / "aa"
+    victim.mkdir(parents=True)
+    runs.write(job(f"cd ..; {command}"))
+    assert runs.run() == 0
+    assert runs.store.read_all_records(["aa0"]) == {}
+    assert list(victim.iterdir()) == []
 
 
 def test_the_run_directory_may_be_behind_a_link_of_the_user_s(tmp_path: Path) -> None:
