@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
@@ -35,6 +36,7 @@ from runtime.logs import (
     judge_text,
     over_limit,
     read_tail,
+    real_path,
     size_of,
 )
 from runtime.process import Exit, Work, each_in_thread, has_no_room, in_thread
@@ -85,6 +87,10 @@ class _Case:
     workers: Workers
     done: trio.Event = attrs.field(factory=trio.Event)
     result: tuple[Verdict, Judgement | None] | None = None
+
+    def paths(self) -> Sequence[str]:
+        """Return what has to answer so that it can be judged."""
+        return (real_path(self.log),)
 
     def is_short(self) -> bool:
         """Whether judging it takes a moment only. Blocks."""
@@ -158,7 +164,7 @@ class Judges:
             while not found:
                 await trio.sleep(interval)
                 try:
-                    found = await in_thread(follower.look, limiter=self._limiter)
+                    found = await in_thread(follower.look, limiter=self._limiter, paths=lambda: (real_path(log),))
                 except OSError as exc:
                     if not has_no_room(exc):
                         raise  # else there may be a free descriptor at the next look
@@ -175,7 +181,7 @@ class Judges:
         """
         while True:
             await trio.sleep(interval)
-            message = await in_thread(too_large, spec, log, limiter=self._sizing)
+            message = await in_thread(too_large, spec, log, limiter=self._sizing, paths=lambda: (real_path(log),))
             if message is not None:
                 return message
 
@@ -200,7 +206,8 @@ class Judges:
                 else:
                     case.done.set()
 
-        await each_in_thread(Work(_judge_short, cases), limiter=self._limiter, nursery=nursery, done=tell)
+        work = Work(_judge_short, cases, paths=_Case.paths)
+        await each_in_thread(work, limiter=self._limiter, nursery=nursery, done=tell)
         done.set()
 
     def _waiting(self) -> Iterator[_Case]:
@@ -214,7 +221,8 @@ class Judges:
         delay = _FIRST_DELAY
         while case.result is None:
             patient = trio.current_time() < until
-            await in_thread(lambda: case.judge(patient=patient), limiter=self._limiter)  # noqa: B023 - called at once
+            judge_it = partial(case.judge, patient=patient)
+            await in_thread(judge_it, limiter=self._limiter, paths=case.paths)
             if case.result is None:
                 await trio.sleep(delay)
                 delay = min(2 * delay, _LAST_DELAY)

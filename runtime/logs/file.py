@@ -172,6 +172,11 @@ def size_of(path: LogPath) -> int:
     return (os.lstat(path) if isinstance(path, str) else path.status()).st_size
 
 
+def real_path(path: LogPath) -> str:
+    """Return the path of a log without links."""
+    return path if isinstance(path, str) else path.real
+
+
 @contextmanager
 def open_log(path: LogPath) -> Iterator[tuple[int, os.stat_result]]:
     """Open a regular file, without waiting for a FIFO's writer; give its descriptor and its status."""

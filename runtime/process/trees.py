@@ -195,7 +195,7 @@ class GroupTree:
         with self._soft:
             if isinstance(what, int):
                 await ask_softly(self.child, self._census, descendants, what)
-            elif await in_thread(make_stop_file, what, limiter=self._files):
+            elif await in_thread(make_stop_file, what, limiter=self._files, paths=lambda: (what.real,)):
                 await self.child.wait_exited()
 
     async def wait_gone(self) -> None:

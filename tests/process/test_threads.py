@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from runtime.process import Work, each_in_thread, in_thread, threads, work
+from runtime.process.filesystems import FileSystems
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +130,46 @@ async def test_what_nobody_waits_for_any_more_is_discarded() -> None:
         nursery.cancel_scope.cancel()
     door.opened.set()
     await until(lambda: sorted(discarded) == [0, 1, 2])
+
+
+async def test_what_was_returned_already_is_discarded_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that may block: the process that was started may not die at once."""
+    monkeypatch.setattr(work, "STALLED", 60)  # so nobody takes the first result
+    stuck, discarding = Door(), Door()
+    discarded = list[int]()
+
+    def function(item: int) -> int:
+        return stuck.pass_through(item) if item else item
+
+    def discard(item: int) -> None:
+        discarding.pass_through()
+        discarded.append(item)
+
+    async with trio.open_nursery() as nursery:
+        calls = Work(function, [0, 1], discard)
+        nursery.start_soon(
+            lambda: each_in_thread(calls, limiter=trio.CapacityLimiter(1), nursery=nursery, done=lambda _: None)
+        )
+        await until(lambda: stuck.waiting == 1)
+        nursery.cancel_scope.cancel()
+    await until(lambda: discarding.waiting == 1)
+    stuck.opened.set()
+    discarding.opened.set()
+    await until(lambda: sorted(discarded) == [0, 1])
+
+
+async def test_without_a_thread_for_it_what_was_returned_is_discarded_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, discarded = trio.lowlevel.start_thread_soon, threading.Event()
+
+    def refuse(*_: object, **__: object) -> None:
+        monkeypatch.setattr(trio.lowlevel, "start_thread_soon", started)
+        raise RuntimeError("can't start new thread")
+
+    calls = Work(int, ["7"], lambda _: discarded.set())
+    calls.run(work._Hop(), FileSystems.here())
+    monkeypatch.setattr(trio.lowlevel, "start_thread_soon", refuse)
+    calls.abandon()
+    await until(discarded.is_set)
 
 
 async def test_without_a_thread_what_has_not_begun_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

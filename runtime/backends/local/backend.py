@@ -42,6 +42,7 @@ from runtime.backends.local.launch import (
     explain,
     launch,
     launch_unprepared,
+    needed_paths,
 )
 from runtime.errors import BackendBrokenError
 from runtime.job import CONTAINMENTS, LEFTOVERS, FailureKind, JobSpec, JobStatus
@@ -64,11 +65,11 @@ from runtime.process import (
     has_no_room,
     in_thread,
 )
+from runtime.process.filesystems import STALLED
 from runtime.process.limits import Room, shortages, usable_cpus
 from runtime.process.memory import OomKills
 from runtime.process.platform import missing
 from runtime.process.standstill import Standstill
-from runtime.process.threads import STALLED
 from runtime.roots import Roots
 
 if TYPE_CHECKING:  # not for every system
@@ -419,7 +420,7 @@ class LocalBackend(RuntimeBackend):
             if started:
                 nursery.start_soon(self._confirm, started, nursery)
 
-        work = Work(start, begun, discard)
+        work = Work(start, begun, discard, lambda one: needed_paths(self._site, one[0].spec, one[1]))
         try:
             await each_in_thread(work, limiter=limiter, nursery=nursery, done=done, wait_for_room=False)
         except OSError as exc:

@@ -146,6 +146,8 @@ class Progress:
     attempt: int
     renewed: bool = False
     hooked: bool = False
+    needs: Sequence[str] | None = None
+    """The paths that it needs now, that with which it is busy first; none, while others' code runs; `None` before."""
 
 
 Launched = LocalRun | NotLaunched | Prepared | CalledOff | Busy
@@ -165,6 +167,15 @@ class _UnwatchedError(Exception):
         return "there is no memory to watch it, so it was ended"
 
 
+def needed_paths(site: Site, spec: JobSpec, progress: Progress) -> Sequence[str]:
+    """Return which paths `launch` needs, as far as they are known: see `in_thread`. Does not block."""
+    if progress.needs is not None:
+        return progress.needs
+    places = Places.of(spec, site.roots.run_dir)
+    found = ((path, site.roots.find(path)) for path in (places.odir, places.log))
+    return [path if rooted is None else rooted.real for path, rooted in found]
+
+
 def launch(
     site: Site, spec: JobSpec, progress: Progress, wanted: Callable[[], bool], shim: Shim | None = None
 ) -> Launched:
@@ -175,23 +186,33 @@ def launch(
     try:
         places = Places.of(spec, site.roots.run_dir)
         paths = JobPaths.resolve(places, site.roots)
+        odir, beside = paths.odir.real, paths.log.parent.real
+        progress.needs = ()
         soft = site.soft.of(spec, places.odir, site.roots.resolve)
+        progress.needs = odir, beside
         environment = job_environment(site.environment, spec.exports, places.cwd) if spec.exports else site.environment
         if spec.renew_odir and not progress.renewed:
             put_aside(paths.odir, site.max_output_dirs)
         progress.renewed = True
+        if beside != odir:
+            paths.odir.make_directory()
+            progress.needs = beside, odir
         dump = render_environment({**site.environment, **spec.exports}) if spec.exports else site.dump
         make_files(paths, dump)
         make_command_file(spec, paths.log)
         if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
+            progress.needs = ()
             try:
                 spec.pre_launch()
             except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
                 return NotLaunched(f"pre_launch raised {exc!r}")
         progress.hooked = True
-        return _start(site, spec, paths, environment, soft, shim) if wanted() else CalledOff()
+        progress.needs = beside, odir
+        return _start(site, spec, paths, environment, soft, shim, progress) if wanted() else CalledOff()
     except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
         return explain(exc)
+    finally:
+        progress.needs = None
 
 
 def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLaunched | Busy | None:
@@ -275,9 +296,11 @@ def _start(
     environment: Mapping[str, str],
     soft: SoftStep | None,
     shim: Shim | None,
+    progress: Progress,
 ) -> LocalRun | Prepared:
     log = open_log(paths.log)
     try:
+        progress.needs = ()  # its program and where it starts may be anywhere
         if spec.dry_run:
             return Prepared()
         argv = starting_words(spec, paths.log)
