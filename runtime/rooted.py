@@ -294,11 +294,13 @@ def remove(root: int, path: str) -> None:
     """Remove whatever is there, with all that is in it, if it is anything. Raises as `open_below`.
 
     What a job has made may be deeper than Python's stack or our descriptors reach. So no descent is made: directories
-    in directories are brought up first.
+    in directories are brought up first. Nor does it matter that one of ours may not be written or read, as tools leave
+    it: that is changed.
     """
     with _Parent(root, path) as (parent, name):
         if _unlink_file(parent, name):
             return
+        _make_writable(parent, name)
         top = open_below(parent, name, os.O_RDONLY | os.O_DIRECTORY)
         try:
             waiting = os.listdir(top)
@@ -307,10 +309,12 @@ def remove(root: int, path: str) -> None:
                 inner = waiting.pop()
                 if _unlink_file(top, inner):
                     continue
+                _make_writable(top, inner)
                 directory = open_below(top, inner, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     for each in os.listdir(directory):
                         if not _unlink_file(directory, each):
+                            _make_writable(directory, each)  # its `..` is about to change
                             fresh = f".{os.urandom(6).hex()}-{brought_up}"
                             os.rename(each, fresh, src_dir_fd=directory, dst_dir_fd=top)
                             waiting.append(fresh)
@@ -321,6 +325,19 @@ def remove(root: int, path: str) -> None:
         finally:
             os.close(top)
         os.rmdir(name, dir_fd=parent)
+
+
+def _make_writable(parent: int, name: str | bytes) -> None:
+    """Let the owner of a directory do with it what he likes, if that is us. What cannot be changed is left as it is."""
+    fd = open_below(parent, name, _DIRECTORY)
+    try:
+        found = os.fstat(fd)
+        if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(found.st_mode) | stat.S_IRWXU)  # `fchmod` takes no such `fd`
+    except OSError:
+        pass  # as without ``/proc``: then what needs it says so
+    finally:
+        os.close(fd)
 
 
 def _unlink_file(directory: int, name: str) -> bool:

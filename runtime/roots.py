@@ -7,11 +7,14 @@ and what is below that is opened by the rules of `runtime.rooted`.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from contextlib import ExitStack
 from typing import Final
 
 from runtime import rooted
+from runtime.descriptors import Descriptor
 
 MOST: Final = 64
 """Directories that are held open per run, at most. Arbitrary: a directory beyond them is named from ``/`` on, so links
@@ -25,39 +28,44 @@ _FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Root:
-    """A directory that is held open."""
+    """A directory that is held open.
 
-    __slots__ = ("_whole", "fd", "number", "path")
+    Args:
+        fd: its descriptor, which is the root's from now on.
+        path: its path now, without any link.
+        number: how many were opened before it.
+        whole: the root that is ``/``; `None` for that itself.
+    """
 
-    def __init__(self, fd: int, path: str, number: int, whole: int = -1) -> None:
-        self.fd = fd
-        """Its descriptor; -1, which opens nothing, once it is closed."""
+    __slots__ = ("_whole", "descriptor", "number", "path")
+
+    def __init__(self, fd: int, path: str, number: int, whole: Root | None = None) -> None:
+        self.descriptor = Descriptor(fd)
         self.path = path
-        """Its path when it was opened, without any link."""
         self.number = number
-        """How many were opened before it."""
         self._whole = whole
 
     def __repr__(self) -> str:
-        return f"<Root {self.fd} {self.path!r}>"
+        return f"<Root {self.descriptor!r} {self.path!r}>"
 
     def close(self) -> None:
-        """Close it. Idempotent."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        """Close it, as soon as nobody uses it. Idempotent."""
+        self.descriptor.close()
 
     def renew(self) -> bool:
         """Make it again if it was removed; return whether it was. Blocks.
 
         Raises:
-            OSError: if that cannot be done, as when something else has its name now.
+            OSError: if that cannot be done, as when something else has its name now, or it is closed.
         """
-        if self._whole < 0 or os.fstat(self.fd).st_nlink:
+        if self._whole is None:
             return False
-        fd = rooted.make_directory(self._whole, self.path[1:])
-        os.dup2(fd, self.fd, inheritable=False)  # in one step: another thread may be using it
-        os.close(fd)
+        with self.descriptor as here, self._whole.descriptor as whole:
+            if os.fstat(here).st_nlink:
+                return False
+            fd = rooted.make_directory(whole, self.path[1:])
+            os.dup2(fd, here, inheritable=False)  # in one step: another thread may be using it
+            os.close(fd)
         self.number = MOST  # helper processes have the old one
         return True
 
@@ -79,11 +87,6 @@ class RootedPath:
 
     def __repr__(self) -> str:
         return repr(self._text)
-
-    @property
-    def fd(self) -> int:
-        """The descriptor of the root."""
-        return self.root.fd
 
     @property
     def real(self) -> str:
@@ -116,49 +119,49 @@ class RootedPath:
 
     def open_regular(self) -> int:
         """Return a descriptor for reading it."""
-        with self._named:
-            return rooted.open_regular(self.fd, self.relative)
+        with self._named as root:
+            return rooted.open_regular(root, self.relative)
 
     def open_directory(self) -> int:
         """Return a descriptor for what is below it."""
-        with self._named:
-            return rooted.open_directory(self.fd, self.relative)
+        with self._named as root:
+            return rooted.open_directory(root, self.relative)
 
     def make_directory(self) -> None:
         """Make it and its parents, unless they are there; and the root, if a job has removed that."""
-        with self._named:
+        with self._named as root:
             try:
-                fd = rooted.make_directory(self.fd, self.relative)
+                fd = rooted.make_directory(root, self.relative)
             except FileNotFoundError:
                 if not self.root.renew():
                     raise
-                fd = rooted.make_directory(self.fd, self.relative)
+                fd = rooted.make_directory(root, self.relative)
             os.close(fd)
 
     def open_empty(self, mode: int, flags: int = 0) -> int:
         """Return a descriptor for writing to it, which is empty then."""
-        with self._named:
-            return rooted.open_empty(self.fd, self.relative, mode, flags)
+        with self._named as root:
+            return rooted.open_empty(root, self.relative, mode, flags)
 
     def create(self, mode: int) -> int:
         """Return a descriptor for writing to it, which is new."""
-        with self._named:
-            return rooted.create(self.fd, self.relative, mode)
+        with self._named as root:
+            return rooted.create(root, self.relative, mode)
 
     def replace(self, content: bytes, mode: int) -> None:
         """Write it, as a whole or not at all."""
-        with self._named:
-            rooted.replace(self.fd, self.relative, content, mode)
+        with self._named as root:
+            rooted.replace(root, self.relative, content, mode)
 
     def touch(self) -> bool:
         """See that there is a file; return whether there is a regular one."""
-        with self._named:
-            return rooted.touch(self.fd, self.relative)
+        with self._named as root:
+            return rooted.touch(root, self.relative)
 
     def status(self) -> os.stat_result:
         """Return what `os.lstat` would."""
-        with self._named:
-            return rooted.status(self.fd, self.relative)
+        with self._named as root:
+            return rooted.status(root, self.relative)
 
     def exists(self) -> bool:
         """Whether something is there, whatever it is. False, too, if that cannot be found out."""
@@ -170,13 +173,13 @@ class RootedPath:
 
     def rename(self, name: str) -> None:
         """Give it another name, in the same directory."""
-        with self._named:
-            rooted.rename(self.fd, self.relative, self.beside(name).relative)
+        with self._named as root:
+            rooted.rename(root, self.relative, self.beside(name).relative)
 
     def names(self) -> list[str]:
         """Return what is in this directory."""
-        with self._named:
-            fd = rooted.open_below(self.fd, self.relative, os.O_RDONLY | os.O_DIRECTORY)
+        with self._named as root:
+            fd = rooted.open_below(root, self.relative, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 return os.listdir(fd)
             finally:
@@ -190,31 +193,37 @@ class RootedPath:
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Remove it, if it is no directory."""
-        with self._named:
-            rooted.unlink(self.fd, self.relative, missing_ok=missing_ok)
+        with self._named as root:
+            rooted.unlink(root, self.relative, missing_ok=missing_ok)
 
     def remove(self) -> None:
         """Remove it, whatever it is, with all that is in it."""
-        with self._named:
-            rooted.remove(self.fd, self.relative)
+        with self._named as root:
+            rooted.remove(root, self.relative)
 
     @property
     def _named(self) -> _Named:
-        return _Named(self._text)
+        return _Named(self.root.descriptor, self._text)
 
 
 class _Named:
-    """Gives errors about a relative path the absolute one."""
+    """Gives the descriptor of a root, and errors about a path below it the absolute one."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_root", "_text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, root: Descriptor, text: str) -> None:
+        self._root = root
         self._text = text
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> int:
+        try:
+            return self._root.__enter__()
+        except OSError as exc:
+            exc.filename = self._text
+            raise
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._root.__exit__()
         if isinstance(error, OSError):
             error.filename = self._text
 
@@ -230,7 +239,7 @@ class Roots(os.PathLike[str]):
         self.run_dir = run_dir
         self._below = f"{run_dir.rstrip('/')}/"
         self._lock = threading.Lock()
-        self._whole = -1
+        self._is_open = False
         self._opened: dict[str, Root] = {}
         """By their real paths, in the order in which they were opened."""
         self._known: dict[str, RootedPath] = {}
@@ -250,12 +259,12 @@ class Roots(os.PathLike[str]):
     @property
     def is_open(self) -> bool:
         """Whether it was opened, and not closed since."""
-        return bool(self._opened)
+        return self._is_open
 
     @property
-    def descriptors(self) -> list[int]:
+    def descriptors(self) -> list[Descriptor]:
         """The descriptors of all roots, by their numbers: the run directory, ``/``, and others."""
-        return [root.fd for root in self._opened.values()]
+        return [root.descriptor for root in self._opened.values()]
 
     def open(self) -> None:
         """Make the run directory, unless it is there, and open it. Blocks.
@@ -265,30 +274,43 @@ class Roots(os.PathLike[str]):
         """
         os.makedirs(self.run_dir, exist_ok=True)
         real = os.path.realpath(self.run_dir)
-        self._whole = os.open(_WHOLE, _FLAGS)
-        try:
-            self._known[self.run_dir] = RootedPath(self._open(real), ".", self.run_dir)
-        except BaseException:
-            os.close(self._whole)
-            raise
-        self._opened[_WHOLE] = Root(self._whole, _WHOLE, WHOLE)
+        with ExitStack() as opened:
+            whole = Root(os.open(_WHOLE, _FLAGS), _WHOLE, WHOLE)
+            opened.callback(whole.close)
+            run = whole if real == _WHOLE else Root(os.open(real, _FLAGS), real, 0, whole)
+            opened.pop_all()
+        self._opened = {real: run, _WHOLE: whole}
+        self._known = {self.run_dir: RootedPath(run, ".", self.run_dir)}
+        self._is_open = True
 
     def close(self) -> None:
-        """Close all. Idempotent."""
-        for root in self._opened.values():
+        """Close all, each when no call uses it any more; nothing works then at a path that was found. Idempotent."""
+        with self._lock:
+            self._is_open = False
+            roots, self._opened = self._opened, {}
+        for root in roots.values():
             root.close()
-        self._opened = {}
-        self._known = {}
 
     @property
     def run(self) -> RootedPath:
-        """The run directory itself."""
-        return self._known[self.run_dir]
+        """The run directory itself.
+
+        Raises:
+            OSError: if it was never opened.
+        """
+        try:
+            return self._known[self.run_dir]
+        except KeyError:
+            raise OSError(errno.EBADF, "is not open", self.run_dir) from None
 
     def find(self, path: str) -> RootedPath | None:
-        """Return `path`, which is absolute and normalized, if it is below a directory that is known; asks nobody."""
+        """Return `path`, which is absolute and normalized, if it is below a directory that is known; asks nobody.
+
+        Raises:
+            OSError: if nothing was ever opened.
+        """
         if path.startswith(self._below):
-            return RootedPath(self._known[self.run_dir].root, path[len(self._below) :], path)
+            return RootedPath(self.run.root, path[len(self._below) :], path)
         here = path
         while here and here != _WHOLE:
             known = self._known.get(here)
@@ -303,7 +325,7 @@ class Roots(os.PathLike[str]):
         Blocks. What the path itself is, is not looked at.
 
         Raises:
-            OSError: if nothing of it can be opened.
+            OSError: if nothing of it can be opened, or all is closed.
         """
         found = self.find(path)
         if found is None:
@@ -345,9 +367,12 @@ class Roots(os.PathLike[str]):
             return self._opened[real]
         fd = os.open(real, _FLAGS)  # not under the lock: who waits for a file system keeps nobody else waiting
         with self._lock:
-            if real not in self._opened and len(self._opened) < MOST:
-                self._opened[real] = Root(fd, real, len(self._opened), self._whole)
-                return self._opened[real]
-            root = self._opened.get(real) or self._opened[_WHOLE]
-        os.close(fd)
+            is_wanted = self._is_open and real not in self._opened and len(self._opened) < MOST
+            if is_wanted:
+                self._opened[real] = Root(fd, real, len(self._opened), self._opened[_WHOLE])
+            root = self._opened.get(real) or self._opened.get(_WHOLE)
+        if not is_wanted:
+            os.close(fd)
+        if root is None:  # closed meanwhile: nobody would close what is opened now
+            raise OSError(errno.EBADF, "was closed", self.run_dir)
         return root

@@ -24,6 +24,7 @@ BESIDE = {
     "runtime.errors": None,
     "runtime.exit_calls": None,
     "runtime.interpreter": None,
+    "runtime.descriptors": None,
     "runtime.rooted": None,
     "runtime.roots": None,
 }

@@ -231,6 +231,46 @@ def test_whatever_is_there_can_be_removed(place: Place, kind: str) -> None:
     assert place.is_unharmed()
 
 
+@pytest.fixture
+def ordinary_user(place: Place) -> Iterator[None]:
+    """Not root, who may do anything; the place is ours still."""
+    if os.geteuid():
+        yield
+        return
+    for path in (place.path, place.path / "sub"):
+        os.chown(path, 65534, 65534)
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.mark.usefixtures("ordinary_user")
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o444, 0o555, 0o755])
+def test_what_is_ours_is_removed_whatever_its_mode(place: Place, mode: int) -> None:
+    """As a tool leaves it: a directory that may not be written is not emptied, and cannot be moved."""
+    names = ["old", "old/empty", "old/full", "old/full/empty", "old/full/deep", "old/full/deep/empty"]
+    for name in names:
+        os.mkdir(name, dir_fd=place.fd)
+        os.close(os.open(f"{name}/file", os.O_WRONLY | os.O_CREAT, dir_fd=place.fd))
+        if name.endswith("empty"):
+            os.unlink(f"{name}/file", dir_fd=place.fd)
+    for name in reversed(names):
+        os.chmod(name, mode, dir_fd=place.fd)
+    rooted.remove(place.fd, "old")
+    fd = os.open(".", os.O_RDONLY, dir_fd=place.fd)
+    assert os.listdir(fd) == ["sub"]
+    os.close(fd)
+
+
+@pytest.mark.usefixtures("ordinary_user")
+def test_what_an_ordinary_user_removes_changes_no_mode_behind_a_link(place: Place) -> None:
+    os.mkdir("old", dir_fd=place.fd)
+    os.symlink("../sub", "old/link", dir_fd=place.fd)
+    os.chmod("sub", 0o500, dir_fd=place.fd)
+    rooted.remove(place.fd, "old")
+    assert stat.S_IMODE(os.stat("sub", dir_fd=place.fd).st_mode) == 0o500
+
+
 def test_a_tree_that_is_deeper_than_our_descriptors_reach_is_removed(
     place: Place,
 ) -> None:

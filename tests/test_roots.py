@@ -104,6 +104,56 @@ def test_a_root_that_was_closed_opens_nothing(tmp_path: Path) -> None:
         path.create(0o600)
 
 
+def test_after_the_end_a_path_is_found_and_nothing_works_there(tmp_path: Path) -> None:
+    roots = Roots(str(tmp_path / "run"))
+    with pytest.raises(OSError, match="is not open"):
+        roots.find(f"{roots.run_dir}/file")
+    roots.open()
+    roots.resolve(str(tmp_path / "known" / "file"))
+    roots.close()
+    found = [roots.find(f"{roots.run_dir}/file"), roots.resolve(str(tmp_path / "known" / "file"))]
+    for path in found:
+        assert path is not None
+        with pytest.raises(OSError, match="file"):
+            path.create(0o600)
+        with pytest.raises(OSError, match="file"):
+            path.make_directory()
+    before = len(os.listdir("/proc/self/fd"))
+    (tmp_path / "other").mkdir()
+    with pytest.raises(OSError, match="was closed"):
+        roots.resolve(str(tmp_path / "other" / "file"))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not roots.is_open
+
+
+def test_a_call_that_wakes_up_after_the_end_does_nothing_in_a_strangers_directory(
+    tmp_path: Path, roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stuck in a file system, and its thread was left to itself."""
+    begun, answered = threading.Event(), threading.Event()
+    mkdir = os.mkdir
+
+    def stuck(name: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        begun.set()
+        assert answered.wait(60)
+        mkdir(name, mode, dir_fd=dir_fd)
+
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    monkeypatch.setattr(os, "mkdir", stuck)
+    thread = threading.Thread(target=roots.run.below("a").make_directory)
+    thread.start()
+    assert begun.wait(60)
+    roots.close()
+    opened = [os.open(stranger, os.O_RDONLY) for _ in range(8)]  # whichever numbers are free now
+    answered.set()
+    thread.join()
+    for fd in opened:
+        os.close(fd)
+    assert os.listdir(stranger) == []
+    assert os.listdir(tmp_path / "run") == ["a"]
+
+
 def test_a_run_directory_that_was_removed_is_made_again_unless_something_has_its_name(
     tmp_path: Path, roots: Roots
 ) -> None:

@@ -20,20 +20,23 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any, Final
 
 import trio
 
 from runtime import rooted
+from runtime.descriptors import Descriptor
 from runtime.interpreter import directory, library_path, program, start_helper
 from runtime.logs import signal_name
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
 from runtime.process.limits import usable_cpus
 from runtime.process.shim import Shim, Tree, hang_up
-from runtime.process.threads import in_thread
+from runtime.process.threads import in_background, in_thread
 from runtime.process.trees import NotMadeError, TreeEnd
 
 logger: Final = logging.getLogger("runtime.process.keeper")
@@ -142,7 +145,13 @@ class Keeper:
 
     @classmethod
     def start(
-        cls, environment: Mapping[str, str], *, patience: float, dump: bytes = b"", roots: Sequence[int] = ()
+        cls,
+        environment: Mapping[str, str],
+        *,
+        patience: float,
+        dump: bytes = b"",
+        roots: Sequence[Descriptor] = (),
+        note: Callable[[subprocess.Popen[bytes]], object] = lambda _: None,
     ) -> Keeper:
         """Start one. Blocks until it says hello.
 
@@ -151,6 +160,7 @@ class Keeper:
             dump: what is written down of that for a job that adds nothing to it.
             patience: seconds that what a killed shim leaves behind may take to be gone.
             roots: descriptors of the directories below which its jobs have files, by their numbers.
+            note: gets its process as soon as there is one; if that is killed, this raises.
 
         Raises:
             OSError: if it cannot be started.
@@ -169,7 +179,7 @@ class Keeper:
                 made.callback(os.close, errors)
                 ours = os.pidfd_open(os.getpid())
                 far_ends.callback(os.close, ours)
-                fds = (far_control.fileno(), far_answers, ours, *roots)
+                fds = (far_control.fileno(), far_answers, ours, *map(far_ends.enter_context, roots))
                 process = start_helper(
                     [*words, *map(str, fds)],
                     stdin=subprocess.DEVNULL,  # its jobs' as well
@@ -181,6 +191,7 @@ class Keeper:
                 )
                 made.callback(process.wait)
                 made.callback(process.kill)
+            note(process)
             pidfd = os.pidfd_open(process.pid)
             made.callback(os.close, pidfd)
             keeper = cls(process, pidfd, control, answers, errors, len(roots))
@@ -477,6 +488,12 @@ class Keeper:
         self._close()
         await trio.lowlevel.checkpoint()
 
+    def destroy(self) -> None:
+        """End it at once, as it has no shims yet. Blocks for as long as it takes to die."""
+        self._process.kill()
+        self._process.wait()
+        self._close()
+
     def _close(self) -> None:
         self._control.close()
         for fd in (self._answers, self._pidfd, self._errors):
@@ -490,6 +507,75 @@ _left_behind: list[subprocess.Popen[bytes]] = []
 def reap_those_left_behind() -> None:
     """Reap the keepers that were left behind and have ended since."""
     _left_behind[:] = [process for process in _left_behind if process.poll() is None]
+
+
+class _Start:
+    """The start of a keeper, in a thread, which can be given up at any moment of it.
+
+    Args:
+        start: as `Keeper.start`, with all arguments but `note`.
+    """
+
+    def __init__(self, start: Callable[..., Keeper]) -> None:
+        self._start = start
+        self._token = trio.lowlevel.current_trio_token()
+        self._lock = threading.Lock()
+        self._begun = False
+        self._given_up = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper: Keeper | None = None
+        self._ended = trio.Event()
+
+    def run(self) -> Keeper:
+        """Return the keeper. Blocks. Raises as `Keeper.start`, also if it was given up; then nothing is left."""
+        try:
+            with self._lock:
+                self._begun = True
+                self._raise_if_given_up()
+            keeper = self._start(note=self._note)
+            with self._lock:
+                if not self._given_up:
+                    self._keeper = keeper
+                    return keeper
+            keeper.destroy()
+            raise _given_up_error()
+        finally:
+            self._tell_end()
+
+    def _note(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._raise_if_given_up()
+            self._process = process
+
+    def _raise_if_given_up(self) -> None:
+        if self._given_up:
+            raise _given_up_error()
+
+    async def give_up(self) -> None:
+        """End what has been started; wait for that, shielded, at most `_END_MARGIN` seconds."""
+        with self._lock:
+            self._given_up = True
+            keeper, process, begun = self._keeper, self._process, self._begun
+            if process is not None and keeper is None:
+                process.kill()  # the thread that waits for its hello sees that, and reaps it
+        if keeper is not None:  # it was there when nobody waited for it any more
+            self._ended = trio.Event()
+            in_background(partial(self._destroy, keeper))
+        if begun:
+            with trio.move_on_after(_END_MARGIN, shield=True):
+                await self._ended.wait()
+
+    def _destroy(self, keeper: Keeper) -> None:
+        keeper.destroy()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._ended.set)
+
+
+def _given_up_error() -> OSError:
+    return OSError(errno.ECANCELED, "nobody waits for the keeper of processes any more")
 
 
 class Keepers:
@@ -509,7 +595,7 @@ class Keepers:
         patience: float | None,
         limiter: trio.CapacityLimiter,
         dump: bytes = b"",
-        roots: Sequence[int] = (),
+        roots: Sequence[Descriptor] = (),
     ) -> None:
         self._environment = environment
         self._dump = dump
@@ -530,20 +616,24 @@ class Keepers:
         return self._all[-1]
 
     async def start(self) -> None:
-        """Start the first one. A cancellation does not reach this.
+        """Start the first one. If this is cancelled, no process is left, unless it cannot be killed within seconds.
 
         Raises:
             OSError: if it cannot be started.
         """
-        keeper = await in_thread(self._start_one, limiter=self._limiter, wait_for_room=False, abandon_on_cancel=False)
+        start = _Start(
+            partial(Keeper.start, self._environment, patience=self._patience, dump=self._dump, roots=self._roots)
+        )
+        try:
+            keeper = await in_thread(start.run, limiter=self._limiter, wait_for_room=False)
+        except trio.Cancelled:
+            await start.give_up()
+            raise
         if self._all:
             self.current.note_standstill = None  # two of them would tell the same
         keeper.note_standstill = self.note_standstill
         self._all.append(keeper)
         self._renewed = trio.current_time()
-
-    def _start_one(self) -> Keeper:
-        return Keeper.start(self._environment, patience=self._patience, dump=self._dump, roots=self._roots)
 
     async def run(self) -> None:
         """Serve; never returns by itself."""

@@ -22,12 +22,13 @@ import shutil
 import termios
 import tty
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any, Final
 
 import attrs
 import trio
 
+from runtime.descriptors import Descriptor
 from runtime.process.child import Child, spawn
 from runtime.process.foreground import is_foreground, is_output_unwanted, without_stop
 
@@ -138,12 +139,14 @@ def take_terminals_again() -> None:
 
 
 @asynccontextmanager
-async def attached(pty: Pty, log: int, stdin: int, stdout: int, limiter: trio.CapacityLimiter) -> AsyncIterator[None]:
+async def attached(
+    pty: Pty, log: Descriptor, stdin: int, stdout: int, limiter: trio.CapacityLimiter
+) -> AsyncIterator[None]:
     """Connect a pty with the user for a block; at its end, all that was written to it has been copied to `log`.
 
     Args:
         pty: what the job is on.
-        log: a descriptor; gets all output.
+        log: gets all output.
         stdin: the user's input: a terminal, a pipe, a file.
         stdout: where the user sees the output. If that cannot be written, the log still is.
         limiter: for threads that write.
@@ -207,24 +210,28 @@ async def _write_master(master: int, data: bytes) -> None:
             return
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    if is_output_unwanted(fd):
-        return
-    with without_stop():
-        while data:
-            try:
-                data = data[os.write(fd, data) :]
-            except BlockingIOError:
-                select.select([], [fd], [])
+def _write_all(target: AbstractContextManager[int], data: bytes) -> None:
+    with target as fd:
+        if is_output_unwanted(fd):
+            return
+        with without_stop():
+            while data:
+                try:
+                    data = data[os.write(fd, data) :]
+                except BlockingIOError:
+                    select.select([], [fd], [])
+
+
+_LOG: Final = "the log"
+_TERMINAL: Final = "the terminal"
 
 
 class _Output:
     """Copies what comes from the pty to the log and to the user, in this order."""
 
-    def __init__(self, master: int, log: int, stdout: int, limiter: trio.CapacityLimiter) -> None:
+    def __init__(self, master: int, log: Descriptor, stdout: int, limiter: trio.CapacityLimiter) -> None:
         self._master = master
-        self._targets = [log, stdout]
-        self._stdout = stdout
+        self._targets: dict[str, AbstractContextManager[int]] = {_LOG: log, _TERMINAL: nullcontext(stdout)}
         self._limiter = limiter
         self._ended = False
         self._reading = trio.CancelScope()
@@ -240,10 +247,10 @@ class _Output:
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         while data := await self._read():
-            for target in list(self._targets):
+            for name, target in list(self._targets.items()):
                 try:
                     with trio.CancelScope() as scope:
-                        if target == self._stdout:
+                        if name == _TERMINAL:
                             self._showing = scope
                             scope.deadline = self._show_until
                         await trio.to_thread.run_sync(
@@ -253,9 +260,8 @@ class _Output:
                 except OSError as exc:
                     failed = str(exc)
                 if failed is not None:
-                    self._targets.remove(target)
-                    what = "the terminal" if target == self._stdout else "the log"
-                    logger.warning("the output of the interactive job no longer goes to %s: %s", what, failed)
+                    del self._targets[name]
+                    logger.warning("the output of the interactive job no longer goes to %s: %s", name, failed)
 
     async def _read(self) -> bytes:
         while True:

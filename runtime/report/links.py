@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.backends.directories import Places
+from runtime.descriptors import Descriptor
 from runtime.job import JobStatus, safe_id
 from runtime.rooted import make_new_directory, rename, unlink
 from runtime.rooted import status as status_of
@@ -38,7 +39,7 @@ class Links:
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
-        self._folders: dict[str, int] = {}
+        self._folders: dict[str, Descriptor] = {}
         """Name of the folder to its descriptor."""
         self._made: dict[str, str] = {}
         """Id of the job to the folder that its link is in."""
@@ -51,8 +52,9 @@ class Links:
         Raises:
             OSError: if one cannot be made.
         """
-        for folder in FOLDERS.values():
-            self._folders[folder] = make_new_directory(self._roots.run.fd, os.fsencode(folder))
+        with self._roots.run.root.descriptor as root:
+            for folder in FOLDERS.values():
+                self._folders[folder] = Descriptor(make_new_directory(root, os.fsencode(folder)))
 
     def move(self, change: tuple[str, Any, JobStatus]) -> None:
         """Move the link of a job, given by its id, itself and its status, to the folder of that.
@@ -74,14 +76,14 @@ class Links:
         name = safe_id(job_id)
         old = self._made.pop(job_id, None)
         if old is not None:
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self._folders[old])
+            with suppress(FileNotFoundError), self._folders[old] as fd:
+                os.unlink(name, dir_fd=fd)
         if folder is None:
             return
         target = self._roots.resolve(Places.of(job, self._roots.run_dir).odir)
         if stat.S_ISDIR(target.status().st_mode):  # a job that never ran has none
-            with suppress(FileExistsError):
-                os.symlink(self._way_to(target), name, dir_fd=self._folders[folder])
+            with suppress(FileExistsError), self._folders[folder] as fd:
+                os.symlink(self._way_to(target), name, dir_fd=fd)
             self._made[job_id] = folder
 
     def _way_to(self, target: RootedPath) -> str:
@@ -90,9 +92,9 @@ class Links:
         return os.path.normpath(f"../{target.relative}") if inside else target.real
 
     def close(self) -> None:
-        """Close the folders."""
-        while self._folders:
-            os.close(self._folders.popitem()[1])
+        """Close the folders. A call that is stuck makes no link any more."""
+        for folder in self._folders.values():
+            folder.close()
 
 
 def point_latest(run_dir: Path) -> None:

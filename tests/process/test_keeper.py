@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -14,6 +15,7 @@ from runtime.process import keeper
 from runtime.process import keeper_program as far
 from runtime.process.keeper import Keeper, Keepers
 from runtime.process.shim import Shim, Tree
+from tests.backends.local_jobs import local
 from tests.backends.stalled_program import fill, open_pipe
 from tests.backends.test_local import state_of
 from tests.process.hostages import Hostages
@@ -30,6 +32,78 @@ def test_a_keeper_that_does_not_start_says_why(
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(OSError, match=f"the keeper of processes did not start: {words}"):
         Keeper.start({}, patience=1)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture
+def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A keeper that never says hello; each tells its pid to this FIFO."""
+    program, fifo = tmp_path / "python", tmp_path / "pids"
+    os.mkfifo(fifo)
+    program.write_text(f"#!/bin/sh\necho $$ >{fifo}\nexec sleep 1000\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    return fifo
+
+
+async def hear(fifo: Path) -> int:
+    return int(await trio.to_thread.run_sync(fifo.read_text, limiter=trio.CapacityLimiter(1)))
+
+
+async def test_a_start_that_takes_long_can_be_cancelled_and_leaves_nothing(silent: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    keepers = Keepers({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(keeper._START_TIMEOUT / 2):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keepers.start)
+            pid = await hear(silent)
+            nursery.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_backend_whose_keeper_does_not_start_can_be_cancelled(silent: Path, tmp_path: Path) -> None:
+    pids: list[int] = []
+    with trio.fail_after(keeper._START_TIMEOUT / 2), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+
+            async def cancel() -> None:
+                pids.append(await hear(silent))
+                scope.cancel()
+
+            nursery.start_soon(cancel)
+            async with local(tmp_path / "run", containment="tree"):
+                raise AssertionError("it never opens")
+    assert scope.cancelled_caught
+    (pid,) = pids
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_keeper_that_starts_when_nobody_waits_for_it_any_more_is_ended() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for begin_first in (True, False):
+        started: list[int] = []
+
+        def start(**options: Any) -> Keeper:
+            one = Keeper.start({}, patience=1, **options)
+            started.append(one.pid)  # noqa: B023 - called at once
+            return one
+
+        attempt = keeper._Start(start)
+        with trio.fail_after(60):
+            if begin_first:
+                await trio.to_thread.run_sync(attempt.run)  # and its answer gets lost
+                await attempt.give_up()
+            else:
+                await attempt.give_up()
+                with pytest.raises(OSError, match="nobody waits"):
+                    await trio.to_thread.run_sync(attempt.run)
+        assert len(started) == begin_first
+        for pid in started:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.descriptors import Descriptor
 from runtime.process import Child
 from runtime.process import terminal as module
 from runtime.process.terminal import attached, copy_size, open_pty, raw_terminal, spawn_on_pty
@@ -25,7 +26,7 @@ def user() -> Iterator[UserTerminal]:
 @asynccontextmanager
 async def running(log: Path, stdin: int, stdout: int, *argv: str) -> AsyncIterator[Child]:
     """A program on a pty, attached to the user for the block."""
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    output = Descriptor(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
     pty = open_pty(stdin)
     child = spawn_on_pty(pty, argv, env=dict(os.environ), cwd=None)
     try:
@@ -35,7 +36,7 @@ async def running(log: Path, stdin: int, stdout: int, *argv: str) -> AsyncIterat
     finally:
         child.destroy()
         pty.close()
-        os.close(output)
+        output.close()
 
 
 @pytest.fixture
@@ -176,3 +177,26 @@ def test_a_terminal_that_another_job_of_the_shell_has_is_left_alone(
     with raw_terminal(user.fd):
         assert user.raw
     assert not user.raw
+
+
+async def test_output_that_is_stuck_goes_to_no_other_file_when_its_own_is_closed(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    log, size = Descriptor(writer), 1 << 20
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                lambda: trio.to_thread.run_sync(module._write_all, log, b"x" * size, abandon_on_cancel=True)
+            )
+            await trio.lowlevel.wait_readable(reader)
+            nursery.cancel_scope.cancel()  # a write is in progress, and more have to follow
+        log.close()
+        others = [os.open(tmp_path / f"{number}", os.O_WRONLY | os.O_CREAT) for number in range(4)]
+        left = size
+        while left:
+            await trio.lowlevel.wait_readable(reader)
+            left -= len(os.read(reader, 1 << 16))
+        await trio.lowlevel.wait_readable(reader)
+        assert os.read(reader, 1) == b""  # now it is closed
+    assert [os.fstat(fd).st_size for fd in others] == [0] * 4
+    for fd in (reader, *others):
+        os.close(fd)

@@ -17,6 +17,14 @@ from tests.report.results import result
 S = JobStatus
 
 
+def test_a_call_after_the_end_does_nothing(tmp_path: Path) -> None:
+    """Of a thread that was stuck, say."""
+    with made(tmp_path / "run") as links:
+        links.close()
+        links.move(("a", JobSpec(name="a", cmd="true", odir=str(tmp_path)), S.PASSED))
+    assert links_of(tmp_path / "run") == {}
+
+
 def links_of(run_dir: Path) -> dict[str, list[str]]:
     found = {folder: sorted(path.name for path in (run_dir / folder).iterdir()) for folder in FOLDERS.values()}
     return {folder: names for folder, names in found.items() if names}

@@ -700,6 +700,7 @@ class LocalBackend(RuntimeBackend):
         from runtime.process.terminal import Pty, attached  # not for every system
 
         assert run.pty is not None
+        assert run.log_fd is not None
         # What the job writes before stays in the pty, so it is not drawn over.
         async with self.lend_terminal():
             async with attached(Pty(run.pty, run.pty_slave), run.log_fd, *self._terminal, self._judging):

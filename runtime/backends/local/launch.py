@@ -27,6 +27,7 @@ from runtime.backends.directories import (
     put_aside,
     starting_words,
 )
+from runtime.descriptors import Descriptor
 from runtime.job import JobSpec
 from runtime.job.command import command_words
 from runtime.process import (
@@ -101,16 +102,18 @@ class LocalRun:
     pty: int | None = None
     """The pty of an interactive job: our end of it."""
     pty_slave: int = -1
-    log_fd: int = -1
-    """The descriptor of an interactive job's log."""
+    log_fd: Descriptor | None = None
+    """An interactive job's log, for writing."""
     concluding: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     """Around what comes after its end: judging, and the hook."""
 
     def close(self) -> None:
         """Close all descriptors. Idempotent."""
         self.tree.close()
+        if self.log_fd is not None:
+            self.log_fd.close()
         if self.pty is not None:
-            for fd in (self.pty, self.pty_slave, self.log_fd):
+            for fd in (self.pty, self.pty_slave):
                 os.close(fd)
             self.pty = None
 
@@ -377,4 +380,4 @@ def _start_interactive(argv: Sequence[str], starter: _Starter, soft: SoftStep | 
     except BaseException:
         os.close(log)
         raise
-    return LocalRun(tree, soft, starter.paths.log, pty.master, pty.slave, log)
+    return LocalRun(tree, soft, starter.paths.log, pty.master, pty.slave, Descriptor(log))
