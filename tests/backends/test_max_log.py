@@ -28,10 +28,16 @@ def check(event: JobCompletionEvent, message: str) -> None:
     assert event.reason.message.endswith(message)
 
 
+ENOUGH = 4 << 30
+"""Bytes that an endless job of a test writes at most: if the test is ended and the job is not, it fills no disk."""
+
+
 @BOTH
 async def test_a_job_that_writes_without_end_is_stopped(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as jobs:
-        event = await jobs.run("yes 'assertion failed'", max_log=64 << 10, fail_patterns=["^assertion"])
+        cmd = f"yes 'assertion failed' | head -c {ENOUGH}"
+        event = await jobs.run(cmd, max_log=64 << 10, fail_patterns=["^assertion"])
+        assert (jobs.run_dir / "job" / "job.log").stat().st_size < ENOUGH
     check(event, ", and may have 64 KiB (max_log); a fail pattern matched: assertion failed")
     assert event.reason is not None
     assert event.reason.context is not None

@@ -53,11 +53,12 @@ def test_sparse_logs_hold_up_no_other(tmp_path: Path) -> None:
 
 
 def test_a_log_has_a_limit(tmp_path: Path) -> None:
-    endless = {"cmd": "yes 'assertion failed'", "max_log": "1M"}
+    endless = {"cmd": "yes 'assertion failed' | head -c 4G", "max_log": "1M"}  # if it is left behind, it fills no disk
     done = call(tmp_path, "run", job_file(tmp_path, {"endless": endless}))
     assert done.code == 1
     (job,) = jobs(tmp_path).values()
     assert (job["status"], job["kind"]) == ("failed", "log_limit")
+    assert (tmp_path / "results/latest/endless/job.log").stat().st_size < 4 << 30
     assert job["message"].endswith(", and may have 1 MiB (max_log)")
     wrong = call(tmp_path, "run", job_file(tmp_path, {"endless": {**endless, "max_log": "1Q"}}))
     assert wrong.code == 2
