@@ -80,7 +80,8 @@ class Scheduler:
             weight, then longer timeout, then more dependents.
         max_failures: the run stops after so many jobs that did not pass by their own fault; `None` or 0 for never.
         busy_timeout: seconds for which a busy backend may refuse a job, from the first time; then it is killed as
-            *busy*.
+            *busy*. Meanwhile it is asked again after 0.05 s, then after twice as long each time, at most 10 s, and at
+            once when a job of it ends.
 
     Raises:
         GraphError: for a duplicate, an unknown dependency or backend, or a cycle, which is named with its path.
