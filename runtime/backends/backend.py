@@ -486,7 +486,7 @@ class RuntimeBackend(AuthorSide):
         def hurry(count: int) -> None:
             if earlier + count == 2:  # noqa: PLR2004 - see above
                 self._stop(self._ledger, FailureKind.CANCELLED, _INTERRUPTED, force=True)
-            elif earlier + count > 2:  # noqa: PLR2004
+            elif earlier + count > 2:  # noqa: PLR2004 - see above
                 self._ending.cancel()
 
         interrupt = await outlast(ended, hurry)

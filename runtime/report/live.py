@@ -61,7 +61,8 @@ def render(moment: Snapshot, run_dir: Path, beside: Path, size: tuple[int, int])
     console, buffer = terminal_console(width)
     rows: list[Any] = [_bar(moment, width), *(Text.assemble(*line) for line in packed(progress_line(moment), width))]
     room = height - len(rows)
-    recent = list(moment.recent)[-max(0, min(len(moment.recent), room // 3)) :] if room > 2 else []  # noqa: PLR2004
+    count = min(len(moment.recent), room // 3)
+    recent = list(moment.recent)[-count:] if count > 0 else []
     room = min(MAX_RUNNING, room - len(recent) - 1)
     if room > 0 and moment.running:
         rows += [running_row(*running, width) for running in moment.running[:room]]

@@ -404,7 +404,8 @@ class Plan:
         hash(priority)
         if self._sample is None:
             self._sample = priority
-        if priority != priority or (priority < self._sample) is (priority >= self._sample):  # noqa: PLR0124
+        is_unlike_itself = priority != priority  # noqa: PLR0124 - as NaN is, and whatever else orders nothing
+        if is_unlike_itself or (priority < self._sample) is (priority >= self._sample):
             msg = f"{priority!r} cannot be ordered"
             raise ValueError(msg)
         return priority

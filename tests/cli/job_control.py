@@ -6,6 +6,7 @@ number of the signal; one that says when it goes on; and the program.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import sys
 def main() -> None:
     where, told, go, *words = sys.argv[1:]
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    back = lambda: signal.signal(signal.SIGTTOU, signal.SIG_DFL)  # noqa: E731
+    back = functools.partial(signal.signal, signal.SIGTTOU, signal.SIG_DFL)
     program = subprocess.Popen(words, process_group=0, preexec_fn=back)  # noqa: PLW1509 - it has one thread
     if where == "foreground":
         os.tcsetpgrp(0, program.pid)

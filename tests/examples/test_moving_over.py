@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -59,7 +60,8 @@ def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def job(tmp_path: Path, name: str, cmd: str, **fields: object) -> JobSpec:
-    return JobSpec(**{"name": name, "cmd": cmd, "odir": str(tmp_path / name), **fields})  # type: ignore[arg-type]
+    given: dict[str, Any] = {"name": name, "cmd": cmd, "odir": str(tmp_path / name), **fields}
+    return JobSpec(**given)
 
 
 def asked(farm: Path, verb: str) -> list[int]:
