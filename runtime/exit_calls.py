@@ -77,7 +77,7 @@ def _raising(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         pid, thread = os.getpid(), threading.current_thread()
         if pid not in _programs and _threads.get(thread) != pid:
             return original(*args, **rest)
-        what = f"os.{name}({args[0]!r:.100})" if args else f"os.{name}()"
+        what = f"os.{name}({args[0]!r})" if args else f"os.{name}()"
         if thread not in _threads:  # else it is the reason why a call fails
             import logging  # here, as whoever asks for help waits for this module
 

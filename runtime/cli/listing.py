@@ -10,8 +10,9 @@ from runtime.backends.registry import BackendRegistry, LauncherFactory, foreign
 from runtime.cli.prepare import NOT_KEYS, Prepared, option_names
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
+from runtime.job.shorten import shorten
 from runtime.report.summary import Line
-from runtime.report.text import printable, shorten
+from runtime.report.text import printable
 
 _KINDS: Final = {"passed": "", "any-passed": "any of ", "ended": "the end of "}
 

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -20,6 +21,9 @@ PRINT_INTERVAL: Final = 10.0
 """Seconds between two lines of progress on what is no terminal. DVSim's."""
 MAX_SEED: Final = 2**64 - 1
 _NUMBER: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+_NO_VALUE: Final = re.compile(r"argument (--\S+): expected one argument")
+_NO_FILE: Final = re.compile(r"arguments are required: FILE\b")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -73,9 +77,26 @@ class _Parser(argparse.ArgumentParser):
         """Say what there is, and exit: with 0 only if it could be said."""
         self.exit(_say(self.format_help()))
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, as the base class does, and remember what was given."""
+        self._words = list(args or ())
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
-        complain(f"{message} (see {self.prog} --help)")
+        complain(f"{message}{_dash_hint(message, self._words)} (see {self.prog} --help)")
         self.exit(EXIT_INPUT)
+
+
+def _dash_hint(message: str, words: Sequence[str]) -> str:
+    """Return how a value, or a file, is written that looks like an option, if that is what is wrong."""
+    if found := _NO_VALUE.fullmatch(message):
+        for option, value in pairwise(words):
+            if option == found[1] and value.startswith("-"):
+                return f", and {value} looks like an option; expected: {option}={value}"
+    files = (word for word in words if word.startswith("-") and os.path.isfile(word))
+    if _NO_FILE.search(message) and (file := next(files, None)):
+        return f", and {file} looks like an option; expected: ./{file}"
+    return ""
 
 
 def _say(text: str) -> int:

@@ -16,6 +16,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from runtime.cli.errors import InputError, bare, shown, suggestion
 from runtime.job import CONTAINMENTS, LEFTOVERS, RUN_IFS, RunIf
+from runtime.job.command import has_options
 from runtime.job.numbers import is_number
 from runtime.job.secret import Secret
 from runtime.job.sizes import SIZE, parse_size
@@ -92,7 +93,13 @@ def _command(value: Any) -> str | tuple[str, ...]:
 
 def _shell(value: Any) -> str | tuple[str, ...]:
     words = [value] if isinstance(value, str) else value
-    if not isinstance(words, list) or not words or not words[0] or not all(isinstance(word, str) for word in words):
+    if (
+        not isinstance(words, list)
+        or not words
+        or not words[0]
+        or not all(isinstance(word, str) for word in words)
+        or has_options(value)
+    ):
         wanted = (
             'the path of a shell, or the words that cmd is added to, such as ["/bin/bash", "-eo", "pipefail", "-c"]'
         )
@@ -100,10 +107,14 @@ def _shell(value: Any) -> str | tuple[str, ...]:
     return value if isinstance(value, str) else tuple(value)
 
 
+_LONGEST: Final = 50
+"""Characters of a duration, less one. Arbitrary: many times what one has, and too few for a number beyond a float."""
+
+
 def duration(value: Any) -> float:
     """Return the seconds that `value` stands for: a positive number, or text such as ``90s``, ``10m`` or ``1.5h``."""
     seconds: float = -1
-    if isinstance(value, str) and len(value) < 50 and (match := _DURATION.fullmatch(value.strip())):  # noqa: PLR2004
+    if isinstance(value, str) and len(value) < _LONGEST and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(match[1]) * _UNITS[match[2]]
     elif is_number(value):
         seconds = value
@@ -319,8 +330,12 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
     for cls in (JobTable, FileTable):
         hooks = {field.name: override(struct_hook=_hook(field.metadata["check"])) for field in attrs.fields(cls)}
-        # The two arguments that mypy cannot match with the hooks' names are the function's own.
-        hook = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **hooks)  # type: ignore[arg-type]
+        hook = make_dict_structure_fn(
+            cls,
+            converter,
+            _cattrs_forbid_extra_keys=True,
+            **hooks,  # type: ignore[arg-type]  # mypy takes their names for those of the function's own arguments
+        )
         converter.register_structure_hook(cls, hook)
     return converter
 

@@ -11,6 +11,7 @@ import attrs
 
 from runtime.cli.errors import InputError, shown
 from runtime.job import JobSpec
+from runtime.job.shorten import some_of
 from runtime.report.text import printable
 
 MAX_SEEDS: Final = 5
@@ -83,7 +84,7 @@ def _complaint(glob: str, jobs: Sequence[JobSpec], drawn: Drawn) -> str:
             f"{text}, drawn from the seed base {base}; expected: --seed-base with that of the run that had this id"
             " (its title and its results.json say it), and as many seeds"
         )
-    some = ", ".join(shown(name) for name in list(dict.fromkeys(job.name for job in jobs))[:12])
+    some = some_of([shown(name) for name in dict.fromkeys(job.name for job in jobs)], 12)
     return f"--select {shown(glob)} matches no job's id, name or tag; there are, among others: {some}"
 
 

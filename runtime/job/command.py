@@ -18,6 +18,9 @@ _NO_SHELL: Final = re.compile(r"(python|pypy|perl|raku|ruby|node|deno|lua|php|tc
 taken for a shell: those that are not listed here fail by a syntax error, instead of as too long."""
 
 
+_OPTIONS: Final = re.compile(r"\S\s+-")
+
+
 def command_words(spec: JobSpec) -> Sequence[str]:
     """Return the program of a job and its arguments, which are a shell and what it is given if `cmd` is text."""
     return spec.cmd if not isinstance(spec.cmd, str) else [*_shell(spec), spec.cmd]
@@ -38,6 +41,11 @@ def words_by_file(spec: JobSpec, path: str) -> Sequence[str]:
     if name == "zsh":  # in a file it would call itself by the name of that
         return [*shell, f'eval "$(<{shlex.quote(path)})"']
     return [*shell, f"{'source' if name in _SOURCE else '.'} {shlex.quote(path)}"]
+
+
+def has_options(shell: object) -> bool:
+    """Whether a `shell` is the text of a command, such as ``bash -e``, which no file is called."""
+    return isinstance(shell, str) and _OPTIONS.search(shell) is not None
 
 
 def _shell(spec: JobSpec) -> Sequence[str]:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from runtime.errors import SpecError
+from runtime.job.command import has_options
 from runtime.job.numbers import brief, is_number
 from runtime.job.patterns import compile_pattern
 from runtime.job.secret import Secret
@@ -198,7 +199,7 @@ class JobSpec:
         if not isinstance(shell, str) and isinstance(shell, list | tuple):
             words = tuple(shell)
             object.__setattr__(self, "shell", words)
-        if not words or not words[0] or not all(isinstance(word, str) for word in words):
+        if not words or not words[0] or not all(isinstance(word, str) for word in words) or has_options(shell):
             raise self._error("shell", shell, _SHELL)
         if any("\0" in str(word) for word in words):
             raise self._error("cmd", shell, "text without NUL bytes")

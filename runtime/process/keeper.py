@@ -31,6 +31,7 @@ import trio
 from runtime import rooted
 from runtime.descriptors import Descriptor
 from runtime.interpreter import directory, library_path, program, start_helper
+from runtime.job.shorten import shorten_to_end
 from runtime.logs import signal_name
 from runtime.process import keeper_program as far
 from runtime.process.child import BUSY_ERRORS, Exit
@@ -43,6 +44,9 @@ logger: Final = logging.getLogger("runtime.process.keeper")
 
 _START_TIMEOUT: Final = 30.0
 """Seconds that the keeper may take to say hello; it takes some 50 ms. Out of the air."""
+
+_LAST_WORDS: Final = 2000
+"""Characters of what it said before it died. Arbitrary: a traceback has some 1,000."""
 
 _FORK_TIMEOUT: Final = 10.0
 """Seconds that the keeper may take to fork a shim, before the backend is called busy. Out of the air."""
@@ -464,7 +468,8 @@ class Keeper:
         return stopped
 
     def _last_words(self) -> str:
-        return os.pread(self._errors, 1 << 16, 0).decode(errors="replace").strip()[-2000:]
+        words = os.pread(self._errors, 1 << 16, 0).decode(errors="replace").strip()
+        return shorten_to_end(words, _LAST_WORDS)
 
     # ------------------------------------------------------------------ the end
 

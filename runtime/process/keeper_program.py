@@ -325,6 +325,13 @@ def look_up(pid: int) -> ProcessEntry | None:
         return None
 
 
+def cut(text: bytes, limit: int) -> bytes:
+    """Return a text, or its beginning and an ellipsis, in at most `limit` bytes."""
+    return text if len(text) <= limit else text[: limit - len(_ELLIPSIS)] + _ELLIPSIS
+
+
+_ELLIPSIS: Final = "…".encode()
+
 _ENDED: Final = (b"Z", b"X")
 """States of processes that have ended."""
 
@@ -692,13 +699,14 @@ class Shim:
             self.enter(cwd, cwd_place)
             root = start(argv, {**self.environment, b"PWD": cwd, **exports}, output)
         except OSError as exc:
-            self.say(NOT_STARTED, number, exc.errno, (exc.filename or b"")[:_ROOM], exc.strerror)
+            self.say(NOT_STARTED, number, exc.errno, cut(exc.filename or b"", _ROOM), exc.strerror)
             return
         except MemoryError:
             self.say(NOT_STARTED, number, errno.ENOMEM, b"", "")
             return
         except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
-            self.say(NOT_STARTED, number, None, b"", str(exc)[:_LONG])
+            why = str(exc)
+            self.say(NOT_STARTED, number, None, b"", why if len(why) <= _LONG else why[: _LONG - 1] + "…")
             return
         finally:
             os.close(output)
@@ -918,7 +926,8 @@ def start(argv: list[bytes], environment: dict[bytes, bytes], output: int) -> in
             if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
                 raise OSError(exc.errno, os.strerror(exc.errno or 0), program) from None
             if exc.errno == errno.EACCES:  # goes before what was not found elsewhere
-                error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), program)  # type: ignore[assignment]
+                what = os.strerror(errno.EACCES)
+                error = PermissionError(errno.EACCES, what, program)  # type: ignore[assignment]  # any `OSError` will do
     raise error
 
 
@@ -1095,7 +1104,7 @@ def load_rooted(directory: str) -> None:
     """Import `rooted`, without the package that it is in, from its directory."""
     global rooted  # noqa: PLW0603 - it is an import
     sys.path.append(directory)
-    import rooted  # type: ignore[import-not-found] # found there
+    import rooted  # type: ignore[import-not-found]  # found there
 
     sys.path.pop()
 

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from runtime.job import FailureKind, JobResult, JobStatus
+from runtime.job.shorten import shorten
 
 MAX_LENGTH: Final = 300
 """Characters of a message that are looked at. Out of the air."""
@@ -44,7 +45,7 @@ class Bucket:
 
 def normalise(message: str) -> str:
     """Return a message with paths, addresses and numbers, seeds among them, replaced by a word for each."""
-    message = message[:MAX_LENGTH]
+    message = shorten(message, MAX_LENGTH)
     for pattern, word in _VARYING:
         message = pattern.sub(word, message)
     return " ".join(message.split())
@@ -79,3 +80,8 @@ def buckets(results: Iterable[JobResult]) -> list[Bucket]:
 def is_consequence(result: JobResult) -> bool:
     """Whether a job did not pass only because of something else: another job, or a stop."""
     return result.reason is not None and result.reason.kind in (FailureKind.DEPENDENCY, FailureKind.CANCELLED)
+
+
+def is_of_backend(result: JobResult) -> bool:
+    """Whether a job never ran for a reason of its backend's, which is that of all jobs that this had."""
+    return result.never_ran and result.reason is not None and result.reason.kind is FailureKind.BACKEND_ERROR

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from runtime.job import JobResult, JobStatus
-from runtime.report.buckets import is_consequence
+from runtime.report.buckets import headline, is_consequence, is_of_backend
 from runtime.report.counts import NEVER_RAN, count_pieces
 from runtime.report.summary import Line, Piece
 from runtime.report.text import short_duration
@@ -56,6 +56,8 @@ class Progress:
         self._running: dict[str, tuple[float, str]] = {}
         self._recent: deque[JobResult] = deque(maxlen=MAX_RECENT)
         self._unsaid: list[JobResult] = []
+        self._backend_errors: set[str] = set()
+        """What was said of backends, each of which is the reason of all jobs that it had."""
         self.stopping = ""
 
     def see(self, change: StatusChange) -> None:
@@ -68,9 +70,19 @@ class Progress:
         self._running.pop(job_id, None)
         if event is not None and event.status is not JobStatus.PASSED:
             result = JobResult(change.job, event)
-            if not is_consequence(result):  # there may be very many of them, and they say nothing new
+            # There may be very many of those, and they say nothing new.
+            if not (is_consequence(result) or self._was_said(result)):
                 self._unsaid.append(result)
                 self._recent.append(result)
+
+    def _was_said(self, result: JobResult) -> bool:
+        """Whether a job never ran for a reason of its backend's that was the reason of another job before."""
+        if not is_of_backend(result):
+            return False
+        message = headline(result)
+        was_said = message in self._backend_errors
+        self._backend_errors.add(message)
+        return was_said
 
     def started(self, job_id: str) -> float | None:
         """Return since when a job runs, in seconds; `None` if it does not, as far as is known here."""

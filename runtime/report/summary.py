@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.job import JobResult, JobStatus
-from runtime.report.buckets import buckets, headline, is_consequence
+from runtime.job.shorten import shorten
+from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces, end_of
 from runtime.report.places import log_path, reproduce
-from runtime.report.text import printable, short_duration, shorten
+from runtime.report.text import printable, short_duration
 
 Piece = tuple[str, str]
 """A text, and its style in rich's words; an empty style is none."""
@@ -55,10 +56,10 @@ def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
     return ((head, ""), *pieces[1:], (f", in {short_duration(seconds)}", ""))
 
 
-def failure_line(result: JobResult, run_dir: Path, beside: Path | None = None) -> Line:
-    """Return the line of one job that did not pass: its status, id, reason and log."""
+def failure_line(result: JobResult, run_dir: Path, beside: Path | None = None, said: str | None = None) -> Line:
+    """Return the line of one job that did not pass: its status, id, reason (or what is `said` instead) and log."""
     job: Any = result.job
-    said = shorten(printable(headline(result)), MAX_MESSAGE)
+    said = shorten(printable(headline(result)), MAX_MESSAGE) if said is None else said
     pieces: list[Piece] = [
         ("NO RUN " if result.never_ran else f"{result.status.name:6} ", STYLES[result.status]),
         (printable(result.id), "bold"),
@@ -76,7 +77,12 @@ def _badness(result: JobResult) -> tuple[bool, bool]:
 
 def _failures(bad: Sequence[JobResult], run_dir: Path, beside: Path | None) -> list[Line]:
     lines: list[Line] = [(("Not passed", "bold"),)]
-    lines += [(("  ", ""), *failure_line(result, run_dir, beside)) for result in bad[:MAX_FAILURES]]
+    before = None
+    for result in bad[:MAX_FAILURES]:
+        message = headline(result)
+        said = "the same" if is_of_backend(result) and message == before else None
+        before = message
+        lines.append((("  ", ""), *failure_line(result, run_dir, beside, said)))
     if len(bad) > MAX_FAILURES:
         lines.append(((f"  … and {len(bad) - MAX_FAILURES} more, in results.json", "dim"),))
     return [*lines, ()]

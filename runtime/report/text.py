@@ -13,11 +13,6 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def shorten(text: str, limit: int) -> str:
-    """Return `text`, or its beginning and an ellipsis, in at most `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def short_duration(seconds: float) -> str:
     """Return a duration as ``4.2 s``, ``3:05`` or ``2:00:09``."""
     if seconds < 60:  # noqa: PLR2004 - a minute

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import trio
 
 from runtime.job import EventBatch, JobCompletionEvent, JobHandle, JobProgressEvent, JobStatus
+from runtime.job.shorten import some_of
 
 Key = tuple[str, int]
 """A job's id and the number of the attempt."""
@@ -92,7 +93,7 @@ class History:
         found = [f"{count} completions too many for attempt {key[1]} at {key[0]!r}" for key, count in extra.items()]
         lost = missing.total() - undelivered
         if lost > 0:
-            some = ", ".join(f"{job_id!r} (attempt {attempt})" for job_id, attempt in list(missing)[:5])
+            some = some_of([f"{job_id!r} (attempt {attempt})" for job_id, attempt in missing], 5)
             found.append(f"{lost} completions never came; of these: {some}")
         perhaps = (self.accepted + self.doubtful - seen).total()
         if undelivered > perhaps:

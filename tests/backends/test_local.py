@@ -79,7 +79,17 @@ async def test_contract(check: Check, buffer: float, tmp_path: Path, monkeypatch
         (["./bad-interpreter"], {"cwd": "{}"}, ["ENOENT", "bad-interpreter"]),
         (["./no-interpreter"], {"cwd": "{}"}, ["ENOEXEC", "no-interpreter", "a first line such as #!/bin/sh"]),
         ("true", {"shell": "/no/such/shell"}, ["ENOENT", "/no/such/shell"]),
-        ("true", {"cwd": "/no/such/directory"}, ["ENOENT", "/no/such/directory"]),
+        (
+            "true",
+            {"cwd": "/no/such/directory"},
+            ["ENOENT", "/no/such/directory', which is its cwd; expected: a directory"],
+        ),
+        ("true", {"cwd": "/etc/passwd"}, ["ENOTDIR", "/etc/passwd', which is its cwd; expected: a directory"]),
+        (
+            "true",
+            {"shell": "/usr/bin/env bash"},
+            ["ENOENT", 'expected: a program, or its words, such as ["/usr/bin/env", "bash", "-c"]'],
+        ),
         ("true", {"log_path": "/proc/no/such/log"}, ["ENOENT", "/proc/no"]),
         (["true", "x" * (1 << 22)], {}, ["E2BIG"]),
         (["true", "\ud800"], {}, ["surrogates"]),
@@ -151,7 +161,8 @@ async def test_l3_directories_that_vanish_cost_nobody_but_who_wants_them(
         event = await here.run(cwd=str(tmp_path / "its"), pre_launch=(tmp_path / "its").rmdir)
         status, kind, message = why(event)
         assert (status, kind) == (JobStatus.KILLED, FailureKind.LAUNCH_ERROR)
-        assert message == f"cannot be started: ENOENT, No such file or directory: '{tmp_path}/its'"
+        what = f"cannot be started: ENOENT, No such file or directory: '{tmp_path}/its', which is its cwd"
+        assert message == f"{what}; expected: a directory that is there, and may be entered"
         assert (
             why(await here.run("rmdir $PWD; exit 3", name="gone", log_path=str(tmp_path / "log")))[2] == "exit code 3"
         )

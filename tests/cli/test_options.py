@@ -90,3 +90,28 @@ def test_the_examples_of_the_reference_are_right(tmp_path: Path) -> None:
         assert expand(load(str(tmp_path / f"{number}.toml")), Expansion(run_dir=tmp_path, seed_base=1))
     lines = [line for line in DOCS.splitlines() if line.startswith('{"name"')]
     assert [json.loads(line)["name"] for line in lines] == ["build", "smoke"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jobs.toml", "--select", "-dash"], "and -dash looks like an option; expected: --select=-dash"),
+        (["--out", "--x", "jobs.toml"], "and --x looks like an option; expected: --out=--x"),
+        (["jobs.toml", "--select"], "argument --select: expected one argument (see"),
+        (["-jobs.toml"], "FILE, and -jobs.toml looks like an option; expected: ./-jobs.toml"),
+        (["--out", "jobs.toml"], "the following arguments are required: FILE (see"),
+    ],
+)
+def test_what_looks_like_an_option_is_told_how_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("jobs.toml", "-jobs.toml"):
+        (tmp_path / name).touch()
+    with pytest.raises(SystemExit) as caught:
+        module.parse(["run", *words])
+    assert caught.value.code == 2
+    error = capfd.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert module.parse(["run", "./-jobs.toml", "--select=-dash"]).select == ["-dash"]

@@ -387,6 +387,22 @@ def test_an_fsync_that_is_not_there_costs_a_warning_and_one_that_fails_the_resul
         assert set(statuses(tmp_path).values()) == {"passed"}
 
 
+def test_what_the_platform_does_not_have_is_said_once_and_in_plain_words(tmp_path: Path) -> None:
+    jobs = {name: {"cmd": "true"} for name in "abc"}
+    done = call(tmp_path, "run", job_file(tmp_path, jobs), env={"JOB_RUNTIME_PYTHON": "/no/python"})
+    assert (done.code, done.err) == (1, "")
+    why = "backend 'local' cannot be opened: JOB_RUNTIME_PYTHON is '/no/python'; expected: the path of a Python 3."
+    lines = [line for line in done.out.splitlines() if why in line]
+    assert [line.partition(why)[0] for line in lines] == ["ERROR: ", "NO RUN a: ", "  NO RUN a: "]
+    assert [line.partition("  results/")[0] for line in done.out.splitlines() if "the same" in line] == [
+        "  NO RUN b: the same",
+        "  NO RUN c: the same",
+    ]
+    assert "Error(" not in done.out
+    assert "traceback" not in done.out
+    assert all(job["message"].startswith(why) for job in results(tmp_path)["jobs"])
+
+
 def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import runtime.report.links as links\n"

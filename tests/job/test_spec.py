@@ -110,6 +110,8 @@ def test_unusual_and_right(fields: dict[str, Any]) -> None:
         ({"cmd": ["a", "b\0"]}, "cmd is .*; wanted: text without NUL"),
         ({"shell": "/bin/sh\0"}, "cmd is .*; wanted: text without NUL"),
         ({"shell": ""}, "shell is ''; wanted: the path of a shell"),
+        ({"shell": "bash -e"}, "shell is 'bash -e'; wanted: the path of a shell, or the words"),
+        ({"shell": "/bin/bash  -o pipefail"}, "shell is '/bin/bash  -o pipefail'; wanted: the path of a shell"),
         ({"shell": None}, "shell is None; wanted: the path of a shell"),
         ({"shell": []}, r"shell is \[\]; wanted: the path of a shell, or the words"),
         ({"shell": ["", "-c"]}, "shell is .*; wanted: the path of a shell, or the words"),

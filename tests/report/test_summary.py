@@ -24,6 +24,19 @@ def test_when_all_passed_one_line_says_it() -> None:
     assert summed(result("a"))[-1].startswith("1 job: ")
 
 
+def test_what_a_backend_says_of_all_its_jobs_is_said_once() -> None:
+    lines = summed(
+        *(result(name, K.BACKEND_ERROR, "it broke", attempt=0) for name in "abc"), result("d", K.BACKEND_ERROR, "x")
+    )
+    assert lines[1:5] == [
+        "  NO RUN a: it broke",
+        "  NO RUN b: the same",
+        "  NO RUN c: the same",
+        "  KILLED d: x  out/run/d/job.log",
+    ]
+    assert lines[7] == "     3 x it broke"
+
+
 def test_failures_are_listed_before_kills_and_consequences_come_last() -> None:
     lines = summed(
         result("stopped", K.CANCELLED, "killed by SIGINT", attempt=0),

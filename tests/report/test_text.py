@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.report.text import printable, short_duration, shorten
+from runtime.report.text import printable, short_duration
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,6 @@ def test_what_a_terminal_would_obey_is_shown_as_escapes(text: str, shown: str) -
 def test_any_text_becomes_printable(text: str) -> None:
     assert printable(text).isprintable()
     printable(text).encode()
-
-
-def test_long_text_is_cut() -> None:
-    assert shorten("abcdef", 6) == "abcdef"
-    assert shorten("abcdefg", 6) == "abcde…"
 
 
 @pytest.mark.parametrize(

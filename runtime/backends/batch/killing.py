@@ -17,6 +17,7 @@ from runtime.backends.batch.system import (
 )
 from runtime.backends.live import LiveJob
 from runtime.job import JobStatus
+from runtime.job.shorten import shorten
 from runtime.process.trees import make_stop_file
 
 logger: Final = logging.getLogger("runtime.backends.batch")
@@ -122,4 +123,4 @@ class KillingSide(FollowingSide):
                 await trio.sleep(self._pace.pause)
         if living:
             some = ", ".join(f"{array}_{index}" for each in living.values() for array, index in each.alive[:1])
-            logger.warning("backend %r leaves in the queue: %s", self.name, some[:500])
+            logger.warning("backend %r leaves in the queue: %s", self.name, shorten(some, 500))

@@ -26,7 +26,7 @@ _LAUNCHES: Final = {
     "": None,
     "log": "its log cannot be created",
     "program": "there is no such program, or it may not be executed",
-    "directory": "its directory does not exist, or may not be entered",
+    "directory": "the directory that it runs in (its cwd, or else its odir) does not exist, or may not be entered",
     "exec": "the system does not execute its program, or not with so long a command",
 }
 

@@ -55,6 +55,7 @@ from runtime.backends.legacy.shape import class_name, describe
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL
 from runtime.interpreter import environment, start_helper
 from runtime.job import JobStatus
+from runtime.job.shorten import shorten, some_of
 from runtime.process.exits import ExitWatch
 
 START_TIMEOUT: Final = 60.0
@@ -356,7 +357,7 @@ class Process:
     def _gone(self, how: str = "") -> str:
         with self._lock:
             if not self._epitaph:
-                during = ", ".join(sorted(self._doing.values())[:3])
+                during = some_of(sorted(self._doing.values()), 3)
                 how = f"{how} {self._end()}".strip()
                 self._epitaph = f"the process of {self._owner} {how}" + (f", during {during}" if during else "")
                 self._close_sockets()
@@ -494,7 +495,7 @@ def _pickled(value: object) -> bytes:
 def _checked_answer(answer: object) -> list[Any]:
     if isinstance(answer, list) and len(answer) == 4 and isinstance(answer[0], int):  # noqa: PLR2004 - see `ask`
         return answer
-    msg = f"no answer: {answer!r:.100}"
+    msg = f"no answer: {shorten(repr(answer), 100)}"
     raise ValueError(msg)
 
 

@@ -37,6 +37,7 @@ from runtime.backends.legacy.slices import Call, Step
 from runtime.backends.legacy.steps import BUILD, KILL, LAUNCH, POLL, Ended
 from runtime.backends.legacy.surroundings import surroundings
 from runtime.job import JobStatus
+from runtime.job.shorten import shorten
 from runtime.process.exits import ExitWatch
 from runtime.process.usual_signals import survive_signals_to_all, take_signals_as_usual
 
@@ -106,7 +107,7 @@ class _Program:
         try:
             number, name, key, job_id, payload, forgotten = pickle.load(requests)
             if not isinstance(number, int) or (name != PING and name not in self._steps):
-                msg = f"request {number!r:.40} for {name!r:.40}"
+                msg = shorten(f"request {number!r} for {name!r}", 100)
                 raise ValueError(msg)
         except (EOFError, OSError):
             raise

@@ -19,6 +19,7 @@ from runtime.backends.backend import check_limit
 from runtime.backends.legacy.launcher import LauncherError
 from runtime.job import JobStatus, JobStatusInfo, JobUsage
 from runtime.job.numbers import is_number
+from runtime.job.shorten import shorten
 
 STATUS_BY_NAME: Final[dict[str, JobStatus]] = {
     "SCHEDULED": JobStatus.QUEUED,
@@ -90,8 +91,8 @@ def name_of(launcher_cls: type) -> str:
 
 
 def bounded(text: str, limit: int = LONGEST_TEXT) -> str:
-    """Return the beginning of a foreign text, as a plain `str`, whatever its class makes of itself."""
-    return str.__getitem__(text, slice(limit))
+    """Return a foreign text, or its beginning and an ellipsis, as a plain `str`, whatever its class makes of itself."""
+    return shorten(str.__getitem__(text, slice(limit + 1)), limit)
 
 
 def class_name(thing: object) -> str:
@@ -256,13 +257,14 @@ def _texts(lines: object) -> list[str] | None:
     if not isinstance(lines, list | tuple):
         return None
     texts: list[str] = []
-    left = LONGEST_TEXT
-    for line in lines[:MOST_LINES]:
+    left = LONGEST_TEXT - 1  # the ellipsis
+    for number, line in enumerate(lines):
+        if left <= 0 or number >= MOST_LINES - 1 < len(lines) - 1:
+            texts.append("…")
+            break
         text = bounded(str(line), left)
         texts.append(text)
         left -= len(text)
-        if left <= 0:
-            break
     return texts
 
 

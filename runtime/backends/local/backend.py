@@ -62,7 +62,6 @@ from runtime.process import (
     Work,
     each_in_thread,
     forgets_children,
-    has_no_room,
     in_thread,
 )
 from runtime.process.filesystems import STALLED
@@ -268,7 +267,7 @@ class LocalBackend(RuntimeBackend):
         except BaseException as exc:
             if self._own_roots is not None:
                 self._own_roots.close()
-            if not isinstance(exc, OSError) or not has_no_room(exc):
+            if not isinstance(exc, OSError):
                 raise
             msg = f"backend {self.name!r} cannot be opened: {exc}"
             raise BackendBrokenError(msg) from exc
@@ -427,7 +426,7 @@ class LocalBackend(RuntimeBackend):
             for job, progress, shim in work.left():
                 if shim is not None:
                     shim.close()  # it takes the room of a thread
-                self._not_started(job, progress, explain(exc))
+                self._not_started(job, progress, explain(exc, job.spec))
 
     async def _take_shims(self, jobs: Sequence[LiveJob]) -> Sequence[tuple[LiveJob, Shim | None]]:
         """Return jobs with what starts each: `None` is ourselves. Those for which there is no room are left out."""
@@ -475,7 +474,7 @@ class LocalBackend(RuntimeBackend):
             unprepared.append((job, progress, shim))
         except (OSError, ValueError) as exc:
             run.close()
-            self._not_started(job, progress, explain(exc))
+            self._not_started(job, progress, explain(exc, job.spec))
         else:
             job.data = run
             self._allow(run.soft)

@@ -8,6 +8,7 @@ one of them is a value, and the others do not notice.
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -213,7 +214,7 @@ def launch(
         progress.needs = beside, odir
         return _start(site, spec, paths, environment, soft, shim, progress) if wanted() else CalledOff()
     except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
-        return explain(exc)
+        return explain(exc, spec)
     finally:
         progress.needs = None
 
@@ -250,7 +251,7 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
     except _NotFoundError:
         return None
     except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
-        return explain(exc)
+        return explain(exc, spec)
 
 
 class _NotFoundError(Exception):
@@ -264,27 +265,32 @@ def _found(roots: Roots, path: str) -> RootedPath:
     return found
 
 
-def explain(error: Exception) -> NotLaunched | Busy:
-    """Return what an error while starting a job means for that."""
+def explain(error: Exception, job: JobSpec | None = None) -> NotLaunched | Busy:
+    """Return what an error while starting a job means for that; without a job, it is about none of them."""
     if isinstance(error, MemoryError):
         error = OSError(errno.ENOMEM, "")
     if isinstance(error, OSError):
-        return (Busy if has_no_room(error) else NotLaunched)(describe(error))
+        return (Busy if has_no_room(error) else NotLaunched)(describe(error, job))
     return NotLaunched(f"cannot be started: {error}")
 
 
-def describe(error: OSError) -> str:
+def describe(error: OSError, job: JobSpec | None = None) -> str:
     """Return what the system said, with the name of the error and the file that it is about."""
     if error.errno is None:
         return f"cannot be started: {error}"
     name = errno.errorcode.get(error.errno, str(error.errno))
     about = "" if error.filename is None else f": {error.filename!r}"
     what = os.strerror(error.errno) if has_no_room(error) else error.strerror
-    return f"cannot be started: {name}, {what}{about}{_hint(error)}"
+    return f"cannot be started: {name}, {what}{about}{_hint(error, job)}"
 
 
-def _hint(error: OSError) -> str:
+def _hint(error: OSError, job: JobSpec | None) -> str:
     """Return what to look for, where the words of the system do not tell that."""
+    if job is not None and job.cwd is not None and error.filename == os.path.abspath(job.cwd):
+        return ", which is its cwd; expected: a directory that is there, and may be entered"
+    if job is not None and isinstance(job.shell, str) and error.filename == job.shell and " " in job.shell:
+        words = json.dumps([*job.shell.split(), "-c"], ensure_ascii=False)
+        return f", which is its shell; expected: a program, or its words, such as {words}"
     if error.errno == errno.ENOEXEC:
         return "; expected: a program of this machine, or a script with a first line such as #!/bin/sh"
     if error.errno == errno.ENOENT and isinstance(error.filename, str) and "/" not in error.filename:

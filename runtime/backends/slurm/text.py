@@ -26,6 +26,7 @@ from runtime.backends.batch.system import (
     Unanswered,
 )
 from runtime.backends.slurm.states import state_of
+from runtime.job.shorten import shorten
 
 PROLOGUE: Final = """\
 _jr_index=$SLURM_ARRAY_TASK_ID
@@ -270,7 +271,7 @@ def one_line(text: str) -> str:
     lines = [
         re.sub(r"^(sbatch|squeue|scancel|sacct|scontrol|slurm_\w+): (error: )?", "", line) for line in text.splitlines()
     ]
-    return "; ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))[:500]
+    return shorten("; ".join(dict.fromkeys(line.strip() for line in lines if line.strip())), 500)
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:

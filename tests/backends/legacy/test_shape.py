@@ -198,10 +198,11 @@ class Endless(str):
 def test_a_reason_is_cut_where_it_enters(message: str) -> None:
     launcher = SimpleNamespace(fail_msg=ErrorMessage(message, 10**5000, [message] * 1000))
     reason = reason_of(launcher)
-    assert reason.message == "x" * LONGEST_TEXT
+    assert reason.message == "x" * (LONGEST_TEXT - 1) + "…"
     assert type(reason.message) is str
     assert reason.lines is None, "no log has so many"
     assert sum(map(len, reason.context or ())) <= LONGEST_TEXT
+    assert (reason.context or ())[-1].endswith("…")
     assert len(reason_of(SimpleNamespace(fail_msg=message)).message) == LONGEST_TEXT
 
 
@@ -211,8 +212,13 @@ def test_the_context_of_a_reason_is_cut() -> None:
         launcher = SimpleNamespace(fail_msg=ErrorMessage("bad", 3, context))
         kept = reason_of(launcher).context
         assert kept is not None
-        assert list(kept) == lines[:MOST_LINES]
+        assert list(kept) == [*lines[: MOST_LINES - 1], "…"]
         assert reason_of(launcher).lines == [3]
+
+
+def test_a_context_that_is_just_short_enough_is_whole() -> None:
+    lines = [f"line {number}" for number in range(MOST_LINES)]
+    assert reason_of(SimpleNamespace(fail_msg=ErrorMessage("bad", 3, lines))).context == lines
 
 
 def test_names_of_classes_and_texts_of_exceptions_are_cut() -> None:
