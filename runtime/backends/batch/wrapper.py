@@ -97,6 +97,7 @@ _jr_executes() {
 # Whether the system would execute a program that is looked for in `_jr_path`, if its name has no slash.
 _jr_finds() {
     case $1 in
+    /bin/sh) return 0 ;; # which runs this: of a program, some shells read all up to the first newline byte by byte
     */*)
         _jr_scripts='' && _jr_executes "$1"
         return

@@ -374,6 +374,17 @@ def test_a_job_takes_an_interrupt_as_it_would_locally(runs: Runs) -> None:
     assert runs.record().stopped == "INT"
 
 
+def test_the_usual_shell_is_not_read_to_see_whether_it_is_a_program(tmp_path: Path) -> None:
+    """That would be some 4,000 calls to the system for each job."""
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace to count with")
+    runs = Runs(tmp_path / "run", "sh")
+    runs.write(job("true"))
+    runs.shell = ["strace", "-qq", "-e", "trace=read", "-o", str(tmp_path / "calls"), "sh"]
+    assert runs.run() == 0
+    assert len((tmp_path / "calls").read_text().splitlines()) < 500
+
+
 def test_one_process_is_made_for_one_job(tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("there is no strace to count with")
