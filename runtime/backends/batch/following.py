@@ -187,16 +187,16 @@ class FollowingSide(EndingSide):
         self._forget(element)
 
     async def _conclude_unseen(self, element: Element, row: Row) -> None:
-        """A node does not see a job's files. If they are there, and none ever saw any, that is no matter of one job."""
+        """A node does not see a job's files. Unless a job removed these, or a node saw any, that concerns all jobs."""
         where = self._place(element, row)
-        there = await self._has_files(element)
+        removed = not await self._has_files(element) and await self._in_thread(self._store.is_in_place)
         message = f"{where} found that its node does not see, or may not write to, the run directory {self.run_dir}"
-        if there and not self._shared:
+        if not removed and not self._shared:
             advice = "Choose one that this machine and all nodes have at the same path"
             self._break(BackendBrokenError(f"backend {self.name!r}: {message}. {advice}"))
         if element.job.stop is not None:
             self._complete_stopped(element.job)  # nothing of it runs, or did
-        elif not there:
+        elif removed:
             self._fail(element.job, FailureKind.LAUNCH_ERROR, f"{where} cannot run: {self._removed()}")
         else:
             self._fail(element.job, FailureKind.NODE_FAILURE, message)

@@ -229,6 +229,13 @@ class Store:
             return not is_for_good(exc)
         return stat.S_ISREG(listed.st_mode) and stat.S_ISDIR(shard.st_mode)
 
+    def is_in_place(self) -> bool:
+        """Whether the path of the run directory leads to the one that was opened."""
+        try:
+            return os.path.samestat(os.stat(self._roots.run_dir), os.fstat(self._roots.run.fd))
+        except OSError:
+            return False
+
     def call_off(self, token: str) -> None:
         """Claim a job that is to run no more: should the system start it all the same, it finds that, and ends."""
         with suppress(OSError):  # it has begun; or the disk says no, and the system's word has to do

@@ -248,6 +248,24 @@ async def test_a_job_that_finds_its_files_removed_cannot_run_and_the_backend_goe
         assert os.access(stage.directory / ".batch" / "wrapper", os.X_OK)
 
 
+async def test_a_run_directory_that_is_gone_as_a_whole_ends_the_run(stage: Stage, autojump_clock: MockClock) -> None:
+    """No job could run any more; and if none ever did, it is as if the nodes did not see the directory."""
+
+    def unseen(system: ScriptedSystem, element: Element) -> None:
+        def end() -> None:
+            element.word, element.code = "COMPLETED", UNSEEN
+
+        system.after(5, end)
+
+    broken = pytest.RaisesExc(BackendBrokenError, match="does not see, or may not write to, the run directory")
+    with pytest.RaisesGroup(broken):
+        async with stage.open(unseen) as scene:
+            await scene.submit(*jobs(3))
+            shutil.rmtree(stage.directory)
+            await trio.sleep_forever()
+    assert {scene.why(event) for event in scene.session.history.completions} == {("KILLED", "backend_error")}
+
+
 @pytest.mark.parametrize("replace", [replace_by_link, replace_by_link_to_itself, replace_by_file])
 async def test_what_a_job_of_an_earlier_run_has_left_in_its_place_is_an_error_when_the_backend_opens(
     stage: Stage, victim: Path, replace: Callable[[Path, Path], Any], autojump_clock: MockClock
