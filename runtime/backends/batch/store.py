@@ -232,7 +232,7 @@ class Store:
     def is_in_place(self) -> bool:
         """Whether the path of the run directory leads to the one that was opened."""
         try:
-            return os.path.samestat(os.stat(self._roots.run_dir), os.fstat(self._roots.run.fd))
+            return os.path.samestat(os.stat(self._roots.run_dir), self._roots.run.status())
         except OSError:
             return False
 
