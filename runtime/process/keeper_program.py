@@ -170,8 +170,8 @@ _TURNS: Final = 10
 """Turns of killing after which what is left is stopped first. Out of the air: most jobs need one or two."""
 
 TICK: Final = 1.0
-"""Seconds that the keeper sleeps at most, so that it notices when it stands still. Arbitrary: what is shorter than this
-is not noticed for sure."""
+"""Seconds that the keeper, and a shim in the steps of a stop, sleep at most, so that they notice when they stand still.
+Arbitrary: what is shorter than this is not noticed for sure."""
 
 _STANDSTILL: Final = 1.0
 """Seconds by which a wait must have been too long for this process to have stood still, as in a frozen cgroup; it has
@@ -623,7 +623,9 @@ class Shim:
             self.begin_kill(job)
 
     def wait(self, seconds: float | None) -> None:
-        """Wait for signals and commands, and do what they say."""
+        """Wait for signals and commands, and do what they say; perhaps for less time, in which nothing has happened."""
+        if seconds is not None:
+            seconds = min(seconds, TICK)  # of a standstill, only what is beyond the wait is noticed
         begun = time.monotonic()
         ready = self.poll.poll(None if seconds is None else max(0.0, seconds * 1000))
         if seconds is not None and self.job is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 import attrs
@@ -118,6 +118,15 @@ class ProcessTree(Protocol):
         """Give it up; what of it is still there is killed. Idempotent."""
 
 
+Limit = Callable[[trio.CancelScope, float], object]
+"""Cancels a scope in so many seconds; those in which all stood still may be left out."""
+
+
+def limit_by_deadline(scope: trio.CancelScope, seconds: float) -> None:
+    """A `Limit` that leaves nothing out."""
+    scope.deadline = trio.current_time() + seconds
+
+
 class GroupTree:
     """The process group of a child: a `ProcessTree` of those who do not leave it.
 
@@ -150,6 +159,9 @@ class GroupTree:
         self._grace = trio.CancelScope()
         self._sweep = trio.CancelScope()
         self._paused = False
+        self.limit: Limit = limit_by_deadline
+        """How the steps of its stop are limited. A standstill is noticed only after a deadline that it has passed, so
+        whoever can wait for that news gives another one."""
 
     def __repr__(self) -> str:
         return f"<GroupTree of {self.child!r}>"
@@ -175,13 +187,15 @@ class GroupTree:
             descendants = Descendants(self.child, self._census)
             if steps.soft is not None:
                 await self._ask_softly(steps.soft, descendants)
-            self._grace.deadline = trio.current_time() + (math.inf if steps.grace is None else steps.grace)
+            self.limit(self._grace, math.inf if steps.grace is None else steps.grace)
             await terminate_group(self.child, descendants, self._grace)
         elif self._leftover_timeout:
-            self._grace.deadline = trio.current_time() + self._leftover_timeout
+            limit_by_deadline(self._grace, self._leftover_timeout)
             how = self.child.reap()
             left_behind = await end_leftovers(self.child, self._census, self._grace)
-        self._sweep.deadline = trio.current_time() + (math.inf if patience is None else patience)
+        # In the usual case nobody is left to wait for, so this limit has to cost nothing then.
+        limit = self.limit if steps is not None or left_behind else limit_by_deadline
+        limit(self._sweep, math.inf if patience is None else patience)
         end = await sweep_group(self.child, self._census, self._sweep, how)
         return TreeEnd(end.exit, steps is not None, end.left, left_behind=left_behind)
 
@@ -191,7 +205,7 @@ class GroupTree:
 
     async def _ask_softly(self, soft: SoftStep, descendants: Descendants) -> None:
         what = soft.what
-        self._soft.deadline = trio.current_time() + (math.inf if soft.seconds is None else soft.seconds)
+        self.limit(self._soft, math.inf if soft.seconds is None else soft.seconds)
         with self._soft:
             if isinstance(what, int):
                 await ask_softly(self.child, self._census, descendants, what)

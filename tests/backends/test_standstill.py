@@ -91,6 +91,29 @@ def test_time_in_which_we_were_stopped_and_the_jobs_were_not_counts(tmp_path: Pa
     assert seconds < 2 * JOB_LIMIT, "it was killed when we went on, and not a whole limit later"
 
 
+@pytest.mark.parametrize("containment", ["tree", "group"])
+def test_time_in_which_all_were_stopped_shortens_no_step_of_a_stop(tmp_path: Path, containment: str) -> None:
+    """A simulator that writes its coverage when it gets SIGTERM has the time for that which it was promised."""
+    up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
+    script = (
+        f"trap 'echo x >{up.path}; read line <{down.path}; echo saved >{tmp_path}/saved; exit 0' TERM; "
+        f"echo x >{up.path}; sleep 1000 & wait"
+    )
+    options = {"containment": containment, "term_timeout": JOB_LIMIT}
+    file = job_file(tmp_path, {"sim": {"cmd": script}}, backends={"local": options})
+    with started(tmp_path, "run", file, "-v") as program:
+        up.hear()
+        deadline = time.monotonic() + LIMIT
+        while not any(map(is_witness, below(program.pid))):
+            assert time.monotonic() < deadline
+        program.send_signal(signal.SIGTERM)
+        up.hear()
+        stand_still([program.pid, *below(program.pid)])
+        down.say()
+        program.wait(LIMIT)
+    assert (tmp_path / "saved").read_text() == "saved\n"
+
+
 @pytest.mark.root
 def test_time_in_a_frozen_cgroup_does_not_count(tmp_path: Path) -> None:
     assert FREEZER.is_dir(), "of the tests' machines all have the freezer of cgroup v1"

@@ -52,6 +52,7 @@ from runtime.process import (
     UNKNOWN,
     Census,
     Exit,
+    GroupTree,
     NotMadeError,
     ProcessTree,
     SoftStep,
@@ -477,9 +478,11 @@ class LocalBackend(RuntimeBackend):
             self._not_started(job, progress, explain(exc, job.spec))
         else:
             job.data = run
+            if isinstance(run.tree, GroupTree):
+                run.tree.limit = partial(self._limit, job)
             self._allow(run.soft)
             if not self._launched(job):
-                self._stop_run(run)
+                self._stop_run(job, run)
             ordinary = run.pty is None and not self._is_watched(job.spec)
             if not (ordinary and run.tree.announce_end(self._ended, (job, run))):
                 self._start_task(self._watch, job, run)
@@ -512,7 +515,7 @@ class LocalBackend(RuntimeBackend):
     def _kill(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
             if job.data is not None:
-                self._stop_run(job.data)
+                self._stop_run(job, job.data)
 
     def _force(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
@@ -524,10 +527,19 @@ class LocalBackend(RuntimeBackend):
         if job.data is None or not job.data.tree.has_ended():
             super()._timed_out(job)
 
-    def _stop_run(self, run: LocalRun) -> None:
+    def _limit(self, job: LiveJob, scope: trio.CancelScope, seconds: float) -> None:
+        """Cancel a scope that belongs to the end of a job in so many seconds, in which it has not stood still."""
+        if seconds < math.inf:
+            self._deadlines.add(trio.current_time() + seconds, job, lambda _: scope.cancel())
+
+    def _limit_concluding(self, job: LiveJob, run: LocalRun) -> None:
+        run.is_concluding_limited = True
+        self._limit(job, run.concluding, self._kill_timeout or math.inf)
+
+    def _stop_run(self, job: LiveJob, run: LocalRun) -> None:
         """Begin the stop sequence; or, if it has ended by itself, see that its true status comes soon."""
         if run.tree.has_ended():
-            run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
+            self._limit_concluding(job, run)
         else:
             run.tree.stop(StopSteps(self._term_timeout, self._kill_timeout, run.soft))
 
@@ -555,9 +567,6 @@ class LocalBackend(RuntimeBackend):
         self._deadlines.release(seconds)
         for tree in [*self._site.starts.unpause(), *self._contained_trees()]:
             tree.unpause(seconds)
-        for job in self._ledger:
-            if isinstance(job.data, LocalRun):
-                job.data.concluding.deadline += seconds
         self._unpaused.set()
 
     def _contained_trees(self) -> Iterable[ProcessTree]:
@@ -604,7 +613,6 @@ class LocalBackend(RuntimeBackend):
             for job in self._ledger:
                 if isinstance(job.data, LocalRun):
                     job.data.tree.postpone(seconds)
-                    job.data.concluding.deadline += seconds
 
     async def _catch_up(self) -> None:
         """Before limits that are late: hear what has happened, and whether our jobs had that time at all."""
@@ -687,7 +695,7 @@ class LocalBackend(RuntimeBackend):
     async def _stop_when_failed(self, job: LiveJob, run: LocalRun) -> None:
         await self._judges.wait_failed(job.spec, run.log, _WATCH_INTERVAL)
         if not run.tree.has_ended():
-            self._stop_run(run)
+            self._stop_run(job, run)
 
     @trio.lowlevel.enable_ki_protection
     async def _stop_when_too_large(self, job: LiveJob, run: LocalRun) -> None:
@@ -722,8 +730,8 @@ class LocalBackend(RuntimeBackend):
         if end.exit is UNKNOWN:
             self._fail(job, FailureKind.LOST, "somebody else has reaped its process; how that ended is not known")
             return
-        if job.stop is not None and run.concluding.deadline == math.inf:  # it was asked to stop when it had ended
-            run.concluding.deadline = trio.current_time() + (self._kill_timeout or math.inf)
+        if job.stop is not None and not run.is_concluding_limited:  # it was asked to stop when it had ended
+            self._limit_concluding(job, run)
         # Stopped, and nobody asked for it: a fail pattern had matched, and how the job ended was our doing.
         how = attrs.evolve(end.exit, code=0, signal=None, core_dumped=False) if end.stopped else end.exit
         verdict, log = await self._concluder.conclude(

@@ -107,6 +107,8 @@ class LocalRun:
     """An interactive job's log, for writing."""
     concluding: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     """Around what comes after its end: judging, and the hook."""
+    is_concluding_limited: bool = False
+    """Whether that has a limit, as it was asked to end."""
 
     def close(self) -> None:
         """Close all descriptors. Idempotent."""
