@@ -51,8 +51,9 @@ endef
 
 .PHONY: help
 help: ## list these verbs
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov, bench, campaign and shape."
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo "  PYTHON=python3.12 chooses the interpreter; ARGS='...' is passed on by run, test, cov, bench, instructions, campaign"
+	@echo "  and shape."
 	@echo "  FILE=examples/rtl/broken.toml chooses the job file of run."
 
 .PHONY: run
@@ -92,6 +93,10 @@ cov: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests and say which lines
 .PHONY: bench
 bench: $(VENV)/stamp-bench $(DVSIM_VENV)/stamp ## measure; ARGS=--quick for a first idea
 	@$(PY) -m benchmarks $(ARGS)
+
+.PHONY: instructions
+instructions: $(VENV)/stamp-bench ## count instructions per job, and compare with the recorded figures
+	@$(PY) -m benchmarks.instructions $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## plant bugs and see that the tests catch each; N=5 for five of them
