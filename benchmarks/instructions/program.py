@@ -9,16 +9,26 @@ not run under Valgrind, opens the descriptors then, and hands them over.
 
 from __future__ import annotations
 
+import functools
 import os
 import runpy
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import trio
 
 NO_SWITCHES = 1e6
 """Seconds after which a thread gives up the interpreter's lock. A switch after 5 ms, the default, comes at a point
 that depends on the load of the machine. Threads that wait for something give up the lock in any case."""
+
+SLOWNESS = 50
+"""How many times slower clocks run: about as many times as Valgrind makes a program slower. With the right time, it
+would do more often per job what it does every second, and less in a slice of some milliseconds; how much, would depend
+on the load of the machine. Not measured exactly: at 5 or 500, this would come back in part."""
 
 _HELPER = """
 import os, socket, sys
@@ -61,10 +71,39 @@ def provide_pidfd_open() -> None:
     os.pidfd_open = pidfd_open
 
 
+class SlowClock(trio.abc.Clock):
+    """Time as `slow_down` leaves it. Sleeping takes so much longer."""
+
+    def start_clock(self) -> None:
+        """Do nothing."""
+
+    def current_time(self) -> float:
+        """Return seconds."""
+        return time.perf_counter()
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Return seconds of the real clock."""
+        return (deadline - self.current_time()) * SLOWNESS
+
+
+def slow_down() -> None:
+    """Let time pass slowly, for all that is imported from now on."""
+
+    def slow(clock: Callable[[], float]) -> Callable[[], float]:
+        return lambda: clock() / SLOWNESS
+
+    for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
+        vars(time)[name] = slow(vars(time)[name])
+    sleep = time.sleep
+    vars(time)["sleep"] = lambda seconds: sleep(seconds * SLOWNESS)
+    vars(trio)["run"] = functools.partial(trio.run, clock=SlowClock())
+
+
 def main() -> None:
     """Run the sample."""
     if not knows_pidfd_open():
         provide_pidfd_open()
+    slow_down()
     sys.setswitchinterval(NO_SWITCHES)
     del sys.argv[0]
     sys.path[0] = str(Path(sys.argv[0]).parent)
