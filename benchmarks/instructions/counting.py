@@ -45,13 +45,16 @@ class Workload:
     options: Sequence[str] = ()
     """Its other arguments."""
     unit: str = "job"
+    slowness: int = 1_000
+    """How many times slower its clocks run (see `program`). Far more than Valgrind needs, so that a busy machine makes
+    no difference; arbitrary. Where other processes work meanwhile, each wait for them takes so much longer."""
 
 
 WORKLOADS: Final = (
     Workload("scheduler", "scheduler.py", 500, 5_000, ["--as-cli"]),
     Workload("scheduler_library", "scheduler.py", 500, 5_000),
     Workload("adapter", "adapter.py", 500, 5_000),
-    Workload("spawn", "spawn.py", 200, 2_000, ["32", "tree"]),
+    Workload("spawn", "spawn.py", 200, 2_000, ["32", "tree"], slowness=50),  # twelve seconds of waiting
     Workload("log", "log.py", 20, 60, unit="megabyte"),  # Hyperscan is left out for the first eight
     Workload("log_re2", "log.py", 10, 40, ["--re2"], unit="megabyte"),
 )
@@ -105,7 +108,17 @@ def command(tree: Path, workload: Workload, size: int, directory: str, prefix: S
     """Return the command of a run; `prefix` comes before the interpreter."""
     variables = ["PYTHONHASHSEED=0", f"PYTHONPYCACHEPREFIX={directory}/compiled"]
     script = str(tree / "benchmarks" / "samples" / workload.script)
-    return ["env", *variables, *prefix, sys.executable, str(PROGRAM), script, str(size), *workload.options]
+    return [
+        "env",
+        *variables,
+        *prefix,
+        sys.executable,
+        str(PROGRAM),
+        str(workload.slowness),
+        script,
+        str(size),
+        *workload.options,
+    ]
 
 
 def _compile(tree: Path, workload: Workload, directory: str) -> None:
@@ -120,6 +133,7 @@ def _run(tree: Path, workload: Workload, size: int, directory: str, on_run: Call
         "--tool=cachegrind",
         "--cache-sim=no",  # instructions only
         "--trace-children=no",
+        "--vgdb=no",
         "--fair-sched=yes",  # threads take turns
         f"--log-file={stem}.log",
         f"--cachegrind-out-file={stem}.out",

@@ -1,7 +1,10 @@
 """What runs under Valgrind: a sample of `benchmarks`, with what would make counts differ from run to run taken away.
 
-Its arguments are the path of the sample and the arguments of that. It imports nothing of this project, as the sample
-may be one of another commit.
+Its arguments are how many times slower clocks run, the path of the sample, and the arguments of that. Under Valgrind a
+program is some 50 times slower. With the right time, it would do more often per job what it does every second, and less
+in a slice of some milliseconds; how much, would depend on the load of the machine.
+
+This imports nothing of this project, as the sample may be one of another commit.
 
 Valgrind 3.19, of Debian 12, does not know `pidfd_open`, without which no local job starts. A helper process, which does
 not run under Valgrind, opens the descriptors then, and hands them over.
@@ -24,11 +27,6 @@ import trio
 NO_SWITCHES = 1e6
 """Seconds after which a thread gives up the interpreter's lock. A switch after 5 ms, the default, comes at a point
 that depends on the load of the machine. Threads that wait for something give up the lock in any case."""
-
-SLOWNESS = 50
-"""How many times slower clocks run: about as many times as Valgrind makes a program slower. With the right time, it
-would do more often per job what it does every second, and less in a slice of some milliseconds; how much, would depend
-on the load of the machine. Not measured exactly: at 5 or 500, this would come back in part."""
 
 _HELPER = """
 import os, socket, sys
@@ -74,6 +72,9 @@ def provide_pidfd_open() -> None:
 class SlowClock(trio.abc.Clock):
     """Time as `slow_down` leaves it. Sleeping takes so much longer."""
 
+    def __init__(self, slowness: float) -> None:
+        self._slowness = slowness
+
     def start_clock(self) -> None:
         """Do nothing."""
 
@@ -83,27 +84,27 @@ class SlowClock(trio.abc.Clock):
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """Return seconds of the real clock."""
-        return (deadline - self.current_time()) * SLOWNESS
+        return (deadline - self.current_time()) * self._slowness
 
 
-def slow_down() -> None:
+def slow_down(slowness: float) -> None:
     """Let time pass slowly, for all that is imported from now on."""
 
     def slow(clock: Callable[[], float]) -> Callable[[], float]:
-        return lambda: clock() / SLOWNESS
+        return lambda: clock() / slowness
 
     for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
         vars(time)[name] = slow(vars(time)[name])
     sleep = time.sleep
-    vars(time)["sleep"] = lambda seconds: sleep(seconds * SLOWNESS)
-    vars(trio)["run"] = functools.partial(trio.run, clock=SlowClock())
+    vars(time)["sleep"] = lambda seconds: sleep(seconds * slowness)
+    vars(trio)["run"] = functools.partial(trio.run, clock=SlowClock(slowness))
 
 
 def main() -> None:
     """Run the sample."""
     if not knows_pidfd_open():
         provide_pidfd_open()
-    slow_down()
+    slow_down(float(sys.argv.pop(1)))
     sys.setswitchinterval(NO_SWITCHES)
     del sys.argv[0]
     sys.path[0] = str(Path(sys.argv[0]).parent)

@@ -256,7 +256,7 @@ for word; do
     shift
 done
 "$@" || exit
-echo "summary: $((1000 + 7 * $4))" > "$out"
+echo "summary: $((1000 + 7 * $5))" > "$out"
 """
 
 
@@ -297,7 +297,7 @@ def test_local_jobs_start_where_pidfd_open_is_not_known() -> None:
     )
     sample = str(environment.HERE / "samples" / "spawn.py")
     done = subprocess.run(
-        [sys.executable, "-c", code, sample, "3", "2", "tree"],
+        [sys.executable, "-c", code, "10", sample, "3", "2", "tree"],
         check=False,
         capture_output=True,
         text=True,
