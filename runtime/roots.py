@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from runtime import rooted
@@ -110,6 +110,10 @@ class RootedPath:
         directory, slash, _ = self.relative.rpartition("/")
         return RootedPath(self.root, f"{directory}{slash}{name}", f"{self._text.rpartition('/')[0]}/{name}")
 
+    def is_in(self, directory: RootedPath) -> bool:
+        """Whether it is in `directory`, and not deeper."""
+        return self.root is directory.root and (self.relative.rpartition("/")[0] or ".") == directory.relative
+
     def below(self, relative: str) -> RootedPath:
         """Return what has the path `relative` in this directory."""
         start = "" if self.relative == "." else f"{self.relative}/"
@@ -129,18 +133,28 @@ class RootedPath:
 
     def make_directory(self) -> None:
         """Make it and its parents, unless they are there; and the root, if a job has removed that."""
+        os.close(self.make_and_open_directory())
+
+    def make_and_open_directory(self) -> int:
+        """Do that; return a descriptor for what is below it."""
         with self._named as root:
             try:
-                fd = rooted.make_directory(root, self.relative)
+                return rooted.make_directory(root, self.relative)
             except FileNotFoundError:
                 if not self.root.renew():
                     raise
-                fd = rooted.make_directory(root, self.relative)
-            os.close(fd)
+                return rooted.make_directory(root, self.relative)
+        raise AssertionError
 
-    def open_empty(self, mode: int, flags: int = 0) -> int:
-        """Return a descriptor for writing to it, which is empty then."""
+    def open_empty(self, mode: int, flags: int = 0, *, directory: int | None = None) -> int:
+        """Return a descriptor for writing to it, which is empty then.
+
+        With the descriptor of the directory that it is in, a new one takes one call to the system.
+        """
         with self._named as root:
+            if directory is not None:
+                with suppress(FileExistsError):
+                    return rooted.create(directory, self.relative.rpartition("/")[2], mode, flags)
             return rooted.open_empty(root, self.relative, mode, flags)
 
     def create(self, mode: int) -> int:

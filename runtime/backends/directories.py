@@ -71,18 +71,26 @@ class JobPaths:
         odir = roots.resolve(places.odir)
         return cls(odir, roots.resolve(places.log), places.cwd, odir if places.cwd == places.odir else None)
 
+    def directory_of_log(self, directory: int) -> int | None:
+        """Return the descriptor of the output directory, if the log is in that."""
+        return directory if self.log.is_in(self.odir) else None
 
-def make_files(paths: JobPaths, dump: bytes) -> None:
-    """Make a job's directories, and the dump of its environment.
+
+def make_files(paths: JobPaths, dump: bytes) -> int:
+    """Make a job's directories, and the dump of its environment; return a descriptor of its output directory.
 
     Raises:
         OSError: if that cannot be done.
     """
-    paths.odir.make_directory()
-    beside = paths.log.parent
-    if beside.real != paths.odir.real:
-        beside.make_directory()
-    write_private(paths.log.beside(ENVIRONMENT_FILE), dump)
+    directory = paths.odir.make_and_open_directory()
+    try:
+        if not paths.log.is_in(paths.odir):
+            paths.log.parent.make_directory()
+        write_private(paths.log.beside(ENVIRONMENT_FILE), dump, paths.directory_of_log(directory))
+    except BaseException:
+        os.close(directory)
+        raise
+    return directory
 
 
 def has_long_text(spec: JobSpec) -> bool:
@@ -140,9 +148,9 @@ def _backup(path: RootedPath, number: int) -> RootedPath:
     return path.beside(f"{path.name}.~{number}~")  # a safe id never has a tilde, so this is no other job's directory
 
 
-def write_private(path: RootedPath, content: bytes) -> None:
-    """Write a file that only its owner may read."""
-    fd = path.open_empty(0o600)
+def write_private(path: RootedPath, content: bytes, directory: int | None = None) -> None:
+    """Write a file that only its owner may read; `directory`, if that is known, is the descriptor of where it is."""
+    fd = path.open_empty(0o600, directory=directory)
     try:
         os.fchmod(fd, 0o600)
         write_all(fd, content)
@@ -150,12 +158,13 @@ def write_private(path: RootedPath, content: bytes) -> None:
         os.close(fd)
 
 
-def open_log(path: RootedPath) -> int:
+def open_log(path: RootedPath, directory: int | None = None) -> int:
     """Return a descriptor of an empty log at `path`, for a child to write to.
 
     Whatever it had in it is gone. It is opened for appending, so that a job may open it a second time without harm.
+    `directory`, if that is known, is the descriptor of where it is.
 
     Raises:
         OSError: if it cannot be made, or is not a file of ours alone.
     """
-    return path.open_empty(0o666, os.O_APPEND)
+    return path.open_empty(0o666, os.O_APPEND, directory=directory)

@@ -10,6 +10,7 @@ import logging
 import math
 import signal
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Final, Protocol, TypeVar
 
 import attrs
@@ -127,6 +128,10 @@ def limit_by_deadline(scope: trio.CancelScope, seconds: float) -> None:
     scope.deadline = trio.current_time() + seconds
 
 
+def _new_scope(_: object) -> trio.CancelScope:
+    return trio.CancelScope()
+
+
 class GroupTree:
     """The process group of a child: a `ProcessTree` of those who do not leave it.
 
@@ -138,6 +143,11 @@ class GroupTree:
         leftover_timeout: seconds that what the root leaves running has to go by itself, before it is named and killed;
             0 if nobody asks who that was.
     """
+
+    # Made when one is needed: most trees need none, and to make one takes longer than to reap a process.
+    _soft = cached_property(_new_scope)
+    _grace = cached_property(_new_scope)
+    _sweep = cached_property(_new_scope)
 
     def __init__(
         self,
@@ -155,9 +165,6 @@ class GroupTree:
         self._leftover_timeout = leftover_timeout
         self._steps: StopSteps | None = None
         self._waiting = trio.CancelScope()
-        self._soft = trio.CancelScope()
-        self._grace = trio.CancelScope()
-        self._sweep = trio.CancelScope()
         self._paused = False
         self.limit: Limit = limit_by_deadline
         """How the steps of its stop are limited. A standstill is noticed only after a deadline that it has passed, so
@@ -190,8 +197,10 @@ class GroupTree:
             self.limit(self._grace, math.inf if steps.grace is None else steps.grace)
             await terminate_group(self.child, descendants, self._grace)
         elif self._leftover_timeout:
-            limit_by_deadline(self._grace, self._leftover_timeout)
             how = self.child.reap()
+            if not self.child.group_exists():  # the usual case: nobody is left to be swept
+                return TreeEnd(how)
+            limit_by_deadline(self._grace, self._leftover_timeout)
             left_behind = await end_leftovers(self.child, self._census, self._grace)
         # In the usual case nobody is left to wait for, so this limit has to cost nothing then.
         limit = self.limit if steps is not None or left_behind else limit_by_deadline

@@ -126,7 +126,7 @@ class Store:
         if renew and spec.renew_odir:
             put_aside(paths.odir, self._max_output_dirs)
         dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
-        make_files(paths, dump)
+        os.close(make_files(paths, dump))
         make_command_file(spec, paths.log)
         if paths.log.exists() or spec.dry_run:
             os.close(open_log(paths.log))  # which refuses what is not a file of ours alone

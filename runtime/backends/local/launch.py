@@ -189,6 +189,7 @@ def launch(
 
     With a shim, whether it could be started is known later, from `ProcessTree.wait_started`.
     """
+    directory: int | None = None
     try:
         places = Places.of(spec, site.roots.run_dir)
         paths = JobPaths.resolve(places, site.roots)
@@ -204,7 +205,7 @@ def launch(
             paths.odir.make_directory()
             progress.needs = beside, odir
         dump = render_environment({**site.environment, **spec.exports}) if spec.exports else site.dump
-        make_files(paths, dump)
+        directory = make_files(paths, dump)
         make_command_file(spec, paths.log)
         if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
             progress.needs = ()
@@ -214,11 +215,17 @@ def launch(
                 return NotLaunched(f"pre_launch raised {exc!r}")
         progress.hooked = True
         progress.needs = beside, odir
-        return _start(site, spec, paths, environment, soft, shim, progress) if wanted() else CalledOff()
+        if not wanted():
+            return CalledOff()
+        # A hook may have made the directory anew.
+        known = directory if spec.pre_launch is None else None
+        return _start(site, spec, paths, environment, soft, shim, progress, known)
     except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
         return explain(exc, spec)
     finally:
         progress.needs = None
+        if directory is not None:
+            os.close(directory)
 
 
 def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLaunched | Busy | None:
@@ -308,14 +315,16 @@ def _start(
     soft: SoftStep | None,
     shim: Shim | None,
     progress: Progress,
+    directory: int | None,
 ) -> LocalRun | Prepared:
-    log = open_log(paths.log)
+    """Start a job; `directory`, if that is known, is the descriptor of its output directory."""
+    log = open_log(paths.log, None if directory is None else paths.directory_of_log(directory))
     try:
         progress.needs = ()  # its program and where it starts may be anywhere
         if spec.dry_run:
             return Prepared()
         argv = starting_words(spec, paths.log)
-        starter = _Starter(site, spec.exports, environment, paths, shim, site.leftover_timeout(spec))
+        starter = _Starter(site, spec.exports, environment, paths, shim, site.leftover_timeout(spec), directory)
         if spec.interactive:
             return _start_interactive(argv, starter, soft, os.dup(log))
         return _keep(starter.start(argv, log, paths.log), soft, paths.log)
@@ -343,6 +352,8 @@ class _Starter:
     paths: JobPaths
     shim: Shim | None
     leftover_timeout: float
+    directory: int | None
+    """The descriptor of the output directory, if that is known."""
 
     def start(self, argv: Sequence[str], output: int, log: RootedPath | None = None) -> ProcessTree:
         patience, cwd, home, leftovers = self.site.patience, self.paths.cwd, self.paths.home, self.leftover_timeout
@@ -357,7 +368,8 @@ class _Starter:
                 log=log,
                 leftover_timeout=leftovers,
             )
-        directory = None if home is None else home.open_directory()
+        opened = home.open_directory() if home is not None and self.directory is None else None
+        directory = None if home is None else self.directory if opened is None else opened
 
         def start_group() -> GroupTree:
             child = spawn(argv, env=self.environment, cwd=cwd, directory=directory, output=output)
@@ -370,8 +382,8 @@ class _Starter:
         try:
             return self.site.starts.start(start_group)
         finally:
-            if directory is not None:
-                os.close(directory)
+            if opened is not None:
+                os.close(opened)
 
 
 def _start_interactive(argv: Sequence[str], starter: _Starter, soft: SoftStep | None, log: int) -> LocalRun:
