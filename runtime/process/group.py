@@ -16,14 +16,16 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 import trio
 
-from runtime.process import keeper_program as far
 from runtime.process.child import UNKNOWN, Child, Exit
 from runtime.process.threads import in_thread
+
+if TYPE_CHECKING:
+    from runtime.process.keeper_program import ProcessEntry
 
 T = TypeVar("T")
 
@@ -57,6 +59,11 @@ class Census:
     """
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
+        # Now, as a program that only imports us does without, and later there may be no descriptor for it.
+        from runtime.process import keeper_program
+
+        self.far = keeper_program
+        """What reads the process table."""
         self._limiter = limiter
         self._lock = trio.Lock()
         self._begun = 0
@@ -107,19 +114,21 @@ class Descendants:
     def __init__(self, root: Child, census: Census) -> None:
         self._root = root
         self._census = census
-        self._found: Sequence[far.ProcessEntry] = far.processes([root.pid])
+        self._found: Sequence[ProcessEntry] = census.far.processes([root.pid])
 
     async def look(self) -> None:
         """Find those that can be found now, from the root or from those that were found before."""
+        far = self._census.far
         with trio.move_on_after(_LOOK_TIMEOUT):
             self._found = await self._census.in_thread(lambda: list(far.tree(list(filter(far.is_there, self._found)))))
 
-    def _outside(self) -> list[far.ProcessEntry]:
+    def _outside(self) -> list[ProcessEntry]:
         return [one for one in self._found if one.group != self._root.pid]
 
     async def signal(self, *numbers: int) -> None:
         """Send signals to the group and to those outside, to each once."""
-        one_by_one: Sequence[far.ProcessEntry] = self._found
+        far = self._census.far
+        one_by_one: Sequence[ProcessEntry] = self._found
         if not far.forwarders(one for one in self._found if one.group == self._root.pid):
             for number in numbers:  # at one stroke, as far as that goes: nobody is missed who is just being forked
                 self._root.signal_group(number)
@@ -131,6 +140,7 @@ class Descendants:
         """Return the ids of those in the group, and of those found outside, that are alive."""
         pids = [*await self._census.members(self._root.pid)]
         if outside := self._outside():
+            far = self._census.far
             pids += await self._census.in_thread(lambda: [one.pid for one in outside if far.is_alive(one)])
         return pids
 
@@ -153,6 +163,8 @@ async def ask_softly(child: Child, census: Census, descendants: Descendants, num
 
 
 def _all_ignore(pids: Sequence[int], number: int) -> bool:
+    from runtime.process import keeper_program as far  # which is there since there is a `Census`
+
     return all(far.ignores(pid, number) for pid in pids)
 
 
@@ -186,6 +198,7 @@ async def end_leftovers(child: Child, census: Census, grace: trio.CancelScope) -
     """
     if not child.group_exists():
         return ()
+    far = census.far
     try:
         looks, delay = 0, _FIRST_LOOK
         with grace:
