@@ -27,6 +27,7 @@ from runtime.logs import (
     LogFollower,
     LogPath,
     LogPatterns,
+    TooLongError,
     Verdict,
     Workers,
     are_linear,
@@ -92,19 +93,20 @@ class _Case:
         """Return what has to answer so that it can be judged."""
         return (real_path(self.log),)
 
-    def is_short(self) -> bool:
-        """Whether judging it takes a moment only. Blocks."""
+    def is_quick(self) -> bool:
+        """Whether judging it takes a moment only, if its log is short. Blocks."""
         try:
-            return size_of(self.log) <= _SHORT and is_quick(LogPatterns.of(self.spec))
-        except OSError:
-            return True  # there is nothing to read
+            return is_quick(LogPatterns.of(self.spec))
         except MemoryError:
             return False  # to compile the patterns: it waits for room by itself
 
-    def judge(self, *, patient: bool) -> None:
-        """Find the verdict; or, if it is `patient`, none while there is no room to read the log. Blocks."""
-        with suppress(NoRoomError):
-            self.result = judge(self.spec, self.log, self.how, self.workers, patient=patient)
+    def judge(self, *, patient: bool, longest: int | None = None) -> None:
+        """Find the verdict. Blocks.
+
+        None, if it is `patient`, while there is no room to read the log; nor if that has more than `longest` bytes.
+        """
+        with suppress(NoRoomError, TooLongError):
+            self.result = judge(self.spec, self.log, self.how, self.workers, patient=patient, longest=longest)
 
 
 class Judges:
@@ -230,8 +232,8 @@ class Judges:
 
 
 def _judge_short(case: _Case) -> None:
-    if case.is_short():
-        case.judge(patient=True)
+    if case.is_quick():
+        case.judge(patient=True, longest=_SHORT)
 
 
 class NoRoomError(Exception):
@@ -239,21 +241,32 @@ class NoRoomError(Exception):
 
 
 def judge(
-    spec: JobSpec, log: LogPath, how: Exit, workers: Workers | None = None, *, patient: bool = False
+    spec: JobSpec,
+    log: LogPath,
+    how: Exit,
+    workers: Workers | None = None,
+    *,
+    patient: bool = False,
+    longest: int | None = None,
 ) -> tuple[Verdict, Judgement | None]:
     """Read the log as far as it is needed, and return the verdict. Blocks; whatever goes wrong is in the verdict.
 
     Raises:
         NoRoomError: if it is `patient`, for what may go by: that is no fault of the job.
+        TooLongError: if there are patterns, and more than `longest` bytes.
     """
     patterns = LogPatterns.of(spec)
     unreadable = judgement = None
     try:
         judgement = (
-            judge_log(log, patterns, workers, budget=BUDGET, clock=time.thread_time, wall=time.monotonic)
+            judge_log(
+                log, patterns, workers, budget=BUDGET, clock=time.thread_time, wall=time.monotonic, longest=longest
+            )
             if patterns
             else read_tail(log, raw=patterns.raw_lines)
         )
+    except TooLongError:
+        raise
     except Exception as exc:  # a job's completion never depends on what is in the place of its log
         if patient and has_no_room(exc):
             raise NoRoomError from exc

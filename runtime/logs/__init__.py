@@ -1,7 +1,7 @@
 """Did it pass? The verdict from what a job wrote and how it ended; no event loop, no clock, bounded memory."""
 
 from runtime.logs.engine import Engine, Hit, PythonEngine
-from runtime.logs.file import BUDGET, LogPath, judge_log, judge_text, read_tail, real_path, size_of
+from runtime.logs.file import BUDGET, LogPath, TooLongError, judge_log, judge_text, read_tail, real_path, size_of
 from runtime.logs.follow import LogFollower
 from runtime.logs.judge import Failure, Judgement, LogJudge, LogPatterns
 from runtime.logs.linear import LinearEngine
@@ -26,6 +26,7 @@ __all__ = (
     "MixedEngine",
     "PrefilterEngine",
     "PythonEngine",
+    "TooLongError",
     "Verdict",
     "WorkerEngine",
     "Workers",

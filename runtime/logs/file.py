@@ -47,6 +47,10 @@ _PASSING: Final = frozenset({errno.EIO, errno.ESTALE})
 """Errors of a file that lives elsewhere; opened anew, it may be there again."""
 
 
+class TooLongError(Exception):
+    """A log is longer than its reader wants."""
+
+
 def judge_log(
     path: LogPath,
     patterns: LogPatterns,
@@ -55,6 +59,7 @@ def judge_log(
     budget: float = BUDGET,
     clock: Callable[[], float] | None = None,
     wall: Callable[[], float] | None = None,
+    longest: int | None = None,
 ) -> Judgement:
     """Judge the log at `path`, up to the size that it has now.
 
@@ -65,18 +70,20 @@ def judge_log(
         budget: seconds of processor time, to which what there is to read adds (`BUDGET_RATE`); holes do not.
         clock: tells the processor time of this thread, in seconds; `None` if that need not be limited.
         wall: tells the time, in seconds; `None` if that need not be limited.
+        longest: bytes beyond which nothing is read; `None` for no limit.
 
     Raises:
+        TooLongError: if it has more than `longest` bytes.
         OSError: if it cannot be read, or is no regular file; symbolic links are not followed.
         JudgingError: if it took longer than the budget, or by far longer by the clock, as where reading is slow.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _judge_once(path, patterns, workers, budget, clock, wall)
+            return _judge_once(path, patterns, workers, budget, clock, wall, longest)
         except OSError as exc:
             if exc.errno not in _PASSING:
                 raise
-    return _judge_once(path, patterns, workers, budget, clock, wall)
+    return _judge_once(path, patterns, workers, budget, clock, wall, longest)
 
 
 def _judge_once(
@@ -86,8 +93,11 @@ def _judge_once(
     budget: float,
     clock: Callable[[], float] | None,
     wall: Callable[[], float] | None,
+    longest: int | None,
 ) -> Judgement:
     with open_log(path) as (fd, status), closing(Workers()) as own:
+        if longest is not None and status.st_size > longest:
+            raise TooLongError
         budget += data_size(fd, status) / BUDGET_RATE
         limits = _Limits(budget, clock or _stopped, wall or _stopped)
         pool = workers or own

@@ -46,7 +46,9 @@ class Door:
         patch.setattr(judging, "judge_log", self._judge_log)
 
     def _judge_log(self, path: str, patterns: LogPatterns, *args: Any, **options: Any) -> Judgement:
-        name = Path(path).name
+        name, longest = Path(path).name, options.get("longest")
+        if longest is not None and Path(path).stat().st_size > longest:
+            return judge_log(path, patterns, *args, **options)  # which reads nothing of it
         self.calls.append(name)
         if name == self._name:
             self.arrived.set()
