@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.backends.local.backend import _MOMENT
 from tests.cli.program import LIMIT, Fifo, job_file, results, started
 
 pytestmark = pytest.mark.slow
@@ -39,6 +40,19 @@ def stand_still(pids: Sequence[int]) -> None:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         time.sleep(JOB_LIMIT + 1)
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+
+
+def stand_still_with_a_late_witness(pids: Sequence[int]) -> None:
+    """The same, but nothing else of ours runs until the program has run for longer than it waits for news by itself."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(JOB_LIMIT + 1)
+        os.kill(pids[0], signal.SIGCONT)
+        time.sleep(5 * _MOMENT)
     finally:
         for pid in reversed(pids):
             os.kill(pid, signal.SIGCONT)
@@ -82,6 +96,11 @@ def run_a_job(
 @pytest.mark.parametrize("containment", ["tree", "group"])
 def test_time_in_which_all_were_stopped_does_not_count(tmp_path: Path, containment: str) -> None:
     assert run_a_job(tmp_path, containment, stand_still, only_us=False)[0] == ""
+
+
+@pytest.mark.parametrize("containment", ["tree", "group"])
+def test_limits_wait_until_the_witness_was_heard(tmp_path: Path, containment: str) -> None:
+    assert run_a_job(tmp_path, containment, stand_still_with_a_late_witness, only_us=False)[0] == ""
 
 
 @pytest.mark.parametrize("containment", ["tree", "group"])
