@@ -26,7 +26,7 @@ MARK: Final = "RUNTIME_BENCHMARKS"
 """The environment variable that is inherited; its value is another one for each block."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE: Final = 5.0
-"""Seconds for processes to end after SIGKILL. Out of the air."""
+"""Seconds for processes to end after SIGKILL. Arbitrary."""
 
 
 class Stopped(BaseException):

@@ -21,7 +21,7 @@ from typing import Final
 from benchmarks.model import PEAK, BenchmarkError, Contender, Measures
 
 DEADLINE: Final = 900.0
-"""Seconds that one sample may take. Out of the air: far beyond the slowest."""
+"""Seconds that one sample may take. Arbitrary: far beyond the slowest."""
 _NOT_PASSED_ON: Final = (
     "PYTHON",  # options of the interpreter: without assertions, debugging, without compiled modules
     "MAKEFLAGS",

@@ -54,7 +54,7 @@ from runtime import (
     RuntimeBackend,
     Scheduler,
 )
-from runtime.backends.fake import FakeRun
+from runtime.backend.fake import FakeRun
 
 SAME = (
     "name", "job_type", "target", "backend", "resources", "seed",

@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from runtime.backends.registry import BackendRegistry, backends
+from runtime.backend.registry import BackendRegistry, backends
 from runtime.errors import (
     BackendBrokenError,
     BackendClosedError,
@@ -29,11 +29,11 @@ from runtime.errors import (
 )
 
 if TYPE_CHECKING:
-    from runtime.backends.backend import RuntimeBackend
-    from runtime.backends.fake import FakeBackend
-    from runtime.backends.legacy import ErrorMessage, Launcher, LauncherBusyError, LauncherError, LegacyLauncherAdapter
-    from runtime.backends.local import LocalBackend
-    from runtime.backends.slurm import SlurmBackend
+    from runtime.backend.backend import RuntimeBackend
+    from runtime.backend.fake import FakeBackend
+    from runtime.backend.legacy import ErrorMessage, Launcher, LauncherBusyError, LauncherError, LegacyLauncherAdapter
+    from runtime.backend.local import LocalBackend
+    from runtime.backend.slurm import SlurmBackend
     from runtime.job import (
         EventBatch,
         FailureKind,
@@ -50,17 +50,17 @@ if TYPE_CHECKING:
 else:
     # The same again, for Python. (A type checker must not see `__getattr__`: it would take any name for a public one.)
     _HOMES = {
-        "runtime.backends.backend": ("RuntimeBackend",),
-        "runtime.backends.fake": ("FakeBackend",),
-        "runtime.backends.legacy": (
+        "runtime.backend.backend": ("RuntimeBackend",),
+        "runtime.backend.fake": ("FakeBackend",),
+        "runtime.backend.legacy": (
             "ErrorMessage",
             "Launcher",
             "LauncherBusyError",
             "LauncherError",
             "LegacyLauncherAdapter",
         ),
-        "runtime.backends.local": ("LocalBackend",),
-        "runtime.backends.slurm": ("SlurmBackend",),
+        "runtime.backend.local": ("LocalBackend",),
+        "runtime.backend.slurm": ("SlurmBackend",),
         "runtime.job": (
             "EventBatch",
             "FailureKind",

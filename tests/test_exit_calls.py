@@ -13,7 +13,7 @@ import trio
 from runtime import LegacyLauncherAdapter, exit_calls
 from runtime.exit_calls import EndOfProcessError
 from runtime.job import FailureKind, JobStatus
-from tests.backends.legacy.rig import job, rig
+from tests.backend.legacy.rig import job, rig
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 
 from runtime import interpreter, rooted
 from runtime.interpreter import NoInterpreterError
-from runtime.process import keeper_program
-from runtime.process.keeper import Keeper
+from runtime.process import supervisor_program
+from runtime.process.supervisor import Supervisor
 
 ROOT = Path(interpreter.__file__).parents[1]
 
@@ -50,7 +50,7 @@ def test_a_frozen_program_never_starts_itself(app: Path, monkeypatch: pytest.Mon
     with pytest.raises(
         NoInterpreterError, match=r"app\', which is no Python interpreter, .* set JOB_RUNTIME_PYTHON to"
     ):
-        Keeper.start({}, patience=1)
+        Supervisor.start({}, patience=1)
     assert not (app.parent / "started").exists()
     monkeypatch.setenv("PATH", os.path.join(sys.base_prefix, "bin"))
     interpreter._search.cache_clear()
@@ -89,12 +89,12 @@ exit 127
     (tmp_path / "python3").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
     with pytest.raises(OSError, match="cannot open shared object file"):
-        Keeper.start({}, patience=1)
+        Supervisor.start({}, patience=1)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/of-the-site/lib")
-    keeper = Keeper.start({}, patience=1)
-    keeper._process.kill()
-    keeper._process.wait()
-    keeper._close()
+    supervisor = Supervisor.start({}, patience=1)
+    supervisor._process.kill()
+    supervisor._process.wait()
+    supervisor._close()
 
 
 def test_a_frozen_program_has_the_libraries_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_what_was_compiled_of_another_program_is_not_run(tmp_path: Path) -> None
     assert interpreter.program(module) == str(source)
     (tmp_path / "program.pyc").unlink()
     assert interpreter.program(module) == str(source)
-    assert interpreter.program(keeper_program).endswith((".py", ".pyc"))
+    assert interpreter.program(supervisor_program).endswith((".py", ".pyc"))
     assert interpreter.directory(rooted) == str(ROOT / "runtime")
 
 

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # A room imports itself and the rooms before it.
-ROOMS = ("job", "logs", "process", "backends", "scheduler", "report", "cli", "testing")
+ROOMS = ("job", "verdict", "process", "backend", "scheduler", "report", "jobfile", "cli", "testing")
 # The modules beside the rooms, and the room whose rights each has. `None`: it is below all rooms.
 BESIDE = {
     "runtime.__main__": "cli",
@@ -31,16 +31,16 @@ BESIDE = {
 
 # Values and decisions: no event loop, no clock, no files, and nothing of ours that has them.
 PURE = (
-    "runtime.backends.batch.board",
-    "runtime.backends.batch.follow",
-    "runtime.backends.batch.grouping",
-    "runtime.backends.batch.pace",
-    "runtime.backends.batch.records",
-    "runtime.backends.batch.system",
-    "runtime.backends.batch.tokens",
-    "runtime.backends.slurm.requests",
-    "runtime.backends.slurm.states",
-    "runtime.backends.slurm.text",
+    "runtime.backend.batch.array_index",
+    "runtime.backend.batch.transitions",
+    "runtime.backend.batch.grouping",
+    "runtime.backend.batch.pace",
+    "runtime.backend.batch.records",
+    "runtime.backend.batch.system",
+    "runtime.backend.batch.tokens",
+    "runtime.backend.slurm.requests",
+    "runtime.backend.slurm.states",
+    "runtime.backend.slurm.text",
     "runtime.errors",
     "runtime.job",
     "runtime.process.standstill",
@@ -58,13 +58,18 @@ NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile
 NOT_IN_LOGS = frozenset({"trio", "time"})
 
 CORE = frozenset({"attr", "attrs", "outcome", "trio"}) | sys.stdlib_module_names
-EXTRAS = {"rich": ("report", "cli"), "cattrs": ("report", "cli"), "re2": ("logs",), "hyperscan": ("logs",)}
+EXTRAS = {
+    "rich": ("report", "cli"),
+    "cattrs": ("report", "jobfile", "cli"),
+    "re2": ("verdict",),
+    "hyperscan": ("verdict",),
+}
 # A program that is run by its path loads this from its directory.
-LOADED = {("runtime.process.keeper_program", "rooted")}
+LOADED = {("runtime.process.supervisor_program", "rooted")}
 LAZY_EXTRAS = frozenset({"re2", "hyperscan"})
 
 # What is called in processes of their own, whose signals are theirs.
-PROGRAMS = frozenset({"runtime.process.usual_signals", "runtime.logs.worker_program"})
+PROGRAMS = frozenset({"runtime.process.default_signals", "runtime.verdict.worker_program"})
 HANDLERS = frozenset({"signal.signal", "signal.set_wakeup_fd", "signal.siginterrupt", "trio.open_signal_receiver"})
 
 
@@ -199,7 +204,7 @@ def _foreign_violations(module: str, item: Import) -> Iterator[str]:
         yield f"{top} is no dependency"
     if top in NOT_PURE and any(in_package(module, name) for name in PURE):
         yield f"{module} is pure and imports {top}"
-    if top in NOT_IN_LOGS and room == "logs":
+    if top in NOT_IN_LOGS and room == "verdict":
         yield f"{module} is pure and imports {top}"
 
 
@@ -254,13 +259,13 @@ def test_all_pure_modules_are_there_to_be_checked() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("runtime.job.spec", "import runtime.backends.base", "in a later room"),
-        ("runtime.job.spec", "from ..backends import base", "in a later room"),
-        ("runtime.backends.local", "from runtime.scheduler.run import Scheduler", "in a later room"),
+        ("runtime.job.spec", "import runtime.backend.base", "in a later room"),
+        ("runtime.job.spec", "from ..backend import base", "in a later room"),
+        ("runtime.backend.local", "from runtime.scheduler.run import Scheduler", "in a later room"),
         ("runtime.cli.main", "from runtime import testing", "in a later room"),
-        ("runtime.logs.scan", "def f():\n    import runtime.process.spawn", "in a later room"),
+        ("runtime.verdict.scan", "def f():\n    import runtime.process.spawn", "in a later room"),
         (
-            "runtime.logs.scan",
+            "runtime.verdict.scan",
             "import importlib\nimportlib.import_module('runtime.process')",
             "in a later room",
         ),
@@ -273,15 +278,15 @@ def test_all_pure_modules_are_there_to_be_checked() -> None:
         ("runtime.scheduler.plan", "from trio import Event", "is pure and imports trio"),
         ("runtime.scheduler.graph", "import time", "is pure and imports time"),
         ("runtime.scheduler.resources", "from runtime.scheduler.run import Scheduler", "is pure and"),
-        ("runtime.logs.scan", "import trio.to_thread", "is pure and imports trio"),
-        ("runtime.backends.local", "import psutil", "psutil is no dependency"),
+        ("runtime.verdict.scan", "import trio.to_thread", "is pure and imports trio"),
+        ("runtime.backend.local", "import psutil", "psutil is no dependency"),
         ("runtime.scheduler.run", "from rich.console import Console", "belongs to an extra"),
-        ("runtime.backends.local", "import cattrs", "belongs to an extra"),
-        ("runtime.backends.local", "def f():\n    import re2", "belongs to an extra"),
-        ("runtime.logs.scan", "import re2", "in a function only"),
+        ("runtime.backend.local", "import cattrs", "belongs to an extra"),
+        ("runtime.backend.local", "def f():\n    import re2", "belongs to an extra"),
+        ("runtime.verdict.scan", "import re2", "in a function only"),
         ("runtime.scheduler.run", "import signal\nsignal.signal(2, print)", "installs signal handlers"),
-        ("runtime.backends.local", "import trio as t\nt.open_signal_receiver()", "installs signal handlers"),
-        ("runtime.backends.local", "from signal import signal as s\ns(2, print)", "installs signal handlers"),
+        ("runtime.backend.local", "import trio as t\nt.open_signal_receiver()", "installs signal handlers"),
+        ("runtime.backend.local", "from signal import signal as s\ns(2, print)", "installs signal handlers"),
         ("runtime.utils", "", "in no room"),
         ("runtime.utils.text", "", "in no room"),
         ("runtime", "import trio", "only re-exports"),
@@ -305,8 +310,8 @@ def test_a_violation_is_seen(module: str, source: str, complaint: str) -> None:
             "runtime.scheduler.plan",
             "from runtime.job import JobSpec\nfrom runtime.scheduler.graph import Graph",
         ),
-        ("runtime.backends.local", "import signal, trio\nfrom runtime.logs.scan import scan\nsignal.SIGTERM"),
-        ("runtime.logs.scan", "def f():\n    import re2"),
+        ("runtime.backend.local", "import signal, trio\nfrom runtime.verdict.scan import scan\nsignal.SIGTERM"),
+        ("runtime.verdict.scan", "def f():\n    import re2"),
         ("runtime.cli.main", "import rich, cattrs, trio\ntrio.open_signal_receiver()"),
         ("runtime.testing.suite", "from runtime.cli.main import main"),
         ("runtime.__main__", "from runtime.cli.main import main"),

@@ -64,7 +64,7 @@ print(sorted({"trio", "attr", "importlib.metadata", "asyncio"} & sys.modules.key
 
 def test_the_registry_is_not_hidden_by_the_package_of_its_name() -> None:
     program = """
-import runtime.backends.local
+import runtime.backend.local
 import runtime
 print(runtime.backends, runtime.LocalBackend is runtime.backends.load("local"))
 """

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.logs import LogPatterns, judge_log
+from runtime.verdict import LogPatterns, judge_log
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "peers"))
 from log_text import FAILING, PASSING, write

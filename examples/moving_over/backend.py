@@ -12,8 +12,8 @@ from typing import Any, Final
 import trio
 
 from runtime import FailureKind, RuntimeBackend
-from runtime.backends.live import LiveJob
-from runtime.logs import LogPatterns, decide, judge_log
+from runtime.backend.live import LiveJob
+from runtime.verdict import LogPatterns, decide, judge_log
 
 logger: Final = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import outcome
 
-from runtime.cli.errors import InputError
+from runtime.jobfile.errors import InputError
 
 LIMIT: Final = 10.0
 """Seconds for one call. Arbitrary: an automounter takes seconds; if it were ten times longer, a person would take the

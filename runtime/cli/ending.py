@@ -28,7 +28,7 @@ NO_THREAD: Final = "can't start new thread"
 
 def complain(text: str, errors: Output | None = None) -> None:
     """Say one line, on standard error unless told where; a log file has it, too."""
-    from runtime.report.said import SAID  # here, as it takes `logging`
+    from runtime.report.messages import SAID  # here, as it takes `logging`
 
     SAID.error("%s", text)
     (errors or Output(sys.stderr)).write(f"job-runtime: {printable(text)}\n")

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from runtime.backends.registry import BackendRegistry, LauncherFactory, foreign
+from runtime.backend.registry import BackendRegistry, LauncherFactory, foreign
 from runtime.cli.prepare import NOT_KEYS, Prepared, option_names
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
@@ -17,7 +17,7 @@ from runtime.report.text import printable
 _KINDS: Final = {"passed": "", "any-passed": "any of ", "ended": "the end of "}
 
 MAX_NEEDS: Final = 5
-"""Dependencies that a line of the list names. Out of the air."""
+"""Dependencies that a line of the list names. Arbitrary."""
 
 
 def job_lines(prepared: Prepared) -> Iterator[Line]:

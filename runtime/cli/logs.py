@@ -7,9 +7,9 @@ import logging
 from typing import Final
 
 from runtime.cli import quitting
-from runtime.cli.errors import InputError
+from runtime.jobfile.errors import InputError
+from runtime.report.messages import SAID
 from runtime.report.output import Output
-from runtime.report.said import SAID
 from runtime.report.text import printable
 
 LOG: Final = logging.getLogger("runtime")

@@ -48,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     from runtime.cli.ending import EXIT_INPUT, complain, explain
-    from runtime.cli.errors import InputError
     from runtime.cli.options import PROGRAM, parse
     from runtime.errors import RegistryError
+    from runtime.jobfile.errors import InputError
 
     parsed = False
     try:
@@ -79,7 +79,7 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _do(options: Namespace, command: Sequence[str]) -> int:
-    from runtime.backends.registry import backends
+    from runtime.backend.registry import backends
     from runtime.cli.ending import complain, said
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file

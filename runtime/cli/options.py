@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from runtime.cli.ending import EXIT_INPUT, complain, said
-from runtime.cli.errors import InputError
+from runtime.jobfile.errors import InputError
 from runtime.report.output import Output
 
 PROGRAM: Final = "job-runtime"

@@ -18,16 +18,16 @@ from typing import Any, BinaryIO, Final
 
 import attrs
 
-from runtime.backends.backend import RuntimeBackend
-from runtime.backends.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
-from runtime.cli.errors import InputError, shown, suggestion
-from runtime.cli.expand import Expansion, expand
+from runtime.backend.backend import RuntimeBackend
+from runtime.backend.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
 from runtime.cli.options import check_out
-from runtime.cli.regression import Entry, Regression, load
-from runtime.cli.schema import JobTable
 from runtime.cli.select import Drawn, select
 from runtime.errors import GraphError, RegistryError, ResourceError
 from runtime.job import JobSpec
+from runtime.jobfile.errors import InputError, shown, suggestion
+from runtime.jobfile.expand import Expansion, expand
+from runtime.jobfile.regression import Entry, Regression, load
+from runtime.jobfile.schema import JobTable
 from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
 
@@ -273,7 +273,7 @@ def option_names(registry: BackendRegistry, name: str) -> list[str]:
     """
     factory: Any = registry.load(name)
     if isinstance(factory, LauncherFactory):  # it takes whatever the adapter takes
-        from runtime.backends.legacy import LegacyLauncherAdapter
+        from runtime.backend.legacy import LegacyLauncherAdapter
 
         factory = LegacyLauncherAdapter
     found = {**parameters(factory), **parameters(RuntimeBackend)}

@@ -20,10 +20,9 @@ from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 
 import trio
 
-from runtime.backends.directories import Places
+from runtime.backend.job_paths import JobPaths
 from runtime.cli.answering import each_in_time
 from runtime.cli.ending import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, complain, explain
-from runtime.cli.errors import InputError
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.quitting import before_quitting, exit_code, signal_name
@@ -31,12 +30,13 @@ from runtime.cli.screen import Screen
 from runtime.cli.stopping import Stopper, stop_this_process
 from runtime.exit_calls import exit_now
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
+from runtime.jobfile.errors import InputError
 from runtime.process import Work, each_in_thread, in_thread
 from runtime.report.links import Links, point_latest
+from runtime.report.messages import SAID
 from runtime.report.output import Output
 from runtime.report.progress import Progress, Snapshot
 from runtime.report.results import RunRecord, write_results
-from runtime.report.said import SAID
 from runtime.report.summary import Line, summary
 from runtime.report.text import printable
 from runtime.scheduler.actions import StatusChange
@@ -47,14 +47,14 @@ logger: Final = logging.getLogger("runtime.cli")
 BUFFER: Final = 1 << 16
 """Status changes that wait for the screen and the links."""
 LINK_INTERVAL: Final = 0.1
-"""Seconds between two rounds of the links: what changes twice within it is linked once. Out of the air."""
+"""Seconds between two rounds of the links: what changes twice within it is linked once. Arbitrary."""
 _LINK_THREADS: Final = 2
 """Threads that make links; for those that are stuck there are more. Arbitrary."""
 _SETTLE_TIME: Final = 2.0
 """Seconds without one more link made after which the last ones are given up, at the end of a run. Arbitrary: what is
 ten times longer looks like a program that hangs; a tenth gives up where a file system is slow."""
 RESCUE_TIME: Final = 2.0
-"""Seconds that writing the results may take when the process is told to exit at once. Out of the air."""
+"""Seconds that writing the results may take when the process is told to exit at once. Arbitrary."""
 GC_THRESHOLD: Final = 50_000
 """Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them."""
 
@@ -198,7 +198,7 @@ class Run:
         """What the user named outside the run's directory. It is resolved before a job can have put anything there."""
         for job in self._prepared.jobs:
             if job.odir is not None or job.log_path is not None:
-                places = Places.of(job, self._roots.run_dir)
+                places = JobPaths.of(job, self._roots.run_dir)
                 yield places.odir
                 yield os.path.dirname(places.log)
         regression = self._prepared.regression

@@ -18,16 +18,16 @@ import trio
 
 from runtime.process import in_thread
 from runtime.report.live import LiveArea, render
+from runtime.report.messages import SAID
 from runtime.report.output import Output
 from runtime.report.progress import Progress, Snapshot, progress_line
-from runtime.report.said import SAID
 from runtime.report.summary import Line, failure_line
 from runtime.report.text import printable
 
 LIVE_INTERVAL: Final = 0.25
 """Seconds between two pictures: what an eye takes for at once."""
 MAX_SAID_AT_ONCE: Final = 20
-"""Failures that are said one by one, of those that come together. Out of the air."""
+"""Failures that are said one by one, of those that come together. Arbitrary."""
 GIVE_UP_TIMEOUT: Final = 1.0
 """Seconds that the terminal may take to be cleared for somebody else. Arbitrary: ten times longer, an interactive job
 would seem to hang."""

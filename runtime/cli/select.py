@@ -9,9 +9,9 @@ from typing import Final
 
 import attrs
 
-from runtime.cli.errors import InputError, shown
 from runtime.job import JobSpec
 from runtime.job.shorten import some_of
+from runtime.jobfile.errors import InputError, shown
 from runtime.report.text import printable
 
 MAX_SEEDS: Final = 5

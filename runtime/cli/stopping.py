@@ -10,7 +10,7 @@ from typing import Final, NoReturn, Protocol
 import trio
 
 from runtime.cli.quitting import SIGNALS, exit_code, is_free, signal_name
-from runtime.cli.repeats import Repeats
+from runtime.cli.repeated_signals import Repeats
 
 _ALWAYS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 

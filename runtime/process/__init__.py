@@ -1,5 +1,6 @@
-"""How is a process tree started, watched and ended? `terminal`, `keeper`, `shim` need Linux, and an import."""
+"""How is a process tree started, watched and ended? `terminal`, `supervisor`, `shim` need Linux, and an import."""
 
+from runtime.process.batched_calls import Work, each_in_thread
 from runtime.process.child import (
     BUSY_ERRORS,
     SIGCHLD_IGNORED,
@@ -11,23 +12,22 @@ from runtime.process.child import (
     spawn,
 )
 from runtime.process.environment import inherited_environment, job_environment, render_environment
-from runtime.process.group import Census, GroupEnd, sweep_group, terminate_group
-from runtime.process.soft import SoftStep, SoftSteps, SoftStop, check_soft_stop
+from runtime.process.group import GroupEnd, ProcessTable, sweep_group, terminate_group
+from runtime.process.soft_stop import SoftStep, SoftSteps, SoftStop, check_soft_stop
 from runtime.process.start import SharedEnvironment
 from runtime.process.threads import in_thread
 from runtime.process.trees import GroupTree, NotMadeError, ProcessTree, StopSteps, TreeEnd
-from runtime.process.work import Work, each_in_thread
 
 __all__ = (
     "BUSY_ERRORS",
     "SIGCHLD_IGNORED",
     "UNKNOWN",
-    "Census",
     "Child",
     "Exit",
     "GroupEnd",
     "GroupTree",
     "NotMadeError",
+    "ProcessTable",
     "ProcessTree",
     "SharedEnvironment",
     "SoftStep",

@@ -17,8 +17,8 @@ from typing import Final
 import attrs
 import trio
 
+from runtime.process.default_signals import take_signals_as_usual
 from runtime.process.start import SharedEnvironment, is_available, start
-from runtime.process.usual_signals import take_signals_as_usual
 
 SIGCHLD_IGNORED: Final = (
     "this process ignores SIGCHLD, so the system forgets how its children end;"

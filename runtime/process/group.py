@@ -25,13 +25,13 @@ from runtime.process.child import UNKNOWN, Child, Exit
 from runtime.process.threads import in_thread
 
 if TYPE_CHECKING:
-    from runtime.process.keeper_program import ProcessEntry
+    from runtime.process.supervisor_program import ProcessEntry
 
 T = TypeVar("T")
 
 _FIRST_LOOK: Final = 0.001
 _LAST_LOOK: Final = 0.05
-"""Seconds between two looks at a group that will not go, at first and at most. Out of the air."""
+"""Seconds between two looks at a group that will not go, at first and at most. Arbitrary."""
 
 _LOOK_TIMEOUT: Final = 1.0
 """Seconds that the search for processes outside of a group may take, before the group is signalled without. Arbitrary:
@@ -51,7 +51,7 @@ class GroupEnd:
     """`None` if nobody is left; else the ids of those that did not go, as far as they are known."""
 
 
-class Census:
+class ProcessTable:
     """Who is alive in which process group. One reading of ``/proc`` answers all who ask at that time.
 
     Args:
@@ -60,9 +60,9 @@ class Census:
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         # Now, as a program that only imports us does without, and later there may be no descriptor for it.
-        from runtime.process import keeper_program
+        from runtime.process import supervisor_program
 
-        self.far = keeper_program
+        self.far = supervisor_program
         """What reads the process table."""
         self._limiter = limiter
         self._lock = trio.Lock()
@@ -111,7 +111,7 @@ class Descendants:
         census: whose thread that is.
     """
 
-    def __init__(self, root: Child, census: Census) -> None:
+    def __init__(self, root: Child, census: ProcessTable) -> None:
         self._root = root
         self._census = census
         self._found: Sequence[ProcessEntry] = census.far.processes([root.pid])
@@ -145,7 +145,7 @@ class Descendants:
         return pids
 
 
-async def ask_softly(child: Child, census: Census, descendants: Descendants, number: int) -> None:
+async def ask_softly(child: Child, census: ProcessTable, descendants: Descendants, number: int) -> None:
     """Send a signal to all that come from `child`; wait until nobody is left who may still act on it.
 
     A shell dies of it at once, while the simulator behind it has its files to close. Who ignores it is not waited for,
@@ -163,7 +163,7 @@ async def ask_softly(child: Child, census: Census, descendants: Descendants, num
 
 
 def _all_ignore(pids: Sequence[int], number: int) -> bool:
-    from runtime.process import keeper_program as far  # which is there since there is a `Census`
+    from runtime.process import supervisor_program as far  # which is there since there is a `ProcessTable`
 
     return all(far.ignores(pid, number) for pid in pids)
 
@@ -186,7 +186,7 @@ async def terminate_group(child: Child, descendants: Descendants, grace: trio.Ca
             delay = min(2 * delay, _LAST_LOOK)
 
 
-async def end_leftovers(child: Child, census: Census, grace: trio.CancelScope) -> Sequence[str]:
+async def end_leftovers(child: Child, census: ProcessTable, grace: trio.CancelScope) -> Sequence[str]:
     """Give what `child` left in its group some time to go by itself; kill and name what does not.
 
     It is reaped already: so one system call tells that nobody is left, which is the usual case.
@@ -214,7 +214,7 @@ async def end_leftovers(child: Child, census: Census, grace: trio.CancelScope) -
         child.kill_rest()
 
 
-async def sweep_group(child: Child, census: Census, patience: trio.CancelScope, how: Exit = UNKNOWN) -> GroupEnd:
+async def sweep_group(child: Child, census: ProcessTable, patience: trio.CancelScope, how: Exit = UNKNOWN) -> GroupEnd:
     """Kill the group of `child`, reap that, and wait until nobody of the group is left, or for the end of `patience`.
 
     Args:

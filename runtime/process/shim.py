@@ -1,8 +1,8 @@
 """`Shim`, and the `Tree` that it runs: our side of the processes that run a contained job each.
 
-A shim is taken from its keeper (`runtime.process.keeper`), gets a job by `start_and_make`, or by `start` in a thread if
-the job's files are there already, and has nothing to do again when the end of that job's tree is told. What is told is
-read by the keeper's task, which calls the ``note_…`` methods here.
+A shim is taken from its supervisor (`runtime.process.supervisor`), gets a job by `start_and_make`, or by `start` in a
+thread if the job's files are there already, and has nothing to do again when the end of that job's tree is told. What
+is told is read by the supervisor's task, which calls the ``note_…`` methods here.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 import trio
 
-from runtime.process import keeper_program as far
+from runtime.process import supervisor_program as far
 from runtime.process.trees import StopSteps, TreeEnd
 from runtime.roots import WHOLE, RootedPath
 
-if TYPE_CHECKING:  # a shim belongs to its keeper
-    from runtime.process.keeper import Keeper
+if TYPE_CHECKING:  # a shim belongs to its supervisor
+    from runtime.process.supervisor import Supervisor
 
 T = TypeVar("T")
 
 _SEND_TIMEOUT: Final = 10.0
-"""Seconds that a shim which has nothing to do may take to read a job. Out of the air."""
+"""Seconds that a shim which has nothing to do may take to read a job. Arbitrary."""
 
 _SMALL: Final = 1 << 16
 """Bytes of a job that are handed over without waiting: a socket that is empty has room for more."""
@@ -54,7 +54,7 @@ class ToMake:
     environment_file: str
     """The name of a file in it, for the dump of the environment."""
     dump: bytes | None
-    """What goes there; `None` for the dump that the keeper was given."""
+    """What goes there; `None` for the dump that the supervisor was given."""
 
 
 class Tree:
@@ -207,8 +207,8 @@ class Tree:
 class Shim:
     """A process that runs one tree after the other."""
 
-    def __init__(self, keeper: Keeper, number: int, commands: socket.socket) -> None:
-        self._keeper = keeper
+    def __init__(self, supervisor: Supervisor, number: int, commands: socket.socket) -> None:
+        self._supervisor = supervisor
         self._commands = commands
         self.number = number
         self.pid: int | None = None
@@ -241,7 +241,7 @@ class Shim:
 
         Args:
             argv: the program, looked up in the ``PATH`` of its environment, and its arguments.
-            exports: what is added to the environment that the keeper was given.
+            exports: what is added to the environment that the supervisor was given.
             cwd: the absolute path of the directory that it starts in.
             home: that directory, if it is not to be entered wherever its path leads.
             output: the descriptor that becomes its standard output and its standard error.
@@ -307,7 +307,7 @@ class Shim:
         to_make: ToMake | None,
         leftover_timeout: float,
     ) -> tuple[int, bytes]:
-        number = next(self._keeper.numbers)
+        number = next(self._supervisor.numbers)
         made = None
         if to_make is not None:
             names = map(os.fsencode, (to_make.log, to_make.environment_file))
@@ -327,9 +327,9 @@ class Shim:
 
     def place(self, path: RootedPath) -> tuple[int, bytes]:
         """Return a path as its process knows it: which root, and what is below that."""
-        if path.root.number < self._keeper.roots:
+        if path.root.number < self._supervisor.roots:
             return path.root.number, os.fsencode(path.relative)
-        return WHOLE, os.fsencode(path.real[1:] or ".")  # a root that was opened after the keeper was started
+        return WHOLE, os.fsencode(path.real[1:] or ".")  # a root that was opened after the supervisor was started
 
     def _refused(self, error: Exception) -> OSError:
         self.tree = None
@@ -338,10 +338,10 @@ class Shim:
 
     def give_back(self) -> None:
         """Say that it was taken, and not used."""
-        self._keeper.give_back(self)
+        self._supervisor.give_back(self)
 
     def send(self, *message: Any) -> None:
-        """Send a command, which is small. If the shim has gone, the keeper says so."""
+        """Send a command, which is small. If the shim has gone, the supervisor says so."""
         with suppress(OSError):
             self._commands.send(far.frame(*message))
 

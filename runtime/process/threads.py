@@ -34,7 +34,7 @@ _IDLE: Final = 0.1
 
 _FIRST_DELAY: Final = 0.01
 _LAST_DELAY: Final = 1.0
-"""Seconds between two attempts to start a thread, at first and at most. Out of the air."""
+"""Seconds between two attempts to start a thread, at first and at most. Arbitrary."""
 
 
 async def in_thread(
@@ -63,7 +63,7 @@ async def in_thread(
         OSError: with `errno.EAGAIN`, if no thread can be started and nobody is to wait for that.
     """
     delay = _FIRST_DELAY
-    places = _Places.of(limiter)
+    places = _JobPaths.of(limiter)
     in_turn = False
     while True:
         call = _Call(function, args, places, paths, in_turn=in_turn)
@@ -106,7 +106,7 @@ class _Call:
         self,
         function: Callable[..., Any],
         args: tuple[Any, ...],
-        places: _Places,
+        places: _JobPaths,
         paths: Callable[[], Sequence[str]],
         *,
         in_turn: bool,
@@ -166,10 +166,10 @@ class _Call:
             return given
 
 
-class _Places:
+class _JobPaths:
     """The calls of a limiter, and who of them has given up its place."""
 
-    _all: ClassVar[weakref.WeakKeyDictionary[trio.CapacityLimiter, _Places]] = weakref.WeakKeyDictionary()
+    _all: ClassVar[weakref.WeakKeyDictionary[trio.CapacityLimiter, _JobPaths]] = weakref.WeakKeyDictionary()
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         self._limiter = weakref.ref(limiter)
@@ -182,7 +182,7 @@ class _Places:
         """Those that are in progress. Threads change it, each by one operation."""
 
     @classmethod
-    def of(cls, limiter: trio.CapacityLimiter) -> _Places:
+    def of(cls, limiter: trio.CapacityLimiter) -> _JobPaths:
         """Return those of a limiter."""
         places = cls._all.get(limiter)
         if places is None or places._token is not trio.lowlevel.current_trio_token():

@@ -17,8 +17,8 @@ import attrs
 import trio
 
 from runtime.process.child import UNKNOWN, Child, Exit
-from runtime.process.group import Census, Descendants, ask_softly, end_leftovers, sweep_group, terminate_group
-from runtime.process.soft import SoftStep
+from runtime.process.group import Descendants, ProcessTable, ask_softly, end_leftovers, sweep_group, terminate_group
+from runtime.process.soft_stop import SoftStep
 from runtime.process.threads import in_thread
 from runtime.roots import RootedPath
 
@@ -152,7 +152,7 @@ class GroupTree:
     def __init__(
         self,
         child: Child,
-        census: Census,
+        census: ProcessTable,
         patience: float | None,
         files: trio.CapacityLimiter,
         leftover_timeout: float = 0.0,

@@ -12,7 +12,7 @@ from runtime.job import FailureKind, JobResult, JobStatus
 from runtime.job.shorten import shorten
 
 MAX_LENGTH: Final = 300
-"""Characters of a message that are looked at. Out of the air."""
+"""Characters of a message that are looked at. Arbitrary."""
 
 # In this order: a path may hold numbers, an address is a number.
 _VARYING: Final = (

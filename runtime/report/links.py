@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.backends.directories import Places
+from runtime.backend.job_paths import JobPaths
 from runtime.descriptors import Descriptor
 from runtime.job import JobStatus, safe_id
 from runtime.rooted import make_new_directory, rename, unlink
@@ -80,7 +80,7 @@ class Links:
                 os.unlink(name, dir_fd=fd)
         if folder is None:
             return
-        target = self._roots.resolve(Places.of(job, self._roots.run_dir).odir)
+        target = self._roots.resolve(JobPaths.of(job, self._roots.run_dir).odir)
         if stat.S_ISDIR(target.status().st_mode):  # a job that never ran has none
             with suppress(FileExistsError), self._folders[folder] as fd:
                 os.symlink(self._way_to(target), name, dir_fd=fd)

@@ -17,7 +17,7 @@ from runtime.report.summary import STYLES, Line, Piece, failure_line
 from runtime.report.text import printable, short_duration
 
 MAX_RUNNING: Final = 10
-"""Running jobs in sight. Out of the air."""
+"""Running jobs in sight. Arbitrary."""
 TIME_WIDTH: Final = 11
 """Columns for how long a job has run, up to ``999:59:59``, and the two after it."""
 MAX_ID_WIDTH: Final = 72

@@ -16,7 +16,7 @@ from runtime.report.text import short_duration
 from runtime.scheduler.actions import StatusChange
 
 MAX_RECENT: Final = 5
-"""Recent failures that a live display keeps in sight. Out of the air."""
+"""Recent failures that a live display keeps in sight. Arbitrary."""
 
 
 @attrs.frozen

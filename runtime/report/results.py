@@ -17,7 +17,7 @@ import attrs
 from runtime.job import JobResult, JobUsage
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
-from runtime.report.places import job_dir, log_path, reproduce
+from runtime.report.reproduce import job_dir, log_path, reproduce
 from runtime.report.variables import NAME as VARIABLES
 from runtime.report.variables import has_variables, render_variables
 from runtime.roots import RootedPath

@@ -11,7 +11,7 @@ from runtime.job import JobResult, JobStatus
 from runtime.job.shorten import shorten
 from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces, end_of
-from runtime.report.places import log_path, reproduce
+from runtime.report.reproduce import log_path, reproduce
 from runtime.report.text import printable, short_duration
 
 Piece = tuple[str, str]
@@ -19,7 +19,7 @@ Piece = tuple[str, str]
 Line = tuple[Piece, ...]
 
 MAX_FAILURES: Final = 20
-"""Failures in the table; the rest are counted, and are in ``results.json``. Out of the air."""
+"""Failures in the table; the rest are counted, and are in ``results.json``. Arbitrary."""
 MAX_BUCKETS: Final = 10
 MAX_LEFTOVERS: Final = 10
 """Jobs that left processes running, by name. Arbitrary."""

@@ -17,7 +17,7 @@ from runtime.scheduler.ready import Key, ReadyQueue
 from runtime.scheduler.resources import Request
 
 FIRST_DELAY: Final = 0.05
-"""Seconds that a backend is left alone after it was busy once. Out of the air."""
+"""Seconds that a backend is left alone after it was busy once. Arbitrary."""
 LONGEST_DELAY: Final = 10.0
 """Seconds, at most, between two attempts at a busy backend. Arbitrary: if it were ten times longer, one would stand
 idle for so long after it has room again; ten times shorter, a farm's command would be called without need."""

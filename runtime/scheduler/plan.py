@@ -49,7 +49,7 @@ from runtime.scheduler.resources import ResourcePool, request_of
 logger: Final = logging.getLogger("runtime.scheduler")
 
 BUSY_TIMEOUT: Final = 6 * 3600.0
-"""Seconds after which a job that is refused again and again is given up. Out of the air: most of a night."""
+"""Seconds after which a job that is refused again and again is given up. Arbitrary: most of a night."""
 
 _FOREVER: Final = math.inf
 

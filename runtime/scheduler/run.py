@@ -18,16 +18,16 @@ from typing import Any, Final
 import attrs
 import trio
 
-from runtime.backends.backend import RuntimeBackend
-from runtime.backends.interrupts import await_hook, call_hook, is_interrupt, outlast
-from runtime.backends.loops import check_in_loop
+from runtime.backend.backend import RuntimeBackend
+from runtime.backend.event_loop import check_in_loop
+from runtime.backend.interrupts import await_hook, call_hook, is_interrupt, outlast
 from runtime.job import JobResult, JobStatus
 from runtime.job.numbers import brief, is_number
 from runtime.scheduler.actions import Kill
-from runtime.scheduler.garbage import collector_paused
-from runtime.scheduler.lane import Lane
+from runtime.scheduler.collector import collector_paused
 from runtime.scheduler.plan import BUSY_TIMEOUT, Plan, Priority
 from runtime.scheduler.resources import MissingPolicy, ResourcePool, ResourceProvider
+from runtime.scheduler.runner import BackendRunner
 from runtime.scheduler.stream import StatusStream
 
 logger: Final = logging.getLogger("runtime.scheduler")
@@ -35,11 +35,11 @@ logger: Final = logging.getLogger("runtime.scheduler")
 _CANCELLED: Final = "killed by the end of the run, which was cancelled"
 
 PROVIDER_INTERVAL: Final = 10.0
-"""Seconds between two questions to a resource provider. Out of the air: licence servers are asked by many."""
+"""Seconds between two questions to a resource provider. Arbitrary: licence servers are asked by many."""
 PROVIDER_DEADLINE: Final = 10.0
-"""Seconds that a resource provider may take to answer. Out of the air."""
+"""Seconds that a resource provider may take to answer. Arbitrary."""
 PROVIDER_LONGEST_DELAY: Final = 300.0
-"""Seconds, at most, between two questions to a provider that fails. Out of the air."""
+"""Seconds, at most, between two questions to a provider that fails. Arbitrary."""
 
 Limit = int | None | ResourceProvider
 """Of a resource: an amount, `None` for unlimited, or something to ask."""
@@ -131,7 +131,7 @@ class Scheduler:
             batches={name: backend.max_batch for name, backend in backends.items()},
             provided={name: backend.resources for name, backend in backends.items()},
         )
-        self._lanes = {name: Lane(name, backend, self._plan, self._turn) for name, backend in backends.items()}
+        self._lanes = {name: BackendRunner(name, backend, self._plan, self._turn) for name, backend in backends.items()}
         self._streams: list[StatusStream] = []
         self._state = "new"
         self._done: trio.Event | None = None

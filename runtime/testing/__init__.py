@@ -14,22 +14,22 @@ from runtime.testing.backends import (
     ScriptedBackend,
     Step,
 )
+from runtime.testing.cancellation import cancel_at_every_step
 from runtime.testing.conformance import BUFFERS, CHECKS, check_backend, run_check
+from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
 from runtime.testing.history import History
-from runtime.testing.kit import BackendKit, Behaviour, Bench, Session
 from runtime.testing.launcher_check import LauncherReport, check_launcher
 from runtime.testing.launchers import Act, Script, ScriptedLauncher, raises, says, scripted
-from runtime.testing.sweep import cancel_at_every_step
 from runtime.testing.virtual import Gate, VirtualAdapter, spend
 
 __all__ = (
     "BUFFERS",
     "CHECKS",
     "Act",
-    "BackendKit",
+    "BackendFixture",
     "Behaviour",
-    "Bench",
     "Busy",
+    "CheckContext",
     "Delay",
     "FakeKit",
     "Gate",

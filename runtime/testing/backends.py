@@ -16,10 +16,10 @@ from typing import Any
 import attrs
 import trio
 
-from runtime.backends.fake import FakeBackend, FakePolicy, FakeRun, pass_at_once
-from runtime.backends.live import LiveJob
+from runtime.backend.fake import FakeBackend, FakePolicy, FakeRun, pass_at_once
+from runtime.backend.live import LiveJob
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo
-from runtime.testing.kit import BackendKit, Behaviour
+from runtime.testing.fixture import BackendFixture, Behaviour
 
 
 class Step(enum.Enum):
@@ -137,7 +137,7 @@ BEHAVIOURS: Mapping[Behaviour, FakeRun] = {
 
 
 class FakeKit:
-    """Makes `BackendKit`s of fakes for the conformance suite; a model for kits of other backends.
+    """Makes `BackendFixture`s of fakes for the conformance suite; a model for kits of other backends.
 
     Args:
         backend_class: what to check.
@@ -159,7 +159,7 @@ class FakeKit:
         self._at_once = at_once
         self._options = options
 
-    def __call__(self) -> BackendKit:
+    def __call__(self) -> BackendFixture:
         """Return a fresh kit."""
         submissions: Counter[str] = Counter()
 
@@ -173,7 +173,7 @@ class FakeKit:
             return attrs.evolve(run, queued=self._queued, duration=0 if at_once else run.duration)
 
         backend = self._backend_class(policy, **self._options)
-        return BackendKit(backend, _make_job, alive=lambda job_id: job_id in backend.running)
+        return BackendFixture(backend, _make_job, alive=lambda job_id: job_id in backend.running)
 
 
 def _make_job(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - as in the kit

@@ -6,7 +6,7 @@ with channels that hold 0, 1 and any number of batches. For a plug-in's own test
     @asynccontextmanager
     async def kit():
         backend = MyBackend()
-        yield BackendKit(backend, job=make_job)
+        yield BackendFixture(backend, job=make_job)
 
     async def test_contract():
         await check_backend(kit)
@@ -31,9 +31,9 @@ from typing import Final
 import trio
 
 from runtime.testing.checks import DELIVERING, ENDING, KILLING, SUBMITTING
-from runtime.testing.kit import Bench, KitFactory
+from runtime.testing.fixture import CheckContext, KitFactory
 
-Check = Callable[[Bench], Awaitable[None]]
+Check = Callable[[CheckContext], Awaitable[None]]
 
 CHECKS: Final[tuple[Check, ...]] = (*SUBMITTING, *KILLING, *ENDING, *DELIVERING)
 """All checks; the name of each is the promise."""
@@ -42,7 +42,7 @@ BUFFERS: Final = (0, 1, math.inf)
 """Sizes of the channel's buffer, in batches."""
 
 BUDGET: Final = 30.0
-"""Seconds for one check. Ten jobs that ignore SIGTERM, ended one by one, should take longer. Out of the air."""
+"""Seconds for one check. Ten jobs that ignore SIGTERM, ended one by one, should take longer. Arbitrary."""
 
 
 async def run_check(check: Check, factory: KitFactory, buffer: float, *, budget: float = BUDGET) -> None:
@@ -61,7 +61,7 @@ async def run_check(check: Check, factory: KitFactory, buffer: float, *, budget:
     where = f"in check {getattr(check, '__name__', check)!r} with a buffer of {buffer}"
     try:
         with trio.fail_after(budget):
-            await check(Bench(factory, buffer))
+            await check(CheckContext(factory, buffer))
     except ExceptionGroup as group:
         group.add_note(where)
         failures = _leaves(group.subgroup(AssertionError))

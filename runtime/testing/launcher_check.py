@@ -20,11 +20,11 @@ import attrs
 import outcome
 import trio
 
-from runtime.backends.legacy.shape import describe, is_busy, status_of
+from runtime.backend.legacy.duck_typing import describe, is_busy, status_of
 from runtime.job import JobSpec, JobStatus
 
 BLOCKS: Final = 0.01
-"""Seconds in one call after which an event loop would be seen to stand still. Out of the air."""
+"""Seconds in one call after which an event loop would be seen to stand still. Arbitrary."""
 
 POLLS_AFTER_THE_END: Final = 3
 SIDE_BY_SIDE: Final = 4

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final
 import attrs
 import trio
 
-from runtime.backends.legacy.launcher import Launcher
+from runtime.backend.legacy.launcher import Launcher
 from runtime.job import JobStatus
 from runtime.testing.virtual import Gate, spend
 

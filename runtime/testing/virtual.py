@@ -17,8 +17,8 @@ from typing import Any, Final
 import outcome
 import trio
 
-from runtime.backends.legacy.adapter import LegacyLauncherAdapter
-from runtime.backends.legacy.slices import SLICE, Call, Lane, Late, Seam
+from runtime.backend.legacy.adapter import LegacyLauncherAdapter
+from runtime.backend.legacy.call_batches import SLICE, Call, Late, LauncherThread, Seam
 
 _recorder: Final = threading.local()
 """`waits`, while a virtual lane makes a call in this thread: what the call said that it waits for."""
@@ -62,15 +62,15 @@ class Gate:
 
 
 class VirtualSeam(Seam):
-    """Lanes without threads. It also checks that no launcher has two calls at once."""
+    """LauncherThreads without threads. It also checks that no launcher has two calls at once."""
 
     def __init__(self) -> None:
         self.late: set[_Progress] = set()
         self.in_progress: set[int] = set()
 
-    def lane(self, name: str) -> Lane:
+    def lane(self, name: str) -> LauncherThread:
         """Make a lane."""
-        return _VirtualLane(self)
+        return _VirtualThread(self)
 
     @property
     def hung(self) -> int:
@@ -131,7 +131,7 @@ class _Progress(Late):
         self.is_abandoned = True
 
 
-class _VirtualLane(Lane):
+class _VirtualThread(LauncherThread):
     def __init__(self, seam: VirtualSeam) -> None:
         self._seam = seam
         self._waiting = trio.CancelScope()

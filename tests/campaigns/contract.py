@@ -15,13 +15,13 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from runtime.backends.author import BROKEN_DEADLINE
-from runtime.backends.backend import DRAIN_TIMEOUT, TEARDOWN_DEADLINE
+from runtime.backend.backend import DRAIN_TIMEOUT, TEARDOWN_DEADLINE
+from runtime.backend.base import BROKEN_DEADLINE
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus
 from runtime.testing.backends import Act, Delay, FakeKit, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.fixture import Behaviour
 from runtime.testing.history import History
-from runtime.testing.kit import Behaviour
 from tests.campaigns import Campaign
 
 NAMES = ("a", "b", "c", "d")

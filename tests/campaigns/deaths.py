@@ -1,4 +1,4 @@
-"""SIGKILL of the runtime, of the keeper, of a shim, at random instants with twenty hostile jobs alive.
+"""SIGKILL of the runtime, of the supervisor, of a shim, at random instants with twenty hostile jobs alive.
 
 Two seconds later, is anything alive of those that they guarded? And does a runtime that lives tell of each of these
 jobs, once?
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from tests.backends import containment_program
+from tests.backend import containment_program
 from tests.campaigns import Campaign
 from tests.process import hostile
 from tests.process.hostages import Hostages
@@ -29,7 +29,7 @@ LIMIT = 2.0
 PATIENCE = 60.0
 """Seconds for all else."""
 
-VICTIMS = ("runtime", "keeper", "shim")
+VICTIMS = ("runtime", "supervisor", "shim")
 MODES = tuple(mode for mode in hostile.MODES if mode != "root_first")  # which ends by itself
 
 
@@ -56,10 +56,10 @@ class Trial:
         self.runtime = await trio.lowlevel.open_process(words, stdout=subprocess.PIPE)
         try:
             (pids,) = await self.hear(1)
-            keeper, *shims = map(int, pids.split())
+            supervisor, *shims = map(int, pids.split())
             await self.wait_for_an_instant()
             self.alive = sum(one.alive() for one in self.taken)
-            killed = {"runtime": self.runtime.pid, "keeper": keeper, "shim": self.chance.choice(shims)}[victim]
+            killed = {"runtime": self.runtime.pid, "supervisor": supervisor, "shim": self.chance.choice(shims)}[victim]
             began = trio.current_time()
             os.kill(killed, signal.SIGKILL)
             doomed = [await self.hear_whose_shim_it_was()] if victim == "shim" else self.taken
@@ -126,4 +126,4 @@ def run(seed: int, count: int) -> str:
     )
 
 
-CAMPAIGN = Campaign("deaths", "does anything survive the death of the runtime, the keeper or a shim?", 200, run)
+CAMPAIGN = Campaign("deaths", "does anything survive the death of the runtime, the supervisor or a shim?", 200, run)

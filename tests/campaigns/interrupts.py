@@ -31,12 +31,12 @@ from trio.testing import MockClock
 
 import runtime
 from runtime import FakeBackend, JobSpec, LegacyLauncherAdapter, LocalBackend, RuntimeBackend
-from runtime.backends.fake import FakeRun
-from runtime.backends.interrupts import is_interrupt
+from runtime.backend.fake import FakeRun
+from runtime.backend.interrupts import is_interrupt
 from runtime.job import EventBatch, JobCompletionEvent
 from runtime.scheduler.run import Scheduler
-from tests.backends import interrupted_program
-from tests.backends.local_jobs import TOKEN, alive
+from tests.backend import interrupted_program
+from tests.backend.local_jobs import TOKEN, alive
 from tests.campaigns import Campaign
 
 OURS = os.path.dirname(runtime.__file__) + os.sep

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import trio
 
-from runtime.backends.local import LocalBackend
+from runtime.backend.local import LocalBackend
 from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
 from tests.campaigns import Campaign
 from tests.process import hostile

@@ -20,14 +20,14 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from runtime.backends.legacy import LauncherBusyError
-from runtime.backends.legacy.poller import FLOOR
-from runtime.backends.legacy.slices import SLICE
-from runtime.backends.live import LiveJob
+from runtime.backend.legacy import LauncherBusyError
+from runtime.backend.legacy.call_batches import SLICE
+from runtime.backend.legacy.poller import FLOOR
+from runtime.backend.live import LiveJob
 from runtime.job import FailureKind, JobCompletionEvent, JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Deed, Script, ScriptedLauncher, scripted
 from runtime.testing.virtual import Gate, VirtualAdapter
-from tests.backends.legacy.rig import Rig, job, rig
+from tests.backend.legacy.rig import Rig, job, rig
 from tests.campaigns import Campaign
 
 CLOSED = Gate()

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from runtime.backends.local import LocalBackend
+from runtime.backend.local import LocalBackend
 from runtime.job import EventBatch, JobSpec
 from tests.campaigns import Campaign
 
@@ -31,16 +31,16 @@ class State:
     descriptors: int
     threads: int
     far_side: tuple[str, ...]
-    """The states of keeper and shims, and of whatever else came from the keeper."""
+    """The states of supervisor and shims, and of whatever else came from the supervisor."""
     memory: int
     """Bytes resident."""
 
     @classmethod
-    def of(cls, keeper: int) -> State:
-        """Look at this process, and at what came from the keeper."""
+    def of(cls, supervisor: int) -> State:
+        """Look at this process, and at what came from the supervisor."""
         gc.collect()
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-        states = tuple(sorted(descendants(keeper)))
+        states = tuple(sorted(descendants(supervisor)))
         return cls(len(os.listdir("/proc/self/fd")), threading.active_count(), states, resident)
 
 
@@ -82,11 +82,11 @@ async def play(seed: int, count: int) -> tuple[State, State]:
             while ended < AT_ONCE:
                 ended += len(await receive.receive())
             await some(0, 500)
-            assert backend._keepers is not None
-            keeper = backend._keepers.current.pid
-            before = State.of(keeper)
+            assert backend._supervisors is not None
+            supervisor = backend._supervisors.current.pid
+            before = State.of(supervisor)
             await some(500, 500 + count)
-            return before, State.of(keeper)
+            return before, State.of(supervisor)
     raise AssertionError
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from runtime.backends.judging import Judges
+from runtime.backend.verdict_pool import VerdictPool
 from runtime.job import FailureKind, JobSpec
 from runtime.process import Exit
 from tests.campaigns import Campaign
@@ -71,7 +71,7 @@ async def judge(path: Path, line: int) -> tuple[float, float, int]:
 
     spec = JobSpec(name="log", cmd="true", pass_patterns=PASSING, fail_patterns=FAILING)
     async with trio.open_nursery() as nursery:
-        judges = Judges(trio.CapacityLimiter(2))
+        judges = VerdictPool(trio.CapacityLimiter(2))
         nursery.start_soon(judges.run)
         nursery.start_soon(beat)
         await trio.sleep(0.1)

@@ -24,9 +24,9 @@ from typing import Any, Final
 import pytest
 import trio
 
-from runtime.backends.backend import RuntimeBackend
-from runtime.backends.local import LocalBackend
-from runtime.backends.slurm import SlurmBackend
+from runtime.backend.backend import RuntimeBackend
+from runtime.backend.local import LocalBackend
+from runtime.backend.slurm import SlurmBackend
 from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
 from tests.campaigns import Campaign
 from tests.slurm.fakes import FakeSlurm

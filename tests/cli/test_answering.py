@@ -9,7 +9,7 @@ import pytest
 
 from runtime.cli import answering
 from runtime.cli.answering import each_in_time
-from runtime.cli.errors import InputError
+from runtime.jobfile.errors import InputError
 from tests.cli.program import call, environment, job_file, results
 
 

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from runtime.backends.registry import backends
-from runtime.cli.errors import InputError
+from runtime.backend.registry import backends
 from runtime.cli.listing import job_lines
 from runtime.cli.options import parse
 from runtime.cli.prepare import NOT_KEYS, option_names, prepare
-from runtime.cli.schema import JOB_KEYS
+from runtime.jobfile.errors import InputError
+from runtime.jobfile.schema import JOB_KEYS
 
 TEXTS = st.one_of(
     st.text(st.characters(), max_size=8),  # lone surrogates as well

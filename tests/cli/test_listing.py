@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.backends.registry import BackendRegistry
+from runtime.backend.registry import BackendRegistry
 from runtime.cli.listing import backend_lines, in_order
 from runtime.job import JobSpec
 

@@ -298,7 +298,7 @@ def test_a_missing_extra_is_one_line(tmp_path: Path, missing: str) -> None:
 
 def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import runtime.cli.regression as r\ndef load(*_): 1 / 0\nr.load = load\n"
+        "import runtime.jobfile.regression as r\ndef load(*_): 1 / 0\nr.load = load\n"
     )
     (tmp_path / "tmp").mkdir()
     env = {"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}", "TMPDIR": str(tmp_path / "tmp")}
@@ -313,7 +313,7 @@ def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
 
 def test_want_of_memory_is_one_line_and_no_bug(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import runtime.cli.regression as r\ndef load(*_): raise MemoryError\nr.load = load\n"
+        "import runtime.jobfile.regression as r\ndef load(*_): raise MemoryError\nr.load = load\n"
     )
     env = {"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}", "TMPDIR": str(tmp_path / "missing")}
     done = call(tmp_path, "run", toml(tmp_path, GOOD), env=env)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from runtime.cli import options as module
-from runtime.cli.expand import RESERVED, Expansion, expand
 from runtime.cli.options import parse
-from runtime.cli.regression import load
-from runtime.cli.schema import JOB_KEYS, PLACEHOLDERS
+from runtime.jobfile.expand import RESERVED, Expansion, expand
+from runtime.jobfile.regression import load
+from runtime.jobfile.schema import JOB_KEYS, PLACEHOLDERS
 from tests.cli.program import ROOT
 
 DOCS = (ROOT / "docs" / "job-files.md").read_text("utf-8")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.backends.fake import FakeBackend
-from runtime.backends.local import LocalBackend
-from runtime.backends.registry import backends
-from runtime.cli.errors import InputError
+from runtime.backend.fake import FakeBackend
+from runtime.backend.local import LocalBackend
+from runtime.backend.registry import backends
 from runtime.cli.options import parse
 from runtime.cli.prepare import Prepared, option_names, prepare
-from tests.process.test_soft import at
+from runtime.jobfile.errors import InputError
+from tests.process.test_soft_stop import at
 
 JOBS = """
 [jobs.here]

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.cli.errors import InputError
 from runtime.cli.select import Drawn, select
 from runtime.job import JobSpec
+from runtime.jobfile.errors import InputError
 
 
 def job(name: str, *needs: str, full_name: str = "", tags: tuple[str, ...] = ()) -> JobSpec:

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime import EventBatch, FakeBackend, JobSpec
-from runtime.backends.fake import FakeRun
+from runtime.backend.fake import FakeRun
 
 PAGE = (Path(__file__).parents[2] / "README.md").read_text()
 

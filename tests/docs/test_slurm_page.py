@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.backends.batch.system import System
-from runtime.backends.registry import backends
-from runtime.backends.slurm import SlurmBackend
-from runtime.backends.slurm.requests import VARIABLES
+from runtime.backend.batch.system import System
+from runtime.backend.registry import backends
+from runtime.backend.slurm import SlurmBackend
+from runtime.backend.slurm.requests import VARIABLES
 from runtime.cli.prepare import option_names
-from runtime.cli.regression import load
 from runtime.job import JobSpec
+from runtime.jobfile.regression import load
 
 PAGE = (Path(__file__).parents[2] / "docs" / "slurm.md").read_text("utf-8")
 

@@ -1,4 +1,4 @@
-"""Starts a program of `programs/` in DVSim's environment, and reads its facts."""
+"""StartRegistry a program of `programs/` in DVSim's environment, and reads its facts."""
 
 from __future__ import annotations
 

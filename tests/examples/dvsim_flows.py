@@ -34,7 +34,7 @@ from dvsim.scheduler.resources import UnknownResourcePolicy
 
 from examples import dvsim_flow
 from runtime import FakeBackend, JobStatus, LocalBackend, run_jobs
-from runtime.backends.fake import FakeRun
+from runtime.backend.fake import FakeRun
 from tests.dvsim.programs.common import their_job
 from tests.dvsim.programs.own import ShellLauncher
 

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from examples.embed import JOBS, schedule
 from runtime import FakeBackend, LocalBackend
-from runtime.backends.fake import FakeRun
+from runtime.backend.fake import FakeRun
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "embed.py"
 ENDS = {**{job.id: "PASSED" for job in JOBS}, "broken": "FAILED"}

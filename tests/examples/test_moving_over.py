@@ -17,7 +17,7 @@ from examples.moving_over import backend, launcher
 from examples.moving_over.backend import FarmBackend, FarmError
 from examples.moving_over.launcher import FarmLauncher
 from runtime import JobSpec, JobStatus, LegacyLauncherAdapter, RuntimeBackend, run_jobs
-from runtime.testing import CHECKS, BackendKit, Behaviour, run_check
+from runtime.testing import CHECKS, BackendFixture, Behaviour, run_check
 from runtime.testing.conformance import Check
 
 pytestmark = pytest.mark.slow
@@ -84,11 +84,11 @@ async def test_both_keep_the_contract(
         odir = command / id if behaviour is Behaviour.CANNOT_LAUNCH else tmp_path / id
         return JobSpec(name=id, cmd=COMMANDS[behaviour], odir=str(odir), timeout=timeout)
 
-    def kit() -> BackendKit:
+    def kit() -> BackendFixture:
         fresh = make()
         if isinstance(fresh, FarmBackend):
             fresh._farm = command
-        return BackendKit(fresh, make_job)
+        return BackendFixture(fresh, make_job)
 
     await run_check(check, kit, 0)
 

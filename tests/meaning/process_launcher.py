@@ -9,22 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from runtime.backends.directories import Places, has_long_text
-from runtime.backends.legacy.launcher import ErrorMessage, Launcher
+from runtime.backend.job_paths import JobPaths, has_long_text
+from runtime.backend.legacy.launcher import ErrorMessage, Launcher
 from runtime.job import JobStatus
 from runtime.job.command import command_words, words_by_file
 from runtime.process import inherited_environment, job_environment
 
 
 class ProcessLauncher(Launcher):
-    """Starts a process, and looks whether it has ended. Its `run_dir` is set in a subclass."""
+    """StartRegistry a process, and looks whether it has ended. Its `run_dir` is set in a subclass."""
 
     run_dir: ClassVar[str]
     poll_freq = 0.02
     _process: subprocess.Popen[bytes]
 
     def launch(self) -> None:
-        places = Places.of(self.job, self.run_dir)
+        places = JobPaths.of(self.job, self.run_dir)
         os.makedirs(places.odir, exist_ok=True)
         log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.backends.backend import RuntimeBackend
-from runtime.backends.directories import Places
-from runtime.backends.legacy.adapter import LegacyLauncherAdapter
-from runtime.backends.local import LocalBackend
-from runtime.backends.slurm import SlurmBackend
+from runtime.backend.backend import RuntimeBackend
+from runtime.backend.job_paths import JobPaths
+from runtime.backend.legacy.adapter import LegacyLauncherAdapter
+from runtime.backend.local import LocalBackend
+from runtime.backend.slurm import SlurmBackend
 from runtime.job import FailureKind, JobResult
 from runtime.scheduler.run import run_jobs
 from runtime.testing.meaning import Outcome, Row, judge, lay_out, rows
@@ -45,7 +45,7 @@ async def results_on(backend: RuntimeBackend, table: Sequence[Row], run_dir: Pat
         results = await run_jobs([row.spec() for row in table], backend)
     found = []
     for row, result in zip(table, results, strict=True):
-        log = Path(Places.of(row.spec(), str(run_dir)).log)
+        log = Path(JobPaths.of(row.spec(), str(run_dir)).log)
         found.append((result, log.read_bytes() if log.exists() else b""))
     return found
 

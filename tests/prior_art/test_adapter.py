@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.backends.legacy import LauncherError, LegacyLauncherAdapter
+from runtime.backend.legacy import LauncherError, LegacyLauncherAdapter
 from runtime.job import EventBatch, JobCompletionEvent, JobStatus
 from tests.prior_art.adapter_scenarios import STORIES, Facts, Job, Stage
 

@@ -21,8 +21,8 @@ import trio
 from trio.testing import MockClock
 
 from runtime import FakeBackend, GraphError, JobSpec, JobStatus, Scheduler, run_jobs
-from runtime.backends.fake import FakeRun
-from runtime.backends.live import LiveJob
+from runtime.backend.fake import FakeRun
+from runtime.backend.live import LiveJob
 from runtime.scheduler.graph import Node
 from runtime.scheduler.ready import ReadyQueue
 from tests.scheduler.planning import job

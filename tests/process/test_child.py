@@ -14,7 +14,7 @@ from runtime.process.start import is_available
 
 
 class Starter:
-    """Starts programs whose output goes to a file."""
+    """StartRegistry programs whose output goes to a file."""
 
     def __init__(self, directory: Path) -> None:
         self.log = directory / "log"

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.process import Work, each_in_thread, filesystems, in_thread, threads, work
+from runtime.process import Work, batched_calls, each_in_thread, filesystems, in_thread, threads
 from runtime.process.filesystems import device_of, mounted
 from tests.process.test_threads import Door, until
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (filesystems, threads, work):
+    for module in (filesystems, threads, batched_calls):
         monkeypatch.setattr(module, "STALLED", 0.02)
 
 

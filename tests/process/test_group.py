@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.process import Census, Child, spawn, sweep_group, terminate_group
+from runtime.process import Child, ProcessTable, spawn, sweep_group, terminate_group
 from runtime.process.group import Descendants, living_groups
 
 
 @pytest.fixture
-def census() -> Census:
-    return Census(trio.CapacityLimiter(1))
+def census() -> ProcessTable:
+    return ProcessTable(trio.CapacityLimiter(1))
 
 
 @asynccontextmanager
@@ -35,7 +35,7 @@ async def shell(directory: Path, script: str) -> AsyncIterator[Child]:
         child.destroy()
 
 
-async def test_a_sweep_ends_what_the_root_left_behind(tmp_path: Path, census: Census) -> None:
+async def test_a_sweep_ends_what_the_root_left_behind(tmp_path: Path, census: ProcessTable) -> None:
     async with shell(tmp_path, "sleep 1000 & sleep 1000 & echo > $READY; exit 5") as child:
         await child.wait_exited()
         end = await sweep_group(child, census, trio.CancelScope())
@@ -45,14 +45,14 @@ async def test_a_sweep_ends_what_the_root_left_behind(tmp_path: Path, census: Ce
         assert child.pid not in living_groups()
 
 
-async def test_a_sweep_ends_a_root_that_runs(tmp_path: Path, census: Census) -> None:
+async def test_a_sweep_ends_a_root_that_runs(tmp_path: Path, census: ProcessTable) -> None:
     async with shell(tmp_path, "trap '' TERM INT HUP; echo > $READY; while :; do sleep 1000; done") as child:
         end = await sweep_group(child, census, trio.CancelScope())
         assert end.exit.signal == signal.SIGKILL
         assert child.pid not in living_groups()
 
 
-async def test_all_of_a_group_has_its_grace(tmp_path: Path, census: Census) -> None:
+async def test_all_of_a_group_has_its_grace(tmp_path: Path, census: ProcessTable) -> None:
     script = """
         sh -c 'trap "cat $DIR/go >/dev/null; echo ended > $DIR/ended; exit" TERM
                echo > $READY
@@ -70,7 +70,7 @@ async def test_all_of_a_group_has_its_grace(tmp_path: Path, census: Census) -> N
         assert (await sweep_group(child, census, trio.CancelScope())).left is None
 
 
-async def test_grace_ends_when_it_is_cancelled(tmp_path: Path, census: Census) -> None:
+async def test_grace_ends_when_it_is_cancelled(tmp_path: Path, census: ProcessTable) -> None:
     async with shell(tmp_path, "trap '' TERM; echo > $READY; while :; do sleep 1000; done") as child:
         grace = trio.CancelScope()
         async with trio.open_nursery() as nursery:
@@ -81,7 +81,7 @@ async def test_grace_ends_when_it_is_cancelled(tmp_path: Path, census: Census) -
         assert not child.has_exited()
 
 
-async def test_a_stopped_process_gets_to_act_on_the_signal(tmp_path: Path, census: Census) -> None:
+async def test_a_stopped_process_gets_to_act_on_the_signal(tmp_path: Path, census: ProcessTable) -> None:
     script = "trap 'exit 7' TERM; echo > $READY; kill -STOP $$; while :; do sleep 0.01; done"
     async with shell(tmp_path, script) as child:
         while os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG) is None:
@@ -91,7 +91,7 @@ async def test_a_stopped_process_gets_to_act_on_the_signal(tmp_path: Path, censu
 
 
 async def test_who_does_not_go_is_named_at_the_deadline(
-    tmp_path: Path, census: Census, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, census: ProcessTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with shell(tmp_path, "echo > $READY; exec sleep 1000") as child:
         monkeypatch.setattr(Child, "signal_group", lambda self, number: None)  # as if it were stuck in the kernel
@@ -101,7 +101,7 @@ async def test_who_does_not_go_is_named_at_the_deadline(
         monkeypatch.undo()
 
 
-async def test_a_zombie_that_nobody_reaps_is_not_alive(tmp_path: Path, census: Census) -> None:
+async def test_a_zombie_that_nobody_reaps_is_not_alive(tmp_path: Path, census: ProcessTable) -> None:
     async with shell(tmp_path, "echo > $READY; exit") as child:
         await child.wait_exited()
         assert child.group_exists()
@@ -111,7 +111,7 @@ async def test_a_zombie_that_nobody_reaps_is_not_alive(tmp_path: Path, census: C
             assert (await sweep_group(child, census, trio.CancelScope())).left is None
 
 
-async def test_one_reading_answers_all_who_wait(census: Census, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_reading_answers_all_who_wait(census: ProcessTable, monkeypatch: pytest.MonkeyPatch) -> None:
     readings: list[None] = []
 
     def read() -> dict[int, list[int]]:

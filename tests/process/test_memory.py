@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from runtime.process.memory import OomKills
-from tests.backends import memory_program
+from tests.backend import memory_program
 
 LIMIT = 200 << 20
-"""Bytes for the runtime, its keeper and a job."""
+"""Bytes for the runtime, its supervisor and a job."""
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.backends.local import LocalBackend
+from runtime.backend.local import LocalBackend
 from runtime.job import JobSpec
 from runtime.process.platform import missing
 from runtime.scheduler.run import run_jobs

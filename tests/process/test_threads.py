@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 import pytest
 import trio
 
-from runtime.process import Work, each_in_thread, in_thread, threads, work
+from runtime.process import Work, batched_calls, each_in_thread, in_thread, threads
 from runtime.process.filesystems import FileSystems
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "STALLED", 0.02)
-    monkeypatch.setattr(work, "STALLED", 0.02)
+    monkeypatch.setattr(batched_calls, "STALLED", 0.02)
 
 
 class Door:
@@ -134,7 +134,7 @@ async def test_what_nobody_waits_for_any_more_is_discarded() -> None:
 
 async def test_what_was_returned_already_is_discarded_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """As that may block: the process that was started may not die at once."""
-    monkeypatch.setattr(work, "STALLED", 60)  # so nobody takes the first result
+    monkeypatch.setattr(batched_calls, "STALLED", 60)  # so nobody takes the first result
     stuck, discarding = Door(), Door()
     discarded = list[int]()
 
@@ -166,7 +166,7 @@ async def test_without_a_thread_for_it_what_was_returned_is_discarded_later(monk
         raise RuntimeError("can't start new thread")
 
     calls = Work(int, ["7"], lambda _: discarded.set())
-    calls.run(work._Hop(), FileSystems.here())
+    calls.run(batched_calls._Hop(), FileSystems.here())
     monkeypatch.setattr(trio.lowlevel, "start_thread_soon", refuse)
     calls.abandon()
     await until(discarded.is_set)

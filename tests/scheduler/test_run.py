@@ -18,9 +18,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime.backends.backend import RuntimeBackend
-from runtime.backends.fake import FakeBackend, FakeRun
-from runtime.backends.live import LiveJob
+from runtime.backend.backend import RuntimeBackend
+from runtime.backend.fake import FakeBackend, FakeRun
+from runtime.backend.live import LiveJob
 from runtime.errors import BackendBrokenError, GraphError, ResourceError
 from runtime.job import JobHandle, JobResult, JobSpec, JobStatus
 from runtime.scheduler.plan import Plan

@@ -19,9 +19,9 @@ import attrs
 import pytest
 import trio
 
-from runtime.backends.slurm import SlurmBackend
+from runtime.backend.slurm import SlurmBackend
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
-from runtime.testing.kit import Session
+from runtime.testing.fixture import Session
 from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import Calls, on_slurm
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import trio
 
-from runtime.backends.slurm import SlurmBackend
+from runtime.backend.slurm import SlurmBackend
 from runtime.job import JobSpec
-from runtime.testing.kit import BackendKit, Behaviour, Bench, Session
-from tests.backends.local_jobs import COMMANDS, TOKEN, alive
+from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
+from tests.backend.local_jobs import COMMANDS, TOKEN, alive
 from tests.slurm.fakes import FakeSlurm
 from tests.slurm.fakes.jobs import Request
 
@@ -76,13 +76,13 @@ class SlurmKit:
         self._poll_interval = poll_interval
         self._mark = uuid.uuid4().hex
 
-    def __call__(self) -> BackendKit:
+    def __call__(self) -> BackendFixture:
         backend = SlurmBackend(
             self._directory / uuid.uuid4().hex,
             poll_interval=self._poll_interval,
             rules=[{"tag": "busy", "extra": [f"--comment=busy-{uuid.uuid4().hex}"]}],
         )
-        return BackendKit(backend, self.job, alive=lambda job_id: alive(self._token(job_id)))
+        return BackendFixture(backend, self.job, alive=lambda job_id: alive(self._token(job_id)))
 
     def _token(self, job_id: str) -> str:
         return f"{self._mark}-{job_id}"
@@ -118,7 +118,7 @@ async def on_slurm(
 ) -> AsyncIterator[tuple[SlurmBackend, Session]]:
     """A backend that is open; each job that was accepted must have completed once when it is closed."""
     backend = SlurmBackend(run_dir, **{"poll_interval": POLL_INTERVAL, **options})
-    kit = BackendKit(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
     with trio.fail_after(patience):
-        async with Bench(lambda: kit, math.inf).session() as session, session.open():
+        async with CheckContext(lambda: kit, math.inf).session() as session, session.open():
             yield backend, session

@@ -6,7 +6,7 @@ import sys
 
 import trio
 
-from runtime.backends.slurm import SlurmBackend
+from runtime.backend.slurm import SlurmBackend
 from runtime.job import EventBatch, JobSpec
 
 

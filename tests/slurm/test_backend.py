@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import trio
 
-from runtime.backends.slurm import SlurmBackend
+from runtime.backend.slurm import SlurmBackend
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobSpec, JobStatus
-from runtime.testing.kit import Session
-from tests.backends.batch.test_wrapper import HOSTILE
-from tests.backends.local_jobs import TOKEN, alive
+from runtime.testing.fixture import Session
+from tests.backend.batch.test_wrapper import HOSTILE
+from tests.backend.local_jobs import TOKEN, alive
 from tests.slurm.cluster import MAX_ARRAY_SIZE, Cluster
 from tests.slurm.jobs import Calls, on_slurm
 

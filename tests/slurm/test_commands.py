@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.backends.slurm import SlurmBackend
-from runtime.backends.slurm.commands import Commands
+from runtime.backend.slurm import SlurmBackend
+from runtime.backend.slurm.commands import Commands
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.testing.kit import BackendKit, Bench, Session
+from runtime.testing.fixture import BackendFixture, CheckContext, Session
 from tests.slurm import killed_program
 from tests.slurm.fakes import FakeSlurm, Hang, Stop
 from tests.slurm.jobs import on_slurm, use_fake
@@ -77,8 +77,8 @@ async def first_life(directory: Path, count: int) -> AsyncIterator[subprocess.Po
 async def second_life(directory: Path) -> AsyncIterator[tuple[SlurmBackend, Session]]:
     """A backend that is opened again with the token of the first one."""
     backend = SlurmBackend(directory / "run", poll_interval=0.05)
-    kit = BackendKit(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-    async with Bench(lambda: kit, math.inf).session() as session:
+    kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    async with CheckContext(lambda: kit, math.inf).session() as session:
         async with backend.open(session.send, TOKEN):
             yield backend, session
 

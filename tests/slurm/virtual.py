@@ -23,10 +23,10 @@ import attrs
 import pytest
 import trio
 
-from runtime.backends.slurm import SlurmBackend
-from runtime.backends.slurm.commands import Outcome
+from runtime.backend.slurm import SlurmBackend
+from runtime.backend.slurm.commands import Outcome
 from runtime.job import JobCompletionEvent, JobHandle, JobSpec
-from runtime.testing.kit import BackendKit, Bench, Session
+from runtime.testing.fixture import BackendFixture, CheckContext, Session
 from tests.slurm.fakes.commands import NO_CONTACT, Commands
 from tests.slurm.fakes.controller import Controller, Settings
 from tests.slurm.fakes.faults import Answer, Edit, Hang, Only, Orders, Say
@@ -86,7 +86,7 @@ class VirtualNodes:
 
 
 class VirtualSlurm:
-    """The cluster. Its `commands_class` replaces that of `runtime.backends.slurm.system`."""
+    """The cluster. Its `commands_class` replaces that of `runtime.backend.slurm.system`."""
 
     def __init__(self, nursery: trio.Nursery, directory: Path, settings: Settings | None = None) -> None:
         self.nursery = nursery
@@ -290,7 +290,7 @@ async def story(
         world: where the cluster lives, if it is to outlive the story.
         options: of the backend.
     """
-    from runtime.backends.slurm import system
+    from runtime.backend.slurm import system
 
     async def in_the_loop(function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
         await trio.lowlevel.checkpoint()
@@ -311,7 +311,7 @@ async def story(
                 return await slurm.run(argv, self.environment, self.deadline)
 
         patch.setattr(system, "Commands", VirtualCommands)
-        kit = BackendKit(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-        async with Bench(lambda: kit, math.inf).session() as session, session.open():
+        kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+        async with CheckContext(lambda: kit, math.inf).session() as session, session.open():
             yield Story(slurm, backend, session)
         nursery.cancel_scope.cancel()

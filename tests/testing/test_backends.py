@@ -8,11 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backends.fake import FakeRun
+from runtime.backend.fake import FakeRun
 from runtime.job import JobStatus
 from runtime.testing.backends import BEHAVIOURS, Busy, Delay, FakeKit, Hang, Raise, ScriptedBackend, Step
-from runtime.testing.kit import Behaviour
-from tests.backends.manual import job, opened
+from runtime.testing.fixture import Behaviour
+from tests.backend.manual import job, opened
 
 
 async def test_without_a_script_it_is_a_fake_that_counts(autojump_clock: MockClock) -> None:

@@ -13,12 +13,12 @@ import trio
 from trio.testing import MockClock
 
 import runtime.testing
-from runtime.backends.fake import FakeBackend
-from runtime.backends.live import LiveJob
+from runtime.backend.fake import FakeBackend
+from runtime.backend.live import LiveJob
 from runtime.job import JobHandle
 from runtime.testing.backends import FakeKit
 from runtime.testing.conformance import BUFFERS, CHECKS, check_backend, run_check
-from runtime.testing.kit import BackendKit, Behaviour, Bench
+from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext
 
 
 class Forgetful(FakeBackend):
@@ -62,7 +62,7 @@ async def test_a_kit_may_come_from_an_async_context_manager(autojump_clock: Mock
     entered = left = 0
 
     @asynccontextmanager
-    async def kit() -> AsyncIterator[BackendKit]:
+    async def kit() -> AsyncIterator[BackendFixture]:
         nonlocal entered, left
         entered += 1
         yield FakeKit()()
@@ -93,19 +93,19 @@ async def test_a_wrong_backend_is_told_what_is_wrong(
 async def test_a_survivor_is_found(autojump_clock: MockClock) -> None:
     kit = attrs.evolve(FakeKit()(), alive=lambda _job_id: True)
     with pytest.raises(AssertionError, match=r"running after the end of the block: \['pass-0'\]"):
-        async with Bench(lambda: kit, 0).session() as session, session.open():
+        async with CheckContext(lambda: kit, 0).session() as session, session.open():
             await session.start(Behaviour.PASS)
 
 
 async def test_a_channel_that_is_left_open_is_found() -> None:
     with pytest.raises(AssertionError, match="the backend left 1 clones of the channel open"):
-        async with Bench(FakeKit(), 0).session() as session:
+        async with CheckContext(FakeKit(), 0).session() as session:
             leaked = session.send.clone()
     leaked.close()
 
 
 async def test_a_kit_whose_backend_is_never_busy_is_told(autojump_clock: MockClock) -> None:
-    def kit() -> BackendKit:
+    def kit() -> BackendFixture:
         made = FakeKit()()
         return attrs.evolve(
             made,
@@ -121,7 +121,7 @@ async def test_a_kit_whose_backend_is_never_busy_is_told(autojump_clock: MockClo
 
 async def test_a_refusal_with_room_is_found(autojump_clock: MockClock) -> None:
     with pytest.raises(AssertionError, match=r"refused, with room for them: \['busy_once-0'\]"):
-        async with Bench(FakeKit(), 0).session() as session, session.open():
+        async with CheckContext(FakeKit(), 0).session() as session, session.open():
             await session.start(Behaviour.BUSY_ONCE)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime.backends.legacy import Launcher, LauncherBusyError, LauncherError
+from runtime.backend.legacy import Launcher, LauncherBusyError, LauncherError
 from runtime.job import JobStatus
 from runtime.testing.launcher_check import LauncherReport, check_launcher
 

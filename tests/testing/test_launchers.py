@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runtime.backends.legacy import LauncherBusyError
+from runtime.backend.legacy import LauncherBusyError
 from runtime.job import JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, raises, says, scripted
 

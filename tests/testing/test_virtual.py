@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backends.legacy.slices import SLICE, Call, Late, Step
+from runtime.backend.legacy.call_batches import SLICE, Call, Late, Step
 from runtime.testing.virtual import Gate, VirtualSeam, spend
 
 

@@ -1,4 +1,4 @@
-"""The checks of the conformance suite: small functions of a `Bench`, each named after the promise that it checks."""
+"""The checks of the conformance suite: functions of a `CheckContext`, each named after the promise that it checks."""
 
 from runtime.testing.checks.delivering import DELIVERING
 from runtime.testing.checks.ending import ENDING

@@ -7,16 +7,16 @@ from typing import Final
 import trio
 
 from runtime.job import EventBatch, JobCompletionEvent
-from runtime.testing.checks.wanted import want, want_equal, wanted
+from runtime.testing.checks.assertions import want, want_equal, wanted
+from runtime.testing.fixture import Behaviour, CheckContext
 from runtime.testing.history import History
-from runtime.testing.kit import Behaviour, Bench
 
 PASS: Final = Behaviour.PASS
 RUN: Final = Behaviour.RUN_UNTIL_KILLED
 MIXED: Final = (PASS, Behaviour.FAIL, Behaviour.CANNOT_LAUNCH, PASS, PASS)
 
 
-async def the_program_of_an_embedder(bench: Bench) -> None:
+async def the_program_of_an_embedder(bench: CheckContext) -> None:
     """Somebody else's nursery, a reader beside the block, a mapping, and an end."""
     async with bench.kit() as kit:
         send, receive = bench.channel()
@@ -38,7 +38,7 @@ async def the_program_of_an_embedder(bench: Bench) -> None:
         want_equal(sorted(seen), sorted(handles), "completed")
 
 
-async def a_body_may_read_the_channel_itself(bench: Bench) -> None:
+async def a_body_may_read_the_channel_itself(bench: CheckContext) -> None:
     """It counts, and stops when it has seen an event for each handle."""
     async with bench.kit() as kit:
         send, receive = bench.channel()
@@ -52,7 +52,7 @@ async def a_body_may_read_the_channel_itself(bench: Bench) -> None:
         history.check()
 
 
-async def the_channel_ends_after_the_last_event(bench: Bench) -> None:
+async def the_channel_ends_after_the_last_event(bench: CheckContext) -> None:
     """The backend closes its clone, and only that: the original stays with whoever made it."""
     async with bench.kit() as kit:
         send, receive = bench.channel()
@@ -69,7 +69,7 @@ async def the_channel_ends_after_the_last_event(bench: Bench) -> None:
         history.check()
 
 
-async def nothing_waits_for_the_receiver(bench: Bench) -> None:
+async def nothing_waits_for_the_receiver(bench: CheckContext) -> None:
     """Neither submits nor kills: nobody has read a thing when they return."""
     async with bench.kit() as kit:
         send, receive = bench.channel()
@@ -87,7 +87,7 @@ async def nothing_waits_for_the_receiver(bench: Bench) -> None:
         history.check()
 
 
-async def a_receiver_that_has_gone_ends_the_block(bench: Bench) -> None:
+async def a_receiver_that_has_gone_ends_the_block(bench: CheckContext) -> None:
     """All is killed, and `trio.BrokenResourceError` leaves the block; what nobody took is counted."""
     async with bench.kit() as kit:
         send, receive = bench.channel()
@@ -103,7 +103,7 @@ async def a_receiver_that_has_gone_ends_the_block(bench: Bench) -> None:
         want_equal(kit.backend.undelivered, 4, "undelivered completions")
 
 
-async def events_that_nobody_takes_are_counted(bench: Bench) -> None:
+async def events_that_nobody_takes_are_counted(bench: CheckContext) -> None:
     """With an exception in flight the wait for the receiver is bounded, and a note says how many are left."""
     async with bench.kit() as kit:
         send, receive = bench.channel()
@@ -123,7 +123,7 @@ async def events_that_nobody_takes_are_counted(bench: Bench) -> None:
             want(left or bench.buffer, "nothing can have been delivered without a buffer")
 
 
-async def a_slow_receiver_sees_all_of_a_cancelled_run(bench: Bench) -> None:
+async def a_slow_receiver_sees_all_of_a_cancelled_run(bench: CheckContext) -> None:
     """One that shields itself, and begins to read when all jobs are dead."""
     async with bench.kit() as kit:
         send, receive = bench.channel()
@@ -153,7 +153,7 @@ async def a_slow_receiver_sees_all_of_a_cancelled_run(bench: Bench) -> None:
         want_equal(kit.backend.undelivered, 0, "undelivered events, with a receiver that reads on")
 
 
-async def a_block_that_nobody_reads_waits_until_cancelled(bench: Bench) -> None:
+async def a_block_that_nobody_reads_waits_until_cancelled(bench: CheckContext) -> None:
     """It waits for the receiver as long as it takes, and a cancel ends that; each job is accounted for."""
     async with bench.kit() as kit:
         send, receive = bench.channel()

@@ -8,8 +8,8 @@ import trio
 
 from runtime.errors import BackendClosedError
 from runtime.job import FailureKind, JobStatus
-from runtime.testing.checks.wanted import want, want_equal, want_status, wanted
-from runtime.testing.kit import Behaviour, Bench
+from runtime.testing.checks.assertions import want, want_equal, want_status, wanted
+from runtime.testing.fixture import Behaviour, CheckContext
 
 PASS: Final = Behaviour.PASS
 RUN: Final = Behaviour.RUN_UNTIL_KILLED
@@ -19,7 +19,7 @@ class OnPurposeError(Exception):
     """What a check's block raises."""
 
 
-async def a_backend_lives_once(bench: Bench) -> None:
+async def a_backend_lives_once(bench: CheckContext) -> None:
     """Opening it again is an error, inside and after, and does not disturb its life."""
     async with bench.session() as session:
         async with session.open():
@@ -32,7 +32,7 @@ async def a_backend_lives_once(bench: Bench) -> None:
                 pass
 
 
-async def a_normal_end_waits_for_the_jobs(bench: Bench) -> None:
+async def a_normal_end_waits_for_the_jobs(bench: CheckContext) -> None:
     """Leaving the block waits, as a nursery does, and the jobs end as they would have."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -42,7 +42,7 @@ async def a_normal_end_waits_for_the_jobs(bench: Bench) -> None:
             want_status(session.history.completion(handle.job_id), JobStatus.PASSED)
 
 
-async def an_exception_leaves_as_it_is(bench: Bench) -> None:
+async def an_exception_leaves_as_it_is(bench: CheckContext) -> None:
     """The very object, in no group; all jobs are killed, and their events seen."""
     error = OnPurposeError("on purpose")
     async with bench.session() as session:
@@ -59,7 +59,7 @@ async def an_exception_leaves_as_it_is(bench: Bench) -> None:
             want_status(session.history.completion(handle.job_id), JobStatus.KILLED, FailureKind.CANCELLED)
 
 
-async def a_cancel_kills_and_delivers(bench: Bench) -> None:
+async def a_cancel_kills_and_delivers(bench: CheckContext) -> None:
     """All jobs are killed; a receiver that shields itself sees every event."""
     async with bench.session() as session:
         with trio.CancelScope() as scope:
@@ -73,7 +73,7 @@ async def a_cancel_kills_and_delivers(bench: Bench) -> None:
             want_status(session.history.completion(handle.job_id), JobStatus.KILLED, FailureKind.CANCELLED)
 
 
-async def a_cancel_ends_the_wait_for_the_jobs(bench: Bench) -> None:
+async def a_cancel_ends_the_wait_for_the_jobs(bench: CheckContext) -> None:
     """Also a block that has come to its end, and waits for its jobs, is killed by a cancel."""
     async with bench.session() as session:
 
@@ -90,7 +90,7 @@ async def a_cancel_ends_the_wait_for_the_jobs(bench: Bench) -> None:
             want(scope.cancelled_caught, "the cancel should leave the block")
 
 
-async def drain_waits_for_what_is_live(bench: Bench) -> None:
+async def drain_waits_for_what_is_live(bench: CheckContext) -> None:
     """It returns when nothing is live; at once, if nothing was."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -104,7 +104,7 @@ async def drain_waits_for_what_is_live(bench: Bench) -> None:
             await session.start(PASS)
 
 
-async def no_task_is_left_behind(bench: Bench) -> None:
+async def no_task_is_left_behind(bench: CheckContext) -> None:
     """After the block there are as many tasks as before, whichever way it ended."""
     for how in ("normal", "exception", "close"):
         async with bench.session() as session:
@@ -123,7 +123,7 @@ async def no_task_is_left_behind(bench: Bench) -> None:
             want_equal(trio.lowlevel.current_statistics().tasks_living, before, f"tasks after the {how} end")
 
 
-async def statistics_and_repr_tell_the_state(bench: Bench) -> None:
+async def statistics_and_repr_tell_the_state(bench: CheckContext) -> None:
     """Before, within and after."""
     async with bench.session() as session:
         backend = session.backend

@@ -7,15 +7,15 @@ from typing import Final
 import trio
 
 from runtime.job import FailureKind, JobHandle, JobStatus
-from runtime.testing.checks.wanted import want, want_equal, want_status, wanted
-from runtime.testing.kit import Behaviour, Bench
+from runtime.testing.checks.assertions import want, want_equal, want_status, wanted
+from runtime.testing.fixture import Behaviour, CheckContext
 
 PASS: Final = Behaviour.PASS
 RUN: Final = Behaviour.RUN_UNTIL_KILLED
 IGNORE: Final = Behaviour.IGNORE_SIGTERM
 
 
-async def a_kill_takes_handles_and_ids(bench: Bench) -> None:
+async def a_kill_takes_handles_and_ids(bench: CheckContext) -> None:
     """Both, mixed; it returns when each has completed, and says who asked."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -30,7 +30,7 @@ async def a_kill_takes_handles_and_ids(bench: Bench) -> None:
             want(event.reason and "the night watch" in event.reason.message, f"it should say by whom: {event!r}")
 
 
-async def a_killed_job_completes_after_its_end(bench: Bench) -> None:
+async def a_killed_job_completes_after_its_end(bench: CheckContext) -> None:
     """When the completion is there, and when the kill returns, nothing of the job is running."""
     async with bench.session() as session:
         alive = session.kit.alive or _never
@@ -47,7 +47,7 @@ def _never(_job_id: str) -> bool:
     return False
 
 
-async def a_job_is_killed_once_however_often(bench: Bench) -> None:
+async def a_job_is_killed_once_however_often(bench: CheckContext) -> None:
     """Kills are idempotent, one after the other and at the same time, twice in a call as well."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -60,7 +60,7 @@ async def a_job_is_killed_once_however_often(bench: Bench) -> None:
         want_equal(len(session.history.completions), 2, "completions")
 
 
-async def a_kill_of_a_job_that_is_done_does_nothing(bench: Bench) -> None:
+async def a_kill_of_a_job_that_is_done_does_nothing(bench: CheckContext) -> None:
     """Its true status stands. Nor does a kill of an id that nobody knows."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -70,7 +70,7 @@ async def a_kill_of_a_job_that_is_done_does_nothing(bench: Bench) -> None:
         want_status(session.history.completion(handle.job_id), JobStatus.PASSED)
 
 
-async def a_stale_handle_does_nothing_to_a_later_attempt(bench: Bench) -> None:
+async def a_stale_handle_does_nothing_to_a_later_attempt(bench: CheckContext) -> None:
     """The id of a handle that was killed runs again, and the old handle does not reach it."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -83,7 +83,7 @@ async def a_stale_handle_does_nothing_to_a_later_attempt(bench: Bench) -> None:
             await backend.kill(fresh)
 
 
-async def a_handle_of_another_backend_is_a_type_error(bench: Bench) -> None:
+async def a_handle_of_another_backend_is_a_type_error(bench: CheckContext) -> None:
     """So is what is neither a handle nor an id; nothing of such a call is killed."""
     async with bench.session() as session, bench.session() as other:
         async with session.open() as backend, other.open() as another:
@@ -98,7 +98,7 @@ async def a_handle_of_another_backend_is_a_type_error(bench: Bench) -> None:
             await another.kill(foreign)
 
 
-async def kills_happen_at_the_same_time(bench: Bench) -> None:
+async def kills_happen_at_the_same_time(bench: CheckContext) -> None:
     """Ten jobs that ignore the gentle step: one by one they would take longer than the budget."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -107,7 +107,7 @@ async def kills_happen_at_the_same_time(bench: Bench) -> None:
             want_equal(backend.statistics().live, 0, "live jobs after the kill")
 
 
-async def a_job_is_killed_while_it_is_launched(bench: Bench) -> None:
+async def a_job_is_killed_while_it_is_launched(bench: CheckContext) -> None:
     """Wherever the kill meets the launch: it is killed when that returns, or never launched. It completes once."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -123,7 +123,7 @@ async def a_job_is_killed_while_it_is_launched(bench: Bench) -> None:
                 want_equal(backend.statistics().live, 0, "live jobs after the kill")
 
 
-async def a_cancelled_kill_goes_on(bench: Bench) -> None:
+async def a_cancelled_kill_goes_on(bench: CheckContext) -> None:
     """Cancelling `kill_many` stops the waiting, not the kill."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -135,7 +135,7 @@ async def a_cancelled_kill_goes_on(bench: Bench) -> None:
             await backend.drain()
 
 
-async def many_tasks_may_use_a_backend(bench: Bench) -> None:
+async def many_tasks_may_use_a_backend(bench: CheckContext) -> None:
     """Submits, kills and waits of several tasks do not disturb each other."""
     async with bench.session() as session:
 
@@ -155,7 +155,7 @@ async def many_tasks_may_use_a_backend(bench: Bench) -> None:
         want_equal(len(session.history.completions), 12, "completions")
 
 
-async def close_kills_and_ends(bench: Bench) -> None:
+async def close_kills_and_ends(bench: CheckContext) -> None:
     """After `close()` the block's end waits for the kills, and no longer for natural ends."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -168,7 +168,7 @@ async def close_kills_and_ends(bench: Bench) -> None:
             want(event.reason and "the caretaker" in event.reason.message, f"it should say by whom: {event!r}")
 
 
-async def close_works_from_another_task(bench: Bench) -> None:
+async def close_works_from_another_task(bench: CheckContext) -> None:
     """It ends a wait of the body, and a kill may go on at the same time."""
     async with bench.session() as session:
 

@@ -8,15 +8,15 @@ import trio
 
 from runtime.errors import BackendClosedError, DuplicateJobError
 from runtime.job import FailureKind, JobProgressEvent, JobStatus
-from runtime.testing.checks.wanted import want, want_equal, want_status, wanted
-from runtime.testing.kit import Behaviour, Bench
+from runtime.testing.checks.assertions import want, want_equal, want_status, wanted
+from runtime.testing.fixture import Behaviour, CheckContext
 
 PASS: Final = Behaviour.PASS
 FAIL: Final = Behaviour.FAIL
 RUN: Final = Behaviour.RUN_UNTIL_KILLED
 
 
-async def a_backend_that_is_not_open_takes_nothing(bench: Bench) -> None:
+async def a_backend_that_is_not_open_takes_nothing(bench: CheckContext) -> None:
     """Constructing starts nothing, and `submit_many` and `kill_many` say that it is not open."""
     async with bench.session() as session:
         (job,) = session.jobs(PASS)
@@ -29,7 +29,7 @@ async def a_backend_that_is_not_open_takes_nothing(bench: Bench) -> None:
             want(await session.submit([job]), "refused, after a call that came too early")
 
 
-async def each_accepted_job_completes_once(bench: Bench) -> None:
+async def each_accepted_job_completes_once(bench: CheckContext) -> None:
     """A mixed call: each job is in the mapping, and completes once, with its own status."""
     async with bench.session() as session:
         async with session.open():
@@ -42,7 +42,7 @@ async def each_accepted_job_completes_once(bench: Bench) -> None:
             want_status(session.history.completion(handle.job_id), JobStatus.FAILED)
 
 
-async def a_start_is_told(bench: Bench) -> None:
+async def a_start_is_told(bench: CheckContext) -> None:
     """A job that runs has said so: in its handle, or by an event that comes before its completion."""
     async with bench.session() as session:
         async with session.open():
@@ -55,7 +55,7 @@ async def a_start_is_told(bench: Bench) -> None:
         want(handle.started is not None or told, "the handle has no start, and no event told of it")
 
 
-async def a_refused_job_leaves_no_trace(bench: Bench) -> None:
+async def a_refused_job_leaves_no_trace(bench: CheckContext) -> None:
     """A busy backend's refusal is an absence in the mapping; no event; the same job may come again."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -72,7 +72,7 @@ async def a_refused_job_leaves_no_trace(bench: Bench) -> None:
         want_status(session.history.completion(busy.id), JobStatus.PASSED)
 
 
-async def submit_is_submit_many_for_one(bench: Bench) -> None:
+async def submit_is_submit_many_for_one(bench: CheckContext) -> None:
     """`submit` returns a handle, or `None` for a refusal."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -86,7 +86,7 @@ async def submit_is_submit_many_for_one(bench: Bench) -> None:
         want_status(session.history.completion(job.id, 7), JobStatus.PASSED)
 
 
-async def a_job_that_cannot_be_launched_completes(bench: Bench) -> None:
+async def a_job_that_cannot_be_launched_completes(bench: CheckContext) -> None:
     """It is accepted, and completes with the reason; the others of the call go on; nothing is raised."""
     async with bench.session() as session:
         async with session.open():
@@ -98,7 +98,7 @@ async def a_job_that_cannot_be_launched_completes(bench: Bench) -> None:
             want_status(session.history.completion(handle.job_id), JobStatus.PASSED)
 
 
-async def a_job_twice_in_a_call_is_an_error(bench: Bench) -> None:
+async def a_job_twice_in_a_call_is_an_error(bench: CheckContext) -> None:
     """`DuplicateJobError`; nothing of the call was launched, and all of it may come again."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -109,7 +109,7 @@ async def a_job_twice_in_a_call_is_an_error(bench: Bench) -> None:
             want_equal(len(await session.submit([first, second])), 2, "accepted afterwards")
 
 
-async def a_job_that_is_live_is_an_error(bench: Bench) -> None:
+async def a_job_that_is_live_is_an_error(bench: CheckContext) -> None:
     """`DuplicateJobError`; nothing of the call was launched; afterwards the id is free again."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -124,7 +124,7 @@ async def a_job_that_is_live_is_an_error(bench: Bench) -> None:
         want_equal(len(session.history.completions), 3, "completions")
 
 
-async def the_number_of_the_attempt_comes_back(bench: Bench) -> None:
+async def the_number_of_the_attempt_comes_back(bench: CheckContext) -> None:
     """In the handle and in the event; 1 unless given."""
     async with bench.session() as session:
         async with session.open():
@@ -135,7 +135,7 @@ async def the_number_of_the_attempt_comes_back(bench: Bench) -> None:
         session.history.completion(second.id, 3)
 
 
-async def an_empty_call_is_fine(bench: Bench) -> None:
+async def an_empty_call_is_fine(bench: CheckContext) -> None:
     """No jobs, no handles, no events."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -144,7 +144,7 @@ async def an_empty_call_is_fine(bench: Bench) -> None:
         want_equal(session.history.batches, [], "batches")
 
 
-async def a_closed_backend_takes_nothing(bench: Bench) -> None:
+async def a_closed_backend_takes_nothing(bench: CheckContext) -> None:
     """`BackendClosedError` after `close()`, and after the block."""
     async with bench.session() as session:
         (job,) = session.jobs(PASS)
@@ -157,7 +157,7 @@ async def a_closed_backend_takes_nothing(bench: Bench) -> None:
         want_equal(session.history.batches, [], "batches")
 
 
-async def no_more_jobs_than_max_parallelism(bench: Bench) -> None:
+async def no_more_jobs_than_max_parallelism(bench: CheckContext) -> None:
     """What is over the limit is refused, and there is room again when a job has completed."""
     async with bench.session() as session:
         session.backend.max_parallelism = 2
@@ -171,7 +171,7 @@ async def no_more_jobs_than_max_parallelism(bench: Bench) -> None:
             await backend.kill_many(job.id for job in jobs)
 
 
-async def a_submit_cancelled_before_it_begins(bench: Bench) -> None:
+async def a_submit_cancelled_before_it_begins(bench: CheckContext) -> None:
     """It raises `Cancelled`; whatever it had begun is ended without anybody's help."""
     async with bench.session() as session:
         async with session.open():
@@ -181,7 +181,7 @@ async def a_submit_cancelled_before_it_begins(bench: Bench) -> None:
             want(scope.cancelled_caught, "it should raise Cancelled")
 
 
-async def a_submit_cancelled_half_way(bench: Bench) -> None:
+async def a_submit_cancelled_half_way(bench: CheckContext) -> None:
     """Wherever the cancel meets it, what was accepted is killed and completes, and the rest was never launched."""
     async with bench.session() as session:
         async with session.open() as backend:
@@ -203,7 +203,7 @@ async def _cancel_after(steps: int, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def a_time_limit_is_enforced(bench: Bench) -> None:
+async def a_time_limit_is_enforced(bench: CheckContext) -> None:
     """A job that runs for longer than its timeout is killed; another that is quicker is not."""
     async with bench.session() as session:
         limit = session.kit.timeout

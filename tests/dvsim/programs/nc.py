@@ -12,7 +12,7 @@ from typing import Any
 from dvsim.launcher.nc import NcLauncher
 
 from runtime import JobSpec
-from runtime.backends.legacy import DVSimView
+from runtime.backend.legacy import DVSimView
 from tests.dvsim.programs.common import main, run_jobs, their_job
 
 ENOUGH = "head -c 6000 /dev/zero | tr '\\0' x; echo"

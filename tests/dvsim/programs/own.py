@@ -13,7 +13,7 @@ from dvsim.job.status import JobStatus as TheirStatus
 from dvsim.launcher.base import ErrorMessage, Launcher, LauncherBusyError, LauncherError
 
 from runtime import JobSpec
-from runtime.backends.legacy import DVSimView
+from runtime.backend.legacy import DVSimView
 from tests.dvsim.programs.common import main, run_jobs, their_job
 
 VERILATOR = "- Verilator: $finish at 12us; walltime 3.500 s; speed 1 us/s"

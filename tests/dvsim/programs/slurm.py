@@ -16,7 +16,7 @@ os.environ.update(SLURM_QUEUE="main", SLURM_MEM="100M", SLURM_MINCPUS="1", SLURM
 from dvsim.launcher.slurm import SlurmLauncher
 
 from runtime import JobSpec
-from runtime.backends.legacy import DVSimView
+from runtime.backend.legacy import DVSimView
 from tests.dvsim.programs.common import main, run_jobs, their_job
 
 PASSING, FAILING, KILLED, OURS = 24, 12, 8, 6

@@ -9,7 +9,7 @@ from typing import Any
 from dvsim.launcher.slurm import SlurmLauncher
 
 from runtime import JobSpec
-from runtime.backends.legacy import DVSimView
+from runtime.backend.legacy import DVSimView
 from tests.dvsim.programs.common import main, run_jobs, their_job
 
 SRUN = """#!/bin/sh

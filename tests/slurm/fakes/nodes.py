@@ -17,7 +17,7 @@ NO_OUTPUT: Final = 4021
 
 
 class ProcessNodes:
-    """Starts scripts and signals them.
+    """StartRegistry scripts and signals them.
 
     Args:
         spool: where the nodes keep copies of the scripts.

@@ -1,0 +1,33 @@
+"""What any batch system needs, and nothing that only one of them has."""
+
+from runtime.backend.batch.backend import BatchBackend
+from runtime.backend.batch.system import (
+    Accepted,
+    Array,
+    Busy,
+    Doubtful,
+    Limits,
+    Phase,
+    Refused,
+    Row,
+    Snapshot,
+    State,
+    System,
+    Unanswered,
+)
+
+__all__ = (
+    "Accepted",
+    "Array",
+    "BatchBackend",
+    "Busy",
+    "Doubtful",
+    "Limits",
+    "Phase",
+    "Refused",
+    "Row",
+    "Snapshot",
+    "State",
+    "System",
+    "Unanswered",
+)

@@ -1,0 +1,126 @@
+"""`CancellingSide`: ends are asked for in batches, gently first where that is wanted, and again of what lives on."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import trio
+
+from runtime.backend.batch.array_index import Observation
+from runtime.backend.batch.element import Element
+from runtime.backend.batch.polling import PollingSide
+from runtime.backend.batch.system import (
+    Unanswered,
+)
+from runtime.backend.live import LiveJob
+from runtime.job import JobStatus
+from runtime.job.shorten import shorten
+from runtime.process.trees import make_stop_file
+
+logger: Final = logging.getLogger("runtime.backend.batch")
+
+CANCEL_AGAIN: Final = 10.0
+"""Seconds after which what is still alive is cancelled once more. Arbitrary."""
+
+_LEAVING: Final = 20.0
+"""Seconds that the last round through the queue may take. Arbitrary."""
+
+
+class CancellingSide(PollingSide):
+    """Asks for the end of jobs, until they are gone."""
+
+    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            element: Element = job.data
+            element.killed = True
+            if element.concluding:
+                element.scope.deadline = min(element.scope.deadline, trio.current_time() + self._grace)
+        self._pace.hurry()
+        if not self._pace.is_open:
+            self._due = min(self._due, trio.current_time() + self._pace.pause)
+        self._urgent.set()
+
+    def _force(self, jobs: Sequence[LiveJob]) -> None:
+        self._urgent.set()
+
+    def _timed_out(self, job: LiveJob) -> None:
+        """A time limit is for what runs: what has ended may be judged for as long as that takes."""
+        if job.data is None or not job.data.concluding:
+            super()._timed_out(job)
+
+    async def _cancel_what_is_due(self) -> None:
+        """Ask the system for the end of what is to end: gently first where that is wanted, and again what lives on."""
+        self._urgent = trio.Event()
+        if self._pace.is_open:
+            return
+        now = trio.current_time()
+        soft: dict[int, list[tuple[str, int]]] = {}
+        hard: list[tuple[str, int]] = []
+        for element in self._elements.values():
+            if not element.killed or element.concluding or not (places := element.places_alive()):
+                continue
+            if self._begins_softly(element, now):
+                assert element.soft is not None
+                what = element.soft.what
+                if isinstance(what, int):
+                    soft.setdefault(what, []).extend(places)
+                else:  # nobody waits for it: the job's file system may not answer
+                    self._start_task(self._in_thread, make_stop_file, what)
+            elif self._is_cancel_due(element, now):
+                element.cancelled_at = now
+                hard.extend(places)
+        for token, sighting in self._stray_sightings.items():
+            if now - self._strays.get(token, -math.inf) >= CANCEL_AGAIN:
+                self._strays[token] = now
+                hard.extend(sighting.alive)
+        for number, places in soft.items():
+            await self._cancel(places, number)
+        if hard:
+            await self._cancel(hard, None)
+
+    def _begins_softly(self, element: Element, now: float) -> bool:
+        """Whether a soft step begins now; then it has begun."""
+        step = element.soft
+        if step is None or element.soft_until is not None or element.job.forced:
+            return False
+        if element.trail.status is not JobStatus.RUNNING:
+            return False  # nothing of it runs that could be asked
+        element.soft_until = math.inf if step.seconds is None else now + step.seconds
+        return True
+
+    def _is_cancel_due(self, element: Element, now: float) -> bool:
+        if element.soft_until is not None and now < element.soft_until and not element.job.forced:
+            return False
+        return element.cancelled_at is None or now - element.cancelled_at >= CANCEL_AGAIN
+
+    async def _cancel(self, places: Iterable[tuple[str, int]], signal: int | None) -> None:
+        targets: dict[str, list[int]] = {}
+        for array, index in places:
+            targets.setdefault(array, []).append(index)
+        answer = await self._system.cancel(targets, signal)
+        if isinstance(answer, Unanswered):
+            logger.warning("backend %r: a cancel failed, and will be tried again: %s", self.name, answer.why)
+
+    async def _teardown(self) -> None:
+        """See to it that nothing of ours stays in the queue: strays, and what a previous incarnation left to nobody."""
+        self._board.keep({*self._elements, *self._loose()}, trio.current_time())
+        names = self._board.names()
+        living: dict[str, Observation] = {}
+        absences = 0
+        with trio.move_on_after(_LEAVING):
+            while names:
+                answer = await self._system.query(names)
+                if not isinstance(answer, Unanswered):
+                    seen = self._board.read(answer.rows)
+                    living = {token: sighting for token, sighting in seen.items() if sighting.alive}
+                    absences = 0 if living else absences + 1
+                    if absences > 1:
+                        return
+                    await self._cancel([place for sighting in living.values() for place in sighting.alive], None)
+                await trio.sleep(self._pace.pause)
+        if living:
+            some = ", ".join(f"{array}_{index}" for each in living.values() for array, index in each.alive[:1])
+            logger.warning("backend %r leaves in the queue: %s", self.name, shorten(some, 500))

@@ -1,0 +1,133 @@
+"""`EndingSide`: from the end of a job, and its record if it left one, to its completion."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import trio
+
+from runtime.backend.batch.base import BatchBase
+from runtime.backend.batch.element import Element
+from runtime.backend.batch.records import Record
+from runtime.backend.batch.store import may_appear
+from runtime.backend.batch.system import (
+    Row,
+)
+from runtime.backend.batch.transitions import Ended
+from runtime.backend.batch.wrapper import FOLDER
+from runtime.backend.finishing import usage_of
+from runtime.job import FailureKind, JobStatus, JobStatusInfo
+from runtime.job.command import command_words
+from runtime.process import Exit
+from runtime.verdict import Judgement, LogPatterns, explain_stop
+
+logger: Final = logging.getLogger("runtime.backend.batch")
+
+_LOG_INTERVAL: Final = 0.5
+"""Seconds between two looks for a log that is late. Arbitrary."""
+
+
+class EndingSide(BatchBase):
+    """What a job ended with: its verdict, or why there is none."""
+
+    async def _conclude(self, element: Element, ended: Ended) -> None:
+        """Complete a job that has ended."""
+        try:
+            if ended.record is None:
+                await self._conclude_unrecorded(element, ended.row)
+            else:
+                await self._conclude_recorded(element, ended.record, ended.row)
+        finally:
+            self._forget(element)
+
+    async def _conclude_unrecorded(self, element: Element, row: Row | None) -> None:
+        job = element.job
+        if job.stop is not None and (row is None or row.state.kind is FailureKind.CANCELLED):
+            # The order to end it and the order to start it may have passed each other on their way to a node.
+            await self._in_thread(self._store.call_off, element.token)
+            await self._complete_killed(element)
+        elif row is None:
+            raise AssertionError("an end that nobody tells of is no end")
+        elif row.state.kind is not None:
+            await self._complete_ended(element, row.state.kind, f"{self._place(element, row)} ended: {row.word}")
+        else:
+            await self._fail_unrecorded(element, f"{self._place(element, row)} is {row.word}")
+
+    async def _fail_unrecorded(self, element: Element, what: str) -> None:
+        """Complete a job as lost: it left no record, or that is gone together with what was there for it."""
+        message = f"{what}, and left no record of its end within {self._grace:g} s"
+        if not await self._has_files(element):
+            message = f"{what}, and the record of its end is gone: {self._removed()}"
+        self._fail(element.job, FailureKind.LOST, message)
+
+    async def _has_files(self, element: Element) -> bool:
+        """Whether the run's own files of a job are where they were. True, too, if their file system does not answer."""
+        with trio.move_on_after(self._grace):
+            return await self._in_thread(self._store.has_files_of, element.token, element.name)
+        return True
+
+    def _removed(self) -> str:
+        return f"its files in {self.run_dir}/{FOLDER} were removed or replaced, as by another job"
+
+    async def _conclude_recorded(self, element: Element, record: Record, row: Row | None) -> None:
+        job = element.job
+        if record.launch_error is not None:
+            program = command_words(job.spec)[0]
+            about = f"program {program!r}, directory {element.places.cwd!r}, log {element.places.log!r}"
+            self._fail(job, FailureKind.LAUNCH_ERROR, f"on {record.host}: {record.launch_error} ({about})")
+            return
+        self._running(job, note=record.host)
+        if job.started is not None and record.seconds is not None:
+            job.started = max(job.submitted, min(job.started, trio.current_time() - record.seconds))
+        by_itself = record.stopped is None and record.signal is None
+        kind = None if row is None else row.state.kind
+        if job.stop is not None and not by_itself:
+            await self._complete_killed(element, _exit_of(record))
+        elif kind is not None and record.code != 0 and not (by_itself and kind is not FailureKind.OUT_OF_MEMORY):
+            word = "" if row is None else row.word
+            message = f"{self._system.name} job {record.id} on {record.host} ended: {word}"
+            await self._complete_ended(element, kind, message, _exit_of(record))
+        else:
+            if element.killed:  # it was asked to end when it had
+                element.scope.deadline = trio.current_time() + self._grace
+            await self._wait_log(element, record)
+            verdict, log = await self._concluder.conclude(
+                job.spec, element.places.log, _exit_of(record), element.scope, self._grace
+            )
+            self._complete(job, verdict.status, verdict.reason, usage_of(_exit_of(record), log))
+
+    async def _wait_log(self, element: Element, record: Record) -> None:
+        """Wait, for a while, for a log that is needed and may appear yet: the file system may be slow."""
+        if record.code != 0 or LogPatterns.of(element.job.spec):
+            with trio.move_on_after(self._grace):
+                # Nobody on this machine makes the log, so there is nothing to wait for but time.
+                while await self._in_thread(may_appear, element.places.log):  # noqa: ASYNC110 - a file system tells nobody
+                    await trio.sleep(_LOG_INTERVAL)
+
+    async def _complete_killed(self, element: Element, how: Exit | None = None) -> None:
+        """Complete a job that was stopped because somebody asked for that."""
+        job = element.job
+        assert job.stop is not None
+        kind = job.stop.reason.kind
+        said = await self._look_at_log(element, JobStatus.KILLED if kind is None else kind.status)
+        usage = None if how is None else usage_of(how, said)
+        self._complete_stopped(job, usage, explain_stop(job.stop.reason, said))
+
+    async def _complete_ended(self, element: Element, kind: FailureKind, message: str, how: Exit | None = None) -> None:
+        """Complete a job that the batch system has ended."""
+        said = await self._look_at_log(element, kind.status)
+        reason = explain_stop(JobStatusInfo(message, kind=kind), said)
+        self._complete(element.job, kind.status, reason, None if how is None else usage_of(how, said))
+
+    async def _look_at_log(self, element: Element, status: JobStatus) -> Judgement | None:
+        """Return what the log of a job says that was stopped, if there is one, and call its `post_finish`."""
+        spec, log = element.job.spec, element.places.log
+        return await self._concluder.conclude_stopped(spec, log, status, self._grace)
+
+
+def _exit_of(record: Record) -> Exit:
+    """Return the end of a job as that of a local process."""
+    return Exit(
+        record.code, record.signal, record.core_dumped, cpu_seconds=record.cpu_seconds, peak_bytes=record.peak_bytes
+    )

@@ -1,0 +1,202 @@
+"""`PollingSide`: one question for all jobs, tick by tick, and what its answer means for each."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from runtime.backend.batch.element import GONE, Element
+from runtime.backend.batch.ending import EndingSide
+from runtime.backend.batch.records import Record
+from runtime.backend.batch.system import (
+    Phase,
+    Row,
+    Unanswered,
+)
+from runtime.backend.batch.transitions import Ended, Missing, Moved, Odd, Sight, Transition, follow
+from runtime.backend.batch.wrapper import UNSEEN
+from runtime.backend.live import Stage
+from runtime.backend.verdict_pool import too_large
+from runtime.errors import BackendBrokenError
+from runtime.job import FailureKind
+
+logger: Final = logging.getLogger("runtime.backend.batch")
+
+ACCOUNT_AFTER: Final = 2.0
+"""Seconds that a job has to be missing until accounting is asked for it, and between two such questions. Arbitrary."""
+
+
+class PollingSide(EndingSide):
+    """Asks the queue, and says what becomes of each job."""
+
+    async def _wait_due(self) -> None:
+        """Wait until the queue is to be asked, or an end is to be asked for."""
+        self._board.keep({*self._elements, *self._loose()}, trio.current_time())
+        if not len(self._board) and not self._pace.is_open:
+            self._due = -math.inf
+            self._news = trio.Event()
+            await self._news.wait()
+        with trio.move_on_at(min(self._due, self._next_cancel())):
+            await self._urgent.wait()
+
+    def _next_cancel(self) -> float:
+        """Return when the next step of a kill is due, in seconds."""
+        softly = (
+            element.soft_until
+            for element in self._elements.values()
+            if element.killed and element.soft_until is not None and element.cancelled_at is None
+        )
+        return min(softly, default=math.inf)
+
+    async def _ask_queue(self) -> None:
+        """Ask the queue once, for all; find out what became of each job, and see to it that it is said."""
+        watched = [each for each in self._elements.values() if each.job.stage >= Stage.LAUNCHED and not each.concluding]
+        self._asked += 1
+        asked, began = self._asked, trio.current_time()
+        answer = await self._system.query(self._board.names())
+        answered = not isinstance(answer, Unanswered)
+        seen = {} if isinstance(answer, Unanswered) else self._board.read(answer.rows)
+        complete = not isinstance(answer, Unanswered) and not answer.strange
+        for each in watched:
+            each.sighting = seen.get(each.token, GONE) if complete else seen.get(each.token, each.sighting)
+        rows = {each.token: seen[each.token].row for each in watched if each.token in seen}
+        records, unread = await self._read_records(watched, rows, answered=answered)
+        # What cannot be looked at for want of descriptors has neither ended nor gone without a record: it waits.
+        watched = [each for each in watched if each.token not in unread]
+        if answered:
+            await self._ask_accounting(watched, rows, records)
+        now = trio.current_time()
+        news = False
+        for each in watched:
+            if each.job.stage is Stage.DONE:  # given up, and perhaps alive
+                self._lose(each)
+            elif not each.concluding:
+                row, record = rows.get(each.token), records.get(each.token)
+                sight = Sight(now, complete, row, record, stopping=each.job.stop is not None)
+                said = follow(each.trail, sight, self._grace)
+                news = news or said is not None
+                self._say(each, said, row)
+        self._limit_logs(watched)
+        if isinstance(answer, Unanswered):
+            self._pace.failed()
+            logger.warning("backend %r: %s does not answer: %s", self.name, self._system.name, answer.why)
+        else:
+            for token in seen.keys() & self._absent.keys():
+                self._earlier[token] = self._absent.pop(token)
+            self._stray_sightings = {
+                token: sighting
+                for token, sighting in seen.items()
+                if sighting.alive and token not in self._elements and token not in self._earlier
+            }
+            self._pace.answered(now - began, news=news)
+            if complete:
+                self._unresolved &= self._stray_sightings.keys()
+                self._answers = asked
+                self._answered.set()
+                self._answered = trio.Event()
+            else:
+                lines = answer.strange
+                logger.warning("backend %r: %d lines of %s were not understood", self.name, lines, self._system.name)
+        self._due = now + self._pace.pause
+
+    def _limit_logs(self, watched: Sequence[Element]) -> None:
+        """See in the background, once at a time, whose log has grown beyond its limit."""
+        limited = [each for each in watched if each.job.spec.max_log is not None and each.job.stop is None]
+        if limited and not self._limiting:
+            self._limiting = True
+            self._start_task(self._stop_too_large, limited)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _stop_too_large(self, limited: Sequence[Element]) -> None:
+        try:
+            found = await self._in_thread(lambda: [too_large(each.job.spec, each.places.log) for each in limited])
+        finally:
+            self._limiting = False
+        for each, message in zip(limited, found, strict=True):
+            if message is not None and not each.concluding:
+                self._stop([each.job], FailureKind.LOG_LIMIT, message)
+
+    async def _read_records(
+        self, watched: Sequence[Element], rows: dict[str, Row], *, answered: bool
+    ) -> tuple[dict[str, Record], set[str]]:
+        """Read the records of jobs that may have ended; return those, and the jobs whose records cannot be read now."""
+        tokens = [
+            each.token
+            for each in watched
+            if not answered or (row := rows.get(each.token)) is None or row.state.phase <= Phase.ENDING
+        ]
+        if not tokens:
+            return {}, set()
+        records, unread = await self._in_thread(self._store.read_records, tokens)
+        self._shared = self._shared or bool(records)
+        if unread:
+            logger.warning("backend %r: no descriptor to read %d exit records; tried again", self.name, len(unread))
+        return records, unread
+
+    async def _ask_accounting(
+        self, watched: Sequence[Element], rows: dict[str, Row], records: dict[str, Record]
+    ) -> None:
+        """Ask accounting, where there is one, for jobs that have been missing for a while; add what it says."""
+        now = trio.current_time()
+        if not self.limits.accounting or now - self._asked_accounting < ACCOUNT_AFTER:
+            return
+        missing = {
+            each.token: each
+            for each in watched
+            if each.token not in rows
+            and each.token not in records
+            and each.trail.missing_since is not None
+            and now - each.trail.missing_since >= ACCOUNT_AFTER
+        }
+        if not missing:
+            return
+        self._asked_accounting = now
+        answer = await self._system.account({each.array for each in missing.values()})
+        if isinstance(answer, Unanswered):
+            logger.info("backend %r: accounting does not answer: %s", self.name, answer.why)
+            return
+        for token, sighting in self._board.read(answer.rows).items():
+            if token in missing:
+                rows[token] = sighting.row
+
+    def _say(self, element: Element, said: Transition, row: Row | None) -> None:
+        """Let it be known what became of a job."""
+        job = element.job
+        if isinstance(said, Moved):
+            self._progress(job, said.status, said.note)
+        elif isinstance(said, Odd):
+            logger.warning("backend %r: job %r (%s) %s", self.name, job.id, self._place(element, None), said.why)
+            self._progress(job, job.status, said.why)
+        elif isinstance(said, Ended):
+            element.concluding = True
+            self._start_task(self._conclude, element, said)
+        elif isinstance(said, Missing):
+            element.concluding = True
+            self._start_task(self._conclude_missing, element)
+        elif row is not None and row.code == UNSEEN:
+            element.concluding = True
+            self._start_task(self._conclude_unseen, element, row)
+
+    async def _conclude_missing(self, element: Element) -> None:
+        await self._fail_unrecorded(element, f"{self._place(element, None)} is no longer in the queue")
+        self._forget(element)
+
+    async def _conclude_unseen(self, element: Element, row: Row) -> None:
+        """A node does not see a job's files. Unless a job removed these, or a node saw any, that concerns all jobs."""
+        where = self._place(element, row)
+        removed = not await self._has_files(element) and await self._in_thread(self._store.is_in_place)
+        message = f"{where} found that its node does not see, or may not write to, the run directory {self.run_dir}"
+        if not removed and not self._shared:
+            advice = "Choose one that this machine and all nodes have at the same path"
+            self._break(BackendBrokenError(f"backend {self.name!r}: {message}. {advice}"))
+        if element.job.stop is not None:
+            self._complete_stopped(element.job)  # nothing of it runs, or did
+        elif removed:
+            self._fail(element.job, FailureKind.LAUNCH_ERROR, f"{where} cannot run: {self._removed()}")
+        else:
+            self._fail(element.job, FailureKind.NODE_FAILURE, message)
+        self._forget(element)

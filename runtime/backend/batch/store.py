@@ -1,0 +1,301 @@
+"""`Store`: the files by which we and the jobs on other machines speak to each other. All of it blocks: for threads.
+
+::
+
+    <run directory>/.batch/
+        wrapper                  the script that every element runs
+        arrays/<name>/<index>    what an element is
+        arrays/<name>/jobs       which job each index is: a line of JSON each; for a run that adopts
+        ends/<xx>/<token>.run    the claim of whoever runs the job
+        ends/<xx>/<token>.end    its exit record
+
+The run directory must be seen by the nodes at the same path. Nothing but what a job's own specification says about it
+is outside of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import attrs
+
+from runtime.backend.batch.records import Record, parse_record
+from runtime.backend.batch.wrapper import FOLDER, odd_variables, render_job, render_wrapper
+from runtime.backend.job_paths import (
+    JobPaths,
+    RootedJobPaths,
+    make_command_file,
+    make_files,
+    open_log,
+    put_aside,
+    starting_words,
+    write_private,
+)
+from runtime.job import JobSpec
+from runtime.process import has_no_room, render_environment
+from runtime.roots import RootedPath, Roots
+
+logger: Final = logging.getLogger("runtime.backend.batch")
+
+_MOST_BYTES: Final = 1 << 16
+"""Of a record. A real one has less than a thousand."""
+
+_MOST_LIST: Final = 1 << 28
+"""Bytes of the list of an array's jobs: many times what a million of them take. Arbitrary; it goes into memory."""
+
+
+@attrs.frozen
+class Member:
+    """One job of an array."""
+
+    spec: JobSpec
+    attempt: int
+    token: str
+    places: RootedJobPaths
+
+
+class Store:
+    """The files of one run.
+
+    Args:
+        roots: where the run has its files; open.
+        environment: what jobs inherit, by way of the batch system.
+        max_output_dirs: how many old output directories of a job are kept; `None` for all.
+    """
+
+    def __init__(self, roots: Roots, environment: Mapping[str, str], max_output_dirs: int | None) -> None:
+        self._roots = roots
+        folder = roots.run.below(FOLDER)
+        self._script = folder.below("wrapper")
+        self._arrays = folder.below("arrays")
+        self._ends = folder.below("ends")
+        self.wrapper = str(self._script)
+        """The path of the script."""
+        self._environment = environment
+        self._odd = odd_variables(environment)
+        self._dump = render_environment(environment)
+        self._max_output_dirs = max_output_dirs
+        self._text = b""  # of the script
+        self._written: object = None
+
+    def lay_out(self, prologue: str) -> None:
+        """Make the directories, and write the script for the system with this prologue."""
+        self._text = render_wrapper(prologue)
+        self._write_script()
+
+    def _write_script(self) -> None:
+        for path in (self._arrays, self._ends):
+            path.make_directory()
+        self._script.replace(self._text, 0o755)
+        self._written = _identity(self._script.status())
+
+    def _renew_script(self) -> None:
+        """Write the script again if a job has removed or replaced it: the system opens it by its path, and waits."""
+        if not self._text:
+            return  # another store has written it
+        try:
+            there = _identity(self._script.status()) == self._written
+        except FileNotFoundError:
+            there = False
+        if not there:
+            logger.warning("%s was removed or replaced, and is written again", self._script)
+            self._write_script()
+
+    def paths(self, spec: JobSpec) -> RootedJobPaths:
+        """Return where a job's files are.
+
+        Raises:
+            OSError: if nothing of a directory can be opened.
+        """
+        return RootedJobPaths.resolve(JobPaths.of(spec, self._roots.run_dir), self._roots)
+
+    def prepare(self, spec: JobSpec, *, renew: bool) -> RootedJobPaths:
+        """Make a job's directories, and see that its log will be a fresh one; return where its files are.
+
+        Raises:
+            OSError, ValueError: if that cannot be done.
+        """
+        paths = self.paths(spec)
+        if renew and spec.renew_odir:
+            put_aside(paths.odir, self._max_output_dirs)
+        dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
+        os.close(make_files(paths, dump))
+        make_command_file(spec, paths.log)
+        if paths.log.exists() or spec.dry_run:
+            os.close(open_log(paths.log))  # which refuses what is not a file of ours alone
+            if not spec.dry_run:
+                paths.log.unlink()  # the job makes it; until then there is none, on whichever machine one looks
+        return paths
+
+    def write_array(self, name: str, members: Sequence[Member]) -> str:
+        """Write what the elements of an array are; return the directory.
+
+        Raises:
+            OSError, ValueError: if that cannot be done.
+        """
+        self._renew_script()
+        directory = self._arrays.below(name)
+        directory.make_directory()
+        for shard in {member.token[:2] for member in members}:
+            self._ends.below(shard).make_directory()
+        for index, member in enumerate(members):
+            write_private(directory.below(str(index)), self._render(member))
+        lines = (
+            json.dumps({"index": index, "token": member.token, "job": member.spec.id, "attempt": member.attempt})
+            for index, member in enumerate(members)
+        )
+        directory.below("jobs").replace("".join(f"{line}\n" for line in lines).encode(), 0o600)
+        return str(directory)
+
+    def check(self, member: Member) -> None:
+        """See that a job can be written down.
+
+        Raises:
+            ValueError: if not.
+        """
+        self._render(member)
+
+    def _render(self, member: Member) -> bytes:
+        spec = member.spec
+        return render_job(
+            starting_words(spec, member.places.log),
+            token=member.token,
+            files=f"{self._ends}/{_sharded(member.token)}",
+            log=str(member.places.log),
+            cwd=member.places.cwd,
+            exports=spec.exports,
+            odd=self._odd,
+        )
+
+    def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, Record], set[str]]:
+        """Return the records that there are, by token, and the tokens of those that we have no descriptor to look for.
+
+        These are not known to be absent: who asks later may find them.
+        """
+        found: dict[str, Record] = {}
+        unread: set[str] = set()
+        for token in tokens:
+            try:
+                record = parse_record(self._end(token).read(_MOST_BYTES), token)
+            except OSError as exc:
+                if has_no_room(exc):
+                    unread.add(token)
+                continue
+            if record is not None:
+                found[token] = record
+        return found, unread
+
+    def read_all_records(self, tokens: Iterable[str]) -> dict[str, Record]:
+        """Return the records that there are, by token.
+
+        Raises:
+            OSError: if we have no descriptor to look for one.
+        """
+        found, unread = self.read_records(tokens)
+        if unread:
+            raise OSError(errno.EMFILE, f"{len(unread)} exit records cannot be opened")
+        return found
+
+    def claimed(self, tokens: Iterable[str]) -> set[str]:
+        """Return the jobs that have begun.
+
+        Raises:
+            OSError: if we have no descriptor to find that out.
+        """
+        return {token for token in tokens if self._is_claimed(token)}
+
+    def _is_claimed(self, token: str) -> bool:
+        try:
+            self._claim(token).status()
+        except OSError as exc:
+            if has_no_room(exc):
+                raise
+            return False
+        return True
+
+    def has_files_of(self, token: str, array: str) -> bool:
+        """Whether what was made for a job and its array is still there. If not, somebody has removed or replaced it."""
+        try:
+            listed = self._arrays.below(f"{array}/jobs").status()
+            shard = self._ends.below(token[:2]).status()
+        except OSError as exc:
+            return not is_for_good(exc)
+        return stat.S_ISREG(listed.st_mode) and stat.S_ISDIR(shard.st_mode)
+
+    def is_in_place(self) -> bool:
+        """Whether the path of the run directory leads to the one that was opened."""
+        try:
+            return os.path.samestat(os.stat(self._roots.run_dir), self._roots.run.status())
+        except OSError:
+            return False
+
+    def call_off(self, token: str) -> None:
+        """Claim a job that is to run no more: should the system start it all the same, it finds that, and ends."""
+        with suppress(OSError):  # it has begun; or the disk says no, and the system's word has to do
+            os.close(self._claim(token).create(0o600))
+
+    def forget(self, token: str) -> None:
+        """Remove the claim and the record of a job of which nothing runs, so that it can run again."""
+        for path in (self._claim(token), self._end(token)):
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    def arrays(self, prefix: str) -> dict[str, list[tuple[str, str, int]]]:
+        """Return the arrays that were written under names with this prefix: token, job and attempt, by index.
+
+        Raises:
+            OSError: if that cannot be found out, as for want of descriptors.
+        """
+        found = {}
+        for name in sorted(name for name in self._arrays.names() if name.startswith(prefix)):
+            try:
+                raw = self._arrays.below(f"{name}/jobs").read(_MOST_LIST)
+                jobs = [json.loads(line) for line in raw.splitlines()]
+                found[name] = [(job["token"], job["job"], job["attempt"]) for job in jobs]
+            except (OSError, ValueError, KeyError, TypeError) as exc:  # one that was being written when we died
+                if has_no_room(exc):
+                    raise
+        return found
+
+    def _claim(self, token: str) -> RootedPath:
+        return self._ends.below(f"{_sharded(token)}.run")
+
+    def _end(self, token: str) -> RootedPath:
+        return self._ends.below(f"{_sharded(token)}.end")
+
+
+def _sharded(token: str) -> str:
+    return f"{token[:2]}/{token}"
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mode, status.st_ino, status.st_size
+
+
+_FOR_GOOD: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
+
+
+def is_for_good(error: OSError) -> bool:
+    """Whether an error says that what we made is not there, or is behind something else; not that we cannot look."""
+    return error.errno in _FOR_GOOD
+
+
+def may_appear(path: RootedPath) -> bool:
+    """Whether something that is not there may appear on a slow file system.
+
+    Not if a link or a file is in the place of a directory above it: no time changes that.
+    """
+    try:
+        path.status()
+    except FileNotFoundError:
+        return True
+    except OSError as exc:
+        return not is_for_good(exc)
+    return False

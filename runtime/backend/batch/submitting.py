@@ -1,0 +1,221 @@
+"""`SubmittingSide`: from specifications to arrays in the queue, and to certainty about each of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Hashable, Sequence
+from typing import Final
+
+import attrs
+import trio
+
+from runtime.backend.batch.adopting import AdoptingSide
+from runtime.backend.batch.array_index import Entry
+from runtime.backend.batch.base import DEFAULT_LIMITS, DOUBT_LASTS
+from runtime.backend.batch.element import Element, Progress
+from runtime.backend.batch.grouping import chunks, group, halves
+from runtime.backend.batch.system import (
+    Accepted,
+    Array,
+    Busy,
+    Doubtful,
+    Refused,
+    Unanswered,
+)
+from runtime.backend.batch.tokens import array_name, job_token
+from runtime.backend.live import LiveJob, Stage
+from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.process import Work, each_in_thread, has_no_room
+
+logger: Final = logging.getLogger("runtime.backend.batch")
+
+_SLICE: Final = 64
+"""Jobs that are prepared per hop to a thread: a hundredth of a second or so."""
+
+
+_Preparation = tuple[LiveJob, Progress]
+
+
+@attrs.define(eq=False)
+class _Ready:
+    """Jobs of a submission that can go to the queue, with their requests."""
+
+    pairs: list[tuple[Element, Hashable]] | None
+    """`None` once they have been submitted: a job that is ready later is submitted alone."""
+
+
+class SubmittingSide(AdoptingSide):
+    """Prepares jobs, and submits them."""
+
+    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        if self._pace.is_open:
+            why = f"{self._system.name} does not answer"
+            logger.info("backend %r is busy: %s", self.name, why)
+            for job in jobs:
+                self._refuse(job, why)
+            return
+        begun = self._begin_all(jobs)
+        if self._earlier or self._absent:
+            begun = await self._without_adopted(begun)
+        ready = _Ready([])
+        async with trio.open_nursery() as late:
+            async with trio.open_nursery() as nursery:
+                for job in begun:
+                    if job.spec.pre_launch is not None:  # a hook may take long, so each has a thread of its own
+                        nursery.start_soon(self._prepare, [job], self._hooking, ready, nursery)
+                others = [job for job in begun if job.spec.pre_launch is None]
+                for some in chunks(others, _SLICE):
+                    await self._prepare(some, self._files, ready, late)
+            pairs, ready.pairs = ready.pairs or [], None
+            place = {id(job): number for number, job in enumerate(begun)}
+            pairs.sort(key=lambda pair: place[id(pair[0].job)])
+            for request, some_pairs in group(pairs, lambda pair: pair[1]).items():
+                await self._send([element for element, _ in some_pairs], request)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _prepare(
+        self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, ready: _Ready, nursery: trio.Nursery
+    ) -> None:
+        """Prepare jobs in a thread; those that can be submitted go to `ready`, the others complete.
+
+        One whose file system does not answer goes on in `nursery`, and is submitted alone if need be.
+        """
+
+        def done(results: Sequence[tuple[_Preparation, tuple[Element, Hashable] | Busy | str]]) -> None:
+            for (job, progress), result in results:
+                if job.stage is Stage.DONE:
+                    continue
+                if isinstance(result, Busy):
+                    self._progress_of[job.spec] = progress
+                    self._refuse(job, result.why)
+                    continue
+                if isinstance(result, str):
+                    self._fail(job, FailureKind.LAUNCH_ERROR, result)
+                elif job.spec.dry_run:
+                    self._launched(job)
+                    self._complete(job, JobStatus.PASSED)
+                else:
+                    job.data, request = result
+                    if ready.pairs is None:
+                        nursery.start_soon(self._send, [job.data], request)
+                    else:
+                        ready.pairs.append(result)
+
+        work = Work(self._prepare_one, [(job, self._progress_for(job)) for job in jobs])
+        await each_in_thread(work, limiter=limiter, nursery=nursery, done=done)
+
+    def _prepare_one(self, preparation: _Preparation) -> tuple[Element, Hashable] | Busy | str:
+        """Prepare a job's files and call its hook; return it with its request, or why it cannot be launched (now)."""
+        job, progress = preparation
+        spec: JobSpec = job.spec
+        try:
+            request = self._system.request(spec)
+            token = job_token(self.run_token, job.id, job.attempt)
+            if token in self._finished:
+                self._store.forget(token)
+            places = self._store.prepare(spec, renew=not progress.renewed)
+            progress.renewed = True
+            soft = self._soft_steps.of(spec, str(places.odir), self._roots.resolve)
+            element = Element(job, token, places, soft, progress)
+            self._store.check(element.member)
+            if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
+                try:
+                    spec.pre_launch()
+                except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
+                    return f"pre_launch raised {exc!r}"
+            progress.hooked = True
+        except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
+            message = f"cannot be prepared: {str(exc) or repr(exc)}"
+            return Busy(message) if has_no_room(exc) else message
+        return element, request
+
+    def _progress_for(self, job: LiveJob) -> Progress:
+        progress = self._progress_of.pop(job.spec, None)
+        return progress if progress is not None and progress.attempt == job.attempt else Progress(job.attempt)
+
+    def _take_back(self, job: LiveJob) -> bool:
+        return job.data is None or not job.data.sent
+
+    @trio.lowlevel.enable_ki_protection
+    async def _send(self, elements: Sequence[Element], request: Hashable) -> None:
+        """Submit jobs with equal requests, in arrays as large as the queue takes them."""
+        waiting = list(elements)
+        async with self._sending:  # one at a time: the controller is everybody's
+            if self.limits is DEFAULT_LIMITS:
+                await self._probe()
+            size = self.limits.max_array
+            while waiting := [element for element in waiting if element.job.stage is not Stage.DONE]:
+                some = waiting[:size]
+                answer = await self._submit(some, request)
+                if isinstance(answer, Accepted):
+                    del waiting[: len(some)]
+                elif isinstance(answer, Refused):
+                    for element in some:
+                        message = f"{self._system.name} refused it: {answer.why}"
+                        self._fail(element.job, FailureKind.LAUNCH_ERROR, message)
+                elif isinstance(answer, Busy) and len(some) > 1:
+                    size = halves(len(some))
+                else:
+                    logger.info("backend %r is busy: %s", self.name, answer.why)
+                    for element in waiting:
+                        self._progress_of[element.job.spec] = element.progress
+                        self._refuse(element.job, answer.why)
+
+    async def _submit(self, some: Sequence[Element], request: Hashable) -> Accepted | Busy | Refused | Unanswered:
+        """Submit one array; when that was accepted its jobs are in the queue."""
+        tokens = [element.token for element in some]
+        name = array_name(self.run_token, tokens)
+        for element in some:
+            element.name = name
+            element.sent = True  # from here on it is in the array, and cannot be taken back
+        try:
+            directory = await self._in_thread(self._store.write_array, name, [element.member for element in some])
+        except OSError as exc:
+            return (Busy if has_no_room(exc) else Refused)(f"its files cannot be written: {exc}")
+        array = Array(name, len(some), request, self._store.wrapper, (directory, str(math.ceil(self._grace))))
+        entry = self._board.put(name, tokens)
+        self._elements.update((element.token, element) for element in some)
+        answer = await self._settled(array, entry)
+        if not isinstance(answer, Accepted):
+            for element in some:
+                element.sent = False
+                self._elements.pop(element.token, None)
+            return answer
+        entry.ids.add(answer.array)
+        for index, element in enumerate(some):
+            element.array, element.index = answer.array, index
+            if not self._launched(element.job, running=False):  # given up meanwhile
+                self._lose(element)
+        self._pace.hurry()
+        self._news.set()
+        return answer
+
+    async def _settled(self, array: Array, entry: Entry) -> Accepted | Busy | Refused | Unanswered:
+        """Submit an array, and see to it that we know whether it was."""
+        answer = await self._system.submit(array)
+        again = True
+        while isinstance(answer, Doubtful):
+            logger.warning(
+                "backend %r: whether array %s was submitted is not known: %s", self.name, array.name, answer.why
+            )
+            entry.doubtful_until = math.inf
+            turned_up = await self._turns_up(entry.ids)
+            entry.doubtful_until = trio.current_time() + DOUBT_LASTS
+            if turned_up:
+                return Accepted(min(entry.ids))
+            if answer.busy:
+                return Busy(answer.why)
+            answer = await self._system.submit(array) if again else Unanswered(answer.why)
+            again = False
+        if isinstance(answer, Unanswered):
+            self._pace.failed()
+            self._news.set()  # so that the queue is asked until it answers
+        return answer
+
+    async def _turns_up(self, ids: set[str]) -> bool:
+        """Return whether an array is in the queue: as soon as an answer has it, or if two in a row do not."""
+        for _ in range(2):
+            if not ids:
+                await self._next_answer()
+        return bool(ids)

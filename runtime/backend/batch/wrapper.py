@@ -1,0 +1,337 @@
+r"""The wrapper: one script that every element of every array runs, and the file that tells an element what it is.
+
+It is POSIX shell, because that is on every node; and it forks once, for the job, because on a busy node processes are
+what a short job costs. So everything else is done with what is built in: the time is read from ``/proc/uptime`` (which
+no clock that is set can disturb), the processor time comes from ``times``, the memory from the job's cgroup if it has
+one, and the record is complete when its last line is, instead of when it is renamed (see `records`).
+
+What an element needs stands in a file of its own, named by its index: shell code, of which every value is in single
+quotes. No text of a job is ever looked at by a shell, but for a `cmd` that is meant for one. NUL, which no file of this
+kind could carry, is refused by `JobSpec`.
+
+A job's `exports` are nothing to this shell: they are set in the fork that becomes the job, as the last thing before
+that. If one of them means something to some shell (``IFS``, ``SHELLOPTS``) they are not even set there: `env` adds
+them, between the shell and the program, which is one more program and not one more process. What `env` cannot say is
+that the program was not executed, so the shell looks before: it knows scripts and what they name, and not programs for
+another processor.
+
+How a job ended is a number, of which 137 is a code or SIGKILL. Shells say more on their standard error, which goes to
+the file of the claim meanwhile: only of what a signal ended, and never of SIGINT and SIGPIPE, which thus count as
+codes, unless the wrapper was sent the signal as well. If the program could not be executed after all, the log begins
+with what the shell says, with its own name in it, and is no log.
+
+Other jobs can put anything in the place of the files, at any time. So claim, record and log are each created once,
+before the job runs, and kept as descriptors. To read or append to one of them, it is opened again through
+``/proc/self/fd``, which leads to the file itself, whatever has its name by now. The directories of the run are entered
+first, and are what they are below the run directory, through no link. A POSIX shell cannot do more: its `O_EXCL` is for
+regular files. So a FIFO that appears between the last look and the shell's own, two calls to the system, is waited for
+until the job's time limit; no file is written because of it. The same holds for the file that says what the job is,
+and for its program, whose first line is read. The directory of a log may be anywhere, and is found by its path.
+
+The steps, and what each is for:
+
+1. Wait for the file, as a slow file system may show it late. A node that does not see it within the patience that it
+   was given exits with `UNSEEN`, and that is the one code by which a run directory that is not shared is told from a
+   job that failed.
+2. *Claim* the job: a file that is created by whoever comes first, under the name of its token. If an array was
+   submitted twice after all, because a controller took our word for no and did it later, the second one finds the claim
+   and does nothing. An element that the system starts again (``_jr_restart`` above 0) replaces the claim.
+3. Create the record, still empty, and a fresh log, change directory, look for the program: in this order, as locally,
+   so a relative one is sought where the job runs. What fails here is recorded as a job that was not launched.
+4. Run the job, in a subshell that is replaced by it, in the foreground: a job in the background would ignore SIGINT.
+   A batch system signals all processes of a job, so there is nothing to forward; the wrapper notes the signal (so that
+   it lives on until the job has ended) and records it.
+5. Record, and exit with the job's status, so that the system's own books agree; but for the two codes that mean
+   something else, because a record may be seen later than the end.
+
+A shell tells an exit by signal N from an exit with the code 128 + N no better than anybody who asks it; nor do we: a
+code from 129 to 192 is recorded, and shown, as a signal.
+
+A system's `prologue` sets: ``_jr_index``; ``_jr_restart``, how often the system has started it again; ``_jr_id`` and
+``_jr_host``, for people; ``_jr_cgroup``, the component of its cgroup's path that is this job's alone, or nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+FOLDER: Final = ".batch"
+"""In the run directory: where the files are by which we and the jobs speak to each other. No job's directory, as no
+safe id begins with a dot."""
+
+UNSEEN: Final = 113
+"""What the wrapper exits with if its node does not see the run directory, or cannot write to it. Arbitrary."""
+
+TAKEN: Final = 114
+"""What the wrapper exits with if another copy of it has claimed the job. Arbitrary."""
+
+_SCRIPT: Final = r"""#!/bin/sh
+# Written by job-runtime. Arguments: the directory of the array; seconds to wait for it to be seen.
+@PROLOGUE@
+exec 2>/dev/null
+_jr_stopped='' _jr_launch='' _jr_peak='' _jr_status='' _jr_how='' _jr_else=''
+for _jr_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
+    trap "_jr_stopped=$_jr_signal" "$_jr_signal"
+done
+
+# Whether the system would execute a file. A shell's `exec` is no answer: it runs as a script what the system refuses.
+_jr_executes() {
+    [ -f "$1" ] && [ -x "$1" ] || return 1
+    [ -r "$1" ] || return 0
+    _jr_mark=''
+    IFS= read -r _jr_mark <"$1"
+    case $_jr_mark in
+    '#!'*) ;;
+    @ELF@* | MZ* | PK*) return 0 ;; # MZ and PK: what binfmt_misc may have been told to start
+    *) return 1 ;;
+    esac
+    read -r _jr_mark _jr_interpreter _jr_rest <"$1"
+    [ "$_jr_mark" = '#!' ] || _jr_interpreter=${_jr_mark#??}
+    _jr_scripts=$_jr_scripts+ # an interpreter may be a script itself: the system follows five
+    [ "$_jr_scripts" != ++++++ ] && _jr_executes "$_jr_interpreter"
+}
+
+# Whether the system would execute a program that is looked for in `_jr_path`, if its name has no slash.
+_jr_finds() {
+    case $1 in
+    /bin/sh) return 0 ;; # which runs this: of a program, some shells read all up to the first newline byte by byte
+    */*)
+        _jr_scripts='' && _jr_executes "$1"
+        return
+        ;;
+    esac
+    _jr_places=$_jr_path:
+    while [ -n "$_jr_places" ]; do
+        _jr_place=${_jr_places%%:*}
+        _jr_places=${_jr_places#*:}
+        _jr_scripts='' && _jr_executes "${_jr_place:-.}/$1" && return
+    done
+    return 1
+}
+
+# Whether nothing is here: what a job may have put there leads elsewhere, or is waited for.
+_jr_is_free() {
+    [ ! -L "$1" ] && [ ! -e "$1" ]
+}
+
+# Enter a directory below the run directory through no link but those of the run directory's own path.
+_jr_run=${1%/@FOLDER@/arrays/*}
+_jr_enter() {
+    cd -P "$_jr_run/" && _jr_real=${PWD%/} && cd -P "$1" && [ "$PWD" = "$_jr_real${1#"$_jr_run"}" ]
+}
+
+_jr_job=./$_jr_index
+_jr_waited=0
+until _jr_enter "$1" && [ -r "$_jr_job" ] && [ -f "$_jr_job" ] && [ ! -L "$_jr_job" ]; do
+    [ "$_jr_waited" -lt "$2" ] || exit @UNSEEN@
+    sleep 1
+    _jr_waited=$((_jr_waited + 1))
+done
+_jr_path=$PATH
+. "$_jr_job"
+
+# Create the files, each once: 6 is the claim, 5 the record, 9 the log. With -C the shell creates them with O_EXCL, but
+# opens what it sees to be no regular file. So nothing comes between `_jr_is_free` and the opening.
+_jr_enter "${_jr_files%/*}" || exit @UNSEEN@
+_jr_claim=./${_jr_files##*/}.run
+_jr_end=./${_jr_files##*/}.end
+[ "$_jr_restart" = 0 ] || rm -f "$_jr_claim"
+set -C
+if ! { _jr_is_free "$_jr_claim" && command exec 6>"$_jr_claim" && printf '%s\n' "$_jr_id" >&6; }; then
+    _jr_is_free "$_jr_claim" && exit @UNSEEN@
+    exit @TAKEN@
+fi
+_jr_is_free "$_jr_end" || rm -f "$_jr_end" # of an earlier start, or planted: the claim is ours
+_jr_is_free "$_jr_end" && command exec 5>"$_jr_end" || exit @UNSEEN@
+[ "$_jr_restart" = 0 ] || rm -f "$_jr_log"
+_jr_is_free "$_jr_log" && command exec 9>"$_jr_log" || _jr_launch=log
+set +C
+
+# From here on no path of these files is used. Opened again through its descriptor, a file is itself, wherever it is.
+command exec 9>>/proc/self/fd/9 # `>>` alone creates, but not only: so this is how a new file is appended to
+command exec 8</proc/self/fd/9
+command exec 7</proc/self/fd/6 && _jr_else=exit
+read -r _jr_line <&7
+[ -n "$_jr_launch" ] || cd "$_jr_cwd" || _jr_launch=directory
+[ -n "$_jr_launch" ] || _jr_finds "$_jr_program" || _jr_launch=program
+
+read -r _jr_begun _jr_rest </proc/uptime
+if [ -n "$_jr_stopped" ]; then
+    _jr_status=143 # it never began
+elif [ -z "$_jr_launch" ]; then
+    exec 2>&6 # where the shell says so if a signal ends the job
+    (
+        exec 5>&- 6>&- 7<&- 8<&-
+        unset OLDPWD
+        export PWD
+        _jr_export 2>/dev/null
+        exec "$@" </dev/null >&9 2>&1 9>&-
+    )
+    _jr_status=$?
+    exec 2>/dev/null
+    while read -r _jr_line <&7; do
+        case $_jr_line in
+        *'core dumped'*) _jr_how=core ;;
+        *) _jr_how=${_jr_how:-killed} ;;
+        esac
+    done
+    case $_jr_status in
+    126 | 127)
+        _jr_line=''
+        read -r _jr_line <&8
+        case $_jr_line in
+        *"$0"*) # not the program says so, but this shell
+            _jr_launch=exec _jr_status=''
+            true >/proc/self/fd/9
+            ;;
+        esac
+        ;;
+    129 | 1[3-8]? | 19[012]) _jr_status="$_jr_status ${_jr_how:-$_jr_else}" ;;
+    esac
+fi
+read -r _jr_ended _jr_rest </proc/uptime
+
+if [ -n "$_jr_cgroup" ]; then
+    while IFS=: read -r _jr_number _jr_kind _jr_path; do
+        case $_jr_kind:$_jr_path in
+        :*/"$_jr_cgroup"/*) _jr_kind='' _jr_file=memory.peak ;;
+        memory:*/"$_jr_cgroup"/*) _jr_kind=/memory _jr_file=memory.max_usage_in_bytes ;;
+        *) continue ;;
+        esac
+        _jr_file=$_jr_cgroups$_jr_kind${_jr_path%%/"$_jr_cgroup"/*}/$_jr_cgroup/$_jr_file
+        [ -r "$_jr_file" ] && read -r _jr_peak <"$_jr_file"
+    done <"$_jr_membership"
+fi
+
+{
+    printf '%s\n' 'job-runtime end 1' "token $_jr_token" "id $_jr_id" "restart $_jr_restart" "host $_jr_host" \
+        "launch $_jr_launch" "status $_jr_status" "stopped $_jr_stopped" "uptime $_jr_begun $_jr_ended" \
+        "peak $_jr_peak" times
+    times
+    printf 'end %s\n' "$_jr_token"
+} >&5
+_jr_status=${_jr_status%% *}
+case $_jr_status in
+@UNSEEN@ | @TAKEN@) exit 1 ;;
+esac
+exit "${_jr_status:-127}"
+"""
+
+_DEFAULTS: Final = """\
+_jr_cgroup=''
+_jr_cgroups=/sys/fs/cgroup
+_jr_membership=/proc/self/cgroup
+"""
+
+_SPOILING: Final = frozenset(
+    {
+        "BASHOPTS",
+        "BASH_VERSION",
+        "EUID",
+        "IFS",
+        "LINENO",
+        "OPTARG",
+        "OPTIND",
+        "POSIXLY_CORRECT",
+        "PPID",
+        "PS4",
+        "RANDOM",
+    }
+    | {"SECONDS", "SHELLOPTS", "UID"}
+)
+"""Variables that disturb some shell which finds them in its environment, or that it does not pass on as they are."""
+
+_OF_SHELLS: Final = re.compile(
+    r"_|_jr_.*|(BASH|COMP|EPOCH|EXECIGNORE|FUNC|GLOB|HIST|KSH|LANG|LC_|MAIL|OPT|PROMPT|PS\d|READLINE|SH_).*"
+    r"|auto_resume|histchars|CDPATH|COLUMNS|COPROC|DIRSTACK|ENV|ERRNO|FCEDIT|FIGNORE|FPATH|GROUPS|HOME|HOST.*|PWD|OLDPWD"
+    r"|IGNOREEOF|INPUTRC|INSIDE_EMACS|LINES|MACHTYPE|MAPFILE|OSTYPE|PIPESTATUS|REPLY|SHELL|SHLVL|SRANDOM|TIMEFORMAT"
+    r"|TMOUT|USER_ID|" + "|".join(sorted(_SPOILING)),
+    re.ASCII,
+)
+"""Variables that mean something to some shell when they are set there: those of the manuals of bash, dash, ksh, mksh
+and busybox, and of this script. One that is missing here could cost its own job, and not the record of that."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def render_wrapper(prologue: str) -> bytes:
+    """Return the script, for the system with this prologue."""
+    text = _SCRIPT.replace("@PROLOGUE@", _DEFAULTS + prologue.rstrip("\n"))
+    values = {"@FOLDER@": FOLDER, "@UNSEEN@": str(UNSEEN), "@TAKEN@": str(TAKEN), "@ELF@": "\x7fELF"}
+    for place, value in values.items():
+        text = text.replace(place, value)
+    return text.encode()
+
+
+def render_job(
+    argv: Sequence[str],
+    *,
+    token: str,
+    files: str,
+    log: str,
+    cwd: str,
+    exports: Mapping[str, str],
+    odd: Mapping[str, str],
+) -> bytes:
+    """Return the file that tells an element what it is.
+
+    Args:
+        argv: the program and its arguments.
+        token: of the job.
+        files: the path of its claim and its record, less their endings.
+        log: the absolute path of its log.
+        cwd: the absolute path of the directory that it runs in.
+        exports: environment variables to add to those of the script.
+        odd: variables, of the script's environment, whose names shells drop: see `odd_variables`.
+
+    Raises:
+        ValueError: if something of it is no text that a program can be given.
+    """
+    program, words = argv[0], list(argv)
+    lines = [
+        f"_jr_token={_quote(token)}",
+        f"_jr_files={_quote(files)}",
+        f"_jr_log={_quote(log)}",
+        f"_jr_cwd={_quote(cwd)}",
+        f"_jr_program={_quote(program)}",
+    ]
+    if "PATH" in exports:
+        lines.append(f"_jr_path={_quote(exports['PATH'])}")
+    by_env = bool(odd) or program.startswith(
+        "-"
+    )  # `exec` would take that for an option, and not every shell knows `--`
+    by_env = by_env or any(not _NAME.fullmatch(name) or _OF_SHELLS.fullmatch(name) for name in exports)
+    lines += ["_jr_export() {", ":"]
+    if not by_env:
+        lines += [f"export {name}={_quote(value)}" for name, value in exports.items()]
+    lines.append("}")
+    if by_env:
+        if "=" in program:  # which env would take for a variable
+            if program.startswith("-"):
+                msg = f"the program {program!r} has to be started by env, which would take its name for a variable"
+                raise ValueError(msg)
+            words = ["/usr/bin/nice", "-n", "0", *words]
+        words = ["/usr/bin/env", "--", *(f"{name}={value}" for name, value in {**odd, **exports}.items()), *words]
+    lines.append("set -- " + " ".join(map(_quote, words)))
+    return os.fsencode("\n".join(lines) + "\n")
+
+
+def odd_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return those that a shell does not pass on as they are, such as the functions that bash exports.
+
+    Some have a name that is none for a shell; others mean something to it, and could disturb its work as well: see
+    `without_shells_own`.
+    """
+    return {name: value for name, value in environment.items() if name in _SPOILING or not _NAME.fullmatch(name)}
+
+
+def without_shells_own(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for the shell that runs the wrapper: `env` puts the others in again, behind its back."""
+    return {name: value for name, value in environment.items() if name not in _SPOILING}
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -1,0 +1,120 @@
+"""`FakeBackend`: keeps the contract, runs nothing. A replaceable policy says what becomes of each job.
+
+For tests, for dry runs of a whole regression, and for measuring what the runtime itself costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from runtime.backend.backend import RuntimeBackend
+from runtime.backend.base import End
+from runtime.backend.interrupts import call_hook
+from runtime.backend.live import LiveJob
+from runtime.job import FailureKind, JobStatus, JobStatusInfo, JobUsage
+from runtime.job.numbers import brief
+
+
+@attrs.frozen
+class FakeRun:
+    """What becomes of one attempt at one job."""
+
+    status: JobStatus = JobStatus.PASSED
+    """How it ends, if it is not killed."""
+    reason: JobStatusInfo | None = None
+    usage: JobUsage | None = None
+    duration: float = 0.0
+    """Seconds that it runs; `math.inf`: until it is killed; 0: it has ended when `submit_many` returns."""
+    queued: float | None = None
+    """Seconds that it waits in a queue before it runs; `None`: it runs at once."""
+    kill_duration: float = 0.0
+    """Seconds between a kill and its end; `math.inf`: a kill does nothing."""
+    launch_error: str | None = None
+    """It cannot be launched, and this is why."""
+    busy: bool = False
+    """It is refused."""
+    at_once: bool = attrs.field(init=False, repr=False)
+    """Whether it has ended when it is launched; follows from the others."""
+
+    @at_once.default
+    def _is_at_once(self) -> bool:
+        return self.duration == 0 and self.queued is None and self.launch_error is None and not self.busy
+
+
+FakePolicy = Callable[[Any, int], FakeRun]
+"""From a job's specification and the number of the attempt to what becomes of it."""
+
+PASS = FakeRun()
+
+
+def pass_at_once(_job: object, _attempt: int) -> FakeRun:
+    """The policy by which every job passes at once."""
+    return PASS
+
+
+class FakeBackend(RuntimeBackend):
+    """A backend without processes, in virtual or real time.
+
+    Args:
+        policy: what becomes of each job; the attribute may be replaced at any time, and counts for later launches.
+
+    Raises:
+        ValueError: for a policy that cannot be called.
+    """
+
+    name = "fake"
+    supports_interactive = True
+
+    def __init__(self, policy: FakePolicy = pass_at_once, **options: Any) -> None:
+        super().__init__(**options)
+        if not callable(policy):
+            msg = f"FakeBackend: policy is {brief(policy)}; expected: a function of a job and the number of its attempt"
+            raise ValueError(msg)
+        self.policy = policy
+        self.running: set[str] = set()
+        """Ids of the jobs that would run if there were anything to run; also while they are being killed."""
+
+    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+        self._launch_begun(self._begin_all(jobs))
+        await trio.lowlevel.checkpoint()
+
+    def _launch_begun(self, jobs: Sequence[LiveJob]) -> None:
+        self._ran_all(self._launch_each(jobs))
+
+    def _launch_each(self, jobs: Sequence[LiveJob]) -> Iterator[End]:
+        """Launch `jobs`; yield the ends of those that have ended at once."""
+        for job in jobs:
+            run = call_hook(self.policy, job.spec, job.attempt)
+            if run.at_once:
+                yield job, run.status, run.reason, run.usage
+            elif run.busy:
+                self._refuse(job)
+            elif run.launch_error is not None:
+                self._fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
+            else:
+                job.data = trio.CancelScope()
+                self._start_task(self._run, job, run)
+                self._launched(job, running=run.queued is None)
+
+    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            job.data.cancel()
+
+    async def _run(self, job: LiveJob, run: FakeRun) -> None:
+        self.running.add(job.id)
+        with job.data as killed:
+            if run.queued is not None:
+                await trio.sleep(run.queued)
+                self._progress(job, JobStatus.RUNNING, "on a machine that does not exist")
+            await trio.sleep(run.duration)
+        if killed.cancelled_caught:
+            await trio.sleep(run.kill_duration)
+        self.running.discard(job.id)
+        if killed.cancelled_caught:
+            self._complete_stopped(job)
+        else:
+            self._complete(job, run.status, run.reason, run.usage)

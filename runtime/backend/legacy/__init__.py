@@ -1,0 +1,15 @@
+"""Old blocking launcher classes, run unmodified behind the contract of a backend."""
+
+from runtime.backend.legacy.adapter import LegacyLauncherAdapter
+from runtime.backend.legacy.job_view import DVSimView, view_as_dvsim
+from runtime.backend.legacy.launcher import ErrorMessage, Launcher, LauncherBusyError, LauncherError
+
+__all__ = (
+    "DVSimView",
+    "ErrorMessage",
+    "Launcher",
+    "LauncherBusyError",
+    "LauncherError",
+    "LegacyLauncherAdapter",
+    "view_as_dvsim",
+)

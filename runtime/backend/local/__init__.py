@@ -1,0 +1,5 @@
+"""Jobs as processes of this machine."""
+
+from runtime.backend.local.backend import LocalBackend
+
+__all__ = ("LocalBackend",)

@@ -1,0 +1,5 @@
+"""Jobs on a Slurm cluster."""
+
+from runtime.backend.slurm.backend import SlurmBackend
+
+__all__ = ("SlurmBackend",)

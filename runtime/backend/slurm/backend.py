@@ -1,0 +1,111 @@
+"""`SlurmBackend`: jobs are elements of job arrays of a Slurm cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from runtime.backend.backend import check_limit
+from runtime.backend.batch.backend import BatchBackend
+from runtime.backend.batch.wrapper import without_shells_own
+from runtime.backend.slurm.requests import VARIABLES, Options, Requests, Rule, check_options
+from runtime.backend.slurm.system import SlurmSystem
+from runtime.backend.slurm.text import clean_environment
+from runtime.errors import BackendBrokenError
+from runtime.process import SIGCHLD_IGNORED, forgets_children, inherited_environment
+
+COMMAND_TIMEOUT: Final = 30.0
+"""Seconds that a command of Slurm's may take. Its own patience with a controller is 10 s by default."""
+
+
+class SlurmBackend(BatchBackend):
+    """Runs jobs on a Slurm cluster, as native job arrays.
+
+    Args:
+        run_dir: where jobs that name no directory get theirs, and where they are waited for; all nodes see it at the
+            same path. `None` for a private temporary one, which is not deleted.
+        partition: for all jobs; `None` for ``SBATCH_PARTITION``, or the cluster's default.
+        account: for all jobs; `None` for ``SBATCH_ACCOUNT``, or the user's default.
+        qos: for all jobs; `None` for ``SBATCH_QOS``, or the account's default.
+        time: Slurm's time limit in its own words, such as ``"2:00:00"``; ``"none"`` for the partition's; `None` for
+            ``SBATCH_TIMELIMIT``, or five minutes more than the job's own timeout, if it has one.
+        requeue: whether Slurm may start a job again, as after the failure of its node; then it goes back to QUEUED.
+        extra: further options of sbatch, such as ``["--constraint=avx2"]``.
+        rules: options for some jobs: mappings with keys that say which (``job``, ``target``, ``job_type``, ``tag``) and
+            options (``partition``, ``account``, ``qos``, ``time``, ``requeue``, ``extra``); later ones go before
+            earlier ones.
+        licences: from a resource to the name that Slurm counts it by. The resources ``cpus``, ``memory_mb`` and
+            ``gpus``, and these, are asked of Slurm; all others are the scheduler's.
+        command_timeout: seconds that a command of Slurm's may take before it is killed; `None` for 30.
+        options: as for `BatchBackend`.
+
+    Raises:
+        ValueError: for an argument that cannot be what it is.
+    """
+
+    name = "slurm"
+    environment_variables: Mapping[str, str] = VARIABLES
+    """Variables that stand in for options that nobody gave; looked at when the backend is opened."""
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str] | None = None,
+        *,
+        partition: str | None = None,
+        account: str | None = None,
+        qos: str | None = None,
+        time: str | None = None,
+        requeue: bool = False,
+        extra: Sequence[str] | None = None,
+        rules: Sequence[Mapping[str, Any]] | None = None,
+        licences: Mapping[str, str] | None = None,
+        command_timeout: float | None = None,
+        **options: Any,
+    ) -> None:
+        deadline = check_limit("SlurmBackend: command_timeout", command_timeout, COMMAND_TIMEOUT, whole=False)
+        system = SlurmSystem(deadline)
+        super().__init__(system, run_dir, **options)
+        self._slurm = system
+        given = {"partition": partition, "account": account, "qos": qos, "time": time}
+        checked = check_options({**given, "requeue": requeue, "extra": extra}, "SlurmBackend: ")
+        if rules is not None and (isinstance(rules, str | Mapping) or not isinstance(rules, Sequence)):
+            msg = f"SlurmBackend: rules is {rules!r}; wanted: a list of mappings"
+            raise ValueError(msg)
+        self._requests = Requests(
+            Options(**checked),
+            [Rule.checked(rule, f"SlurmBackend: rules[{number}]") for number, rule in enumerate(rules or ())],
+            _check_licences(licences),
+        )
+        self.resources = self._requests.resources
+
+    async def _setup(self) -> None:
+        if forgets_children():
+            msg = f"backend {self.name!r} cannot be opened: {SIGCHLD_IGNORED}"
+            raise BackendBrokenError(msg)
+        options = self._requests.options
+        found: dict[str, Any] = {
+            option: os.environ[variable]
+            for variable, option in VARIABLES.items()
+            if getattr(options, option) is None and os.environ.get(variable)
+        }
+        found = check_options(found, "SlurmBackend: from the environment: ")
+        requests = attrs.evolve(self._requests, options=attrs.evolve(options, **found))
+        self._slurm.start(without_shells_own(self._environment()), requests)
+        await super()._setup()
+
+    def _environment(self) -> dict[str, str]:
+        return clean_environment(inherited_environment())
+
+
+def _check_licences(licences: object) -> dict[str, str]:
+    if licences is None:
+        return {}
+    if not isinstance(licences, Mapping) or not all(
+        isinstance(text, str) and text for pair in licences.items() for text in pair
+    ):
+        msg = f"SlurmBackend: licences is {licences!r}; wanted: a mapping of resources to names of licences, all text"
+        raise ValueError(msg)
+    return dict(licences)

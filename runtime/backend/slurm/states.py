@@ -1,0 +1,60 @@
+"""Every word that Slurm has for the state of a job, and what it means for us. Pure.
+
+The base states and the flags of Slurm's own documentation, *Job State Codes*, up to version 25.05. A flag is shown in
+place of the state that it stands beside. What is not in the table is waited for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from runtime.backend.batch.system import Phase, State
+from runtime.job import FailureKind
+
+_BY_ITSELF: Final = State(Phase.ENDED)
+_PENDING: Final = State(Phase.PENDING)
+_RUNNING: Final = State(Phase.RUNNING)
+_ENDING: Final = State(Phase.ENDING)
+
+STATES: Final = {
+    # It has ended.
+    "BOOT_FAIL": State(Phase.ENDED, FailureKind.NODE_FAILURE),
+    "CANCELLED": State(Phase.ENDED, FailureKind.CANCELLED),
+    "COMPLETED": _BY_ITSELF,
+    "DEADLINE": State(Phase.ENDED, FailureKind.TIMEOUT),
+    "FAILED": _BY_ITSELF,
+    "NODE_FAIL": State(Phase.ENDED, FailureKind.NODE_FAILURE),
+    "OUT_OF_MEMORY": State(Phase.ENDED, FailureKind.OUT_OF_MEMORY),
+    "PREEMPTED": State(Phase.ENDED, FailureKind.PREEMPTED),
+    "REVOKED": _BY_ITSELF,  # another cluster of a federation has it: only its record can tell
+    "TIMEOUT": State(Phase.ENDED, FailureKind.TIMEOUT),
+    # It has not begun, or not again.
+    "CONFIGURING": _PENDING,
+    "EXPEDITING": _PENDING,
+    "PENDING": _PENDING,
+    "POWER_UP_NODE": _PENDING,
+    "REQUEUED": _PENDING,
+    "REQUEUE_FED": _PENDING,
+    "REQUEUE_HOLD": _PENDING,
+    "RESV_DEL_HOLD": _PENDING,
+    "SPECIAL_EXIT": _PENDING,  # held, and started again by hand
+    # It has its nodes.
+    "RESIZING": _RUNNING,
+    "RUNNING": _RUNNING,
+    "SIGNALING": _RUNNING,
+    "STOPPED": _RUNNING,
+    "SUSPENDED": _RUNNING,
+    # It comes to an end, or to another start: the next state says which.
+    "COMPLETING": _ENDING,
+    "LAUNCH_FAILED": _ENDING,
+    "RECONFIG_FAIL": _ENDING,
+    "STAGE_OUT": _ENDING,
+    "UPDATE_DB": _ENDING,
+}
+
+_UNKNOWN: Final = State(Phase.UNKNOWN)
+
+
+def state_of(word: str) -> State:
+    """Return what a word means; accounting adds to some: ``CANCELLED by 1000``, ``RUNNING+``."""
+    return STATES.get(word.partition(" ")[0].rstrip("+"), _UNKNOWN)

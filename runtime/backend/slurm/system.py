@@ -1,0 +1,113 @@
+"""`SlurmSystem`: Slurm as a batch system, by its commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any, Final
+
+from runtime.backend.batch.system import (
+    Array,
+    Limits,
+    Snapshot,
+    SubmitAnswer,
+    Targets,
+    Unanswered,
+)
+from runtime.backend.slurm.commands import Commands
+from runtime.backend.slurm.requests import Requests
+from runtime.backend.slurm.text import (
+    PROLOGUE,
+    is_not_configured,
+    one_line,
+    read_config,
+    read_sacct,
+    read_sbatch,
+    read_scancel,
+    read_squeue,
+    sacct_arguments,
+    sbatch_arguments,
+    scancel_arguments,
+    squeue_arguments,
+)
+from runtime.errors import BackendBrokenError
+
+PROGRAMS: Final = ("sbatch", "squeue", "scancel", "scontrol")
+"""Without these there is no Slurm. sacct is asked where there is accounting."""
+
+
+class SlurmSystem:
+    """Slurm, as found by its commands on the ``PATH``. `start` gives it life.
+
+    Args:
+        deadline: seconds that a command may take; `None` for no limit.
+    """
+
+    name = "Slurm"
+    prologue = PROLOGUE
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._user = os.getuid()
+        self._commands: Commands
+        self._requests: Requests
+
+    def start(self, environment: Mapping[str, str], requests: Requests) -> None:
+        """Run commands in this environment from now on, which jobs inherit, and ask for what `requests` says."""
+        self._commands = Commands(environment, self._deadline)
+        self._requests = requests
+
+    def request(self, spec: Any) -> Hashable:
+        """Return the options of sbatch for a job."""
+        return self._requests.of(spec)
+
+    async def probe(self) -> Limits | Unanswered:
+        """Ask for the configuration of the cluster.
+
+        Raises:
+            BackendBrokenError: if there is no Slurm on this machine, or none that is configured.
+        """
+        done = await self._commands.run(["scontrol", "show", "config"])
+        if done.missing:
+            msg = f"there is no Slurm here: {one_line(done.errors)}; wanted on the PATH: {', '.join(PROGRAMS)}"
+            raise BackendBrokenError(msg)
+        if done.code != 0 and is_not_configured(done.errors):
+            msg = (
+                f"Slurm is not configured here: {one_line(done.errors)}; "
+                "expected a configuration in /etc/slurm/slurm.conf, or the path of one in SLURM_CONF"
+            )
+            raise BackendBrokenError(msg)
+        if done.code != 0:
+            return Unanswered(one_line(done.errors))
+        try:
+            return read_config(done.output)
+        except ValueError as exc:
+            return Unanswered(str(exc))
+
+    async def submit(self, array: Array) -> SubmitAnswer:
+        """Submit an array by sbatch."""
+        request = array.request
+        assert isinstance(request, tuple)
+        done = await self._commands.run(sbatch_arguments(array, request))
+        if done.code is None and not done.late and not done.output and done.missing:
+            return Unanswered(one_line(done.errors))
+        return read_sbatch(done.code, done.output, done.errors)
+
+    async def query(self, names: Collection[str] | None) -> Snapshot | Unanswered:
+        """Ask by one squeue."""
+        done = await self._commands.run(squeue_arguments(self._user, names))
+        return read_squeue(done.output) if done.code == 0 else Unanswered(one_line(done.errors) or "squeue failed")
+
+    async def cancel(self, targets: Targets, signal: int | None) -> Unanswered | None:
+        """End by scancel."""
+        for argv in scancel_arguments(targets, signal):
+            done = await self._commands.run(argv)
+            answer = read_scancel(done.code, done.errors)
+            if answer is not None:
+                return answer
+        return None
+
+    async def account(self, arrays: Collection[str]) -> Snapshot | Unanswered:
+        """Ask by one sacct."""
+        done = await self._commands.run(sacct_arguments(arrays))
+        return read_sacct(done.output) if done.code == 0 else Unanswered(one_line(done.errors) or "sacct failed")

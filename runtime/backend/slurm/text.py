@@ -1,0 +1,304 @@
+"""What goes into Slurm's commands, and what comes out of them. Pure.
+
+Formats are those of Slurm 22.05 to 25.05. Fields are asked for by name, ended by a bar, and not cut off; a row with
+another number of fields than was asked for is not understood, whatever may have caused that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from runtime.backend.batch.grouping import ranges
+from runtime.backend.batch.system import (
+    Accepted,
+    Array,
+    Busy,
+    Doubtful,
+    Limits,
+    Phase,
+    Refused,
+    Row,
+    Snapshot,
+    SubmitAnswer,
+    Targets,
+    Unanswered,
+)
+from runtime.backend.slurm.states import state_of
+from runtime.job.shorten import shorten
+
+PROLOGUE: Final = """\
+_jr_index=$SLURM_ARRAY_TASK_ID
+_jr_restart=${SLURM_RESTART_COUNT:-0}
+_jr_id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+_jr_host=$SLURMD_NODENAME
+_jr_cgroup=job_$SLURM_JOB_ID
+"""
+"""What the wrapper of `runtime.backend.batch` has to be told."""
+
+_QUEUE_FIELDS: Final = ("ArrayJobID", "ArrayTaskID", "Name", "State", "exit_code", "RestartCnt", "NodeList", "Reason")
+_ACCOUNT_FIELDS: Final = ("JobID", "JobName", "State", "ExitCode", "NodeList")
+
+_MOST_NAMES: Final = 2000
+"""Names in one question. More would come near what one argument of a program may be, 128 KiB."""
+_NOBODY: Final = "jr-none"
+"""The name of no array."""
+
+_MOST_TARGETS: Final = 500
+"""Arrays in one cancel; each may have some kilobytes of ranges."""
+
+_ID: Final = re.compile(r"(\d+)(?:;[\w.-]+)?\n", re.ASCII)
+_ELEMENT: Final = re.compile(r"(\d+)_(\d+)", re.ASCII)
+_SETTING: Final = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE | re.ASCII)
+
+_UNREACHED: Final = ("Unable to contact slurm controller", "Unable to contact controller", "Connection refused")
+"""What the commands say when nobody heard them."""
+_UNCONFIGURED: Final = (
+    "Could not establish a configuration source",
+    "Unable to process configuration file",
+    "Parse error in file",
+    "cannot stat file",
+    "unable to status file",
+)
+"""What they say when their configuration is not to be had, or wrong. They ask nobody for anything then."""
+_NOT_NOW: Final = ("standby mode", "Slurmctld is currently", "submission is currently disabled", "is shutting down")
+"""What the controller says when it takes nothing at all for now."""
+_FULL: Final = (
+    "Slurm temporarily unable to accept job",
+    "job submit limit",
+    "MaxSubmitJob",
+    "MaxJobCount",
+    "Invalid job array specification",  # larger than MaxArraySize, which may have changed
+)
+"""What it says when it takes no more jobs, or no array of that size."""
+_LATER: Final = "Slurm temporarily unable to accept job"
+_UNSURE: Final = (
+    "timed out",
+    "Zero Bytes",
+    "Transport endpoint",
+    "Connection reset",
+    "Communication",
+    "send/recv",
+    "Unexpected message",
+    "Protocol authentication",
+)
+"""What the commands say when an answer was lost."""
+_GONE: Final = ("Invalid job id", "already completing or completed", "Kill job error")
+"""What scancel says of jobs that have ended."""
+
+
+# ---------------------------------------------------------------------- submitting
+
+
+def sbatch_arguments(array: Array, request: Sequence[str]) -> list[str]:
+    """Return the command that submits an array."""
+    return [
+        "sbatch",
+        "--parsable",
+        f"--job-name={array.name}",
+        f"--array=0-{array.size - 1}",
+        "--output=/dev/null",  # the wrapper opens the job's log itself, and has nothing to say
+        "--chdir=/",
+        "--export=ALL",
+        *request,
+        array.script,
+        *array.arguments,
+    ]
+
+
+def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:
+    """Return what the end of an sbatch means; `code` is `None` if it was killed."""
+    why = one_line(errors) or f"sbatch ended with {'a signal' if code is None else f'code {code}'}, and said nothing"
+    if code == 0:
+        found = _ID.fullmatch(output)
+        return Accepted(found[1]) if found else Doubtful(f"sbatch said {one_line(output)!r}, which is no job's id")
+    if code is None:
+        return Doubtful(why, busy=_LATER in errors)
+    if _says(errors, _UNREACHED) or _says(errors, _NOT_NOW) or is_not_configured(errors):
+        return Unanswered(why)
+    if _says(errors, _UNSURE):
+        return Doubtful(why)
+    if _says(errors, _FULL):
+        return Busy(why)
+    return Refused(why) if errors.strip() else Doubtful(why)
+
+
+def is_not_configured(errors: str) -> bool:
+    """Whether a command says that this machine has no configuration of Slurm's that it could use.
+
+    Where the configuration comes from the controller, and that is not reached, it says so as well: that may pass.
+    """
+    return _says(errors, _UNCONFIGURED) and not _says(errors, _UNREACHED)
+
+
+# ---------------------------------------------------------------------- the queue
+
+
+def squeue_arguments(user: int, names: Collection[str] | None) -> list[str]:
+    """Return the command that asks for all elements of the arrays with these names, or of all of the user's."""
+    filtered = [] if names is None or len(names) > _MOST_NAMES else [f"--name={','.join(names) or _NOBODY}"]
+    fields = ",".join(f"{field}:|" for field in _QUEUE_FIELDS)
+    return ["squeue", "--noheader", "--array", "--states=all", f"--user={user}", *filtered, f"--Format={fields}"]
+
+
+def read_squeue(output: str) -> Snapshot:
+    """Return what squeue says. Lines that are not understood are left out, and the answer is not complete."""
+    rows, strange = [], 0
+    lines = output.split("\n")
+    if lines.pop():  # cut off in the middle of a line
+        strange += 1
+    for line in lines:
+        row = _queue_row(line)
+        if row is None:
+            strange += 1
+        else:
+            rows.append(row)
+    return Snapshot(rows, strange)
+
+
+def _queue_row(line: str) -> Row | None:
+    fields = line.split("|")
+    if len(fields) != len(_QUEUE_FIELDS) + 1 or fields[-1].strip():
+        return None
+    array, index, name, word, code, restarts, nodes, reason = (field.strip() for field in fields[:-1])
+    if not (_is_number(array) and (index == "N/A" or _is_number(index)) and _is_number(restarts) and word):
+        return None
+    state = state_of(word)
+    reason = "" if reason == "None" else reason
+    if state.phase in (Phase.ENDED, Phase.ENDING):
+        note, word = nodes, f"{word} ({reason})" if reason else word
+    elif state.phase is Phase.RUNNING:
+        note = nodes if word == "RUNNING" else f"{word.lower()} on {nodes}"
+    else:
+        note = reason if word in ("PENDING", "") else f"{word}: {reason}".removesuffix(": ")
+    return Row(
+        name=name,
+        array=array,
+        index=None if index == "N/A" else int(index),
+        state=state,
+        word=word,
+        note=note or None,
+        restarts=int(restarts),
+        code=_exit_code(code),
+    )
+
+
+# ---------------------------------------------------------------------- ending
+
+
+def scancel_arguments(targets: Targets, signal: int | None) -> Iterator[list[str]]:
+    """Yield the commands, few of them, that end elements, or that send a signal to all processes of each."""
+    how = [] if signal is None else [f"--signal={signal}", "--full"]
+    words = [f"{array}_[{_ranges(indices)}]" for array, indices in targets.items()]
+    for start in range(0, len(words), _MOST_TARGETS):
+        yield ["scancel", *how, *words[start : start + _MOST_TARGETS]]
+
+
+def read_scancel(code: int | None, errors: str) -> Unanswered | None:
+    """Return what the end of an scancel means. Whether anything has ended is for the queue to say."""
+    complaints = [line for line in errors.splitlines() if line.strip() and not _says(line, _GONE)]
+    if code == 0 or (code is not None and not complaints and errors.strip()):
+        return None
+    return Unanswered(one_line(errors) or f"scancel ended with {'a signal' if code is None else f'code {code}'}")
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges(indices))
+
+
+# ---------------------------------------------------------------------- accounting
+
+
+def sacct_arguments(arrays: Collection[str]) -> list[str]:
+    """Return the command that asks accounting for arrays, by id."""
+    fields = ",".join(_ACCOUNT_FIELDS)
+    return [
+        "sacct",
+        "--parsable2",
+        "--noheader",
+        "--allocations",
+        "--array",
+        f"--jobs={','.join(sorted(arrays))}",
+        f"-o{fields}",
+    ]
+
+
+def read_sacct(output: str) -> Snapshot:
+    """Return what sacct says, of single elements."""
+    rows, strange = [], 0
+    for line in output.splitlines():
+        fields = line.split("|")
+        if len(fields) != len(_ACCOUNT_FIELDS):
+            strange += 1
+            continue
+        job, name, word, code, nodes = fields
+        element = _ELEMENT.fullmatch(job)
+        if element is None:
+            continue  # of elements that wait together: the queue has them
+        row = Row(name, element[1], int(element[2]), state_of(word), word, nodes or None, code=_exit_code(code))
+        rows.append(row)
+    return Snapshot(rows, strange)
+
+
+# ---------------------------------------------------------------------- the configuration
+
+
+def read_config(output: str) -> Limits:
+    """Return the limits in the output of ``scontrol show config``.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    settings = dict(_SETTING.findall(output))
+    size = settings.get("MaxArraySize", "")
+    if not _is_number(size) or "SLURM_VERSION" not in settings:
+        msg = f"scontrol show config said {one_line(output)!r}"
+        raise ValueError(msg)
+    storage = settings.get("AccountingStorageType", "(null)")
+    most = int(size) or 1  # 0 means that there are no arrays; one element works all the same
+    jobs = settings.get("MaxJobCount", "")
+    if _is_number(jobs) and int(jobs):
+        most = min(most, int(jobs))
+    return Limits(settings["SLURM_VERSION"], most, "none" not in storage and "null" not in storage)
+
+
+# ---------------------------------------------------------------------- helpers
+
+
+def one_line(text: str) -> str:
+    """Return what a command said as one line, without saying twice which command that was."""
+    lines = [
+        re.sub(r"^(sbatch|squeue|scancel|sacct|scontrol|slurm_\w+): (error: )?", "", line) for line in text.splitlines()
+    ]
+    return shorten("; ".join(dict.fromkeys(line.strip() for line in lines if line.strip())), 500)
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what would change the meaning of Slurm's commands, or is of an outer job."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _KEPT or not name.startswith(("SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_", "SACCT_", "SCONTROL_"))
+    }
+
+
+_KEPT: Final = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
+
+
+def _says(text: str, phrases: Sequence[str]) -> bool:
+    lowered = text.lower()
+    return any(phrase.lower() in lowered for phrase in phrases)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _exit_code(text: str) -> int | None:
+    """The exit code in a status as `wait` gives it, or as ``code:signal``; `None` if it did not exit."""
+    code, colon, signal = text.partition(":")
+    if colon:
+        return int(code) if _is_number(code) and signal == "0" else None
+    status = int(text) if _is_number(text) else 1
+    return status >> 8 if not status & 0x7F else None

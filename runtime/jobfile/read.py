@@ -1,0 +1,223 @@
+"""From bytes to plain tables: reading TOML, JSON and JSON lines from files that may be anything.
+
+Whatever a file holds, and whatever it is, reading it ends: it is bounded in size, in depth and in the length of its
+keys, and only a regular file is read at all. What the tables mean is the matter of `runtime.jobfile.schema`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+
+from runtime.jobfile.errors import InputError, bare, shown
+
+MAX_TOML_BYTES: Final = 8 << 20
+"""Bytes of a TOML file. Python's parser takes about a second for two million; 20,000 jobs fit in three."""
+MAX_JSON_BYTES: Final = 64 << 20
+"""Bytes of a JSON file, or of all JSON lines."""
+MAX_LINE: Final = 1 << 20
+"""Bytes of one JSON line. Arbitrary."""
+MAX_DEPTH: Final = 32
+"""Levels of nesting. A job file has five; the options of a backend may have some of their own."""
+MIN_INTEGER: Final = -(2**63)
+MAX_INTEGER: Final = 2**64 - 1
+"""The largest seed. TOML promises 64 bits; beyond a float nobody can compute with a number, or a timeout, any more."""
+
+# tomllib takes memory that grows with the square of a dotted key's length. A key stands where a line or a table starts.
+_LONG_KEY: Final = re.compile(
+    r"""(?m)(?:^|[\[{,])[ \t]*+\[?(?:[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.)"""
+    f"{{{MAX_DEPTH}}}"
+)
+_AT_END: Final = " (at end of document)"
+_TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the tables of a job file: JSON if its name ends in ``.json``, else TOML.
+
+    Raises:
+        InputError: if it cannot be read, is no regular file, is too large or deep, or is not TOML or JSON.
+    """
+    is_json = path.suffix.lower() == ".json"
+    text = _decode(_read_bytes(path, MAX_JSON_BYTES if is_json else MAX_TOML_BYTES), str(path))
+    return parse_json(text, str(path)) if is_json else parse_toml(text, str(path))
+
+
+def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the table of each JSON line; empty lines are passed over.
+
+    Raises:
+        InputError: at the first line that is no JSON object, is too long, or goes beyond the bound of all lines.
+    """
+    total = number = 0
+    while line := stream.readline(MAX_LINE + 1):
+        number += 1
+        total += len(line)
+        place = f"{where}:{number}"
+        if len(line) > MAX_LINE:
+            msg = (
+                f"{place}: the line is longer than {MAX_LINE} bytes; wanted: one JSON object for each job, a line each"
+            )
+            raise InputError(msg)
+        if total > MAX_JSON_BYTES:
+            msg = f"{place}: more than {MAX_JSON_BYTES >> 20} MiB of jobs"
+            raise InputError(msg)
+        text = _decode(line, where, first_line=number).strip()
+        if text:
+            yield number, parse_json(text, place)
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Return the tables of TOML text.
+
+    Raises:
+        InputError: if it is not TOML; the message starts with file, line and column.
+    """
+    if found := _LONG_KEY.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        msg = f"{where}:{line}: a key has more than {MAX_DEPTH} parts"
+        raise InputError(msg)
+    try:
+        tables = tomllib.loads(text, parse_float=_finite)
+    except tomllib.TOMLDecodeError as exc:
+        reason = str(exc)
+        if reason.endswith(_AT_END):
+            where, reason = f"{where}:{text.count(chr(10)) + 1}", reason.replace(_AT_END, ": the file ends here")
+        elif place := _TOML_PLACE.search(reason):
+            where, reason = f"{where}:{place[1]}:{place[2]}", reason[: place.start()]
+        msg = f"{where}: not TOML: {reason}"
+        raise InputError(msg) from exc
+    except RecursionError as exc:
+        msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
+        raise InputError(msg) from exc
+    except ValueError as exc:  # a number of thousands of digits, say
+        msg = f"{where}: not TOML: {exc}"
+        raise InputError(msg) from exc
+    _check_values(tables, where)
+    return tables
+
+
+def parse_json(text: str, where: str) -> dict[str, Any]:
+    """Return the tables of JSON text: an object, in which no key stands twice.
+
+    Raises:
+        InputError: if it is not; the message starts with file, line and column.
+    """
+    try:
+        tables = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except json.JSONDecodeError as exc:
+        msg = f"{where}:{exc.lineno}:{exc.colno}: not JSON: {exc.msg}"
+        raise InputError(msg) from exc
+    except RecursionError as exc:
+        msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
+        raise InputError(msg) from exc
+    except ValueError as exc:
+        msg = f"{where}: not JSON: {exc}"
+        raise InputError(msg) from exc
+    if not isinstance(tables, dict):
+        msg = f"{where}: holds {shown(tables)}; wanted: an object, {{…}}"
+        raise InputError(msg)
+    _check_values(tables, where)
+    return tables
+
+
+def _read_bytes(path: Path, limit: int) -> bytes:
+    try:
+        # Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                msg = f"{path}: is no regular file; JSON lines on standard input are read by 'run -'"
+                raise InputError(msg)
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        msg = f"{path}: cannot be read: {reason}"
+        raise InputError(msg) from exc
+    if len(data) > limit:
+        msg = f"{path}: is larger than {limit >> 20} MiB; a program can hand over more jobs as JSON lines, with 'run -'"
+        raise InputError(msg)
+    return data
+
+
+def _decode(data: bytes, where: str, *, first_line: int = 1) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = first_line + data.count(b"\n", 0, exc.start)
+        msg = f"{where}:{line}: not UTF-8: byte 0x{data[exc.start]:02x} at offset {exc.start}"
+        raise InputError(msg) from exc
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                msg = f"the key {shown(key)} stands twice in one object"
+                raise ValueError(msg)
+            seen.add(key)
+    return table
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is no JSON number"
+    raise ValueError(msg)
+
+
+def _finite(text: str) -> float:
+    """Return the float that `text` says; ``inf`` is one, ``1e999`` is none."""
+    number = float(text)
+    if math.isinf(number) and "inf" not in text:
+        msg = f"the number {shown(text)} is too large; expected: at most {sys.float_info.max:.1e}"
+        raise ValueError(msg)
+    return number
+
+
+def _check_values(tables: dict[str, Any], where: str) -> None:
+    """Check what holds for a value whatever its key: that it is not nested too deeply, and no number is too large."""
+    level: list[Any] = [tables]
+    for _ in range(MAX_DEPTH):
+        inner = [each for value in level for each in (value.values() if isinstance(value, dict) else value)]
+        if any(_is_too_large(each) for each in inner):
+            keys, number = _first_too_large(tables)
+            msg = f"{where}: {keys} is {shown(number)}; expected: whole numbers from {MIN_INTEGER} to {MAX_INTEGER}"
+            raise InputError(msg)
+        level = [each for each in inner if isinstance(each, dict | list)]
+        if not level:
+            return
+    msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
+    raise InputError(msg)
+
+
+def _is_too_large(value: Any) -> bool:
+    return value.__class__ is int and not MIN_INTEGER <= value <= MAX_INTEGER
+
+
+def _first_too_large(tables: dict[str, Any]) -> tuple[str, int]:
+    """Return the keys that lead to the first number that is too large, of which there is one, and the number."""
+    level: list[tuple[str, Any]] = [("", tables)]
+    while level:
+        inner = [each for keys, value in level for each in _items(keys, value)]
+        for keys, value in inner:
+            if _is_too_large(value):
+                return keys, value
+        level = [(keys, value) for keys, value in inner if isinstance(value, dict | list)]
+    raise AssertionError
+
+
+def _items(keys: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"{keys}.{bare(key)}" if keys else bare(key), each) for key, each in value.items()]
+    return [(f"{keys}[{number}]", each) for number, each in enumerate(value)]

@@ -1,0 +1,388 @@
+"""The job file's tables as checked values: which keys there are, and what each may hold.
+
+cattrs structures a table and finds all that is wrong with it; the first of that becomes one message that names the
+file, the table and the key, what was given and what was wanted. Nothing is converted silently: ``"5"`` is no number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeVar
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, override
+
+from runtime.job import CONTAINMENTS, LEFTOVERS, RUN_IFS, RunIf
+from runtime.job.command import has_options
+from runtime.job.numbers import is_number
+from runtime.job.secret import Secret
+from runtime.job.sizes import SIZE, parse_size
+from runtime.jobfile.errors import InputError, bare, shown, suggestion
+from runtime.process import check_soft_stop
+
+MAX_SEED: Final = 2**64 - 1
+MAX_DURATION: Final = 10**9
+"""Seconds. Arbitrary: 30 years."""
+
+# What a placeholder may be called in a command; a parameter of a matrix cannot take one of these names.
+PLACEHOLDERS: Final = ("seed", "name", "id", "odir", "run_dir", "file_dir")
+
+Scalar = str | int | float | bool
+Seeds = int | range | tuple[int, ...]
+"""A number of seeds to draw, or the seeds themselves."""
+
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
+_RANGE: Final = re.compile(r"([0-9]{1,20})\.\.([0-9]{1,20})")
+
+
+_WHOLE: Final[Any] = object()
+
+
+class _WantedError(Exception):
+    """A value is not what its key wants; or the value `given` at `inner`, a key inside of it, is not."""
+
+    def __init__(self, wanted: str, inner: str | None = None, given: Any = _WHOLE) -> None:
+        super().__init__(wanted)
+        self.inner = "" if inner is None else f".{bare(inner)}"
+        self.given = given
+
+
+# ---------------------------------------------------------------------- what values may be
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise _WantedError("text that is not empty")
+    return value
+
+
+def _any_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _WantedError("text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _WantedError("true or false")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not is_number(value):
+        raise _WantedError("a number")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _WantedError('a list of texts, ["…"]')
+    return tuple(value)
+
+
+def _command(value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise _WantedError("text, for a shell, or a list of texts, for no shell")
+    return tuple(value)
+
+
+def _shell(value: Any) -> str | tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if (
+        not isinstance(words, list)
+        or not words
+        or not words[0]
+        or not all(isinstance(word, str) for word in words)
+        or has_options(value)
+    ):
+        wanted = (
+            'the path of a shell, or the words that cmd is added to, such as ["/bin/bash", "-eo", "pipefail", "-c"]'
+        )
+        raise _WantedError(wanted)
+    return value if isinstance(value, str) else tuple(value)
+
+
+_LONGEST: Final = 50
+"""Characters of a duration, less one. Arbitrary: many times what one has, and too few for a number beyond a float."""
+
+
+def duration(value: Any) -> float:
+    """Return the seconds that `value` stands for: a positive number, or text such as ``90s``, ``10m`` or ``1.5h``."""
+    seconds: float = -1
+    if isinstance(value, str) and len(value) < _LONGEST and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(match[1]) * _UNITS[match[2]]
+    elif is_number(value):
+        seconds = value
+    if not 0 < seconds <= MAX_DURATION:
+        wanted = f'a number of seconds, or text such as "90s", "10m" or "1.5h", above 0 and up to {MAX_DURATION} s'
+        raise _WantedError(wanted)
+    return float(seconds)
+
+
+def _one_of(*known: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in known:
+            raise _WantedError(" or ".join(f'"{word}"' for word in known))
+        return str(value)
+
+    return check
+
+
+def _run_if(value: Any) -> RunIf:
+    for known in RUN_IFS:
+        if value == known:
+            return known
+    raise _WantedError(" or ".join(f'"{known}"' for known in RUN_IFS))
+
+
+def _size(value: Any) -> int:
+    try:
+        return parse_size(value)
+    except ValueError as exc:
+        raise _WantedError(SIZE) from exc
+
+
+def _soft_stop(value: Any) -> str | Literal[False]:
+    if value is False:
+        return value
+    try:
+        if not isinstance(value, str) or not value:
+            raise ValueError
+        check_soft_stop(value)
+    except ValueError as exc:
+        raise _WantedError('a signal such as "SIGINT", the name of a file to make, or false for neither') from exc
+    return value
+
+
+def _amounts(value: Any) -> dict[str, int | None]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table of names and amounts")
+    return {name: _amount(name, amount, "all") for name, amount in value.items()}
+
+
+def _limits(value: Any) -> dict[str, int | None]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table of names and limits")
+    return {name: _amount(name, limit, "unlimited") for name, limit in value.items()}
+
+
+def _amount(name: str, value: Any, without_bound: str) -> int | None:
+    if not name:
+        raise _WantedError("a name that is not empty", name, value)
+    if value == without_bound:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _WantedError(f'a whole number from 0, or "{without_bound}"', name, value)
+    return value
+
+
+def _exports(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table of names and texts", given=Secret(value))
+    for name, item in value.items():
+        if not isinstance(item, str | int) or isinstance(item, bool):
+            raise _WantedError("text, or a whole number", name, item if isinstance(item, bool) else Secret(item))
+    return {name: str(item) for name, item in value.items()}
+
+
+def _seeds(value: Any) -> Seeds:
+    if isinstance(value, str) and (match := _RANGE.fullmatch(value)):
+        first, last = int(match[1]), int(match[2])
+        if first <= last <= MAX_SEED:
+            return range(first, last + 1)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if isinstance(value, list) and value and all(_is_seed(item) for item in value):
+        if len(set(value)) < len(value):
+            raise _WantedError("each seed once")
+        return tuple(value)
+    raise _WantedError('how many seeds to draw, a range such as "1..40", or a list of whole numbers')
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED
+
+
+def _matrix(value: Any) -> dict[str, tuple[Scalar, ...]]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table of parameters, each with a list of values: { depth = [4, 8] }")
+    for name, values in value.items():
+        if not name.isidentifier() or not name.isascii() or name in PLACEHOLDERS:
+            wanted = f"a parameter named like a variable, and none of {', '.join(PLACEHOLDERS)}"
+            raise _WantedError(wanted, name, values)
+        if (
+            not isinstance(values, list)
+            or not values
+            or not all(isinstance(item, str | int | float) for item in values)
+        ):
+            raise _WantedError("a list of texts and numbers", name, values)
+    return {name: tuple(values) for name, values in value.items()}
+
+
+def _tables(value: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, dict):
+        raise _WantedError("tables, each with a name: [jobs.NAME], [backends.NAME]")
+    for name, item in value.items():
+        if not isinstance(item, dict):
+            raise _WantedError("a table", name, item)
+    return value
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _WantedError("a table")
+    return value
+
+
+# ---------------------------------------------------------------------- the tables
+
+
+def _key(check: Callable[[Any], Any], default: Any = None) -> Any:
+    return attrs.field(default=default, metadata={"check": check})
+
+
+@attrs.frozen(kw_only=True)
+class JobTable:
+    """The keys of a job, as they stand in a file; `None` where it says nothing: a specification has its own default."""
+
+    cmd: str | tuple[str, ...] | None = _key(_command)
+    needs: tuple[str, ...] = _key(_texts, ())
+    """Names of job tables, or ids of jobs; may have placeholders."""
+    matrix: Mapping[str, tuple[Scalar, ...]] = _key(_matrix, attrs.Factory(dict))
+    seeds: Seeds | None = _key(_seeds)  # noqa: RUF009 - it is `attrs.field`, as on every other line
+    shell: str | tuple[str, ...] | None = _key(_shell)
+    target: str | None = _key(_text)
+    job_type: str | None = _key(_any_text)
+    backend: str | None = _key(_text)
+    resources: Mapping[str, int | None] | None = _key(_amounts)
+    run_if: RunIf | None = _key(_run_if)  # noqa: RUF009 - as for `seeds`
+    needs_all_dependencies_passing: bool | None = _key(_flag)
+    """What `run_if` replaces; a table has one of the two."""
+    weight: float | None = _key(_number)
+    timeout: float | None = _key(duration)
+    """Seconds."""
+    queue_timeout: float | None = _key(duration)
+    """Seconds."""
+    soft_stop: str | Literal[False] | None = _key(_soft_stop)
+    """`False`: nothing, whatever the backend's is."""
+    soft_timeout: float | None = _key(duration)
+    """Seconds."""
+    exports: Mapping[str, str] | None = _key(_exports)
+    cwd: str | None = _key(_text)
+    odir: str | None = _key(_text)
+    renew_odir: bool | None = _key(_flag)
+    log_path: str | None = _key(_text)
+    pass_patterns: tuple[str, ...] | None = _key(_texts)
+    fail_patterns: tuple[str, ...] | None = _key(_texts)
+    runtime_pattern: str | None = _key(_text)
+    simulated_time_pattern: str | None = _key(_text)
+    max_log: int | None = _key(_size)
+    """Bytes."""
+    raw_lines: bool | None = _key(_flag)
+    dry_run: bool | None = _key(_flag)
+    interactive: bool | None = _key(_flag)
+    tags: tuple[str, ...] | None = _key(_texts)
+    containment: str | None = _key(_one_of(*CONTAINMENTS))
+    leftovers: str | None = _key(_one_of(*LEFTOVERS))
+
+
+@attrs.frozen(kw_only=True)
+class FileTable:
+    """The keys of a job file."""
+
+    name: str | None = _key(_text)
+    include: tuple[str, ...] = _key(_texts, ())
+    """Globs, relative to the file."""
+    defaults: Mapping[str, Any] = _key(_table, attrs.Factory(dict))
+    resources: Mapping[str, int | None] = _key(_limits, attrs.Factory(dict))
+    """Limits of the run; `None`: unlimited."""
+    backends: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
+    jobs: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
+
+
+MEANT: Final = {
+    **dict.fromkeys(("after", "dependencies", "depend", "depends", "depends_on", "requires"), "needs"),
+    **dict.fromkeys(("env", "environment", "variables"), "exports"),
+    **dict.fromkeys(("command", "run", "script"), "cmd"),
+    **dict.fromkeys(("dir", "directory", "workdir", "working_directory"), "cwd"),
+    **dict.fromkeys(("log", "logfile", "log_file", "output"), "log_path"),
+}
+"""What other tools call a key of a job, and what it is called here."""
+
+RUN_IF_KEYS: Final = frozenset({"run_if", "needs_all_dependencies_passing"})
+"""Two names of one setting."""
+
+JOB_KEYS: Final = frozenset(field.name for field in attrs.fields(JobTable))
+
+T = TypeVar("T", JobTable, FileTable)
+
+
+def _hook(check: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda value, _type: check(value)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+    for cls in (JobTable, FileTable):
+        hooks = {field.name: override(struct_hook=_hook(field.metadata["check"])) for field in attrs.fields(cls)}
+        hook = make_dict_structure_fn(
+            cls,
+            converter,
+            _cattrs_forbid_extra_keys=True,
+            **hooks,  # type: ignore[arg-type]  # mypy takes their names for those of the function's own arguments
+        )
+        converter.register_structure_hook(cls, hook)
+    return converter
+
+
+_CONVERTER: Final = _converter()
+
+
+def structure(table: Mapping[str, Any], cls: type[T], where: str) -> T:
+    """Return the checked value of a raw `table`.
+
+    Args:
+        table: as it was read.
+        cls: which table it is.
+        where: the file and the table's name, for messages.
+
+    Raises:
+        InputError: naming `where`, the first wrong key, what was given and what was wanted.
+    """
+    if cls is JobTable and table.keys() >= RUN_IF_KEYS:
+        msg = f"{where}: has both run_if and needs_all_dependencies_passing; expected: run_if alone, which replaces it"
+        raise InputError(msg)
+    try:
+        return _CONVERTER.structure(table, cls)
+    except cattrs.ClassValidationError as exc:
+        raise InputError(f"{where}: {_explain(exc, table)}") from None
+
+
+def _hint(key: str, value: Any, cls: type) -> str:
+    """Return what was probably meant by a `key` that a table of this class does not have."""
+    if cls is FileTable and isinstance(value, dict) and not JOB_KEYS.isdisjoint(value):
+        return f"; a job of this name is [jobs.{bare(key)}]"
+    if cls is FileTable and key in JOB_KEYS:
+        return "; it is a key of a job: expected below [jobs.NAME]"
+    if cls is JobTable and key in MEANT:
+        return f"; did you mean {shown(MEANT[key])}?"
+    return suggestion(key, [field.name for field in attrs.fields(cls)], what="the keys are")
+
+
+def _explain(error: cattrs.ClassValidationError, table: Mapping[str, Any]) -> str:
+    known, others = error.group_exceptions()
+    for exc in others:
+        if isinstance(exc, cattrs.ForbiddenExtraKeysError):
+            # One wrong key is enough for one message: the first in the file.
+            key = next(key for key in table if key in exc.extra_fields)
+            return f"unknown key {shown(key)}{_hint(key, table[key], exc.cl)}"
+    for exc, note in known:
+        if isinstance(exc, _WantedError):
+            given = table[note.name] if exc.given is _WHOLE else exc.given
+            return f"{note.name}{exc.inner} is {shown(given)}; wanted: {exc}"
+    raise AssertionError(error)

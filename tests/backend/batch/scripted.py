@@ -1,0 +1,292 @@
+"""`ScriptedSystem`: a batch system in virtual time, which does to a backend whatever a test wants done.
+
+Its jobs are entries of a table: nothing runs, but what the wrapper would write, it writes. What it answers can be
+replaced, call by call. Files are real and read in the loop itself, as virtual time does not know threads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from runtime.backend.batch import (
+    Accepted,
+    Array,
+    BatchBackend,
+    Limits,
+    Phase,
+    Row,
+    Snapshot,
+    State,
+    System,
+    Unanswered,
+)
+from runtime.backend.batch.system import SubmitAnswer, Targets
+from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobSpec
+from runtime.testing.fixture import BackendFixture, CheckContext, Session
+
+WORDS = {
+    "PENDING": State(Phase.PENDING),
+    "RUNNING": State(Phase.RUNNING),
+    "COMPLETING": State(Phase.ENDING),
+    "COMPLETED": State(Phase.ENDED),
+    "CANCELLED": State(Phase.ENDED, FailureKind.CANCELLED),
+    "NODE_FAIL": State(Phase.ENDED, FailureKind.NODE_FAILURE),
+    "PREEMPTED": State(Phase.ENDED, FailureKind.PREEMPTED),
+}
+
+
+def record_text(token: str, *, status: str = "0", stopped: str = "", restart: int = 0, launch: str = "") -> str:
+    """What the wrapper writes."""
+    return (
+        f"job-runtime end 1\ntoken {token}\nid 1_0\nrestart {restart}\nhost n1\nlaunch {launch}\nstatus {status}\n"
+        f"stopped {stopped}\nuptime 100.00 102.50\npeak \ntimes\n0m0.010000s 0m0.000000s\n0m0.250000s 0m0.500000s\n"
+        f"end {token}\n"
+    )
+
+
+@attrs.define
+class Element:
+    """One element of an array in the scripted queue."""
+
+    name: str
+    array: str
+    index: int
+    token: str
+    job: str
+    word: str = "PENDING"
+    note: str | None = None
+    restarts: int = 0
+    code: int | None = None
+    listed: bool = True
+
+    def row(self) -> Row:
+        state = WORDS.get(self.word, State(Phase.UNKNOWN))
+        return Row(self.name, self.array, self.index, state, self.word, self.note, self.restarts, self.code)
+
+
+Behaviour = Callable[["ScriptedSystem", Element], object]
+
+
+def passes(system: ScriptedSystem, element: Element) -> None:
+    """Runs for a second, and passes."""
+    system.after(1, lambda: system.run(element))
+    system.after(2, lambda: system.end(element))
+
+
+def stays(system: ScriptedSystem, element: Element) -> None:
+    """Runs until it is cancelled, and then ends in an instant."""
+    system.after(0, lambda: system.run(element))
+
+
+class ScriptedSystem:
+    """The queue, and what it is asked.
+
+    Args:
+        nursery: for the passing of time.
+        behaviour: what a job does, called when its array was accepted.
+    """
+
+    name = "Scripted"
+    prologue = "_jr_index=0 _jr_restart=0 _jr_id=0 _jr_host=here\n"
+
+    def __init__(self, nursery: trio.Nursery, behaviour: Behaviour = passes) -> None:
+        self._nursery = nursery
+        self.behaviour = behaviour
+        self.limits: Limits | Unanswered = Limits("1", 1000, accounting=False)
+        self.elements: list[Element] = []
+        self.arrays: list[Array] = []
+        self.asked: list[float] = []
+        """When the queue was asked."""
+        self.names: list[Collection[str] | None] = []
+        self.cancels: list[tuple[dict[str, list[int]], int | None]] = []
+        self.accounts: list[Collection[str]] = []
+        self.submit_answers: deque[Callable[[Array], SubmitAnswer]] = deque()
+        self.query_answers: deque[Snapshot | Unanswered] = deque()
+        self.down_until = -math.inf
+        self.deaf = 0
+        """Cancels that are taken and do nothing."""
+        self.accounting: list[Row] = []
+        self.ends: Path | None = None
+        self.duration = 0.0
+        self.strange = 0
+
+    def request(self, spec: JobSpec) -> Hashable:
+        if spec.target == "impossible":
+            raise ValueError("it asks for the moon")
+        return spec.job_type
+
+    async def probe(self) -> Limits | Unanswered:
+        await trio.sleep(self.duration)
+        return self.limits
+
+    async def submit(self, array: Array) -> SubmitAnswer:
+        await trio.sleep(self.duration)
+        self.arrays.append(array)
+        if self.submit_answers:
+            return self.submit_answers.popleft()(array)
+        if self._is_down():
+            return Unanswered("nobody there")
+        return self.accept(array)
+
+    def accept(self, array: Array) -> Accepted:
+        """Take an array in, as a real system would; perhaps without saying so."""
+        number = str(100 + len({element.array for element in self.elements}))
+        directory = Path(array.arguments[0])
+        self.ends = directory.parent.parent / "ends"
+        for line in (directory / "jobs").read_text().splitlines():
+            job = json.loads(line)
+            element = Element(array.name, number, job["index"], job["token"], job["job"])
+            self.elements.append(element)
+            self.behaviour(self, element)
+        return Accepted(number)
+
+    async def query(self, names: Collection[str] | None) -> Snapshot | Unanswered:
+        self.asked.append(trio.current_time())
+        self.names.append(names)
+        await trio.sleep(self.duration)
+        if self.query_answers:
+            return self.query_answers.popleft()
+        if self._is_down():
+            return Unanswered("nobody there")
+        rows = [each.row() for each in self.elements if each.listed and (names is None or each.name in names)]
+        return Snapshot(rows, self.strange)
+
+    async def cancel(self, targets: Targets, signal: int | None) -> Unanswered | None:
+        await trio.sleep(self.duration)
+        self.cancels.append(({array: list(indices) for array, indices in targets.items()}, signal))
+        if self._is_down():
+            return Unanswered("nobody there")
+        if self.deaf:
+            self.deaf -= 1
+            return None
+        for element in self.elements:
+            if element.index in targets.get(element.array, ()) and signal is None:
+                self.take_away(element)
+        return None
+
+    async def account(self, arrays: Collection[str]) -> Snapshot | Unanswered:
+        await trio.sleep(self.duration)
+        self.accounts.append(arrays)
+        return Snapshot(self.accounting)
+
+    # ------------------------------------------------------------------ what a test does
+
+    def of(self, job: str) -> Element:
+        """The latest element of a job."""
+        return next(element for element in reversed(self.elements) if element.job == job)
+
+    def run(self, element: Element, note: str = "n1") -> None:
+        if element.word == "PENDING":
+            element.word, element.note = "RUNNING", note
+
+    def end(self, element: Element, word: str = "COMPLETED", **record: Any) -> None:
+        """Let an element end by itself, with its record."""
+        if element.word in ("PENDING", "RUNNING"):
+            self.write(element, **record)
+            element.word = word
+
+    def write(self, element: Element, **record: Any) -> None:
+        """Write an element's record."""
+        assert self.ends is not None
+        path = self.ends / element.token[:2] / f"{element.token}.end"
+        path.write_text(record_text(element.token, **record))
+
+    def take_away(self, element: Element) -> None:
+        """What a cancel does: what waits is gone from the queue, what runs ends."""
+        if element.word == "PENDING":
+            element.listed = False
+        elif element.word == "RUNNING":
+            self.write(element, status="143", stopped="TERM")
+        if element.word in ("PENDING", "RUNNING"):
+            element.word = "CANCELLED"
+
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
+        async def wait() -> None:
+            await trio.sleep(seconds)
+            action()
+
+        self._nursery.start_soon(wait)
+
+    def _is_down(self) -> bool:
+        return trio.current_time() < self.down_until
+
+
+@attrs.define
+class Scene:
+    """An open backend on a scripted system, with a reader."""
+
+    backend: BatchBackend
+    system: ScriptedSystem
+    session: Session
+    directory: Path
+
+    async def submit(self, *jobs: JobSpec, **options: Any) -> list[str]:
+        """Submit; return the ids that were accepted."""
+        return list(await self.session.submit(jobs, **options))
+
+    async def completion(self, job: str) -> JobCompletionEvent:
+        """Wait for the completion of a job."""
+        history = self.session.history
+        await history.wait_until(lambda: any(event.job_id == job for event in history.completions))
+        return next(event for event in history.completions if event.job_id == job)
+
+    def progress(self, job: str) -> list[tuple[str, str | None]]:
+        """What was told of a job before its completion."""
+        events = self.session.history.events
+        return [(e.status.name, e.note) for e in events if isinstance(e, JobProgressEvent) and e.job_id == job]
+
+    def why(self, event: JobCompletionEvent) -> tuple[str, str | None]:
+        """The status and the kind of an end."""
+        return event.status.name, None if event.reason is None or event.reason.kind is None else event.reason.kind.value
+
+
+class Stage:
+    """Opens scenes: a fixture."""
+
+    def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
+        self.directory = directory
+        self.lag = 0.0
+        """Seconds that a hop to a thread takes."""
+        self.refusals = 0
+        """For how many of the next hops there is no thread."""
+        patch.setattr(trio.to_thread, "run_sync", self._inline)
+
+    async def _inline(self, function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
+        """In the place of a thread."""
+        if self.refusals:
+            self.refusals -= 1
+            raise RuntimeError("can't start new thread")
+        await trio.sleep(self.lag)
+        return function(*args)
+
+    @asynccontextmanager
+    async def open(
+        self, behaviour: Behaviour = passes, *, system: ScriptedSystem | None = None, token: str = "run", **options: Any
+    ) -> AsyncIterator[Scene]:
+        async with trio.open_nursery() as nursery:
+            system = ScriptedSystem(nursery, behaviour) if system is None else system
+            checked: System = system  # the protocol is kept
+            backend = BatchBackend(checked, self.directory, **{"poll_interval": 1, "grace": 20, **options})
+            kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+            async with CheckContext(lambda: kit, math.inf).session() as session:
+                async with backend.open(session.send, token):
+                    yield Scene(backend, system, session, self.directory)
+            nursery.cancel_scope.cancel()
+
+
+def jobs(count: int, **fields: Any) -> list[JobSpec]:
+    return [JobSpec(name=f"job{number}", cmd="true", **fields) for number in range(count)]
+
+
+def statuses(events: Iterable[JobCompletionEvent]) -> list[str]:
+    return [event.status.name for event in events]

@@ -1,0 +1,135 @@
+"""A program of its own: the number of a job's root is given to a stranger at once.
+
+``python -m tests.backend.reuse_program DIRECTORY CONTAINMENT [renumber]``, as root in a PID namespace of its own,
+where one can say which number is the next. Who cannot says ``renumber``: then, when the root of a job is reaped, the
+stranger's number is put in the place of the root's; for jobs whose group alone is ended. Prints, as JSON, for each job:
+its status, the number of its root, that of the stranger, and whether the stranger lived on after each moment at which a
+signal could have been sent to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+import trio
+import trio.testing
+
+from runtime.job import JobSpec, JobStatus
+from runtime.process import GroupTree, ProcessTree
+from tests.backend.local_jobs import Local, hear, local
+
+NEXT = Path("/proc/sys/kernel/ns_last_pid")
+
+STUBBORN = """
+setsid sh -c "trap '' TERM; echo $$ > fifo; while :; do sleep 0.01; done" &
+exec sleep 1000
+"""
+"""The root ends by SIGTERM, and what is left of the job has a group of its own, so the root's number is free."""
+
+
+@attrs.define
+class Stranger:
+    """Takes the number of a root. It leads a group and a session, as that did, and would end by any signal.
+
+    A process to which a signal was sent may look alive for a while, but will do nothing more. So it has to answer.
+    """
+
+    renumber: bool
+    root: int = 0
+    pid: int = 0
+    lived: list[bool] = attrs.field(factory=list)
+    process: subprocess.Popen[bytes] | None = None
+
+    def take(self, root: int) -> None:
+        """Be born with a number that is free."""
+        if not self.renumber:
+            NEXT.write_text(str(root - 1))
+        self.process = subprocess.Popen(
+            ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
+        )
+        self.root, self.pid = root, self.process.pid
+
+    def take_from(self, tree: ProcessTree) -> None:
+        """Be born with the number of what `tree` began with, which is reaped."""
+        assert tree.pid is not None
+        self.take(tree.pid)
+        if self.renumber:
+            assert isinstance(tree, GroupTree)
+            assert tree.child.reaped
+            tree.child.pid = self.root = self.pid
+
+    def look(self) -> None:
+        """Note whether it lives."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(b"?")
+        self.lived.append(self.process.stdout.read(1) == b"?")
+
+    def end(self, status: JobStatus) -> list[object]:
+        """Return what to print."""
+        self.look()
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        return [status.name, self.root, self.pid, self.lived]
+
+
+async def ends_by_itself(here: Local, nursery: trio.Nursery, stranger: Stranger) -> JobStatus:
+    """Nothing is left of the job, and its end is not told yet; then it is killed, and later once more."""
+    token = trio.lowlevel.current_trio_token()
+
+    def kill() -> None:
+        nursery.start_soon(here.backend.kill, "job")
+
+    def between(_status: JobStatus) -> None:
+        job = here.backend._ledger.get("job")
+        assert job is not None
+        stranger.take_from(job.data.tree)
+        trio.from_thread.run_sync(kill, trio_token=token)
+        trio.from_thread.run(trio.testing.wait_all_tasks_blocked, trio_token=token)
+        stranger.look()
+
+    handles = await here.session.submit([JobSpec(name="job", cmd="echo $$", post_finish=between)])
+    event = await here.session.completed(handles["job"])
+    stranger.look()
+    await here.backend.kill(handles["job"], force=True)
+    return event.status
+
+
+async def ends_root_first(here: Local, nursery: trio.Nursery, stranger: Stranger) -> JobStatus:
+    """The root has ended by the gentle part of a kill, and something of the job has not; then that is forced."""
+    fifo = here.run_dir / "stubborn" / "fifo"
+    fifo.parent.mkdir()
+    os.mkfifo(fifo)
+    handles = await here.session.submit([JobSpec(name="stubborn", cmd=STUBBORN)])
+    root = int(await hear(fifo))
+    nursery.start_soon(here.backend.kill, "stubborn")
+    while Path(f"/proc/{root}").exists():  # noqa: ASYNC110 - a process that is not ours has no event
+        await trio.sleep(0.001)
+    stranger.take(root)
+    await here.backend.kill("stubborn", force=True)
+    stranger.look()
+    return (await here.session.completed(handles["stubborn"])).status
+
+
+async def main(directory: Path, containment: str, renumber: bool) -> list[list[object]]:
+    strangers = []
+    # Without a limit to the gentle part.
+    async with local(directory, containment=containment, term_timeout=0, kill_timeout=30) as here:
+        async with trio.open_nursery() as nursery:
+            for play in [ends_by_itself, *([ends_root_first] if containment == "tree" else [])]:
+                stranger = Stranger(renumber)
+                strangers.append((stranger, await play(here, nursery, stranger)))
+    return [stranger.end(status) for stranger, status in strangers]
+
+
+if __name__ == "__main__":
+    json.dump(trio.run(main, Path(sys.argv[1]), sys.argv[2], sys.argv[3:] == ["renumber"]), sys.stdout)

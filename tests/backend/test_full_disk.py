@@ -1,0 +1,66 @@
+"""A disk that is full, for real: before a job writes its first byte, and while it writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.job import FailureKind, JobSpec, JobStatus
+from tests.backend.local_jobs import local
+
+pytestmark = pytest.mark.root
+
+SIZE = 256 << 10
+"""Bytes of the disk."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(os.sysconf("SC_PAGESIZE")))
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_a_disk_without_room_for_the_first_byte_costs_that_job_alone(
+    tmp_path: Path, disk: Path, containment: str
+) -> None:
+    async with local(tmp_path / "run", containment=containment) as here:
+        fill(disk / "full")
+        jobs = [JobSpec(name="a", cmd="true", odir=str(disk / "a")), JobSpec(name="b", cmd="true")]
+        handles = await here.session.submit(jobs)
+        event = await here.session.completed(handles["a"])
+        assert event.status is JobStatus.KILLED
+        assert event.reason is not None
+        assert event.reason.kind is FailureKind.LAUNCH_ERROR
+        assert event.reason.message.startswith("cannot be started: ENOSPC, No space left on device")
+        assert (await here.session.completed(handles["b"])).status is JobStatus.PASSED
+        (disk / "full").unlink()
+        assert (await here.run(name="again", odir=str(disk / "again"))).status is JobStatus.PASSED
+
+
+@pytest.mark.parametrize("containment", ["group", "tree"])
+async def test_a_disk_that_fills_up_while_a_job_writes_is_that_jobs_to_notice(
+    tmp_path: Path, disk: Path, containment: str
+) -> None:
+    async with local(tmp_path / "run", containment=containment) as here:
+        # What it says first is in the log, and what it says last is not.
+        cmd = f"echo started; head -c {2 * SIZE} /dev/zero; echo TEST PASSED"
+        event = await here.run(cmd, odir=str(disk / "job"), pass_patterns=["^started", "TEST PASSED$"])
+        assert event.status is JobStatus.FAILED
+        assert event.reason is not None
+        assert event.reason.kind in (FailureKind.EXIT_CODE, FailureKind.PASS_PATTERN_MISSING)  # as its shell has it
+        assert (disk / "job" / "job.log").stat().st_size < SIZE
+        assert (await here.run(name="elsewhere")).status is JobStatus.PASSED

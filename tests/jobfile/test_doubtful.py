@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runtime.jobfile.doubtful import doubtful_placeholders
+from runtime.jobfile.schema import JobTable, structure
+
+
+def said(**table: Any) -> list[str]:
+    return list(doubtful_placeholders(structure(table, JobTable, ""), {"depth", "mode"}))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("seeed", "seed"), ("sed", "seed"), ("SEED", "seed"), ("rundir", "run_dir"), ("depht", "depth"), ("ids", "id")],
+)
+def test_a_misspelt_placeholder_is_said_with_what_it_is_like(written: str, meant: str) -> None:
+    assert said(cmd=f"./sim {{{written}}}", seeds=2, matrix={"depth": [1]}) == [
+        f"cmd has {{{written}}}, which stays as it is; did you mean {{{meant}}}?"
+    ]
+
+
+def test_seed_without_seeds_and_parameters_of_other_jobs_are_said() -> None:
+    assert said(cmd="x {seed} {depth} {mode}", matrix={"mode": ["a"]}) == [
+        "cmd has {depth}, which stays as it is, as the job's matrix has no depth",
+        "cmd has {seed}, which stays as it is, as the job has no seeds",
+    ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"cmd": ["x", "{seeed}"]},
+        {"needs": ["a.{seeed}"]},
+        {"cwd": "{seeed}"},
+        {"odir": "{seeed}"},
+        {"log_path": "{seeed}.log"},
+        {"tags": ["{seeed}"]},
+        {"pass_patterns": ["^x$", "^{seeed}$"]},
+        {"fail_patterns": ["{seeed}"]},
+        {"runtime_pattern": "{seeed}"},
+        {"simulated_time_pattern": "{seeed}"},
+        {"exports": {"A": "b", "B": "{seeed}"}},
+    ],
+)
+def test_it_is_said_of_each_key_that_may_have_one(table: dict[str, Any]) -> None:
+    (key,) = table
+    (sentence,) = said(**table)
+    assert sentence.startswith(f"{key}{'.B' if key == 'exports' else ''} has {{seeed}}, ")
+
+
+@pytest.mark.parametrize(
+    "cmd", ["awk '{print}'", "echo ${seeed} {a,b} { true; }", "find . -exec x {} +", "printf '{json}' {x} {i}", "no"]
+)
+def test_what_is_like_no_placeholder_is_none(cmd: str) -> None:
+    assert said(cmd=cmd, seeds=1, matrix={"depth": [1]}) == []

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.job import JobSpec
+from runtime.jobfile import expand as module
+from runtime.jobfile.errors import InputError
+from runtime.jobfile.expand import Expansion, draw_seeds, expand
+from runtime.jobfile.regression import Entry, Regression
+from runtime.jobfile.schema import JobTable, structure
+from runtime.report.reproduce import job_dir, log_path
+
+RUN_DIR = Path("/out/run")
+
+
+def regression(tables: Mapping[str, Any]) -> Regression:
+    entries = [
+        Entry(name, structure({"cmd": "x", **table}, JobTable, name), Path("/files"), f"f: [jobs.{name}]")
+        for name, table in tables.items()
+    ]
+    return Regression("f", tuple(entries), {}, {}, "f")
+
+
+def expanded(tables: Mapping[str, Any], **options: Any) -> dict[str, JobSpec]:
+    jobs = expand(regression(tables), Expansion(**{"run_dir": RUN_DIR, "seed_base": 1, **options}))
+    assert len({job.id for job in jobs}) == len(jobs)
+    return {job.id: job for job in jobs}
+
+
+def wrong(tables: Mapping[str, Any], **options: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        expanded(tables, **options)
+    return str(caught.value)
+
+
+def test_a_timeout_times_next_to_nothing_is_still_a_timeout() -> None:
+    job = expanded({"a": {"timeout": 5}}, timeout_multiplier=5e-324)["a"]
+    assert job.timeout == 0.001
+
+
+def test_a_matrix_is_a_product_in_its_order() -> None:
+    jobs = expanded({"a": {"matrix": {"depth": [4, 8], "mode": ["x", True, 0.5]}, "cmd": "{mode}/{depth}"}})
+    assert list(jobs) == [f"a.depth={depth}.mode={mode}" for depth in (4, 8) for mode in ("x", "true", "0.5")]
+    assert jobs["a.depth=8.mode=true"].cmd == "true/8"
+    assert {job.name for job in jobs.values()} == {"a"}
+
+
+def test_seeds_in_a_range_or_a_list_are_those_seeds() -> None:
+    jobs = expanded({"a": {"seeds": "2..4", "matrix": {"n": [1]}}, "b": {"seeds": [9, 0]}})
+    assert [(job.id, job.seed) for job in jobs.values()] == [
+        ("a.n=1.seed=2", 2),
+        ("a.n=1.seed=3", 3),
+        ("a.n=1.seed=4", 4),
+        ("b.seed=9", 9),
+        ("b.seed=0", 0),
+    ]
+
+
+def test_drawn_seeds_depend_on_the_base_and_the_job_alone() -> None:
+    def drawn(count: int, base: int, **others: Mapping[str, Any]) -> list[int | None]:
+        jobs = expanded({**others, "a": {"seeds": count}}, seed_base=base)
+        return [job.seed for job in jobs.values() if job.name == "a"]
+
+    assert drawn(5, 1) == drawn(5, 1, b={"seeds": 3})
+    assert drawn(9, 1)[:5] == drawn(5, 1)  # more of them begin with fewer
+    assert drawn(5, 1) != drawn(5, 2)
+    two = expanded({"a": {"seeds": 5, "matrix": {"n": [1, 2]}}})
+    assert len({job.seed for job in two.values()}) == 10
+
+
+@given(st.integers(0, 2**64), st.text(max_size=5), st.integers(1, 50))
+def test_drawn_seeds_are_different_and_fit_every_simulator(base: int, key: str, count: int) -> None:
+    seeds = draw_seeds(base, key, count)
+    assert len(set(seeds)) == count
+    assert all(1 <= seed < 2**31 for seed in seeds)
+
+
+def test_drawn_seeds_stay_what_they_are() -> None:
+    """A seed base in an old report must give the same seeds for ever."""
+    assert draw_seeds(1, "smoke", 3) == GOLDEN
+
+
+GOLDEN = [1922874184, 1684801525, 1905855356]
+
+
+def test_reseed_and_fixed_seed_touch_only_jobs_that_have_seeds() -> None:
+    tables = {"a": {"seeds": "1..9"}, "b": {"seeds": 4}, "c": {}}
+    assert len([job for job in expanded(tables, reseed=3).values() if job.seed is not None]) == 6
+    assert list(expanded(tables, fixed_seed=77)) == ["a.seed=77", "b.seed=77", "c"]
+
+
+def test_placeholders_are_replaced_in_every_text() -> None:
+    job = expanded(
+        {
+            "a": {
+                "cmd": [
+                    "{file_dir}/sim",
+                    "{seed}",
+                    "{depth}",
+                    "{id}",
+                    "{name}",
+                    "{run_dir}",
+                    "{odir}",
+                    "${seed}",
+                    "{what}",
+                ],
+                "matrix": {"depth": [4]},
+                "seeds": [7],
+                "odir": "{run_dir}/x/{depth}",
+                "log_path": "{seed}.log",
+                "cwd": "{name}",
+                "exports": {"SEED": "{seed}"},
+                "tags": ["d{depth}"],
+                "pass_patterns": ["^seed={seed}$", "a{2}"],
+                "fail_patterns": ["{name}"],
+                "runtime_pattern": "{name} (?P<value>.) (?P<unit>.)",
+                "simulated_time_pattern": "{seed} (?P<value>.) (?P<unit>.)",
+            }
+        }
+    )["a.depth=4.seed=7"]
+    assert job.cmd == (
+        "/files/sim",
+        "7",
+        "4",
+        "a.depth=4.seed=7",
+        "a",
+        "/out/run",
+        "/out/run/x/4",
+        "${seed}",
+        "{what}",
+    )
+    assert (job.odir, job.log_path, job.cwd) == ("/out/run/x/4", "/out/run/x/4/7.log", "/files/a")
+    assert (job.exports, job.tags) == ({"SEED": "7"}, ("d4",))
+    assert (job.pass_patterns, job.fail_patterns) == (("^seed=7$", "a{2}"), ("a",))
+    assert job.runtime_pattern == "a (?P<value>.) (?P<unit>.)"
+    assert job.simulated_time_pattern == "7 (?P<value>.) (?P<unit>.)"
+
+
+def test_where_a_file_says_nothing_the_specifications_own_defaults_hold() -> None:
+    job, plain = expanded({"a": {}})["a"], JobSpec(name="a", cmd="x", cwd="/files")
+    assert attrs.asdict(job) == attrs.asdict(plain)
+    assert job_dir(job, RUN_DIR) == RUN_DIR / "a"
+    assert log_path(job, RUN_DIR) == RUN_DIR / "a" / "job.log"
+
+
+def test_values_go_into_patterns_as_text() -> None:
+    job = expanded({"a": {"matrix": {"v": ["a.b+"]}, "pass_patterns": ["^{v}$"]}})["a.v=a.b+"]
+    assert job.pass_patterns == (r"^a\.b\+$",)
+
+
+def test_relative_directories_begin_where_one_expects() -> None:
+    job = expanded({"a": {"cwd": "../sim", "odir": "mine", "log_path": "x/sim.log"}})["a"]
+    assert (job.cwd, job.odir, job.log_path) == ("/sim", "/out/run/mine", "/out/run/mine/x/sim.log")
+
+
+def test_a_need_is_all_jobs_of_a_table_or_one_job() -> None:
+    jobs = expanded(
+        {
+            "build": {"matrix": {"depth": [4, 8]}},
+            "sim": {"matrix": {"depth": [4, 8]}, "seeds": [1, 2], "needs": ["build.depth={depth}"]},
+            "merge": {"needs": ["sim", "build.depth=4"]},
+        }
+    )
+    assert jobs["sim.depth=8.seed=1"].dependencies == ("build.depth=8",)
+    assert jobs["merge"].dependencies == (
+        "sim.depth=4.seed=1",
+        "sim.depth=4.seed=2",
+        "sim.depth=8.seed=1",
+        "sim.depth=8.seed=2",
+        "build.depth=4",
+    )
+
+
+def test_a_need_that_is_no_job_is_named_with_the_nearest() -> None:
+    assert wrong({"build": {}, "a": {"needs": ["biuld"]}}) == (
+        'f: [jobs.a]: needs "biuld", which is no job; did you mean "build"?'
+    )
+    assert "which is no job; there are: a" in wrong({"a": {"needs": ["zzzzz"]}})
+
+
+def test_the_options_of_a_run_reach_the_jobs() -> None:
+    jobs = expanded({"a": {"timeout": "10s"}, "b": {"queue_timeout": 4}}, timeout_multiplier=1.5, dry_run=True)
+    assert (jobs["a"].timeout, jobs["b"].timeout, jobs["b"].queue_timeout) == (15, None, 4)
+    assert all(job.dry_run for job in jobs.values())
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"seeds": 10**9},
+        {"seeds": "1..1000000000"},
+        {"seeds": "0..18446744073709551615"},
+        {"matrix": {name: list(range(100)) for name in "abcdef"}},
+        {"matrix": {"a": list(range(1000))}, "seeds": 10_000},
+    ],
+)
+def test_too_many_jobs_are_refused_before_the_first_is_made(
+    table: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(module, "_cells", never)
+    message = wrong({"first": {}, "a": table})
+    assert message.startswith("f: [jobs.a]: stands for ")
+    assert message.endswith(" jobs; wanted: at most 1000000 in a run")
+
+
+def test_too_many_jobs_of_several_tables_are_refused() -> None:
+    assert "[jobs.b]: stands for 600000" in wrong({"a": {"seeds": 600_000}, "b": {"seeds": 600_000}})
+
+
+def test_too_many_dependencies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_EDGES", 100)
+    assert "more than 100 dependencies" in wrong({"a": {"seeds": 20}, "b": {"seeds": 20, "needs": ["a"] * 6}})
+
+
+@pytest.mark.parametrize(
+    ("tables", "complaint"),
+    [
+        ({"a.n=1": {}, "a": {"matrix": {"n": [1]}}}, 'f: [jobs.a]: makes the job "a.n=1", and so does f: [jobs.a.n=1]'),
+        ({"a": {"matrix": {"n": [1, "1"]}}}, "f: [jobs.a]: matrix has a value twice"),
+        ({"passed": {}}, 'f: [jobs.passed]: a job cannot be called "passed"'),
+        ({"results.json": {}}, "f: [jobs.results.json]: a job cannot be called"),
+        (
+            {"a": {"pass_patterns": ["("]}},
+            "f: [jobs.a]: job 'a': pass_patterns: pattern '(' is not a regular expression",
+        ),
+        ({"a": {"runtime_pattern": "x"}}, "f: [jobs.a]: job 'a': runtime_pattern: pattern 'x' has no group value"),
+        ({"a": {"seeds": 2, "odir": "o"}}, 'f: [jobs.a]: the log of job "a.seed='),
+        (
+            {"a": {"odir": "b"}, "b": {}},
+            'f: [jobs.b]: the log of job "b" is that of job "a", /out/run/b/job.log; wanted',
+        ),
+        ({"a": {"cmd": " "}}, "f: [jobs.a]: job 'a': cmd is ' '; wanted"),
+        ({"a": {"cmd": "x\0"}}, "f: [jobs.a]: job 'a': cmd is"),
+        ({"a": {"exports": {"A=B": "1"}}}, "f: [jobs.a]: job 'a': exports is 'A=B'"),
+        ({"a": {"odir": "x\0y"}}, "f: [jobs.a]: job 'a': odir is"),
+        ({"a": {"matrix": {"v": ["; rm"]}, "cmd": "echo `{v}`"}}, "f: [jobs.a]: {v} is '; rm' here"),
+    ],
+)
+def test_what_cannot_be_a_job_is_one_message(tables: Mapping[str, Any], complaint: str) -> None:
+    assert wrong(tables).startswith(complaint)
+
+
+def test_jobs_that_share_a_directory_have_logs_of_their_own() -> None:
+    jobs = expanded({"a": {"seeds": [1, 2], "odir": "o", "log_path": "{id}.log"}})
+    assert [job.log_path for job in jobs.values()] == ["/out/run/o/a.seed@1.log", "/out/run/o/a.seed@2.log"]
+
+
+@pytest.mark.parametrize(
+    ("table", "warned"),
+    [
+        ({"cmd": "./sim +seed={seed}"}, True),
+        ({"cmd": ["./sim", "+seed={seed}"]}, True),
+        ({"cmd": "./sim +seed=${seed}"}, False),
+        ({"cmd": "./sim +seed={seed}", "seeds": 1}, False),
+    ],
+)
+def test_who_has_no_seed_for_its_command_is_warned(
+    caplog: pytest.LogCaptureFixture, table: Mapping[str, Any], warned: bool
+) -> None:
+    expanded({"a": table})
+    told = ["f: [jobs.a]: cmd has {seed}, which stays as it is, as the job has no seeds"]
+    assert [record.getMessage() for record in caplog.records] == (told if warned else [])
+
+
+@given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=10))
+def test_no_name_leads_out_of_the_runs_directory(name: str, value: str) -> None:
+    tables = {
+        name: {
+            "matrix": {"v": [value]},
+            "odir": "{run_dir}/{name}/{v}/{id}",
+            "log_path": "{name}/{v}.log",
+            "cwd": "/base/{name}/{v}",
+            "cmd": ["true"],
+        }
+    }
+    (job,) = expanded(tables).values()
+    assert job.odir is not None
+    assert job.log_path is not None
+    assert job.cwd is not None
+    assert len(Path(job.odir).relative_to(RUN_DIR).parts) == 3
+    assert len(Path(job.log_path).relative_to(job.odir).parts) == 2
+    assert len(Path(job.cwd).relative_to("/base").parts) == 2
+    tables[name].pop("odir")
+    tables[name].pop("log_path")
+    (job,) = expanded(tables).values()
+    assert job_dir(job, RUN_DIR).parent == RUN_DIR

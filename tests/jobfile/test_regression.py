@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from runtime.jobfile.errors import InputError
+from runtime.jobfile.regression import Regression, load
+
+
+def files(directory: Path, **contents: str) -> Path:
+    """Write files named ``a_toml`` for ``a.toml``; return the path of the first."""
+    paths = []
+    for name, content in contents.items():
+        path = directory / name.replace("_", "/", name.count("_") - 1).replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        paths.append(path)
+    return paths[0]
+
+
+def wrong(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        load(str(path))
+    return str(caught.value)
+
+
+def names(regression: Regression) -> list[str]:
+    return [entry.name for entry in regression.entries]
+
+
+def test_a_job_that_says_run_if_replaces_either_name_of_it_in_the_defaults(tmp_path: Path) -> None:
+    main = files(
+        tmp_path,
+        main_toml="""
+            defaults.needs_all_dependencies_passing = false
+            [jobs.a]
+            cmd = "x"
+            [jobs.b]
+            cmd = "x"
+            run_if = "ended"
+            """,
+    )
+    tables = [entry.table for entry in load(str(main)).entries]
+    said = [(table.run_if, table.needs_all_dependencies_passing) for table in tables]
+    assert said == [(None, False), ("ended", None)]
+    both = files(tmp_path, both_toml="defaults = { run_if = 'ended', needs_all_dependencies_passing = true }")
+    assert wrong(both).startswith(
+        f"{both}: [defaults]: has both run_if and needs_all_dependencies_passing; expected: run_if"
+    )
+
+
+def test_a_jobs_own_keys_go_before_the_files_defaults(tmp_path: Path) -> None:
+    main = files(
+        tmp_path,
+        main_toml="""
+            [defaults]
+            timeout = "10m"
+            tags = ["x", "y"]
+            exports = { A = "1" }
+            [jobs.a]
+            cmd = "true"
+            [jobs.b]
+            cmd = "true"
+            timeout = 5
+            tags = ["z"]
+            exports = { B = "2" }
+        """,
+    )
+    a, b = (entry.table for entry in load(str(main)).entries)
+    assert (a.timeout, a.tags, a.exports) == (600, ("x", "y"), {"A": "1"})
+    assert (b.timeout, b.tags, b.exports) == (5, ("z",), {"B": "2"})  # replaced, not merged
+
+
+def test_a_file_is_called_by_its_name_or_its_stem(tmp_path: Path) -> None:
+    first = files(tmp_path, fifo_toml="[jobs.a]\ncmd = 'x'", other_json='{"name": "own", "jobs": {"a": {"cmd": "x"}}}')
+    assert load(str(first)).name == "fifo"
+    assert load(str(tmp_path / "other.json")).name == "own"
+
+
+def test_includes_are_followed_with_their_own_directories_and_defaults(tmp_path: Path) -> None:
+    main = files(
+        tmp_path,
+        main_toml="""
+            include = ["more/*.toml"]
+            [defaults]
+            weight = 2
+            [resources]
+            licence = 4
+            [jobs.a]
+            cmd = "x"
+        """,
+        more_c_toml="[backends.local]\nmax_parallelism = 3\n[jobs.c]\ncmd = 'x'",
+        more_b_toml="include = ['deep/d.json']\n[resources]\nlicence = 4\ndisk = 'unlimited'\n[jobs.b]\ncmd = 'x'",
+        more_deep_d_json='{"jobs": {"d": {"cmd": "x"}}}',
+    )
+    regression = load(str(main))
+    assert names(regression) == ["a", "b", "d", "c"]
+    assert [entry.table.weight for entry in regression.entries] == [2, None, None, None]
+    assert [entry.directory for entry in regression.entries] == [
+        tmp_path,
+        tmp_path / "more",
+        tmp_path / "more/deep",
+        tmp_path / "more",
+    ]
+    assert regression.resources == {"licence": 4, "disk": None}
+    assert regression.backends["local"][0] == {"max_parallelism": 3}
+
+
+def test_a_file_that_two_files_include_is_read_once(tmp_path: Path) -> None:
+    main = files(
+        tmp_path,
+        main_toml="include = ['a.toml', 'b.toml', '[ab].toml']",
+        a_toml="include = ['c.toml']",
+        b_toml="include = ['./c.toml']",
+        c_toml="[jobs.c]\ncmd = 'x'",
+    )
+    assert names(load(str(main))) == ["c"]
+
+
+def test_files_that_include_each_other_are_an_error_with_the_path(tmp_path: Path) -> None:
+    main = files(tmp_path, a_toml="include = ['b.toml']", b_toml="include = ['c.toml']", c_toml="include = ['b.toml']")
+    b, c = tmp_path / "b.toml", tmp_path / "c.toml"
+    assert wrong(main) == f'{c}: include "b.toml" closes a cycle of files: {main} -> {b} -> {c} -> {b}'
+    itself = files(tmp_path, self_toml="include = ['*.toml']")
+    assert "closes a cycle" in wrong(itself)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "complaint"),
+    [
+        ("missing.toml", "matches no file"),
+        ("nothing/*.toml", "matches no file"),
+        ("/etc/*.toml", "wanted: a path relative to the file"),
+        ("a\\u0000b", "include"),
+        ("", "names no file"),
+        ("./", "names no file"),
+        ("..", "is a directory"),
+        ("a**b/*", "include"),
+        ("sub", "is a directory"),
+    ],
+)
+def test_a_bad_include_is_named(tmp_path: Path, pattern: str, complaint: str) -> None:
+    (tmp_path / "sub").mkdir()
+    main = files(tmp_path, main_toml=f'include = ["{pattern}"]')
+    message = wrong(main)
+    assert message.startswith(str(tmp_path))
+    assert complaint in message
+
+
+def test_what_is_wrong_in_an_included_file_names_that_file(tmp_path: Path) -> None:
+    main = files(tmp_path, main_toml="include = ['b.toml']", b_toml="[jobs.x]\ncmd = 1")
+    assert wrong(main).startswith(f"{tmp_path / 'b.toml'}: [jobs.x]: cmd is 1")
+
+
+@pytest.mark.parametrize(
+    ("other", "complaint"),
+    [
+        ("[jobs.a]\ncmd = 'y'", "other.toml: [jobs.a]: the job is defined twice; first in "),
+        ("[resources]\nlicence = 5", "other.toml: [resources] licence has another limit than in "),
+        ("[backends.local]\nmax_parallelism = 2", "other.toml: [backends.local]: has other options than "),
+    ],
+)
+def test_what_two_files_say_differently_is_an_error(tmp_path: Path, other: str, complaint: str) -> None:
+    main = files(
+        tmp_path,
+        main_toml="""
+            include = ["other.toml"]
+            [resources]
+            licence = 4
+            [backends.local]
+            max_parallelism = 1
+            [jobs.a]
+            cmd = "x"
+        """,
+        other_toml=other,
+    )
+    assert wrong(main).startswith(f"{tmp_path}/{complaint}")
+    assert "main.toml" in wrong(main)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "has no jobs; wanted: a table [jobs.NAME]"),
+        ("[jobs.a]\ntimeout = 3", "[jobs.a]: has no cmd"),
+        ("[defaults]\ntimeot = 3\n[jobs.a]\ncmd = 'x'", '[defaults]: unknown key "timeot"; did you mean "timeout"?'),
+        ("[jobs.'']\ncmd = 'x'", '[jobs.""]: wanted: a name'),
+        (
+            "[jobs.smoke.fast]\ncmd = 'x'",
+            '[jobs.smoke]: unknown key "fast"; for a name with a dot, write [jobs."smoke.fast"]',
+        ),
+        ("[jobs.'a b']\ncmd = 1", '[jobs."a b"]: cmd is 1'),
+        ("jbos = 1", 'unknown key "jbos"; did you mean "jobs"?'),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_message(tmp_path: Path, content: str, complaint: str) -> None:
+    main = files(tmp_path, main_toml=content)
+    assert wrong(main).startswith(f"{main}: {complaint}")
+
+
+def test_json_lines_are_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [{"name": "a", "cmd": "x"}, {"name": "b c", "cmd": ["x"], "needs": ["a"], "seeds": [1]}]
+    regression = load("-", io.BytesIO("\n".join(map(json.dumps, lines)).encode()))
+    assert names(regression) == ["a", "b c"]
+    assert regression.name == "standard input"
+    assert regression.entries[1].directory == tmp_path
+    assert regression.entries[1].table.seeds == (1,)
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        (b"", "standard input: has no jobs"),
+        (b'{"cmd": "x"}', "<stdin>:1: name is missing; wanted: the job's name"),
+        (b'{"name": "", "cmd": "x"}', '<stdin>:1: name is ""'),
+        (
+            b'{"name": "a", "cmd": "x"}\n{"name": "a", "cmd": "x"}',
+            "<stdin>:2: job a: the job is defined twice; first in <stdin>:1",
+        ),
+        (b'\n{"name": "a", "cmd": 1}', "<stdin>:2: job a: cmd is 1"),
+        (b'{"name": "a"}', "<stdin>:1: job a: has no cmd"),
+    ],
+)
+def test_a_bad_line_is_one_message(lines: bytes, complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load("-", io.BytesIO(lines))
+    assert str(caught.value).startswith(complaint)
+
+
+def test_without_a_standard_input_there_are_no_jobs() -> None:
+    with pytest.raises(InputError, match="has no jobs"):
+        load("-", None)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import outcome
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.jobfile.errors import InputError
+from runtime.jobfile.schema import JOB_KEYS, FileTable, JobTable, structure
+
+
+def wrong(table: dict[str, Any], cls: type[JobTable] | type[FileTable] = JobTable) -> str:
+    with pytest.raises(InputError) as caught:
+        structure(table, cls, "f.toml: [jobs.x]")  # type: ignore[type-var]  # either of the two
+    message = str(caught.value)
+    assert message.startswith("f.toml: [jobs.x]: ")
+    assert "\n" not in message
+    assert len(message) < 500
+    return message.removeprefix("f.toml: [jobs.x]: ")
+
+
+@pytest.mark.parametrize(
+    ("given_", "seconds"),
+    [("90s", 90), ("10m", 600), ("1.5h", 5400), ("250ms", 0.25), ("1d", 86400), (7, 7), (0.5, 0.5), (" 3s ", 3)],
+)
+def test_a_duration_is_seconds_or_text_with_a_unit(given_: object, seconds: float) -> None:
+    assert structure({"timeout": given_}, JobTable, "").timeout == seconds
+
+
+@pytest.mark.parametrize(
+    "value", ["10x", "10", "", "-1s", "1e3s", "٣s", 0, -5, True, "inf", float("inf"), float("nan"), [1], "0s"]
+)
+def test_what_is_no_duration_is_named(value: object) -> None:
+    assert 'wanted: a number of seconds, or text such as "90s"' in wrong({"timeout": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "seeds"),
+    [(20, 20), ("1..3", range(1, 4)), ("7..7", range(7, 8)), ([5, 1], (5, 1)), ("0..1000000000", range(1000000001))],
+)
+def test_seeds_are_a_number_a_range_or_a_list(value: object, seeds: object) -> None:
+    assert structure({"seeds": value}, JobTable, "").seeds == seeds
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, True, "1..0", "1-4", "..", "a..b", [], [1, "2"], [-1], [1.0], 2.0, {}, "1..2..3"]
+)
+def test_what_are_no_seeds_is_named(value: object) -> None:
+    assert "wanted: how many seeds to draw" in wrong({"seeds": value})
+
+
+def test_a_seed_twice_is_named() -> None:
+    assert wrong({"seeds": [3, 1, 3]}) == "seeds is [3, 1, 3]; wanted: each seed once"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"cmd": 1}, "cmd is 1; wanted: text, for a shell, or a list of texts, for no shell"),
+        ({"cmd": []}, "cmd is []; wanted: text, for a shell"),
+        ({"cmd": ["a", 1]}, 'cmd is ["a", 1]; wanted: text'),
+        ({"shell": 1}, "shell is 1; wanted: the path of a shell, or the words that cmd is added to"),
+        ({"shell": []}, "shell is []; wanted: the path of a shell"),
+        ({"shell": ["", "-c"]}, 'shell is ["", "-c"]; wanted: the path of a shell'),
+        ({"needs": "build"}, 'needs is "build"; wanted: a list of texts'),
+        ({"pass_patterns": "^x"}, 'pass_patterns is "^x"; wanted: a list of texts'),
+        ({"tags": [["a"]]}, "tags is a list of 1; wanted"),
+        ({"weight": "heavy"}, 'weight is "heavy"; wanted: a number'),
+        ({"weight": True}, "weight is true; wanted: a number"),
+        ({"interactive": 1}, "interactive is 1; wanted: true or false"),
+        ({"backend": ""}, 'backend is ""; wanted: text that is not empty'),
+        ({"resources": {"licence": -1}}, 'resources.licence is -1; wanted: a whole number from 0, or "all"'),
+        ({"resources": {"a b": 1.5}}, 'resources."a b" is 1.5; wanted'),
+        ({"resources": {"": 1}}, 'resources."" is 1; wanted: a name that is not empty'),
+        ({"timeout": dt.time(10, 30)}, "timeout is 10:30:00; wanted: a number of seconds"),
+        ({"depends_on": ["a"]}, 'unknown key "depends_on"; did you mean "needs"?'),
+        ({"env": {}}, 'unknown key "env"; did you mean "exports"?'),
+        ({"resources": ["licence"]}, 'resources is ["licence"]; wanted: a table'),
+        ({"exports": {"A": 1.5}}, "exports.A is 1.5; wanted: text, or a whole number"),
+        ({"exports": "A=1"}, "exports is a value of type str that is not shown; wanted: a table"),
+        ({"matrix": [1]}, "matrix is [1]; wanted: a table of parameters"),
+        ({"matrix": {"depth": 4}}, "matrix.depth is 4; wanted: a list of texts and numbers"),
+        ({"matrix": {"depth": []}}, "matrix.depth is []; wanted: a list"),
+        ({"matrix": {"seed": [1]}}, "matrix.seed is [1]; wanted: a parameter named like a variable"),
+        ({"matrix": {"a.b": [1]}}, 'matrix."a.b" is [1]; wanted: a parameter named'),
+        (
+            {"soft_stop": "SIGITN"},
+            'soft_stop is "SIGITN"; wanted: a signal such as "SIGINT", the name of a file to make',
+        ),
+        ({"soft_stop": True}, "soft_stop is true; wanted: a signal"),
+        ({"soft_stop": 0}, "soft_stop is 0; wanted: a signal"),
+        ({"soft_stop": ""}, 'soft_stop is ""; wanted: a signal'),
+        ({"soft_timeout": 0}, "soft_timeout is 0; wanted: a number of seconds"),
+        ({"run_if": "always"}, 'run_if is "always"; wanted: "passed" or "any-passed" or "ended"'),
+        ({"run_if": True}, "run_if is true; wanted: "),
+        ({"leftovers": "kill"}, 'leftovers is "kill"; wanted: "ignore" or "warn" or "fail"'),
+        ({"run_if": {}}, "run_if is a table; wanted: "),
+        (
+            {"run_if": "ended", "needs_all_dependencies_passing": False},
+            "has both run_if and needs_all_dependencies_passing; expected: run_if alone, which replaces it",
+        ),
+        ({"tiemout": 3}, 'unknown key "tiemout"; did you mean "timeout"?'),
+        ({"dependencies": ["a"]}, 'unknown key "dependencies"; '),
+        ({"b" * 5000: 1}, 'unknown key "bbb'),
+        ({"cmd": 10**400}, "cmd is a number of 1329 bits; wanted"),
+        ({"tags": "a" * 100_000}, "tags is"),
+    ],
+)
+def test_what_is_wrong_is_one_message_with_key_value_and_wish(table: dict[str, Any], message: str) -> None:
+    assert wrong(table).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"job": {}}, 'unknown key "job"; did you mean "jobs"?'),
+        ({"jobs": []}, "jobs is []; wanted: tables, each with a name: [jobs.NAME], "),
+        ({"a b": {"cmd": "x"}}, 'unknown key "a b"; a job of this name is [jobs."a b"]'),
+        ({"cmd": "x"}, 'unknown key "cmd"; it is a key of a job: expected below [jobs.NAME]'),
+        ({"jobs": {"a b": 1}}, 'jobs."a b" is 1; wanted: a table'),
+        ({"defaults": 1}, "defaults is 1; wanted: a table"),
+        ({"include": "x"}, 'include is "x"; wanted: a list of texts'),
+        (
+            {"resources": {"licence": "some"}},
+            'resources.licence is "some"; wanted: a whole number from 0, or "unlimited"',
+        ),
+        ({"backends": {"local": 8}}, "backends.local is 8; wanted: a table"),
+        ({"name": 1}, "name is 1; wanted: text"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_message(table: dict[str, Any], message: str) -> None:
+    assert wrong(table, FileTable).startswith(message)
+
+
+def test_of_many_wrong_keys_the_first_is_named() -> None:
+    assert wrong({"cmd": "x", "zzz": 1, "yyy": 2}).startswith('unknown key "zzz"; the keys are: backend, cmd, ')
+
+
+def test_all_and_unlimited_stand_for_no_bound() -> None:
+    assert structure({"resources": {"a": "all", "b": 2}}, JobTable, "").resources == {"a": None, "b": 2}
+    assert structure({"resources": {"a": "unlimited", "b": 0}}, FileTable, "").resources == {"a": None, "b": 0}
+
+
+def test_a_soft_stop_is_a_signal_a_file_or_false() -> None:
+    for value in ("SIGINT", "stop.now", False):
+        assert structure({"soft_stop": value, "soft_timeout": "1m"}, JobTable, "") == JobTable(
+            soft_stop=value, soft_timeout=60
+        )
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(JOB_KEYS)) | st.text(max_size=10), VALUES, max_size=4))
+def test_any_table_is_a_value_or_one_error(table: dict[str, Any]) -> None:
+    message = outcome.capture(structure, table, JobTable, "here")
+    if isinstance(message, outcome.Error):
+        assert isinstance(message.error, InputError)
+        assert str(message.error).startswith("here: ")
+        assert len(str(message.error)) < 1000

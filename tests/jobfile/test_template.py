@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.jobfile.template import substitute, substitute_in_shell
+
+VALUES = {"seed": "7", "name": "smoke", "depth": "4"}
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("+seed={seed} +n={name}", "+seed=7 +n=smoke"),
+        ("{unknown} {} {{seed}} ${seed} {seed", "{unknown} {} {7} ${seed} {seed"),
+        ("awk '{print $1}' {3} {see}", "awk '{print $1}' {3} {see}"),
+        ("$({seed})", "$(7)"),
+        ("none", "none"),
+    ],
+)
+def test_known_names_are_replaced_and_nothing_else(text: str, result: str) -> None:
+    assert substitute(text, VALUES) == result
+    assert substitute_in_shell(text, VALUES) == result
+
+
+def test_a_plain_value_stands_as_it_is_even_where_quotes_cannot_be_told() -> None:
+    assert substitute_in_shell("x=`echo {seed}` # it's {name}", VALUES) == "x=`echo 7` # it's smoke"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo `echo {v}`",
+        'echo "$(echo {v})"',
+        "cat <<EOF\n{v}\nEOF",
+        "true # it's {v}",
+        "#{v}",
+        "echo ${x:-'{v}'}",
+        "echo $'a' {v}",
+        "echo $((1)) {v}",
+        "echo ${x:-{v}}",
+        'echo "${x:-{v}}"',
+        "echo \"${x:-'a'}\" {v}",
+        """echo "${x#"a"}" '{v}'""",
+    ],
+)
+def test_a_value_that_needs_quotes_is_refused_where_they_cannot_be_told(command: str) -> None:
+    with pytest.raises(ValueError, match="write the cmd as a list"):
+        substitute_in_shell(command, {"v": "a b"})
+
+
+def test_a_value_that_needs_quotes_is_refused_behind_a_backslash() -> None:
+    with pytest.raises(ValueError, match="backslash"):
+        substitute_in_shell("echo \\{v}", {"v": "a b"})
+    assert substitute_in_shell("echo \\\\{v}", {"v": "a b"}) == "echo \\\\'a b'"
+
+
+NASTY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12) | st.text(
+    st.sampled_from("$`\"'\\ \n;&|()<>*?~#!{}a-"), max_size=12
+)
+
+
+@given(NASTY, NASTY)
+@settings(max_examples=60)
+def test_no_value_becomes_shell_syntax_wherever_it_stands(first: str, second: str) -> None:
+    command = r"""x=1; printf '%s\0' {a} "{a}" '{a}' p{a}q "it's {b}" 'say "{b}"' "\"{a}" '\'{b} "${x}$x"{a}'' a#{b}"""
+    done = subprocess.run(
+        ["/bin/sh", "-c", substitute_in_shell(command, {"a": first, "b": second})],
+        capture_output=True,
+        check=True,
+    )
+    expected = [first, first, first, f"p{first}q", f"it's {second}", f'say "{second}"', f'"{first}', f"\\{second}"]
+    expected += [f"11{first}", f"a#{second}"]
+    assert done.stdout.decode() == "".join(f"{word}\0" for word in expected)
+    assert done.stderr == b""
+
+
+EXPANSIONS = (
+    *("${x:-/y}", "${x-/y z}", "${n:-/y}", "${n:=a}", "${x:+a b}", "${x#1}", "${x%%1*}", "${#x}", "${n:-${x:-/y}}"),
+    *("${n:-'a } b'}", '${n:-"a } b"}', r"${n:-a\}b}", "'${'", "$$ ", "${?}", r"\${x", "{a b}", "}"),
+)
+"""What may stand beside a placeholder, outside of double quotes."""
+
+
+@given(NASTY, st.sampled_from(EXPANSIONS), st.sampled_from(EXPANSIONS[:9]), st.sampled_from(["/bin/sh", "/bin/bash"]))
+@settings(max_examples=150)
+def test_beside_an_expansion_a_value_is_itself(value: str, before: str, quoted: str, shell: str) -> None:
+    command = f"""x=1; printf '%s\\0' {before} {{v}} "{quoted}{{v}}" '{{v}}'{before}{{v}} "{{v}}"$x"""
+    plainly = f"""x=1; printf '%s\\0' {before} "$V" "{quoted}$V" "$V"{before}"$V" "$V"$x"""
+
+    def words(command: str) -> bytes:
+        environment = {"V": value, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        return subprocess.run([shell, "-c", command], env=environment, capture_output=True, check=True).stdout
+
+    found, expected = words(substitute_in_shell(command, {"v": value})), words(plainly)
+    if before == "$$ ":  # the number of the process is another
+        found, expected = re.sub(rb"\d+", b"", found), re.sub(rb"\d+", b"", expected)
+    assert found == expected

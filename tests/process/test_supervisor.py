@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from runtime.process import supervisor
+from runtime.process import supervisor_program as far
+from runtime.process.shim import Shim, Tree
+from runtime.process.supervisor import Supervisor, Supervisors
+from tests.backend.local_jobs import local
+from tests.backend.stalled_program import fill, open_pipe
+from tests.backend.test_local import state_of
+from tests.process.hostages import Hostages
+
+
+@pytest.mark.parametrize(("script", "words"), [("exit 1", "it said nothing"), ("echo broken >&2", "broken")])
+def test_a_supervisor_that_does_not_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(OSError, match=f"the supervisor of processes did not start: {words}"):
+        Supervisor.start({}, patience=1)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture
+def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A supervisor that never says hello; each tells its pid to this FIFO."""
+    program, fifo = tmp_path / "python", tmp_path / "pids"
+    os.mkfifo(fifo)
+    program.write_text(f"#!/bin/sh\necho $$ >{fifo}\nexec sleep 1000\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    return fifo
+
+
+async def hear(fifo: Path) -> int:
+    return int(await trio.to_thread.run_sync(fifo.read_text, limiter=trio.CapacityLimiter(1)))
+
+
+async def test_a_start_that_takes_long_can_be_cancelled_and_leaves_nothing(silent: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(supervisor._START_TIMEOUT / 2):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisors.start)
+            pid = await hear(silent)
+            nursery.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_backend_whose_supervisor_does_not_start_can_be_cancelled(silent: Path, tmp_path: Path) -> None:
+    pids: list[int] = []
+    with trio.fail_after(supervisor._START_TIMEOUT / 2), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+
+            async def cancel() -> None:
+                pids.append(await hear(silent))
+                scope.cancel()
+
+            nursery.start_soon(cancel)
+            async with local(tmp_path / "run", containment="tree"):
+                raise AssertionError("it never opens")
+    assert scope.cancelled_caught
+    (pid,) = pids
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_supervisor_that_starts_when_nobody_waits_for_it_any_more_is_ended() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for begin_first in (True, False):
+        started: list[int] = []
+
+        def start(**options: Any) -> Supervisor:
+            one = Supervisor.start({}, patience=1, **options)
+            started.append(one.pid)  # noqa: B023 - called at once
+            return one
+
+        attempt = supervisor._Start(start)
+        with trio.fail_after(60):
+            if begin_first:
+                await trio.to_thread.run_sync(attempt.run)  # and its answer gets lost
+                await attempt.give_up()
+            else:
+                await attempt.give_up()
+                with pytest.raises(OSError, match="nobody waits"):
+                    await trio.to_thread.run_sync(attempt.run)
+        assert len(started) == begin_first
+        for pid in started:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_shim_that_was_asked_for_in_vain_is_used_later() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await supervisors.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisors.run)
+            with trio.move_on_after(0):
+                await supervisors.current.take(1)
+            (shim,), _ = await supervisors.take(1)
+            while len(supervisors.current.shims) < 2 or None in [one.pid for one in supervisors.current.shims]:
+                await trio.lowlevel.checkpoint()
+            (other,), _ = await supervisors.take(1)
+            assert {shim, other} == set(supervisors.current.shims)
+            shim.give_back()
+            assert await supervisors.take(1) == ([shim], None)
+            nursery.cancel_scope.cancel()
+        await supervisors.aclose()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_answers_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_BATCH", 7)
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await supervisors.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisors.run)
+            shims, error = await supervisors.take(3)
+            assert error is None
+            assert [far.parent_of(shim.pid or 0) for shim in shims] == 3 * [supervisors.current.pid]
+            nursery.cancel_scope.cancel()
+        await supervisors.aclose()
+
+
+async def test_the_silence_of_a_supervisor_is_not_that_of_our_own_loop(
+    mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    await supervisors.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisors.run)
+        await supervisors.take(1)  # the first ping was before
+        mock_clock.jump(60)
+        await supervisors.take(2)
+        nursery.cancel_scope.cancel()
+    await supervisors.aclose()
+    assert "has not answered" not in caplog.text
+
+
+async def start_unheard(supervisors: Supervisors, argv: Sequence[str]) -> tuple[Shim, Tree]:
+    """Have a shim start a job, while nobody reads answers, for which there is no room any more."""
+    await supervisors.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisors.run)
+        (shim,), _ = await supervisors.take(1)
+        nursery.cancel_scope.cancel()
+    fill(supervisors.current)
+    with open(os.devnull, "w") as output:
+        return shim, shim.start(argv, exports={}, cwd="/", output=output.fileno(), patience=None)
+
+
+async def test_a_shim_that_finds_no_room_for_an_answer_still_ends_its_job(tmp_path: Path) -> None:
+    hostages = Hostages(tmp_path / "job", "mixed")
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await start_unheard(supervisors, hostages.cmd)
+        await hostages.wait_started()
+        os.kill(supervisors.current.pid, signal.SIGKILL)
+        await hostages.wait_gone()
+        await supervisors.aclose()
+    hostages.close()
+
+
+async def test_who_exits_while_there_is_no_room_for_answers_has_ended_when_there_is() -> None:
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        shim, tree = await start_unheard(supervisors, ["/bin/true"])
+        assert shim.pid is not None
+        while not far.children(shim.pid):
+            await trio.lowlevel.checkpoint()
+        (root,) = far.children(shim.pid)
+        while state_of(root) != "Z" or has_pending(shim.pid, signal.SIGCHLD):
+            await trio.lowlevel.checkpoint()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisors.run)
+            assert (await tree.wait_ended()).exit.code == 0
+            nursery.cancel_scope.cancel()
+        await supervisors.aclose()
+
+
+def has_pending(pid: int, number: int) -> bool:
+    """Whether a signal has come that the process has not taken yet."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd"))
+    return bool(int(line.split()[1], 16) & 1 << number - 1)
+
+
+async def test_a_supervisor_ends_though_a_forked_process_has_all_descriptors() -> None:
+    supervisors = Supervisors({}, None, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await supervisors.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisors.run)
+            (shim, other), _ = await supervisors.take(2)
+            ours = (supervisors.current._control, shim._commands, other._commands)
+            forks = [os.dup(end.fileno()) for end in ours]  # as a process has that is forked now
+            held = os.pidfd_open(shim.pid or 0)
+            shim.abandon()
+            await trio.lowlevel.wait_readable(held)
+            os.close(held)
+            nursery.cancel_scope.cancel()
+        await supervisors.aclose()
+    for fd in forks:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("words", [b"words of a stranger", far.HEADER.pack(4) + b"word"])
+async def test_a_supervisor_in_whose_pipe_a_job_has_written_is_replaced(
+    words: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await supervisors.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisors.run)
+            (shim,), _ = await supervisors.take(1)
+            with open(os.devnull, "w") as output:
+                tree = shim.start(["/bin/sleep", "1000"], exports={}, cwd="/", output=output.fileno(), patience=None)
+            await tree.wait_started()
+            pipe = open_pipe(supervisors.current)
+            os.write(pipe, words)
+            os.close(pipe)
+            end = await tree.wait_ended()
+            assert (end.left, end.broken) == ((), "its shim and the supervisor of that were killed")
+            before = supervisors.current
+            assert (await supervisors.take(1))[1] is None
+            assert supervisors.current is not before
+            nursery.cancel_scope.cancel()
+        await supervisors.aclose()
+    assert "a job has written into the pipe" in caplog.text
+
+
+async def test_a_supervisor_ends_with_its_shims() -> None:
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await supervisors.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisors.run)
+            shims = [os.pidfd_open(shim.pid or 0) for shim in (await supervisors.take(3))[0]]
+            nursery.cancel_scope.cancel()
+        await supervisors.aclose()
+        for fd in shims:
+            with pytest.raises(ProcessLookupError):
+                signal.pidfd_send_signal(fd, 0)
+            os.close(fd)
+
+
+async def test_a_supervisor_for_which_there_is_no_thread_is_an_error_of_the_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
+    with pytest.raises(OSError, match="no thread can be started"):
+        await Supervisors({}, 1.0, trio.CapacityLimiter(1)).start()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.backend.local import LocalBackend
+from runtime.job import JobSpec
+from runtime.report.reproduce import job_dir, log_path, reproduce
+from runtime.report.variables import NAME, render_variables
+from runtime.scheduler.run import run_jobs
+
+RUN_DIR = Path("/out/run")
+
+
+def test_a_job_has_its_directory_and_its_log_in_the_runs_directory() -> None:
+    job = JobSpec(name="a/b", cmd="x")
+    assert job_dir(job, RUN_DIR) == RUN_DIR / "a@@2Fb"
+    assert log_path(job, RUN_DIR) == RUN_DIR / "a@@2Fb" / "job.log"
+
+
+def test_unless_it_says_otherwise() -> None:
+    job = JobSpec(name="a", cmd="x", odir="/o", log_path="/l/x.log")
+    assert job_dir(job, RUN_DIR) == Path("/o")
+    assert log_path(job, RUN_DIR) == Path("/l/x.log")
+
+
+@pytest.mark.parametrize(
+    ("cmd", "fields", "line"),
+    [
+        ("./sim +seed=1 | tee x", {}, "cd /work && /bin/sh -c './sim +seed=1 | tee x'"),
+        (["./sim", "a b"], {}, "cd /work && ./sim 'a b'"),
+        ("x", {"shell": "/bin/bash", "cwd": "/a b"}, "cd '/a b' && /bin/bash -c x"),
+        ("x", {"exports": {"B": "$1", "A": ""}}, "cd /work && sh /out/run/exports.sh job /bin/sh -c x"),
+        ("x", {"cwd": None}, "cd /out/run/job && /bin/sh -c x"),
+    ],
+)
+def test_the_line_that_runs_a_job_again(cmd: str | Sequence[str], fields: dict[str, Any], line: str) -> None:
+    job = JobSpec(name="job", cmd=cmd, **{"cwd": "/work", **fields})
+    assert reproduce(job, RUN_DIR) == line
+
+
+def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
+    directory = tmp_path / "it's $HOME\n`x`"
+    directory.mkdir()
+    job = JobSpec(
+        name="job",
+        cmd='printf \'%s|\' "$PWD" "$A B" \'{"x"}\' \\\\ # done\nprintf end',
+        cwd=str(directory),
+        exports={"A": "$(touch x)'\"\n*"},
+    )
+    (tmp_path / NAME).write_bytes(b"".join(render_variables([job])))
+    words = ["/bin/sh", "-c", reproduce(job, tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == f'{directory}|$(touch x)\'"\n* B|{{"x"}}|\\|end'
+    assert list(directory.iterdir()) == []
+
+
+async def test_the_line_of_a_command_that_is_too_long_for_an_argument_names_its_file(tmp_path: Path) -> None:
+    job = JobSpec(name="job", cmd="echo $0 # ".ljust(200_000, "x") + "\nexit 7", exports={"A": "1"})
+    (result,) = await run_jobs([job], LocalBackend(run_dir=tmp_path))
+    assert (result.usage.exit_code if result.usage else None) == 7
+    (tmp_path / NAME).write_bytes(b"".join(render_variables([job])))
+    line = reproduce(job, tmp_path)
+    assert len(line) < 1000
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "/bin/sh\n", "")

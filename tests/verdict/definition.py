@@ -1,0 +1,65 @@
+"""What a log's lines are and what is said of them, as simply as can be. The real code has to agree, on any chunks."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import strategies as st
+
+from runtime.verdict import Failure, Judgement, LogPatterns
+from runtime.verdict.reported_times import seconds
+
+TIME = r"^t (?P<value>\d+) (?P<unit>[a-z]+)"
+
+_SEQUENCE = re.compile(
+    rb"\x1b\[[0-?]*[ -/]*[@-~]"
+    rb"|\x1b[\]PX^_][^\x07\x1b\r\n]*(\x07|\x1b\\)"
+    rb"|\x1b[ -/]+[0-~]"
+    rb"|\x1b(?![\[\]PX^_])[0-~]"
+)
+
+PIECES = st.sampled_from(
+    [
+        *(b"\n", b"\r\n", b"\r", b"\r\r\n", b"ERROR", b"error", b"PASS", b"t 12 ns", b"t 5 x", b" ", b"x", b"\xff\0"),
+        *(b"\xc3\xa4", b"\x1b[1;31m", b"\x1b[0m", b"\x1b", b"\x1b[", b"\x1b]0;ERROR", b"\x07", b"\x1b\\", b"\x1b(B"),
+    ]
+)
+LOGS = st.lists(PIECES, max_size=40).map(b"".join)
+CUTS = st.lists(st.integers(0, 10_000), max_size=8)
+
+
+def parts_of(log: bytes, *, raw: bool) -> list[list[bytes]]:
+    r"""Return the lines that patterns see, for each line that ``grep -n`` would number."""
+    numbered = log.split(b"\n")
+    if not numbered[-1]:
+        numbered.pop()
+    if raw:
+        return [[line] for line in numbered]
+    return [[_SEQUENCE.sub(b"", part) for part in re.split(rb"\r+", line.rstrip(b"\r"))] for line in numbered]
+
+
+def line_by_line(log: bytes, patterns: LogPatterns) -> Judgement:
+    """Return what there is to say of a log without lines that are too long."""
+    numbered = parts_of(log, raw=patterns.raw_lines)
+    shown = [_text([b"", *filter(None, parts)][-1]) for parts in numbered]
+    failures = [
+        Failure(pattern, number, _text(part), tuple(shown[:number][-5:-1]), tuple(shown[number : number + 4]))
+        for number, parts in enumerate(numbered, 1)
+        for part in parts
+        for pattern in patterns.failing
+        if re.search(pattern.encode(), part)
+    ]
+    parts = [part for parts in numbered for part in parts]
+    missing = [p for p in patterns.passing if not any(re.search(p.encode(), part) for part in parts)]
+    times = [match for part in parts if patterns.runtime and (match := re.search(patterns.runtime.encode(), part))]
+    return Judgement(
+        failures[0] if failures else None,
+        tuple(missing),
+        tuple(shown[-10:]),
+        len(numbered),
+        seconds(times[-1]["value"], times[-1]["unit"]) if times else None,
+    )
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace")

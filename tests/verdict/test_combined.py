@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from runtime.job import compile_pattern
+from runtime.verdict import CombinedEngine, Hit, LogPatterns, Workers, combined, is_quick, linear
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    with closing(Workers()) as pool:
+        yield pool
+
+
+def scan(workers: Workers, block: bytes, *patterns: str) -> tuple[set[Hit], bool]:
+    """The hits, and whether a worker was needed."""
+    compiled = [compile_pattern(pattern) for pattern in patterns]
+    with closing(CombinedEngine(compiled, workers, 60.0)) as engine:
+        numbers = range(len(patterns))
+        found = set(engine.scan(block, numbers, numbers))
+        return found, engine._worker._worker is not None
+
+
+@pytest.fixture
+def no_re2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(combined, "is_linear", lambda pattern: False)
+
+
+def test_what_re2_has_needs_no_worker(workers: Workers) -> None:
+    assert linear.available()
+    assert scan(workers, b"a" * 100_000 + b"b", "(a+)+$", "^b") == (set(), False)
+    assert is_quick(LogPatterns(["(a+)+$"], ["^b"]))
+
+
+def test_what_re2_lacks_is_searched_here_if_that_is_harmless(workers: Workers) -> None:
+    hits = {Hit(0, 1), Hit(1, 0)}
+    assert scan(workers, b"aa\nab", "(?<=a)b", "(?=a)a(?!b)") == (hits, False)
+    assert is_quick(LogPatterns(["(?<=a)b"]))
+
+
+def test_what_is_not_harmless_or_long_goes_to_a_worker(workers: Workers) -> None:
+    assert scan(workers, b"aab", r"(?=a)(a+)+b", "b") == ({Hit(0, 0), Hit(1, 0)}, True)
+    assert scan(workers, b"a" * 2000 + b"b", "(?=a)a*b")[1]
+    assert scan(workers, b"a\n" * combined.IN_PROCESS, "(?=b)")[1]
+    assert not is_quick(LogPatterns(["(?=a)(a+)+b"]))
+
+
+@pytest.mark.usefixtures("no_re2")
+def test_without_re2_a_short_log_is_searched_here(workers: Workers) -> None:
+    usual = [r"^UVM_ERROR\s[^:].*$", r"^\s*Offending '.*'", r"^Error-\[.*\]$", "^TEST PASSED"]
+    assert scan(workers, b"x\nTEST PASSED\n", *usual) == ({Hit(3, 1)}, False)
+    assert is_quick(LogPatterns(usual, usual, usual[0], usual[1]))
+    assert not is_quick(LogPatterns(["(a+)+$"]))
+
+
+@pytest.mark.usefixtures("no_re2")
+def test_the_beginning_of_a_log_ends_once(workers: Workers) -> None:
+    with closing(CombinedEngine([compile_pattern("b")], workers, 60.0)) as engine:
+        block = b"a\n" * (combined.IN_PROCESS // 4)
+        needed = []
+        for _ in range(3):
+            assert list(engine.scan(block, [0], [])) == []
+            needed.append(engine._worker._worker is not None)
+        assert needed == [False, False, True]

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from runtime.job import compile_pattern
+from runtime.verdict import Hit, PythonEngine
+
+
+def engine(*patterns: str) -> PythonEngine:
+    return PythonEngine([compile_pattern(pattern) for pattern in patterns])
+
+
+def test_the_first_and_the_last_hit_are_found_each_for_whom_it_is_wanted() -> None:
+    block = b"a 1\nb\na 2\na 3"
+    assert list(engine("a", "b", "zzz").scan(block, [0, 1, 2], [])) == [Hit(0, 0), Hit(1, 1)]
+    assert list(engine("a", "b", "zzz").scan(block, [], [0, 2])) == [Hit(0, 3)]
+    assert list(engine("a").scan(block, [], [])) == []
+
+
+def test_groups_that_report_a_time_are_given() -> None:
+    found = engine(r"t=(?P<value>\d+)(?P<unit>ns)?").scan(b"t=1ns\nt=2", [], [0])
+    assert list(found) == [Hit(0, 1, b"2", None)]
+
+
+def test_a_pattern_sees_one_line_at_a_time() -> None:
+    assert list(engine(r"a\s*b", "^b$", r"\Ab\Z", "(?s)a.b").scan(b"a\nb", [0, 1, 2, 3], [])) == [Hit(1, 1), Hit(2, 1)]
+
+
+def test_a_pattern_that_matches_nothing_much_terminates() -> None:
+    assert list(engine("", "^$", "x*").scan(b"a\n\n", [0, 1, 2], [0])) == [Hit(0, 0), Hit(1, 1), Hit(2, 0), Hit(0, 2)]

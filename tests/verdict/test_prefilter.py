@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.job import compile_pattern
+from runtime.verdict import (
+    CombinedEngine,
+    Hit,
+    LogJudge,
+    LogPatterns,
+    PrefilterEngine,
+    PythonEngine,
+    Workers,
+    prefilter,
+)
+from tests.verdict.strategies import BLOCKS, PATTERNS
+
+OPENTITAN = [
+    r"^UVM_ERROR\s[^:].*$",
+    r"^UVM_FATAL\s[^:].*$",
+    "^Assert failed: ",
+    r"^\s*Offending '.*'",
+    r"^Error-\[.*\]$",
+    "^TEST PASSED",
+]
+
+
+class Recorder(PythonEngine):
+    """Decides, and notes for which patterns it was asked."""
+
+    def __init__(self, patterns: Sequence[re.Pattern[bytes]]) -> None:
+        super().__init__(patterns)
+        self.asked: list[tuple[list[int], list[int]]] = []
+
+    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
+        self.asked.append((list(first), list(last)))
+        return super().scan(block, first, last)
+
+
+def asked(block: bytes, *patterns: str) -> list[int]:
+    """Which patterns are left to the engine that decides."""
+    compiled = [compile_pattern(pattern) for pattern in patterns]
+    recorder = Recorder(compiled)
+    numbers = range(len(patterns))
+    hits = list(PrefilterEngine(compiled, recorder, unfiltered=0).scan(block, numbers, []))
+    assert hits == list(PythonEngine(compiled).scan(block, numbers, []))
+    return [number for first, last in recorder.asked for number in (*first, *last)]
+
+
+def test_it_is_there() -> None:
+    assert prefilter.available()
+
+
+def test_only_what_may_match_is_asked_for() -> None:
+    assert asked(b"a\nUVM_INFO @ 3: b\nTEST PASSES", *OPENTITAN) == []
+    assert asked(b"a\n  Offending 'x'\nTEST PASSED", *OPENTITAN) == [3, 5]
+    assert asked(b"xUVM_ERROR @ 1: b\n", *OPENTITAN) == []
+    assert asked(b"x\nUVM_ERROR @ 1: b\n", *OPENTITAN) == [0]
+
+
+def test_a_match_does_not_cross_the_end_of_a_line() -> None:
+    assert asked(b"a\nb", r"a\s*b", "(?s)a.b", r"a[^x]b", "b") == [3]
+
+
+@pytest.mark.parametrize("block", [b"", b"a", b"a\n", b"a\n\nb", b"a\n\n"])
+def test_what_matches_the_empty_text_is_always_asked_for(block: bytes) -> None:
+    assert asked(block, "^$", "x*", r"^\s*$", r"\b", "zzz") == [0, 1, 2, 3]
+
+
+def test_a_line_is_seen_at_either_end_of_a_block() -> None:
+    for block in (b"hit", b"hit\n", b"a\nhit", b"\nhit\n", b"hit\n\n"):
+        assert asked(block, "^hit$", "^hit", "hit$", r"\bhit\b", "miss") == [0, 1, 2, 3]
+
+
+def test_what_has_no_translation_or_is_large_is_always_asked_for() -> None:
+    assert asked(b"x", "(?=a)a", r"(b)\1", "c{301}", "(?:d{20}){20}", "(?:e{10}){10}", "f{301,}") == [0, 1, 2, 3, 5]
+
+
+def test_what_hyperscan_refuses_is_always_asked_for_and_spoils_no_other() -> None:
+    refused = r"[^\x00-\xff]a"
+    assert prefilter.expression(compile_pattern(refused)) is not None
+    assert asked(b"x", "a", refused, "b") == [1]
+
+
+def test_the_beginning_of_a_log_is_not_filtered() -> None:
+    compiled = [compile_pattern("a"), compile_pattern("b")]
+    recorder = Recorder(compiled)
+    engine = PrefilterEngine(compiled, recorder, unfiltered=5)
+    for _ in range(3):
+        assert list(engine.scan(b"xbx", [0, 1], [0])) == [Hit(1, 0)]
+    assert recorder.asked == [([0, 1], [0]), ([0, 1], [0]), ([1], [])]
+
+
+def test_without_hyperscan_everything_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hyperscan", None)
+    caches = (prefilter._module, prefilter._compile)
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        assert not prefilter.available()
+        assert asked(b"x", *OPENTITAN) == list(range(6))
+    finally:
+        for cache in caches:
+            cache.cache_clear()
+
+
+@given(st.lists(PATTERNS, min_size=1, max_size=4), BLOCKS)
+def test_the_hits_are_the_same_with_it_and_without(patterns: list[str], block: bytes) -> None:
+    compiled = [re.compile(pattern.encode()) for pattern in patterns]
+    numbers = range(len(patterns))
+    for first, last in ((numbers, ()), ((), numbers)):
+        plain = list(PythonEngine(compiled).scan(block, first, last))
+        assert list(PrefilterEngine(compiled, PythonEngine(compiled), unfiltered=0).scan(block, first, last)) == plain
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [b"UVM_ERROR @ 1: x", b"UVM_ERROR: x", b" Offending 'a'", b"TEST PASSED", b"t=5ns", b"", b"\r", b"a"]
+    ),
+    max_size=12,
+)
+ENDS = st.sampled_from([b"\n", b"\r\n"])
+
+
+@given(LINES, ENDS, st.booleans(), st.lists(st.integers(1, 40), min_size=1, max_size=5))
+def test_the_verdict_is_the_same_with_it_and_without(
+    lines: list[bytes], end: bytes, ended: bool, sizes: list[int]
+) -> None:
+    text = end.join(lines) + (end if ended else b"")
+    patterns = LogPatterns(
+        ["^TEST PASSED$", "a$"],
+        [r"^UVM_ERROR\s[^:].*$", r"^\s*Offending '.*'$", "^(?=x)"],
+        r"t=(?P<value>\d+)(?P<unit>ns)",
+    )
+
+    def judged(engine: object) -> object:
+        judge = LogJudge(patterns, engine)  # type: ignore[arg-type]  # it is one
+        at = 0
+        while at < len(text):
+            for size in sizes:
+                judge.feed(text[at : at + size])
+                at += size
+        return judge.finish()
+
+    def filtered(compiled: Sequence[re.Pattern[bytes]]) -> PrefilterEngine:
+        return PrefilterEngine(compiled, CombinedEngine(compiled, workers, 60.0), unfiltered=0)
+
+    with closing(Workers()) as workers:
+        assert judged(filtered) == judged(PythonEngine)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.job import compile_pattern
+from runtime.verdict import Hit, JudgingError, PythonEngine, WorkerEngine, Workers, worker
+
+TIME = r"t=(?P<value>\d+)(?P<unit>ns)?"
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    with closing(Workers()) as pool:
+        yield pool
+
+
+def engine(workers: Workers, *patterns: str, budget: float = 60.0) -> WorkerEngine:
+    return WorkerEngine([compile_pattern(pattern) for pattern in patterns], workers, budget)
+
+
+def test_it_answers_as_the_engine_in_this_process_does(workers: Workers) -> None:
+    patterns = ["^a", "b$", "zzz", "", TIME, r"(.)\1"]
+    compiled = [compile_pattern(pattern) for pattern in patterns]
+
+    @given(
+        st.lists(st.sampled_from([b"a", b"b", b"\n", b"t=12", b"t=1ns", b"\xff\0", b" "]), max_size=30).map(b"".join)
+    )
+    def check(block: bytes) -> None:
+        with closing(WorkerEngine(compiled, workers, 60.0)) as ours:
+            expected = list(PythonEngine(compiled).scan(block, [0, 1, 2, 3, 5], [4]))
+            assert list(ours.scan(block, [0, 1, 2, 3, 5], [4])) == expected
+
+    check()
+    assert len(workers._idle) == 1  # one process has served them all
+
+
+def test_blocks_and_lines_of_a_megabyte_go_through(workers: Workers) -> None:
+    block = b"x" * (1 << 20) + b"\nt=" + b"7" * (1 << 20)
+    with closing(engine(workers, TIME, "^y")) as ours:
+        for _ in range(3):
+            assert list(ours.scan(block, [1], [0])) == [Hit(0, 1, b"7" * (1 << 20), None)]
+
+
+def test_nothing_is_started_for_nothing(workers: Workers) -> None:
+    ours = engine(workers, "a")
+    assert list(ours.scan(b"a", [], [])) == []
+    ours.close()
+    assert not workers._idle
+
+
+def test_a_pattern_that_takes_too_long_is_ended_and_named(workers: Workers) -> None:
+    ours = engine(workers, "^a", "(a+)+$", "b", budget=0.1)
+    found = ours.scan(b"a" * 40 + b"b", [0, 1, 2], [])
+    assert next(found) == Hit(0, 0)
+    with pytest.raises(JudgingError, match=r"judging exceeded its budget of 0.1 s, pattern '\(a\+\)\+\$'"):
+        next(found)
+    ours.close()
+    assert not workers._idle
+    assert not workers._busy
+
+
+def test_the_budget_counts_whatever_signals_we_ignore_or_block(workers: Workers) -> None:
+    action = signal.signal(signal.SIGPROF, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})
+    try:
+        with pytest.raises(JudgingError, match="exceeded its budget"):
+            list(engine(workers, "(a+)+$", budget=0.1).scan(b"a" * 40 + b"b", [0], []))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGPROF, action)
+
+
+def test_the_budget_is_for_one_log_and_not_for_the_worker(workers: Workers) -> None:
+    block = b"\n".join([b"a" * 100] * 100)
+    for _ in range(5):
+        with closing(engine(workers, "a*a*b", budget=60.0)) as ours:
+            assert list(ours.scan(block, [0], [])) == []
+    (left,) = workers._idle
+    with closing(engine(workers, "^a", budget=0.05)) as ours:  # less than that worker has used before
+        assert list(ours.scan(block, [0], [])) == [Hit(0, 0)]
+    assert workers._idle == [left]
+
+
+def test_a_worker_that_died_is_replaced_and_one_that_dies_at_work_is_an_error(workers: Workers) -> None:
+    with closing(engine(workers, "a")) as ours:
+        list(ours.scan(b"a", [0], []))
+    (idle,) = workers._idle
+    os.kill(idle._process.pid, signal.SIGKILL)
+    idle._process.wait()
+    with closing(engine(workers, "a")) as ours:
+        assert list(ours.scan(b"a", [0], [])) == [Hit(0, 0)]
+        assert ours._worker is not None
+        os.kill(ours._worker._process.pid, signal.SIGKILL)
+        with pytest.raises(JudgingError, match="ended with SIGKILL, pattern 'a'"):
+            list(ours.scan(b"a" * (1 << 20), [0], []))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1])
+def test_a_sigterm_to_every_process_disturbs_no_judging(workers: Workers, number: int) -> None:
+    with closing(engine(workers, "b")) as ours:
+        assert list(ours.scan(b"a\nb", [0], [])) == [Hit(0, 1, None, None)]
+        assert ours._worker is not None
+        ours._worker._process.send_signal(number)
+        assert list(ours.scan(b"b", [0], [])) == [Hit(0, 0, None, None)]
+
+
+def test_a_worker_that_is_silent_is_given_up(workers: Workers) -> None:
+    with closing(engine(workers, "a")) as ours:
+        list(ours.scan(b"a", [0], []))
+        assert ours._worker is not None
+        os.kill(ours._worker._process.pid, signal.SIGSTOP)
+        ours._worker.limit = 0.05
+        with pytest.raises(JudgingError, match="exceeded its budget"):
+            list(ours.scan(b"a" * (1 << 21), [0], []))
+
+
+def test_an_answer_that_nobody_waits_for_costs_its_worker(workers: Workers) -> None:
+    with closing(engine(workers, "a", "b")) as ours:
+        found = ours.scan(b"ab", [0, 1], [])
+        assert next(found) == Hit(0, 0)
+        found.close()
+        assert not workers._busy
+        assert list(ours.scan(b"ab", [1], [])) == [Hit(1, 0)]
+
+
+def test_a_closed_pool_ends_what_works_and_gives_nothing(workers: Workers) -> None:
+    ours = engine(workers, "(a+)+$", "^a")
+    assert list(ours.scan(b"a", [1], [])) == [Hit(1, 0)]
+    workers.close()
+    with pytest.raises(JudgingError, match="ended with SIGKILL"):
+        list(ours.scan(b"a" * 40 + b"b", [0], []))
+    with pytest.raises(JudgingError, match="called off"):
+        list(engine(workers, "a").scan(b"a", [0], []))
+    ours.close()
+
+
+def test_no_more_workers_are_kept_than_needed(workers: Workers) -> None:
+    taken = [workers.take() for _ in range(worker._MAX_IDLE + 1)]
+    for one in taken:
+        workers.give_back(one)
+    assert workers._idle == taken[:-1]
+    assert not taken[-1].is_alive()
