@@ -53,7 +53,7 @@ from runtime.backend.legacy.call_batches import Call, Late, LauncherThread, Seam
 from runtime.backend.legacy.duck_typing import INTERACTIVE, class_name, limit_of, limits_of_job, name_of, reading_class
 from runtime.backend.legacy.isolated import FarLauncher, Isolation, Process
 from runtime.backend.legacy.job_view import view_for
-from runtime.backend.legacy.launcher_calls import BUILD, DROP, KILL, LAUNCH, POLL, Ended, Entry, again
+from runtime.backend.legacy.launcher_calls import BUILD, DROP, KILL, LAUNCH, POLL, Dropping, Ended, Entry, again
 from runtime.backend.legacy.launcher_threads import ThreadSeam
 from runtime.backend.legacy.main_thread import hint_of
 from runtime.backend.legacy.poller import Poller
@@ -189,7 +189,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         """Submissions that are being launched."""
         self._all_launched = trio.Event()
         """Set, and replaced, when there are none any more."""
-        self._drops: deque[Call] = deque()
+        self._drops: deque[Any] = deque()
         """Launchers that nobody needs any more."""
         self._is_dropping = False
         """Whether somebody sees to that."""
@@ -221,7 +221,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         with trio.move_on_after(LAST_DROPS_TIMEOUT):
             await self._drop_all()
         if self._drops:
-            threading.Thread(target=_drop_here, args=[self._drops], name=f"{self.name}.drops", daemon=True).start()
+            threading.Thread(target=_drop_all, args=[self._drops], name=f"{self.name}.drops", daemon=True).start()
         self._seam.close()
         if self._isolation is not None:
             await self._isolation.close()
@@ -296,9 +296,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
                 if late is not None:
                     self._set_aside(late)
         except trio.Cancelled:
-            if calls is not self._drops:
-                for entry in calls:
-                    self._let_go(entry)
+            for entry in calls:
+                self._let_go(entry)
             raise
 
     def _enter(self, job: LiveJob) -> Entry:
@@ -470,7 +469,8 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if isinstance(entry.launcher, FarLauncher):
             entry.launcher = None  # it is ours
         elif entry.launcher is not None:
-            self._drops.append(Call(DROP, entry))
+            # As an argument alone: held by a name here, it might be dropped here, if the thread is quicker.
+            self._drops.append(entry.take_launcher())
             if not self._is_dropping:
                 self._is_dropping = True
                 self._start_task(self._run_drops)
@@ -482,7 +482,11 @@ class LegacyLauncherAdapter(RuntimeBackend):
             self._is_dropping = False
 
     async def _drop_all(self) -> None:
-        await self._run(self._drops, self._patience.poll, lambda _dropped: None)
+        while self._drops:
+            async with self._turns:
+                _, late = await self._lane.run(deque([Call(DROP, Dropping(self._drops))]), self._patience.poll)
+            if late is not None:
+                self._set_aside(late)
 
     # ------------------------------------------------------------------ calls that do not return
 
@@ -617,9 +621,9 @@ def _to_poll(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.call is None and entry.job.stop is None and entry.job.stage is LAUNCHED]
 
 
-def _drop_here(drops: deque[Call]) -> None:
-    while drops:
-        drops.popleft().perform()
+def _drop_all(launchers: deque[Any]) -> None:
+    while launchers:
+        Dropping(launchers).drop()
 
 
 def _is_gone(launcher: Any) -> bool:

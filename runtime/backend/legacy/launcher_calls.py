@@ -3,18 +3,23 @@
 A launcher's properties are read right after the poll that says that the job has ended, in the same thread: they may do
 I/O, and the next call may change them.
 
-To drop the last reference to a launcher is a step as well, as that runs its `__del__`. So the loop never drops one: it
-queues a `DROP`, and what comes back too late is dropped by the thread that it comes back to.
+To drop the last reference to a launcher runs its `__del__`, so the loop never drops one. It queues the launchers of
+jobs that have ended, and one `DROP` drops many of them. What comes back too late is dropped by the thread that it
+comes back to.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from os import getpid
+from time import monotonic
 from typing import Any, Final
 
 import attrs
 
-from runtime.backend.legacy.call_batches import Call, Late, Step
+from runtime.backend.legacy.call_batches import SLICE, Call, Late, Step
 from runtime.backend.legacy.duck_typing import reason_of, status_of, usage_of
 from runtime.backend.live import LiveJob
 from runtime.job import JobStatus, JobStatusInfo, JobUsage
@@ -40,8 +45,8 @@ _PASSED: Final = Ended(PASSED, None, None)
 class Entry(Call):
     """A job and its launcher, and where the two stand. Each is its own call, for one step after the other.
 
-    Only `KILL` and `DROP` are calls of their own, with the entry as subject: the queue from which the entry was taken
-    back may hold it still.
+    Only `KILL` is a call of its own, with the entry as subject: the queue from which the entry was taken back may still
+    hold it.
     """
 
     __slots__ = ("call", "failures", "job", "late", "launcher", "make", "polled_out")
@@ -64,6 +69,12 @@ class Entry(Call):
 
     def __repr__(self) -> str:
         return f"job {self.job.id!r}"
+
+    def take_launcher(self) -> Any:
+        """Return the launcher, and hold it no longer."""
+        launcher = self.launcher
+        self.launcher = None
+        return launcher
 
     @property
     def subject(self) -> Entry:
@@ -113,19 +124,39 @@ def _kill(entry: Entry) -> Ended | None:
     return None
 
 
-def _drop(entry: Entry) -> None:
-    entry.launcher = None
+class Dropping:
+    """The subject of a `DROP`: a queue of launchers that nobody needs.
+
+    If a `__del__` hangs, the next `DROP` goes on with the same queue; should the first one return, so does it.
+    """
+
+    __slots__ = ("_launchers",)
+
+    def __init__(self, launchers: deque[Any]) -> None:
+        self._launchers = launchers
+
+    def __repr__(self) -> str:
+        return "a launcher whose job has ended"
+
+    def drop(self) -> None:
+        """Drop launchers for `SLICE` seconds, or until none is left. Blocks as long as a `__del__` does."""
+        launchers, home, end = self._launchers, getpid(), monotonic() + SLICE
+        with suppress(IndexError):  # the queue is empty
+            while True:
+                launchers.popleft()  # and nobody takes it: that runs its `__del__`
+                if getpid() != home or monotonic() >= end:  # a `__del__` has forked, and this is the child
+                    return
 
 
 def _drop_late(call: Call) -> None:
-    _drop(call.subject)
+    call.subject.launcher = None
 
 
 def _kill_and_drop_late(call: Call) -> None:
     try:
         _kill_late(call)
     finally:
-        _drop(call.subject)
+        _drop_late(call)
 
 
 def _kill_late(call: Call) -> None:
@@ -141,4 +172,4 @@ BUILD: Final = Step("constructor", _build, _drop_late)
 LAUNCH: Final = Step("launch()", _launch, _kill_and_drop_late)
 POLL: Final = Step("poll()", _poll, _kill_and_drop_late)
 KILL: Final = Step("kill()", _kill, _drop_late)
-DROP: Final = Step("__del__()", _drop)
+DROP: Final = Step("__del__()", Dropping.drop)
