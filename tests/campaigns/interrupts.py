@@ -38,6 +38,7 @@ from runtime.scheduler.run import Scheduler
 from tests.backend import interrupted_program
 from tests.backend.local_jobs import TOKEN, alive
 from tests.campaigns import Campaign
+from tests.cli.program import reset_signals
 
 OURS = os.path.dirname(runtime.__file__) + os.sep
 HANGS = 60.0
@@ -330,6 +331,7 @@ def interrupt_really(program: str, delay: float) -> float:
         stderr=subprocess.PIPE,
         env={**os.environ, TOKEN: token},
         text=True,
+        preexec_fn=reset_signals,  # noqa: PLW1509 - one call of the system, and no thread of ours holds a lock
     )
     assert process.stdout is not None
     try:
