@@ -1,11 +1,11 @@
-"""Did it pass? The verdict from what a job wrote and how it ended; no event loop, no clock, bounded memory."""
+"""Did the job pass? The verdict, from its log and from how it ended. No event loop, no clock, bounded memory."""
 
 from runtime.verdict.combined import CombinedEngine, are_linear, is_quick
 from runtime.verdict.decide import PASSED, Verdict, decide, explain_stop, over_limit, signal_name
 from runtime.verdict.engine import Engine, Hit, PythonEngine
 from runtime.verdict.file import BUDGET, LogPath, TooLongError, judge_log, judge_text, read_tail, real_path, size_of
 from runtime.verdict.follow import LogFollower
-from runtime.verdict.judge import Failure, Judgement, LogJudge, LogPatterns
+from runtime.verdict.judge import FailingLine, Judgement, LogJudge, LogPatterns
 from runtime.verdict.linear import LinearEngine
 from runtime.verdict.prefilter import PrefilterEngine
 from runtime.verdict.worker import JudgingError, WorkerEngine, Workers
@@ -15,7 +15,7 @@ __all__ = (
     "PASSED",
     "CombinedEngine",
     "Engine",
-    "Failure",
+    "FailingLine",
     "Hit",
     "Judgement",
     "JudgingError",

@@ -1,7 +1,7 @@
-"""`CombinedEngine`: each pattern by the fastest engine that is safe for it.
+"""`CombinedEngine`: searches each pattern with the fastest engine that is safe for it.
 
-RE2, where it is installed and has the pattern. Else Python's `re`: in this process for the beginning of a log, as long
-as no search can take long; for everything else in a worker, which can be killed.
+RE2 where it is installed and supports the pattern. Otherwise Python's `re`: in this process for the beginning of a log,
+as long as no search can take long; for everything else in a worker, which can be killed.
 """
 
 from __future__ import annotations
@@ -18,43 +18,46 @@ from runtime.verdict.search_limits import harmless_length
 from runtime.verdict.worker import WorkerEngine, Workers
 
 IN_PROCESS: Final = 1 << 18
-"""Bytes of a log that Python's `re` may search in this process. Arbitrary."""
+"""Bytes of a log that Python's `re` may search in this process. Arbitrary: ten times more, and a log of many lines
+would hold the interpreter for long; ten times less, and short logs would need a worker."""
 
 _USUAL_LINE: Final = 100
-"""Bytes. Arbitrary."""
+"""Bytes of a usual line. Arbitrary: ten times more, and usual patterns would need a worker; ten times less, and
+`is_quick` would promise what few lines keep."""
 
 
 class CombinedEngine:
-    """See the module.
+    """Searches each pattern with RE2, with Python's `re` in this process, or in a worker.
 
     Args:
         patterns: what to look for.
-        workers: where processes come from, when a pattern needs one.
-        budget: seconds of processor time that such a process has for all blocks together.
+        workers: the pool of worker processes, from which one is taken when a pattern needs it.
+        budget: seconds of processor time that the worker has for all blocks together.
     """
 
     def __init__(self, patterns: Sequence[re.Pattern[bytes]], workers: Workers, budget: float) -> None:
-        self._linear_ones = frozenset(number for number, pattern in enumerate(patterns) if is_linear(pattern))
+        self._linear_numbers = frozenset(number for number, pattern in enumerate(patterns) if is_linear(pattern))
         self._patterns = patterns
         self._linear = LinearEngine(patterns)
         self._python = PythonEngine(patterns)
         self._worker = WorkerEngine(patterns, workers, budget)
-        self._in_process = IN_PROCESS
+        self._in_process_left = IN_PROCESS
 
     def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
-        """See `Engine.scan`; raises what a worker raises."""
-        linear = self._linear_ones
+        """See `Engine.scan`; raises what `WorkerEngine.scan` raises."""
+        linear = self._linear_numbers
         yield from self._linear.scan(block, [n for n in first if n in linear], [n for n in last if n in linear])
         first, last = [n for n in first if n not in linear], [n for n in last if n not in linear]
         if not (first or last):
             return
-        self._in_process -= len(block)
-        if self._in_process >= 0:
+        # `harmless_length` bounds one search, not their number: so the bytes that are searched here are bounded, too.
+        self._in_process_left -= len(block)
+        if self._in_process_left >= 0:
             longest = max(map(len, block.split(b"\n")))
-            here = {n for n in (*first, *last) if harmless_length(self._patterns[n]) >= longest}
-            yield from self._python.scan(block, [n for n in first if n in here], [n for n in last if n in here])
-            first, last = [n for n in first if n not in here], [n for n in last if n not in here]
-        yield from self._worker.scan(block, first, last)
+            safe = {n for n in (*first, *last) if harmless_length(self._patterns[n]) >= longest}
+            yield from self._python.scan(block, [n for n in first if n in safe], [n for n in last if n in safe])
+            first, last = [n for n in first if n not in safe], [n for n in last if n not in safe]
+        yield from self._worker.scan(block, first, last)  # of no patterns it starts no process
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -62,11 +65,11 @@ class CombinedEngine:
 
 
 def are_linear(patterns: LogPatterns) -> bool:
-    """Whether RE2 has all of `patterns`, so that judging takes a time in proportion to the log. Does not block."""
+    """Whether RE2 supports all of `patterns`, so that judging takes time linear in the log. Does not block."""
     return all(map(is_linear, map(compile_pattern, patterns.all())))
 
 
 def is_quick(patterns: LogPatterns) -> bool:
-    """Whether a short log with lines of a usual length is judged without a worker. Does not block."""
+    """Whether a short log with lines of usual length is judged without a worker. Does not block."""
     compiled = map(compile_pattern, patterns.all())
     return all(is_linear(pattern) or harmless_length(pattern) >= _USUAL_LINE for pattern in compiled)

@@ -1,8 +1,8 @@
-"""From how a job's process ended, and what its log says, to the job's status and the reason for it.
+"""The verdict of a job and its reason, from how its process ended and what its log says.
 
-One order for all backends: how the process ended, then a fail pattern, then a missing pass pattern. What comes first
-names the failure; the line that a fail pattern matched, and those around it, are in the reason in any case, because
-they often explain the exit code.
+All backends check in the same order: how the process ended, then fail patterns, then missing pass patterns. The first
+of them that fails gives the kind of failure. The line that a fail pattern matched, and the lines around it, are always
+part of the reason, because they often explain the exit code.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from runtime.job.sizes import size_text
 from runtime.verdict.judge import Judgement
 
 _MAX_MESSAGE: Final = 200
-"""Characters of a line of the log that a message quotes; more of it is in the context."""
+"""Characters of a line of the log that a message quotes; the context has more of it. Arbitrary: ten times longer, a
+message fills a screen; ten times shorter, it quotes a time stamp alone."""
 
 
 @attrs.frozen
 class Verdict:
-    """Whether a job passed, and if not, why."""
+    """Whether a job passed, and if it did not, why."""
 
     status: JobStatus
     """PASSED or FAILED."""
     reason: JobStatusInfo | None = None
-    """`None` if it passed."""
+    """Why it failed; `None` if it passed."""
 
 
 PASSED: Final = Verdict(JobStatus.PASSED)
 
 
 def signal_name(number: int) -> str:
-    """Return the name of a signal, such as ``SIGTERM``; ``signal 77`` for one without."""
+    """Return the name of a signal, such as ``SIGTERM``; ``signal 77`` for a number that has no name."""
     try:
         return signals.Signals(number).name
     except ValueError:
@@ -54,17 +55,17 @@ def decide(
     Args:
         exit_code: the exit code, if the process exited.
         signal: the number of the signal that ended it, if one did.
-        log: what its log says; `None` if nobody looked.
-        core_dumped: whether it left a core file.
-        unreadable: why its log could not be judged, if it had to be and could not.
+        log: what its log says; `None` if it was not judged.
+        core_dumped: whether the process left a core file.
+        unreadable: why its log could not be judged; `None` if it was, or did not have to be.
     """
     log = log or Judgement()
     failed = FailureKind.EXIT_CODE if signal is None else FailureKind.SIGNAL
-    said = []
+    parts = []
     if signal is not None:
-        said.append(f"ended by {signal_name(signal)}{' (core dumped)' if core_dumped else ''}")
+        parts.append(f"ended by {signal_name(signal)}{' (core dumped)' if core_dumped else ''}")
     elif exit_code != 0:
-        said.append(f"exit code {exit_code}")
+        parts.append(f"exit code {exit_code}")
     elif unreadable is not None:
         failed = FailureKind.LOG_UNREADABLE
     elif log.failure is not None:
@@ -73,28 +74,30 @@ def decide(
         failed = FailureKind.PASS_PATTERN_MISSING
     else:
         return PASSED
+    # What the log says comes after how the process ended: a fail pattern often explains an exit code.
     if unreadable is not None:
-        said.append(f"its log could not be judged: {unreadable}")
+        parts.append(f"its log could not be judged: {unreadable}")
     elif log.failure is not None:
-        said.append(f"a fail pattern matched: {_quote(log.failure.text)}")
-    elif log.missing and not said:
+        parts.append(f"a fail pattern matched: {_quote(log.failure.text)}")
+    elif log.missing and not parts:  # of a process that failed, a missing pass pattern is a consequence
         patterns = ", ".join(map(repr, log.missing))
-        said.append(f"pass pattern{'s' if len(log.missing) > 1 else ''} not found: {patterns}")
+        parts.append(f"pass pattern{'s' if len(log.missing) > 1 else ''} not found: {patterns}")
+    # A fail pattern explains itself: the last lines, which come after it, would hide it.
     lines, context = _excerpt(log, with_tail=failed is not FailureKind.FAIL_PATTERN)
-    return Verdict(failed.status, JobStatusInfo("; ".join(said), lines or None, context or None, failed))
+    return Verdict(failed.status, JobStatusInfo("; ".join(parts), lines or None, context or None, failed))
 
 
 def over_limit(size: int, limit: int) -> str:
-    """Return what is said of a job whose log has `size` bytes, and may have `limit`."""
-    return f"its log has {size_text(size)}, and may have {size_text(limit)} (max_log)"
+    """Return the message for a job whose log has `size` bytes, where at most `limit` are allowed."""
+    return f"its log has {size_text(size)}; expected at most {size_text(limit)} (max_log)"
 
 
 def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:
-    """Return why a job was stopped, with what its log says: the first line that failed, and the last lines.
+    """Return the reason of a stop, extended by what the log says: the first failing line, and the last lines.
 
     Args:
-        reason: why it was stopped; its kind stays.
-        log: what its log says; `None` if nobody could tell.
+        reason: why the job was stopped; its kind stays.
+        log: what its log says; `None` if it could not be judged.
     """
     if log is None:
         return reason
@@ -106,9 +109,10 @@ def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:
 
 
 def _excerpt(log: Judgement, *, with_tail: bool) -> tuple[list[int | tuple[int, int]], tuple[str, ...]]:
-    """Return what `JobStatusInfo` has as ``lines`` and ``context``: the failing line comes first among the lines."""
-    if log.lines is None:
+    """Return the ``lines`` and the ``context`` of a `JobStatusInfo`; the number of the failing line comes first."""
+    if log.lines is None:  # the end alone was read, so its lines have no numbers
         return [], log.tail
+    # By line number: where the last lines and those around the failure overlap, each is shown once.
     shown: dict[int, str] = {}
     if with_tail:
         shown.update(enumerate(log.tail, log.lines - len(log.tail) + 1))

@@ -1,8 +1,8 @@
-"""The seam between a verdict and whatever finds the lines that match.
+"""`Engine`: the interface between `LogJudge` and what finds the lines that match.
 
-A verdict asks an engine about one *block* after the other, and knows nothing else of it. So RE2 over the whole block
-(`linear`), a process that can be killed when a pattern takes too long (`worker`), and the choice between them (`mixed`)
-are classes with the two methods of `Engine`.
+A `LogJudge` gives its engine one *block* of lines after the other. RE2 over the whole block (`linear`), Python's `re`
+in a process that can be killed when a pattern takes too long (`worker`), and the choice between them (`combined`) are
+classes with the two methods of `Engine`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Hit:
     """A line that a pattern matches."""
 
     pattern: int
-    """Which pattern: its place in the sequence that the engine was made with."""
+    """Index of the pattern in the sequence that the engine was made with."""
     line: int
-    """Which line of the block, from 0."""
+    """Index of the line in the block, from 0."""
     value: bytes | None = None
     """What the group ``value`` matched, if the pattern has one."""
     unit: bytes | None = None
@@ -29,31 +29,32 @@ class Hit:
 
 
 class Engine(Protocol):
-    """Finds lines that match. Made with a sequence of compiled patterns, which `Hit.pattern` counts from 0."""
+    """Finds lines that match. Made with a sequence of compiled patterns, into which `Hit.pattern` is an index."""
 
     def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterable[Hit]:
         r"""Return, for the patterns in `first`, the first line that each matches, and for those in `last` the last one.
 
         Args:
-            block: whole lines with ``\n`` between them, none at the end; carriage returns are stripped already.
-            first: patterns whose first hit is wanted.
-            last: patterns whose last hit is wanted.
+            block: whole lines with ``\n`` between them, none at the end; carriage returns are removed already.
+            first: indexes of the patterns whose first hit to find.
+            last: indexes of the patterns whose last hit to find.
         """
         ...
 
     def close(self) -> None:
-        """Give back what it holds. No block may follow."""
+        """Release what it holds. `scan` must not be called after it."""
         ...
 
 
 class PythonEngine:
-    """Python's `re`, each pattern alone, line by line: linear in the lines, and within one as good as the pattern."""
+    """Python's `re`, pattern by pattern, line by line: linear in the lines; within a line the pattern decides."""
 
     def __init__(self, patterns: Sequence[re.Pattern[bytes]]) -> None:
         self._patterns = tuple(patterns)
 
     def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
         """See `Engine.scan`."""
+        # A search of the whole block would be faster, but ``\s`` and ``[^x]`` match ``\n``, and so would cross lines.
         lines = block.split(b"\n")
         for number in first:
             search = self._patterns[number].search

@@ -1,4 +1,4 @@
-"""Reading a log that another process wrote, and may have replaced by anything at all. Blocks: for threads."""
+"""The judgement of a log file, which the job may have replaced by any other kind of file. Blocks: for threads."""
 
 from __future__ import annotations
 
@@ -13,42 +13,53 @@ from typing import Final
 
 from runtime.roots import RootedPath
 from runtime.verdict.combined import CombinedEngine
-from runtime.verdict.judge import TAIL_LINES, Judgement, LogJudge, LogPatterns, show
-from runtime.verdict.lines import shown
+from runtime.verdict.judge import TAIL_LINES, Judgement, LogJudge, LogPatterns, to_text
+from runtime.verdict.lines import visible_part
 from runtime.verdict.prefilter import best_engine
 from runtime.verdict.sparse import data_size, read_chunks
 from runtime.verdict.worker import JudgingError, Workers
 
 MAX_LOG: Final = 64 << 30
-"""Bytes. A log above this is refused, holes or not; reading it would take minutes. Arbitrary."""
+"""Bytes of the largest log that is judged, holes included. Arbitrary: reading it takes minutes already; ten times less,
+and real logs would be refused."""
 
 BUDGET: Final = 10.0
-"""Seconds of processor time that judging a log may take, however short that is. Arbitrary."""
+"""Seconds of processor time that judging a log may take, however short the log is. Arbitrary: ten times more, and a bad
+pattern in each of 10,000 jobs costs days; ten times less, and a slow machine would fail good jobs."""
 
 BUDGET_RATE: Final = 2 << 20
-"""Bytes to read of a log that add a second to that: a tenth of what Python's `re` does with usual patterns."""
+"""Bytes of data in a log that add a second to the budget: a tenth of what Python's `re` searches in a second with usual
+patterns."""
 
-_PATIENCE: Final = 60.0
-"""Seconds by the clock that judging a log may take, and `_PATIENCE_FACTOR` for each second of its budget. Arbitrary: a
-machine may be busy, and a file system slow; but a thread that judges is one of few."""
+_WALL_TIMEOUT: Final = 60.0
+"""Seconds on the wall clock that judging a log may take, to which `_WALL_TIMEOUT_FACTOR` times its budget is added.
+Arbitrary: ten times less, and a busy machine or a slow file system would fail good jobs; ten times more, and a hung one
+would hold one of the few threads that judge."""
 
-_PATIENCE_FACTOR: Final = 10.0
+_WALL_TIMEOUT_FACTOR: Final = 10.0
+"""Seconds on the wall clock for each second of the budget. Arbitrary: a thread may get a tenth of a processor."""
 
 _MAX_STEP: Final = 5.0
-"""Seconds that one block counts for at most: more than that, this process was stopped (Ctrl-Z, say). Arbitrary."""
+"""Seconds of the wall clock that one block counts for at most: in a longer step this process itself was stopped, by
+Ctrl-Z, say. Arbitrary: ten times more, and one such stop would use up the timeout; ten times less, and a slow file
+system would look like a stop."""
 
 LogPath = str | RootedPath
-"""Where a log is: a path, or one below a root, of which no part is followed anywhere else."""
+"""Where a log is: a path, or a path below a root, which no symbolic link leads out of."""
 
 _TAIL_BYTES: Final = 1 << 16
+"""Bytes that `read_tail` reads. Arbitrary: ten times less, and ten long lines do not fit; ten times more is slower."""
 
 _ATTEMPTS: Final = 3
-_PASSING: Final = frozenset({errno.EIO, errno.ESTALE})
-"""Errors of a file that lives elsewhere; opened anew, it may be there again."""
+"""How often a log is opened at most, after errors of `_TRANSIENT`. Arbitrary: many more, and a broken file system is
+asked again and again."""
+
+_TRANSIENT: Final = frozenset({errno.EIO, errno.ESTALE})
+"""Errors of a network file system that opening the file again may resolve."""
 
 
 class TooLongError(Exception):
-    """A log is longer than its reader wants."""
+    """A log is longer than `judge_log` was allowed to read."""
 
 
 def judge_log(
@@ -66,22 +77,22 @@ def judge_log(
     Args:
         path: where it is.
         patterns: what to look for.
-        workers: where a process comes from, if a pattern needs one; `None` for one that is ended with this call.
-        budget: seconds of processor time, to which what there is to read adds (`BUDGET_RATE`); holes do not.
-        clock: tells the processor time of this thread, in seconds; `None` if that need not be limited.
-        wall: tells the time, in seconds; `None` if that need not be limited.
-        longest: bytes beyond which nothing is read; `None` for no limit.
+        workers: the pool of worker processes, for a pattern that needs one; `None` for a pool that ends with this call.
+        budget: seconds of processor time, to which the data of the log adds (`BUDGET_RATE`); its holes do not.
+        clock: tells the processor time of this thread, in seconds; `None` for no limit.
+        wall: tells the time on the wall clock, in seconds; `None` for no limit.
+        longest: bytes of the longest log that is read at all; `None` for no limit.
 
     Raises:
         TooLongError: if it has more than `longest` bytes.
         OSError: if it cannot be read, or is no regular file; symbolic links are not followed.
-        JudgingError: if it took longer than the budget, or by far longer by the clock, as where reading is slow.
+        JudgingError: if it took longer than the budget, or far longer on the wall clock, because reading it is slow.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
             return _judge_once(path, patterns, workers, budget, clock, wall, longest)
         except OSError as exc:
-            if exc.errno not in _PASSING:
+            if exc.errno not in _TRANSIENT:
                 raise
     return _judge_once(path, patterns, workers, budget, clock, wall, longest)
 
@@ -99,9 +110,10 @@ def _judge_once(
         if longest is not None and status.st_size > longest:
             raise TooLongError
         budget += data_size(fd, status) / BUDGET_RATE
-        limits = _Limits(budget, clock or _stopped, wall or _stopped)
+        limits = _Limits(budget, clock or _stopped_clock, wall or _stopped_clock)
         pool = workers or own
         with closing(LogJudge(patterns, lambda compiled: best_engine(compiled, pool, budget))) as judge:
+            # Up to the size at the time of opening: a process that the job left behind may write for ever.
             for chunk in read_chunks(fd, 0, status):
                 judge.feed(chunk.text)
                 limits.check(status.st_size - chunk.end)
@@ -109,36 +121,38 @@ def _judge_once(
 
 
 class _Limits:
-    """Says when judging a log has taken too long."""
+    """The two limits of judging one log: processor time, and time on the wall clock."""
 
     def __init__(self, budget: float, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self._budget, self._clock, self._wall = budget, clock, wall
         self._deadline = clock() + budget
-        self._patience = _PATIENCE + _PATIENCE_FACTOR * budget
-        self._waited, self._last = 0.0, wall()
+        self._wall_timeout = _WALL_TIMEOUT + _WALL_TIMEOUT_FACTOR * budget
+        self._elapsed, self._last = 0.0, wall()
 
     def check(self, left: int) -> None:
-        """Raise if it has; `left` bytes are still to be judged."""
+        """Raise `JudgingError` if a limit is exceeded; `left` bytes are still to be judged."""
         if self._clock() > self._deadline:
             msg = f"judging exceeded its budget of {self._budget:.3g} s, {left} bytes before the end"
             raise JudgingError(msg)
         now = self._wall()
-        self._waited += min(now - self._last, _MAX_STEP)
+        # Not `now - start`: after Ctrl-Z and `fg` every log that was being read would be over its limit.
+        self._elapsed += min(now - self._last, _MAX_STEP)
         self._last = now
-        if self._waited > self._patience:
-            msg = f"judging took longer than {self._patience:.3g} s, {left} bytes before the end: reading it is slow"
+        if self._elapsed > self._wall_timeout:
+            msg = f"judging took longer than {self._wall_timeout:.3g} s, {left} bytes before the end: reading is slow"
             raise JudgingError(msg)
 
 
-def _stopped() -> float:
+def _stopped_clock() -> float:
+    """A clock that stands still: no limit is ever reached."""
     return 0.0
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # many short logs are the same, byte by byte
 def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
-    """Judge a log that is here already. For `are_linear` patterns: others may take long, or need a process.
+    """Judge a log that is in memory. For `are_linear` patterns: others may take long, or need a process.
 
-    Of no patterns it says what `read_tail` does. It remembers the last texts: of short logs many are the same.
+    Without patterns the judgement is that of `read_tail`.
     """
     if not patterns:
         return _tail_of(text, raw=patterns.raw_lines)
@@ -150,11 +164,11 @@ def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
 
 
 def read_tail(path: LogPath, *, raw: bool = False) -> Judgement:
-    """Return the end of the log at `path`, and nothing else; cheap, whatever its size.
+    """Return a judgement with the last lines of the log at `path` alone; cheap, whatever its size.
 
     Args:
         path: where it is.
-        raw: whether lines are shown as they are: `JobSpec.raw_lines`.
+        raw: whether lines are shown as they are, as with `JobSpec.raw_lines`.
 
     Raises:
         OSError: as for `judge_log`.
@@ -166,41 +180,42 @@ def read_tail(path: LogPath, *, raw: bool = False) -> Judgement:
 
 
 def _tail_of(text: bytes, *, raw: bool, begins_in_a_line: bool = False) -> Judgement:
-    if begins_in_a_line:
+    if begins_in_a_line:  # the rest of that line would be shown as a whole one
         end = re.search(rb"\n" if raw else rb"[\r\n]", text)
         text = b"" if end is None else text[end.end() :]
     lines = text.removesuffix(b"\n").split(b"\n")[-TAIL_LINES:] if text else []
-    return Judgement(tail=tuple(show(line if raw else shown(line)) for line in lines))
+    return Judgement(tail=tuple(to_text(line if raw else visible_part(line)) for line in lines))
 
 
 def size_of(path: LogPath) -> int:
-    """Return how many bytes there are.
+    """Return the size of the log at `path`, in bytes.
 
     Raises:
-        OSError: if that cannot be found out.
+        OSError: if its status cannot be read.
     """
     return (os.lstat(path) if isinstance(path, str) else path.status()).st_size
 
 
 def real_path(path: LogPath) -> str:
-    """Return the path of a log without links."""
+    """Return the path of a log; of one below a root, the absolute path without symbolic links."""
     return path if isinstance(path, str) else path.real
 
 
 @contextmanager
 def open_log(path: LogPath) -> Iterator[tuple[int, os.stat_result]]:
-    """Open a regular file, without waiting for a FIFO's writer; give its descriptor and its status."""
+    """Open a regular file; yield its descriptor and its status."""
     if isinstance(path, str):
+        # A job may have put anything there: O_NONBLOCK, so as not to wait for the writer of a FIFO.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     else:
         fd = path.open_regular()
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            msg = f"{path!r} is no regular file"
+            msg = f"{path!r} is no regular file; expected the log of the job"
             raise OSError(msg)
         if status.st_size > MAX_LOG:
-            msg = f"{path!r} has {status.st_size} bytes; at most {MAX_LOG} are judged"
+            msg = f"{path!r} has {status.st_size} bytes; expected at most {MAX_LOG}"
             raise OSError(msg)
         yield fd, status
     finally:

@@ -1,4 +1,4 @@
-"""`LogFollower`: has a log that is still being written a line that a fail pattern matches? Blocks: for threads."""
+"""`LogFollower`: whether a fail pattern has matched in a log that is still being written. Blocks: for threads."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from runtime.verdict.prefilter import best_engine
 from runtime.verdict.sparse import read_chunks
 from runtime.verdict.worker import Workers
 
-_LOOK: Final = 10.0
-"""Seconds after which a look ends, to go on with the next one: others want its thread, too. Arbitrary."""
+_MAX_LOOK: Final = 10.0
+"""Seconds after which a look ends; the next one continues there. Arbitrary: ten times more, and one huge log would keep
+the other jobs' logs waiting for its thread; ten times less, and following it would need more looks."""
 
 
 class LogFollower:
-    """Reads on where it stopped. A line counts when its end is written.
+    """Looks for fail patterns in a log that grows. Each look reads from where the last one stopped.
+
+    A line counts when its end is written.
 
     Args:
         path: where the log is.
-        patterns: whose fail patterns to look for.
-        workers: where a process comes from, if a pattern needs one; it is kept until `close`.
-        budget: seconds of processor time that this process may take in all.
-        wall: tells the time, in seconds; `None` if a look may take any time.
+        patterns: those of the job, of which the fail patterns are used.
+        workers: the pool of worker processes; one that a pattern needs is kept until `close`.
+        budget: seconds of processor time that the worker may take for all looks together.
+        wall: tells the time on the wall clock, in seconds; `None` if a look may take any time.
     """
 
     def __init__(
@@ -43,10 +46,10 @@ class LogFollower:
         self._judge = LogJudge(failing, lambda found: best_engine(found, workers, budget))
         self._offset = 0
         self._lock = threading.Lock()
-        self._unwanted = False
+        self._closed = False
 
     def look(self) -> bool:
-        """Read what is new, as far as that goes in a while; return whether a fail pattern has matched.
+        """Read what is new, for at most `_MAX_LOOK` seconds; return whether a fail pattern has matched.
 
         Raises:
             OSError: as `judge_log`.
@@ -54,25 +57,25 @@ class LogFollower:
         """
         try:
             with self._lock, open_log(self._path) as (fd, status):
-                until = self._wall() + _LOOK
-                for chunk in () if self._is_over() else read_chunks(fd, self._offset, status):
+                until = self._wall() + _MAX_LOOK
+                for chunk in () if self._is_done() else read_chunks(fd, self._offset, status):
                     self._judge.feed(chunk.text)
                     self._offset = chunk.end
-                    if self._is_over() or self._wall() > until:
+                    if self._is_done() or self._wall() > until:
                         break
                 return self._judge.has_failed
         finally:
-            if self._unwanted:
+            if self._closed:  # by another thread during this look, which could not take the lock
                 self.close()
 
     def close(self) -> None:
-        """Look no more. Whoever looks in another thread right now ends soon. Does not block."""
-        self._unwanted = True
+        """Stop looking. A look in another thread ends with its current chunk. Does not block."""
+        self._closed = True  # before the lock is tried: a look that holds it sees this when it has released it
         if self._lock.acquire(blocking=False):
             try:
                 self._judge.close()
             finally:
                 self._lock.release()
 
-    def _is_over(self) -> bool:
-        return self._judge.has_failed or self._unwanted
+    def _is_done(self) -> bool:
+        return self._judge.has_failed or self._closed

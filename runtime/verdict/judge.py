@@ -1,11 +1,11 @@
-"""`LogJudge`: what the text of a log says about its job, in one pass over its bytes.
+"""`LogJudge`: makes the judgement of a log in one pass over its bytes.
 
-Whatever the sizes of the chunks that it is fed with, the answer is the same, and memory is bounded whatever the log:
+The judgement does not depend on how the log is cut into chunks, and memory is bounded for any log:
 
-* Patterns see one line at a time; what a line is, `lines` says. A last line without an end counts.
-* A line that comes in pieces is judged piece by piece, so a match across the edge of two is not seen, and ``^`` matches
-  at each.
-* Of the lines that are kept for people, only the first `MAX_SHOWN` bytes are kept.
+* Patterns see one line at a time; `lines` defines what a line is. A last line without an end counts.
+* A line that comes in pieces is judged piece by piece, so a match across the edge of two pieces is not found, and ``^``
+  matches at the beginning of each.
+* Of a line that is shown to people, only the first `MAX_SHOWN` bytes are kept.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ import attrs
 
 from runtime.job import compile_pattern
 from runtime.verdict.engine import Engine, Hit, PythonEngine
-from runtime.verdict.lines import Block, LineSplitter, shown
+from runtime.verdict.lines import Block, LineSplitter, visible_part
 from runtime.verdict.reported_times import seconds
 
 MAX_SHOWN: Final = 2000
-"""Bytes of a line that are kept for people."""
+"""Bytes of a line that are shown to people. Arbitrary: ten times more, and the results of a bad night fill a disk; ten
+times less, and long messages of tools are cut."""
 
 TAIL_LINES: Final = 10
-"""Lines that are kept of the end."""
+"""Lines of the end of a log that are kept. Arbitrary: ten times more hide the message that matters; with one, the cause
+is often missing."""
 
 LINES_BEFORE: Final = 4
-"""Lines that are kept before a failing one: in a simulation the cause stands there, the time and the place of a failed
-assertion, say. As many as after it; arbitrary, but less than `TAIL_LINES`, from which they are taken."""
+"""Lines that are kept before a failing one. In a simulation they often have the cause, such as the time and the place
+of a failed assertion. Arbitrary: as many as after it; must be less than `TAIL_LINES`, from which they are taken."""
 
 LINES_AFTER: Final = 4
-"""Lines that are kept after a failing one, as DVSim does: the rest of a message."""
+"""Lines that are kept after a failing one: the rest of its message. As many as DVSim keeps."""
 
 
 @attrs.frozen
@@ -41,15 +43,15 @@ class LogPatterns:
     """What to look for in a log: regular expressions, as in a `JobSpec`."""
 
     passing: Sequence[str] = ()
-    """Each must match some line."""
+    """Each must match at least one line."""
     failing: Sequence[str] = ()
-    """None may match a line."""
+    """None may match any line."""
     runtime: str | None = None
     """Finds the run time that the tool reports: groups ``value`` and ``unit``."""
     simulated_time: str | None = None
     """Finds the simulated time that the tool reports: groups ``value`` and ``unit``."""
     raw_lines: bool = False
-    """Whether they see the bytes of a line as they are: see `lines`."""
+    """Whether patterns see the bytes of a line as they are: see `lines`."""
 
     @classmethod
     def of(cls, spec: Any) -> Self:
@@ -68,30 +70,31 @@ class LogPatterns:
 
 
 @attrs.frozen
-class Failure:
+class FailingLine:
     """The first line that a fail pattern matches."""
 
     pattern: str
+    """The pattern that matches, as it was given."""
     line: int
-    """Its number, from 1."""
+    """The number of the line, from 1."""
     text: str
-    """The line itself; of one that is judged in pieces, the piece that matches."""
+    """The line itself; of a line that is judged in pieces, the piece that matches."""
     before: tuple[str, ...] = ()
     """The lines before it, up to `LINES_BEFORE`."""
     after: tuple[str, ...] = ()
     """The lines after it, up to `LINES_AFTER`."""
 
     def numbered(self) -> dict[int, str]:
-        """Return the lines around it, itself included, by their numbers."""
+        """Return this line and those around it, by their numbers."""
         return dict(enumerate((*self.before, self.text, *self.after), self.line - len(self.before)))
 
 
 @attrs.frozen
 class Judgement:
-    r"""What a log says. Text is decoded as UTF-8; bytes that are none show as ``\xNN``."""
+    r"""What a log says. Text is decoded as UTF-8; bytes that are not UTF-8 are shown as ``\xNN``."""
 
-    failure: Failure | None = None
-    """The first line that a fail pattern matches; of two patterns on one line, the one that was given first."""
+    failure: FailingLine | None = None
+    """The first line that a fail pattern matches; of several patterns that match it, the one that was given first."""
     missing: tuple[str, ...] = ()
     """The pass patterns that match no line."""
     tail: tuple[str, ...] = ()
@@ -99,26 +102,26 @@ class Judgement:
     lines: int | None = None
     """How many lines there are; `None` if only the end was read."""
     job_runtime: float | None = None
-    """The run time that the tool reports, in seconds; of several the last."""
+    """The run time that the tool reports, in seconds; of several reports the last."""
     simulated_time: float | None = None
-    """The simulated time that the tool reports, in seconds; of several the last."""
+    """The simulated time that the tool reports, in seconds; of several reports the last."""
 
 
-def show(line: bytes) -> str:
-    """Return a line as text for people."""
+def to_text(line: bytes) -> str:
+    """Return a line as text for people, cut after `MAX_SHOWN` bytes."""
     more = "…" if len(line) > MAX_SHOWN else ""
     return line[:MAX_SHOWN].decode("utf-8", "backslashreplace") + more
 
 
 class LogJudge:
-    """Feed it with the bytes of a log, `finish`, and read the `Judgement`.
+    """Makes a `Judgement`: `feed` it the bytes of a log, then `finish`.
 
     Args:
         patterns: what to look for.
-        engine: makes the engine from the compiled patterns.
+        engine: makes an engine from the compiled patterns.
 
     Raises:
-        SpecError: for a pattern that is none.
+        SpecError: if a pattern is no valid regular expression.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class LogJudge:
         patterns: LogPatterns,
         engine: Callable[[Sequence[re.Pattern[bytes]]], Engine] = PythonEngine,
     ) -> None:
+        # Fail patterns come first: below, a number from `failing` on is that of a pass pattern or of a reported time.
         self._texts = (*patterns.failing, *patterns.passing)
         compiled = [compile_pattern(text) for text in self._texts]
         failing = len(patterns.failing)
@@ -143,27 +147,27 @@ class LogJudge:
         self._engine = engine(compiled)
         self._raw = patterns.raw_lines
         self._splitter = LineSplitter(raw=patterns.raw_lines)
-        self._lines = 0  # numbered lines that have begun and of which something was judged
+        self._lines = 0  # numbered lines that have begun, and of which at least a piece was judged
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._failure: Failure | None = None  # without the lines after it
+        self._failure: FailingLine | None = None  # without the lines after it, which are in `_after`
         self._after: deque[str] = deque()
 
     def close(self) -> None:
-        """Give back what the engine holds; after this, nothing can be fed."""
+        """Release what the engine holds. `feed` and `finish` must not be called after it."""
         self._engine.close()
 
     @property
     def has_failed(self) -> bool:
-        """Whether a fail pattern has matched by now."""
+        """Whether a fail pattern has matched so far."""
         return self._failure is not None
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the log, any number of them."""
+        """Judge the next bytes of the log, any number of them."""
         for block in self._splitter.feed(chunk):
             self._judge(block)
 
     def finish(self) -> Judgement:
-        """Say what the log says, now that it has ended. Once."""
+        """Return the judgement of the whole log. Must be called once, after the last `feed`."""
         for block in self._splitter.finish():
             self._judge(block)
         return Judgement(
@@ -179,17 +183,21 @@ class LogJudge:
         first = self._lines if block.continues else self._lines + 1
         newlines = block.source.count(b"\n")
         self._lines = first + newlines
-        self._look(block, first)
+        self._search(block, first)
         if self._failure is not None:
             self._keep_after(block, first, self._failure.line)
+        # From the end: a block has 100,000 lines, of which at most ten are kept. The tail is extended after the search,
+        # which needs the lines before this block.
         ends = block.source.rsplit(b"\n", TAIL_LINES)[-TAIL_LINES:]
         self._append(self._tail, ends, block if newlines < TAIL_LINES else None)
 
-    def _look(self, block: Block, first: int) -> None:
-        """Find the patterns in `block`, whose lines are numbered from `first`. The tail is what was before them."""
+    def _search(self, block: Block, first: int) -> None:
+        """Search `block`, whose lines are numbered from `first`. `_tail` still has the lines before it."""
+        # What is known already is not searched for again: the first failure, and the pass patterns that have matched.
         failing: Sequence[int] = self._failing if self._failure is None else ()
         if not (failing or self._missing or self._reporting):
             return
+        # An engine gives hits in any order, so the first failing line is known after the last hit only.
         failure: Hit | None = None
         for hit in self._engine.scan(block.text, [*failing, *self._missing], self._reporting):
             if hit.pattern in self._reporting:
@@ -201,22 +209,22 @@ class LogJudge:
         if failure is not None:
             line = block.text.split(b"\n", failure.line + 1)[failure.line]
             index = block.offset(failure.line)
-            self._failure = Failure(
-                self._texts[failure.pattern], first + index, show(line), self._lines_before(block, index)
+            self._failure = FailingLine(
+                self._texts[failure.pattern], first + index, to_text(line), self._lines_before(block, index)
             )
 
     def _lines_before(self, block: Block, index: int) -> tuple[str, ...]:
-        """Return the numbered lines before the one at `index` of `block`."""
+        """Return the numbered lines before the one at `index` in `block`."""
         before = deque(self._tail, LINES_BEFORE + 1)
         if index > 0:
             lines = block.source.split(b"\n", index)[:index]
             self._append(before, lines[-LINES_BEFORE:], block if index <= LINES_BEFORE else None)
         elif block.continues:
-            before.pop()  # it is the line that has begun
+            before.pop()  # the beginning of the failing line itself, in the block before
         return tuple(before)[-LINES_BEFORE:]
 
     def _keep_after(self, block: Block, first: int, failed: int) -> None:
-        """Keep the lines after number `failed` that `block` has, whose lines are numbered from `first`."""
+        """Keep the lines of `block` that come after number `failed`; its lines are numbered from `first`."""
         begin, end = max(0, failed + 1 - first), failed + LINES_AFTER + 1 - first
         if end <= begin:
             return
@@ -224,12 +232,17 @@ class LogJudge:
         self._append(self._after, lines, None if begin else block)
 
     def _append(self, kept: deque[str], lines: Sequence[bytes], block: Block | None) -> None:
-        """Add numbered lines to `kept`. With `block`, they are its first ones, and may go on with the last there."""
+        """Append numbered lines to `kept`.
+
+        If `block` is given, `lines` are the first ones of it, of which the very first may continue the last of `kept`.
+        """
         if block is not None and block.continues and lines:
+            # As on a terminal, what comes after CR overwrites the line, unless it is empty. Of a line in pieces the
+            # first piece is shown.
             if not block.is_piece and (text := self._show(lines[0])):
                 kept[-1] = text
             lines = lines[1:]
         kept.extend(map(self._show, lines))
 
     def _show(self, line: bytes) -> str:
-        return show(line if self._raw else shown(line))
+        return to_text(line if self._raw else visible_part(line))

@@ -1,12 +1,11 @@
 r"""`LinearEngine`: RE2 over whole blocks. Its time is linear in the log, whatever the patterns.
 
-All patterns whose first hit is wanted are one pattern, so a block in which none matches costs one search. Those that
-match at the beginning of a line only are searched with the ``\n`` before it, because RE2 goes from one ``\n`` to the
-next several times as fast as it goes from byte to byte. Where the one pattern matches, each is asked by itself: of a
-log's life that happens once per pattern and no more, since what was found is not wanted again.
+The patterns whose first hit to find are joined into one, so a block in which none matches costs one search. Where the
+joined pattern matches, each pattern is searched by itself. That happens once per pattern and log at most, because a
+pattern that was found is not searched again.
 
-RE2 releases the interpreter's lock while it searches. Where it gets no memory, it ends the process. So when it is
-loaded, and when a pattern is compiled, there has to be some to spare; if not, this process does without from then on.
+RE2 releases the interpreter's lock while it searches. When it runs out of memory, it aborts the process. So it is
+loaded, and a pattern is compiled, only while enough memory is free; what failed for lack of it is not tried again.
 """
 
 from __future__ import annotations
@@ -21,13 +20,15 @@ from runtime.verdict.engine import Hit
 from runtime.verdict.translate import TIME_GROUPS, Translation, translate
 
 _MAX_MEMORY: Final = 16 << 20
-"""Bytes that RE2 may use for one pattern; without enough it is slower, not wrong. Twice its default."""
+"""Bytes that RE2 may use for one pattern. Twice its default: with less it is slower, not wrong."""
 
-_ROOM: Final = 64 << 20
-"""Bytes that have to be free for it: a few patterns with all that they may use. Arbitrary."""
+_MIN_FREE_MEMORY: Final = 64 << 20
+"""Bytes that must be free to load RE2 or to compile a pattern: `_MAX_MEMORY` for a few patterns. Arbitrary: ten times
+less, and RE2 may abort this process; ten times more, and it is not used on a machine that has enough for it."""
 
 _FIRST_WINDOW: Final = 1 << 12
-"""Bytes of a block's end in which a last hit is looked for first."""
+"""Bytes at the end of a block in which a last hit is looked for first. Not measured: ten times more costs time where
+the hit is near the end, ten times less where it is not."""
 
 
 def available() -> bool:
@@ -46,10 +47,10 @@ def is_linear(pattern: re.Pattern[bytes]) -> bool:
 
 
 class LinearEngine:
-    """See the module.
+    """Searches whole blocks with RE2.
 
     Args:
-        patterns: those for which `is_linear` says so; the others are never to be asked for.
+        patterns: what to look for; `scan` must be called for those that `is_linear` accepts only.
     """
 
     def __init__(self, patterns: Sequence[re.Pattern[bytes]]) -> None:
@@ -57,7 +58,7 @@ class LinearEngine:
 
     def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
         """See `Engine.scan`."""
-        text = b"\n" + block  # then each line has its \n before it
+        text = b"\n" + block  # then each line has a \n before it, the first one too
         for group in _halves(self._of(first)):
             yield from self._scan_first(text, group)
         for number, translation in self._of(last):
@@ -69,37 +70,45 @@ class LinearEngine:
     def _of(self, numbers: Collection[int]) -> list[tuple[int, Translation]]:
         return [(number, found) for number in numbers if (found := self._translations[number]) is not None]
 
-    def _scan_first(self, text: bytes, wanted: Sequence[tuple[int, Translation]]) -> Iterator[Hit]:
-        if not wanted:
+    def _scan_first(self, text: bytes, patterns: Sequence[tuple[int, Translation]]) -> Iterator[Hit]:
+        if not patterns:
             return
-        if len(wanted) > 1:
-            union = _union(tuple(dict.fromkeys(translation for _, translation in wanted)))
-            if union is not None and union.search(text, _start(wanted[0][1])) is None:
+        if len(patterns) > 1:
+            # `None` if the union is too large for RE2: then each pattern is searched by itself.
+            union = _union(tuple(dict.fromkeys(translation for _, translation in patterns)))
+            if union is not None and union.search(text, _start(patterns[0][1])) is None:
                 return
-        for number, translation in wanted:
+        for number, translation in patterns:
             found = _union((translation,)).search(text, _start(translation))
             if found is not None:
                 yield _hit(number, translation, text, found.start() + translation.anchored)
 
 
-def _halves(wanted: Sequence[tuple[int, Translation]]) -> Iterator[Sequence[tuple[int, Translation]]]:
-    yield [item for item in wanted if item[1].anchored]
-    yield [item for item in wanted if not item[1].anchored]
+def _halves(patterns: Sequence[tuple[int, Translation]]) -> Iterator[Sequence[tuple[int, Translation]]]:
+    r"""Yield the anchored patterns, then the others.
+
+    Anchored ones are searched with the ``\n`` before their line instead of ``^``: RE2 skips from one ``\n`` to the next
+    several times as fast as it goes from byte to byte. One pattern that is not anchored would undo that for all.
+    """
+    yield [item for item in patterns if item[1].anchored]
+    yield [item for item in patterns if not item[1].anchored]
 
 
 def _start(translation: Translation) -> int:
+    r"""Return where a search begins: an anchored pattern needs the ``\n`` that stands before the block."""
     return 0 if translation.anchored else 1
 
 
 def _find_last(text: bytes, number: int, translation: Translation) -> Iterator[Hit]:
-    """Find the last line that matches, in a window at the end that grows until there is one."""
+    """Find the last line that matches, in a window at the end that grows until it has one."""
+    # RE2 searches forwards only. From the beginning of the block, each hit before the last would cost a search.
     pattern = _union((translation,))
     begin = _start(translation)
     if pattern.search(text, begin) is None:
         return
     size = _FIRST_WINDOW
     while True:
-        edge = max(0, text.rfind(b"\n", 0, max(1, len(text) - size)))
+        edge = max(0, text.rfind(b"\n", 0, max(1, len(text) - size)))  # of a line: a window has whole lines
         window = text[edge:]
         found, position = None, begin
         while position <= len(window) and (match := pattern.search(window, position)) is not None:
@@ -114,33 +123,34 @@ def _find_last(text: bytes, number: int, translation: Translation) -> Iterator[H
         size *= 8
 
 
-def _hit(number: int, translation: Translation, text: bytes, place: int) -> Hit:
-    r"""Return the hit at `place` in `text`, whose first byte is the ``\n`` before the first line."""
+def _hit(number: int, translation: Translation, text: bytes, position: int) -> Hit:
+    r"""Return the hit at `position` in `text`, whose first byte is the ``\n`` before the first line."""
     groups = {}
     if "(?P<" in translation.with_groups:
-        start = text.rfind(b"\n", 0, place) + 1
-        end = text.find(b"\n", place)
+        # RE2 is fast only without groups, so they are read by a second search, of the line that was found.
+        start = text.rfind(b"\n", 0, position) + 1
+        end = text.find(b"\n", position)
         pattern = _compile(f"(?m){translation.with_groups}")
         assert pattern is not None
         line = text[start : None if end < 0 else end]
         match = pattern.search(line)
         names = pattern.groupindex
         groups = {name: match[index] for name in TIME_GROUPS if (index := names.get(name.encode())) is not None}
-    return Hit(number, text.count(b"\n", 1, place), groups.get("value"), groups.get("unit"))
+    return Hit(number, text.count(b"\n", 1, position), groups.get("value"), groups.get("unit"))
 
 
 @functools.lru_cache(maxsize=64)
 def _union(translations: tuple[Translation, ...]) -> Any:
-    """Return the pattern that finds what any of them finds; all of them are anchored, or none is."""
+    """Return a pattern that matches where any of `translations` does. All of them are anchored, or none is."""
     bodies = "|".join(f"(?:{translation.body})" for translation in translations)
     return _compile(f"(?m)\\n(?:{bodies})" if translations[0].anchored else f"(?m){bodies}")
 
 
 @functools.lru_cache(maxsize=256)
 def _compile(text: str) -> Any:
-    """Return the pattern compiled by RE2, or `None` if it refuses it, is not there, or lacks the room."""
+    """Return the pattern compiled by RE2; `None` if RE2 refuses it or is not installed, or if memory is low."""
     re2 = _module()
-    if re2 is None or not _has_room():
+    if re2 is None or not _has_free_memory():
         return None
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
@@ -154,20 +164,20 @@ def _compile(text: str) -> Any:
 
 @functools.cache
 def _module() -> Any:
-    if not _has_room():
+    if not _has_free_memory():
         return None
     try:
         import re2
 
         return re2 if re2.compile and re2.Options else None
-    except (ImportError, AttributeError, MemoryError):  # loaded by halves for want of memory, it stays so
+    except (ImportError, AttributeError, MemoryError):  # a module that ran out of memory stays half loaded
         return None
 
 
-def _has_room() -> bool:
-    """Whether there is `_ROOM`. It takes microseconds, and no memory."""
+def _has_free_memory() -> bool:
+    """Whether `_MIN_FREE_MEMORY` bytes can be allocated. Takes microseconds, and no memory."""
     try:
-        mmap.mmap(-1, _ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+        mmap.mmap(-1, _MIN_FREE_MEMORY, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except OSError:
         return False
     return True

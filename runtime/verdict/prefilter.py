@@ -1,16 +1,16 @@
-"""`PrefilterEngine`: Hyperscan says which patterns may match in a block; another engine says whether, and where.
+"""`PrefilterEngine`: Hyperscan rules out patterns that cannot match in a block; another engine searches the others.
 
-Hyperscan looks for all patterns at once, at several gigabytes a second whatever they are, where RE2 is as fast only if
-it can skip to the next line. But it tells where a match ends, has no groups, and its ``^`` and ``$`` are PCRE's. So it
-never decides: a pattern of which it sees nothing in a block is not asked for there, and each of the others is, as if
-there were no Hyperscan. All that has to hold is that it overlooks nothing:
+Hyperscan searches for all patterns at once, at several gigabytes a second whatever they are. RE2 is as fast only where
+it can skip to the next line. But Hyperscan reports where a match ends, has no groups, and its ``^`` and ``$`` are those
+of PCRE. So it never decides: in a block, the other engine searches all patterns but those that Hyperscan rules out, as
+if there were no Hyperscan. It must therefore miss no match:
 
-* it gets the pattern that RE2 gets, of bare basics, which `translate` has written;
-* what has no translation, what it refuses, and what is so large that compiling it would take long is always asked for;
-* so is what matches the empty text: a last line without a byte is no line to Hyperscan, whose ``^`` is not at the very
-  end of a text.
+* It gets the pattern that RE2 gets, written by `translate` in elements that mean the same to both.
+* A pattern that has no translation, that Hyperscan refuses, or that would take long to compile is never ruled out.
+* Nor is a pattern that matches the empty text: an empty last line is no line to Hyperscan, whose ``^`` does not match
+  at the very end of a text.
 
-Compiling takes it some hundredths of a second, so it is left out for the beginning of a log.
+Compiling takes some hundredths of a second, so the beginning of a log is not filtered.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from runtime.verdict.translate import UNBOUNDED, Translation, parse, translate
 from runtime.verdict.worker import Workers
 
 UNFILTERED: Final = 8 << 20
-"""Bytes at the beginning of a log that are not filtered: RE2 is through with them when Hyperscan has compiled."""
+"""Bytes at the beginning of a log that are not filtered: RE2 searches them in the time that Hyperscan takes to compile.
+With ten times less a short log waits for the compiler; with ten times more a long one gains less."""
 
 _MAX_POSITIONS: Final = 300
-"""How large a pattern may be that is compiled, with its repetitions written out; that takes half a second at most."""
+"""Bytes of the largest pattern that is compiled, its bounded repetitions written out. Compiling it takes half a second
+at most; with ten times more, much longer."""
 
 
 def available() -> bool:
@@ -38,12 +40,14 @@ def available() -> bool:
 
 
 class PrefilterEngine:
-    """See the module. Without Hyperscan, it is as if it were not there.
+    """Searches with another engine, for the patterns alone that Hyperscan does not rule out.
+
+    Where Hyperscan is not installed, no pattern is ruled out.
 
     Args:
         patterns: what to look for.
-        engine: decides.
-        unfiltered: bytes of the log that it gets as they are.
+        engine: finds the hits.
+        unfiltered: bytes at the beginning of the log in which no pattern is ruled out.
     """
 
     def __init__(self, patterns: Sequence[re.Pattern[bytes]], engine: Engine, unfiltered: int = UNFILTERED) -> None:
@@ -69,25 +73,26 @@ class PrefilterEngine:
 
 
 def best_engine(patterns: Sequence[re.Pattern[bytes]], workers: Workers, budget: float) -> Engine:
-    """Return the fastest engine for a log that there is here; arguments as for `CombinedEngine`."""
+    """Return the fastest engine that is installed; arguments as for `CombinedEngine`."""
     return PrefilterEngine(patterns, CombinedEngine(patterns, workers, budget))
 
 
 class _Filter:
-    """The patterns of one engine, compiled."""
+    """The patterns of one engine, compiled by Hyperscan."""
 
     def __init__(self, patterns: Sequence[re.Pattern[bytes]]) -> None:
         texts = {number: text for number, pattern in enumerate(patterns) if (text := expression(pattern)) is not None}
         database = _compile(tuple(texts.values()))
-        if database is None:  # one of them it refuses
+        if database is None:  # Hyperscan refuses one of them, and does not say which
             texts = {number: text for number, text in texts.items() if _compile((text,)) is not None}
             database = _compile(tuple(texts.values()))
         self._numbers = list(texts) if database is not None else []
         self._database = database
-        self._scratch = None if database is None else _module().Scratch(database)  # one for each thread
+        # The database is shared by all engines with these patterns. Scratch space must not be: they run in threads.
+        self._scratch = None if database is None else _module().Scratch(database)
 
     def ruled_out(self, block: bytes) -> Collection[int]:
-        """Return the patterns that surely match no line of `block`."""
+        """Return the indexes of the patterns that certainly match no line of `block`."""
         if not self._numbers:
             return ()
         ruled_out = set(self._numbers)
@@ -100,7 +105,7 @@ class _Filter:
 
 
 def expression(pattern: re.Pattern[bytes]) -> str | None:
-    """Return the pattern that Hyperscan gets; `None` if there is none, and it is always to be asked for."""
+    """Return the pattern as Hyperscan gets it; `None` if it must never be ruled out."""
     translation = translate(pattern)
     if translation is None:
         return None
@@ -115,7 +120,7 @@ def _text(translation: Translation) -> str:
 
 
 def _positions(items: Iterable[tuple[Any, Any]]) -> int:
-    """Return how many bytes stand in a pattern when all its repetitions with a bound are written out."""
+    """Return how many bytes a pattern has when its bounded repetitions are written out."""
     return sum(_positions_of(str(op), value) for op, value in items)
 
 
@@ -134,12 +139,13 @@ def _positions_of(op: str, value: Any) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _compile(texts: tuple[str, ...]) -> Any:
-    """Return a database of these patterns; `None` if there are none, or one is refused."""
+    """Return a database of these patterns; `None` if there are none, or Hyperscan refuses one."""
     hyperscan = _module()
     if hyperscan is None or not texts:
         return None
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    flags = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_SINGLEMATCH  # once for each pattern is enough
+    # SINGLEMATCH: one report per pattern is enough; without it the callback would be called for each match.
+    flags = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_SINGLEMATCH
     try:
         database.compile(expressions=[text.encode("ascii") for text in texts], flags=flags)
     except hyperscan.error:

@@ -1,9 +1,9 @@
-"""How long may Python's `re` search one line? A search holds the interpreter, and cannot be stopped.
+"""`harmless_length`: how long a line may be for Python's `re` to search it in this process.
 
-`re` tries one way after the other, and how many ways there are can be read from a pattern's tree: one that is not
-anchored may begin anywhere; each repetition of variable length may end anywhere; each branch is two ways or more. That
-is a polynomial of the line's length, unless something variable is repeated: then it is none, and such a pattern is for
-a process that can be killed.
+A search holds the interpreter and cannot be stopped. `re` backtracks, and the parse tree of a pattern bounds the number
+of ways that it tries: a pattern that is not anchored may begin anywhere; a repetition of variable length may end
+anywhere; a branch adds a way for each alternative. That is a polynomial in the length of the line, unless something of
+variable length is repeated. Then the number may be exponential, and the pattern needs a process that can be killed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import attrs
 from runtime.verdict.translate import parse
 
 _HARMLESS: Final = 1_000_000
-"""Steps of one search: some milliseconds, which is how long one thread of Python keeps another waiting anyway."""
+"""Steps of one search: some milliseconds, as long as one thread of Python makes another wait anyway. Ten times more,
+and the event loop would stall visibly; ten times less, and usual patterns would need a worker."""
 
 _MAX_WIDTH: Final = 1000
-"""Bytes that a pattern may want at least: the price of one way. Arbitrary."""
+"""Bytes of the shortest text that a pattern may match, which bound the cost of trying one way. Arbitrary: ten times
+more makes that bound useless; ten times less, and long literal patterns would need a worker."""
 
 
 class _UnboundedError(Exception):
@@ -31,7 +33,7 @@ class _UnboundedError(Exception):
 
 @attrs.frozen
 class _Ways:
-    """How many ways there are through a piece of a pattern, at most: ``factor * length ** degree``."""
+    """The number of ways through a part of a pattern, at most: ``factor * length ** degree``."""
 
     factor: float = 1
     degree: int = 0
@@ -45,7 +47,7 @@ class _Ways:
 
 @functools.lru_cache(maxsize=4096)
 def harmless_length(pattern: re.Pattern[bytes]) -> int:
-    """Return up to which length of a line a search by `re` is surely short, in bytes; -1 if there is none."""
+    """Return the length of the longest line, in bytes, that `re` certainly searches fast; -1 if there is none."""
     tree = parse(pattern.pattern)
     if tree is None or tree.getwidth()[0] > _MAX_WIDTH:
         return -1
@@ -55,7 +57,8 @@ def harmless_length(pattern: re.Pattern[bytes]) -> int:
     except _UnboundedError:
         return -1
     anchored = bool(items) and str(items[0][1]) in {"AT_BEGINNING", "AT_BEGINNING_STRING"}
-    degree = max(ways.degree, 1) if anchored else ways.degree + 1  # an anchored search looks at each place, too
+    # `re` does not stop after the first failure of an anchored pattern: it tries each position, where ``^`` fails.
+    degree = max(ways.degree, 1) if anchored else ways.degree + 1
     return int((_HARMLESS / max(ways.factor, 1)) ** (1 / degree)) or -1
 
 
@@ -74,7 +77,7 @@ def _item(op: str, value: Any) -> _Ways:
         case "ASSERT" | "ASSERT_NOT":
             return _sequence(value[1])
         case "GROUPREF":
-            return _Ways(1, 1)  # it is compared byte by byte
+            return _Ways(1, 1)  # one way, but comparing it costs a step for each byte
         case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
             return _repeat(*value)
         case _:
@@ -84,7 +87,7 @@ def _item(op: str, value: Any) -> _Ways:
 def _repeat(low: int, high: int, items: Any) -> _Ways:
     inner = _sequence(items)
     if high <= 1:
-        return _Ways(inner.factor + 1, inner.degree)
-    if inner != _Ways():
+        return _Ways(inner.factor + 1, inner.degree)  # one more: without it
+    if inner != _Ways():  # such as (a+)+: the ways multiply with each repetition
         raise _UnboundedError
     return _Ways() if low == high else _Ways(1, 1)

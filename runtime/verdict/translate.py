@@ -1,11 +1,11 @@
-r"""From a pattern in Python's syntax to one that means the same in RE2, for lines in a block.
+r"""`translate`: a pattern of Python's `re` as one that means the same to RE2, for the lines of a block.
 
-The two syntaxes look alike and differ in many small things: ``\s`` and the vertical tab, ``\Z``, ``$`` before a last
-``\n``, octal escapes, upper and lower case above 0x7F, ``[[:alpha:]]``. So no text is handed over. Python's own parser
-reads the pattern, and from its tree a pattern of bare basics is written: classes as explicit ranges of bytes, none of
-which contains ``\n`` (so no match leaves its line), ``^`` for each beginning, ``$`` for each end. What has no such form
-(lookaround, backreferences, atomic groups, ``\B``, whatever a later Python adds) is not translated, and Python's `re`
-stays responsible for it.
+The two syntaxes look alike and differ in many details: ``\s`` and the vertical tab, ``\Z``, ``$`` before a last ``\n``,
+octal escapes, case above 0x7F, ``[[:alpha:]]``. So the text of a pattern is never passed on. Python's own parser reads
+it, and from the parse tree a pattern of basic elements is written: classes as explicit ranges of bytes, none of which
+contains ``\n`` (so no match leaves its line), ``^`` for each beginning, ``$`` for each end. A pattern that has no such
+form (lookaround, backreferences, atomic groups, ``\B``, anything that a later Python adds) is not translated; Python's
+`re` searches it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any, Final
 import attrs
 
 TIME_GROUPS: Final = ("value", "unit")
-"""The only groups that anybody reads."""
+"""The groups whose text is read; all others are written as groups that do not capture."""
 
 UNBOUNDED: Final = 2**32 - 1
-"""From here on, the upper bound of a repetition is none."""
+"""The upper bound of a repetition from which on the parser means that there is none."""
 
 _MAX_REPEAT: Final = 1000
-"""RE2's own limit."""
+"""The largest bound of a repetition that RE2 accepts."""
 
 _ALL: Final = frozenset(range(256))
 _CATEGORIES: Final = {
@@ -45,7 +45,7 @@ _BEGINNINGS: Final = ("AT_BEGINNING", "AT_BEGINNING_STRING")
 
 
 class _UntranslatableError(Exception):
-    """There is no pattern of RE2 that surely means the same."""
+    """No pattern of RE2 certainly means the same."""
 
 
 @attrs.frozen
@@ -53,17 +53,18 @@ class Translation:
     """A pattern for RE2, with the flag ``m`` set and Latin-1 as encoding."""
 
     anchored: bool
-    """Whether it can match at the beginning of a line only; `body` is then without the ``^`` that says so."""
+    """Whether it matches at the beginning of a line only; `body` is then without the leading ``^``."""
     body: str
-    """What matches, without groups that capture."""
+    """The pattern without groups that capture."""
     with_groups: str
-    """The whole pattern, with the groups of `TIME_GROUPS`."""
+    """The whole pattern, with the groups of `TIME_GROUPS`, and with its leading ``^``."""
 
 
 @functools.lru_cache(maxsize=4096)
 def parse(pattern: bytes) -> Any:
-    """Return the tree of Python's parser; `None` if this Python has no such parser."""
+    """Return the parse tree of a pattern; `None` if this version of Python has no ``re._parser``."""
     try:
+        # Private to Python, and the only parser that reads every pattern as `re` does.
         return importlib.import_module("re._parser").parse(pattern)
     except (ImportError, AttributeError):
         return None
@@ -71,7 +72,7 @@ def parse(pattern: bytes) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def translate(pattern: re.Pattern[bytes]) -> Translation | None:
-    """Return what means the same in RE2; `None` if there is nothing that surely does."""
+    """Return the pattern of RE2 that means the same; `None` if none certainly does."""
     tree = parse(pattern.pattern)
     if tree is None or pattern.flags & re.LOCALE:
         return None
@@ -87,21 +88,21 @@ def translate(pattern: re.Pattern[bytes]) -> Translation | None:
 
 
 class _Writer:
-    """Writes trees as text.
+    """Writes a parse tree as a pattern of RE2.
 
     Args:
-        names: the groups that are to capture, by number.
+        names: the names of the groups that capture, by number.
     """
 
     def __init__(self, names: dict[int, str]) -> None:
         self._names = names
 
     def sequence(self, items: Iterable[tuple[Any, Any]], folded: bool) -> str:
-        """Write what follows one upon the other.
+        """Return a sequence of nodes as text.
 
         Args:
             items: nodes of the tree.
-            folded: whether upper and lower case are the same.
+            folded: whether upper and lower case match each other.
         """
         return "".join(self._item(str(op), value, folded) for op, value in items)
 
@@ -127,14 +128,14 @@ class _Writer:
         if low > _MAX_REPEAT or _MAX_REPEAT < high < UNBOUNDED:
             raise _UntranslatableError
         if high > 1 and items.getwidth()[0] == 0 and self._names:
-            raise _UntranslatableError  # what a group holds after an empty turn of a loop is each engine's own affair
+            raise _UntranslatableError  # after an empty iteration, the two engines differ in what a group holds
         upper = "" if high >= UNBOUNDED else str(int(high))
         lazy = "?" if op == "MIN_REPEAT" else ""
         return f"(?:{self.sequence(items, folded)}){{{int(low)},{upper}}}{lazy}"
 
 
 def _members(op: str, value: Any, folded: bool) -> frozenset[int]:
-    r"""Return the bytes that a node for one byte matches, but for ``\n``."""
+    r"""Return the bytes that a node for one byte matches, without ``\n``."""
     if op == "ANY":
         found = _ALL
     elif op == "IN":
@@ -169,14 +170,14 @@ def _set_members(items: Sequence[tuple[Any, Any]], folded: bool) -> frozenset[in
 
 
 def _fold(members: Iterable[int]) -> frozenset[int]:
-    """Add the other case of each ASCII letter."""
+    """Return `members` and the other case of each ASCII letter among them, as `re` does for bytes."""
     text = bytes(members)
     return frozenset(text + text.lower() + text.upper())
 
 
 def _write_class(members: frozenset[int]) -> str:
     if not members:
-        return r"[^\x00-\xff]"
+        return r"[^\x00-\xff]"  # RE2 has no empty class
     ranges: list[list[int]] = []
     for member in sorted(members):
         if ranges and ranges[-1][1] == member - 1:

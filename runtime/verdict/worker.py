@@ -1,9 +1,9 @@
-"""`Workers`: Python's `re` in processes that are killed when a pattern takes too long. Blocks: for threads.
+"""`Workers`: a pool of processes that run Python's `re`, and are killed when a pattern takes too long.
 
 A thread cannot be stopped, and `re` holds the interpreter's lock while it searches; so a pattern like ``(a+)+$`` must
-not run in this process. A worker is started when one is needed, kept for the next log, and ended by `Workers.close` or
-by the end of this process, whose pipe it reads. Its limit is processor time, kept by the kernel; time on the wall is
-the second net, for a worker that is stopped or does not get to run.
+not run in this process. A worker is started when one is needed, and kept for the next log. `Workers.close` ends it, and
+so does the end of this process, which closes the pipe that the worker reads. The kernel limits its processor time. A
+timeout on the wall clock covers a worker that was stopped or does not get to run. Everything here blocks: for threads.
 """
 
 from __future__ import annotations
@@ -25,23 +25,26 @@ from runtime.verdict.decide import signal_name
 from runtime.verdict.engine import Hit
 
 _MAX_IDLE: Final = 2
-"""Workers that are kept. Arbitrary; each has about 10 MB."""
+"""Idle workers that are kept. Arbitrary: each takes about 10 MB; with none, a log would wait for an interpreter to
+start."""
 
-_PATIENCE: Final = 60.0
-"""Seconds of silence, beyond ten times the budget, after which a worker is taken for dead. Arbitrary."""
+_ANSWER_TIMEOUT: Final = 60.0
+"""Seconds without an answer, beyond ten times the budget, after which a worker is killed. Arbitrary: ten times less,
+and a busy machine would fail good jobs; ten times more, and a stopped worker would hold a thread for long."""
 
 _PIPE: Final = 1 << 16
+"""Bytes that a pipe holds, by default on Linux (pipe(7))."""
 
 
 class JudgingError(Exception):
-    """A log could not be judged, through no fault of the log."""
+    """A log could not be judged within its limits, or the process that judged it ended."""
 
 
-class _SilenceError(Exception):
-    """A worker is gone, or says nothing."""
+class _NoAnswerError(Exception):
+    """A worker has ended, or does not answer."""
 
 
-class _Worker:
+class _WorkerProcess:
     """One process, and the pipes to it."""
 
     def __init__(self) -> None:
@@ -52,18 +55,19 @@ class _Worker:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env=library_path(),
-            start_new_session=True,  # the terminal's signals are not for it
+            start_new_session=True,  # Ctrl-C at the terminal must not end it: a graceful stop still judges logs
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
-        os.set_blocking(self._to, False)
-        self.limit = _PATIENCE
-        """Seconds that it may be silent."""
-        self.silent = False
-        """Whether it was silent for longer."""
+        os.set_blocking(self._to, False)  # a write to a worker that was stopped would block for ever
+        self.timeout = _ANSWER_TIMEOUT
+        """Seconds to wait for the worker to read or to write."""
+        self.timed_out = False
+        """Whether one of these waits took longer."""
 
     def send(self, message: tuple[Any, ...]) -> None:
+        """Send a request; raise `_NoAnswerError` if the worker does not read it."""
         text = marshal.dumps(message)
         left = memoryview(len(text).to_bytes(4, "little") + text)
         while left:
@@ -72,10 +76,11 @@ class _Worker:
                 left = left[os.write(self._to, left[: 16 * _PIPE]) :]
             except BlockingIOError:
                 continue
-            except OSError as exc:  # it has ended
-                raise _SilenceError from exc
+            except OSError as exc:  # EPIPE: it has ended
+                raise _NoAnswerError from exc
 
     def receive(self) -> Any:
+        """Return the next answer; raise `_NoAnswerError` if none comes."""
         return marshal.loads(self._read(int.from_bytes(self._read(4), "little")))
 
     def _read(self, size: int) -> bytes:
@@ -84,29 +89,30 @@ class _Worker:
             self._wait(self._from, select.POLLIN)
             chunk = os.read(self._from, min(size - len(text), _PIPE))
             if not chunk:
-                raise _SilenceError
+                raise _NoAnswerError
             text += chunk
         return bytes(text)
 
     def _wait(self, fd: int, event: int) -> None:
-        poll = select.poll()
+        poll = select.poll()  # `select.select` fails for descriptors from 1024 on
         poll.register(fd, event)
-        if not poll.poll(self.limit * 1000):
-            self.silent = True
-            raise _SilenceError
+        if not poll.poll(self.timeout * 1000):
+            self.timed_out = True
+            raise _NoAnswerError
 
     def is_alive(self) -> bool:
         """Whether its process runs."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it; whoever waits for its answer gets none."""
+        """Kill the process. A thread that waits for its answer gets `_NoAnswerError`."""
         self._process.kill()
 
     def end(self) -> int:
-        """See that it has ended, by itself or not, close the pipes, and return how it ended, as `subprocess` does."""
+        """Wait until it has ended, kill it if need be, close its pipes; return its exit status as `subprocess` does."""
+        # Not killed at once: if the kernel ended it for its budget, its status tells that from any other end.
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.5)  # it has closed its pipe, so it is about to end
+            self._process.wait(0.5)
         self._process.kill()
         code = self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -116,16 +122,16 @@ class _Worker:
 
 
 class Workers:
-    """A small pool of workers. Its methods may be called from any thread."""
+    """A pool of workers. Its methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[_Worker] = []
-        self._busy: set[_Worker] = set()
+        self._idle: list[_WorkerProcess] = []
+        self._busy: set[_WorkerProcess] = set()
         self._closed = False
 
-    def take(self) -> _Worker:
-        """Return a worker for the caller alone.
+    def take(self) -> _WorkerProcess:
+        """Return a worker that no other caller has until `give_back` or `end`.
 
         Raises:
             JudgingError: if the pool is closed.
@@ -133,21 +139,22 @@ class Workers:
         """
         with self._lock:
             worker = self._idle.pop() if self._idle else None
-        if worker is not None and not worker.is_alive():
+        if worker is not None and not worker.is_alive():  # it was killed while idle, for memory, say
             worker.end()
             worker = None
-        worker = worker or _Worker()
+        worker = worker or _WorkerProcess()  # not under the lock: starting a process takes milliseconds
         with self._lock:
             if not self._closed:
                 self._busy.add(worker)
                 return worker
+        # `close` ran while the process was being started, and does not know of it.
         worker.kill()
         worker.end()
-        msg = "judging was called off"
+        msg = "judging was cancelled: the pool of workers is closed"
         raise JudgingError(msg)
 
-    def give_back(self, worker: _Worker) -> None:
-        """Take back a worker that waits for a request."""
+    def give_back(self, worker: _WorkerProcess) -> None:
+        """Return an idle worker to the pool."""
         with self._lock:
             self._busy.discard(worker)
             if not self._closed and len(self._idle) < _MAX_IDLE:
@@ -156,18 +163,18 @@ class Workers:
         worker.kill()
         worker.end()
 
-    def end(self, worker: _Worker) -> int:
-        """End a worker that does not answer; return how it ended."""
+    def end(self, worker: _WorkerProcess) -> int:
+        """End a worker that does not answer; return its exit status as `subprocess` does."""
         with self._lock:
             self._busy.discard(worker)
         return worker.end()
 
     def close(self) -> None:
-        """End all workers; who waits for one gets an error."""
+        """End all workers. A thread that waits for an answer gets `JudgingError`, and so does a later `take`."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-            for worker in self._busy:
+            for worker in self._busy:  # killed only: the thread that has it waits for its end
                 worker.kill()
         for worker in idle:
             worker.kill()
@@ -175,11 +182,11 @@ class Workers:
 
 
 class WorkerEngine:
-    """Python's `re` in a worker, which is taken when the first block comes.
+    """Python's `re` in a worker, which is taken from the pool at the first block.
 
     Args:
         patterns: what to look for.
-        workers: where workers come from.
+        workers: the pool of worker processes.
         budget: seconds of processor time for all blocks together.
     """
 
@@ -187,7 +194,7 @@ class WorkerEngine:
         self._patterns = [pattern.pattern for pattern in patterns]
         self._workers = workers
         self._budget = budget
-        self._worker: _Worker | None = None
+        self._worker: _WorkerProcess | None = None
 
     def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Generator[Hit, None, None]:
         """See `Engine.scan`.
@@ -198,7 +205,7 @@ class WorkerEngine:
         numbers = [*first, *last]
         if not numbers:
             return
-        done = 0
+        done = 0  # answers come in the order of `numbers`, so this tells which pattern is being searched
         try:
             worker = self._begin()
             worker.send((block, tuple(first), tuple(last)))
@@ -207,30 +214,31 @@ class WorkerEngine:
                 done += 1
                 if line >= 0:
                     yield Hit(number, line, value, unit)
-        except _SilenceError:
+        except _NoAnswerError:
             self._fail(self._patterns[numbers[done]].decode("ascii"))
         finally:
-            if done < len(numbers) and self._worker is not None:  # it still has something to say, and nobody listens
+            # The caller has closed this generator. The answers that are left would be read as those of the next block.
+            if done < len(numbers) and self._worker is not None:
                 self._worker.kill()
                 self._workers.end(self._worker)
                 self._worker = None
 
     def close(self) -> None:
-        """Give the worker back; no block may follow."""
+        """Return the worker to the pool. `scan` must not be called after it."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
         try:
-            worker.send((None, [], 0.0))  # no limit while it is idle
-        except _SilenceError:
+            worker.send((None, [], 0.0))  # disarms the timer: the next log has a budget of its own
+        except _NoAnswerError:
             self._workers.end(worker)
         else:
             self._workers.give_back(worker)
 
-    def _begin(self) -> _Worker:
+    def _begin(self) -> _WorkerProcess:
         if self._worker is None:
             self._worker = self._workers.take()
-            self._worker.limit = _PATIENCE + 10 * self._budget
+            self._worker.timeout = _ANSWER_TIMEOUT + 10 * self._budget
             self._worker.send((None, self._patterns, self._budget))
         return self._worker
 
@@ -238,11 +246,11 @@ class WorkerEngine:
         worker, self._worker = self._worker, None
         assert worker is not None
         code = self._workers.end(worker)
-        if worker.silent or code == -signal.SIGPROF:
+        if worker.timed_out or code == -signal.SIGPROF:
             msg = f"judging exceeded its budget of {self._budget:.3g} s, pattern {pattern!r}"
-        elif code == 0 and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # which is what `subprocess` says then
-            msg = f"the process that was judging ended, nobody knows how, as SIGCHLD is ignored, pattern {pattern!r}"
+        elif code == 0 and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # then `subprocess` reports 0 always
+            msg = f"the judging process ended with an unknown status, because SIGCHLD is ignored, pattern {pattern!r}"
         else:
             how = signal_name(-code) if code < 0 else f"exit code {code}"
-            msg = f"the process that was judging ended with {how}, pattern {pattern!r}"
+            msg = f"the judging process ended with {how}, pattern {pattern!r}"
         raise JudgingError(msg)

@@ -59,7 +59,7 @@ def test_a_log_has_a_limit(tmp_path: Path) -> None:
     (job,) = jobs(tmp_path).values()
     assert (job["status"], job["kind"]) == ("failed", "log_limit")
     assert (tmp_path / "results/latest/endless/job.log").stat().st_size < 4 << 30
-    assert job["message"].endswith(", and may have 1 MiB (max_log)")
+    assert job["message"].endswith("; expected at most 1 MiB (max_log)")
     wrong = call(tmp_path, "run", job_file(tmp_path, {"endless": {**endless, "max_log": "1Q"}}))
     assert wrong.code == 2
     assert 'max_log is "1Q"; ' in wrong.err

@@ -1,4 +1,4 @@
-"""What a log's lines are and what is said of them, as simply as can be. The real code has to agree, on any chunks."""
+"""The lines of a log and their judgement, defined as simply as possible. The real code must give the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from hypothesis import strategies as st
 
-from runtime.verdict import Failure, Judgement, LogPatterns
+from runtime.verdict import FailingLine, Judgement, LogPatterns
 from runtime.verdict.reported_times import seconds
 
 TIME = r"^t (?P<value>\d+) (?P<unit>[a-z]+)"
@@ -39,11 +39,11 @@ def parts_of(log: bytes, *, raw: bool) -> list[list[bytes]]:
 
 
 def line_by_line(log: bytes, patterns: LogPatterns) -> Judgement:
-    """Return what there is to say of a log without lines that are too long."""
+    """Return the judgement of a log that has no line longer than `MAX_LINE`."""
     numbered = parts_of(log, raw=patterns.raw_lines)
     shown = [_text([b"", *filter(None, parts)][-1]) for parts in numbered]
     failures = [
-        Failure(pattern, number, _text(part), tuple(shown[:number][-5:-1]), tuple(shown[number : number + 4]))
+        FailingLine(pattern, number, _text(part), tuple(shown[:number][-5:-1]), tuple(shown[number : number + 4]))
         for number, parts in enumerate(numbered, 1)
         for part in parts
         for pattern in patterns.failing

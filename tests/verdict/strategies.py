@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-# What the two syntaxes see differently, or might.
+# Elements that the syntaxes of Python and of RE2 read differently, or might.
 ATOMS = st.sampled_from(
     [
         *(

@@ -15,7 +15,7 @@ from runtime.errors import SpecError
 from runtime.job import compile_pattern
 from runtime.verdict import (
     CombinedEngine,
-    Failure,
+    FailingLine,
     LogJudge,
     LogPatterns,
     PrefilterEngine,
@@ -56,7 +56,7 @@ def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def makers() -> Iterator[dict[str, Maker]]:
-    """The ways to judge."""
+    """What makes each kind of engine, by its name."""
     with closing(Workers()) as workers:
         yield {
             "re": PythonEngine,
@@ -68,7 +68,7 @@ def makers() -> Iterator[dict[str, Maker]]:
         }
 
 
-def failure(log: bytes, patterns: LogPatterns, maker: Maker, cuts: Sequence[int]) -> Failure | None:
+def failure(log: bytes, patterns: LogPatterns, maker: Maker, cuts: Sequence[int]) -> FailingLine | None:
     with closing(LogJudge(patterns, maker)) as judge:
         edges = [0, *sorted(cut % (len(log) + 1) for cut in cuts), len(log)]
         for start, end in itertools.pairwise(edges):
@@ -80,8 +80,8 @@ def shown(text: bytes) -> str:
     return text[:MAX_SHOWN].decode("utf-8", "backslashreplace") + ("…" if len(text) > MAX_SHOWN else "")
 
 
-def line_by_line(log: bytes, failing: Sequence[str]) -> Failure | None:
-    """What the rules say, said as simply as can be."""
+def line_by_line(log: bytes, failing: Sequence[str]) -> FailingLine | None:
+    """Return the failure as the rules define it, as simply as possible."""
     lines = log.split(b"\n")
     if not lines[-1]:
         lines.pop()
@@ -92,16 +92,16 @@ def line_by_line(log: bytes, failing: Sequence[str]) -> Failure | None:
             for pattern in failing:
                 if compile_pattern(pattern).search(piece):
                     after = tuple(heads[index + 1 : index + 5])
-                    return Failure(pattern, index + 1, shown(piece), tuple(heads[max(0, index - 4) : index]), after)
+                    return FailingLine(pattern, index + 1, shown(piece), tuple(heads[max(0, index - 4) : index]), after)
     return None
 
 
-def test_all_engines_are_there() -> None:
+def test_all_engines_are_installed() -> None:
     assert linear.available()
     assert prefilter.available()
 
 
-def test_they_are_the_same_for_all_engines(makers: dict[str, Maker]) -> None:
+def test_all_engines_give_the_same_lines(makers: dict[str, Maker]) -> None:
     found: list[bool] = []
 
     @settings(max_examples=300)
@@ -126,15 +126,16 @@ def test_they_are_the_same_for_all_engines(makers: dict[str, Maker]) -> None:
 
 def test_the_first_line_has_none_before_it(makers: dict[str, Maker]) -> None:
     for maker in makers.values():
-        assert failure(b"ab\nc\n", LogPatterns((), ["^a"]), maker, [1]) == Failure("^a", 1, "ab", (), ("c",))
-        assert failure(b"ab", LogPatterns((), ["^a"]), maker, []) == Failure("^a", 1, "ab")
+        assert failure(b"ab\nc\n", LogPatterns((), ["^a"]), maker, [1]) == FailingLine("^a", 1, "ab", (), ("c",))
+        assert failure(b"ab", LogPatterns((), ["^a"]), maker, []) == FailingLine("^a", 1, "ab")
 
 
 def test_lines_before_it_may_be_in_earlier_blocks(makers: dict[str, Maker]) -> None:
     log = b"".join(b"%d\r\n" % number for number in range(1, 8)) + b"ab\r\n"
+    expected = FailingLine("b$", 8, "ab", ("4", "5", "6", "7"))
     for maker in makers.values():
         for cuts in ([], range(len(log)), [20, 22], [18]):
-            assert failure(log, LogPatterns((), ["b$"]), maker, cuts) == Failure("b$", 8, "ab", ("4", "5", "6", "7"))
+            assert failure(log, LogPatterns((), ["b$"]), maker, cuts) == expected
 
 
 def test_of_a_line_in_pieces_the_one_that_matches_is_shown_and_no_other_is_before_it(makers: dict[str, Maker]) -> None:
@@ -142,4 +143,4 @@ def test_of_a_line_in_pieces_the_one_that_matches_is_shown_and_no_other_is_befor
     for maker in makers.values():
         for cuts in ([0], range(len(log))):
             found = failure(log, LogPatterns((), ["ab"]), maker, cuts)
-            assert found == Failure("ab", 3, "ab", ("1", "2"), ("yyyyy…",))
+            assert found == FailingLine("ab", 3, "ab", ("1", "2"), ("yyyyy…",))

@@ -16,7 +16,7 @@ def workers() -> Iterator[Workers]:
 
 
 def scan(workers: Workers, block: bytes, *patterns: str) -> tuple[set[Hit], bool]:
-    """The hits, and whether a worker was needed."""
+    """Return the hits, and whether a worker was used."""
     compiled = [compile_pattern(pattern) for pattern in patterns]
     with closing(CombinedEngine(compiled, workers, 60.0)) as engine:
         numbers = range(len(patterns))
@@ -29,19 +29,19 @@ def no_re2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(combined, "is_linear", lambda pattern: False)
 
 
-def test_what_re2_has_needs_no_worker(workers: Workers) -> None:
+def test_patterns_that_re2_supports_need_no_worker(workers: Workers) -> None:
     assert linear.available()
     assert scan(workers, b"a" * 100_000 + b"b", "(a+)+$", "^b") == (set(), False)
     assert is_quick(LogPatterns(["(a+)+$"], ["^b"]))
 
 
-def test_what_re2_lacks_is_searched_here_if_that_is_harmless(workers: Workers) -> None:
+def test_other_patterns_are_searched_in_this_process_if_they_are_harmless(workers: Workers) -> None:
     hits = {Hit(0, 1), Hit(1, 0)}
     assert scan(workers, b"aa\nab", "(?<=a)b", "(?=a)a(?!b)") == (hits, False)
     assert is_quick(LogPatterns(["(?<=a)b"]))
 
 
-def test_what_is_not_harmless_or_long_goes_to_a_worker(workers: Workers) -> None:
+def test_harmful_patterns_and_long_logs_go_to_a_worker(workers: Workers) -> None:
     assert scan(workers, b"aab", r"(?=a)(a+)+b", "b") == ({Hit(0, 0), Hit(1, 0)}, True)
     assert scan(workers, b"a" * 2000 + b"b", "(?=a)a*b")[1]
     assert scan(workers, b"a\n" * combined.IN_PROCESS, "(?=b)")[1]
@@ -49,7 +49,7 @@ def test_what_is_not_harmless_or_long_goes_to_a_worker(workers: Workers) -> None
 
 
 @pytest.mark.usefixtures("no_re2")
-def test_without_re2_a_short_log_is_searched_here(workers: Workers) -> None:
+def test_without_re2_a_short_log_is_searched_in_this_process(workers: Workers) -> None:
     usual = [r"^UVM_ERROR\s[^:].*$", r"^\s*Offending '.*'", r"^Error-\[.*\]$", "^TEST PASSED"]
     assert scan(workers, b"x\nTEST PASSED\n", *usual) == ({Hit(3, 1)}, False)
     assert is_quick(LogPatterns(usual, usual, usual[0], usual[1]))
@@ -57,7 +57,7 @@ def test_without_re2_a_short_log_is_searched_here(workers: Workers) -> None:
 
 
 @pytest.mark.usefixtures("no_re2")
-def test_the_beginning_of_a_log_ends_once(workers: Workers) -> None:
+def test_only_the_beginning_of_a_log_is_searched_in_this_process(workers: Workers) -> None:
     with closing(CombinedEngine([compile_pattern("b")], workers, 60.0)) as engine:
         block = b"a\n" * (combined.IN_PROCESS // 4)
         needed = []

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
-from runtime.verdict import PASSED, Failure, Judgement, Verdict, decide, signal_name
+from runtime.verdict import PASSED, FailingLine, Judgement, Verdict, decide, signal_name
 
-FAILURE = Failure("E", 17, "  E: bad", ("cause",), ("next",))
+FAILURE = FailingLine("E", 17, "  E: bad", ("cause",), ("next",))
 TAIL = tuple("abcdefghij")
 
 
@@ -23,7 +23,7 @@ def test_an_exit_code_is_named_first_and_comes_with_the_last_lines() -> None:
     assert decide(3, None, log) == failed(FailureKind.EXIT_CODE, "exit code 3", [(21, 30)], TAIL)
 
 
-def test_a_fail_pattern_is_named_beside_an_exit_code() -> None:
+def test_a_fail_pattern_is_named_after_an_exit_code() -> None:
     log = Judgement(FAILURE, tail=TAIL, lines=30)
     message = "exit code 255; a fail pattern matched: E: bad"
     context = ("cause", "  E: bad", "next", *TAIL)
@@ -63,18 +63,18 @@ def test_missing_pass_patterns_are_named() -> None:
     assert both == failed(FailureKind.PASS_PATTERN_MISSING, "pass patterns not found: 'P', 'Q'")
 
 
-def test_a_log_that_cannot_be_judged_fails_a_job_that_else_had_passed() -> None:
+def test_a_log_that_cannot_be_judged_fails_a_job_that_would_pass() -> None:
     message = "its log could not be judged: gone"
     assert decide(0, None, unreadable="gone") == failed(FailureKind.LOG_UNREADABLE, message)
     assert decide(3, None, unreadable="gone") == failed(FailureKind.EXIT_CODE, f"exit code 3; {message}")
 
 
-def test_where_only_the_end_was_read_no_lines_are_numbered() -> None:
+def test_if_only_the_end_was_read_no_lines_are_numbered() -> None:
     assert decide(3, None, Judgement(tail=TAIL)) == failed(FailureKind.EXIT_CODE, "exit code 3", None, TAIL)
 
 
 def test_a_message_quotes_at_most_the_beginning_of_a_line() -> None:
-    verdict = decide(0, None, Judgement(Failure("E", 1, "x" * 1000), lines=1))
+    verdict = decide(0, None, Judgement(FailingLine("E", 1, "x" * 1000), lines=1))
     assert verdict.reason is not None
     assert verdict.reason.message == "a fail pattern matched: " + "x" * 200 + "…"
     assert verdict.reason.context == ("x" * 1000,)

@@ -8,14 +8,14 @@ def engine(*patterns: str) -> PythonEngine:
     return PythonEngine([compile_pattern(pattern) for pattern in patterns])
 
 
-def test_the_first_and_the_last_hit_are_found_each_for_whom_it_is_wanted() -> None:
+def test_the_first_hit_or_the_last_one_is_found_as_asked() -> None:
     block = b"a 1\nb\na 2\na 3"
     assert list(engine("a", "b", "zzz").scan(block, [0, 1, 2], [])) == [Hit(0, 0), Hit(1, 1)]
     assert list(engine("a", "b", "zzz").scan(block, [], [0, 2])) == [Hit(0, 3)]
     assert list(engine("a").scan(block, [], [])) == []
 
 
-def test_groups_that_report_a_time_are_given() -> None:
+def test_groups_that_report_a_time_are_returned() -> None:
     found = engine(r"t=(?P<value>\d+)(?P<unit>ns)?").scan(b"t=1ns\nt=2", [], [0])
     assert list(found) == [Hit(0, 1, b"2", None)]
 

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from runtime.verdict import Failure, Judgement, JudgingError, LogPatterns, combined, judge_log, judge_text, read_tail
+from runtime.verdict import (
+    FailingLine,
+    Judgement,
+    JudgingError,
+    LogPatterns,
+    combined,
+    judge_log,
+    judge_text,
+    read_tail,
+)
 
 PATTERNS = LogPatterns(["PASSED"], ["ERROR"])
 
@@ -18,7 +27,7 @@ def test_a_log_is_judged_to_its_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"x\n" * 400_000 + b"ERROR\nPASSED\n")
     found = judge_log(str(log), PATTERNS)
-    assert found.failure == Failure("ERROR", 400_001, "ERROR", ("x",) * 4, ("PASSED",))
+    assert found.failure == FailingLine("ERROR", 400_001, "ERROR", ("x",) * 4, ("PASSED",))
     assert found.missing == ()
     assert found.lines == 400_002
 
@@ -61,7 +70,7 @@ def test_a_log_that_cannot_be_read_for_a_moment_is_read_anew(
 
     monkeypatch.setattr(os, "pread", fail_at_first)
     found = judge_log(str(log), PATTERNS)
-    assert found.failure == Failure("ERROR", 1, "ERROR", (), ("x",) * 4)
+    assert found.failure == FailingLine("ERROR", 1, "ERROR", (), ("x",) * 4)
     assert found.lines == 400_002
 
 
@@ -98,11 +107,11 @@ def test_judging_in_this_process_has_a_budget_too(tmp_path: Path) -> None:
         judge_log(str(log), PATTERNS, budget=1.0, clock=lambda: next(clock))
 
 
-def test_a_log_that_is_slow_to_read_holds_nobody_for_ever(tmp_path: Path) -> None:
+def test_a_log_that_is_slow_to_read_is_an_error(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"a\n" * (1 << 22))  # 32 blocks
     slow = itertools.count(0.0, 4.9)
-    with pytest.raises(JudgingError, match=r"took longer than 101 s, 2883584 bytes before the end: reading it is slow"):
+    with pytest.raises(JudgingError, match=r"took longer than 101 s, 2883584 bytes before the end: reading is slow"):
         judge_log(str(log), PATTERNS, budget=0.1, wall=lambda: next(slow))
     stopped = itertools.chain([0.0, 3600.0], itertools.repeat(3600.0))
     assert judge_log(str(log), PATTERNS, budget=0.1, wall=lambda: next(stopped)).lines == 1 << 22
@@ -115,9 +124,9 @@ def test_600_000_blank_lines_are_judged(tmp_path: Path, monkeypatch: pytest.Monk
     log = tmp_path / "log"
     log.write_bytes(b"  \n" * 600_000 + b"Offending 'x'\n")
     pattern = r"^\s*Offending '.*'"
-    # What is not linear would take minutes: the budget of processor time ends it, here and in a worker.
+    # A search that is not linear would take minutes: the budget of processor time ends it, in this process or a worker.
     found = judge_log(str(log), LogPatterns((), [pattern]), budget=10.0, clock=time.thread_time)
-    assert found.failure == Failure(pattern, 600_001, "Offending 'x'", ("  ",) * 4)
+    assert found.failure == FailingLine(pattern, 600_001, "Offending 'x'", ("  ",) * 4)
 
 
 def test_random_bytes_are_judged(tmp_path: Path) -> None:
@@ -148,7 +157,7 @@ def sparse(path: Path) -> None:
 
 @pytest.mark.parametrize("read", [lambda path: judge_log(path, PATTERNS), read_tail], ids=["judge_log", "read_tail"])
 @pytest.mark.parametrize(
-    ("plant", "complaint"),
+    ("plant", "message"),
     [
         (lambda path: None, "No such file"),
         (os.mkfifo, "no regular file"),
@@ -159,9 +168,9 @@ def sparse(path: Path) -> None:
     ],
     ids=["deleted", "fifo", "directory", "dev-zero", "symlink", "sparse"],
 )
-def test_what_is_no_log_is_refused_at_once(
-    tmp_path: Path, plant: Callable[[Path], object], complaint: str, read: Callable[[str], object]
+def test_a_file_that_is_no_log_is_an_error_at_once(
+    tmp_path: Path, plant: Callable[[Path], object], message: str, read: Callable[[str], object]
 ) -> None:
     plant(tmp_path / "log")
-    with pytest.raises(OSError, match=complaint):
+    with pytest.raises(OSError, match=message):
         read(str(tmp_path / "log"))

@@ -7,7 +7,7 @@ import pytest
 
 from runtime.errors import SpecError
 from runtime.job import JobSpec
-from runtime.verdict import Failure, Judgement, LogJudge, LogPatterns, lines
+from runtime.verdict import FailingLine, Judgement, LogJudge, LogPatterns, lines
 from runtime.verdict import judge as module
 
 TIME = r"^t (?P<value>\d+) (?P<unit>[a-z]+)"
@@ -30,7 +30,7 @@ def test_a_match_across_the_edge_of_two_chunks_is_seen() -> None:
 
 def test_a_last_line_without_its_end_counts() -> None:
     found = judged(b"a\nTEST PASSED", LogPatterns(["^TEST PASSED"], ["^a"]))
-    assert found == Judgement(Failure("^a", 1, "a", (), ("TEST PASSED",)), (), ("a", "TEST PASSED"), 2)
+    assert found == Judgement(FailingLine("^a", 1, "a", (), ("TEST PASSED",)), (), ("a", "TEST PASSED"), 2)
 
 
 def test_an_empty_log_has_no_line_that_could_match() -> None:
@@ -39,7 +39,7 @@ def test_an_empty_log_has_no_line_that_could_match() -> None:
 
 def test_a_pattern_that_matches_the_empty_text_terminates() -> None:
     assert judged(b"a\nb\n", LogPatterns(["", "^$|a*"], ["x*"])) == Judgement(
-        Failure("x*", 1, "a", (), ("b",)), (), ("a", "b"), 2
+        FailingLine("x*", 1, "a", (), ("b",)), (), ("a", "b"), 2
     )
 
 
@@ -47,7 +47,7 @@ def test_a_failure_comes_with_the_four_lines_before_it_and_the_four_after_it() -
     log = b"".join(b"%d\n" % number for number in range(1, 30))
     for cut in range(len(log)):
         failure = judged(log, LogPatterns((), ["^7$", "^6$", "6"]), cut).failure
-        assert failure == Failure("^6$", 6, "6", ("2", "3", "4", "5"), ("7", "8", "9", "10"))
+        assert failure == FailingLine("^6$", 6, "6", ("2", "3", "4", "5"), ("7", "8", "9", "10"))
 
 
 def test_the_end_is_the_last_ten_lines() -> None:
@@ -73,7 +73,7 @@ def test_a_line_that_is_too_long_is_judged_in_pieces_and_counted_once(monkeypatc
     monkeypatch.setattr(lines, "MAX_LINE", 10)
     monkeypatch.setattr(module, "MAX_SHOWN", 4)
     found = judged(b"first\n" + b"0123456789" * 3 + b"ABC\nlast\n", LogPatterns(["^0", "ABC$", "90"], ["ABC"]))
-    assert found.failure == Failure("ABC", 2, "ABC", ("firs…",), ("last",))
+    assert found.failure == FailingLine("ABC", 2, "ABC", ("firs…",), ("last",))
     assert found.missing == ("90",)  # on the edge of two pieces
     assert found.lines == 3
     assert found.tail == ("firs…", "0123…", "last")
@@ -109,7 +109,7 @@ def test_an_inline_flag_in_one_pattern_concerns_no_other() -> None:
     assert found.missing == ()
 
 
-def test_a_pattern_that_is_none_is_an_error_with_its_position() -> None:
+def test_an_invalid_pattern_is_an_error_with_its_position() -> None:
     with pytest.raises(SpecError, match="position 1"):
         LogJudge(LogPatterns(["a(b"]))
 

@@ -13,14 +13,14 @@ def engine(*patterns: str) -> LinearEngine:
     return LinearEngine([compile_pattern(pattern) for pattern in patterns])
 
 
-def test_the_first_and_the_last_hit_are_found_each_for_whom_it_is_wanted() -> None:
+def test_the_first_hit_or_the_last_one_is_found_as_asked() -> None:
     block = b"a 1\nb\na 2\na 3"
     assert list(engine("a", "^b", "zzz").scan(block, [0, 1, 2], [])) == [Hit(1, 1), Hit(0, 0)]
     assert list(engine("a", "^b", "zzz").scan(block, [], [0, 1, 2])) == [Hit(0, 3), Hit(1, 1)]
     assert list(engine("a").scan(block, [], [])) == []
 
 
-def test_groups_that_report_a_time_are_given() -> None:
+def test_groups_that_report_a_time_are_returned() -> None:
     found = engine(r"t=(?P<value>\d+)(?P<unit>ns)?(?P<other>.*)").scan(b"t=1ns\nt=2", [], [0])
     assert list(found) == [Hit(0, 1, b"2", None)]
 
@@ -44,14 +44,14 @@ def test_the_last_hit_is_found_however_far_it_is_from_the_end() -> None:
     patterns = [re.compile(b"^hit"), re.compile(b"hit$"), re.compile(b"^$")]
     for _ in range(40):
         lines = [b"x" * rng.randrange(1, 100) for _ in range(2000)]
-        for place in rng.sample(range(2000), 3):
-            lines[place] = rng.choice([b"hit", b"", b"hit hit"])
+        for index in rng.sample(range(2000), 3):
+            lines[index] = rng.choice([b"hit", b"", b"hit hit"])
         block = b"\n".join(lines)
         expected = list(PythonEngine(patterns).scan(block, [], [0, 1, 2]))
         assert list(LinearEngine(patterns).scan(block, [], [0, 1, 2])) == expected
 
 
-def test_patterns_that_are_too_many_for_one_are_asked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_that_are_too_large_for_a_union_are_searched_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     compile_one = linear._compile
 
     def refuse_unions(text: str) -> object:
@@ -63,25 +63,25 @@ def test_patterns_that_are_too_many_for_one_are_asked_one_by_one(monkeypatch: py
     linear._union.cache_clear()
 
 
-def test_what_re2_refuses_is_not_linear() -> None:
+def test_a_pattern_that_re2_refuses_is_not_linear() -> None:
     assert linear.available()
     assert linear.is_linear(compile_pattern("(?:a{30}){30}"))
     assert not linear.is_linear(compile_pattern("(?:a{100}){100}"))
 
 
-@pytest.mark.parametrize("lacking", ["re2", "room for it", "room for a pattern"])
+@pytest.mark.parametrize("lacking", ["re2", "memory to load it", "memory for a pattern"])
 def test_without_re2_nothing_is_linear(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
     caches = (linear._module, linear._compile, linear._union)
     for cache in caches:
         cache.cache_clear()
     if lacking == "re2":
         monkeypatch.setitem(__import__("sys").modules, "re2", None)
-    elif lacking == "room for a pattern":
+    elif lacking == "memory for a pattern":
         assert linear.available()
     if lacking != "re2":
-        monkeypatch.setattr(linear, "_ROOM", 1 << 60)
+        monkeypatch.setattr(linear, "_MIN_FREE_MEMORY", 1 << 60)
     try:
-        assert linear.available() is (lacking == "room for a pattern")
+        assert linear.available() is (lacking == "memory for a pattern")
         assert not linear.is_linear(compile_pattern("a"))
     finally:
         for cache in caches:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runtime.verdict import (
     CombinedEngine,
     Engine,
-    Failure,
+    FailingLine,
     Judgement,
     LinearEngine,
     LogFollower,
@@ -30,12 +30,12 @@ from tests.verdict.definition import CUTS, LOGS, TIME, line_by_line, parts_of
 
 Make = Callable[[Sequence[re.Pattern[bytes]], Workers], Engine]
 
-# Each alone, so that none hides behind another: a worker for all, RE2 for all, Hyperscan from the first byte.
+# Each by itself, so that no engine hides the faults of another: a worker for all, RE2 for all, Hyperscan from byte 0.
 ENGINES: dict[str, Make] = {
     "re": lambda patterns, workers: PythonEngine(patterns),
     "RE2": lambda patterns, workers: LinearEngine(patterns),
     "worker": lambda patterns, workers: WorkerEngine(patterns, workers, 10.0),
-    "mixed": lambda patterns, workers: CombinedEngine(patterns, workers, 10.0),
+    "combined": lambda patterns, workers: CombinedEngine(patterns, workers, 10.0),
     "prefilter": lambda patterns, workers: PrefilterEngine(patterns, LinearEngine(patterns), 0),
 }
 
@@ -91,7 +91,7 @@ def test_a_log_that_grows_is_judged_line_by_line(
         for start, end in itertools.pairwise(edges):
             with path.open("ab") as file:
                 file.write(log[start:end])
-            whole = log[:end] if raw else log[:end].rstrip(b"\r")  # of what ends with CR, the end may still come
+            whole = log[:end] if raw else log[:end].rstrip(b"\r")  # an LF that belongs to the CR may still come
             whole = whole[: max(whole.rfind(b"\n"), -1 if raw else whole.rfind(b"\r")) + 1]
             seen = any(re.search(rb"ERROR$", part) for parts in parts_of(whole, raw=raw) for part in parts)
             assert follower.look() is seen
@@ -143,11 +143,11 @@ def test_a_line_number_counts_newlines_alone() -> None:
     log = b"one\n10%\r50%\r" + b"x\r" * 300_000 + b"ERROR a\rmore\r\nnext\r\n"
     for size in (7, 1 << 16, len(log)):
         found = judged(log, LogPatterns((), ["^ERROR a$"]), range(0, len(log), size))
-        assert found.failure == Failure("^ERROR a$", 2, "ERROR a", ("one",), ("next",))
+        assert found.failure == FailingLine("^ERROR a$", 2, "ERROR a", ("one",), ("next",))
         assert (found.lines, found.tail) == (3, ("one", "more", "next"))
 
 
-def test_whoever_wants_the_bytes_gets_them() -> None:
+def test_raw_lines_are_matched_byte_by_byte() -> None:
     log = b"\x1b[31mERROR\x1b[0m\r\n"
     assert judged(log, LogPatterns((), [r"^\x1b\[31mERROR"], raw_lines=True)).failure
     assert judged(log, LogPatterns([r"\r$", "^ERROR", "0m$"], raw_lines=True)).missing == ("^ERROR", "0m$")

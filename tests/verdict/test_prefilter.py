@@ -33,60 +33,60 @@ OPENTITAN = [
 
 
 class Recorder(PythonEngine):
-    """Decides, and notes for which patterns it was asked."""
+    """Records which patterns it was asked to search."""
 
     def __init__(self, patterns: Sequence[re.Pattern[bytes]]) -> None:
         super().__init__(patterns)
-        self.asked: list[tuple[list[int], list[int]]] = []
+        self.calls: list[tuple[list[int], list[int]]] = []
 
     def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
-        self.asked.append((list(first), list(last)))
+        self.calls.append((list(first), list(last)))
         return super().scan(block, first, last)
 
 
-def asked(block: bytes, *patterns: str) -> list[int]:
-    """Which patterns are left to the engine that decides."""
+def searched(block: bytes, *patterns: str) -> list[int]:
+    """Return the patterns that are not ruled out, by their indexes."""
     compiled = [compile_pattern(pattern) for pattern in patterns]
     recorder = Recorder(compiled)
     numbers = range(len(patterns))
     hits = list(PrefilterEngine(compiled, recorder, unfiltered=0).scan(block, numbers, []))
     assert hits == list(PythonEngine(compiled).scan(block, numbers, []))
-    return [number for first, last in recorder.asked for number in (*first, *last)]
+    return [number for first, last in recorder.calls for number in (*first, *last)]
 
 
-def test_it_is_there() -> None:
+def test_hyperscan_is_installed() -> None:
     assert prefilter.available()
 
 
-def test_only_what_may_match_is_asked_for() -> None:
-    assert asked(b"a\nUVM_INFO @ 3: b\nTEST PASSES", *OPENTITAN) == []
-    assert asked(b"a\n  Offending 'x'\nTEST PASSED", *OPENTITAN) == [3, 5]
-    assert asked(b"xUVM_ERROR @ 1: b\n", *OPENTITAN) == []
-    assert asked(b"x\nUVM_ERROR @ 1: b\n", *OPENTITAN) == [0]
+def test_only_patterns_that_may_match_are_searched() -> None:
+    assert searched(b"a\nUVM_INFO @ 3: b\nTEST PASSES", *OPENTITAN) == []
+    assert searched(b"a\n  Offending 'x'\nTEST PASSED", *OPENTITAN) == [3, 5]
+    assert searched(b"xUVM_ERROR @ 1: b\n", *OPENTITAN) == []
+    assert searched(b"x\nUVM_ERROR @ 1: b\n", *OPENTITAN) == [0]
 
 
 def test_a_match_does_not_cross_the_end_of_a_line() -> None:
-    assert asked(b"a\nb", r"a\s*b", "(?s)a.b", r"a[^x]b", "b") == [3]
+    assert searched(b"a\nb", r"a\s*b", "(?s)a.b", r"a[^x]b", "b") == [3]
 
 
 @pytest.mark.parametrize("block", [b"", b"a", b"a\n", b"a\n\nb", b"a\n\n"])
-def test_what_matches_the_empty_text_is_always_asked_for(block: bytes) -> None:
-    assert asked(block, "^$", "x*", r"^\s*$", r"\b", "zzz") == [0, 1, 2, 3]
+def test_a_pattern_that_matches_the_empty_text_is_always_searched(block: bytes) -> None:
+    assert searched(block, "^$", "x*", r"^\s*$", r"\b", "zzz") == [0, 1, 2, 3]
 
 
 def test_a_line_is_seen_at_either_end_of_a_block() -> None:
     for block in (b"hit", b"hit\n", b"a\nhit", b"\nhit\n", b"hit\n\n"):
-        assert asked(block, "^hit$", "^hit", "hit$", r"\bhit\b", "miss") == [0, 1, 2, 3]
+        assert searched(block, "^hit$", "^hit", "hit$", r"\bhit\b", "miss") == [0, 1, 2, 3]
 
 
-def test_what_has_no_translation_or_is_large_is_always_asked_for() -> None:
-    assert asked(b"x", "(?=a)a", r"(b)\1", "c{301}", "(?:d{20}){20}", "(?:e{10}){10}", "f{301,}") == [0, 1, 2, 3, 5]
+def test_a_pattern_without_a_translation_or_a_large_one_is_always_searched() -> None:
+    assert searched(b"x", "(?=a)a", r"(b)\1", "c{301}", "(?:d{20}){20}", "(?:e{10}){10}", "f{301,}") == [0, 1, 2, 3, 5]
 
 
-def test_what_hyperscan_refuses_is_always_asked_for_and_spoils_no_other() -> None:
+def test_a_pattern_that_hyperscan_refuses_is_always_searched_and_affects_no_other() -> None:
     refused = r"[^\x00-\xff]a"
     assert prefilter.expression(compile_pattern(refused)) is not None
-    assert asked(b"x", "a", refused, "b") == [1]
+    assert searched(b"x", "a", refused, "b") == [1]
 
 
 def test_the_beginning_of_a_log_is_not_filtered() -> None:
@@ -95,17 +95,17 @@ def test_the_beginning_of_a_log_is_not_filtered() -> None:
     engine = PrefilterEngine(compiled, recorder, unfiltered=5)
     for _ in range(3):
         assert list(engine.scan(b"xbx", [0, 1], [0])) == [Hit(1, 0)]
-    assert recorder.asked == [([0, 1], [0]), ([0, 1], [0]), ([1], [])]
+    assert recorder.calls == [([0, 1], [0]), ([0, 1], [0]), ([1], [])]
 
 
-def test_without_hyperscan_everything_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hyperscan_every_pattern_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hyperscan", None)
     caches = (prefilter._module, prefilter._compile)
     for cache in caches:
         cache.cache_clear()
     try:
         assert not prefilter.available()
-        assert asked(b"x", *OPENTITAN) == list(range(6))
+        assert searched(b"x", *OPENTITAN) == list(range(6))
     finally:
         for cache in caches:
             cache.cache_clear()

@@ -6,7 +6,7 @@ from runtime.verdict.reported_times import seconds
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "wanted"),
+    ("value", "unit", "expected"),
     [
         (b"2", b"h", 7200.0),
         (b"1.5", b"m", 90.0),
@@ -20,8 +20,8 @@ from runtime.verdict.reported_times import seconds
         (b"0", b"s", 0.0),
     ],
 )
-def test_a_time_is_in_seconds(value: bytes, unit: bytes, wanted: float) -> None:
-    assert seconds(value, unit) == pytest.approx(wanted, rel=1e-12)
+def test_a_time_is_in_seconds(value: bytes, unit: bytes, expected: float) -> None:
+    assert seconds(value, unit) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -39,5 +39,5 @@ def test_a_time_is_in_seconds(value: bytes, unit: bytes, wanted: float) -> None:
         (b"1", b"\xb5s"),
     ],
 )
-def test_what_is_no_time_is_not_known(value: bytes | None, unit: bytes | None) -> None:
+def test_a_text_that_is_no_time_is_none(value: bytes | None, unit: bytes | None) -> None:
     assert seconds(value, unit) is None

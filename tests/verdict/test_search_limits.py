@@ -34,7 +34,7 @@ def test_a_search_is_bounded_by_the_ways_through_the_pattern(pattern: str, expec
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|ab)*c", "(?:a|ab){2}", "(?:a?){9}", "(a*){30}", "a{1001}", "(?>a)"])
-def test_what_is_repeated_and_varies_has_no_bound(pattern: str) -> None:
+def test_repeated_repetitions_have_no_bound(pattern: str) -> None:
     assert length(pattern) == -1
 
 

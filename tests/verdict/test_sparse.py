@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.verdict import Failure, LogFollower, LogPatterns, Workers, judge_log, lines, sparse
+from runtime.verdict import FailingLine, LogFollower, LogPatterns, Workers, judge_log, lines, sparse
 
 PATTERNS = LogPatterns([r"^PASSED$", r"\x00{9}x"], ["^ERROR", r"^\x00+y$"])
 BLOCK = 4096
@@ -18,7 +18,7 @@ PARTS = st.sampled_from([b"PASSED\n", b"ERROR\n", b"x\n", b"y\n", b"x", b"\x1b]0
 
 
 def write(path: Path, parts: list[tuple[int, bytes]], *, hollow: bool) -> None:
-    """Write some texts, each after so many blocks of nothing: holes, or bytes."""
+    """Write texts, each after a number of empty blocks: holes if `hollow`, otherwise NUL bytes."""
     with path.open("wb") as file:
         for blocks, text in parts:
             if hollow:
@@ -61,7 +61,7 @@ def test_a_hole_of_63_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.
     write(log, [(0, b"first"), (63 << 18, b"\nERROR\nPASSED\n")], hollow=True)
     reads = count_reads(monkeypatch)
     found = judge_log(str(log), PATTERNS)
-    assert found.failure == Failure("^ERROR", 2, "ERROR", ("first" + "\0" * 1995 + "…",), ("PASSED",))
+    assert found.failure == FailingLine("^ERROR", 2, "ERROR", ("first" + "\0" * 1995 + "…",), ("PASSED",))
     assert found.lines == 3
     assert sum(reads) < 64 << 10
     with closing(Workers()) as workers, closing(LogFollower(str(log), PATTERNS, workers)) as follower:
@@ -69,7 +69,7 @@ def test_a_hole_of_63_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.
     assert sum(reads) < 128 << 10
 
 
-def test_a_hole_earns_no_time(tmp_path: Path) -> None:
+def test_a_hole_adds_nothing_to_the_budget(tmp_path: Path) -> None:
     log = tmp_path / "log"
     write(log, [(0, b"x" * BLOCK), (1 << 18, b"x" * BLOCK)], hollow=True)
     with log.open("rb") as file:
@@ -79,7 +79,7 @@ def test_a_hole_earns_no_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
-def test_where_holes_cannot_be_told_all_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_without_reported_holes_all_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     log = tmp_path / "log"
     write(log, [(64, b"\nERROR\n")], hollow=True)
 

@@ -56,7 +56,7 @@ def test_usual_patterns_are_translated(pattern: str) -> None:
         "(?!)",
     ],
 )
-def test_what_has_no_surely_equal_form_is_left_alone(pattern: str) -> None:
+def test_a_pattern_without_an_equal_form_is_not_translated(pattern: str) -> None:
     assert translate.translate(re.compile(pattern.encode())) is None
 
 

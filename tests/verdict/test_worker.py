@@ -38,7 +38,7 @@ def test_it_answers_as_the_engine_in_this_process_does(workers: Workers) -> None
             assert list(ours.scan(block, [0, 1, 2, 3, 5], [4])) == expected
 
     check()
-    assert len(workers._idle) == 1  # one process has served them all
+    assert len(workers._idle) == 1  # one process was used for all examples
 
 
 def test_blocks_and_lines_of_a_megabyte_go_through(workers: Workers) -> None:
@@ -48,7 +48,7 @@ def test_blocks_and_lines_of_a_megabyte_go_through(workers: Workers) -> None:
             assert list(ours.scan(block, [1], [0])) == [Hit(0, 1, b"7" * (1 << 20), None)]
 
 
-def test_nothing_is_started_for_nothing(workers: Workers) -> None:
+def test_without_patterns_no_worker_is_started(workers: Workers) -> None:
     ours = engine(workers, "a")
     assert list(ours.scan(b"a", [], [])) == []
     ours.close()
@@ -83,7 +83,7 @@ def test_the_budget_is_for_one_log_and_not_for_the_worker(workers: Workers) -> N
         with closing(engine(workers, "a*a*b", budget=60.0)) as ours:
             assert list(ours.scan(block, [0], [])) == []
     (left,) = workers._idle
-    with closing(engine(workers, "^a", budget=0.05)) as ours:  # less than that worker has used before
+    with closing(engine(workers, "^a", budget=0.05)) as ours:  # less than that worker has used so far
         assert list(ours.scan(block, [0], [])) == [Hit(0, 0)]
     assert workers._idle == [left]
 
@@ -111,17 +111,17 @@ def test_a_sigterm_to_every_process_disturbs_no_judging(workers: Workers, number
         assert list(ours.scan(b"b", [0], [])) == [Hit(0, 0, None, None)]
 
 
-def test_a_worker_that_is_silent_is_given_up(workers: Workers) -> None:
+def test_a_worker_that_does_not_answer_is_ended(workers: Workers) -> None:
     with closing(engine(workers, "a")) as ours:
         list(ours.scan(b"a", [0], []))
         assert ours._worker is not None
         os.kill(ours._worker._process.pid, signal.SIGSTOP)
-        ours._worker.limit = 0.05
+        ours._worker.timeout = 0.05
         with pytest.raises(JudgingError, match="exceeded its budget"):
             list(ours.scan(b"a" * (1 << 21), [0], []))
 
 
-def test_an_answer_that_nobody_waits_for_costs_its_worker(workers: Workers) -> None:
+def test_a_scan_that_is_closed_early_ends_its_worker(workers: Workers) -> None:
     with closing(engine(workers, "a", "b")) as ours:
         found = ours.scan(b"ab", [0, 1], [])
         assert next(found) == Hit(0, 0)
@@ -130,13 +130,13 @@ def test_an_answer_that_nobody_waits_for_costs_its_worker(workers: Workers) -> N
         assert list(ours.scan(b"ab", [1], [])) == [Hit(1, 0)]
 
 
-def test_a_closed_pool_ends_what_works_and_gives_nothing(workers: Workers) -> None:
+def test_a_closed_pool_ends_busy_workers_and_starts_none(workers: Workers) -> None:
     ours = engine(workers, "(a+)+$", "^a")
     assert list(ours.scan(b"a", [1], [])) == [Hit(1, 0)]
     workers.close()
     with pytest.raises(JudgingError, match="ended with SIGKILL"):
         list(ours.scan(b"a" * 40 + b"b", [0], []))
-    with pytest.raises(JudgingError, match="called off"):
+    with pytest.raises(JudgingError, match="pool of workers is closed"):
         list(engine(workers, "a").scan(b"a", [0], []))
     ours.close()
 
