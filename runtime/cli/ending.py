@@ -28,9 +28,9 @@ NO_THREAD: Final = "can't start new thread"
 
 def complain(text: str, errors: Output | None = None) -> None:
     """Say one line, on standard error unless told where; a log file has it, too."""
-    from runtime.report.messages import SAID  # here, as it takes `logging`
+    from runtime.report.messages import USER_MESSAGES  # here, as it takes `logging`
 
-    SAID.error("%s", text)
+    USER_MESSAGES.error("%s", text)
     (errors or Output(sys.stderr)).write(f"job-runtime: {printable(text)}\n")
 
 

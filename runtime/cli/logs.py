@@ -8,7 +8,7 @@ from typing import Final
 
 from runtime.cli import quitting
 from runtime.jobfile.errors import InputError
-from runtime.report.messages import SAID
+from runtime.report.messages import USER_MESSAGES
 from runtime.report.output import Output
 from runtime.report.text import printable
 
@@ -69,7 +69,7 @@ def log_to_file(path: str) -> None:
         raise InputError(msg) from exc
     log_to(handler, logging.DEBUG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    SAID.addHandler(handler)
-    SAID.setLevel(logging.INFO)
+    USER_MESSAGES.addHandler(handler)
+    USER_MESSAGES.setLevel(logging.INFO)
     if handler.stream is not None:
         quitting.say_to(handler.stream.fileno())

@@ -33,9 +33,9 @@ from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, Job
 from runtime.jobfile.errors import InputError
 from runtime.process import Work, each_in_thread, in_thread
 from runtime.report.links import Links, point_latest
-from runtime.report.messages import SAID
+from runtime.report.messages import USER_MESSAGES
 from runtime.report.output import Output
-from runtime.report.progress import Progress, Snapshot
+from runtime.report.progress import RunProgress, RunSnapshot
 from runtime.report.results import RunRecord, write_results
 from runtime.report.summary import Line, summary
 from runtime.report.text import printable
@@ -156,7 +156,7 @@ class Run:
         # These need a running trio.
         self._screen: Screen
         self._stopper: Stopper
-        self._progress: Progress
+        self._progress: RunProgress
         self._moved: trio.Event
 
     def make_directory(self) -> None:
@@ -230,7 +230,7 @@ class Run:
         others = any(backend.supports_interactive and backend not in lenders for backend in backends)
         self._started = trio.current_time()
         self._moved = trio.Event()
-        self._progress = Progress(self._prepared.regression.name, self._started)
+        self._progress = RunProgress(self._prepared.regression.name, self._started)
         self._screen = Screen(
             self._output,
             self._run_dir,
@@ -245,7 +245,7 @@ class Run:
         )
         log_to(self._screen, level_of(options), instead_of=self._before)
         if options.quiet:
-            SAID.info("%s", self._title())
+            USER_MESSAGES.info("%s", self._title())
         else:
             self._screen.say(self._title(), "bold")
         # Apart from each other: the links look at jobs' directories, on file systems that may not answer.
@@ -311,7 +311,7 @@ class Run:
                     self._see(following)
 
     def _see(self, change: StatusChange) -> None:
-        self._progress.see(change)
+        self._progress.apply(change)
         self._moves[change.id] = (change.job, change.new)
         self._moved.set()
         if change.job.interactive:
@@ -349,7 +349,7 @@ class Run:
     async def _move_links(self, work: Work[_Move, None], limiter: trio.CapacityLimiter, late: trio.Nursery) -> None:
         await each_in_thread(work, limiter=limiter, nursery=late, done=lambda _: None)
 
-    def _moment(self) -> Snapshot:
+    def _moment(self) -> RunSnapshot:
         now = self._scheduler.statistics()
         return self._progress.snapshot(now.counts, trio.current_time(), rows=100, never_ran=now.never_ran)
 
@@ -367,7 +367,7 @@ class Run:
 
     def _last_words(self) -> list[Line]:
         results = self._scheduler.results()
-        lines = summary(results, self._run_dir, seconds=self._ended - self._started, beside=self._here)
+        lines = summary(results, self._run_dir, seconds=self._ended - self._started, relative_to=self._here)
         if self._written:
             lines.append(((f"results: {self._beside(self._run_dir / 'results.json')}", "dim"),))
         return lines

@@ -18,9 +18,9 @@ import trio
 
 from runtime.process import in_thread
 from runtime.report.live import LiveArea, render
-from runtime.report.messages import SAID
+from runtime.report.messages import USER_MESSAGES
 from runtime.report.output import Output
-from runtime.report.progress import Progress, Snapshot, progress_line
+from runtime.report.progress import RunProgress, RunSnapshot, progress_line
 from runtime.report.summary import Line, failure_line
 from runtime.report.text import printable
 
@@ -70,7 +70,7 @@ class Screen(logging.Handler):
 
     def say(self, text: str, style: str = "") -> None:
         """Take a line of text, to be shown soon."""
-        SAID.info("%s", text)
+        USER_MESSAGES.info("%s", text)
         self._notes.append(((printable(text), style),))
 
     @asynccontextmanager
@@ -91,7 +91,7 @@ class Screen(logging.Handler):
         """Say that somebody else has written to the terminal: what comes next is drawn below that."""
         self._left = True
 
-    async def follow(self, progress: Progress, moment: Callable[[], Snapshot]) -> None:
+    async def follow(self, progress: RunProgress, moment: Callable[[], RunSnapshot]) -> None:
         """Show the run until cancelled. What is being written then is written to its end, before anything else is."""
         self._next_line = trio.current_time() + self._interval
         while True:
@@ -99,13 +99,13 @@ class Screen(logging.Handler):
             if not self.held and not self._lent:
                 await self._write(self._lines(progress), moment(), due=trio.current_time() >= self._next_line)
 
-    async def finish(self, progress: Progress, last: Sequence[Line]) -> None:
+    async def finish(self, progress: RunProgress, last: Sequence[Line]) -> None:
         """Take the live area away, show what has not been shown, and then the `last` lines."""
         lines = self._lines(progress)
         _note(last)
         await in_thread(self._finish, [*lines, *last], limiter=self._limiter)
 
-    async def _write(self, lines: list[Line], moment: Snapshot, *, due: bool) -> None:
+    async def _write(self, lines: list[Line], moment: RunSnapshot, *, due: bool) -> None:
         if self._area is not None:
             await in_thread(self._draw, self._area, lines, moment, limiter=self._limiter)
             return
@@ -116,7 +116,7 @@ class Screen(logging.Handler):
         if lines:
             await in_thread(self._output.show, lines, limiter=self._limiter)
 
-    def _lines(self, progress: Progress) -> list[Line]:
+    def _lines(self, progress: RunProgress) -> list[Line]:
         """Return what is to be said and stays: the log, and the failures, unless a live area has them in sight."""
         lines = []
         while self._notes:
@@ -128,7 +128,7 @@ class Screen(logging.Handler):
         _note(said)
         return lines + said if self._area is None else lines
 
-    def _draw(self, area: LiveArea, lines: list[Line], moment: Snapshot) -> None:
+    def _draw(self, area: LiveArea, lines: list[Line], moment: RunSnapshot) -> None:
         self._take_note_of_others(area)
         area.draw(render(moment, self._run_dir, self._beside, self._output.size), lines)
 
@@ -149,6 +149,6 @@ class Screen(logging.Handler):
 
 def _note(lines: Iterable[Line]) -> None:
     """Have a log file get what is shown."""
-    for line in lines if SAID.isEnabledFor(logging.INFO) else ():
+    for line in lines if USER_MESSAGES.isEnabledFor(logging.INFO) else ():
         if line:
-            SAID.info("%s", "".join(text for text, _ in line))
+            USER_MESSAGES.info("%s", "".join(text for text, _ in line))

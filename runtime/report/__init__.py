@@ -1,1 +1,1 @@
-"""What happened? Progress on a terminal, the summary, the results on disk, links to the jobs' directories."""
+"""What happened in a run? Progress on a terminal, the summary, the results on disk, links to the jobs' directories."""

@@ -1,4 +1,4 @@
-"""Failure buckets: failures that say the same, but for numbers, paths and the like, are one. Pure."""
+"""Failure buckets: failures whose messages differ only in numbers, paths and the like are counted together. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from runtime.job import FailureKind, JobResult, JobStatus
 from runtime.job.shorten import shorten
 
 MAX_LENGTH: Final = 300
-"""Characters of a message that are looked at. Arbitrary."""
+"""Characters of a message that are compared. Arbitrary: ten times more, and differences far behind the cause would make
+two buckets of one; ten times less, and different failures would look alike."""
 
-# In this order: a path may hold numbers, an address is a number.
+# In this order: a path may contain numbers, and an address is a number too.
 _VARYING: Final = (
     (re.compile(r"(?<![\w./])(?:\.{0,2}/)[^\s:;,'\"()]+"), "<path>"),
     (re.compile(r"\b[\w-]+(?:/[\w.=-]+)+"), "<path>"),
@@ -23,8 +24,8 @@ _VARYING: Final = (
     (re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"), "<n>"),
 )
 
-# Failures of which the reason alone says little.
-_SAID_BY_THE_TAIL: Final = (
+# Failures that the last line of the log explains better than the reason does.
+_EXPLAINED_BY_TAIL: Final = (
     FailureKind.EXIT_CODE,
     FailureKind.SIGNAL,
     FailureKind.PASS_PATTERN_MISSING,
@@ -34,17 +35,18 @@ _SAID_BY_THE_TAIL: Final = (
 
 @attrs.frozen
 class Bucket:
-    """Failures of one message."""
+    """Failures whose normalised messages are equal."""
 
     message: str
-    """What they have in common."""
+    """The normalised message."""
     count: int
+    """How many failures there are."""
     example: JobResult
     """The first of them."""
 
 
 def normalise(message: str) -> str:
-    """Return a message with paths, addresses and numbers, seeds among them, replaced by a word for each."""
+    """Return a message with paths, addresses and numbers (such as seeds) replaced by ``<path>``, ``<hex>``, ``<n>``."""
     message = shorten(message, MAX_LENGTH)
     for pattern, word in _VARYING:
         message = pattern.sub(word, message)
@@ -52,12 +54,13 @@ def normalise(message: str) -> str:
 
 
 def headline(result: JobResult) -> str:
-    """Return what a failure says: its reason, and where that says little, the last line of the log."""
+    """Return the message of a failure: its reason, and where that explains little, the last line of the log as well."""
     reason = result.reason
     if reason is None:
         return ""
-    if reason.kind not in _SAID_BY_THE_TAIL or any(isinstance(line, int) for line in reason.lines or ()):
-        return reason.message  # it quotes the line that matters
+    # A single line number is that of a failing line, which the message quotes already.
+    if reason.kind not in _EXPLAINED_BY_TAIL or any(isinstance(line, int) for line in reason.lines or ()):
+        return reason.message
     last = next((line.strip() for line in reversed(reason.context or ()) if line.strip()), "")
     return f"{reason.message}: {last}" if last else reason.message
 
@@ -65,7 +68,7 @@ def headline(result: JobResult) -> str:
 def buckets(results: Iterable[JobResult]) -> list[Bucket]:
     """Return the buckets of the results that did not pass, the largest first.
 
-    Jobs that never ran for want of another, or because the run was stopped, are consequences and in no bucket.
+    Jobs that did not run because another job failed, or because the run was stopped, are consequences and in no bucket.
     """
     found: dict[str, tuple[int, JobResult]] = {}
     for result in results:
@@ -83,5 +86,5 @@ def is_consequence(result: JobResult) -> bool:
 
 
 def is_of_backend(result: JobResult) -> bool:
-    """Whether a job never ran for a reason of its backend's, which is that of all jobs that this had."""
+    """Whether a job never ran because its backend failed, which is then the reason of all jobs of that backend."""
     return result.never_ran and result.reason is not None and result.reason.kind is FailureKind.BACKEND_ERROR

@@ -1,7 +1,7 @@
-"""Links ``running/ passed/ failed/ killed/`` in a run's directory, to the directories of its jobs.
+"""`Links`: symbolic links to the directories of a run's jobs, in ``running/``, ``passed/``, ``failed/``, ``killed/``.
 
-Each job has at most one link, in the folder of its status. The links follow the run as closely as a disk allows; what
-changes quicker than that is linked once. At the end each job is moved to where it belongs, whatever was missed.
+Each job has at most one link, in the folder of its status. The links follow the run as fast as the disk allows; of
+several changes in that time the last one counts. At the end of the run every link is moved to its final folder.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ FOLDERS: Final = {
 
 
 class Links:
-    """The links of one run. Everything here blocks, and belongs in threads; calls for different jobs may overlap.
+    """The links of one run. Every method blocks: for threads. Calls for different jobs may overlap.
 
-    It holds its folders open: a link that a job puts in a folder's place leads nobody astray.
+    The folders are held open, so a symbolic link that a job puts in the place of a folder is not followed.
 
     Args:
-        roots: of the run; open by the time of the first call.
+        roots: the roots of the run; must be open at the first call.
     """
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
         self._folders: dict[str, Descriptor] = {}
-        """Name of the folder to its descriptor."""
+        """The descriptor of each folder, by the folder's name."""
         self._made: dict[str, str] = {}
-        """Id of the job to the folder that its link is in."""
+        """The folder that a job's link is in, by the job's id."""
         self._moving: set[str] = set()
-        """Jobs for which a call is in progress: it may be held up by the job's file system."""
+        """Ids of the jobs for which a call is in progress. It may hang in the job's file system."""
 
     def make_folders(self) -> None:
-        """Make the folders, empty, and open them; `close` closes them.
+        """Make the folders, which must not exist, and open them; `close` closes them.
 
         Raises:
             OSError: if one cannot be made.
@@ -57,12 +57,16 @@ class Links:
                 self._folders[folder] = Descriptor(make_new_directory(root, os.fsencode(folder)))
 
     def move(self, change: tuple[str, Any, JobStatus]) -> None:
-        """Move the link of a job, given by its id, itself and its status, to the folder of that.
+        """Move the link of a job to the folder of its status.
 
-        A link that cannot be made is passed over: a full disk costs the overview, not the run.
+        An error is ignored: a full disk must cost the links, not the run.
+
+        Args:
+            change: the id of the job, the job, and its status.
         """
         job_id, job, status = change
         folder = FOLDERS.get(status)
+        # While a call for this job hangs, further calls would hang too, each in a thread of its own.
         if folder == self._made.get(job_id) or job_id in self._moving:
             return
         self._moving.add(job_id)
@@ -81,34 +85,36 @@ class Links:
         if folder is None:
             return
         target = self._roots.resolve(JobPaths.of(job, self._roots.run_dir).odir)
-        if stat.S_ISDIR(target.status().st_mode):  # a job that never ran has none
+        if stat.S_ISDIR(target.status().st_mode):  # a job that never ran has no directory
             with suppress(FileExistsError), self._folders[folder] as fd:
-                os.symlink(self._way_to(target), name, dir_fd=fd)
+                os.symlink(self._link_target(target), name, dir_fd=fd)
             self._made[job_id] = folder
 
-    def _way_to(self, target: RootedPath) -> str:
-        """Return what a link in a folder says. The run directory may be moved as a whole, and may lie behind links."""
+    def _link_target(self, target: RootedPath) -> str:
+        """Return the content of a link to `target`: relative inside the run directory, absolute elsewhere."""
+        # Relative, because a user may move the run directory as a whole. Not by `os.path.relpath`: ``..`` of a path
+        # that leads through a symbolic link is another directory than that path suggests.
         inside = target.root is self._roots.run.root
         return os.path.normpath(f"../{target.relative}") if inside else target.real
 
     def close(self) -> None:
-        """Close the folders. A call that is stuck makes no link any more."""
+        """Close the folders. A call that hangs makes no link after this."""
         for folder in self._folders.values():
             folder.close()
 
 
 def point_latest(run_dir: Path) -> None:
-    """Let ``latest``, beside the run's directory, lead to it; replaced in one step.
+    """Make ``latest``, next to the run's directory, a symbolic link to it. An older link is replaced atomically.
 
     Raises:
-        OSError: if that cannot be done, as when ``latest`` is something else than a link.
+        OSError: if that fails, for example because ``latest`` is no symbolic link.
     """
     temporary = f".latest.{run_dir.name}"
     parent = os.open(run_dir.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(FileNotFoundError):
             if not stat.S_ISLNK(status_of(parent, "latest").st_mode):
-                msg = "is no link; it was left alone"
+                msg = "is no symbolic link and stays as it is; remove it to get a link to the latest run"
                 raise FileExistsError(errno.EEXIST, msg, str(run_dir.parent / "latest"))
         os.symlink(run_dir.name, temporary, target_is_directory=True, dir_fd=parent)
         try:

@@ -1,7 +1,7 @@
-"""`LiveArea`: some lines at the bottom of the terminal that change, below the lines that stay.
+"""`LiveArea`: lines at the bottom of the terminal that change, below the lines that stay.
 
-It is drawn anew as a whole, by one write, with nothing but "cursor up" and "clear to the end". It hides no cursor,
-needs no alternate screen and changes no mode: even after SIGKILL the terminal is as it was.
+It is redrawn as a whole, in one write, by "cursor up" and "clear to the end" alone. It hides no cursor, uses no
+alternate screen and sets no mode, so even after SIGKILL the terminal is as it was before.
 """
 
 from __future__ import annotations
@@ -12,39 +12,46 @@ from typing import Any, Final
 
 from runtime.job import JobStatus
 from runtime.report.output import Output, styled, terminal_console
-from runtime.report.progress import Snapshot, progress_line
+from runtime.report.progress import RunSnapshot, progress_line
 from runtime.report.summary import STYLES, Line, Piece, failure_line
 from runtime.report.text import printable, short_duration
 
 MAX_RUNNING: Final = 10
-"""Running jobs in sight. Arbitrary."""
+"""Running jobs that are shown. Arbitrary: ten times more, and they fill the screen; with one, a stuck job is missed."""
 TIME_WIDTH: Final = 11
-"""Columns for how long a job has run, up to ``999:59:59``, and the two after it."""
+"""Columns for how long a job has run, up to ``999:59:59``, and two blanks."""
 MAX_ID_WIDTH: Final = 72
-"""Columns for an id, and the two after it, where there is room for more. Arbitrary."""
+"""Columns for an id and two blanks, at most. Arbitrary: ten times more, and the note is far to the right on a wide
+terminal; ten times less, and ids are cut for no reason."""
 NOTES_FROM: Final = 40
-"""Columns of a terminal from which on there is room for where a job runs. Arbitrary."""
+"""Columns of the narrowest terminal on which the note, which tells where a job runs, is shown. Arbitrary: ten times
+more, and it is never shown; ten times less, and it takes the columns that the id needs."""
 
 
 class LiveArea:
-    """The lines that change. Blocks as its output does; one call at a time."""
+    """Draws the lines that change. Blocks when its output does; calls must not overlap."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._drawn = 0
 
     def draw(self, lines: Sequence[str], above: Iterable[Line] = ()) -> None:
-        """Show `lines`, none of which may be wider than the terminal, and let the lines `above` stay for good."""
+        """Replace the changing lines by `lines`, with the lines `above` before them, which stay.
+
+        Args:
+            lines: none may be wider than the terminal, because a line that wraps is not erased as a whole.
+            above: lines that are never erased.
+        """
         kept = styled(above, self._output.size[0])
-        shown = self._output.write(self._erase() + kept + "".join(line + "\n" for line in lines))
-        self._drawn = len(lines) if shown else 0
+        written = self._output.write(self._erase() + kept + "".join(line + "\n" for line in lines))
+        self._drawn = len(lines) if written else 0
 
     def leave(self) -> None:
-        """Let what is drawn stay where it is: somebody else has written below it."""
+        """Keep what is drawn: another program has written below it, so it can no longer be erased."""
         self._drawn = 0
 
     def clear(self) -> None:
-        """Take the changing lines away."""
+        """Erase the changing lines."""
         self._output.write(self._erase())
         self._drawn = 0
 
@@ -52,35 +59,44 @@ class LiveArea:
         return f"\r\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
 
 
-def render(moment: Snapshot, run_dir: Path, beside: Path, size: tuple[int, int]) -> list[str]:
-    """Return a snapshot as lines for a terminal of this size (columns and rows), with paths relative to `beside`."""
+def render(snapshot: RunSnapshot, run_dir: Path, relative_to: Path, size: tuple[int, int]) -> list[str]:
+    """Return a snapshot as lines for a terminal.
+
+    Args:
+        snapshot: what to show.
+        run_dir: the run's directory.
+        relative_to: the directory that paths are shown relative to.
+        size: columns and rows of the terminal.
+    """
     from rich.text import Text
 
-    # A line as wide as the terminal makes some terminals wrap.
+    # One column less than there are: some terminals wrap a line that is exactly as wide as they are.
     width, height = max(20, size[0] - 1), max(4, size[1] - 1)
     console, buffer = terminal_console(width)
-    rows: list[Any] = [_bar(moment, width), *(Text.assemble(*line) for line in packed(progress_line(moment), width))]
-    room = height - len(rows)
-    count = min(len(moment.recent), room // 3)
-    recent = list(moment.recent)[-count:] if count > 0 else []
-    room = min(MAX_RUNNING, room - len(recent) - 1)
-    if room > 0 and moment.running:
-        rows += [running_row(*running, width) for running in moment.running[:room]]
-        left = moment.counts.get(JobStatus.RUNNING, 0) - len(moment.running[:room])
-        if left > 0:
-            rows.append(Text(f"… and {left} more", style="dim"))
-    rows += [Text.assemble(*failure_line(result, run_dir, beside)) for result in recent]
+    rows: list[Any] = [
+        _bar(snapshot, width),
+        *(Text.assemble(*line) for line in packed(progress_line(snapshot), width)),
+    ]
+    left = height - len(rows)
+    count = min(len(snapshot.recent), left // 3)
+    recent = list(snapshot.recent)[-count:] if count > 0 else []
+    left = min(MAX_RUNNING, left - len(recent) - 1)  # one row for "… and 7 more"
+    if left > 0 and snapshot.running:
+        rows += [running_row(*running, width) for running in snapshot.running[:left]]
+        hidden = snapshot.counts.get(JobStatus.RUNNING, 0) - len(snapshot.running[:left])
+        if hidden > 0:
+            rows.append(Text(f"… and {hidden} more", style="dim"))
+    rows += [Text.assemble(*failure_line(result, run_dir, relative_to)) for result in recent]
     for row in rows:
         console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
     return buffer.getvalue().splitlines()[:height]
 
 
 def running_row(job_id: str, seconds: float, note: str, width: int) -> Any:
-    """Return the line of a job that runs: its time, its id, and where it runs, each in a column of its own.
-
-    How wide the columns are depends on the terminal alone, so that they stay where they are from picture to picture.
-    """
+    """Return the line of a running job: its time, its id, and a note on where it runs, each in a column of its own."""
     from rich.text import Text
+
+    # The widths depend on the terminal alone, so that the columns do not jump from one picture to the next.
 
     rest = width - TIME_WIDTH
     id_width = min(MAX_ID_WIDTH, rest - rest // 3) if width >= NOTES_FROM else rest
@@ -95,7 +111,7 @@ def running_row(job_id: str, seconds: float, note: str, width: int) -> Any:
 
 
 def packed(line: Line, width: int) -> list[Line]:
-    """Return the pieces of `line` in as many lines as they need: no piece is cut where a new line would do."""
+    """Return the pieces of `line` in as many lines as they need; a line breaks between pieces only."""
     lines: list[list[Piece]] = [[]]
     for text, style in line:
         if lines[-1] and sum(len(each) for each, _ in lines[-1]) + len(text.rstrip()) > width:
@@ -104,18 +120,18 @@ def packed(line: Line, width: int) -> list[Line]:
     return [tuple(pieces) for pieces in lines]
 
 
-def _bar(moment: Snapshot, width: int) -> Any:
-    """Return the title, and a bar of which each part is as long as its share of the jobs."""
+def _bar(snapshot: RunSnapshot, width: int) -> Any:
+    """Return the title and a bar, in which the length of each part is its share of the jobs."""
     from rich.text import Text
 
-    title = Text(printable(moment.title), style="bold")
+    title = Text(printable(snapshot.title), style="bold")
     cells = max(10, width - title.cell_len - 2)
     bar = Text()
     used = 0
     for status in (JobStatus.FAILED, JobStatus.KILLED, JobStatus.PASSED):
-        count = moment.counts.get(status, 0)
-        # A single failure among thousands is seen.
-        length = min(cells - used, max(1 if count else 0, count * cells // max(1, moment.total)))
+        count = snapshot.counts.get(status, 0)
+        # At least one cell: a single failure among thousands must be visible.
+        length = min(cells - used, max(1 if count else 0, count * cells // max(1, snapshot.total)))
         bar.append("━" * length, style=STYLES[status])
         used += length
     bar.append("─" * (cells - used), style="dim")

@@ -1,7 +1,7 @@
-"""`Output`: a stream to a person that may be slow, closed or gone, and never costs the run.
+"""`Output`: a stream to the user, which may be slow or closed, and never fails the run.
 
-Once writing fails, as after ``| head``, all further text is dropped. It writes to the descriptor itself, so that
-nothing is left in a buffer for the interpreter to stumble over at its end.
+Once writing fails, as after ``| head``, all further text is dropped. It writes to the descriptor itself: text that is
+left in a buffer would make the interpreter fail at exit, when it flushes it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _DUMB: Final = frozenset({"", "dumb", "unknown"})
 
 
 class Output:
-    """A text stream by its descriptor. Writing blocks while nobody reads: it belongs in a thread.
+    """Writes to the descriptor of a text stream. Writing blocks while the reader does not read: for threads.
 
     Args:
-        stream: such as `sys.stdout`; `None`, or one without a descriptor, takes all and shows nothing.
+        stream: such as `sys.stdout`; if `None` or without a descriptor, all text is dropped.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self.gone = False
-        """Whether the text goes nowhere."""
+        """Whether all text is dropped from now on."""
         self.failure: OSError | None = None
-        """Why text was dropped, unless its reader has left, who wants no more of it."""
+        """The error for which text is dropped; `None` if its reader has closed the pipe, which is no failure."""
         self._encoding = "utf-8"
         self._descriptor = -1
         try:
@@ -48,7 +48,7 @@ class Output:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and rows of the terminal, as it is now."""
+        """Columns and rows of the terminal, at this moment; (80, 24) if it is no terminal."""
         try:
             columns, rows = os.get_terminal_size(self._descriptor)
         except OSError:
@@ -56,10 +56,11 @@ class Output:
         return columns or 80, rows or 24
 
     def write(self, text: str) -> bool:
-        """Write all of `text`; characters that the encoding lacks are written as escapes.
+        """Write all of `text`; characters that the encoding does not have are written as escapes.
 
         Returns:
-            Whether it was written: it is not in the background of a terminal that wants no output from there.
+            Whether it was written. It is not if text is dropped, or if this process is in the background of a terminal
+            that stops background processes which write (``stty tostop``).
         """
         if self.gone or not os.isatty(self._descriptor):
             return self._write(text)
@@ -75,7 +76,7 @@ class Output:
         while data and not self.gone:
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:  # somebody made it non-blocking; a terminal is shared with other programs
+            except BlockingIOError:  # a terminal is shared with other programs, one of which has set O_NONBLOCK
                 select.select([], [self._descriptor], [])
             except BrokenPipeError:
                 self.gone = True
@@ -84,7 +85,7 @@ class Output:
         return not self.gone
 
     def show(self, lines: Iterable[Line]) -> None:
-        """Write styled lines: with colours on a terminal, without elsewhere."""
+        """Write styled lines, with colours if it is a terminal."""
         if self.is_terminal:
             self.write(styled(lines, self.size[0]))
         else:
@@ -92,7 +93,7 @@ class Output:
 
 
 def styled(lines: Iterable[Line], width: int) -> str:
-    """Return lines with the codes of their styles. The terminal wraps long ones, so that they can be copied."""
+    """Return lines with the escape codes of their styles. Long ones are not wrapped, so that they can be copied."""
     from rich.text import Text
 
     console, buffer = terminal_console(width)
@@ -102,7 +103,7 @@ def styled(lines: Iterable[Line], width: int) -> str:
 
 
 def terminal_console(width: int) -> tuple[Any, io.StringIO]:
-    """Return a console of rich that writes to the buffer, in the colours that the environment says the terminal has."""
+    """Return a console of rich, with the colours that the environment tells of, and the buffer that it writes to."""
     from rich.console import Console
 
     buffer = io.StringIO()

@@ -1,4 +1,4 @@
-"""`Progress`: what a display shows of a run while it goes, kept from the scheduler's status changes. Pure."""
+"""`RunProgress`: what a display shows of a run in progress, built from the scheduler's status changes. Pure."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from runtime.report.text import short_duration
 from runtime.scheduler.actions import StatusChange
 
 MAX_RECENT: Final = 5
-"""Recent failures that a live display keeps in sight. Arbitrary."""
+"""Recent failures that a live display shows. Arbitrary: ten times more, and they leave no rows for the running jobs;
+with one, of several failures at once only the last is seen."""
 
 
 @attrs.frozen
-class Snapshot:
-    """A moment of a run, for a display in another thread."""
+class RunSnapshot:
+    """A frozen picture of a run, for a display in another thread."""
 
     title: str
     elapsed: float
     """Seconds since the run began."""
     counts: Mapping[JobStatus, int]
+    """How many jobs have each status."""
     running: Sequence[tuple[str, float, str]]
-    """Jobs that run, those that began first first: id, seconds, and where."""
+    """The running jobs, oldest first: id, seconds since it began to run, and a note on where it runs."""
     recent: Sequence[JobResult]
     """The last failures, oldest first."""
     stopping: str = ""
-    """What the person should know of the run's being stopped."""
+    """What the user should know about the stop of the run; empty if it is not being stopped."""
     never_ran: int = 0
-    """Of the jobs that were killed, those that ended before they began to run."""
+    """How many of the killed jobs ended before they began to run."""
 
     @property
     def total(self) -> int:
@@ -47,72 +49,86 @@ class Snapshot:
         return sum(count for status, count in self.counts.items() if status.is_terminal)
 
 
-class Progress:
-    """Which jobs run, and which have failed."""
+class RunProgress:
+    """Which jobs are running, and which have failed.
+
+    Args:
+        title: the name of the run.
+        started: when the run began, in seconds on the scheduler's clock.
+    """
 
     def __init__(self, title: str, started: float) -> None:
         self._title = title
         self._started = started
         self._running: dict[str, tuple[float, str]] = {}
         self._recent: deque[JobResult] = deque(maxlen=MAX_RECENT)
-        self._unsaid: list[JobResult] = []
+        self._unreported: list[JobResult] = []
         self._backend_errors: set[str] = set()
-        """What was said of backends, each of which is the reason of all jobs that it had."""
+        """The backends' errors that were reported. Each is the reason of all jobs of its backend."""
         self.stopping = ""
+        """See `RunSnapshot.stopping`."""
 
-    def see(self, change: StatusChange) -> None:
-        """Take one status change."""
+    def apply(self, change: StatusChange) -> None:
+        """Record one status change."""
         job_id, event = change.id, change.event
         if change.new is JobStatus.RUNNING:
+            # RUNNING may come again, with a new note: the job has run since the first time.
             since = self._running[job_id][0] if job_id in self._running else change.at
             self._running[job_id] = (since, change.note or "")
             return
         self._running.pop(job_id, None)
         if event is not None and event.status is not JobStatus.PASSED:
             result = JobResult(change.job, event)
-            # There may be very many of those, and they say nothing new.
-            if not (is_consequence(result) or self._was_said(result)):
-                self._unsaid.append(result)
+            # There may be thousands of these, and they would hide the failure that caused them.
+            if not (is_consequence(result) or self._was_reported(result)):
+                self._unreported.append(result)
                 self._recent.append(result)
 
-    def _was_said(self, result: JobResult) -> bool:
-        """Whether a job never ran for a reason of its backend's that was the reason of another job before."""
+    def _was_reported(self, result: JobResult) -> bool:
+        """Whether a job never ran because its backend failed, with an error that was reported for another job."""
         if not is_of_backend(result):
             return False
         message = headline(result)
-        was_said = message in self._backend_errors
+        was_reported = message in self._backend_errors
         self._backend_errors.add(message)
-        return was_said
+        return was_reported
 
     def started(self, job_id: str) -> float | None:
-        """Return since when a job runs, in seconds; `None` if it does not, as far as is known here."""
+        """Return when a running job began to run, in seconds on the scheduler's clock; `None` if it is not running."""
         return self._running[job_id][0] if job_id in self._running else None
 
     def take_failures(self) -> list[JobResult]:
-        """Return the failures that were not returned before."""
-        taken, self._unsaid = self._unsaid, []
+        """Return the failures since the last call."""
+        taken, self._unreported = self._unreported, []
         return taken
 
     def snapshot(
         self, counts: Mapping[JobStatus, int], now: float, *, rows: int = 1000, never_ran: int = 0
-    ) -> Snapshot:
-        """Return the moment, with at most `rows` of the jobs that run."""
+    ) -> RunSnapshot:
+        """Return a snapshot.
+
+        Args:
+            counts: how many jobs have each status.
+            now: the time, in seconds on the scheduler's clock.
+            rows: how many of the running jobs it has at most.
+            never_ran: see `RunSnapshot`.
+        """
         running = [
             (job_id, now - since, note)
             for (job_id, (since, note)), _ in zip(self._running.items(), range(rows), strict=False)
         ]
         elapsed = now - self._started
-        return Snapshot(self._title, elapsed, dict(counts), running, tuple(self._recent), self.stopping, never_ran)
+        return RunSnapshot(self._title, elapsed, dict(counts), running, tuple(self._recent), self.stopping, never_ran)
 
 
-def progress_line(moment: Snapshot) -> Line:
-    """Return a snapshot in one line."""
-    pieces: list[Piece] = [(f"[{short_duration(moment.elapsed)}] {moment.done}/{moment.total} done: ", "")]
-    ends = {status.name.lower(): count for status, count in moment.counts.items()}
-    ends |= {"killed": ends.get("killed", 0) - moment.never_ran, NEVER_RAN: moment.never_ran}
+def progress_line(snapshot: RunSnapshot) -> Line:
+    """Return a snapshot as one line."""
+    pieces: list[Piece] = [(f"[{short_duration(snapshot.elapsed)}] {snapshot.done}/{snapshot.total} done: ", "")]
+    ends = {status.name.lower(): count for status, count in snapshot.counts.items()}
+    ends |= {"killed": ends.get("killed", 0) - snapshot.never_ran, NEVER_RAN: snapshot.never_ran}
     pieces += [(f"{text}, ", style) for text, style in count_pieces(ends)]
-    waiting = moment.counts.get(JobStatus.QUEUED, 0) + moment.counts.get(JobStatus.SCHEDULED, 0)
-    pieces += [(f"{moment.counts.get(JobStatus.RUNNING, 0)} running, ", ""), (f"{waiting} waiting", "")]
-    if moment.stopping:
-        pieces.append((f" ({moment.stopping})", "yellow"))
+    waiting = snapshot.counts.get(JobStatus.QUEUED, 0) + snapshot.counts.get(JobStatus.SCHEDULED, 0)
+    pieces += [(f"{snapshot.counts.get(JobStatus.RUNNING, 0)} running, ", ""), (f"{waiting} waiting", "")]
+    if snapshot.stopping:
+        pieces.append((f" ({snapshot.stopping})", "yellow"))
     return tuple(pieces)

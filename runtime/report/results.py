@@ -1,4 +1,4 @@
-"""``results.json``: all that is known of a run, for programs. Written atomically: it is there in full, or as it was."""
+"""``results.json``: all that is known of a run, for programs. It is written atomically: as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from runtime.job import JobResult, JobUsage
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
 from runtime.report.reproduce import job_dir, log_path, reproduce
-from runtime.report.variables import NAME as VARIABLES
-from runtime.report.variables import has_variables, render_variables
+from runtime.report.variables import SCRIPT_NAME, has_variables, render_variables
 from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.report")
 
 _NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
-"""Errors of a file system, or of a filter of system calls, that has no fsync."""
+"""Errors of a file system that has no fsync, or of a seccomp filter that denies it."""
 
 VERSION: Final = 2
-"""Of the format. It grows when a key changes its meaning or goes; a new key alone does not change it."""
+"""The version of the format. It is increased when a key is removed or changes its meaning, not when one is added."""
 
 
 @attrs.frozen(kw_only=True)
@@ -36,26 +35,27 @@ class RunRecord:
     """What is known of the run as a whole."""
 
     run: str
-    """Its name."""
+    """The name of the run."""
     name: str
     """The name of the job file."""
     command: Sequence[str]
     """The command line that started it."""
     directory: str
-    """Where the command line was given."""
+    """The working directory of that command line."""
     seed_base: int
+    """The seed from which the jobs' seeds are derived."""
     epoch: float
-    """The wall time, in seconds since 1970, of the jobs' second 0."""
+    """The wall time, in seconds since 1970, of second 0 on the scheduler's clock."""
     started: float
-    """Seconds on the jobs' clock."""
+    """When the run began, in seconds on the scheduler's clock."""
     ended: float
-    """Seconds on the jobs' clock."""
+    """When the run ended, in seconds on the scheduler's clock."""
     stopped_by: str | None = None
-    """The signal, or what else ended the run early."""
+    """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
 
 
 def results_table(record: RunRecord, results: Sequence[JobResult], run_dir: Path) -> dict[str, Any]:
-    """Return the content of ``results.json``, but for its jobs, which `job_table` makes."""
+    """Return the content of ``results.json`` without its jobs: see `job_table`."""
     return {
         "version": VERSION,
         "run": record.run,
@@ -73,7 +73,7 @@ def results_table(record: RunRecord, results: Sequence[JobResult], run_dir: Path
 
 
 def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
-    """Return what ``results.json`` says of one job."""
+    """Return the entry of one job in ``results.json``."""
     job: Any = result.job
     reason = result.reason
     started = result.started
@@ -102,21 +102,23 @@ def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
 
 
 def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResult]) -> None:
-    """Write ``results.json`` to `path`, whose directory is the run's; and what it refers to. Blocks; for a thread.
+    """Write ``results.json`` to `path`, in the run's directory, and next to it the script of the variables, if needed.
+
+    Blocks: for threads.
 
     Raises:
-        OSError: if it cannot be written; what was there before is as it was.
+        OSError: if it cannot be written; an older file stays as it was.
     """
     with_variables = [result.job for result in results if has_variables(result.job)]
-    if with_variables:
-        _write(path.beside(VARIABLES), 0o600, render_variables(with_variables))
+    if with_variables:  # before the results: their commands name this script
+        _write(path.beside(SCRIPT_NAME), 0o600, render_variables(with_variables))
     lines = _document(record, results, Path(str(path.parent)))
     _write(path, 0o666, (line.encode("ascii") for line in lines))
 
 
 def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
-    """Write a file that others see whole or not at all."""
-    # A name of its own, because a last rescue may write while the ordinary way is stuck.
+    """Write a file atomically: others see it as a whole or not at all."""
+    # A unique name: if a write hangs in a thread, the last attempt to save the results writes at the same time.
     temporary = path.beside(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with open(temporary.create(mode), "wb") as file:
@@ -125,15 +127,15 @@ def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
             try:
                 os.fsync(file.fileno())
             except OSError as exc:
-                if exc.errno not in _NO_FSYNC:  # such as EIO: what was written is lost
+                if exc.errno not in _NO_FSYNC:  # such as EIO: the data is lost, so the older file must stay
                     raise
                 logger.warning("%s may not survive a power cut: its file system has no fsync (%s)", path, exc.strerror)
         try:
             temporary.rename(path.name)
-        except IsADirectoryError:  # a job has made it: of anything else it would take the place
+        except IsADirectoryError:  # made by a job; a rename replaces anything else
             aside = f"{temporary.name.removeprefix('.')}.moved"
             path.rename(aside)
-            logger.warning("%s was a directory, which is %s now", path, aside)
+            logger.warning("%s was a directory; it is renamed to %s", path, aside)
             temporary.rename(path.name)
     except BaseException:
         with suppress(OSError):
@@ -142,7 +144,7 @@ def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
 
 
 def _document(record: RunRecord, results: Sequence[JobResult], run_dir: Path) -> Iterator[str]:
-    """Yield the text, a job a line: fine to read, to compare and to cut, and never in memory as a whole."""
+    """Yield the text of the file, with one job per line: for ``grep`` and ``diff``, and never in memory as a whole."""
     head = strict.dumps(results_table(record, results, run_dir), indent=1)
     yield head.removesuffix("\n}") + ',\n "jobs": ['
     separator = "\n  "

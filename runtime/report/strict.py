@@ -1,9 +1,9 @@
-r"""Strict JSON: what every parser takes, also of names that are no UTF-8, and of numbers that JSON does not have.
+r"""Strict JSON, which every parser accepts, also for names that are not UTF-8 and for numbers that JSON does not have.
 
-Python writes a byte of a name that is no UTF-8 as a lone surrogate (``\udce9``), which is no character, so strict
-parsers refuse the whole file. Here the byte 0xE9 is the character U+EFE9, of those that Unicode leaves to private use:
-it is one character, tells the byte to whoever reads it, and can be undone. A name that has one of U+EF80 to U+EFFF
-itself has each byte of that written so; so nothing is ambiguous, and `original` returns what it was.
+Python writes a byte of a name that is not UTF-8 as a lone surrogate (``\udce9``), which is no character, so strict
+parsers reject the whole file. Here the byte 0xE9 is written as the character U+EFE9, from a range of Unicode that is
+for private use: it is one character, shows the byte, and can be reversed. A character from U+EF80 to U+EFFF that is in
+a name is itself written byte by byte in this way. So no text is ambiguous, and `original` returns the bytes.
 """
 
 from __future__ import annotations
@@ -13,27 +13,29 @@ import math
 import re
 from typing import Any, Final
 
-_ODD: Final = re.compile("[\ud800-\udfff\uef80-\uefff]")
-_WRITTEN: Final = re.compile("[\uef80-\uefff]")
-_MAY_BE_ODD: Final = re.compile(r"\\u(?:d|ef)")
+_TO_ESCAPE: Final = re.compile("[\ud800-\udfff\uef80-\uefff]")
+_ESCAPED: Final = re.compile("[\uef80-\uefff]")
+_MAY_NEED_ESCAPES: Final = re.compile(r"\\u(?:d|ef)")
+"""Matches the JSON of every text that `_TO_ESCAPE` matches, and some others (such as emoji)."""
 _BASE: Final = 0xEF00
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """Return `value` as strict JSON, in ASCII. What is no finite number is null."""
+    """Return `value` as strict JSON, in ASCII. A float that is not finite becomes null."""
     try:
         text = json.dumps(value, indent=indent, allow_nan=False)
-    except ValueError:
+    except ValueError:  # NaN or infinity
         pass
     else:
-        if _MAY_BE_ODD.search(text) is None:  # the usual case: nothing has to be looked at
+        # One search of the text is much cheaper than a walk through the value, which is hardly ever needed.
+        if _MAY_NEED_ESCAPES.search(text) is None:
             return text
     return json.dumps(_strict(value), indent=indent)
 
 
 def _strict(value: Any) -> Any:
     if isinstance(value, str):
-        return _ODD.sub(_write, value)
+        return _TO_ESCAPE.sub(_escape, value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -43,15 +45,15 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def _write(found: re.Match[str]) -> str:
+def _escape(found: re.Match[str]) -> str:
     char = found[0]
-    escaped = "\udc80" <= char <= "\udcff"
-    raw = char.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
+    is_byte = "\udc80" <= char <= "\udcff"  # as `os.fsdecode` makes of a byte that is not UTF-8 (PEP 383)
+    raw = char.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
     return "".join(chr(_BASE + byte) for byte in raw)
 
 
 def original(text: str) -> bytes:
-    """Return the bytes of a text that strict JSON had, such as a path: how it was before `dumps`."""
+    """Return the bytes of a text, such as a path, that was read from the JSON of `dumps`."""
     return b"".join(
-        bytes([ord(char) - _BASE]) if _WRITTEN.match(char) else char.encode("utf-8", "surrogatepass") for char in text
+        bytes([ord(char) - _BASE]) if _ESCAPED.match(char) else char.encode("utf-8", "surrogatepass") for char in text
     )

@@ -1,4 +1,4 @@
-"""The summary of a run, as lines of styled pieces: counts, failures, buckets. Pure; `report.output` shows them."""
+"""The summary of a run, as lines of styled pieces: counts, failures, buckets. Pure; `report.output` writes them."""
 
 from __future__ import annotations
 
@@ -15,40 +15,46 @@ from runtime.report.reproduce import log_path, reproduce
 from runtime.report.text import printable, short_duration
 
 Piece = tuple[str, str]
-"""A text, and its style in rich's words; an empty style is none."""
+"""A text and its style, as rich writes styles; an empty one means no style."""
 Line = tuple[Piece, ...]
+"""The pieces of one line, without its end."""
 
 MAX_FAILURES: Final = 20
-"""Failures in the table; the rest are counted, and are in ``results.json``. Arbitrary."""
+"""Failures that are listed; the others are counted, and are in ``results.json``. Arbitrary: ten times more, and the
+buckets scroll off the screen; ten times less hide failures that differ."""
 MAX_BUCKETS: Final = 10
+"""Buckets that are listed. Arbitrary: ten times more, and the counts scroll off the screen; one hides the others."""
 MAX_LEFTOVERS: Final = 10
-"""Jobs that left processes running, by name. Arbitrary."""
+"""Jobs that left processes running which are listed. Arbitrary, for the same reasons."""
 MAX_MESSAGE: Final = 160
-"""Characters of a message in one line."""
+"""Characters of a message in a line. Arbitrary: ten times more, and one message fills the screen; ten times less, and
+it is cut before the cause."""
 
 STYLES: Final = {JobStatus.PASSED: "green", JobStatus.FAILED: "bold red", JobStatus.KILLED: "yellow"}
 
 
-def summary(results: Sequence[JobResult], run_dir: Path, *, seconds: float, beside: Path | None = None) -> list[Line]:
-    """Return the lines of a summary.
+def summary(
+    results: Sequence[JobResult], run_dir: Path, *, seconds: float, relative_to: Path | None = None
+) -> list[Line]:
+    """Return the lines of the summary of a run.
 
     Args:
         results: of all jobs.
         run_dir: the run's directory.
         seconds: how long the run took.
-        beside: the directory that paths are shown relative to; `None` for absolute ones.
+        relative_to: the directory that paths are shown relative to; `None` for absolute paths.
     """
-    bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_badness)
+    bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_rank)
     lines: list[Line] = []
     if bad:
-        lines += _failures(bad, run_dir, beside)
-        lines += _buckets(bad, run_dir, beside)
+        lines += _failures(bad, run_dir, relative_to)
+        lines += _buckets(bad, run_dir, relative_to)
     lines += _left_behind(results)
     return [*lines, counts_line(results, seconds)]
 
 
 def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
-    """Return the one line that says it all."""
+    """Return the last line of the summary: how many jobs ended in which way, and how long the run took."""
     pieces: list[Piece] = []
     for piece in count_pieces(Counter(map(end_of, results))):
         pieces += [(", ", ""), piece]
@@ -56,39 +62,41 @@ def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
     return ((head, ""), *pieces[1:], (f", in {short_duration(seconds)}", ""))
 
 
-def failure_line(result: JobResult, run_dir: Path, beside: Path | None = None, said: str | None = None) -> Line:
-    """Return the line of one job that did not pass: its status, id, reason (or what is `said` instead) and log."""
+def failure_line(
+    result: JobResult, run_dir: Path, relative_to: Path | None = None, message: str | None = None
+) -> Line:
+    """Return the line of one job that did not pass: its status, id, `message` (by default its headline) and log."""
     job: Any = result.job
-    said = shorten(printable(headline(result)), MAX_MESSAGE) if said is None else said
+    message = shorten(printable(headline(result)), MAX_MESSAGE) if message is None else message
     pieces: list[Piece] = [
         ("NO RUN " if result.never_ran else f"{result.status.name:6} ", STYLES[result.status]),
         (printable(result.id), "bold"),
-        (f": {said}" if said else "", ""),
+        (f": {message}" if message else "", ""),
     ]
-    if result.attempt and not is_consequence(result):
-        pieces.append((f"  {_shown(log_path(job, run_dir), beside)}", "dim"))
+    if result.attempt and not is_consequence(result):  # else there is no log that would explain anything
+        pieces.append((f"  {_path_text(log_path(job, run_dir), relative_to)}", "dim"))
     return tuple(pieces)
 
 
-def _badness(result: JobResult) -> tuple[bool, bool]:
-    """Failures go before killed jobs, and consequences after all."""
+def _rank(result: JobResult) -> tuple[bool, bool]:
+    """Return the sort key of a result: failed jobs come before killed ones, consequences last."""
     return is_consequence(result), result.status is JobStatus.KILLED
 
 
-def _failures(bad: Sequence[JobResult], run_dir: Path, beside: Path | None) -> list[Line]:
+def _failures(bad: Sequence[JobResult], run_dir: Path, relative_to: Path | None) -> list[Line]:
     lines: list[Line] = [(("Not passed", "bold"),)]
     before = None
     for result in bad[:MAX_FAILURES]:
-        message = headline(result)
-        said = "the same" if is_of_backend(result) and message == before else None
-        before = message
-        lines.append((("  ", ""), *failure_line(result, run_dir, beside, said)))
+        text = headline(result)
+        message = "the same" if is_of_backend(result) and text == before else None
+        before = text
+        lines.append((("  ", ""), *failure_line(result, run_dir, relative_to, message)))
     if len(bad) > MAX_FAILURES:
         lines.append(((f"  … and {len(bad) - MAX_FAILURES} more, in results.json", "dim"),))
     return [*lines, ()]
 
 
-def _buckets(bad: Sequence[JobResult], run_dir: Path, beside: Path | None) -> list[Line]:
+def _buckets(bad: Sequence[JobResult], run_dir: Path, relative_to: Path | None) -> list[Line]:
     found = buckets(bad)
     if not found:
         return []
@@ -98,10 +106,10 @@ def _buckets(bad: Sequence[JobResult], run_dir: Path, beside: Path | None) -> li
         lines.append(
             ((f"  {bucket.count:4} x ", "bold red"), (shorten(printable(bucket.message), MAX_MESSAGE), "")),
         )
-        log = f"  {_shown(log_path(job, run_dir), beside)}" if bucket.example.attempt else ""
+        log = f"  {_path_text(log_path(job, run_dir), relative_to)}" if bucket.example.attempt else ""
         lines.append((("         such as ", "dim"), (printable(bucket.example.id), "bold"), (log, "dim")))
         again = reproduce(job, run_dir)
-        # Escaped it would be safe to look at and wrong to copy.
+        # A command with control characters is not escaped but left out: copied to a shell, it would do something else.
         lines.append((("         again:  ", "dim"), (again if again.isprintable() else "see results.json", "")))
     if len(found) > MAX_BUCKETS:
         lines.append(((f"  … and {len(found) - MAX_BUCKETS} more messages", "dim"),))
@@ -109,12 +117,12 @@ def _buckets(bad: Sequence[JobResult], run_dir: Path, beside: Path | None) -> li
 
 
 def _left_behind(results: Sequence[JobResult]) -> list[Line]:
-    """Return which jobs ended by themselves and left processes running: what those did has no verdict."""
+    """Return the jobs that ended by themselves and left processes running, whose work no verdict covers."""
     found = [(result.id, result.usage.left_behind) for result in results if result.usage and result.usage.left_behind]
     if not found:
         return []
     lines: list[Line] = [
-        (('Left processes running, which were killed (leftovers = "ignore" if that is meant)', "bold"),)
+        (('Left processes running, which were killed (leftovers = "ignore" if they are meant to run)', "bold"),)
     ]
     for job_id, processes in found[:MAX_LEFTOVERS]:
         what = shorten(printable(", ".join(processes)), MAX_MESSAGE)
@@ -124,7 +132,7 @@ def _left_behind(results: Sequence[JobResult]) -> list[Line]:
     return [*lines, ()]
 
 
-def _shown(path: Path, beside: Path | None) -> str:
-    if beside is not None and path.is_relative_to(beside):
-        path = path.relative_to(beside)
+def _path_text(path: Path, relative_to: Path | None) -> str:
+    if relative_to is not None and path.is_relative_to(relative_to):
+        path = path.relative_to(relative_to)
     return printable(str(path))

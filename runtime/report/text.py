@@ -1,12 +1,13 @@
-"""Text for people: names that are safe on a terminal, and times that are short. Pure."""
+"""Text for a terminal: names whose control characters are escaped, and short durations. Pure."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Return `text` with all that a terminal would obey instead of show written as escapes.
+    """Return `text` with every character escaped that a terminal would not show as itself.
 
-    Control characters, escape sequences, line ends, marks that turn the direction of writing, lone surrogates.
+    These are control characters (with escape sequences and line ends), marks that change the direction of writing, and
+    lone surrogates.
     """
     if text.isprintable():
         return text

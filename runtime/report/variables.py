@@ -1,7 +1,7 @@
-"""``exports.sh``: the variables of a run's jobs, in a file that its owner alone can read.
+"""``exports.sh``: the environment variables of a run's jobs, in a script that only its owner can read.
 
-The commands in ``results.json`` and on the screen are for everybody, and variables may be secret. So a command names
-this script, which sets the variables of one job and runs the rest of its words::
+The commands in ``results.json`` and on the screen may be seen by others, and variables may be secret. So a command
+names this script, which sets the variables of one job and runs the rest of its arguments::
 
     cd /run/smoke@8 && sh /run/exports.sh smoke=8 ./sim +seed=1
 """
@@ -13,11 +13,11 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-NAME: Final = "exports.sh"
-"""In the run's directory."""
+SCRIPT_NAME: Final = "exports.sh"
+"""The name of the script, in the run's directory."""
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-"""What a shell can export; any other variable is set by `env`."""
+_SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+"""The names of variables that a shell can export; any other variable is set by ``env``."""
 
 _HEAD: Final = """\
 # The variables of jobs: sh exports.sh JOB COMMAND [ARGUMENT...]
@@ -36,15 +36,15 @@ def has_variables(job: Any) -> bool:
 
 
 def render_variables(jobs: Iterable[Any]) -> Iterator[bytes]:
-    """Yield the script; `jobs` are those that have variables."""
+    """Yield the bytes of the script for `jobs`, all of which have variables."""
     yield _HEAD.encode()
     for job in jobs:
-        odd = {name: value for name, value in job.exports.items() if not _NAME.fullmatch(name)}
-        steps = [f"export {name}={shlex.quote(value)}" for name, value in job.exports.items() if name not in odd]
-        if odd:
-            words = shlex.join(f"{name}={value}" for name, value in odd.items())
+        for_env = {name: value for name, value in job.exports.items() if not _SHELL_NAME.fullmatch(name)}
+        steps = [f"export {name}={shlex.quote(value)}" for name, value in job.exports.items() if name not in for_env]
+        if for_env:
+            words = shlex.join(f"{name}={value}" for name, value in for_env.items())
             steps.append(f'set -- env {words} "$@"')
-        # A lone surrogate has no bytes: such a job could not start either.
+        # A lone surrogate has no bytes, so such a job was never started; it must not cost the others their variables.
         text = f"{shlex.quote(job.id)}) shift; {'; '.join(steps)} ;;\n"
         yield text.encode("utf-8", "surrogateescape" if _has_bytes(text) else "backslashreplace")
     yield _TAIL.encode()

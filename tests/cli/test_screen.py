@@ -15,7 +15,7 @@ from runtime.cli import screen as module
 from runtime.cli.screen import MAX_SAID_AT_ONCE, Screen
 from runtime.job import FailureKind, JobStatus
 from runtime.report.output import Output
-from runtime.report.progress import Progress, Snapshot
+from runtime.report.progress import RunProgress, RunSnapshot
 from runtime.scheduler.actions import StatusChange
 from tests.report.results import result
 
@@ -35,14 +35,14 @@ def screen(interval: float = math.inf) -> Iterator[tuple[Screen, int]]:
         yield Screen(Output(stream), RUN_DIR, Path("/out"), interval=interval, live=True), reader.fileno()
 
 
-def failed(progress: Progress, *names: str) -> None:
+def failed(progress: RunProgress, *names: str) -> None:
     for name in names:
         bad = result(name, FailureKind.EXIT_CODE, "exit code 3")
-        progress.see(StatusChange(bad.job, name, JobStatus.RUNNING, JobStatus.FAILED, 0.0, None, bad.event))
+        progress.apply(StatusChange(bad.job, name, JobStatus.RUNNING, JobStatus.FAILED, 0.0, None, bad.event))
 
 
-def moment() -> Snapshot:
-    return Progress("fifo", 0.0).snapshot({JobStatus.PASSED: 1}, 0.0)
+def moment() -> RunSnapshot:
+    return RunProgress("fifo", 0.0).snapshot({JobStatus.PASSED: 1}, 0.0)
 
 
 async def read(reader: int) -> str:
@@ -51,7 +51,7 @@ async def read(reader: int) -> str:
 
 
 async def test_nothing_is_shown_while_the_terminal_is_lent() -> None:
-    progress = Progress("fifo", 0.0)
+    progress = RunProgress("fifo", 0.0)
     with screen() as (shown, reader):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(shown.follow, progress, moment)
@@ -66,7 +66,7 @@ async def test_nothing_is_shown_while_the_terminal_is_lent() -> None:
 
 async def test_what_is_drawn_stays_when_somebody_else_has_written_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Output, "is_terminal", True)
-    progress = Progress("fifo", 0.0)
+    progress = RunProgress("fifo", 0.0)
     with screen() as (shown, reader):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(shown.follow, progress, moment)
@@ -82,7 +82,7 @@ async def test_what_is_drawn_stays_when_somebody_else_has_written_below_it(monke
 
 
 async def test_what_is_logged_said_and_failed_becomes_lines() -> None:
-    progress = Progress("fifo", 0.0)
+    progress = RunProgress("fifo", 0.0)
     with screen() as (shown, reader):
         shown.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         shown.say("hello\x1b")
@@ -100,7 +100,7 @@ async def test_what_is_logged_said_and_failed_becomes_lines() -> None:
 async def test_progress_is_a_line_at_each_interval() -> None:
     with screen(interval=0.002) as (shown, reader):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shown.follow, Progress("fifo", 0.0), moment)
+            nursery.start_soon(shown.follow, RunProgress("fifo", 0.0), moment)
             text = ""
             while text.count("\n") < 3:
                 text += await read(reader)
@@ -109,7 +109,7 @@ async def test_progress_is_a_line_at_each_interval() -> None:
 
 
 async def test_failures_that_come_together_are_not_all_said() -> None:
-    progress = Progress("fifo", 0.0)
+    progress = RunProgress("fifo", 0.0)
     failed(progress, *(f"job{number}" for number in range(MAX_SAID_AT_ONCE + 5)))
     with screen() as (shown, reader):
         await shown.finish(progress, [])
@@ -122,7 +122,7 @@ async def test_while_the_terminal_is_somebody_elses_nothing_is_written() -> None
     asked = trio.Event()
     rounds = 0
 
-    def count() -> Snapshot:
+    def count() -> RunSnapshot:
         nonlocal rounds
         rounds += 1
         asked.set()
@@ -132,7 +132,7 @@ async def test_while_the_terminal_is_somebody_elses_nothing_is_written() -> None
         shown.held = True
         shown.say("wait for it")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shown.follow, Progress("fifo", 0.0), count)
+            nursery.start_soon(shown.follow, RunProgress("fifo", 0.0), count)
             with trio.move_on_after(0.02):
                 await asked.wait()
             assert rounds == 0
@@ -146,7 +146,7 @@ async def test_a_reader_that_takes_nothing_stops_nobody_else() -> None:
     with screen() as (shown, reader):
         shown.say("x" * 1_000_000)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shown.follow, Progress("fifo", 0.0), moment)
+            nursery.start_soon(shown.follow, RunProgress("fifo", 0.0), moment)
             got = 0
             while got <= 1_000_000:  # this task runs, while the screen's thread waits for it
                 got += len(await read(reader))

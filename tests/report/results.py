@@ -1,4 +1,4 @@
-"""Results of jobs, for the tests of this room."""
+"""Results of jobs, for the tests of this package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def result(
     attempt: int = 1,
     **fields: Any,
 ) -> JobResult:
-    """A result of a job: passed, or with a failure of this kind."""
+    """Return the result of a job: passed, or not passed with a reason of this kind."""
     job = JobSpec(name=name, **{"cmd": "./sim", "cwd": "/work", **fields})
     status = JobStatus.PASSED if kind is None else kind.status
     reason = None if kind is None else JobStatusInfo(message, lines, context, kind)

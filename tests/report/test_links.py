@@ -18,7 +18,7 @@ S = JobStatus
 
 
 def test_a_call_after_the_end_does_nothing(tmp_path: Path) -> None:
-    """Of a thread that was stuck, say."""
+    """As of a thread that hung in a file system."""
     with made(tmp_path / "run") as links:
         links.close()
         links.move(("a", JobSpec(name="a", cmd="true", odir=str(tmp_path)), S.PASSED))
@@ -85,7 +85,7 @@ def test_links_are_named_by_safe_ids(tmp_path: Path, links: Links) -> None:
     assert links_of(tmp_path) == {"passed": ["@@2E.@@2Fx@@0A"]}
 
 
-def test_the_last_move_makes_up_for_whatever_was_missed(tmp_path: Path, links: Links) -> None:
+def test_the_last_move_makes_up_for_moves_that_were_missed(tmp_path: Path, links: Links) -> None:
     a, b = job(tmp_path, "a"), job(tmp_path, "b")
     job(tmp_path, "c")
     move(links, {"a": (a, S.RUNNING), "b": (b, S.RUNNING)})
@@ -119,7 +119,7 @@ def test_each_job_has_at_most_one_link_the_right_one(
             assert links_of(run_dir) == expected
 
 
-def test_a_link_in_the_place_of_a_folder_leads_nobody_astray(tmp_path: Path, links: Links) -> None:
+def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path, links: Links) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "failed").rmdir()
     (tmp_path / "failed").symlink_to("precious")
@@ -135,7 +135,7 @@ def test_latest_leads_to_the_last_run(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["latest", "one", "two"]
 
 
-def test_what_is_called_latest_and_is_no_link_is_left_alone(tmp_path: Path) -> None:
+def test_a_latest_that_is_no_link_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "latest").mkdir()
     (tmp_path / "one").mkdir()
     with pytest.raises(FileExistsError):

@@ -12,25 +12,25 @@ from rich.text import Text
 from runtime.job import FailureKind, JobResult, JobStatus
 from runtime.report.live import LiveArea, render
 from runtime.report.output import Output
-from runtime.report.progress import Snapshot
+from runtime.report.progress import RunSnapshot
 from tests.report.results import result
 
 S = JobStatus
 EVIL = "x\x1b[2J\u202e\n[red]中"
 
 
-def moment(running: int = 0, recent: tuple[JobResult, ...] = (), title: str = "fifo") -> Snapshot:
+def snapshot(running: int = 0, recent: tuple[JobResult, ...] = (), title: str = "fifo") -> RunSnapshot:
     counts = {S.PASSED: 10, S.FAILED: 1, S.KILLED: 2, S.RUNNING: running, S.QUEUED: 50}
-    return Snapshot(title, 75.0, counts, [(f"job{n}", 1.5, "on host") for n in range(running)], recent)
+    return RunSnapshot(title, 75.0, counts, [(f"job{n}", 1.5, "on host") for n in range(running)], recent)
 
 
-def plain(snapshot: Snapshot, columns: int = 80, rows: int = 24) -> list[str]:
-    lines = render(snapshot, Path("/out/run"), Path("/out"), (columns, rows))
+def plain(picture: RunSnapshot, columns: int = 80, rows: int = 24) -> list[str]:
+    lines = render(picture, Path("/out/run"), Path("/out"), (columns, rows))
     return [Text.from_ansi(line).plain for line in lines]
 
 
 def test_a_picture_has_a_bar_the_counts_running_jobs_and_recent_failures() -> None:
-    lines = plain(moment(12, (result("bad", FailureKind.EXIT_CODE, "exit code 3"),)))
+    lines = plain(snapshot(12, (result("bad", FailureKind.EXIT_CODE, "exit code 3"),)))
     assert lines[0].startswith("fifo  ━")
     assert lines[1] == "[1:15] 13/75 done: 10 passed, 1 failed, 2 killed, 12 running, 50 waiting"
     assert lines[2].split() == ["1.5", "s", "job0", "on", "host"]
@@ -48,20 +48,20 @@ def test_columns_keep_their_width_whatever_is_in_them(columns: int) -> None:
         (LONG, 59.94, "slurm job 1234_5 on a node with a long name"),
         ("中" * 60, 360_000, "pid 9"),
     ]
-    pictures = [Snapshot("fifo", 75.0, {S.RUNNING: len(some)}, some, ()) for some in ([each] for each in contents)]
+    pictures = [RunSnapshot("fifo", 75.0, {S.RUNNING: len(some)}, some, ()) for some in ([each] for each in contents)]
     rows = [plain(picture, columns)[-1] for picture in pictures]
     assert rows[0] == "    1.5 s  a"
     assert rows[1].startswith("   59.9 s  random_traffic.")
     assert rows[2].startswith("100:00:00  中")
     notes = {cell_len(row[: row.index(word)]) for row, word in zip(rows[1:], ("slurm", "pid"), strict=True)}
     assert len(notes) == 1, rows
-    together = plain(Snapshot("fifo", 75.0, {S.RUNNING: 3}, contents, ()), columns)
+    together = plain(RunSnapshot("fifo", 75.0, {S.RUNNING: 3}, contents, ()), columns)
     assert together[-3:] == rows
 
 
-def test_counts_that_one_line_has_no_room_for_go_on_in_the_next() -> None:
+def test_counts_that_do_not_fit_one_line_go_on_in_the_next() -> None:
     counts = {S.PASSED: 1000, S.FAILED: 100, S.KILLED: 2000, S.RUNNING: 16, S.QUEUED: 5000}
-    lines = plain(Snapshot("fifo", 75.0, counts, [], (), "", 1999), 50)
+    lines = plain(RunSnapshot("fifo", 75.0, counts, [], (), "", 1999), 50)
     assert lines[1:] == [
         "[1:15] 3100/8116 done: 1000 passed, 100 failed, ",
         "1 killed, 1999 never ran, 16 running, 5000 waiting",
@@ -76,13 +76,13 @@ def test_counts_that_one_line_has_no_room_for_go_on_in_the_next() -> None:
 @pytest.mark.parametrize("rows", [1, 4, 6, 10, 50])
 def test_a_picture_fits_its_terminal(columns: int, rows: int) -> None:
     recent = tuple(result(f"{EVIL * 20}{n}", FailureKind.EXIT_CODE, "y" * 500) for n in range(5))
-    lines = plain(moment(100, recent, title=EVIL * 3), columns, rows)
+    lines = plain(snapshot(100, recent, title=EVIL * 3), columns, rows)
     assert len(lines) <= max(4, rows - 1)
     assert all(cell_len(line) <= max(20, columns - 1) for line in lines)
 
 
 def test_names_reach_the_terminal_escaped_and_as_no_markup() -> None:
-    lines = plain(moment(0, (result(EVIL, FailureKind.EXIT_CODE, EVIL),), title=EVIL), 200)
+    lines = plain(snapshot(0, (result(EVIL, FailureKind.EXIT_CODE, EVIL),), title=EVIL), 200)
     assert all(line.isprintable() for line in lines)
     assert "x\\x1b[2J\\u202e\\n[red]中" in lines[0]
 

@@ -29,7 +29,7 @@ def terminal() -> Iterator[tuple[int, Output]]:
         yield reader.fileno(), Output(stream)
 
 
-def test_elsewhere_than_on_a_terminal_lines_are_plain() -> None:
+def test_lines_are_plain_if_the_output_is_no_terminal() -> None:
     with pipe() as (reader, output):
         output.show(LINES)
         assert not output.is_terminal
@@ -48,7 +48,7 @@ def test_on_a_terminal_lines_have_colours_and_are_wrapped_by_it_alone(monkeypatc
         assert "x" * 200 in text
 
 
-def test_a_dumb_terminal_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dumb_terminal_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     with terminal() as (reader, output):
         output.show(LINES)
@@ -73,7 +73,7 @@ def test_once_the_reader_has_gone_text_is_dropped() -> None:
         output.write("x" * 1_000_000)
 
 
-def test_a_full_device_is_the_same() -> None:
+def test_once_the_device_is_full_text_is_dropped() -> None:
     with open("/dev/full", "w") as stream:
         output = Output(stream)
         output.write("x")
@@ -81,7 +81,7 @@ def test_a_full_device_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("stream", [None, io.StringIO()])
-def test_a_stream_without_a_descriptor_takes_all(stream: io.StringIO | None) -> None:
+def test_without_a_descriptor_text_is_dropped(stream: io.StringIO | None) -> None:
     output = Output(stream)
     output.write("x")
     assert output.gone

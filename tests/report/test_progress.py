@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from runtime.job import FailureKind, JobStatus
-from runtime.report.progress import MAX_RECENT, Progress, progress_line
+from runtime.report.progress import MAX_RECENT, RunProgress, progress_line
 from runtime.scheduler.actions import StatusChange
 from tests.report.results import result
 
@@ -15,46 +15,46 @@ def change(
     return StatusChange(ended.job, name, S.QUEUED, new, at, note, ended.event if new.is_terminal else None)
 
 
-def text(progress: Progress, counts: dict[JobStatus, int], now: float = 0.0) -> str:
+def text(progress: RunProgress, counts: dict[JobStatus, int], now: float = 0.0) -> str:
     return "".join(piece for piece, _ in progress_line(progress.snapshot(counts, now)))
 
 
 def test_running_jobs_are_those_that_began_and_did_not_end() -> None:
-    progress = Progress("fifo", 10.0)
+    progress = RunProgress("fifo", 10.0)
     for name, new, at in [("a", S.RUNNING, 11), ("b", S.RUNNING, 12), ("a", S.PASSED, 13), ("c", S.QUEUED, 13)]:
-        progress.see(change(name, new, at, note="here"))
-    progress.see(change("b", S.RUNNING, 14, note="there"))  # news of it, not a new start
-    moment = progress.snapshot({}, 15.0)
-    assert moment.running == [("b", 3.0, "there")]
-    assert moment.elapsed == 5.0
-    progress.see(change("b", S.QUEUED, 16))
+        progress.apply(change(name, new, at, note="here"))
+    progress.apply(change("b", S.RUNNING, 14, note="there"))  # a new note, not a new start
+    snapshot = progress.snapshot({}, 15.0)
+    assert snapshot.running == [("b", 3.0, "there")]
+    assert snapshot.elapsed == 5.0
+    progress.apply(change("b", S.QUEUED, 16))
     assert progress.snapshot({}, 17.0).running == []
 
 
-def test_a_snapshot_has_as_many_rows_as_are_wanted_the_oldest_first() -> None:
-    progress = Progress("fifo", 0.0)
+def test_a_snapshot_has_as_many_rows_as_asked_the_oldest_first() -> None:
+    progress = RunProgress("fifo", 0.0)
     for number in range(10):
-        progress.see(change(str(number), S.RUNNING))
+        progress.apply(change(str(number), S.RUNNING))
     assert [row[0] for row in progress.snapshot({}, 0.0, rows=3).running] == ["0", "1", "2"]
 
 
-def test_failures_are_said_once_and_the_last_stay_in_sight() -> None:
-    progress = Progress("fifo", 0.0)
+def test_failures_are_returned_once_and_the_last_stay_in_the_snapshot() -> None:
+    progress = RunProgress("fifo", 0.0)
     for number in range(MAX_RECENT + 2):
-        progress.see(change(str(number), S.FAILED, kind=FailureKind.EXIT_CODE))
-    progress.see(change("ok", S.PASSED))
-    progress.see(change("after", S.KILLED, kind=FailureKind.DEPENDENCY))  # it says nothing new
+        progress.apply(change(str(number), S.FAILED, kind=FailureKind.EXIT_CODE))
+    progress.apply(change("ok", S.PASSED))
+    progress.apply(change("after", S.KILLED, kind=FailureKind.DEPENDENCY))  # a consequence
     assert [each.id for each in progress.take_failures()] == [str(number) for number in range(MAX_RECENT + 2)]
     assert progress.take_failures() == []
     assert [each.id for each in progress.snapshot({}, 0.0).recent] == [str(n) for n in range(2, MAX_RECENT + 2)]
 
 
 def test_a_line_counts_everything() -> None:
-    progress = Progress("fifo", 0.0)
+    progress = RunProgress("fifo", 0.0)
     counts = {S.SCHEDULED: 1, S.QUEUED: 2, S.RUNNING: 3, S.PASSED: 4, S.FAILED: 5, S.KILLED: 6}
-    moment = progress.snapshot(counts, 61, never_ran=4)
-    said = "[1:01] 15/21 done: 4 passed, 5 failed, 2 killed, 4 never ran, 3 running, 3 waiting"
-    assert "".join(piece for piece, _ in progress_line(moment)) == said
+    snapshot = progress.snapshot(counts, 61, never_ran=4)
+    expected = "[1:01] 15/21 done: 4 passed, 5 failed, 2 killed, 4 never ran, 3 running, 3 waiting"
+    assert "".join(piece for piece, _ in progress_line(snapshot)) == expected
     assert text(progress, counts, 61) == "[1:01] 15/21 done: 4 passed, 5 failed, 6 killed, 3 running, 3 waiting"
     progress.stopping = "SIGINT"
     assert text(progress, {}).endswith("0 running, 0 waiting (SIGINT)")

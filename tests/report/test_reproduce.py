@@ -10,7 +10,7 @@ import pytest
 from runtime.backend.local import LocalBackend
 from runtime.job import JobSpec
 from runtime.report.reproduce import job_dir, log_path, reproduce
-from runtime.report.variables import NAME, render_variables
+from runtime.report.variables import SCRIPT_NAME, render_variables
 from runtime.scheduler.run import run_jobs
 
 RUN_DIR = Path("/out/run")
@@ -22,7 +22,7 @@ def test_a_job_has_its_directory_and_its_log_in_the_runs_directory() -> None:
     assert log_path(job, RUN_DIR) == RUN_DIR / "a@@2Fb" / "job.log"
 
 
-def test_unless_it_says_otherwise() -> None:
+def test_a_job_may_name_its_directory_and_its_log() -> None:
     job = JobSpec(name="a", cmd="x", odir="/o", log_path="/l/x.log")
     assert job_dir(job, RUN_DIR) == Path("/o")
     assert log_path(job, RUN_DIR) == Path("/l/x.log")
@@ -52,7 +52,7 @@ def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
         cwd=str(directory),
         exports={"A": "$(touch x)'\"\n*"},
     )
-    (tmp_path / NAME).write_bytes(b"".join(render_variables([job])))
+    (tmp_path / SCRIPT_NAME).write_bytes(b"".join(render_variables([job])))
     words = ["/bin/sh", "-c", reproduce(job, tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == f'{directory}|$(touch x)\'"\n* B|{{"x"}}|\\|end'
@@ -63,7 +63,7 @@ async def test_the_line_of_a_command_that_is_too_long_for_an_argument_names_its_
     job = JobSpec(name="job", cmd="echo $0 # ".ljust(200_000, "x") + "\nexit 7", exports={"A": "1"})
     (result,) = await run_jobs([job], LocalBackend(run_dir=tmp_path))
     assert (result.usage.exit_code if result.usage else None) == 7
-    (tmp_path / NAME).write_bytes(b"".join(render_variables([job])))
+    (tmp_path / SCRIPT_NAME).write_bytes(b"".join(render_variables([job])))
     line = reproduce(job, tmp_path)
     assert len(line) < 1000
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)

@@ -71,7 +71,7 @@ def test_a_directory_in_its_place_is_moved_aside(tmp_path: Path, name: str, capl
     assert (tmp_path / "exports.sh").is_file()
     (aside,) = tmp_path.glob(f"{name}.*.moved")
     assert (aside / "file").read_text() == "theirs"
-    assert f"{name} was a directory, which is {aside.name} now" in caplog.text
+    assert f"{name} was a directory; it is renamed to {aside.name}" in caplog.text
 
 
 def test_jobs_that_never_ran_are_counted_apart(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_no_jobs_are_a_document_too(tmp_path: Path) -> None:
     assert written(tmp_path)["jobs"] == []
 
 
-def test_what_was_there_is_replaced_whole_or_stays(tmp_path: Path) -> None:
+def test_an_older_file_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
     written(tmp_path, result("old"))
 
     @attrs.frozen

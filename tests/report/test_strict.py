@@ -1,4 +1,4 @@
-"""`results.json` is taken by parsers that refuse what is no Unicode; and names in it can be had back."""
+"""`results.json` is accepted by parsers that reject lone surrogates, and the bytes of names in it can be restored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXTS = st.text(st.characters(exclude_categories=()) | st.sampled_from("\udc80\u
 
 
 def is_strict(text: str) -> bool:
-    """Whether nothing in it is a lone surrogate, or a word that is no JSON."""
+    """Whether it is ASCII, without lone surrogates and without NaN or Infinity; raises otherwise."""
 
     def refuse(word: str) -> Any:
         raise ValueError(word)
@@ -37,7 +37,7 @@ def test_numbers_that_json_does_not_have_are_null() -> None:
 
 
 @given(TEXTS)
-def test_any_text_is_strict_and_can_be_had_back(text: str) -> None:
+def test_any_text_is_strict_and_can_be_restored(text: str) -> None:
     written = dumps([text])
     assert is_strict(written)
     (found,) = json.loads(written)
@@ -48,6 +48,6 @@ def test_any_text_is_strict_and_can_be_had_back(text: str) -> None:
 
 
 @given(st.binary())
-def test_any_name_of_a_file_can_be_had_back(name: bytes) -> None:
+def test_any_name_of_a_file_can_be_restored(name: bytes) -> None:
     (found,) = json.loads(dumps([os.fsdecode(name)]))
     assert original(found) == name

@@ -16,15 +16,15 @@ def plain(lines: Sequence[Line]) -> list[str]:
 
 
 def summed(*results: JobResult) -> list[str]:
-    return plain(summary(results, RUN_DIR, seconds=75, beside=Path("/here")))
+    return plain(summary(results, RUN_DIR, seconds=75, relative_to=Path("/here")))
 
 
-def test_when_all_passed_one_line_says_it() -> None:
+def test_if_all_passed_there_is_one_line() -> None:
     assert summed(result("a"), result("b")) == ["2 jobs: 2 passed, 0 failed, 0 killed, in 1:15"]
     assert summed(result("a"))[-1].startswith("1 job: ")
 
 
-def test_what_a_backend_says_of_all_its_jobs_is_said_once() -> None:
+def test_the_error_of_a_backend_is_shown_once() -> None:
     lines = summed(
         *(result(name, K.BACKEND_ERROR, "it broke", attempt=0) for name in "abc"), result("d", K.BACKEND_ERROR, "x")
     )
@@ -62,16 +62,16 @@ def test_failures_are_listed_before_kills_and_consequences_come_last() -> None:
     ]
 
 
-def test_who_left_processes_running_is_told() -> None:
+def test_jobs_that_left_processes_running_are_listed() -> None:
     results = [
         result(f"job{number}", usage=JobUsage(left_behind=("sleep (pid 7)", "\x1b[31m (pid 8)")))
         for number in range(12)
     ]
-    told = summed(*results, result("clean"))
-    assert told[0].startswith("Left processes running, which were killed")
-    assert told[1] == "  job0: sleep (pid 7), \\x1b[31m (pid 8)"
-    assert told[11] == "  … and 2 more, in results.json"
-    assert told[-1].startswith("13 jobs: 13 passed")
+    lines = summed(*results, result("clean"))
+    assert lines[0].startswith("Left processes running, which were killed")
+    assert lines[1] == "  job0: sleep (pid 7), \\x1b[31m (pid 8)"
+    assert lines[11] == "  … and 2 more, in results.json"
+    assert lines[-1].startswith("13 jobs: 13 passed")
 
 
 def test_many_failures_are_counted_not_listed() -> None:

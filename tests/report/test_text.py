@@ -19,7 +19,7 @@ from runtime.report.text import printable, short_duration
         ("žluťoučký kůň 中", "žluťoučký kůň 中"),
     ],
 )
-def test_what_a_terminal_would_obey_is_shown_as_escapes(text: str, shown: str) -> None:
+def test_characters_that_a_terminal_would_obey_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 

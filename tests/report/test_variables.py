@@ -1,4 +1,4 @@
-"""What is secret in a job's variables: where it stands, and where it does not."""
+"""The values of a job's variables may be secret: which files have them, and which do not."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def test_the_command_in_the_results_runs_the_job_with_its_variables(tmp_path: Pa
     job = {"name": "a", "cmd": ["printenv", "TOKEN", "odd name"], "matrix": {"n": [7]}, "exports": exports}
     done = call(tmp_path, "run", "-", stdin=json.dumps(job))
     assert done.code == 0, done.err
-    (told,) = results(tmp_path)["jobs"]
-    assert "/exports.sh a.n=7 printenv TOKEN " in told["command"]
-    again = subprocess.run(["/bin/sh", "-c", told["command"]], capture_output=True, text=True, check=True)
-    assert again.stdout == Path(told["log"]).read_text() == "it's $1\n\nx y\n"
+    (entry,) = results(tmp_path)["jobs"]
+    assert "/exports.sh a.n=7 printenv TOKEN " in entry["command"]
+    again = subprocess.run(["/bin/sh", "-c", entry["command"]], capture_output=True, text=True, check=True)
+    assert again.stdout == Path(entry["log"]).read_text() == "it's $1\n\nx y\n"
 
 
-def test_a_job_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_an_unknown_job_is_an_error(tmp_path: Path) -> None:
     script = tmp_path / "exports.sh"
     script.write_bytes(b"".join(render_variables([JobSpec(name="a", cmd="x", exports={"A": "1"})])))
     done = subprocess.run(["/bin/sh", script, "b", "true"], capture_output=True, text=True, check=False)
