@@ -25,7 +25,7 @@ buckets scroll off the screen; ten times less hide failures that differ."""
 MAX_BUCKETS: Final = 10
 """Buckets that are listed. Arbitrary: ten times more, and the counts scroll off the screen; one hides the others."""
 MAX_LEFTOVERS: Final = 10
-"""Jobs that left processes running which are listed. Arbitrary, for the same reasons."""
+"""Jobs with leftover processes that are listed. Arbitrary, for the same reasons."""
 MAX_MESSAGE: Final = 160
 """Characters of a message in a line. Arbitrary: ten times more, and one message fills the screen; ten times less, and
 it is cut before the cause."""
@@ -62,9 +62,7 @@ def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
     return ((head, ""), *pieces[1:], (f", in {short_duration(seconds)}", ""))
 
 
-def failure_line(
-    result: JobResult, run_dir: Path, relative_to: Path | None = None, message: str | None = None
-) -> Line:
+def failure_line(result: JobResult, run_dir: Path, relative_to: Path | None = None, message: str | None = None) -> Line:
     """Return the line of one job that did not pass: its status, id, `message` (by default its headline) and log."""
     job: Any = result.job
     message = shorten(printable(headline(result)), MAX_MESSAGE) if message is None else message

@@ -23,8 +23,8 @@ from runtime.verdict.lines import Block, LineSplitter, visible_part
 from runtime.verdict.reported_times import seconds
 
 MAX_SHOWN: Final = 2000
-"""Bytes of a line that are shown to people. Arbitrary: ten times more, and the results of a bad night fill a disk; ten
-times less, and long messages of tools are cut."""
+"""Bytes of a line that are shown to people. Arbitrary: ten times more, and the results of a bad night have gigabytes;
+ten times less, and long messages of tools are cut."""
 
 TAIL_LINES: Final = 10
 """Lines of the end of a log that are kept. Arbitrary: ten times more hide the message that matters; with one, the cause

@@ -110,7 +110,8 @@ class _WorkerProcess:
 
     def end(self) -> int:
         """Wait until it has ended, kill it if need be, close its pipes; return its exit status as `subprocess` does."""
-        # Not killed at once: if the kernel ended it for its budget, its status tells that from any other end.
+        # Not killed at once: if the kernel ended it for its budget, its status tells that from any other end. Half a
+        # second is arbitrary: a process whose pipe is closed ends in less, and one that is stopped never does.
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5)
         self._process.kill()
