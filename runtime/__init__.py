@@ -1,14 +1,13 @@
 """A structured-concurrency job runtime on trio.
 
-You hand it job specifications; backends run them (processes of this machine, or any old blocking launcher class
-through an adapter); every job that a backend accepts produces exactly one completion event, which comes back over a
-trio channel; a scheduler consumes those events and decides what runs next. `run_jobs` is the short way in;
-`RuntimeBackend.open` is the one for whoever brings a scheduler of their own. This module re-exports the public names,
-and nothing else.
+Backends run job specifications: as processes of this machine, as jobs of a cluster, or through any blocking launcher
+class. Each job that a backend accepts produces exactly one completion event, which a trio channel carries to the
+scheduler; the scheduler decides what runs next. `run_jobs` runs jobs with the scheduler of this package;
+`RuntimeBackend.open` opens a backend for another scheduler. This module re-exports the public names, and nothing else.
 
-A name is imported when it is first asked for, so that a program pays for what it uses: ``job-runtime --help`` needs no
-trio, and a program with a backend of its own no local processes. What is here at once is small, the errors, or must be:
-`backends` is the registry, and would become the package of that name if a module of the package were imported first.
+A name is imported when it is first used, so that a program loads only what it uses: ``job-runtime --help`` does without
+trio, and a program with a backend of its own without local processes. The errors and the registry are small, and are
+imported at once.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ if TYPE_CHECKING:
     )
     from runtime.scheduler.run import Scheduler, run_jobs
 else:
-    # The same again, for Python. (A type checker must not see `__getattr__`: it would take any name for a public one.)
-    _HOMES = {
+    # The same names for the interpreter. A type checker must not see `__getattr__`: it would accept any name.
+    _LAZY_IMPORTS = {
         "runtime.backend.backend": ("RuntimeBackend",),
         "runtime.backend.fake": ("FakeBackend",),
         "runtime.backend.legacy": (
@@ -77,8 +76,8 @@ else:
     }
 
     def __getattr__(name: str) -> object:
-        """Import a public name from where it lives, and keep it."""
-        for module, names in _HOMES.items():
+        """Import a public name from its module, and keep it."""
+        for module, names in _LAZY_IMPORTS.items():
             if name in names:
                 found = globals()[name] = getattr(importlib.import_module(module), name)
                 return found

@@ -1,8 +1,8 @@
-"""`Descriptor`: one that is closed when nobody uses it any more.
+"""`Descriptor`: a file descriptor that is closed when no call uses it any more.
 
-A thread that is stuck in a file system is left to itself. It may wake up much later, in the middle of several calls
-with one descriptor. If that had been closed meanwhile, its number would be another file's, and the rest would be done
-to that.
+A thread that is stuck in a file system is abandoned. It may return much later, in the middle of several calls with one
+descriptor. If that had been closed meanwhile, its number could belong to another file, and the remaining calls would
+change that file.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import threading
 
 
 class Descriptor:
-    """A descriptor, as a context for each use. Its methods may be called from any thread.
+    """A file descriptor; a ``with`` block for each use gives its number. Its methods may be called from any thread.
 
     Args:
-        fd: is owned by this from now on.
+        fd: the descriptor, which this object owns and closes.
     """
 
     __slots__ = ("_closed", "_fd", "_lock", "_users")
@@ -32,11 +32,11 @@ class Descriptor:
 
     @property
     def fd(self) -> int:
-        """Its number; -1, which opens nothing, once it was closed. For a single call while nobody closes it."""
+        """Its number, or -1 once it was closed. For a single call during which it cannot be closed."""
         return -1 if self._closed else self._fd
 
     def __enter__(self) -> int:
-        """Return its number, which is nobody else's until the end of the block.
+        """Return its number, which stays open until the end of the block.
 
         Raises:
             OSError: with `errno.EBADF`, if it was closed.
@@ -51,11 +51,12 @@ class Descriptor:
         with self._lock:
             self._users -= 1
             unused = self._closed and not self._users
+        # Outside of the lock: closing may block on a network file system. Only one thread comes here with `unused`.
         if unused:
             os.close(self._fd)
 
     def close(self) -> None:
-        """Let nobody begin to use it, and close it now, or when the last one has ended its use. Idempotent."""
+        """Refuse new uses, and close it when the last one has ended, which may be now. Idempotent."""
         with self._lock:
             unused = not (self._closed or self._users)
             self._closed = True

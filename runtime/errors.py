@@ -1,7 +1,7 @@
-"""The errors that callers can meet, all of them, flat.
+"""All errors that callers can meet.
 
-Each says whose fault it is and whether trying again helps. A job's own failure is never one of these: it is data, in
-the job's completion event.
+The docstring of each says whose fault it is and whether a retry helps. A job's own failure is never one of these: it is
+data, in the job's completion event.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ class SpecError(ValueError):
 
 
 class GraphError(ValueError):
-    """The jobs do not form a graph: a cycle, an unknown dependency, a job given twice. Nothing was run."""
+    """The dependencies have a cycle or an unknown job, or a job is given twice. The caller's fault; nothing was run."""
 
 
 class ResourceError(ValueError):
-    """A job asks for a resource that has no limit, or for more than there can be. Nothing was run."""
+    """A job needs a resource that has no limit, or more than the limit. The caller's fault; nothing was run."""
 
 
 class RegistryError(LookupError):
-    """A backend's name is unknown, is taken, or what it stands for cannot be imported."""
+    """A backend's name is unknown or taken, or what it stands for cannot be imported. The caller's fault."""
 
 
 class DuplicateJobError(ValueError):
-    """A job of this id is live in the backend, or stands twice in the call. Nothing of the call was launched."""
+    """A job of this id is live in the backend, or is twice in the call. No job of the call was launched."""
 
 
 class BackendClosedError(RuntimeError):
@@ -49,14 +49,14 @@ class BackendBrokenError(RuntimeError):
 
 
 class StatusMoveError(RuntimeError):
-    """A job was told to make a move that the table of legal moves does not have. A bug; nothing was changed."""
+    """A job was to make a move that is not in `LEGAL_MOVES`. A bug in the backend; nothing was changed."""
 
 
 NO_MEMORY: Final = "there is not enough memory for the runtime itself"
-"""What is said when `is_want_of_memory`."""
+"""The message for an error that `is_out_of_memory`."""
 
 
-def is_want_of_memory(error: BaseException) -> bool:
-    """Whether `error` is want of memory and nothing else, in groups or not: no bug, wherever it showed."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is a `MemoryError`, or a group of nothing else. That is no bug, wherever it is raised."""
     others = error.split(MemoryError)[1] if isinstance(error, BaseExceptionGroup) else error
     return others is None or isinstance(others, MemoryError)

@@ -1,12 +1,12 @@
-"""Calls of `os._exit` and `os.exec*` by code that is not ours: they raise, where they would end the whole program.
+"""Makes `os._exit` and `os.exec*` raise in code of users, where they would end the whole program.
 
-They end a process without a word, with whatever exit code they like: a launcher that calls ``os._exit(0)`` would end a
-run without its results, and the exit code would say that all have passed. (Typically half of a fork that mistakes
-itself for the child.) So in a thread in which such code is called, and in the command line in each, these functions
-raise an error, which fails that call alone. In a process that was forked they do what they always do.
+These functions end a process at once, with any exit code. A launcher that calls ``os._exit(0)`` would end a run without
+results, and the exit code would say that all jobs passed. (Typically it is the parent after a fork, taking itself for
+the child.) So in a thread that calls launchers, and in the command line in every thread, these functions raise an
+error, which fails that call alone. In a process that was forked they work as usual.
 
-This is a courtesy to code that means no harm, no protection: code in C that calls ``exit`` or ``_exit``, and code that
-has imported the name before, ends the process all the same. Against that only a process of its own helps (`isolated`).
+This catches mistakes; it is no protection. C code that calls ``exit`` or ``_exit``, and code that imported a function
+before, still ends the process. Only a process of their own for the launchers protects against that (``isolated``).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 exit_now: Final[Callable[[int], NoReturn]] = os._exit
-"""Ends this process at once: for code of ours."""
+"""The original `os._exit`, which ends this process at once, for the runtime itself."""
 
 _NAMES: Final = ("_exit", "execv", "execve")
-"""Functions of `os`; those with other names of their kind call one of these."""
+"""The functions of `os` that are replaced; the other ``exec`` functions call one of these."""
 
 _lock: Final = threading.Lock()
 _originals: Final[dict[str, Any]] = {}
 _threads: Final[weakref.WeakKeyDictionary[threading.Thread, int]] = weakref.WeakKeyDictionary()
-"""Threads in which these functions raise, each with its process: a forked child has a copy of this."""
+"""The threads in which these functions raise, each with the pid: a forked child inherits this, and must not raise."""
 _programs: Final[set[int]] = set()
-"""Processes in which they raise in each thread."""
+"""The pids of processes in which they raise in every thread."""
 
 
 class EndOfProcessError(SystemExit):
@@ -37,21 +37,21 @@ class EndOfProcessError(SystemExit):
 
 
 def raise_everywhere() -> None:
-    """Let these functions raise in each thread of this process: for a program, never for a library."""
+    """Make these functions raise in every thread of this process. For a program, never for a library."""
     with _lock:
         _programs.add(os.getpid())
         _install()
 
 
 def raise_in(thread: threading.Thread) -> None:
-    """Let these functions raise in a thread, until that ends."""
+    """Make these functions raise in a thread, until it ends."""
     with _lock:
         _threads[thread] = os.getpid()
         _install()
 
 
 def restore_if_unused() -> None:
-    """Put the functions back as they were, unless they are to raise somewhere yet."""
+    """Restore the original functions, unless they must still raise in some thread."""
     with _lock:
         if not _programs and not any(thread.is_alive() for thread in _threads):
             _uninstall()
@@ -66,7 +66,8 @@ def _install() -> None:
 
 def _uninstall() -> None:
     for name, original in _originals.items():
-        if getattr(getattr(os, name), "__wrapped__", None) is original:  # else somebody else has put his in its place
+        # Other code may have replaced the function since; to restore ours would undo that.
+        if getattr(getattr(os, name), "__wrapped__", None) is original:
             setattr(os, name, original)
     _originals.clear()
 
@@ -74,12 +75,12 @@ def _uninstall() -> None:
 def _raising(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def end(*args: Any, **rest: Any) -> Any:
-        pid, thread = os.getpid(), threading.current_thread()
+        pid, thread = os.getpid(), threading.current_thread()  # the pid differs in a forked child, which may exit
         if pid not in _programs and _threads.get(thread) != pid:
             return original(*args, **rest)
         what = f"os.{name}({args[0]!r})" if args else f"os.{name}()"
-        if thread not in _threads:  # else it is the reason why a call fails
-            import logging  # here, as whoever asks for help waits for this module
+        if thread not in _threads:  # a launcher's call fails with this error as its reason, so it needs no warning
+            import logging  # here, as ``--help`` imports this module and must be fast
 
             logging.getLogger("runtime").warning("%s was called in the thread %s, and was refused", what, thread.name)
         msg = f"{what} was called, which would end the whole run without results; an isolated launcher may do that"

@@ -1,8 +1,8 @@
-"""How a helper program is run: with which interpreter, from which file, with which variables. For all helpers.
+"""The interpreter, the file and the environment with which a helper program is run. For all helpers.
 
-`sys.executable` is not always an interpreter: in a frozen program it is the program itself, which would start itself
-again and again, and in one that embeds Python it is that program, or nothing. The runtime is not always in files: it
-may be in a zip archive, or in a frozen program. And an interpreter may need ``LD_LIBRARY_PATH`` to find its library.
+`sys.executable` is not always an interpreter. In a frozen program it is the program itself, which would start itself
+again and again; in a program that embeds Python it is that program, or empty. The runtime is not always in files: it
+may be in a zip archive, or in a frozen program. An interpreter may need ``LD_LIBRARY_PATH`` to find its library.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 
-VARIABLE: Final = "JOB_RUNTIME_PYTHON"
-"""The environment variable that names an interpreter, where none can be found."""
+PYTHON_VARIABLE: Final = "JOB_RUNTIME_PYTHON"
+"""The environment variable that names the interpreter, for where none is found without it."""
 
 _NAMES: Final = ("python", "pypy")
-"""How the file names of interpreters begin."""
+"""The prefixes of the file names of interpreters."""
 
 _PROBE: Final = "import importlib.util, sys; sys.stdout.write(importlib.util.MAGIC_NUMBER.hex())"
 _PROBE_TIMEOUT: Final = 30.0
-"""Seconds that a program may take to say that it is an interpreter of our version. Arbitrary: it takes some 20 ms."""
+"""Seconds that a candidate may take to report its version, which takes some 20 ms. Arbitrary: with a tenth, one on a
+slow network file system could be missed; with ten times as many, one that hangs would delay the start by minutes."""
 
 
 class NoInterpreterError(OSError):
-    """No interpreter was found that could run a helper program; the text says what is needed."""
+    """No interpreter was found that can run a helper program. The message says how to name one."""
 
 
 def interpreter() -> str:
@@ -43,25 +44,27 @@ def interpreter() -> str:
         NoInterpreterError: if there is none.
     """
     frozen = bool(getattr(sys, "frozen", False))
-    given = os.environ.get(VARIABLE)
+    given = os.environ.get(PYTHON_VARIABLE)
     if given is None and not frozen and os.path.basename(sys.executable or "").startswith(_NAMES):
         return sys.executable
     return _search(given, sys.executable or "", frozen)
 
 
+# Cached, because a probe starts a process. The arguments are all that the result depends on, but for PATH.
 @functools.cache
 def _search(given: str | None, executable: str, frozen: bool) -> str:
     for path in _candidates(given, frozen):
+        # Never `executable` itself: a frozen or embedding program would start itself again.
         if path and path != executable and _is_interpreter(path):
             return path
     version = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
     if given is not None:
-        msg = f"{VARIABLE} is {given!r}; expected: the path of a {version}"
+        msg = f"{PYTHON_VARIABLE} is {given!r}; expected the path of a {version}"
     else:
         what = f"is {executable!r}, which is no Python interpreter" if executable else "is empty"
         msg = (
             f"helper processes need a {version}, and none was found: sys.executable {what}, and there is no "
-            f"python{sys.version_info[0]}.{sys.version_info[1]} in PATH; set {VARIABLE} to the path of one"
+            f"python{sys.version_info[0]}.{sys.version_info[1]} in PATH; set {PYTHON_VARIABLE} to the path of one"
         )
     raise NoInterpreterError(msg)
 
@@ -80,12 +83,12 @@ def _candidates(given: str | None, frozen: bool) -> Iterator[str | None]:
 
 
 def _is_interpreter(path: str) -> bool:
-    """Whether a program is an interpreter that can read what ours compiles."""
+    """Whether a program is an interpreter that can read the bytecode of this one."""
     if not os.path.basename(path).startswith(_NAMES) or not os.access(path, os.X_OK):
-        return False  # whatever else it is, it is not tried out
+        return False  # it may be any program, so it is not started
     try:
         done = subprocess.run(
-            [path, "-I", "-S", "-c", _PROBE],
+            [path, "-I", "-S", "-c", _PROBE],  # isolated: no variable, directory or package of the user takes part
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -99,12 +102,10 @@ def _is_interpreter(path: str) -> bool:
 
 
 def library_path() -> dict[str, str]:
-    """Return what of the environment an interpreter may need to find its own library.
-
-    A program that PyInstaller has frozen has its own libraries there, and tells what was there before.
-    """
+    """Return the part of the environment that an interpreter may need to find its library, which may be empty."""
     name = "LD_LIBRARY_PATH"
     if getattr(sys, "frozen", False):
+        # PyInstaller sets the variable to a directory of the program's own libraries, and keeps the former value here.
         value = os.environ.get(f"{name}_ORIG")
     else:
         value = os.environ.get(name)
@@ -112,26 +113,27 @@ def library_path() -> dict[str, str]:
 
 
 def environment() -> Mapping[str, str]:
-    """Return our environment for a helper that is to have it."""
+    """Return the environment of this process, with the `library_path` of an interpreter."""
     return {**{name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}, **library_path()}
 
 
-def start_helper(words: Sequence[str], *, deaf: bool = True, **options: Any) -> subprocess.Popen[bytes]:
-    """Start an interpreter with these arguments. Blocks for milliseconds: for threads.
+def start_helper(args: Sequence[str], *, block_signals: bool = True, **options: Any) -> subprocess.Popen[bytes]:
+    """Start an interpreter with these arguments, and return the process. Blocks for milliseconds: call it in a thread.
 
     Args:
-        words: what follows the interpreter.
-        deaf: whether it begins with all signals blocked, so that none that is sent to every process ends it before its
-            program can see to that. Its own children would have them blocked, too.
+        args: the arguments of the interpreter.
+        block_signals: whether it starts with all signals blocked, so that a signal that is sent to every process does
+            not end it before its program has set its handlers. Its children inherit the mask.
         options: for `subprocess.Popen`.
 
     Raises:
         NoInterpreterError: if there is no interpreter.
         OSError: if it cannot be started.
     """
-    command = [interpreter(), *words]
-    if not deaf:
+    command = [interpreter(), *args]
+    if not block_signals:
         return subprocess.Popen(command, **options)
+    # The child inherits the mask of this thread. (A `preexec_fn` is not safe in a process with threads.)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         return subprocess.Popen(command, **options)
@@ -143,13 +145,13 @@ def start_helper(words: Sequence[str], *, deaf: bool = True, **options: Any) -> 
 
 
 def program(module: ModuleType) -> str:
-    """Return the path of a file by which a module can be run.
+    """Return the path of a file with which an interpreter can run a module.
 
-    That is its compiled file, if it is there and up to date, which saves 20 ms; or its source; or, if it has neither,
-    as in an archive, a file that is made of it in a private directory, which is removed when this process ends.
+    That is its bytecode file, if there is one that is up to date, which saves 20 ms; else its source. For a module
+    without a source file, as in an archive, bytecode is written to a private directory, which is removed at exit.
 
     Raises:
-        OSError: if that cannot be made.
+        OSError: if the bytecode cannot be written, or the module has no code.
     """
     source, spec = module.__file__, module.__spec__
     if source is None or not os.path.isfile(source):
@@ -159,7 +161,7 @@ def program(module: ModuleType) -> str:
 
 
 def directory(module: ModuleType) -> str:
-    """Return a directory from which a module can be imported, by its last name. Errors as for `program`."""
+    """Return a directory from which a module can be imported by its last name. Raises as `program`."""
     source = module.__file__
     return os.path.dirname(source if source is not None and os.path.isfile(source) else _unpacked(module.__name__))
 
@@ -170,12 +172,13 @@ def _unpacked(name: str) -> str:
     loader: Any = None if spec is None else spec.loader
     code = None if loader is None else loader.get_code(name)
     if code is None:
-        msg = f"{name} is in no file, and its loader has no code of it, so it cannot be run"
+        msg = f"{name} has neither a source file nor code of its loader; expected one of them, to run it as a helper"
         raise OSError(msg)
-    import marshal
+    import marshal  # here, as only archives and frozen programs need it
 
     path = os.path.join(_directory(), name.rpartition(".")[2] + ".pyc")
     with open(path, "wb") as file:
+        # PEP 552: flags, time and size of a source, which there is not: an interpreter that runs the file ignores them.
         file.write(importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, 0, 0) + marshal.dumps(code))
     return path
 
@@ -188,14 +191,14 @@ def _directory() -> str:
 
 
 def _remove(path: str, owner: int) -> None:
-    if os.getpid() == owner:  # and no process that it has forked
+    if os.getpid() == owner:  # not in a process that was forked from it, which inherits the call
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_compiled_from(source: str, compiled: str) -> bool:
-    """Whether `compiled` is made of `source` as it is now: PEP 552's header with time and size says so.
+    """Whether `compiled` is the bytecode of `source` as it is now, by the time and the size in its PEP 552 header.
 
-    Our own import of it has seen to that only if it may write.
+    The import system checks the same, but it cannot replace an outdated file where it may not write.
     """
     try:
         with open(compiled, "rb") as file:

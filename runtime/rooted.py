@@ -1,19 +1,19 @@
-"""Files below a directory that is held open: what jobs have put in their place is not opened, followed or waited for.
+"""File operations below a directory that is held open, which are safe against what jobs put in the place of files.
 
-A job runs as the user of the runtime. So in the place of any file of a run, and of each directory above it, it may have
-put a symbolic link, a FIFO, a hard link, a device, a socket, anything; and may do so between two looks. A path is
-therefore no way to a file. A *root* is: the descriptor of a directory, opened before any job ran (Go's `os.Root` and
-libpathrs have the same notion). Everything below it is opened here, and nowhere else, by these rules:
+A job runs as the user of the runtime. So it can replace any file of a run, and any directory above it, by a symbolic
+link, a FIFO, a hard link, a device or a socket, and can do so between two checks. A path is therefore no safe way to a
+file. A *root* is: the descriptor of a directory that was opened before any job ran, as in Go's `os.Root` and libpathrs.
+Everything below a root is opened in this module, and nowhere else, by these rules:
 
-- No component of the path is a symbolic link, and none leads out of the root: ``openat2`` with `RESOLVE_BENEATH` and
-  `RESOLVE_NO_SYMLINKS`, one call to the system. Where a kernel before 5.6 does not have it, or a seccomp filter that
-  is older than it says EPERM or ENOSYS, one component after the other is opened with `O_NOFOLLOW`.
-- Opening never waits (`O_NONBLOCK`): not for the other end of a FIFO, nor for whoever holds a lease.
-- Before a file that was there already is truncated or written, it is seen to be a regular file, ours, with one link: a
-  hard link to somebody's file passes all flags.
+- No component of the path may be a symbolic link or lead out of the root: ``openat2`` with `RESOLVE_BENEATH` and
+  `RESOLVE_NO_SYMLINKS`, in one system call. A kernel before 5.6 does not have it (ENOSYS), and a seccomp filter that
+  does not know it refuses it (EPERM or ENOSYS); then the components are opened one by one with `O_NOFOLLOW`.
+- Opening never blocks (`O_NONBLOCK`): neither for the other end of a FIFO nor for the holder of a lease.
+- Before an existing file is truncated or written, it is checked to be a regular file of ours with one link: no flag
+  refuses a hard link to another user's file.
 
-The helper programs, which never import `runtime`, load this file from its directory: so it needs the standard library
-alone, and little of that.
+The helper programs, which never import `runtime`, load this file from its directory. So it may import the standard
+library only, and little of that.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ import os
 import stat
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # `typing` takes longer to import than all of this
+if TYPE_CHECKING:  # importing `typing` takes longer than importing all of this module
     from typing import Any, Final
 
 _OPENAT2: Final = 437
-"""Its number on each architecture."""
+"""The number of the system call, the same on every architecture."""
 _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
-_NOT_THERE: Final = (errno.ENOSYS, errno.EPERM, errno.EAGAIN)
-"""Errors of ``openat2`` after which the path is walked. EAGAIN means a rename raced with it."""
+_FALL_BACK: Final = (errno.ENOSYS, errno.EPERM, errno.EAGAIN)
+"""Errors of ``openat2`` after which `_walk` opens the components one by one. EAGAIN: a concurrent rename, so that the
+kernel cannot tell whether the path left the root."""
 
 _ALWAYS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _WITH_PATH: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""What ``openat2`` takes together with `O_PATH`; to open so waits for nobody anyway."""
+"""The flags that ``openat2`` accepts together with `O_PATH`, which never blocks."""
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
@@ -67,33 +68,35 @@ def open_below(root: int, path: str | bytes, flags: int, mode: int = 0) -> int:
     raw = os.fsencode(path)
     flags |= _ALWAYS
     if flags & os.O_EXCL:
-        flags &= ~os.O_NONBLOCK  # nothing that is there is opened, so nothing is waited for
+        flags &= ~os.O_NONBLOCK  # only a new file is opened, which cannot block
     if b"/" not in raw:
         _refuse_parent(raw, path)
-        return os.open(path, flags, mode, dir_fd=root)  # no component but the last: as good as `openat2`, and quicker
+        return os.open(path, flags, mode, dir_fd=root)  # for a single component as safe as `openat2`, and faster
     if flags & os.O_PATH:
         flags &= _WITH_PATH
     how = _How(flags, mode if flags & os.O_CREAT else 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
     number = errno.EINTR
-    while number == errno.EINTR:  # `os.open` begins again after a signal; this has to as well
+    while number == errno.EINTR:  # `os.open` retries after a signal by itself (PEP 475), `ctypes` does not
         fd: int = _syscall(ctypes.c_long(_OPENAT2), root, raw, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
         if fd >= 0:
             return fd
         number = ctypes.get_errno()
-    if number in _NOT_THERE:
+    if number in _FALL_BACK:
         return _walk(root, raw, path, flags, mode)
     raise OSError(number, os.strerror(number), path)
 
 
 def _walk(root: int, raw: bytes, path: str | bytes, flags: int, mode: int) -> int:
-    """Do what `open_below` does, component by component."""
+    """Return what `open_below` does, without ``openat2``: open the components one by one."""
     here = root
     try:
         if raw.startswith(b"/"):
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)  # as ``RESOLVE_BENEATH`` does
         *parents, name = [part for part in raw.split(b"/") if part]
         for part in parents:
             _refuse_parent(part, path)
+            # With the flags of `_ALWAYS`, a symbolic link fails here with ENOTDIR. No job can put one in between: each
+            # component is opened relative to the descriptor of the one before.
             below = os.open(part, _DIRECTORY | _ALWAYS, dir_fd=here)
             if here != root:
                 os.close(here)
@@ -113,7 +116,10 @@ def _refuse_parent(name: bytes, path: str | bytes) -> None:
 
 
 class _Parent:
-    """The directory that something is in: a context with its descriptor and the name there, of the path's type."""
+    """The directory that a path is in: a context that gives its descriptor, and the last component of the path.
+
+    For system calls that take no flags such as `O_NOFOLLOW`, and never follow the last component.
+    """
 
     def __init__(self, root: int, path: str | bytes) -> None:
         self._root = root
@@ -133,15 +139,15 @@ class _Parent:
 
 
 def open_directory(root: int, path: str | bytes) -> int:
-    """Return a descriptor of a directory, for what is below it; not for reading it. Raises as `open_below`."""
+    """Return a descriptor of a directory, for paths below it, not for listing it. Raises as `open_below`."""
     return open_below(root, path, _DIRECTORY)
 
 
 def make_new_directory(root: int, path: bytes) -> int:
-    """Make a directory whose parent is there; return a descriptor as `open_directory` does.
+    """Make a directory whose parent exists; return a descriptor as `open_directory` does.
 
     Raises:
-        FileExistsError: if there is something, whatever it is.
+        FileExistsError: if anything has that name.
         OSError: as `open_below`.
     """
     with _Parent(root, path) as (fd, name):
@@ -150,10 +156,10 @@ def make_new_directory(root: int, path: bytes) -> int:
 
 
 def make_directory(root: int, path: str) -> int:
-    """Make a directory and its parents, unless they are there; return a descriptor as `open_directory` does.
+    """Make a directory and its parents, unless they exist; return a descriptor as `open_directory` does.
 
     Raises:
-        OSError: as `open_below`; also if something else is there.
+        OSError: as `open_below`; also if one of them exists and is no directory.
     """
     directory, _, name = path.rpartition("/")
     parent = root
@@ -166,7 +172,7 @@ def make_directory(root: int, path: str) -> int:
         try:
             os.mkdir(name, dir_fd=parent)
         except FileExistsError:
-            pass  # it is a directory, or cannot be opened as one
+            pass  # if it is no directory, the next line raises; to check it here would be a race
         return open_directory(parent, name)
     finally:
         if parent != root:
@@ -177,27 +183,28 @@ def create(root: int, path: str | bytes, mode: int, flags: int = 0) -> int:
     """Return a descriptor for writing to a new file.
 
     Raises:
-        FileExistsError: if there is something, whatever it is.
+        FileExistsError: if anything has that name.
         OSError: as `open_below`.
     """
     return open_below(root, path, _NEW | flags, mode)
 
 
 def open_empty(root: int, path: str, mode: int, flags: int = 0) -> int:
-    """Return a descriptor for writing to a file that is empty now: a new one, or one of ours that was there.
+    """Return a descriptor for writing to an empty file: a new one, or an existing one of ours, which is truncated.
 
     Raises:
-        OSError: as `open_below`; or if what is there is no regular file, is not ours, or has further links: then
-            nothing was changed.
+        OSError: as `open_below`; or if what exists is no regular file, is not ours, or has further links. Then it was
+            not changed.
     """
     try:
         return create(root, path, mode, flags)
     except FileExistsError:
+        # Without O_TRUNC, which would empty a file before it is checked.
         fd = open_below(root, path, os.O_WRONLY | flags)
     try:
         _check_ours(root, fd, path)
         os.ftruncate(fd, 0)
-        os.set_blocking(fd, True)
+        os.set_blocking(fd, True)  # `open_below` added O_NONBLOCK, which the job would inherit with its log
     except BaseException:
         os.close(fd)
         raise
@@ -205,18 +212,16 @@ def open_empty(root: int, path: str, mode: int, flags: int = 0) -> int:
 
 
 def _check_ours(root: int, fd: int, path: str) -> None:
-    """See that what was opened may be written.
-
-    On file systems that map users (NFS without root, vfat, what a virtual machine shares) what we make is owned by
-    somebody else, who then owns the root as well.
-    """
+    """Raise `OSError` if an opened file may not be written: it is no regular file, not ours, or has further links."""
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "is no regular file", path)
     if found.st_nlink != 1:
-        raise OSError(errno.EMLINK, f"is a file with {found.st_nlink} names, which may be somebody else's", path)
+        raise OSError(errno.EMLINK, f"is a file with {found.st_nlink} names, which may be another user's", path)
+    # File systems that map users (NFS with root_squash, vfat, a directory that a virtual machine shares) give our files
+    # to another user, and the root, too.
     if found.st_uid != os.geteuid() and found.st_uid != os.fstat(root).st_uid:
-        raise OSError(errno.EACCES, "belongs to somebody else", path)
+        raise OSError(errno.EACCES, "belongs to another user", path)
 
 
 def open_regular(root: int, path: str | bytes) -> int:
@@ -225,6 +230,7 @@ def open_regular(root: int, path: str | bytes) -> int:
     Raises:
         OSError: as `open_below`; or if it is no regular file.
     """
+    # Checked after opening, by the descriptor: before, a job could replace the file in between.
     fd = open_below(root, path, os.O_RDONLY)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -239,7 +245,9 @@ def status(root: int, path: str | bytes) -> os.stat_result:
 
 
 def touch(root: int, path: str | bytes) -> bool:
-    """See that there is a file; return whether there is a regular one. What is there already is not even opened.
+    """Make an empty file, unless something has that name; return whether a regular file is there then.
+
+    What exists is not opened.
 
     Raises:
         OSError: as `open_below`.
@@ -259,12 +267,13 @@ def write_all(fd: int, content: bytes) -> None:
 
 
 def replace(root: int, path: str, content: bytes, mode: int) -> None:
-    """Write a file that others see whole or not at all. Raises as `open_below`."""
+    """Write a file atomically: other processes see the old content or all of the new one. Raises as `open_below`."""
+    # In the same directory, because `rename` is atomic only within one file system.
     temporary = f"{path}.new"
-    unlink(root, temporary, missing_ok=True)  # of a process that was killed, or planted
+    unlink(root, temporary, missing_ok=True)  # left by a process that was killed, or planted by a job
     fd = create(root, temporary, mode)
     try:
-        os.fchmod(fd, mode)
+        os.fchmod(fd, mode)  # the umask applies to `create`, and does not apply here
         write_all(fd, content)
         rename(root, temporary, path)
     except BaseException:
@@ -275,13 +284,13 @@ def replace(root: int, path: str, content: bytes, mode: int) -> None:
 
 
 def rename(root: int, path: str, new: str) -> None:
-    """Rename something; what has the new name, if it is no directory, is gone. Raises as `open_below`."""
+    """Rename a file or directory; replace what has the new name, unless that is a directory. Raises as `open_below`."""
     with _Parent(root, path) as (fd, name), _Parent(root, new) as (new_fd, new_name):
         os.rename(name, new_name, src_dir_fd=fd, dst_dir_fd=new_fd)
 
 
 def unlink(root: int, path: str, *, missing_ok: bool = False) -> None:
-    """Remove what is no directory. Raises as `open_below`."""
+    """Remove a path that is no directory. Raises as `open_below`."""
     with _Parent(root, path) as (fd, name):
         try:
             os.unlink(name, dir_fd=fd)
@@ -291,16 +300,16 @@ def unlink(root: int, path: str, *, missing_ok: bool = False) -> None:
 
 
 def remove(root: int, path: str) -> None:
-    """Remove whatever is there, with all that is in it, if it is anything. Raises as `open_below`.
+    """Remove a file, or a directory with all that is in it, if it exists. Raises as `open_below`.
 
-    What a job has made may be deeper than Python's stack or our descriptors reach. So no descent is made: directories
-    in directories are brought up first. Nor does it matter that one of ours may not be written or read, as tools leave
-    it: that is changed.
+    Directories of ours that have no permission to be read or written, as tools leave them, get it first.
     """
     with _Parent(root, path) as (parent, name):
         if _unlink_file(parent, name):
             return
         _make_writable(parent, name)
+        # A job can nest directories deeper than Python's stack or our limit of descriptors allows. So there is no
+        # recursion: a directory inside of a directory is moved up to the top before its parent is removed.
         top = open_below(parent, name, os.O_RDONLY | os.O_DIRECTORY)
         try:
             waiting = os.listdir(top)
@@ -314,7 +323,7 @@ def remove(root: int, path: str) -> None:
                 try:
                     for each in os.listdir(directory):
                         if not _unlink_file(directory, each):
-                            _make_writable(directory, each)  # its `..` is about to change
+                            _make_writable(directory, each)  # moving a directory changes its `..`, which is a write
                             fresh = f".{os.urandom(6).hex()}-{brought_up}"
                             os.rename(each, fresh, src_dir_fd=directory, dst_dir_fd=top)
                             waiting.append(fresh)
@@ -328,20 +337,21 @@ def remove(root: int, path: str) -> None:
 
 
 def _make_writable(parent: int, name: str | bytes) -> None:
-    """Let the owner of a directory do with it what he likes, if that is us. What cannot be changed is left as it is."""
+    """Give the owner of a directory all permissions, if it is ours. If that fails, it keeps those that it has."""
     fd = open_below(parent, name, _DIRECTORY)
     try:
         found = os.fstat(fd)
         if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(found.st_mode) | stat.S_IRWXU)  # `fchmod` takes no such `fd`
+            # By this path, because `fchmod` refuses a descriptor with `O_PATH`.
+            os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
     except OSError:
-        pass  # as without ``/proc``: then what needs it says so
+        pass  # ``/proc`` may be missing. What needs the permission will fail with its own error.
     finally:
         os.close(fd)
 
 
 def _unlink_file(directory: int, name: str) -> bool:
-    """Remove what is no directory; return whether nothing is left."""
+    """Remove a path that is no directory; return whether nothing has that name then."""
     try:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:

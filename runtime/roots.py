@@ -1,8 +1,8 @@
-"""`Roots`: the directories below which a run's files are, opened once; and `RootedPath`, a path below one of them.
+"""`Roots`: the directories that hold a run's files, each opened once; and `RootedPath`, a path below one of them.
 
-A path that the user gave may lead through links of the user's own. So it is resolved, once: those of a job file before
-any job of it runs, others when a backend first sees them. From then on the directory that it led to is a descriptor,
-and what is below that is opened by the rules of `runtime.rooted`.
+A path that the user gives may contain the user's own symbolic links. So it is resolved, once: a path of a job file
+before any job runs, another one when a backend first sees it. The directory that it led to is held open from then on,
+and everything below it is opened by the rules of `runtime.rooted`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Final
 from runtime import rooted
 from runtime.descriptors import Descriptor
 
-MOST: Final = 64
-"""Directories that are held open per run, at most. Arbitrary: a directory beyond them is named from ``/`` on, so links
-are not followed to it either; but whoever moves it away takes its jobs' files along with the name."""
+MAX_ROOTS: Final = 64
+"""Directories that are held open per run, at most. Arbitrary: each takes a descriptor, and often 1024 are allowed. One
+that is not held open is reached from ``/``, without following links; if it is renamed, its files are not found."""
 
-WHOLE: Final = 1
-"""The number of the root that is ``/``."""
+SLASH_NUMBER: Final = 1
+"""The `number` of the root that is ``/``."""
 
-_WHOLE: Final = "/"
+_SLASH: Final = "/"
 _FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -31,58 +31,61 @@ class Root:
     """A directory that is held open.
 
     Args:
-        fd: its descriptor, which is the root's from now on.
-        path: its path now, without any link.
-        number: how many were opened before it.
-        whole: the root that is ``/``; `None` for that itself.
+        fd: its descriptor, which this object owns and closes.
+        path: its path when it was opened, without symbolic links.
+        number: how many roots of the run were opened before it.
+        slash: the root that is ``/``; `None` for that one itself.
     """
 
-    __slots__ = ("_whole", "descriptor", "number", "path")
+    __slots__ = ("_slash", "descriptor", "number", "path")
 
-    def __init__(self, fd: int, path: str, number: int, whole: Root | None = None) -> None:
+    def __init__(self, fd: int, path: str, number: int, slash: Root | None = None) -> None:
         self.descriptor = Descriptor(fd)
         self.path = path
         self.number = number
-        self._whole = whole
+        self._slash = slash
 
     def __repr__(self) -> str:
         return f"<Root {self.descriptor!r} {self.path!r}>"
 
     def close(self) -> None:
-        """Close it, as soon as nobody uses it. Idempotent."""
+        """Close it when the last call that uses it has returned. Idempotent."""
         self.descriptor.close()
 
-    def renew(self) -> bool:
-        """Make it again if it was removed; return whether it was. Blocks.
+    def recreate(self) -> bool:
+        """Make the directory again if it was removed; return whether it was. Blocks.
 
         Raises:
-            OSError: if that cannot be done, as when something else has its name now, or it is closed.
+            OSError: if that fails, as when something else has its name now, or if it is closed.
         """
-        if self._whole is None:
+        if self._slash is None:
             return False
-        with self.descriptor as here, self._whole.descriptor as whole:
+        with self.descriptor as here, self._slash.descriptor as slash:
             if os.fstat(here).st_nlink:
                 return False
-            fd = rooted.make_directory(whole, self.path[1:])
-            os.dup2(fd, here, inheritable=False)  # in one step: another thread may be using it
+            fd = rooted.make_directory(slash, self.path[1:])
+            # `dup2` replaces the descriptor atomically: with `close` and `open`, a thread that uses it at that moment
+            # could get another file.
+            os.dup2(fd, here, inheritable=False)
             os.close(fd)
-        self.number = MOST  # helper processes have the old one
+        # Helper processes have inherited the directory that was removed: a number beyond theirs makes them use a path.
+        self.number = MAX_ROOTS
         return True
 
 
 class RootedPath:
-    """A path below a root. It is no `os.PathLike`, so that nothing opens it in any other way."""
+    """A path below a root. It is no `os.PathLike`, so that `open` and `os` functions refuse it."""
 
     __slots__ = ("_text", "relative", "root")
 
     def __init__(self, root: Root, relative: str, text: str) -> None:
         self.root = root
         self.relative = relative
-        """From the root; ``.`` for the root itself."""
+        """The path relative to the root; ``.`` for the root itself."""
         self._text = text
 
     def __str__(self) -> str:
-        """Return the absolute path, as the user gave it: for messages, and for the job."""
+        """Return the absolute path as the user gave it, for messages and for the job."""
         return self._text
 
     def __repr__(self) -> str:
@@ -90,95 +93,96 @@ class RootedPath:
 
     @property
     def real(self) -> str:
-        """The absolute path without any link, as it was when the root was opened."""
-        root = "" if self.root.path == _WHOLE else self.root.path
+        """The absolute path without symbolic links, as it was when the root was opened."""
+        root = "" if self.root.path == _SLASH else self.root.path
         return self.root.path if self.relative == "." else f"{root}/{self.relative}"
 
     @property
     def name(self) -> str:
-        """The last component."""
+        """The last component of the path."""
         return self._text.rpartition("/")[2]
 
     @property
     def parent(self) -> RootedPath:
-        """The directory that it is in."""
+        """The directory that contains it."""
         directory, _, _ = self.relative.rpartition("/")
-        return RootedPath(self.root, directory or ".", self._text.rpartition("/")[0] or _WHOLE)
+        return RootedPath(self.root, directory or ".", self._text.rpartition("/")[0] or _SLASH)
 
-    def beside(self, name: str) -> RootedPath:
-        """Return what has the name `name` in the same directory."""
+    def with_name(self, name: str) -> RootedPath:
+        """Return the path of `name` in the same directory."""
         directory, slash, _ = self.relative.rpartition("/")
         return RootedPath(self.root, f"{directory}{slash}{name}", f"{self._text.rpartition('/')[0]}/{name}")
 
     def is_in(self, directory: RootedPath) -> bool:
-        """Whether it is in `directory`, and not deeper."""
+        """Whether `directory` is its parent."""
         return self.root is directory.root and (self.relative.rpartition("/")[0] or ".") == directory.relative
 
     def below(self, relative: str) -> RootedPath:
-        """Return what has the path `relative` in this directory."""
+        """Return the path `relative` below this directory."""
         start = "" if self.relative == "." else f"{self.relative}/"
         return RootedPath(self.root, start + relative, f"{self._text.rstrip('/')}/{relative}")
 
-    # Each of these does what the function of `runtime.rooted` does that has its name; an error has the absolute path.
+    # Each method does what the function of the same name in `runtime.rooted` does; an error has the absolute path.
 
     def open_regular(self) -> int:
         """Return a descriptor for reading it."""
-        with self._named as root:
+        with self._root_fd as root:
             return rooted.open_regular(root, self.relative)
 
     def open_directory(self) -> int:
-        """Return a descriptor for what is below it."""
-        with self._named as root:
+        """Return a descriptor for paths below it."""
+        with self._root_fd as root:
             return rooted.open_directory(root, self.relative)
 
     def make_directory(self) -> None:
-        """Make it and its parents, unless they are there; and the root, if a job has removed that."""
+        """Make it and its parents, unless they exist; also the root, if a job has removed that."""
         os.close(self.make_and_open_directory())
 
     def make_and_open_directory(self) -> int:
-        """Do that; return a descriptor for what is below it."""
-        with self._named as root:
+        """Make it as `make_directory` does; return a descriptor for paths below it."""
+        with self._root_fd as root:
             try:
                 return rooted.make_directory(root, self.relative)
             except FileNotFoundError:
-                if not self.root.renew():
+                # A directory that was removed while it is open accepts no entries.
+                if not self.root.recreate():
                     raise
                 return rooted.make_directory(root, self.relative)
         raise AssertionError
 
     def open_empty(self, mode: int, flags: int = 0, *, directory: int | None = None) -> int:
-        """Return a descriptor for writing to it, which is empty then.
+        """Return a descriptor for writing to it, empty.
 
-        With the descriptor of the directory that it is in, a new one takes one call to the system.
+        With `directory`, the descriptor of its parent, a new file takes one system call.
         """
-        with self._named as root:
+        with self._root_fd as root:
             if directory is not None:
-                with suppress(FileExistsError):
+                with suppress(FileExistsError):  # then the checks of `rooted.open_empty` are needed
                     return rooted.create(directory, self.relative.rpartition("/")[2], mode, flags)
             return rooted.open_empty(root, self.relative, mode, flags)
 
     def create(self, mode: int) -> int:
-        """Return a descriptor for writing to it, which is new."""
-        with self._named as root:
+        """Return a descriptor for writing to it, a new file."""
+        with self._root_fd as root:
             return rooted.create(root, self.relative, mode)
 
     def replace(self, content: bytes, mode: int) -> None:
-        """Write it, as a whole or not at all."""
-        with self._named as root:
+        """Write it atomically."""
+        with self._root_fd as root:
             rooted.replace(root, self.relative, content, mode)
 
     def touch(self) -> bool:
-        """See that there is a file; return whether there is a regular one."""
-        with self._named as root:
+        """Make it, an empty file, unless something has its name; return whether a regular file is there then."""
+        with self._root_fd as root:
             return rooted.touch(root, self.relative)
 
     def status(self) -> os.stat_result:
         """Return what `os.lstat` would."""
-        with self._named as root:
+        with self._root_fd as root:
             return rooted.status(root, self.relative)
 
     def exists(self) -> bool:
-        """Whether something is there, whatever it is. False, too, if that cannot be found out."""
+        """Whether anything has this path. False also if that cannot be determined."""
         try:
             self.status()
         except OSError:
@@ -186,13 +190,13 @@ class RootedPath:
         return True
 
     def rename(self, name: str) -> None:
-        """Give it another name, in the same directory."""
-        with self._named as root:
-            rooted.rename(root, self.relative, self.beside(name).relative)
+        """Rename it, in the same directory."""
+        with self._root_fd as root:
+            rooted.rename(root, self.relative, self.with_name(name).relative)
 
     def names(self) -> list[str]:
-        """Return what is in this directory."""
-        with self._named as root:
+        """Return the names of what is in this directory."""
+        with self._root_fd as root:
             fd = rooted.open_below(root, self.relative, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 return os.listdir(fd)
@@ -200,28 +204,28 @@ class RootedPath:
                 os.close(fd)
 
     def read(self, most: int) -> bytes:
-        """Return what is in this regular file, less what is beyond `most` bytes."""
+        """Return the first `most` bytes of this regular file."""
         fd = self.open_regular()
         with open(fd, "rb", buffering=0) as file:
             return file.read(most)
 
     def unlink(self, *, missing_ok: bool = False) -> None:
-        """Remove it, if it is no directory."""
-        with self._named as root:
+        """Remove it, which must not be a directory."""
+        with self._root_fd as root:
             rooted.unlink(root, self.relative, missing_ok=missing_ok)
 
     def remove(self) -> None:
-        """Remove it, whatever it is, with all that is in it."""
-        with self._named as root:
+        """Remove it, a file or a directory with all that is in it, if it exists."""
+        with self._root_fd as root:
             rooted.remove(root, self.relative)
 
     @property
-    def _named(self) -> _Named:
-        return _Named(self.root.descriptor, self._text)
+    def _root_fd(self) -> _RootFd:
+        return _RootFd(self.root.descriptor, self._text)
 
 
-class _Named:
-    """Gives the descriptor of a root, and errors about a path below it the absolute one."""
+class _RootFd:
+    """A context that gives a root's descriptor, and that sets the file name of an `OSError` to the absolute path."""
 
     __slots__ = ("_root", "_text")
 
@@ -243,7 +247,7 @@ class _Named:
 
 
 class Roots(os.PathLike[str]):
-    """The roots of a run. As a path, it is the run directory.
+    """The roots of a run. As a path (`os.fspath`), it is the run directory.
 
     Args:
         run_dir: the absolute path of the run directory.
@@ -255,11 +259,11 @@ class Roots(os.PathLike[str]):
         self._lock = threading.Lock()
         self._is_open = False
         self._opened: dict[str, Root] = {}
-        """By their real paths, in the order in which they were opened."""
+        """Real path to root, in the order in which they were opened."""
         self._known: dict[str, RootedPath] = {}
-        """Directories by the paths that the user gave."""
-        self._above: dict[str, str] = {}
-        """The real paths of directories that have some that were added."""
+        """Path that the user gave to the directory that it led to."""
+        self._real_parents: dict[str, str] = {}
+        """Path to real path, of the parents of directories that were added."""
 
     def __fspath__(self) -> str:
         return self.run_dir
@@ -277,32 +281,32 @@ class Roots(os.PathLike[str]):
 
     @property
     def descriptors(self) -> list[Descriptor]:
-        """The descriptors of all roots, by their numbers: the run directory, ``/``, and others."""
+        """The descriptors of all roots, in the order of their numbers: the run directory, ``/``, then others."""
         return [root.descriptor for root in self._opened.values()]
 
     def open(self) -> None:
-        """Make the run directory, unless it is there, and open it. Blocks.
+        """Make the run directory, unless it exists, and open it. Blocks.
 
         Raises:
-            OSError: if that cannot be done.
+            OSError: if that fails.
         """
         os.makedirs(self.run_dir, exist_ok=True)
         real = os.path.realpath(self.run_dir)
-        with ExitStack() as opened:
-            whole = Root(os.open(_WHOLE, _FLAGS), _WHOLE, WHOLE)
-            opened.callback(whole.close)
-            run = whole if real == _WHOLE else Root(os.open(real, _FLAGS), real, 0, whole)
+        with ExitStack() as opened:  # if the run directory cannot be opened, ``/`` is closed again
+            slash = Root(os.open(_SLASH, _FLAGS), _SLASH, SLASH_NUMBER)
+            opened.callback(slash.close)
+            run = slash if real == _SLASH else Root(os.open(real, _FLAGS), real, 0, slash)
             opened.pop_all()
-        self._opened = {real: run, _WHOLE: whole}
+        self._opened = {real: run, _SLASH: slash}
         self._known = {self.run_dir: RootedPath(run, ".", self.run_dir)}
         self._is_open = True
 
     def close(self) -> None:
-        """Close all, each when no call uses it any more; nothing works then at a path that was found. Idempotent."""
+        """Close all roots, each when no call uses it any more. Paths below them raise `OSError` then. Idempotent."""
         with self._lock:
             self._is_open = False
             roots, self._opened = self._opened, {}
-        for root in roots.values():
+        for root in roots.values():  # outside of the lock, because closing may block
             root.close()
 
     @property
@@ -318,7 +322,7 @@ class Roots(os.PathLike[str]):
             raise OSError(errno.EBADF, "is not open", self.run_dir) from None
 
     def find(self, path: str) -> RootedPath | None:
-        """Return `path`, which is absolute and normalized, if it is below a directory that is known; asks nobody.
+        """Return `path`, which is absolute and normalized, if it is below a known directory. Makes no system call.
 
         Raises:
             OSError: if nothing was ever opened.
@@ -326,7 +330,7 @@ class Roots(os.PathLike[str]):
         if path.startswith(self._below):
             return RootedPath(self.run.root, path[len(self._below) :], path)
         here = path
-        while here and here != _WHOLE:
+        while here and here != _SLASH:
             known = self._known.get(here)
             if known is not None:
                 return known if here == path else known.below(path[len(here) + 1 :])
@@ -334,59 +338,61 @@ class Roots(os.PathLike[str]):
         return None
 
     def resolve(self, path: str) -> RootedPath:
-        """Return `path`, which is absolute and normalized. If no directory above it is known, its own is from now on.
+        """Return `path`, which is absolute and normalized. If no directory above it is known, its parent becomes known.
 
-        Blocks. What the path itself is, is not looked at.
+        Blocks. The last component is not looked at.
 
         Raises:
-            OSError: if nothing of it can be opened, or all is closed.
+            OSError: if no directory above it can be opened, or the roots are closed.
         """
         found = self.find(path)
         if found is None:
             directory, _, name = path.rpartition("/")
-            real = os.path.realpath(directory or _WHOLE)
-            found = self._remember(directory or _WHOLE, real, real).below(name)
+            real = os.path.realpath(directory or _SLASH)
+            found = self._remember(directory or _SLASH, real, real).below(name)
         return found
 
     def add(self, path: str) -> None:
-        """Resolve a path that the user gave, before any job runs: all links of it are followed now. Blocks.
+        """Resolve a path that the user gave, before any job runs: all its symbolic links are followed now. Blocks.
 
         Raises:
-            OSError: if nothing of it can be opened.
+            OSError: if no directory above it can be opened.
         """
         if not path.startswith(self._below) and path not in self._known:
             real = self._realpath(path)
-            # A job may replace what is there: only what is above it is held on to.
+            # Its parent is held open, not the directory itself, which a job may replace.
             self._remember(path, real, os.path.dirname(real))
 
     def _realpath(self, path: str) -> str:
-        """Return what `os.path.realpath` does; directories that are in one directory ask about that once."""
+        """Return what `os.path.realpath` does. The parent of several directories is resolved once."""
         above, _, name = path.rpartition("/")
-        if above not in self._above:
-            self._above[above] = os.path.realpath(above or _WHOLE)
-        here = f"{self._above[above].rstrip('/')}/{name}"
+        if above not in self._real_parents:
+            self._real_parents[above] = os.path.realpath(above or _SLASH)
+        here = f"{self._real_parents[above].rstrip('/')}/{name}"
         return os.path.realpath(here) if os.path.islink(here) else here
 
     def _remember(self, path: str, real: str, above: str) -> RootedPath:
-        """Open `above`, or what there is of it, and note that `path` leads to `real`, which is there or below."""
+        """Open `above`, or the nearest parent that exists; note that `path` leads to `real`, which is that or below."""
         while not os.path.isdir(above):
             above = os.path.dirname(above)
         root = self._open(above)
         relative = real[len(root.path.rstrip("/")) :].lstrip("/")
+        # If another thread was faster, its result stays: a path never changes its root.
         return self._known.setdefault(path, RootedPath(root, relative or ".", path))
 
     def _open(self, real: str) -> Root:
-        """Return the root of a directory; that of ``/``, if `MOST` are open. Two threads may want the same one."""
+        """Return the root of a directory; that of ``/``, if `MAX_ROOTS` are open."""
         if real in self._opened:
             return self._opened[real]
-        fd = os.open(real, _FLAGS)  # not under the lock: who waits for a file system keeps nobody else waiting
+        fd = os.open(real, _FLAGS)  # outside of the lock, because a file system that hangs must not block other threads
         with self._lock:
-            is_wanted = self._is_open and real not in self._opened and len(self._opened) < MOST
-            if is_wanted:
-                self._opened[real] = Root(fd, real, len(self._opened), self._opened[_WHOLE])
-            root = self._opened.get(real) or self._opened.get(_WHOLE)
-        if not is_wanted:
+            # Checked again: another thread may have opened the same directory, or closed all roots, during `os.open`.
+            is_new = self._is_open and real not in self._opened and len(self._opened) < MAX_ROOTS
+            if is_new:
+                self._opened[real] = Root(fd, real, len(self._opened), self._opened[_SLASH])
+            root = self._opened.get(real) or self._opened.get(_SLASH)
+        if not is_new:
             os.close(fd)
-        if root is None:  # closed meanwhile: nobody would close what is opened now
+        if root is None:  # `close` ran meanwhile, and would not close a root that is added now
             raise OSError(errno.EBADF, "was closed", self.run_dir)
         return root

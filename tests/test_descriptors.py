@@ -1,4 +1,4 @@
-"""A descriptor is open for as long as somebody uses it, and its number nobody else's."""
+"""A descriptor stays open while a call uses it, so its number is not reused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_open(fd: int) -> bool:
     return True
 
 
-def test_it_is_closed_when_the_last_one_has_ended_its_use(tmp_path: Path) -> None:
+def test_it_is_closed_when_its_last_use_has_ended(tmp_path: Path) -> None:
     descriptor = Descriptor(os.open(tmp_path, os.O_RDONLY))
     with descriptor as first:
         with descriptor as second:
@@ -36,7 +36,7 @@ def test_it_is_closed_when_the_last_one_has_ended_its_use(tmp_path: Path) -> Non
     assert not is_open(first)
 
 
-def test_one_that_nobody_uses_is_closed_at_once_and_once(tmp_path: Path) -> None:
+def test_an_unused_one_is_closed_at_once_and_only_once(tmp_path: Path) -> None:
     descriptor = Descriptor(os.open(tmp_path, os.O_RDONLY))
     fd = descriptor.fd
     descriptor.close()

@@ -1,4 +1,4 @@
-"""Who may end the process: in the threads of launchers nobody, and everywhere else whoever could before."""
+"""`os._exit` and `os.exec*` raise in the threads of launchers, and work as usual everywhere else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.backend.legacy.rig import job, rig
 
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Any, ...]]]:
-    """What ended the process, if it were not for this fixture."""
+    """The calls that would have ended the process."""
     called: list[tuple[Any, ...]] = []
     for name in ("_exit", "execv", "execve"):
         monkeypatch.setattr(os, name, lambda *args, name=name: called.append((name, *args)))
@@ -47,12 +47,12 @@ class Exiting:
         pass
 
 
-async def test_in_a_program_that_embeds_the_adapter_launchers_alone_are_refused(ends: list[tuple[Any, ...]]) -> None:
+async def test_in_a_program_that_embeds_the_adapter_only_launchers_are_refused(ends: list[tuple[Any, ...]]) -> None:
     async with rig(Exiting, LegacyLauncherAdapter) as it:
         await it.backend.submit_many([job("bad", cmd="exit"), job("worse", cmd="exec"), job("good")])
         await it.backend.drain()
         assert ends == []
-        os._exit(3)  # the program's own affair
+        os._exit(3)  # the program itself may exit
         await trio.to_thread.run_sync(os._exit, 4)
     assert ends == [("_exit", 3), ("_exit", 4)]
     assert [it.end(name).status for name in ("bad", "worse", "good")] == [
@@ -65,7 +65,7 @@ async def test_in_a_program_that_embeds_the_adapter_launchers_alone_are_refused(
     assert "os.execv('/bin/true') was called" in it.text("worse")
 
 
-def test_except_exception_does_not_swallow_it(ends: list[tuple[Any, ...]]) -> None:
+def test_except_exception_does_not_catch_it(ends: list[tuple[Any, ...]]) -> None:
     raised: list[BaseException] = []
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Each comment that silences ruff or mypy names its rule, and says why, on its own line."""
+"""Each comment that silences ruff or mypy names its rule and gives a reason, on the same line."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_all_files_are_found() -> None:
         "x = 1  # type: ignore[arg-type] why",
     ],
 )
-def test_what_has_no_reason_is_found(line: str) -> None:
+def test_a_missing_reason_is_found(line: str) -> None:
     assert len(without_reason([line])) == 1
     good = ["x = 1  # noqa: E731, S101 - as it is", "y = 1  # type: ignore[arg-type, misc]  # why", "z = '# noqa'"]
     assert without_reason(good) == []
 
 
-def test_each_ignore_has_a_reason_beside_it() -> None:
+def test_each_ignore_has_a_reason() -> None:
     found = {str(path.relative_to(ROOT)): without_reason(path.read_text().splitlines()) for path in FILES}
     assert {name: lines for name, lines in found.items() if lines} == {}

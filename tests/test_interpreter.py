@@ -1,4 +1,4 @@
-"""Which interpreter runs helpers, and from which files: in frozen programs, in archives, and inside other programs."""
+"""The interpreter and the files that run helpers: in frozen programs, in archives, and inside other programs."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
-    """A program that says when it is started."""
+    """A program that leaves a file when it is started."""
     path = tmp_path / "app"
     path.write_text(f"#!/bin/sh\necho started >> {tmp_path}/started\n")
     path.chmod(0o755)
     return path
 
 
-def test_an_interpreter_is_taken_as_it_is() -> None:
+def test_sys_executable_is_used_if_it_is_an_interpreter() -> None:
     assert interpreter.interpreter() == sys.executable
 
 
 def test_a_frozen_program_never_starts_itself(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (app.parent / "python3").symlink_to(app)  # no interpreter, whatever it is called
+    (app.parent / "python3").symlink_to(app)  # no interpreter, despite its name
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(sys, "executable", str(app))
     monkeypatch.setattr(sys, "_base_executable", str(app))
@@ -59,7 +59,7 @@ def test_a_frozen_program_never_starts_itself(app: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("executable", ["", "app"])
-def test_a_program_that_embeds_python_uses_the_interpreter_beside_its_library(
+def test_a_program_that_embeds_python_uses_the_interpreter_of_its_library(
     app: Path, monkeypatch: pytest.MonkeyPatch, executable: str
 ) -> None:
     monkeypatch.setattr(sys, "executable", executable and str(app))
@@ -71,7 +71,7 @@ def test_a_program_that_embeds_python_uses_the_interpreter_beside_its_library(
 
 def test_an_interpreter_may_be_named_and_must_be_one(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOB_RUNTIME_PYTHON", str(app))
-    with pytest.raises(NoInterpreterError, match=r"JOB_RUNTIME_PYTHON is '.*app'; expected: the path of a Python 3"):
+    with pytest.raises(NoInterpreterError, match=r"JOB_RUNTIME_PYTHON is '.*app'; expected the path of a Python 3"):
         interpreter.interpreter()
     assert not (app.parent / "started").exists()
     (app.parent / "python-of-the-site").symlink_to(sys.executable)
@@ -97,7 +97,7 @@ exit 127
     supervisor._close()
 
 
-def test_a_frozen_program_has_the_libraries_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_programs_own_libraries_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "/of/the/program")
     assert interpreter.library_path() == {"LD_LIBRARY_PATH": "/of/the/program"}
     monkeypatch.setattr(sys, "frozen", True, raising=False)
@@ -107,13 +107,13 @@ def test_a_frozen_program_has_the_libraries_of_before(monkeypatch: pytest.Monkey
     assert interpreter.environment()["LD_LIBRARY_PATH"] == "/before"
 
 
-def test_what_was_compiled_of_another_program_is_not_run(tmp_path: Path) -> None:
+def test_outdated_bytecode_is_not_run(tmp_path: Path) -> None:
     source = tmp_path / "program.py"
     source.write_text("old = 1\n")
     compiled = py_compile.compile(str(source), str(tmp_path / "program.pyc"), doraise=True)
     module = ModuleType("program")
     module.__file__ = str(source)
-    module.__spec__ = SimpleNamespace(cached=compiled)  # type: ignore[assignment]  # as much of one as is looked at
+    module.__spec__ = SimpleNamespace(cached=compiled)  # type: ignore[assignment]  # the only attribute that is read
     assert interpreter.program(module) == compiled
     source.write_text("newer = 1\n")
     assert interpreter.program(module) == str(source)

@@ -1,7 +1,7 @@
-"""Who may import what: the table of rooms, read from the imports themselves.
+"""Which module may import which: the table of packages, compared with the imports of each module.
 
-Every module of the package is parsed, none is run. Imports in functions and under `TYPE_CHECKING` count like
-any other: a layer that is crossed lazily is crossed.
+Every module is parsed, and none is run. Imports in functions and under `TYPE_CHECKING` count as well: a layer that is
+crossed lazily is crossed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A room imports itself and the rooms before it.
-ROOMS = ("job", "verdict", "process", "backend", "scheduler", "report", "jobfile", "cli", "testing")
-# The modules beside the rooms, and the room whose rights each has. `None`: it is below all rooms.
-BESIDE = {
+# The packages in `runtime`. Each imports itself and those before it.
+PACKAGES = ("job", "verdict", "process", "backend", "scheduler", "report", "jobfile", "cli", "testing")
+# The modules that are in no package, and the package whose rights each has. `None`: it is below all packages.
+TOP_LEVEL_MODULES = {
     "runtime.__main__": "cli",
     "runtime.errors": None,
     "runtime.exit_calls": None,
@@ -29,7 +29,7 @@ BESIDE = {
     "runtime.roots": None,
 }
 
-# Values and decisions: no event loop, no clock, no files, and nothing of ours that has them.
+# Values and decisions: no event loop, no clock, no files, and no import of a module that has them.
 PURE = (
     "runtime.backend.batch.array_index",
     "runtime.backend.batch.transitions",
@@ -54,7 +54,7 @@ PURE = (
     "runtime.scheduler.sanity",
 )
 NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"})
-# A verdict is a function of a log; where that is computed, and how long it may take, is a backend's matter.
+# A verdict is a function of a log; where that is computed, and how long it may take, is decided by a backend.
 NOT_IN_LOGS = frozenset({"trio", "time"})
 
 CORE = frozenset({"attr", "attrs", "outcome", "trio"}) | sys.stdlib_module_names
@@ -64,17 +64,17 @@ EXTRAS = {
     "re2": ("verdict",),
     "hyperscan": ("verdict",),
 }
-# A program that is run by its path loads this from its directory.
+# A program that is run by its path loads these modules from its directory.
 LOADED = {("runtime.process.supervisor_program", "rooted")}
 LAZY_EXTRAS = frozenset({"re2", "hyperscan"})
 
-# What is called in processes of their own, whose signals are theirs.
+# Modules that run in processes of their own, and may change the signal handlers there.
 PROGRAMS = frozenset({"runtime.process.default_signals", "runtime.verdict.worker_program"})
 HANDLERS = frozenset({"signal.signal", "signal.set_wakeup_fd", "signal.siginterrupt", "trio.open_signal_receiver"})
 
 
 class Import(NamedTuple):
-    """One imported name: what it is, absolutely; on which line; whether in a function."""
+    """One imported name: its absolute name, its line, and whether it is imported in a function."""
 
     target: str
     line: int
@@ -85,14 +85,14 @@ def in_package(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-def room_of(module: str) -> str | None:
-    """The room of a module, `None` for one below all rooms; `LookupError` if it is in none of the table."""
-    if module in BESIDE:
-        return BESIDE[module]
-    room = module.split(".")[1]
-    if room not in ROOMS:
-        raise LookupError(room)
-    return room
+def package_of(module: str) -> str | None:
+    """The package of a module, `None` for one below all packages; `LookupError` if it is in no package of the table."""
+    if module in TOP_LEVEL_MODULES:
+        return TOP_LEVEL_MODULES[module]
+    package = module.split(".")[1]
+    if package not in PACKAGES:
+        raise LookupError(package)
+    return package
 
 
 def imports_of(tree: ast.Module, package: str) -> Iterator[Import]:
@@ -137,8 +137,8 @@ def handlers_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, used
 
 
-def _face_violations(tree: ast.Module) -> Iterator[str]:
-    """What stands in `runtime/__init__.py` and is no re-export, at once or when a name is asked for."""
+def _init_violations(tree: ast.Module) -> Iterator[str]:
+    """The statements of `runtime/__init__.py` that do not re-export a name, at once or when it is first used."""
     for number, node in enumerate(tree.body):
         docstring = number == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         tools = ast.unparse(node) in {
@@ -155,7 +155,7 @@ def _reexports(node: ast.stmt) -> bool:
 
 
 def _is_table(node: ast.stmt, name: str) -> bool:
-    """Whether it gives `name` a value that is written out."""
+    """Whether it assigns a literal to `name`."""
     if not (isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]):
         return False
     try:
@@ -166,37 +166,39 @@ def _is_table(node: ast.stmt, name: str) -> bool:
 
 
 def _reexports_later(node: ast.stmt) -> bool:
-    """Whether it says to a type checker where names come from, and imports them for Python when they are needed."""
+    """Whether it imports names for a type checker, and for Python when they are first used."""
     return (
         isinstance(node, ast.If)
         and ast.unparse(node.test) == "TYPE_CHECKING"
         and all(map(_reexports, node.body))
         and all(
-            _is_table(item, "_HOMES") or (isinstance(item, ast.FunctionDef) and item.name in {"__getattr__", "__dir__"})
+            _is_table(item, "_LAZY_IMPORTS")
+            or (isinstance(item, ast.FunctionDef) and item.name in {"__getattr__", "__dir__"})
             for item in node.orelse
         )
     )
 
 
 def _our_violations(module: str, target: str) -> Iterator[str]:
-    """What is wrong with an import, by `module`, of something of ours."""
-    if target == "runtime" or target.split(".")[1] not in {*ROOMS, *(name.removeprefix("runtime.") for name in BESIDE)}:
-        yield f"{target} goes through the package's face; import it from where it lives"
+    """What is wrong with the import of a module of `runtime` by `module`."""
+    known = {*PACKAGES, *(name.removeprefix("runtime.") for name in TOP_LEVEL_MODULES)}
+    if target == "runtime" or target.split(".")[1] not in known:
+        yield f"{target} is imported from runtime/__init__.py; import it from the module that defines it"
         return
-    target_room = room_of(next((name for name in BESIDE if in_package(target, name)), target))
-    room = room_of(module)
-    if target_room is not None and (room is None or ROOMS.index(target_room) > ROOMS.index(room)):
-        yield f"{target} is in a later room than {module}"
+    target_package = package_of(next((name for name in TOP_LEVEL_MODULES if in_package(target, name)), target))
+    package = package_of(module)
+    if target_package is not None and (package is None or PACKAGES.index(target_package) > PACKAGES.index(package)):
+        yield f"{target} is in a later package than {module}"
     elif any(in_package(module, name) for name in PURE) and not any(in_package(target, name) for name in PURE):
         yield f"{module} is pure and {target} is not"
 
 
 def _foreign_violations(module: str, item: Import) -> Iterator[str]:
-    """What is wrong with an import, by `module`, of something that is not ours."""
+    """What is wrong with the import of another module by `module`."""
     top = item.target.split(".", maxsplit=1)[0]
-    room = room_of(module)
+    package = package_of(module)
     if top in EXTRAS:
-        if room not in EXTRAS[top]:
+        if package not in EXTRAS[top]:
             yield f"{top} belongs to an extra and is for {', '.join(EXTRAS[top])} only"
         if top in LAZY_EXTRAS and not item.lazy:
             yield f"{top} belongs to an extra and is imported in a function only"
@@ -204,31 +206,31 @@ def _foreign_violations(module: str, item: Import) -> Iterator[str]:
         yield f"{top} is no dependency"
     if top in NOT_PURE and any(in_package(module, name) for name in PURE):
         yield f"{module} is pure and imports {top}"
-    if top in NOT_IN_LOGS and room == "verdict":
+    if top in NOT_IN_LOGS and package == "verdict":
         yield f"{module} is pure and imports {top}"
 
 
-def violations(module: str, source: str, *, package: bool = False) -> list[str]:
-    """All that is wrong with a module's imports, a line of text each.
+def violations(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    """What is wrong with a module's imports, a line of text each.
 
     Args:
         module: its full name, without `__init__`.
         source: its text.
-        package: whether it is the `__init__` of a package.
+        is_package: whether it is the `__init__` of a package.
     """
     tree = ast.parse(source)
     if module == "runtime":
-        return list(_face_violations(tree))
+        return list(_init_violations(tree))
     try:
-        room = room_of(module)
+        package = package_of(module)
     except LookupError:
-        return [f"{module} is in no room of the table"]
+        return [f"{module} is in no package of the table"]
     found = []
-    for item in imports_of(tree, module if package else module.rpartition(".")[0]):
+    for item in imports_of(tree, module if is_package else module.rpartition(".")[0]):
         ours = in_package(item.target, "runtime")
         wrong = _our_violations(module, item.target) if ours else _foreign_violations(module, item)
         found += [f"line {item.line}: {text}" for text in wrong]
-    if room != "cli" and module not in PROGRAMS:
+    if package != "cli" and module not in PROGRAMS:
         found += [
             f"line {line}: {name} installs signal handlers; only the command line does"
             for line, name in handlers_of(tree)
@@ -237,7 +239,7 @@ def violations(module: str, source: str, *, package: bool = False) -> list[str]:
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its full name."""
+    """Every module of `runtime` by its full name."""
     found = {}
     for path in sorted((ROOT / "runtime").rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -246,12 +248,12 @@ def modules() -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_a_module_imports_only_what_its_room_may(module: str) -> None:
+def test_a_module_imports_only_what_its_package_may(module: str) -> None:
     path = modules()[module]
-    assert violations(module, path.read_text("utf-8"), package=path.name == "__init__.py") == []
+    assert violations(module, path.read_text("utf-8"), is_package=path.name == "__init__.py") == []
 
 
-def test_all_pure_modules_are_there_to_be_checked() -> None:
+def test_all_pure_modules_exist() -> None:
     found = modules()
     assert [name for name in PURE if name not in found] == []
 
@@ -259,19 +261,19 @@ def test_all_pure_modules_are_there_to_be_checked() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("runtime.job.spec", "import runtime.backend.base", "in a later room"),
-        ("runtime.job.spec", "from ..backend import base", "in a later room"),
-        ("runtime.backend.local", "from runtime.scheduler.run import Scheduler", "in a later room"),
-        ("runtime.cli.main", "from runtime import testing", "in a later room"),
-        ("runtime.verdict.scan", "def f():\n    import runtime.process.spawn", "in a later room"),
+        ("runtime.job.spec", "import runtime.backend.base", "in a later package"),
+        ("runtime.job.spec", "from ..backend import base", "in a later package"),
+        ("runtime.backend.local", "from runtime.scheduler.run import Scheduler", "in a later package"),
+        ("runtime.cli.main", "from runtime import testing", "in a later package"),
+        ("runtime.verdict.scan", "def f():\n    import runtime.process.spawn", "in a later package"),
         (
             "runtime.verdict.scan",
             "import importlib\nimportlib.import_module('runtime.process')",
-            "in a later room",
+            "in a later package",
         ),
-        ("runtime.errors", "from runtime.job import JobSpec", "in a later room"),
-        ("runtime.cli.main", "from runtime import JobSpec", "the package's face"),
-        ("runtime.cli.main", "import runtime", "the package's face"),
+        ("runtime.errors", "from runtime.job import JobSpec", "in a later package"),
+        ("runtime.cli.main", "from runtime import JobSpec", "imported from runtime/__init__.py"),
+        ("runtime.cli.main", "import runtime", "imported from runtime/__init__.py"),
         ("runtime.job.spec", "import trio", "is pure and imports trio"),
         ("runtime.job.spec", "from os import path", "is pure and imports os"),
         ("runtime.job.spec", "import time", "is pure and imports time"),
@@ -287,13 +289,13 @@ def test_all_pure_modules_are_there_to_be_checked() -> None:
         ("runtime.scheduler.run", "import signal\nsignal.signal(2, print)", "installs signal handlers"),
         ("runtime.backend.local", "import trio as t\nt.open_signal_receiver()", "installs signal handlers"),
         ("runtime.backend.local", "from signal import signal as s\ns(2, print)", "installs signal handlers"),
-        ("runtime.utils", "", "in no room"),
-        ("runtime.utils.text", "", "in no room"),
+        ("runtime.utils", "", "in no package"),
+        ("runtime.utils.text", "", "in no package"),
         ("runtime", "import trio", "only re-exports"),
         ("runtime", "from runtime.job import JobSpec\nJobSpec.x = 1", "only re-exports"),
         ("runtime", "def __getattr__(name): ...", "only re-exports"),
         ("runtime", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import trio", "only re-exports"),
-        ("runtime", "if TYPE_CHECKING:\n    ...\nelse:\n    _HOMES = f()", "only re-exports"),
+        ("runtime", "if TYPE_CHECKING:\n    ...\nelse:\n    _LAZY_IMPORTS = f()", "only re-exports"),
         ("runtime", "if True:\n    from runtime.job import JobSpec", "only re-exports"),
     ],
 )
@@ -318,9 +320,9 @@ def test_a_violation_is_seen(module: str, source: str, complaint: str) -> None:
         ("runtime", '"""Doc."""\nfrom runtime.job import JobSpec\n__all__ = ("JobSpec",)'),
         (
             "runtime",
-            "if TYPE_CHECKING:\n  from runtime.job import X\nelse:\n  _HOMES = {'x': ('X',)}\n  def __dir__(): ...",
+            "if TYPE_CHECKING:\n  from runtime.job import X\nelse:\n  _LAZY_IMPORTS = {'x':('X',)}\n  def __dir__(): 0",
         ),
     ],
 )
-def test_what_is_allowed_is_not_complained_about(module: str, source: str) -> None:
+def test_an_allowed_import_is_no_violation(module: str, source: str) -> None:
     assert violations(module, source) == []

@@ -14,7 +14,7 @@ import pytest
 import runtime
 from runtime import errors
 
-# A name enters with its working code.
+# A name is added together with its working code.
 # fmt: off
 NAMES = (
     "JobSpec", "JobStatus", "FailureKind", "JobStatusInfo", "JobHandle",
@@ -27,33 +27,33 @@ NAMES = (
 # fmt: on
 
 
-def test_the_package_says_that_it_exports_exactly_the_public_names() -> None:
+def test_all_lists_exactly_the_public_names() -> None:
     assert sorted(runtime.__all__) == sorted([*NAMES, *errors.__all__])
 
 
 def test_the_package_has_exactly_the_public_names() -> None:
-    # Rooms become attributes when they are imported; `annotations` comes from the future.
+    # Packages become attributes when they are imported; `annotations` comes from `__future__`.
     values = {name: getattr(runtime, name) for name in dir(runtime) if name[0] != "_"}
     named = {name for name, value in values.items() if not isinstance(value, ModuleType)}
     assert named - {"annotations", "TYPE_CHECKING"} == {*NAMES, *errors.__all__}
     with pytest.raises(AttributeError, match="module 'runtime' has no attribute 'JobSpce'"):
-        runtime.JobSpce  # type: ignore[attr-defined]  # noqa: B018 - a type checker says so, too
+        runtime.JobSpce  # type: ignore[attr-defined]  # noqa: B018 - mypy reports it, too
 
 
-def test_names_come_from_where_a_type_checker_is_told_that_they_do() -> None:
+def test_names_come_from_the_modules_that_a_type_checker_sees() -> None:
     tree = ast.parse(Path(runtime.__file__).read_text())
-    told = {
+    seen = {
         alias.name: node.module
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("runtime.")
         for alias in node.names
     }
-    assert sorted(told) == sorted(runtime.__all__)
-    for name, module in told.items():
+    assert sorted(seen) == sorted(runtime.__all__)
+    for name, module in seen.items():
         assert getattr(runtime, name) is getattr(importlib.import_module(str(module)), name)
 
 
-def test_importing_the_package_imports_nothing_that_is_slow() -> None:
+def test_importing_the_package_imports_no_slow_module() -> None:
     program = """
 import sys, runtime
 print(sorted({"trio", "attr", "importlib.metadata", "asyncio"} & sys.modules.keys()))
@@ -62,7 +62,7 @@ print(sorted({"trio", "attr", "importlib.metadata", "asyncio"} & sys.modules.key
     assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)
 
 
-def test_the_registry_is_not_hidden_by_the_package_of_its_name() -> None:
+def test_the_registry_is_there_if_a_module_was_imported_first() -> None:
     program = """
 import runtime.backend.local
 import runtime

@@ -1,4 +1,4 @@
-"""Whatever a job puts in the place of a file, or above it: nothing is followed, changed or waited for."""
+"""No path that a job puts in the place of a file, or of a directory above it, is followed, changed or waited for."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pytest
 
 from runtime import rooted
 
-PRECIOUS = "somebody's"
+PRECIOUS = "another user's"
 DEPTH = 100
 
 
 @pytest.fixture(params=["openat2", "ENOSYS", "EPERM"])
 def _kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ``openat2``, without it, and under a filter that is older than it."""
+    """With ``openat2``, without it, and with a seccomp filter that refuses it."""
     if request.param == "ENOSYS":
         monkeypatch.setattr(rooted, "_OPENAT2", 9999)
     elif request.param == "EPERM":
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("_kernel")
 
 
 class Place:
-    """A root, and a stranger's files beside it."""
+    """A root, and another user's directory next to it."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "root"
@@ -58,14 +58,14 @@ def place(tmp_path: Path) -> Iterator[Place]:
     place = Place(tmp_path)
     before = len(os.listdir("/proc/self/fd"))
     yield place
-    assert len(os.listdir("/proc/self/fd")) == before  # whatever went wrong, nothing is left open
+    assert len(os.listdir("/proc/self/fd")) == before  # also after errors
     os.close(place.fd)
 
 
 def bind(path: Path, _: Place) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         here = os.getcwd()
-        os.chdir(path.parent)  # its path may be too long for a socket's address
+        os.chdir(path.parent)  # the path may be too long for the address of a socket
         try:
             listener.bind(path.name)
         finally:
@@ -111,7 +111,7 @@ def test_only_a_regular_file_is_a_stop_file(place: Place, kind: str, name: str) 
 @where
 def test_only_a_regular_file_is_read(place: Place, kind: str, name: str) -> None:
     PLANTED[kind](place.path / name, place)
-    if kind == "hard link":  # reading does it no harm
+    if kind == "hard link":  # reading is harmless
         os.close(rooted.open_regular(place.fd, name))
     else:
         with pytest.raises(OSError, match=r"."):
@@ -120,7 +120,7 @@ def test_only_a_regular_file_is_read(place: Place, kind: str, name: str) -> None
 
 @planted
 @where
-def test_what_is_in_the_way_of_a_directory_is_an_error(place: Place, kind: str, name: str) -> None:
+def test_a_directory_is_not_made_where_something_else_is(place: Place, kind: str, name: str) -> None:
     PLANTED[kind](place.path / name, place)
     for path in (name, f"{name}/below", f"{name}/far/below"):
         if kind == "directory":
@@ -150,7 +150,7 @@ def test_a_file_is_replaced_whatever_is_there(place: Place, kind: str, name: str
 
 
 @pytest.mark.parametrize("kind", ["link to a directory", "fifo", "socket", "hard link"])
-def test_nothing_is_done_behind_what_is_no_directory(place: Place, kind: str) -> None:
+def test_nothing_is_done_below_what_is_no_directory(place: Place, kind: str) -> None:
     PLANTED[kind](place.path / "way", place)
     root, path = place.fd, "way/file"
     calls: list[Callable[[], object]] = [
@@ -188,8 +188,8 @@ def test_no_path_leads_out(place: Place, path: str) -> None:
     assert place.is_unharmed()
 
 
-def test_a_root_that_was_moved_is_the_same_directory_still(place: Place) -> None:
-    """And what was put in its place is not."""
+def test_a_root_that_was_moved_is_still_the_same_directory(place: Place) -> None:
+    """What was put in its place is not used."""
     place.path.rename(place.path.with_name("moved"))
     place.path.symlink_to(place.stranger)
     os.close(rooted.make_directory(place.fd, "a/b"))
@@ -209,13 +209,13 @@ def test_a_file_of_ours_is_emptied(place: Place, name: str) -> None:
 
 
 @pytest.mark.root
-def test_a_file_of_somebody_else_is_left_alone(place: Place) -> None:
+def test_a_file_of_another_user_is_not_changed(place: Place) -> None:
     (place.path / "log").write_text("theirs")
     os.chown(place.path / "log", 12345, 12345)
-    with pytest.raises(PermissionError, match="somebody else"):
+    with pytest.raises(PermissionError, match="another user"):
         rooted.open_empty(place.fd, "log", 0o600)
     assert (place.path / "log").read_text() == "theirs"
-    os.chown(place.path, 12345, 12345)  # a file system that maps users: all is theirs, what we make too
+    os.chown(place.path, 12345, 12345)  # a file system that maps users: our files are theirs, too
     os.close(rooted.open_empty(place.fd, "log", 0o600))
     assert (place.path / "log").read_text() == ""
 
@@ -233,7 +233,7 @@ def test_whatever_is_there_can_be_removed(place: Place, kind: str) -> None:
 
 @pytest.fixture
 def ordinary_user(place: Place) -> Iterator[None]:
-    """Not root, who may do anything; the place is ours still."""
+    """Run as a user who is not root, who may do anything, and who owns the place."""
     if os.geteuid():
         yield
         return
@@ -247,7 +247,7 @@ def ordinary_user(place: Place) -> Iterator[None]:
 @pytest.mark.usefixtures("ordinary_user")
 @pytest.mark.parametrize("mode", [0o000, 0o111, 0o444, 0o555, 0o755])
 def test_what_is_ours_is_removed_whatever_its_mode(place: Place, mode: int) -> None:
-    """As a tool leaves it: a directory that may not be written is not emptied, and cannot be moved."""
+    """As tools leave directories: without write permission they cannot be emptied or moved."""
     names = ["old", "old/empty", "old/full", "old/full/empty", "old/full/deep", "old/full/deep/empty"]
     for name in names:
         os.mkdir(name, dir_fd=place.fd)
@@ -263,7 +263,7 @@ def test_what_is_ours_is_removed_whatever_its_mode(place: Place, mode: int) -> N
 
 
 @pytest.mark.usefixtures("ordinary_user")
-def test_what_an_ordinary_user_removes_changes_no_mode_behind_a_link(place: Place) -> None:
+def test_removing_changes_no_mode_behind_a_link(place: Place) -> None:
     os.mkdir("old", dir_fd=place.fd)
     os.symlink("../sub", "old/link", dir_fd=place.fd)
     os.chmod("sub", 0o500, dir_fd=place.fd)
@@ -271,7 +271,7 @@ def test_what_an_ordinary_user_removes_changes_no_mode_behind_a_link(place: Plac
     assert stat.S_IMODE(os.stat("sub", dir_fd=place.fd).st_mode) == 0o500
 
 
-def test_a_tree_that_is_deeper_than_our_descriptors_reach_is_removed(
+def test_a_tree_that_is_deeper_than_the_limit_of_descriptors_is_removed(
     place: Place,
 ) -> None:
     here = os.open(place.path, os.O_RDONLY)
@@ -291,8 +291,8 @@ def test_a_tree_that_is_deeper_than_our_descriptors_reach_is_removed(
     assert not (place.path / "deeper").exists()
 
 
-def test_a_call_that_a_signal_has_interrupted_is_made_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand, as it is made by `ctypes`: a file system of somebody else may end it so."""
+def test_a_call_that_a_signal_interrupted_is_repeated(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by Python, as `ctypes` makes the call; a FUSE file system may be interrupted so."""
     syscall, calls = rooted._syscall, 0
 
     def interrupted(*args: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Paths that the user gave are resolved once; from then on nothing that a job puts in their place is followed."""
+"""Paths that the user gives are resolved once; later, nothing that a job puts in their place is followed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def roots(tmp_path: Path) -> Iterator[Roots]:
 
 
 def write(roots: Roots, path: Path) -> str:
-    """Write a file at a path that was not known, perhaps; return where it went."""
+    """Write a file at a path; return its real path."""
     found = roots.resolve(str(path))
     assert str(found) == str(path)
     found.parent.make_directory()
@@ -32,12 +32,12 @@ def write(roots: Roots, path: Path) -> str:
     return found.real
 
 
-def test_what_is_below_the_run_directory_needs_no_look(tmp_path: Path, roots: Roots) -> None:
+def test_a_path_below_the_run_directory_is_found_without_a_system_call(tmp_path: Path, roots: Roots) -> None:
     assert os.fspath(roots) == roots.run_dir == str(tmp_path / "run")
     found = roots.find(f"{roots.run_dir}/a/b")
     assert found is not None
     assert (found.root.number, found.relative, found.name, str(found)) == (0, "a/b", "b", f"{roots.run_dir}/a/b")
-    assert [found.parent.relative, found.parent.parent.relative, found.beside("c").relative] == ["a", ".", "a/c"]
+    assert [found.parent.relative, found.parent.parent.relative, found.with_name("c").relative] == ["a", ".", "a/c"]
     assert found.below("c/d").relative == "a/b/c/d"
     assert roots.run.below("x").relative == "x"
     assert roots.find(str(tmp_path / "elsewhere")) is None
@@ -59,7 +59,7 @@ def test_links_of_the_user_are_followed_once(tmp_path: Path, roots: Roots) -> No
 
 def test_a_link_that_a_job_has_made_is_an_error(tmp_path: Path, roots: Roots) -> None:
     (tmp_path / "victim").mkdir()
-    roots.resolve(str(tmp_path / "out" / "first")).make_directory()  # from now on `out` is known
+    roots.resolve(str(tmp_path / "out" / "first")).make_directory()  # now `out` is known
     (tmp_path / "out" / "second").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="second") as caught:
         roots.resolve(str(tmp_path / "out" / "second")).make_directory()
@@ -67,7 +67,7 @@ def test_a_link_that_a_job_has_made_is_an_error(tmp_path: Path, roots: Roots) ->
     assert os.listdir(tmp_path / "victim") == []
 
 
-def test_what_was_moved_away_is_where_it_went(tmp_path: Path, roots: Roots) -> None:
+def test_a_root_that_was_moved_is_still_written_to(tmp_path: Path, roots: Roots) -> None:
     (tmp_path / "run").rename(tmp_path / "moved")
     (tmp_path / "victim").mkdir()
     (tmp_path / "run").symlink_to("victim")
@@ -77,7 +77,7 @@ def test_what_was_moved_away_is_where_it_went(tmp_path: Path, roots: Roots) -> N
 
 
 def test_few_directories_are_held_open(tmp_path: Path, roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 4)
+    monkeypatch.setattr(module, "MAX_ROOTS", 4)
     for number in range(6):
         (tmp_path / f"{number}").mkdir()
         assert write(roots, tmp_path / f"{number}" / "log") == str(tmp_path / f"{number}" / "log")
@@ -88,7 +88,7 @@ def test_few_directories_are_held_open(tmp_path: Path, roots: Roots, monkeypatch
         roots.resolve(str(tmp_path / "5" / "log")).open_empty(0o600)
 
 
-def test_the_tree_itself_is_a_directory_too(roots: Roots) -> None:
+def test_the_root_directory_is_a_root(roots: Roots) -> None:
     assert roots.resolve("/nowhere").real == "/nowhere"
     assert not roots.resolve("/nowhere").exists()
 
@@ -104,7 +104,7 @@ def test_a_root_that_was_closed_opens_nothing(tmp_path: Path) -> None:
         path.create(0o600)
 
 
-def test_after_the_end_a_path_is_found_and_nothing_works_there(tmp_path: Path) -> None:
+def test_a_path_below_closed_roots_is_found_and_cannot_be_used(tmp_path: Path) -> None:
     roots = Roots(str(tmp_path / "run"))
     with pytest.raises(OSError, match="is not open"):
         roots.find(f"{roots.run_dir}/file")
@@ -126,10 +126,10 @@ def test_after_the_end_a_path_is_found_and_nothing_works_there(tmp_path: Path) -
     assert not roots.is_open
 
 
-def test_a_call_that_wakes_up_after_the_end_does_nothing_in_a_strangers_directory(
+def test_an_abandoned_call_that_returns_after_closing_changes_no_other_directory(
     tmp_path: Path, roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was stuck in a file system, and its thread was left to itself."""
+    """Its thread was stuck in a file system, and was abandoned."""
     begun, answered = threading.Event(), threading.Event()
     mkdir = os.mkdir
 
@@ -145,7 +145,7 @@ def test_a_call_that_wakes_up_after_the_end_does_nothing_in_a_strangers_director
     thread.start()
     assert begun.wait(60)
     roots.close()
-    opened = [os.open(stranger, os.O_RDONLY) for _ in range(8)]  # whichever numbers are free now
+    opened = [os.open(stranger, os.O_RDONLY) for _ in range(8)]  # takes all numbers that were closed
     answered.set()
     thread.join()
     for fd in opened:
@@ -172,7 +172,7 @@ def test_a_run_directory_that_was_removed_is_made_again_unless_something_has_its
     assert os.listdir(tmp_path / "victim") == []
 
 
-def test_a_directory_that_does_not_answer_holds_up_no_other(
+def test_a_directory_that_does_not_answer_blocks_no_other(
     tmp_path: Path, roots: Roots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, answered = threading.Event(), threading.Event()

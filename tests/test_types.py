@@ -1,6 +1,4 @@
-"""The public types as a user's type checker sees them. `make check` is the test; running it shows that it is no
-fiction.
-"""
+"""The public types as a type checker sees them. `make check` checks them; running this checks that they are true."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ import trio
 from runtime.backend.courier import Courier
 from runtime.backend.deadlines import Deadlines
 from runtime.backend.live import DONE, LAUNCHED, LAUNCHING, WAITING, Ledger, LiveJob, StopCause
-from runtime.errors import NO_MEMORY, BackendBrokenError, StatusMoveError, is_want_of_memory
+from runtime.errors import NO_MEMORY, BackendBrokenError, StatusMoveError, is_out_of_memory
 from runtime.job import (
     FailureKind,
     JobCompletionEvent,
@@ -344,7 +344,7 @@ class BackendBase(abc.ABC):
 
     def _no_memory(self, error: BaseException, what: str = "broke") -> BackendBrokenError | None:
         """Return what is said of `error` if it is want of memory and nothing else: no bug, wherever it showed."""
-        if not is_want_of_memory(error):
+        if not is_out_of_memory(error):
             return None
         said = BackendBrokenError(f"backend {self.name!r} {what}: {NO_MEMORY}")
         said.__cause__ = error

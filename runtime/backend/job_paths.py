@@ -86,7 +86,7 @@ def make_files(paths: RootedJobPaths, dump: bytes) -> int:
     try:
         if not paths.log.is_in(paths.odir):
             paths.log.parent.make_directory()
-        write_private(paths.log.beside(ENVIRONMENT_FILE), dump, paths.directory_of_log(directory))
+        write_private(paths.log.with_name(ENVIRONMENT_FILE), dump, paths.directory_of_log(directory))
     except BaseException:
         os.close(directory)
         raise
@@ -118,7 +118,7 @@ def starting_words(spec: JobSpec, log: RootedPath) -> Sequence[str]:
 
 
 def _command_file(log: RootedPath) -> RootedPath:
-    return log.beside(
+    return log.with_name(
         log.name + COMMAND_FILE_ENDING
     )  # no two jobs have one log, while the dump is one for all of a directory
 
@@ -145,7 +145,7 @@ def put_aside(path: RootedPath, keep: int | None) -> None:
 
 
 def _backup(path: RootedPath, number: int) -> RootedPath:
-    return path.beside(f"{path.name}.~{number}~")  # a safe id never has a tilde, so this is no other job's directory
+    return path.with_name(f"{path.name}.~{number}~")  # a safe id never has a tilde, so this is no other job's directory
 
 
 def write_private(path: RootedPath, content: bytes, directory: int | None = None) -> None:

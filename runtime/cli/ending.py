@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from runtime.errors import NO_MEMORY, is_want_of_memory
+from runtime.errors import NO_MEMORY, is_out_of_memory
 from runtime.report.output import Output
 from runtime.report.text import printable
 from runtime.roots import RootedPath
@@ -51,7 +51,7 @@ def explain(error: BaseException, directory: RootedPath | None) -> tuple[str, in
         directory: of the run, where that file is best kept; `None` for the directory for temporary files.
     """
     try:
-        if is_want_of_memory(error):
+        if is_out_of_memory(error):
             return NO_MEMORY, EXIT_NO_ROOM
         if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
             return "no thread can be started: there are too many processes, or there is not enough memory", EXIT_NO_ROOM

@@ -26,7 +26,7 @@ from runtime.errors import GraphError, RegistryError, ResourceError
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.jobfile.expand import Expansion, expand
-from runtime.jobfile.regression import Entry, Regression, load
+from runtime.jobfile.regression import JobEntry, Regression, load
 from runtime.jobfile.schema import JobTable
 from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
@@ -179,7 +179,7 @@ def _make(
     where: str,
     options: argparse.Namespace,
     roots: Roots,
-    entries: Sequence[Entry],
+    entries: Sequence[JobEntry],
 ) -> RuntimeBackend:
     ours: dict[str, Any] = {}
     soft = [entry for entry in entries if has_soft_stop(entry.table)]
@@ -228,7 +228,7 @@ def has_soft_stop(table: JobTable) -> bool:
     return table.soft_stop is not None or table.soft_timeout is not None
 
 
-def soft_stop_of(entries: Iterable[Entry], default: Any) -> Callable[[JobSpec], Any]:
+def soft_stop_of(entries: Iterable[JobEntry], default: Any) -> Callable[[JobSpec], Any]:
     """Return the function that tells a backend the soft step of each job.
 
     Args:

@@ -1,4 +1,4 @@
-"""From a job's `cmd` to the words that start it: the program, and its arguments. Pure."""
+"""The program and the arguments that a job's `cmd` stands for. Pure."""
 
 from __future__ import annotations
 
@@ -14,37 +14,39 @@ _SOURCE: Final = frozenset({"csh", "tcsh", "fish"})
 """Shells that read commands from a file by ``source``; all others by ``.``, as POSIX has it."""
 
 _NO_SHELL: Final = re.compile(r"(python|pypy|perl|raku|ruby|node|deno|lua|php|tclsh|Rscript|g?awk)[\d.]*")
-"""Programs that a `shell` may name, and that know no command by which a shell reads a file. Whatever else there is, is
-taken for a shell: those that are not listed here fail by a syntax error, instead of as too long."""
-
+"""Interpreters that a `shell` may name, although they are no shells: they have no command such as ``.``, which runs the
+commands of a file. Every other program is taken for a shell. An interpreter that is missing here fails with a syntax
+error, where one of these is refused because its command is too long."""
 
 _OPTIONS: Final = re.compile(r"\S\s+-")
+"""An option behind a program: ``bash -e``. A blank alone may be part of a path."""
 
 
 def command_words(spec: JobSpec) -> Sequence[str]:
-    """Return the program of a job and its arguments, which are a shell and what it is given if `cmd` is text."""
+    """Return the program of a job and its arguments; if `cmd` is text, the shell, its options and the text."""
     return spec.cmd if not isinstance(spec.cmd, str) else [*_shell(spec), spec.cmd]
 
 
 def is_read_by_shell(spec: JobSpec) -> bool:
-    """Whether a `cmd` that is text is read by a shell, and not by an interpreter that `shell` names in its place."""
+    """Whether a `cmd` that is text is run by a shell, and not by an interpreter that `shell` names instead."""
     return not any(_NO_SHELL.fullmatch(word.rpartition("/")[2]) for word in _shell(spec))
 
 
 def words_by_file(spec: JobSpec, path: str) -> Sequence[str]:
-    """Return the same for a `cmd` that is text, and that the shell finds in the file `path`.
+    """Return the same as `command_words` for a `cmd` that is text and that has been written to the file `path`.
 
-    It reads the file as its command instead of running it as a script: ``$0``, its input and its options are as ever.
+    The shell gets a short command that reads the file.
     """
     shell = _shell(spec)
     name = shell[0].rpartition("/")[2]
-    if name == "zsh":  # in a file it would call itself by the name of that
+    # Not as a script, `[shell, path]`: its `$0` would be another one.
+    if name == "zsh":  # it sets `$0` to the file's name in a file that is read by `.`
         return [*shell, f'eval "$(<{shlex.quote(path)})"']
     return [*shell, f"{'source' if name in _SOURCE else '.'} {shlex.quote(path)}"]
 
 
 def has_options(shell: object) -> bool:
-    """Whether a `shell` is the text of a command, such as ``bash -e``, which no file is called."""
+    """Whether a `shell` is a program with options, such as ``bash -e``, and not the path of one."""
     return isinstance(shell, str) and _OPTIONS.search(shell) is not None
 
 

@@ -1,6 +1,6 @@
-"""What is said about a job: the facts that travel from a backend to whoever listens.
+"""What a backend reports about a job: its completion, its progress, and the values in them.
 
-All are immutable values. Times are seconds of one monotonic clock, `trio.current_time()`.
+All are immutable. Times are seconds of one monotonic clock, `trio.current_time()`.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from runtime.job.status import KILLED, FailureKind, JobStatus
 
 @attrs.frozen
 class JobStatusInfo:
-    """Why a job is in its status, for a person and for a machine."""
+    """Why a job has its status: a message for people, and a kind for programs."""
 
     message: str
     """What happened, in one sentence."""
     lines: Sequence[int | tuple[int, int]] | None = None
-    """Where in the log, counted from 1: a number is a line that failed, a ``(first, last)`` pair lines that `context`
-    shows, in the same order."""
+    """Line numbers in the log, from 1. A number is a line that failed; a pair ``(first, last)`` is a range of
+    lines that `context` shows, in the same order."""
     context: Sequence[str] | None = None
-    """Lines of text that help to understand: those around the one that failed, or the end of the log, or both."""
+    """Lines of the log that explain the failure: those around the one that failed, the last ones, or both."""
     kind: FailureKind | None = None
     """The class of the failure; `None` where a legacy launcher gave none."""
 
 
 @attrs.frozen
 class JobUsage:
-    """What a job used, and what its tool says of itself. What is not known is `None`."""
+    """What a job used, and what its tool reports about itself. What is not known is `None`."""
 
     cpu_seconds: float | None = None
     """User and system time of the whole job, seconds."""
     peak_bytes: int | None = None
     """The largest resident set of any of its processes, bytes."""
     exit_code: int | None = None
-    """The exit code, when it exited."""
+    """The exit code, if it exited."""
     signal: int | None = None
-    """The number of the signal that ended it, when one did."""
+    """The number of the signal that ended it, if one did."""
     job_runtime: float | None = None
     """The run time that the tool itself reports, seconds."""
     simulated_time: float | None = None
     """The simulated time that the tool itself reports, seconds."""
     left_behind: Sequence[str] | None = None
-    """Processes that still ran a while after it had ended by itself, and were killed: names and pids. `None` if there
-    were none, or nobody looked."""
+    """Names and pids of processes that still ran a while after the job had ended by itself, and were killed. `None` if
+    there were none, or if the backend does not look for them."""
 
 
 @attrs.frozen(weakref_slot=False)
@@ -57,11 +57,11 @@ class JobHandle:
     attempt: int
     """Which attempt at the job this is, from 1."""
     started: float | None = None
-    """When it began to run, in seconds, if it ran as soon as it was accepted."""
+    """When it began to run, in seconds, if it began as it was accepted; else `None`."""
     backend: object = attrs.field(default=None, repr=False)
-    """The backend that gave the handle, and the only one that takes it."""
+    """The backend that made the handle, and the only one that accepts it."""
     ticket: int = attrs.field(default=0, repr=False)
-    """Which of all submissions to that backend it stands for, so that it never means a later one of the same job."""
+    """The number of the submission to that backend, so that the handle never stands for a later one of the same job."""
 
 
 @attrs.frozen
@@ -75,7 +75,7 @@ class JobProgressEvent:
     at: float
     """When, in seconds."""
     note: str | None = None
-    """Where it runs; or, in the queue's own words, why it waits."""
+    """Where it runs; or why it waits, in the words of the batch system."""
 
 
 @attrs.frozen(weakref_slot=False)
@@ -89,7 +89,7 @@ class JobCompletionEvent:
     reason: JobStatusInfo | None
     """Why it did not pass; `None` if it passed."""
     submitted: float
-    """When it was handed to the backend, in seconds."""
+    """When it was submitted to the backend, in seconds."""
     started: float | None
     """When it began to run, in seconds; `None` if it never did."""
     ended: float
@@ -99,7 +99,7 @@ class JobCompletionEvent:
     @property
     def never_ran(self) -> bool:
         """Whether the job ended before it began to run: a job that it needs did not pass, it could not be started, or
-        somebody ended it in time. Of a job that is *lost* that is not known.
+        it was cancelled in time. False for a job that is *lost*, of which that is not known.
         """
         if self.status is not KILLED or self.started is not None:
             return False
@@ -107,12 +107,12 @@ class JobCompletionEvent:
 
 
 EventBatch = tuple[JobProgressEvent | JobCompletionEvent, ...]
-"""What travels over a completion channel: a non-empty tuple of events, in the order in which they happened."""
+"""One item of a completion channel: a non-empty tuple of events, in the order in which they happened."""
 
 
 @attrs.frozen(eq=False, weakref_slot=False)
 class JobResult:
-    """What became of one job of a run: the job, and the facts of its last event."""
+    """The result of one job of a run: the job, and its last event."""
 
     job: object
     """The specification, as it was given."""
@@ -126,7 +126,7 @@ class JobResult:
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is the end of, from 1; 0 if the job was never handed to a backend."""
+        """The number of its last attempt, from 1; 0 if the job was never submitted to a backend."""
         return self.event.attempt
 
     @property
@@ -146,7 +146,7 @@ class JobResult:
 
     @property
     def submitted(self) -> float | None:
-        """When it was handed to a backend, in seconds; `None` if it never was."""
+        """When it was submitted to a backend, in seconds; `None` if it never was."""
         return self.event.submitted if self.event.attempt else None
 
     @property

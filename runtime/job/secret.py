@@ -1,10 +1,10 @@
-"""`Secret`: stands in a message for a value that nobody is to see, such as that of an environment variable."""
+"""`Secret`: hides a value from a message, such as that of an environment variable."""
 
 from __future__ import annotations
 
 
 class Secret:
-    """Stands for a value; says its type alone, unless it is a mere number."""
+    """Its `repr` is the type of a value, and the value only if it is a number."""
 
     def __init__(self, value: object) -> None:
         self._value = value

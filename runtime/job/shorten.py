@@ -1,4 +1,4 @@
-"""Texts that are cut, and show that they are: by an ellipsis where something is missing. Pure."""
+"""Texts cut to a length, with an ellipsis where something is missing. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return `text`, or its beginning and an ellipsis, in at most `limit` characters; `limit` is 1 at least."""
+    """Return `text`, or its beginning and an ellipsis, in at most `limit` characters; `limit` is at least 1."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def shorten_to_end(text: str, limit: int) -> str:
-    """Return `text`, or an ellipsis and its end, in at most `limit` characters; `limit` is 2 at least."""
+    """Return `text`, or an ellipsis and its end, in at most `limit` characters; `limit` is at least 2."""
     return text if len(text) <= limit else "…" + text[1 - limit :]
 
 
 def some_of(texts: Sequence[str], most: int) -> str:
-    """Return the first `most` of some texts, and an ellipsis if there are more, with commas between."""
+    """Return the first `most` of `texts`, separated by commas, with an ellipsis if there are more."""
     return ", ".join([*texts[:most], "…"] if len(texts) > most else texts)

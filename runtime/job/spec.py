@@ -1,7 +1,7 @@
 """`JobSpec`: what to run, what it needs, and how to tell whether it passed.
 
-A specification is a light, frozen value that is checked when it is made: a bad pattern, command or number is an error
-here, in the words of whoever wrote it, and not in the middle of a run.
+A specification is a light, frozen value that is checked when it is made. So a bad pattern, command or number is an
+error where it is made, which names the field and the value, and not an error in the middle of a run.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from runtime.job.sizes import MAX_SIZE
 from runtime.job.status import JobStatus
 
 MAX_SEED_BITS: Final = 256
-"""Arbitrary, and more than any simulator takes. Python does not write integers of more than 4300 digits as text."""
+"""Bits. Arbitrary: more than any simulator takes. Above 14,000 bits (4300 digits), `str` of an integer would raise."""
 
 Containment = Literal["tree", "group"]
 Leftovers = Literal["ignore", "warn", "fail"]
 
 CONTAINMENTS: Final[tuple[Containment, ...]] = ("tree", "group")
-"""What of a local job may be seen to end with it."""
+"""Which processes of a local job are killed when it ends: all of them, or those of its process group."""
 
 LEFTOVERS: Final[tuple[Leftovers, ...]] = ("ignore", "warn", "fail")
-"""What it may mean that a local job leaves processes running."""
+"""What happens when a local job leaves processes running."""
 
 RunIf = Literal["passed", "any-passed", "ended"]
-"""What a job asks of the jobs that it depends on, all of which have ended by then: that all of them passed, that any of
-them did, or nothing.
+"""The condition under which a job runs, once all of its dependencies have ended: that all of them passed, that any of
+them passed, or none.
 """
 RUN_IFS: Final[tuple[RunIf, ...]] = ("passed", "any-passed", "ended")
 
@@ -43,7 +43,7 @@ _REPORT_GROUPS: Final = ("value", "unit")
 _DEFAULT_SHELL: Final = "/bin/sh"
 _SHELL: Final = 'the path of a shell, or the words that a command is added to: ["/bin/bash", "-eo", "pipefail", "-c"]'
 _COMMAND: Final = "a command: text for the shell, or a sequence of words"
-_COLLECTIONS: Final = (tuple, list, set, frozenset, Sequence)  # the usual ones first, because they are cheap to tell
+_COLLECTIONS: Final = (tuple, list, set, frozenset, Sequence)  # the abstract one last, because it is slow to check
 _NONE: Final = type(None)
 _TYPES: Final = (
     ("target", (str,), "text"),
@@ -57,46 +57,46 @@ _TYPES: Final = (
     ("dry_run", (bool,), "True or False"),
     ("interactive", (bool,), "True or False"),
 )
-"""Field, the classes that its value may have, and how to say that."""
+"""Field, the classes that its value may have, and their description for messages."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class JobSpec:
-    """One job. Compares and hashes by identity; mappings that it is given must not be changed afterwards.
+    """One job. Compares and hashes by identity. The mappings that it is made with must not be changed afterwards.
 
     Raises:
-        SpecError: when it is made, if a field cannot be what it is.
+        SpecError: when it is made, if a field has a value that it cannot have.
     """
 
     name: str
-    """What people call the job. Any text but the empty one."""
+    """The name for people. Any text but the empty one."""
     cmd: str | Sequence[str]
-    """A string runs under `shell`; of a sequence of strings no shell sees anything."""
+    """A string is run by `shell`; a sequence of strings is a program and its arguments, which no shell sees."""
     shell: str | Sequence[str] = _DEFAULT_SHELL
-    """The shell for a `cmd` that is a string: the path of one, which gets ``-c`` and `cmd`; or the words that `cmd` is
-    added to, such as ``["/bin/bash", "-eo", "pipefail", "-c"]``."""
+    """The shell for a `cmd` that is a string: its path, to which ``-c`` and `cmd` are added; or words to which `cmd` is
+    added, such as ``["/bin/bash", "-eo", "pipefail", "-c"]``."""
     target: str = "run"
     """The phase that the job belongs to, such as ``build`` or ``run``."""
     job_type: str = ""
-    """The class of job, for launchers and reports that tell classes apart."""
+    """The class of job, for launchers and reports that distinguish classes."""
     seed: int | None = None
     """The seed that `cmd` was made with."""
     backend: str | None = None
     """The name of the backend to run on; `None` for the run's default."""
     resources: Mapping[str, int | None] | None = None
-    """What the job holds while it runs: name to amount, `None` for all that there is."""
+    """What the job holds while it runs: name to amount, `None` for the whole resource."""
     dependencies: Sequence[str] = ()
     """Ids of the jobs that must end before this one starts."""
     run_if: RunIf = "passed"
-    """Whether it runs when its dependencies have ended: ``"passed"``, if all of them passed; ``"any-passed"``, if any
-    of them did; ``"ended"``, however they ended. A run that is stopped starts no job, whatever this is.
+    """When it runs, once its dependencies have ended: ``"passed"``, if all of them passed; ``"any-passed"``, if any of
+    them passed; ``"ended"``, in any case. A run that is being stopped starts no job, whatever this is.
     """
     _needs_all: bool | None = attrs.field(default=None, repr=False, alias="needs_all_dependencies_passing")
-    """What DVSim's specifications have for `run_if`: `True` is ``"passed"``, `False` is ``"any-passed"``."""
+    """DVSim's name for `run_if`: `True` is ``"passed"``, `False` is ``"any-passed"``."""
     weight: float = 1
     """Priority: a heavier job starts first."""
     timeout: float | None = None
-    """Seconds from the moment it runs; `None` for no limit."""
+    """Seconds from its start until it is stopped; `None` for no limit."""
     queue_timeout: float | None = None
     """Seconds that it may wait in a backend's queue before it runs; `None` for no limit."""
     exports: Mapping[str, str] = attrs.field(default=_NOTHING, repr=False)
@@ -118,9 +118,9 @@ class JobSpec:
     simulated_time_pattern: str | None = None
     """Finds the simulated time that the tool reports: groups ``value`` and ``unit``."""
     max_log: int | None = None
-    """Bytes that its log may have; `None` for no limit. It is stopped when there are more, and has failed."""
+    """Bytes that its log may have; `None` for no limit. A job whose log has more is stopped, and has failed."""
     raw_lines: bool = False
-    r"""Whether patterns see the bytes of the log: only ``\n`` ends a line then, and escape sequences are part of it."""
+    r"""Whether patterns see the log's bytes unchanged: only ``\n`` ends a line, and escape sequences are part of it."""
     dry_run: bool = False
     """Prepare everything, start nothing, pass."""
     interactive: bool = False
@@ -128,21 +128,21 @@ class JobSpec:
     tags: Sequence[str] = ()
     """Free words, for selecting."""
     containment: Containment | None = None
-    """What of a local job ends with it: see `LocalBackend`; `None` for the backend's choice."""
+    """Which processes of a local job are killed when it ends: see `LocalBackend`; `None` for the backend's choice."""
     leftovers: Leftovers | None = None
-    """What it means that a local job leaves processes running: see `LocalBackend`; `None` for the backend's choice."""
+    """What happens when a local job leaves processes running: see `LocalBackend`; `None` for the backend's choice."""
     pre_launch: Callable[[], object] | None = None
-    """Called once, in a thread, before the job starts; if it raises, that is a launch error."""
+    """Called once, in a thread, before the job starts; if it raises, the job is KILLED with a launch error."""
     post_finish: Callable[[JobStatus], object] | None = None
-    """Called once, in a thread, with the verdict; if it raises, a pass becomes a failure."""
+    """Called once, in a thread, with the final status; if it raises, a job that passed has failed."""
     full_name: str = ""
-    """Distinguishes the job from all others of a run; `name` unless given."""
+    """The name that no other job of the run has; `name` unless given."""
     qual_name: str = ""
-    """Distinguishes the job from others of its class; `name` unless given."""
+    """The name that no other job of its class has; `name` unless given."""
 
     @property
     def id(self) -> str:
-        """What makes the job unique in a run."""
+        """The job's `full_name`, which identifies it in a run."""
         return self.full_name
 
     @property
@@ -155,6 +155,7 @@ class JobSpec:
             raise self._error("name", self.name, "text that is not empty")
         for field in ("full_name", "qual_name"):
             if getattr(self, field) == "":
+                # Normal forms are set once, here: a frozen attrs class allows that only in this way.
                 object.__setattr__(self, field, self.name)
         self._check_types()
         if self.run_if != "passed" or self._needs_all is not None:
@@ -167,6 +168,7 @@ class JobSpec:
         self._normalise_command()
         for field in ("dependencies", "pass_patterns", "fail_patterns", "tags"):
             value = getattr(self, field)
+            # An empty tuple, the default, needs no check: most fields of most jobs have it.
             if value.__class__ is not tuple or value:
                 object.__setattr__(self, field, self._texts(field, value))
         for field in ("cwd", "odir", "log_path"):
@@ -180,14 +182,14 @@ class JobSpec:
             self._check_exports(self.exports)
         self._check_patterns()
 
-    def _error(self, field: str, given: object, wanted: str) -> SpecError:
-        return SpecError(f"job {self.name!r}: {field} is {brief(given)}; wanted: {wanted}")
+    def _error(self, field: str, given: object, expected: str) -> SpecError:
+        return SpecError(f"job {self.name!r}: {field} is {brief(given)}; expected {expected}")
 
     def _check_types(self) -> None:
-        for field, kinds, wanted in _TYPES:
+        for field, kinds, expected in _TYPES:
             value = getattr(self, field)
             if value.__class__ not in kinds and not (isinstance(value, str) and str in kinds):
-                raise self._error(field, value, wanted)
+                raise self._error(field, value, expected)
         for field in ("pre_launch", "post_finish"):
             value = getattr(self, field)
             if value is not None and not callable(value):
@@ -221,7 +223,7 @@ class JobSpec:
         if self.run_if not in ("passed", meant):
             raise self._error("needs_all_dependencies_passing", needs_all, f"run_if alone, which is {self.run_if!r}")
         object.__setattr__(self, "run_if", meant)
-        object.__setattr__(self, "_needs_all", None)  # so that a copy may have another `run_if`
+        object.__setattr__(self, "_needs_all", None)  # so that `attrs.evolve` can set another `run_if`
 
     def _normalise_command(self) -> None:
         cmd = self.cmd
@@ -299,8 +301,8 @@ class JobSpec:
             raise SpecError(msg) from exc
 
 
-# The slot of `full_name` under its other name: it is read several times for each job, and a property is a call.
-JobSpec.id = JobSpec.full_name  # type: ignore[method-assign, assignment]  # to a reader a slot is what the property was
+# The slot of `full_name` under a second name. A property is a call, and the id is read several times for each job.
+JobSpec.id = JobSpec.full_name  # type: ignore[method-assign, assignment]  # reading a slot gives what the property gave
 
 
 def _is_text(value: object, *, or_empty: bool = False) -> bool:

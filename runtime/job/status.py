@@ -1,4 +1,4 @@
-"""What state a job is in, why it ended badly, and which moves are legal.
+"""The status of a job, the moves between them that are legal, and the kinds of failure.
 
 ::
 
@@ -6,7 +6,7 @@
         │            │                          ▲
         └────────────┴──────────────────────────┘
 
-`LEGAL_MOVES` is the rule; the drawing is for the reader. RUNNING goes back to QUEUED when a cluster requeues a job.
+`LEGAL_MOVES` is the rule; the drawing is an illustration. RUNNING goes back to QUEUED when a cluster requeues a job.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from runtime.errors import StatusMoveError
 
 
 class JobStatus(enum.Enum):
-    """The status of a job, from its being known to its end."""
+    """The status of a job, from its submission to a scheduler to its end."""
 
     SCHEDULED = "Scheduled"
     """Waits for its dependencies."""
     QUEUED = "Queued"
-    """Ready; waits for a slot, a resource, or in a cluster's queue."""
+    """Ready; waits for a slot or a resource, or in the queue of a cluster."""
     RUNNING = "Running"
     """Executes."""
     PASSED = "Passed"
-    """Ended well."""
+    """Ran to its end, and the verdict is that it passed."""
     FAILED = "Failed"
     """Ran to its end, and the verdict is that it failed."""
     KILLED = "Killed"
-    """Was ended, or never began."""
+    """Was stopped, or never began."""
 
     @property
     def shorthand(self) -> str:
@@ -43,11 +43,11 @@ class JobStatus(enum.Enum):
         """Whether a job in this status has ended."""
         return self in TERMINAL
 
-    __hash__ = object.__hash__  # members are singletons, and enum's own hash costs a call into Python each time
+    __hash__ = object.__hash__  # members are singletons, and enum's own hash is a call of a Python function
 
 
-# The members once more, for code that runs for each job of a hundred thousand: with Python 3.11 an attribute of an
-# enum's class costs 0.1 µs, and a global next to nothing.
+# The members as globals, for code that runs once per job: with Python 3.11, reading an attribute of an enum class takes
+# 0.1 µs, a global much less.
 SCHEDULED: Final = JobStatus.SCHEDULED
 QUEUED: Final = JobStatus.QUEUED
 RUNNING: Final = JobStatus.RUNNING
@@ -70,7 +70,7 @@ LEGAL_MOVES: Final[dict[JobStatus, frozenset[JobStatus]]] = {
 
 
 def check_move(old: JobStatus, new: JobStatus) -> JobStatus:
-    """Return `new` if a job may go there from `old`.
+    """Return `new` if a job may move to it from `old`.
 
     Raises:
         StatusMoveError: if `LEGAL_MOVES` does not have the move.
@@ -102,9 +102,9 @@ class FailureKind(enum.StrEnum):
     HOOK = "hook"
     """It passed, and then its `post_finish` raised."""
     LEFTOVERS = "leftovers"
-    """It passed, and left processes running, which is an error for it."""
+    """It passed and left processes running, with ``leftovers="fail"``."""
     LICENCE = "licence"
-    """A pattern that the user gave says that no licence was to be had."""
+    """There was no licence, as a pattern that the user gave shows."""
     TIMEOUT = "timeout"
     """It ran for longer than its `timeout`."""
     QUEUE_TIMEOUT = "queue_timeout"
@@ -118,13 +118,13 @@ class FailureKind(enum.StrEnum):
     DEPENDENCY = "dependency"
     """A job that it needs did not pass."""
     CANCELLED = "cancelled"
-    """Somebody ended it; the message says who."""
+    """It was stopped; the message says by what."""
     PREEMPTED = "preempted"
-    """A batch system took its place away."""
+    """A batch system gave its place to another job."""
     NODE_FAILURE = "node_failure"
     """The machine that it ran on failed."""
     LOST = "lost"
-    """Its end could not be observed within a deadline; something of it may be alive."""
+    """Its end could not be observed within a deadline; some of its processes may still run."""
     BACKEND_ERROR = "backend_error"
     """Its backend broke."""
 

@@ -1,6 +1,7 @@
-"""Placeholders that stand for nothing in a job table: misspelt ones, and those of other jobs. Pure.
+"""Warnings about placeholders of a job table that are not replaced: misspelt ones, and those of other jobs. Pure.
 
-They are warned of, and stay as they are: braces mean something to many programs. What is like no placeholder is none.
+A warning, not an error, because braces mean something to many programs. Text in braces that resembles no placeholder is
+ignored.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from typing import Final
 from runtime.jobfile.schema import PLACEHOLDERS, JobTable
 from runtime.jobfile.template import placeholders
 
-LIKENESS: Final = 0.75
-"""Of two names that are taken for one, as `difflib` measures it. Arbitrary: one letter of four may be wrong."""
+MIN_SIMILARITY: Final = 0.75
+"""The ratio of `difflib` from which a name is taken for a misspelt one. Arbitrary: one letter of four may be wrong.
+With less, words of awk or of a shell would be warned about; with more, a misspelt ``seed`` would be missed."""
 
 
 def doubtful_placeholders(table: JobTable, parameters: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each placeholder in `table` that stands for nothing and probably was to stand for something.
+    """Yield a sentence for each placeholder in `table` that is not replaced, and probably should be.
 
     Args:
-        table: of a job.
-        parameters: those of all matrices of the run.
+        table: the table of a job.
+        parameters: the parameters of all matrices of the run.
     """
     known = {*PLACEHOLDERS, *table.matrix}
     if table.seeds is None:
@@ -37,7 +39,7 @@ def _why(name: str, known: Collection[str], parameters: Collection[str]) -> str:
         return ", as the job has no seeds"
     if name in parameters:
         return f", as the job's matrix has no {name}"
-    near = difflib.get_close_matches(name.lower(), [*known, "seed"], n=1, cutoff=LIKENESS)
+    near = difflib.get_close_matches(name.lower(), [*known, "seed"], n=1, cutoff=MIN_SIMILARITY)
     return f"; did you mean {{{near[0]}}}?" if near else ""
 
 

@@ -1,4 +1,4 @@
-"""`InputError`: what the person asked for cannot be done. One message, exit code 2, and nothing was started."""
+"""`InputError`: the user's input is wrong. It becomes one message and exit code 2, and nothing was started."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-MAX_SHOWN = 12
-"""How many of the possible names a message lists. Arbitrary."""
-
+MAX_LISTED: Final = 12
+"""Names, or items of a list, that a message shows. Arbitrary: about a line; with ten times as many, the message would
+scroll away."""
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
-
 MAX_MESSAGE: Final = 1200
-"""Characters of a message. Arbitrary: fifteen lines of a terminal."""
+"""Characters of a message. Arbitrary: fifteen lines of a terminal. With a tenth, a path could already be cut."""
 
 
 class InputError(Exception):
-    """A job file, an option or a name is wrong. The message says where, what was given, and what was wanted.
+    """A job file, an option or a name is wrong. The message says where, what was given, and what is expected.
 
-    Of a message that is too long, as of somebody else's backend that shows all that it was given, the middle is left
-    out: where it is wrong stands at its beginning, and what was expected at its end.
+    A message longer than `MAX_MESSAGE`, such as one of a user's backend that quotes all its options, loses its middle:
+    it begins with the place of the error, and ends with what is expected.
     """
 
     def __init__(self, message: str) -> None:
@@ -31,9 +30,9 @@ class InputError(Exception):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return `value` as a job file would write it, cut to about `limit` characters."""
+    """Return `value` in the notation of a job file, cut to about `limit` characters."""
     if isinstance(value, str):
-        # Never build the whole of a huge text only to cut it.
+        # Cut before quoting: quoting a text of megabytes takes long.
         text = '"' + value[:limit].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
         return text if len(value) <= limit else text[:-1] + '…"'
     if isinstance(value, bool):
@@ -42,7 +41,7 @@ def shown(value: object, limit: int = 80) -> str:
         return "a table"
     if hasattr(value, "isoformat"):  # a date or a time, which TOML has
         return str(value)
-    if isinstance(value, list) and (len(value) > MAX_SHOWN or any(isinstance(item, list | dict) for item in value)):
+    if isinstance(value, list) and (len(value) > MAX_LISTED or any(isinstance(item, list | dict) for item in value)):
         return f"a list of {len(value)}"
     if isinstance(value, int) and value.bit_length() > limit:
         return f"a number of {value.bit_length()} bits"
@@ -51,22 +50,22 @@ def shown(value: object, limit: int = 80) -> str:
 
 
 def bare(name: str) -> str:
-    """Return `name` as a key in TOML: bare where that is possible, else quoted."""
+    """Return `name` as a TOML key: bare if possible, else quoted."""
     return name if _BARE.fullmatch(name) else shown(name)
 
 
 def suggestion(name: str, known: Iterable[str], *, what: str = "known") -> str:
-    """Return `` (did you mean …?)`` for the nearest of the `known` names, or else the list of them."""
+    """Return ``; did you mean …?`` with the most similar of the `known` names, or a list of them if none is similar."""
     names = sorted(known)
-    # Comparing with very many, or very long, names takes longer than the hint is worth.
+    # `difflib` takes quadratic time in the lengths, for each name: the hint is not worth seconds.
     near: Sequence[str] = []
     if len(name) <= 100 and len(names) <= 5000:  # noqa: PLR2004 - arbitrary
-        import difflib
+        import difflib  # here, as only an error needs it
 
         near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"; did you mean {shown(near[0])}?"
     if not names:
         return f"; there is none {what}"
-    more = f", and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
-    return f"; {what}: {', '.join(name if name.isidentifier() else shown(name) for name in names[:MAX_SHOWN])}{more}"
+    more = f", and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"; {what}: {', '.join(name if name.isidentifier() else shown(name) for name in names[:MAX_LISTED])}{more}"

@@ -1,7 +1,7 @@
-"""From job tables to job specifications: matrices, seeds, placeholders, dependencies.
+"""Makes job specifications of job tables: matrices, seeds, placeholders, dependencies.
 
-How many jobs there will be is counted, and bounded, before the first is made. What is drawn from the base seed depends
-on nothing but that and the job's name and parameters: the same base gives the same seeds, whatever else the file holds.
+The number of jobs is computed, and bounded, before the first is made. A drawn seed depends on the seed base and on the
+job's name and parameters only: the same base gives the same seeds, whatever else the file contains.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from runtime.errors import SpecError
 from runtime.job import JobSpec, safe_id
 from runtime.jobfile.doubtful import doubtful_placeholders
 from runtime.jobfile.errors import InputError, shown, suggestion
-from runtime.jobfile.regression import Entry, Regression
+from runtime.jobfile.regression import JobEntry, Regression
 from runtime.jobfile.schema import JobTable, Scalar, Seeds
 from runtime.jobfile.template import substitute, substitute_in_shell
 
 logger: Final = logging.getLogger("runtime.cli")
 
 MAX_JOBS: Final = 1_000_000
-"""Jobs of one run."""
+"""Jobs of one run. Arbitrary: ten times as many specifications might not fit in memory."""
 MAX_EDGES: Final = 20_000_000
-"""Dependencies of all jobs together: each of 1,000 that needs each of 20,000. Arbitrary."""
+"""Dependencies of all jobs together. Arbitrary: 1,000 jobs that each need 20,000 others. Each takes 8 bytes or more."""
 
-SHORTEST: Final = 0.001
-"""Seconds of a timeout that was multiplied, at least. Arbitrary: no process starts in less."""
+MIN_TIMEOUT: Final = 0.001
+"""Seconds of a timeout after it was multiplied, at least. Arbitrary: no process starts in less."""
 
 RESERVED: Final = frozenset({"running", "passed", "failed", "killed", "results.json", "exports.sh", "crash.txt"})
-"""Names in the run directory that no job may have."""
+"""Names of the run directory's own files, which no job's directory may have."""
 
-# Fields that go into a specification as they are, unless the file says nothing.
-_PLAIN: Final = (
+# The keys that are copied into a specification, if the file has them.
+_COPIED: Final = (
     "shell",
     "target",
     "job_type",
@@ -64,22 +64,23 @@ _PLAIN: Final = (
 
 @attrs.frozen(kw_only=True)
 class Expansion:
-    """What a run adds to what the files say."""
+    """The options of a run that change the jobs of its files."""
 
     run_dir: Path
-    """The directory of the run; absolute. It need not exist."""
+    """The run directory, absolute. It need not exist."""
     seed_base: int
-    """What seeds are drawn from."""
+    """The number from which all seeds are drawn."""
     reseed: int | None = None
-    """How many seeds to draw for each job that has seeds, instead of its own."""
+    """How many seeds to draw for each job that has seeds; `None` for its own."""
     fixed_seed: int | None = None
-    """The one seed for each job that has seeds, instead of its own."""
+    """The only seed of each job that has seeds; `None` for its own. Goes before `reseed`."""
     timeout_multiplier: float = 1
+    """The factor for the `timeout` of each job."""
     dry_run: bool = False
-    """Whether no job is to start anything."""
+    """Whether all jobs are dry runs."""
 
     def seeds(self, table: JobTable) -> Seeds | None:
-        """Return the seeds of a table, as this run wants them."""
+        """Return the seeds of a table, or how many to draw, with the options of this run; `None` for no seed."""
         if table.seeds is None:
             return None
         if self.fixed_seed is not None:
@@ -91,23 +92,25 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
     """Return all jobs, in the order of the tables.
 
     Raises:
-        InputError: for too many jobs, two of one id or with one log, a need that names no job, or what `JobSpec`
-            refuses.
+        InputError: for too many jobs, two jobs with one id or one log, a need that names no job, or a value that
+            `JobSpec` refuses.
     """
     _check_size(regression, expansion)
-    where: dict[str, Entry] = {}
+    where: dict[str, JobEntry] = {}
     ids_of: dict[str, tuple[str, ...]] = {}
-    cells: list[tuple[Entry, list[_Cell]]] = []
+    cells: list[tuple[JobEntry, list[_Cell]]] = []
     for entry in regression.entries:
         of_entry = list(_cells(entry, expansion))
         for cell in of_entry:
+            # A table ``"a.n=1"`` and the cell n=1 of a table ``a`` have one id.
             if (first := where.setdefault(cell.id, entry)) is not entry:
                 msg = f"{entry.where}: makes the job {shown(cell.id)}, and so does {first.where}"
                 raise InputError(msg)
             if safe_id(cell.id) in RESERVED:
-                msg = f"{entry.where}: a job cannot be called {shown(cell.id)}: the run directory needs that name"
+                msg = f"{entry.where}: a job cannot be called {shown(cell.id)}: the run directory uses that name itself"
                 raise InputError(msg)
         ids_of[entry.name] = tuple(cell.id for cell in of_entry)
+        # Found by the ids, and not by the values: 1 and "1" are written alike.
         if len({cell.id for cell in of_entry}) < len(of_entry):
             msg = f"{entry.where}: matrix has a value twice"
             raise InputError(msg)
@@ -116,8 +119,8 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
     parameters = {name for entry in regression.entries for name in entry.table.matrix}
     jobs = []
     for entry, of_entry in cells:
-        maker = _Maker(entry, expansion, needs)
-        jobs += [maker.make(cell) for cell in of_entry]
+        builder = _SpecBuilder(entry, expansion, needs)
+        jobs += [builder.build(cell) for cell in of_entry]
         for sentence in doubtful_placeholders(entry.table, parameters):
             logger.warning("%s: %s", entry.where, sentence)
     _check_logs(jobs, where, expansion.run_dir)
@@ -125,7 +128,8 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
 
 
 def draw_seeds(base: int, key: str, count: int) -> list[int]:
-    """Return `count` different seeds from 1 to 2³¹-1, which every simulator takes; more of them begin with fewer."""
+    """Return `count` different seeds from 1 to 2³¹-1, which every simulator takes. A larger `count` appends seeds."""
+    # A hash, because `random` may draw other numbers in another version of Python: old reports must stay repeatable.
     seeds: dict[int, None] = {}
     for number in itertools.count():
         if len(seeds) == count:
@@ -138,7 +142,7 @@ def draw_seeds(base: int, key: str, count: int) -> list[int]:
 
 @attrs.frozen
 class _Cell:
-    """One job before it is made: its place in the matrix, and its seed."""
+    """One job before its specification is made: its parameters and its seed."""
 
     id: str
     params: Mapping[str, str]
@@ -146,57 +150,58 @@ class _Cell:
 
 
 def _check_size(regression: Regression, expansion: Expansion) -> None:
+    # By arithmetic: to count jobs by making their cells would take as long, and as much memory, as to make them.
     total = 0
     for entry in regression.entries:
         seeds = expansion.seeds(entry.table)
-        repeats = 1 if seeds is None else seeds if isinstance(seeds, int) else len_of(seeds)
+        repeats = 1 if seeds is None else seeds if isinstance(seeds, int) else _length(seeds)
         count = math.prod(len(values) for values in entry.table.matrix.values()) * repeats
         total += count
         if total > MAX_JOBS:
-            msg = f"{entry.where}: stands for {count} jobs; wanted: at most {MAX_JOBS} in a run"
+            msg = f"{entry.where}: stands for {count} jobs; expected at most {MAX_JOBS} in a run"
             raise InputError(msg)
 
 
-def len_of(seeds: range | Sequence[int]) -> int:
-    """Return how many there are; `len` fails for a range beyond what a C integer holds."""
+def _length(seeds: range | Sequence[int]) -> int:
+    """Return the number of seeds. (`len` raises for a range that is longer than `sys.maxsize`.)"""
     return seeds.stop - seeds.start if isinstance(seeds, range) else len(seeds)
 
 
-def _check_logs(jobs: Sequence[JobSpec], where: Mapping[str, Entry], run_dir: Path) -> None:
-    """Two jobs that write to one log would be judged by each other's words."""
+def _check_logs(jobs: Sequence[JobSpec], where: Mapping[str, JobEntry], run_dir: Path) -> None:
+    """Raise `InputError` if two jobs write to one log: each would be judged by the other's output."""
     if all(job.odir is None and job.log_path is None for job in jobs):
-        return  # ids are different, and so are the directories that are called like them
+        return  # each job has the directory of its id, and ids differ
     first: dict[str, JobSpec] = {}
     for job in jobs:
         log = JobPaths.of(job, str(run_dir)).log
         if (other := first.setdefault(log, job)) is not job:
             msg = (
                 f"{where[job.id].where}: the log of job {shown(job.id)} is that of job {shown(other.id)}, {log};"
-                ' wanted: an odir or a log_path of its own, such as log_path = "{id}.log"'
+                ' expected an odir or a log_path of its own, such as log_path = "{id}.log"'
             )
             raise InputError(msg)
 
 
-def _cells(entry: Entry, expansion: Expansion) -> Iterator[_Cell]:
+def _cells(entry: JobEntry, expansion: Expansion) -> Iterator[_Cell]:
     names = list(entry.table.matrix)
-    wanted = expansion.seeds(entry.table)
+    given = expansion.seeds(entry.table)
     for values in itertools.product(*entry.table.matrix.values()):
-        params = {name: _written(value) for name, value in zip(names, values, strict=True)}
+        params = {name: _text(value) for name, value in zip(names, values, strict=True)}
         base_id = entry.name + "".join(f".{name}={value}" for name, value in params.items())
-        if wanted is None:
+        if given is None:
             yield _Cell(base_id, params, None)
             continue
-        seeds = draw_seeds(expansion.seed_base, base_id, wanted) if isinstance(wanted, int) else wanted
+        seeds = draw_seeds(expansion.seed_base, base_id, given) if isinstance(given, int) else given
         for seed in seeds:
             yield _Cell(f"{base_id}.seed={seed}", params, seed)
 
 
-def _written(value: Scalar) -> str:
+def _text(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _Needs:
-    """From what a table needs to the ids of jobs."""
+    """Maps the names in `needs` to ids of jobs."""
 
     def __init__(self, ids_of: Mapping[str, tuple[str, ...]], ids: Mapping[str, object]) -> None:
         self._ids_of = ids_of
@@ -220,36 +225,37 @@ class _Needs:
         return tuple(found)
 
 
-class _Maker:
-    """Makes the specifications of one table."""
+class _SpecBuilder:
+    """Makes the specifications of one table's jobs."""
 
-    def __init__(self, entry: Entry, expansion: Expansion, needs: _Needs) -> None:
+    def __init__(self, entry: JobEntry, expansion: Expansion, needs: _Needs) -> None:
         table = entry.table
         self._entry = entry
         self._needs = needs
         self._run_dir = str(expansion.run_dir)
         self._fixed: dict[str, Any] = {
-            name: getattr(table, name) for name in _PLAIN if getattr(table, name) is not None
+            name: getattr(table, name) for name in _COPIED if getattr(table, name) is not None
         }
         if "timeout" in self._fixed:
-            # However small the factor, it stays a time limit.
-            self._fixed["timeout"] = max(self._fixed["timeout"] * expansion.timeout_multiplier, SHORTEST)
+            # A tiny factor must not round the timeout to 0, which `JobSpec` refuses.
+            self._fixed["timeout"] = max(self._fixed["timeout"] * expansion.timeout_multiplier, MIN_TIMEOUT)
         if expansion.dry_run:
             self._fixed["dry_run"] = True
         self._dependencies: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def make(self, cell: _Cell) -> JobSpec:
+    def build(self, cell: _Cell) -> JobSpec:
         """Return the specification of one cell."""
         entry, table = self._entry, self._entry.table
         try:
             values = self._values(cell)
+            # A value matches itself in a pattern, whatever characters it has.
             in_patterns = {name: re.escape(value) for name, value in values.items()}
             texts: dict[str, Any] = {
-                "pass_patterns": _each(table.pass_patterns, in_patterns),
-                "fail_patterns": _each(table.fail_patterns, in_patterns),
-                "runtime_pattern": _in(table.runtime_pattern, in_patterns),
-                "simulated_time_pattern": _in(table.simulated_time_pattern, in_patterns),
-                "tags": _each(table.tags, values),
+                "pass_patterns": _substitute_each(table.pass_patterns, in_patterns),
+                "fail_patterns": _substitute_each(table.fail_patterns, in_patterns),
+                "runtime_pattern": _substitute_in(table.runtime_pattern, in_patterns),
+                "simulated_time_pattern": _substitute_in(table.simulated_time_pattern, in_patterns),
+                "tags": _substitute_each(table.tags, values),
             }
             return JobSpec(
                 name=entry.name,
@@ -257,7 +263,7 @@ class _Maker:
                 qual_name=cell.id,
                 cmd=self._command(values),
                 seed=cell.seed,
-                dependencies=self._resolve(_each(table.needs, values) or ()),
+                dependencies=self._resolve(_substitute_each(table.needs, values) or ()),
                 exports={name: substitute(value, values) for name, value in (table.exports or {}).items()},
                 cwd=self._cwd(cell, values),
                 odir=values["odir"] if table.odir is not None else None,
@@ -300,7 +306,7 @@ class _Maker:
         return os.path.normpath(self._entry.directory / substitute(self._entry.table.cwd, self._in_paths(cell, values)))
 
     def _in_paths(self, cell: _Cell, values: Mapping[str, str]) -> dict[str, str]:
-        """Return the values with names made safe for a path: none of them can lead out of it."""
+        """Return the values for paths: names and parameters become safe file names, which cannot lead out of one."""
         names = {"name": self._entry.name, "id": cell.id, **cell.params}
         return {**values, **{name: safe_id(value) for name, value in names.items()}}
 
@@ -308,17 +314,18 @@ class _Maker:
         cmd = self._entry.table.cmd
         if isinstance(cmd, str):
             return substitute_in_shell(cmd, values)
-        return _each(cmd, values) or ()
+        return _substitute_each(cmd, values) or ()
 
     def _resolve(self, needs: tuple[str, ...]) -> tuple[str, ...]:
+        # All cells of a table without placeholders in its needs have the same ones, and share one tuple.
         if needs not in self._dependencies:
             self._dependencies[needs] = self._needs.resolve(needs, self._entry.where)
         return self._dependencies[needs]
 
 
-def _in(text: str | None, values: Mapping[str, str]) -> str | None:
+def _substitute_in(text: str | None, values: Mapping[str, str]) -> str | None:
     return None if text is None else substitute(text, values)
 
 
-def _each(texts: Sequence[str] | None, values: Mapping[str, str]) -> tuple[str, ...] | None:
+def _substitute_each(texts: Sequence[str] | None, values: Mapping[str, str]) -> tuple[str, ...] | None:
     return None if texts is None else tuple(substitute(text, values) for text in texts)

@@ -1,7 +1,7 @@
-"""From bytes to plain tables: reading TOML, JSON and JSON lines from files that may be anything.
+"""Reads TOML, JSON and JSON lines into plain tables, from files that may contain anything.
 
-Whatever a file holds, and whatever it is, reading it ends: it is bounded in size, in depth and in the length of its
-keys, and only a regular file is read at all. What the tables mean is the matter of `runtime.jobfile.schema`.
+Reading always ends: the size, the depth and the length of keys are bounded, and only a regular file is read. What the
+tables mean is the task of `runtime.jobfile.schema`.
 """
 
 from __future__ import annotations
@@ -20,31 +20,35 @@ from typing import Any, BinaryIO, Final, NoReturn
 from runtime.jobfile.errors import InputError, bare, shown
 
 MAX_TOML_BYTES: Final = 8 << 20
-"""Bytes of a TOML file. Python's parser takes about a second for two million; 20,000 jobs fit in three."""
+"""Bytes of a TOML file. Python's parser takes about a second for 2 MB; 20,000 jobs fit in 3 MB."""
 MAX_JSON_BYTES: Final = 64 << 20
-"""Bytes of a JSON file, or of all JSON lines."""
+"""Bytes of a JSON file, or of all JSON lines together. Arbitrary: 300,000 jobs of 200 bytes. Ten times as many
+could fill the memory."""
 MAX_LINE: Final = 1 << 20
-"""Bytes of one JSON line. Arbitrary."""
+"""Bytes of one JSON line. Arbitrary: a command of megabytes belongs in a file; with a tenth, long ones would fail."""
 MAX_DEPTH: Final = 32
-"""Levels of nesting. A job file has five; the options of a backend may have some of their own."""
+"""Levels of nesting. Arbitrary: a job file has five, and options of a backend may have more. With ten times as many,
+recursive code that shows a value could exceed Python's limit."""
 MIN_INTEGER: Final = -(2**63)
 MAX_INTEGER: Final = 2**64 - 1
-"""The largest seed. TOML promises 64 bits; beyond a float nobody can compute with a number, or a timeout, any more."""
+"""The largest seed. TOML requires 64 bits; an integer that is larger than any float breaks arithmetic with timeouts."""
 
-# tomllib takes memory that grows with the square of a dotted key's length. A key stands where a line or a table starts.
+# The memory that tomllib takes grows with the square of the length of a dotted key. So long keys are found before it
+# parses. A key can only be at the start of a line or of a table.
+# The quantifiers are possessive: without backtracking, the search takes linear time.
 _LONG_KEY: Final = re.compile(
     r"""(?m)(?:^|[\[{,])[ \t]*+\[?(?:[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.)"""
     f"{{{MAX_DEPTH}}}"
 )
 _AT_END: Final = " (at end of document)"
-_TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_TOML_POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
 def read_file(path: Path) -> dict[str, Any]:
     """Return the tables of a job file: JSON if its name ends in ``.json``, else TOML.
 
     Raises:
-        InputError: if it cannot be read, is no regular file, is too large or deep, or is not TOML or JSON.
+        InputError: if it cannot be read, is no regular file, is too large or too deep, or is not TOML or JSON.
     """
     is_json = path.suffix.lower() == ".json"
     text = _decode(_read_bytes(path, MAX_JSON_BYTES if is_json else MAX_TOML_BYTES), str(path))
@@ -52,19 +56,19 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the number and the table of each JSON line; empty lines are passed over.
+    """Yield the number and the table of each JSON line. Empty lines are skipped.
 
     Raises:
-        InputError: at the first line that is no JSON object, is too long, or goes beyond the bound of all lines.
+        InputError: at the first line that is no JSON object, is too long, or exceeds the limit of all lines together.
     """
     total = number = 0
-    while line := stream.readline(MAX_LINE + 1):
+    while line := stream.readline(MAX_LINE + 1):  # a line without an end would fill the memory
         number += 1
         total += len(line)
         place = f"{where}:{number}"
         if len(line) > MAX_LINE:
             msg = (
-                f"{place}: the line is longer than {MAX_LINE} bytes; wanted: one JSON object for each job, a line each"
+                f"{place}: the line is longer than {MAX_LINE} bytes; expected one JSON object for each job, a line each"
             )
             raise InputError(msg)
         if total > MAX_JSON_BYTES:
@@ -91,14 +95,14 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         reason = str(exc)
         if reason.endswith(_AT_END):
             where, reason = f"{where}:{text.count(chr(10)) + 1}", reason.replace(_AT_END, ": the file ends here")
-        elif place := _TOML_PLACE.search(reason):
+        elif place := _TOML_POSITION.search(reason):
             where, reason = f"{where}:{place[1]}:{place[2]}", reason[: place.start()]
         msg = f"{where}: not TOML: {reason}"
         raise InputError(msg) from exc
     except RecursionError as exc:
         msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
         raise InputError(msg) from exc
-    except ValueError as exc:  # a number of thousands of digits, say
+    except ValueError as exc:  # such as an integer of more than 4300 digits
         msg = f"{where}: not TOML: {exc}"
         raise InputError(msg) from exc
     _check_values(tables, where)
@@ -106,7 +110,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 
 
 def parse_json(text: str, where: str) -> dict[str, Any]:
-    """Return the tables of JSON text: an object, in which no key stands twice.
+    """Return the tables of JSON text: an object without duplicate keys.
 
     Raises:
         InputError: if it is not; the message starts with file, line and column.
@@ -125,7 +129,7 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
         msg = f"{where}: not JSON: {exc}"
         raise InputError(msg) from exc
     if not isinstance(tables, dict):
-        msg = f"{where}: holds {shown(tables)}; wanted: an object, {{…}}"
+        msg = f"{where}: holds {shown(tables)}; expected an object, {{…}}"
         raise InputError(msg)
     _check_values(tables, where)
     return tables
@@ -133,19 +137,20 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
 
 def _read_bytes(path: Path, limit: int) -> bytes:
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
+        # Without O_NONBLOCK, opening a FIFO would block until a writer opens it. The type is checked by the descriptor,
+        # because the path may stand for another file a moment later.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 msg = f"{path}: is no regular file; JSON lines on standard input are read by 'run -'"
                 raise InputError(msg)
-            data = file.read(limit + 1)
+            data = file.read(limit + 1)  # not `st_size`: the file may grow meanwhile
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
         reason = exc.strerror if isinstance(exc, OSError) else exc
         msg = f"{path}: cannot be read: {reason}"
         raise InputError(msg) from exc
     if len(data) > limit:
-        msg = f"{path}: is larger than {limit >> 20} MiB; a program can hand over more jobs as JSON lines, with 'run -'"
+        msg = f"{path}: is larger than {limit >> 20} MiB; a program can give more jobs as JSON lines, with 'run -'"
         raise InputError(msg)
     return data
 
@@ -161,7 +166,7 @@ def _decode(data: bytes, where: str, *, first_line: int = 1) -> str:
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
-    if len(table) < len(pairs):
+    if len(table) < len(pairs):  # `json` keeps the last of two values silently
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
@@ -177,22 +182,23 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _finite(text: str) -> float:
-    """Return the float that `text` says; ``inf`` is one, ``1e999`` is none."""
+    """Return the float that `text` stands for. ``inf`` is one; ``1e999``, which would become infinite, is an error."""
     number = float(text)
     if math.isinf(number) and "inf" not in text:
-        msg = f"the number {shown(text)} is too large; expected: at most {sys.float_info.max:.1e}"
+        msg = f"the number {shown(text)} is too large; expected at most {sys.float_info.max:.1e}"
         raise ValueError(msg)
     return number
 
 
 def _check_values(tables: dict[str, Any], where: str) -> None:
-    """Check what holds for a value whatever its key: that it is not nested too deeply, and no number is too large."""
+    """Raise `InputError` if a value of any key is nested too deeply, or is a number that is too large."""
+    # Level by level instead of recursively, as the depth is what is checked.
     level: list[Any] = [tables]
     for _ in range(MAX_DEPTH):
         inner = [each for value in level for each in (value.values() if isinstance(value, dict) else value)]
         if any(_is_too_large(each) for each in inner):
             keys, number = _first_too_large(tables)
-            msg = f"{where}: {keys} is {shown(number)}; expected: whole numbers from {MIN_INTEGER} to {MAX_INTEGER}"
+            msg = f"{where}: {keys} is {shown(number)}; expected whole numbers from {MIN_INTEGER} to {MAX_INTEGER}"
             raise InputError(msg)
         level = [each for each in inner if isinstance(each, dict | list)]
         if not level:
@@ -206,7 +212,7 @@ def _is_too_large(value: Any) -> bool:
 
 
 def _first_too_large(tables: dict[str, Any]) -> tuple[str, int]:
-    """Return the keys that lead to the first number that is too large, of which there is one, and the number."""
+    """Return the path of keys to the first number that is too large, and the number. There must be one."""
     level: list[tuple[str, Any]] = [("", tables)]
     while level:
         inner = [each for keys, value in level for each in _items(keys, value)]

@@ -1,4 +1,4 @@
-"""`Regression`: all that job files say, includes followed, in one checked value; nothing expanded yet."""
+"""`Regression`: the contents of job files, with their includes, in one checked value; not yet expanded to jobs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from runtime.jobfile.read import read_file, read_lines
 from runtime.jobfile.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, structure
 
 MAX_FILES: Final = 10_000
-"""How many files one run may include. Arbitrary."""
+"""Files of one run. Arbitrary: a glob that matches a whole file system fails after seconds instead of hours."""
 
 STANDARD_INPUT: Final = "-"
 
 
 @attrs.frozen
-class Entry:
-    """One job table."""
+class JobEntry:
+    """One job table, and where it was found."""
 
     name: str
     table: JobTable
-    """Its keys, with the file's defaults where it says nothing."""
+    """Its keys, completed with the defaults of its file."""
     directory: Path
     """The directory of its file; absolute."""
     where: str
@@ -34,24 +34,24 @@ class Entry:
 
 @attrs.frozen
 class Regression:
-    """What is to be run, as it was written."""
+    """What is to be run, as the job files say it."""
 
     name: str
-    entries: tuple[Entry, ...]
+    entries: tuple[JobEntry, ...]
     """In the order of the files."""
     resources: Mapping[str, int | None]
     """Limits by name; `None`: unlimited."""
     backends: Mapping[str, tuple[Mapping[str, Any], str]]
-    """Options by name of backend, and where they stand."""
+    """Name of a backend to its options, and to their place for messages."""
     source: str
-    """The file that was named, for messages."""
+    """The file that the user named, for messages."""
 
 
 def load(file: str, stdin: BinaryIO | None = None) -> Regression:
-    """Read a job file and what it includes; ``-`` reads JSON lines, a job each, from `stdin`.
+    """Return what a job file and its includes say; ``-`` stands for JSON lines, a job each, from `stdin`.
 
     Raises:
-        InputError: for all that can be wrong with a file by itself, and for what two files say twice.
+        InputError: if a file is wrong, or if two files contradict each other.
     """
     loader = _Loader()
     if file == STANDARD_INPUT:
@@ -62,25 +62,25 @@ def load(file: str, stdin: BinaryIO | None = None) -> Regression:
         name = loader.read(path, ())
         source = file
     if not loader.entries:
-        wanted = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
-        msg = f"{source}: has no jobs; wanted: {wanted} with a cmd for each"
+        expected = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
+        msg = f"{source}: has no jobs; expected {expected} with a cmd for each"
         raise InputError(msg)
     return Regression(name, tuple(loader.entries.values()), loader.resources, loader.backends, source)
 
 
 class _Loader:
-    """What has been read so far."""
+    """Reads files, and holds their contents so far."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, JobEntry] = {}
         self.resources: dict[str, int | None] = {}
         self.backends: dict[str, tuple[Mapping[str, Any], str]] = {}
         self._owner: dict[str, str] = {}
-        """The file of each resource."""
+        """Name of a resource to the file that set its limit."""
         self._read: set[Path] = set()
 
     def read(self, path: Path, including: tuple[Path, ...]) -> str:
-        """Read one file, and then what it includes, each file once; return its name."""
+        """Read a file, then its includes, each file once; return its name."""
         file = structure(read_file(path), FileTable, str(path))
         real = _real(path)
         self._read.add(real)
@@ -89,6 +89,7 @@ class _Loader:
         for pattern in file.include:
             for found in _matching(pattern, path):
                 found_real = _real(found)
+                # Checked before `_read`: a file of a cycle has been read, and would be skipped.
                 if found_real in (*including, real):
                     cycle = " -> ".join(str(each) for each in (*including, real, found_real))
                     msg = f"{path}: include {shown(pattern)} closes a cycle of files: {cycle}"
@@ -108,30 +109,30 @@ class _Loader:
             name = table.pop("name", None)
             if not isinstance(name, str) or not name:
                 given = "missing" if name is None else shown(name)
-                msg = f"{place}: name is {given}; wanted: the job's name, text that is not empty"
+                msg = f"{place}: name is {given}; expected the job's name, text that is not empty"
                 raise InputError(msg)
             place = f"{place}: job {bare(name)}"
-            self._add(Entry(name, structure(table, JobTable, place), directory, place))
+            self._add(JobEntry(name, structure(table, JobTable, place), directory, place))
 
     def _add_jobs(self, file: FileTable, path: Path) -> None:
         directory = _real(path).parent
-        structure(file.defaults, JobTable, f"{path}: [defaults]")  # so that what is wrong is said to be wrong there
+        structure(file.defaults, JobTable, f"{path}: [defaults]")  # an error in it must name it, and not a job
         for name, own in file.jobs.items():
             where = f"{path}: [jobs.{bare(name)}]"
             if not name:
-                msg = f"{where}: wanted: a name that is not empty"
+                msg = f"{where}: the name is empty; expected a name"
                 raise InputError(msg)
             if not JOB_KEYS.isdisjoint(own) or not any(isinstance(value, dict) for value in own.values()):
                 table = structure({**_defaults_for(own, file.defaults), **own}, JobTable, where)
-            else:  # [jobs.a.b] where a name with a dot was meant
+            else:  # ``[jobs.a.b]``, which TOML reads as a table in a table
                 inner = next(key for key, value in own.items() if isinstance(value, dict))
                 msg = f'{where}: unknown key {shown(inner)}; for a name with a dot, write [jobs."{name}.{inner}"]'
                 raise InputError(msg)
-            self._add(Entry(name, table, directory, where))
+            self._add(JobEntry(name, table, directory, where))
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: JobEntry) -> None:
         if entry.table.cmd is None:
-            msg = f"{entry.where}: has no cmd; wanted: text, for a shell, or a list of texts, for no shell"
+            msg = f"{entry.where}: has no cmd; expected text, for a shell, or a list of texts, for no shell"
             raise InputError(msg)
         if (first := self.entries.setdefault(entry.name, entry)) is not entry:
             msg = f"{entry.where}: the job is defined twice; first in {first.where}"
@@ -149,11 +150,11 @@ class _Loader:
             if name in self.backends and self.backends[name][0] != options:
                 msg = f"{where}: has other options than {self.backends[name][1]}"
                 raise InputError(msg)
-            self.backends.setdefault(name, (options, where))
+            self.backends.setdefault(name, (options, where))  # messages name the first place
 
 
 def _defaults_for(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return `defaults` without what a job's `own` keys replace under another name."""
+    """Return `defaults` without the other name of a setting that a job's `own` keys have."""
     if RUN_IF_KEYS.isdisjoint(own):
         return defaults
     return {key: value for key, value in defaults.items() if key not in RUN_IF_KEYS}
@@ -164,21 +165,21 @@ def _real(path: Path) -> Path:
 
 
 def _matching(pattern: str, path: Path) -> Iterable[Path]:
-    """Return the files that `pattern` matches, relative to the file at `path`, sorted."""
+    """Return the files that `pattern` matches, relative to the directory of `path`, sorted."""
     where = f"{path}: include {shown(pattern)}"
-    if not PurePath(pattern).parts:  # "" and "./", on which `Path.glob` fails in a way of its own
-        msg = f"{where} names no file; expected: a path relative to the file, which may have * and ?"
+    if not PurePath(pattern).parts:  # ``""`` and ``"./"``, for which the errors of `Path.glob` are no help
+        msg = f"{where} names no file; expected a path relative to the file, which may have * and ?"
         raise InputError(msg)
     try:
-        # The names in messages are relative to where the person is, as the file's own name was.
+        # Not resolved, so that the names in messages begin as the name that the user gave.
         found = sorted(path.parent.glob(pattern))
     except (OSError, ValueError, NotImplementedError, IndexError, RecursionError) as exc:
-        msg = f"{where}: {exc}; wanted: a path relative to the file, which may have * and ?"
+        msg = f"{where}: {exc}; expected a path relative to the file, which may have * and ?"
         raise InputError(msg) from exc
     if not found:
         msg = f"{where} matches no file in {path.parent}"
         raise InputError(msg)
     if (directory := next(filter(Path.is_dir, found), None)) is not None:
-        msg = f"{where}: {directory} is a directory; expected: files, such as {shown(f'{pattern}/*.toml')}"
+        msg = f"{where}: {directory} is a directory; expected files, such as {shown(f'{pattern}/*.toml')}"
         raise InputError(msg)
     return found

@@ -1,7 +1,7 @@
-"""The job file's tables as checked values: which keys there are, and what each may hold.
+"""The tables of a job file as checked values: the keys, and the values that each may have.
 
-cattrs structures a table and finds all that is wrong with it; the first of that becomes one message that names the
-file, the table and the key, what was given and what was wanted. Nothing is converted silently: ``"5"`` is no number.
+cattrs structures a table and reports all errors in it. The first one becomes a message that names the file, the table
+and the key, what was given and what is expected. Nothing is converted silently: ``"5"`` is no number.
 """
 
 from __future__ import annotations
@@ -23,63 +23,70 @@ from runtime.jobfile.errors import InputError, bare, shown, suggestion
 from runtime.process import check_soft_stop
 
 MAX_SEED: Final = 2**64 - 1
+"""Simulators take at most 64 bits."""
 MAX_DURATION: Final = 10**9
-"""Seconds. Arbitrary: 30 years."""
+"""Seconds. Arbitrary: 30 years, so that a number in a wrong unit is an error."""
 
-# What a placeholder may be called in a command; a parameter of a matrix cannot take one of these names.
 PLACEHOLDERS: Final = ("seed", "name", "id", "odir", "run_dir", "file_dir")
+"""The names of placeholders that every job has, which no parameter of a matrix may have."""
 
 Scalar = str | int | float | bool
 Seeds = int | range | tuple[int, ...]
-"""A number of seeds to draw, or the seeds themselves."""
+"""How many seeds to draw, or the seeds themselves."""
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _RANGE: Final = re.compile(r"([0-9]{1,20})\.\.([0-9]{1,20})")
 
+_WHOLE_VALUE: Final[Any] = object()
+"""Stands for the value of the key itself, where `None` would be a value."""
 
-_WHOLE: Final[Any] = object()
 
+class _ExpectedError(Exception):
+    """A value is not what its key expects.
 
-class _WantedError(Exception):
-    """A value is not what its key wants; or the value `given` at `inner`, a key inside of it, is not."""
+    Args:
+        expected: what it expects, in words.
+        inner: the key inside of the value that is wrong; `None` for the value itself.
+        given: the value of that.
+    """
 
-    def __init__(self, wanted: str, inner: str | None = None, given: Any = _WHOLE) -> None:
-        super().__init__(wanted)
+    def __init__(self, expected: str, inner: str | None = None, given: Any = _WHOLE_VALUE) -> None:
+        super().__init__(expected)
         self.inner = "" if inner is None else f".{bare(inner)}"
         self.given = given
 
 
-# ---------------------------------------------------------------------- what values may be
+# ---------------------------------------------------------------------- checks of values
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise _WantedError("text that is not empty")
+        raise _ExpectedError("text that is not empty")
     return value
 
 
 def _any_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise _WantedError("text")
+        raise _ExpectedError("text")
     return value
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _WantedError("true or false")
+        raise _ExpectedError("true or false")
     return value
 
 
 def _number(value: Any) -> float:
     if not is_number(value):
-        raise _WantedError("a number")
+        raise _ExpectedError("a number")
     return value
 
 
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _WantedError('a list of texts, ["…"]')
+        raise _ExpectedError('a list of texts, ["…"]')
     return tuple(value)
 
 
@@ -87,7 +94,7 @@ def _command(value: Any) -> str | tuple[str, ...]:
     if isinstance(value, str):
         return value
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
-        raise _WantedError("text, for a shell, or a list of texts, for no shell")
+        raise _ExpectedError("text, for a shell, or a list of texts, for no shell")
     return tuple(value)
 
 
@@ -100,34 +107,35 @@ def _shell(value: Any) -> str | tuple[str, ...]:
         or not all(isinstance(word, str) for word in words)
         or has_options(value)
     ):
-        wanted = (
+        expected = (
             'the path of a shell, or the words that cmd is added to, such as ["/bin/bash", "-eo", "pipefail", "-c"]'
         )
-        raise _WantedError(wanted)
+        raise _ExpectedError(expected)
     return value if isinstance(value, str) else tuple(value)
 
 
-_LONGEST: Final = 50
-"""Characters of a duration, less one. Arbitrary: many times what one has, and too few for a number beyond a float."""
+_MAX_DURATION_LENGTH: Final = 50
+"""Characters below which a text may be a duration. Arbitrary: far more than one has. A text of 400 digits would be
+infinite as a float."""
 
 
 def duration(value: Any) -> float:
     """Return the seconds that `value` stands for: a positive number, or text such as ``90s``, ``10m`` or ``1.5h``."""
     seconds: float = -1
-    if isinstance(value, str) and len(value) < _LONGEST and (match := _DURATION.fullmatch(value.strip())):
+    if isinstance(value, str) and len(value) < _MAX_DURATION_LENGTH and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(match[1]) * _UNITS[match[2]]
     elif is_number(value):
         seconds = value
     if not 0 < seconds <= MAX_DURATION:
-        wanted = f'a number of seconds, or text such as "90s", "10m" or "1.5h", above 0 and up to {MAX_DURATION} s'
-        raise _WantedError(wanted)
+        expected = f'a number of seconds, or text such as "90s", "10m" or "1.5h", above 0 and up to {MAX_DURATION} s'
+        raise _ExpectedError(expected)
     return float(seconds)
 
 
 def _one_of(*known: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in known:
-            raise _WantedError(" or ".join(f'"{word}"' for word in known))
+            raise _ExpectedError(" or ".join(f'"{word}"' for word in known))
         return str(value)
 
     return check
@@ -137,14 +145,14 @@ def _run_if(value: Any) -> RunIf:
     for known in RUN_IFS:
         if value == known:
             return known
-    raise _WantedError(" or ".join(f'"{known}"' for known in RUN_IFS))
+    raise _ExpectedError(" or ".join(f'"{known}"' for known in RUN_IFS))
 
 
 def _size(value: Any) -> int:
     try:
         return parse_size(value)
     except ValueError as exc:
-        raise _WantedError(SIZE) from exc
+        raise _ExpectedError(SIZE) from exc
 
 
 def _soft_stop(value: Any) -> str | Literal[False]:
@@ -155,38 +163,38 @@ def _soft_stop(value: Any) -> str | Literal[False]:
             raise ValueError
         check_soft_stop(value)
     except ValueError as exc:
-        raise _WantedError('a signal such as "SIGINT", the name of a file to make, or false for neither') from exc
+        raise _ExpectedError('a signal such as "SIGINT", the name of a file to make, or false for neither') from exc
     return value
 
 
 def _amounts(value: Any) -> dict[str, int | None]:
     if not isinstance(value, dict):
-        raise _WantedError("a table of names and amounts")
+        raise _ExpectedError("a table of names and amounts")
     return {name: _amount(name, amount, "all") for name, amount in value.items()}
 
 
 def _limits(value: Any) -> dict[str, int | None]:
     if not isinstance(value, dict):
-        raise _WantedError("a table of names and limits")
+        raise _ExpectedError("a table of names and limits")
     return {name: _amount(name, limit, "unlimited") for name, limit in value.items()}
 
 
-def _amount(name: str, value: Any, without_bound: str) -> int | None:
+def _amount(name: str, value: Any, unlimited: str) -> int | None:
     if not name:
-        raise _WantedError("a name that is not empty", name, value)
-    if value == without_bound:
+        raise _ExpectedError("a name that is not empty", name, value)
+    if value == unlimited:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _WantedError(f'a whole number from 0, or "{without_bound}"', name, value)
+        raise _ExpectedError(f'a whole number from 0, or "{unlimited}"', name, value)
     return value
 
 
 def _exports(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise _WantedError("a table of names and texts", given=Secret(value))
+        raise _ExpectedError("a table of names and texts", given=Secret(value))
     for name, item in value.items():
         if not isinstance(item, str | int) or isinstance(item, bool):
-            raise _WantedError("text, or a whole number", name, item if isinstance(item, bool) else Secret(item))
+            raise _ExpectedError("text, or a whole number", name, item if isinstance(item, bool) else Secret(item))
     return {name: str(item) for name, item in value.items()}
 
 
@@ -199,9 +207,9 @@ def _seeds(value: Any) -> Seeds:
         return value
     if isinstance(value, list) and value and all(_is_seed(item) for item in value):
         if len(set(value)) < len(value):
-            raise _WantedError("each seed once")
+            raise _ExpectedError("each seed once")
         return tuple(value)
-    raise _WantedError('how many seeds to draw, a range such as "1..40", or a list of whole numbers')
+    raise _ExpectedError('a number of seeds to draw, a range such as "1..40", or a list of whole numbers')
 
 
 def _is_seed(value: Any) -> bool:
@@ -210,32 +218,32 @@ def _is_seed(value: Any) -> bool:
 
 def _matrix(value: Any) -> dict[str, tuple[Scalar, ...]]:
     if not isinstance(value, dict):
-        raise _WantedError("a table of parameters, each with a list of values: { depth = [4, 8] }")
+        raise _ExpectedError("a table of parameters, each with a list of values: { depth = [4, 8] }")
     for name, values in value.items():
         if not name.isidentifier() or not name.isascii() or name in PLACEHOLDERS:
-            wanted = f"a parameter named like a variable, and none of {', '.join(PLACEHOLDERS)}"
-            raise _WantedError(wanted, name, values)
+            expected = f"a parameter named like a variable, and none of {', '.join(PLACEHOLDERS)}"
+            raise _ExpectedError(expected, name, values)
         if (
             not isinstance(values, list)
             or not values
             or not all(isinstance(item, str | int | float) for item in values)
         ):
-            raise _WantedError("a list of texts and numbers", name, values)
+            raise _ExpectedError("a list of texts and numbers", name, values)
     return {name: tuple(values) for name, values in value.items()}
 
 
 def _tables(value: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(value, dict):
-        raise _WantedError("tables, each with a name: [jobs.NAME], [backends.NAME]")
+        raise _ExpectedError("tables, each with a name: [jobs.NAME], [backends.NAME]")
     for name, item in value.items():
         if not isinstance(item, dict):
-            raise _WantedError("a table", name, item)
+            raise _ExpectedError("a table", name, item)
     return value
 
 
 def _table(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _WantedError("a table")
+        raise _ExpectedError("a table")
     return value
 
 
@@ -248,11 +256,11 @@ def _key(check: Callable[[Any], Any], default: Any = None) -> Any:
 
 @attrs.frozen(kw_only=True)
 class JobTable:
-    """The keys of a job, as they stand in a file; `None` where it says nothing: a specification has its own default."""
+    """The keys of a job, as a file has them; `None` for one that is missing, for which `JobSpec` has a default."""
 
     cmd: str | tuple[str, ...] | None = _key(_command)
     needs: tuple[str, ...] = _key(_texts, ())
-    """Names of job tables, or ids of jobs; may have placeholders."""
+    """Names of job tables, or ids of jobs; may contain placeholders."""
     matrix: Mapping[str, tuple[Scalar, ...]] = _key(_matrix, attrs.Factory(dict))
     seeds: Seeds | None = _key(_seeds)  # noqa: RUF009 - it is `attrs.field`, as on every other line
     shell: str | tuple[str, ...] | None = _key(_shell)
@@ -262,14 +270,14 @@ class JobTable:
     resources: Mapping[str, int | None] | None = _key(_amounts)
     run_if: RunIf | None = _key(_run_if)  # noqa: RUF009 - as for `seeds`
     needs_all_dependencies_passing: bool | None = _key(_flag)
-    """What `run_if` replaces; a table has one of the two."""
+    """The former name of `run_if`; a table has at most one of the two."""
     weight: float | None = _key(_number)
     timeout: float | None = _key(duration)
     """Seconds."""
     queue_timeout: float | None = _key(duration)
     """Seconds."""
     soft_stop: str | Literal[False] | None = _key(_soft_stop)
-    """`False`: nothing, whatever the backend's is."""
+    """`False` for no soft stop, even if the backend has one."""
     soft_timeout: float | None = _key(duration)
     """Seconds."""
     exports: Mapping[str, str] | None = _key(_exports)
@@ -305,17 +313,17 @@ class FileTable:
     jobs: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
 
 
-MEANT: Final = {
+FOREIGN_KEYS: Final = {
     **dict.fromkeys(("after", "dependencies", "depend", "depends", "depends_on", "requires"), "needs"),
     **dict.fromkeys(("env", "environment", "variables"), "exports"),
     **dict.fromkeys(("command", "run", "script"), "cmd"),
     **dict.fromkeys(("dir", "directory", "workdir", "working_directory"), "cwd"),
     **dict.fromkeys(("log", "logfile", "log_file", "output"), "log_path"),
 }
-"""What other tools call a key of a job, and what it is called here."""
+"""Names that other tools have for keys of a job, and the names here."""
 
 RUN_IF_KEYS: Final = frozenset({"run_if", "needs_all_dependencies_passing"})
-"""Two names of one setting."""
+"""The two names of one setting."""
 
 JOB_KEYS: Final = frozenset(field.name for field in attrs.fields(JobTable))
 
@@ -352,10 +360,10 @@ def structure(table: Mapping[str, Any], cls: type[T], where: str) -> T:
         where: the file and the table's name, for messages.
 
     Raises:
-        InputError: naming `where`, the first wrong key, what was given and what was wanted.
+        InputError: with `where`, the first wrong key, what was given and what is expected.
     """
     if cls is JobTable and table.keys() >= RUN_IF_KEYS:
-        msg = f"{where}: has both run_if and needs_all_dependencies_passing; expected: run_if alone, which replaces it"
+        msg = f"{where}: has both run_if and needs_all_dependencies_passing; expected run_if alone, which replaces it"
         raise InputError(msg)
     try:
         return _CONVERTER.structure(table, cls)
@@ -364,13 +372,13 @@ def structure(table: Mapping[str, Any], cls: type[T], where: str) -> T:
 
 
 def _hint(key: str, value: Any, cls: type) -> str:
-    """Return what was probably meant by a `key` that a table of this class does not have."""
+    """Return a suggestion for a `key` that a table of this class does not have."""
     if cls is FileTable and isinstance(value, dict) and not JOB_KEYS.isdisjoint(value):
         return f"; a job of this name is [jobs.{bare(key)}]"
     if cls is FileTable and key in JOB_KEYS:
         return "; it is a key of a job: expected below [jobs.NAME]"
-    if cls is JobTable and key in MEANT:
-        return f"; did you mean {shown(MEANT[key])}?"
+    if cls is JobTable and key in FOREIGN_KEYS:
+        return f"; did you mean {shown(FOREIGN_KEYS[key])}?"
     return suggestion(key, [field.name for field in attrs.fields(cls)], what="the keys are")
 
 
@@ -378,11 +386,11 @@ def _explain(error: cattrs.ClassValidationError, table: Mapping[str, Any]) -> st
     known, others = error.group_exceptions()
     for exc in others:
         if isinstance(exc, cattrs.ForbiddenExtraKeysError):
-            # One wrong key is enough for one message: the first in the file.
+            # One message names one key: the first wrong one in the file, as `extra_fields` has no order.
             key = next(key for key in table if key in exc.extra_fields)
             return f"unknown key {shown(key)}{_hint(key, table[key], exc.cl)}"
     for exc, note in known:
-        if isinstance(exc, _WantedError):
-            given = table[note.name] if exc.given is _WHOLE else exc.given
-            return f"{note.name}{exc.inner} is {shown(given)}; wanted: {exc}"
+        if isinstance(exc, _ExpectedError):
+            given = table[note.name] if exc.given is _WHOLE_VALUE else exc.given
+            return f"{note.name}{exc.inner} is {shown(given)}; expected {exc}"
     raise AssertionError(error)

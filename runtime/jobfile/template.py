@@ -1,10 +1,9 @@
-"""Placeholders: ``{seed}`` and its like in a command, a path or a pattern.
+"""Replaces placeholders, such as ``{seed}``, in a command, a path or a pattern.
 
-Only known names are replaced; anything else in braces stays, and so does ``${x}``. What is put into a *shell command*
-never becomes shell syntax, whatever it holds: a plain value stands as it is; any other is quoted for the place where it
-stands, which is outside of quotes, in double or in single ones. Where that place cannot be told (a here-document, a
-command substitution, a comment), such a value is refused: then the command is better written as a list, which no shell
-reads.
+Only known names are replaced; anything else in braces stays, and so does ``${x}``. A value in a *shell command* never
+becomes shell syntax: a value of plain characters is inserted as it is; any other is quoted for its position, which is
+outside of quotes, in double quotes or in single quotes. Where the position is ambiguous (a here-document, a command
+substitution, a comment), such a value is refused; the user can write the command as a list, which no shell reads.
 """
 
 from __future__ import annotations
@@ -14,58 +13,59 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-_PLACE: Final = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PLACEHOLDER: Final = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-# What makes quotes mean something else than they seem to. ``$x`` and ``${x}`` do not; for ``${x:-y}`` see `_Quoting`.
-_TRICKY: Final = re.compile(r"""`|\$[('"\[]|<<|(?<![^\s;&|()])\#""")
+# Syntax in which quotes have another meaning: a command substitution, ``$'…'``, arithmetic, a here-document, a comment.
+# ``$x`` and ``${x}`` are harmless; for ``${x:-y}`` see `_Quoting`.
+_AMBIGUOUS: Final = re.compile(r"""`|\$[('"\[]|<<|(?<![^\s;&|()])\#""")
 
 
 def placeholders(text: str) -> set[str]:
-    """Return the names that stand in `text` as placeholders, whoever knows them."""
-    return set(_PLACE.findall(text))
+    """Return the names of all placeholders in `text`, known or not."""
+    return set(_PLACEHOLDER.findall(text))
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
-    """Return `text` with each placeholder that `values` knows replaced, as it is."""
-    return _PLACE.sub(lambda place: values.get(place[1], place[0]), text) if "{" in text else text
+    """Return `text` with each placeholder in `values` replaced, without quoting."""
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text) if "{" in text else text
 
 
 def substitute_in_shell(command: str, values: Mapping[str, str]) -> str:
-    """Return a shell command with each placeholder that `values` knows replaced, quoted where that is needed.
+    """Return a shell command with each placeholder in `values` replaced, quoted where the value needs it.
 
     Raises:
-        ValueError: if a value needs quotes and the command is too involved to say which; the message is for a person.
+        ValueError: if a value needs quotes at an ambiguous position; the message is for the user.
     """
     if "{" not in command:
         return command
-    used = {place[1] for place in _PLACE.finditer(command)} & values.keys()
+    used = {found[1] for found in _PLACEHOLDER.finditer(command)} & values.keys()
     risky = {name for name in used if not _PLAIN.fullmatch(values[name])}
     if not risky:
         return substitute(command, values)
-    if tricky := _TRICKY.search(command):
-        raise _unclear(min(risky), values, f"beside {tricky[0]!r}")
+    if ambiguous := _AMBIGUOUS.search(command):
+        raise _unclear(min(risky), values, f"next to {ambiguous[0]!r}")
     parts: list[str] = []
     end = 0
     quoting = _Quoting()
-    for place in _PLACE.finditer(command):
-        if place[1] not in values:
+    for found in _PLACEHOLDER.finditer(command):
+        if found[1] not in values:
             continue
-        quoting.read(command[end : place.start()])
-        value = values[place[1]]
+        quoting.read(command[end : found.start()])
+        value = values[found[1]]
         if not _PLAIN.fullmatch(value):
             if quoting.expansions or quoting.is_unclear:
-                raise _unclear(place[1], values, "inside of '${'" if quoting.expansions else 'after quotes in "${')
+                raise _unclear(found[1], values, "inside of '${'" if quoting.expansions else 'after quotes in "${')
             if quoting.escaped:
-                msg = f"a backslash stands before {{{place[1]}}}, which is {value!r} here; leave it out"
+                msg = f"a backslash stands before {{{found[1]}}}, which is {value!r} here; leave it out"
                 raise ValueError(msg)
             value = _quoted(value, quoting.quote)
-        parts += (command[end : place.start()], value)
-        end = place.end()
+        parts += (command[end : found.start()], value)
+        end = found.end()
     return "".join([*parts, command[end:]])
 
 
 def _quoted(value: str, quote: str) -> str:
-    """Return `value` for a place inside of this `quote`, or outside of quotes."""
+    """Return `value` quoted for a position inside of `quote`, or outside of quotes if that is empty."""
     if quote == "'":
         return value.replace("'", "'\\''")
     if quote == '"':
@@ -83,25 +83,26 @@ def _unclear(name: str, values: Mapping[str, str], where: str) -> ValueError:
 
 
 class _Quoting:
-    """Reads a shell command, and knows which quotes are open, and which expansions such as ``${x:-y}``.
+    """Reads a shell command, and tracks which quotes are open, and which expansions such as ``${x:-y}``.
 
-    The word of an expansion has quotes of its own, as it would have outside. Within double quotes that depends on the
-    operator, and on the shell; so from a quote there on nothing is clear any more.
+    The word in an expansion can have quotes of its own. If the expansion is in double quotes, their meaning depends on
+    the operator and on the shell; so after such a quote the state is unclear.
     """
 
     def __init__(self) -> None:
         self.quote = ""
-        """The quote that is open: that of the innermost expansion, if there are some."""
+        """The quote that is open in the innermost expansion; empty for none."""
         self.expansions: list[str] = []
-        """For each that is open, the quote that it stands in."""
+        """For each open expansion, from the outermost, the quote that it is in."""
         self.escaped = False
-        """Whether a backslash stands last."""
+        """Whether the last character is a backslash that escapes the next one."""
         self.is_unclear = False
+        """Whether quotes in an expansion in double quotes were read."""
         self._dollar = False
-        """Whether a dollar sign stands last."""
+        """Whether the last character is a dollar sign."""
 
     def read(self, text: str) -> None:
-        """Read on."""
+        """Read the next part of the command."""
         for char in text:
             dollar, self._dollar = self._dollar, False
             if self.escaped:
@@ -111,7 +112,7 @@ class _Quoting:
             elif char == "\\":
                 self.escaped = True
             elif char == "$":
-                self._dollar = not dollar  # of two the second is the process id's
+                self._dollar = not dollar  # the second one of ``$$`` starts no expansion
             elif char == "{" and dollar:
                 self.expansions.append(self.quote)
                 self.quote = ""

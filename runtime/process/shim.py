@@ -23,7 +23,7 @@ import trio
 
 from runtime.process import supervisor_program as far
 from runtime.process.trees import StopSteps, TreeEnd
-from runtime.roots import WHOLE, RootedPath
+from runtime.roots import SLASH_NUMBER, RootedPath
 
 if TYPE_CHECKING:  # a shim belongs to its supervisor
     from runtime.process.supervisor import Supervisor
@@ -329,7 +329,7 @@ class Shim:
         """Return a path as its process knows it: which root, and what is below that."""
         if path.root.number < self._supervisor.roots:
             return path.root.number, os.fsencode(path.relative)
-        return WHOLE, os.fsencode(path.real[1:] or ".")  # a root that was opened after the supervisor was started
+        return SLASH_NUMBER, os.fsencode(path.real[1:] or ".")  # a root opened after the supervisor was started
 
     def _refused(self, error: Exception) -> OSError:
         self.tree = None

@@ -111,7 +111,7 @@ def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResu
     """
     with_variables = [result.job for result in results if has_variables(result.job)]
     if with_variables:  # before the results: their commands name this script
-        _write(path.beside(SCRIPT_NAME), 0o600, render_variables(with_variables))
+        _write(path.with_name(SCRIPT_NAME), 0o600, render_variables(with_variables))
     lines = _document(record, results, Path(str(path.parent)))
     _write(path, 0o666, (line.encode("ascii") for line in lines))
 
@@ -119,7 +119,7 @@ def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResu
 def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
     """Write a file atomically: others see it as a whole or not at all."""
     # A unique name: if a write hangs in a thread, the last attempt to save the results writes at the same time.
-    temporary = path.beside(f".{path.name}.{os.urandom(4).hex()}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with open(temporary.create(mode), "wb") as file:
             file.writelines(lines)

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from runtime.backend.backend import RuntimeBackend
-from runtime.errors import NO_MEMORY, BackendBrokenError, is_want_of_memory
+from runtime.errors import NO_MEMORY, BackendBrokenError, is_out_of_memory
 from runtime.job import EventBatch
 from runtime.scheduler.actions import Kill, Submit
 from runtime.scheduler.graph import Node
@@ -96,7 +96,7 @@ class BackendRunner:
         """Log why the backend has gone; return that, for the reasons of its jobs."""
         if isinstance(error, BackendBrokenError):
             why = str(error)
-        elif is_want_of_memory(error):
+        elif is_out_of_memory(error):
             why = f"backend {self._name!r} broke: {NO_MEMORY}"
         else:
             logger.error("backend %r broke; its jobs are ended, other backends go on", self._name, exc_info=error)

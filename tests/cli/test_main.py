@@ -62,7 +62,7 @@ def toml(directory: Path, content: str | bytes) -> str:
 GOOD = f"[jobs.good]\ncmd = '{RAN}'\n"
 BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown key": (GOOD + "tiemout = 3", ['jobs.toml: [jobs.good]: unknown key "tiemout"; did you mean "timeout"?']),
-    "bad type": (GOOD + "weight = 'x'", ['jobs.toml: [jobs.good]: weight is "x"; wanted: a number']),
+    "bad type": (GOOD + "weight = 'x'", ['jobs.toml: [jobs.good]: weight is "x"; expected a number']),
     "bad regex": (
         GOOD + "pass_patterns = ['(']",
         ["jobs.toml: [jobs.good]: ", "pattern '(' is not a regular expression"],
@@ -105,11 +105,11 @@ BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "a number beyond a float of a backend": (
         GOOD + "[backends.local]\nkill_timeout = 1" + "0" * 400,
-        ["jobs.toml: backends.local.kill_timeout is a number of 1329 bits; expected: whole numbers from"],
+        ["jobs.toml: backends.local.kill_timeout is a number of 1329 bits; expected whole numbers from"],
     ),
     "a float beyond a float": (GOOD + "timeout = 1e999", ['jobs.toml: not TOML: the number "1e999" is too large']),
-    "no number": (GOOD + "timeout = nan", ["jobs.toml: [jobs.good]: timeout is nan; wanted: a number of seconds"]),
-    "too long a time": (GOOD + "timeout = 1e10", ["timeout is 10000000000.0; wanted", "up to 1000000000 s"]),
+    "no number": (GOOD + "timeout = nan", ["jobs.toml: [jobs.good]: timeout is nan; expected a number of seconds"]),
+    "too long a time": (GOOD + "timeout = 1e10", ["timeout is 10000000000.0; expected", "up to 1000000000 s"]),
     "a name for a backend": (GOOD + "[backends.local]\nname = 'x'", ['[backends.local]: unknown key "name"; ']),
     "a directory for a backend": (
         GOOD + "[backends.local]\nrun_dir = 1",
@@ -197,8 +197,8 @@ def test_where_the_current_directory_was_deleted_nothing_is_started(
 
 def test_bad_json_lines_are_refused(tmp_path: Path, here: Here) -> None:
     done = here("run", "-", stdin=b'{"name": "good", "cmd": "x"}\n{"name": 1}\n')
-    check_refused(tmp_path, done, "<stdin>:2: name is 1; wanted")
-    check_refused(tmp_path, here("run", "-", stdin=b""), "standard input: has no jobs; wanted: a JSON object a line")
+    check_refused(tmp_path, done, "<stdin>:2: name is 1; expected")
+    check_refused(tmp_path, here("run", "-", stdin=b""), "standard input: has no jobs; expected a JSON object a line")
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_wrong_command_line_is_one_line(here: Here, words: list[str], said: st
 
 
 def test_list_refuses_what_run_refuses(tmp_path: Path, here: Here) -> None:
-    check_refused(tmp_path, here("list", toml(tmp_path, "jobs = 1")), "jobs is 1; wanted: tables")
+    check_refused(tmp_path, here("list", toml(tmp_path, "jobs = 1")), "jobs is 1; expected tables")
 
 
 def test_backends_shows_what_there_is(tmp_path: Path, here: Here) -> None:

@@ -391,7 +391,7 @@ def test_what_the_platform_does_not_have_is_said_once_and_in_plain_words(tmp_pat
     jobs = {name: {"cmd": "true"} for name in "abc"}
     done = call(tmp_path, "run", job_file(tmp_path, jobs), env={"JOB_RUNTIME_PYTHON": "/no/python"})
     assert (done.code, done.err) == (1, "")
-    why = "backend 'local' cannot be opened: JOB_RUNTIME_PYTHON is '/no/python'; expected: the path of a Python 3."
+    why = "backend 'local' cannot be opened: JOB_RUNTIME_PYTHON is '/no/python'; expected the path of a Python 3."
     lines = [line for line in done.out.splitlines() if why in line]
     assert [line.partition(why)[0] for line in lines] == ["ERROR: ", "NO RUN a: ", "  NO RUN a: "]
     assert [line.partition("  results/")[0] for line in done.out.splitlines() if "the same" in line] == [

@@ -1,4 +1,4 @@
-"""What is made as a draft is the frozen value itself."""
+"""A value made of a draft does not differ from one that its frozen class makes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ USAGE = JobUsage(exit_code=3)
 
 
 @attrs.define
-class Live:
-    """What is asked of a job that is live, and of one that has ended."""
+class FakeJob:
+    """A `LiveJob` and an `EndedJob`."""
 
     id: str = "a"
     attempt: int = 2
@@ -33,15 +33,15 @@ class Live:
 
 
 def completion() -> JobCompletionEvent:
-    return make_completion(Live(), REASON, 3.0, USAGE)
+    return make_completion(FakeJob(), REASON, 3.0, USAGE)
 
 
 def handle(backend: object = None) -> JobHandle:
-    return make_handles([Live("refused", accepted=False), Live()], backend)["a"]
+    return make_handles([FakeJob("refused", accepted=False), FakeJob()], backend)["a"]
 
 
 def result(event: JobCompletionEvent) -> JobResult:
-    (made,) = make_results([Live(), Live(event=event)])
+    (made,) = make_results([FakeJob(), FakeJob(event=event)])
     return made
 
 
@@ -50,7 +50,7 @@ def test_a_draft_becomes_what_the_class_makes() -> None:
     usual = JobCompletionEvent("a", 2, JobStatus.FAILED, REASON, 1.0, 2.0, 3.0, USAGE)
     assert type(made) is JobCompletionEvent
     assert (made, hash(made), repr(made)) == (usual, hash(usual), repr(usual))
-    assert pickle.loads(pickle.dumps(made)) == copy.copy(made) == usual  # it was written here
+    assert pickle.loads(pickle.dumps(made)) == copy.copy(made) == usual  # pickled by this test
     assert attrs.evolve(made, attempt=3).attempt == 3
 
     here = object()
@@ -62,13 +62,13 @@ def test_a_draft_becomes_what_the_class_makes() -> None:
     assert (end.job, end.event, end.id, end.attempt) == ("a job", made, "a", 2)
 
 
-def test_who_was_refused_has_no_handle_and_who_has_not_ended_no_result() -> None:
-    assert list(make_handles([Live("refused", accepted=False), Live("b")], None)) == ["b"]
-    assert make_results([Live()]) == []
+def test_a_refused_job_has_no_handle_and_a_job_that_runs_no_result() -> None:
+    assert list(make_handles([FakeJob("refused", accepted=False), FakeJob("b")], None)) == ["b"]
+    assert make_results([FakeJob()]) == []
 
 
-def test_a_job_goes_when_its_handle_is_there() -> None:
-    class Job(Live):
+def test_a_job_is_freed_when_its_handle_is_made() -> None:
+    class Job(FakeJob):
         pass
 
     jobs: list[Any] = [Job("a"), Job("b")]
@@ -84,6 +84,6 @@ def test_every_field_is_set(kind: type) -> None:
         assert hasattr(made, field.name), field.name
 
 
-def test_it_cannot_be_changed() -> None:
+def test_a_completion_cannot_be_changed() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        completion().attempt = 3  # type: ignore[misc]  # that is the question
+        completion().attempt = 3  # type: ignore[misc]  # what is tested

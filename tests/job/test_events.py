@@ -1,4 +1,4 @@
-"""The facts that travel: immutable values, and a result that repeats the last of them."""
+"""Events are immutable values, and a result repeats the last event of its job."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_a_fact_does_not_change(value: Any) -> None:
+def test_an_event_cannot_be_changed(value: Any) -> None:
     for field in attrs.fields(type(value)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(value, field.name, None)
 
 
 @pytest.mark.parametrize("value", VALUES[:-1], ids=lambda value: type(value).__name__)
-def test_equal_facts_are_equal(value: Any) -> None:
+def test_events_with_equal_fields_are_equal(value: Any) -> None:
     assert attrs.evolve(value) == value
 
 
@@ -53,7 +53,7 @@ def test_handles_of_two_backends_or_two_submissions_differ() -> None:
     assert JobHandle("a", 1, backend=mine, ticket=1) == JobHandle("a", 1, backend=mine, ticket=1)
     assert JobHandle("a", 1, backend=mine) != JobHandle("a", 1, backend=yours)
     assert JobHandle("a", 1, backend=mine, ticket=1) != JobHandle("a", 1, backend=mine, ticket=2)
-    assert "object" not in repr(JobHandle("a", 1, backend=mine)), "a handle is printed without all of its backend"
+    assert "object" not in repr(JobHandle("a", 1, backend=mine)), "the repr of a handle leaves out its backend"
 
 
 def test_a_result_repeats_its_last_event() -> None:
@@ -64,7 +64,7 @@ def test_a_result_repeats_its_last_event() -> None:
     assert (result.submitted, result.started, result.ended) == (1.0, 2.0, 3.0)
 
 
-def test_a_job_that_was_never_handed_over_was_never_submitted() -> None:
+def test_a_job_without_an_attempt_was_never_submitted() -> None:
     never = attrs.evolve(EVENT, attempt=0, started=None)
     result = JobResult(object(), never)
     assert (result.attempt, result.submitted, result.started, result.ended) == (0, None, None, 3.0)

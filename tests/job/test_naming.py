@@ -1,4 +1,4 @@
-"""From any id to a safe name, and never two ids to one."""
+"""Every id has a safe name, and no two ids have the same."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_what_is_not_plain_is_written_in_hexadecimal(given: str, safe: str) -> N
         ("a@b", "a@@40b"),
     ],
 )
-def test_a_parameter_has_a_sign_that_no_tool_has_a_meaning_for(given: str, safe: str) -> None:
+def test_an_equals_sign_becomes_a_sign_without_a_meaning_for_tools(given: str, safe: str) -> None:
     assert safe_id(given) == safe
 
 

@@ -1,4 +1,4 @@
-"""What a pattern is, and what is none."""
+"""Which texts are patterns, and what they match."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_pattern_searches_bytes() -> None:
 
 
 @pytest.mark.parametrize("pattern", [r"\[[:a]:]", r"[\[:alpha:]", "[:alpha:]", "[]:a:]", r"\[\[:alpha:]"])
-def test_a_bracket_beside_a_colon_is_no_offence(pattern: str) -> None:
+def test_a_bracket_next_to_a_colon_is_accepted(pattern: str) -> None:
     compile_pattern(pattern)
 
 
@@ -50,7 +50,7 @@ def test_what_is_no_pattern_is_refused(pattern: Any, complaint: str) -> None:
         compile_pattern(pattern)
 
 
-def test_a_report_needs_its_groups() -> None:
+def test_a_missing_group_is_named() -> None:
     groups = ("value", "unit")
     assert compile_pattern("(?P<value>[0-9]+) (?P<unit>ns)", groups=groups).groups == 2
     with pytest.raises(SpecError, match=r"has no group value, unit; write \(\?P<value>…\)"):

@@ -1,4 +1,4 @@
-"""What is cut shows that it is."""
+"""A text that was cut has an ellipsis where something is missing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def test_long_text_is_cut() -> None:
     assert shorten("ab", 1) == "…"
 
 
-def test_of_last_words_the_end_is_kept() -> None:
+def test_the_end_can_be_kept() -> None:
     assert shorten_to_end("abcdef", 6) == "abcdef"
     assert shorten_to_end("abcdefg", 6) == "…cdefg"
     assert shorten_to_end("abc", 2) == "…c"
 
 
-def test_of_many_texts_some_are_listed() -> None:
+def test_the_first_texts_are_listed() -> None:
     assert some_of([], 2) == ""
     assert some_of(["a", "b"], 2) == "a, b"
     assert some_of(["a", "b", "c"], 2) == "a, b, …"

@@ -42,11 +42,11 @@ def test_what_is_no_size_is_refused(given: Any) -> None:
 
 
 @given(st.integers(1, MAX_SIZE))
-def test_a_size_in_words_is_read_as_about_the_same(size: int) -> None:
+def test_a_size_for_people_can_be_read(size: int) -> None:
     assert parse_size(size_text(size).replace(" bytes", "")) == pytest.approx(size, rel=0.001)
 
 
-def test_a_size_in_words() -> None:
+def test_a_size_for_people() -> None:
     texts = [size_text(size) for size in (1, 1023, 1024, 100 << 20, 3 << 29, (1 << 30) - 1)]
     assert texts == ["1 bytes", "1023 bytes", "1 KiB", "100 MiB", "1.5 GiB", "1024 MiB"]
 

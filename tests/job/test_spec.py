@@ -1,4 +1,4 @@
-"""`JobSpec`: defaults, normal forms, and what is refused when it is made."""
+"""`JobSpec`: defaults, normal forms, and the values that are refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_it_compares_by_identity_and_does_not_change() -> None:
     assert one != two
     assert len({one, two, one}) == 2
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        one.name = "b"  # type: ignore[misc]  # it is what must not work
+        one.name = "b"  # type: ignore[misc]  # what is tested
 
 
 def test_sequences_become_tuples() -> None:
@@ -85,7 +85,7 @@ def test_paths_become_text() -> None:
         {"runtime_pattern": "took (?P<value>[0-9]+) (?P<unit>s)"},
     ],
 )
-def test_unusual_and_right(fields: dict[str, Any]) -> None:
+def test_unusual_values_are_accepted(fields: dict[str, Any]) -> None:
     job = spec(**fields)
     assert all(getattr(job, name) == value or isinstance(value, list) for name, value in fields.items())
 
@@ -93,105 +93,105 @@ def test_unusual_and_right(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"name": ""}, "name is ''; wanted: text that is not empty"),
-        ({"name": 3}, "name is 3; wanted: text"),
-        ({"full_name": 3}, "full_name is 3; wanted: text"),
-        ({"full_name": None}, "full_name is None; wanted: text"),
-        ({"qual_name": ("a",)}, r"qual_name is \('a',\); wanted: text"),
-        ({"cmd": ""}, "cmd is ''; wanted: a command"),
-        ({"cmd": "  \n"}, "cmd is .*; wanted: a command"),
-        ({"cmd": []}, r"cmd is \[\]; wanted: a command"),
-        ({"cmd": ["", "x"]}, "cmd is .*; wanted: a command"),
-        ({"cmd": ["echo", 3]}, "cmd is 3; wanted: texts only"),
-        ({"cmd": None}, "cmd is None; wanted: a command: text for the shell"),
-        ({"cmd": b"true"}, "cmd is b'true'; wanted: a command: text for the shell"),
-        ({"cmd": {"echo", "x"}}, "cmd is .*; wanted: a command: .* a sequence of words"),
-        ({"cmd": "a\0b"}, "cmd is .*; wanted: text without NUL"),
-        ({"cmd": ["a", "b\0"]}, "cmd is .*; wanted: text without NUL"),
-        ({"shell": "/bin/sh\0"}, "cmd is .*; wanted: text without NUL"),
-        ({"shell": ""}, "shell is ''; wanted: the path of a shell"),
-        ({"shell": "bash -e"}, "shell is 'bash -e'; wanted: the path of a shell, or the words"),
-        ({"shell": "/bin/bash  -o pipefail"}, "shell is '/bin/bash  -o pipefail'; wanted: the path of a shell"),
-        ({"shell": None}, "shell is None; wanted: the path of a shell"),
-        ({"shell": []}, r"shell is \[\]; wanted: the path of a shell, or the words"),
-        ({"shell": ["", "-c"]}, "shell is .*; wanted: the path of a shell, or the words"),
-        ({"shell": ["sh", 1]}, "shell is .*; wanted: the path of a shell, or the words"),
-        ({"shell": ["sh", "-c\0"]}, "cmd is .*; wanted: text without NUL"),
-        ({"shell": {"sh": "-c"}}, "shell is .*; wanted: the path of a shell, or the words"),
-        ({"target": None}, "target is None; wanted: text"),
-        ({"job_type": 1}, "job_type is 1; wanted: text"),
-        ({"seed": "7"}, "seed is '7'; wanted: a whole number, or None"),
-        ({"seed": True}, "seed is True; wanted: a whole number, or None"),
-        ({"seed": 1.0}, "seed is 1.0; wanted: a whole number, or None"),
-        ({"backend": 3}, "backend is 3; wanted: a backend's name, or None"),
-        ({"dependencies": "b"}, "dependencies is 'b'; wanted: a sequence of texts"),
-        ({"dependencies": [1]}, "dependencies is 1; wanted: texts only"),
-        ({"dependencies": 3}, "dependencies is 3; wanted: a sequence of texts"),
-        ({"tags": "nightly"}, "tags is 'nightly'; wanted: a sequence of texts"),
-        ({"pass_patterns": "^ok"}, "pass_patterns is '\\^ok'; wanted: a sequence of texts"),
+        ({"name": ""}, "name is ''; expected text that is not empty"),
+        ({"name": 3}, "name is 3; expected text"),
+        ({"full_name": 3}, "full_name is 3; expected text"),
+        ({"full_name": None}, "full_name is None; expected text"),
+        ({"qual_name": ("a",)}, r"qual_name is \('a',\); expected text"),
+        ({"cmd": ""}, "cmd is ''; expected a command"),
+        ({"cmd": "  \n"}, "cmd is .*; expected a command"),
+        ({"cmd": []}, r"cmd is \[\]; expected a command"),
+        ({"cmd": ["", "x"]}, "cmd is .*; expected a command"),
+        ({"cmd": ["echo", 3]}, "cmd is 3; expected texts only"),
+        ({"cmd": None}, "cmd is None; expected a command: text for the shell"),
+        ({"cmd": b"true"}, "cmd is b'true'; expected a command: text for the shell"),
+        ({"cmd": {"echo", "x"}}, "cmd is .*; expected a command: .* a sequence of words"),
+        ({"cmd": "a\0b"}, "cmd is .*; expected text without NUL"),
+        ({"cmd": ["a", "b\0"]}, "cmd is .*; expected text without NUL"),
+        ({"shell": "/bin/sh\0"}, "cmd is .*; expected text without NUL"),
+        ({"shell": ""}, "shell is ''; expected the path of a shell"),
+        ({"shell": "bash -e"}, "shell is 'bash -e'; expected the path of a shell, or the words"),
+        ({"shell": "/bin/bash  -o pipefail"}, "shell is '/bin/bash  -o pipefail'; expected the path of a shell"),
+        ({"shell": None}, "shell is None; expected the path of a shell"),
+        ({"shell": []}, r"shell is \[\]; expected the path of a shell, or the words"),
+        ({"shell": ["", "-c"]}, "shell is .*; expected the path of a shell, or the words"),
+        ({"shell": ["sh", 1]}, "shell is .*; expected the path of a shell, or the words"),
+        ({"shell": ["sh", "-c\0"]}, "cmd is .*; expected text without NUL"),
+        ({"shell": {"sh": "-c"}}, "shell is .*; expected the path of a shell, or the words"),
+        ({"target": None}, "target is None; expected text"),
+        ({"job_type": 1}, "job_type is 1; expected text"),
+        ({"seed": "7"}, "seed is '7'; expected a whole number, or None"),
+        ({"seed": True}, "seed is True; expected a whole number, or None"),
+        ({"seed": 1.0}, "seed is 1.0; expected a whole number, or None"),
+        ({"backend": 3}, "backend is 3; expected a backend's name, or None"),
+        ({"dependencies": "b"}, "dependencies is 'b'; expected a sequence of texts"),
+        ({"dependencies": [1]}, "dependencies is 1; expected texts only"),
+        ({"dependencies": 3}, "dependencies is 3; expected a sequence of texts"),
+        ({"tags": "nightly"}, "tags is 'nightly'; expected a sequence of texts"),
+        ({"pass_patterns": "^ok"}, "pass_patterns is '\\^ok'; expected a sequence of texts"),
         ({"pass_patterns": ["a("]}, r"pattern 'a\(' is not a regular expression: .* at position 1"),
         ({"fail_patterns": ["é"]}, "pattern 'é' has 'é' at position 0; patterns are ASCII"),
-        ({"fail_patterns": [None]}, "fail_patterns is None; wanted: texts only"),
+        ({"fail_patterns": [None]}, "fail_patterns is None; expected texts only"),
         ({"runtime_pattern": "[0-9]+"}, "has no group value, unit"),
         ({"simulated_time_pattern": "(?P<value>.)"}, "has no group unit"),
         ({"simulated_time_pattern": 3}, "a pattern is text, not 3"),
         ({"runtime_pattern": ["x"]}, "a pattern is text"),
-        ({"timeout": 0}, "timeout is 0; wanted: a positive number of seconds, or None"),
-        ({"timeout": -1}, "timeout is -1; wanted: a positive"),
-        ({"timeout": math.nan}, "timeout is nan; wanted: a positive"),
-        ({"timeout": math.inf}, "timeout is inf; wanted: a positive"),
-        ({"timeout": "10m"}, "timeout is '10m'; wanted: a positive"),
-        ({"timeout": True}, "timeout is True; wanted: a positive"),
-        ({"queue_timeout": 0}, "queue_timeout is 0; wanted: a positive"),
-        ({"weight": math.nan}, "weight is nan; wanted: a finite number"),
-        ({"weight": math.inf}, "weight is inf; wanted: a finite number"),
-        ({"weight": 10**400}, "weight is an integer of 1329 bits; wanted: a finite number"),
-        ({"timeout": 10**5000}, "timeout is an integer of 16610 bits; wanted: a positive"),
-        ({"queue_timeout": 10**400}, "queue_timeout is an integer of 1329 bits; wanted: a positive"),
-        ({"seed": 10**5000}, "seed is an integer of 16610 bits; wanted: a whole number of at most 256 bits"),
+        ({"timeout": 0}, "timeout is 0; expected a positive number of seconds, or None"),
+        ({"timeout": -1}, "timeout is -1; expected a positive"),
+        ({"timeout": math.nan}, "timeout is nan; expected a positive"),
+        ({"timeout": math.inf}, "timeout is inf; expected a positive"),
+        ({"timeout": "10m"}, "timeout is '10m'; expected a positive"),
+        ({"timeout": True}, "timeout is True; expected a positive"),
+        ({"queue_timeout": 0}, "queue_timeout is 0; expected a positive"),
+        ({"weight": math.nan}, "weight is nan; expected a finite number"),
+        ({"weight": math.inf}, "weight is inf; expected a finite number"),
+        ({"weight": 10**400}, "weight is an integer of 1329 bits; expected a finite number"),
+        ({"timeout": 10**5000}, "timeout is an integer of 16610 bits; expected a positive"),
+        ({"queue_timeout": 10**400}, "queue_timeout is an integer of 1329 bits; expected a positive"),
+        ({"seed": 10**5000}, "seed is an integer of 16610 bits; expected a whole number of at most 256 bits"),
         (
             {"resources": {"licence": -(10**5000)}},
-            r"resources\['licence'\] is an integer of 16610 bits; wanted: a whole",
+            r"resources\['licence'\] is an integer of 16610 bits; expected a whole",
         ),
-        ({"weight": "1"}, "weight is '1'; wanted: a finite number"),
-        ({"weight": None}, "weight is None; wanted: a finite number"),
-        ({"resources": ["licence"]}, "resources is .*; wanted: a mapping of names to amounts"),
-        ({"resources": {"licence": -1}}, r"resources\['licence'\] is -1; wanted: a whole number from 0"),
-        ({"resources": {"licence": 1.5}}, r"resources\['licence'\] is 1.5; wanted: a whole number"),
-        ({"resources": {"licence": True}}, r"resources\['licence'\] is True; wanted: a whole number"),
-        ({"resources": {"": 1}}, "resources is ''; wanted: names of resources as text"),
-        ({"resources": {3: 1}}, "resources is 3; wanted: names of resources as text"),
-        ({"exports": [("A", "b")]}, "exports is .*; wanted: a mapping of names to values"),
-        ({"exports": {"A=B": "c"}}, "exports is 'A=B'; wanted: names without '=' and NUL"),
-        ({"exports": {"": "c"}}, "exports is ''; wanted: names"),
-        ({"exports": {"A": 3}}, r"exports\['A'\] is 3; wanted: text without NUL"),
-        ({"exports": {"A": "b\0"}}, r"exports\['A'\] is .*; wanted: text without NUL"),
-        ({"cwd": ""}, "cwd is ''; wanted: a path"),
-        ({"odir": 3}, "odir is 3; wanted: a path"),
-        ({"log_path": "a\0"}, "log_path is .*; wanted: a path"),
-        ({"odir": b"x"}, "odir is b'x'; wanted: a path"),
-        ({"renew_odir": 1}, "renew_odir is 1; wanted: True or False"),
-        ({"dry_run": "no"}, "dry_run is 'no'; wanted: True or False"),
-        ({"interactive": None}, "interactive is None; wanted: True or False"),
-        ({"run_if": "always"}, "run_if is 'always'; wanted: 'passed' or 'any-passed' or 'ended'"),
-        ({"run_if": None}, "run_if is None; wanted: 'passed'"),
-        ({"run_if": ["ended"]}, r"run_if is \['ended'\]; wanted: 'passed'"),
+        ({"weight": "1"}, "weight is '1'; expected a finite number"),
+        ({"weight": None}, "weight is None; expected a finite number"),
+        ({"resources": ["licence"]}, "resources is .*; expected a mapping of names to amounts"),
+        ({"resources": {"licence": -1}}, r"resources\['licence'\] is -1; expected a whole number from 0"),
+        ({"resources": {"licence": 1.5}}, r"resources\['licence'\] is 1.5; expected a whole number"),
+        ({"resources": {"licence": True}}, r"resources\['licence'\] is True; expected a whole number"),
+        ({"resources": {"": 1}}, "resources is ''; expected names of resources as text"),
+        ({"resources": {3: 1}}, "resources is 3; expected names of resources as text"),
+        ({"exports": [("A", "b")]}, "exports is .*; expected a mapping of names to values"),
+        ({"exports": {"A=B": "c"}}, "exports is 'A=B'; expected names without '=' and NUL"),
+        ({"exports": {"": "c"}}, "exports is ''; expected names"),
+        ({"exports": {"A": 3}}, r"exports\['A'\] is 3; expected text without NUL"),
+        ({"exports": {"A": "b\0"}}, r"exports\['A'\] is .*; expected text without NUL"),
+        ({"cwd": ""}, "cwd is ''; expected a path"),
+        ({"odir": 3}, "odir is 3; expected a path"),
+        ({"log_path": "a\0"}, "log_path is .*; expected a path"),
+        ({"odir": b"x"}, "odir is b'x'; expected a path"),
+        ({"renew_odir": 1}, "renew_odir is 1; expected True or False"),
+        ({"dry_run": "no"}, "dry_run is 'no'; expected True or False"),
+        ({"interactive": None}, "interactive is None; expected True or False"),
+        ({"run_if": "always"}, "run_if is 'always'; expected 'passed' or 'any-passed' or 'ended'"),
+        ({"run_if": None}, "run_if is None; expected 'passed'"),
+        ({"run_if": ["ended"]}, r"run_if is \['ended'\]; expected 'passed'"),
         (
             {"run_if": "ended", "needs_all_dependencies_passing": False},
-            "needs_all_dependencies_passing is False; wanted: run_if alone, which is 'ended'",
+            "needs_all_dependencies_passing is False; expected run_if alone, which is 'ended'",
         ),
         (
             {"run_if": "any-passed", "needs_all_dependencies_passing": True},
-            "needs_all_dependencies_passing is True; wanted: run_if alone, which is 'any-passed'",
+            "needs_all_dependencies_passing is True; expected run_if alone, which is 'any-passed'",
         ),
-        ({"needs_all_dependencies_passing": 0}, "needs_all_dependencies_passing is 0; wanted: True or False"),
-        ({"containment": "none"}, "containment is 'none'; wanted: 'tree' or 'group', or None"),
-        ({"leftovers": True}, "leftovers is True; wanted: 'ignore' or 'warn' or 'fail', or None"),
-        ({"pre_launch": "hook"}, "pre_launch is 'hook'; wanted: something that can be called, or None"),
-        ({"post_finish": 3}, "post_finish is 3; wanted: something that can be called, or None"),
+        ({"needs_all_dependencies_passing": 0}, "needs_all_dependencies_passing is 0; expected True or False"),
+        ({"containment": "none"}, "containment is 'none'; expected 'tree' or 'group', or None"),
+        ({"leftovers": True}, "leftovers is True; expected 'ignore' or 'warn' or 'fail', or None"),
+        ({"pre_launch": "hook"}, "pre_launch is 'hook'; expected something that can be called, or None"),
+        ({"post_finish": 3}, "post_finish is 3; expected something that can be called, or None"),
     ],
 )
-def test_what_cannot_be_is_refused_in_the_words_of_whoever_wrote_it(fields: dict[str, Any], complaint: str) -> None:
+def test_a_wrong_value_is_refused_with_its_field_and_what_is_expected(fields: dict[str, Any], complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint) as caught:
         spec(**fields)
     assert str(caught.value).startswith(f"job {fields.get('name', 'a')!r}: ")
@@ -207,19 +207,19 @@ def test_what_cannot_be_is_refused_in_the_words_of_whoever_wrote_it(fields: dict
         ({"run_if": "ended"}, "ended"),
     ],
 )
-def test_what_dvsim_calls_needs_all_dependencies_passing_is_run_if(fields: dict[str, Any], run_if: str) -> None:
+def test_needs_all_dependencies_passing_sets_run_if(fields: dict[str, Any], run_if: str) -> None:
     job = spec(**fields)
     assert (job.run_if, job.needs_all_dependencies_passing) == (run_if, run_if == "passed")
     assert attrs.evolve(job, run_if="ended").run_if == "ended"
 
 
-def test_an_error_is_the_callers_and_is_a_value_error() -> None:
+def test_a_spec_error_is_a_value_error_and_fields_have_names() -> None:
     assert issubclass(SpecError, ValueError)
     with pytest.raises(TypeError):
         JobSpec("a", "true")  # type: ignore[call-arg]  # fields are given by name only
 
 
-def test_texts_of_a_class_of_their_own_are_texts() -> None:
+def test_subclasses_of_str_are_text() -> None:
     class Name(str):
         __slots__ = ()
 

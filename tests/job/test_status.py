@@ -48,14 +48,14 @@ def test_a_move_is_legal_or_it_raises(old: JobStatus, new: JobStatus) -> None:
             check_move(old, new)
 
 
-def test_the_complaint_says_what_is_legal() -> None:
+def test_the_message_lists_the_legal_moves() -> None:
     with pytest.raises(StatusMoveError, match=r"from RUNNING may follow: FAILED, KILLED, PASSED, QUEUED$"):
         check_move(R, S)
     with pytest.raises(StatusMoveError, match=r"from PASSED may follow: nothing: it has ended$"):
         check_move(P, R)
 
 
-def test_the_table_of_moves_has_every_status_and_nothing_leaves_an_end() -> None:
+def test_the_table_has_every_status_and_no_move_from_a_terminal_one() -> None:
     assert set(LEGAL_MOVES) == set(JobStatus)
     assert all(not LEGAL_MOVES[status] for status in TERMINAL)
 

@@ -8,7 +8,7 @@ from runtime.jobfile.doubtful import doubtful_placeholders
 from runtime.jobfile.schema import JobTable, structure
 
 
-def said(**table: Any) -> list[str]:
+def warnings(**table: Any) -> list[str]:
     return list(doubtful_placeholders(structure(table, JobTable, ""), {"depth", "mode"}))
 
 
@@ -16,14 +16,14 @@ def said(**table: Any) -> list[str]:
     ("written", "meant"),
     [("seeed", "seed"), ("sed", "seed"), ("SEED", "seed"), ("rundir", "run_dir"), ("depht", "depth"), ("ids", "id")],
 )
-def test_a_misspelt_placeholder_is_said_with_what_it_is_like(written: str, meant: str) -> None:
-    assert said(cmd=f"./sim {{{written}}}", seeds=2, matrix={"depth": [1]}) == [
+def test_a_misspelt_placeholder_is_named_with_the_most_similar_one(written: str, meant: str) -> None:
+    assert warnings(cmd=f"./sim {{{written}}}", seeds=2, matrix={"depth": [1]}) == [
         f"cmd has {{{written}}}, which stays as it is; did you mean {{{meant}}}?"
     ]
 
 
-def test_seed_without_seeds_and_parameters_of_other_jobs_are_said() -> None:
-    assert said(cmd="x {seed} {depth} {mode}", matrix={"mode": ["a"]}) == [
+def test_seed_without_seeds_and_parameters_of_other_jobs_are_named() -> None:
+    assert warnings(cmd="x {seed} {depth} {mode}", matrix={"mode": ["a"]}) == [
         "cmd has {depth}, which stays as it is, as the job's matrix has no depth",
         "cmd has {seed}, which stays as it is, as the job has no seeds",
     ]
@@ -45,14 +45,14 @@ def test_seed_without_seeds_and_parameters_of_other_jobs_are_said() -> None:
         {"exports": {"A": "b", "B": "{seeed}"}},
     ],
 )
-def test_it_is_said_of_each_key_that_may_have_one(table: dict[str, Any]) -> None:
+def test_each_key_that_may_have_placeholders_is_checked(table: dict[str, Any]) -> None:
     (key,) = table
-    (sentence,) = said(**table)
+    (sentence,) = warnings(**table)
     assert sentence.startswith(f"{key}{'.B' if key == 'exports' else ''} has {{seeed}}, ")
 
 
 @pytest.mark.parametrize(
     "cmd", ["awk '{print}'", "echo ${seeed} {a,b} { true; }", "find . -exec x {} +", "printf '{json}' {x} {i}", "no"]
 )
-def test_what_is_like_no_placeholder_is_none(cmd: str) -> None:
-    assert said(cmd=cmd, seeds=1, matrix={"depth": [1]}) == []
+def test_what_resembles_no_placeholder_is_ignored(cmd: str) -> None:
+    assert warnings(cmd=cmd, seeds=1, matrix={"depth": [1]}) == []

@@ -13,7 +13,7 @@ from runtime.job import JobSpec
 from runtime.jobfile import expand as module
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, draw_seeds, expand
-from runtime.jobfile.regression import Entry, Regression
+from runtime.jobfile.regression import JobEntry, Regression
 from runtime.jobfile.schema import JobTable, structure
 from runtime.report.reproduce import job_dir, log_path
 
@@ -22,7 +22,7 @@ RUN_DIR = Path("/out/run")
 
 def regression(tables: Mapping[str, Any]) -> Regression:
     entries = [
-        Entry(name, structure({"cmd": "x", **table}, JobTable, name), Path("/files"), f"f: [jobs.{name}]")
+        JobEntry(name, structure({"cmd": "x", **table}, JobTable, name), Path("/files"), f"f: [jobs.{name}]")
         for name, table in tables.items()
     ]
     return Regression("f", tuple(entries), {}, {}, "f")
@@ -40,12 +40,12 @@ def wrong(tables: Mapping[str, Any], **options: Any) -> str:
     return str(caught.value)
 
 
-def test_a_timeout_times_next_to_nothing_is_still_a_timeout() -> None:
+def test_a_tiny_multiplier_leaves_a_positive_timeout() -> None:
     job = expanded({"a": {"timeout": 5}}, timeout_multiplier=5e-324)["a"]
     assert job.timeout == 0.001
 
 
-def test_a_matrix_is_a_product_in_its_order() -> None:
+def test_a_matrix_is_a_product_in_the_order_of_its_keys() -> None:
     jobs = expanded({"a": {"matrix": {"depth": [4, 8], "mode": ["x", True, 0.5]}, "cmd": "{mode}/{depth}"}})
     assert list(jobs) == [f"a.depth={depth}.mode={mode}" for depth in (4, 8) for mode in ("x", "true", "0.5")]
     assert jobs["a.depth=8.mode=true"].cmd == "true/8"
@@ -69,7 +69,7 @@ def test_drawn_seeds_depend_on_the_base_and_the_job_alone() -> None:
         return [job.seed for job in jobs.values() if job.name == "a"]
 
     assert drawn(5, 1) == drawn(5, 1, b={"seeds": 3})
-    assert drawn(9, 1)[:5] == drawn(5, 1)  # more of them begin with fewer
+    assert drawn(9, 1)[:5] == drawn(5, 1)  # a larger count appends seeds
     assert drawn(5, 1) != drawn(5, 2)
     two = expanded({"a": {"seeds": 5, "matrix": {"n": [1, 2]}}})
     assert len({job.seed for job in two.values()}) == 10
@@ -82,15 +82,15 @@ def test_drawn_seeds_are_different_and_fit_every_simulator(base: int, key: str, 
     assert all(1 <= seed < 2**31 for seed in seeds)
 
 
-def test_drawn_seeds_stay_what_they_are() -> None:
-    """A seed base in an old report must give the same seeds for ever."""
+def test_drawn_seeds_never_change() -> None:
+    """The seed base in an old report must always give the same seeds."""
     assert draw_seeds(1, "smoke", 3) == GOLDEN
 
 
 GOLDEN = [1922874184, 1684801525, 1905855356]
 
 
-def test_reseed_and_fixed_seed_touch_only_jobs_that_have_seeds() -> None:
+def test_reseed_and_fixed_seed_change_only_jobs_that_have_seeds() -> None:
     tables = {"a": {"seeds": "1..9"}, "b": {"seeds": 4}, "c": {}}
     assert len([job for job in expanded(tables, reseed=3).values() if job.seed is not None]) == 6
     assert list(expanded(tables, fixed_seed=77)) == ["a.seed=77", "b.seed=77", "c"]
@@ -143,7 +143,7 @@ def test_placeholders_are_replaced_in_every_text() -> None:
     assert job.simulated_time_pattern == "7 (?P<value>.) (?P<unit>.)"
 
 
-def test_where_a_file_says_nothing_the_specifications_own_defaults_hold() -> None:
+def test_a_missing_key_has_the_default_of_a_specification() -> None:
     job, plain = expanded({"a": {}})["a"], JobSpec(name="a", cmd="x", cwd="/files")
     assert attrs.asdict(job) == attrs.asdict(plain)
     assert job_dir(job, RUN_DIR) == RUN_DIR / "a"
@@ -155,7 +155,7 @@ def test_values_go_into_patterns_as_text() -> None:
     assert job.pass_patterns == (r"^a\.b\+$",)
 
 
-def test_relative_directories_begin_where_one_expects() -> None:
+def test_relative_paths_begin_in_the_directory_that_the_docs_name() -> None:
     job = expanded({"a": {"cwd": "../sim", "odir": "mine", "log_path": "x/sim.log"}})["a"]
     assert (job.cwd, job.odir, job.log_path) == ("/sim", "/out/run/mine", "/out/run/mine/x/sim.log")
 
@@ -178,7 +178,7 @@ def test_a_need_is_all_jobs_of_a_table_or_one_job() -> None:
     )
 
 
-def test_a_need_that_is_no_job_is_named_with_the_nearest() -> None:
+def test_a_need_that_is_no_job_is_named_with_the_most_similar_one() -> None:
     assert wrong({"build": {}, "a": {"needs": ["biuld"]}}) == (
         'f: [jobs.a]: needs "biuld", which is no job; did you mean "build"?'
     )
@@ -210,7 +210,7 @@ def test_too_many_jobs_are_refused_before_the_first_is_made(
     monkeypatch.setattr(module, "_cells", never)
     message = wrong({"first": {}, "a": table})
     assert message.startswith("f: [jobs.a]: stands for ")
-    assert message.endswith(" jobs; wanted: at most 1000000 in a run")
+    assert message.endswith(" jobs; expected at most 1000000 in a run")
 
 
 def test_too_many_jobs_of_several_tables_are_refused() -> None:
@@ -237,9 +237,9 @@ def test_too_many_dependencies_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
         ({"a": {"seeds": 2, "odir": "o"}}, 'f: [jobs.a]: the log of job "a.seed='),
         (
             {"a": {"odir": "b"}, "b": {}},
-            'f: [jobs.b]: the log of job "b" is that of job "a", /out/run/b/job.log; wanted',
+            'f: [jobs.b]: the log of job "b" is that of job "a", /out/run/b/job.log; expected',
         ),
-        ({"a": {"cmd": " "}}, "f: [jobs.a]: job 'a': cmd is ' '; wanted"),
+        ({"a": {"cmd": " "}}, "f: [jobs.a]: job 'a': cmd is ' '; expected"),
         ({"a": {"cmd": "x\0"}}, "f: [jobs.a]: job 'a': cmd is"),
         ({"a": {"exports": {"A=B": "1"}}}, "f: [jobs.a]: job 'a': exports is 'A=B'"),
         ({"a": {"odir": "x\0y"}}, "f: [jobs.a]: job 'a': odir is"),
@@ -264,12 +264,12 @@ def test_jobs_that_share_a_directory_have_logs_of_their_own() -> None:
         ({"cmd": "./sim +seed={seed}", "seeds": 1}, False),
     ],
 )
-def test_who_has_no_seed_for_its_command_is_warned(
+def test_a_command_with_seed_in_a_job_without_seeds_is_warned_about(
     caplog: pytest.LogCaptureFixture, table: Mapping[str, Any], warned: bool
 ) -> None:
     expanded({"a": table})
-    told = ["f: [jobs.a]: cmd has {seed}, which stays as it is, as the job has no seeds"]
-    assert [record.getMessage() for record in caplog.records] == (told if warned else [])
+    expected = ["f: [jobs.a]: cmd has {seed}, which stays as it is, as the job has no seeds"]
+    assert [record.getMessage() for record in caplog.records] == (expected if warned else [])
 
 
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=10))

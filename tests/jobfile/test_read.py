@@ -31,7 +31,7 @@ def written(path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("content", [b"a = 1\nb = 2\n", b"\xef\xbb\xbfa = 1\nb = 2\n", b"a = 1\r\nb = 2\r\n"])
-def test_toml_is_read_with_a_mark_at_its_start_and_with_any_line_ends(tmp_path: Path, content: bytes) -> None:
+def test_toml_is_read_with_a_byte_order_mark_and_with_any_line_ends(tmp_path: Path, content: bytes) -> None:
     assert read_file(written(tmp_path / "jobs.toml", content)) == {"a": 1, "b": 2}
 
 
@@ -53,17 +53,17 @@ def test_json_is_read_when_the_name_says_so(tmp_path: Path, name: str) -> None:
         (b"a = " + b"9" * 5000, ": not TOML"),
         (
             b"[a]\nb = [1, {c = 0x" + b"f" * 5000 + b"}]",
-            ": a.b[1].c is a number of 20000 bits; expected: ",
+            ": a.b[1].c is a number of 20000 bits; expected ",
         ),
         (
             b"'x y'.z = -9223372036854775809",
-            ': "x y".z is -9223372036854775809; expected: whole numbers from -922',
+            ': "x y".z is -9223372036854775809; expected whole numbers from -922',
         ),
         (
             b"a = 18446744073709551616",
-            ": a is 18446744073709551616; expected: whole numbers from -9",
+            ": a is 18446744073709551616; expected whole numbers from -9",
         ),
-        (b"a = 1e999", ': not TOML: the number "1e999" is too large; expected: at most 1.8e+308'),
+        (b"a = 1e999", ': not TOML: the number "1e999" is too large; expected at most 1.8e+308'),
         (b"a = -1_0e9_99", ': not TOML: the number "-1_0e9_99" is too large'),
         (b"a = " + b"[" * 100_000, ": nested too deeply"),
         (b"a = " + b"{b=" * 100_000, ": nested too deeply"),
@@ -73,7 +73,7 @@ def test_json_is_read_when_the_name_says_so(tmp_path: Path, name: str) -> None:
         (b"x = {" + b"a." * 200_000 + b"a = 1}", ":1: a key has more than"),
     ],
 )
-def test_what_is_not_toml_is_one_message_with_the_place(tmp_path: Path, content: bytes, complaint: str) -> None:
+def test_invalid_toml_is_one_message_with_its_position(tmp_path: Path, content: bytes, complaint: str) -> None:
     assert error_of(written(tmp_path / "jobs.toml", content)).startswith(complaint)
 
 
@@ -82,17 +82,17 @@ def test_what_is_not_toml_is_one_message_with_the_place(tmp_path: Path, content:
     [
         (b'{"a": 1 2}', ":1:9: not JSON"),
         (b"", ":1:1: not JSON"),
-        (b"[1, 2]", ": holds [1, 2]; wanted: an object"),
+        (b"[1, 2]", ": holds [1, 2]; expected an object"),
         (b'{"a": NaN}', ": not JSON: NaN"),
         (b'{"jobs": {"a": 1, "a": 2}}', ': not JSON: the key "a" stands twice'),
         (b'{"a":' * 100_000, ": nested too deeply"),
         (b'{"a":' * 40 + b"1" + b"}" * 40, ": nested too deeply"),
-        (b'{"a": [0, 1e400]}', ': not JSON: the number "1e400" is too large; expected: at most 1.8e+308'),
-        (b'{"a": [{"b": 1' + b"0" * 400 + b"}]}", ": a[0].b is a number of 1329 bits; expected: whole numbers from -9"),
+        (b'{"a": [0, 1e400]}', ': not JSON: the number "1e400" is too large; expected at most 1.8e+308'),
+        (b'{"a": [{"b": 1' + b"0" * 400 + b"}]}", ": a[0].b is a number of 1329 bits; expected whole numbers from -9"),
         (b'{"a": ' + b"9" * 5000 + b"}", ": not JSON"),
     ],
 )
-def test_what_is_not_json_is_one_message_with_the_place(tmp_path: Path, content: bytes, complaint: str) -> None:
+def test_invalid_json_is_one_message_with_its_position(tmp_path: Path, content: bytes, complaint: str) -> None:
     assert error_of(written(tmp_path / "jobs.json", content)).startswith(complaint)
 
 
@@ -103,7 +103,7 @@ def test_numbers_of_64_bits_and_infinity_are_read(tmp_path: Path) -> None:
 
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    assert "is no regular file" in error_of(tmp_path / "fifo")  # and does not wait for a writer
+    assert "is no regular file" in error_of(tmp_path / "fifo")  # and opening it does not block
     assert "cannot be read: Is a directory" in error_of(tmp_path)
     assert "cannot be read: No such file" in error_of(tmp_path / "missing.toml")
     assert "is no regular file" in error_of(Path("/dev/zero"))
@@ -118,7 +118,7 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path, name: str) -
     assert "is larger than" in error_of(tmp_path / name)
 
 
-def test_as_deep_as_allowed_is_read() -> None:
+def test_the_deepest_nesting_that_is_allowed_is_read() -> None:
     text = '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH
     assert parse_json(text, "f")
     key = ".".join("a" * MAX_DEPTH)
@@ -131,7 +131,7 @@ def test_a_long_dotted_word_in_a_value_is_no_key() -> None:
     assert parse_toml(f'cmd = "./sim +{"u." * 200}q"', "f")
 
 
-def test_lines_are_numbered_and_empty_ones_passed_over() -> None:
+def test_lines_are_numbered_and_empty_ones_skipped() -> None:
     stream = io.BytesIO(b'\xef\xbb\xbf{"a": 1}\n\n  \r\n{"a": 2}\r\n{"a": 3}')
     assert list(read_lines(stream, "<stdin>")) == [(1, {"a": 1}), (4, {"a": 2}), (5, {"a": 3})]
 

@@ -31,7 +31,7 @@ def names(regression: Regression) -> list[str]:
     return [entry.name for entry in regression.entries]
 
 
-def test_a_job_that_says_run_if_replaces_either_name_of_it_in_the_defaults(tmp_path: Path) -> None:
+def test_a_jobs_run_if_replaces_both_names_of_it_in_the_defaults(tmp_path: Path) -> None:
     main = files(
         tmp_path,
         main_toml="""
@@ -44,15 +44,15 @@ def test_a_job_that_says_run_if_replaces_either_name_of_it_in_the_defaults(tmp_p
             """,
     )
     tables = [entry.table for entry in load(str(main)).entries]
-    said = [(table.run_if, table.needs_all_dependencies_passing) for table in tables]
-    assert said == [(None, False), ("ended", None)]
+    found = [(table.run_if, table.needs_all_dependencies_passing) for table in tables]
+    assert found == [(None, False), ("ended", None)]
     both = files(tmp_path, both_toml="defaults = { run_if = 'ended', needs_all_dependencies_passing = true }")
     assert wrong(both).startswith(
-        f"{both}: [defaults]: has both run_if and needs_all_dependencies_passing; expected: run_if"
+        f"{both}: [defaults]: has both run_if and needs_all_dependencies_passing; expected run_if"
     )
 
 
-def test_a_jobs_own_keys_go_before_the_files_defaults(tmp_path: Path) -> None:
+def test_a_jobs_own_keys_replace_the_defaults_of_its_file(tmp_path: Path) -> None:
     main = files(
         tmp_path,
         main_toml="""
@@ -74,7 +74,7 @@ def test_a_jobs_own_keys_go_before_the_files_defaults(tmp_path: Path) -> None:
     assert (b.timeout, b.tags, b.exports) == (5, ("z",), {"B": "2"})  # replaced, not merged
 
 
-def test_a_file_is_called_by_its_name_or_its_stem(tmp_path: Path) -> None:
+def test_the_name_of_a_file_is_its_key_or_its_stem(tmp_path: Path) -> None:
     first = files(tmp_path, fifo_toml="[jobs.a]\ncmd = 'x'", other_json='{"name": "own", "jobs": {"a": {"cmd": "x"}}}')
     assert load(str(first)).name == "fifo"
     assert load(str(tmp_path / "other.json")).name == "own"
@@ -133,7 +133,7 @@ def test_files_that_include_each_other_are_an_error_with_the_path(tmp_path: Path
     [
         ("missing.toml", "matches no file"),
         ("nothing/*.toml", "matches no file"),
-        ("/etc/*.toml", "wanted: a path relative to the file"),
+        ("/etc/*.toml", "expected a path relative to the file"),
         ("a\\u0000b", "include"),
         ("", "names no file"),
         ("./", "names no file"),
@@ -163,7 +163,7 @@ def test_what_is_wrong_in_an_included_file_names_that_file(tmp_path: Path) -> No
         ("[backends.local]\nmax_parallelism = 2", "other.toml: [backends.local]: has other options than "),
     ],
 )
-def test_what_two_files_say_differently_is_an_error(tmp_path: Path, other: str, complaint: str) -> None:
+def test_files_that_contradict_each_other_are_an_error(tmp_path: Path, other: str, complaint: str) -> None:
     main = files(
         tmp_path,
         main_toml="""
@@ -184,10 +184,10 @@ def test_what_two_files_say_differently_is_an_error(tmp_path: Path, other: str, 
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "has no jobs; wanted: a table [jobs.NAME]"),
+        ("", "has no jobs; expected a table [jobs.NAME]"),
         ("[jobs.a]\ntimeout = 3", "[jobs.a]: has no cmd"),
         ("[defaults]\ntimeot = 3\n[jobs.a]\ncmd = 'x'", '[defaults]: unknown key "timeot"; did you mean "timeout"?'),
-        ("[jobs.'']\ncmd = 'x'", '[jobs.""]: wanted: a name'),
+        ("[jobs.'']\ncmd = 'x'", '[jobs.""]: the name is empty; expected a name'),
         (
             "[jobs.smoke.fast]\ncmd = 'x'",
             '[jobs.smoke]: unknown key "fast"; for a name with a dot, write [jobs."smoke.fast"]',
@@ -215,7 +215,7 @@ def test_json_lines_are_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("lines", "complaint"),
     [
         (b"", "standard input: has no jobs"),
-        (b'{"cmd": "x"}', "<stdin>:1: name is missing; wanted: the job's name"),
+        (b'{"cmd": "x"}', "<stdin>:1: name is missing; expected the job's name"),
         (b'{"name": "", "cmd": "x"}', '<stdin>:1: name is ""'),
         (
             b'{"name": "a", "cmd": "x"}\n{"name": "a", "cmd": "x"}',

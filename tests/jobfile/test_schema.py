@@ -33,8 +33,8 @@ def test_a_duration_is_seconds_or_text_with_a_unit(given_: object, seconds: floa
 @pytest.mark.parametrize(
     "value", ["10x", "10", "", "-1s", "1e3s", "٣s", 0, -5, True, "inf", float("inf"), float("nan"), [1], "0s"]
 )
-def test_what_is_no_duration_is_named(value: object) -> None:
-    assert 'wanted: a number of seconds, or text such as "90s"' in wrong({"timeout": value})
+def test_a_wrong_duration_is_named(value: object) -> None:
+    assert 'expected a number of seconds, or text such as "90s"' in wrong({"timeout": value})
 
 
 @pytest.mark.parametrize(
@@ -48,68 +48,68 @@ def test_seeds_are_a_number_a_range_or_a_list(value: object, seeds: object) -> N
 @pytest.mark.parametrize(
     "value", [0, -1, True, "1..0", "1-4", "..", "a..b", [], [1, "2"], [-1], [1.0], 2.0, {}, "1..2..3"]
 )
-def test_what_are_no_seeds_is_named(value: object) -> None:
-    assert "wanted: how many seeds to draw" in wrong({"seeds": value})
+def test_wrong_seeds_are_named(value: object) -> None:
+    assert "expected a number of seeds to draw" in wrong({"seeds": value})
 
 
 def test_a_seed_twice_is_named() -> None:
-    assert wrong({"seeds": [3, 1, 3]}) == "seeds is [3, 1, 3]; wanted: each seed once"
+    assert wrong({"seeds": [3, 1, 3]}) == "seeds is [3, 1, 3]; expected each seed once"
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"cmd": 1}, "cmd is 1; wanted: text, for a shell, or a list of texts, for no shell"),
-        ({"cmd": []}, "cmd is []; wanted: text, for a shell"),
-        ({"cmd": ["a", 1]}, 'cmd is ["a", 1]; wanted: text'),
-        ({"shell": 1}, "shell is 1; wanted: the path of a shell, or the words that cmd is added to"),
-        ({"shell": []}, "shell is []; wanted: the path of a shell"),
-        ({"shell": ["", "-c"]}, 'shell is ["", "-c"]; wanted: the path of a shell'),
-        ({"needs": "build"}, 'needs is "build"; wanted: a list of texts'),
-        ({"pass_patterns": "^x"}, 'pass_patterns is "^x"; wanted: a list of texts'),
-        ({"tags": [["a"]]}, "tags is a list of 1; wanted"),
-        ({"weight": "heavy"}, 'weight is "heavy"; wanted: a number'),
-        ({"weight": True}, "weight is true; wanted: a number"),
-        ({"interactive": 1}, "interactive is 1; wanted: true or false"),
-        ({"backend": ""}, 'backend is ""; wanted: text that is not empty'),
-        ({"resources": {"licence": -1}}, 'resources.licence is -1; wanted: a whole number from 0, or "all"'),
-        ({"resources": {"a b": 1.5}}, 'resources."a b" is 1.5; wanted'),
-        ({"resources": {"": 1}}, 'resources."" is 1; wanted: a name that is not empty'),
-        ({"timeout": dt.time(10, 30)}, "timeout is 10:30:00; wanted: a number of seconds"),
+        ({"cmd": 1}, "cmd is 1; expected text, for a shell, or a list of texts, for no shell"),
+        ({"cmd": []}, "cmd is []; expected text, for a shell"),
+        ({"cmd": ["a", 1]}, 'cmd is ["a", 1]; expected text'),
+        ({"shell": 1}, "shell is 1; expected the path of a shell, or the words that cmd is added to"),
+        ({"shell": []}, "shell is []; expected the path of a shell"),
+        ({"shell": ["", "-c"]}, 'shell is ["", "-c"]; expected the path of a shell'),
+        ({"needs": "build"}, 'needs is "build"; expected a list of texts'),
+        ({"pass_patterns": "^x"}, 'pass_patterns is "^x"; expected a list of texts'),
+        ({"tags": [["a"]]}, "tags is a list of 1; expected"),
+        ({"weight": "heavy"}, 'weight is "heavy"; expected a number'),
+        ({"weight": True}, "weight is true; expected a number"),
+        ({"interactive": 1}, "interactive is 1; expected true or false"),
+        ({"backend": ""}, 'backend is ""; expected text that is not empty'),
+        ({"resources": {"licence": -1}}, 'resources.licence is -1; expected a whole number from 0, or "all"'),
+        ({"resources": {"a b": 1.5}}, 'resources."a b" is 1.5; expected'),
+        ({"resources": {"": 1}}, 'resources."" is 1; expected a name that is not empty'),
+        ({"timeout": dt.time(10, 30)}, "timeout is 10:30:00; expected a number of seconds"),
         ({"depends_on": ["a"]}, 'unknown key "depends_on"; did you mean "needs"?'),
         ({"env": {}}, 'unknown key "env"; did you mean "exports"?'),
-        ({"resources": ["licence"]}, 'resources is ["licence"]; wanted: a table'),
-        ({"exports": {"A": 1.5}}, "exports.A is 1.5; wanted: text, or a whole number"),
-        ({"exports": "A=1"}, "exports is a value of type str that is not shown; wanted: a table"),
-        ({"matrix": [1]}, "matrix is [1]; wanted: a table of parameters"),
-        ({"matrix": {"depth": 4}}, "matrix.depth is 4; wanted: a list of texts and numbers"),
-        ({"matrix": {"depth": []}}, "matrix.depth is []; wanted: a list"),
-        ({"matrix": {"seed": [1]}}, "matrix.seed is [1]; wanted: a parameter named like a variable"),
-        ({"matrix": {"a.b": [1]}}, 'matrix."a.b" is [1]; wanted: a parameter named'),
+        ({"resources": ["licence"]}, 'resources is ["licence"]; expected a table'),
+        ({"exports": {"A": 1.5}}, "exports.A is 1.5; expected text, or a whole number"),
+        ({"exports": "A=1"}, "exports is a value of type str that is not shown; expected a table"),
+        ({"matrix": [1]}, "matrix is [1]; expected a table of parameters"),
+        ({"matrix": {"depth": 4}}, "matrix.depth is 4; expected a list of texts and numbers"),
+        ({"matrix": {"depth": []}}, "matrix.depth is []; expected a list"),
+        ({"matrix": {"seed": [1]}}, "matrix.seed is [1]; expected a parameter named like a variable"),
+        ({"matrix": {"a.b": [1]}}, 'matrix."a.b" is [1]; expected a parameter named'),
         (
             {"soft_stop": "SIGITN"},
-            'soft_stop is "SIGITN"; wanted: a signal such as "SIGINT", the name of a file to make',
+            'soft_stop is "SIGITN"; expected a signal such as "SIGINT", the name of a file to make',
         ),
-        ({"soft_stop": True}, "soft_stop is true; wanted: a signal"),
-        ({"soft_stop": 0}, "soft_stop is 0; wanted: a signal"),
-        ({"soft_stop": ""}, 'soft_stop is ""; wanted: a signal'),
-        ({"soft_timeout": 0}, "soft_timeout is 0; wanted: a number of seconds"),
-        ({"run_if": "always"}, 'run_if is "always"; wanted: "passed" or "any-passed" or "ended"'),
-        ({"run_if": True}, "run_if is true; wanted: "),
-        ({"leftovers": "kill"}, 'leftovers is "kill"; wanted: "ignore" or "warn" or "fail"'),
-        ({"run_if": {}}, "run_if is a table; wanted: "),
+        ({"soft_stop": True}, "soft_stop is true; expected a signal"),
+        ({"soft_stop": 0}, "soft_stop is 0; expected a signal"),
+        ({"soft_stop": ""}, 'soft_stop is ""; expected a signal'),
+        ({"soft_timeout": 0}, "soft_timeout is 0; expected a number of seconds"),
+        ({"run_if": "always"}, 'run_if is "always"; expected "passed" or "any-passed" or "ended"'),
+        ({"run_if": True}, "run_if is true; expected "),
+        ({"leftovers": "kill"}, 'leftovers is "kill"; expected "ignore" or "warn" or "fail"'),
+        ({"run_if": {}}, "run_if is a table; expected "),
         (
             {"run_if": "ended", "needs_all_dependencies_passing": False},
-            "has both run_if and needs_all_dependencies_passing; expected: run_if alone, which replaces it",
+            "has both run_if and needs_all_dependencies_passing; expected run_if alone, which replaces it",
         ),
         ({"tiemout": 3}, 'unknown key "tiemout"; did you mean "timeout"?'),
         ({"dependencies": ["a"]}, 'unknown key "dependencies"; '),
         ({"b" * 5000: 1}, 'unknown key "bbb'),
-        ({"cmd": 10**400}, "cmd is a number of 1329 bits; wanted"),
+        ({"cmd": 10**400}, "cmd is a number of 1329 bits; expected"),
         ({"tags": "a" * 100_000}, "tags is"),
     ],
 )
-def test_what_is_wrong_is_one_message_with_key_value_and_wish(table: dict[str, Any], message: str) -> None:
+def test_a_wrong_value_is_one_message_with_key_value_and_what_is_expected(table: dict[str, Any], message: str) -> None:
     assert wrong(table).startswith(message)
 
 
@@ -117,21 +117,21 @@ def test_what_is_wrong_is_one_message_with_key_value_and_wish(table: dict[str, A
     ("table", "message"),
     [
         ({"job": {}}, 'unknown key "job"; did you mean "jobs"?'),
-        ({"jobs": []}, "jobs is []; wanted: tables, each with a name: [jobs.NAME], "),
+        ({"jobs": []}, "jobs is []; expected tables, each with a name: [jobs.NAME], "),
         ({"a b": {"cmd": "x"}}, 'unknown key "a b"; a job of this name is [jobs."a b"]'),
         ({"cmd": "x"}, 'unknown key "cmd"; it is a key of a job: expected below [jobs.NAME]'),
-        ({"jobs": {"a b": 1}}, 'jobs."a b" is 1; wanted: a table'),
-        ({"defaults": 1}, "defaults is 1; wanted: a table"),
-        ({"include": "x"}, 'include is "x"; wanted: a list of texts'),
+        ({"jobs": {"a b": 1}}, 'jobs."a b" is 1; expected a table'),
+        ({"defaults": 1}, "defaults is 1; expected a table"),
+        ({"include": "x"}, 'include is "x"; expected a list of texts'),
         (
             {"resources": {"licence": "some"}},
-            'resources.licence is "some"; wanted: a whole number from 0, or "unlimited"',
+            'resources.licence is "some"; expected a whole number from 0, or "unlimited"',
         ),
-        ({"backends": {"local": 8}}, "backends.local is 8; wanted: a table"),
-        ({"name": 1}, "name is 1; wanted: text"),
+        ({"backends": {"local": 8}}, "backends.local is 8; expected a table"),
+        ({"name": 1}, "name is 1; expected text"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_one_message(table: dict[str, Any], message: str) -> None:
+def test_a_wrong_key_of_a_file_is_one_message(table: dict[str, Any], message: str) -> None:
     assert wrong(table, FileTable).startswith(message)
 
 
@@ -139,7 +139,7 @@ def test_of_many_wrong_keys_the_first_is_named() -> None:
     assert wrong({"cmd": "x", "zzz": 1, "yyy": 2}).startswith('unknown key "zzz"; the keys are: backend, cmd, ')
 
 
-def test_all_and_unlimited_stand_for_no_bound() -> None:
+def test_all_and_unlimited_become_none() -> None:
     assert structure({"resources": {"a": "all", "b": 2}}, JobTable, "").resources == {"a": None, "b": 2}
     assert structure({"resources": {"a": "unlimited", "b": 0}}, FileTable, "").resources == {"a": None, "b": 0}
 

@@ -27,7 +27,7 @@ def test_known_names_are_replaced_and_nothing_else(text: str, result: str) -> No
     assert substitute_in_shell(text, VALUES) == result
 
 
-def test_a_plain_value_stands_as_it_is_even_where_quotes_cannot_be_told() -> None:
+def test_a_plain_value_is_inserted_even_where_the_quotes_are_ambiguous() -> None:
     assert substitute_in_shell("x=`echo {seed}` # it's {name}", VALUES) == "x=`echo 7` # it's smoke"
 
 
@@ -48,12 +48,12 @@ def test_a_plain_value_stands_as_it_is_even_where_quotes_cannot_be_told() -> Non
         """echo "${x#"a"}" '{v}'""",
     ],
 )
-def test_a_value_that_needs_quotes_is_refused_where_they_cannot_be_told(command: str) -> None:
+def test_a_value_that_needs_quotes_is_refused_where_they_are_ambiguous(command: str) -> None:
     with pytest.raises(ValueError, match="write the cmd as a list"):
         substitute_in_shell(command, {"v": "a b"})
 
 
-def test_a_value_that_needs_quotes_is_refused_behind_a_backslash() -> None:
+def test_a_value_that_needs_quotes_is_refused_after_a_backslash() -> None:
     with pytest.raises(ValueError, match="backslash"):
         substitute_in_shell("echo \\{v}", {"v": "a b"})
     assert substitute_in_shell("echo \\\\{v}", {"v": "a b"}) == "echo \\\\'a b'"
@@ -83,12 +83,12 @@ EXPANSIONS = (
     *("${x:-/y}", "${x-/y z}", "${n:-/y}", "${n:=a}", "${x:+a b}", "${x#1}", "${x%%1*}", "${#x}", "${n:-${x:-/y}}"),
     *("${n:-'a } b'}", '${n:-"a } b"}', r"${n:-a\}b}", "'${'", "$$ ", "${?}", r"\${x", "{a b}", "}"),
 )
-"""What may stand beside a placeholder, outside of double quotes."""
+"""Syntax that may stand next to a placeholder, outside of double quotes."""
 
 
 @given(NASTY, st.sampled_from(EXPANSIONS), st.sampled_from(EXPANSIONS[:9]), st.sampled_from(["/bin/sh", "/bin/bash"]))
 @settings(max_examples=150)
-def test_beside_an_expansion_a_value_is_itself(value: str, before: str, quoted: str, shell: str) -> None:
+def test_a_value_next_to_an_expansion_is_unchanged(value: str, before: str, quoted: str, shell: str) -> None:
     command = f"""x=1; printf '%s\\0' {before} {{v}} "{quoted}{{v}}" '{{v}}'{before}{{v}} "{{v}}"$x"""
     plainly = f"""x=1; printf '%s\\0' {before} "$V" "{quoted}$V" "$V"{before}"$V" "$V"$x"""
 

@@ -78,7 +78,7 @@ def test_a_name_or_a_value_without_bytes_is_no_error() -> None:
 
 @pytest.mark.parametrize("exports", [{"TOKEN": f"{SECRET}\0"}, [f"TOKEN={SECRET}"], {"TOKEN": [SECRET]}])
 def test_no_message_quotes_a_value(exports: object) -> None:
-    with pytest.raises(SpecError, match=r"a value of type .* that is not shown; wanted: ") as caught:
+    with pytest.raises(SpecError, match=r"a value of type .* that is not shown; expected ") as caught:
         JobSpec(name="a", cmd="x", exports=exports)  # type: ignore[arg-type]  # wrong on purpose
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(JobSpec(name="a", cmd="x", exports={"TOKEN": SECRET}))

@@ -234,7 +234,7 @@ class Process:
                 self.popen = start_helper(
                     ["-X", mode, "-c", _BOOT, json.dumps(sys.path), *map(str, fds), str(os.getpid())],
                     stdin=subprocess.DEVNULL,
-                    deaf=False,  # its launchers start programs, which would inherit that
+                    block_signals=False,  # programs that its launchers start would inherit the mask
                     pass_fds=fds,
                     env=environment(),
                     start_new_session=True,
