@@ -214,7 +214,7 @@ async def play(seed: int, count: int, containment: str) -> tuple[Counter[str], f
         if containment == "slurm":
             slurm = stack.enter_context(FakeSlurm(Settings(kill_wait=0.2, cpus=64)))
             use_fake(slurm, stack.enter_context(pytest.MonkeyPatch.context()))
-            options |= {"poll_interval": 0.05, "grace": 2}
+            options |= {"poll_interval": 0.05, "visibility_timeout": 2}
             backend: RuntimeBackend = SlurmBackend(directory / "run", **options)
         else:
             backend = LocalBackend(0, directory / "run", containment=containment, term_timeout=0.2, **options)

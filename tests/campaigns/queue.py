@@ -27,7 +27,7 @@ from tests.slurm.fakes.controller import Controller, Settings
 from tests.slurm.fakes.faults import Act, Answer, Edit, Hang, Only, Say
 from tests.slurm.virtual import Run, Story, story
 
-GRACE: Final = 30.0
+VISIBILITY_TIMEOUT: Final = 30.0
 KILL_TIMEOUT: Final = 120.0
 NAMES: Final = [f"job{number}" for number in range(16)]
 LONGEST: Final = 8000.0
@@ -179,7 +179,7 @@ def _purge(controller: Controller) -> None:
 async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> Counter[str]:
     """Play it; return how many jobs ended in which way. Raises `AssertionError` if a promise was not kept."""
     site = Settings(min_job_age=program.age, requeue_delay=20)
-    options = {"grace": GRACE, "kill_timeout": KILL_TIMEOUT, "requeue": program.requeue}
+    options = {"visibility_timeout": VISIBILITY_TIMEOUT, "kill_timeout": KILL_TIMEOUT, "requeue": program.requeue}
     async with trio.open_nursery() as world:
         with trio.CancelScope() as scope:
             async with story(directory, patch, settings=site, world=world, **options) as tale:

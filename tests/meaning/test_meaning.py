@@ -91,7 +91,7 @@ async def test_on_the_fake_slurm(table: Sequence[Row], tmp_path: Path, monkeypat
     run_dir = tmp_path / "run"
     with FakeSlurm(Settings(kill_wait=0.2, cpus=64)) as slurm:
         use_fake(slurm, monkeypatch)
-        await assert_one_meaning(SlurmBackend(run_dir, poll_interval=0.1, grace=20), table, run_dir)
+        await assert_one_meaning(SlurmBackend(run_dir, poll_interval=0.1, visibility_timeout=20), table, run_dir)
 
 
 @pytest.mark.slurm
@@ -99,5 +99,5 @@ async def test_on_the_fake_slurm(table: Sequence[Row], tmp_path: Path, monkeypat
 @pytest.mark.slow
 async def test_on_a_real_slurm(slurm: Cluster, table: Sequence[Row], tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    await assert_one_meaning(SlurmBackend(run_dir, poll_interval=0.5, grace=20), table, run_dir)
+    await assert_one_meaning(SlurmBackend(run_dir, poll_interval=0.5, visibility_timeout=20), table, run_dir)
     assert slurm.call("squeue", "--noheader") == ""

@@ -42,10 +42,10 @@ class Plan:
     outage: float = 60
     patience: float = 900
     poll_interval: float = 1
-    grace: float = 20
+    visibility_timeout: float = 20
 
 
-SMALL: Final = Plan(jobs=20, shortest=0.5, longest=4, outage=4, poll_interval=0.5, grace=5, patience=180)
+SMALL: Final = Plan(jobs=20, shortest=0.5, longest=4, outage=4, poll_interval=0.5, visibility_timeout=5, patience=180)
 """For a test."""
 
 
@@ -244,7 +244,7 @@ async def play(cluster: Cluster, directory: Path, plan: Plan, disturb: Disturban
         for name in ("SLURM_CONF", "PATH"):
             patch.setenv(name, cluster.environment[name])
         calls = Calls(directory / "calls", patch)
-        options = {"poll_interval": plan.poll_interval, "grace": plan.grace}
+        options = {"poll_interval": plan.poll_interval, "visibility_timeout": plan.visibility_timeout}
         began = time.monotonic()
         with trio.fail_after(plan.patience):
             async with on_slurm(directory / "run", patience=plan.patience, **options) as (backend, session):

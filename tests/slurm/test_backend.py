@@ -233,7 +233,7 @@ async def test_a_run_directory_that_nodes_do_not_see_is_one_clear_error(slurm: C
     slurm.call("scontrol", "update", "PartitionName=main", "State=DOWN")
     try:
         with pytest.raises(BackendBrokenError, match=f"may not write to, the run directory {run_dir}. Choose one"):
-            async with on_slurm(run_dir, grace=1) as (_, session):
+            async with on_slurm(run_dir, visibility_timeout=1) as (_, session):
                 await session.submit([job(f"job{number}") for number in range(50)])
                 shutil.rmtree(run_dir)  # as if it were this machine's alone
                 slurm.call("scontrol", "update", "PartitionName=main", "State=UP")

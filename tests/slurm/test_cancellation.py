@@ -20,7 +20,7 @@ async def program(scope: trio.CancelScope) -> None:
     with tempfile.TemporaryDirectory(prefix="sweep-") as name, pytest.MonkeyPatch.context() as patch:
         async with trio.open_nursery() as world:
             with scope:
-                async with story(Path(name), patch, world=world, grace=20) as tale:
+                async with story(Path(name), patch, world=world, visibility_timeout=20) as tale:
                     tales.append(tale)
                     slurm = tale.slurm
                     slurm.runs = lambda name, _restarts: Run(5 if name == "short" else math.inf)

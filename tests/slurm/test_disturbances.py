@@ -44,7 +44,7 @@ async def test_a_job_that_is_requeued_by_hand_ends_once_by_its_second_start(slur
     """Its first start is told to end, and records that: it is not the end of the job."""
     starts, go = tmp_path / "starts", tmp_path / "go"
     cmd = f"echo begun >>{starts}; until [ -e {go} ]; do sleep 0.1; done"
-    async with on_slurm(tmp_path / "run", requeue=True, grace=5) as (_, session):
+    async with on_slurm(tmp_path / "run", requeue=True, visibility_timeout=5) as (_, session):
         handle = (await session.submit([JobSpec(name="a", cmd=cmd)]))["a"]
 
         async def begun(times: int) -> None:

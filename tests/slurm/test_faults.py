@@ -171,7 +171,7 @@ async def test_s5_a_submission_that_turns_up_after_all_runs_nothing_twice(
     stage: Stage, tmp_path: Path, after: float, autojump_clock: MockClock
 ) -> None:
     """The controller was slow: it accepts the first one when the second is there."""
-    async with stage(grace=20) as tale:
+    async with stage(visibility_timeout=20) as tale:
         lines = tmp_path / "lines"
         tale.slurm.orders.next("sbatch", Hang())
         handles = await tale.submit(*names(5), cmd=f'echo "$NAME" >>{lines}')
@@ -189,7 +189,7 @@ async def test_s5_a_submission_that_turns_up_after_all_runs_nothing_twice(
 async def test_s20_of_an_array_that_was_accepted_in_part_the_rest_is_told(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
-    async with stage(grace=60) as tale:
+    async with stage(visibility_timeout=60) as tale:
         tale.slurm.orders.next("sbatch", Only([0, 2, 3]))
         events = await tale.run(*names(5))
         assert statuses(events) == [PASSED, JobStatus.KILLED, PASSED, PASSED, JobStatus.KILLED]
@@ -245,7 +245,7 @@ async def test_s6_sbatch_that_waits_for_room_by_itself_is_a_busy_queue(stage: St
 async def test_s7_the_record_decides_when_the_queue_has_forgotten(
     stage: Stage, age: float, autojump_clock: MockClock
 ) -> None:
-    async with stage(settings=Settings(min_job_age=age), grace=60) as tale:
+    async with stage(settings=Settings(min_job_age=age), visibility_timeout=60) as tale:
         good, bad = await tale.run("a"), await tale.run("b", cmd="exit 3")
         assert statuses(good) == [PASSED]
         assert kind(bad[0]) is FailureKind.EXIT_CODE
@@ -262,7 +262,7 @@ async def test_s7_the_record_decides_when_the_queue_has_forgotten(
 async def test_s7_accounting_is_asked_for_what_neither_record_nor_queue_tells(
     stage: Stage, word: str, wanted: FailureKind, autojump_clock: MockClock
 ) -> None:
-    async with stage(settings=Settings(min_job_age=1000), grace=60, accounting=0.0) as tale:
+    async with stage(settings=Settings(min_job_age=1000), visibility_timeout=60, accounting=0.0) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(record=False)
         (handle,) = await tale.submit("a")
         await trio.sleep(10.5)
@@ -276,7 +276,7 @@ async def test_s7_accounting_is_asked_for_what_neither_record_nor_queue_tells(
 async def test_s7_what_nobody_knows_of_is_lost_at_a_deadline_and_never_passed(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
-    async with stage(settings=Settings(min_job_age=0), grace=60) as tale:
+    async with stage(settings=Settings(min_job_age=0), visibility_timeout=60) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(record=False)
         (event,) = await tale.run("a")
         assert kind(event) is FailureKind.LOST
@@ -287,7 +287,7 @@ async def test_s7_what_nobody_knows_of_is_lost_at_a_deadline_and_never_passed(
 async def test_s8_with_accounting_that_is_late_or_fails_the_record_decides(
     stage: Stage, lag: float, autojump_clock: MockClock
 ) -> None:
-    async with stage(settings=Settings(min_job_age=0), grace=60, accounting=lag) as tale:
+    async with stage(settings=Settings(min_job_age=0), visibility_timeout=60, accounting=lag) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(late=30)
         tale.slurm.orders.next("sacct", Say(err="sacct: error: slurm_persist_conn_open: failed\n", code=1), Hang())
         assert statuses(await tale.run("a")) == [PASSED]
@@ -299,7 +299,7 @@ async def test_s8_with_accounting_that_is_late_or_fails_the_record_decides(
 async def test_s14_a_record_that_is_late_is_waited_for(
     stage: Stage, age: float, command: str, autojump_clock: MockClock
 ) -> None:
-    async with stage(settings=Settings(min_job_age=age), grace=90) as tale:
+    async with stage(settings=Settings(min_job_age=age), visibility_timeout=90) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(late=60)
         (event,) = await tale.run("a", cmd=command)
         assert kind(event) is (None if command == "true" else FailureKind.EXIT_CODE)
@@ -308,7 +308,7 @@ async def test_s14_a_record_that_is_late_is_waited_for(
 
 
 async def test_s14_a_record_that_is_later_than_that_changes_nothing(stage: Stage, autojump_clock: MockClock) -> None:
-    async with stage(grace=60) as tale:
+    async with stage(visibility_timeout=60) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(late=300)
         (event,) = await tale.run("a")
         assert kind(event) is FailureKind.LOST
@@ -316,7 +316,7 @@ async def test_s14_a_record_that_is_later_than_that_changes_nothing(stage: Stage
 
 
 async def test_s14_a_log_that_is_late_is_waited_for(stage: Stage, autojump_clock: MockClock) -> None:
-    async with stage(grace=90) as tale:
+    async with stage(visibility_timeout=90) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(late_log=60)
         events = await tale.run("a", cmd="echo TEST PASSED", pass_patterns=["TEST PASSED"])
         assert statuses(events) == [PASSED]
@@ -355,7 +355,7 @@ async def test_s9_the_record_of_an_earlier_start_is_none_of_a_later_one(
 ) -> None:
     """Its node dies while it is COMPLETING, with the record written: it starts again, and that is what counts."""
     first, second = (3, 0) if again == "passes" else (0, 3)
-    async with stage(requeue=True, grace=60, settings=Settings(completing=20, requeue_delay=120)) as tale:
+    async with stage(requeue=True, visibility_timeout=60, settings=Settings(completing=20, requeue_delay=120)) as tale:
         flag = tmp_path / "again"
         (handle,) = await tale.submit("a", cmd=f"[ -e {flag} ] && exit {second}; touch {flag}; exit {first}")
         await trio.sleep(15)
@@ -405,7 +405,7 @@ ENDS: Mapping[str, str] = {
 async def test_s10_every_word_of_slurm_has_a_meaning(
     stage: Stage, word: str, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
-    async with stage(grace=60, settings=Settings(completing=1)) as tale:
+    async with stage(visibility_timeout=60, settings=Settings(completing=1)) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(600)
         (handle,) = await tale.submit("a")
         await trio.sleep(5)
@@ -440,7 +440,7 @@ async def test_s10_completing_for_half_an_hour_is_no_end(
     stage: Stage, record: bool, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
     """With a record the job is not held up by its node for longer than the grace; without one it is waited for."""
-    async with stage(grace=60, settings=Settings(completing=1800)) as tale:
+    async with stage(visibility_timeout=60, settings=Settings(completing=1800)) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(record=record)
         (event,) = await tale.run("a")
         lasted = event.ended - event.submitted
@@ -469,7 +469,7 @@ STRANGE: Mapping[str, Callable[[str], str | bytes]] = {
 @pytest.mark.parametrize("what", STRANGE)
 async def test_s11_an_answer_that_is_not_whole_ends_nothing(stage: Stage, what: str, autojump_clock: MockClock) -> None:
     """For a while; what is complete and has no row of a job for as long as the grace is another matter (S7)."""
-    async with stage(grace=60) as tale:
+    async with stage(visibility_timeout=60) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(300)
         handles = await tale.submit(*names(4))
         await trio.sleep(20)
@@ -551,7 +551,7 @@ async def test_what_somebody_cancels_by_hand_was_cancelled_or_is_lost(
     stage: Stage, which: str, autojump_clock: MockClock
 ) -> None:
     """Of a waiting element that is cancelled by its index the queue keeps nothing, unless it was the last one."""
-    async with stage(grace=60) as tale:
+    async with stage(visibility_timeout=60) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(30)
         tale.slurm.controller.holding = which != "running"
         handles = await tale.submit(*names(4))
@@ -574,7 +574,7 @@ async def test_what_somebody_cancels_by_hand_was_cancelled_or_is_lost(
 async def test_a_row_that_stands_for_a_whole_array_is_about_each_element(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
-    async with stage(grace=60) as tale:
+    async with stage(visibility_timeout=60) as tale:
         tale.slurm.controller.holding = True
         handles = await tale.submit(*names(4))
         await trio.sleep(5)
@@ -596,8 +596,8 @@ async def test_s13_ids_that_start_again_are_nobody_s_end_and_nobody_s_cancel(
     stage: Stage, filtered: bool, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     if not filtered:
-        monkeypatch.setattr(text, "_MOST_NAMES", 0)
-    async with stage(grace=60) as tale:
+        monkeypatch.setattr(text, "_MAX_NAMES", 0)
+    async with stage(visibility_timeout=60) as tale:
         tale.slurm.runs = lambda _name, _restarts: Run(math.inf)
         first, second = await tale.submit("a", "b")
         await trio.sleep(10)
@@ -637,7 +637,7 @@ async def test_s13_ids_that_start_again_are_nobody_s_end_and_nobody_s_cancel(
 
 @pytest.mark.parametrize("skew", [-600, 600])
 async def test_s15_clocks_that_differ_change_nothing(stage: Stage, skew: float, autojump_clock: MockClock) -> None:
-    async with stage(grace=60, settings=Settings(min_job_age=30)) as tale:
+    async with stage(visibility_timeout=60, settings=Settings(min_job_age=30)) as tale:
         tale.slurm.commands.wall += skew
         tale.slurm.runs = lambda _name, _restarts: Run(skew=skew)
         (event,) = await tale.run("a", cmd="exit 3")
@@ -685,7 +685,7 @@ async def test_a_log_is_fresh_at_each_attempt(stage: Stage, autojump_clock: Mock
 
 async def test_one_row_that_cannot_be_read_is_about_that_row_alone(stage: Stage, autojump_clock: MockClock) -> None:
     """The jobs of the others end; the one that it hides is neither ended nor lost."""
-    async with stage(grace=60) as tale:
+    async with stage(visibility_timeout=60) as tale:
         tale.slurm.runs = lambda name, _restarts: Run(300 if name == "job-2" else 10)
         handles = await tale.submit(*names(4))
 

@@ -24,7 +24,7 @@ import pytest
 import trio
 
 from runtime.backend.slurm import SlurmBackend
-from runtime.backend.slurm.commands import Outcome
+from runtime.backend.slurm.commands import CommandResult
 from runtime.job import JobCompletionEvent, JobHandle, JobSpec
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
 from tests.slurm.fakes.commands import NO_CONTACT, Commands
@@ -198,7 +198,7 @@ class VirtualSlurm:
 
     # ------------------------------------------------------------------ commands
 
-    async def run(self, argv: Sequence[str], environment: Mapping[str, str], deadline: float) -> Outcome:
+    async def run(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float) -> CommandResult:
         """Do what a program does, in virtual time."""
         program, *arguments = argv
         self.calls.append((program, trio.current_time(), tuple(arguments)))
@@ -216,8 +216,8 @@ class VirtualSlurm:
         if isinstance(act, Hang):
             if act.done:
                 do()
-            await trio.sleep(deadline)
-            return Outcome(None, "", f"{act.err}it did not return within {deadline:g} s", late=True)
+            await trio.sleep(timeout)
+            return CommandResult(None, "", f"{act.err}it did not return within {timeout:g} s", timed_out=True)
         if isinstance(act, Say):
             if act.done:
                 do()
@@ -229,7 +229,7 @@ class VirtualSlurm:
             answer = do(tuple(act.indices) if isinstance(act, Only) else None)
         await trio.lowlevel.checkpoint()
         out = answer.out.decode("utf-8", "replace") if isinstance(answer.out, bytes) else answer.out
-        return Outcome(answer.code, out, answer.err)
+        return CommandResult(answer.code, out, answer.err)
 
 
 @attrs.frozen
@@ -303,12 +303,12 @@ async def story(
         slurm.commands.accounting = accounting
 
         class VirtualCommands:
-            def __init__(self, environment: Mapping[str, str], deadline: float | None) -> None:
+            def __init__(self, environment: Mapping[str, str], timeout: float | None) -> None:
                 self.environment = environment
-                self.deadline = math.inf if deadline is None else deadline
+                self.timeout = math.inf if timeout is None else timeout
 
-            async def run(self, argv: Sequence[str]) -> Outcome:
-                return await slurm.run(argv, self.environment, self.deadline)
+            async def run(self, argv: Sequence[str]) -> CommandResult:
+                return await slurm.run(argv, self.environment, self.timeout)
 
         patch.setattr(system, "Commands", VirtualCommands)
         kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from runtime.backend.batch.base import DOUBT_LASTS
+from runtime.backend.batch.base import DOUBT_TIMEOUT
 from runtime.backend.batch.cancelling import CancellingSide
-from runtime.backend.batch.element import GONE, Element, Progress
+from runtime.backend.batch.element import GONE, Element, LaunchProgress
 from runtime.backend.batch.system import (
     Unanswered,
 )
@@ -28,36 +28,36 @@ T = TypeVar("T")
 class AdoptingSide(CancellingSide):
     """Takes over the jobs of a previous incarnation of the same run."""
 
-    async def _find_earlier(self) -> None:
+    async def _find_previous_incarnation(self) -> None:
         """Find what a previous incarnation of this run has left in the queue and in the run directory."""
-        arrays = await self._when_there_is_room(self._store.arrays, run_prefix(self.run_token))
+        arrays = await self._until_descriptors_are_free(self._store.arrays, run_prefix(self.run_token))
         if not arrays:
             return
         for name, members in arrays.items():
-            self._board.put(name, [token for token, _, _ in members])
+            self._array_index.put(name, [token for token, _, _ in members])
         # Whether its jobs are there decides whether they run twice: so an answer is waited for.
-        while isinstance(answer := await self._system.query(self._board.names()), Unanswered) or answer.strange:
+        while isinstance(answer := await self._system.query(self._array_index.names()), Unanswered) or answer.unparsed:
             why = answer.why if isinstance(answer, Unanswered) else "it says what is not understood"
             logger.warning("backend %r waits for %s, which may have its jobs: %s", self.name, self._system.name, why)
             self._pace.failed()
             await trio.sleep(self._pace.pause)
-        self._pace.answered(0, news=True)
-        seen = self._board.read(answer.rows)
+        self._pace.answered(0, changed=True)
+        seen = self._array_index.read(answer.rows)
         jobs = {token: job_id for members in arrays.values() for token, job_id, _ in members}
-        records = await self._when_there_is_room(self._store.read_all_records, jobs)
-        self._earlier = {token: job_id for token, job_id in jobs.items() if token in seen or token in records}
-        others = jobs.keys() - self._earlier.keys()
-        begun = await self._when_there_is_room(self._store.claimed, others)
+        records = await self._until_descriptors_are_free(self._store.read_all_records, jobs)
+        self._adoptable = {token: job_id for token, job_id in jobs.items() if token in seen or token in records}
+        others = jobs.keys() - self._adoptable.keys()
+        begun = await self._until_descriptors_are_free(self._store.claimed, others)
         self._finished.update(begun)  # so that nothing of them is in the way
         # We may have died while the controller was asked for these, and it may be slow: they can turn up yet.
         self._absent = {token: jobs[token] for token in others - begun}
         for name, members in arrays.items():
             if any(token in self._absent for token, _, _ in members):
-                self._board.put(name, ()).doubtful_until = trio.current_time() + DOUBT_LASTS
+                self._array_index.put(name, ()).doubtful_until = trio.current_time() + DOUBT_TIMEOUT
         self._shared = bool(records)
-        logger.info("backend %r found %d jobs of a previous incarnation of this run", self.name, len(self._earlier))
+        logger.info("backend %r found %d jobs of a previous incarnation of this run", self.name, len(self._adoptable))
 
-    async def _when_there_is_room(self, function: Callable[..., T], *args: Any) -> T:
+    async def _until_descriptors_are_free(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function of the store in a thread, and again as long as we have no descriptor for it."""
         waited = False
         while True:
@@ -77,40 +77,40 @@ class AdoptingSide(CancellingSide):
             await self._next_answer()  # which they may be in now
         others: list[LiveJob] = []
         by_job: dict[str, list[str]] = {}
-        for token, job_id in self._earlier.items():
+        for token, job_id in self._adoptable.items():
             by_job.setdefault(job_id, []).append(token)
         for job in jobs:
             token = job_token(self.run_token, job.id, job.attempt)
-            if token in self._earlier:
+            if token in self._adoptable:
                 await self._adopt(job, token)
             else:
                 self._absent.pop(token, None)  # from now on its claim tells which copy of it runs
                 others.append(job)
         superseded = {token for job in others for token in by_job.get(job.id, ())}
         for token in superseded:
-            del self._earlier[token]  # so it is a stray now
+            del self._adoptable[token]  # so it is a stray now
         with trio.move_on_after(self._kill_timeout or math.inf):
             for _ in range(2 if superseded else 0):
                 await self._next_answer()
-            while any(token in self._stray_sightings for token in superseded):
+            while any(token in self._stray_observations for token in superseded):
                 await self._next_answer()
         for job in others:
-            if any(token in self._stray_sightings for token in by_job.get(job.id, ())):
+            if any(token in self._stray_observations for token in by_job.get(job.id, ())):
                 self._fail(job, FailureKind.LOST, "an earlier attempt at it does not end")
         return [job for job in others if job.stage is not Stage.DONE]
 
     async def _adopt(self, job: LiveJob, token: str) -> None:
-        places = await self._in_thread(self._store.paths, job.spec)
+        paths = await self._in_thread(self._store.paths, job.spec)
         try:
-            soft = await self._in_thread(self._soft_steps.of, job.spec, str(places.odir), self._roots.resolve)
+            soft = await self._in_thread(self._soft_steps.of, job.spec, str(paths.odir), self._roots.resolve)
         except (ValueError, OSError) as exc:
             logger.warning("backend %r: job %r is adopted without a soft step: %s", self.name, job.id, exc)
             soft = None
-        element = Element(job, token, places, soft, Progress(job.attempt), sent=True)
-        element.name, element.array, element.index = self._board.find(token)
-        element.sighting = GONE  # until an answer says more
+        element = Element(job, token, paths, soft, LaunchProgress(job.attempt), sent=True)
+        element.name, element.array, element.index = self._array_index.find(token)
+        element.observation = GONE  # until an answer says more
         job.data = self._elements[token] = element
-        del self._earlier[token]  # and no sooner: in between it would be a stray
+        del self._adoptable[token]  # and no sooner: in between it would be a stray
         if not self._launched(job, running=False):
-            self._lose(element)
-        self._news.set()
+            self._make_stray(element)
+        self._poll_requested.set()

@@ -16,7 +16,7 @@ from runtime.backend.batch.system import Phase, Row
 
 
 @attrs.define(eq=False)
-class Entry:
+class ArrayEntry:
     """One array that was submitted, or may have been."""
 
     tokens: Sequence[str]
@@ -52,14 +52,14 @@ class ArrayIndex:
     """The arrays that matter still."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, ArrayEntry] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, name: str, tokens: Sequence[str]) -> Entry:
+    def put(self, name: str, tokens: Sequence[str]) -> ArrayEntry:
         """Enter an array, before it is submitted; or return the one of this name, which has the same jobs."""
-        return self._entries.setdefault(name, Entry(tokens))
+        return self._entries.setdefault(name, ArrayEntry(tokens))
 
     def names(self) -> list[str]:
         """Return the names of all arrays."""
@@ -92,7 +92,7 @@ class ArrayIndex:
         """Return what an answer says, by token. Rows of strangers, and of no element, are passed over."""
         seen: dict[str, Observation] = {}
         singly: set[tuple[str, int]] = set()
-        rest: list[tuple[Row, Entry]] = []
+        rest: list[tuple[Row, ArrayEntry]] = []
         for row in rows:
             entry = self._entries.get(row.name)
             if entry is None:
@@ -111,9 +111,9 @@ class ArrayIndex:
 
     @staticmethod
     def _see(seen: dict[str, Observation], token: str, row: Row, index: int) -> None:
-        sighting = seen.get(token)
-        if sighting is None:
-            seen[token] = sighting = Observation(row)
-            sighting.note(row, index)
+        observation = seen.get(token)
+        if observation is None:
+            seen[token] = observation = Observation(row)
+            observation.note(row, index)
         else:
-            sighting.add(row, index)
+            observation.add(row, index)

@@ -1,7 +1,7 @@
 """`BatchBackend`: jobs are elements of arrays in the queue of a batch system, whichever that is.
 
 A job's road: its files are prepared in a thread; jobs with equal requests go to the queue as arrays; then one task asks
-the queue for all of them at once, tick by tick, and `follow` says what that means for each; whoever has ended is judged
+the queue for all of them at once, tick by tick, and `next_transition` says what that means for each; whoever has ended is judged
 as a local job would be.
 
 What nobody may assume of a queue
@@ -47,7 +47,7 @@ from runtime.roots import Roots
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 _FILE_THREADS: Final = 4
-_JUDGE_THREADS: Final = 6
+_VERDICT_THREADS: Final = 6
 _HOOK_THREADS: Final = 64
 """Threads for each class of work that blocks; hooks are other people's code, and may take long. Arbitrary."""
 
@@ -56,12 +56,12 @@ class BatchBackend(SubmittingSide):
     """Runs jobs as elements of a batch system's arrays. Arguments are those of `BatchBase`."""
 
     async def _setup(self) -> None:
-        self._files = trio.CapacityLimiter(_FILE_THREADS)
-        self._hooking = trio.CapacityLimiter(_HOOK_THREADS)
-        self._judges = VerdictPool(trio.CapacityLimiter(_JUDGE_THREADS))
-        self._concluder = Finisher(self._judges, self._hooking)
-        self._sending = trio.Lock()
-        self._news, self._urgent, self._answered = trio.Event(), trio.Event(), trio.Event()
+        self._file_limiter = trio.CapacityLimiter(_FILE_THREADS)
+        self._hook_limiter = trio.CapacityLimiter(_HOOK_THREADS)
+        self._verdict_pool = VerdictPool(trio.CapacityLimiter(_VERDICT_THREADS))
+        self._finisher = Finisher(self._verdict_pool, self._hook_limiter)
+        self._submit_lock = trio.Lock()
+        self._poll_requested, self._urgent, self._answer_arrived = trio.Event(), trio.Event(), trio.Event()
         await self._probe()
         try:
             self._store = await self._in_thread(self._make_store)
@@ -70,7 +70,7 @@ class BatchBackend(SubmittingSide):
                 self._own_roots.close()
             msg = f"backend {self.name!r} cannot be opened: {exc}"
             raise BackendBrokenError(msg) from exc
-        await self._find_earlier()
+        await self._find_previous_incarnation()
 
     def _make_store(self) -> Store:
         given = self._given_roots
@@ -91,7 +91,7 @@ class BatchBackend(SubmittingSide):
             self._own_roots.close()
 
     async def _serve(self) -> None:
-        self._start_task(self._judges.run)
+        self._start_task(self._verdict_pool.run)
         while True:
             await self._wait_due()
             await self._cancel_what_is_due()

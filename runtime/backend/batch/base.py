@@ -17,7 +17,7 @@ import trio
 
 from runtime.backend.backend import RuntimeBackend, check_limit
 from runtime.backend.batch.array_index import ArrayIndex, Observation
-from runtime.backend.batch.element import Element, Progress
+from runtime.backend.batch.element import Element, LaunchProgress
 from runtime.backend.batch.pace import Pace
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.system import (
@@ -39,7 +39,7 @@ T = TypeVar("T")
 POLL_INTERVAL: Final = 2.0
 """Seconds between two questions to a queue that has news. Arbitrary."""
 
-GRACE: Final = 60.0
+VISIBILITY_TIMEOUT: Final = 60.0
 """Seconds that a file on a network's disk may be late; what NFS keeps an absent name for, at most, by default."""
 
 KILL_TIMEOUT: Final = 180.0
@@ -52,7 +52,7 @@ SOFT_TIMEOUT: Final = 10.0
 MAX_OUTPUT_DIRS: Final = 5
 """Old output directories of a job. DVSim's."""
 
-DOUBT_LASTS: Final = 600.0
+DOUBT_TIMEOUT: Final = 600.0
 """Seconds for which an array may turn up that was in doubt, and then was not in the queue. Arbitrary."""
 
 DEFAULT_LIMITS: Final = Limits("unknown", 1000, accounting=False)
@@ -68,7 +68,7 @@ class BatchBase(RuntimeBackend):
             same path. `None` for a private temporary one, which is not deleted.
         poll_interval: seconds between two questions to a queue that has news; with none they become five times as
             many. `None` for 2.
-        grace: seconds that a file, or the queue, may be late before a job without a record is lost; `None` for 60.
+        visibility_timeout: seconds that a file, or the queue, may be late before a job without a record is lost; `None` for 60.
         kill_timeout: seconds that a job may take to be gone from the queue once its end was asked for, before it is
             given up as lost; `None` for 180.
         max_output_dirs: how many old output directories of a job with `renew_odir` are kept; `None` for 5.
@@ -92,7 +92,7 @@ class BatchBase(RuntimeBackend):
         run_dir: str | os.PathLike[str] | None = None,
         *,
         poll_interval: float | None = None,
-        grace: float | None = None,
+        visibility_timeout: float | None = None,
         kill_timeout: float | None = None,
         max_output_dirs: int | None = None,
         soft_stop: SoftStop | Callable[[JobSpec], SoftStop | tuple[SoftStop, float]] = None,
@@ -108,9 +108,11 @@ class BatchBase(RuntimeBackend):
         self._own_roots: Roots | None = None
         poll = check_limit(f"{who}: poll_interval", poll_interval, POLL_INTERVAL, whole=False)
         if poll is None:
-            msg = f"{who}: poll_interval is {poll_interval!r}; wanted: seconds above 0"
+            msg = f"{who}: poll_interval is {poll_interval!r}; expected seconds above 0"
             raise ValueError(msg)
-        self._grace = check_limit(f"{who}: grace", grace, GRACE, whole=False) or 0.0
+        self._visibility_timeout = (
+            check_limit(f"{who}: visibility_timeout", visibility_timeout, VISIBILITY_TIMEOUT, whole=False) or 0.0
+        )
         keep = check_limit(f"{who}: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
         self.max_output_dirs = None if keep is None else int(keep)
         soft_seconds = check_limit(f"{who}: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
@@ -124,31 +126,31 @@ class BatchBase(RuntimeBackend):
         self.limits = DEFAULT_LIMITS
         """What the system says of itself; known once the backend is open."""
         self._pace = Pace(poll)
-        self._board = ArrayIndex()
+        self._array_index = ArrayIndex()
         self._limiting = False  # whether somebody looks how large logs are
         self._elements: dict[str, Element] = {}
-        self._earlier: dict[str, str] = {}
+        self._adoptable: dict[str, str] = {}
         self._absent: dict[str, str] = {}
         self._unresolved: set[str] = set()
         self._finished: set[str] = set()
         self._strays: dict[str, float] = {}
-        self._stray_sightings: dict[str, Observation] = {}
+        self._stray_observations: dict[str, Observation] = {}
         self._shared = False
-        self._progress_of: weakref.WeakKeyDictionary[Any, Progress] = weakref.WeakKeyDictionary()
+        self._launch_progress: weakref.WeakKeyDictionary[Any, LaunchProgress] = weakref.WeakKeyDictionary()
         self._due = -math.inf
-        self._asked = 0
-        self._answers = 0
-        self._asked_accounting = -math.inf
+        self._queries = 0
+        self._last_answer = 0
+        self._accounting_asked_at = -math.inf
         self._roots: Roots
         self._store: Store
-        self._concluder: Finisher
-        self._judges: VerdictPool
-        self._sending: trio.Lock
-        self._files: trio.CapacityLimiter
-        self._hooking: trio.CapacityLimiter
-        self._news: trio.Event
+        self._finisher: Finisher
+        self._verdict_pool: VerdictPool
+        self._submit_lock: trio.Lock
+        self._file_limiter: trio.CapacityLimiter
+        self._hook_limiter: trio.CapacityLimiter
+        self._poll_requested: trio.Event
         self._urgent: trio.Event
-        self._answered: trio.Event
+        self._answer_arrived: trio.Event
 
     async def _probe(self) -> None:
         answer = await self._system.probe()
@@ -176,20 +178,20 @@ class BatchBase(RuntimeBackend):
 
     async def _next_answer(self) -> None:
         """Wait for an answer to a question that is asked from now on."""
-        self._news.set()
-        asked = self._asked
-        while self._answers <= asked:
-            await self._answered.wait()
+        self._poll_requested.set()
+        asked = self._queries
+        while self._last_answer <= asked:
+            await self._answer_arrived.wait()
 
-    def _place(self, element: Element, row: Row | None) -> str:
+    def _label(self, element: Element, row: Row | None) -> str:
         note = f" on {row.note}" if row is not None and row.note else ""
         return f"{self._system.name} job {element.array}_{element.index}{note}"
 
-    def _loose(self) -> set[str]:
+    def _unattended(self) -> set[str]:
         """Return the jobs that nobody waits for, and that may be alive."""
-        return {*self._earlier, *self._stray_sightings, *self._unresolved}
+        return {*self._adoptable, *self._stray_observations, *self._unresolved}
 
-    def _lose(self, element: Element) -> None:
+    def _make_stray(self, element: Element) -> None:
         """Nobody waits for a job any more, which may be alive: it is a stray from now on."""
         self._unresolved.add(element.token)
         self._forget(element)
@@ -200,4 +202,4 @@ class BatchBase(RuntimeBackend):
         self._finished.add(element.token)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await in_thread(function, *args, limiter=self._files)
+        return await in_thread(function, *args, limiter=self._file_limiter)

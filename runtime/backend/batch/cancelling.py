@@ -22,10 +22,10 @@ from runtime.process.trees import make_stop_file
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
-CANCEL_AGAIN: Final = 10.0
+CANCEL_INTERVAL: Final = 10.0
 """Seconds after which what is still alive is cancelled once more. Arbitrary."""
 
-_LEAVING: Final = 20.0
+_TEARDOWN_TIMEOUT: Final = 20.0
 """Seconds that the last round through the queue may take. Arbitrary."""
 
 
@@ -37,7 +37,7 @@ class CancellingSide(PollingSide):
             element: Element = job.data
             element.killed = True
             if element.concluding:
-                element.scope.deadline = min(element.scope.deadline, trio.current_time() + self._grace)
+                element.scope.deadline = min(element.scope.deadline, trio.current_time() + self._visibility_timeout)
         self._pace.hurry()
         if not self._pace.is_open:
             self._due = min(self._due, trio.current_time() + self._pace.pause)
@@ -60,24 +60,24 @@ class CancellingSide(PollingSide):
         soft: dict[int, list[tuple[str, int]]] = {}
         hard: list[tuple[str, int]] = []
         for element in self._elements.values():
-            if not element.killed or element.concluding or not (places := element.places_alive()):
+            if not element.killed or element.concluding or not (alive := element.alive_elements()):
                 continue
             if self._begins_softly(element, now):
                 assert element.soft is not None
                 what = element.soft.what
                 if isinstance(what, int):
-                    soft.setdefault(what, []).extend(places)
+                    soft.setdefault(what, []).extend(alive)
                 else:  # nobody waits for it: the job's file system may not answer
                     self._start_task(self._in_thread, make_stop_file, what)
             elif self._is_cancel_due(element, now):
                 element.cancelled_at = now
-                hard.extend(places)
-        for token, sighting in self._stray_sightings.items():
-            if now - self._strays.get(token, -math.inf) >= CANCEL_AGAIN:
+                hard.extend(alive)
+        for token, observation in self._stray_observations.items():
+            if now - self._strays.get(token, -math.inf) >= CANCEL_INTERVAL:
                 self._strays[token] = now
-                hard.extend(sighting.alive)
-        for number, places in soft.items():
-            await self._cancel(places, number)
+                hard.extend(observation.alive)
+        for number, elements in soft.items():
+            await self._cancel(elements, number)
         if hard:
             await self._cancel(hard, None)
 
@@ -86,7 +86,7 @@ class CancellingSide(PollingSide):
         step = element.soft
         if step is None or element.soft_until is not None or element.job.forced:
             return False
-        if element.trail.status is not JobStatus.RUNNING:
+        if element.history.status is not JobStatus.RUNNING:
             return False  # nothing of it runs that could be asked
         element.soft_until = math.inf if step.seconds is None else now + step.seconds
         return True
@@ -94,11 +94,11 @@ class CancellingSide(PollingSide):
     def _is_cancel_due(self, element: Element, now: float) -> bool:
         if element.soft_until is not None and now < element.soft_until and not element.job.forced:
             return False
-        return element.cancelled_at is None or now - element.cancelled_at >= CANCEL_AGAIN
+        return element.cancelled_at is None or now - element.cancelled_at >= CANCEL_INTERVAL
 
-    async def _cancel(self, places: Iterable[tuple[str, int]], signal: int | None) -> None:
+    async def _cancel(self, elements: Iterable[tuple[str, int]], signal: int | None) -> None:
         targets: dict[str, list[int]] = {}
-        for array, index in places:
+        for array, index in elements:
             targets.setdefault(array, []).append(index)
         answer = await self._system.cancel(targets, signal)
         if isinstance(answer, Unanswered):
@@ -106,20 +106,20 @@ class CancellingSide(PollingSide):
 
     async def _teardown(self) -> None:
         """See to it that nothing of ours stays in the queue: strays, and what a previous incarnation left to nobody."""
-        self._board.keep({*self._elements, *self._loose()}, trio.current_time())
-        names = self._board.names()
+        self._array_index.keep({*self._elements, *self._unattended()}, trio.current_time())
+        names = self._array_index.names()
         living: dict[str, Observation] = {}
         absences = 0
-        with trio.move_on_after(_LEAVING):
+        with trio.move_on_after(_TEARDOWN_TIMEOUT):
             while names:
                 answer = await self._system.query(names)
                 if not isinstance(answer, Unanswered):
-                    seen = self._board.read(answer.rows)
-                    living = {token: sighting for token, sighting in seen.items() if sighting.alive}
+                    seen = self._array_index.read(answer.rows)
+                    living = {token: observation for token, observation in seen.items() if observation.alive}
                     absences = 0 if living else absences + 1
                     if absences > 1:
                         return
-                    await self._cancel([place for sighting in living.values() for place in sighting.alive], None)
+                    await self._cancel([each for observation in living.values() for each in observation.alive], None)
                 await trio.sleep(self._pace.pause)
         if living:
             some = ", ".join(f"{array}_{index}" for each in living.values() for array, index in each.alive[:1])

@@ -21,7 +21,7 @@ from runtime.process import SoftStep
 
 
 @attrs.define(eq=False)
-class Progress:
+class LaunchProgress:
     """How far the launch of an attempt has come; kept while it is refused, so that nothing is done twice."""
 
     attempt: int
@@ -35,10 +35,10 @@ class Element:
 
     job: LiveJob
     token: str
-    places: RootedJobPaths
+    paths: RootedJobPaths
     soft: SoftStep | None
-    progress: Progress
-    trail: ElementHistory = attrs.field(factory=ElementHistory)
+    progress: LaunchProgress
+    history: ElementHistory = attrs.field(factory=ElementHistory)
     sent: bool = False
     """Whether its array was handed over, and so may be in the queue."""
     name: str = ""
@@ -46,7 +46,7 @@ class Element:
     array: str = ""
     """The id of its array, once that was accepted."""
     index: int = 0
-    sighting: Observation | None = None
+    observation: Observation | None = None
     """What the last answer said of it."""
     concluding: bool = False
     """Whether it has ended, and what follows is under way."""
@@ -62,13 +62,13 @@ class Element:
     @property
     def member(self) -> Member:
         """Itself, as the store wants it."""
-        return Member(self.job.spec, self.job.attempt, self.token, self.places)
+        return Member(self.job.spec, self.job.attempt, self.token, self.paths)
 
-    def places_alive(self) -> list[tuple[str, int]]:
+    def alive_elements(self) -> list[tuple[str, int]]:
         """Return the elements of arrays that it is alive in, as far as is known."""
-        if self.sighting is None:
+        if self.observation is None:
             return [(self.array, self.index)] if self.array else []
-        return self.sighting.alive
+        return self.observation.alive
 
 
 GONE: Final = Observation(Row("", "", None, State(Phase.ENDED), ""))

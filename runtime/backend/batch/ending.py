@@ -45,25 +45,25 @@ class EndingSide(BatchBase):
         job = element.job
         if job.stop is not None and (row is None or row.state.kind is FailureKind.CANCELLED):
             # The order to end it and the order to start it may have passed each other on their way to a node.
-            await self._in_thread(self._store.call_off, element.token)
+            await self._in_thread(self._store.revoke, element.token)
             await self._complete_killed(element)
         elif row is None:
             raise AssertionError("an end that nobody tells of is no end")
         elif row.state.kind is not None:
-            await self._complete_ended(element, row.state.kind, f"{self._place(element, row)} ended: {row.word}")
+            await self._complete_ended(element, row.state.kind, f"{self._label(element, row)} ended: {row.word}")
         else:
-            await self._fail_unrecorded(element, f"{self._place(element, row)} is {row.word}")
+            await self._fail_unrecorded(element, f"{self._label(element, row)} is {row.word}")
 
     async def _fail_unrecorded(self, element: Element, what: str) -> None:
         """Complete a job as lost: it left no record, or that is gone together with what was there for it."""
-        message = f"{what}, and left no record of its end within {self._grace:g} s"
+        message = f"{what}, and left no record of its end within {self._visibility_timeout:g} s"
         if not await self._has_files(element):
             message = f"{what}, and the record of its end is gone: {self._removed()}"
         self._fail(element.job, FailureKind.LOST, message)
 
     async def _has_files(self, element: Element) -> bool:
         """Whether the run's own files of a job are where they were. True, too, if their file system does not answer."""
-        with trio.move_on_after(self._grace):
+        with trio.move_on_after(self._visibility_timeout):
             return await self._in_thread(self._store.has_files_of, element.token, element.name)
         return True
 
@@ -74,7 +74,7 @@ class EndingSide(BatchBase):
         job = element.job
         if record.launch_error is not None:
             program = command_words(job.spec)[0]
-            about = f"program {program!r}, directory {element.places.cwd!r}, log {element.places.log!r}"
+            about = f"program {program!r}, directory {element.paths.cwd!r}, log {element.paths.log!r}"
             self._fail(job, FailureKind.LAUNCH_ERROR, f"on {record.host}: {record.launch_error} ({about})")
             return
         self._running(job, note=record.host)
@@ -90,19 +90,19 @@ class EndingSide(BatchBase):
             await self._complete_ended(element, kind, message, _exit_of(record))
         else:
             if element.killed:  # it was asked to end when it had
-                element.scope.deadline = trio.current_time() + self._grace
+                element.scope.deadline = trio.current_time() + self._visibility_timeout
             await self._wait_log(element, record)
-            verdict, log = await self._concluder.conclude(
-                job.spec, element.places.log, _exit_of(record), element.scope, self._grace
+            verdict, log = await self._finisher.conclude(
+                job.spec, element.paths.log, _exit_of(record), element.scope, self._visibility_timeout
             )
             self._complete(job, verdict.status, verdict.reason, usage_of(_exit_of(record), log))
 
     async def _wait_log(self, element: Element, record: Record) -> None:
         """Wait, for a while, for a log that is needed and may appear yet: the file system may be slow."""
         if record.code != 0 or LogPatterns.of(element.job.spec):
-            with trio.move_on_after(self._grace):
+            with trio.move_on_after(self._visibility_timeout):
                 # Nobody on this machine makes the log, so there is nothing to wait for but time.
-                while await self._in_thread(may_appear, element.places.log):  # noqa: ASYNC110 - a file system tells nobody
+                while await self._in_thread(may_appear, element.paths.log):  # noqa: ASYNC110 - a file system tells nobody
                     await trio.sleep(_LOG_INTERVAL)
 
     async def _complete_killed(self, element: Element, how: Exit | None = None) -> None:
@@ -110,20 +110,20 @@ class EndingSide(BatchBase):
         job = element.job
         assert job.stop is not None
         kind = job.stop.reason.kind
-        said = await self._look_at_log(element, JobStatus.KILLED if kind is None else kind.status)
-        usage = None if how is None else usage_of(how, said)
-        self._complete_stopped(job, usage, explain_stop(job.stop.reason, said))
+        judgement = await self._look_at_log(element, JobStatus.KILLED if kind is None else kind.status)
+        usage = None if how is None else usage_of(how, judgement)
+        self._complete_stopped(job, usage, explain_stop(job.stop.reason, judgement))
 
     async def _complete_ended(self, element: Element, kind: FailureKind, message: str, how: Exit | None = None) -> None:
         """Complete a job that the batch system has ended."""
-        said = await self._look_at_log(element, kind.status)
-        reason = explain_stop(JobStatusInfo(message, kind=kind), said)
-        self._complete(element.job, kind.status, reason, None if how is None else usage_of(how, said))
+        judgement = await self._look_at_log(element, kind.status)
+        reason = explain_stop(JobStatusInfo(message, kind=kind), judgement)
+        self._complete(element.job, kind.status, reason, None if how is None else usage_of(how, judgement))
 
     async def _look_at_log(self, element: Element, status: JobStatus) -> Judgement | None:
         """Return what the log of a job says that was stopped, if there is one, and call its `post_finish`."""
-        spec, log = element.job.spec, element.places.log
-        return await self._concluder.conclude_stopped(spec, log, status, self._grace)
+        spec, log = element.job.spec, element.paths.log
+        return await self._finisher.conclude_stopped(spec, log, status, self._visibility_timeout)
 
 
 def _exit_of(record: Record) -> Exit:

@@ -46,10 +46,10 @@ class Pace:
             return max(OPEN_PAUSE, self._pause)
         return self._pause * 2.0**self._failures
 
-    def answered(self, took: float, *, news: bool) -> None:
+    def answered(self, took: float, *, changed: bool) -> None:
         """Take note of an answer, of the seconds it took, and of whether anything in it was new."""
         self._failures = 0
-        grown = self._shortest if news else min(self._pause * _GROWTH, self._shortest * _SLOWEST)
+        grown = self._shortest if changed else min(self._pause * _GROWTH, self._shortest * _SLOWEST)
         self._pause = max(grown, took * _LOAD)
 
     def failed(self) -> None:

@@ -17,7 +17,7 @@ from runtime.backend.batch.system import (
     Row,
     Unanswered,
 )
-from runtime.backend.batch.transitions import Ended, Missing, Moved, Odd, Sight, Transition, follow
+from runtime.backend.batch.transitions import Ended, Missing, Moved, Unexpected, Evidence, Transition, next_transition
 from runtime.backend.batch.wrapper import UNSEEN
 from runtime.backend.live import Stage
 from runtime.backend.verdict_pool import too_large
@@ -35,11 +35,11 @@ class PollingSide(EndingSide):
 
     async def _wait_due(self) -> None:
         """Wait until the queue is to be asked, or an end is to be asked for."""
-        self._board.keep({*self._elements, *self._loose()}, trio.current_time())
-        if not len(self._board) and not self._pace.is_open:
+        self._array_index.keep({*self._elements, *self._unattended()}, trio.current_time())
+        if not len(self._array_index) and not self._pace.is_open:
             self._due = -math.inf
-            self._news = trio.Event()
-            await self._news.wait()
+            self._poll_requested = trio.Event()
+            await self._poll_requested.wait()
         with trio.move_on_at(min(self._due, self._next_cancel())):
             await self._urgent.wait()
 
@@ -53,16 +53,16 @@ class PollingSide(EndingSide):
         return min(softly, default=math.inf)
 
     async def _ask_queue(self) -> None:
-        """Ask the queue once, for all; find out what became of each job, and see to it that it is said."""
+        """Ask the queue once, for all; find out what became of each job, and see to it that it is transition."""
         watched = [each for each in self._elements.values() if each.job.stage >= Stage.LAUNCHED and not each.concluding]
-        self._asked += 1
-        asked, began = self._asked, trio.current_time()
-        answer = await self._system.query(self._board.names())
+        self._queries += 1
+        asked, began = self._queries, trio.current_time()
+        answer = await self._system.query(self._array_index.names())
         answered = not isinstance(answer, Unanswered)
-        seen = {} if isinstance(answer, Unanswered) else self._board.read(answer.rows)
-        complete = not isinstance(answer, Unanswered) and not answer.strange
+        seen = {} if isinstance(answer, Unanswered) else self._array_index.read(answer.rows)
+        complete = not isinstance(answer, Unanswered) and not answer.unparsed
         for each in watched:
-            each.sighting = seen.get(each.token, GONE) if complete else seen.get(each.token, each.sighting)
+            each.observation = seen.get(each.token, GONE) if complete else seen.get(each.token, each.observation)
         rows = {each.token: seen[each.token].row for each in watched if each.token in seen}
         records, unread = await self._read_records(watched, rows, answered=answered)
         # What cannot be looked at for want of descriptors has neither ended nor gone without a record: it waits.
@@ -70,36 +70,36 @@ class PollingSide(EndingSide):
         if answered:
             await self._ask_accounting(watched, rows, records)
         now = trio.current_time()
-        news = False
+        changed = False
         for each in watched:
             if each.job.stage is Stage.DONE:  # given up, and perhaps alive
-                self._lose(each)
+                self._make_stray(each)
             elif not each.concluding:
                 row, record = rows.get(each.token), records.get(each.token)
-                sight = Sight(now, complete, row, record, stopping=each.job.stop is not None)
-                said = follow(each.trail, sight, self._grace)
-                news = news or said is not None
-                self._say(each, said, row)
+                evidence = Evidence(now, complete, row, record, stopping=each.job.stop is not None)
+                transition = next_transition(each.history, evidence, self._visibility_timeout)
+                changed = changed or transition is not None
+                self._apply(each, transition, row)
         self._limit_logs(watched)
         if isinstance(answer, Unanswered):
             self._pace.failed()
             logger.warning("backend %r: %s does not answer: %s", self.name, self._system.name, answer.why)
         else:
             for token in seen.keys() & self._absent.keys():
-                self._earlier[token] = self._absent.pop(token)
-            self._stray_sightings = {
-                token: sighting
-                for token, sighting in seen.items()
-                if sighting.alive and token not in self._elements and token not in self._earlier
+                self._adoptable[token] = self._absent.pop(token)
+            self._stray_observations = {
+                token: observation
+                for token, observation in seen.items()
+                if observation.alive and token not in self._elements and token not in self._adoptable
             }
-            self._pace.answered(now - began, news=news)
+            self._pace.answered(now - began, changed=changed)
             if complete:
-                self._unresolved &= self._stray_sightings.keys()
-                self._answers = asked
-                self._answered.set()
-                self._answered = trio.Event()
+                self._unresolved &= self._stray_observations.keys()
+                self._last_answer = asked
+                self._answer_arrived.set()
+                self._answer_arrived = trio.Event()
             else:
-                lines = answer.strange
+                lines = answer.unparsed
                 logger.warning("backend %r: %d lines of %s were not understood", self.name, lines, self._system.name)
         self._due = now + self._pace.pause
 
@@ -113,7 +113,7 @@ class PollingSide(EndingSide):
     @trio.lowlevel.enable_ki_protection
     async def _stop_too_large(self, limited: Sequence[Element]) -> None:
         try:
-            found = await self._in_thread(lambda: [too_large(each.job.spec, each.places.log) for each in limited])
+            found = await self._in_thread(lambda: [too_large(each.job.spec, each.paths.log) for each in limited])
         finally:
             self._limiting = False
         for each, message in zip(limited, found, strict=True):
@@ -142,39 +142,39 @@ class PollingSide(EndingSide):
     ) -> None:
         """Ask accounting, where there is one, for jobs that have been missing for a while; add what it says."""
         now = trio.current_time()
-        if not self.limits.accounting or now - self._asked_accounting < ACCOUNT_AFTER:
+        if not self.limits.accounting or now - self._accounting_asked_at < ACCOUNT_AFTER:
             return
         missing = {
             each.token: each
             for each in watched
             if each.token not in rows
             and each.token not in records
-            and each.trail.missing_since is not None
-            and now - each.trail.missing_since >= ACCOUNT_AFTER
+            and each.history.missing_since is not None
+            and now - each.history.missing_since >= ACCOUNT_AFTER
         }
         if not missing:
             return
-        self._asked_accounting = now
+        self._accounting_asked_at = now
         answer = await self._system.account({each.array for each in missing.values()})
         if isinstance(answer, Unanswered):
             logger.info("backend %r: accounting does not answer: %s", self.name, answer.why)
             return
-        for token, sighting in self._board.read(answer.rows).items():
+        for token, observation in self._array_index.read(answer.rows).items():
             if token in missing:
-                rows[token] = sighting.row
+                rows[token] = observation.row
 
-    def _say(self, element: Element, said: Transition, row: Row | None) -> None:
+    def _apply(self, element: Element, transition: Transition, row: Row | None) -> None:
         """Let it be known what became of a job."""
         job = element.job
-        if isinstance(said, Moved):
-            self._progress(job, said.status, said.note)
-        elif isinstance(said, Odd):
-            logger.warning("backend %r: job %r (%s) %s", self.name, job.id, self._place(element, None), said.why)
-            self._progress(job, job.status, said.why)
-        elif isinstance(said, Ended):
+        if isinstance(transition, Moved):
+            self._progress(job, transition.status, transition.note)
+        elif isinstance(transition, Unexpected):
+            logger.warning("backend %r: job %r (%s) %s", self.name, job.id, self._label(element, None), transition.why)
+            self._progress(job, job.status, transition.why)
+        elif isinstance(transition, Ended):
             element.concluding = True
-            self._start_task(self._conclude, element, said)
-        elif isinstance(said, Missing):
+            self._start_task(self._conclude, element, transition)
+        elif isinstance(transition, Missing):
             element.concluding = True
             self._start_task(self._conclude_missing, element)
         elif row is not None and row.code == UNSEEN:
@@ -182,12 +182,12 @@ class PollingSide(EndingSide):
             self._start_task(self._conclude_unseen, element, row)
 
     async def _conclude_missing(self, element: Element) -> None:
-        await self._fail_unrecorded(element, f"{self._place(element, None)} is no longer in the queue")
+        await self._fail_unrecorded(element, f"{self._label(element, None)} is no longer in the queue")
         self._forget(element)
 
     async def _conclude_unseen(self, element: Element, row: Row) -> None:
         """A node does not see a job's files. Unless a job removed these, or a node saw any, that concerns all jobs."""
-        where = self._place(element, row)
+        where = self._label(element, row)
         removed = not await self._has_files(element) and await self._in_thread(self._store.is_in_place)
         message = f"{where} found that its node does not see, or may not write to, the run directory {self.run_dir}"
         if not removed and not self._shared:

@@ -13,9 +13,9 @@ from typing import Final
 import attrs
 
 _FIRST: Final = "job-runtime end 1"
-_MOST_SIGNAL: Final = 64
+_MAX_SIGNAL: Final = 64
 """Linux has as many."""
-_SHELLS_OFFSET: Final = 128
+_SIGNAL_OFFSET: Final = 128
 """What a shell adds to the number of a signal."""
 _HOW: Final = ("", "exit", "killed", "core")
 """What the wrapper has found out about a code that may be a signal's: nothing, which counts as a signal; that it is a
@@ -90,8 +90,8 @@ def _record(values: dict[str, str], times: str) -> Record:
         status = _whole(number)
         if how not in _HOW:
             raise ValueError(how)
-        if _SHELLS_OFFSET < status <= _SHELLS_OFFSET + _MOST_SIGNAL and how != "exit":
-            signal = status - _SHELLS_OFFSET
+        if _SIGNAL_OFFSET < status <= _SIGNAL_OFFSET + _MAX_SIGNAL and how != "exit":
+            signal = status - _SIGNAL_OFFSET
         else:
             code = status
     begun, ended = map(float, values["uptime"].split(" "))

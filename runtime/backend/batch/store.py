@@ -27,7 +27,7 @@ from typing import Final
 import attrs
 
 from runtime.backend.batch.records import Record, parse_record
-from runtime.backend.batch.wrapper import FOLDER, odd_variables, render_job, render_wrapper
+from runtime.backend.batch.wrapper import FOLDER, unexportable_variables, render_job, render_wrapper
 from runtime.backend.job_paths import (
     JobPaths,
     RootedJobPaths,
@@ -44,10 +44,10 @@ from runtime.roots import RootedPath, Roots
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
-_MOST_BYTES: Final = 1 << 16
+_MAX_RECORD_BYTES: Final = 1 << 16
 """Of a record. A real one has less than a thousand."""
 
-_MOST_LIST: Final = 1 << 28
+_MAX_LIST_BYTES: Final = 1 << 28
 """Bytes of the list of an array's jobs: many times what a million of them take. Arbitrary; it goes into memory."""
 
 
@@ -58,7 +58,7 @@ class Member:
     spec: JobSpec
     attempt: int
     token: str
-    places: RootedJobPaths
+    paths: RootedJobPaths
 
 
 class Store:
@@ -79,7 +79,7 @@ class Store:
         self.wrapper = str(self._script)
         """The path of the script."""
         self._environment = environment
-        self._odd = odd_variables(environment)
+        self._unexportable = unexportable_variables(environment)
         self._dump = render_environment(environment)
         self._max_output_dirs = max_output_dirs
         self._text = b""  # of the script
@@ -165,13 +165,13 @@ class Store:
     def _render(self, member: Member) -> bytes:
         spec = member.spec
         return render_job(
-            starting_words(spec, member.places.log),
+            starting_words(spec, member.paths.log),
             token=member.token,
             files=f"{self._ends}/{_sharded(member.token)}",
-            log=str(member.places.log),
-            cwd=member.places.cwd,
+            log=str(member.paths.log),
+            cwd=member.paths.cwd,
             exports=spec.exports,
-            odd=self._odd,
+            unexportable=self._unexportable,
         )
 
     def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, Record], set[str]]:
@@ -183,7 +183,7 @@ class Store:
         unread: set[str] = set()
         for token in tokens:
             try:
-                record = parse_record(self._end(token).read(_MOST_BYTES), token)
+                record = parse_record(self._end(token).read(_MAX_RECORD_BYTES), token)
             except OSError as exc:
                 if has_no_room(exc):
                     unread.add(token)
@@ -226,7 +226,7 @@ class Store:
             listed = self._arrays.below(f"{array}/jobs").status()
             shard = self._ends.below(token[:2]).status()
         except OSError as exc:
-            return not is_for_good(exc)
+            return not is_permanent(exc)
         return stat.S_ISREG(listed.st_mode) and stat.S_ISDIR(shard.st_mode)
 
     def is_in_place(self) -> bool:
@@ -236,7 +236,7 @@ class Store:
         except OSError:
             return False
 
-    def call_off(self, token: str) -> None:
+    def revoke(self, token: str) -> None:
         """Claim a job that is to run no more: should the system start it all the same, it finds that, and ends."""
         with suppress(OSError):  # it has begun; or the disk says no, and the system's word has to do
             os.close(self._claim(token).create(0o600))
@@ -256,7 +256,7 @@ class Store:
         found = {}
         for name in sorted(name for name in self._arrays.names() if name.startswith(prefix)):
             try:
-                raw = self._arrays.below(f"{name}/jobs").read(_MOST_LIST)
+                raw = self._arrays.below(f"{name}/jobs").read(_MAX_LIST_BYTES)
                 jobs = [json.loads(line) for line in raw.splitlines()]
                 found[name] = [(job["token"], job["job"], job["attempt"]) for job in jobs]
             except (OSError, ValueError, KeyError, TypeError) as exc:  # one that was being written when we died
@@ -279,12 +279,12 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_mode, status.st_ino, status.st_size
 
 
-_FOR_GOOD: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
+_PERMANENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
 
 
-def is_for_good(error: OSError) -> bool:
+def is_permanent(error: OSError) -> bool:
     """Whether an error says that what we made is not there, or is behind something else; not that we cannot look."""
-    return error.errno in _FOR_GOOD
+    return error.errno in _PERMANENT
 
 
 def may_appear(path: RootedPath) -> bool:
@@ -297,5 +297,5 @@ def may_appear(path: RootedPath) -> bool:
     except FileNotFoundError:
         return True
     except OSError as exc:
-        return not is_for_good(exc)
+        return not is_permanent(exc)
     return False

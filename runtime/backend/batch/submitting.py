@@ -11,9 +11,9 @@ import attrs
 import trio
 
 from runtime.backend.batch.adopting import AdoptingSide
-from runtime.backend.batch.array_index import Entry
-from runtime.backend.batch.base import DEFAULT_LIMITS, DOUBT_LASTS
-from runtime.backend.batch.element import Element, Progress
+from runtime.backend.batch.array_index import ArrayEntry
+from runtime.backend.batch.base import DEFAULT_LIMITS, DOUBT_TIMEOUT
+from runtime.backend.batch.element import Element, LaunchProgress
 from runtime.backend.batch.grouping import chunks, group, halves
 from runtime.backend.batch.system import (
     Accepted,
@@ -30,11 +30,11 @@ from runtime.process import Work, each_in_thread, has_no_room
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
-_SLICE: Final = 64
+_PREPARE_BATCH: Final = 64
 """Jobs that are prepared per hop to a thread: a hundredth of a second or so."""
 
 
-_Preparation = tuple[LiveJob, Progress]
+_Preparation = tuple[LiveJob, LaunchProgress]
 
 
 @attrs.define(eq=False)
@@ -56,22 +56,22 @@ class SubmittingSide(AdoptingSide):
                 self._refuse(job, why)
             return
         begun = self._begin_all(jobs)
-        if self._earlier or self._absent:
+        if self._adoptable or self._absent:
             begun = await self._without_adopted(begun)
         ready = _Ready([])
-        async with trio.open_nursery() as late:
+        async with trio.open_nursery() as slow:
             async with trio.open_nursery() as nursery:
                 for job in begun:
                     if job.spec.pre_launch is not None:  # a hook may take long, so each has a thread of its own
-                        nursery.start_soon(self._prepare, [job], self._hooking, ready, nursery)
+                        nursery.start_soon(self._prepare, [job], self._hook_limiter, ready, nursery)
                 others = [job for job in begun if job.spec.pre_launch is None]
-                for some in chunks(others, _SLICE):
-                    await self._prepare(some, self._files, ready, late)
+                for some in chunks(others, _PREPARE_BATCH):
+                    await self._prepare(some, self._file_limiter, ready, slow)
             pairs, ready.pairs = ready.pairs or [], None
-            place = {id(job): number for number, job in enumerate(begun)}
-            pairs.sort(key=lambda pair: place[id(pair[0].job)])
+            order = {id(job): number for number, job in enumerate(begun)}
+            pairs.sort(key=lambda pair: order[id(pair[0].job)])
             for request, some_pairs in group(pairs, lambda pair: pair[1]).items():
-                await self._send([element for element, _ in some_pairs], request)
+                await self._submit_group([element for element, _ in some_pairs], request)
 
     @trio.lowlevel.enable_ki_protection
     async def _prepare(
@@ -87,7 +87,7 @@ class SubmittingSide(AdoptingSide):
                 if job.stage is Stage.DONE:
                     continue
                 if isinstance(result, Busy):
-                    self._progress_of[job.spec] = progress
+                    self._launch_progress[job.spec] = progress
                     self._refuse(job, result.why)
                     continue
                 if isinstance(result, str):
@@ -98,11 +98,11 @@ class SubmittingSide(AdoptingSide):
                 else:
                     job.data, request = result
                     if ready.pairs is None:
-                        nursery.start_soon(self._send, [job.data], request)
+                        nursery.start_soon(self._submit_group, [job.data], request)
                     else:
                         ready.pairs.append(result)
 
-        work = Work(self._prepare_one, [(job, self._progress_for(job)) for job in jobs])
+        work = Work(self._prepare_one, [(job, self._take_launch_progress(job)) for job in jobs])
         await each_in_thread(work, limiter=limiter, nursery=nursery, done=done)
 
     def _prepare_one(self, preparation: _Preparation) -> tuple[Element, Hashable] | Busy | str:
@@ -114,10 +114,10 @@ class SubmittingSide(AdoptingSide):
             token = job_token(self.run_token, job.id, job.attempt)
             if token in self._finished:
                 self._store.forget(token)
-            places = self._store.prepare(spec, renew=not progress.renewed)
+            paths = self._store.prepare(spec, renew=not progress.renewed)
             progress.renewed = True
-            soft = self._soft_steps.of(spec, str(places.odir), self._roots.resolve)
-            element = Element(job, token, places, soft, progress)
+            soft = self._soft_steps.of(spec, str(paths.odir), self._roots.resolve)
+            element = Element(job, token, paths, soft, progress)
             self._store.check(element.member)
             if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
                 try:
@@ -130,24 +130,24 @@ class SubmittingSide(AdoptingSide):
             return Busy(message) if has_no_room(exc) else message
         return element, request
 
-    def _progress_for(self, job: LiveJob) -> Progress:
-        progress = self._progress_of.pop(job.spec, None)
-        return progress if progress is not None and progress.attempt == job.attempt else Progress(job.attempt)
+    def _take_launch_progress(self, job: LiveJob) -> LaunchProgress:
+        progress = self._launch_progress.pop(job.spec, None)
+        return progress if progress is not None and progress.attempt == job.attempt else LaunchProgress(job.attempt)
 
     def _take_back(self, job: LiveJob) -> bool:
         return job.data is None or not job.data.sent
 
     @trio.lowlevel.enable_ki_protection
-    async def _send(self, elements: Sequence[Element], request: Hashable) -> None:
+    async def _submit_group(self, elements: Sequence[Element], request: Hashable) -> None:
         """Submit jobs with equal requests, in arrays as large as the queue takes them."""
         waiting = list(elements)
-        async with self._sending:  # one at a time: the controller is everybody's
+        async with self._submit_lock:  # one at a time: the controller is everybody's
             if self.limits is DEFAULT_LIMITS:
                 await self._probe()
             size = self.limits.max_array
             while waiting := [element for element in waiting if element.job.stage is not Stage.DONE]:
                 some = waiting[:size]
-                answer = await self._submit(some, request)
+                answer = await self._submit_array(some, request)
                 if isinstance(answer, Accepted):
                     del waiting[: len(some)]
                 elif isinstance(answer, Refused):
@@ -159,10 +159,10 @@ class SubmittingSide(AdoptingSide):
                 else:
                     logger.info("backend %r is busy: %s", self.name, answer.why)
                     for element in waiting:
-                        self._progress_of[element.job.spec] = element.progress
+                        self._launch_progress[element.job.spec] = element.progress
                         self._refuse(element.job, answer.why)
 
-    async def _submit(self, some: Sequence[Element], request: Hashable) -> Accepted | Busy | Refused | Unanswered:
+    async def _submit_array(self, some: Sequence[Element], request: Hashable) -> Accepted | Busy | Refused | Unanswered:
         """Submit one array; when that was accepted its jobs are in the queue."""
         tokens = [element.token for element in some]
         name = array_name(self.run_token, tokens)
@@ -173,10 +173,11 @@ class SubmittingSide(AdoptingSide):
             directory = await self._in_thread(self._store.write_array, name, [element.member for element in some])
         except OSError as exc:
             return (Busy if has_no_room(exc) else Refused)(f"its files cannot be written: {exc}")
-        array = Array(name, len(some), request, self._store.wrapper, (directory, str(math.ceil(self._grace))))
-        entry = self._board.put(name, tokens)
+        arguments = (directory, str(math.ceil(self._visibility_timeout)))
+        array = Array(name, len(some), request, self._store.wrapper, arguments)
+        entry = self._array_index.put(name, tokens)
         self._elements.update((element.token, element) for element in some)
-        answer = await self._settled(array, entry)
+        answer = await self._submit_until_known(array, entry)
         if not isinstance(answer, Accepted):
             for element in some:
                 element.sent = False
@@ -186,12 +187,12 @@ class SubmittingSide(AdoptingSide):
         for index, element in enumerate(some):
             element.array, element.index = answer.array, index
             if not self._launched(element.job, running=False):  # given up meanwhile
-                self._lose(element)
+                self._make_stray(element)
         self._pace.hurry()
-        self._news.set()
+        self._poll_requested.set()
         return answer
 
-    async def _settled(self, array: Array, entry: Entry) -> Accepted | Busy | Refused | Unanswered:
+    async def _submit_until_known(self, array: Array, entry: ArrayEntry) -> Accepted | Busy | Refused | Unanswered:
         """Submit an array, and see to it that we know whether it was."""
         answer = await self._system.submit(array)
         again = True
@@ -200,8 +201,8 @@ class SubmittingSide(AdoptingSide):
                 "backend %r: whether array %s was submitted is not known: %s", self.name, array.name, answer.why
             )
             entry.doubtful_until = math.inf
-            turned_up = await self._turns_up(entry.ids)
-            entry.doubtful_until = trio.current_time() + DOUBT_LASTS
+            turned_up = await self._is_in_queue(entry.ids)
+            entry.doubtful_until = trio.current_time() + DOUBT_TIMEOUT
             if turned_up:
                 return Accepted(min(entry.ids))
             if answer.busy:
@@ -210,10 +211,10 @@ class SubmittingSide(AdoptingSide):
             again = False
         if isinstance(answer, Unanswered):
             self._pace.failed()
-            self._news.set()  # so that the queue is asked until it answers
+            self._poll_requested.set()  # so that the queue is asked until it answers
         return answer
 
-    async def _turns_up(self, ids: set[str]) -> bool:
+    async def _is_in_queue(self, ids: set[str]) -> bool:
         """Return whether an array is in the queue: as soon as an answer has it, or if two in a row do not."""
         for _ in range(2):
             if not ids:

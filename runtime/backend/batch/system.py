@@ -58,11 +58,11 @@ class Row:
 
 
 @attrs.frozen
-class Snapshot:
+class Listing:
     """An answer of the queue, or of accounting."""
 
     rows: Sequence[Row]
-    strange: int = 0
+    unparsed: int = 0
     """Lines that were not understood: what has no row may stand in one of these, and is not known to be absent."""
 
 
@@ -161,10 +161,10 @@ class System(Protocol):
         """Submit an array."""
         ...
 
-    async def query(self, names: Collection[str] | None) -> Snapshot | Unanswered:
+    async def query(self, names: Collection[str] | None) -> Listing | Unanswered:
         """Ask, once, for all elements of the arrays with these names, or of all that are ours; ended ones included.
 
-        What is not in an answer without strange lines is not in the queue.
+        What is not in an answer without unparsed lines is not in the queue.
         """
         ...
 
@@ -172,6 +172,6 @@ class System(Protocol):
         """Ask for the end of elements; or, with a signal, have that sent to all of their processes."""
         ...
 
-    async def account(self, arrays: Collection[str]) -> Snapshot | Unanswered:
+    async def account(self, arrays: Collection[str]) -> Listing | Unanswered:
         """Ask for elements of arrays, by id, that are no longer in the queue."""
         ...

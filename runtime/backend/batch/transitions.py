@@ -8,13 +8,13 @@ There are three witnesses, and they are believed in this order:
 
 None of them is believed too early. A record alone is not yet an end: the system may still be ending what the job left
 behind, or be about to start it again (then the record is of an earlier start, and is dropped). It becomes one when the
-queue says so as well; or, if the queue says nothing for as long as `grace` (it does not answer, or a node does not come
+queue says so as well; or, if the queue says nothing for as long as `visibility_timeout` (it does not answer, or a node does not come
 to its end), by itself. An end without a record is not yet known to be one: on a slow file system the record may be on
-its way, for `grace`; unless its end was asked for, which explains it, as soon as two answers in a row do not have the
+its way, for `visibility_timeout`; unless its end was asked for, which explains it, as soon as two answers in a row do not have the
 job: in one of them it may be on its way from the queue to a node. And a queue that does not answer has said nothing: a
 missing answer is never an end.
 
-What is neither recorded nor in the queue for `grace` is *lost*; never passed. What was told to end, and is then missing
+What is neither recorded nor in the queue for `visibility_timeout` is *lost*; never passed. What was told to end, and is then missing
 from two answers in a row, has ended: one answer can be empty by mistake.
 """
 
@@ -38,13 +38,13 @@ class ElementHistory:
     """Since when answers of the queue do not have it, in seconds."""
     ended_since: float | None = None
     """Since when the queue says that it has ended, in seconds."""
-    odd_since: float | None = None
+    unexpected_since: float | None = None
     """Since when the queue says what one cannot make much of, in seconds."""
     warned: bool = False
 
 
 @attrs.frozen
-class Sight:
+class Evidence:
     """What is seen of a job now."""
 
     now: float
@@ -67,7 +67,7 @@ class Moved:
 
 
 @attrs.frozen
-class Odd:
+class Unexpected:
     """It is to be wondered at, and waited for."""
 
     why: str
@@ -83,69 +83,69 @@ class Ended:
 
 @attrs.frozen
 class Missing:
-    """It is in no queue, left no record, and `grace` is over."""
+    """It is in no queue, left no record, and `visibility_timeout` is over."""
 
 
-Transition = Moved | Odd | Ended | Missing | None
+Transition = Moved | Unexpected | Ended | Missing | None
 
 
-def follow(trail: ElementHistory, sight: Sight, grace: float) -> Transition:
-    """Return what is new, and remember it in `trail`.
+def next_transition(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition:
+    """Return what is new, and remember it in `history`.
 
     Args:
-        trail: of this job.
-        sight: what is seen of it now.
-        grace: seconds that a file, or a queue, may be late.
+        history: of this job.
+        evidence: what is seen of it now.
+        visibility_timeout: seconds that a file, or a queue, may be late.
     """
-    row, now = sight.row, sight.now
-    record = sight.record
+    row, now = evidence.row, evidence.now
+    record = evidence.record
     if record is not None and row is not None and _is_of_an_earlier_start(record, row):
         record = None
-    trail.recorded_since = None if record is None else _since(trail.recorded_since, now)
+    history.recorded_since = None if record is None else _since(history.recorded_since, now)
     has_ended = row is not None and row.state.phase is Phase.ENDED
-    is_missing = row is None and sight.answered
-    if record is not None and (has_ended or is_missing or _is_over(trail.recorded_since, now, grace)):
+    is_missing = row is None and evidence.answered
+    if record is not None and (has_ended or is_missing or _is_over(history.recorded_since, now, visibility_timeout)):
         return Ended(record, row)
     if row is None:
-        return _unseen(trail, sight, grace) if is_missing else None
-    trail.missing_since = None
-    trail.ended_since = _since(trail.ended_since, now) if has_ended else None
+        return _missing(history, evidence, visibility_timeout) if is_missing else None
+    history.missing_since = None
+    history.ended_since = _since(history.ended_since, now) if has_ended else None
     if not has_ended:
-        return _alive(trail, row, now, grace)
-    stopped_as_asked = sight.stopping and row.state.kind is FailureKind.CANCELLED
-    return Ended(None, row) if stopped_as_asked or _is_over(trail.ended_since, now, grace) else None
+        return _alive(history, row, now, visibility_timeout)
+    stopped_as_asked = evidence.stopping and row.state.kind is FailureKind.CANCELLED
+    return Ended(None, row) if stopped_as_asked or _is_over(history.ended_since, now, visibility_timeout) else None
 
 
 def _is_of_an_earlier_start(record: Record, row: Row) -> bool:
     return row.restarts > record.restarts or row.state.phase is Phase.PENDING
 
 
-def _unseen(trail: ElementHistory, sight: Sight, grace: float) -> Transition:
-    if sight.stopping and trail.missing_since is not None:
+def _missing(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition:
+    if evidence.stopping and history.missing_since is not None:
         return Ended(None, None)
-    trail.missing_since = _since(trail.missing_since, sight.now)
-    return Missing() if _is_over(trail.missing_since, sight.now, grace) else None
+    history.missing_since = _since(history.missing_since, evidence.now)
+    return Missing() if _is_over(history.missing_since, evidence.now, visibility_timeout) else None
 
 
-def _alive(trail: ElementHistory, row: Row, now: float, grace: float) -> Transition:
+def _alive(history: ElementHistory, row: Row, now: float, visibility_timeout: float) -> Transition:
     phase = row.state.phase
-    odd = phase in (Phase.UNKNOWN, Phase.ENDING)
-    trail.odd_since = _since(trail.odd_since, now) if odd else None
-    if not odd:
-        trail.warned = False
+    is_unexpected = phase in (Phase.UNKNOWN, Phase.ENDING)
+    history.unexpected_since = _since(history.unexpected_since, now) if is_unexpected else None
+    if not is_unexpected:
+        history.warned = False
         status = JobStatus.RUNNING if phase is Phase.RUNNING else JobStatus.QUEUED
-        if (status, row.note) != (trail.status, trail.note):
-            moved = status is not trail.status or row.note is not None
-            trail.status, trail.note = status, row.note
+        if (status, row.note) != (history.status, history.note):
+            moved = status is not history.status or row.note is not None
+            history.status, history.note = status, row.note
             return Moved(status, row.note) if moved else None
         return None
-    patience = 0 if phase is Phase.UNKNOWN else grace
-    if not trail.warned and _is_over(trail.odd_since, now, patience):
-        trail.warned = True
-        return Odd(
+    tolerated = 0 if phase is Phase.UNKNOWN else visibility_timeout
+    if not history.warned and _is_over(history.unexpected_since, now, tolerated):
+        history.warned = True
+        return Unexpected(
             f"is in state {row.word}, which means nothing to us; it is waited for"
             if phase is Phase.UNKNOWN
-            else f"has been in state {row.word} for {grace:g} s; it is waited for"
+            else f"has been in state {row.word} for {visibility_timeout:g} s; it is waited for"
         )
     return None
 

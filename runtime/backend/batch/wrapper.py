@@ -226,7 +226,7 @@ _jr_cgroups=/sys/fs/cgroup
 _jr_membership=/proc/self/cgroup
 """
 
-_SPOILING: Final = frozenset(
+_DISTURBING: Final = frozenset(
     {
         "BASHOPTS",
         "BASH_VERSION",
@@ -244,11 +244,11 @@ _SPOILING: Final = frozenset(
 )
 """Variables that disturb some shell which finds them in its environment, or that it does not pass on as they are."""
 
-_OF_SHELLS: Final = re.compile(
+_SHELL_VARIABLES: Final = re.compile(
     r"_|_jr_.*|(BASH|COMP|EPOCH|EXECIGNORE|FUNC|GLOB|HIST|KSH|LANG|LC_|MAIL|OPT|PROMPT|PS\d|READLINE|SH_).*"
     r"|auto_resume|histchars|CDPATH|COLUMNS|COPROC|DIRSTACK|ENV|ERRNO|FCEDIT|FIGNORE|FPATH|GROUPS|HOME|HOST.*|PWD|OLDPWD"
     r"|IGNOREEOF|INPUTRC|INSIDE_EMACS|LINES|MACHTYPE|MAPFILE|OSTYPE|PIPESTATUS|REPLY|SHELL|SHLVL|SRANDOM|TIMEFORMAT"
-    r"|TMOUT|USER_ID|" + "|".join(sorted(_SPOILING)),
+    r"|TMOUT|USER_ID|" + "|".join(sorted(_DISTURBING)),
     re.ASCII,
 )
 """Variables that mean something to some shell when they are set there: those of the manuals of bash, dash, ksh, mksh
@@ -274,7 +274,7 @@ def render_job(
     log: str,
     cwd: str,
     exports: Mapping[str, str],
-    odd: Mapping[str, str],
+    unexportable: Mapping[str, str],
 ) -> bytes:
     """Return the file that tells an element what it is.
 
@@ -285,7 +285,7 @@ def render_job(
         log: the absolute path of its log.
         cwd: the absolute path of the directory that it runs in.
         exports: environment variables to add to those of the script.
-        odd: variables, of the script's environment, whose names shells drop: see `odd_variables`.
+        unexportable: variables, of the script's environment, whose names shells drop: see `unexportable_variables`.
 
     Raises:
         ValueError: if something of it is no text that a program can be given.
@@ -300,10 +300,10 @@ def render_job(
     ]
     if "PATH" in exports:
         lines.append(f"_jr_path={_quote(exports['PATH'])}")
-    by_env = bool(odd) or program.startswith(
+    by_env = bool(unexportable) or program.startswith(
         "-"
     )  # `exec` would take that for an option, and not every shell knows `--`
-    by_env = by_env or any(not _NAME.fullmatch(name) or _OF_SHELLS.fullmatch(name) for name in exports)
+    by_env = by_env or any(not _NAME.fullmatch(name) or _SHELL_VARIABLES.fullmatch(name) for name in exports)
     lines += ["_jr_export() {", ":"]
     if not by_env:
         lines += [f"export {name}={_quote(value)}" for name, value in exports.items()]
@@ -314,23 +314,23 @@ def render_job(
                 msg = f"the program {program!r} has to be started by env, which would take its name for a variable"
                 raise ValueError(msg)
             words = ["/usr/bin/nice", "-n", "0", *words]
-        words = ["/usr/bin/env", "--", *(f"{name}={value}" for name, value in {**odd, **exports}.items()), *words]
+        words = ["/usr/bin/env", "--", *(f"{name}={value}" for name, value in {**unexportable, **exports}.items()), *words]
     lines.append("set -- " + " ".join(map(_quote, words)))
     return os.fsencode("\n".join(lines) + "\n")
 
 
-def odd_variables(environment: Mapping[str, str]) -> dict[str, str]:
+def unexportable_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return those that a shell does not pass on as they are, such as the functions that bash exports.
 
     Some have a name that is none for a shell; others mean something to it, and could disturb its work as well: see
-    `without_shells_own`.
+    `without_shell_variables`.
     """
-    return {name: value for name, value in environment.items() if name in _SPOILING or not _NAME.fullmatch(name)}
+    return {name: value for name, value in environment.items() if name in _DISTURBING or not _NAME.fullmatch(name)}
 
 
-def without_shells_own(environment: Mapping[str, str]) -> dict[str, str]:
+def without_shell_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for the shell that runs the wrapper: `env` puts the others in again, behind its back."""
-    return {name: value for name, value in environment.items() if name not in _SPOILING}
+    return {name: value for name, value in environment.items() if name not in _DISTURBING}
 
 
 def _quote(text: str) -> str:

@@ -10,7 +10,7 @@ import attrs
 
 from runtime.backend.backend import check_limit
 from runtime.backend.batch.backend import BatchBackend
-from runtime.backend.batch.wrapper import without_shells_own
+from runtime.backend.batch.wrapper import without_shell_variables
 from runtime.backend.slurm.requests import VARIABLES, Options, Requests, Rule, check_options
 from runtime.backend.slurm.system import SlurmSystem
 from runtime.backend.slurm.text import clean_environment
@@ -65,14 +65,14 @@ class SlurmBackend(BatchBackend):
         command_timeout: float | None = None,
         **options: Any,
     ) -> None:
-        deadline = check_limit("SlurmBackend: command_timeout", command_timeout, COMMAND_TIMEOUT, whole=False)
-        system = SlurmSystem(deadline)
+        timeout = check_limit("SlurmBackend: command_timeout", command_timeout, COMMAND_TIMEOUT, whole=False)
+        system = SlurmSystem(timeout)
         super().__init__(system, run_dir, **options)
         self._slurm = system
         given = {"partition": partition, "account": account, "qos": qos, "time": time}
         checked = check_options({**given, "requeue": requeue, "extra": extra}, "SlurmBackend: ")
         if rules is not None and (isinstance(rules, str | Mapping) or not isinstance(rules, Sequence)):
-            msg = f"SlurmBackend: rules is {rules!r}; wanted: a list of mappings"
+            msg = f"SlurmBackend: rules is {rules!r}; expected a list of mappings"
             raise ValueError(msg)
         self._requests = Requests(
             Options(**checked),
@@ -93,7 +93,7 @@ class SlurmBackend(BatchBackend):
         }
         found = check_options(found, "SlurmBackend: from the environment: ")
         requests = attrs.evolve(self._requests, options=attrs.evolve(options, **found))
-        self._slurm.start(without_shells_own(self._environment()), requests)
+        self._slurm.start(without_shell_variables(self._environment()), requests)
         await super()._setup()
 
     def _environment(self) -> dict[str, str]:
@@ -106,6 +106,6 @@ def _check_licences(licences: object) -> dict[str, str]:
     if not isinstance(licences, Mapping) or not all(
         isinstance(text, str) and text for pair in licences.items() for text in pair
     ):
-        msg = f"SlurmBackend: licences is {licences!r}; wanted: a mapping of resources to names of licences, all text"
+        msg = f"SlurmBackend: licences is {licences!r}; expected a mapping of resources to names of licences, all text"
         raise ValueError(msg)
     return dict(licences)

@@ -19,20 +19,20 @@ from runtime.process import SIGCHLD_IGNORED, UNKNOWN, Child, forgets_children, i
 
 _THREADS: Final = 4
 """For starting commands. One runs at a time, or a few."""
-_MOST_OUTPUT: Final = 1 << 28
+_MAX_OUTPUT_BYTES: Final = 1 << 28
 """Bytes of output that are read: a million rows. Arbitrary."""
 
 
 @attrs.frozen
-class Outcome:
+class CommandResult:
     """How a command ended, and what it said."""
 
     code: int | None
-    """Its exit code; `None` if a signal, such as ours at the deadline, ended it, or if it could not be started."""
+    """Its exit code; `None` if a signal, such as ours at the timeout, ended it, or if it could not be started."""
     output: str
     errors: str
-    late: bool = False
-    """Whether it was killed at its deadline."""
+    timed_out: bool = False
+    """Whether it was killed at its timeout."""
     missing: bool = False
     """Whether there is no such program, as far as we may look."""
 
@@ -42,16 +42,16 @@ class Commands:
 
     Args:
         environment: theirs.
-        deadline: seconds that each may take; `None` for no limit.
+        timeout: seconds that each may take; `None` for no limit.
     """
 
-    def __init__(self, environment: Mapping[str, str], deadline: float | None) -> None:
+    def __init__(self, environment: Mapping[str, str], timeout: float | None) -> None:
         self._environment = environment
-        self._deadline = math.inf if deadline is None else deadline
+        self._timeout = math.inf if timeout is None else timeout
         self._threads = trio.CapacityLimiter(_THREADS)
 
-    async def run(self, argv: Sequence[str]) -> Outcome:
-        """Run a command; past its deadline its process group is killed. Cancelling kills it, too.
+    async def run(self, argv: Sequence[str]) -> CommandResult:
+        """Run a command; past its timeout its process group is killed. Cancelling kills it, too.
 
         Raises:
             BackendBrokenError: if the system no longer says how commands end.
@@ -62,12 +62,12 @@ class Commands:
                 started = await in_thread(_start, argv, self._environment, limiter=self._threads, wait_for_room=False)
             except OSError as exc:  # there is no thread
                 return _not_started(argv, exc)
-        if isinstance(started, Outcome):
+        if isinstance(started, CommandResult):
             return started
         try:
-            with trio.move_on_after(self._deadline) as scope:
+            with trio.move_on_after(self._timeout) as scope:
                 await started.child.wait_exited()
-            return started.finish(late=scope.cancelled_caught, deadline=self._deadline)
+            return started.finish(timed_out=scope.cancelled_caught, timeout=self._timeout)
         finally:
             started.close()
 
@@ -82,17 +82,17 @@ class _Started:
     name: str
     """Of its program."""
 
-    def finish(self, *, late: bool, deadline: float) -> Outcome:
+    def finish(self, *, timed_out: bool, timeout: float) -> CommandResult:
         """Read what it said. If it is `late`, it is killed before."""
-        if late:
+        if timed_out:
             self.child.destroy()
             said = _read(self.errors)
-            return Outcome(None, _read(self.output), f"{said}\nit did not return within {deadline:g} s", late=True)
+            return CommandResult(None, _read(self.output), f"{said}\nit did not return within {timeout:g} s", timed_out=True)
         how = self.child.reap()
         if how is UNKNOWN and forgets_children():  # nothing could be learnt from any command any more
             raise _forgotten(self.name)
         code = how.code
-        return Outcome(code, _read(self.output), _read(self.errors))
+        return CommandResult(code, _read(self.output), _read(self.errors))
 
     def close(self) -> None:
         """End it, if it runs, and give up what it held."""
@@ -103,7 +103,7 @@ class _Started:
         os.close(self.errors)
 
 
-def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | Outcome:
+def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | CommandResult:
     output = errors = -1
     try:
         output = os.memfd_create("output", os.MFD_CLOEXEC)
@@ -122,10 +122,10 @@ def _forgotten(name: str) -> BackendBrokenError:
     return BackendBrokenError(f"it is not known how {name} ended: {SIGCHLD_IGNORED}")
 
 
-def _not_started(argv: Sequence[str], error: OSError) -> Outcome:
+def _not_started(argv: Sequence[str], error: OSError) -> CommandResult:
     missing = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
-    return Outcome(None, "", f"{argv[0]} cannot be started: {error.strerror}", missing=missing)
+    return CommandResult(None, "", f"{argv[0]} cannot be started: {error.strerror}", missing=missing)
 
 
 def _read(fd: int) -> str:
-    return os.pread(fd, _MOST_OUTPUT, 0).decode("utf-8", "replace")
+    return os.pread(fd, _MAX_OUTPUT_BYTES, 0).decode("utf-8", "replace")

@@ -64,22 +64,22 @@ def check_options(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return options that were given, by name, those that are `None` left out.
 
     Raises:
-        ValueError: if one of them cannot be what it is; it says what was wanted.
+        ValueError: if one of them cannot be what it is; it says what was expected.
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
         if value is None:
             continue
         if name in _TEXTS:
-            wanted, good = "text that is not empty", isinstance(value, str) and bool(value) and "\0" not in value
+            expected, good = "text that is not empty", isinstance(value, str) and bool(value) and "\0" not in value
         elif name == "requeue":
-            wanted, good = "True or False", isinstance(value, bool)
+            expected, good = "True or False", isinstance(value, bool)
         else:
-            wanted = "a list of options of sbatch, each with its value: ['--constraint=gpu', '--nice=100']"
+            expected = "a list of options of sbatch, each with its value: ['--constraint=gpu', '--nice=100']"
             good = not isinstance(value, str) and isinstance(value, Sequence) and all(map(_is_option, value))
             value = tuple(value) if good else value  # noqa: PLW2901 - the same, frozen
         if not good:
-            msg = f"{where}{name} is {value!r}; wanted: {wanted}"
+            msg = f"{where}{name} is {value!r}; expected {expected}"
             raise ValueError(msg)
         for word in value if name == "extra" else ():
             if word.partition("=")[0] in _OURS or word[:2] in _OURS_SHORT:
@@ -108,33 +108,33 @@ class Rule:
             ValueError: if it is none.
         """
         if not isinstance(given, Mapping):
-            msg = f"{where} is {given!r}; wanted: a mapping, such as {{'target': 'build', 'partition': 'fast'}}"
+            msg = f"{where} is {given!r}; expected a mapping, such as {{'target': 'build', 'partition': 'fast'}}"
             raise ValueError(msg)
         unknown = [key for key in given if key not in MATCHES and key not in OPTIONS]
         if unknown:
             msg = (
-                f"{where} has {unknown[0]!r}; wanted: which jobs ({', '.join(MATCHES)}) or what ({', '.join(OPTIONS)})"
+                f"{where} has {unknown[0]!r}; expected which jobs ({', '.join(MATCHES)}) or what ({', '.join(OPTIONS)})"
             )
             raise ValueError(msg)
         matches = {key: value for key, value in given.items() if key in MATCHES}
         for key, value in matches.items():
             if not isinstance(value, str):
-                msg = f"{where}: {key} is {value!r}; wanted: text"
+                msg = f"{where}: {key} is {value!r}; expected text"
                 raise ValueError(msg)
         if not matches:
-            msg = f"{where} says not which jobs it is for; wanted: at least one of {', '.join(MATCHES)}"
+            msg = f"{where} says not which jobs it is for; expected at least one of {', '.join(MATCHES)}"
             raise ValueError(msg)
         return cls(matches, check_options({k: v for k, v in given.items() if k in OPTIONS}, f"{where}: "))
 
     def fits(self, spec: JobSpec) -> bool:
         """Whether it is for this job."""
-        return all(self._fits(spec, key, wanted) for key, wanted in self.matches.items())
+        return all(self._fits(spec, key, expected) for key, expected in self.matches.items())
 
     @staticmethod
-    def _fits(spec: JobSpec, key: str, wanted: str) -> bool:
+    def _fits(spec: JobSpec, key: str, expected: str) -> bool:
         if key == "tag":
-            return wanted in spec.tags
-        return fnmatchcase(spec.id, wanted) if key == "job" else getattr(spec, key) == wanted
+            return expected in spec.tags
+        return fnmatchcase(spec.id, expected) if key == "job" else getattr(spec, key) == expected
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ from typing import Any, Final
 from runtime.backend.batch.system import (
     Array,
     Limits,
-    Snapshot,
+    Listing,
     SubmitAnswer,
     Targets,
     Unanswered,
@@ -40,21 +40,21 @@ class SlurmSystem:
     """Slurm, as found by its commands on the ``PATH``. `start` gives it life.
 
     Args:
-        deadline: seconds that a command may take; `None` for no limit.
+        timeout: seconds that a command may take; `None` for no limit.
     """
 
     name = "Slurm"
     prologue = PROLOGUE
 
-    def __init__(self, deadline: float | None) -> None:
-        self._deadline = deadline
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
         self._user = os.getuid()
         self._commands: Commands
         self._requests: Requests
 
     def start(self, environment: Mapping[str, str], requests: Requests) -> None:
         """Run commands in this environment from now on, which jobs inherit, and ask for what `requests` says."""
-        self._commands = Commands(environment, self._deadline)
+        self._commands = Commands(environment, self._timeout)
         self._requests = requests
 
     def request(self, spec: Any) -> Hashable:
@@ -69,7 +69,7 @@ class SlurmSystem:
         """
         done = await self._commands.run(["scontrol", "show", "config"])
         if done.missing:
-            msg = f"there is no Slurm here: {one_line(done.errors)}; wanted on the PATH: {', '.join(PROGRAMS)}"
+            msg = f"there is no Slurm here: {one_line(done.errors)}; expected on the PATH: {', '.join(PROGRAMS)}"
             raise BackendBrokenError(msg)
         if done.code != 0 and is_not_configured(done.errors):
             msg = (
@@ -89,11 +89,11 @@ class SlurmSystem:
         request = array.request
         assert isinstance(request, tuple)
         done = await self._commands.run(sbatch_arguments(array, request))
-        if done.code is None and not done.late and not done.output and done.missing:
+        if done.code is None and not done.timed_out and not done.output and done.missing:
             return Unanswered(one_line(done.errors))
         return read_sbatch(done.code, done.output, done.errors)
 
-    async def query(self, names: Collection[str] | None) -> Snapshot | Unanswered:
+    async def query(self, names: Collection[str] | None) -> Listing | Unanswered:
         """Ask by one squeue."""
         done = await self._commands.run(squeue_arguments(self._user, names))
         return read_squeue(done.output) if done.code == 0 else Unanswered(one_line(done.errors) or "squeue failed")
@@ -107,7 +107,7 @@ class SlurmSystem:
                 return answer
         return None
 
-    async def account(self, arrays: Collection[str]) -> Snapshot | Unanswered:
+    async def account(self, arrays: Collection[str]) -> Listing | Unanswered:
         """Ask by one sacct."""
         done = await self._commands.run(sacct_arguments(arrays))
         return read_sacct(done.output) if done.code == 0 else Unanswered(one_line(done.errors) or "sacct failed")

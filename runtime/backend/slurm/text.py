@@ -20,7 +20,7 @@ from runtime.backend.batch.system import (
     Phase,
     Refused,
     Row,
-    Snapshot,
+    Listing,
     SubmitAnswer,
     Targets,
     Unanswered,
@@ -40,19 +40,19 @@ _jr_cgroup=job_$SLURM_JOB_ID
 _QUEUE_FIELDS: Final = ("ArrayJobID", "ArrayTaskID", "Name", "State", "exit_code", "RestartCnt", "NodeList", "Reason")
 _ACCOUNT_FIELDS: Final = ("JobID", "JobName", "State", "ExitCode", "NodeList")
 
-_MOST_NAMES: Final = 2000
+_MAX_NAMES: Final = 2000
 """Names in one question. More would come near what one argument of a program may be, 128 KiB."""
-_NOBODY: Final = "jr-none"
+_NO_ARRAY: Final = "jr-none"
 """The name of no array."""
 
-_MOST_TARGETS: Final = 500
+_MAX_TARGETS: Final = 500
 """Arrays in one cancel; each may have some kilobytes of ranges."""
 
 _ID: Final = re.compile(r"(\d+)(?:;[\w.-]+)?\n", re.ASCII)
 _ELEMENT: Final = re.compile(r"(\d+)_(\d+)", re.ASCII)
 _SETTING: Final = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE | re.ASCII)
 
-_UNREACHED: Final = ("Unable to contact slurm controller", "Unable to contact controller", "Connection refused")
+_UNREACHABLE: Final = ("Unable to contact slurm controller", "Unable to contact controller", "Connection refused")
 """What the commands say when nobody heard them."""
 _UNCONFIGURED: Final = (
     "Could not establish a configuration source",
@@ -62,7 +62,7 @@ _UNCONFIGURED: Final = (
     "unable to status file",
 )
 """What they say when their configuration is not to be had, or wrong. They ask nobody for anything then."""
-_NOT_NOW: Final = ("standby mode", "Slurmctld is currently", "submission is currently disabled", "is shutting down")
+_UNAVAILABLE: Final = ("standby mode", "Slurmctld is currently", "submission is currently disabled", "is shutting down")
 """What the controller says when it takes nothing at all for now."""
 _FULL: Final = (
     "Slurm temporarily unable to accept job",
@@ -72,8 +72,8 @@ _FULL: Final = (
     "Invalid job array specification",  # larger than MaxArraySize, which may have changed
 )
 """What it says when it takes no more jobs, or no array of that size."""
-_LATER: Final = "Slurm temporarily unable to accept job"
-_UNSURE: Final = (
+_RETRYING: Final = "Slurm temporarily unable to accept job"
+_ANSWER_LOST: Final = (
     "timed out",
     "Zero Bytes",
     "Transport endpoint",
@@ -84,7 +84,7 @@ _UNSURE: Final = (
     "Protocol authentication",
 )
 """What the commands say when an answer was lost."""
-_GONE: Final = ("Invalid job id", "already completing or completed", "Kill job error")
+_ALREADY_ENDED: Final = ("Invalid job id", "already completing or completed", "Kill job error")
 """What scancel says of jobs that have ended."""
 
 
@@ -114,12 +114,12 @@ def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:
         found = _ID.fullmatch(output)
         return Accepted(found[1]) if found else Doubtful(f"sbatch said {one_line(output)!r}, which is no job's id")
     if code is None:
-        return Doubtful(why, busy=_LATER in errors)
-    if _says(errors, _UNREACHED) or _says(errors, _NOT_NOW) or is_not_configured(errors):
+        return Doubtful(why, busy=_RETRYING in errors)
+    if _has_any(errors, _UNREACHABLE) or _has_any(errors, _UNAVAILABLE) or is_not_configured(errors):
         return Unanswered(why)
-    if _says(errors, _UNSURE):
+    if _has_any(errors, _ANSWER_LOST):
         return Doubtful(why)
-    if _says(errors, _FULL):
+    if _has_any(errors, _FULL):
         return Busy(why)
     return Refused(why) if errors.strip() else Doubtful(why)
 
@@ -129,7 +129,7 @@ def is_not_configured(errors: str) -> bool:
 
     Where the configuration comes from the controller, and that is not reached, it says so as well: that may pass.
     """
-    return _says(errors, _UNCONFIGURED) and not _says(errors, _UNREACHED)
+    return _has_any(errors, _UNCONFIGURED) and not _has_any(errors, _UNREACHABLE)
 
 
 # ---------------------------------------------------------------------- the queue
@@ -137,24 +137,24 @@ def is_not_configured(errors: str) -> bool:
 
 def squeue_arguments(user: int, names: Collection[str] | None) -> list[str]:
     """Return the command that asks for all elements of the arrays with these names, or of all of the user's."""
-    filtered = [] if names is None or len(names) > _MOST_NAMES else [f"--name={','.join(names) or _NOBODY}"]
+    filtered = [] if names is None or len(names) > _MAX_NAMES else [f"--name={','.join(names) or _NO_ARRAY}"]
     fields = ",".join(f"{field}:|" for field in _QUEUE_FIELDS)
     return ["squeue", "--noheader", "--array", "--states=all", f"--user={user}", *filtered, f"--Format={fields}"]
 
 
-def read_squeue(output: str) -> Snapshot:
+def read_squeue(output: str) -> Listing:
     """Return what squeue says. Lines that are not understood are left out, and the answer is not complete."""
-    rows, strange = [], 0
+    rows, unparsed = [], 0
     lines = output.split("\n")
     if lines.pop():  # cut off in the middle of a line
-        strange += 1
+        unparsed += 1
     for line in lines:
         row = _queue_row(line)
         if row is None:
-            strange += 1
+            unparsed += 1
         else:
             rows.append(row)
-    return Snapshot(rows, strange)
+    return Listing(rows, unparsed)
 
 
 def _queue_row(line: str) -> Row | None:
@@ -191,13 +191,13 @@ def scancel_arguments(targets: Targets, signal: int | None) -> Iterator[list[str
     """Yield the commands, few of them, that end elements, or that send a signal to all processes of each."""
     how = [] if signal is None else [f"--signal={signal}", "--full"]
     words = [f"{array}_[{_ranges(indices)}]" for array, indices in targets.items()]
-    for start in range(0, len(words), _MOST_TARGETS):
-        yield ["scancel", *how, *words[start : start + _MOST_TARGETS]]
+    for start in range(0, len(words), _MAX_TARGETS):
+        yield ["scancel", *how, *words[start : start + _MAX_TARGETS]]
 
 
 def read_scancel(code: int | None, errors: str) -> Unanswered | None:
     """Return what the end of an scancel means. Whether anything has ended is for the queue to say."""
-    complaints = [line for line in errors.splitlines() if line.strip() and not _says(line, _GONE)]
+    complaints = [line for line in errors.splitlines() if line.strip() and not _has_any(line, _ALREADY_ENDED)]
     if code == 0 or (code is not None and not complaints and errors.strip()):
         return None
     return Unanswered(one_line(errors) or f"scancel ended with {'a signal' if code is None else f'code {code}'}")
@@ -224,13 +224,13 @@ def sacct_arguments(arrays: Collection[str]) -> list[str]:
     ]
 
 
-def read_sacct(output: str) -> Snapshot:
+def read_sacct(output: str) -> Listing:
     """Return what sacct says, of single elements."""
-    rows, strange = [], 0
+    rows, unparsed = [], 0
     for line in output.splitlines():
         fields = line.split("|")
         if len(fields) != len(_ACCOUNT_FIELDS):
-            strange += 1
+            unparsed += 1
             continue
         job, name, word, code, nodes = fields
         element = _ELEMENT.fullmatch(job)
@@ -238,7 +238,7 @@ def read_sacct(output: str) -> Snapshot:
             continue  # of elements that wait together: the queue has them
         row = Row(name, element[1], int(element[2]), state_of(word), word, nodes or None, code=_exit_code(code))
         rows.append(row)
-    return Snapshot(rows, strange)
+    return Listing(rows, unparsed)
 
 
 # ---------------------------------------------------------------------- the configuration
@@ -286,7 +286,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 _KEPT: Final = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
 
 
-def _says(text: str, phrases: Sequence[str]) -> bool:
+def _has_any(text: str, phrases: Sequence[str]) -> bool:
     lowered = text.lower()
     return any(phrase.lower() in lowered for phrase in phrases)
 

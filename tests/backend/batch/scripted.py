@@ -25,7 +25,7 @@ from runtime.backend.batch import (
     Limits,
     Phase,
     Row,
-    Snapshot,
+    Listing,
     State,
     System,
     Unanswered,
@@ -111,14 +111,14 @@ class ScriptedSystem:
         self.cancels: list[tuple[dict[str, list[int]], int | None]] = []
         self.accounts: list[Collection[str]] = []
         self.submit_answers: deque[Callable[[Array], SubmitAnswer]] = deque()
-        self.query_answers: deque[Snapshot | Unanswered] = deque()
+        self.query_answers: deque[Listing | Unanswered] = deque()
         self.down_until = -math.inf
         self.deaf = 0
         """Cancels that are taken and do nothing."""
         self.accounting: list[Row] = []
         self.ends: Path | None = None
         self.duration = 0.0
-        self.strange = 0
+        self.unparsed = 0
 
     def request(self, spec: JobSpec) -> Hashable:
         if spec.target == "impossible":
@@ -150,7 +150,7 @@ class ScriptedSystem:
             self.behaviour(self, element)
         return Accepted(number)
 
-    async def query(self, names: Collection[str] | None) -> Snapshot | Unanswered:
+    async def query(self, names: Collection[str] | None) -> Listing | Unanswered:
         self.asked.append(trio.current_time())
         self.names.append(names)
         await trio.sleep(self.duration)
@@ -159,7 +159,7 @@ class ScriptedSystem:
         if self._is_down():
             return Unanswered("nobody there")
         rows = [each.row() for each in self.elements if each.listed and (names is None or each.name in names)]
-        return Snapshot(rows, self.strange)
+        return Listing(rows, self.unparsed)
 
     async def cancel(self, targets: Targets, signal: int | None) -> Unanswered | None:
         await trio.sleep(self.duration)
@@ -174,10 +174,10 @@ class ScriptedSystem:
                 self.take_away(element)
         return None
 
-    async def account(self, arrays: Collection[str]) -> Snapshot | Unanswered:
+    async def account(self, arrays: Collection[str]) -> Listing | Unanswered:
         await trio.sleep(self.duration)
         self.accounts.append(arrays)
-        return Snapshot(self.accounting)
+        return Listing(self.accounting)
 
     # ------------------------------------------------------------------ what a test does
 
@@ -276,7 +276,7 @@ class Stage:
         async with trio.open_nursery() as nursery:
             system = ScriptedSystem(nursery, behaviour) if system is None else system
             checked: System = system  # the protocol is kept
-            backend = BatchBackend(checked, self.directory, **{"poll_interval": 1, "grace": 20, **options})
+            backend = BatchBackend(checked, self.directory, **{"poll_interval": 1, "visibility_timeout": 20, **options})
             kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
             async with CheckContext(lambda: kit, math.inf).session() as session:
                 async with backend.open(session.send, token):

@@ -562,9 +562,9 @@ async def test_another_run_in_the_same_directory_is_a_stranger(stage: Stage, aut
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"poll_interval": 0}, "poll_interval is 0; wanted: seconds above 0"),
+        ({"poll_interval": 0}, "poll_interval is 0; expected seconds above 0"),
         ({"poll_interval": -1}, "poll_interval is -1"),
-        ({"grace": "60"}, "grace is '60'"),
+        ({"visibility_timeout": "60"}, "visibility_timeout is '60'"),
         ({"kill_timeout": math.nan}, "kill_timeout is nan"),
         ({"soft_stop": "SIGNOTHING"}, "which is no signal"),
         ({"max_output_dirs": 1.5}, "max_output_dirs is 1.5"),

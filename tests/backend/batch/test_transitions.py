@@ -8,10 +8,10 @@ import pytest
 
 from runtime.backend.batch.records import Record
 from runtime.backend.batch.system import Phase, Row, State
-from runtime.backend.batch.transitions import ElementHistory, Ended, Missing, Moved, Odd, Sight, Transition, follow
+from runtime.backend.batch.transitions import ElementHistory, Ended, Missing, Moved, Unexpected, Evidence, Transition, next_transition
 from runtime.job import FailureKind, JobStatus
 
-GRACE = 60.0
+VISIBILITY_TIMEOUT = 60.0
 RECORD = Record(restarts=0, id="1_0", host="n1", code=0)
 
 
@@ -23,10 +23,10 @@ class Story:
     """Sights of one job, one after the other."""
 
     def __init__(self) -> None:
-        self.trail = ElementHistory()
+        self.history = ElementHistory()
 
-    def see(self, now: float, **sight: Any) -> Transition:
-        return follow(self.trail, Sight(now, **{"answered": True, **sight}), GRACE)
+    def see(self, now: float, **evidence: Any) -> Transition:
+        return next_transition(self.history, Evidence(now, **{"answered": True, **evidence}), VISIBILITY_TIMEOUT)
 
 
 def test_waiting_and_running_are_told_when_they_are_new() -> None:
@@ -123,9 +123,9 @@ def test_one_absence_is_not_enough_even_when_its_end_was_asked_for() -> None:
 
 def test_an_unknown_word_is_wondered_at_once() -> None:
     story = Story()
-    said = story.see(0, row=row(Phase.UNKNOWN))
-    assert isinstance(said, Odd)
-    assert "UNKNOWN" in said.why
+    transition = story.see(0, row=row(Phase.UNKNOWN))
+    assert isinstance(transition, Unexpected)
+    assert "UNKNOWN" in transition.why
     assert [story.see(now, row=row(Phase.UNKNOWN)) for now in (1, 10_000)] == [None, None]
     assert story.see(10_001, row=row(Phase.RUNNING)) == Moved(JobStatus.RUNNING, None)
 
@@ -134,5 +134,5 @@ def test_an_end_that_takes_long_is_wondered_at_and_waited_for() -> None:
     story = Story()
     story.see(0, row=row(Phase.RUNNING))
     assert story.see(1, row=row(Phase.ENDING)) is None
-    assert isinstance(story.see(61, row=row(Phase.ENDING)), Odd)
+    assert isinstance(story.see(61, row=row(Phase.ENDING)), Unexpected)
     assert [story.see(now, row=row(Phase.ENDING)) for now in range(100, 1900, 100)] == [None] * 18

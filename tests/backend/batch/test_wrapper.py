@@ -15,7 +15,7 @@ import pytest
 
 from runtime.backend.batch.records import Record
 from runtime.backend.batch.store import Member, Store
-from runtime.backend.batch.wrapper import TAKEN, UNSEEN, render_job, without_shells_own
+from runtime.backend.batch.wrapper import TAKEN, UNSEEN, render_job, without_shell_variables
 from runtime.job import JobSpec
 from runtime.process import inherited_environment
 from runtime.roots import Roots
@@ -172,7 +172,7 @@ def test_a_program_is_never_a_builtin_and_may_have_an_odd_name(runs: Runs, tmp_p
 
 def test_what_would_be_a_variable_to_env_is_refused() -> None:
     with pytest.raises(ValueError, match="'-a=b' has to be started by env"):
-        render_job(["-a=b"], token="t", files="f", log="l", cwd="c", exports={}, odd={})
+        render_job(["-a=b"], token="t", files="f", log="l", cwd="c", exports={}, unexportable={})
 
 
 def test_the_wrapper_s_own_variables_are_not_the_job_s(runs: Runs) -> None:
@@ -225,7 +225,7 @@ def test_a_variable_of_the_shell_s_that_is_inherited_is_the_job_s_alone(runs: Ru
     values = {"SHELLOPTS": "errexit:nounset"}
     inherited = {**runs.environment, name: values.get(name, "x")}
     runs.store = Store(runs.roots, inherited, None)
-    runs.environment = without_shells_own(inherited)
+    runs.environment = without_shell_variables(inherited)
     runs.write(job(["/usr/bin/printenv", name]))
     assert runs.run() == 0
     assert runs.log().decode() == f"{values.get(name, 'x')}\n"

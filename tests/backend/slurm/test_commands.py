@@ -13,7 +13,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
 async def test_a_command_s_code_and_words_come_back() -> None:
     done = await Commands(ENVIRONMENT, 60).run(["sh", "-c", "echo out; echo err >&2; exit 3"])
-    assert (done.code, done.output, done.errors, done.late, done.missing) == (3, "out\n", "err\n", False, False)
+    assert (done.code, done.output, done.errors, done.timed_out, done.missing) == (3, "out\n", "err\n", False, False)
 
 
 async def test_its_environment_is_the_one_that_was_given() -> None:
@@ -39,7 +39,7 @@ async def test_past_its_deadline_it_is_killed_with_all_that_it_started() -> None
     done = await Commands({**ENVIRONMENT, TOKEN: mark}, 1).run(
         ["sh", "-c", "echo begun; trap '' TERM; sleep 1000 & sleep 1000"]
     )
-    assert (done.code, done.late, done.output) == (None, True, "begun\n")
+    assert (done.code, done.timed_out, done.output) == (None, True, "begun\n")
     assert "it did not return within 1 s" in done.errors
     with trio.fail_after(30):
         while alive(mark):  # noqa: ASYNC110 - SIGKILL was sent to all of it, and takes its time
@@ -48,7 +48,7 @@ async def test_past_its_deadline_it_is_killed_with_all_that_it_started() -> None
 
 async def test_one_that_is_stopped_is_killed_as_well() -> None:
     done = await Commands(ENVIRONMENT, 0.1).run(["sh", "-c", "kill -STOP $$"])
-    assert done.late
+    assert done.timed_out
 
 
 async def test_who_holds_its_output_is_not_waited_for(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_the_queue_is_asked_for_the_names_of_ours_only() -> None:
 
 def test_rows_are_read() -> None:
     snapshot = read_squeue(SQUEUE)
-    assert snapshot.strange == 0
+    assert snapshot.unparsed == 0
     assert [(row.name, row.array, row.index, row.state.phase, row.note) for row in snapshot.rows] == [
         ("jr-a", "6", 0, Phase.ENDED, "n1"),
         ("jr-a", "6", 2, Phase.ENDING, "n2"),
@@ -189,13 +189,13 @@ def test_states_that_need_a_word_get_it(line: str, note: str | None) -> None:
 def test_a_line_that_is_not_understood_costs_that_line_and_the_answer_s_completeness(line: str) -> None:
     snapshot = read_squeue(f"1|0|a|RUNNING|0|0|n1|None|\n{line}\n2|0|b|RUNNING|0|0|n1|None|\n")
     assert [row.name for row in snapshot.rows] == ["a", "b"]
-    assert snapshot.strange == 1
+    assert snapshot.unparsed == 1
 
 
 def test_an_answer_that_is_cut_off_anywhere_is_not_complete() -> None:
     for length in range(1, len(SQUEUE)):
         snapshot = read_squeue(SQUEUE[:length])
-        assert snapshot.strange or SQUEUE[length - 1] == "\n"
+        assert snapshot.unparsed or SQUEUE[length - 1] == "\n"
         whole = read_squeue(SQUEUE).rows
         assert list(snapshot.rows) == list(whole[: len(snapshot.rows)])
 
@@ -237,7 +237,7 @@ def test_accounting_is_asked_by_array_and_read_by_element() -> None:
         ("7", 0, Phase.ENDED, None, 0),
         ("7", 1, Phase.ENDED, FailureKind.CANCELLED, None),
     ]
-    assert snapshot.strange == 1
+    assert snapshot.unparsed == 1
 
 
 @pytest.mark.parametrize(
