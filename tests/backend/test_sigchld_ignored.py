@@ -44,5 +44,5 @@ async def test_a_backend_that_has_to_know_how_its_children_end_is_not_opened(
 
 
 async def test_a_command_of_which_nothing_can_be_learnt_any_more_ends_its_backend() -> None:
-    with pytest.raises(BackendBrokenError, match=r"not known how true ended: .*SIGCHLD"):
+    with pytest.raises(BackendBrokenError, match=r"the exit code of true is lost: .*SIGCHLD"):
         await Commands({"PATH": os.environ["PATH"]}, 60).run(["true"])

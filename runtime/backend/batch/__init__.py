@@ -1,4 +1,4 @@
-"""What any batch system needs, and nothing that only one of them has."""
+"""What do all batch systems need? Nothing here is specific to one of them."""
 
 from runtime.backend.batch.backend import BatchBackend
 from runtime.backend.batch.system import (

@@ -1,4 +1,4 @@
-"""`AdoptingSide`: what a previous incarnation of this run has left in the queue, and what becomes of it."""
+"""`AdoptingSide`: jobs that a previous incarnation of this run left in the queue are found, and adopted or ended."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ T = TypeVar("T")
 
 
 class AdoptingSide(CancellingSide):
-    """Takes over the jobs of a previous incarnation of the same run."""
+    """Adopts the jobs of a previous incarnation of the same run."""
 
     async def _find_previous_incarnation(self) -> None:
-        """Find what a previous incarnation of this run has left in the queue and in the run directory."""
+        """Find the jobs of a previous incarnation in the queue and in the run directory.
+
+        Waits until the queue answers, and until there are descriptors: a job that is overlooked would run twice.
+        """
         arrays = await self._until_descriptors_are_free(self._store.arrays, run_prefix(self.run_token))
         if not arrays:
             return
         for name, members in arrays.items():
             self._array_index.put(name, [token for token, _, _ in members])
-        # Whether its jobs are there decides whether they run twice: so an answer is waited for.
+        # Only a complete listing rules out that a job is alive; the backend opens when there is one.
         while isinstance(answer := await self._system.query(self._array_index.names()), Unanswered) or answer.unparsed:
-            why = answer.why if isinstance(answer, Unanswered) else "it says what is not understood"
+            why = answer.why if isinstance(answer, Unanswered) else "some lines of its answer cannot be parsed"
             logger.warning("backend %r waits for %s, which may have its jobs: %s", self.name, self._system.name, why)
             self._pace.failed()
             await trio.sleep(self._pace.pause)
@@ -48,8 +51,9 @@ class AdoptingSide(CancellingSide):
         self._adoptable = {token: job_id for token, job_id in jobs.items() if token in seen or token in records}
         others = jobs.keys() - self._adoptable.keys()
         begun = await self._until_descriptors_are_free(self._store.claimed, others)
-        self._finished.update(begun)  # so that nothing of them is in the way
-        # We may have died while the controller was asked for these, and it may be slow: they can turn up yet.
+        # These began, and left neither a row nor a record: their claims are removed before they are submitted again.
+        self._finished.update(begun)
+        # These may have been submitted just before the kill, and a slow controller may still accept them.
         self._absent = {token: jobs[token] for token in others - begun}
         for name, members in arrays.items():
             if any(token in self._absent for token, _, _ in members):
@@ -58,7 +62,7 @@ class AdoptingSide(CancellingSide):
         logger.info("backend %r found %d jobs of a previous incarnation of this run", self.name, len(self._adoptable))
 
     async def _until_descriptors_are_free(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function of the store in a thread, and again as long as we have no descriptor for it."""
+        """Call a function of the store in a thread; repeat it while it fails for lack of descriptors."""
         waited = False
         while True:
             try:
@@ -72,9 +76,9 @@ class AdoptingSide(CancellingSide):
             await trio.sleep(self._pace.pause)
 
     async def _without_adopted(self, jobs: Sequence[LiveJob]) -> list[LiveJob]:
-        """Adopt those that a previous incarnation submitted; end earlier attempts at the others; return the others."""
+        """Adopt jobs that a previous incarnation submitted; end earlier attempts at the others, and return these."""
         if any(job_token(self.run_token, job.id, job.attempt) in self._absent for job in jobs):
-            await self._next_answer()  # which they may be in now
+            await self._next_answer()  # they may have been accepted since
         others: list[LiveJob] = []
         by_job: dict[str, list[str]] = {}
         for token, job_id in self._adoptable.items():
@@ -84,19 +88,19 @@ class AdoptingSide(CancellingSide):
             if token in self._adoptable:
                 await self._adopt(job, token)
             else:
-                self._absent.pop(token, None)  # from now on its claim tells which copy of it runs
+                self._absent.pop(token, None)  # if it is accepted after all, the claim decides which copy runs
                 others.append(job)
         superseded = {token for job in others for token in by_job.get(job.id, ())}
         for token in superseded:
-            del self._adoptable[token]  # so it is a stray now
+            del self._adoptable[token]  # so the next listing makes it a stray, which is cancelled
         with trio.move_on_after(self._kill_timeout or math.inf):
-            for _ in range(2 if superseded else 0):
+            for _ in range(2 if superseded else 0):  # one listing may miss a job on its way to a node
                 await self._next_answer()
             while any(token in self._stray_observations for token in superseded):
                 await self._next_answer()
         for job in others:
             if any(token in self._stray_observations for token in by_job.get(job.id, ())):
-                self._fail(job, FailureKind.LOST, "an earlier attempt at it does not end")
+                self._fail(job, FailureKind.LOST, "an earlier attempt at it did not end when it was cancelled")
         return [job for job in others if job.stage is not Stage.DONE]
 
     async def _adopt(self, job: LiveJob, token: str) -> None:
@@ -108,9 +112,10 @@ class AdoptingSide(CancellingSide):
             soft = None
         element = Element(job, token, paths, soft, LaunchProgress(job.attempt), sent=True)
         element.name, element.array, element.index = self._array_index.find(token)
-        element.observation = GONE  # until an answer says more
+        element.observation = GONE  # until a listing says more
         job.data = self._elements[token] = element
-        del self._adoptable[token]  # and no sooner: in between it would be a stray
+        # Not before: a job that is in neither table while we wait for the thread is a stray, and is cancelled.
+        del self._adoptable[token]
         if not self._launched(job, running=False):
             self._make_stray(element)
         self._poll_requested.set()

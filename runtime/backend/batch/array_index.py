@@ -1,8 +1,8 @@
-"""`ArrayIndex`: which element of which array is which job, and what an answer of the queue says of each. Pure.
+"""`ArrayIndex`: which element of which array is which job, and what a listing of the queue says of each. Pure.
 
-A row counts only if it has the name of an array of ours: an id alone may be a stranger's, as ids start again when a
-controller loses its state. A job that stands in two arrays, because one was submitted when we took it for refused, is
-as alive as the more alive of the two.
+A row counts only if it has the name of one of our arrays. An id alone does not identify an array: ids start again when
+a controller loses its state. A job can be in two arrays, if one was accepted after all; it then has the more alive of
+the two states.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ class ArrayEntry:
     tokens: Sequence[str]
     """Of its jobs, by index."""
     ids: set[str] = attrs.field(factory=set)
-    """What the system calls it; more than one if it was submitted twice."""
+    """The system's ids of it; more than one if it was submitted twice."""
     doubtful_until: float = -math.inf
-    """Until when it may turn up although the queue did not have it when we asked, in seconds."""
+    """The time until which it may still appear in the queue, in seconds. `-math.inf` if its submission is certain."""
 
 
 @attrs.define(eq=False)
 class Observation:
-    """What an answer says of one job."""
+    """What a listing says of one job."""
 
     row: Row
-    """Of its most alive element."""
+    """The row of its most alive element."""
     alive: list[tuple[str, int]] = attrs.field(factory=list)
-    """The elements of it that an end could be asked of: array's id, and index."""
+    """Its elements that can be cancelled: id of the array, and index."""
 
     def add(self, row: Row, index: int) -> None:
-        """See another row of it."""
+        """Add another row of the job."""
         if row.state.phase > self.row.state.phase:
             self.row = row
         self.note(row, index)
 
     def note(self, row: Row, index: int) -> None:
-        """Remember where it is, if it is alive."""
+        """Add the element to `alive` if it can be cancelled."""
+        # An element that is ENDING needs no cancel: the system is already cleaning up after it.
         if row.state.phase not in (Phase.ENDED, Phase.ENDING):
             self.alive.append((row.array, index))
 
 
 class ArrayIndex:
-    """The arrays that matter still."""
+    """The arrays that have live jobs, or whose submission is in doubt."""
 
     def __init__(self) -> None:
         self._entries: dict[str, ArrayEntry] = {}
@@ -58,7 +59,10 @@ class ArrayIndex:
         return len(self._entries)
 
     def put(self, name: str, tokens: Sequence[str]) -> ArrayEntry:
-        """Enter an array, before it is submitted; or return the one of this name, which has the same jobs."""
+        """Add an array before it is submitted, and return its entry; if the name is known, return that entry.
+
+        A name is a function of the jobs, so an entry of the same name has the same jobs.
+        """
         return self._entries.setdefault(name, ArrayEntry(tokens))
 
     def names(self) -> list[str]:
@@ -66,7 +70,7 @@ class ArrayIndex:
         return list(self._entries)
 
     def keep(self, tokens: Collection[str], now: float) -> None:
-        """Forget the arrays that have none of these jobs, and are in no doubt."""
+        """Remove the arrays that have none of these jobs and are not in doubt."""
         self._entries = {
             name: entry
             for name, entry in self._entries.items()
@@ -74,10 +78,10 @@ class ArrayIndex:
         }
 
     def find(self, token: str) -> tuple[str, str, int]:
-        """Return where a job stands: the name of its array, the id of that, as far as it is known, and its index.
+        """Return a job's element: name of its array, id of that (``""`` if not known yet), and index.
 
         Raises:
-            LookupError: if it stands nowhere.
+            LookupError: if it is in no array.
         """
         for name, entry in self._entries.items():
             if token in entry.tokens:
@@ -85,11 +89,11 @@ class ArrayIndex:
         raise LookupError(token)
 
     def drop(self, name: str) -> None:
-        """Forget an array that was not submitted."""
+        """Remove an array that was not submitted."""
         self._entries.pop(name, None)
 
     def read(self, rows: Iterable[Row]) -> dict[str, Observation]:
-        """Return what an answer says, by token. Rows of strangers, and of no element, are passed over."""
+        """Return what a listing says, by token. Rows of other users' arrays, or with an unknown index, are ignored."""
         seen: dict[str, Observation] = {}
         singly: set[tuple[str, int]] = set()
         rest: list[tuple[Row, ArrayEntry]] = []
@@ -97,9 +101,9 @@ class ArrayIndex:
             entry = self._entries.get(row.name)
             if entry is None:
                 continue
-            entry.ids.add(row.array)
+            entry.ids.add(row.array)  # this is also how a doubtful submission becomes certain
             if row.index is None:
-                rest.append((row, entry))
+                rest.append((row, entry))  # for the elements that have no row of their own: read after all others
             elif row.index < len(entry.tokens):
                 singly.add((row.array, row.index))
                 self._see(seen, entry.tokens[row.index], row, row.index)

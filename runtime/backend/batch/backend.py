@@ -1,31 +1,34 @@
-"""`BatchBackend`: jobs are elements of arrays in the queue of a batch system, whichever that is.
+"""`BatchBackend`: jobs are elements of arrays in the queue of a batch system.
 
-A job's road: its files are prepared in a thread; jobs with equal requests go to the queue as arrays; then one task asks
-the queue for all of them at once, tick by tick, and `next_transition` says what that means for each; whoever has ended is judged
-as a local job would be.
+The path of a job: its files are prepared in a thread; jobs with equal requests are submitted together, as arrays; one
+task queries the queue for all of them at once, tick by tick, and `next_transition` decides what each answer means for
+each job; a job that has ended is judged as a local one would be.
 
-What nobody may assume of a queue
----------------------------------
-*That no means no.* A submission that seems to have failed may have been accepted, or be accepted later. So an array
-has a name that nothing else ever has; while it is in doubt the queue is asked for that name, by the same question as
-for all others; only when two answers in a row do not have it is it submitted again, once. Should the first turn up all
-the same, its elements find their jobs claimed and do nothing (see `wrapper`).
+What the backend does not assume of a queue
+-------------------------------------------
+*That a failed submission submitted nothing.* The array may have been accepted, or be accepted later. So its name is
+unique. While it is in doubt, the queue is asked for that name, by the same query as for all others; only if two answers
+in a row do not have it is it submitted again, once. Should the first one be accepted after all, its elements find
+their jobs claimed and do nothing (see `wrapper`).
 
-*That an id is ours.* Rows count by name (see `board`), and an end is asked for only of what a recent answer had.
+*That ids are unique.* Rows count by name (see `array_index`), and a cancel goes only to elements of a recent listing.
 
-*That an order was carried out.* To cancel is to ask; what the next answers still have alive is asked for again, until
-it is gone or the contract gives it up. Even then it is cancelled whenever it is seen again: a *stray*.
+*That a cancel succeeds.* What the next listings still have alive is cancelled again, until it is gone or `kill_timeout`
+is over. Even then it is cancelled whenever a listing has it alive: it is a *stray*.
 
-*That it answers.* Then nothing is concluded, and nothing is submitted: see `pace`.
+*That it answers.* Without an answer nothing is concluded, and nothing is submitted: see `pace`.
 
-An previous incarnation
----------------
+A previous incarnation
+----------------------
 A backend that is opened with the run token and the run directory of an earlier one, which was killed perhaps, finds the
-arrays of that one by their names and files. A job that comes again with the same attempt is *adopted*: it is followed
-as if we had submitted it, and if it has ended meanwhile, its record says how. With another attempt, what is left of the
-earlier one is ended first. What nobody asks for is ended with the block. An array of which there is no sign may have
-been asked for in the last moment of that life, and may turn up yet: so the queue is asked again before its jobs are
-submitted, and their claims stay where they are.
+arrays of that one by their names and files.
+
+- A job that is submitted again with the same attempt is *adopted*: it is followed as if this backend had submitted it,
+  and if it has ended meanwhile, its record says how.
+- A job that is submitted again with another attempt: the earlier attempt is ended first.
+- A job that is not submitted again is cancelled when the backend closes.
+- A job of which there is no sign may have been submitted just before the kill, and its array may still be accepted. So
+  the queue is asked once more before the job is submitted, and a claim that appears meanwhile is kept.
 """
 
 from __future__ import annotations
@@ -49,11 +52,13 @@ logger: Final = logging.getLogger("runtime.backend.batch")
 _FILE_THREADS: Final = 4
 _VERDICT_THREADS: Final = 6
 _HOOK_THREADS: Final = 64
-"""Threads for each class of work that blocks; hooks are other people's code, and may take long. Arbitrary."""
+"""Threads for each class of blocking work. Arbitrary. A tenth of the hook threads, and a few slow hooks of users hold
+up the launch of all jobs; ten times as many of the others, and a slow file system has hundreds of threads wait for
+it."""
 
 
 class BatchBackend(SubmittingSide):
-    """Runs jobs as elements of a batch system's arrays. Arguments are those of `BatchBase`."""
+    """Runs jobs as elements of a batch system's arrays. For the arguments see `BatchBase`."""
 
     async def _setup(self) -> None:
         self._file_limiter = trio.CapacityLimiter(_FILE_THREADS)
@@ -65,7 +70,7 @@ class BatchBackend(SubmittingSide):
         await self._probe()
         try:
             self._store = await self._in_thread(self._make_store)
-        except OSError as exc:  # there is no descriptor; or a job of an earlier run has put something there
+        except OSError as exc:  # out of descriptors; or a job of an earlier run has replaced a directory
             if self._own_roots is not None:
                 self._own_roots.close()
             msg = f"backend {self.name!r} cannot be opened: {exc}"
@@ -94,6 +99,7 @@ class BatchBackend(SubmittingSide):
         self._start_task(self._verdict_pool.run)
         while True:
             await self._wait_due()
+            # One task queries and cancels: so a cancel always goes to elements of the last listing.
             await self._cancel_what_is_due()
             if trio.current_time() >= self._due:
                 await self._ask_queue()

@@ -1,4 +1,4 @@
-"""`CancellingSide`: ends are asked for in batches, gently first where that is wanted, and again of what lives on."""
+"""`CancellingSide`: jobs are cancelled in batches, after their soft steps, and again until they are gone."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ from runtime.process.trees import make_stop_file
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 CANCEL_INTERVAL: Final = 10.0
-"""Seconds after which what is still alive is cancelled once more. Arbitrary."""
+"""Seconds after which an element that is still alive is cancelled again. Arbitrary: with a tenth, a busy controller
+gets a cancel for each tick; with ten times as many, `kill_timeout` leaves time for one retry only."""
 
 _TEARDOWN_TIMEOUT: Final = 20.0
-"""Seconds that the last round through the queue may take. Arbitrary."""
+"""Seconds in which the last elements must leave the queue while the backend closes. Arbitrary: with a tenth, two
+listings do not fit; with ten times as many, Ctrl-C hangs for minutes while the controller is away."""
 
 
 class CancellingSide(PollingSide):
-    """Asks for the end of jobs, until they are gone."""
+    """Cancels jobs, until they are gone."""
 
     def _kill(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
             element: Element = job.data
             element.killed = True
-            if element.concluding:
+            if element.concluding:  # it has ended; only its verdict, or a hook, may still take long
                 element.scope.deadline = min(element.scope.deadline, trio.current_time() + self._visibility_timeout)
         self._pace.hurry()
+        # With an open circuit the query stays where it is: a kill must not load a controller that does not answer.
         if not self._pace.is_open:
             self._due = min(self._due, trio.current_time() + self._pace.pause)
         self._urgent.set()
@@ -47,12 +50,12 @@ class CancellingSide(PollingSide):
         self._urgent.set()
 
     def _timed_out(self, job: LiveJob) -> None:
-        """A time limit is for what runs: what has ended may be judged for as long as that takes."""
+        """Stop a job at its time limit, unless it has ended: finding the verdict has no time limit."""
         if job.data is None or not job.data.concluding:
             super()._timed_out(job)
 
     async def _cancel_what_is_due(self) -> None:
-        """Ask the system for the end of what is to end: gently first where that is wanted, and again what lives on."""
+        """Take the soft steps and send the cancels that are due."""
         self._urgent = trio.Event()
         if self._pace.is_open:
             return
@@ -67,7 +70,7 @@ class CancellingSide(PollingSide):
                 what = element.soft.what
                 if isinstance(what, int):
                     soft.setdefault(what, []).extend(alive)
-                else:  # nobody waits for it: the job's file system may not answer
+                else:  # in a task of its own: the job's file system may not answer, and this loop is for all jobs
                     self._start_task(self._in_thread, make_stop_file, what)
             elif self._is_cancel_due(element, now):
                 element.cancelled_at = now
@@ -82,12 +85,12 @@ class CancellingSide(PollingSide):
             await self._cancel(hard, None)
 
     def _begins_softly(self, element: Element, now: float) -> bool:
-        """Whether a soft step begins now; then it has begun."""
+        """Begin the soft step of an element, if it has one and has not begun it; return whether it begins now."""
         step = element.soft
         if step is None or element.soft_until is not None or element.job.forced:
             return False
         if element.history.status is not JobStatus.RUNNING:
-            return False  # nothing of it runs that could be asked
+            return False  # no process of it runs that could take the step
         element.soft_until = math.inf if step.seconds is None else now + step.seconds
         return True
 
@@ -102,10 +105,10 @@ class CancellingSide(PollingSide):
             targets.setdefault(array, []).append(index)
         answer = await self._system.cancel(targets, signal)
         if isinstance(answer, Unanswered):
-            logger.warning("backend %r: a cancel failed, and will be tried again: %s", self.name, answer.why)
+            logger.warning("backend %r: a cancel failed and will be repeated: %s", self.name, answer.why)
 
     async def _teardown(self) -> None:
-        """See to it that nothing of ours stays in the queue: strays, and what a previous incarnation left to nobody."""
+        """Cancel what is left in the queue: strays, and jobs of a previous incarnation that were not adopted."""
         self._array_index.keep({*self._elements, *self._unattended()}, trio.current_time())
         names = self._array_index.names()
         living: dict[str, Observation] = {}
@@ -116,6 +119,7 @@ class CancellingSide(PollingSide):
                 if not isinstance(answer, Unanswered):
                     seen = self._array_index.read(answer.rows)
                     living = {token: observation for token, observation in seen.items() if observation.alive}
+                    # Twice: one listing may miss an element that is on its way from the queue to a node.
                     absences = 0 if living else absences + 1
                     if absences > 1:
                         return

@@ -25,11 +25,12 @@ from runtime.verdict import Judgement, LogPatterns, explain_stop
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 _LOG_INTERVAL: Final = 0.5
-"""Seconds between two looks for a log that is late. Arbitrary."""
+"""Seconds between two looks for a log that is not visible yet. Arbitrary: with a tenth, many waiting jobs keep the file
+threads busy; with ten times as many, each such verdict is 5 s late."""
 
 
 class EndingSide(BatchBase):
-    """What a job ended with: its verdict, or why there is none."""
+    """Completes jobs that have ended: with their verdicts, or with the reason why there is none."""
 
     async def _conclude(self, element: Element, ended: Ended) -> None:
         """Complete a job that has ended."""
@@ -44,25 +45,25 @@ class EndingSide(BatchBase):
     async def _conclude_unrecorded(self, element: Element, row: Row | None) -> None:
         job = element.job
         if job.stop is not None and (row is None or row.state.kind is FailureKind.CANCELLED):
-            # The order to end it and the order to start it may have passed each other on their way to a node.
+            # The cancel and the start may have crossed on their way to a node: then the element still begins.
             await self._in_thread(self._store.revoke, element.token)
             await self._complete_killed(element)
         elif row is None:
-            raise AssertionError("an end that nobody tells of is no end")
+            raise AssertionError("an end needs a record, a row, or a stop")
         elif row.state.kind is not None:
             await self._complete_ended(element, row.state.kind, f"{self._label(element, row)} ended: {row.word}")
         else:
             await self._fail_unrecorded(element, f"{self._label(element, row)} is {row.word}")
 
     async def _fail_unrecorded(self, element: Element, what: str) -> None:
-        """Complete a job as lost: it left no record, or that is gone together with what was there for it."""
+        """Complete a job as lost: it left no record, or its files were removed."""
         message = f"{what}, and left no record of its end within {self._visibility_timeout:g} s"
         if not await self._has_files(element):
             message = f"{what}, and the record of its end is gone: {self._removed()}"
         self._fail(element.job, FailureKind.LOST, message)
 
     async def _has_files(self, element: Element) -> bool:
-        """Whether the run's own files of a job are where they were. True, too, if their file system does not answer."""
+        """Whether the run's own files of a job still exist; true, too, if their file system does not answer in time."""
         with trio.move_on_after(self._visibility_timeout):
             return await self._in_thread(self._store.has_files_of, element.token, element.name)
         return True
@@ -77,9 +78,12 @@ class EndingSide(BatchBase):
             about = f"program {program!r}, directory {element.paths.cwd!r}, log {element.paths.log!r}"
             self._fail(job, FailureKind.LAUNCH_ERROR, f"on {record.host}: {record.launch_error} ({about})")
             return
-        self._running(job, note=record.host)
+        self._running(job, note=record.host)  # a short job may never be seen running
         if job.started is not None and record.seconds is not None:
+            # The duration is by the node's clock; its start is not, as clocks of nodes differ from ours.
             job.started = max(job.submitted, min(job.started, trio.current_time() - record.seconds))
+        # Neither a stop nor an action of the system explains an end that came before it. Out of memory does: the kernel
+        # kills some process of the job, and the job may then exit by itself.
         by_itself = record.stopped is None and record.signal is None
         kind = None if row is None else row.state.kind
         if job.stop is not None and not by_itself:
@@ -89,7 +93,7 @@ class EndingSide(BatchBase):
             message = f"{self._system.name} job {record.id} on {record.host} ended: {word}"
             await self._complete_ended(element, kind, message, _exit_of(record))
         else:
-            if element.killed:  # it was asked to end when it had
+            if element.killed:  # it had ended when it was stopped
                 element.scope.deadline = trio.current_time() + self._visibility_timeout
             await self._wait_log(element, record)
             verdict, log = await self._finisher.conclude(
@@ -98,15 +102,15 @@ class EndingSide(BatchBase):
             self._complete(job, verdict.status, verdict.reason, usage_of(_exit_of(record), log))
 
     async def _wait_log(self, element: Element, record: Record) -> None:
-        """Wait, for a while, for a log that is needed and may appear yet: the file system may be slow."""
+        """Wait up to `visibility_timeout` for a log that the verdict needs and that may still appear."""
         if record.code != 0 or LogPatterns.of(element.job.spec):
             with trio.move_on_after(self._visibility_timeout):
-                # Nobody on this machine makes the log, so there is nothing to wait for but time.
-                while await self._in_thread(may_appear, element.paths.log):  # noqa: ASYNC110 - a file system tells nobody
+                # Another machine creates the log, so there is no event to wait for.
+                while await self._in_thread(may_appear, element.paths.log):  # noqa: ASYNC110 - NFS notifies no client
                     await trio.sleep(_LOG_INTERVAL)
 
     async def _complete_killed(self, element: Element, how: Exit | None = None) -> None:
-        """Complete a job that was stopped because somebody asked for that."""
+        """Complete a job that was stopped on request."""
         job = element.job
         assert job.stop is not None
         kind = job.stop.reason.kind
@@ -121,13 +125,13 @@ class EndingSide(BatchBase):
         self._complete(element.job, kind.status, reason, None if how is None else usage_of(how, judgement))
 
     async def _look_at_log(self, element: Element, status: JobStatus) -> Judgement | None:
-        """Return what the log of a job says that was stopped, if there is one, and call its `post_finish`."""
+        """Return the judgement of the log of a job that was stopped, if it has one, and call its `post_finish`."""
         spec, log = element.job.spec, element.paths.log
         return await self._finisher.conclude_stopped(spec, log, status, self._visibility_timeout)
 
 
 def _exit_of(record: Record) -> Exit:
-    """Return the end of a job as that of a local process."""
+    """Return the end of a job as a local process would report it."""
     return Exit(
         record.code, record.signal, record.core_dumped, cpu_seconds=record.cpu_seconds, peak_bytes=record.peak_bytes
     )

@@ -1,4 +1,4 @@
-"""Which jobs share an array, and how indices are written down. Pure."""
+"""Which jobs share an array, and how indices are written as ranges. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 def group(jobs: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Return `jobs` by what they ask for; groups, and the jobs in each, in the order given."""
+    """Return `jobs` grouped by `key`; the groups, and the jobs in each, keep the order given."""
     groups: dict[K, list[T]] = {}
     for job in jobs:
         groups.setdefault(key(job), []).append(job)
@@ -23,7 +23,7 @@ def halves(size: int) -> int:
 
 
 def ranges(indices: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield `indices` as ranges ``(first, last)``, in order, each as long as can be."""
+    """Yield `indices` as ranges ``(first, last)``, in ascending order, each as long as possible."""
     first = last = None
     for index in sorted(set(indices)):
         if first is None or last is None:

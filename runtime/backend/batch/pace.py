@@ -1,9 +1,9 @@
 """When is the queue asked next? Pure.
 
-Every question costs the controller, which many share, and every moment without one is a moment in which an end is not
-seen. So the pause is `shortest` as long as answers bring news, grows while they do not, and is never less than a few
-times what the last answer took. When the system does not answer, it is left alone: after a few quick tries the circuit
-is open, nothing but one question a minute reaches it, and nothing is submitted.
+Each query costs the controller, which many users share; each second without one delays the sight of an end. So the
+pause is `shortest` while listings show changes, grows while they do not, and is never less than a few times what the
+last query took. If the system does not answer, a circuit breaker opens after a few quick tries: the system gets one
+query a minute, and nothing is submitted, until it answers.
 """
 
 from __future__ import annotations
@@ -11,22 +11,26 @@ from __future__ import annotations
 from typing import Final
 
 _GROWTH: Final = 1.25
-"""By how much a pause grows that brought no news. Arbitrary."""
+"""The factor by which a pause grows after a listing without a change. Arbitrary: ten times more, and the first quiet
+tick makes the pause the longest; at 1, the queue is asked at full rate all night."""
 _SLOWEST: Final = 5
-"""The longest pause between answers, in shortest ones. Arbitrary."""
+"""The longest pause, in multiples of the shortest. Arbitrary: with ten times as many, an end is seen up to 100 s
+late."""
 _LOAD: Final = 4
-"""A pause lasts at least so many times what the answer took: at most a fifth of the controller's time. Arbitrary."""
+"""The shortest pause, in multiples of what the last query took: we take at most a fifth of the controller's time.
+Arbitrary."""
 _TRIES: Final = 3
-"""Questions in a row without an answer until the circuit is open. Arbitrary."""
+"""Queries without an answer, in a row, that open the circuit. Arbitrary: one lost answer must not stop submission."""
 OPEN_PAUSE: Final = 60.0
-"""Seconds between two questions to a system that does not answer. Arbitrary."""
+"""Seconds between two queries while the circuit is open. Arbitrary: ten times longer, and the run stands still for ten
+minutes after the controller is back; ten times shorter, and every run of the site loads a controller that restarts."""
 
 
 class Pace:
-    """The pauses between questions.
+    """The pauses between queries.
 
     Args:
-        shortest: seconds, above 0.
+        shortest: the shortest pause, in seconds; above 0.
     """
 
     def __init__(self, shortest: float) -> None:
@@ -36,26 +40,26 @@ class Pace:
 
     @property
     def is_open(self) -> bool:
-        """Whether the system is taken to be down: it is asked now and then, and for nothing else."""
+        """Whether the circuit is open: the system is taken to be down, and gets a query a minute and nothing else."""
         return self._failures >= _TRIES
 
     @property
     def pause(self) -> float:
-        """Seconds from the end of the last question to the next."""
+        """Seconds from the end of the last query to the next."""
         if self.is_open:
             return max(OPEN_PAUSE, self._pause)
-        return self._pause * 2.0**self._failures
+        return self._pause * 2.0**self._failures  # one lost answer is common: try again soon, then less and less often
 
     def answered(self, took: float, *, changed: bool) -> None:
-        """Take note of an answer, of the seconds it took, and of whether anything in it was new."""
+        """Record an answer that took so many seconds; `changed` tells whether it changed anything."""
         self._failures = 0
         grown = self._shortest if changed else min(self._pause * _GROWTH, self._shortest * _SLOWEST)
         self._pause = max(grown, took * _LOAD)
 
     def failed(self) -> None:
-        """Take note of a question without an answer."""
+        """Record a query without an answer."""
         self._failures += 1
 
     def hurry(self) -> None:
-        """Expect news soon."""
+        """Make the next pause a short one, as a change is expected."""
         self._pause = self._shortest

@@ -1,4 +1,4 @@
-"""`PollingSide`: one question for all jobs, tick by tick, and what its answer means for each."""
+"""`PollingSide`: one query for all jobs, tick by tick, and what its answer means for each."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ from runtime.job import FailureKind
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 ACCOUNT_AFTER: Final = 2.0
-"""Seconds that a job has to be missing until accounting is asked for it, and between two such questions. Arbitrary."""
+"""Seconds that a job must be missing before accounting is asked for it, and between two such queries. Arbitrary: with a
+tenth, each job that ends costs an sacct; with ten times as many, the reason of an end is known 20 s late."""
 
 
 class PollingSide(EndingSide):
-    """Asks the queue, and says what becomes of each job."""
+    """Queries the queue, and reports what has become of each job."""
 
     async def _wait_due(self) -> None:
-        """Wait until the queue is to be asked, or an end is to be asked for."""
+        """Wait until the next query or the next cancel is due."""
         self._array_index.keep({*self._elements, *self._unattended()}, trio.current_time())
+        # Without jobs there is nothing to ask; but an open circuit is closed by an answer only, so that is asked for.
         if not len(self._array_index) and not self._pace.is_open:
             self._due = -math.inf
             self._poll_requested = trio.Event()
@@ -44,7 +46,7 @@ class PollingSide(EndingSide):
             await self._urgent.wait()
 
     def _next_cancel(self) -> float:
-        """Return when the next step of a kill is due, in seconds."""
+        """Return the time at which the next soft step ends, in seconds."""
         softly = (
             element.soft_until
             for element in self._elements.values()
@@ -53,7 +55,8 @@ class PollingSide(EndingSide):
         return min(softly, default=math.inf)
 
     async def _ask_queue(self) -> None:
-        """Ask the queue once, for all; find out what became of each job, and see to it that it is transition."""
+        """Query the queue once, for all jobs; report what has become of each."""
+        # Chosen before the query: a job that is accepted while that is under way may be missing from the answer.
         watched = [each for each in self._elements.values() if each.job.stage >= Stage.LAUNCHED and not each.concluding]
         self._queries += 1
         asked, began = self._queries, trio.current_time()
@@ -61,18 +64,19 @@ class PollingSide(EndingSide):
         answered = not isinstance(answer, Unanswered)
         seen = {} if isinstance(answer, Unanswered) else self._array_index.read(answer.rows)
         complete = not isinstance(answer, Unanswered) and not answer.unparsed
+        # An incomplete listing hides rows: what it does not have is where it was.
         for each in watched:
             each.observation = seen.get(each.token, GONE) if complete else seen.get(each.token, each.observation)
         rows = {each.token: seen[each.token].row for each in watched if each.token in seen}
         records, unread = await self._read_records(watched, rows, answered=answered)
-        # What cannot be looked at for want of descriptors has neither ended nor gone without a record: it waits.
+        # A job whose record cannot be read for lack of descriptors is not known to be without one: it waits.
         watched = [each for each in watched if each.token not in unread]
         if answered:
             await self._ask_accounting(watched, rows, records)
         now = trio.current_time()
         changed = False
         for each in watched:
-            if each.job.stage is Stage.DONE:  # given up, and perhaps alive
+            if each.job.stage is Stage.DONE:  # completed by a deadline while we asked, and perhaps alive
                 self._make_stray(each)
             elif not each.concluding:
                 row, record = rows.get(each.token), records.get(each.token)
@@ -85,6 +89,7 @@ class PollingSide(EndingSide):
             self._pace.failed()
             logger.warning("backend %r: %s does not answer: %s", self.name, self._system.name, answer.why)
         else:
+            # An array of the previous incarnation that was accepted late.
             for token in seen.keys() & self._absent.keys():
                 self._adoptable[token] = self._absent.pop(token)
             self._stray_observations = {
@@ -93,18 +98,18 @@ class PollingSide(EndingSide):
                 if observation.alive and token not in self._elements and token not in self._adoptable
             }
             self._pace.answered(now - began, changed=changed)
-            if complete:
+            if complete:  # only then does a missing row say that the job is gone
                 self._unresolved &= self._stray_observations.keys()
                 self._last_answer = asked
                 self._answer_arrived.set()
                 self._answer_arrived = trio.Event()
             else:
                 lines = answer.unparsed
-                logger.warning("backend %r: %d lines of %s were not understood", self.name, lines, self._system.name)
+                logger.warning("backend %r: %d lines of %s cannot be parsed", self.name, lines, self._system.name)
         self._due = now + self._pace.pause
 
     def _limit_logs(self, watched: Sequence[Element]) -> None:
-        """See in the background, once at a time, whose log has grown beyond its limit."""
+        """Start a task that stops the jobs whose logs are larger than their limit, unless one runs."""
         limited = [each for each in watched if each.job.spec.max_log is not None and each.job.stop is None]
         if limited and not self._limiting:
             self._limiting = True
@@ -123,7 +128,7 @@ class PollingSide(EndingSide):
     async def _read_records(
         self, watched: Sequence[Element], rows: dict[str, Row], *, answered: bool
     ) -> tuple[dict[str, Record], set[str]]:
-        """Read the records of jobs that may have ended; return those, and the jobs whose records cannot be read now."""
+        """Return the records of jobs that may have ended, and the tokens whose records cannot be read now."""
         tokens = [
             each.token
             for each in watched
@@ -134,13 +139,13 @@ class PollingSide(EndingSide):
         records, unread = await self._in_thread(self._store.read_records, tokens)
         self._shared = self._shared or bool(records)
         if unread:
-            logger.warning("backend %r: no descriptor to read %d exit records; tried again", self.name, len(unread))
+            logger.warning("backend %r: no descriptor to read %d exit records; will retry", self.name, len(unread))
         return records, unread
 
     async def _ask_accounting(
         self, watched: Sequence[Element], rows: dict[str, Row], records: dict[str, Record]
     ) -> None:
-        """Ask accounting, where there is one, for jobs that have been missing for a while; add what it says."""
+        """Add to `rows` what accounting, where there is one, says of jobs that have been missing for a while."""
         now = trio.current_time()
         if not self.limits.accounting or now - self._accounting_asked_at < ACCOUNT_AFTER:
             return
@@ -164,7 +169,7 @@ class PollingSide(EndingSide):
                 rows[token] = observation.row
 
     def _apply(self, element: Element, transition: Transition, row: Row | None) -> None:
-        """Let it be known what became of a job."""
+        """Report what has become of a job; if it has ended, start what follows."""
         job = element.job
         if isinstance(transition, Moved):
             self._progress(job, transition.status, transition.note)
@@ -186,7 +191,10 @@ class PollingSide(EndingSide):
         self._forget(element)
 
     async def _conclude_unseen(self, element: Element, row: Row) -> None:
-        """A node does not see a job's files. Unless a job removed these, or a node saw any, that concerns all jobs."""
+        """Complete a job whose node does not see its files; break the backend if no node ever saw any.
+
+        If a job has removed the files, that is the reason, and the run directory may well be shared.
+        """
         where = self._label(element, row)
         removed = not await self._has_files(element) and await self._in_thread(self._store.is_in_place)
         message = f"{where} found that its node does not see, or may not write to, the run directory {self.run_dir}"
@@ -194,7 +202,7 @@ class PollingSide(EndingSide):
             advice = "Choose one that this machine and all nodes have at the same path"
             self._break(BackendBrokenError(f"backend {self.name!r}: {message}. {advice}"))
         if element.job.stop is not None:
-            self._complete_stopped(element.job)  # nothing of it runs, or did
+            self._complete_stopped(element.job)  # it never ran
         elif removed:
             self._fail(element.job, FailureKind.LAUNCH_ERROR, f"{where} cannot run: {self._removed()}")
         else:

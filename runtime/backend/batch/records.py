@@ -1,8 +1,8 @@
-"""The exit record: what a job itself says of its end, in a file that is named by its token. Pure.
+"""The exit record: the wrapper's report of how a job ended, in a file that is named by the job's token. Pure.
 
-The record has the last word on how a job ended, so it is read strictly. Its last line repeats the token; without that
-it is not complete, and so is no record yet, which is as good as renaming and costs no process. What is complete and
-reads wrongly is no record either: its job ends as *lost*, never as passed.
+The record decides how a job ended, so it is parsed strictly. Its last line repeats the token; a file without that line
+is not complete, and is no record yet. That is as safe as to rename a finished file into place, and costs no process. A
+complete file that cannot be parsed is no record either: its job ends as *lost*, never as passed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import attrs
 
 _FIRST: Final = "job-runtime end 1"
 _MAX_SIGNAL: Final = 64
-"""Linux has as many."""
+"""The highest signal number of Linux."""
 _SIGNAL_OFFSET: Final = 128
-"""What a shell adds to the number of a signal."""
+"""What a shell adds to a signal's number to make an exit status."""
 _HOW: Final = ("", "exit", "killed", "core")
-"""What the wrapper has found out about a code that may be a signal's: nothing, which counts as a signal; that it is a
-code; that it is a signal; and that there is a core of it, too."""
+"""What the wrapper found out about a status above 128: nothing (which counts as a signal), an exit code, a signal, or a
+signal with a core dump."""
 _KEYS: Final = ("token", "id", "restart", "host", "launch", "status", "stopped", "uptime", "peak")
 _TIMES: Final = re.compile(r"(\d+)m(\d+(?:\.\d+)?)s (\d+)m(\d+(?:\.\d+)?)s", re.ASCII)
 _LAUNCHES: Final = {
@@ -36,30 +36,30 @@ class Record:
     """How one start of a job ended."""
 
     restarts: int
-    """How often the system had started it again."""
+    """How often the system had started the job again before this start."""
     id: str
     """The system's id of the element, for people."""
     host: str
     """The node that it ran on."""
     launch_error: str | None = None
-    """Why it could not be started there, if it could not."""
+    """Why it could not be started there; `None` if it was started."""
     code: int | None = None
-    """The exit code, when it exited."""
+    """The exit code; `None` if it did not exit."""
     signal: int | None = None
-    """The number of the signal that ended it, when one did."""
+    """The number of the signal that ended it; `None` if none did."""
     core_dumped: bool = False
     stopped: str | None = None
-    """The name of a signal, less ``SIG``, that the wrapper was sent meanwhile."""
+    """The name, less ``SIG``, of a signal that the wrapper received while the job ran."""
     seconds: float | None = None
-    """How long it ran, by a clock of its node that nobody sets."""
+    """How long it ran, by the monotonic clock of its node."""
     cpu_seconds: float | None = None
-    """User and system time of all its processes that were waited for, seconds."""
+    """User and system time of all its processes that were reaped, in seconds."""
     peak_bytes: int | None = None
-    """The largest amount of memory that it had, all its processes together, where the system keeps it in a cgroup."""
+    """The peak memory of all its processes together; `None` without a cgroup of its own."""
 
 
 def parse_record(raw: bytes, token: str) -> Record | None:
-    """Return the record in `raw`, or `None` if it is not complete, not of this job, or no record."""
+    """Return the record in `raw`, or `None` if it is incomplete, of another job, or not a record."""
     text = raw.decode("utf-8", "replace")
     if not text.endswith(f"\nend {token}\n"):
         return None

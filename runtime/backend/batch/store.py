@@ -1,16 +1,16 @@
-"""`Store`: the files by which we and the jobs on other machines speak to each other. All of it blocks: for threads.
+"""`Store`: the files that the backend and the jobs on other machines exchange. All of it blocks: call it in threads.
 
 ::
 
     <run directory>/.batch/
         wrapper                  the script that every element runs
-        arrays/<name>/<index>    what an element is
-        arrays/<name>/jobs       which job each index is: a line of JSON each; for a run that adopts
-        ends/<xx>/<token>.run    the claim of whoever runs the job
-        ends/<xx>/<token>.end    its exit record
+        arrays/<name>/<index>    what an element runs
+        arrays/<name>/jobs       which job each index is, one line of JSON each; read by a run that adopts
+        ends/<xx>/<token>.run    the claim of the element that runs the job
+        ends/<xx>/<token>.end    the exit record of the job
 
-The run directory must be seen by the nodes at the same path. Nothing but what a job's own specification says about it
-is outside of it.
+The nodes must have the run directory at the same path. All files are below it, but those whose paths a job's own
+specification gives.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ from runtime.roots import RootedPath, Roots
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 _MAX_RECORD_BYTES: Final = 1 << 16
-"""Of a record. A real one has less than a thousand."""
+"""Bytes of a record that are read; a real one has fewer than 1,000. A limit, as any job can write the file."""
 
 _MAX_LIST_BYTES: Final = 1 << 28
-"""Bytes of the list of an array's jobs: many times what a million of them take. Arbitrary; it goes into memory."""
+"""Bytes that are read of the list of an array's jobs; a million jobs take some 100 MB. It is read into memory, and any
+job can write the file. Arbitrary: with a tenth, the jobs of the largest arrays would not be adopted."""
 
 
 @attrs.frozen
@@ -86,7 +87,11 @@ class Store:
         self._written: object = None
 
     def lay_out(self, prologue: str) -> None:
-        """Make the directories, and write the script for the system with this prologue."""
+        """Make the directories, and write the wrapper for the system with this prologue.
+
+        Raises:
+            OSError: if that cannot be done.
+        """
         self._text = render_wrapper(prologue)
         self._write_script()
 
@@ -97,7 +102,10 @@ class Store:
         self._written = _identity(self._script.status())
 
     def _renew_script(self) -> None:
-        """Write the script again if a job has removed or replaced it: the system opens it by its path, and waits."""
+        """Write the wrapper again if a job has removed or replaced it.
+
+        The system opens it by its path: it would submit a planted script, and wait for a planted FIFO.
+        """
         if not self._text:
             return  # another store has written it
         try:
@@ -112,12 +120,12 @@ class Store:
         """Return where a job's files are.
 
         Raises:
-            OSError: if nothing of a directory can be opened.
+            OSError: if one of its directories cannot be opened.
         """
         return RootedJobPaths.resolve(JobPaths.of(spec, self._roots.run_dir), self._roots)
 
     def prepare(self, spec: JobSpec, *, renew: bool) -> RootedJobPaths:
-        """Make a job's directories, and see that its log will be a fresh one; return where its files are.
+        """Make a job's directories, remove its old log, and return where its files are.
 
         Raises:
             OSError, ValueError: if that cannot be done.
@@ -129,13 +137,14 @@ class Store:
         os.close(make_files(paths, dump))
         make_command_file(spec, paths.log)
         if paths.log.exists() or spec.dry_run:
-            os.close(open_log(paths.log))  # which refuses what is not a file of ours alone
+            os.close(open_log(paths.log))  # raises if it is not a regular file of our own
             if not spec.dry_run:
-                paths.log.unlink()  # the job makes it; until then there is none, on whichever machine one looks
+                # Removed, not truncated: the job creates its log, so until it starts no machine sees one.
+                paths.log.unlink()
         return paths
 
     def write_array(self, name: str, members: Sequence[Member]) -> str:
-        """Write what the elements of an array are; return the directory.
+        """Write the files of an array's elements, and return the directory they are in.
 
         Raises:
             OSError, ValueError: if that cannot be done.
@@ -155,10 +164,10 @@ class Store:
         return str(directory)
 
     def check(self, member: Member) -> None:
-        """See that a job can be written down.
+        """Check that a job's file can be written.
 
         Raises:
-            ValueError: if not.
+            ValueError: if the job has text that no program can be given.
         """
         self._render(member)
 
@@ -175,9 +184,10 @@ class Store:
         )
 
     def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, Record], set[str]]:
-        """Return the records that there are, by token, and the tokens of those that we have no descriptor to look for.
+        """Return the records that exist, by token, and the tokens whose records could not be read for lack of
+        descriptors.
 
-        These are not known to be absent: who asks later may find them.
+        The latter are not known to be absent: try again later.
         """
         found: dict[str, Record] = {}
         unread: set[str] = set()
@@ -193,10 +203,10 @@ class Store:
         return found, unread
 
     def read_all_records(self, tokens: Iterable[str]) -> dict[str, Record]:
-        """Return the records that there are, by token.
+        """Return the records that exist, by token.
 
         Raises:
-            OSError: if we have no descriptor to look for one.
+            OSError: if there is no descriptor to read one.
         """
         found, unread = self.read_records(tokens)
         if unread:
@@ -204,10 +214,10 @@ class Store:
         return found
 
     def claimed(self, tokens: Iterable[str]) -> set[str]:
-        """Return the jobs that have begun.
+        """Return the tokens of those jobs that have begun.
 
         Raises:
-            OSError: if we have no descriptor to find that out.
+            OSError: if there is no descriptor to find that out.
         """
         return {token for token in tokens if self._is_claimed(token)}
 
@@ -221,7 +231,7 @@ class Store:
         return True
 
     def has_files_of(self, token: str, array: str) -> bool:
-        """Whether what was made for a job and its array is still there. If not, somebody has removed or replaced it."""
+        """Whether the files of a job and of its array still exist. If not, a job has removed or replaced them."""
         try:
             listed = self._arrays.below(f"{array}/jobs").status()
             shard = self._ends.below(token[:2]).status()
@@ -230,28 +240,28 @@ class Store:
         return stat.S_ISREG(listed.st_mode) and stat.S_ISDIR(shard.st_mode)
 
     def is_in_place(self) -> bool:
-        """Whether the path of the run directory leads to the one that was opened."""
+        """Whether the path of the run directory still leads to the directory that was opened."""
         try:
             return os.path.samestat(os.stat(self._roots.run_dir), self._roots.run.status())
         except OSError:
             return False
 
     def revoke(self, token: str) -> None:
-        """Claim a job that is to run no more: should the system start it all the same, it finds that, and ends."""
-        with suppress(OSError):  # it has begun; or the disk says no, and the system's word has to do
+        """Claim a job that must not run any more: an element that is started all the same sees the claim and ends."""
+        with suppress(OSError):  # it has begun; or the file system fails, and the cancel alone has to do
             os.close(self._claim(token).create(0o600))
 
     def forget(self, token: str) -> None:
-        """Remove the claim and the record of a job of which nothing runs, so that it can run again."""
+        """Remove the claim and the record of a job that does not run, so that it can run again."""
         for path in (self._claim(token), self._end(token)):
             with suppress(FileNotFoundError):
                 path.unlink()
 
     def arrays(self, prefix: str) -> dict[str, list[tuple[str, str, int]]]:
-        """Return the arrays that were written under names with this prefix: token, job and attempt, by index.
+        """Return the arrays whose names have this prefix: the token, id and attempt of each job, by index.
 
         Raises:
-            OSError: if that cannot be found out, as for want of descriptors.
+            OSError: if the arrays cannot be listed, or if there is no descriptor to read one.
         """
         found = {}
         for name in sorted(name for name in self._arrays.names() if name.startswith(prefix)):
@@ -259,7 +269,7 @@ class Store:
                 raw = self._arrays.below(f"{name}/jobs").read(_MAX_LIST_BYTES)
                 jobs = [json.loads(line) for line in raw.splitlines()]
                 found[name] = [(job["token"], job["job"], job["attempt"]) for job in jobs]
-            except (OSError, ValueError, KeyError, TypeError) as exc:  # one that was being written when we died
+            except (OSError, ValueError, KeyError, TypeError) as exc:  # half written: not submitted
                 if has_no_room(exc):
                     raise
         return found
@@ -283,14 +293,14 @@ _PERMANENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.E
 
 
 def is_permanent(error: OSError) -> bool:
-    """Whether an error says that what we made is not there, or is behind something else; not that we cannot look."""
+    """Whether an error says that a file of ours is gone or replaced, and not that it cannot be looked for now."""
     return error.errno in _PERMANENT
 
 
 def may_appear(path: RootedPath) -> bool:
-    """Whether something that is not there may appear on a slow file system.
+    """Whether a file that is absent may still appear on a slow file system.
 
-    Not if a link or a file is in the place of a directory above it: no time changes that.
+    Not if a link or a file has replaced a directory above it: waiting does not change that.
     """
     try:
         path.status()

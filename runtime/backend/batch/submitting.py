@@ -1,4 +1,4 @@
-"""`SubmittingSide`: from specifications to arrays in the queue, and to certainty about each of them."""
+"""`SubmittingSide`: from specifications to arrays that are certainly in the queue."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from runtime.process import Work, each_in_thread, has_no_room
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 _PREPARE_BATCH: Final = 64
-"""Jobs that are prepared per hop to a thread: a hundredth of a second or so."""
+"""Jobs that are prepared in one call of a thread. Arbitrary: with a tenth, the hops to threads dominate; with ten times
+as many, few threads share the work of an array."""
 
 
 _Preparation = tuple[LiveJob, LaunchProgress]
@@ -39,14 +40,14 @@ _Preparation = tuple[LiveJob, LaunchProgress]
 
 @attrs.define(eq=False)
 class _Ready:
-    """Jobs of a submission that can go to the queue, with their requests."""
+    """The jobs of a submission whose files are ready, with their requests."""
 
     pairs: list[tuple[Element, Hashable]] | None
-    """`None` once they have been submitted: a job that is ready later is submitted alone."""
+    """`None` once they are being submitted; a job that is ready later is submitted alone."""
 
 
 class SubmittingSide(AdoptingSide):
-    """Prepares jobs, and submits them."""
+    """Prepares jobs, and submits them as arrays."""
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
         if self._pace.is_open:
@@ -62,8 +63,9 @@ class SubmittingSide(AdoptingSide):
         async with trio.open_nursery() as slow:
             async with trio.open_nursery() as nursery:
                 for job in begun:
-                    if job.spec.pre_launch is not None:  # a hook may take long, so each has a thread of its own
+                    if job.spec.pre_launch is not None:  # it may block for long: a thread for each
                         nursery.start_soon(self._prepare, [job], self._hook_limiter, ready, nursery)
+                # A group that hangs in its file system must not hold up the rest: it goes on in the outer nursery.
                 others = [job for job in begun if job.spec.pre_launch is None]
                 for some in chunks(others, _PREPARE_BATCH):
                     await self._prepare(some, self._file_limiter, ready, slow)
@@ -77,9 +79,9 @@ class SubmittingSide(AdoptingSide):
     async def _prepare(
         self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, ready: _Ready, nursery: trio.Nursery
     ) -> None:
-        """Prepare jobs in a thread; those that can be submitted go to `ready`, the others complete.
+        """Prepare jobs in a thread; add those that can be submitted to `ready`, and complete or refuse the others.
 
-        One whose file system does not answer goes on in `nursery`, and is submitted alone if need be.
+        A job whose file system does not answer is prepared by a task of `nursery`, and is submitted alone.
         """
 
         def done(results: Sequence[tuple[_Preparation, tuple[Element, Hashable] | Busy | str]]) -> None:
@@ -106,7 +108,10 @@ class SubmittingSide(AdoptingSide):
         await each_in_thread(work, limiter=limiter, nursery=nursery, done=done)
 
     def _prepare_one(self, preparation: _Preparation) -> tuple[Element, Hashable] | Busy | str:
-        """Prepare a job's files and call its hook; return it with its request, or why it cannot be launched (now)."""
+        """Prepare a job's files and call its `pre_launch`; return its element and request.
+
+        Returns `Busy` if it cannot be launched now, or text if it never can be.
+        """
         job, progress = preparation
         spec: JobSpec = job.spec
         try:
@@ -118,6 +123,7 @@ class SubmittingSide(AdoptingSide):
             progress.renewed = True
             soft = self._soft_steps.of(spec, str(paths.odir), self._roots.resolve)
             element = Element(job, token, paths, soft, progress)
+            # Before the hook: a job that cannot be written down must have no side effects.
             self._store.check(element.member)
             if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
                 try:
@@ -139,10 +145,10 @@ class SubmittingSide(AdoptingSide):
 
     @trio.lowlevel.enable_ki_protection
     async def _submit_group(self, elements: Sequence[Element], request: Hashable) -> None:
-        """Submit jobs with equal requests, in arrays as large as the queue takes them."""
+        """Submit jobs with equal requests, in arrays as large as the queue accepts."""
         waiting = list(elements)
-        async with self._submit_lock:  # one at a time: the controller is everybody's
-            if self.limits is DEFAULT_LIMITS:
+        async with self._submit_lock:  # one array at a time, as all users share the controller
+            if self.limits is DEFAULT_LIMITS:  # the system did not answer when the backend was opened
                 await self._probe()
             size = self.limits.max_array
             while waiting := [element for element in waiting if element.job.stage is not Stage.DONE]:
@@ -163,12 +169,12 @@ class SubmittingSide(AdoptingSide):
                         self._refuse(element.job, answer.why)
 
     async def _submit_array(self, some: Sequence[Element], request: Hashable) -> Accepted | Busy | Refused | Unanswered:
-        """Submit one array; when that was accepted its jobs are in the queue."""
+        """Submit one array, and report its jobs as launched if it is accepted."""
         tokens = [element.token for element in some]
         name = array_name(self.run_token, tokens)
         for element in some:
             element.name = name
-            element.sent = True  # from here on it is in the array, and cannot be taken back
+            element.sent = True  # from here on it is part of the array, and cannot be taken back
         try:
             directory = await self._in_thread(self._store.write_array, name, [element.member for element in some])
         except OSError as exc:
@@ -176,6 +182,7 @@ class SubmittingSide(AdoptingSide):
         arguments = (directory, str(math.ceil(self._visibility_timeout)))
         array = Array(name, len(some), request, self._store.wrapper, arguments)
         entry = self._array_index.put(name, tokens)
+        # Before the submission: what a listing has in the meantime is no stray.
         self._elements.update((element.token, element) for element in some)
         answer = await self._submit_until_known(array, entry)
         if not isinstance(answer, Accepted):
@@ -186,36 +193,37 @@ class SubmittingSide(AdoptingSide):
         entry.ids.add(answer.array)
         for index, element in enumerate(some):
             element.array, element.index = answer.array, index
-            if not self._launched(element.job, running=False):  # given up meanwhile
+            if not self._launched(element.job, running=False):  # it completed meanwhile, by a deadline
                 self._make_stray(element)
         self._pace.hurry()
         self._poll_requested.set()
         return answer
 
     async def _submit_until_known(self, array: Array, entry: ArrayEntry) -> Accepted | Busy | Refused | Unanswered:
-        """Submit an array, and see to it that we know whether it was."""
+        """Submit an array, and find out whether it was accepted."""
         answer = await self._system.submit(array)
         again = True
         while isinstance(answer, Doubtful):
             logger.warning(
-                "backend %r: whether array %s was submitted is not known: %s", self.name, array.name, answer.why
+                "backend %r: it is not known whether array %s was submitted: %s", self.name, array.name, answer.why
             )
-            entry.doubtful_until = math.inf
+            entry.doubtful_until = math.inf  # so that the queue is asked for its name
             turned_up = await self._is_in_queue(entry.ids)
             entry.doubtful_until = trio.current_time() + DOUBT_TIMEOUT
             if turned_up:
                 return Accepted(min(entry.ids))
             if answer.busy:
                 return Busy(answer.why)
+            # Once more under the same name: should both be accepted, the claims let each job run once.
             answer = await self._system.submit(array) if again else Unanswered(answer.why)
             again = False
         if isinstance(answer, Unanswered):
             self._pace.failed()
-            self._poll_requested.set()  # so that the queue is asked until it answers
+            self._poll_requested.set()  # the circuit is closed by an answer only
         return answer
 
     async def _is_in_queue(self, ids: set[str]) -> bool:
-        """Return whether an array is in the queue: as soon as an answer has it, or if two in a row do not."""
+        """Return whether the array with these ids is in the queue: true once a listing has it, false if two do not."""
         for _ in range(2):
             if not ids:
                 await self._next_answer()

@@ -1,6 +1,7 @@
-"""What a batch system is asked, and what it may answer: the seam between the batch core and one system's commands.
+"""`System`: the interface between the batch core and the commands of one batch system.
 
-Answers are values. An exception from a system is a bug of ours, and breaks the backend.
+All answers, also of a system that is down, are values. An exception from a system is a bug of ours, and breaks the
+backend.
 """
 
 from __future__ import annotations
@@ -15,74 +16,76 @@ from runtime.job import FailureKind
 
 
 class Phase(enum.IntEnum):
-    """How far an element of an array has come, as its queue tells it. The larger, the more alive."""
+    """How far an element of an array has got, according to the queue. The larger, the more alive."""
 
     ENDED = 0
-    """It will not run any more, and nothing of it does."""
+    """Nothing of it runs, or will run."""
     UNKNOWN = 1
-    """The queue says a word that we do not know: waited for."""
+    """Its state is one that we do not know; it is waited for."""
     ENDING = 2
-    """It has ended, and its machine is still being cleaned up."""
+    """It has ended, and the system is still cleaning up after it."""
     PENDING = 3
+    """It has not begun, or waits to be started again."""
     RUNNING = 4
+    """It has its nodes."""
 
 
 @attrs.frozen
 class State:
-    """What a word of the queue means."""
+    """What one of the system's names of a state means."""
 
     phase: Phase
     kind: FailureKind | None = None
-    """Of an end that was the system's doing: what that is called."""
+    """Why the system ended it; `None` if it ended by itself or has not ended."""
 
 
 @attrs.frozen
 class Row:
-    """What the queue, or accounting, says of one element; or of all of an array of which it says nothing singly."""
+    """What the queue, or accounting, says of one element; or of all those of an array without a row of their own."""
 
     name: str
     """The name of the array."""
     array: str
     """The id of the array."""
     index: int | None
-    """Which element; `None` for the rest of the array."""
+    """Which element; `None` for all that have no row of their own."""
     state: State
     word: str
-    """The state in the system's own word."""
+    """The system's own name of the state, for messages."""
     note: str | None = None
-    """Why it waits, or where it runs, in the system's own words."""
+    """Why it waits, or where it runs, as the system puts it."""
     restarts: int = 0
     """How often the system has started it again."""
     code: int | None = None
-    """The exit code of the wrapper, once that has exited."""
+    """The exit code of the wrapper; `None` until it has exited."""
 
 
 @attrs.frozen
 class Listing:
-    """An answer of the queue, or of accounting."""
+    """A listing of the queue, or of accounting."""
 
     rows: Sequence[Row]
     unparsed: int = 0
-    """Lines that were not understood: what has no row may stand in one of these, and is not known to be absent."""
+    """Lines that could not be parsed. Above 0, an element without a row is not known to be absent."""
 
 
 @attrs.frozen
 class Limits:
-    """What the system says of itself."""
+    """The system's version and limits."""
 
     version: str
     max_array: int
-    """Elements in one array, at most."""
+    """The largest number of elements in one array."""
     accounting: bool
-    """Whether `System.account` can be asked."""
+    """Whether `System.account` works."""
 
 
 @attrs.frozen
 class Array:
-    """A submission."""
+    """An array to submit."""
 
     name: str
-    """Of ``[A-Za-z0-9_-]`` only; nothing else ever has this name."""
+    """Of ``[A-Za-z0-9_-]`` only; unique among all arrays of all users."""
     size: int
     """Its indices are 0 to `size` - 1."""
     request: Hashable
@@ -90,7 +93,7 @@ class Array:
     script: str
     """The path of the wrapper."""
     arguments: Sequence[str]
-    """What the wrapper is called with."""
+    """The wrapper's arguments."""
 
 
 @attrs.frozen
@@ -98,63 +101,63 @@ class Accepted:
     """The array is in the queue."""
 
     array: str
-    """Its id."""
+    """The system's id of it."""
 
 
 @attrs.frozen
 class Busy:
-    """The queue takes no array of this size now, perhaps a smaller one; nothing was submitted."""
+    """The queue is too full for an array of this size; a smaller one may fit. Nothing was submitted."""
 
     why: str
 
 
 @attrs.frozen
 class Refused:
-    """The queue will never take it: it is the fault of the jobs. Nothing was submitted."""
+    """The queue will never take this array: the jobs ask for the impossible. Nothing was submitted."""
 
     why: str
 
 
 @attrs.frozen
 class Unanswered:
-    """The system did not answer. What was asked for certainly did not happen; try later."""
+    """The system did not answer, and certainly did nothing. A retry may help."""
 
     why: str
 
 
 @attrs.frozen
 class Doubtful:
-    """The system may have accepted the array, or may yet: it is to be looked up by its name."""
+    """The system may have accepted the array, or may still do so: look it up by its name."""
 
     why: str
     busy: bool = False
-    """Whether, if it was not accepted, that was because the queue was full."""
+    """Whether a full queue is the reason, if the array turns out not to be accepted."""
 
 
 SubmitAnswer = Accepted | Busy | Refused | Unanswered | Doubtful
 
 Targets = Mapping[str, Sequence[int]]
-"""From an array's id to the indices of its elements."""
+"""From the id of an array to indices of its elements."""
 
 
 class System(Protocol):
-    """One batch system. Each call is bounded in time by the system itself."""
+    """One batch system. Each call returns within a time limit of the system's own."""
 
     name: str
-    """What messages call it."""
+    """Its name in messages."""
     prologue: str
-    """Lines of POSIX shell for the wrapper: see `wrapper`."""
+    """Lines of POSIX shell that begin the wrapper: see `wrapper`."""
 
     def request(self, spec: Any) -> Hashable:
-        """Return what a job asks the system for: equal for jobs that may share an array.
+        """Return a job's request; jobs with equal requests may share an array.
 
         Raises:
-            ValueError: if it asks for what cannot be asked for; that job cannot be launched.
+            ValueError: if the system cannot give the job what it asks for; the job is not launched.
         """
         ...
 
     async def probe(self) -> Limits | Unanswered:
-        """Ask for the system's limits."""
+        """Return the system's limits."""
         ...
 
     async def submit(self, array: Array) -> SubmitAnswer:
@@ -162,16 +165,17 @@ class System(Protocol):
         ...
 
     async def query(self, names: Collection[str] | None) -> Listing | Unanswered:
-        """Ask, once, for all elements of the arrays with these names, or of all that are ours; ended ones included.
+        """List, with one command, all elements of the arrays with these names, or of all arrays of the user.
 
-        What is not in an answer without unparsed lines is not in the queue.
+        Elements that have ended are included while the queue remembers them. In a listing without unparsed lines, an
+        element without a row is not in the queue.
         """
         ...
 
     async def cancel(self, targets: Targets, signal: int | None) -> Unanswered | None:
-        """Ask for the end of elements; or, with a signal, have that sent to all of their processes."""
+        """Cancel elements; or, with a signal, send it to all their processes. `None` if the request was accepted."""
         ...
 
     async def account(self, arrays: Collection[str]) -> Listing | Unanswered:
-        """Ask for elements of arrays, by id, that are no longer in the queue."""
+        """List elements of the arrays with these ids that have left the queue."""
         ...

@@ -1,8 +1,9 @@
-"""Tokens and names: what marks the work of a run in a queue that others use as well. Pure.
+"""Tokens and names that identify the jobs of a run in a shared queue. Pure.
 
-A token is a function of run token, job and attempt, and of nothing else: whoever knows these three, such as a run that
-resumes another, finds the job in the queue and its files in the run directory. Names are made of ``[A-Za-z0-9-]``,
-whatever the tokens and ids are, so that no queue, shell or table of columns is tempted by them.
+A token is a function of run token, job and attempt, and of nothing else. So a run that resumes another computes the
+same tokens, and finds the jobs in the queue and their files in the run directory; no database is needed. Names contain
+only ``[A-Za-z0-9-]``, whatever the ids contain, so they need no quoting in a shell, in a command's option, or in a
+table.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ _PREFIX: Final = "jr"
 _RUN_DIGITS: Final = 16
 _ARRAY_DIGITS: Final = 16
 _JOB_DIGITS: Final = 24
-"""Hexadecimal digits: 64 bits tell the runs of a cluster apart, and 96 bits the jobs of them all."""
+"""Hexadecimal digits: 64 bits for the runs and arrays of a cluster, 96 bits for the jobs of all runs. Arbitrary, and
+far from a collision: of a billion jobs, two share a token with a probability below 1e-10."""
 
 
 def job_token(run_token: str, job_id: str, attempt: int) -> str:
@@ -24,7 +26,7 @@ def job_token(run_token: str, job_id: str, attempt: int) -> str:
 
 
 def run_prefix(run_token: str) -> str:
-    """Return how the names of all arrays of a run begin."""
+    """Return the prefix of the names of all arrays of a run."""
     return f"{_PREFIX}-{_digest((run_token,), _RUN_DIGITS)}-"
 
 
@@ -37,5 +39,5 @@ def _digest(parts: Iterable[str], digits: int) -> str:
     hashed = hashlib.sha256()
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
-        hashed.update(b"%d:" % len(raw) + raw)  # so that no two lists run together
+        hashed.update(b"%d:" % len(raw) + raw)  # the length keeps ("ab", "c") and ("a", "bc") apart
     return hashed.hexdigest()[:digits]

@@ -1,21 +1,24 @@
-"""What has become of a job? From what is seen of it to what is said of it. Pure: neither trio nor time.
+"""What has become of a job? From what is observed of it to what is reported of it. Pure: neither trio nor time.
 
-There are three witnesses, and they are believed in this order:
+There are three sources of evidence, in this order of trust:
 
-1. the *exit record*, which the job itself wrote: it alone says that a job passed;
-2. the *queue*: that it waits, runs, or ended by the system's doing; and, by not having it, that nothing of it runs;
-3. *accounting*, where there is one, of what the queue has forgotten.
+1. the *exit record*, which the job itself writes: only a record says that a job passed;
+2. the *queue*: it says that the job waits, runs, or was ended by the system; and, if it does not list the job, that
+   nothing of it runs;
+3. *accounting*, where there is one: for what the queue has forgotten.
 
-None of them is believed too early. A record alone is not yet an end: the system may still be ending what the job left
-behind, or be about to start it again (then the record is of an earlier start, and is dropped). It becomes one when the
-queue says so as well; or, if the queue says nothing for as long as `visibility_timeout` (it does not answer, or a node does not come
-to its end), by itself. An end without a record is not yet known to be one: on a slow file system the record may be on
-its way, for `visibility_timeout`; unless its end was asked for, which explains it, as soon as two answers in a row do not have the
-job: in one of them it may be on its way from the queue to a node. And a queue that does not answer has said nothing: a
-missing answer is never an end.
+None of them is believed too early:
 
-What is neither recorded nor in the queue for `visibility_timeout` is *lost*; never passed. What was told to end, and is then missing
-from two answers in a row, has ended: one answer can be empty by mistake.
+- A record alone is not an end. The system may still be ending the job's other processes, or be about to start the job
+  again; then the record is of an earlier start, and is dropped. The record is an end as soon as the queue agrees, or
+  after `visibility_timeout` if the queue does not (because it does not answer, or a node stays COMPLETING).
+- An end without a record waits `visibility_timeout` for the record, which a network file system may show late. If the
+  job was cancelled at our request, that explains the missing record, and there is nothing to wait for.
+- A query without an answer says nothing: it is never an end.
+
+A job that has no record and is not listed for `visibility_timeout` is *lost*, never passed. A job that is being stopped
+has ended once two listings in a row do not have it; one is not enough, as the job may be on its way from the queue to a
+node, or the listing may be empty by mistake.
 """
 
 from __future__ import annotations
@@ -29,38 +32,43 @@ from runtime.job import FailureKind, JobStatus
 
 @attrs.define
 class ElementHistory:
-    """What was seen of a job so far, as far as it matters."""
+    """What has been observed of a job so far. Times are in seconds; `None` if it is not so at present."""
 
     status: JobStatus = JobStatus.QUEUED
+    """The status that was last reported."""
     note: str | None = None
+    """The note that was last reported."""
     recorded_since: float | None = None
+    """Since when it has a record."""
     missing_since: float | None = None
-    """Since when answers of the queue do not have it, in seconds."""
+    """Since when listings do not have it."""
     ended_since: float | None = None
-    """Since when the queue says that it has ended, in seconds."""
+    """Since when the queue says that it has ended."""
     unexpected_since: float | None = None
-    """Since when the queue says what one cannot make much of, in seconds."""
+    """Since when it is in a state that we do not know, or that should be short."""
     warned: bool = False
+    """Whether that state has been reported."""
 
 
 @attrs.frozen
 class Evidence:
-    """What is seen of a job now."""
+    """What is observed of a job in one tick."""
 
     now: float
-    """Seconds, of the clock that `ElementHistory` has its times from."""
+    """Seconds, of the same clock as the times of `ElementHistory`."""
     answered: bool
-    """Whether the queue was asked since the job was accepted, and has answered."""
+    """Whether there is a complete listing that was asked for after the job was accepted."""
     row: Row | None = None
-    """What it, or accounting, says."""
+    """What the queue, or accounting, says of it."""
     record: Record | None = None
+    """Its exit record, if that is visible."""
     stopping: bool = False
-    """Whether its end was asked for, and so an end needs no further explanation."""
+    """Whether it is being stopped, which explains an end without a record."""
 
 
 @attrs.frozen
 class Moved:
-    """It is in the queue, or runs."""
+    """Its status or note has changed: it waits, or it runs."""
 
     status: JobStatus
     note: str | None
@@ -68,14 +76,14 @@ class Moved:
 
 @attrs.frozen
 class Unexpected:
-    """It is to be wondered at, and waited for."""
+    """It is in a state that it should not be in; reported once, and waited out."""
 
     why: str
 
 
 @attrs.frozen
 class Ended:
-    """It has ended, and this is what there is to tell how."""
+    """It has ended; record and row tell how."""
 
     record: Record | None
     row: Row | None
@@ -83,24 +91,25 @@ class Ended:
 
 @attrs.frozen
 class Missing:
-    """It is in no queue, left no record, and `visibility_timeout` is over."""
+    """It is not in the queue, and has no record, for `visibility_timeout`."""
 
 
 Transition = Moved | Unexpected | Ended | Missing | None
 
 
 def next_transition(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition:
-    """Return what is new, and remember it in `history`.
+    """Return what has changed, or `None`; and update `history`.
 
     Args:
         history: of this job.
-        evidence: what is seen of it now.
-        visibility_timeout: seconds that a file, or a queue, may be late.
+        evidence: what is observed of it now.
+        visibility_timeout: how late a file, or a row of the queue, may appear, in seconds.
     """
     row, now = evidence.row, evidence.now
     record = evidence.record
     if record is not None and row is not None and _is_of_an_earlier_start(record, row):
         record = None
+    # A record can disappear again: a later start of the job replaces it.
     history.recorded_since = None if record is None else _since(history.recorded_since, now)
     has_ended = row is not None and row.state.phase is Phase.ENDED
     is_missing = row is None and evidence.answered
@@ -117,11 +126,12 @@ def next_transition(history: ElementHistory, evidence: Evidence, visibility_time
 
 
 def _is_of_an_earlier_start(record: Record, row: Row) -> bool:
+    # A job that is requeued is PENDING again before its restart is counted.
     return row.restarts > record.restarts or row.state.phase is Phase.PENDING
 
 
 def _missing(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition:
-    if evidence.stopping and history.missing_since is not None:
+    if evidence.stopping and history.missing_since is not None:  # the second listing in a row
         return Ended(None, None)
     history.missing_since = _since(history.missing_since, evidence.now)
     return Missing() if _is_over(history.missing_since, evidence.now, visibility_timeout) else None
@@ -135,15 +145,17 @@ def _alive(history: ElementHistory, row: Row, now: float, visibility_timeout: fl
         history.warned = False
         status = JobStatus.RUNNING if phase is Phase.RUNNING else JobStatus.QUEUED
         if (status, row.note) != (history.status, history.note):
+            # A note that only vanishes is not worth an event.
             moved = status is not history.status or row.note is not None
             history.status, history.note = status, row.note
             return Moved(status, row.note) if moved else None
         return None
+    # Each job is ENDING for a moment; a state that we do not know is worth a warning at once.
     tolerated = 0 if phase is Phase.UNKNOWN else visibility_timeout
     if not history.warned and _is_over(history.unexpected_since, now, tolerated):
         history.warned = True
         return Unexpected(
-            f"is in state {row.word}, which means nothing to us; it is waited for"
+            f"is in state {row.word}, which is not known; it is waited for"
             if phase is Phase.UNKNOWN
             else f"has been in state {row.word} for {visibility_timeout:g} s; it is waited for"
         )

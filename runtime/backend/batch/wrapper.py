@@ -1,54 +1,54 @@
-r"""The wrapper: one script that every element of every array runs, and the file that tells an element what it is.
+r"""The wrapper: the script that every element of every array runs, and the file that tells an element what to run.
 
-It is POSIX shell, because that is on every node; and it forks once, for the job, because on a busy node processes are
-what a short job costs. So everything else is done with what is built in: the time is read from ``/proc/uptime`` (which
-no clock that is set can disturb), the processor time comes from ``times``, the memory from the job's cgroup if it has
-one, and the record is complete when its last line is, instead of when it is renamed (see `records`).
+It is POSIX shell, which every node has. It forks once, for the job: on a busy node, processes are what a short job
+costs. All else is done with builtins: the time is read from ``/proc/uptime`` (which is not affected when a clock is
+set), the processor time comes from ``times``, the memory from the job's cgroup if it has one, and the record is
+complete when its last line is written, so that it need not be renamed (see `records`).
 
-What an element needs stands in a file of its own, named by its index: shell code, of which every value is in single
-quotes. No text of a job is ever looked at by a shell, but for a `cmd` that is meant for one. NUL, which no file of this
-kind could carry, is refused by `JobSpec`.
+An element reads what it needs from a file of its own, named by its index: shell code in which every value is in single
+quotes. No shell interprets text of a job, except a `cmd` that is meant for one. NUL, which such a file could not hold,
+is refused by `JobSpec`.
 
-A job's `exports` are nothing to this shell: they are set in the fork that becomes the job, as the last thing before
-that. If one of them means something to some shell (``IFS``, ``SHELLOPTS``) they are not even set there: `env` adds
-them, between the shell and the program, which is one more program and not one more process. What `env` cannot say is
-that the program was not executed, so the shell looks before: it knows scripts and what they name, and not programs for
-another processor.
+*Exports.* A job's `exports` are never set in the wrapper's own shell, where they could change its work. They are set in
+the fork that becomes the job, as the last step. If one of them has a meaning to some shell (``IFS``, ``SHELLOPTS``), it
+is not set there either: ``env`` adds it between the shell and the program, which costs one more `exec` and no process.
+But ``env`` does not tell that the program could not be executed, so the wrapper checks before: it recognizes scripts
+and their interpreters, but not programs for another processor.
 
-How a job ended is a number, of which 137 is a code or SIGKILL. Shells say more on their standard error, which goes to
-the file of the claim meanwhile: only of what a signal ended, and never of SIGINT and SIGPIPE, which thus count as
-codes, unless the wrapper was sent the signal as well. If the program could not be executed after all, the log begins
-with what the shell says, with its own name in it, and is no log.
+*Signals.* The exit status of a job is one number; 137 may be an exit code or SIGKILL. A shell reports more on its
+standard error, which is redirected to the claim while the job runs: but only for a job that a signal ended, and never
+for SIGINT and SIGPIPE. These two count as exit codes, unless the wrapper received the signal too. If the program could
+not be executed after all, the log begins with the shell's message, which contains the wrapper's own name; such a log is
+emptied. A shell cannot tell an exit by signal N from an exit with code 128 + N, and nor can we: a status from 129 to
+192 of which nothing else is known is recorded, and shown, as a signal.
 
-Other jobs can put anything in the place of the files, at any time. So claim, record and log are each created once,
-before the job runs, and kept as descriptors. To read or append to one of them, it is opened again through
+*Planted files.* Other jobs of the user can replace the files at any time. So claim, record and log are each created
+once, before the job runs, and kept open. To read one or to append to it, the wrapper opens it through
 ``/proc/self/fd``, which leads to the file itself, whatever has its name by now. The directories of the run are entered
-first, and are what they are below the run directory, through no link. A POSIX shell cannot do more: its `O_EXCL` is for
-regular files. So a FIFO that appears between the last look and the shell's own, two calls to the system, is waited for
-until the job's time limit; no file is written because of it. The same holds for the file that says what the job is,
-and for its program, whose first line is read. The directory of a log may be anywhere, and is found by its path.
+first, and checked to be below the run directory, through no link. A POSIX shell cannot do more: its `O_EXCL` is for
+regular files. So it waits, until the job's time limit, for a FIFO that appears between its last check and its `open`;
+no file is written because of that. The same holds for the file of the element, and for the job's program, whose first
+line is read. The directory of a log may be anywhere, and is found by its path.
 
-The steps, and what each is for:
+The steps:
 
-1. Wait for the file, as a slow file system may show it late. A node that does not see it within the patience that it
-   was given exits with `UNSEEN`, and that is the one code by which a run directory that is not shared is told from a
-   job that failed.
-2. *Claim* the job: a file that is created by whoever comes first, under the name of its token. If an array was
-   submitted twice after all, because a controller took our word for no and did it later, the second one finds the claim
-   and does nothing. An element that the system starts again (``_jr_restart`` above 0) replaces the claim.
-3. Create the record, still empty, and a fresh log, change directory, look for the program: in this order, as locally,
-   so a relative one is sought where the job runs. What fails here is recorded as a job that was not launched.
-4. Run the job, in a subshell that is replaced by it, in the foreground: a job in the background would ignore SIGINT.
-   A batch system signals all processes of a job, so there is nothing to forward; the wrapper notes the signal (so that
-   it lives on until the job has ended) and records it.
-5. Record, and exit with the job's status, so that the system's own books agree; but for the two codes that mean
-   something else, because a record may be seen later than the end.
+1. Wait for the element's file, as a network file system may show it late. If the node does not see it within the given
+   time, exit with `UNSEEN`: the one code that tells a run directory which is not shared from a job that failed.
+2. *Claim* the job: create a file under the name of its token; the first element that does so runs the job. If an array
+   was submitted twice, because a controller accepted it after it had seemed to refuse it, the second element finds the
+   claim and does nothing. An element that the system starts again (``_jr_restart`` above 0) replaces the claim.
+3. Create the record, still empty, and a new log; change directory; look for the program. The order is that of a local
+   job, so a relative program is found from the job's directory. A failure is recorded as a job that was not launched.
+4. Run the job in a subshell that it replaces, in the foreground, as a job in the background would ignore SIGINT. A
+batch
+   system signals all processes of a job, so there is nothing to forward: the wrapper only notes the signal, which keeps
+   it alive until the job has ended, and records it.
+5. Record the end, and exit with the job's status, so that the system's own accounting agrees; but not with one of the
+   two codes that have another meaning, as a record may be visible later than the end.
 
-A shell tells an exit by signal N from an exit with the code 128 + N no better than anybody who asks it; nor do we: a
-code from 129 to 192 is recorded, and shown, as a signal.
-
-A system's `prologue` sets: ``_jr_index``; ``_jr_restart``, how often the system has started it again; ``_jr_id`` and
-``_jr_host``, for people; ``_jr_cgroup``, the component of its cgroup's path that is this job's alone, or nothing.
+A system's `prologue` sets ``_jr_index``; ``_jr_restart``, how often the system has started the element again;
+``_jr_id`` and ``_jr_host``, for messages; and ``_jr_cgroup``, the component of its cgroup's path that is the job's
+alone, or nothing.
 """
 
 from __future__ import annotations
@@ -59,14 +59,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 FOLDER: Final = ".batch"
-"""In the run directory: where the files are by which we and the jobs speak to each other. No job's directory, as no
+"""The directory in the run directory with the files of the batch core. No job's own directory can have this name, as no
 safe id begins with a dot."""
 
 UNSEEN: Final = 113
-"""What the wrapper exits with if its node does not see the run directory, or cannot write to it. Arbitrary."""
+"""The exit code of a wrapper whose node does not see the run directory, or cannot write to it. Arbitrary: any code that
+shells and programs seldom use."""
 
 TAKEN: Final = 114
-"""What the wrapper exits with if another copy of it has claimed the job. Arbitrary."""
+"""The exit code of a wrapper that finds its job claimed by another copy. Arbitrary, too."""
 
 _SCRIPT: Final = r"""#!/bin/sh
 # Written by job-runtime. Arguments: the directory of the array; seconds to wait for it to be seen.
@@ -77,7 +78,8 @@ for _jr_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
     trap "_jr_stopped=$_jr_signal" "$_jr_signal"
 done
 
-# Whether the system would execute a file. A shell's `exec` is no answer: it runs as a script what the system refuses.
+# Whether the system would execute a file. A shell's `exec` does not tell: it runs a file that the system refuses as a
+# script.
 _jr_executes() {
     [ -f "$1" ] && [ -x "$1" ] || return 1
     [ -r "$1" ] || return 0
@@ -85,7 +87,7 @@ _jr_executes() {
     IFS= read -r _jr_mark <"$1"
     case $_jr_mark in
     '#!'*) ;;
-    @ELF@* | MZ* | PK*) return 0 ;; # MZ and PK: what binfmt_misc may have been told to start
+    @ELF@* | MZ* | PK*) return 0 ;; # MZ and PK: binfmt_misc may be configured to start these
     *) return 1 ;;
     esac
     read -r _jr_mark _jr_interpreter _jr_rest <"$1"
@@ -94,10 +96,10 @@ _jr_executes() {
     [ "$_jr_scripts" != ++++++ ] && _jr_executes "$_jr_interpreter"
 }
 
-# Whether the system would execute a program that is looked for in `_jr_path`, if its name has no slash.
+# Whether the system would execute a program, which is searched for in `_jr_path` if its name has no slash.
 _jr_finds() {
     case $1 in
-    /bin/sh) return 0 ;; # which runs this: of a program, some shells read all up to the first newline byte by byte
+    /bin/sh) return 0 ;; # it runs this script; and to `read` a binary's first line takes some shells a call per byte
     */*)
         _jr_scripts='' && _jr_executes "$1"
         return
@@ -112,7 +114,7 @@ _jr_finds() {
     return 1
 }
 
-# Whether nothing is here: what a job may have put there leads elsewhere, or is waited for.
+# Whether a path does not exist. A link or a FIFO that a job planted would lead elsewhere, or block.
 _jr_is_free() {
     [ ! -L "$1" ] && [ ! -e "$1" ]
 }
@@ -134,7 +136,7 @@ _jr_path=$PATH
 . "$_jr_job"
 
 # Create the files, each once: 6 is the claim, 5 the record, 9 the log. With -C the shell creates them with O_EXCL, but
-# opens what it sees to be no regular file. So nothing comes between `_jr_is_free` and the opening.
+# still opens what it sees is not a regular file. So there is no command between `_jr_is_free` and the opening.
 _jr_enter "${_jr_files%/*}" || exit @UNSEEN@
 _jr_claim=./${_jr_files##*/}.run
 _jr_end=./${_jr_files##*/}.end
@@ -150,8 +152,8 @@ _jr_is_free "$_jr_end" && command exec 5>"$_jr_end" || exit @UNSEEN@
 _jr_is_free "$_jr_log" && command exec 9>"$_jr_log" || _jr_launch=log
 set +C
 
-# From here on no path of these files is used. Opened again through its descriptor, a file is itself, wherever it is.
-command exec 9>>/proc/self/fd/9 # `>>` alone creates, but not only: so this is how a new file is appended to
+# From here on these files are opened through their descriptors, never by path: a job may replace what a path leads to.
+command exec 9>>/proc/self/fd/9 # `>>` by path would also open an existing file, so O_APPEND is set by a second open
 command exec 8</proc/self/fd/9
 command exec 7</proc/self/fd/6 && _jr_else=exit
 read -r _jr_line <&7
@@ -162,7 +164,7 @@ read -r _jr_begun _jr_rest </proc/uptime
 if [ -n "$_jr_stopped" ]; then
     _jr_status=143 # it never began
 elif [ -z "$_jr_launch" ]; then
-    exec 2>&6 # where the shell says so if a signal ends the job
+    exec 2>&6 # if a signal ends the job, the shell reports it on its standard error
     (
         exec 5>&- 6>&- 7<&- 8<&-
         unset OLDPWD
@@ -183,7 +185,7 @@ elif [ -z "$_jr_launch" ]; then
         _jr_line=''
         read -r _jr_line <&8
         case $_jr_line in
-        *"$0"*) # not the program says so, but this shell
+        *"$0"*) # the message is this shell's, not the program's
             _jr_launch=exec _jr_status=''
             true >/proc/self/fd/9
             ;;
@@ -242,23 +244,23 @@ _DISTURBING: Final = frozenset(
     }
     | {"SECONDS", "SHELLOPTS", "UID"}
 )
-"""Variables that disturb some shell which finds them in its environment, or that it does not pass on as they are."""
+"""Variables that disturb some shell which finds them in its environment, or which some shell does not pass on
+unchanged."""
 
 _SHELL_VARIABLES: Final = re.compile(
     r"_|_jr_.*|(BASH|COMP|EPOCH|EXECIGNORE|FUNC|GLOB|HIST|KSH|LANG|LC_|MAIL|OPT|PROMPT|PS\d|READLINE|SH_).*"
     r"|auto_resume|histchars|CDPATH|COLUMNS|COPROC|DIRSTACK|ENV|ERRNO|FCEDIT|FIGNORE|FPATH|GROUPS|HOME|HOST.*|PWD|OLDPWD"
     r"|IGNOREEOF|INPUTRC|INSIDE_EMACS|LINES|MACHTYPE|MAPFILE|OSTYPE|PIPESTATUS|REPLY|SHELL|SHLVL|SRANDOM|TIMEFORMAT"
-    r"|TMOUT|USER_ID|" + "|".join(sorted(_DISTURBING)),
-    re.ASCII,
+    r"|TMOUT|USER_ID|" + "|".join(sorted(_DISTURBING)), re.ASCII,
 )
-"""Variables that mean something to some shell when they are set there: those of the manuals of bash, dash, ksh, mksh
-and busybox, and of this script. One that is missing here could cost its own job, and not the record of that."""
+"""Variables with a meaning to some shell: those in the manuals of bash, dash, ksh, mksh and busybox, and those of this
+script. One that is missing here can make the job that exports it fail; the failure is still recorded."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def render_wrapper(prologue: str) -> bytes:
-    """Return the script, for the system with this prologue."""
+    """Return the script for the system with this prologue."""
     text = _SCRIPT.replace("@PROLOGUE@", _DEFAULTS + prologue.rstrip("\n"))
     values = {"@FOLDER@": FOLDER, "@UNSEEN@": str(UNSEEN), "@TAKEN@": str(TAKEN), "@ELF@": "\x7fELF"}
     for place, value in values.items():
@@ -276,19 +278,19 @@ def render_job(
     exports: Mapping[str, str],
     unexportable: Mapping[str, str],
 ) -> bytes:
-    """Return the file that tells an element what it is.
+    """Return the file that tells an element what to run.
 
     Args:
         argv: the program and its arguments.
         token: of the job.
-        files: the path of its claim and its record, less their endings.
+        files: the path of its claim and its record, without their suffixes.
         log: the absolute path of its log.
         cwd: the absolute path of the directory that it runs in.
         exports: environment variables to add to those of the script.
-        unexportable: variables, of the script's environment, whose names shells drop: see `unexportable_variables`.
+        unexportable: variables of the script's environment that shells do not pass on: see `unexportable_variables`.
 
     Raises:
-        ValueError: if something of it is no text that a program can be given.
+        ValueError: if an argument is text that no program can be given.
     """
     program, words = argv[0], list(argv)
     lines = [
@@ -314,22 +316,23 @@ def render_job(
                 msg = f"the program {program!r} has to be started by env, which would take its name for a variable"
                 raise ValueError(msg)
             words = ["/usr/bin/nice", "-n", "0", *words]
-        words = ["/usr/bin/env", "--", *(f"{name}={value}" for name, value in {**unexportable, **exports}.items()), *words]
+        variables = [f"{name}={value}" for name, value in {**unexportable, **exports}.items()]
+        words = ["/usr/bin/env", "--", *variables, *words]
     lines.append("set -- " + " ".join(map(_quote, words)))
     return os.fsencode("\n".join(lines) + "\n")
 
 
 def unexportable_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return those that a shell does not pass on as they are, such as the functions that bash exports.
+    """Return the variables that a shell does not pass on unchanged, such as the functions that bash exports.
 
-    Some have a name that is none for a shell; others mean something to it, and could disturb its work as well: see
+    Some have names that are not valid in a shell. Others have a meaning to it, and could also disturb the wrapper: see
     `without_shell_variables`.
     """
     return {name: value for name, value in environment.items() if name in _DISTURBING or not _NAME.fullmatch(name)}
 
 
 def without_shell_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for the shell that runs the wrapper: `env` puts the others in again, behind its back."""
+    """Return the environment for the shell that runs the wrapper; `env` sets the other variables again, for the job."""
     return {name: value for name, value in environment.items() if name not in _DISTURBING}
 
 

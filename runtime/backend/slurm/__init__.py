@@ -1,4 +1,4 @@
-"""Jobs on a Slurm cluster."""
+"""How do jobs run on a Slurm cluster?"""
 
 from runtime.backend.slurm.backend import SlurmBackend
 

@@ -18,37 +18,40 @@ from runtime.errors import BackendBrokenError
 from runtime.process import SIGCHLD_IGNORED, forgets_children, inherited_environment
 
 COMMAND_TIMEOUT: Final = 30.0
-"""Seconds that a command of Slurm's may take. Its own patience with a controller is 10 s by default."""
+"""Seconds after which a command of Slurm's is killed. Its own `MessageTimeout` is 10 s by default. Arbitrary: with a
+tenth, slow answers are taken for lost; with ten times as many, one command that hangs stops all polling for five
+minutes."""
 
 
 class SlurmBackend(BatchBackend):
     """Runs jobs on a Slurm cluster, as native job arrays.
 
     Args:
-        run_dir: where jobs that name no directory get theirs, and where they are waited for; all nodes see it at the
-            same path. `None` for a private temporary one, which is not deleted.
+        run_dir: the run directory, which all nodes must have at the same path; jobs that name no directory get theirs
+            in it. `None` for a private temporary directory, which is not deleted.
         partition: for all jobs; `None` for ``SBATCH_PARTITION``, or the cluster's default.
         account: for all jobs; `None` for ``SBATCH_ACCOUNT``, or the user's default.
         qos: for all jobs; `None` for ``SBATCH_QOS``, or the account's default.
-        time: Slurm's time limit in its own words, such as ``"2:00:00"``; ``"none"`` for the partition's; `None` for
+        time: Slurm's time limit in Slurm's notation, such as ``"2:00:00"``; ``"none"`` for the partition's; `None` for
             ``SBATCH_TIMELIMIT``, or five minutes more than the job's own timeout, if it has one.
-        requeue: whether Slurm may start a job again, as after the failure of its node; then it goes back to QUEUED.
+        requeue: whether Slurm may start a job again, as after the failure of its node; the job then goes back to
+            QUEUED.
         extra: further options of sbatch, such as ``["--constraint=avx2"]``.
-        rules: options for some jobs: mappings with keys that say which (``job``, ``target``, ``job_type``, ``tag``) and
-            options (``partition``, ``account``, ``qos``, ``time``, ``requeue``, ``extra``); later ones go before
-            earlier ones.
-        licences: from a resource to the name that Slurm counts it by. The resources ``cpus``, ``memory_mb`` and
-            ``gpus``, and these, are asked of Slurm; all others are the scheduler's.
-        command_timeout: seconds that a command of Slurm's may take before it is killed; `None` for 30.
+        rules: options for some jobs: mappings with keys that select jobs (``job``, ``target``, ``job_type``, ``tag``)
+            and options (``partition``, ``account``, ``qos``, ``time``, ``requeue``, ``extra``); a later rule overrides
+            an earlier one.
+        licences: from a resource to the name of the licence in Slurm. The resources ``cpus``, ``memory_mb`` and
+            ``gpus``, and those in `licences`, are requested from Slurm; the scheduler limits all others.
+        command_timeout: seconds after which a command of Slurm's is killed; `None` for 30.
         options: as for `BatchBackend`.
 
     Raises:
-        ValueError: for an argument that cannot be what it is.
+        ValueError: if an argument has no meaning, such as a negative timeout or an unknown key of a rule.
     """
 
     name = "slurm"
     environment_variables: Mapping[str, str] = VARIABLES
-    """Variables that stand in for options that nobody gave; looked at when the backend is opened."""
+    """Environment variables that are the defaults of options; read when the backend is opened."""
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class SlurmBackend(BatchBackend):
         self.resources = self._requests.resources
 
     async def _setup(self) -> None:
-        if forgets_children():
+        if forgets_children():  # the exit codes of Slurm's commands could not be read
             msg = f"backend {self.name!r} cannot be opened: {SIGCHLD_IGNORED}"
             raise BackendBrokenError(msg)
         options = self._requests.options

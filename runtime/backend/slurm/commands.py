@@ -1,7 +1,7 @@
-"""Runs the commands of a batch system: each in a process group of its own, and only for so long.
+"""`Commands`: runs the commands of a batch system, each in a process group of its own, with a time limit.
 
-What a command says goes to files in memory. So it never waits for a reader, and whoever it leaves behind, holding its
-output, is waited for by nobody.
+Output goes to files in memory (`memfd_create`), not to pipes: so a command never blocks on a reader, and a process that
+it leaves behind with the descriptor open is not waited for.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from runtime.errors import BackendBrokenError
 from runtime.process import SIGCHLD_IGNORED, UNKNOWN, Child, forgets_children, in_thread, spawn
 
 _THREADS: Final = 4
-"""For starting commands. One runs at a time, or a few."""
+"""Threads that start commands. Arbitrary: seldom more than one command runs at a time."""
 _MAX_OUTPUT_BYTES: Final = 1 << 28
-"""Bytes of output that are read: a million rows. Arbitrary."""
+"""Bytes of output that are read: a million rows of squeue. Arbitrary: with a tenth, the listings of the largest runs
+are cut off and never complete; with ten times as many, a command that went wrong fills the memory."""
 
 
 @attrs.frozen
 class CommandResult:
-    """How a command ended, and what it said."""
+    """How a command ended, and its output."""
 
     code: int | None
-    """Its exit code; `None` if a signal, such as ours at the timeout, ended it, or if it could not be started."""
+    """Its exit code; `None` if a signal ended it, such as ours after the timeout, or if it could not be started."""
     output: str
     errors: str
     timed_out: bool = False
-    """Whether it was killed at its timeout."""
+    """Whether it was killed after its timeout."""
     missing: bool = False
-    """Whether there is no such program, as far as we may look."""
+    """Whether there is no such program, or none that may be executed."""
 
 
 class Commands:
     """Runs commands in one environment.
 
     Args:
-        environment: theirs.
-        timeout: seconds that each may take; `None` for no limit.
+        environment: the environment of the commands.
+        timeout: seconds after which a command is killed; `None` for no limit.
     """
 
     def __init__(self, environment: Mapping[str, str], timeout: float | None) -> None:
@@ -51,16 +52,16 @@ class Commands:
         self._threads = trio.CapacityLimiter(_THREADS)
 
     async def run(self, argv: Sequence[str]) -> CommandResult:
-        """Run a command; past its timeout its process group is killed. Cancelling kills it, too.
+        """Run a command, and return how it ended. Its process group is killed after the timeout, and on cancellation.
 
         Raises:
-            BackendBrokenError: if the system no longer says how commands end.
+            BackendBrokenError: if SIGCHLD is ignored, so that exit codes are lost.
         """
-        # The start is seen through, so that no process is left of which nobody knows.
+        # Shielded: a cancel between the fork and our knowledge of the child would leave a process behind.
         with trio.CancelScope(shield=True):
             try:
                 started = await in_thread(_start, argv, self._environment, limiter=self._threads, wait_for_room=False)
-            except OSError as exc:  # there is no thread
+            except OSError as exc:  # no thread can be started
                 return _not_started(argv, exc)
         if isinstance(started, CommandResult):
             return started
@@ -78,24 +79,26 @@ class _Started:
 
     child: Child
     output: int
+    """The descriptor of its standard output."""
     errors: int
+    """The descriptor of its standard error."""
     name: str
-    """Of its program."""
+    """The name of its program."""
 
     def finish(self, *, timed_out: bool, timeout: float) -> CommandResult:
-        """Read what it said. If it is `late`, it is killed before."""
+        """Reap it and return its result. If it `timed_out`, it is killed first."""
         if timed_out:
             self.child.destroy()
-            said = _read(self.errors)
-            return CommandResult(None, _read(self.output), f"{said}\nit did not return within {timeout:g} s", timed_out=True)
+            errors = f"{_read(self.errors)}\nit did not return within {timeout:g} s"
+            return CommandResult(None, _read(self.output), errors, timed_out=True)
         how = self.child.reap()
-        if how is UNKNOWN and forgets_children():  # nothing could be learnt from any command any more
+        if how is UNKNOWN and forgets_children():  # no command's exit code can be read any more
             raise _forgotten(self.name)
         code = how.code
         return CommandResult(code, _read(self.output), _read(self.errors))
 
     def close(self) -> None:
-        """End it, if it runs, and give up what it held."""
+        """Kill it if it runs, and close its descriptors."""
         if not self.child.reaped:
             self.child.destroy()
         self.child.close()
@@ -119,7 +122,7 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | Co
 
 
 def _forgotten(name: str) -> BackendBrokenError:
-    return BackendBrokenError(f"it is not known how {name} ended: {SIGCHLD_IGNORED}")
+    return BackendBrokenError(f"the exit code of {name} is lost: {SIGCHLD_IGNORED}")
 
 
 def _not_started(argv: Sequence[str], error: OSError) -> CommandResult:

@@ -1,7 +1,7 @@
-"""What a job asks Slurm for: from its resources, and from options for all jobs, or for some by rules. Pure.
+"""What does a job request from Slurm? From its resources, from options for all jobs, and from rules for some. Pure.
 
-A rule is a mapping: some keys say which jobs it is for, and all must fit; the others are options. Of two rules that fit
-the later one counts; words of `extra` add up.
+A rule is a mapping. Some of its keys select jobs, and all of them must match; the others are options. If two rules
+match, the later one overrides the earlier one, but their `extra` options add up.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ RESOURCES: Final = ("cpus", "memory_mb", "gpus")
 """Names of resources that become options of sbatch."""
 
 MATCHES: Final = ("job", "target", "job_type", "tag")
-"""Keys of a rule that say which jobs it is for. `job` is a pattern as of a shell, for the id."""
+"""Keys of a rule that select jobs. `job` is a shell pattern that the id must match."""
 
 _TEXTS: Final = ("partition", "account", "qos", "time")
 OPTIONS: Final = (*_TEXTS, "requeue", "extra")
-"""Options for all jobs, or for those of a rule."""
+"""Options for all jobs, or for the jobs of a rule."""
 
 VARIABLES: Final = MappingProxyType(
     {
@@ -34,26 +34,27 @@ VARIABLES: Final = MappingProxyType(
         "SBATCH_TIMELIMIT": "time",
     }
 )
-"""Environment variables, Slurm's own, that say what an option is that nobody gave."""
+"""Environment variables of Slurm's that are the defaults of options."""
 
 _OURS: Final = ("--array", "--job-name", "--output", "--error", "--export", "--chdir", "--parsable", "--wrap", "--wait")
-"""Options of sbatch that `extra` must not have: all of this would not work."""
+"""Options of sbatch that `extra` must not have: the backend sets them, and would not work with other values."""
 _OURS_SHORT: Final = ("-a", "-J", "-o", "-e", "-D", "-W")
 
 _TIME_MARGIN: Final = 300.0
-"""Seconds that Slurm's time limit is beyond the job's own, which we enforce: it is for jobs that nobody watches any
-more. Arbitrary."""
+"""Seconds by which Slurm's time limit exceeds the job's own, which we enforce. Slurm's ends only jobs whose runtime was
+killed. Arbitrary: with a tenth, Slurm may end a job that we are stopping; with ten times as many, orphaned jobs hold
+licences for an hour, and fewer partitions admit the job."""
 
 
 @attrs.frozen
 class Options:
-    """What is asked for besides resources."""
+    """What is requested besides resources."""
 
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     time: str | None = None
-    """Slurm's time limit, in its own words; ``"none"`` for the partition's; `None`: beyond the job's own."""
+    """Slurm's time limit, in its notation; ``"none"`` for the partition's; `None` for one beyond the job's own."""
     requeue: bool = False
     """Whether Slurm may start a job again, as after the failure of its node."""
     extra: tuple[str, ...] = ()
@@ -61,10 +62,14 @@ class Options:
 
 
 def check_options(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return options that were given, by name, those that are `None` left out.
+    """Return the options that are not `None`, by name.
+
+    Args:
+        given: the options, by name.
+        where: how messages begin.
 
     Raises:
-        ValueError: if one of them cannot be what it is; it says what was expected.
+        ValueError: if a value is not of the expected kind, or `extra` has an option that the backend sets.
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
@@ -83,7 +88,7 @@ def check_options(given: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise ValueError(msg)
         for word in value if name == "extra" else ():
             if word.partition("=")[0] in _OURS or word[:2] in _OURS_SHORT:
-                msg = f"{where}extra has {word!r}, which the backend itself decides"
+                msg = f"{where}extra has {word!r}; expected only options that the backend does not set itself"
                 raise ValueError(msg)
         found[name] = value
     return found
@@ -102,10 +107,10 @@ class Rule:
 
     @classmethod
     def checked(cls, given: object, where: str) -> Rule:
-        """Return the rule that a mapping stands for.
+        """Return the rule that a mapping describes.
 
         Raises:
-            ValueError: if it is none.
+            ValueError: if the mapping is not a rule.
         """
         if not isinstance(given, Mapping):
             msg = f"{where} is {given!r}; expected a mapping, such as {{'target': 'build', 'partition': 'fast'}}"
@@ -113,7 +118,8 @@ class Rule:
         unknown = [key for key in given if key not in MATCHES and key not in OPTIONS]
         if unknown:
             msg = (
-                f"{where} has {unknown[0]!r}; expected which jobs ({', '.join(MATCHES)}) or what ({', '.join(OPTIONS)})"
+                f"{where} has {unknown[0]!r}; expected a key that selects jobs ({', '.join(MATCHES)}) "
+                f"or an option ({', '.join(OPTIONS)})"
             )
             raise ValueError(msg)
         matches = {key: value for key, value in given.items() if key in MATCHES}
@@ -122,12 +128,12 @@ class Rule:
                 msg = f"{where}: {key} is {value!r}; expected text"
                 raise ValueError(msg)
         if not matches:
-            msg = f"{where} says not which jobs it is for; expected at least one of {', '.join(MATCHES)}"
+            msg = f"{where} selects no jobs; expected at least one of {', '.join(MATCHES)}"
             raise ValueError(msg)
         return cls(matches, check_options({k: v for k, v in given.items() if k in OPTIONS}, f"{where}: "))
 
     def fits(self, spec: JobSpec) -> bool:
-        """Whether it is for this job."""
+        """Whether the rule is for this job."""
         return all(self._fits(spec, key, expected) for key, expected in self.matches.items())
 
     @staticmethod
@@ -139,23 +145,25 @@ class Rule:
 
 @attrs.frozen
 class Requests:
-    """From a job to options of sbatch."""
+    """Turns jobs into options of sbatch."""
 
     options: Options
+    """Options for all jobs."""
     rules: Sequence[Rule] = ()
+    """Options for some jobs."""
     licences: Mapping[str, str] = attrs.field(factory=dict)
-    """From a resource to the licence that Slurm counts."""
+    """From a resource to the name of the licence in Slurm."""
 
     @property
     def resources(self) -> frozenset[str]:
-        """The resources that Slurm is asked for."""
+        """The resources that are requested from Slurm."""
         return frozenset({*RESOURCES, *self.licences})
 
     def of(self, spec: JobSpec) -> tuple[str, ...]:
-        """Return the options of sbatch for a job; jobs with the same can share an array.
+        """Return the options of sbatch for a job; jobs with equal options can share an array.
 
         Raises:
-            ValueError: if it asks for what cannot be asked for.
+            ValueError: if the job asks for all of a resource whose amount Slurm must be given.
         """
         options = self.options
         for rule in self.rules:
@@ -188,7 +196,7 @@ class Requests:
         for name, amount in (spec.resources or {}).items():
             if name in self.licences:
                 if amount is None:
-                    msg = f"it asks for all of licence {name!r}, and Slurm has to be told how many that are"
+                    msg = f"it requests all of licence {name!r}; expected a number, as Slurm has no word for all"
                     raise ValueError(msg)
                 if amount:
                     licences.append(f"{self.licences[name]}:{amount}")
@@ -198,7 +206,7 @@ class Requests:
                 words.append(f"--mem={amount or 0}" if amount is None else f"--mem={max(1, amount)}M")
             elif name == "gpus":
                 if amount is None:
-                    msg = "it asks for all gpus, and Slurm has to be told how many that are"
+                    msg = "it requests all gpus; expected a number, as Slurm has no word for all"
                     raise ValueError(msg)
                 if amount:
                     words.append(f"--gres=gpu:{amount}")

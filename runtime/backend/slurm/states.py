@@ -1,7 +1,7 @@
-"""Every word that Slurm has for the state of a job, and what it means for us. Pure.
+"""The states of Slurm's jobs, and the phase that each means. Pure.
 
-The base states and the flags of Slurm's own documentation, *Job State Codes*, up to version 25.05. A flag is shown in
-place of the state that it stands beside. What is not in the table is waited for.
+The table has the base states and the flags of Slurm's documentation, *Job State Codes*, up to version 25.05. A flag is
+shown in place of the base state. A job in a state that is not in the table is waited for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _RUNNING: Final = State(Phase.RUNNING)
 _ENDING: Final = State(Phase.ENDING)
 
 STATES: Final = {
-    # It has ended.
+    # Ended.
     "BOOT_FAIL": State(Phase.ENDED, FailureKind.NODE_FAILURE),
     "CANCELLED": State(Phase.ENDED, FailureKind.CANCELLED),
     "COMPLETED": _BY_ITSELF,
@@ -26,9 +26,9 @@ STATES: Final = {
     "NODE_FAIL": State(Phase.ENDED, FailureKind.NODE_FAILURE),
     "OUT_OF_MEMORY": State(Phase.ENDED, FailureKind.OUT_OF_MEMORY),
     "PREEMPTED": State(Phase.ENDED, FailureKind.PREEMPTED),
-    "REVOKED": _BY_ITSELF,  # another cluster of a federation has it: only its record can tell
+    "REVOKED": _BY_ITSELF,  # another cluster of the federation runs it: only its record tells how it ends
     "TIMEOUT": State(Phase.ENDED, FailureKind.TIMEOUT),
-    # It has not begun, or not again.
+    # Not started, or not started again yet.
     "CONFIGURING": _PENDING,
     "EXPEDITING": _PENDING,
     "PENDING": _PENDING,
@@ -37,14 +37,14 @@ STATES: Final = {
     "REQUEUE_FED": _PENDING,
     "REQUEUE_HOLD": _PENDING,
     "RESV_DEL_HOLD": _PENDING,
-    "SPECIAL_EXIT": _PENDING,  # held, and started again by hand
-    # It has its nodes.
+    "SPECIAL_EXIT": _PENDING,  # held until somebody releases it
+    # Has its nodes.
     "RESIZING": _RUNNING,
     "RUNNING": _RUNNING,
     "SIGNALING": _RUNNING,
     "STOPPED": _RUNNING,
     "SUSPENDED": _RUNNING,
-    # It comes to an end, or to another start: the next state says which.
+    # Ends, or is about to be started again: the next state tells which.
     "COMPLETING": _ENDING,
     "LAUNCH_FAILED": _ENDING,
     "RECONFIG_FAIL": _ENDING,
@@ -56,5 +56,5 @@ _UNKNOWN: Final = State(Phase.UNKNOWN)
 
 
 def state_of(word: str) -> State:
-    """Return what a word means; accounting adds to some: ``CANCELLED by 1000``, ``RUNNING+``."""
+    """Return the meaning of a state. Accounting adds to some names: ``CANCELLED by 1000``, ``RUNNING+``."""
     return STATES.get(word.partition(" ")[0].rstrip("+"), _UNKNOWN)

@@ -1,4 +1,4 @@
-"""`SlurmSystem`: Slurm as a batch system, by its commands."""
+"""`SlurmSystem`: Slurm as a `System` of the batch core, by its commands."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from runtime.backend.slurm.text import (
 from runtime.errors import BackendBrokenError
 
 PROGRAMS: Final = ("sbatch", "squeue", "scancel", "scontrol")
-"""Without these there is no Slurm. sacct is asked where there is accounting."""
+"""The commands that are required; sacct is used only where there is accounting."""
 
 
 class SlurmSystem:
-    """Slurm, as found by its commands on the ``PATH``. `start` gives it life.
+    """Slurm, by its commands on the ``PATH``. Call `start` before all else.
 
     Args:
-        timeout: seconds that a command may take; `None` for no limit.
+        timeout: seconds after which a command is killed; `None` for no limit.
     """
 
     name = "Slurm"
@@ -53,23 +53,23 @@ class SlurmSystem:
         self._requests: Requests
 
     def start(self, environment: Mapping[str, str], requests: Requests) -> None:
-        """Run commands in this environment from now on, which jobs inherit, and ask for what `requests` says."""
+        """Set the environment of the commands, which jobs inherit, and the options of jobs."""
         self._commands = Commands(environment, self._timeout)
         self._requests = requests
 
     def request(self, spec: Any) -> Hashable:
-        """Return the options of sbatch for a job."""
+        """Return a job's options of sbatch."""
         return self._requests.of(spec)
 
     async def probe(self) -> Limits | Unanswered:
-        """Ask for the configuration of the cluster.
+        """Return the limits in the configuration of the cluster.
 
         Raises:
-            BackendBrokenError: if there is no Slurm on this machine, or none that is configured.
+            BackendBrokenError: if this machine has no Slurm, or no configuration of it.
         """
         done = await self._commands.run(["scontrol", "show", "config"])
         if done.missing:
-            msg = f"there is no Slurm here: {one_line(done.errors)}; expected on the PATH: {', '.join(PROGRAMS)}"
+            msg = f"there is no Slurm here: {one_line(done.errors)}; expected {', '.join(PROGRAMS)} on the PATH"
             raise BackendBrokenError(msg)
         if done.code != 0 and is_not_configured(done.errors):
             msg = (
@@ -85,21 +85,22 @@ class SlurmSystem:
             return Unanswered(str(exc))
 
     async def submit(self, array: Array) -> SubmitAnswer:
-        """Submit an array by sbatch."""
+        """Submit an array with sbatch."""
         request = array.request
         assert isinstance(request, tuple)
         done = await self._commands.run(sbatch_arguments(array, request))
+        # Not started, so nothing was submitted. A command that was killed, or that said something, leaves a doubt.
         if done.code is None and not done.timed_out and not done.output and done.missing:
             return Unanswered(one_line(done.errors))
         return read_sbatch(done.code, done.output, done.errors)
 
     async def query(self, names: Collection[str] | None) -> Listing | Unanswered:
-        """Ask by one squeue."""
+        """List arrays with one squeue."""
         done = await self._commands.run(squeue_arguments(self._user, names))
         return read_squeue(done.output) if done.code == 0 else Unanswered(one_line(done.errors) or "squeue failed")
 
     async def cancel(self, targets: Targets, signal: int | None) -> Unanswered | None:
-        """End by scancel."""
+        """Cancel with scancel, in few commands."""
         for argv in scancel_arguments(targets, signal):
             done = await self._commands.run(argv)
             answer = read_scancel(done.code, done.errors)
@@ -108,6 +109,6 @@ class SlurmSystem:
         return None
 
     async def account(self, arrays: Collection[str]) -> Listing | Unanswered:
-        """Ask by one sacct."""
+        """List arrays with one sacct."""
         done = await self._commands.run(sacct_arguments(arrays))
         return read_sacct(done.output) if done.code == 0 else Unanswered(one_line(done.errors) or "sacct failed")

@@ -1,7 +1,7 @@
-"""What goes into Slurm's commands, and what comes out of them. Pure.
+"""The arguments and the output of Slurm's commands. Pure.
 
-Formats are those of Slurm 22.05 to 25.05. Fields are asked for by name, ended by a bar, and not cut off; a row with
-another number of fields than was asked for is not understood, whatever may have caused that.
+The formats are those of Slurm 22.05 to 25.05. Fields are requested by name, end with a bar, and are not truncated. A
+row with another number of fields than requested is not parsed, whatever the cause.
 """
 
 from __future__ import annotations
@@ -35,25 +35,27 @@ _jr_id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 _jr_host=$SLURMD_NODENAME
 _jr_cgroup=job_$SLURM_JOB_ID
 """
-"""What the wrapper of `runtime.backend.batch` has to be told."""
+"""The prologue of the wrapper of `runtime.backend.batch`."""
 
 _QUEUE_FIELDS: Final = ("ArrayJobID", "ArrayTaskID", "Name", "State", "exit_code", "RestartCnt", "NodeList", "Reason")
 _ACCOUNT_FIELDS: Final = ("JobID", "JobName", "State", "ExitCode", "NodeList")
 
 _MAX_NAMES: Final = 2000
-"""Names in one question. More would come near what one argument of a program may be, 128 KiB."""
+"""Names in one query; with more, squeue is asked for all jobs of the user. A name has 36 bytes, and Linux limits one
+argument of a program to 128 KiB."""
 _NO_ARRAY: Final = "jr-none"
-"""The name of no array."""
+"""A name that no array has: without a name, squeue would list all jobs of the user."""
 
 _MAX_TARGETS: Final = 500
-"""Arrays in one cancel; each may have some kilobytes of ranges."""
+"""Arrays in one scancel. Arbitrary: each may have some kilobytes of ranges, and Linux limits all arguments together to
+2 MiB by default."""
 
 _ID: Final = re.compile(r"(\d+)(?:;[\w.-]+)?\n", re.ASCII)
 _ELEMENT: Final = re.compile(r"(\d+)_(\d+)", re.ASCII)
 _SETTING: Final = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE | re.ASCII)
 
 _UNREACHABLE: Final = ("Unable to contact slurm controller", "Unable to contact controller", "Connection refused")
-"""What the commands say when nobody heard them."""
+"""Messages of commands that did not reach the controller."""
 _UNCONFIGURED: Final = (
     "Could not establish a configuration source",
     "Unable to process configuration file",
@@ -61,9 +63,9 @@ _UNCONFIGURED: Final = (
     "cannot stat file",
     "unable to status file",
 )
-"""What they say when their configuration is not to be had, or wrong. They ask nobody for anything then."""
+"""Messages of commands that found no configuration, or a wrong one, and so sent no request."""
 _UNAVAILABLE: Final = ("standby mode", "Slurmctld is currently", "submission is currently disabled", "is shutting down")
-"""What the controller says when it takes nothing at all for now."""
+"""Messages of a controller that refuses every submission for now."""
 _FULL: Final = (
     "Slurm temporarily unable to accept job",
     "job submit limit",
@@ -71,7 +73,7 @@ _FULL: Final = (
     "MaxJobCount",
     "Invalid job array specification",  # larger than MaxArraySize, which may have changed
 )
-"""What it says when it takes no more jobs, or no array of that size."""
+"""Messages of a controller that accepts no more jobs, or no array of that size."""
 _RETRYING: Final = "Slurm temporarily unable to accept job"
 _ANSWER_LOST: Final = (
     "timed out",
@@ -83,9 +85,9 @@ _ANSWER_LOST: Final = (
     "Unexpected message",
     "Protocol authentication",
 )
-"""What the commands say when an answer was lost."""
+"""Messages of commands whose request may have been carried out: its answer was lost."""
 _ALREADY_ENDED: Final = ("Invalid job id", "already completing or completed", "Kill job error")
-"""What scancel says of jobs that have ended."""
+"""Messages of scancel about jobs that have ended."""
 
 
 # ---------------------------------------------------------------------- submitting
@@ -98,7 +100,7 @@ def sbatch_arguments(array: Array, request: Sequence[str]) -> list[str]:
         "--parsable",
         f"--job-name={array.name}",
         f"--array=0-{array.size - 1}",
-        "--output=/dev/null",  # the wrapper opens the job's log itself, and has nothing to say
+        "--output=/dev/null",  # the wrapper opens the job's log itself, and prints nothing
         "--chdir=/",
         "--export=ALL",
         *request,
@@ -108,15 +110,16 @@ def sbatch_arguments(array: Array, request: Sequence[str]) -> list[str]:
 
 
 def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:
-    """Return what the end of an sbatch means; `code` is `None` if it was killed."""
-    why = one_line(errors) or f"sbatch ended with {'a signal' if code is None else f'code {code}'}, and said nothing"
+    """Return what an sbatch that ended in this way has done; `code` is `None` if it was killed."""
+    why = one_line(errors) or f"sbatch ended with {'a signal' if code is None else f'code {code}'} and no message"
     if code == 0:
         found = _ID.fullmatch(output)
-        return Accepted(found[1]) if found else Doubtful(f"sbatch said {one_line(output)!r}, which is no job's id")
+        return Accepted(found[1]) if found else Doubtful(f"sbatch printed {one_line(output)!r}; expected a job id")
     if code is None:
         return Doubtful(why, busy=_RETRYING in errors)
     if _has_any(errors, _UNREACHABLE) or _has_any(errors, _UNAVAILABLE) or is_not_configured(errors):
         return Unanswered(why)
+    # Before _FULL: an answer that was lost may have been an acceptance, whatever else the message says.
     if _has_any(errors, _ANSWER_LOST):
         return Doubtful(why)
     if _has_any(errors, _FULL):
@@ -125,9 +128,9 @@ def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:
 
 
 def is_not_configured(errors: str) -> bool:
-    """Whether a command says that this machine has no configuration of Slurm's that it could use.
+    """Whether a command reports that this machine has no usable configuration of Slurm.
 
-    Where the configuration comes from the controller, and that is not reached, it says so as well: that may pass.
+    False if the configuration comes from the controller, and that is not reached: it may come back.
     """
     return _has_any(errors, _UNCONFIGURED) and not _has_any(errors, _UNREACHABLE)
 
@@ -136,17 +139,17 @@ def is_not_configured(errors: str) -> bool:
 
 
 def squeue_arguments(user: int, names: Collection[str] | None) -> list[str]:
-    """Return the command that asks for all elements of the arrays with these names, or of all of the user's."""
+    """Return the command that lists all elements of the arrays with these names, or of all arrays of the user."""
     filtered = [] if names is None or len(names) > _MAX_NAMES else [f"--name={','.join(names) or _NO_ARRAY}"]
     fields = ",".join(f"{field}:|" for field in _QUEUE_FIELDS)
     return ["squeue", "--noheader", "--array", "--states=all", f"--user={user}", *filtered, f"--Format={fields}"]
 
 
 def read_squeue(output: str) -> Listing:
-    """Return what squeue says. Lines that are not understood are left out, and the answer is not complete."""
+    """Return the listing in the output of squeue; lines that cannot be parsed are counted."""
     rows, unparsed = [], 0
     lines = output.split("\n")
-    if lines.pop():  # cut off in the middle of a line
+    if lines.pop():  # the last line has no newline: the output is truncated
         unparsed += 1
     for line in lines:
         row = _queue_row(line)
@@ -188,7 +191,7 @@ def _queue_row(line: str) -> Row | None:
 
 
 def scancel_arguments(targets: Targets, signal: int | None) -> Iterator[list[str]]:
-    """Yield the commands, few of them, that end elements, or that send a signal to all processes of each."""
+    """Yield the commands that cancel elements, or that send a signal to all processes of each."""
     how = [] if signal is None else [f"--signal={signal}", "--full"]
     words = [f"{array}_[{_ranges(indices)}]" for array, indices in targets.items()]
     for start in range(0, len(words), _MAX_TARGETS):
@@ -196,7 +199,7 @@ def scancel_arguments(targets: Targets, signal: int | None) -> Iterator[list[str
 
 
 def read_scancel(code: int | None, errors: str) -> Unanswered | None:
-    """Return what the end of an scancel means. Whether anything has ended is for the queue to say."""
+    """Return `None` if an scancel that ended in this way was accepted. Only the queue tells whether jobs have ended."""
     complaints = [line for line in errors.splitlines() if line.strip() and not _has_any(line, _ALREADY_ENDED)]
     if code == 0 or (code is not None and not complaints and errors.strip()):
         return None
@@ -211,7 +214,7 @@ def _ranges(indices: Sequence[int]) -> str:
 
 
 def sacct_arguments(arrays: Collection[str]) -> list[str]:
-    """Return the command that asks accounting for arrays, by id."""
+    """Return the command that lists the elements of arrays, by id, in accounting."""
     fields = ",".join(_ACCOUNT_FIELDS)
     return [
         "sacct",
@@ -225,7 +228,7 @@ def sacct_arguments(arrays: Collection[str]) -> list[str]:
 
 
 def read_sacct(output: str) -> Listing:
-    """Return what sacct says, of single elements."""
+    """Return the listing in the output of sacct; rows that are not of single elements are left out."""
     rows, unparsed = [], 0
     for line in output.splitlines():
         fields = line.split("|")
@@ -235,7 +238,7 @@ def read_sacct(output: str) -> Listing:
         job, name, word, code, nodes = fields
         element = _ELEMENT.fullmatch(job)
         if element is None:
-            continue  # of elements that wait together: the queue has them
+            continue  # a row for several elements that wait: the queue lists these singly
         row = Row(name, element[1], int(element[2]), state_of(word), word, nodes or None, code=_exit_code(code))
         rows.append(row)
     return Listing(rows, unparsed)
@@ -248,15 +251,15 @@ def read_config(output: str) -> Limits:
     """Return the limits in the output of ``scontrol show config``.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if the output is not a configuration.
     """
     settings = dict(_SETTING.findall(output))
     size = settings.get("MaxArraySize", "")
     if not _is_number(size) or "SLURM_VERSION" not in settings:
-        msg = f"scontrol show config said {one_line(output)!r}"
+        msg = f"scontrol show config printed {one_line(output)!r}; expected SLURM_VERSION and MaxArraySize"
         raise ValueError(msg)
     storage = settings.get("AccountingStorageType", "(null)")
-    most = int(size) or 1  # 0 means that there are no arrays; one element works all the same
+    most = int(size) or 1  # 0 disables arrays; an array of one element works all the same
     jobs = settings.get("MaxJobCount", "")
     if _is_number(jobs) and int(jobs):
         most = min(most, int(jobs))
@@ -267,7 +270,7 @@ def read_config(output: str) -> Limits:
 
 
 def one_line(text: str) -> str:
-    """Return what a command said as one line, without saying twice which command that was."""
+    """Return a command's messages as one line, without the command's name and without repetitions."""
     lines = [
         re.sub(r"^(sbatch|squeue|scancel|sacct|scontrol|slurm_\w+): (error: )?", "", line) for line in text.splitlines()
     ]
@@ -275,7 +278,7 @@ def one_line(text: str) -> str:
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without what would change the meaning of Slurm's commands, or is of an outer job."""
+    """Return an environment without variables that change what Slurm's commands do, or that belong to an outer job."""
     return {
         name: value
         for name, value in environment.items()
@@ -296,7 +299,7 @@ def _is_number(text: str) -> bool:
 
 
 def _exit_code(text: str) -> int | None:
-    """The exit code in a status as `wait` gives it, or as ``code:signal``; `None` if it did not exit."""
+    """Return the exit code in a wait status, or in ``code:signal``; `None` if the process did not exit."""
     code, colon, signal = text.partition(":")
     if colon:
         return int(code) if _is_number(code) and signal == "0" else None

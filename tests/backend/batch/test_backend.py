@@ -562,7 +562,7 @@ async def test_another_run_in_the_same_directory_is_a_stranger(stage: Stage, aut
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"poll_interval": 0}, "poll_interval is 0; expected seconds above 0"),
+        ({"poll_interval": 0}, "poll_interval is 0; expected a positive number of seconds"),
         ({"poll_interval": -1}, "poll_interval is -1"),
         ({"visibility_timeout": "60"}, "visibility_timeout is '60'"),
         ({"kill_timeout": math.nan}, "kill_timeout is nan"),

@@ -121,7 +121,7 @@ def test_refusals_are_told_apart(errors: str, answer: type) -> None:
 def test_an_sbatch_that_was_killed_leaves_a_doubt_and_says_whether_the_queue_was_full() -> None:
     waiting = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n"
     assert read_sbatch(None, "", waiting) == Doubtful(one_line(waiting), busy=True)
-    assert read_sbatch(None, "15\n", "") == Doubtful("sbatch ended with a signal, and said nothing")
+    assert read_sbatch(None, "15\n", "") == Doubtful("sbatch ended with a signal and no message")
 
 
 def test_the_queue_is_asked_for_the_names_of_ours_only() -> None:
@@ -254,7 +254,7 @@ def test_limits_are_read_from_the_configuration(array: str, jobs: str, storage: 
 
 @pytest.mark.parametrize("output", ["", "garbage", "MaxArraySize = many\nSLURM_VERSION = 1\n", "MaxArraySize = 10\n"])
 def test_what_is_no_configuration_is_said(output: str) -> None:
-    with pytest.raises(ValueError, match="scontrol show config said"):
+    with pytest.raises(ValueError, match="scontrol show config printed .*; expected SLURM_VERSION and MaxArraySize"):
         read_config(output)
 
 
