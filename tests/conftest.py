@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 
 from tests.slurm.cluster import Cluster, ClusterError
-from tests.slurm.places import of_this_program
+from tests.slurm.cluster_paths import of_this_program
 
 # Whether an example passes does not depend on what else the machine does.
 hypothesis.settings.register_profile(

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from benchmarks.environment import MEMORY, dvsim, in_memory, need_room, ours, peer
 from benchmarks.model import BenchmarkError, Figure, Question
 from tests.slurm.cluster import Cluster, ClusterError, check_machine
-from tests.slurm.places import of_this_program
+from tests.slurm.cluster_paths import of_this_program
 
 COST = "ms_per_job"
 

@@ -13,7 +13,7 @@ from benchmarks.model import PEAK, BenchmarkError, Contender
 from benchmarks.questions import slurm as module
 from benchmarks.turns import take_sample
 from tests.slurm.cluster import Cluster, ClusterError
-from tests.slurm.places import of_this_program
+from tests.slurm.cluster_paths import of_this_program
 
 
 def test_a_machine_without_slurm_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

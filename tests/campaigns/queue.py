@@ -25,7 +25,7 @@ from runtime.job import FailureKind, JobStatus
 from tests.campaigns import Campaign
 from tests.slurm.fakes.controller import Controller, Settings
 from tests.slurm.fakes.faults import Act, Answer, Edit, Hang, Only, Say
-from tests.slurm.virtual import Run, Story, story
+from tests.slurm.virtual import Run, Scene, open_scene
 
 VISIBILITY_TIMEOUT: Final = 30.0
 KILL_TIMEOUT: Final = 120.0
@@ -51,7 +51,7 @@ ACTS: Final[Sequence[Act]] = (
 
 OURS: Final = ("submit", "submit", "cancel", "kill", "wait", "wait")
 OTHERS: Final = ("sbatch", "sbatch", "squeue", "scancel", "down", "hand", "node", "preempt", "purge", "again")
-"""Deeds: ours, and those of the world."""
+"""Deeds: ours, and those of others."""
 
 
 @attrs.frozen
@@ -78,7 +78,7 @@ def programs() -> st.SearchStrategy[Program]:
     runs = st.builds(
         Run,
         duration=st.sampled_from([0.5, 3.0, 20.0, 200.0, math.inf]),
-        late=st.sampled_from([0.0, 0.0, 0.0, 10.0, 25.0, 100.0]),
+        record_delay=st.sampled_from([0.0, 0.0, 0.0, 10.0, 25.0, 100.0]),
         record=st.sampled_from([True, True, True, True, False]),
         skew=st.sampled_from([0.0, 600.0, -600.0]),
     )
@@ -102,7 +102,7 @@ class Played:
     """A program while it is played."""
 
     program: Program
-    tale: Story
+    scene: Scene
     lines: Path
     """Where each job writes its name when it begins."""
     accepted: Counter[str] = attrs.field(factory=Counter)
@@ -111,12 +111,12 @@ class Played:
     async def submit(self, names: Sequence[str], patience: float) -> None:
         """Submit; who asks may lose patience."""
         jobs = [
-            self.tale.spec(name, self.command(name), timeout=500, queue_timeout=1000)
+            self.scene.spec(name, self.command(name), timeout=500, queue_timeout=1000)
             for name in names
             if name not in self.accepted and name not in self.doubtful
         ]
         with trio.move_on_after(patience) as scope:
-            self.accepted.update(dict.fromkeys(await self.tale.session.submit(jobs), 1))
+            self.accepted.update(dict.fromkeys(await self.scene.session.submit(jobs), 1))
         if scope.cancelled_caught:
             self.doubtful.update({job.id: 1 for job in jobs})
 
@@ -126,14 +126,14 @@ class Played:
 
     async def do(self, nursery: trio.Nursery, what: str, seconds: float, number: int, fresh: list[str]) -> None:
         """Do one deed."""
-        slurm = self.tale.slurm
+        slurm = self.scene.slurm
         some = [fresh.pop() for _ in range(min(1 + number % 4, len(fresh)))] if what in {"submit", "cancel"} else []
         if what == "submit":
             nursery.start_soon(self.submit, some, math.inf)
         elif what == "cancel":
             nursery.start_soon(self.submit, some, seconds)
         elif what == "kill":
-            nursery.start_soon(self.tale.backend.kill_many, NAMES[:: 1 + number % 3])
+            nursery.start_soon(self.scene.backend.kill_many, NAMES[:: 1 + number % 3])
         elif what in {"sbatch", "squeue", "scancel"}:
             slurm.orders.next(what, ACTS[number])
         elif what == "down":
@@ -159,11 +159,11 @@ class Played:
 
     async def bring_back(self, seconds: float) -> None:
         await trio.sleep(seconds)
-        self.tale.slurm.down = False
+        self.scene.slurm.down = False
 
     async def submit_again(self, seconds: float) -> None:
         """Let the controller accept, late, what nobody knows whether it has."""
-        slurm = self.tale.slurm
+        slurm = self.scene.slurm
         doubtful, slurm.doubtful = slurm.doubtful, []
         await trio.sleep(seconds)
         for arguments, environment in doubtful:
@@ -182,9 +182,9 @@ async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> 
     options = {"visibility_timeout": VISIBILITY_TIMEOUT, "kill_timeout": KILL_TIMEOUT, "requeue": program.requeue}
     async with trio.open_nursery() as world:
         with trio.CancelScope() as scope:
-            async with story(directory, patch, settings=site, world=world, **options) as tale:
-                tale.slurm.runs = lambda name, _restarts: program.run_of(name)
-                played = Played(program, tale, directory / "lines")
+            async with open_scene(directory, patch, settings=site, cluster_nursery=world, **options) as scene:
+                scene.slurm.runs = lambda name, _restarts: program.run_of(name)
+                played = Played(program, scene, directory / "lines")
                 fresh = NAMES[::-1]
                 async with trio.open_nursery() as nursery:
                     for what, seconds, number in program.deeds:
@@ -192,18 +192,18 @@ async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> 
                     if program.end == "cancel":
                         scope.cancel()
                 if program.end == "close":
-                    tale.backend.close()
+                    scene.backend.close()
         check(played)
         world.cancel_scope.cancel()
     assert trio.current_time() < LONGEST
-    reasons = [event.reason for event in tale.session.history.completions]
+    reasons = [event.reason for event in scene.session.history.completions]
     return Counter("passed" if reason is None else str(reason.kind and reason.kind.value) for reason in reasons)
 
 
 def check(played: Played) -> None:
     """Each event is one, and true; what has an event does not run, and ran once."""
-    slurm = played.tale.slurm
-    events = {event.job_id: event for event in played.tale.session.history.completions}
+    slurm = played.scene.slurm
+    events = {event.job_id: event for event in played.scene.session.history.completions}
     lines = Counter(played.lines.read_text().split() if played.lines.exists() else [])
     for name in played.accepted:
         assert name in events, f"{name} has no end"

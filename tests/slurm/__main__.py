@@ -1,6 +1,6 @@
-"""``python -m tests.slurm up|down|status``: a Slurm to try things on, which stays until it is taken down.
+"""``python -m tests.slurm up|down|status``: a Slurm for experiments, which stays up until it is taken down.
 
-``check`` says what this machine lacks for one.
+``check`` reports what this machine lacks for one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from tests.slurm.cluster import Cluster, ClusterError, check_machine
-from tests.slurm.places import BY_HAND, abandoned
+from tests.slurm.cluster_paths import BY_HAND, abandoned
 
 
 def say(text: str) -> None:
@@ -28,7 +28,7 @@ def up() -> int:
         say("a Slurm is up already")
     else:
         if cluster is not None:
-            cluster.shut_down()  # what is left of one
+            cluster.shut_down()  # some daemons of it have died
         cluster = Cluster.create(BY_HAND)
         say(f"a Slurm is up, with nodes {' and '.join(cluster.nodes())}")
     say(f"export SLURM_CONF={cluster.conf}")

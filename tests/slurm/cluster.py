@@ -36,17 +36,17 @@ import attrs
 
 NODES: Final = ("n1", "n2")
 CPUS: Final = 16
-"""Per node, whatever the machine has: what runs here waits more than it computes."""
+"""Per node, whatever the machine has: jobs of tests wait more than they compute."""
 MEMORY: Final = 32_000
-"""Per node, in MiB; also a mere claim."""
+"""Per node, in MiB, whatever the machine has."""
 MAX_ARRAY_SIZE: Final = 1001
-"""As Slurm has it unless told otherwise: indices go to 1000."""
+"""Slurm's default: indices go to 1000."""
 
 FIRST_PORT: Final = 17_000
 READY: Final = 30.0
-"""Seconds for the nodes to become idle; a second or two do on a machine that has nothing else to do."""
+"""Seconds for the nodes to become idle; it takes one or two on an idle machine."""
 GENTLE: Final = 5.0
-"""Seconds for a daemon to end by itself."""
+"""Seconds from SIGTERM to SIGKILL for a daemon."""
 MARK: Final = "RUNTIME_SLURM_CLUSTER"
 """The environment variable that the daemons, and so their helpers, carry; its value is the cluster's directory."""
 
@@ -101,7 +101,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE LLN=YES State=UP
 
 
 class ClusterError(Exception):
-    """There is no cluster, for a reason that one line tells."""
+    """There is no cluster; the message tells why, in one line."""
 
 
 @attrs.frozen
@@ -110,11 +110,11 @@ class Process:
 
     pid: int
     born: int
-    """When it began, in the kernel's ticks since boot: tells it from a later one with the same id."""
+    """When it began, in the kernel's ticks since boot: distinguishes it from a later process with the same id."""
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """The process with that id; `None` if there is none, or nothing but its exit status is left."""
+        """Return the process with that id; `None` if there is none, or it is a zombie."""
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -124,17 +124,17 @@ class Process:
     @property
     def is_alive(self) -> bool:
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)  # a child of this very program is to leave nothing behind
+            os.waitpid(self.pid, os.WNOHANG)  # a child of this program is reaped
         return Process.of(self.pid) == self
 
     def signal(self, *numbers: signal.Signals) -> None:
-        """Send signals, if it lives."""
+        """Send signals, if it is alive."""
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return
         try:
-            # Looked at after the handle was had, it is the process that the handle means.
+            # Checked after the pidfd was opened: so the pidfd refers to this process, and not to a later one.
             if self.is_alive:
                 for number in numbers:
                     signal.pidfd_send_signal(handle, number)
@@ -166,9 +166,9 @@ class Daemon:
     name: str
     """``munged``, ``slurmctld``, or the name of the node that it plays."""
     argv: tuple[str, ...]
-    """How it is started, in the foreground."""
+    """The command that starts it in the foreground."""
     output: Path
-    """Where what it prints goes; the logs of Slurm's daemons stand beside it."""
+    """The file for its output; the logs of Slurm's daemons are in the same directory."""
     environment: Mapping[str, str]
     """Its environment variables."""
     process: Process | None = None
@@ -179,7 +179,7 @@ class Daemon:
         return self.process is not None and self.process.is_alive
 
     def start(self) -> None:
-        """Start it, unless it runs. It needs some time to become useful: see `Cluster.wait_idle`."""
+        """Start it, unless it runs. It needs some time to be ready: see `Cluster.wait_idle`."""
         if self.is_alive:
             return
         to_output = (os.POSIX_SPAWN_OPEN, 1, str(self.output), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -192,12 +192,12 @@ class Daemon:
                 to_output,
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
-            setsid=True,  # a Ctrl-C at the terminal is not meant for it
+            setsid=True,  # so that a Ctrl-C at the terminal does not reach it
         )
         self.process = Process.of(pid)
 
     def stop(self) -> None:
-        """Ask it to end, and make it if it does not."""
+        """End it with SIGTERM, and with SIGKILL if it does not."""
         self._signal(signal.SIGTERM, signal.SIGCONT)
         if self.process is not None and not self.process.wait(GENTLE):
             self.kill()
@@ -215,11 +215,11 @@ class Daemon:
         self.start()
 
     def freeze(self) -> None:
-        """Let it do nothing until it is thawed; its sockets still accept connections."""
+        """Stop it with SIGSTOP until it is thawed; its sockets still accept connections."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue it with SIGCONT."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, *numbers: signal.Signals) -> None:
@@ -228,7 +228,7 @@ class Daemon:
 
 
 class Cluster:
-    """Four daemons and the directory of theirs. Made by `create` or `find`.
+    """Four daemons and their directory. Made by `create` or `find`.
 
     ``cluster["slurmctld"]`` is a daemon; the others are ``munged``, ``n1`` and ``n2``. As a context manager, it is shut
     down at the end of the block.
@@ -237,7 +237,7 @@ class Cluster:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.conf = directory / "slurm.conf"
-        """What `SLURM_CONF` is to be set to."""
+        """The value for `SLURM_CONF`."""
         programs = {name: shutil.which(name, path=_path()) or name for name in PROGRAMS}
         files = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munged.pid", "seed-file": "munge.seed"}
         files["log-file"] = "log/munged.log"
@@ -263,7 +263,7 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This program's environment, and where the cluster is: for its clients."""
+        """The environment for clients of the cluster: this program's, with `SLURM_CONF`."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
         return {**inherited, "PATH": _path(), "SLURM_CONF": str(self.conf)}
 
@@ -271,7 +271,7 @@ class Cluster:
 
     @classmethod
     def create(cls, directory: Path) -> Cluster:
-        """Lay out a cluster in a directory that does not exist yet, start it, and wait until its nodes are idle.
+        """Make a cluster in a directory that does not exist yet, start it, and wait until its nodes are idle.
 
         Raises:
             ClusterError: if something is missing, or it does not come up; then nothing of it is left running, and its
@@ -302,7 +302,7 @@ class Cluster:
 
     @classmethod
     def find(cls, directory: Path) -> Cluster | None:
-        """The cluster that was made in `directory`, by whatever program; `None` if there is none."""
+        """Return the cluster that was made in `directory`, by any program; `None` if there is none."""
         cluster = cls(directory)
         try:
             known = json.loads((directory / "processes.json").read_text())
@@ -328,7 +328,7 @@ class Cluster:
         self._remember()
 
     def heal(self) -> None:
-        """Make it as good as new: no jobs, and every daemon awake and running."""
+        """Restore it: no jobs, and every daemon runs."""
         for daemon in self.daemons.values():
             daemon.thaw()
         self.start()
@@ -339,7 +339,7 @@ class Cluster:
         self.wait_idle()
 
     def resume(self) -> None:
-        """Let nodes that are drained or down take jobs again; if the controller answers."""
+        """Let nodes that are drained or down accept jobs again, if the controller answers."""
         with contextlib.suppress(ClusterError):  # also: a node has come back by itself meanwhile
             for node, state in self.nodes().items():
                 if state.startswith(("drain", "drng", "down")):
@@ -352,7 +352,7 @@ class Cluster:
         for daemon in self.daemons.values():
             if daemon.process is not None and not daemon.process.wait(GENTLE):
                 daemon.kill()
-        # Job steps have left their slurmd's session, and survive it by design.
+        # Job steps leave their slurmd's session, so that they survive it.
         deadline = time.monotonic() + GENTLE
         while left := list(self.processes()):
             for process in left:
@@ -362,7 +362,7 @@ class Cluster:
                 raise ClusterError(msg)
 
     def processes(self) -> Iterator[Process]:
-        """All processes of the cluster: daemons, job steps, and jobs, but no clients."""
+        """Yield all processes of the cluster: daemons, job steps, and jobs, but no clients."""
         daemon = f"{MARK}={self.directory}".encode()
         here = f"SLURM_CONF={self.conf}".encode()
         for entry in Path("/proc").iterdir():
@@ -396,7 +396,7 @@ class Cluster:
         return done.stdout
 
     def nodes(self) -> dict[str, str]:
-        """The state of each node, in the controller's words."""
+        """Return the state of each node, as the controller names it."""
         lines = self.call("sinfo", "--noheader", "--Node", "--format=%N %t").splitlines()
         return dict(line.split() for line in lines)
 
@@ -493,7 +493,7 @@ class Cluster:
 
 
 def check_machine() -> None:
-    """See that this machine can have a cluster.
+    """Check that this machine can have a cluster.
 
     Raises:
         ClusterError: with what is missing, and what to do about it.
@@ -508,12 +508,12 @@ def check_machine() -> None:
 
 
 def _path() -> str:
-    """Where programs are; daemons' places are not on everybody's `PATH`."""
+    """Return the `PATH` with the directories of daemons, which not every user's has."""
     return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def _free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody listens on."""
+    """Return the first of `count` consecutive ports that are free."""
     for first in range(FIRST_PORT, FIRST_PORT + 1000, 10):
         with contextlib.ExitStack() as stack:
             try:

@@ -1,7 +1,7 @@
-"""What is done to a real cluster while jobs are live, and whether their events are true.
+"""Faults of a real cluster while jobs are live, and whether the events of the jobs are true.
 
-Each job writes its own two files, which the backend knows nothing of: one line when it begins, and its exit code when
-it ends, in a file that is renamed into place. They are held against the events.
+Each job writes two files of its own, of which the backend does not know: a line when it begins, and its exit code when
+it ends, in a file that is renamed into place. The events are compared with these.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import Calls, on_slurm
 
 FAILURE: Final = 3
-"""What every third job exits with."""
+"""The exit code of every third job."""
 
 WITHOUT_FILE: Final = (FailureKind.LOST, FailureKind.NODE_FAILURE, FailureKind.CANCELLED)
-"""What may have become of a job that did not come to its end."""
+"""The kinds of failure that a job without an exit file may have."""
 
 
 @attrs.frozen
 class Plan:
-    """How many jobs, and how long everything takes; in seconds."""
+    """The number of jobs, and durations in seconds."""
 
     jobs: int = 200
     shortest: float = 3
     longest: float = 20
     outage: float = 60
-    patience: float = 900
+    timeout: float = 900
     poll_interval: float = 1
     visibility_timeout: float = 20
 
 
-SMALL: Final = Plan(jobs=20, shortest=0.5, longest=4, outage=4, poll_interval=0.5, visibility_timeout=5, patience=180)
+SMALL: Final = Plan(jobs=20, shortest=0.5, longest=4, outage=4, poll_interval=0.5, visibility_timeout=5, timeout=180)
 """For a test."""
 
 
 @attrs.define(eq=False)
-class Stage:
+class Trial:
     """Jobs on a cluster, and what they wrote."""
 
     cluster: Cluster
@@ -64,7 +64,7 @@ class Stage:
     """Whether the job's own exit file was there when its event was first seen."""
 
     def spec(self, number: int) -> JobSpec:
-        """A job that writes down its start and its end."""
+        """Return a job that records its start and its end."""
         name = f"job{number}"
         seconds = self.chance.uniform(self.plan.shortest, self.plan.longest)
         code = FAILURE if number % 3 == 2 else 0
@@ -96,11 +96,11 @@ class Stage:
                 self.had_file[event.job_id] = (self.directory / "ends" / event.job_id).exists()
 
     async def in_thread(self, function: Callable[[], object]) -> None:
-        """Call what blocks."""
+        """Call a function that blocks."""
         await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
     def check(self) -> Mapping[str, int]:
-        """Hold the events against the files; return how many events there are of each kind."""
+        """Compare the events with the files; return the number of events of each kind."""
         events = self.session.history.completions
         kinds: Counter[str] = Counter()
         assert Counter(event.job_id for event in events) == Counter(f"job{n}" for n in range(self.plan.jobs))
@@ -123,7 +123,7 @@ class Stage:
             assert event.usage is not None
             assert event.usage.exit_code == FAILURE
         elif kind is FailureKind.CANCELLED and self.had_file[event.job_id]:
-            # Signalled as it ended. Nobody can say which came first, but what is told of the end must be what it wrote.
+            # It got a signal as it ended. Which came first cannot be known, but the event must agree with the file.
             assert event.usage is not None, event
             assert event.usage.exit_code == int(end.read_text()) or event.usage.signal == signal.SIGTERM, event
         else:
@@ -131,94 +131,94 @@ class Stage:
             assert not self.had_file[event.job_id], f"had come to its end: {event}"
 
 
-Disturbance = Callable[[Stage], Awaitable[None]]
+Disturbance = Callable[[Trial], Awaitable[None]]
 
 
-async def controller_killed(stage: Stage) -> None:
+async def controller_killed(trial: Trial) -> None:
     """SIGKILL, and a start when the outage is over.
 
     It goes on from the state that it saved last, so it begins jobs anew that had begun; its nodes still have the first
     ones, call that a duplicate, and are drained. An operator puts them back.
     """
-    stage.cluster["slurmctld"].kill()
-    await trio.sleep(stage.plan.outage)
-    await stage.in_thread(lambda: stage.cluster.start("slurmctld"))
-    while len(stage.had_file) < stage.plan.jobs:
-        await stage.in_thread(stage.cluster.resume)
+    trial.cluster["slurmctld"].kill()
+    await trio.sleep(trial.plan.outage)
+    await trial.in_thread(lambda: trial.cluster.start("slurmctld"))
+    while len(trial.had_file) < trial.plan.jobs:
+        await trial.in_thread(trial.cluster.resume)
         await trio.sleep(1)
 
 
-async def controller_frozen(stage: Stage) -> None:
+async def controller_frozen(trial: Trial) -> None:
     """SIGSTOP, and SIGCONT when the outage is over."""
-    stage.cluster["slurmctld"].freeze()
-    await trio.sleep(stage.plan.outage)
-    stage.cluster["slurmctld"].thaw()
+    trial.cluster["slurmctld"].freeze()
+    await trio.sleep(trial.plan.outage)
+    trial.cluster["slurmctld"].thaw()
 
 
-async def node_lost(stage: Stage) -> None:
+async def node_lost(trial: Trial) -> None:
     """A node loses its power: its slurmd dies, and with it all that runs there."""
-    stage.cluster["n1"].kill()
-    for process in stage.cluster.processes():
+    trial.cluster["n1"].kill()
+    for process in trial.cluster.processes():
         with contextlib.suppress(OSError):  # it has just ended
             if b"SLURMD_NODENAME=n1" in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"):
                 process.signal(signal.SIGKILL)
-    await _node_back(stage)
+    await _node_back(trial)
 
 
-async def node_killed(stage: Stage) -> None:
+async def node_killed(trial: Trial) -> None:
     """A slurmd is killed; its jobs go on."""
-    stage.cluster["n1"].kill()
-    await _node_back(stage)
+    trial.cluster["n1"].kill()
+    await _node_back(trial)
 
 
-async def _node_back(stage: Stage) -> None:
+async def _node_back(trial: Trial) -> None:
     """Start a slurmd again when the controller has taken note of its death."""
-    await stage.in_thread(
-        lambda: stage.cluster.wait(lambda: stage.cluster.nodes()["n1"].startswith("down"), "n1 is down", 120)
+    await trial.in_thread(
+        lambda: trial.cluster.wait(lambda: trial.cluster.nodes()["n1"].startswith("down"), "n1 is down", 120)
     )
-    await stage.in_thread(lambda: stage.cluster.start("n1"))
+    await trial.in_thread(lambda: trial.cluster.start("n1"))
 
 
-async def cancelled_by_hand(stage: Stage) -> None:
+async def cancelled_by_hand(trial: Trial) -> None:
     """Some jobs are cancelled by somebody else, running and waiting ones."""
 
     def cancel() -> None:
-        ids = stage.cluster.call("squeue", "--noheader", "--array", "--format=%i").split()
-        some = stage.chance.sample(ids, len(ids) // 4)
-        stage.cluster.call("scancel", *some)
+        ids = trial.cluster.call("squeue", "--noheader", "--array", "--format=%i").split()
+        some = trial.chance.sample(ids, len(ids) // 4)
+        trial.cluster.call("scancel", *some)
 
-    await stage.in_thread(cancel)
+    await trial.in_thread(cancel)
 
 
-async def node_drained(stage: Stage) -> None:
+async def node_drained(trial: Trial) -> None:
     """A node takes no new jobs for a while."""
     update = ("scontrol", "update", "NodeName=n1")
-    await stage.in_thread(lambda: stage.cluster.call(*update, "State=DRAIN", "Reason=test"))
-    await trio.sleep(stage.plan.outage)
-    await stage.in_thread(lambda: stage.cluster.call(*update, "State=RESUME"))
+    await trial.in_thread(lambda: trial.cluster.call(*update, "State=DRAIN", "Reason=test"))
+    await trio.sleep(trial.plan.outage)
+    await trial.in_thread(lambda: trial.cluster.call(*update, "State=RESUME"))
 
 
-async def state_lost(stage: Stage) -> None:
+async def state_lost(trial: Trial) -> None:
     """The controller is started with ``-c``, and finds no number to go on from: it knows no job, and ids start again.
 
     Strangers' jobs have them now.
     """
-    controller = stage.cluster["slurmctld"]
+    controller = trial.cluster["slurmctld"]
     controller.kill()
     usual = controller.argv
     controller.argv = (*usual, "-c")
-    for path in (stage.cluster.directory / "state").glob("job_state*"):
+    for path in (trial.cluster.directory / "state").glob("job_state*"):
         path.unlink()
-    await stage.in_thread(lambda: stage.cluster.start("slurmctld"))
+    await trial.in_thread(lambda: trial.cluster.start("slurmctld"))
     controller.argv = usual
 
     def strangers() -> None:
-        stage.cluster.wait(lambda: stage.cluster.nodes() != {}, "the controller answers")
-        options = ("--parsable", "--output=/dev/null", "--job-name=strangers", f"--array=0-{stage.plan.jobs - 1}")
-        first = stage.cluster.call("sbatch", *options, "--wrap=true").strip()
+        trial.cluster.wait(lambda: trial.cluster.nodes() != {}, "the controller answers")
+        options = ("--parsable", "--output=/dev/null", "--job-name=strangers", f"--array=0-{trial.plan.jobs - 1}")
+        first = trial.cluster.call("sbatch", *options, "--wrap=true").strip()
         assert first == "1", "ids did not start again"
 
-    await stage.in_thread(strangers)
+    await trial.in_thread(strangers)
 
 
 DISTURBANCES: Final[Sequence[Disturbance]] = (
@@ -246,14 +246,14 @@ async def play(cluster: Cluster, directory: Path, plan: Plan, disturb: Disturban
         calls = Calls(directory / "calls", patch)
         options = {"poll_interval": plan.poll_interval, "visibility_timeout": plan.visibility_timeout}
         began = time.monotonic()
-        with trio.fail_after(plan.patience):
-            async with on_slurm(directory / "run", patience=plan.patience, **options) as (backend, session):
-                stage = Stage(cluster, directory, plan, random.Random(seed), backend, session, calls)
-                await stage.submit()
+        with trio.fail_after(plan.timeout):
+            async with on_slurm(directory / "run", timeout=plan.timeout, **options) as (backend, session):
+                trial = Trial(cluster, directory, plan, random.Random(seed), backend, session, calls)
+                await trial.submit()
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(stage.watch)
-                    nursery.start_soon(disturb, stage)
-        kinds = stage.check()
+                    nursery.start_soon(trial.watch)
+                    nursery.start_soon(disturb, trial)
+        kinds = trial.check()
     took = time.monotonic() - began
     numbers = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
     asked = ", ".join(f"{len(calls.of(name))} {name}" for name in ("sbatch", "squeue", "scancel"))
@@ -267,7 +267,7 @@ async def count_commands(cluster: Cluster, directory: Path, jobs: int, poll_inte
             patch.setenv(name, cluster.environment[name])
         calls = Calls(directory / "calls", patch)
         began = time.monotonic()
-        async with on_slurm(directory / "run", patience=900, poll_interval=poll_interval) as (_, session):
+        async with on_slurm(directory / "run", timeout=900, poll_interval=poll_interval) as (_, session):
             await session.submit([JobSpec(name=f"job{number}", cmd="true") for number in range(jobs)])
         took = time.monotonic() - began
     assert [event.status for event in session.history.completions] == [JobStatus.PASSED] * jobs
@@ -285,7 +285,7 @@ async def kill_all(cluster: Cluster, directory: Path, jobs: int) -> str:
             patch.setenv(name, cluster.environment[name])
         calls = Calls(directory / "calls", patch)
         mark = f"sleep 98{random.SystemRandom().randrange(10**6)}"
-        async with on_slurm(directory / "run", patience=900, poll_interval=0.5) as (backend, session):
+        async with on_slurm(directory / "run", timeout=900, poll_interval=0.5) as (backend, session):
             handles = await session.submit([JobSpec(name=f"job{number}", cmd=mark) for number in range(jobs)])
             await trio.sleep(3)  # so that some run
             began = time.monotonic()

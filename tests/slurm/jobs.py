@@ -1,4 +1,4 @@
-"""A `SlurmBackend` on a cluster, real or not: a kit for the conformance suite, and a session of one backend."""
+"""A `SlurmBackend` on a cluster, real or fake: fixtures for the conformance suite, and a session of one backend."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.slurm.fakes import FakeSlurm
 from tests.slurm.fakes.jobs import Request
 
 POLL_INTERVAL = 0.2
-"""Seconds. A cluster that is nobody else's may be asked often."""
+"""Seconds; short, as nobody else uses the cluster."""
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds after which a test counts as hung."""
 
 _COUNTING = """#!/bin/sh
@@ -43,11 +43,11 @@ for word; do
     fi
 done
 """
-"""For an sbatch that refuses the first array with each such comment, as if the user's queue were full."""
+"""Lines for an sbatch that refuses the first array with each such comment, as if the user's queue were full."""
 
 
 class Calls:
-    """What Slurm's commands were called with, by programs that found these stand-ins first on their PATH."""
+    """Records the calls of Slurm's commands, by stand-ins that come first on the PATH."""
 
     def __init__(self, directory: Path, patch: pytest.MonkeyPatch, extra: str = "") -> None:
         self._file = directory / "calls"
@@ -60,13 +60,13 @@ class Calls:
         patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
     def of(self, command: str) -> list[str]:
-        """The arguments of each call of a command."""
+        """Return the arguments of each call of a command."""
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == command]
 
 
-class SlurmKit:
-    """Makes kits of a `SlurmBackend` in a directory, on the cluster that the environment points at.
+class SlurmFixtures:
+    """Makes fixtures of a `SlurmBackend` in a directory, on the cluster that the environment names.
 
     The stand-in for sbatch must be `BUSY_ONCE`, or the cluster a fake, by `use_fake`.
     """
@@ -98,7 +98,7 @@ class SlurmKit:
 
 
 def use_fake(slurm: FakeSlurm, patch: pytest.MonkeyPatch) -> None:
-    """Let this program find the fake, which does what `BUSY_ONCE` does."""
+    """Put the fake on the PATH, and let it refuse arrays as `BUSY_ONCE` does."""
     patch.setenv("PATH", f"{slurm.bin}:{os.environ['PATH']}")
     met: set[str] = set()
 
@@ -114,11 +114,11 @@ def use_fake(slurm: FakeSlurm, patch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def on_slurm(
-    run_dir: Path, *, patience: float = PATIENCE, **options: Any
+    run_dir: Path, *, timeout: float = TIMEOUT, **options: Any
 ) -> AsyncIterator[tuple[SlurmBackend, Session]]:
-    """A backend that is open; each job that was accepted must have completed once when it is closed."""
+    """Open a backend and a session; when it closes, each accepted job must have completed once."""
     backend = SlurmBackend(run_dir, **{"poll_interval": POLL_INTERVAL, **options})
-    kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-    with trio.fail_after(patience):
-        async with CheckContext(lambda: kit, math.inf).session() as session, session.open():
+    fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    with trio.fail_after(timeout):
+        async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
             yield backend, session

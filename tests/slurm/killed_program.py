@@ -1,4 +1,5 @@
-"""A program that submits jobs to Slurm, says so, and waits: ``python -m … RUN_DIR RUN_TOKEN COUNT``. It is killed."""
+"""A program that submits jobs to Slurm, reports that, and waits to be killed: ``python -m … RUN_DIR RUN_TOKEN
+COUNT``."""
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ from runtime.job import EventBatch, JobSpec
 
 
 def jobs(directory: str, count: int) -> list[JobSpec]:
-    """Jobs that write down when they begin, and end when a file is there."""
+    """Return jobs that record when they begin, and end when a file exists."""
     begin = f'echo begun >>{directory}/"$NAME".starts; until [ -e {directory}/go ]; do sleep 0.02; done'
     return [JobSpec(name=f"job{n}", cmd=begin, exports={"NAME": f"job{n}"}) for n in range(count)]
 
 
 async def main(directory: str, token: str, count: int) -> None:
-    """Submit, and wait for the end of the world."""
+    """Submit the jobs, and wait for ever."""
     send, _receive = trio.open_memory_channel[EventBatch](1000)
     async with SlurmBackend(f"{directory}/run", poll_interval=0.05).open(send, token) as backend:
         await backend.submit_many(jobs(directory, count))

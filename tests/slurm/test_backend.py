@@ -1,4 +1,4 @@
-"""`SlurmBackend` on a real cluster: what it asks of it, and what of a job comes through."""
+"""`SlurmBackend` on a real cluster: the commands it runs, and what its jobs get."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def job(name: str, cmd: Any = "true", **fields: Any) -> JobSpec:
 
 
 async def run(session: Session, *jobs: JobSpec) -> dict[str, JobCompletionEvent]:
-    """Run jobs to their ends; the events by id."""
+    """Run jobs, and return their completions by id."""
     handles = await session.submit(jobs)
     return {each.job_id: await session.completed(each) for each in handles.values()}
 
@@ -43,7 +43,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def statuses(session: Session) -> list[JobStatus]:
-    """What was told of all jobs before their ends."""
+    """Return the statuses of all progress events."""
     return [event.status for event in session.history.events if isinstance(event, JobProgressEvent)]
 
 
@@ -60,7 +60,7 @@ async def test_more_jobs_than_an_array_holds_are_two_arrays_and_one_question_a_t
     calls = Calls(tmp_path, monkeypatch)
     jobs = [job(f"job{number}", f"exit {int(number % 100 == 7)}") for number in range(COUNT)]
     began = trio.current_time()
-    async with on_slurm(tmp_path / "run", patience=400, poll_interval=1) as (_, session):
+    async with on_slurm(tmp_path / "run", timeout=400, poll_interval=1) as (_, session):
         await session.submit(jobs)
     took = trio.current_time() - began
     events = session.history.completions
@@ -235,7 +235,7 @@ async def test_a_run_directory_that_nodes_do_not_see_is_one_clear_error(slurm: C
         with pytest.raises(BackendBrokenError, match=f"may not write to, the run directory {run_dir}. Choose one"):
             async with on_slurm(run_dir, visibility_timeout=1) as (_, session):
                 await session.submit([job(f"job{number}") for number in range(50)])
-                shutil.rmtree(run_dir)  # as if it were this machine's alone
+                shutil.rmtree(run_dir)  # as if only this machine had it
                 slurm.call("scontrol", "update", "PartitionName=main", "State=UP")
                 await trio.sleep_forever()
     finally:
@@ -244,7 +244,7 @@ async def test_a_run_directory_that_nodes_do_not_see_is_one_clear_error(slurm: C
     assert len(session.history.completions) == 50
 
 
-LIFE = """
+PROGRAM = """
 import os, signal, sys, trio
 from runtime import JobSpec, SlurmBackend
 
@@ -263,7 +263,7 @@ async def test_jobs_of_a_run_that_was_killed_are_taken_over_and_run_once(
     slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = tmp_path / "run"
-    done = await trio.run_process([sys.executable, "-c", LIFE, str(run_dir)], check=False)
+    done = await trio.run_process([sys.executable, "-c", PROGRAM, str(run_dir)], check=False)
     assert done.returncode == -signal.SIGKILL
     calls = Calls(tmp_path, monkeypatch)
     command = "echo ran >>ran; while [ ! -e ../go ]; do sleep 0.1; done; echo done"
@@ -279,7 +279,7 @@ async def test_jobs_of_a_run_that_was_killed_are_taken_over_and_run_once(
     assert {event.status for event in events} == {PASSED}
     assert calls.of("sbatch") == []
     assert [(run_dir / f"job{number}" / "ran").read_text() for number in range(20)] == ["ran\n"] * 20
-    assert slurm.call("squeue", "--noheader") == ""  # what nobody asked for is gone as well
+    assert slurm.call("squeue", "--noheader") == ""  # jobs that were not adopted are gone, too
 
 
 async def test_without_slurm_it_says_what_is_missing(

@@ -1,4 +1,4 @@
-"""The cluster that other tests stand on: up, down, and everything that can be done to its daemons."""
+"""The cluster that other tests use: up, down, and everything that can be done to its daemons."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 from tests.slurm import __main__ as program
 from tests.slurm.cluster import NODES, Cluster, ClusterError, Process, check_machine
-from tests.slurm.places import abandoned, of_this_program
+from tests.slurm.cluster_paths import abandoned, of_this_program
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.slow]
 
 
 def child(code: str) -> Process:
-    """A Python program that is a child of this one, and that nobody else waits for."""
+    """Start a Python program as a child that only the test waits for."""
     pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code], dict(os.environ))
     process = Process.of(pid)
     assert process is not None
@@ -27,14 +27,14 @@ def child(code: str) -> Process:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Where another cluster may be; temporary directories of pytest's are closed to munge's clients."""
+    """The directory of another cluster; munge's clients may not enter pytest's temporary directories."""
     directory = of_this_program().with_name("another-0-0")
     yield directory
     Cluster(directory).shut_down()
 
 
 def listening(pids: set[int]) -> set[str]:
-    """The hexadecimal addresses at which these processes listen over TCP."""
+    """Return the hexadecimal TCP addresses at which these processes listen."""
     inodes = set()
     for pid in pids:
         for fd in Path(f"/proc/{pid}/fd").iterdir():

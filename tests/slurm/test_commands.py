@@ -1,4 +1,4 @@
-"""Faults that need real programs: commands that are stuck, and a runtime that is killed."""
+"""Faults that need real programs: commands that hang, and a runtime that is killed."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ async def test_a_command_for_which_there_is_no_thread_was_not_started(monkeypatc
 
 
 @asynccontextmanager
-async def first_life(directory: Path, count: int) -> AsyncIterator[subprocess.Popen[str]]:
-    """The program, which is dead at the end of the block."""
+async def first_incarnation(directory: Path, count: int) -> AsyncIterator[subprocess.Popen[str]]:
+    """Run the program; it is killed at the end of the block."""
     words = [sys.executable, "-m", killed_program.__name__, str(directory), TOKEN, str(count)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as program:
         try:
@@ -74,11 +74,11 @@ async def first_life(directory: Path, count: int) -> AsyncIterator[subprocess.Po
 
 
 @asynccontextmanager
-async def second_life(directory: Path) -> AsyncIterator[tuple[SlurmBackend, Session]]:
-    """A backend that is opened again with the token of the first one."""
+async def second_incarnation(directory: Path) -> AsyncIterator[tuple[SlurmBackend, Session]]:
+    """Open a backend with the run token of the program."""
     backend = SlurmBackend(directory / "run", poll_interval=0.05)
-    kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-    async with CheckContext(lambda: kit, math.inf).session() as session:
+    fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    async with CheckContext(lambda: fixture, math.inf).session() as session:
         async with backend.open(session.send, TOKEN):
             yield backend, session
 
@@ -91,7 +91,7 @@ async def test_s19_a_runtime_that_is_killed_finds_its_jobs_again(fake: FakeSlurm
         fake.next("sbatch", Hang())
     elif when == "when it is done":
         fake.next("sbatch", Hang(done=True))
-    async with first_life(tmp_path, len(jobs)) as program:
+    async with first_incarnation(tmp_path, len(jobs)) as program:
         await fake.wait(lambda: fake.count("sbatch") == 1)
         if when != "before sbatch is done":
             await fake.wait(lambda: len(list(tmp_path.glob("*.starts"))) == len(jobs))
@@ -102,7 +102,7 @@ async def test_s19_a_runtime_that_is_killed_finds_its_jobs_again(fake: FakeSlurm
             (tmp_path / "go").touch()
             await fake.wait(lambda: all(job.is_done for job in fake.jobs()))
     with trio.fail_after(60):
-        async with second_life(tmp_path) as (_, session):
+        async with second_incarnation(tmp_path) as (_, session):
             handles = await session.submit(jobs)
             (tmp_path / "go").touch()
             events = [await session.completed(handle) for handle in handles.values()]
@@ -115,14 +115,14 @@ async def test_s19_a_runtime_that_is_killed_finds_its_jobs_again(fake: FakeSlurm
 async def test_s19_a_submission_that_turns_up_after_its_runtime_was_killed_runs_nothing_twice(
     fake: FakeSlurm, tmp_path: Path
 ) -> None:
-    """The controller was slow: it accepts the array when the second life has looked for it."""
+    """The controller was slow: it accepts the array after the second incarnation has looked for it."""
     jobs = killed_program.jobs(str(tmp_path), 4)
     fake.next("sbatch", Hang())
-    async with first_life(tmp_path, len(jobs)):
+    async with first_incarnation(tmp_path, len(jobs)):
         await fake.wait(lambda: fake.count("sbatch") == 1)
     (call,) = [call for call in fake.calls if call.program == "sbatch"]
     with trio.fail_after(60):
-        async with second_life(tmp_path) as (_, session):
+        async with second_incarnation(tmp_path) as (_, session):
             fake.change(lambda _: fake.commands.run("sbatch", call.arguments, "/", dict(os.environ)))
             await fake.wait(lambda: len(list(tmp_path.glob("*.starts"))) == len(jobs))
             handles = await session.submit(jobs)
@@ -134,10 +134,10 @@ async def test_s19_a_submission_that_turns_up_after_its_runtime_was_killed_runs_
 
 @pytest.mark.slow
 async def test_s19_what_nobody_asks_for_again_is_ended(fake: FakeSlurm, tmp_path: Path) -> None:
-    async with first_life(tmp_path, 4):
+    async with first_incarnation(tmp_path, 4):
         await fake.wait(lambda: len(list(tmp_path.glob("*.starts"))) == 4)
     with trio.fail_after(60):
-        async with second_life(tmp_path) as (_, session):
+        async with second_incarnation(tmp_path) as (_, session):
             await session.submit([JobSpec(name="another", cmd="true")])
     assert all(job.is_done for job in fake.jobs())
     await fake.wait(lambda: fake.alive() == [])

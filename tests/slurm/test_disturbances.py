@@ -1,4 +1,4 @@
-"""A real cluster is disturbed while jobs are live; a campaign does it with more jobs, and for longer."""
+"""Faults of a real cluster while jobs are live; a campaign does the same with more jobs, and for longer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from runtime.job import JobProgressEvent, JobSpec, JobStatus
 from tests.slurm.cluster import Cluster
 from tests.slurm.disturbances import DISTURBANCES, SMALL, Disturbance, count_commands, kill_all, play
 from tests.slurm.jobs import on_slurm
-from tests.slurm.places import of_this_program
+from tests.slurm.cluster_paths import of_this_program
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.slow]
 
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """One of its own: nodes remember the ids of jobs, so a controller that went back in time is no good to others."""
+    """A cluster of its own: nodes remember the ids of jobs, so no other test can use one that lost its state."""
     with Cluster.create(of_this_program("disturbed")) as created:
         yield created
 
@@ -41,7 +41,7 @@ async def test_many_elements_are_killed_by_few_commands(slurm: Cluster, tmp_path
 
 
 async def test_a_job_that_is_requeued_by_hand_ends_once_by_its_second_start(slurm: Cluster, tmp_path: Path) -> None:
-    """Its first start is told to end, and records that: it is not the end of the job."""
+    """Its first start is ended, and leaves a record; that is not the end of the job."""
     starts, go = tmp_path / "starts", tmp_path / "go"
     cmd = f"echo begun >>{starts}; until [ -e {go} ]; do sleep 0.1; done"
     async with on_slurm(tmp_path / "run", requeue=True, visibility_timeout=5) as (_, session):
@@ -60,7 +60,7 @@ async def test_a_job_that_is_requeued_by_hand_ends_once_by_its_second_start(slur
         (job_id,) = slurm.call("squeue", "--noheader", "--array", "--format=%A").split()
         slurm.call("scontrol", "requeue", job_id)
         await session.history.wait_until(lambda: told()[-1] is JobStatus.QUEUED)
-        await trio.sleep(6)  # longer than the grace
+        await trio.sleep(6)  # longer than the visibility timeout
         slurm.call("scontrol", "update", f"JobId={job_id}", "StartTime=now")
         await begun(2)
         go.touch()

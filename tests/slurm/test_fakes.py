@@ -1,4 +1,4 @@
-"""The fake behaves as a real Slurm does: each story is told to both."""
+"""The fake behaves as a real Slurm does: each test runs on both."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.slurm.fakes import Answer, Edit, FakeSlurm, Hang, Only, Say, Stop
 from tests.slurm.fakes.arguments import duration, indices, job_ids
 from tests.slurm.fakes.words import INVALID_STATE
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 FIELDS = "JobArrayID:|,State:|,Reason:|,exit_code:|,RestartCnt:|,NodeList:"
 DEFAULT_HEAD = "             JOBID PARTITION     NAME     USER ST       TIME  NODES NODELIST(REASON)"
 
 
 @attrs.frozen
 class Farm:
-    """A Slurm, real or not, to which a story is told."""
+    """A Slurm, real or fake."""
 
     environment: Mapping[str, str]
     directory: Path
@@ -33,7 +33,7 @@ class Farm:
     real: Cluster | None = None
 
     def call(self, *command: str, script: str = "") -> tuple[int, str, str]:
-        """Exit code, and what a program says."""
+        """Run a program; return its exit code, output and error output."""
         done = subprocess.run(
             command,
             env=self.environment,
@@ -41,7 +41,7 @@ class Farm:
             input=script,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
         return done.returncode, done.stdout, done.stderr
@@ -54,7 +54,7 @@ class Farm:
         return out.strip()
 
     def rows(self, array: str, fields: str = FIELDS) -> dict[str, list[str]]:
-        """What `squeue` tells of an array, by what follows its id."""
+        """Return the fields that `squeue` lists of an array, by the element's suffix."""
         code, out, err = self.call("squeue", "--noheader", "--array", "--states=all", f"--Format={fields}")
         assert (code, err) == (0, "")
         rows = [line.split("|") for line in out.splitlines()]
@@ -65,14 +65,14 @@ class Farm:
 
     def wait(self, array: str, wanted: Mapping[str, str]) -> None:
         """Wait until the states of an array are these."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while (states := self.states(array)) != dict(wanted):
             assert time.monotonic() < deadline, states
             time.sleep(0.02)
 
     def wait_text(self, name: str, count: int = 1) -> str:
         """Wait until a file has so many lines."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not (path := self.directory / name).exists() or path.read_text().count("\n") < count:
             assert time.monotonic() < deadline, f"no {count} lines in {name}"
             time.sleep(0.02)
@@ -90,7 +90,7 @@ def farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Farm]:
 
 
 def every(label: str, first: int, last: int) -> dict[str, str]:
-    """Elements of an array that are all in one state."""
+    """Return elements of an array that are all in one state."""
     return {f"_{index}": label for index in range(first, last + 1)}
 
 
@@ -149,12 +149,12 @@ def test_how_a_script_ends_is_how_its_job_ends(farm: Farm) -> None:
 
 
 def test_what_a_script_leaves_in_its_group_ends_with_it(farm: Farm) -> None:
-    """What has left that goes on: a job that has ended may be alive, where nodes know its processes by their group."""
+    """Processes that left the group go on: where nodes track process groups, a job that has ended may be alive."""
     gone_its_way = "setsid sh -c 'echo >ready; exec sleep 1000' & echo $!; until [ -s ready ]; do :; done"
     job = farm.submit(f"sleep 1000 & echo $!; {gone_its_way}", output="out")
     farm.wait(job, {"": "COMPLETED"})
     left, gone = map(int, farm.wait_text("out", 2).split())
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while command(left):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -241,7 +241,7 @@ def test_whom_a_signal_reaches(farm: Farm) -> None:
     assert farm.call("scancel", "--signal=USR1", "--batch", f"{array}_1")[1:] == ("", "")
     assert farm.call("scancel", "--signal=USR1", "--full", f"{array}_2")[1:] == ("", "")
     assert farm.wait_text("1.txt", 2) == "up\nparent\n"
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not {"child", "parent"} <= set(farm.wait_text("2.txt").split()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -438,7 +438,7 @@ def test_a_call_may_do_its_work_and_never_answer(fake: Farm, act: Hang | Stop) -
             ["sbatch", "--output=/dev/null", "--wrap=sleep 1000"], env=fake.environment, timeout=0.3, check=False
         )
     assert [job.state for job in slurm.jobs()] == ["RUNNING"]
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not slurm.calls[0].abandoned:
         assert time.monotonic() < deadline
         time.sleep(0.01)

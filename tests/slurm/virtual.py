@@ -1,10 +1,11 @@
-"""A Slurm in virtual time: the fake's controller and words, on the clock of trio, with jobs that take no time to run.
+"""A Slurm in virtual time: the controller and the commands of the fake, on trio's clock, with jobs that need no real
+time.
 
-`VirtualSlurm` takes the place of the commands of a `SlurmBackend`, so everything behind them is the real thing: what is
-asked, how answers are read, what follows from them, and the files. When the time of a job has come to its end, the
-wrapper really runs, in no virtual time, and leaves its record; `late` hides that for as long as a slow file system.
+`VirtualSlurm` replaces the commands of a `SlurmBackend`; all else is real: the arguments, the parsing of the output,
+what follows from it, and the files. At the end of a job's virtual duration the wrapper really runs, in no virtual time,
+and leaves its record; `record_delay` hides that for as long as a slow file system.
 
-Threads are called in the loop, because a clock that jumps would not wait for them.
+Functions for threads are called in the loop, as a clock that jumps would not wait for a thread.
 """
 
 from __future__ import annotations
@@ -32,24 +33,24 @@ from tests.slurm.fakes.controller import Controller, Settings
 from tests.slurm.fakes.faults import Answer, Edit, Hang, Only, Orders, Say
 from tests.slurm.fakes.jobs import Job
 
-LATE = 9.0
+CONTACT_TIMEOUT = 9.0
 """Seconds that a client tries to reach a controller that is not there."""
 
 
 @attrs.frozen
 class Run:
-    """What becomes of a job."""
+    """How a job runs."""
 
     duration: float = 10
-    """Seconds that it runs; `math.inf` for ever."""
-    late: float = 0
-    """Seconds that its record is late."""
-    late_log: float = 0
-    """Seconds that its log is late."""
+    """Seconds that it runs; `math.inf` if it does not end."""
+    record_delay: float = 0
+    """Seconds until its record becomes visible."""
+    log_delay: float = 0
+    """Seconds until its log becomes visible."""
     record: bool = True
-    """Whether it leaves one."""
+    """Whether it leaves a record."""
     skew: float = 0
-    """What its node's clock is ahead, in seconds."""
+    """How far its node's clock is ahead, in seconds."""
 
 
 class VirtualNodes:
@@ -60,7 +61,7 @@ class VirtualNodes:
         self._scopes: dict[int, trio.CancelScope] = {}
 
     def start(self, job: Job) -> None:
-        """Let its time begin."""
+        """Start its duration."""
         job.process = self._slurm.new_process()
         self._scopes[job.process] = trio.CancelScope()
         self._slurm.nursery.start_soon(self._run, job, job.process)
@@ -80,7 +81,7 @@ class VirtualNodes:
             slurm.poke()
 
     def signal(self, job: Job, number: int, *, script: bool = True, children: bool = True) -> None:
-        """End it, if that is what the signal does."""
+        """End it, if the signal is SIGTERM or SIGKILL."""
         if number in {signal.SIGTERM, signal.SIGKILL} and job.process in self._scopes:
             self._scopes[job.process].cancel()
 
@@ -94,9 +95,9 @@ class VirtualSlurm:
         self.settings = settings or Settings()
         self.orders = Orders()
         self.down = False
-        """Whether nobody answers."""
+        """Whether the controller refuses connections."""
         self.runs: Callable[[str, int], Run] = lambda _name, _restarts: Run()
-        """From the name of a job, and how often it was started again, to what becomes of it."""
+        """From the name of a job, and the number of its restarts, to how it runs."""
         self.begun: Counter[str] = Counter()
         """How often each element has begun."""
         self.calls: list[tuple[str, float, tuple[str, ...]]] = []
@@ -110,16 +111,16 @@ class VirtualSlurm:
         nursery.start_soon(self._work)
 
     def new_process(self) -> int:
-        """Return a number that no process had."""
+        """Return a new process number."""
         self._processes += 1
         return self._processes
 
     def poke(self) -> None:
-        """Let the controller look at what has changed."""
+        """Let the controller react to a change."""
         self._poked.set()
 
     def change(self, function: Callable[[Controller], Any]) -> None:
-        """Call ``function(controller)``, and let it go on from there."""
+        """Call ``function(controller)``, and let the controller react."""
         function(self.controller)
         self.poke()
 
@@ -128,11 +129,11 @@ class VirtualSlurm:
         return sum(name == program for name, _, _ in self.calls)
 
     def times(self, program: str) -> list[float]:
-        """When it was called, in seconds."""
+        """The times of its calls, in seconds."""
         return [at for name, at, _ in self.calls if name == program]
 
     def states(self) -> dict[str, str]:
-        """The true state of each job, by name of the job that was submitted."""
+        """The true state of each job, by its name."""
         return {self.name_of(job): job.state for job in self.controller.jobs}
 
     async def _work(self) -> None:
@@ -145,16 +146,16 @@ class VirtualSlurm:
     # ------------------------------------------------------------------ jobs
 
     def name_of(self, job: Job) -> str:
-        """The id of the job that an element is, which its file exports."""
+        """The name of the job that an element runs, as its file exports it."""
         described = Path(job.request.arguments[0], str(job.index)).read_text()
         return described.partition("export NAME='")[2].partition("'")[0]
 
     def run_of(self, job: Job) -> Run:
-        """What becomes of it."""
+        """How it runs."""
         return self.runs(self.name_of(job), job.restarts)
 
     def play(self, job: Job, run: Run) -> int:
-        """Run the wrapper; return how it ended, as `wait` tells."""
+        """Run the wrapper; return its wait status."""
         before = set(self.directory.glob(".batch/ends/*/*"))
         script = self.directory / f"played-{job.job_id}"
         script.write_bytes(job.request.script)
@@ -178,28 +179,28 @@ class VirtualSlurm:
                 os.utime(path, (path.stat().st_mtime + run.skew,) * 2)
             if not run.record:
                 path.unlink()
-            elif run.late:
+            elif run.record_delay:
                 hidden = path.with_suffix(".hidden")
                 path.rename(hidden)
-                self.nursery.start_soon(self._appear, hidden, path, run.late)
+                self.nursery.start_soon(self._appear, hidden, path, run.record_delay)
         log = self.directory / self.name_of(job) / "job.log"
-        if run.late_log:
+        if run.log_delay:
             hidden = log.with_suffix(".hidden")
             log.rename(hidden)
-            self.nursery.start_soon(self._appear, hidden, log, run.late_log)
+            self.nursery.start_soon(self._appear, hidden, log, run.log_delay)
         code = done.returncode
         return -code if code < 0 else code << 8
 
     @staticmethod
     async def _appear(hidden: Path, path: Path, late: float) -> None:
         await trio.sleep(late)
-        if hidden.exists():  # else a later start has taken its place
+        if hidden.exists():  # a later start may have replaced it
             hidden.rename(path)
 
     # ------------------------------------------------------------------ commands
 
     async def run(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float) -> CommandResult:
-        """Do what a program does, in virtual time."""
+        """Do what a command does, in virtual time."""
         program, *arguments = argv
         self.calls.append((program, trio.current_time(), tuple(arguments)))
         act = self.orders.take(program)
@@ -210,7 +211,7 @@ class VirtualSlurm:
             return answer
 
         if act is None and self.down:
-            act = Say(err=NO_CONTACT[program].err, code=NO_CONTACT[program].code, after=LATE)
+            act = Say(err=NO_CONTACT[program].err, code=NO_CONTACT[program].code, after=CONTACT_TIMEOUT)
         if program == "sbatch" and isinstance(act, Hang | Say) and not act.done and not self.down:
             self.doubtful.append((arguments, environment))
         if isinstance(act, Hang):
@@ -233,8 +234,8 @@ class VirtualSlurm:
 
 
 @attrs.frozen
-class Story:
-    """A `SlurmBackend` on a virtual Slurm, open, in a session that sees each event."""
+class Scene:
+    """An open `SlurmBackend` on a virtual Slurm, with a session that receives its events."""
 
     slurm: VirtualSlurm
     backend: SlurmBackend
@@ -249,7 +250,7 @@ class Story:
 
     @staticmethod
     def spec(name: str, cmd: str = "true", **fields: Any) -> JobSpec:
-        """A job whose name its node can read."""
+        """Return a job that exports its name, so that `VirtualSlurm.name_of` finds it."""
         return JobSpec(name=name, cmd=cmd, exports={"NAME": name}, **fields)
 
     async def end(self, handle: JobHandle) -> JobCompletionEvent:
@@ -266,28 +267,28 @@ class Story:
         return [handles[name] for name in names]
 
     async def run(self, *names: str, **fields: Any) -> list[JobCompletionEvent]:
-        """Submit jobs, and wait for their ends."""
+        """Submit jobs, and return their completions."""
         return [await self.end(handle) for handle in await self.submit(*names, **fields)]
 
 
 @asynccontextmanager
-async def story(
+async def open_scene(
     directory: Path,
     patch: pytest.MonkeyPatch,
     *,
     settings: Settings | None = None,
     accounting: float | None = None,
-    world: trio.Nursery | None = None,
+    cluster_nursery: trio.Nursery | None = None,
     **options: Any,
-) -> AsyncIterator[Story]:
-    """A story; at its end each job that was accepted has completed once.
+) -> AsyncIterator[Scene]:
+    """Open a scene; at its end each accepted job must have completed once.
 
     Args:
         directory: the run directory.
-        patch: undoes what is done to modules.
+        patch: restores the modules.
         settings: of the cluster.
-        accounting: how late accounting is, in seconds; `None`: there is none.
-        world: where the cluster lives, if it is to outlive the story.
+        accounting: how far accounting lags behind, in seconds; `None` if there is none.
+        cluster_nursery: the nursery of the cluster, if the cluster is to outlive the scene.
         options: of the backend.
     """
     from runtime.backend.slurm import system
@@ -299,7 +300,7 @@ async def story(
     patch.setattr(trio.to_thread, "run_sync", in_the_loop)
     backend = SlurmBackend(directory, **options)
     async with trio.open_nursery() as nursery:
-        slurm = VirtualSlurm(world or nursery, directory, settings)
+        slurm = VirtualSlurm(cluster_nursery or nursery, directory, settings)
         slurm.commands.accounting = accounting
 
         class VirtualCommands:
@@ -311,7 +312,7 @@ async def story(
                 return await slurm.run(argv, self.environment, self.timeout)
 
         patch.setattr(system, "Commands", VirtualCommands)
-        kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-        async with CheckContext(lambda: kit, math.inf).session() as session, session.open():
-            yield Story(slurm, backend, session)
+        fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+        async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
+            yield Scene(slurm, backend, session)
         nursery.cancel_scope.cancel()

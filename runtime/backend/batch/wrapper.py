@@ -251,7 +251,8 @@ _SHELL_VARIABLES: Final = re.compile(
     r"_|_jr_.*|(BASH|COMP|EPOCH|EXECIGNORE|FUNC|GLOB|HIST|KSH|LANG|LC_|MAIL|OPT|PROMPT|PS\d|READLINE|SH_).*"
     r"|auto_resume|histchars|CDPATH|COLUMNS|COPROC|DIRSTACK|ENV|ERRNO|FCEDIT|FIGNORE|FPATH|GROUPS|HOME|HOST.*|PWD|OLDPWD"
     r"|IGNOREEOF|INPUTRC|INSIDE_EMACS|LINES|MACHTYPE|MAPFILE|OSTYPE|PIPESTATUS|REPLY|SHELL|SHLVL|SRANDOM|TIMEFORMAT"
-    r"|TMOUT|USER_ID|" + "|".join(sorted(_DISTURBING)), re.ASCII,
+    r"|TMOUT|USER_ID|" + "|".join(sorted(_DISTURBING)),
+    re.ASCII,
 )
 """Variables with a meaning to some shell: those in the manuals of bash, dash, ksh, mksh and busybox, and those of this
 script. One that is missing here can make the job that exports it fail; the failure is still recorded."""

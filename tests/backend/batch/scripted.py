@@ -1,7 +1,7 @@
-"""`ScriptedSystem`: a batch system in virtual time, which does to a backend whatever a test wants done.
+"""`ScriptedSystem`: a batch system in virtual time, whose answers a test controls.
 
-Its jobs are entries of a table: nothing runs, but what the wrapper would write, it writes. What it answers can be
-replaced, call by call. Files are real and read in the loop itself, as virtual time does not know threads.
+Its jobs are entries of a table: no job runs, but the system writes the files that the wrapper would write. Each answer
+can be replaced. Files are real, and are read in the loop, as virtual time would not wait for a thread.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ WORDS = {
 
 
 def record_text(token: str, *, status: str = "0", stopped: str = "", restart: int = 0, launch: str = "") -> str:
-    """What the wrapper writes."""
+    """Return the text of a record, as the wrapper writes it."""
     return (
         f"job-runtime end 1\ntoken {token}\nid 1_0\nrestart {restart}\nhost n1\nlaunch {launch}\nstatus {status}\n"
         f"stopped {stopped}\nuptime 100.00 102.50\npeak \ntimes\n0m0.010000s 0m0.000000s\n0m0.250000s 0m0.500000s\n"
@@ -78,22 +78,22 @@ Behaviour = Callable[["ScriptedSystem", Element], object]
 
 
 def passes(system: ScriptedSystem, element: Element) -> None:
-    """Runs for a second, and passes."""
+    """Run for a second, and pass."""
     system.after(1, lambda: system.run(element))
     system.after(2, lambda: system.end(element))
 
 
 def stays(system: ScriptedSystem, element: Element) -> None:
-    """Runs until it is cancelled, and then ends in an instant."""
+    """Run until it is cancelled, and then end at once."""
     system.after(0, lambda: system.run(element))
 
 
 class ScriptedSystem:
-    """The queue, and what it is asked.
+    """The queue, and a record of its calls.
 
     Args:
-        nursery: for the passing of time.
-        behaviour: what a job does, called when its array was accepted.
+        nursery: for the tasks that change jobs as time passes.
+        behaviour: what a job does; called when its array is accepted.
     """
 
     name = "Scripted"
@@ -106,7 +106,7 @@ class ScriptedSystem:
         self.elements: list[Element] = []
         self.arrays: list[Array] = []
         self.asked: list[float] = []
-        """When the queue was asked."""
+        """The times of the queries."""
         self.names: list[Collection[str] | None] = []
         self.cancels: list[tuple[dict[str, list[int]], int | None]] = []
         self.accounts: list[Collection[str]] = []
@@ -114,7 +114,7 @@ class ScriptedSystem:
         self.query_answers: deque[Listing | Unanswered] = deque()
         self.down_until = -math.inf
         self.deaf = 0
-        """Cancels that are taken and do nothing."""
+        """How many of the next cancels are accepted and do nothing."""
         self.accounting: list[Row] = []
         self.ends: Path | None = None
         self.duration = 0.0
@@ -139,7 +139,7 @@ class ScriptedSystem:
         return self.accept(array)
 
     def accept(self, array: Array) -> Accepted:
-        """Take an array in, as a real system would; perhaps without saying so."""
+        """Accept an array, as a real system would; a test may then answer something else."""
         number = str(100 + len({element.array for element in self.elements}))
         directory = Path(array.arguments[0])
         self.ends = directory.parent.parent / "ends"
@@ -179,7 +179,7 @@ class ScriptedSystem:
         self.accounts.append(arrays)
         return Listing(self.accounting)
 
-    # ------------------------------------------------------------------ what a test does
+    # ------------------------------------------------------------------ for tests
 
     def of(self, job: str) -> Element:
         """The latest element of a job."""
@@ -190,7 +190,7 @@ class ScriptedSystem:
             element.word, element.note = "RUNNING", note
 
     def end(self, element: Element, word: str = "COMPLETED", **record: Any) -> None:
-        """Let an element end by itself, with its record."""
+        """End an element by itself, with its record."""
         if element.word in ("PENDING", "RUNNING"):
             self.write(element, **record)
             element.word = word
@@ -202,7 +202,7 @@ class ScriptedSystem:
         path.write_text(record_text(element.token, **record))
 
     def take_away(self, element: Element) -> None:
-        """What a cancel does: what waits is gone from the queue, what runs ends."""
+        """Cancel an element: one that waits leaves the queue, one that runs ends."""
         if element.word == "PENDING":
             element.listed = False
         elif element.word == "RUNNING":
@@ -223,7 +223,7 @@ class ScriptedSystem:
 
 @attrs.define
 class Scene:
-    """An open backend on a scripted system, with a reader."""
+    """An open backend on a scripted system, with a session that receives its events."""
 
     backend: BatchBackend
     system: ScriptedSystem
@@ -231,7 +231,7 @@ class Scene:
     directory: Path
 
     async def submit(self, *jobs: JobSpec, **options: Any) -> list[str]:
-        """Submit; return the ids that were accepted."""
+        """Submit jobs; return the ids of those that were accepted."""
         return list(await self.session.submit(jobs, **options))
 
     async def completion(self, job: str) -> JobCompletionEvent:
@@ -241,28 +241,28 @@ class Scene:
         return next(event for event in history.completions if event.job_id == job)
 
     def progress(self, job: str) -> list[tuple[str, str | None]]:
-        """What was told of a job before its completion."""
+        """Return the statuses and notes of a job's progress events."""
         events = self.session.history.events
         return [(e.status.name, e.note) for e in events if isinstance(e, JobProgressEvent) and e.job_id == job]
 
     def why(self, event: JobCompletionEvent) -> tuple[str, str | None]:
-        """The status and the kind of an end."""
+        """Return the status of a completion, and its kind of failure."""
         return event.status.name, None if event.reason is None or event.reason.kind is None else event.reason.kind.value
 
 
 class Stage:
-    """Opens scenes: a fixture."""
+    """Opens scenes. A fixture."""
 
     def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
         self.directory = directory
         self.lag = 0.0
-        """Seconds that a hop to a thread takes."""
+        """Seconds that a call in a thread takes."""
         self.refusals = 0
-        """For how many of the next hops there is no thread."""
+        """How many of the next calls fail, as no thread can be started."""
         patch.setattr(trio.to_thread, "run_sync", self._inline)
 
     async def _inline(self, function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
-        """In the place of a thread."""
+        """Call a function in the loop instead of in a thread."""
         if self.refusals:
             self.refusals -= 1
             raise RuntimeError("can't start new thread")
@@ -275,10 +275,10 @@ class Stage:
     ) -> AsyncIterator[Scene]:
         async with trio.open_nursery() as nursery:
             system = ScriptedSystem(nursery, behaviour) if system is None else system
-            checked: System = system  # the protocol is kept
+            checked: System = system  # so that mypy checks that it has the protocol
             backend = BatchBackend(checked, self.directory, **{"poll_interval": 1, "visibility_timeout": 20, **options})
-            kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-            async with CheckContext(lambda: kit, math.inf).session() as session:
+            fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+            async with CheckContext(lambda: fixture, math.inf).session() as session:
                 async with backend.open(session.send, token):
                     yield Scene(backend, system, session, self.directory)
             nursery.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""The batch core in virtual time, on a system that knows no Slurm; for Slurm see `tests/slurm/test_faults.py`."""
+"""The batch core in virtual time, on a scripted system; for Slurm see `tests/slurm/test_faults.py`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def idle(_system: ScriptedSystem, _element: Element) -> None:
-    """Stays in the queue."""
+    """Wait in the queue for ever."""
 
 
 # ---------------------------------------------------------------------- submitting
@@ -92,7 +92,7 @@ async def test_where_there_is_no_descriptor_for_its_files_a_job_is_refused_as_bu
 async def test_where_there_is_no_descriptor_for_its_record_a_job_has_not_ended(
     stage: Stage, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Not even when no file could be late any more: it is looked for as soon as there is one."""
+    """Not even after the visibility timeout: its record is read as soon as there is a descriptor."""
     read, begun = RootedPath.read, trio.current_time()
 
     def none_free(path: RootedPath, most: int) -> bytes:
@@ -147,7 +147,7 @@ async def test_a_system_that_does_not_answer_is_a_busy_backend(stage: Stage, aut
             await scene.submit(*jobs(3))
         before = len(scene.system.arrays)
         await scene.submit(*jobs(3))
-        assert len(scene.system.arrays) == before >= submissions  # nobody knocks at a closed door
+        assert len(scene.system.arrays) == before >= submissions  # the open circuit lets no submission through
         assert scene.backend.busy_because == "Scripted does not answer"
         scene.system.down_until = -math.inf
         await trio.sleep(61)
@@ -250,7 +250,7 @@ async def test_what_was_called_off_before_its_array_was_written_is_not_submitted
             second = JobSpec(name="second", cmd="true", job_type="b")
             nursery.start_soon(scene.submit, first, second)
             await trio.sleep(1)
-            await scene.backend.kill("second")  # the first is being submitted, this one waits for its turn
+            await scene.backend.kill("second")  # the first is being submitted, this one waits
         assert scene.why(await scene.completion("second")) == ("KILLED", "cancelled")
     assert [array.request for array in scene.system.arrays] == ["a"]
 
@@ -267,7 +267,7 @@ async def test_what_is_killed_while_it_is_submitted_is_cancelled_then(stage: Sta
 
 
 async def test_what_was_cancelled_before_it_began_never_does(stage: Stage, autojump_clock: MockClock) -> None:
-    """A system may start what it has cancelled, when the two orders pass each other on their way to a node."""
+    """A system may start a job that it has cancelled, if the two messages cross on their way to a node."""
     async with stage.open(idle) as scene:
         await scene.submit(JobSpec(name="job", cmd="touch ran", cwd=str(stage.directory)))
         await scene.backend.kill("job")
@@ -429,8 +429,8 @@ def nursery_of(stage: Stage) -> Stage:
     return stage
 
 
-async def two_lives(stage: Stage, nursery: trio.Nursery) -> ScriptedSystem:
-    """A system whose queue has five jobs of a life that was killed: they wait, run, passed, failed, and are gone."""
+async def previous_incarnation(stage: Stage, nursery: trio.Nursery) -> ScriptedSystem:
+    """Return a system with five jobs of a killed run: one each that waits, runs, passed, failed, and is gone."""
     system = ScriptedSystem(nursery, idle)
     roots = Roots(str(stage.directory))
     roots.open()
@@ -455,11 +455,11 @@ async def two_lives(stage: Stage, nursery: trio.Nursery) -> ScriptedSystem:
     return system
 
 
-async def test_jobs_of_an_earlier_life_are_adopted_and_submitted_again_only_if_absent(
+async def test_jobs_of_a_previous_incarnation_are_adopted_and_submitted_again_only_if_absent(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
     async with trio.open_nursery() as nursery:
-        system = await two_lives(stage, nursery)
+        system = await previous_incarnation(stage, nursery)
         async with stage.open(system=system) as scene:
             assert await scene.submit(*jobs(5)) == [f"job{number}" for number in range(5)]
             assert [array.size for array in system.arrays] == [1]  # of the one that is gone
@@ -479,9 +479,9 @@ async def test_jobs_of_an_earlier_life_are_adopted_and_submitted_again_only_if_a
 async def test_earlier_jobs_are_found_once_there_are_descriptors_to_look_for_them(
     stage: Stage, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, what: str, ending: str
 ) -> None:
-    """For the lists of their arrays, for their records, and for their claims."""
+    """Descriptors for the lists of their arrays, for their records, and for their claims."""
     async with trio.open_nursery() as nursery:
-        system = await two_lives(stage, nursery)
+        system = await previous_incarnation(stage, nursery)
         real = getattr(RootedPath, what)
 
         def none_free(path: RootedPath, *args: Any) -> Any:
@@ -501,7 +501,7 @@ async def test_earlier_jobs_are_found_once_there_are_descriptors_to_look_for_the
 
 async def test_what_is_being_adopted_is_no_stray(stage: Stage, autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
-        system = await two_lives(stage, nursery)
+        system = await previous_incarnation(stage, nursery)
         async with stage.open(system=system) as scene:
             stage.lag = 3  # several ticks
             await scene.submit(*jobs(2))
@@ -515,7 +515,7 @@ async def test_another_attempt_begins_when_the_earlier_one_has_been_ended(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
     async with trio.open_nursery() as nursery:
-        system = await two_lives(stage, nursery)
+        system = await previous_incarnation(stage, nursery)
         async with stage.open(system=system) as scene:
             await scene.submit(jobs(2)[1], attempts={"job1": 2})
             assert system.elements[1].word == "CANCELLED"
@@ -526,7 +526,7 @@ async def test_another_attempt_begins_when_the_earlier_one_has_been_ended(
 
 async def test_what_nobody_asks_for_is_ended_with_the_block(stage: Stage, autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
-        system = await two_lives(stage, nursery)
+        system = await previous_incarnation(stage, nursery)
         async with stage.open(system=system):
             await trio.sleep(10)
             assert [element.word for element in system.elements[:2]] == ["PENDING", "RUNNING"]
@@ -536,7 +536,7 @@ async def test_what_nobody_asks_for_is_ended_with_the_block(stage: Stage, autoju
 
 async def test_whether_an_earlier_job_lives_is_waited_for(stage: Stage, autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
-        system = await two_lives(stage, nursery)
+        system = await previous_incarnation(stage, nursery)
         system.down_until = trio.current_time() + 500
         async with stage.open(system=system) as scene:
             assert trio.current_time() >= 500
@@ -548,7 +548,7 @@ async def test_whether_an_earlier_job_lives_is_waited_for(stage: Stage, autojump
 
 async def test_another_run_in_the_same_directory_is_a_stranger(stage: Stage, autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
-        system = await two_lives(stage, nursery)
+        system = await previous_incarnation(stage, nursery)
         async with stage.open(system=system, token="another") as scene:
             await scene.submit(jobs(1)[0])
             assert scene.why(await scene.completion("job0")) == ("PASSED", None)

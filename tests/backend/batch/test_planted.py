@@ -1,4 +1,4 @@
-"""What a job plants in the paths of the batch core: nobody's file is changed, and the one loop waits for nothing."""
+"""Files that a job plants in the paths of the batch core: no other file is changed, and the loop never blocks."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def victim(tmp_path: Path) -> Path:
 
 
 def runs_on(system: ScriptedSystem, element: Element) -> None:
-    """Runs; then it ends, and its record comes to where the path of that leads by then, if anywhere."""
+    """Run, then end; the record is written to where its path leads by then, if anywhere."""
 
     def end() -> None:
         with suppress(OSError):
@@ -187,7 +187,7 @@ def runs_on(system: ScriptedSystem, element: Element) -> None:
 async def test_a_folder_that_is_replaced_costs_records_and_that_is_said(
     stage: Stage, victim: Path, replace: Callable[[Path, Path], Any], autojump_clock: MockClock
 ) -> None:
-    """By whatever it is replaced, with records or without: nobody has passed, and nobody is waited for without end."""
+    """Whatever replaces it, with records or without: no job has passed, and each job completes."""
     async with stage.open(runs_on) as scene:
         await scene.submit(*jobs(3))
         await trio.sleep(3)
@@ -221,7 +221,7 @@ async def test_a_record_that_never_was_is_not_called_removed(
 async def test_a_job_that_finds_its_files_removed_cannot_run_and_the_backend_goes_on(
     stage: Stage, victim: Path, replace: Callable[[Path, Path], Any], autojump_clock: MockClock
 ) -> None:
-    """Its node says that it sees nothing; but that is no run directory that is not shared."""
+    """Its wrapper ends as if the run directory were not shared; but it is."""
 
     def behave(system: ScriptedSystem, element: Element) -> None:
         def end() -> None:
@@ -249,7 +249,7 @@ async def test_a_job_that_finds_its_files_removed_cannot_run_and_the_backend_goe
 
 
 async def test_a_run_directory_that_is_gone_as_a_whole_ends_the_run(stage: Stage, autojump_clock: MockClock) -> None:
-    """No job could run any more; and if none ever did, it is as if the nodes did not see the directory."""
+    """No job can run any more; and if none ever ran, that looks like a run directory that is not shared."""
 
     def unseen(system: ScriptedSystem, element: Element) -> None:
         def end() -> None:

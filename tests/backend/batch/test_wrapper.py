@@ -1,4 +1,4 @@
-"""The wrapper, run by real shells: what a job is told comes to it as it was, and what becomes of it is recorded."""
+"""The wrapper, run by real shells: a job gets its arguments and variables unchanged, and its end is recorded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HOSTILE = (
     "\\", "\\n", "a\\", "*", "?", "[a]", "~", "#", "!", "!!", "&", "|", "<in", ">out", "-rf", "--", "\t", "é", "\udcff",
     "x" * 50_000,
 )  # fmt: skip
-"""Words that mean something to somebody, or are large, or no UTF-8."""
+"""Words with a meaning to some shell, large ones, and some that are not UTF-8."""
 
 
 class Runs:
@@ -96,7 +96,7 @@ def job(cmd: str | Sequence[str], **fields: Any) -> JobSpec:
 
 
 def without_loader(directory: Path) -> str:
-    """Return the path of a program that looks good, and that the system does not execute: its loader is missing."""
+    """Return the path of a program that looks valid, but that the system does not execute: its loader is missing."""
     binary = bytearray(Path(os.path.realpath("/bin/true")).read_bytes())
     loader = binary.index(b"/lib64/ld-linux")
     binary[loader : loader + 6] = b"/nolib"
@@ -160,7 +160,7 @@ def test_a_program_is_never_a_builtin_and_may_have_an_odd_name(runs: Runs, tmp_p
     script.parent.mkdir()
     script.write_text("#!/bin/sh\necho odd $1\n")
     script.chmod(0o755)
-    path = "/usr/bin:/bin"  # with a directory that we may not search, what is not found is what we may not run
+    path = "/usr/bin:/bin"  # with a directory that we may not search, ENOENT becomes EACCES
     exports = {"PATH": f"{script.parent}:{path}"}
     runs.write(job(["-rf", "a"], exports=exports), job(["exit", "3"], name="exit", exports={"PATH": path}))
     assert runs.run(0) == 0
@@ -209,7 +209,7 @@ def test_a_code_is_told_from_a_signal(runs: Runs, exports: dict[str, str]) -> No
 
 
 def test_what_the_system_does_not_execute_is_recorded_as_that(runs: Runs, tmp_path: Path) -> None:
-    """No look at it can tell: of a binary whose loader is missing, or so long a command, only the attempt does."""
+    """Only the attempt shows that the loader of a binary is missing, or that the command is too long."""
     runs.write(job([without_loader(tmp_path)]), job(["/bin/true", "x" * 200_000], name="long"))
     for index in (0, 1):
         assert runs.run(index) == 127
@@ -221,7 +221,7 @@ def test_what_the_system_does_not_execute_is_recorded_as_that(runs: Runs, tmp_pa
 
 @pytest.mark.parametrize("name", ["SHELLOPTS", "OPTIND", "IFS", "LINENO"])
 def test_a_variable_of_the_shell_s_that_is_inherited_is_the_job_s_alone(runs: Runs, name: str) -> None:
-    """Each of them ends some shell at once, or comes out of it as something else."""
+    """Each of them ends some shell at once, or is changed by it."""
     values = {"SHELLOPTS": "errexit:nounset"}
     inherited = {**runs.environment, name: values.get(name, "x")}
     runs.store = Store(runs.roots, inherited, None)
@@ -375,7 +375,7 @@ def test_a_job_takes_an_interrupt_as_it_would_locally(runs: Runs) -> None:
 
 
 def test_the_usual_shell_is_not_read_to_see_whether_it_is_a_program(tmp_path: Path) -> None:
-    """That would be some 4,000 calls to the system for each job."""
+    """That would be some 4,000 system calls for each job."""
     if shutil.which("strace") is None:
         pytest.skip("there is no strace to count with")
     runs = Runs(tmp_path / "run", "sh")
@@ -396,7 +396,7 @@ def test_one_process_is_made_for_one_job(tmp_path: Path) -> None:
     assert len(calls) == 1
 
 
-# ---------------------------------------------------------------------- what another job plants meanwhile
+# ---------------------------------------------------------------------- files that another job plants meanwhile
 
 
 def planting_after(script: str, line: int) -> str:
@@ -427,7 +427,7 @@ PATHS = ("$_jr_files.run", "$_jr_files.end", "$_jr_log")
 def test_what_another_job_plants_between_two_lines_is_neither_followed_nor_waited_for(
     tmp_path: Path, turn: int
 ) -> None:
-    """In the place of claim, record and log, each kind in turn, after each line: all that is lost is the job's own."""
+    """In the place of claim, record and log, each kind in turn, after each line: only the job's own result is lost."""
     runs = Runs(tmp_path / "run", "sh")
     runs.write(job("kill -SEGV $$"), job([without_loader(tmp_path)], name="not executed"))
     victim = tmp_path / "victim"
@@ -459,7 +459,7 @@ def test_what_another_job_plants_between_two_lines_is_neither_followed_nor_waite
 def test_a_link_that_is_planted_after_the_look_is_not_followed(
     runs: Runs, tmp_path: Path, number: int, plant: str
 ) -> None:
-    """No line is between the look at a path and its opening; there, the shell's own way to open it is what helps."""
+    """No command is between the check of a path and its opening; there, the shell's O_EXCL protects."""
     runs.write(job("echo hello"))
     victim = tmp_path / "victim"
     victim.write_text("precious")
@@ -479,7 +479,7 @@ def test_a_link_that_is_planted_after_the_look_is_not_followed(
 
 
 def test_a_log_is_appended_to(runs: Runs) -> None:
-    """So a job may open it a second time, or empty it, without harm."""
+    """So a job may open it a second time, or truncate it, without harm."""
     runs.write(job("echo gone; : >/proc/self/fd/1; echo one; echo two >>/proc/self/fd/1; echo three"))
     assert runs.run() == 0
     assert runs.log() == b"one\ntwo\nthree\n"
@@ -494,7 +494,7 @@ def test_a_record_that_was_planted_beforehand_costs_nothing(runs: Runs) -> None:
 
 @pytest.mark.parametrize("folder", ["", "arrays", "arrays/array", "ends", "ends/aa"])
 def test_a_link_in_the_place_of_a_folder_of_the_run_s_leads_nowhere(runs: Runs, tmp_path: Path, folder: str) -> None:
-    """Even if there is all that the wrapper looks for: what it is told comes from the run alone."""
+    """Even if all the files are there: an element reads only files of the run."""
     runs.write(job("echo hello"))
     path = runs.directory / ".batch" / folder
     away = tmp_path / "away"

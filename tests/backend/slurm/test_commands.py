@@ -28,7 +28,7 @@ async def test_output_is_whole_however_much_and_whatever_it_is() -> None:
 
 
 async def test_there_is_no_such_program() -> None:
-    # A PATH with a directory that we may not search changes what the system says of an unknown program.
+    # With a directory in the PATH that we may not search, the error for an unknown program is EACCES.
     done = await Commands({**ENVIRONMENT, "PATH": "/usr/bin:/bin"}, 60).run(["no-such-program"])
     assert (done.code, done.missing) == (None, True)
     assert "no-such-program cannot be started: No such file or directory" in done.errors

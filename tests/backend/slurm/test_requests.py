@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime.backend.slurm import SlurmBackend
 from runtime.backend.slurm.requests import Options, Requests, Rule
+from runtime.cli.options import parse
+from runtime.cli.prepare import prepare
 from runtime.job import JobSpec
+from runtime.jobfile.errors import InputError
 
 
 def job(**fields: Any) -> JobSpec:
@@ -118,3 +122,16 @@ def test_a_rule_needs_all_its_keys_to_fit() -> None:
     assert rule.fits(job(tags=["a", "b"]))
     assert not rule.fits(job(tags=["b"]))
     assert not rule.fits(job(target="build", tags=["a"]))
+
+
+def test_an_old_name_of_an_option_is_an_unknown_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`visibility_timeout` was called `grace`."""
+    monkeypatch.chdir(tmp_path)
+    Path("jobs.toml").write_text('[backends.slurm]\ngrace = 60\n[jobs.a]\ncmd = "true"\nbackend = "slurm"\n')
+    known = "account, command_timeout, drain_timeout, extra"
+    with pytest.raises(InputError, match=rf'\[backends\.slurm\]: unknown key "grace"; it knows: {known}, '):
+        prepare(parse(["run", "jobs.toml"]))
+    Path("jobs.toml").write_text(
+        '[backends.slurm]\nvisibility_timeout = 60\n[jobs.a]\ncmd = "true"\nbackend = "slurm"\n'
+    )
+    assert sorted(prepare(parse(["run", "jobs.toml"])).backends) == ["slurm"]

@@ -1,4 +1,4 @@
-"""Slurm's commands as this machine has them: what is wrong with them is said once, when the backend opens."""
+"""Slurm's commands on this machine: what is wrong with them is reported once, when the backend opens."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ scontrol: error: fetch_config: DNS SRV lookup failed
 scontrol: error: _establish_config_source: failed to fetch config
 scontrol: fatal: Could not establish a configuration source
 """
-"""What Slurm 22.05 says without a configuration file."""
+"""What Slurm 22.05 prints without a configuration file."""
 NO_FILE = """\
 scontrol: error: s_p_parse_file: cannot stat file /none: No such file or directory, retrying in 1sec up to 60sec
 scontrol: error: ClusterName needs to be specified
 scontrol: fatal: Unable to process configuration file
 """
-"""What it says if SLURM_CONF names a file that is not there."""
+"""What it prints if SLURM_CONF names a file that does not exist."""
 NOT_REACHED = """\
 scontrol: error: _fetch_child: failed to fetch remote configs: Unable to contact slurm controller (connect failure)
 scontrol: fatal: Could not establish a configuration source
 """
-"""What it says if the configuration comes from a controller that is down."""
+"""What it prints if the configuration comes from a controller that is down."""
 
 
 def install(directory: Path, said: str, patch: pytest.MonkeyPatch) -> None:

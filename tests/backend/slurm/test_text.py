@@ -1,4 +1,4 @@
-"""What goes into Slurm's commands and what comes out. Texts marked *real* were taken from Slurm 22.05.8."""
+"""The arguments and the output of Slurm's commands. Texts marked *real* were taken from Slurm 22.05.8."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""A Slurm that is none: for what a real controller will not do on demand.
+"""A fake Slurm, for faults that a real controller does not produce on demand.
 
-`FakeSlurm` puts `sbatch`, `squeue`, `scancel`, `scontrol` and `sacct` in front of everything else on the `PATH`. They
-speak as those of Slurm 22.05 do (`tests/slurm/test_fakes.py` tells both the same stories), and job scripts really run,
-each in a session of its own. A test steers it while it runs::
+`FakeSlurm` has programs `sbatch`, `squeue`, `scancel`, `scontrol` and `sacct` for the front of the `PATH`. Their output
+is that of Slurm 22.05 (`tests/slurm/test_fakes.py` runs the same tests on both), and job scripts really run, each in a
+session of its own. A test controls it while it runs::
 
     with FakeSlurm() as slurm:
-        slurm.next("sbatch", Hang(done=True))        # the job is there, and nobody is told
+        slurm.next("sbatch", Hang(done=True))        # the job is accepted, and sbatch does not return
         slurm.fail_node("n1")
         assert slurm.count("squeue") == 3
 
-The road of a call: `client` (the program) → `slurm` (a thread that serves it, and does what the test ordered) →
-`commands` (arguments and words) → `controller` (what a job goes through) → `nodes` (processes).
+The path of a call: `client` (the program) → `slurm` (a thread that serves it, and does what the test ordered) →
+`commands` (arguments and output) → `controller` (the states of jobs) → `nodes` (processes).
 """
 
 from tests.slurm.fakes.faults import Act, Answer, Edit, Hang, Only, Say, Stop

@@ -1,4 +1,4 @@
-"""Command lines of Slurm's programs: which options there are, and what lists of indices and ids mean."""
+"""Command lines of Slurm's programs: their options, and the notation of indices and ids."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import attrs
 
 
 class WrongUseError(Exception):
-    """An option that there is not, or a value that cannot be."""
+    """An unknown option, or a value that it does not take."""
 
 
 @attrs.frozen
 class Syntax:
-    """The options of one program: those with a value, and those without; short ones stand for long ones."""
+    """The options of one program: those with a value, those without, and the short names of both."""
 
     valued: frozenset[str]
     flags: frozenset[str]
     short: Mapping[str, str]
     optional: frozenset[str] = frozenset()
-    """Those whose value may be left out."""
+    """Options whose value may be left out."""
     stops: bool = False
-    """Whether what follows the first plain word belongs to somebody else."""
+    """Whether all words after the first plain word are arguments of a script."""
 
     def parse(self, arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """Return the options, and the words that are none; flags have an empty value."""
+        """Return the options and the remaining words; flags have an empty value."""
         options: dict[str, str] = {}
         words: list[str] = []
         left = list(arguments)

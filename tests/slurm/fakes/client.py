@@ -1,4 +1,4 @@
-"""The program behind each name on the `PATH`: takes a call to the fake, and does what that answers.
+"""The program behind each name on the `PATH`: sends its call to the fake, and does what the fake answers.
 
 Run as ``python -IS client.py SOCKET NAME ARGUMENT...``. It has to start fast, so it imports little.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Ask, and do as told; the exit code is the last thing told."""
+    """Send the call, follow the answers, and return the exit code, which is the last of them."""
     path, name, *arguments = sys.argv[1:]
     connection = socket(AF_UNIX, SOCK_STREAM)
     try:
@@ -36,25 +36,25 @@ def main() -> int:
 
 
 def send(connection: socket, message: "tuple[object, ...] | bytes") -> None:
-    """A length, and a value in Python's own notation."""
+    """Send a value: its length, and its marshalled form."""
     data = marshal.dumps(message)  # type: ignore[arg-type]  # of strings, lists and dictionaries of them
     connection.sendall(len(data).to_bytes(4, "big") + data)
 
 
 def print_all(fd: int, data: bytes) -> None:
-    """Write all of it, however small the pipe."""
+    """Write all of it, in as many calls as the pipe needs."""
     while data:
         data = data[os.write(fd, data) :]
 
 
 def receive(connection: socket) -> "tuple[str, Any]":
-    """The reverse of `send`: what to do, and with what. An end counts as exit code 1."""
+    """Return what to do, and with what. The end of the connection counts as exit code 1."""
     size = read(connection, 4)
     return marshal.loads(read(connection, int.from_bytes(size, "big"))) if size else ("exit", 1)
 
 
 def read(connection: socket, size: int) -> bytes:
-    """Exactly so much, or nothing at the end."""
+    """Return exactly `size` bytes, or none at the end."""
     data = b""
     while len(data) < size:
         more = connection.recv(size - len(data))

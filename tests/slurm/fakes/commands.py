@@ -1,4 +1,4 @@
-"""`Commands`: what each program does with its arguments, and says. The words are those of Slurm 22.05.8."""
+"""`Commands`: what each program does with its arguments, and prints; the texts are those of Slurm 22.05.8."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NO_CONTACT: Mapping[str, Answer] = {
     "scontrol": Answer(err=f"slurm_load_ctl_conf error: {UNREACHABLE}\n", code=1),
     "sacct": Answer(err="Slurm accounting storage is disabled\n", code=1),
 }
-"""What the programs say while nobody listens where the controller should."""
+"""What the programs print while the controller refuses connections."""
 
 
 class Commands:
@@ -51,7 +51,7 @@ class Commands:
         self.controller = controller
         self.wall = wall
         self.accounting: float | None = None
-        """How many seconds accounting is late; `None`: there is none."""
+        """How many seconds accounting lags behind; `None` if there is none."""
 
     def needs_input(self, program: str, arguments: Sequence[str]) -> bool:
         """Whether a call reads a script from its standard input."""
@@ -169,11 +169,11 @@ class Commands:
             jobs = [job for job in jobs if not job.is_done]
         if "jobs" in options:
             try:
-                wanted = job_ids(options["jobs"])
+                ids = job_ids(options["jobs"])
             except ValueError:
                 return Answer(err=f"squeue: error: Invalid job id: {options['jobs']}\n", code=1)
-            known = self._named(wanted)
-            if not known and len(wanted) == 1:
+            known = self._named(ids)
+            if not known and len(ids) == 1:
                 return Answer(err="slurm_load_jobs error: Invalid job id specified\n", code=1)
             chosen = set(map(id, known))
             jobs = [job for job in jobs if id(job) in chosen]
@@ -202,10 +202,10 @@ class Commands:
             jobs = [job for job in jobs if job.request.partition in options["partition"].split(",")]
         return jobs
 
-    def _named(self, wanted: Iterable[tuple[int, frozenset[int] | None]]) -> list[Job]:
-        """The jobs that ids name: an array's means all of it, an element's own means it, too."""
+    def _named(self, ids: Iterable[tuple[int, frozenset[int] | None]]) -> list[Job]:
+        """The jobs with these ids; the id of an array stands for all of its elements."""
         found: dict[int, Job] = {}
-        for number, some in wanted:
+        for number, some in ids:
             for job in self.controller.jobs:
                 own = job.job_id == number and some is None
                 if own or (job.array_id == number and (some is None or job.index in some)):
@@ -226,15 +226,15 @@ class Commands:
             jobs = [job for job in jobs if options["state"].upper() in {job.state, COMPACT.get(job.state)}]
         whole = False
         if words:
-            wanted: list[tuple[int, frozenset[int] | None]] = []
+            ids: list[tuple[int, frozenset[int] | None]] = []
             for word in words:
                 try:
-                    wanted += job_ids(word)
+                    ids += job_ids(word)
                 except ValueError:
                     return Answer(err=f"scancel: error: Invalid job id {word}\n", code=1)
-            chosen = set(map(id, self._named(wanted)))
+            chosen = set(map(id, self._named(ids)))
             jobs = [job for job in jobs if id(job) in chosen]
-            whole = all(some is None for _, some in wanted)
+            whole = all(some is None for _, some in ids)
         if "signal" in options:
             try:
                 number = _signal(options["signal"])
@@ -340,7 +340,7 @@ class Commands:
 
 
 def _in_script(script: bytes) -> list[str]:
-    """The options that a script has in its comments, before its first command."""
+    """The options in a script's comments before its first command."""
     found: list[str] = []
     for line in script.decode(errors="replace").splitlines():
         if line.startswith("#SBATCH"):

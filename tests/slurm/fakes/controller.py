@@ -1,12 +1,13 @@
-"""`Controller`: what happens to jobs, as in Slurm 22.05. It knows no text, no sockets, and no processes.
+"""`Controller`: the states of jobs, as in Slurm 22.05. It handles no text, no sockets, and no processes.
 
-What it does as the real one does, because somebody could stumble over it:
+It has these peculiarities of the real one, as a backend could depend on them:
 
 - Elements of an array get ids of their own as they begin; the last to begin has the array's.
-- A pending element that is cancelled by its index is gone without a trace; when all have gone like that, one row is
-  left for the whole array, without an index.
-- What was told to end is COMPLETING until its processes have gone, and after `kill_wait` seconds SIGKILL sees to that.
-- Killed by a signal that nobody sent through Slurm, a job is FAILED for `JobLaunchFailure`.
+- A pending element that is cancelled by its index leaves no row; when all elements have been cancelled like that, one
+row
+  is left for the whole array, without an index.
+- A job that is being ended is COMPLETING until its processes have gone; they get SIGKILL after `kill_wait` seconds.
+- A job that is killed by a signal which was not sent through Slurm is FAILED, with `JobLaunchFailure`.
 - A requeued job is PENDING for `BeginTime`, with the same ids and one restart more.
 - A job that has ended is forgotten `min_job_age` seconds later.
 """
@@ -27,7 +28,7 @@ class Nodes(Protocol):
     """Where jobs run."""
 
     def start(self, job: Job) -> None:
-        """Begin; when the script has ended, somebody calls `Controller.ended`."""
+        """Begin; `Controller.ended` is called when the script has ended."""
 
     def signal(self, job: Job, number: int, *, script: bool = True, children: bool = True) -> None:
         """Send a signal to its script, to what that has started, or to both."""
@@ -35,7 +36,7 @@ class Nodes(Protocol):
 
 @attrs.define(eq=False)
 class Settings:
-    """What a site decides. Times in seconds."""
+    """The configuration of the cluster. Times are in seconds."""
 
     nodes: tuple[str, ...] = ("n1", "n2")
     cpus: int = 16
@@ -45,7 +46,7 @@ class Settings:
     min_job_age: float = 300
     kill_wait: float = 2
     requeue_delay: float = 0.1
-    """A real controller waits for two minutes."""
+    """Seconds that a requeued job waits; two minutes on a real controller."""
     completing: float = 0
     """How long a job is COMPLETING after its processes have gone."""
     queue: float = 0
@@ -57,7 +58,7 @@ class RefusedError(Exception):
 
 
 class Controller:
-    """All jobs, and the rules."""
+    """All jobs, and the rules for their states."""
 
     def __init__(self, nodes: Nodes, clock: Callable[[], float], settings: Settings) -> None:
         self.nodes = nodes
@@ -66,11 +67,11 @@ class Controller:
         self.jobs: list[Job] = []
         self.next_id = 1
         self.holding = False
-        """Whether nothing new may begin."""
+        """Whether no job may begin."""
         self.unavailable: dict[str, str] = {}
         """Nodes that take no jobs, and why."""
         self.refuse: Callable[[Request], str | None] = lambda _request: None
-        """Says why a submission is refused, if it is."""
+        """Returns the reason to refuse a submission, or `None`."""
 
     # ------------------------------------------------------------------ what clients ask for
 
@@ -78,7 +79,7 @@ class Controller:
         """Accept a submission, or `only` some elements of it.
 
         Raises:
-            RefusedError: with the controller's words.
+            RefusedError: with the controller's message.
         """
         indices: tuple[int | None, ...] = (None,) if request.indices is None else request.indices
         if request.indices is not None and (not indices or max(request.indices) >= self.settings.max_array_size):
@@ -92,9 +93,9 @@ class Controller:
             raise RefusedError(why)
         now = self.clock()
         array_id, self.next_id = self.next_id, self.next_id + 1
-        wanted = set(indices if only is None else only)
+        chosen = set(indices if only is None else only)
         for index in indices:
-            if index in wanted:
+            if index in chosen:
                 job = Job(request, array_id, index, now, array_id, eligible=now + self.settings.queue)
                 job.reason = "JobHeldUser" if request.held else "None"
                 self.jobs.append(job)
@@ -102,7 +103,7 @@ class Controller:
         return array_id
 
     def cancel(self, jobs: Iterable[Job], *, whole: bool = False) -> None:
-        """End jobs; `whole` arrays keep a row for each element."""
+        """Cancel jobs; arrays that are cancelled as a `whole` keep a row for each element."""
         jobs = list(jobs)
         now = self.clock()
         for job in jobs:
@@ -137,7 +138,7 @@ class Controller:
         job.state = COMPLETING if self.settings.completing else job.final
 
     def work(self) -> float | None:
-        """Do all that is due; return when the next thing is, `None` if nothing will be by itself."""
+        """Do all that is due; return the time of the next change, or `None` if there is none."""
         now = self.clock()
         due: list[float] = []
         for job in self.jobs:
@@ -168,7 +169,7 @@ class Controller:
         return min((time for time in due if time > now), default=None)
 
     def fail_node(self, name: str, *, state: str = "NODE_FAIL", kill: bool = True) -> None:
-        """A node is down: its jobs are requeued if they may be, and have ended otherwise.
+        """Take a node down: its jobs are requeued if they may be; the others have ended.
 
         With `kill` false their processes go on, as when only the daemon has died.
         """
@@ -210,7 +211,7 @@ class Controller:
             job.index = None
 
     def _begin_jobs(self, now: float) -> list[float]:
-        """Begin what may; return when what may not yet can."""
+        """Begin the jobs that may begin; return the times at which others may."""
         later: list[float] = []
         free = {
             name: self.settings.cpus - sum(job.request.cpus for job in self.jobs if job.is_active and job.node == name)

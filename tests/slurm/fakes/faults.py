@@ -1,4 +1,4 @@
-"""What a test can order for the next call of a program, or for all of them."""
+"""Faults that a test can order for the next call of a program, or for all calls."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Hang:
     """Never answer."""
 
     done: bool = False
-    """Whether what was asked for is done all the same."""
+    """Whether the request is carried out all the same."""
     err: str = ""
-    """What it says before."""
+    """What it prints to its standard error first."""
 
 
 @attrs.frozen
@@ -36,26 +36,26 @@ class Stop:
 
 @attrs.frozen
 class Say:
-    """Answer this, whatever is true."""
+    """Answer this instead of the truth."""
 
     out: str | bytes = ""
     err: str = ""
     code: int = 0
     done: bool = False
     after: float = 0.0
-    """Seconds to wait before."""
+    """Seconds to wait before the answer."""
 
 
 @attrs.frozen
 class Edit:
-    """Do what was asked for, and change the answer."""
+    """Carry out the request, and change the answer."""
 
     change: Callable[[Answer], Answer]
 
 
 @attrs.frozen
 class Only:
-    """Of an array that is submitted, accept these indices, and say that all is well."""
+    """Accept only these indices of an array, and report success."""
 
     indices: Collection[int]
 
@@ -64,22 +64,22 @@ Act = Hang | Stop | Say | Edit | Only
 
 
 class Orders:
-    """What was ordered, by program."""
+    """The faults that were ordered, by program."""
 
     def __init__(self) -> None:
         self._once: defaultdict[str, deque[Act]] = defaultdict(deque)
         self._always: dict[str, Act] = {}
 
     def next(self, program: str, *acts: Act) -> None:
-        """Let these happen at the next calls of `program`, one each."""
+        """Use these for the next calls of `program`, one each."""
         self._once[program].extend(acts)
 
     def always(self, program: str, act: Act | None) -> None:
-        """Let this happen at all calls of `program` that nothing else was ordered for; `None` ends that."""
+        """Use this for all calls of `program` without an order of their own; `None` ends that."""
         self._always.pop(program, None)
         if act is not None:
             self._always[program] = act
 
     def take(self, program: str) -> Act | None:
-        """Return what happens at this call."""
+        """Return the fault for this call, or `None`."""
         return self._once[program].popleft() if self._once[program] else self._always.get(program)

@@ -1,4 +1,4 @@
-"""The fields that `squeue` and `sacct` can show of a job, and the two notations in which they are asked for."""
+"""The fields that `squeue` and `sacct` can show of a job, and the two notations to request them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tests.slurm.fakes.jobs import COMPACT, PENDING, Job
 
 @attrs.frozen
 class Row:
-    """What one line tells of: a job, or the elements of an array that are told as one."""
+    """One line of output: a job, or the pending elements of an array that share a line."""
 
     job: Job
     ids: str = ""
-    """The indices of several, as `squeue` writes them without ``--array``."""
+    """The indices of several elements, as `squeue` writes them without ``--array``."""
     wall: float = 0.0
-    """What to add to the controller's clock to have the wall time."""
+    """The offset of the wall clock from the controller's clock, in seconds."""
 
     @property
     def index(self) -> str:
-        """The indices, or what stands for none."""
+        """The indices, or ``N/A``."""
         return self.ids or ("N/A" if self.job.index is None else str(self.job.index))
 
     @property
     def label(self) -> str:
-        """The id that people use."""
+        """The id as users write it."""
         return f"{self.job.array_id}_[{self.ids}]" if self.ids else self.job.label
 
     def time(self, at: float | None) -> str:
@@ -51,7 +51,7 @@ def span(seconds: float | None) -> str:
 
 
 def user() -> str:
-    """Who submits everything here."""
+    """The name of the user who submits all jobs of the fake."""
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
@@ -67,7 +67,7 @@ def _now(row: Row) -> float:
 
 
 def _end(job: Job) -> float | None:
-    """When it has ended, or is going to at the latest; without a limit, in a year."""
+    """When it ended, or will end at the latest: without a limit, in a year."""
     if job.ended is not None or job.started is None:
         return job.ended
     return job.started + (job.request.time_limit or 365 * 86400)

@@ -1,4 +1,4 @@
-"""Jobs of the fake: what was asked for, and what became of it."""
+"""Jobs of the fake: the request, and the state of the job."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Request:
     output: str
     error: str | None = None
     indices: tuple[int, ...] | None = None
-    """Of the array's elements; `None` for a single job."""
+    """The indices of the array's elements; `None` for a single job."""
     throttle: int | None = None
     """How many elements may run at once."""
     comment: str | None = None
@@ -54,7 +54,7 @@ class Job:
     array_id: int
     """The id that `sbatch` printed; also for a single job."""
     index: int | None
-    """In the array; `None` for a single job, and for an array that was cancelled before any of it began."""
+    """Its index in the array; `None` for a single job, and for an array that was cancelled before any element began."""
     submitted: float
     """In seconds of the controller's clock, as are all times."""
     job_id: int
@@ -62,40 +62,40 @@ class Job:
     state: str = PENDING
     reason: str = "None"
     final: str = ""
-    """The state to come, while it is completing."""
+    """The state after COMPLETING."""
     node: str | None = None
     started: float | None = None
     ended: float | None = None
     eligible: float = 0.0
-    """Before then it does not start."""
+    """The earliest time at which it starts."""
     kill_at: float | None = None
-    """When SIGTERM will have been enough."""
+    """When it gets SIGKILL, if SIGTERM has not ended it."""
     status: int = 0
-    """How it ended, as `wait` tells."""
+    """Its wait status."""
     restarts: int = 0
     process: int = 0
-    """The process that its script became, and of its session; 0 while there is none."""
+    """The process of its script, which leads its session; 0 while there is none."""
     shown: str | None = None
-    """The state that is told to whoever asks, instead of the true one."""
+    """The state that is shown instead of the true one; `None` for the true one."""
 
     @property
     def label(self) -> str:
-        """The id that people use."""
+        """The id as users write it: ``7`` or ``7_3``."""
         return str(self.array_id) if self.index is None else f"{self.array_id}_{self.index}"
 
     @property
     def visible(self) -> str:
-        """The state that is told."""
+        """The state that is shown."""
         return self.shown or self.state
 
     @property
     def is_active(self) -> bool:
-        """Whether it has a place on a node."""
+        """Whether it occupies a node."""
         return self.state in {RUNNING, COMPLETING}
 
     @property
     def is_done(self) -> bool:
-        """Whether it has come to an end."""
+        """Whether it has ended."""
         return self.state != PENDING and not self.is_active
 
     @property

@@ -17,12 +17,12 @@ NO_OUTPUT: Final = 4021
 
 
 class ProcessNodes:
-    """StartRegistry scripts and signals them.
+    """Starts scripts and signals them.
 
     Args:
         spool: where the nodes keep copies of the scripts.
-        started: called with each job that has a process now, and the process.
-        failed: called with each job that has none, and the exit status instead.
+        started: called with each job that was started, and its process.
+        failed: called with each job that could not be started, and its exit status.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class ProcessNodes:
     ) -> None:
         self.spool = spool
         self.environment: dict[str, str] = {}
-        """What the nodes add to every job's."""
+        """Variables that the nodes add to the environment of each job."""
         self._started = started
         self._failed = failed
 

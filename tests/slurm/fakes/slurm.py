@@ -1,4 +1,4 @@
-"""`FakeSlurm`: the fake, alive. A thread serves the programs, and watches the jobs' processes; a test steers it."""
+"""`FakeSlurm`: the fake. A thread serves the programs and watches the jobs' processes; a test controls it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from tests.slurm.fakes.nodes import ProcessNodes
 PROGRAMS: Final = ("sbatch", "squeue", "scancel", "scontrol", "sacct")
 MARK: Final = "FAKE_SLURM"
 """The environment variable that jobs carry; its value is the directory of their fake."""
-PATIENCE: Final = 20.0
-"""Seconds that `wait` waits for what must come."""
+TIMEOUT: Final = 20.0
+"""Seconds after which `wait` gives up. Arbitrary."""
 
 
 @attrs.define(eq=False)
@@ -46,11 +46,11 @@ class Call:
     at: float
     """When it came, on the monotonic clock in seconds."""
     answer: Answer | None = None
-    """What it was told; `None` as long as it was told nothing."""
+    """The answer that it got; `None` before that."""
     ended: float | None = None
-    """When the program was told to end, or was gone."""
+    """When the program was told to exit, or was gone."""
     abandoned: bool = False
-    """Whether it was gone before it had an answer: somebody killed it."""
+    """Whether the program was gone before it had an answer, as when it was killed."""
 
 
 @attrs.define(eq=False)
@@ -62,7 +62,7 @@ class _Connection:
 
 
 class FakeSlurm:
-    """Stands in for Slurm while its block lasts; then nothing of its jobs is left.
+    """Replaces Slurm while its block lasts; at the end no process of its jobs is left.
 
     Args:
         settings: what a site decides; change them at any time.
@@ -72,7 +72,7 @@ class FakeSlurm:
         self.settings = settings or Settings()
         self.calls: list[Call] = []
         self.lock = threading.RLock()
-        """Held by the thread while it works, and by whoever looks at more than one thing."""
+        """Held by the thread while it works, and by a test that reads more than one value."""
         self.directory = Path(tempfile.mkdtemp(prefix="fake-slurm-"))
         self._orders = Orders()
         self._down = False
@@ -109,7 +109,7 @@ class FakeSlurm:
         with self.lock:
             self._ending = True
             self._poke()
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         while left := self.alive():
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
@@ -127,39 +127,39 @@ class FakeSlurm:
 
     @property
     def bin(self) -> Path:
-        """What is to stand first in the `PATH`."""
+        """The directory to put first in the `PATH`."""
         return self.directory / "bin"
 
     # ------------------------------------------------------------------ what a test orders
 
     def next(self, program: str, *acts: Act) -> None:
-        """Let these happen at the next calls of `program`, one each."""
+        """Use these for the next calls of `program`, one each."""
         with self.lock:
             self._orders.next(program, *acts)
 
     def always(self, program: str, act: Act | None) -> None:
-        """Let this happen at all calls of `program` that nothing else was ordered for; `None` ends that."""
+        """Use this for all calls of `program` without an order of their own; `None` ends that."""
         with self.lock:
             self._orders.always(program, act)
 
     def stop(self) -> None:
-        """Let nobody answer: the controller's machine is off."""
+        """Answer no call: the controller's machine is off."""
         with self.lock:
             self._down = True
 
     def start(self) -> None:
-        """Let it answer again."""
+        """Answer calls again."""
         with self.lock:
             self._down = False
 
     def change(self, function: Callable[[Controller], Any]) -> None:
-        """Call ``function(controller)``, and let it go on from there."""
+        """Call ``function(controller)``, and let the controller react."""
         with self.lock:
             function(self.controller)
             self._poke()
 
     def show(self, state: str | None, *indices: int, reason: str | None = None) -> None:
-        """Tell this state of the elements of arrays with these indices, of all unless given, whatever is true."""
+        """Show this state instead of the true one, for elements with these indices; for all if none is given."""
         with self.lock:
             for job in self.controller.jobs:
                 if not indices or job.index in indices:
@@ -172,7 +172,7 @@ class FakeSlurm:
         self.change(lambda controller: controller.fail_node(name, state=state, kill=kill))
 
     def preempt(self, *indices: int) -> None:
-        """Take elements with these indices from their nodes, for the sake of more important jobs."""
+        """Preempt the elements with these indices."""
 
         def take(controller: Controller) -> None:
             jobs = [job for job in controller.jobs if job.index in indices and job.is_active]
@@ -181,7 +181,7 @@ class FakeSlurm:
         self.change(take)
 
     def purge(self) -> None:
-        """Forget what has ended, now."""
+        """Forget the jobs that have ended, now."""
 
         def forget(controller: Controller) -> None:
             controller.jobs = [job for job in controller.jobs if not job.is_done]
@@ -208,12 +208,12 @@ class FakeSlurm:
         return sum(call.program == program for call in self.calls)
 
     def jobs(self) -> list[Job]:
-        """All jobs that the controller knows."""
+        """Return all jobs that the controller knows."""
         with self.lock:
             return list(self.controller.jobs)
 
     def alive(self) -> list[int]:
-        """The processes of all jobs that there ever were."""
+        """Return the live processes of all jobs, also of those that the controller has forgotten."""
         wanted = f"{MARK}={self.directory}".encode()
         found = []
         for name in filter(str.isdecimal, os.listdir("/proc")):
@@ -226,9 +226,9 @@ class FakeSlurm:
         """Wait until `condition` holds, asked a hundred times a second.
 
         Raises:
-            trio.TooSlowError: if it does not hold within `PATIENCE` seconds.
+            trio.TooSlowError: if it does not hold within `TIMEOUT` seconds.
         """
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             while not condition():  # noqa: ASYNC110 - a condition of processes and another thread
                 await trio.sleep(0.01)
 
@@ -289,7 +289,7 @@ class FakeSlurm:
             self._act(connection, b"")
 
     def _act(self, connection: _Connection, script: bytes) -> None:
-        """Do what was ordered for this call, or else what the program does."""
+        """Do what was ordered for this call, or otherwise what the program does."""
         assert connection.request is not None
         program, arguments, directory, environment = connection.request
 
@@ -352,7 +352,7 @@ class FakeSlurm:
         self._selector.register(handle, selectors.EVENT_READ, lambda: self._end(handle))
 
     def _end(self, handle: int) -> None:
-        """The script has ended, and so does what it left in its group, as with ``proctrack/pgid``."""
+        """End the processes that a script left in its group when it ended, as with ``proctrack/pgid``."""
         self._selector.unregister(handle)
         os.close(handle)
         job, process = self._running.pop(handle)

@@ -1,4 +1,4 @@
-"""Long texts of Slurm 22.05.8, with places for what changes."""
+"""Long outputs of Slurm 22.05.8, as format strings."""
 
 from __future__ import annotations
 
