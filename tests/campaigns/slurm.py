@@ -14,8 +14,8 @@ import trio
 
 from tests.campaigns import Campaign
 from tests.slurm.cluster import Cluster, ClusterError, check_machine
-from tests.slurm.disturbances import DISTURBANCES, Plan, count_commands, kill_all, play
 from tests.slurm.cluster_paths import of_this_program
+from tests.slurm.disturbances import DISTURBANCES, Plan, count_commands, kill_all, play
 
 
 def run(seed: int, count: int) -> str:

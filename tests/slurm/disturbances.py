@@ -247,7 +247,7 @@ async def play(cluster: Cluster, directory: Path, plan: Plan, disturb: Disturban
         options = {"poll_interval": plan.poll_interval, "visibility_timeout": plan.visibility_timeout}
         began = time.monotonic()
         with trio.fail_after(plan.timeout):
-            async with on_slurm(directory / "run", timeout=plan.timeout, **options) as (backend, session):
+            async with on_slurm(directory / "run", time_limit=plan.timeout, **options) as (backend, session):
                 trial = Trial(cluster, directory, plan, random.Random(seed), backend, session, calls)
                 await trial.submit()
                 async with trio.open_nursery() as nursery:
@@ -267,7 +267,7 @@ async def count_commands(cluster: Cluster, directory: Path, jobs: int, poll_inte
             patch.setenv(name, cluster.environment[name])
         calls = Calls(directory / "calls", patch)
         began = time.monotonic()
-        async with on_slurm(directory / "run", timeout=900, poll_interval=poll_interval) as (_, session):
+        async with on_slurm(directory / "run", time_limit=900, poll_interval=poll_interval) as (_, session):
             await session.submit([JobSpec(name=f"job{number}", cmd="true") for number in range(jobs)])
         took = time.monotonic() - began
     assert [event.status for event in session.history.completions] == [JobStatus.PASSED] * jobs
@@ -285,7 +285,7 @@ async def kill_all(cluster: Cluster, directory: Path, jobs: int) -> str:
             patch.setenv(name, cluster.environment[name])
         calls = Calls(directory / "calls", patch)
         mark = f"sleep 98{random.SystemRandom().randrange(10**6)}"
-        async with on_slurm(directory / "run", timeout=900, poll_interval=0.5) as (backend, session):
+        async with on_slurm(directory / "run", time_limit=900, poll_interval=0.5) as (backend, session):
             handles = await session.submit([JobSpec(name=f"job{number}", cmd=mark) for number in range(jobs)])
             await trio.sleep(3)  # so that some run
             began = time.monotonic()

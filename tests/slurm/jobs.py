@@ -114,11 +114,11 @@ def use_fake(slurm: FakeSlurm, patch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def on_slurm(
-    run_dir: Path, *, timeout: float = TIMEOUT, **options: Any
+    run_dir: Path, *, time_limit: float = TIMEOUT, **options: Any
 ) -> AsyncIterator[tuple[SlurmBackend, Session]]:
     """Open a backend and a session; when it closes, each accepted job must have completed once."""
     backend = SlurmBackend(run_dir, **{"poll_interval": POLL_INTERVAL, **options})
     fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-    with trio.fail_after(timeout):
+    with trio.fail_after(time_limit):
         async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
             yield backend, session

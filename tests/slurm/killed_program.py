@@ -1,5 +1,6 @@
 """A program that submits jobs to Slurm, reports that, and waits to be killed: ``python -m … RUN_DIR RUN_TOKEN
-COUNT``."""
+COUNT``.
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ async def test_more_jobs_than_an_array_holds_are_two_arrays_and_one_question_a_t
     calls = Calls(tmp_path, monkeypatch)
     jobs = [job(f"job{number}", f"exit {int(number % 100 == 7)}") for number in range(COUNT)]
     began = trio.current_time()
-    async with on_slurm(tmp_path / "run", timeout=400, poll_interval=1) as (_, session):
+    async with on_slurm(tmp_path / "run", time_limit=400, poll_interval=1) as (_, session):
         await session.submit(jobs)
     took = trio.current_time() - began
     events = session.history.completions

@@ -11,9 +11,9 @@ import trio
 
 from runtime.job import JobProgressEvent, JobSpec, JobStatus
 from tests.slurm.cluster import Cluster
+from tests.slurm.cluster_paths import of_this_program
 from tests.slurm.disturbances import DISTURBANCES, SMALL, Disturbance, count_commands, kill_all, play
 from tests.slurm.jobs import on_slurm
-from tests.slurm.cluster_paths import of_this_program
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.slow]
 

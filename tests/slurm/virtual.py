@@ -199,7 +199,7 @@ class VirtualSlurm:
 
     # ------------------------------------------------------------------ commands
 
-    async def run(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float) -> CommandResult:
+    async def run(self, argv: Sequence[str], environment: Mapping[str, str], command_timeout: float) -> CommandResult:
         """Do what a command does, in virtual time."""
         program, *arguments = argv
         self.calls.append((program, trio.current_time(), tuple(arguments)))
@@ -217,8 +217,8 @@ class VirtualSlurm:
         if isinstance(act, Hang):
             if act.done:
                 do()
-            await trio.sleep(timeout)
-            return CommandResult(None, "", f"{act.err}it did not return within {timeout:g} s", timed_out=True)
+            await trio.sleep(command_timeout)
+            return CommandResult(None, "", f"{act.err}it did not return within {command_timeout:g} s", timed_out=True)
         if isinstance(act, Say):
             if act.done:
                 do()

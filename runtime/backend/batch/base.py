@@ -59,7 +59,7 @@ MAX_OUTPUT_DIRS: Final = 5
 
 DOUBT_TIMEOUT: Final = 600.0
 """Seconds for which the queue is asked for an array that was in doubt and is not listed: a controller that was slow may
-accept it late. Arbitrary: with a tenth, its elements could outlive the run; with ten times as many, a name is asked for
+accept it late. Arbitrary: with a tenth, such an array could run unnoticed; with ten times as many, a name is asked for
 in vain."""
 
 DEFAULT_LIMITS: Final = Limits("unknown", 1000, accounting=False)

@@ -17,7 +17,7 @@ from runtime.backend.batch.system import (
     Row,
     Unanswered,
 )
-from runtime.backend.batch.transitions import Ended, Missing, Moved, Unexpected, Evidence, Transition, next_transition
+from runtime.backend.batch.transitions import Ended, Evidence, Missing, Moved, Transition, Unexpected, next_transition
 from runtime.backend.batch.wrapper import UNSEEN
 from runtime.backend.live import Stage
 from runtime.backend.verdict_pool import too_large

@@ -27,7 +27,7 @@ from typing import Final
 import attrs
 
 from runtime.backend.batch.records import Record, parse_record
-from runtime.backend.batch.wrapper import FOLDER, unexportable_variables, render_job, render_wrapper
+from runtime.backend.batch.wrapper import FOLDER, render_job, render_wrapper, unexportable_variables
 from runtime.backend.job_paths import (
     JobPaths,
     RootedJobPaths,

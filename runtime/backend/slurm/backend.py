@@ -96,6 +96,7 @@ class SlurmBackend(BatchBackend):
         }
         found = check_options(found, "SlurmBackend: from the environment: ")
         requests = attrs.evolve(self._requests, options=attrs.evolve(options, **found))
+        # Before super(): that probes the cluster, and for this the commands need their environment.
         self._slurm.start(without_shell_variables(self._environment()), requests)
         await super()._setup()
 

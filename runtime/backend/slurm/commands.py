@@ -70,7 +70,7 @@ class Commands:
                 await started.child.wait_exited()
             return started.finish(timed_out=scope.cancelled_caught, timeout=self._timeout)
         finally:
-            started.close()
+            started.close()  # also kills it, if this call was cancelled
 
 
 @attrs.define(eq=False)
@@ -111,6 +111,7 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | Co
     try:
         output = os.memfd_create("output", os.MFD_CLOEXEC)
         errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+        # In "/", so that a command that hangs does not keep a file system busy.
         return _Started(spawn(argv, env=environment, cwd="/", output=output, errors=errors), output, errors, argv[0])
     except OSError as exc:
         for fd in (output, errors):

@@ -188,7 +188,7 @@ class Requests:
             return None
         if given is not None or spec.timeout is None:
             return given
-        return str(math.ceil((spec.timeout + _TIME_MARGIN) / 60))
+        return str(math.ceil((spec.timeout + _TIME_MARGIN) / 60))  # a plain number is minutes to sbatch
 
     def _resources(self, spec: JobSpec) -> list[str]:
         words: list[str] = []
@@ -212,4 +212,4 @@ class Requests:
                     words.append(f"--gres=gpu:{amount}")
         if licences:
             words.append(f"--licenses={','.join(sorted(licences))}")
-        return sorted(words)
+        return sorted(words)  # so that the order of a job's resources does not split an array

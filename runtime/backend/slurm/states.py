@@ -57,4 +57,5 @@ _UNKNOWN: Final = State(Phase.UNKNOWN)
 
 def state_of(word: str) -> State:
     """Return the meaning of a state. Accounting adds to some names: ``CANCELLED by 1000``, ``RUNNING+``."""
+    # UNKNOWN, not ENDED: a state of a later version of Slurm must not end a job that runs.
     return STATES.get(word.partition(" ")[0].rstrip("+"), _UNKNOWN)

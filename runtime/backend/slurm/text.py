@@ -17,10 +17,10 @@ from runtime.backend.batch.system import (
     Busy,
     Doubtful,
     Limits,
+    Listing,
     Phase,
     Refused,
     Row,
-    Listing,
     SubmitAnswer,
     Targets,
     Unanswered,
@@ -140,7 +140,9 @@ def is_not_configured(errors: str) -> bool:
 
 def squeue_arguments(user: int, names: Collection[str] | None) -> list[str]:
     """Return the command that lists all elements of the arrays with these names, or of all arrays of the user."""
+    # More names than fit: all jobs of the user are listed, and the array index ignores the others.
     filtered = [] if names is None or len(names) > _MAX_NAMES else [f"--name={','.join(names) or _NO_ARRAY}"]
+    # ":|" ends each field with a bar, and with no width the field is not truncated.
     fields = ",".join(f"{field}:|" for field in _QUEUE_FIELDS)
     return ["squeue", "--noheader", "--array", "--states=all", f"--user={user}", *filtered, f"--Format={fields}"]
 
@@ -200,6 +202,7 @@ def scancel_arguments(targets: Targets, signal: int | None) -> Iterator[list[str
 
 def read_scancel(code: int | None, errors: str) -> Unanswered | None:
     """Return `None` if an scancel that ended in this way was accepted. Only the queue tells whether jobs have ended."""
+    # That a job has ended already is no failure, although scancel exits with an error for it.
     complaints = [line for line in errors.splitlines() if line.strip() and not _has_any(line, _ALREADY_ENDED)]
     if code == 0 or (code is not None and not complaints and errors.strip()):
         return None
@@ -260,6 +263,7 @@ def read_config(output: str) -> Limits:
         raise ValueError(msg)
     storage = settings.get("AccountingStorageType", "(null)")
     most = int(size) or 1  # 0 disables arrays; an array of one element works all the same
+    # An array larger than MaxJobCount would be refused however empty the queue is.
     jobs = settings.get("MaxJobCount", "")
     if _is_number(jobs) and int(jobs):
         most = min(most, int(jobs))
@@ -303,5 +307,5 @@ def _exit_code(text: str) -> int | None:
     code, colon, signal = text.partition(":")
     if colon:
         return int(code) if _is_number(code) and signal == "0" else None
-    status = int(text) if _is_number(text) else 1
+    status = int(text) if _is_number(text) else 1  # what is not a number counts as killed: no exit code
     return status >> 8 if not status & 0x7F else None

@@ -8,8 +8,17 @@ import pytest
 
 from runtime.backend.batch.records import Record
 from runtime.backend.batch.system import Phase, Row, State
-from runtime.backend.batch.transitions import ElementHistory, Ended, Missing, Moved, Unexpected, Evidence, Transition,
-next_transition from runtime.job import FailureKind, JobStatus
+from runtime.backend.batch.transitions import (
+    ElementHistory,
+    Ended,
+    Evidence,
+    Missing,
+    Moved,
+    Transition,
+    Unexpected,
+    next_transition,
+)
+from runtime.job import FailureKind, JobStatus
 
 VISIBILITY_TIMEOUT = 60.0
 RECORD = Record(restarts=0, id="1_0", host="n1", code=0)

@@ -254,7 +254,7 @@ def test_limits_are_read_from_the_configuration(array: str, jobs: str, storage: 
 
 @pytest.mark.parametrize("output", ["", "garbage", "MaxArraySize = many\nSLURM_VERSION = 1\n", "MaxArraySize = 10\n"])
 def test_what_is_no_configuration_is_said(output: str) -> None:
-    with pytest.raises(ValueError, match="scontrol show config printed .*; expected SLURM_VERSION and MaxArraySize"):
+    with pytest.raises(ValueError, match=r"scontrol show config printed .*; expected SLURM_VERSION and MaxArraySize"):
         read_config(output)
 
 
