@@ -271,7 +271,7 @@ def test_its_memory_is_that_of_its_own_cgroup(runs: Runs, tmp_path: Path, line: 
         ({"cmd": ["no-such-program-at-all"]}, "no such program"),
         ({"cmd": ["/etc/passwd"]}, "no such program, or it may not be executed"),
         ({"cmd": "true", "shell": "/no/shell"}, "no such program"),
-        ({"cmd": "true", "cwd": "/no/such/directory"}, "directory does not exist"),
+        ({"cmd": "true", "cwd": "/no/such/directory"}, "its cwd, or else its odir) does not exist"),
     ],
 )
 def test_what_cannot_be_started_is_recorded_as_that(runs: Runs, fields: dict[str, Any], said: str) -> None:
