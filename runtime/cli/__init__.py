@@ -1,1 +1,1 @@
-"""How does a person say it? Job files, commands, signals and exit codes. Needs the extra ``cli``."""
+"""The command line: commands, options, signals and exit codes. Needs the extra ``cli``."""

@@ -1,13 +1,13 @@
-"""One encoding for all texts: UTF-8, whatever the locale says.
+"""`use_utf8`: the command line uses UTF-8 for all texts, whatever the locale says.
 
-A job file is UTF-8, and what stands there goes to programs byte for byte. Names of files, variables and arguments come
-from the system as bytes, and go back as they were. Both hold at once only if Python takes all of them for UTF-8: it
-does so in UTF-8 mode, as from Python 3.15 on by itself. In a locale of another encoding a word of a job file would be
-written in that (or could not be at all), and nothing could be done about it later: the mode is chosen when Python
-starts. So the command line starts itself again, as the first thing that it does. Its jobs do not inherit the mode.
+A job file is UTF-8, and its texts go to programs byte for byte. File names, variables and arguments come from the
+system as bytes, and go back unchanged. Both hold at once only if Python decodes all of them as UTF-8, which it does in
+UTF-8 mode, and by default from Python 3.15 on. In a locale with another encoding a word of a job file would be encoded
+in that, or could not be encoded at all. The mode is chosen when Python starts, so the command line starts itself again,
+as the first thing that it does. Its jobs do not inherit the mode.
 
-Wherever a text becomes bytes, or bytes a text, `os.fsencode` and `os.fsdecode` say how. A program that uses the library
-has them as its locale says, like `subprocess`.
+All conversions between text and bytes are those of `os.fsencode` and `os.fsdecode`. In a program that embeds the
+library they follow the locale, as in `subprocess`.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ _MODE: Final = ("-X", "utf8")
 
 
 def use_utf8() -> None:
-    """See that texts are UTF-8: replace this process by one in which they are, if need be."""
+    """Make UTF-8 the encoding of all texts; if need be, by replacing this process with one in UTF-8 mode."""
     if sys.flags.utf8_mode:
-        _speak_as_the_locale()
+        _print_in_locale_encoding()
     elif sys.getfilesystemencoding() != "utf-8":
-        _start_again()
+        _restart()
 
 
-def _start_again() -> None:
-    """Start this program again in UTF-8 mode; return if that is not possible."""
+def _restart() -> None:
+    """Replace this process with the same program in UTF-8 mode; return if that is not possible."""
     words = sys.orig_argv
     if getattr(sys, "frozen", False) or not sys.executable or not words or "utf8" in sys._xoptions:
-        return  # it is no interpreter that runs us, or it was told already
+        return  # there is no interpreter to start, or the mode was set explicitly: never start in a loop
     try:
         os.execv(sys.executable, [sys.executable, *_MODE, *words[1:]])
     except OSError:
         return
 
 
-def _speak_as_the_locale() -> None:
-    """Write for people in the encoding of their terminal, unless they have chosen one."""
+def _print_in_locale_encoding() -> None:
+    """Let standard output and error use the terminal's encoding, unless the user has chosen one."""
     if os.environ.get("PYTHONIOENCODING"):
         return
     try:

@@ -1,4 +1,4 @@
-"""The commands ``list`` and ``backends``: what there is, without running anything."""
+"""The commands ``list`` and ``backends``: the lines that they print. Nothing is run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from runtime.report.text import printable
 _KINDS: Final = {"passed": "", "any-passed": "any of ", "ended": "the end of "}
 
 MAX_NEEDS: Final = 5
-"""Dependencies that a line of the list names. Arbitrary."""
+"""Dependencies that a line of the list names. Arbitrary: ten times more would wrap over several lines of a terminal."""
 
 
 def job_lines(prepared: Prepared) -> Iterator[Line]:
-    """Yield a line for each job, in an order in which they can run: each after all that it needs."""
+    """Yield a line for each job, in an order in which they can run."""
     default = next(iter(prepared.backends))
     for job in in_order(prepared.jobs):
         needs = [printable(name) for name in job.dependencies[:MAX_NEEDS]]
@@ -36,7 +36,7 @@ def job_lines(prepared: Prepared) -> Iterator[Line]:
 
 
 def in_order(jobs: Sequence[JobSpec]) -> list[JobSpec]:
-    """Return `jobs`, which form no cycle, each after all that it needs, and otherwise in their order."""
+    """Return `jobs`, which form no cycle, with each job after its dependencies."""
     waits = {job.id: len(set(job.dependencies)) for job in jobs}
     dependents: dict[str, list[JobSpec]] = {}
     for job in jobs:
@@ -52,10 +52,11 @@ def in_order(jobs: Sequence[JobSpec]) -> list[JobSpec]:
 
 
 def backend_lines(registry: BackendRegistry, *, verbose: bool) -> Iterator[Line]:
-    """Yield the names of all backends; with `verbose`, what each is, what it can do, and the keys of its table."""
+    """Yield lines about each backend: its name and description; with `verbose`, its abilities and keys, too."""
     for name in registry.names():
         default = "  (default)" if name == registry.default else ""
         try:
+            # All of one backend's lines before any is printed: its code may raise anything.
             with foreign(f"backend {name!r} cannot be described", ValueError):
                 lines = list(_lines_of(registry, name, default, verbose=verbose))
         except (RegistryError, ValueError) as exc:
@@ -66,7 +67,7 @@ def backend_lines(registry: BackendRegistry, *, verbose: bool) -> Iterator[Line]
 
 def _lines_of(registry: BackendRegistry, name: str, default: str, *, verbose: bool) -> Iterator[Line]:
     factory: Any = registry.load(name)
-    # Making an adapter does nothing but look at the limits of its class.
+    # To make an adapter only reads the limits of its launcher class.
     adapted = factory() if isinstance(factory, LauncherFactory) else None
     what = inspect.getdoc(factory if adapted is None else factory.launcher_cls) or ""
     what = shorten(printable(what.partition("\n")[0]), 100)

@@ -1,4 +1,4 @@
-"""Where the package's log goes: to standard error before a run, to the run's screen during it, to a file if asked."""
+"""Where the package's log goes: to standard error before a run, to its screen during it, and to a file if asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import logging
 from typing import Final
 
-from runtime.cli import quitting
+from runtime.cli import exit_on_signal
 from runtime.jobfile.errors import InputError
 from runtime.report.messages import USER_MESSAGES
 from runtime.report.output import Output
@@ -16,7 +16,7 @@ LOG: Final = logging.getLogger("runtime")
 
 
 class ErrorLines(logging.Handler):
-    """Writes each record as a line to an output; for what is said before there is a screen."""
+    """A handler that writes each record as a line to an output, before there is a screen."""
 
     def __init__(self, output: Output) -> None:
         super().__init__()
@@ -28,39 +28,39 @@ class ErrorLines(logging.Handler):
 
 
 class OneLine(logging.Formatter):
-    """A record in one line, for a person: with the error that it tells of, and without the traceback."""
+    """A formatter for people: one line, with the error if there is one, without its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line. Nothing is kept in the record, which goes to other handlers as well."""
+        """Return the line. Unlike the base class, it caches nothing in the record, which other handlers get as well."""
         line = f"{record.levelname}: {record.getMessage()}"
         error = record.exc_info[1] if record.exc_info else None
         return line if error is None else f"{line}: {error!r} (--log-file gets the traceback)"
 
 
 def level_of(options: argparse.Namespace) -> int:
-    """Return the level from which on a person wants to see the log."""
+    """Return the lowest level of records that the user wants to see."""
     if getattr(options, "quiet", False):
         return logging.ERROR
     return (logging.WARNING, logging.INFO, logging.DEBUG)[min(int(getattr(options, "verbose", 0)), 2)]
 
 
 def log_to(handler: logging.Handler, level: int, *, instead_of: logging.Handler | None = None) -> logging.Handler:
-    """Send the package's log, from this level on, to `handler`; return it."""
+    """Send the package's log, from this level on, to `handler`, in place of `instead_of`; return `handler`."""
     handler.setLevel(level)
     handler.setFormatter(OneLine())
     if instead_of is not None:
         LOG.removeHandler(instead_of)
     LOG.addHandler(handler)
     LOG.setLevel(min(each.level for each in LOG.handlers))
-    LOG.propagate = False
+    LOG.propagate = False  # else a handler of the root logger would write each record once more
     return handler
 
 
 def log_to_file(path: str) -> None:
-    """Send all of the package's log, and all that a person is told, to a file as well; what it had before stays.
+    """Append the package's whole log, and all messages to the user, to a file.
 
     Raises:
-        InputError: if it cannot be written.
+        InputError: if the file cannot be opened.
     """
     try:
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
@@ -72,4 +72,4 @@ def log_to_file(path: str) -> None:
     USER_MESSAGES.addHandler(handler)
     USER_MESSAGES.setLevel(logging.INFO)
     if handler.stream is not None:
-        quitting.say_to(handler.stream.fileno())
+        exit_on_signal.also_write_to(handler.stream.fileno())

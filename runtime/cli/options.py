@@ -1,4 +1,4 @@
-"""The command line: commands and options, checked one by one. What is wrong is one line, and the exit code 2."""
+"""`parse`: the commands and options of the command line. Wrong input is one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from runtime.cli.ending import EXIT_INPUT, complain, said
+from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
 from runtime.jobfile.errors import InputError
 from runtime.report.output import Output
 
 PROGRAM: Final = "job-runtime"
 PRINT_INTERVAL: Final = 10.0
-"""Seconds between two lines of progress on what is no terminal. DVSim's."""
+"""Seconds between two lines of progress where output is not a terminal. As in DVSim."""
 MAX_SEED: Final = 2**64 - 1
+"""The largest whole number that an option takes. Arbitrary: seeds of most simulators have 32 bits."""
 _NUMBER: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
+# Messages of argparse.
 _NO_VALUE: Final = re.compile(r"argument (--\S+): expected one argument")
 _NO_FILE: Final = re.compile(r"arguments are required: FILE\b")
 
@@ -30,7 +32,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of a command line.
 
     Raises:
-        SystemExit: with 2 if it is wrong; after ``--help`` and ``--version`` with 0, or 74 if that could not be said.
+        SystemExit: with 2 for wrong input; after ``--help`` and ``--version`` with 0, or 74 if the output failed.
     """
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
@@ -43,9 +45,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
-        description="Runs jobs that depend on each other, as many at once as there is room for.",
-        epilog="Exit codes: 0 all passed, 1 some did not, 2 wrong input, 70 a bug of ours, 71 no memory or thread for"
-        " the run itself, 74 the results could not be written, 129 130 143 after SIGHUP SIGINT SIGTERM.",
+        description="Runs jobs that depend on each other, as many at once as limits and resources allow.",
+        epilog="Exit codes: 0 all passed, 1 some did not, 2 wrong input, 70 a bug of job-runtime, 71 no memory or"
+        " thread for the run itself, 74 the results could not be written, 129 130 143 after SIGHUP SIGINT SIGTERM.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version")
@@ -71,38 +73,39 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as everything else here does; argparse's own says all that there is before it."""
+    """Reports errors in one line; argparse's own parser prints its whole usage before it."""
 
     def print_help(self, file: object = None) -> NoReturn:
-        """Say what there is, and exit: with 0 only if it could be said."""
-        self.exit(_say(self.format_help()))
+        """Print the help and exit, with 0 only if all of it could be written."""
+        self.exit(_print(self.format_help()))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, as the base class does, and remember what was given."""
+        """Parse as the base class does, and keep the arguments, for hints in error messages."""
         self._words = list(args or ())
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        complain(f"{message}{_dash_hint(message, self._words)} (see {self.prog} --help)")
+        print_error(f"{message}{_dash_hint(message, self._words)} (see {self.prog} --help)")
         self.exit(EXIT_INPUT)
 
 
 def _dash_hint(message: str, words: Sequence[str]) -> str:
-    """Return how a value, or a file, is written that looks like an option, if that is what is wrong."""
+    """Return how to write a value or a file name that begins with a dash, if that is the error; else an empty text."""
     if found := _NO_VALUE.fullmatch(message):
         for option, value in pairwise(words):
             if option == found[1] and value.startswith("-"):
-                return f", and {value} looks like an option; expected: {option}={value}"
+                return f", and {value} looks like an option; expected {option}={value}"
     files = (word for word in words if word.startswith("-") and os.path.isfile(word))
     if _NO_FILE.search(message) and (file := next(files, None)):
-        return f", and {file} looks like an option; expected: ./{file}"
+        return f", and {file} looks like an option; expected ./{file}"
     return ""
 
 
-def _say(text: str) -> int:
+def _print(text: str) -> int:
+    """Print a text; return the exit code."""
     output = Output(sys.stdout)
     output.write(text)
-    return said(output)
+    return output_exit_code(output)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +118,7 @@ def _add_pythonpath(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         action="append",
         default=[],
-        help="where to look for backends and launchers first; can be repeated",
+        help="look for backends and launchers in DIR first; can be repeated",
     )
 
 
@@ -126,7 +129,7 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         action="append",
         default=[],
-        help="only jobs whose id, name or tag is this, or matches it, and what they need; can be repeated",
+        help="only jobs whose id, name or tag is GLOB or matches it, and their dependencies; can be repeated",
     )
     seeds = jobs.add_mutually_exclusive_group()
     seeds.add_argument("--reseed", metavar="N", type=_from_one, help="draw N seeds for each job that has seeds")
@@ -135,7 +138,7 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         "--seed-base",
         metavar="S",
         type=_seed,
-        help="what seeds are drawn from; the same base, the same seeds (default: random)",
+        help="draw seeds from S; the same base gives the same seeds (default: random)",
     )
     jobs.add_argument(
         "--timeout-multiplier", metavar="X", type=_factor, default=1.0, help="multiply the timeout of each job"
@@ -155,7 +158,7 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=_resource,
-        help="how much there is of a resource, or NAME=unlimited; goes before the file; can be repeated",
+        help="the limit of a resource, or NAME=unlimited; replaces that of the file; can be repeated",
     )
     where.add_argument(
         "--on-missing-resource",
@@ -179,12 +182,12 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         "--max-odirs",
         metavar="N",
         type=_from_zero,
-        help="old output directories kept of a job with renew_odir; 0 for all",
+        help="keep N old output directories of a job with renew_odir; 0 for all",
     )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    output = parser.add_argument_group("what is said")
+    output = parser.add_argument_group("output")
     output.add_argument(
         "--print-interval",
         metavar="S",
@@ -192,8 +195,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         default=PRINT_INTERVAL,
         help="seconds between two lines of progress where there is no live display; 0 for none (default: 10)",
     )
-    output.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv for everything")
-    output.add_argument("-q", "--quiet", action="store_true", help="say only what failed, and the summary")
+    output.add_argument("-v", "--verbose", action="count", default=0, help="show more of the log; -vv for all of it")
+    output.add_argument("-q", "--quiet", action="store_true", help="show only failures and the summary")
     output.add_argument(
         "--log-file", metavar="FILE", help="write what the screen shows, and the whole log with tracebacks, to FILE"
     )
@@ -205,7 +208,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _whole(text: str, lowest: int, highest: int = MAX_SEED) -> int:
     # Not `int(text)` alone: it takes "1_000" and " 1 ", and digits of all scripts.
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest)) and lowest <= int(text) <= highest):
-        msg = f"{text!r} is given; wanted: a whole number from {lowest} to {highest}"
+        msg = f"{text!r} is given; expected a whole number from {lowest} to {highest}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -230,7 +233,7 @@ def _number(text: str) -> float:
 def _factor(text: str) -> float:
     number = _number(text)
     if not 0 < number < 10**6:
-        msg = f"{text!r} is given; wanted: a number above 0 and below a million"
+        msg = f"{text!r} is given; expected a number above 0 and below a million"
         raise argparse.ArgumentTypeError(msg)
     return number
 
@@ -238,7 +241,7 @@ def _factor(text: str) -> float:
 def _seconds(text: str) -> float:
     number = _number(text)
     if not 0 <= number < math.inf:
-        msg = f"{text!r} is given; wanted: seconds, from 0"
+        msg = f"{text!r} is given; expected seconds, from 0"
         raise argparse.ArgumentTypeError(msg)
     return number
 
@@ -246,13 +249,13 @@ def _seconds(text: str) -> float:
 def _resource(text: str) -> tuple[str, int | None]:
     name, equals, amount = text.rpartition("=")
     if not name or not equals:
-        msg = f"{text!r} is given; wanted: NAME=N or NAME=unlimited"
+        msg = f"{text!r} is given; expected NAME=N or NAME=unlimited"
         raise argparse.ArgumentTypeError(msg)
     return name, None if amount == "unlimited" else _whole(amount, 0)
 
 
 class _Version(argparse.Action):
-    """argparse's own would have the version found out for each command line."""
+    """The option ``--version``. argparse's own action would look the version up for each command line."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         import importlib.metadata
@@ -261,30 +264,30 @@ class _Version(argparse.Action):
             version = importlib.metadata.version("job-runtime")
         except importlib.metadata.PackageNotFoundError:
             version = "(not installed)"
-        parser.exit(_say(f"{parser.prog} {version}\n"))
+        parser.exit(_print(f"{parser.prog} {version}\n"))
 
 
 def check_out(out: Path) -> Path:
-    """Return the directory for runs as an absolute path.
+    """Return the directory for run directories as an absolute path.
 
     Raises:
-        InputError: if it cannot be one.
+        InputError: if `out` is not a path, or the current directory is gone.
     """
     if "\0" in str(out):
-        msg = "--out has a NUL character; wanted: a directory"
+        msg = "--out has a NUL character; expected a directory"
         raise InputError(msg)
-    check_here()
+    check_current_directory()
     return out.absolute()
 
 
-def check_here() -> None:
-    """Check that the current directory is there: somebody may have deleted it, and every relative path begins with it.
+def check_current_directory() -> None:
+    """Check that the current directory exists: it may have been deleted, and relative paths need it.
 
     Raises:
-        InputError: if it is not.
+        InputError: if it does not.
     """
     try:
         os.getcwd()
     except OSError as exc:
-        msg = f"the current directory cannot be found: {exc.strerror}; expected: one that exists (cd to it)"
+        msg = f"the current directory cannot be found: {exc.strerror}; expected one that exists (cd to it)"
         raise InputError(msg) from exc

@@ -1,6 +1,6 @@
-"""From options to a run that could start: files read, jobs made, backends made, the scheduler's checks passed.
+"""`prepare`: from options to a run that can start: job files read, jobs, backends and scheduler made and checked.
 
-Nothing is started, and nothing is written, here. So whatever is wrong is said before anything has happened.
+Nothing is started or written, so all wrong input is reported before anything has happened.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import attrs
 from runtime.backend.backend import RuntimeBackend
 from runtime.backend.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
 from runtime.cli.options import check_out
-from runtime.cli.select import Drawn, select
+from runtime.cli.select import DrawnSeeds, select
 from runtime.errors import GraphError, RegistryError, ResourceError
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError, shown, suggestion
@@ -34,22 +34,22 @@ from runtime.scheduler.run import Scheduler
 _UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 
 NOT_KEYS: Final = frozenset({"name", "run_dir", "terminal", "launcher_cls", "view", "system"})
-"""Arguments of backends that are no keys of a job file: the command line gives them, or nobody can write them there."""
+"""Arguments of backends that are not keys of a job file: the command line passes them, or they are objects."""
 
 # Backends whose jobs share this machine.
-_HERE: Final = frozenset({"local"})
+_ON_THIS_MACHINE: Final = frozenset({"local"})
 
 
 @attrs.frozen(kw_only=True)
 class Prepared:
-    """A run that could start."""
+    """A run that can start."""
 
     run: str
-    """Its name: when it was prepared, in UTC, and something random."""
+    """Its name: the time in UTC and random digits."""
     run_dir: Path
     """Its directory; absolute, not made yet."""
     roots: Roots
-    """What its files are below; not open yet."""
+    """The directories of its files; not opened yet."""
     seed_base: int
     draws_seeds: bool
     """Whether the id of some job depends on the seed base."""
@@ -60,10 +60,10 @@ class Prepared:
 
 
 def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepared:
-    """Check everything, and make all that a run consists of.
+    """Return all parts of a run, checked.
 
     Raises:
-        InputError: for all that can be wrong.
+        InputError: for any wrong input.
     """
     add_pythonpath(options.pythonpath)
     regression = load(options.file, stdin)
@@ -78,7 +78,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         timeout_multiplier=options.timeout_multiplier,
         dry_run=options.dry_run,
     )
-    drawn = Drawn(
+    drawn = DrawnSeeds(
         frozenset(entry.name for entry in regression.entries if isinstance(expansion.seeds(entry.table), int)),
         seed_base,
         given=options.seed_base is not None,
@@ -98,7 +98,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
             max_failures=1 if options.fail_fast else options.max_failures,
         )
     except (GraphError, ResourceError) as exc:
-        hint = "; expected: a limit under [resources], or --resource NAME=N" if "has no limit" in str(exc) else ""
+        hint = "; expected a limit under [resources], or --resource NAME=N" if "has no limit" in str(exc) else ""
         msg = f"{regression.source}: {exc}{hint}"
         raise InputError(msg) from exc
     return Prepared(
@@ -118,11 +118,11 @@ def add_pythonpath(directories: Iterable[str]) -> None:
     """Put directories in front of `sys.path`, the first of them first.
 
     Raises:
-        InputError: for what is no directory.
+        InputError: for one that does not exist.
     """
     for directory in directories:
-        if not os.path.isdir(directory):  # unlike `Path.is_dir` it is False for a name that is too long, too
-            msg = f"--pythonpath {directory}: is no directory"
+        if not os.path.isdir(directory):  # `Path.is_dir` raises if the name is too long
+            msg = f"--pythonpath is {shown(directory)}; expected a directory"
             raise InputError(msg)
     sys.path[:0] = [str(Path(directory).absolute()) for directory in directories]
 
@@ -135,10 +135,10 @@ def make_backends(
     roots: Roots,
     registry: BackendRegistry = backends,
 ) -> dict[str, RuntimeBackend]:
-    """Make the backends that the jobs use.
+    """Return the backends that the jobs use, by name.
 
     Raises:
-        InputError: for an unknown name, also of a table that no job uses, or an option that a backend does not take.
+        InputError: for an unknown name, also of a table that no job uses, or an option that a backend does not have.
     """
     users: dict[str, JobSpec] = {}
     tables: dict[str, set[str]] = {}
@@ -148,7 +148,7 @@ def make_backends(
         tables.setdefault(name, set()).add(job.name)
     for name, (unused, where) in regression.backends.items():
         _check_name(registry, name, where)
-        # What no job uses is checked, too, if it is ours: others may not be installed here.
+        # A table that no job uses is checked if its backend is built in: others may not be installed on this machine.
         if name not in users and name in BUILT_IN:
             _make(registry, name, unused, where, options, roots, ())
     whence = "--backend" if options.backend else f"the variable {DEFAULT_VARIABLE}"
@@ -181,13 +181,24 @@ def _make(
     roots: Roots,
     entries: Sequence[JobEntry],
 ) -> RuntimeBackend:
+    """Return a backend.
+
+    Args:
+        registry: has the backend.
+        name: of the backend.
+        given: the keys of its table.
+        where: what a message about it begins with.
+        options: of the command line.
+        roots: of the run.
+        entries: the job tables whose jobs use it.
+    """
     ours: dict[str, Any] = {}
     soft = [entry for entry in entries if has_soft_stop(entry.table)]
     if taken := next((key for key in given if key in NOT_KEYS), None):
         msg = f"{where}: {_unknown_key(registry, name, taken)}"
         raise InputError(msg)
-    if name in _HERE and options.max_parallel is not None and "max_parallelism" not in given:
-        # Whoever asks for more than there are CPUs means it.
+    if name in _ON_THIS_MACHINE and options.max_parallel is not None and "max_parallelism" not in given:
+        # Else the backend's own limit, the number of CPUs, would silently lower that of --max-parallel.
         ours["max_parallelism"] = options.max_parallel
     try:
         takes = parameters(registry.load(name))
@@ -196,21 +207,20 @@ def _make(
         if "run_dir" in takes:
             ours["run_dir"] = roots if getattr(registry.load(name), "shares_roots", False) else Path(roots)
         if soft and "soft_stop" not in takes:
-            msg = f"{soft[0].where}: has a soft_stop or soft_timeout; the backend {shown(name)} knows no soft stop"
+            msg = f"{soft[0].where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
             raise InputError(msg)
         for key in ("containment", "leftovers"):
             entry = next((entry for entry in entries if getattr(entry.table, key) is not None), None)
             if entry is not None and key not in takes:
-                msg = (
-                    f"{entry.where}: has {key}, which is for local jobs; the backend {shown(name)} knows nothing of it"
-                )
+                msg = f"{entry.where}: has {key}, which is for local jobs; the backend {shown(name)} does not have it"
                 raise InputError(msg)
         if soft:
-            registry.create(name, **{**given, **ours})  # what is wrong with the backend's own step is said of that
+            registry.create(name, **{**given, **ours})  # first, so that an error in its own soft_stop is named as such
             ours["soft_stop"] = soft_stop_of(soft, given.get("soft_stop"))
         return registry.create(name, **{**given, **ours})
     except RegistryError as exc:
-        hint = "; --pythonpath DIR says where to look" if isinstance(exc.__cause__, ModuleNotFoundError) else ""
+        missing = isinstance(exc.__cause__, ModuleNotFoundError)
+        hint = "; expected it to be installed, or --pythonpath with its directory" if missing else ""
         msg = f"{where}: {exc}{hint}"
         raise InputError(msg) from exc
     except (TypeError, ValueError) as exc:
@@ -224,15 +234,15 @@ def _unknown_key(registry: BackendRegistry, name: str, key: str) -> str:
 
 
 def has_soft_stop(table: JobTable) -> bool:
-    """Whether a job table says how its jobs are stopped softly."""
+    """Whether a job table has keys about the soft stop."""
     return table.soft_stop is not None or table.soft_timeout is not None
 
 
 def soft_stop_of(entries: Iterable[JobEntry], default: Any) -> Callable[[JobSpec], Any]:
-    """Return the function that tells a backend the soft step of each job.
+    """Return the function from which a backend gets the soft stop of each job.
 
     Args:
-        entries: the job tables that say something about theirs.
+        entries: the job tables that have keys about it.
         default: the backend's own, for all other jobs.
     """
     tables = {entry.name: entry.table for entry in entries}
@@ -248,10 +258,10 @@ def soft_stop_of(entries: Iterable[JobEntry], default: Any) -> Callable[[JobSpec
 
 
 def parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
-    """Return what a factory can be given by name; of a class that passes options on, what its bases take as well.
+    """Return the parameters of a factory; for a class that passes options on, those of its bases as well.
 
     Raises:
-        RegistryError: if looking at it raises anything.
+        RegistryError: if inspecting it raises anything.
     """
     found: dict[str, inspect.Parameter] = {}
     with foreign("what the factory of a backend takes cannot be found out", TypeError, ValueError):
@@ -266,13 +276,13 @@ def parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
 
 
 def option_names(registry: BackendRegistry, name: str) -> list[str]:
-    """Return the options that the factory of a backend names, and those of every backend.
+    """Return the names of a backend's options, including those that every backend has.
 
     Raises:
-        RegistryError: if it cannot be loaded.
+        RegistryError: if its factory cannot be loaded.
     """
     factory: Any = registry.load(name)
-    if isinstance(factory, LauncherFactory):  # it takes whatever the adapter takes
+    if isinstance(factory, LauncherFactory):  # it passes all options on to the adapter
         from runtime.backend.legacy import LegacyLauncherAdapter
 
         factory = LegacyLauncherAdapter

@@ -1,7 +1,7 @@
-"""The command ``run``: one scheduler and those who watch it, in one nursery; results in any case.
+"""The command ``run``: a scheduler and its watchers in one nursery, and results in any case.
 
-Who watches (the screen, the links) can neither hold a run up nor end it: they live on a subscription that may drop, do
-their slow work in threads, and an error of theirs is kept for the end, where it makes the exit code.
+The watchers (the screen, the links) can neither delay a run nor end it: they read from a stream that drops changes if
+they are slow, work in threads, and their errors are kept for the end, where they make the exit code.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 import trio
 
 from runtime.backend.job_paths import JobPaths
-from runtime.cli.answering import each_in_time
-from runtime.cli.ending import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, complain, explain
+from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, describe_fatal_error, print_error
+from runtime.cli.exit_on_signal import call_before_exit, exit_code, signal_name
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
-from runtime.cli.quitting import before_quitting, exit_code, signal_name
 from runtime.cli.screen import Screen
-from runtime.cli.stopping import Stopper, stop_this_process
+from runtime.cli.stop_on_signal import Stopper, stop_this_process
+from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.exit_calls import exit_now
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
 from runtime.jobfile.errors import InputError
@@ -45,29 +45,35 @@ from runtime.scheduler.stream import StatusStream
 logger: Final = logging.getLogger("runtime.cli")
 
 BUFFER: Final = 1 << 16
-"""Status changes that wait for the screen and the links."""
+"""Status changes that may wait for the screen and the links; older ones are dropped. Arbitrary: ten times more
+could hold some 100 MB; ten times fewer would drop changes when a large run is killed (the last links are made in any
+case, from the results)."""
 LINK_INTERVAL: Final = 0.1
-"""Seconds between two rounds of the links: what changes twice within it is linked once. Arbitrary."""
+"""Seconds between two rounds of the links: of several changes of a job in between, only the last is linked. Arbitrary:
+ten times longer, links are visibly late; ten times shorter, short jobs cost two links each."""
 _LINK_THREADS: Final = 2
-"""Threads that make links; for those that are stuck there are more. Arbitrary."""
-_SETTLE_TIME: Final = 2.0
-"""Seconds without one more link made after which the last ones are given up, at the end of a run. Arbitrary: what is
-ten times longer looks like a program that hangs; a tenth gives up where a file system is slow."""
-RESCUE_TIME: Final = 2.0
-"""Seconds that writing the results may take when the process is told to exit at once. Arbitrary."""
+"""Threads that make links; threads in stalled calls do not count. Arbitrary: they wait for a file system, so ten times
+more only load it; with one, a slow file system would delay the links of all others."""
+_LINKS_TIMEOUT: Final = 2.0
+"""Seconds without a new link after which, at the end of a run, the missing ones are abandoned. Arbitrary: ten times
+longer, the program seems to hang; ten times shorter, links on a slow file system are lost."""
+RESCUE_TIMEOUT: Final = 2.0
+"""Seconds for writing the results when the process is told to exit at once. Arbitrary: ten times longer, the third
+Ctrl-C seems to do nothing; ten times shorter, the results of a large run may be lost."""
 GC_THRESHOLD: Final = 50_000
-"""Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them."""
+"""Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them. Arbitrary:
+ten times fewer, collections take a noticeable part of a large run again; ten times more, garbage piles up."""
 
 _Move = tuple[str, Any, JobStatus]
-"""A job whose link is to be moved: its id, itself, its status."""
+"""A job whose link is to be moved: its id, the job, its status."""
 
 
-def look_less_for_garbage() -> None:
-    """Let Python's garbage collector look less often, before the jobs are read.
+def raise_gc_threshold() -> None:
+    """Let Python's garbage collector run less often, before the jobs are read.
 
-    A graph of jobs is a lot of objects that live until the end; in them the collector looks for cycles again and again,
-    in vain. So it is to look seldom while they are made, and never again at what is there when the run begins. Programs
-    may do this; a library must not: it is a matter of the whole process.
+    A graph of jobs is many objects that stay until the end, in which the collector looks for cycles again and again in
+    vain. So it runs seldom while they are made, and skips them when the run has begun (`gc.freeze`). A program may
+    choose this, a library must not: it changes the whole process.
     """
     gc.set_threshold(GC_THRESHOLD, 20, 100)
 
@@ -80,33 +86,34 @@ def run(
     errors: Output,
     log: logging.Handler | None = None,
 ) -> int:
-    """Run what was prepared; return the exit code.
+    """Run the jobs; return the exit code.
 
     Args:
         prepared: the run.
         options: of the command line.
-        command: the command line itself, for the record.
-        output: where the person looks.
-        errors: where errors go.
-        log: the handler that has shown the log so far; the run's screen does from now on.
+        command: the words of the command line, for ``results.json``.
+        output: standard output.
+        errors: standard error.
+        log: the handler that has shown the log so far; the run's screen replaces it.
 
     Raises:
-        InputError: if the run's directory cannot be made; nothing was started.
+        InputError: if the run's directory cannot be made; then nothing was started.
     """
     this = Run(prepared, options, command, output, errors, log)
     this.make_directory()
-    before_quitting(lambda: this.rescue("the run was told to exit before it began"))
+    call_before_exit(lambda: this.rescue("the run was told to exit before it began"))
     with closing(prepared.roots), closing(this.links):
         return _run(this)
 
 
 def _run(this: Run) -> int:
-    gc.freeze()  # see `look_less_for_garbage`
+    gc.freeze()  # see `raise_gc_threshold`
     try:
         trio.run(this.main)
     except BaseException:
         this.rescue("the run broke off")
-        # An exception that comes from another thread may hit trio itself, which then warns of what it left behind.
+        # Foreign code can raise an exception in this thread at any line, also in trio itself, which then warns that it
+        # did not finish. The error is one line, without that warning.
         warnings.filterwarnings("ignore", "Trio guest run got abandoned", RuntimeWarning)
         raise
     return this.exit_code()
@@ -114,13 +121,13 @@ def _run(this: Run) -> int:
 
 @runtime_checkable
 class Pausing(Protocol):
-    """A backend whose jobs stop together with this process."""
+    """A backend that can stop its jobs together with this process."""
 
     def pause(self) -> None:
-        """Stop all jobs."""
+        """Stop all jobs, with SIGSTOP."""
 
     def unpause(self) -> None:
-        """Continue them."""
+        """Continue all jobs."""
 
 
 class Run:
@@ -140,40 +147,47 @@ class Run:
         self._command = command
         self._output = output
         self._errors = errors
-        self._before = log
+        self._log_before = log
         self._scheduler = prepared.scheduler
         self._run_dir = prepared.run_dir
-        self._here = Path.cwd()  # asked once: a job may delete it
+        self._here = Path.cwd()  # read once: a job may delete it
         self._is_interactive = any(job.interactive for job in prepared.jobs)
         self._roots = prepared.roots
         self.links = Links(self._roots)
         self._moves: dict[str, tuple[JobSpec, JobStatus]] = {}
+        """By job: its last change that is not linked yet."""
         self._bugs: list[BaseException] = []
-        self._fault: int | None = None
+        """Errors of the scheduler and the watchers."""
+        self._bug_code: int | None = None
         """The exit code for the first of them."""
         self._written = False
+        """Whether ``results.json`` is complete."""
         self._started = self._ended = 0.0
-        # These need a running trio.
+        # Set by `main`, as they need a running trio.
         self._screen: Screen
         self._stopper: Stopper
         self._progress: RunProgress
         self._moved: trio.Event
 
     def make_directory(self) -> None:
-        """Make the directory of the run, and let ``latest`` lead to it.
+        """Make the directory of the run, and point the link ``latest`` to it.
 
         Raises:
-            InputError: if it cannot be made, or a directory that the user named does not answer.
+            InputError: if it cannot be made, or the file system of a directory that the user named does not answer.
         """
         try:
-            each_in_time(lambda _: self._make_run_directory(), [str(self._run_dir)], what="--out: the run's directory")
-            each_in_time(self._resolve, self._named_paths(), what="the directory")
+            call_each_with_timeout(
+                lambda _: self._make_run_directory(), [str(self._run_dir)], what="--out: the run's directory"
+            )
+            call_each_with_timeout(self._resolve, self._named_paths(), what="the directory")
             self.links.make_folders()
         except OSError as exc:
             msg = f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}"
             raise InputError(msg) from exc
         except InputError:
-            if self._roots.is_open:  # else it is the one that does not answer
+            # Nothing was started, so no empty directory stays. If `_roots` is not open, it is the run's directory that
+            # does not answer: do not touch it again.
+            if self._roots.is_open:
                 with suppress(OSError):
                     self._run_dir.rmdir()
             raise
@@ -195,12 +209,15 @@ class Run:
             raise InputError(msg) from exc
 
     def _named_paths(self) -> Iterator[str]:
-        """What the user named outside the run's directory. It is resolved before a job can have put anything there."""
+        """Yield directories outside the run's directory that the user named.
+
+        They are resolved before the run: later a job may have replaced one with a link.
+        """
         for job in self._prepared.jobs:
             if job.odir is not None or job.log_path is not None:
-                places = JobPaths.of(job, self._roots.run_dir)
-                yield places.odir
-                yield os.path.dirname(places.log)
+                paths = JobPaths.of(job, self._roots.run_dir)
+                yield paths.odir
+                yield os.path.dirname(paths.log)
         regression = self._prepared.regression
         soft_stops = [
             *(entry.table.soft_stop for entry in regression.entries),
@@ -212,8 +229,9 @@ class Run:
 
     def exit_code(self) -> int:
         """Return the exit code of a run that has ended."""
-        if self._fault is not None:
-            return self._fault
+        # In this order: a bug or missing results make everything else doubtful.
+        if self._bug_code is not None:
+            return self._bug_code
         if not self._written:
             return EXIT_NOT_WRITTEN
         if self._stopper.first is not None:
@@ -222,11 +240,11 @@ class Run:
         return EXIT_PASSED if passed else EXIT_NOT_PASSED
 
     async def main(self) -> None:
-        """Run the jobs, show them, and write the results."""
+        """Run the jobs, show their progress, and write the results."""
         options = self._options
         backends = self._prepared.backends.values()
         lenders = [backend for backend in backends if hasattr(backend, "lend_terminal")]
-        # Nobody knows when an interactive job of another backend has the terminal.
+        # Other backends do not tell when an interactive job has the terminal: then there is no live area at all.
         others = any(backend.supports_interactive and backend not in lenders for backend in backends)
         self._started = trio.current_time()
         self._moved = trio.Event()
@@ -241,40 +259,41 @@ class Run:
         for lender in lenders:
             lender.lend_terminal = self._screen.lent
         self._stopper = Stopper(
-            self._scheduler, drain=options.drain, tell=self._tell, leave=self._leave, suspend=self._suspend
+            self._scheduler, drain=options.drain, show=self._show_stop, exit_now=self._exit_now, suspend=self._suspend
         )
-        log_to(self._screen, level_of(options), instead_of=self._before)
+        log_to(self._screen, level_of(options), instead_of=self._log_before)
         if options.quiet:
             USER_MESSAGES.info("%s", self._title())
         else:
             self._screen.say(self._title(), "bold")
-        # Apart from each other: the links look at jobs' directories, on file systems that may not answer.
+        # Two limiters: a job's file system may not answer when links are made, and the results must not wait for that.
         results, links = trio.CapacityLimiter(1), trio.CapacityLimiter(_LINK_THREADS)
+        # Two nurseries: signals are handled until the last line is shown, when the watchers have ended.
         async with trio.open_nursery() as nursery:
             await nursery.start(self._stopper.watch)
             async with trio.open_nursery() as watching:
-                # Subscribed before the first job can move.
-                watching.start_soon(self._guard, self._follow, self._scheduler.subscribe(BUFFER))
-                watching.start_soon(self._guard, self._keep_links, links)
-                watching.start_soon(self._guard, self._screen.follow, self._progress, self._moment)
-                await self._guard(self._scheduler.run)
+                # Subscribed before the scheduler runs: no change is missed.
+                watching.start_soon(self._call_safely, self._follow, self._scheduler.subscribe(BUFFER))
+                watching.start_soon(self._call_safely, self._update_links, links)
+                watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
+                await self._call_safely(self._scheduler.run)
                 self._ended = trio.current_time()
                 await in_thread(self._write_results, limiter=results)
                 watching.cancel_scope.cancel()
-            await self._guard(self._settle, links)
-            await self._guard(self._screen.finish, self._progress, self._last_words())
+            await self._call_safely(self._finish_links, links)
+            await self._call_safely(self._screen.finish, self._progress, self._last_lines())
             nursery.cancel_scope.cancel()
         if self._bugs:
-            why, self._fault = explain(self._bugs[0], self._roots.run)
-            complain(why, self._errors)
+            why, self._bug_code = describe_fatal_error(self._bugs[0], self._roots.run)
+            print_error(why, self._errors)
 
     def rescue(self, why: str) -> None:
-        """Write the results as far as they are known, from wherever this is called, unless they are written."""
+        """Write the results as far as they are known, unless they are written. May be called from a signal handler."""
         if self._written:
             return
         known = {result.id: result for result in self._scheduler.results()}
         now = max((result.ended for result in known.values()), default=self._started)
-        with suppress(RuntimeError):
+        with suppress(RuntimeError):  # trio may not run, or no longer
             now = trio.current_time()
         reason = JobStatusInfo(f"not known to have ended: {why}", kind=FailureKind.CANCELLED)
         progress = getattr(self, "_progress", None)
@@ -283,30 +302,31 @@ class Run:
             since = None if progress is None else progress.started(job.id)
             event = JobCompletionEvent(job.id, int(since is not None), JobStatus.KILLED, reason, now, since, now)
             results.append(known.get(job.id) or JobResult(job, event))
-        self._ended = now
-        # What is stuck, such as a network's disk, must not stop the exit.
+        self._ended = now  # for the record
+        # In a thread, because a file system that does not answer must not prevent the exit.
         writer = threading.Thread(target=self._write_results, args=[results], daemon=True)
         try:
             writer.start()
         except RuntimeError:  # no thread can be started
             self._write_results(results)
         else:
-            writer.join(RESCUE_TIME)
+            writer.join(RESCUE_TIMEOUT)
 
     # ------------------------------------------------------------------ inside
 
-    async def _guard(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run ``function(*args)``; an error in it is a bug, which is kept, and the run goes on."""
+    async def _call_safely(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Call ``function(*args)``; keep its error, which is a bug, and let the run go on."""
         try:
             await function(*args)
         except Exception as exc:
-            self._bugs.append(exc)
+            self._bugs.append(exc)  # not raised: in a nursery it would cancel the run
             logger.debug("a bug", exc_info=exc)
 
     async def _follow(self, stream: StatusStream) -> None:
         with stream:
             async for change in stream:
                 self._see(change)
+                # All that is buffered, without a checkpoint for each: in a large run they come in thousands.
                 for following in stream.take_nowait():
                     self._see(following)
 
@@ -317,43 +337,45 @@ class Run:
         if change.job.interactive:
             self._screen.held = change.new is JobStatus.RUNNING
 
-    async def _keep_links(self, limiter: trio.CapacityLimiter) -> None:
-        async with trio.open_nursery() as late:
+    async def _update_links(self, limiter: trio.CapacityLimiter) -> None:
+        async with trio.open_nursery() as stalled:
             while True:
                 await self._moved.wait()
                 self._moved = trio.Event()
                 moves, self._moves = self._moves, {}
                 work = Work(self.links.move, [(job_id, *change) for job_id, change in moves.items()])
-                await self._guard(self._move_links, work, limiter, late)
+                await self._call_safely(self._move_links, work, limiter, stalled)
                 await trio.sleep(LINK_INTERVAL)
 
-    async def _settle(self, limiter: trio.CapacityLimiter) -> None:
-        """Make the links right; of a job whose file system does not answer, there is none.
+    async def _finish_links(self, limiter: trio.CapacityLimiter) -> None:
+        """Make all links, as far as file systems answer.
 
-        There may be more such jobs than threads, so that the others' links wait for a thread in vain.
+        Links of jobs whose file system does not are abandoned. So are all others if the stalled calls use up the
+        threads.
         """
         work = Work(self.links.move, [(result.id, result.job, result.status) for result in self._scheduler.results()])
-        async with trio.open_nursery() as late:
-            late.start_soon(self._give_up_links, work, late.cancel_scope)
-            await self._guard(self._move_links, work, limiter, late)
-            late.cancel_scope.cancel()
+        async with trio.open_nursery() as stalled:
+            stalled.start_soon(self._abandon_links, work, stalled.cancel_scope)
+            await self._call_safely(self._move_links, work, limiter, stalled)
+            stalled.cancel_scope.cancel()
 
-    async def _give_up_links(self, work: Work[_Move, None], scope: trio.CancelScope) -> None:
+    async def _abandon_links(self, work: Work[_Move, None], scope: trio.CancelScope) -> None:
+        """Cancel `scope` when no link was made for `_LINKS_TIMEOUT`."""
         ended = -1
         while ended < work.ended:
             ended = work.ended
-            await trio.sleep(_SETTLE_TIME)
-        scope.cancel()
+            await trio.sleep(_LINKS_TIMEOUT)
+        scope.cancel()  # the threads stay in their calls until the process ends
         logger.warning("links of %d jobs were not made: their file systems do not answer", len(work.left()))
 
-    async def _move_links(self, work: Work[_Move, None], limiter: trio.CapacityLimiter, late: trio.Nursery) -> None:
-        await each_in_thread(work, limiter=limiter, nursery=late, done=lambda _: None)
+    async def _move_links(self, work: Work[_Move, None], limiter: trio.CapacityLimiter, stalled: trio.Nursery) -> None:
+        await each_in_thread(work, limiter=limiter, nursery=stalled, done=lambda _: None)
 
-    def _moment(self) -> RunSnapshot:
+    def _snapshot(self) -> RunSnapshot:
         now = self._scheduler.statistics()
         return self._progress.snapshot(now.counts, trio.current_time(), rows=100, never_ran=now.never_ran)
 
-    def _tell(self, text: str) -> None:
+    def _show_stop(self, text: str) -> None:
         self._progress.stopping = text
         self._screen.say(text, "yellow")
 
@@ -362,17 +384,17 @@ class Run:
         count = len(prepared.jobs)
         return (
             f"{prepared.regression.name}: {count} {'job' if count == 1 else 'jobs'}, seed base {prepared.seed_base},"
-            f" in {self._beside(self._run_dir)}"
+            f" in {self._shown_path(self._run_dir)}"
         )
 
-    def _last_words(self) -> list[Line]:
+    def _last_lines(self) -> list[Line]:
         results = self._scheduler.results()
         lines = summary(results, self._run_dir, seconds=self._ended - self._started, relative_to=self._here)
         if self._written:
-            lines.append(((f"results: {self._beside(self._run_dir / 'results.json')}", "dim"),))
+            lines.append(((f"results: {self._shown_path(self._run_dir / 'results.json')}", "dim"),))
         return lines
 
-    def _beside(self, path: Path) -> str:
+    def _shown_path(self, path: Path) -> str:
         return printable(str(path.relative_to(self._here) if path.is_relative_to(self._here) else path))
 
     def _record(self) -> RunRecord:
@@ -390,38 +412,39 @@ class Run:
         )
 
     def _write_results(self, results: Sequence[JobResult] | None = None) -> None:
-        """Write ``results.json``; blocks. What fails is said, and makes the exit code 74."""
+        """Write ``results.json``. Blocks. If it fails, the error is printed, and the exit code is 74."""
         path = self._roots.run.below("results.json")
         try:
             write_results(path, self._record(), self._scheduler.results() if results is None else results)
         except OSError as exc:
-            complain(f"{path} cannot be written: {exc.strerror}", self._errors)
+            print_error(f"{path} cannot be written: {exc.strerror}", self._errors)
         else:
             self._written = True
 
     def _suspend(self) -> None:
-        """Stop this process and all jobs that run on this machine, as Ctrl-Z does to a program and its children."""
+        """Stop this process and all jobs on this machine, as Ctrl-Z stops a program and its children."""
+        # The jobs first: a stopped process can stop nothing. They continue last, when they have the terminal again.
         pausing = [backend for backend in self._prepared.backends.values() if isinstance(backend, Pausing)]
         for backend in pausing:
             backend.pause()
         self._restore_terminal()
-        stop_this_process()
+        stop_this_process()  # returns when it is continued
         if self._is_interactive:
-            from runtime.process.terminal import take_terminals_again  # as below
+            from runtime.process.terminal import take_terminals_again  # see `_restore_terminal`
 
             take_terminals_again()
-        self._screen.leave()
+        self._screen.redraw_below()
         for backend in pausing:
             backend.unpause()
 
     def _restore_terminal(self) -> None:
         if self._is_interactive:
-            from runtime.process.terminal import restore_terminals  # not for every system
+            from runtime.process.terminal import restore_terminals  # `termios` is not on every system
 
             restore_terminals()
 
-    def _leave(self, code: int) -> NoReturn:
+    def _exit_now(self, code: int) -> NoReturn:
         self.rescue("the run was told to exit at once")
         self._restore_terminal()
-        complain("exit without waiting for the jobs", self._errors)
+        print_error("exit without waiting for the jobs", self._errors)
         exit_now(code)

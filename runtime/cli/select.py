@@ -1,4 +1,4 @@
-"""Which of the jobs to run: those that are named, or that a glob matches, and all that they need."""
+"""`select`: the jobs that ``--select`` names or matches, and all that they depend on."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ from runtime.jobfile.errors import InputError, shown
 from runtime.report.text import printable
 
 MAX_SEEDS: Final = 5
-"""Seeds that a message lists. Arbitrary."""
+"""Seeds that a message lists. Arbitrary: ten times more would make a message of several lines."""
 
 _SEED: Final = re.compile(r"(.+)\.seed=([0-9]+)", re.DOTALL)
 
 
 @attrs.frozen
-class Drawn:
-    """Seeds that come from a seed base."""
+class DrawnSeeds:
+    """Which seeds are drawn from the seed base."""
 
     names: Collection[str] = ()
     """Names of the job tables whose seeds are drawn."""
     base: int = 0
     given: bool = True
-    """Whether somebody gave the base; else it is random."""
+    """Whether the user gave the base; else it is random."""
 
 
-def select(jobs: Sequence[JobSpec], globs: Sequence[str], drawn: Drawn | None = None) -> list[JobSpec]:
-    """Return the jobs that `globs` mean, and what they need, in their order. Without globs, all of them.
+def select(jobs: Sequence[JobSpec], globs: Sequence[str], drawn: DrawnSeeds | None = None) -> list[JobSpec]:
+    """Return the jobs that `globs` select, and their dependencies, in the order of `jobs`; without globs, all jobs.
 
-    Text that is the id of a job, its name or a tag, as it is or as ``list`` prints it, means that and no glob, whatever
-    brackets it has. Any other is a glob for ids, names and tags.
+    Text that is the id of a job, its name or a tag, as it is or as ``list`` prints it, selects exactly those, whatever
+    brackets it has. Other text is a glob for ids, names and tags.
 
     Args:
-        jobs: all that there are.
-        globs: what was asked for.
+        jobs: all jobs of the run.
+        globs: the values of ``--select``.
         drawn: which jobs have drawn seeds, for the message about an id with another seed.
 
     Raises:
-        InputError: if one of `globs` means no job.
+        InputError: if one of `globs` selects no job.
     """
     if not globs:
         return list(jobs)
     by_id = {job.id: job for job in jobs}
-    wanted: dict[str, None] = {}
+    selected: dict[str, None] = {}
     for glob in globs:
         found = [job.id for job in jobs if glob in _names(job) or glob in map(printable, _names(job))]
         if not found:
             matches = re.compile(fnmatch.translate(glob)).match
             found = [job.id for job in jobs if any(map(matches, _names(job)))]
         if not found:
-            raise InputError(_complaint(glob, jobs, drawn or Drawn()))
-        wanted |= dict.fromkeys(found)
-    left = list(wanted)
+            raise InputError(_no_match(glob, jobs, drawn or DrawnSeeds()))
+        selected |= dict.fromkeys(found)
+    left = list(selected)
     while left:
         for needed in by_id[left.pop()].dependencies:
-            if needed not in wanted:
-                wanted[needed] = None
+            if needed not in selected:
+                selected[needed] = None
                 left.append(needed)
-    return [job for job in jobs if job.id in wanted]
+    return [job for job in jobs if job.id in selected]
 
 
 def _names(job: JobSpec) -> tuple[str, ...]:
     return job.id, job.name, *job.tags
 
 
-def _complaint(glob: str, jobs: Sequence[JobSpec], drawn: Drawn) -> str:
-    """Return what is wrong with a glob that means no job."""
+def _no_match(glob: str, jobs: Sequence[JobSpec], drawn: DrawnSeeds) -> str:
+    """Return the message about a glob that selects no job."""
     if (parts := _SEED.fullmatch(glob)) and (others := [job for job in jobs if _is_of(job, parts[1])]):
         seeds = ", ".join(str(job.seed) for job in others[:MAX_SEEDS])
         text = f"--select {shown(glob)}: in this run {shown(parts[1])} has no seed {parts[2]}, but {seeds}"
@@ -81,17 +81,14 @@ def _complaint(glob: str, jobs: Sequence[JobSpec], drawn: Drawn) -> str:
             return text
         base = f"{drawn.base}, which was given" if drawn.given else f"{drawn.base}, which is random unless it is given"
         return (
-            f"{text}, drawn from the seed base {base}; expected: --seed-base with that of the run that had this id"
+            f"{text}, drawn from the seed base {base}; expected --seed-base with that of the run that had this id"
             " (its title and its results.json say it), and as many seeds"
         )
     some = some_of([shown(name) for name in dict.fromkeys(job.name for job in jobs)], 12)
-    return f"--select {shown(glob)} matches no job's id, name or tag; there are, among others: {some}"
+    return f"--select {shown(glob)} matches no job's id, name or tag; expected, for example: {some}"
 
 
 def _is_of(job: JobSpec, base_id: str) -> bool:
-    """Whether `job` is called like this but for its seed."""
-    return job.seed is not None and base_id in (name.removesuffix(f".seed={job.seed}") for name in _both(job.id))
-
-
-def _both(job_id: str) -> tuple[str, str]:
-    return job_id, printable(job_id)
+    """Whether `base_id` is the id of `job` without its seed, as it is or as ``list`` prints it."""
+    names = (job.id, printable(job.id))
+    return job.seed is not None and base_id in (name.removesuffix(f".seed={job.seed}") for name in names)

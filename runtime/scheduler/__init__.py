@@ -1,1 +1,1 @@
-"""What runs next? A pure plan decides; a thin shell does."""
+"""What runs next? A pure plan decides; a thin trio shell carries it out."""

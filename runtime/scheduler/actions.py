@@ -1,4 +1,4 @@
-"""What a plan says: what is to be done, and what has changed."""
+"""What a plan returns: the actions to carry out, and the status changes to publish."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.scheduler.graph import Node
 
 @attrs.frozen
 class Submit:
-    """Hand these jobs to their backend."""
+    """Submit these jobs to their backend."""
 
     backend: str
     nodes: Sequence[Node]
@@ -21,7 +21,7 @@ class Submit:
 
 @attrs.frozen
 class Kill:
-    """Tell a backend to end these jobs."""
+    """Kill these jobs, which their backend has."""
 
     backend: str
     ids: Sequence[str]
@@ -34,14 +34,15 @@ Action = Submit | Kill
 
 @attrs.frozen
 class StatusChange:
-    """A job went from one status to another, or (with `old` equal to `new`) there is news of where it waits or runs."""
+    """A job went from one status to another; if `old` equals `new`, only `note` has changed."""
 
     job: Any
     id: str
     old: JobStatus
     new: JobStatus
     at: float
-    """When, in seconds of `trio.current_time`."""
+    """When it happened, in seconds of `trio.current_time`."""
     note: str | None = None
+    """Where the job waits or runs, as its backend describes it."""
     event: JobCompletionEvent | None = None
     """The completion, when `new` is terminal."""

@@ -1,9 +1,9 @@
-"""`Arbiter`: who gets a scarce resource next.
+"""`Arbiter`: which queue gets a scarce resource next.
 
-A queue whose head lacks something waits at that resource, and is offered to its backend again when some of it comes
-free. Once what it asks for has been granted to others `PATIENCE` times, it claims that: nobody else gets those
-resources before it. A claim is made only if none of them is claimed already, so claims cannot wait for each other;
-and only if the present limits can grant it at all.
+A queue whose head lacks a resource waits for that resource, and is offered to its backend again when some of it is
+released. Once the resources that it requests have been granted to other queues `GRANTS_BEFORE_CLAIM` times, it claims
+them: no other queue gets any before it. A claim is made only if none of these resources is claimed already, so claims
+cannot wait for each other, and only if the present limits can grant it at all.
 """
 
 from __future__ import annotations
@@ -16,21 +16,26 @@ from runtime.scheduler.resources import Request, ResourcePool
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
-PATIENCE: Final = 100
-"""Times that a job is passed over for a resource before it claims it."""
+GRANTS_BEFORE_CLAIM: Final = 100
+"""Grants of its resources to other queues after which a waiting queue claims them. Arbitrary: ten times larger, a job
+that needs many licences waits for 1,000 small ones to start first; ten times smaller, licences are idle more often
+while a claim waits for more of them."""
 
 
 class Arbiter:
-    """Grants what a pool holds, and remembers who waits for it."""
+    """Grants resources of a pool, and remembers which queues wait for them."""
 
     def __init__(self, pool: ResourcePool) -> None:
         self.pool = pool
         self._waiting: dict[str, list[ReadyQueue]] = {}
+        """By resource: the queues whose head lacks it."""
         self._claims: dict[str, ReadyQueue] = {}
+        """By resource: the queue that gets it before all others."""
         self._grants: dict[str, int] = {}
+        """By resource: how many requests for it were granted so far."""
 
     def lacking(self, queue: ReadyQueue) -> str | None:
-        """Return the resource that the head of `queue` cannot have now, be it used up or claimed by another."""
+        """Return a resource that the head of `queue` cannot have now: it is used up, or another queue claims it."""
         if self._claims:
             for name, _ in queue.request:
                 if self._claims.get(name, queue) is not queue:
@@ -41,27 +46,28 @@ class Arbiter:
         """Let `queue` wait for `resource`, which it lacks."""
         queue.waits_for = resource
         self._waiting.setdefault(resource, []).append(queue)
+        # A count of grants, not a time: waiting is unfair only while others are served.
         granted = sum(self._grants.get(name, 0) for name, _ in queue.request)
         if queue.waiting_since is None:
             queue.waiting_since = granted
-        elif granted - queue.waiting_since >= PATIENCE:
+        elif granted - queue.waiting_since >= GRANTS_BEFORE_CLAIM:
             self._claim(queue)
 
     def take(self, queue: ReadyQueue) -> None:
-        """Grant what `queue` asks for; nothing of it is lacking."""
+        """Grant the request of `queue`; none of it is lacking."""
         self.pool.take(queue.request)
         for name, _ in queue.request:
             self._grants[name] = self._grants.get(name, 0) + 1
         self.drop(queue)
 
     def release(self, request: Request) -> None:
-        """Take back what was granted, and wake whoever waits for some of it."""
+        """Return granted resources to the pool, and offer the queues that wait for them again."""
         self.pool.release(request)
         for name, _ in request:
             self._wake(name)
 
     def drop(self, queue: ReadyQueue) -> None:
-        """`queue` got what it claims, or cannot have it, or wants nothing any more."""
+        """End the claim of `queue`, if it has one: its request was granted, or cannot be granted, or it is empty."""
         queue.waiting_since = None
         for name, _ in queue.request:
             if self._claims.get(name) is queue:
@@ -69,10 +75,11 @@ class Arbiter:
                 self._wake(name)
 
     def capacity_changed(self, resource: str, capacity: int) -> None:
-        """A dynamic limit is now `capacity`."""
+        """Take note that a dynamic limit is now `capacity`."""
         if not self.pool.set_capacity(resource, capacity):
             return
         for queue in self._waiting.get(resource, ()):
+            # Its claim would keep the resource from all others, for a request that cannot be granted.
             if queue.size and not self.pool.possible(queue.request):
                 logger.warning(
                     "%d jobs wait for %s, and the limit of %s is now %d", queue.size, queue.request, resource, capacity
@@ -81,11 +88,12 @@ class Arbiter:
         self._wake(resource)
 
     def _claim(self, queue: ReadyQueue) -> None:
+        # All of its resources or none: two queues that each claim what the other needs would both wait for ever.
         if self.pool.possible(queue.request) and not any(name in self._claims for name, _ in queue.request):
             self._claims.update((name, queue) for name, _ in queue.request)
 
     def _wake(self, resource: str) -> None:
-        """Some of `resource` is free: whoever waits for it may be looked at again."""
+        """Offer the queues that wait for `resource` to their backends again: some of it is free."""
         for queue in self._waiting.pop(resource, ()):
             queue.waits_for = None
             if queue.size:

@@ -1,8 +1,8 @@
-"""`Backlog`: what waits for one backend, which of it is best, and how much the backend may be given.
+"""`Backlog`: the jobs that are ready for one backend, the best of them, and how many the backend may be given.
 
-The ready queues stand in a heap, ordered by their heads. A queue that lacks a resource is taken out (`park`) and
-offered again when there is some. A busy backend is left alone for a delay that doubles, then given a window of jobs
-that doubles.
+The ready queues are in a heap, ordered by their heads. A queue that lacks a resource is taken out (`park`) and offered
+again when some of it is released. A busy backend is not asked for a delay, which doubles each time; then it is given a
+window of jobs, which doubles while it accepts them.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from runtime.scheduler.ready import Key, ReadyQueue
 from runtime.scheduler.resources import Request
 
 FIRST_DELAY: Final = 0.05
-"""Seconds that a backend is left alone after it was busy once. Arbitrary."""
+"""Seconds until a backend that was busy once is asked again. Arbitrary: ten times longer, a short shortage of processes
+idles the machine for half a second; ten times shorter, a batch system's command is called 200 times a second."""
 LONGEST_DELAY: Final = 10.0
-"""Seconds, at most, between two attempts at a busy backend. Arbitrary: if it were ten times longer, one would stand
-idle for so long after it has room again; ten times shorter, a farm's command would be called without need."""
+"""The longest delay between two attempts at a busy backend, in seconds. Arbitrary: if it were ten times longer, a
+backend would idle for up to 100 s after it can take jobs again; ten times shorter, a batch system's command would be
+called without need."""
 
 
 class Backlog:
-    """What the plan knows of one backend.
+    """What the plan knows about one backend.
 
     Args:
-        name: the backend's.
+        name: of the backend.
         limit: how many jobs it may have at once, `None` for no limit.
-        batch: how many jobs may be on offer to it at once, `None` for no limit.
+        batch: how many jobs may be offered to it at once, `None` for no limit.
     """
 
     def __init__(self, name: str, limit: int | None, batch: int | None = None) -> None:
@@ -38,28 +40,32 @@ class Backlog:
         self.in_flight = 0
         """How many jobs it has, or is being offered."""
         self.heap: list[tuple[Key, int, ReadyQueue]] = []
+        """Queues with the keys of their heads. An entry whose key is not `ReadyQueue.entry` is stale, and is skipped:
+        to remove it from the middle of a heap would cost more."""
         self._order = 0
+        """Counts entries, so that two of the same key are never compared by their queues."""
         self.plain = ReadyQueue(self, ())
-        """The queue of the jobs that ask for nothing."""
+        """The queue of the jobs that request no resource."""
         self.queues: dict[Request, ReadyQueue] = {(): self.plain}
         self.retry_at: float | None = None
-        """When it is worth asking again, after it was busy."""
+        """When to ask it again, after it was busy."""
         self.delay = FIRST_DELAY
         self.batch = math.inf if batch is None else batch
         self.window = self.batch
-        """How many jobs may be on offer to it at once; fewer after it was busy."""
+        """How many jobs may be offered to it at once; fewer after it was busy."""
         self.offered = 0
         """How many jobs it was offered and has neither accepted nor refused."""
         self.gone: JobStatusInfo | None = None
+        """Why it has ended, if it has; the reason of all its jobs from then on."""
 
     def free(self) -> float:
-        """Return how many jobs it may be given."""
+        """Return how many jobs it may be offered now."""
         if self.retry_at is not None:
             return 0
         return min(self.limit - self.in_flight, self.window - self.offered)
 
     def offer(self, queue: ReadyQueue) -> None:
-        """Put `queue` where its head belongs, if that is better than where it stands."""
+        """Put `queue` into the heap, or move it up if its head has become better."""
         key = queue.key()
         if queue.entry is None or key < queue.entry:
             self._order += 1
@@ -69,8 +75,8 @@ class Backlog:
     def best(self, *, exact: bool = False) -> ReadyQueue | None:
         """Return the ready queue with the best head.
 
-        A queue keeps the key of a head that has left, which is too good, for as long as it stands alone; with `exact`
-        it is put right all the same, for a comparison between backends.
+        The only queue of a heap may keep the key of a head that it no longer has, which is too good. With `exact` the
+        key is corrected in that case, too, because it is compared with that of another backend.
         """
         heap = self.heap
         while heap:
@@ -89,31 +95,31 @@ class Backlog:
         return None
 
     def queue(self, request: Request) -> ReadyQueue:
-        """Return the ready queue for this request."""
+        """Return the ready queue of this request."""
         queue = self.queues.get(request)
         if queue is None:
             queue = self.queues[request] = ReadyQueue(self, request)
         return queue
 
     def answered(self, accepted: int, refused: int, now: float) -> None:
-        """It took so many of what it was offered, and refused so many."""
+        """Take note of how many of the offered jobs the backend accepted, and how many it refused as it is busy."""
         self.offered -= accepted + refused
         if refused:
             self.retry_at = now + self.delay
             self.delay = min(2 * self.delay, LONGEST_DELAY)
-            self.window = max(1, accepted)
+            self.window = max(1, accepted)  # as many as it could take: more would be refused again
         else:
             self.delay = FIRST_DELAY
             self.window = min(2 * self.window, self.batch)
 
     def drain(self) -> list[Node]:
-        """Take out all that is ready."""
+        """Take out and return all jobs that are ready."""
         self.heap.clear()
         for queue in self.queues.values():
             queue.entry = None
         return [node for queue in self.queues.values() for node in queue.drain()]
 
     def park(self, queue: ReadyQueue) -> None:
-        """Take out `queue`, which is the best."""
-        heapq.heappop(self.heap)
+        """Take out `queue`, which `best` has just returned."""
+        heapq.heappop(self.heap)  # it is the first
         queue.entry = None

@@ -1,9 +1,9 @@
-"""`collector_paused`: Python's garbage collector keeps still while we make, in one go, what will stay.
+"""`collector_paused`: Python's cyclic garbage collector is off while many objects are made that will stay.
 
-The collector counts what is made, and after so much looks for cycles, in the new objects and now and then in all there
-are. Where a hundred thousand objects are made that all live on it looks again and again, in vain: for a graph of
-100,000 jobs that costs as much as making it. Thresholds and `gc.freeze` would help as well, but are a matter of the
-whole process, and so for programs to decide; this is over when the call returns.
+The collector counts allocations, and after a threshold looks for cycles: in the new objects, and now and then in all
+objects. When a hundred thousand objects are made which all stay, it looks again and again in vain: for a graph of
+100,000 jobs that takes as long as making it. Thresholds and `gc.freeze` would help as well, but they change the whole
+process, which is for programs to decide; this ends when the call returns.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keep the garbage collector still for a block that awaits nothing, and calls nobody who could take long.
+    """Disable the garbage collector for a block, which must not await, and must not call code that may take long.
 
-    If it was off before, it stays off. A thread that switches it off meanwhile finds it on again.
+    If it was off before, it stays off. If another thread switches it off meanwhile, it is on again after the block.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -1,6 +1,6 @@
-"""`Graph`: the jobs of a run, who waits for whom, and the errors that a set of jobs can have before anything runs.
+"""`Graph`: the jobs of a run, their dependencies, and the errors that a set of jobs can have before anything runs.
 
-Pure: no I/O, no time. Everything is iterative, so the depth of a chain does not matter.
+Pure: no I/O, no time. All walks are iterative, so the depth of a chain does not matter.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from runtime.job.status import SCHEDULED
 
 
 class Place(enum.Enum):
-    """Where a node stands, as far as the plan is concerned."""
+    """Which of the plan's collections holds a node. (A node's `status` is what the outside sees.)"""
 
     NOWHERE = enum.auto()
-    """It waits for other jobs, or has ended, or is on its way from one place to the next."""
+    """It waits for other jobs, or has ended, or is moving from one place to the next."""
     READY = enum.auto()
     """In its ready queue."""
     IN_FLIGHT = enum.auto()
-    """It was handed to its backend, and its completion has not been seen."""
+    """It was submitted to its backend, and has not completed."""
 
 
-# The members once more: see `runtime.job.status`.
+# A global is read faster than a member of an enumeration: see `runtime.job.status`.
 NOWHERE: Final = Place.NOWHERE
 READY: Final = Place.READY
 IN_FLIGHT: Final = Place.IN_FLIGHT
 
 
 class Node:
-    """One job of the graph, and how far it has come. `_make_nodes` makes them and fills them in: a constructor would
-    cost as much again, for every job of a run.
+    """One job of the graph, and its state.
+
+    It has no constructor, which would double the cost of making a node: `_make_nodes` sets the attributes.
     """
 
     __slots__ = (
@@ -56,23 +57,25 @@ class Node:
     """The specification."""
     id: str
     rank: int
-    """Its place among all jobs, in the order given."""
+    """Its index among all jobs, in the order given."""
     status: JobStatus
     run_if: RunIf
-    """What it asks of its dependencies."""
+    """How its dependencies must have ended for it to run."""
     waiting: int
     """How many of its dependencies have not ended."""
     passed: int
     """How many of its dependencies have passed."""
     dependents: Sequence[Node]
-    """Who waits for it."""
+    """The jobs that wait for it."""
     queue: Any
-    """The ready queue that it belongs to; the plan's business."""
+    """The ready queue that it belongs to. Set by the plan; `Any`, because `ready` imports this module."""
     place: Place
     attempt: int
+    """From 1; 0 until it is submitted."""
     started: float | None
+    """When it began to run, in seconds of `trio.current_time`; `None` before."""
     event: JobCompletionEvent | None
-    """How it ended."""
+    """Its completion; `None` until it has ended."""
 
     def __repr__(self) -> str:
         return f"<Node {self.id!r} {self.status.name} {self.place.name}>"
@@ -84,7 +87,7 @@ class Graph:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self.get: Callable[[str], Node | None] = self._nodes.get
-        """Returns the node of an id, if there is one. The dictionary's own method, as it is called for each event."""
+        """Returns the node of an id, or `None`. It is the dictionary's own method, as it is called for each event."""
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -105,44 +108,47 @@ class Graph:
         return node
 
     def add(self, jobs: Sequence[Any]) -> list[Node]:
-        """Add all of `jobs`, or none. They may depend on each other and on jobs that stand here already, ended or not.
+        """Add all of `jobs`, or none. They may depend on each other and on jobs of the graph, ended or not.
 
         Raises:
-            GraphError: for a job given twice, an unknown dependency, or a cycle, which is named with its path.
+            GraphError: for a job given twice, an unknown dependency, or a cycle; the message shows the cycle's path.
         """
         known = self._nodes
-        new, later = _make_nodes(jobs, len(known))
+        new, unresolved = _make_nodes(jobs, len(known))
         if len(new) < len(jobs) or not known.keys().isdisjoint(new):
-            raise _given_twice(jobs, known)
-        known_ones: list[tuple[Node, Node]] = []
-        forward = True
-        for node, other_id in later:
+            raise _duplicate_error(jobs, known)
+        on_known: list[tuple[Node, Node]] = []
+        in_order = True
+        for node, other_id in unresolved:
             other = new.get(other_id)
             if other is not None:
-                forward = False
+                in_order = False
                 _wait_for(node, other)
                 continue
             other = known.get(other_id)
             if other is None:
                 msg = f"job {node.id!r} depends on {other_id!r}, which does not exist"
                 raise GraphError(msg + _nearest(other_id, [*known, *new]))
-            if other.event is None:  # else it ended before; the plan looks at it when it takes the new jobs in
-                known_ones.append((node, other))
-        if not forward:  # where every job stands behind those that it needs, as they mostly do, there can be no cycle
+            if other.event is None:  # else it has ended: `Plan._admit` counts it
+                on_known.append((node, other))
+        if not in_order:  # if every job comes after its dependencies, as is usual, there can be no cycle
             _check_acyclic(new)
-        for node, other in known_ones:  # only now that nothing can go wrong any more
+        for node, other in on_known:  # last, as it changes nodes of the graph: above, an error leaves it unchanged
             _wait_for(node, other)
         if known:
             known.update(new)
-        else:
+        else:  # the first jobs, mostly all of them: no copy
             self._nodes, self.get = new, new.get
         return list(new.values())
 
 
 def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[tuple[Node, str]]]:
-    """Return the nodes of `jobs`, by id, ranked from `rank`; and who waits for what does not stand before it here."""
+    """Return the nodes of `jobs` by id, with ranks from `rank`, and pairs of a node and a dependency.
+
+    The pairs are the dependencies on jobs that do not come before the node in `jobs`; all others are resolved.
+    """
     nodes: dict[str, Node] = {}
-    later: list[tuple[Node, str]] = []
+    unresolved: list[tuple[Node, str]] = []
     for job in jobs:
         node = Node()
         node.job = job
@@ -160,28 +166,28 @@ def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[t
             for other_id in ids if len(ids) == 1 else dict.fromkeys(ids):
                 other = nodes.get(other_id)
                 if other is None:
-                    later.append((node, other_id))
+                    unresolved.append((node, other_id))
                     continue
-                node.waiting += 1  # as `_wait_for`, written out
+                node.waiting += 1  # `_wait_for`, inlined: this is done for nearly every job
                 if other.dependents:
                     other.dependents.append(node)  # type: ignore[attr-defined]  # a list, once there is one
                 else:
                     other.dependents = [node]
         nodes[job_id] = node
-    return nodes, later
+    return nodes, unresolved
 
 
 def run_if_of(job: Any) -> RunIf:
-    """Return what a job, ours or a foreign one, asks of its dependencies; DVSim's jobs have another word for it.
+    """Return the `run_if` of a job, which may be a foreign one: DVSim's have `needs_all_dependencies_passing` instead.
 
     Raises:
-        GraphError: if its `run_if` is none that there is.
+        GraphError: if its `run_if` is unknown.
     """
     run_if: RunIf | None = getattr(job, "run_if", None)
     if run_if is None:
         return "passed" if job.needs_all_dependencies_passing else "any-passed"
     if run_if not in RUN_IFS:
-        msg = f"job {job.id!r}: run_if is {run_if!r}; expected: {' or '.join(map(repr, RUN_IFS))}"
+        msg = f"job {job.id!r}: run_if is {run_if!r}; expected {' or '.join(map(repr, RUN_IFS))}"
         raise GraphError(msg)
     return run_if
 
@@ -194,7 +200,7 @@ def _wait_for(node: Node, other: Node) -> None:
         other.dependents = [node]
 
 
-def _given_twice(jobs: Sequence[Any], known: Mapping[str, Node]) -> GraphError:
+def _duplicate_error(jobs: Sequence[Any], known: Mapping[str, Node]) -> GraphError:
     seen = set(known)
     for job in jobs:
         if job.id in seen:
@@ -206,12 +212,20 @@ def _given_twice(jobs: Sequence[Any], known: Mapping[str, Node]) -> GraphError:
 def _nearest(job_id: str, known: Iterable[str]) -> str:
     import difflib
 
+    # Not all ids of a huge run: this is only a hint.
     near = difflib.get_close_matches(job_id, list(known)[:10_000], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _check_acyclic(new: Mapping[str, Node]) -> None:
-    """Take away jobs that wait for nothing, again and again (Kahn, 1962); what stays is on a cycle, or behind one."""
+    """Check that the dependencies among `new` form no cycle.
+
+    Jobs that wait for nothing are removed, again and again (Kahn, 1962); those that are left are on a cycle, or depend
+    on one.
+
+    Raises:
+        GraphError: if they do; the message shows the cycle's path.
+    """
     count = {job_id: node.waiting for job_id, node in new.items()}
     free = [node for node in new.values() if not node.waiting]
     done = 0
@@ -224,6 +238,7 @@ def _check_acyclic(new: Mapping[str, Node]) -> None:
     if done == len(new):
         return
     stuck = {job_id for job_id, left in count.items() if left}
+    # Each stuck job has a stuck dependency, so to follow them must come to a job for the second time.
     path: dict[str, None] = {}
     job_id = next(job_id for job_id in new if job_id in stuck)
     while job_id not in path:

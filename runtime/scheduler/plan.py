@@ -1,19 +1,20 @@
-"""`Plan`: decides what runs next. Facts go in, actions come out; there is no I/O, no clock and no task here.
+"""`Plan`: decides what runs next. Facts go in, actions come out; it has no I/O, no clock and no task.
 
 ::
 
     add, received, submitted, ... ──► Plan ──► decide() ──► Submit, Kill
-                                       └────► changes (who listens is not the plan's matter)
+                                       └────► changes (for watchers)
 
-The shell (`runtime.scheduler.run`) reports each fact with the time at which it happened, then asks `decide` and
-does what it says. From `Submit` until its completion, or until its backend refuses it, a job is *in flight*: it
+The shell (`runtime.scheduler.run`) reports each fact with the time at which it happened, then calls `decide` and
+carries out the actions. From `Submit` until its completion, or until its backend refuses it, a job is *in flight*: it
 holds a slot of its backend, one of the run, and its resources.
 
-How a job is chosen: of each backend that may be given more (`backlog`) the best head, unless it lacks a resource;
-then its queue waits at that resource (`arbiter`), and nobody is looked at twice.
+How a job is chosen: of the backends that may be given more (`backlog`), the one with the best head. If that head lacks
+a resource, its queue waits for that resource (`arbiter`), and is not looked at again until some of it is released.
 
-Facts come in batches, and what is done for each job of a batch is written out in one loop (`received`, `_settle`,
-`_queue_up`): a run of 100,000 jobs that do nothing spends half its time here, and a call costs as much as what it does.
+Facts come in batches, and the work for each job of a batch is written out in one loop (`received`, `_complete`,
+`_make_ready`): a run of 100,000 jobs that do nothing spends half its time here, and in Python a call costs as much as
+what it does.
 """
 
 from __future__ import annotations
@@ -49,18 +50,18 @@ from runtime.scheduler.resources import ResourcePool, request_of
 logger: Final = logging.getLogger("runtime.scheduler")
 
 BUSY_TIMEOUT: Final = 6 * 3600.0
-"""Seconds after which a job that is refused again and again is given up. Arbitrary: most of a night."""
+"""Seconds after which a job that its backend keeps refusing is killed. Arbitrary: most of a night. Ten times longer, a
+backend that is broken and says that it is busy would hold up a run over a weekend; ten times shorter, jobs would be
+killed because a farm is full for half an hour."""
 
 _FOREVER: Final = math.inf
 
 Priority = Callable[[Any, int], Any]
-"""From a job and the number of jobs that wait for it to something that can be compared and hashed; larger goes
-first.
-"""
+"""Maps a job and the number of its dependents to something that can be ordered and hashed; larger goes first."""
 
 
 def default_priority(job: Any, dependents: int) -> tuple[float, float, int]:
-    """Heavier first, then the longer timeout (none is the longest), then who has more dependents.
+    """Return the default priority: weight, then timeout (none is the longest), then the number of dependents.
 
     A foreign job may have `timeout_secs` instead of `timeout`.
     """
@@ -81,13 +82,13 @@ class Plan:
         resources: the limits.
         priority: replaces `default_priority`. What it raises, or a value that cannot be ordered, is logged once, and
             the default counts for that job.
-        max_failures: after so many jobs that failed or were killed (not for a dependency, not by the caller) the run
-            stops.
-        busy_timeout: seconds for which a job may be refused, from the first time.
-        batches: name of a backend to the number of jobs that may be on offer to it at once; no limit where it says
-            nothing.
-        provided: name of a backend to the resources that it sees to itself: of its jobs, they are counted here only if
-            they have a limit here.
+        max_failures: the run stops after so many jobs that failed or were killed, not counting those that ended
+            because of a dependency or were killed by the caller.
+        busy_timeout: seconds, from the first refusal, after which a job that is still refused is killed.
+        batches: name of a backend to the number of jobs that may be offered to it at once; `None`, or no entry, for no
+            limit.
+        provided: name of a backend to the resources that it requests itself, as a batch system does. For its jobs they
+            are counted only if `resources` has a limit for them.
     """
 
     def __init__(
@@ -112,17 +113,21 @@ class Plan:
         self._arbiter = Arbiter(resources or ResourcePool())
         self._priority = priority
         self._sample: Any = None
+        """The first priority that `priority` returned; all others must be comparable with it."""
         self._max_failures = max_failures
         self._busy_timeout = busy_timeout
         self._in_flight = 0
         self._failures = 0
         self._stopped: tuple[str, bool, bool] | None = None
+        """The arguments `by`, `force` and `drain` of the last `stop`."""
         self._kills: list[Kill] = []
+        """Actions for the next `decide`."""
         self._killed_by: dict[str, str] = {}
-        """Of jobs in flight that somebody wants to end: who does."""
+        """By id of a job that is killed while in flight: who asked for it."""
         self._busy_since: dict[str, float] = {}
-        """Of jobs that their backend refused: since when."""
+        """By id of a job that its backend refused: when it did first."""
         self._new: list[Node] = []
+        """Jobs that were added since the last `decide`."""
         self.counts = dict.fromkeys(JobStatus, 0)
         """How many jobs are in each status."""
         self.unfinished = 0
@@ -132,12 +137,12 @@ class Plan:
         self.stray = 0
         """Events that were dropped, because they belong to no attempt in flight."""
         self.changes: list[StatusChange] | None = None
-        """What changed since the listener last emptied it; `None` while nobody listens."""
+        """Changes since the listener last emptied it; `None` while there is no listener, to save making them."""
 
     # ------------------------------------------------------------------ facts
 
     def add(self, jobs: Iterable[Any]) -> None:
-        """There are more jobs. All of them are taken, or none; the next `decide` takes them in.
+        """Add jobs: all of them, or none. The next `decide` looks at them.
 
         Raises:
             GraphError: see `Graph.add`; or for a job whose backend is unknown.
@@ -154,7 +159,7 @@ class Plan:
         self._new += nodes
 
     def received(self, batch: EventBatch, now: float) -> int:
-        """A backend says what became of its jobs: some moved between the queue and a machine, some ended.
+        """Take in events of a backend: jobs that began to run, or wait again, and completions.
 
         Returns:
             How many of these events are completions.
@@ -168,16 +173,17 @@ class Plan:
                 self._progressed(event)
                 continue
             node = find(event.job_id)
+            # `node.event` is set, with its place unchanged, if an earlier event of this batch completed it.
             if node is None or node.place is not IN_FLIGHT or node.attempt != event.attempt or node.event is not None:
                 self.stray += 1
             else:
                 node.event = event if event.status in TERMINAL else _not_an_end(event)
                 ended.append(node)
-        self._land(ended)
+        self._release(ended)
         for backend in self._backends.values():
             if backend.retry_at is not None and any(node.queue.backend is backend for node in ended):
-                backend.retry_at = now  # what was busy may have a place now
-        self._settle(ended, now)
+                backend.retry_at = now  # a slot is free: do not wait for the end of the delay
+        self._complete(ended, now)
         return len(batch) - progress
 
     def _progressed(self, event: JobProgressEvent) -> None:
@@ -191,13 +197,13 @@ class Plan:
     def submitted(
         self, nodes: Sequence[Node], accepted: Mapping[str, JobHandle], now: float, busy_because: str = ""
     ) -> None:
-        """A backend took some of these jobs and refused the others.
+        """Take in the answer to a submission: the backend accepted some of these jobs, and refused the others.
 
         Args:
-            nodes: what was handed over in this attempt; some may have completed since.
+            nodes: the jobs of the submission; some may have completed since.
             accepted: id to handle, for each job that the backend accepted.
             now: the time of the answer.
-            busy_because: why it refused some, if it did and if that is known.
+            busy_because: why it refused some, if it did and the reason is known.
         """
         if not nodes:
             return
@@ -205,7 +211,7 @@ class Plan:
         running = 0
         for node in nodes:
             if node.place is not IN_FLIGHT:
-                continue  # it has completed
+                continue  # its completion overtook the answer
             handle = accepted.get(node.id)
             if handle is None:
                 refused.append(node)
@@ -219,35 +225,36 @@ class Plan:
         self.counts[QUEUED] -= running
         self.counts[RUNNING] += running
         nodes[0].queue.backend.answered(len(nodes) - len(refused), len(refused), now)
+        # Each is put in front of its queue, so the last must be the first.
         for node in reversed(refused):
-            self._take_back(node, now, busy_because)
+            self._requeue_refused(node, now, busy_because)
 
     def launch_failed(self, nodes: Iterable[Node], message: str, now: float) -> None:
-        """Handing these jobs over raised; what the backend knows of them was killed, and the rest ends here."""
+        """End these jobs, whose submission raised; the backend has killed those that it had accepted already."""
         for node in nodes:
             node.queue.backend.offered -= 1
             if node.place is IN_FLIGHT:
-                self._land([node])
+                self._release([node])
                 self._end_early(node, FailureKind.LAUNCH_ERROR, message, now)
 
     def launching(self, nodes: Sequence[Node], now: float) -> list[Node]:
-        """They are about to be handed over: return those that are still wanted."""
+        """Return those of these jobs that are still to be submitted; end the others, which were killed meanwhile."""
         killed = [node for node in nodes if node.id in self._killed_by] if self._killed_by else []
         for node in killed:
             node.queue.backend.offered -= 1
             if node.place is IN_FLIGHT:
-                self._land([node])
+                self._release([node])
                 self._end_early(node, FailureKind.CANCELLED, f"killed by {self._killed_by[node.id]}", now)
         return [node for node in nodes if node.id not in self._killed_by] if killed else list(nodes)
 
     def backend_gone(self, name: str, message: str, now: float) -> None:
-        """A backend's block has ended and nothing more comes from it: its jobs end here, other backends go on."""
+        """End all jobs of a backend whose block has ended, so that no more events come. Other backends go on."""
         backend = self._backends[name]
         backend.gone = JobStatusInfo(message, kind=FailureKind.BACKEND_ERROR)
         for node in self._graph:
             if node.place is not IN_FLIGHT or node.queue.backend is not backend:
                 continue
-            self._land([node])
+            self._release([node])
             if node.id in self._killed_by:
                 self._end_early(node, FailureKind.CANCELLED, f"killed by {self._killed_by[node.id]}", now)
             else:
@@ -257,11 +264,11 @@ class Plan:
                 self._end_early(node, FailureKind.BACKEND_ERROR, message, now)
 
     def capacity_changed(self, resource: str, capacity: int) -> None:
-        """A dynamic limit is now `capacity`."""
+        """Take note that a dynamic limit is now `capacity`."""
         self._arbiter.capacity_changed(resource, capacity)
 
     def kill(self, ids: Iterable[str], by: str, now: float, *, force: bool = False) -> None:
-        """Somebody wants these jobs to end. Ids of jobs that have ended are passed over.
+        """Kill these jobs. Those that have ended are ignored.
 
         Raises:
             GraphError: if an id is unknown; then nothing is killed.
@@ -269,28 +276,26 @@ class Plan:
         self._kill_nodes([self._graph.find(job_id) for job_id in ids], by, now, force=force)
 
     def stop(self, by: str, now: float, *, force: bool = False, drain: bool = False) -> None:
-        """Nothing new starts. What is in flight is killed, or with `drain` runs on; a harder stop overrides a softer
-        one.
-        """
+        """Start no more jobs. Jobs in flight are killed, unless `drain`. A harder stop overrides a softer one."""
         self._stopped = (by, force, drain)
         nodes = [node for node in self._graph if node.event is None]
         self._kill_nodes([node for node in nodes if node.place is not IN_FLIGHT or not drain], by, now, force=force)
 
     def finish(self, message: str, now: float) -> None:
-        """The run is over whatever happened: every job that has no result gets one."""
+        """End every job that has not ended: the run is over, whatever happened."""
         for node in self._graph:
             if node.event is None:
                 if node.place is IN_FLIGHT:
-                    self._land([node])
+                    self._release([node])
                 self._end_early(node, FailureKind.CANCELLED, message, now)
 
     # ------------------------------------------------------------------ decisions
 
     def decide(self, now: float) -> list[Action]:
-        """Return what is to be done now; it counts as done."""
+        """Return the actions to carry out now. The plan counts them as done."""
         actions: list[Action] = []
         if self._new:
-            self._take_in(now)
+            self._admit(now)
         if self._kills:
             actions.extend(self._kills)
             self._kills = []
@@ -298,22 +303,23 @@ class Plan:
             if backend.retry_at is not None and backend.retry_at <= now:
                 backend.retry_at = None
         chosen: dict[str, list[Node]] = {}
-        room = self._limit - self._in_flight
-        if room > 0 and self._stopped is None:
+        slots = self._limit - self._in_flight
+        if slots > 0 and self._stopped is None:
             candidates = [backend for backend in self._backends.values() if backend.heap and backend.free() > 0]
-            while candidates and room > 0:
+            while candidates and slots > 0:
                 backend = candidates[0] if len(candidates) == 1 else min(candidates, key=_head_of)
-                nodes = self._choose(backend, room if len(candidates) == 1 else 1)
+                # One at a time if there are several: each may change which backend has the best head.
+                nodes = self._choose(backend, slots if len(candidates) == 1 else 1)
                 if nodes:
                     chosen.setdefault(backend.name, []).extend(nodes)
-                    room -= len(nodes)
+                    slots -= len(nodes)
                 if not nodes or not backend.heap or backend.free() <= 0:
                     candidates.remove(backend)
         actions.extend(Submit(name, nodes) for name, nodes in chosen.items())
         return actions
 
     def retry_at(self, backend: str) -> float:
-        """Return when `decide` is worth asking again because this backend was busy; `math.inf` for never."""
+        """Return when to call `decide` again because this backend was busy; `math.inf` if it was not."""
         retry_at = self._backends[backend].retry_at
         return math.inf if retry_at is None else retry_at
 
@@ -344,17 +350,18 @@ class Plan:
                 nodes.append(queue.pop())
                 self._arbiter.take(queue)
             else:
+                # One at a time if there are several queues: the next best head may be another queue's.
                 nodes += queue.take(free - len(nodes) if len(backend.heap) == 1 else 1)
         for node in nodes:
             node.place = IN_FLIGHT
-            node.attempt = node.attempt or 1
+            node.attempt = node.attempt or 1  # a refused submission is no attempt
         backend.in_flight += len(nodes)
         backend.offered += len(nodes)
         self._in_flight += len(nodes)
         return nodes
 
-    def _land(self, nodes: Sequence[Node]) -> None:
-        """These jobs are no longer in flight: what they held is free."""
+    def _release(self, nodes: Sequence[Node]) -> None:
+        """Free the slots and resources of these jobs, which are no longer in flight."""
         self._in_flight -= len(nodes)
         for node in nodes:
             queue = node.queue
@@ -363,9 +370,9 @@ class Plan:
             if queue.request:
                 self._arbiter.release(queue.request)
 
-    def _take_back(self, node: Node, now: float, busy_because: str) -> None:
-        """Its backend refused the job: it is ready again, unless it was killed or has been refused for too long."""
-        self._land([node])
+    def _requeue_refused(self, node: Node, now: float, busy_because: str) -> None:
+        """Make a refused job ready again, unless it was killed or has been refused for too long."""
+        self._release([node])
         waited = now - self._busy_since.setdefault(node.id, now)
         if node.id in self._killed_by:
             self._end_early(node, FailureKind.CANCELLED, f"killed by {self._killed_by[node.id]}", now)
@@ -389,6 +396,7 @@ class Plan:
                 queue.backend.offer(queue)
 
     def _priority_of(self, node: Node, function: Priority) -> Any:
+        """Return what the user's function says, or, if it fails, the default for this job and all others."""
         try:
             return self._checked_priority(function(node.job, len(node.dependents)))
         except Exception:
@@ -396,33 +404,40 @@ class Plan:
                 "the priority function failed for job %r; the default priority is used from now on", node.id
             )
             self._priority = None
-            self._requeue_all()
+            self._requeue_all()  # its values and the default's cannot be compared
             return default_priority(node.job, len(node.dependents))
 
     def _checked_priority(self, priority: Any) -> Any:
-        """Return `priority` if it can stand in a queue: it can be hashed and ordered, and is unlike NaN."""
+        """Return `priority` if queues can use it: it can be hashed and ordered, and equals itself, unlike NaN."""
         hash(priority)
         if self._sample is None:
             self._sample = priority
         is_unlike_itself = priority != priority  # noqa: PLR0124 - as NaN is, and whatever else orders nothing
+        # Of two values that are ordered, exactly one of `<` and `>=` holds. Sets, for example, are not.
         if is_unlike_itself or (priority < self._sample) is (priority >= self._sample):
             msg = f"{priority!r} cannot be ordered"
             raise ValueError(msg)
         return priority
 
     def _requeue_all(self) -> None:
-        """Put all ready jobs in anew, so that no queue holds priorities of two kinds."""
+        """Queue all ready jobs again, so that no queue has priorities of two kinds."""
         for backend in self._backends.values():
             self._enqueue(backend.drain())
 
-    # ------------------------------------------------------------------ the life of a job
+    # ------------------------------------------------------------------ a job's states
 
     def _queue_of(self, job: Any) -> ReadyQueue:
-        """Return the queue that `job` belongs to; its backend is known, and what it asks for can be granted."""
+        """Return the queue for `job`.
+
+        Raises:
+            GraphError: if its backend is unknown.
+            ResourceError: if its request can never be granted.
+        """
         name = job.backend or self._default
         backend = self._backends.get(name)
         if backend is None:
-            msg = f"job {job.id!r} wants backend {name!r}; this run has: {', '.join(sorted(self._backends))}"
+            known = ", ".join(sorted(self._backends))
+            msg = f"job {job.id!r} has backend {name!r}; expected a backend of this run: {known}"
             raise GraphError(msg)
         if not job.resources:
             return backend.plain
@@ -434,8 +449,8 @@ class Plan:
         pool.check(request, job.id)
         return backend.queue(request)
 
-    def _take_in(self, now: float) -> None:
-        """Let new jobs wait, be ready, or end at once."""
+    def _admit(self, now: float) -> None:
+        """Take in the new jobs: each waits for others, is ready, or ends at once."""
         nodes, self._new = self._new, []
         if self.unfinished < len(self._graph):
             for node in nodes:
@@ -445,21 +460,21 @@ class Plan:
             for node in nodes:
                 self._end_early(node, FailureKind.CANCELLED, f"killed by {self._stopped[0]}", now)
         else:
-            self._queue_up([node for node in nodes if node.waiting == 0 and node.status is SCHEDULED], now)
+            self._make_ready([node for node in nodes if node.waiting == 0 and node.status is SCHEDULED], now)
 
     def _count_ended_dependencies(self, node: Node, now: float) -> None:
-        """Take into account what ended before `node` was added."""
+        """Take into account the dependencies of `node` that ended before it was added."""
         ended = [other for other in map(self._graph.find, node.job.dependencies) if other.event is not None]
-        if not ended or node.event is not None:
+        if not ended or node.event is not None:  # another new job, on which it depends, may have ended it
             return
         failed = [other for other in ended if other.status is not PASSED]
         node.passed = len(ended) - len(failed)
         if failed and (event := self._end_without_run(node, failed[-1], now)) is not None:
             node.event = event
-            self._settle([node], now)
+            self._complete([node], now)
 
-    def _queue_up(self, nodes: Sequence[Node], now: float) -> None:
-        """Let `nodes`, which wait for no other job any more, wait for their backends."""
+    def _make_ready(self, nodes: Sequence[Node], now: float) -> None:
+        """Queue `nodes`, which no longer wait for other jobs, for their backends."""
         if any(backend.gone is not None for backend in self._backends.values()):
             for node in nodes:
                 gone = node.queue.backend.gone
@@ -476,13 +491,11 @@ class Plan:
             self.counts[QUEUED] += len(nodes)
         self._enqueue(nodes)
 
-    def _settle(self, ended: list[Node], now: float) -> None:
-        """Record the ends of these jobs (their events are set), and what follows for all who wait for them, however
-        deep.
-        """
+    def _complete(self, ended: list[Node], now: float) -> None:
+        """Record the completions of these jobs (their events are set), and end or queue all that depends on them."""
         counts, watched = self.counts, self.changes is not None
         ready: list[Node] = []
-        for done in ended:  # which grows meanwhile
+        for done in ended:  # it grows during the loop; by recursion, a long chain would exhaust the stack
             end = done.event
             assert end is not None
             status = end.status
@@ -494,12 +507,12 @@ class Plan:
                 counts[status] += 1
                 done.status = status
             if done.place is READY:
-                self._forget(done)
+                self._remove_ready(done)
             passed = status is PASSED
             if not passed:
                 self._count_failure(end)
             for dependent in done.dependents:
-                if dependent.event is not None:
+                if dependent.event is not None:  # another dependency, or a kill, has ended it
                     continue
                 dependent.waiting -= 1
                 dependent.passed += passed
@@ -508,19 +521,19 @@ class Plan:
                     ended.append(dependent)
                 elif dependent.waiting == 0:
                     ready.append(dependent)
-        self._queue_up(ready, now)
+        self._make_ready(ready, now)
         if self._max_failures is not None and self._failures >= self._max_failures and self._stopped is None:
             count = self._max_failures
             self.stop(f"the limit of {count} failure{'' if count == 1 else 's'}", now)
 
-    def _forget(self, node: Node) -> None:
+    def _remove_ready(self, node: Node) -> None:
         queue = node.queue
-        queue.forget(node)
+        queue.remove(node)
         if not queue.size:
             self._arbiter.drop(queue)
 
     def _end_without_run(self, node: Node, dependency: Node, now: float) -> JobCompletionEvent | None:
-        """Return the end of `node` if it can never run, now that `dependency` has ended and not passed; else `None`."""
+        """Return the completion of `node` if it can never run, as `dependency` has not passed; else `None`."""
         if node.run_if != "passed" and node.waiting:
             return None
         if self._stopped is not None:
@@ -530,17 +543,17 @@ class Plan:
         elif node.run_if == "any-passed" and not node.passed:
             message = f"none of its dependencies passed; the last was {dependency.id!r}"
         elif (gone := node.queue.backend.gone) is not None:
-            # Here, and not only when it is queued: a chain of jobs that run however others end is no recursion.
+            # Here, not only in `_make_ready`: there a chain of jobs with `run_if="ended"` would be a recursion.
             return _never_ran(node, FailureKind.BACKEND_ERROR, gone.message, now)
         else:
             return None
         return _never_ran(node, FailureKind.DEPENDENCY, message, now)
 
     def _end_early(self, node: Node, kind: FailureKind, message: str, now: float) -> None:
-        """End a job that is not in flight, and has not ended."""
+        """End a job that is not in flight; nothing happens if it has ended."""
         if node.event is None:
             node.event = _never_ran(node, kind, message, now)
-            self._settle([node], now)
+            self._complete([node], now)
 
     def _count_failure(self, event: JobCompletionEvent) -> None:
         self.never_ran += event.never_ran
@@ -553,6 +566,7 @@ class Plan:
             if node.event is not None:
                 continue
             if node.place is IN_FLIGHT:
+                # Remembered, because it may not have been submitted yet, or may be refused: then it ends here.
                 self._killed_by.setdefault(node.id, by)
                 in_flight.setdefault(node.queue.backend.name, []).append(node.id)
             else:
@@ -572,11 +586,13 @@ class Plan:
 
 
 def _head_of(backend: Backlog) -> tuple[bool, Any]:
+    """Return what orders backends by their best jobs; one with nothing to offer is the last."""
     queue = backend.best(exact=True)
     return (True, 0) if queue is None else (False, queue.entry)
 
 
 def _not_an_end(event: JobCompletionEvent) -> JobCompletionEvent:
+    """Return a completion as killed in place of one whose status is not terminal, which breaks the contract."""
     reason = JobStatusInfo(f"its backend completed it as {event.status}", kind=FailureKind.BACKEND_ERROR)
     return attrs.evolve(event, status=KILLED, reason=reason)
 

@@ -1,7 +1,7 @@
 """`ReadyQueue`: jobs that could start now, if their backend had a slot and their resources were free.
 
-There is one queue for each backend and distinct resource request, so that a full backend or a scarce licence holds up
-nobody else; and in a queue one deque for each distinct priority, which costs less than a comparison per job.
+There is one queue for each backend and distinct resource request, so that a full backend or a scarce licence delays no
+other jobs. A queue has one deque for each distinct priority, which costs less than a comparison per job.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from runtime.scheduler.resources import Request
 
 
 class Descending:
-    """Turns the order of a priority round, because a heap gives the smallest first."""
+    """Reverses the order of a priority, because a heap gives the smallest first."""
 
     __slots__ = ("priority",)
 
@@ -35,7 +35,7 @@ class Descending:
 
 
 Key = tuple[Descending, int]
-"""What orders queues among each other: the priority and the rank of the head."""
+"""Orders queues: the priority and the rank of the head."""
 
 
 class ReadyQueue:
@@ -48,19 +48,22 @@ class ReadyQueue:
         self.request = request
         self.size = 0
         self.entry: Key | None = None
-        """The key under which it stands in its backend's heap; `None` if it does not."""
+        """The key that it has in its backend's heap; `None` if it is not there."""
         self.waits_for: str | None = None
         """The resource that it waits for."""
         self.waiting_since: int | None = None
-        """How many grants of what it asks for there had been when its head first lacked something."""
+        """How often the resources that it requests had been granted when its head first lacked one."""
         self._order: list[Descending] = []
+        """A heap of the priorities that have a deque."""
         self._deques: dict[Any, deque[Node]] = {}
+        """By priority. A job that ended here stays in its deque, and is skipped later: to find it would cost more. But
+        the head is always a job that has not ended."""
 
     def __repr__(self) -> str:
         return f"<ReadyQueue {self.backend.name!r} {self.request} size {self.size}>"
 
     def push(self, node: Node, priority: Any, front: bool = False) -> bool:
-        """Put `node` in: behind those of its priority, or before them. Returns whether it may be the new head."""
+        """Add `node` behind those of its priority, or (`front`) before them; return whether it may be the new head."""
         waiting = self._deques.get(priority)
         if waiting is None:
             waiting = self._deques[priority] = deque()
@@ -79,41 +82,41 @@ class ReadyQueue:
         return first, self._head_deque()[0].rank
 
     def pop(self) -> Node:
-        """Take the head out; there must be one."""
+        """Take out and return the head; there must be one."""
         return self.take(1)[0]
 
     def take(self, most: float) -> list[Node]:
-        """Take out the head and those behind it, `most` of them at the most."""
+        """Take out and return the head and those behind it, at most `most` jobs."""
         taken: list[Node] = []
-        while self._order and (room := most - len(taken)) > 0:
+        while self._order and (left := most - len(taken)) > 0:
             waiting = self._head_deque()
-            while waiting and room > 0:
+            while waiting and left > 0:
                 node = waiting.popleft()
-                if node.event is None:
+                if node.event is None:  # else it was removed
                     node.place = NOWHERE
                     taken.append(node)
-                    room -= 1
+                    left -= 1
             if not waiting:
                 del self._deques[heapq.heappop(self._order).priority]
         self.size -= len(taken)
         self._drop_ended()
         return taken
 
-    def forget(self, node: Node) -> None:
-        """Leave out `node`, which has ended without being popped."""
+    def remove(self, node: Node) -> None:
+        """Remove `node`, which has ended before it was submitted."""
         node.place = NOWHERE
         self.size -= 1
         self._drop_ended()
 
     def drain(self) -> list[Node]:
-        """Take all out, best first."""
+        """Take out and return all jobs, best first."""
         return self.take(self.size)
 
     def _head_deque(self) -> deque[Node]:
         return self._deques[self._order[0].priority]
 
     def _drop_ended(self) -> None:
-        """See to it that the head, if any, is a job that has not ended."""
+        """Drop jobs that have ended from the front, so that the head, if any, is one that has not."""
         while self._order:
             waiting = self._head_deque()
             while waiting and waiting[0].event is not None:

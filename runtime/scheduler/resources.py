@@ -1,7 +1,7 @@
-"""`ResourcePool`: named amounts (licences, memory, anything) that running jobs hold, and their limits.
+"""`ResourcePool`: named resources (licences, memory, anything), their limits, and how much of them jobs hold.
 
-Pure: no I/O, no time. A limit is a number, or `None` for unlimited. A job may ask for an amount, or for *all of it*:
-then it holds the resource alone.
+Pure: no I/O, no time. A limit is a number, or `None` for unlimited. A job requests an amount, or *all of it*: then no
+other job may hold any.
 """
 
 from __future__ import annotations
@@ -16,47 +16,48 @@ from runtime.job.numbers import brief
 logger: Final = logging.getLogger("runtime.scheduler")
 
 Request = tuple[tuple[str, int | None], ...]
-"""What a job holds, sorted by name; `None` is all of it."""
+"""Pairs of resource and amount, sorted by name; `None` is all of it."""
 
 MissingPolicy = Literal["ignore", "warn", "error"]
 
 
 class ResourceProvider(Protocol):
-    """A limit that may change during the run, such as what a licence server says."""
+    """A limit that may change during the run, such as the licences that a licence server offers."""
 
     async def capacity(self) -> int:
-        """Return the amount that may be in use. Asked with a deadline; when it raises, the last value is kept."""
+        """Return the amount that may be in use. Called with a deadline; if it raises, the last value is kept."""
         ...
 
 
 def request_of(job: Any) -> Request:
-    """Return what `job` asks for, so that equal requests are equal."""
+    """Return the request of `job`, in a form in which equal requests compare equal."""
     resources: Mapping[str, int | None] | None = job.resources
     return tuple(sorted(resources.items())) if resources else ()
 
 
 class _Resource:
-    __slots__ = ("alone", "capacity", "dynamic", "held", "holders")
+    __slots__ = ("capacity", "dynamic", "exclusive", "held", "holders")
 
     def __init__(self, capacity: int | None, *, dynamic: bool = False) -> None:
         self.capacity = capacity
         self.dynamic = dynamic
         self.held = 0
         self.holders = 0
-        self.alone = False
+        self.exclusive = False
+        """Whether one job holds all of it."""
 
 
 class ResourcePool:
-    """Who may hold how much of what.
+    """The limits of all resources, and how much of each is held.
 
     Args:
         limits: name to amount, `None` for unlimited.
-        dynamic: names whose limit is not known yet, and will change.
-        missing: what to do about a resource without a limit: take it as unlimited in silence (``ignore``) or with a
+        dynamic: names of resources whose limit is not known yet, and will change; 0 until then.
+        missing: what to do about a resource without a limit: take it as unlimited, silently (``ignore``) or with a
             warning (``warn``), or refuse the job (``error``).
 
     Raises:
-        ResourceError: for a limit that is no amount.
+        ResourceError: for a limit that is not an amount, or an unknown `missing`.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class ResourcePool:
         missing: MissingPolicy = "error",
     ) -> None:
         if missing not in ("ignore", "warn", "error"):
-            msg = f"on_missing_resource is {missing!r}; wanted: 'ignore', 'warn' or 'error'"
+            msg = f"on_missing_resource is {missing!r}; expected 'ignore', 'warn' or 'error'"
             raise ResourceError(msg)
         self._missing = missing
         self._resources: dict[str, _Resource] = {}
         for name, limit in (limits or {}).items():
             if limit is not None and not _is_amount(limit):
                 msg = (
-                    f"the limit of resource {name!r} is {brief(limit)}; wanted: a whole number from 0, None for"
+                    f"the limit of resource {name!r} is {brief(limit)}; expected a whole number from 0, None for"
                     " unlimited, or a ResourceProvider"
                 )
                 raise ResourceError(msg)
@@ -82,24 +83,28 @@ class ResourcePool:
         for name in dynamic:
             self._resources[name] = _Resource(0, dynamic=True)
 
-    def check(self, request: Request, who: str) -> None:
-        """Check that `request` can be granted at some time.
+    def check(self, request: Request, job_id: str) -> None:
+        """Check that `request` can ever be granted.
+
+        Args:
+            request: of a job.
+            job_id: of that job, for messages.
 
         Raises:
-            ResourceError: if it asks for a resource without a limit, or for more than a limit that never changes.
+            ResourceError: if it needs a resource without a limit, or more than a limit that never changes.
         """
         for name, amount in request:
             resource = self._resources.get(name)
             if resource is None:
-                self._resources[name] = self._add_missing(name, who)
+                self._resources[name] = self._add_missing(name, job_id)
             elif not resource.dynamic and not self.possible(((name, amount),)):
                 needs = "all" if amount is None else brief(amount)
-                msg = f"job {who!r} needs {needs} of resource {name!r}, and its limit is {resource.capacity}"
+                msg = f"job {job_id!r} needs {needs} of resource {name!r}, and its limit is {resource.capacity}"
                 raise ResourceError(msg)
 
-    def _add_missing(self, name: str, who: str) -> _Resource:
+    def _add_missing(self, name: str, job_id: str) -> _Resource:
         known = ", ".join(sorted(self._resources)) or "none"
-        text = f"job {who!r} needs resource {name!r}, which has no limit (there are limits for: {known})"
+        text = f"job {job_id!r} needs resource {name!r}, which has no limit (there are limits for: {known})"
         if self._missing == "error":
             raise ResourceError(text)
         if self._missing == "warn":
@@ -107,15 +112,17 @@ class ResourcePool:
         return _Resource(None)
 
     def has_limit(self, name: str) -> bool:
-        """Return whether a resource is known here: it was given a limit, or was needed without one and let pass."""
+        """Return whether a resource is known: it was given a limit, or a job needed it and `missing` allowed that."""
         return name in self._resources
 
     def set_capacity(self, name: str, capacity: int) -> bool:
-        """Change the limit of a dynamic resource; return whether it changed. Jobs that hold more keep what they
-        have.
+        """Change the limit of a dynamic resource; return whether it changed. Jobs that hold more keep it.
+
+        Raises:
+            ResourceError: if `capacity` is not an amount.
         """
         if not _is_amount(capacity):
-            msg = f"the limit of resource {name!r} became {brief(capacity)}; wanted: a whole number from 0"
+            msg = f"the limit of resource {name!r} became {brief(capacity)}; expected a whole number from 0"
             raise ResourceError(msg)
         resource = self._resources[name]
         changed = resource.capacity != capacity
@@ -123,10 +130,10 @@ class ResourcePool:
         return changed
 
     def possible(self, request: Request) -> bool:
-        """Return whether `request` could be granted if nobody held anything."""
+        """Return whether `request` could be granted if nothing were held."""
         for name, amount in request:
             capacity = self._resources[name].capacity
-            if capacity is not None and capacity < (1 if amount is None else amount):
+            if capacity is not None and capacity < (1 if amount is None else amount):  # all of nothing is refused
                 return False
         return True
 
@@ -142,7 +149,7 @@ class ResourcePool:
         """Return the name of the first resource of which `request` cannot have enough now."""
         for name, amount in request:
             resource = self._resources[name]
-            if resource.alone:
+            if resource.exclusive:
                 return name
             if amount is None:
                 if resource.holders or resource.capacity == 0:
@@ -157,16 +164,16 @@ class ResourcePool:
             resource = self._resources[name]
             resource.holders += 1
             resource.held += self._amount(resource, amount)
-            resource.alone = amount is None
+            resource.exclusive = amount is None
 
     def release(self, request: Request) -> None:
-        """Give back what `take` took."""
+        """Return what `take` took to the pool."""
         for name, amount in request:
             resource = self._resources[name]
             resource.holders -= 1
             if amount is None:
-                resource.alone = False
-                resource.held = 0
+                resource.exclusive = False
+                resource.held = 0  # not less the capacity, which may have changed meanwhile
             else:
                 resource.held -= amount
 

@@ -1,4 +1,4 @@
-"""`sanity_check`: every invariant of a plan, walked. For tests; it costs a look at each job."""
+"""`sanity_check`: checks every invariant of a plan. For tests: it visits each job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from runtime.scheduler.plan import Plan
 
 
 def sanity_check(plan: Plan) -> None:
-    """Check every invariant; for tests.
+    """Check every invariant of `plan`.
 
     Raises:
         AssertionError: if one does not hold.
@@ -35,6 +35,7 @@ def sanity_check(plan: Plan) -> None:
             waiting = sum(plan._graph.find(other).event is None for other in dict.fromkeys(node.job.dependencies))
             assert node.waiting == waiting, node
             scheduled = node.status is JobStatus.SCHEDULED
+            # A job that waits for nothing is queued, unless it was added after the last `decide`.
             assert scheduled if node.waiting else (not scheduled or node in plan._new), node
     for name, (amount, _) in plan._arbiter.pool.usage().items():
         assert amount == held.get(name, 0), name
@@ -48,5 +49,6 @@ def sanity_check(plan: Plan) -> None:
             ]
             assert all(node.place is Place.READY for node in ready), queue
             assert queue.size == len(ready), queue
+            # A queue with jobs is offered, or waits for a resource; one in neither state would never start them.
             in_heap = queue.entry is not None and any(entry[0] is queue.entry for entry in backend.heap)
             assert not ready or in_heap or queue.waits_for is not None, queue

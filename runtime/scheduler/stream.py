@@ -1,7 +1,6 @@
-"""`StatusStream`: status changes of a run for whoever wants to watch: displays, links, a journal.
+"""`StatusStream`: status changes of a run, for watchers such as displays, links and journals.
 
-A watcher can never hold the run up. A full buffer drops its oldest change and counts it; a buffer without a bound loses
-nothing.
+A watcher never delays the run: a full buffer drops its oldest change and counts it. An unbounded buffer drops nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ class StatusStream:
 
     def __init__(self, buffer: float, on_close: Callable[[StatusStream], None]) -> None:
         if buffer != math.inf and not (is_number(buffer) and 1 <= buffer <= sys.maxsize and buffer == int(buffer)):
-            msg = f"buffer is {brief(buffer)}; wanted: a whole number from 1, or math.inf for one without a bound"
+            msg = f"buffer is {brief(buffer)}; expected a whole number from 1, or math.inf for an unbounded buffer"
             raise ValueError(msg)
         self._buffer: deque[StatusChange] = deque(maxlen=None if buffer == math.inf else int(buffer))
         self._on_close = on_close
         self._closed = False
-        self._news = trio.Event()
+        self._wakeup = trio.Event()
         self.dropped = 0
         """How many changes were dropped because the buffer was full."""
 
@@ -48,32 +47,33 @@ class StatusStream:
         return self
 
     async def __anext__(self) -> StatusChange:
+        # The two halves of a checkpoint: cancelled before a change is taken, never after, when it would be lost.
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._buffer:
             if self._closed:
                 raise StopAsyncIteration
-            self._news = trio.Event()
-            await self._news.wait()
+            self._wakeup = trio.Event()
+            await self._wakeup.wait()
         await trio.lowlevel.cancel_shielded_checkpoint()
         return self._buffer.popleft()
 
     def take_nowait(self) -> list[StatusChange]:
-        """Return all that has gathered, and be it nothing."""
+        """Return all buffered changes, of which there may be none."""
         taken = list(self._buffer)
         self._buffer.clear()
         return taken
 
     def close(self) -> None:
-        """Take no more changes. What has gathered can still be read."""
+        """Take no more changes. Buffered changes can still be read."""
         if not self._closed:
             self._closed = True
-            self._news.set()
+            self._wakeup.set()
             self._on_close(self)
 
     def put(self, changes: Sequence[StatusChange]) -> None:
-        """Add changes; the scheduler's side."""
+        """Add changes. For the scheduler; never blocks."""
         limit = self._buffer.maxlen
         if limit is not None:
             self.dropped += max(0, len(self._buffer) + len(changes) - limit)
         self._buffer.extend(changes)
-        self._news.set()
+        self._wakeup.set()

@@ -15,7 +15,7 @@ from benchmarks.model import PEAK, BenchmarkError
 from benchmarks.questions import QUESTIONS
 from benchmarks.samples import scheduler
 from benchmarks.turns import take_sample
-from runtime.cli.run import look_less_for_garbage
+from runtime.cli.run import raise_gc_threshold
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ def test_as_the_command_line_runs_is_as_it_does(monkeypatch: pytest.MonkeyPatch)
     thresholds: list[tuple[int, ...]] = []
     monkeypatch.setattr(gc, "set_threshold", lambda *given: thresholds.append(given))
     monkeypatch.setattr(gc, "freeze", lambda: None)
-    look_less_for_garbage()
+    raise_gc_threshold()
     trio.run(scheduler.as_cli, scheduler.make_specs(10), 0)
     assert len(thresholds) == 2
     assert len(set(thresholds)) == 1

@@ -1,7 +1,7 @@
-"""A shell with job control, as small as can be. Run in a session of its own, with its terminal as standard input.
+"""A minimal shell with job control. Run it in a session of its own, with its terminal as standard input.
 
-Arguments: where to run the program, ``foreground`` or ``background``; a FIFO in which each of its stops is told, by the
-number of the signal; one that says when it goes on; and the program.
+Arguments: ``foreground`` or ``background``, for the program; a FIFO to which the signal's number is written each time
+the program stops; a FIFO whose lines continue it; and the program.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 
 def main() -> None:
-    where, told, go, *words = sys.argv[1:]
+    where, stops, go, *words = sys.argv[1:]
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     back = functools.partial(signal.signal, signal.SIGTTOU, signal.SIG_DFL)
     program = subprocess.Popen(words, process_group=0, preexec_fn=back)  # noqa: PLW1509 - it has one thread
@@ -27,7 +27,7 @@ def main() -> None:
             code = os.waitstatus_to_exitcode(status)
             os._exit(code if code >= 0 else 128 - code)
         os.tcsetpgrp(0, os.getpgrp())
-        with open(told, "w") as file:
+        with open(stops, "w") as file:
             file.write(f"{os.WSTOPSIG(status)}\n")
         with open(go) as file:
             file.readline()

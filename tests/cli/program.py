@@ -1,4 +1,4 @@
-"""The command line as a program: started in a directory of its own, spoken to over FIFOs and signals."""
+"""Starts the command line as a program, in a directory of its own, and drives it and its jobs by signals and FIFOs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import attrs
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60
-"""Seconds after which a program hangs."""
+"""Seconds after which a program counts as hanging."""
 
 
 @attrs.frozen
@@ -32,7 +32,7 @@ class Done:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a program: this package in the path, and nothing of this terminal."""
+    """Return the environment of a program: this package in its path, and nothing about this terminal."""
     gone = {"JOB_RUNTIME_BACKEND", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
     inherited = {name: value for name, value in os.environ.items() if name not in gone}
     return {**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm", **more}
@@ -43,7 +43,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def reset_signals() -> None:
-    """In a child: take signals as a program does that a person starts, even if the tests run in the background."""
+    """In a child: reset signals to their defaults, which is not how tests in the background inherit them."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -55,7 +55,7 @@ def start(
     words: Sequence[str] | None = None,
     **options: Any,
 ) -> subprocess.Popen[str]:
-    """Start the command line, or what `words` say, in `directory`, in a session of its own."""
+    """Start the command line, or the command `words`, in `directory` and in a session of its own."""
     return subprocess.Popen(
         command(*arguments) if words is None else words,
         cwd=directory,
@@ -96,7 +96,7 @@ def call(
 
 @contextmanager
 def started(directory: Path, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A running command line; whatever happens, nothing of its session is left."""
+    """Start the command line for a block, and end it with the block."""
     program = start(directory, *arguments, **options)
     try:
         yield program
@@ -126,22 +126,22 @@ def wait_for(stream: IO[str] | None, text: str) -> str:
 
 
 def insist(program: subprocess.Popen[str], number: int, text: str | None = None) -> str:
-    """Send a signal, over and over, until it is a request of its own: until the program says `text`, or has ended.
+    """Send a signal until it counts as a new request: until the program prints `text`, or has ended.
 
-    Return what it said meanwhile.
+    Return its output meanwhile.
     """
     assert program.stdout is not None
-    said = ""
-    while program.poll() is None and (text is None or text not in said):
+    output = ""
+    while program.poll() is None and (text is None or text not in output):
         program.send_signal(number)
-        if select.select([program.stdout], [], [], 0.05)[0]:  # until it says something, or a while
-            said += os.read(program.stdout.fileno(), 1000).decode()
-    assert (text or "") in said
-    return said
+        if select.select([program.stdout], [], [], 0.05)[0]:
+            output += os.read(program.stdout.fileno(), 1000).decode()
+    assert (text or "") in output
+    return output
 
 
 def results(directory: Path) -> dict[str, Any]:
-    """The last run's ``results.json``."""
+    """Return ``results.json`` of the last run."""
     document: dict[str, Any] = json.loads((directory / "results" / "latest" / "results.json").read_bytes())
     return document
 
@@ -151,7 +151,7 @@ def statuses(directory: Path) -> dict[str, str]:
 
 
 def links(directory: Path) -> dict[str, list[str]]:
-    """The links of the last run, by folder; each leads somewhere."""
+    """Return the links of the last run by folder; none may be broken."""
     found = {}
     for folder in ("running", "passed", "failed", "killed"):
         entries = sorted((directory / "results" / "latest" / folder).iterdir())
@@ -161,9 +161,9 @@ def links(directory: Path) -> dict[str, list[str]]:
 
 
 class Fifo:
-    """Where a job says a line, and this test waits for it; or the other way round.
+    """A FIFO on which a test waits for a line of a job, or a job for a line of the test.
 
-    It is open at both ends as long as this object lives, so nobody waits for somebody to open the other one.
+    Both ends are open as long as this object exists, so that opening it never blocks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -173,13 +173,13 @@ class Fifo:
         weakref.finalize(self, os.close, self._descriptor)
 
     def hear(self) -> str:
-        """Wait for what a job says."""
+        """Wait for a line of a job, and return it."""
         ready, _, _ = select.select([self._descriptor], [], [], LIMIT)
-        assert ready, f"nobody said anything in {self.path.name}"
+        assert ready, f"no job has written to {self.path.name}"
         return os.read(self._descriptor, 1000).decode().strip()
 
     def say(self) -> None:
-        """Say a line to whoever listens, or will."""
+        """Write a line, for a job that reads now or later."""
         os.write(self._descriptor, b"go\n")
 
 

@@ -1,4 +1,4 @@
-"""A job file is UTF-8, and its bytes arrive as they stand there, whatever the locale."""
+"""A job file is UTF-8, and its bytes arrive unchanged, whatever the locale."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ cmd = ["python3", "-c", "import sys; print(sys.flags.utf8_mode)"]
 """
 
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-"""A locale of another encoding that each machine has."""
+"""A locale with another encoding, which every machine has."""
 
 
 @pytest.fixture(params=["UTF-8", "ASCII", "ISO-8859-1"])

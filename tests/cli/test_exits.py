@@ -1,4 +1,4 @@
-"""`SystemExit` out of other people's code is no end in order: the command line never says 0 for it."""
+"""`SystemExit` raised by foreign code is no orderly end: the exit code is never 0."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_backend_that_exits_costs_its_own_jobs(site: Path, backend: str) -> No
 def test_an_exit_that_is_injected_into_the_main_thread_ends_the_run_with_results(site: Path) -> None:
     done = run_on(site, "legacy:site_code:Inject")
     assert done.code == 70
-    assert "code that is not ours told this process to exit" in done.err
+    assert "foreign code told this process to exit" in done.err
     assert done.err.count("\n") == 1
     assert statuses(site).keys() == {"here", "there"}
 
@@ -120,7 +120,7 @@ def test_an_exit_that_is_injected_into_the_main_thread_ends_the_run_with_results
 def test_an_exit_from_what_a_backend_is_asked_before_the_run(site: Path) -> None:
     done = run_on(site, "Resources")
     assert (done.code, done.out, done.err.count("\n")) == (70, "", 1)
-    assert "code that is not ours told this process to exit" in done.err
+    assert "foreign code told this process to exit" in done.err
 
 
 ENDING = """

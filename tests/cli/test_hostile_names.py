@@ -52,7 +52,7 @@ UNSPEAKABLE = ["nul\0byte", "lone \ud800 surrogate", "\udcff"]
 
 
 def in_bytes(name: str) -> bytes:
-    """A name as the results have it."""
+    """Return a name as the results show it."""
     lone = ("surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass" for char in name)
     return b"".join(char.encode("utf-8", errors) for char, errors in zip(name, lone, strict=True))
 

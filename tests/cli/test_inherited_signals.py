@@ -1,4 +1,4 @@
-"""Whoever starts the command line blocks or ignores signals; that is inherited, and costs no job anything."""
+"""Signals that the parent process blocks or ignores, which the command line inherits, change nothing for its jobs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FarmLauncher:
 
 
 def spoil_signals() -> None:
-    """In a child: ignore and block all that can be."""
+    """In a child: ignore and block all signals that can be."""
     for number in signal.valid_signals():
         if number not in [getattr(signal, f"SIG{name}") for name in TAKEN]:
             signal.signal(number, signal.SIG_IGN)
@@ -43,7 +43,7 @@ def spoil_signals() -> None:
 
 
 def unusual(text: str) -> list[int]:
-    """The signals that were ignored or blocked in whoever printed `text`."""
+    """Return the signals that were ignored or blocked in the process that printed `text`."""
     _, blocked, _, ignored = text.split()
     bits = int(blocked, 16) | int(ignored, 16)
     return [number for number in signal.valid_signals() if bits >> (number - 1) & 1]

@@ -1,4 +1,4 @@
-"""``isolated = true`` in a job file: a launcher that crashes costs its job, and not the run."""
+"""``isolated = true`` in a job file: a launcher that crashes costs its own job, not the run."""
 
 from __future__ import annotations
 

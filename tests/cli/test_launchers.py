@@ -15,7 +15,7 @@ SRUN = """#!/bin/sh
 while [ "$1" != bash ]; do shift; done
 exec "$@"
 """
-"""Stands in for Slurm's: runs the command here."""
+"""Takes the place of Slurm's `srun`, and runs the command on this machine."""
 
 JOBS = """
 [defaults]

@@ -34,7 +34,7 @@ def check_refused(directory: Path, done: Done, *complaints: str) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Here]:
-    """Call the command line in this process, which is much quicker than a new one; for what starts nothing."""
+    """Call the command line in this process, which is much faster than a new one; for calls that start no job."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JOB_RUNTIME_BACKEND", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -121,7 +121,7 @@ BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "a resource without a limit": (
         GOOD + "resources = { lic = 1 }",
-        ["'lic', which has no limit (there are limits for: none); expected: a limit under [resources], or --resource "],
+        ["'lic', which has no limit (there are limits for: none); expected a limit under [resources], or --resource "],
     ),
     "a policy": (
         GOOD + "backend = 'fake'\n[backends.fake]\npolicy = 1",
@@ -152,7 +152,7 @@ sys.argv = ["runtime", "run", sys.argv[1]]
 try:
     runpy.run_module("runtime", run_name="__main__")
 finally:
-    # Not from getrusage: that of a child counts the peak of whoever forked it in.
+    # Not from getrusage, which in a child begins with the peak of the process that forked it.
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
     print(int(status["VmHWM"].split()[0]) // 1024)
 """
@@ -190,7 +190,7 @@ def test_where_the_current_directory_was_deleted_nothing_is_started(
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     done = here(*arguments, str(file), "--out", str(tmp_path / "out"))
-    complaint = "the current directory cannot be found: No such file or directory; expected: one that exists"
+    complaint = "the current directory cannot be found: No such file or directory; expected one that exists"
     check_refused(tmp_path, done, complaint)
     assert list(tmp_path.iterdir()) == [file]
 
@@ -206,10 +206,13 @@ def test_bad_json_lines_are_refused(tmp_path: Path, here: Here) -> None:
     [
         (["--select", "nothing"], '--select "nothing" matches no job'),
         (["--backend", "lcal"], "--backend: there is no backend 'lcal'; did you mean 'local'?"),
-        (["--backend", "legacy:nowhere:X"], "No module named 'nowhere'; --pythonpath DIR says where to look\n"),
+        (
+            ["--backend", "legacy:nowhere:X"],
+            "No module named 'nowhere'; expected it to be installed, or --pythonpath with its directory\n",
+        ),
         (["--backend", "legacy:os:getcwd"], "wanted: a launcher class"),
         (["--backend", "legacy:x"], "wanted: legacy:package.module:ClassName"),
-        (["--pythonpath", "missing"], "--pythonpath missing: is no directory"),
+        (["--pythonpath", "missing"], '--pythonpath is "missing"; expected a directory'),
         (["--out", "jobs.toml"], "--out: the run's directory"),
         (["--log-file", "missing/log"], "--log-file missing/log: No such file"),
     ],
@@ -352,10 +355,10 @@ def test_what_cannot_be_said_is_no_success(tmp_path: Path, words: list[str]) -> 
     [
         ([], "the following arguments are required: COMMAND (see job-runtime --help)"),
         (["run"], "the following arguments are required: FILE (see job-runtime run --help)"),
-        (["run", "x", "--reseed", "0"], "argument --reseed: '0' is given; wanted: a whole number from 1"),
-        (["run", "x", "--max-parallel", "9" * 30], "wanted: a whole number from 0 to 18446744073709551615"),
-        (["run", "x", "--fixed-seed", "9" * 20], "wanted: a whole number from 0 to 18446744073709551615"),
-        (["run", "x", "--timeout-multiplier", "1e7"], "'1e7' is given; wanted: a number above 0 and below a million"),
+        (["run", "x", "--reseed", "0"], "argument --reseed: '0' is given; expected a whole number from 1"),
+        (["run", "x", "--max-parallel", "9" * 30], "expected a whole number from 0 to 18446744073709551615"),
+        (["run", "x", "--fixed-seed", "9" * 20], "expected a whole number from 0 to 18446744073709551615"),
+        (["run", "x", "--timeout-multiplier", "1e7"], "'1e7' is given; expected a number above 0 and below a million"),
         (["run", "x", "--fail-fast", "--max-failures", "2"], "--max-failures: not allowed with argument --fail-fast"),
         (["run", "x", "\x1b[2Jy"], "unrecognized arguments: \\x1b[2Jy (see job-runtime run --help)"),
         (["list", "x", "--drain", "y"], "unrecognized arguments: --drain y (see job-runtime list --help)"),

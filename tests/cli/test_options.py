@@ -95,10 +95,10 @@ def test_the_examples_of_the_reference_are_right(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["jobs.toml", "--select", "-dash"], "and -dash looks like an option; expected: --select=-dash"),
-        (["--out", "--x", "jobs.toml"], "and --x looks like an option; expected: --out=--x"),
+        (["jobs.toml", "--select", "-dash"], "and -dash looks like an option; expected --select=-dash"),
+        (["--out", "--x", "jobs.toml"], "and --x looks like an option; expected --out=--x"),
         (["jobs.toml", "--select"], "argument --select: expected one argument (see"),
-        (["-jobs.toml"], "FILE, and -jobs.toml looks like an option; expected: ./-jobs.toml"),
+        (["-jobs.toml"], "FILE, and -jobs.toml looks like an option; expected ./-jobs.toml"),
         (["--out", "jobs.toml"], "the following arguments are required: FILE (see"),
     ],
 )

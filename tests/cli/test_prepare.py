@@ -163,7 +163,7 @@ def test_each_job_has_the_soft_step_of_its_table_or_the_backends() -> None:
 
 def test_a_soft_step_is_for_backends_that_have_one() -> None:
     message = wrong(SOFT.replace("[jobs.file]", "[jobs.file]\nbackend = 'fake'"))
-    assert message == ('jobs.toml: [jobs.file]: has a soft_stop or soft_timeout; the backend "fake" knows no soft stop')
+    assert message == ('jobs.toml: [jobs.file]: has soft_stop or soft_timeout; the backend "fake" has no soft stop')
     assert "fake" in prepared(SOFT.replace("[jobs.like_all]", "[jobs.like_all]\nbackend = 'fake'")).backends
 
 
@@ -174,7 +174,7 @@ def test_what_is_left_behind_is_a_matter_of_local_jobs(key: str) -> None:
     message = wrong(text.replace("[jobs.like_all]", "[jobs.like_all]\nbackend = 'fake'"))
     word, _, _ = key.partition(" ")
     assert message == (
-        f'jobs.toml: [jobs.like_all]: has {word}, which is for local jobs; the backend "fake" knows nothing of it'
+        f'jobs.toml: [jobs.like_all]: has {word}, which is for local jobs; the backend "fake" does not have it'
     )
 
 

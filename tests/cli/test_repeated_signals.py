@@ -1,4 +1,4 @@
-"""Which signals are requests: seconds are numbers here."""
+"""Which signals are requests. The clock is a number."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import signal
 
 import pytest
 
-from runtime.cli.repeated_signals import INTERVAL, MOMENT, Repeats
+from runtime.cli.repeated_signals import ANY_SIGNAL_INTERVAL, SAME_SIGNAL_INTERVAL, RepeatFilter
 
 INT, TERM, QUIT, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP
 USR1, ALRM = signal.SIGUSR1, signal.SIGALRM
+ANY, SAME = ANY_SIGNAL_INTERVAL, SAME_SIGNAL_INTERVAL
 
 
 @pytest.mark.parametrize(
     ("number", "by_key", "interval"),
-    [(TERM, False, INTERVAL), (TERM, True, INTERVAL), (INT, False, INTERVAL), (INT, True, MOMENT)],
+    [(TERM, False, SAME), (TERM, True, SAME), (INT, False, SAME), (INT, True, ANY)],
 )
 def test_the_same_signal_counts_again_when_its_interval_is_over(number: int, by_key: bool, interval: float) -> None:
-    repeats = Repeats()
+    repeat_filter = RepeatFilter()
     times = [0.0, 0.001, interval * 0.99, interval, interval * 1.5, interval * 2]
-    told = [repeats.is_request(number, 100 + at, by_key=by_key) for at in times]
+    told = [repeat_filter.is_request(number, 100 + at, by_key=by_key) for at in times]
     assert told == [True, False, False, True, False, True]
 
 
 def test_a_signal_that_is_repeated_for_ever_forces_after_an_interval() -> None:
-    repeats = Repeats()
-    told = [repeats.is_request(TERM, tick / 8, by_key=False) for tick in range(17)]
+    repeat_filter = RepeatFilter()
+    told = [repeat_filter.is_request(TERM, tick / 8, by_key=False) for tick in range(17)]
     assert [tick for tick, request in enumerate(told) if request] == [0, 8, 16]
 
 
 def test_another_signal_is_another_request_after_a_moment() -> None:
-    repeats = Repeats()
-    signals = [(0.0, TERM), (0.001, HUP), (MOMENT * 0.9, INT), (MOMENT, QUIT), (MOMENT * 1.9, USR1), (MOMENT * 2, ALRM)]
-    assert [repeats.is_request(number, 5 + at, by_key=False) for at, number in signals] == [
+    repeat_filter = RepeatFilter()
+    signals = [(0.0, TERM), (0.001, HUP), (ANY * 0.9, INT), (ANY, QUIT), (ANY * 1.9, USR1), (ANY * 2, ALRM)]
+    assert [repeat_filter.is_request(number, 5 + at, by_key=False) for at, number in signals] == [
         True,
         False,
         False,
@@ -44,14 +45,14 @@ def test_another_signal_is_another_request_after_a_moment() -> None:
 
 def test_two_signals_that_are_passed_on_later_are_the_request_that_they_were_part_of() -> None:
     # As systemd sends them to all, and a wrapper passes them on.
-    repeats = Repeats()
+    repeat_filter = RepeatFilter()
     pair = [(0.0, TERM), (0.001, HUP)]
-    signals = [*pair, *((at + 0.5, number) for at, number in pair), *((at + INTERVAL, number) for at, number in pair)]
-    told = [repeats.is_request(number, 5 + at, by_key=False) for at, number in signals]
+    signals = [*pair, *((at + 0.5, number) for at, number in pair), *((at + SAME, number) for at, number in pair)]
+    told = [repeat_filter.is_request(number, 5 + at, by_key=False) for at, number in signals]
     assert told == [True, False, False, False, True, False]
 
 
 def test_ctrl_c_pressed_twice_a_second_apart_is_two_requests() -> None:
     for by_key in (True, False):
-        repeats = Repeats()
-        assert [repeats.is_request(INT, at, by_key=by_key) for at in (7.0, 8.0)] == [True, True]
+        repeat_filter = RepeatFilter()
+        assert [repeat_filter.is_request(INT, at, by_key=by_key) for at in (7.0, 8.0)] == [True, True]

@@ -1,4 +1,4 @@
-"""Runs as programs: what they leave on the disk, and their exit codes."""
+"""Runs as programs: the files that they write, and their exit codes."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_log_file_has_the_failures_that_a_terminal_shows_for_a_while(tmp_path:
             tmp_path, "run", job_file(tmp_path, jobs), "--log-file", "log.txt", stdout=theirs, stderr=theirs
         ) as program:
             os.close(theirs)
-            with suppress(OSError):  # EIO: nobody has it open any longer
+            with suppress(OSError):  # EIO: no process has it open any longer
                 while os.read(ours, 1 << 16):
                     pass
             assert program.wait(LIMIT) == 1
@@ -240,7 +240,7 @@ def test_a_warning_is_said(tmp_path: Path) -> None:
 
 
 def test_resources_bound_what_runs_at_once(tmp_path: Path) -> None:
-    """Each job fails if another one is in the room."""
+    """Each job fails if another one runs at the same time."""
     cmd = "mkdir {run_dir}/room && sleep 0.02 && rmdir {run_dir}/room"
     jobs = {"a": {"cmd": cmd, "seeds": "1..6", "resources": {"licence": 1}}}
     file = job_file(tmp_path, jobs, resources={"licence": 9})
@@ -350,9 +350,9 @@ def test_links_of_the_user_lead_where_they_led_when_the_run_began(tmp_path: Path
 def test_directories_that_do_not_answer_keep_no_results_from_being_written(
     tmp_path: Path, count: int, given_up: bool
 ) -> None:
-    """Whoever looks at those of some jobs, for their links, never returns: more of them than there are threads.
+    """Making the links of some jobs, more than there are threads, never returns.
 
-    And if there are more than the threads that others may get, the run ends without the last links.
+    If they are also more than the threads that may be added, the run ends without the last links.
     """
     (tmp_path / "sitecustomize.py").write_text(
         "import threading\nfrom runtime.process import threads\nthreads.MOST_STALLED = 8\n"

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from runtime.cli import screen as module
-from runtime.cli.screen import MAX_SAID_AT_ONCE, Screen
+from runtime.cli.screen import MAX_FAILURES_AT_ONCE, Screen
 from runtime.job import FailureKind, JobStatus
 from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot
@@ -29,7 +29,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def screen(interval: float = math.inf) -> Iterator[tuple[Screen, int]]:
-    """A screen that writes to a pipe, and the end to read from."""
+    """Yield a screen that writes to a pipe, and the end to read from."""
     reading, writing = os.pipe()
     with open(writing, "w", encoding="utf-8") as stream, open(reading, "rb") as reader:
         yield Screen(Output(stream), RUN_DIR, Path("/out"), interval=interval, live=True), reader.fileno()
@@ -41,7 +41,7 @@ def failed(progress: RunProgress, *names: str) -> None:
         progress.apply(StatusChange(bad.job, name, JobStatus.RUNNING, JobStatus.FAILED, 0.0, None, bad.event))
 
 
-def moment() -> RunSnapshot:
+def snapshot() -> RunSnapshot:
     return RunProgress("fifo", 0.0).snapshot({JobStatus.PASSED: 1}, 0.0)
 
 
@@ -54,7 +54,7 @@ async def test_nothing_is_shown_while_the_terminal_is_lent() -> None:
     progress = RunProgress("fifo", 0.0)
     with screen() as (shown, reader):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shown.follow, progress, moment)
+            nursery.start_soon(shown.follow, progress, snapshot)
             async with shown.lent():
                 shown.say("later")
                 for _ in range(3):
@@ -69,11 +69,11 @@ async def test_what_is_drawn_stays_when_somebody_else_has_written_below_it(monke
     progress = RunProgress("fifo", 0.0)
     with screen() as (shown, reader):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shown.follow, progress, moment)
+            nursery.start_soon(shown.follow, progress, snapshot)
             while "\x1b[J" not in await read(reader):  # it draws over what it has drawn
                 pass
             nursery.cancel_scope.cancel()
-        shown.leave()
+        shown.redraw_below()
         await shown.finish(progress, ())
         with suppress(BlockingIOError):
             os.set_blocking(reader, False)
@@ -89,7 +89,7 @@ async def test_what_is_logged_said_and_failed_becomes_lines() -> None:
         shown.handle(logging.LogRecord("runtime", logging.WARNING, "", 0, "care\n%s", ("ful",), None))
         failed(progress, "a")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shown.follow, progress, moment)
+            nursery.start_soon(shown.follow, progress, snapshot)
             assert await read(reader) == "hello\\x1b\nWARNING: care\\nful\nFAILED a: exit code 3  run/a/job.log\n"
             nursery.cancel_scope.cancel()
         shown.say("late")
@@ -100,7 +100,7 @@ async def test_what_is_logged_said_and_failed_becomes_lines() -> None:
 async def test_progress_is_a_line_at_each_interval() -> None:
     with screen(interval=0.002) as (shown, reader):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shown.follow, RunProgress("fifo", 0.0), moment)
+            nursery.start_soon(shown.follow, RunProgress("fifo", 0.0), snapshot)
             text = ""
             while text.count("\n") < 3:
                 text += await read(reader)
@@ -110,11 +110,11 @@ async def test_progress_is_a_line_at_each_interval() -> None:
 
 async def test_failures_that_come_together_are_not_all_said() -> None:
     progress = RunProgress("fifo", 0.0)
-    failed(progress, *(f"job{number}" for number in range(MAX_SAID_AT_ONCE + 5)))
+    failed(progress, *(f"job{number}" for number in range(MAX_FAILURES_AT_ONCE + 5)))
     with screen() as (shown, reader):
         await shown.finish(progress, [])
         lines = (await read(reader)).splitlines()
-    assert len(lines) == MAX_SAID_AT_ONCE + 1
+    assert len(lines) == MAX_FAILURES_AT_ONCE + 1
     assert lines[-1] == "… and 5 more that did not pass"
 
 
@@ -126,7 +126,7 @@ async def test_while_the_terminal_is_somebody_elses_nothing_is_written() -> None
         nonlocal rounds
         rounds += 1
         asked.set()
-        return moment()
+        return snapshot()
 
     with screen() as (shown, reader):
         shown.held = True
@@ -146,7 +146,7 @@ async def test_a_reader_that_takes_nothing_stops_nobody_else() -> None:
     with screen() as (shown, reader):
         shown.say("x" * 1_000_000)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(shown.follow, RunProgress("fifo", 0.0), moment)
+            nursery.start_soon(shown.follow, RunProgress("fifo", 0.0), snapshot)
             got = 0
             while got <= 1_000_000:  # this task runs, while the screen's thread waits for it
                 got += len(await read(reader))

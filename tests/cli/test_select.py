@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.cli.select import Drawn, select
+from runtime.cli.select import DrawnSeeds, select
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError
 
@@ -39,7 +39,7 @@ def test_what_matches_runs_with_all_that_it_needs_in_the_files_order(globs: list
 
 @pytest.mark.parametrize("glob", ["Smoke", "smok", "", "[", "x\ny"])
 def test_a_glob_that_matches_nothing_is_an_error(glob: str) -> None:
-    with pytest.raises(InputError, match="matches no job's id, name or tag; there are, among others: "):
+    with pytest.raises(InputError, match="matches no job's id, name or tag; expected, for example: "):
         select(JOBS, ["lint", glob])
 
 
@@ -77,17 +77,17 @@ SEEDS = [JobSpec(name="s", cmd="x", full_name=f"s.w={w}.seed={seed}", seed=seed)
     ("drawn", "complaint"),
     [
         (
-            Drawn({"s"}, 42, given=False),
-            ", drawn from the seed base 42, which is random unless it is given; expected: --s",
+            DrawnSeeds({"s"}, 42, given=False),
+            ", drawn from the seed base 42, which is random unless it is given; expected --s",
         ),
         (
-            Drawn({"s"}, 42, given=True),
-            ", drawn from the seed base 42, which was given; expected: --seed-base with that",
+            DrawnSeeds({"s"}, 42, given=True),
+            ", drawn from the seed base 42, which was given; expected --seed-base with that",
         ),
-        (Drawn({"t"}, 42, given=True), ""),
+        (DrawnSeeds({"t"}, 42, given=True), ""),
     ],
 )
-def test_an_id_with_another_seed_is_said_to_need_its_seed_base(drawn: Drawn, complaint: str) -> None:
+def test_an_id_with_another_seed_is_said_to_need_its_seed_base(drawn: DrawnSeeds, complaint: str) -> None:
     with pytest.raises(InputError) as caught:
         select(SEEDS, ["s.w=b.seed=99"], drawn)
     said = '--select "s.w=b.seed=99": in this run "s.w=b" has no seed 99, but 1, 2, 3, 4, 5 and 2 more'
@@ -98,7 +98,7 @@ def test_an_id_with_another_seed_is_said_to_need_its_seed_base(drawn: Drawn, com
 @pytest.mark.parametrize("glob", ["s.w=c.seed=99", "s.w=b.seed=x", "s.seed=1"])
 def test_of_an_unknown_job_no_seed_is_said_to_be_wrong(glob: str) -> None:
     with pytest.raises(InputError, match="matches no job"):
-        select(SEEDS, [glob], Drawn({"s"}, 1, given=False))
+        select(SEEDS, [glob], DrawnSeeds({"s"}, 1, given=False))
 
 
 def test_a_long_chain_is_followed_without_recursion() -> None:

@@ -1,4 +1,4 @@
-"""On a terminal: a live display, and the terminal as it was after any end."""
+"""On a terminal: the live display, and the state of the terminal after any end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER_SCREEN = "\x1b[?1049h"
 
 
 class Terminal:
-    """A terminal of which all output is kept; something can be waited for in it."""
+    """A terminal that keeps all output, in which a test can wait for a text."""
 
     def __init__(self) -> None:
         self._ours, self.theirs = pty.openpty()
@@ -44,7 +44,7 @@ class Terminal:
                 with self._grown:
                     self.text += data.decode()
                     self._grown.notify_all()
-        except OSError:  # EIO: nobody has it open any longer
+        except OSError:  # EIO: no process has it open any longer
             pass
 
     def wait_for(self, text: str) -> None:
@@ -174,7 +174,8 @@ def test_the_terminal_comes_back_when_three_signals_end_an_interactive_job_at_on
         numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGQUIT)
         for number in numbers:
             program.send_signal(number)
-        assert program.wait(60) in [128 + number for number in numbers]  # who comes together is taken in any order
+        # Signals that come together are delivered in any order.
+        assert program.wait(60) in [128 + number for number in numbers]
     assert statuses(tmp_path) == {"talk": "killed"}
 
 
@@ -206,7 +207,7 @@ def test_ctrl_c_reaches_no_child_of_an_isolated_launcher(tmp_path: Path, termina
         code = end_of(program).code
     told = (tmp_path / "told").read_text().split()
     assert "Traceback" not in terminal.text
-    if isolated:  # it was ended by its launcher, and in order
+    if isolated:  # its launcher ended it, in an orderly way
         assert (code, told, statuses(tmp_path)) == (130, ["TERM"], {"long": "killed"})
     else:
         assert told[0] == "INT", "so the test can tell"

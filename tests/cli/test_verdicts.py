@@ -1,4 +1,4 @@
-"""Verdicts of whole runs, as the results have them."""
+"""Verdicts of whole runs, in their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the plan share: facts in few words."""
+"""Helpers of the tests of the plan: facts in few words, and a plan that is driven by hand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def receipt(node: Node, started: float | None) -> JobHandle:
 
 
 class Driven:
-    """A plan, and a backend of no time that remembers what it was told."""
+    """A plan, and a backend that takes no time and records its calls."""
 
     def __init__(
         self, jobs: Iterable[JobSpec], backends: Mapping[str, int | None] | None = None, **options: Any
@@ -42,8 +42,8 @@ class Driven:
         self.killed: list[Kill] = []
         self.plan.add(jobs)
 
-    def turn(self, *, refuse: Iterable[str] = ()) -> list[str]:
-        """Ask for actions and do them; refuse those ids. Returns the ids that were submitted, in order."""
+    def dispatch(self, *, refuse: Iterable[str] = ()) -> list[str]:
+        """Carry out the plan's actions, but refuse these ids; return the ids that were submitted, in order."""
         submitted: list[str] = []
         for action in self.plan.decide(self.now):
             submitted += self._do(action, set(refuse))

@@ -1,4 +1,4 @@
-"""The garbage collector keeps still while a graph or its results are made, and only then."""
+"""The garbage collector is off while a graph or its results are made, and only then."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_wrong_input_leaves_it_on() -> None:
     assert gc.isenabled()
 
 
-def test_it_keeps_still_while_a_graph_and_its_results_are_made() -> None:
+def test_it_is_off_while_a_graph_and_its_results_are_made() -> None:
     jobs = [job(f"j{number}") for number in range(10_000)]
     seen: list[int] = []
     due = 1
-    """Once the block has ended, what was made counts."""
+    """The collector may run once, right after the block."""
 
     def look(phase: str, info: dict[str, int]) -> None:
         if phase == "start":
@@ -55,7 +55,7 @@ def test_it_keeps_still_while_a_graph_and_its_results_are_made() -> None:
         scheduler = Scheduler((), FakeBackend())
         seen.clear()
         scheduler.add(jobs)
-        assert len(seen) <= due  # and not fourteen times, as the usual threshold of 700 would have it
+        assert len(seen) <= due  # and not fourteen times, as with the default threshold of 700
         scheduler.stop()
         seen.clear()
         assert len(scheduler.results()) == len(jobs)

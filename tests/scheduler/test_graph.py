@@ -1,4 +1,4 @@
-"""The graph: what it refuses, what it names, and that depth does not matter."""
+"""The graph: what it refuses, its messages, and that depth does not matter."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What DVSim's tests of its asynchronous scheduler describe, of ours: through the adapter, with scripted launchers.
+"""DVSim's tests of its asynchronous scheduler, for ours: through the adapter, with scripted launchers.
 
-Each test here has the name of DVSim's that it answers, and as many cases; docs/parity.md has the table, and says where
-ours means to differ.
+Each test has the name of a test of DVSim, and as many cases. docs/parity.md has the table, and says where ours differs
+on purpose.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RUNNING, PASSED, FAILED, KILLED = JobStatus.RUNNING, JobStatus.PASSED, JobStatus
 
 
 class Site:
-    """A class of scripted launchers, and how many of its jobs have been on their way at once."""
+    """A class of scripted launchers, which counts how many of its jobs were in progress at once."""
 
     def __init__(self, scripts: Mapping[str, Script] | None = None, **attributes: Any) -> None:
         self.scripts = dict(scripts or {})
@@ -58,7 +58,7 @@ class Site:
 
 
 def ends_at(polls: int, status: JobStatus = PASSED) -> Script:
-    """A job that runs, and at so many polls has ended."""
+    """A job that has ended at this poll, and runs before."""
     return Script(poll=[*[says(RUNNING)] * (polls - 1), says(status)])
 
 
@@ -68,7 +68,7 @@ def make(
     each: Callable[[int], Any] | None = None,
     **common: Any,
 ) -> list[JobSpec]:
-    """Jobs j0, j1, … with what they need by number."""
+    """Return jobs j0, j1, …, with their dependencies by number."""
     needs = needs or {}
     return [
         JobSpec(
@@ -101,7 +101,7 @@ async def test_many_jobs_run(autojump_clock: MockClock) -> None:
 
 
 def test_duplicate_jobs() -> None:
-    """DVSim drops the second one in silence, and so loses it. It is an error here, before anything runs."""
+    """DVSim drops the second one silently, and so loses it. Here it is an error before anything runs."""
     with pytest.raises(GraphError, match="'j0' is given twice"):
         Scheduler([*make(3), *make(6)], VirtualAdapter(Site().cls))
 
@@ -159,7 +159,7 @@ async def test_no_over_poll(autojump_clock: MockClock) -> None:
 
 
 async def test_launcher_error(autojump_clock: MockClock) -> None:
-    """DVSim goes on to poll a launcher that could not launch, and a second completion may follow. Not here."""
+    """DVSim polls a launcher that could not launch, which may lead to a second completion. Here it does not."""
     site = Site({"j0": Script(launch=[raises(LauncherError("abc"))])})
     (result,) = await site.run(make(1))
     assert result.status is KILLED
@@ -226,7 +226,7 @@ async def test_needs_all_deps(needs: dict[int, list[int]], passes: set[int], aut
     ],
 )
 def test_dep_cycle(needs: dict[int, list[int]]) -> None:
-    """DVSim says that there is a cycle; here its path is said."""
+    """DVSim says that there is a cycle; here the message shows its path."""
     with pytest.raises(GraphError, match=r"cycle.*j0.*->.*j"):
         Scheduler(make(5, needs), VirtualAdapter(Site().cls))
 
@@ -341,7 +341,7 @@ async def test_custom_priority(autojump_clock: MockClock) -> None:
 @pytest.mark.parametrize("poll_freq", [1, 360_000])
 @pytest.mark.parametrize(("by", "twice"), [("SIGTERM", False), ("SIGINT", False), ("SIGINT", True)])
 async def test_signal_kill(by: str, twice: bool, poll_freq: float, autojump_clock: MockClock) -> None:
-    """The command line turns signals into these calls: see tests/cli/test_stopping.py.
+    """The command line turns signals into these calls: see tests/cli/test_stop_on_signal.py.
 
     DVSim's second signal ends its process, and there are no results. Here they are complete.
     """

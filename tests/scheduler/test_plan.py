@@ -13,7 +13,7 @@ import pytest
 from runtime.errors import GraphError, ResourceError
 from runtime.job import JobCompletionEvent, JobProgressEvent, JobStatus
 from runtime.scheduler.actions import Submit
-from runtime.scheduler.arbiter import PATIENCE
+from runtime.scheduler.arbiter import GRANTS_BEFORE_CLAIM
 from runtime.scheduler.backlog import FIRST_DELAY, LONGEST_DELAY
 from runtime.scheduler.resources import ResourcePool
 from runtime.scheduler.sanity import sanity_check
@@ -24,12 +24,12 @@ FAILED, PASSED = JobStatus.FAILED, JobStatus.PASSED
 
 def test_a_job_starts_when_what_it_needs_has_passed() -> None:
     run = Driven([job("build"), job("sim", "build"), job("cov", "sim")])
-    assert run.turn() == ["build"]
-    assert run.turn() == []
+    assert run.dispatch() == ["build"]
+    assert run.dispatch() == []
     run.end("build")
-    assert run.turn() == ["sim"]
+    assert run.dispatch() == ["sim"]
     run.end("sim")
-    assert run.turn() == ["cov"]
+    assert run.dispatch() == ["cov"]
     run.end("cov")
     assert run.plan.unfinished == 0
     assert set(run.statuses().values()) == {"PASSED"}
@@ -37,40 +37,40 @@ def test_a_job_starts_when_what_it_needs_has_passed() -> None:
 
 def test_fan_out_and_fan_in() -> None:
     run = Driven([job("build"), *(job(f"s{i}", "build") for i in range(5)), job("merge", *(f"s{i}" for i in range(5)))])
-    run.turn()
+    run.dispatch()
     run.end("build")
-    assert run.turn() == ["s0", "s1", "s2", "s3", "s4"]
+    assert run.dispatch() == ["s0", "s1", "s2", "s3", "s4"]
     for i in (3, 0, 4, 1):
         run.end(f"s{i}")
-        assert run.turn() == []
+        assert run.dispatch() == []
     run.end("s2")
-    assert run.turn() == ["merge"]
+    assert run.dispatch() == ["merge"]
 
 
 def test_who_needs_all_does_not_run_when_one_fails_and_does_not_wait_for_the_others() -> None:
     run = Driven([job("a"), job("b"), job("both", "a", "b"), job("after", "both")])
-    run.turn()
+    run.dispatch()
     run.end("a", FAILED)
     assert run.statuses() == {"a": "FAILED", "b": "", "both": "KILLED", "after": "KILLED"}
     assert run.kind("both") == run.kind("after") == "dependency"
     run.end("b")
-    assert run.turn() == []
+    assert run.dispatch() == []
     assert run.plan.unfinished == 0
 
 
 def test_who_needs_any_waits_for_all_and_runs_if_one_passed() -> None:
     any_of = job("any", "a", "b", needs_all_dependencies_passing=False)
     run = Driven([job("a"), job("b"), any_of])
-    run.turn()
+    run.dispatch()
     run.end("a")
-    assert run.turn() == []
+    assert run.dispatch() == []
     run.end("b", FAILED)
-    assert run.turn() == ["any"]
+    assert run.dispatch() == ["any"]
 
 
 def test_who_needs_any_does_not_run_if_none_passed() -> None:
     run = Driven([job("a"), job("b"), job("any", "a", "b", needs_all_dependencies_passing=False)])
-    run.turn()
+    run.dispatch()
     run.end("a", FAILED)
     run.end("b", FAILED)
     assert run.statuses()["any"] == "KILLED"
@@ -80,35 +80,35 @@ def test_who_needs_any_does_not_run_if_none_passed() -> None:
 @pytest.mark.parametrize("ends", [(PASSED, PASSED), (PASSED, FAILED), (FAILED, FAILED), (JobStatus.KILLED, FAILED)])
 def test_who_runs_when_others_have_ended_runs_however_they_ended(ends: tuple[JobStatus, JobStatus]) -> None:
     run = Driven([job("a"), job("b"), job("report", "a", "b", run_if="ended"), job("after", "report")])
-    run.turn()
+    run.dispatch()
     run.end("a", ends[0])
-    assert run.turn() == []
+    assert run.dispatch() == []
     run.end("b", ends[1])
-    assert run.turn() == ["report"]
+    assert run.dispatch() == ["report"]
     run.end("report")
-    assert run.turn() == ["after"]
+    assert run.dispatch() == ["after"]
 
 
 def test_who_runs_when_others_have_ended_runs_if_they_never_ran() -> None:
     jobs = [job("build"), job("test", "build"), job("report", "test", run_if="ended"), job("mail", "report", "test")]
     run = Driven(jobs)
-    run.turn()
+    run.dispatch()
     run.end("build", FAILED)
-    assert run.turn() == ["report"]
+    assert run.dispatch() == ["report"]
     assert run.kind("mail") == "dependency"
     added = job("late", "test", "build", run_if="ended")
     run.plan.add([added])
-    assert run.turn() == ["late"]
+    assert run.dispatch() == ["late"]
 
 
 def test_who_was_killed_by_hand_has_ended() -> None:
     run = Driven([job("a"), job("b", "a"), job("report", "b", run_if="ended")])
-    run.turn()
+    run.dispatch()
     run.plan.kill(["b"], "somebody", 0.0)
-    assert run.turn() == ["report"]
+    assert run.dispatch() == ["report"]
     run.plan.kill(["report"], "somebody", 0.0)
     assert [kill.ids for kill in run.killed] == []
-    run.turn()
+    run.dispatch()
     assert [kill.ids for kill in run.killed] == [["report"]]
 
 
@@ -123,23 +123,23 @@ def test_a_run_that_is_stopped_starts_nothing_more_whatever_it_is(drain: bool, o
         job("chain", "after waits", run_if="ended"),
     ]
     run = Driven(jobs[::order], max_parallelism=1)
-    assert run.turn() == ["going"]
+    assert run.dispatch() == ["going"]
     run.plan.stop("somebody", 0.0, drain=drain)
-    assert run.turn() == []
+    assert run.dispatch() == []
     run.end("going")
-    assert run.turn() == []
+    assert run.dispatch() == []
     assert run.plan.unfinished == 0
     assert {run.kind(name) for name in ("waits", "after going", "after waits", "chain")} == {"cancelled"}
     run.plan.add([job("late", "going", run_if="ended")])
-    assert run.turn() == []
+    assert run.dispatch() == []
     assert run.kind("late") == "cancelled"
 
 
 def test_the_failure_that_stops_a_run_starts_no_job_that_waited_for_it() -> None:
     run = Driven([job("a"), job("report", "a", run_if="ended"), job("b")], max_parallelism=1, max_failures=1)
-    assert run.turn() == ["a"]
+    assert run.dispatch() == ["a"]
     run.end("a", FAILED)
-    assert run.turn() == []
+    assert run.dispatch() == []
     assert run.kind("report") == "cancelled"
 
 
@@ -148,9 +148,9 @@ def test_a_chain_of_100_000_that_runs_in_any_case_ends_without_recursion(why: st
     count = 100_000
     jobs = [job("j0"), *(job(f"j{i}", f"j{i - 1}", run_if="ended") for i in range(1, count))]
     run = Driven(jobs[:1], {"fake": None, "other": None})
-    run.turn()
+    run.dispatch()
     run.plan.add(jobs[1:])
-    run.turn()
+    run.dispatch()
     if why == "gone":
         run.plan.backend_gone("fake", "it broke", 0.0)
     else:
@@ -163,9 +163,9 @@ def test_a_chain_of_100_000_that_runs_in_any_case_ends_without_recursion(why: st
 def test_who_runs_in_any_case_runs_elsewhere_when_a_backend_is_gone() -> None:
     jobs = [job("a"), job("report", "a", run_if="ended", backend="other"), job("here", "a", run_if="ended")]
     run = Driven(jobs, {"fake": None, "other": None})
-    run.turn()
+    run.dispatch()
     run.plan.backend_gone("fake", "it broke", 0.0)
-    assert run.turn() == ["report"]
+    assert run.dispatch() == ["report"]
     assert run.kind("here") == "backend_error"
 
 
@@ -176,12 +176,12 @@ def test_who_runs_in_any_case_runs_elsewhere_when_a_backend_is_gone() -> None:
 def test_a_foreign_job_may_say_when_it_runs_in_our_words(words: dict[str, Any], ids: list[str]) -> None:
     foreign = SimpleNamespace(id="foreign", dependencies=["a"], backend=None, resources=None, weight=1, **words)
     run = Driven([job("a"), foreign])  # type: ignore[list-item]  # it is foreign
-    run.turn()
+    run.dispatch()
     run.end("a", FAILED)
-    assert run.turn() == ids
+    assert run.dispatch() == ids
     foreign.run_if, foreign.id = "always", "other"
     with pytest.raises(
-        GraphError, match="job 'other': run_if is 'always'; expected: 'passed' or 'any-passed' or 'ended'"
+        GraphError, match="job 'other': run_if is 'always'; expected 'passed' or 'any-passed' or 'ended'"
     ):
         run.plan.add([foreign])
 
@@ -203,18 +203,18 @@ def test_a_failure_at_the_head_of_a_chain_of_100_000_reaches_its_end_without_rec
 @pytest.mark.parametrize(("width", "backend"), [(3, None), (None, 3)])
 def test_no_more_run_than_may(width: int | None, backend: int | None) -> None:
     run = Driven([job(f"j{i}") for i in range(10)], {"fake": backend}, max_parallelism=width)
-    assert run.turn() == ["j0", "j1", "j2"]
+    assert run.dispatch() == ["j0", "j1", "j2"]
     run.end("j1")
-    assert run.turn() == ["j3"]
-    assert run.turn() == []
+    assert run.dispatch() == ["j3"]
+    assert run.dispatch() == []
 
 
 def test_a_full_backend_holds_up_no_other() -> None:
     jobs = [*(job(f"slow{i}", weight=9) for i in range(5)), *(job(f"quick{i}", backend="other") for i in range(3))]
     run = Driven(jobs, {"fake": 1, "other": 2})
-    assert sorted(run.turn()) == ["quick0", "quick1", "slow0"]
+    assert sorted(run.dispatch()) == ["quick0", "quick1", "slow0"]
     run.end("quick0")
-    assert run.turn() == ["quick2"]
+    assert run.dispatch() == ["quick2"]
 
 
 def test_among_backends_the_best_head_goes_first() -> None:
@@ -225,9 +225,9 @@ def test_among_backends_the_best_head_goes_first() -> None:
         job("b4", weight=4, backend="b"),
     ]
     run = Driven(jobs, {"a": None, "b": None}, max_parallelism=2)
-    assert sorted(run.turn()) == ["a3", "b4"]
+    assert sorted(run.dispatch()) == ["a3", "b4"]
     run.end("a3")
-    assert run.turn() == ["b2"]
+    assert run.dispatch() == ["b2"]
 
 
 def test_heavier_first_then_longer_timeout_then_more_dependents_then_first_come() -> None:
@@ -243,7 +243,7 @@ def test_heavier_first_then_longer_timeout_then_more_dependents_then_first_come(
     run = Driven(jobs, max_parallelism=1)
     order = []
     while run.plan.unfinished:
-        order += run.turn()
+        order += run.dispatch()
         run.end(order[-1])
     assert order == ["heavy", "needed", "plain", "last", "long", "short", "light"]
 
@@ -255,14 +255,14 @@ def test_the_timeout_of_a_foreign_job_may_be_called_timeout_secs() -> None:
         return SimpleNamespace(**{field: getattr(spec, field) for field in asked}, timeout_secs=timeout_secs)
 
     run = Driven([foreign("short", 1), foreign("none", None), foreign("long", 60), job("own", timeout=30)])
-    assert run.turn() == ["none", "long", "own", "short"]
+    assert run.dispatch() == ["none", "long", "own", "short"]
 
 
 def test_the_priority_can_be_replaced() -> None:
     run = Driven([job("b"), job("a"), job("c")], max_parallelism=1, priority=lambda spec, _dependents: spec.name)
-    assert run.turn() == ["c"]
+    assert run.dispatch() == ["c"]
     run.end("c")
-    assert run.turn() == ["b"]
+    assert run.dispatch() == ["b"]
 
 
 @pytest.mark.parametrize("wrong", [math.nan, "raise", [], object()])
@@ -280,7 +280,7 @@ def test_a_priority_that_raises_or_cannot_be_ordered_is_replaced_by_the_default(
         run = Driven([job("a"), job("bad", weight=3), job("c")], max_parallelism=1, priority=priority)
         order = []
         while run.plan.unfinished:
-            order += run.turn()
+            order += run.dispatch()
             run.end(order[-1])
     assert order == ["bad", "a", "c"]
     assert len(caplog.records) == 1
@@ -288,7 +288,7 @@ def test_a_priority_that_raises_or_cannot_be_ordered_is_replaced_by_the_default(
 
 def test_equal_weight_of_zero_still_runs() -> None:
     run = Driven([job("a", weight=0), job("b", weight=0)])
-    assert run.turn() == ["a", "b"]
+    assert run.dispatch() == ["a", "b"]
 
 
 # ---------------------------------------------------------------------- resources
@@ -300,19 +300,19 @@ def test_a_scarce_resource_holds_up_only_those_who_need_it() -> None:
         *(job(f"free{i}") for i in range(3)),
     ]
     run = Driven(jobs, resources={"licence": 2})
-    assert run.turn() == ["lic0", "lic1", "free0", "free1", "free2"]
+    assert run.dispatch() == ["lic0", "lic1", "free0", "free1", "free2"]
     run.end("lic0")
-    assert run.turn() == ["lic2"]
+    assert run.dispatch() == ["lic2"]
 
 
 def test_all_of_a_resource_is_used_alone() -> None:
     jobs = [job("one", resources={"disk": 1}), job("all", resources={"disk": None}), job("two", resources={"disk": 1})]
     run = Driven(jobs, resources={"disk": 8})
-    assert run.turn() == ["one", "two"]
+    assert run.dispatch() == ["one", "two"]
     run.end("one")
-    assert run.turn() == []
+    assert run.dispatch() == []
     run.end("two")
-    assert run.turn() == ["all"]
+    assert run.dispatch() == ["all"]
 
 
 def test_an_impossible_need_is_an_error_before_anything_runs() -> None:
@@ -322,38 +322,38 @@ def test_an_impossible_need_is_an_error_before_anything_runs() -> None:
 
 def test_a_limit_that_changes_is_followed(caplog: pytest.LogCaptureFixture) -> None:
     run = Driven([job(f"j{i}", resources={"lic": 2}) for i in range(3)], resources=ResourcePool(dynamic=["lic"]))
-    assert run.turn() == []
+    assert run.dispatch() == []
     run.plan.capacity_changed("lic", 1)
     assert "3 jobs wait for (('lic', 2),), and the limit of lic is now 1" in caplog.text
-    assert run.turn() == []
+    assert run.dispatch() == []
     run.plan.capacity_changed("lic", 4)
-    assert run.turn() == ["j0", "j1"]
+    assert run.dispatch() == ["j0", "j1"]
     run.plan.capacity_changed("lic", 1)
     run.end("j0")
     run.end("j1")
-    assert run.turn() == []
+    assert run.dispatch() == []
     run.plan.capacity_changed("lic", 2)
-    assert run.turn() == ["j2"]
+    assert run.dispatch() == ["j2"]
 
 
 def test_a_job_passed_over_a_hundred_times_gets_the_resource_next() -> None:
-    small = [job(f"small{i}", resources={"lic": 1}) for i in range(3 * PATIENCE)]
+    small = [job(f"small{i}", resources={"lic": 1}) for i in range(3 * GRANTS_BEFORE_CLAIM)]
     run = Driven([*small, job("big", resources={"lic": 2})], resources={"lic": 2})
-    started = run.turn()
+    started = run.dispatch()
     assert started == ["small0", "small1"]
     order = list(started)
     while "big" not in order:
         run.end(order[-2] if order[-2] in run.flying else order[-1])
-        order += run.turn()
-    assert PATIENCE <= order.index("big") <= PATIENCE + 4
+        order += run.dispatch()
+    assert GRANTS_BEFORE_CLAIM <= order.index("big") <= GRANTS_BEFORE_CLAIM + 4
     run.end("big")
-    assert len(run.turn()) == 2
+    assert len(run.dispatch()) == 2
 
 
 def test_claims_do_not_wait_for_each_other() -> None:
     jobs = [
-        *(job(f"x{i}", resources={"x": 1}) for i in range(PATIENCE + 20)),
-        *(job(f"y{i}", resources={"y": 1}) for i in range(PATIENCE + 20)),
+        *(job(f"x{i}", resources={"x": 1}) for i in range(GRANTS_BEFORE_CLAIM + 20)),
+        *(job(f"y{i}", resources={"y": 1}) for i in range(GRANTS_BEFORE_CLAIM + 20)),
         job("both", resources={"x": 2, "y": 2}),
         job("other", resources={"y": 2, "x": 2}, weight=0),
         job("third", resources={"x": 2}, weight=0),
@@ -361,7 +361,7 @@ def test_claims_do_not_wait_for_each_other() -> None:
     run = Driven(jobs, resources={"x": 2, "y": 2})
     done = 0
     while run.plan.unfinished:
-        run.turn()
+        run.dispatch()
         assert run.flying, "nothing runs, and jobs are left"
         run.end(next(iter(run.flying)))
         done += 1
@@ -376,7 +376,7 @@ def test_limits_hold_over_a_long_mixed_run() -> None:
     run = Driven(jobs, {"fake": 4, "other": 3}, resources={"a": 4, "b": 5}, max_parallelism=6)
     steps = 0
     while run.plan.unfinished:
-        run.turn() if steps % 97 == 0 else run.history.extend(_quick_turn(run))
+        run.dispatch() if steps % 97 == 0 else run.history.extend(_quick_dispatch(run))
         assert len(run.flying) <= 6
         for name, limit in (("a", 4), ("b", 5)):
             assert sum((node.job.resources or {}).get(name, 0) for node in run.flying.values()) <= limit
@@ -386,8 +386,8 @@ def test_limits_hold_over_a_long_mixed_run() -> None:
     assert steps == len(jobs)
 
 
-def _quick_turn(run: Driven) -> list[str]:
-    """As `Driven.turn`, without the check of all invariants."""
+def _quick_dispatch(run: Driven) -> list[str]:
+    """As `Driven.dispatch`, without the check of all invariants."""
     ids = []
     for action in run.plan.decide(run.now):
         assert isinstance(action, Submit)
@@ -406,18 +406,18 @@ def test_a_refused_job_holds_nothing_and_comes_again_after_a_delay_that_grows() 
         {"fake": 1, "other": 1},
         resources={"lic": 1},
     )
-    assert run.turn(refuse=["a"]) == ["a"]
+    assert run.dispatch(refuse=["a"]) == ["a"]
     assert run.plan.usage() == {"lic": (0, 1)}
-    assert run.turn() == ["b"]
+    assert run.dispatch() == ["b"]
     run.end("b")
     delays = []
     for _ in range(12):
         retry_at = run.plan.retry_at("fake")
         delays.append(retry_at - run.now)
         run.now = math.nextafter(retry_at, 0)
-        assert run.turn() == []
+        assert run.dispatch() == []
         run.now = retry_at
-        assert run.turn(refuse=["a"]) == ["a"]
+        assert run.dispatch(refuse=["a"]) == ["a"]
     assert delays[0] == FIRST_DELAY
     assert delays == sorted(delays)
     assert delays[-1] == pytest.approx(LONGEST_DELAY)
@@ -426,27 +426,27 @@ def test_a_refused_job_holds_nothing_and_comes_again_after_a_delay_that_grows() 
 def test_a_busy_backend_is_probed_with_few_jobs_and_then_more() -> None:
     run = Driven([job(f"j{i}") for i in range(100)])
     everything = [f"j{i}" for i in range(100)]
-    assert len(run.turn(refuse=everything)) == 100
+    assert len(run.dispatch(refuse=everything)) == 100
     sizes = []
     while len(run.flying) < 100:
         run.now = max(run.now, run.plan.retry_at("fake"))
-        sizes.append(len(run.turn()))
+        sizes.append(len(run.dispatch()))
     assert sizes[:4] == [1, 2, 4, 8]
     assert [node.id for node in run.flying.values()] == everything
 
 
 def test_a_completion_makes_a_busy_backend_worth_asking_again() -> None:
     run = Driven([job("a"), job("b")])
-    assert run.turn(refuse=["b"]) == ["a", "b"]
-    assert run.turn() == []
+    assert run.dispatch(refuse=["b"]) == ["a", "b"]
+    assert run.dispatch() == []
     run.end("a")
-    assert run.turn() == ["b"]
+    assert run.dispatch() == ["b"]
 
 
 def test_a_job_that_is_refused_for_too_long_ends_as_busy() -> None:
     run = Driven([job("a"), job("after", "a")], busy_timeout=60)
     while run.plan.unfinished:
-        run.turn(refuse=["a"])
+        run.dispatch(refuse=["a"])
         run.now = max(run.now, run.plan.retry_at("fake")) if run.plan.unfinished else run.now
     assert run.kind("a") == "busy"
     assert run.kind("after") == "dependency"
@@ -460,14 +460,14 @@ def test_events_that_belong_to_nothing_in_flight_are_dropped_and_counted() -> No
     run = Driven([job("a"), job("b", "a")])
     run.plan.received((JobCompletionEvent("stranger", 1, JobStatus.PASSED, None, 0, 0, 0),), 0)
     run.plan.received((JobCompletionEvent("b", 1, JobStatus.PASSED, None, 0, 0, 0),), 0)
-    run.turn()
+    run.dispatch()
     node = run.flying["a"]
     run.plan.received((JobCompletionEvent("a", 2, FAILED, None, 0, 0, 0),), 0)
     run.end("a")
     run.plan.received((ended(node, FAILED),), 0)
     run.plan.received((JobProgressEvent("a", 1, JobStatus.RUNNING, 0),), run.now)
     assert run.plan.stray == 5
-    assert run.turn() == ["b"]
+    assert run.dispatch() == ["b"]
     assert run.statuses() == {"a": "PASSED", "b": ""}
 
 
@@ -485,7 +485,7 @@ def test_a_completion_may_come_before_its_submit_has_returned() -> None:
 
 def test_a_completion_with_a_status_that_is_no_end_is_a_fault_of_the_backend() -> None:
     run = Driven([job("a")])
-    run.turn()
+    run.dispatch()
     run.end("a", JobStatus.RUNNING)
     assert run.kind("a") == "backend_error"
 
@@ -515,19 +515,19 @@ def test_queue_time_and_run_time_are_two_things() -> None:
 def test_a_stop_for_what_a_backend_that_has_gone_cost_leaves_nothing_queued() -> None:
     jobs = [job("build"), job("lost", "build", backend="other"), job("sim", "build")]
     run = Driven(jobs, backends={"fake": None, "other": None}, max_failures=1)
-    run.turn()
+    run.dispatch()
     run.plan.backend_gone("other", "it broke", 0.0)
     run.end("build")
     assert run.statuses() == {"build": "PASSED", "lost": "KILLED", "sim": "KILLED"}
     assert (run.kind("lost"), run.kind("sim")) == ("backend_error", "cancelled")
-    assert run.turn() == []
+    assert run.dispatch() == []
     sanity_check(run.plan)
 
 
 def test_a_backend_that_has_gone_takes_only_its_own_jobs_with_it() -> None:
     jobs = [job("a"), job("b"), job("after", "a"), job("other", backend="other"), job("needs", "b", backend="other")]
     run = Driven(jobs, {"fake": 1, "other": None})
-    assert sorted(run.turn()) == ["a", "other"]
+    assert sorted(run.dispatch()) == ["a", "other"]
     run.plan.backend_gone("fake", "it broke", 0.0)
     run.flying.pop("a")
     assert [run.kind(name) for name in ("a", "b")] == ["backend_error", "backend_error"]
@@ -536,7 +536,7 @@ def test_a_backend_that_has_gone_takes_only_its_own_jobs_with_it() -> None:
     run.end("other")
     assert run.plan.unfinished == 0
     run.plan.add([job("late")])
-    run.turn()
+    run.dispatch()
     assert run.kind("late") == "backend_error"
 
 
@@ -545,7 +545,7 @@ def test_a_backend_that_has_gone_takes_only_its_own_jobs_with_it() -> None:
 
 def test_jobs_can_be_added_and_depend_on_what_has_ended() -> None:
     run = Driven([job("good"), job("bad"), job("going")])
-    run.turn()
+    run.dispatch()
     run.end("good")
     run.end("bad", FAILED)
     run.plan.add(
@@ -558,20 +558,20 @@ def test_jobs_can_be_added_and_depend_on_what_has_ended() -> None:
             job("chain", "after bad"),
         ]
     )
-    assert run.turn() == ["after good", "any"]
+    assert run.dispatch() == ["after good", "any"]
     assert [run.kind(name) for name in ("after bad", "none", "chain")] == ["dependency"] * 3
     run.end("going")
-    assert run.turn() == ["wait"]
+    assert run.dispatch() == ["wait"]
 
 
 def test_a_job_is_ready_if_what_it_needs_ends_before_it_is_taken_in() -> None:
     run = Driven([job("good"), job("bad")])
-    run.turn()
+    run.dispatch()
     run.plan.add([job("after good", "good"), job("after bad", "bad")])
     run.end("good")
     run.end("bad", FAILED)
     sanity_check(run.plan)
-    assert run.turn() == ["after good"]
+    assert run.dispatch() == ["after good"]
     assert run.kind("after bad") == "dependency"
 
 
@@ -580,7 +580,7 @@ def test_adding_is_all_or_nothing() -> None:
     for wrong in ([job("b"), job("a")], [job("b"), job("c", "d")], [job("b"), job("c", backend="nowhere")]):
         with pytest.raises(GraphError):
             run.plan.add(wrong)
-    assert run.turn() == ["a"]
+    assert run.dispatch() == ["a"]
     assert list(run.statuses()) == ["a"]
 
 
@@ -589,22 +589,22 @@ def test_adding_is_all_or_nothing() -> None:
 
 def test_killing_what_waits_ends_it_and_what_runs_is_asked() -> None:
     run = Driven([job("a", weight=2), job("b"), job("after", "b"), job("c")], max_parallelism=1)
-    run.turn()
+    run.dispatch()
     run.plan.kill(["a", "b"], "me", 0.0)
     assert run.statuses() == {"a": "", "b": "KILLED", "after": "KILLED", "c": ""}
     assert (run.kind("b"), run.kind("after")) == ("cancelled", "dependency")
-    assert run.turn() == []
+    assert run.dispatch() == []
     assert [(kill.ids, kill.by) for kill in run.killed] == [(["a"], "me")]
     run.end("a")
     assert run.statuses()["a"] == "PASSED"  # it had ended by itself, and keeps its true status
-    assert run.turn() == ["c"]
+    assert run.dispatch() == ["c"]
 
 
 def test_killing_an_unknown_job_is_an_error_and_kills_nothing() -> None:
     run = Driven([job("a")])
     with pytest.raises(GraphError, match="there is no job 'x'"):
         run.plan.kill(["a", "x"], "me", 0.0)
-    assert run.turn() == ["a"]
+    assert run.dispatch() == ["a"]
 
 
 def test_a_job_killed_between_decision_and_launch_is_not_launched() -> None:
@@ -627,13 +627,13 @@ def test_a_killed_job_that_is_refused_does_not_come_again() -> None:
 
 def test_stop_ends_what_waits_as_cancelled_and_kills_what_runs() -> None:
     run = Driven([job("a"), job("b", "a"), job("c", "b"), job("d")], max_parallelism=1)
-    run.turn()
+    run.dispatch()
     run.plan.stop("SIGINT", 0.0)
-    assert run.turn() == []
+    assert run.dispatch() == []
     assert {name: run.kind(name) for name in ("b", "c", "d")} == dict.fromkeys("bcd", "cancelled")
     assert [(kill.ids, kill.by, kill.force) for kill in run.killed] == [(["a"], "SIGINT", False)]
     run.plan.stop("SIGINT", 0.0, force=True)
-    run.turn()
+    run.dispatch()
     assert run.killed[-1].force
     run.end("a", JobStatus.KILLED)
     assert run.plan.unfinished == 0
@@ -641,9 +641,9 @@ def test_stop_ends_what_waits_as_cancelled_and_kills_what_runs() -> None:
 
 def test_stop_with_drain_lets_what_runs_end() -> None:
     run = Driven([job("a"), job("b", "a")])
-    run.turn()
+    run.dispatch()
     run.plan.stop("me", 0.0, drain=True)
-    assert run.turn() == []
+    assert run.dispatch() == []
     assert not run.killed
     run.end("a")
     assert run.statuses() == {"a": "PASSED", "b": "KILLED"}
@@ -653,25 +653,25 @@ def test_jobs_added_after_a_stop_end_at_once() -> None:
     run = Driven([job("a")])
     run.plan.stop("me", 0.0)
     run.plan.add([job("b"), job("c", "b")])
-    run.turn()
+    run.dispatch()
     assert run.kind("b") == run.kind("c") == "cancelled"
 
 
 def test_the_run_stops_after_so_many_failures_not_counting_what_follows_from_them() -> None:
     jobs = [job("a"), job("b", "a"), job("c", "b"), job("d"), job("e"), job("f")]
     run = Driven(jobs, max_failures=2, max_parallelism=1)
-    run.turn()
+    run.dispatch()
     run.end("a", FAILED)
-    assert run.turn() == ["d"]
+    assert run.dispatch() == ["d"]
     run.end("d", FAILED)
-    assert run.turn() == []
+    assert run.dispatch() == []
     assert run.statuses() == {"a": "FAILED", "b": "KILLED", "c": "KILLED", "d": "FAILED", "e": "KILLED", "f": "KILLED"}
     assert run.kind("e") == "cancelled"
 
 
 def test_finishing_gives_every_job_a_result() -> None:
     run = Driven([job("a"), job("b", "a"), job("c")])
-    run.turn()
+    run.dispatch()
     run.end("c")
     run.plan.finish("the end", 0.0)
     assert run.statuses() == {"a": "KILLED", "b": "KILLED", "c": "PASSED"}
@@ -683,7 +683,7 @@ def test_priorities_of_two_kinds_are_replaced_by_the_default(caplog: pytest.LogC
         [job("a"), job("b", weight=2)], max_parallelism=1, priority=lambda spec, _: 1 if spec.id == "a" else "x"
     )
     with caplog.at_level(logging.ERROR):
-        assert run.turn() == ["b"]
+        assert run.dispatch() == ["b"]
     assert len(caplog.records) == 1
 
 
@@ -694,11 +694,11 @@ def test_what_a_backend_sees_to_itself_needs_no_limit_here() -> None:
         job("licence", backend="farm", resources={"licence": 1}),
     ]
     driven = Driven(jobs, {"here": None, "farm": None}, resources={"licence": 1}, provided={"farm": {"cpus"}})
-    assert driven.turn() == ["both", "only"]
+    assert driven.dispatch() == ["both", "only"]
     with pytest.raises(ResourceError, match="'cpus', which has no limit"):
         Driven([job("here", resources={"cpus": 1})], {"here": None, "farm": None}, provided={"farm": {"cpus"}})
 
 
 def test_what_has_a_limit_here_is_counted_here_as_well() -> None:
     jobs = [job(name, resources={"cpus": 4}) for name in ("one", "two")]
-    assert Driven(jobs, resources={"cpus": 4}, provided={"fake": {"cpus"}}).turn() == ["one"]
+    assert Driven(jobs, resources={"cpus": 4}, provided={"fake": {"cpus"}}).dispatch() == ["one"]

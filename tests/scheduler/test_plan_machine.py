@@ -1,4 +1,4 @@
-"""Any order of facts: hypothesis drives the plan, whose own check of its invariants is the oracle."""
+"""Any order of facts: hypothesis drives the plan, and `sanity_check` is the oracle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEEDS = st.dictionaries(st.sampled_from(["lic", "mem"]), st.sampled_from([0, 1, 
 
 
 class PlanMachine(RuleBasedStateMachine):
-    """A shell that does what the plan says, at its own pace."""
+    """A shell that carries out the plan's actions, with any delay."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class PlanMachine(RuleBasedStateMachine):
         self.plan.add(jobs)
 
     @rule()
-    def turn(self) -> None:
+    def dispatch(self) -> None:
         for action in self.plan.decide(self.now):
             if isinstance(action, Kill):
                 self.asked_to_die.update(action.ids)
@@ -124,7 +124,7 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(drain=st.booleans(), sure=st.integers(0, 9))
     def stop(self, drain: bool, sure: int) -> None:
         if sure == 0:
-            self.turn()
+            self.dispatch()
             self.plan.stop("somebody", self.now, drain=drain)
             self.stopped = True
 
@@ -141,7 +141,7 @@ class PlanMachine(RuleBasedStateMachine):
             sanity_check(self.plan)
 
     def teardown(self) -> None:
-        """Whatever happened, the run can be brought to its end, and every job has exactly one."""
+        """Whatever happened, the run can be brought to its end, and then every job has a result."""
         if not hasattr(self, "plan"):
             return
         self.plan.capacity_changed("mem", 3)
@@ -149,7 +149,7 @@ class PlanMachine(RuleBasedStateMachine):
             if not self.plan.unfinished:
                 break
             self.now += 60
-            self.turn()
+            self.dispatch()
             for nodes in self.offered:
                 wanted = self.plan.launching(nodes, self.now)
                 self.plan.submitted(wanted, {node.id: receipt(node, self.now) for node in wanted}, self.now)

@@ -1,4 +1,4 @@
-"""The ready queue: order, and leaving out what has ended."""
+"""The ready queue: its order, and that it skips jobs that have ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def queue() -> ReadyQueue:
 def end(node: Node, ready: ReadyQueue) -> None:
     reason = JobStatusInfo("killed", kind=FailureKind.CANCELLED)
     node.event = JobCompletionEvent(node.id, 0, JobStatus.KILLED, reason, 0, None, 0)
-    ready.forget(node)
+    ready.remove(node)
 
 
 def test_higher_priority_first_then_first_come() -> None:

@@ -1,4 +1,4 @@
-"""The pool of resources: limits, all of it, missing ones, changing ones."""
+"""The pool of resources: limits, requests for all of it, resources without a limit, and limits that change."""
 
 from __future__ import annotations
 
@@ -102,5 +102,5 @@ def test_a_resource_without_a_limit_is_an_error_a_warning_or_nothing(caplog: pyt
 
 @pytest.mark.parametrize("limit", [-1, 1.5, True, "4"])
 def test_a_limit_that_is_no_amount_is_refused(limit: int) -> None:
-    with pytest.raises(ResourceError, match=r"limit of resource 'licence' is .*; wanted: a whole number"):
+    with pytest.raises(ResourceError, match=r"limit of resource 'licence' is .*; expected a whole number"):
         ResourcePool({"licence": limit})

@@ -100,19 +100,19 @@ async def test_several_schedulers_in_one_process(autojump_clock: MockClock) -> N
     ("arguments", "error", "text"),
     [
         ({"backends": {}}, ValueError, "at least one backend"),
-        ({"backends": FakeBackend}, ValueError, "backends is <class .*; wanted: a backend, such as"),
-        ({"backends": {"fake": FakeBackend}}, ValueError, "backends is .*; wanted: a backend, such as"),
-        ({"backends": "local"}, ValueError, "backends is 'local'; wanted: a backend, such as"),
-        ({"resources": {"x": "3"}}, ResourceError, "the limit of resource 'x' is '3'; wanted: .* a ResourceProvider"),
-        ({"priority": 3}, ValueError, "priority is 3; wanted: a function"),
-        ({"busy_timeout": "x"}, ValueError, "busy_timeout is 'x'; wanted: seconds"),
-        ({"busy_timeout": math.nan}, ValueError, "busy_timeout is nan; wanted: seconds"),
-        ({"default_backend": "x"}, ValueError, "default_backend is 'x'; this run has: fake"),
+        ({"backends": FakeBackend}, ValueError, "backends is <class .*; expected a backend, such as"),
+        ({"backends": {"fake": FakeBackend}}, ValueError, "backends is .*; expected a backend, such as"),
+        ({"backends": "local"}, ValueError, "backends is 'local'; expected a backend, such as"),
+        ({"resources": {"x": "3"}}, ResourceError, "the limit of resource 'x' is '3'; expected .* a ResourceProvider"),
+        ({"priority": 3}, ValueError, "priority is 3; expected a function"),
+        ({"busy_timeout": "x"}, ValueError, "busy_timeout is 'x'; expected seconds"),
+        ({"busy_timeout": math.nan}, ValueError, "busy_timeout is nan; expected seconds"),
+        ({"default_backend": "x"}, ValueError, "default_backend is 'x'; expected a backend of this run: fake"),
         ({"max_parallelism": -1}, ValueError, "max_parallelism is -1"),
         ({"max_failures": True}, ValueError, "max_failures is True"),
         ({"resources": {"a": -1}}, ResourceError, "limit of resource 'a' is -1"),
         ({"on_missing_resource": "maybe"}, ResourceError, "on_missing_resource is 'maybe'"),
-        ({"jobs": [job("a", backend="x")]}, GraphError, "wants backend 'x'; this run has: fake"),
+        ({"jobs": [job("a", backend="x")]}, GraphError, "has backend 'x'; expected a backend of this run: fake"),
     ],
 )
 async def test_wrong_arguments_are_errors_before_anything_runs(
@@ -212,7 +212,7 @@ async def test_a_backend_that_breaks_takes_no_other_with_it(
     assert "backend 'breaks' broke" in caplog.text
 
 
-async def test_a_lane_without_memory_ends_its_jobs_and_says_so_and_no_more(
+async def test_a_runner_that_is_out_of_memory_ends_its_jobs_and_logs_one_line(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: object) -> None:
@@ -248,7 +248,7 @@ async def test_a_slow_submit_holds_up_no_completion_and_no_other_backend(autojum
 async def test_a_slow_submit_holds_up_no_completion_of_its_own_backend(
     autojump_clock: MockClock, most: int | None
 ) -> None:
-    """Nor other submissions, for longer than a second."""
+    """Nor does it delay other submissions for longer than a second."""
 
     class SlowThen(FakeBackend):
         max_submissions = most
@@ -310,7 +310,7 @@ async def test_while_a_submission_takes_long_there_is_another_in_each_second(aut
 
 
 async def test_of_several_submissions_each_may_be_refused(autojump_clock: MockClock) -> None:
-    """And is asked for again: nothing is lost, and nothing runs twice."""
+    """And then is submitted again: nothing is lost, and nothing runs twice."""
     ran: list[str] = []
 
     class Busy(FakeBackend):
@@ -334,7 +334,7 @@ async def test_of_several_submissions_each_may_be_refused(autojump_clock: MockCl
 
 
 class RaisesFromSubmit(FakeBackend):
-    """Keeps no contract: launches some, then raises."""
+    """Breaks the contract: launches some jobs, then raises."""
 
     async def submit_many(self, jobs: Any, *, attempts: Any = None) -> dict[str, JobHandle]:
         jobs = list(jobs)
@@ -510,7 +510,7 @@ async def test_statistics_count_by_status_and_resource(autojump_clock: MockClock
 
 
 class Licences:
-    """A licence server: what it answers, in turn; the last answer stays."""
+    """A licence server: its answers, one after the other; the last one stays."""
 
     def __init__(self, *answers: int | Exception | float) -> None:
         self.answers = list(answers)
@@ -541,7 +541,7 @@ async def test_a_provider_that_fails_or_hangs_keeps_its_last_value(
     results = await run_jobs(jobs, FakeBackend(takes(200)), resources={"lic": licences})
     assert [result.started for result in results] == [0, licences.asked[3], 200]
     assert licences.asked[:4] == [0, 10, 30, 80]
-    assert caplog.text.count("the last value counts") == 2
+    assert caplog.text.count("the last value is kept") == 2
 
 
 # ---------------------------------------------------------------------- clocks and chance
@@ -562,7 +562,7 @@ async def test_a_wall_clock_that_jumps_moves_no_limit(
 
 
 def history(chance: int) -> list[tuple[object, ...]]:
-    """What a run on two backends with scarce resources saw, in order; trio shuffles tasks by `chance`."""
+    """Return the events of a run on two backends with scarce resources, in order; `chance` seeds trio's task order."""
 
     def fields(layer: int, i: int) -> dict[str, Any]:
         return {"backend": "other" if i % 3 == 0 else None, "resources": {"lic": 1} if (layer + i) % 2 else None}
@@ -598,7 +598,7 @@ def test_i15_the_same_chance_gives_the_same_history() -> None:
 
 
 def calls_for(count: int) -> int:
-    """How many functions, ours and others', are called to run `count` independent jobs, 50 at a time."""
+    """Return how many function calls it takes to run `count` independent jobs, 50 at a time."""
     jobs = [job(f"j{i}") for i in range(count)]
     calls = 0
 

@@ -1,4 +1,4 @@
-"""What a lane promises when calls of one backend are in progress side by side."""
+"""What a backend runner promises when several calls of its backend are in progress."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ async def test_a_kill_in_the_instant_of_a_submission_is_not_lost(autojump_clock:
     plan.add([job("a"), job("b")])
     asked = 0
 
-    def turn() -> None:
+    def dispatch() -> None:
         nonlocal asked
         asked += 1
         if asked == 2:  # the submission is under way, and has not begun
             plan.kill(["a"], "the test", trio.current_time())
         for action in plan.decide(trio.current_time()):
             if isinstance(action, Submit):
-                lane.submit(action)
+                runner.submit(action)
             else:
-                lane.kill(action)
+                runner.kill(action)
         if not plan.unfinished:
-            lane.finish()
+            runner.finish()
 
     backend = FakeBackend(lambda spec, _attempt: FakeRun(duration=math.inf if spec.name == "a" else 1))
-    lane = BackendRunner("fake", backend, plan, turn)
-    turn()
+    runner = BackendRunner("fake", backend, plan, dispatch)
+    dispatch()
     with trio.fail_after(10):
-        await lane.run("run")
+        await runner.run("run")
     assert [result.status for result in plan.results()] == [JobStatus.KILLED, JobStatus.PASSED]
 
 
 class RaisesFromSubmit(FakeBackend):
-    """Keeps no contract: launches some, then raises."""
+    """Breaks the contract: launches some jobs, then raises."""
 
     max_submissions = None
 

@@ -1,4 +1,4 @@
-"""The stream of status changes: nothing lost without being counted, nobody held up."""
+"""The stream of status changes: dropped changes are counted, and a watcher never delays the run."""
 
 from __future__ import annotations
 
@@ -76,5 +76,5 @@ async def test_closing_says_so_once() -> None:
 
 @pytest.mark.parametrize("buffer", [0, -1, 1.5])
 async def test_a_buffer_that_holds_nothing_is_refused(buffer: float) -> None:
-    with pytest.raises(ValueError, match="wanted: a whole number from 1"):
+    with pytest.raises(ValueError, match="expected a whole number from 1"):
         stream(buffer)

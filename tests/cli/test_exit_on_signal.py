@@ -49,10 +49,10 @@ def test_before_the_run_any_signal_ends_it_in_one_line(
 
 PROGRAM = """
 import os, signal
-from runtime.cli.quitting import before_quitting, quit_at_signals
-quit_at_signals()
-before_quitting(lambda: print("not this", flush=True))
-before_quitting(lambda: (print("results", flush=True), os.kill(os.getpid(), signal.SIGINT)))
+from runtime.cli.exit_on_signal import call_before_exit, exit_on_signals
+exit_on_signals()
+call_before_exit(lambda: print("not this", flush=True))
+call_before_exit(lambda: (print("results", flush=True), os.kill(os.getpid(), signal.SIGINT)))
 os.kill(os.getpid(), signal.SIGTERM)
 """
 

@@ -1,4 +1,4 @@
-"""Calls about directories, of which one may not answer."""
+"""Calls with paths, of which one may be on a file system that does not answer."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cli import answering
-from runtime.cli.answering import each_in_time
+from runtime.cli import timed_calls
+from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.jobfile.errors import InputError
 from tests.cli.program import call, environment, job_file, results
 
 
 def test_each_path_is_asked_about_once_and_in_one_thread() -> None:
     asked: list[tuple[str, int]] = []
-    each_in_time(lambda path: asked.append((path, threading.get_ident())), ["b", "a", "b", "c", "a"], what="the path")
+    call_each_with_timeout(
+        lambda path: asked.append((path, threading.get_ident())), ["b", "a", "b", "c", "a"], what="the path"
+    )
     assert [path for path, _ in asked] == ["b", "a", "c"]
     (thread,) = {thread for _, thread in asked}
     assert thread != threading.get_ident()
-    each_in_time(lambda _: 1 / 0, [], what="the path")
+    call_each_with_timeout(lambda _: 1 / 0, [], what="the path")
 
 
 def test_an_error_comes_back() -> None:
     with pytest.raises(ZeroDivisionError):
-        each_in_time(lambda _: 1 / 0, ["a"], what="the path")
+        call_each_with_timeout(lambda _: 1 / 0, ["a"], what="the path")
 
 
 def test_the_one_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "LIMIT", 0.1)
+    monkeypatch.setattr(timed_calls, "TIMEOUT", 0.1)
     held = threading.Event()
     asked = []
 
@@ -39,29 +41,29 @@ def test_the_one_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
 
     try:
         with pytest.raises(InputError, match=r"^the directory /dead does not answer: no result for 0\.1 s"):
-            each_in_time(ask, ["/good", "/dead", "/later"], what="the directory")
+            call_each_with_timeout(ask, ["/good", "/dead", "/later"], what="the directory")
     finally:
         held.set()
     assert asked[:2] == ["/good", "/dead"]
 
 
 def test_the_limit_is_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Each call begins when the last look was made, and ends before the looks of its own are all made.
-    monkeypatch.setattr(answering, "LIMIT", 0.2)
-    looks = threading.Semaphore(0)
+    # Each call takes half of its checks, so all of them together take more than the timeout of one.
+    monkeypatch.setattr(timed_calls, "TIMEOUT", 0.2)
+    checks = threading.Semaphore(0)
     join = threading.Thread.join
 
-    def looked(self: threading.Thread, timeout: float | None = None) -> None:
-        looks.release()
+    def count_check(self: threading.Thread, timeout: float | None = None) -> None:
+        checks.release()
         join(self, timeout)
 
-    monkeypatch.setattr(threading.Thread, "join", looked)
+    monkeypatch.setattr(threading.Thread, "join", count_check)
 
     def ask(_path: str) -> None:
-        for _ in range(answering._LOOKS // 2):
-            looks.acquire()
+        for _ in range(timed_calls._CHECKS // 2):
+            checks.acquire()
 
-    each_in_time(ask, map(str, range(6)), what="the path")
+    call_each_with_timeout(ask, map(str, range(6)), what="the path")
 
 
 def test_without_a_thread_they_are_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,14 +72,14 @@ def test_without_a_thread_they_are_made_here(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(threading.Thread, "start", start)
     asked: list[str] = []
-    each_in_time(asked.append, ["a", "b"], what="the path")
+    call_each_with_timeout(asked.append, ["a", "b"], what="the path")
     assert asked == ["a", "b"]
 
 
 DEAD = """
 import os, threading
-from runtime.cli import answering
-answering.LIMIT = 0.5
+from runtime.cli import timed_calls
+timed_calls.TIMEOUT = 0.5
 def answers(function):
     def ask(path, *args, **rest):
         if "/dead" in os.fspath(path):
@@ -100,7 +102,7 @@ def test_a_run_whose_directory_does_not_answer_is_not_started_and_names_it(tmp_p
     paths = f"{tmp_path}:{environment()['PYTHONPATH']}"
     done = call(tmp_path, "run", job_file(tmp_path, jobs), env={"PYTHONPATH": paths})
     named = dead if key == "odir" else f"{tmp_path}/dead"
-    expected = f"the directory {named} does not answer: no result for 0.5 s; expected: a file system that works"
+    expected = f"the directory {named} does not answer: no result for 0.5 s; expected a file system that works"
     assert (done.code, done.out, done.err) == (2, "", f"job-runtime: {expected}\n")
     assert (tmp_path / "asked").read_text() == "once\n"
     assert list((tmp_path / "results").iterdir()) == []

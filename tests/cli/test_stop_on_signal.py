@@ -1,4 +1,4 @@
-"""Signals: first, second and third; and what is there afterwards."""
+"""Signals during a run: the first, second and third, and the results that it leaves."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 import trio
 import trio.testing
 
-from runtime.cli import quitting
-from runtime.cli.quitting import exit_code
-from runtime.cli.stopping import Stopper
+from runtime.cli import exit_on_signal
+from runtime.cli.exit_on_signal import exit_code
+from runtime.cli.stop_on_signal import Stopper
 from tests.cli.program import (
     Done,
     Fifo,
@@ -37,25 +37,25 @@ ONCE_MORE = "once more to kill them at once"
 WITHOUT_WAITING = "once more to exit without waiting"
 
 
-class LeftError(Exception):
+class ExitedError(Exception):
     pass
 
 
 class Recorder:
-    """A run that notes how it was stopped."""
+    """A scheduler that records how it was stopped."""
 
     def __init__(self) -> None:
         self.stops: list[dict[str, Any]] = []
-        self.told: list[str] = []
+        self.shown: list[str] = []
 
     def stop(self, **how: Any) -> None:
         self.stops.append(how)
 
-    def leave(self, code: int) -> NoReturn:
-        raise LeftError(code)
+    def exit_now(self, code: int) -> NoReturn:
+        raise ExitedError(code)
 
     def stopper(self, *, drain: bool = False) -> Stopper:
-        return Stopper(self, drain=drain, tell=self.told.append, leave=self.leave)
+        return Stopper(self, drain=drain, show=self.shown.append, exit_now=self.exit_now)
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
@@ -68,10 +68,10 @@ def test_each_signal_stops_harder(number: signal.Signals, code: int) -> None:
     stopper.receive(signal.SIGTERM)
     assert recorder.stops[1:] == [{"by": "SIGTERM", "force": True}]
     assert stopper.first is number
-    with pytest.raises(LeftError, match=str(code)):
+    with pytest.raises(ExitedError, match=str(code)):
         stopper.receive(signal.SIGINT)
     assert exit_code(number) == code
-    assert [number.name in recorder.told[0], "SIGTERM" in recorder.told[1]] == [True, True]
+    assert [number.name in recorder.shown[0], "SIGTERM" in recorder.shown[1]] == [True, True]
 
 
 def test_the_first_signal_drains_if_that_was_asked_for() -> None:
@@ -82,7 +82,7 @@ def test_the_first_signal_drains_if_that_was_asked_for() -> None:
     assert recorder.stops == [{"by": "SIGINT", "drain": True}, {"by": "SIGINT", "force": True}]
 
 
-@pytest.mark.parametrize("number", [number for number in quitting.SIGNALS if number != signal.SIGABRT])
+@pytest.mark.parametrize("number", [number for number in exit_on_signal.SIGNALS if number != signal.SIGABRT])
 async def test_each_signal_that_would_end_the_program_stops_the_run(number: int) -> None:
     # All but SIGABRT, for which pytest has a handler.
     recorder = Recorder()
@@ -93,7 +93,7 @@ async def test_each_signal_that_would_end_the_program_stops_the_run(number: int)
             os.kill(os.getpid(), number)
             await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert recorder.stops == [{"by": quitting.signal_name(number), "drain": False}]
+    assert recorder.stops == [{"by": exit_on_signal.signal_name(number), "drain": False}]
     assert stopper.first == number
 
 
@@ -138,7 +138,7 @@ async def test_signals_that_come_together_are_one_request() -> None:
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     (stop,) = recorder.stops
-    assert stop["by"] in {number.name for number in numbers}  # who comes together is taken in any order
+    assert stop["by"] in {number.name for number in numbers}  # signals that come together are delivered in any order
     assert "force" not in stop
 
 
@@ -147,7 +147,7 @@ slow = pytest.mark.slow
 
 @contextmanager
 def stubborn(directory: Path, *options: str, term_timeout: float = 60) -> Iterator[tuple[Any, int]]:
-    """A run of a job that does not care for SIGTERM, and one behind it; and the first job's process."""
+    """Run a job that ignores SIGTERM, and one that depends on it; yield the run and the first job's process id."""
     up = Fifo(directory / "up")
     code = (
         "import os, signal, sys\n"
@@ -195,7 +195,7 @@ def test_each_other_signal_ends_the_run_with_results(tmp_path: Path, number: int
         program.send_signal(number)
         done = end_of(program)
     assert (done.code, done.err) == (128 + number, "")
-    assert results(tmp_path)["stopped_by"] == quitting.signal_name(number)
+    assert results(tmp_path)["stopped_by"] == exit_on_signal.signal_name(number)
     assert statuses(tmp_path) == {"stubborn": "killed", "next": "killed"}
 
 
@@ -238,7 +238,7 @@ def test_a_hang_up_right_after_a_sigterm_leaves_a_job_the_time_of_its_stop_seque
         said = wait_for(program.stdout, ONCE_MORE)
         down.say()
         done = end_of(program)
-    assert done.code in {143, 129}  # who comes together is taken in any order
+    assert done.code in {143, 129}  # signals that come together are delivered in any order
     assert WITHOUT_WAITING not in said + done.out
     assert results(tmp_path)["jobs"][0]["usage"]["exit_code"] == 3
 
