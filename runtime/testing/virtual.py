@@ -18,10 +18,10 @@ import outcome
 import trio
 
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
-from runtime.backend.legacy.call_batches import SLICE, Call, Late, LauncherThread, Seam
+from runtime.backend.legacy.call_batches import BATCH_TIME, Call, LauncherThread, LauncherWorkers, StalledCall
 
 _recorder: Final = threading.local()
-"""`waits`, while a virtual lane makes a call in this thread: what the call said that it waits for."""
+"""`waits`, while a virtual thread makes a call in this thread: what the call said that it waits for."""
 
 
 def spend(seconds: float) -> None:
@@ -61,25 +61,25 @@ class Gate:
             await self._waiting[-1].wait()
 
 
-class VirtualSeam(Seam):
+class VirtualWorkers(LauncherWorkers):
     """LauncherThreads without threads. It also checks that no launcher has two calls at once."""
 
     def __init__(self) -> None:
-        self.late: set[_Progress] = set()
+        self.held: set[_Progress] = set()
         self.in_progress: set[int] = set()
 
-    def lane(self, name: str) -> LauncherThread:
-        """Make a lane."""
+    def launcher_thread(self, name: str) -> LauncherThread:
+        """Make a thread."""
         return _VirtualThread(self)
 
     @property
     def hung(self) -> int:
         """How many calls would hold a thread."""
-        return len(self.late)
+        return len(self.held)
 
     def abandoned(self) -> list[Call]:
         """Return the abandoned calls that have not returned."""
-        return [progress.call for progress in self.late if progress.is_abandoned]
+        return [progress.call for progress in self.held if progress.is_abandoned]
 
     def close(self) -> None:
         """Do nothing; there are no threads."""
@@ -88,33 +88,33 @@ class VirtualSeam(Seam):
 class VirtualAdapter(LegacyLauncherAdapter):
     """A `LegacyLauncherAdapter` whose calls take virtual time."""
 
-    seam_factory = VirtualSeam
+    workers_factory = VirtualWorkers
 
 
-class _Progress(Late):
+class _Progress(StalledCall):
     """A call on its way."""
 
-    def __init__(self, seam: VirtualSeam, call: Call) -> None:
+    def __init__(self, workers: VirtualWorkers, call: Call) -> None:
         self.call = call
         self.is_abandoned = False
-        self._seam = seam
+        self._workers = workers
         self._returned = trio.Event()
-        if id(call.subject) in seam.in_progress:
+        if id(call.subject) in workers.in_progress:
             msg = f"{call} began while another call of {call.subject} was in progress"
             raise AssertionError(msg)
         waits = _record(call.perform)
         if waits:
-            seam.in_progress.add(id(call.subject))
+            workers.in_progress.add(id(call.subject))
             trio.lowlevel.spawn_system_task(self._return_after, waits)
         else:
             self._returned.set()
 
     async def _return_after(self, waits: list[float | Gate]) -> None:
         await _take(waits)
-        self._seam.in_progress.discard(id(self.call.subject))
+        self._workers.in_progress.discard(id(self.call.subject))
         self._returned.set()
-        if self in self._seam.late:
-            self._seam.late.discard(self)
+        if self in self._workers.held:
+            self._workers.held.discard(self)
             if self.is_abandoned and self.call.step.undo is not None:
                 undo = self.call.step.undo
                 await _take(
@@ -132,22 +132,22 @@ class _Progress(Late):
 
 
 class _VirtualThread(LauncherThread):
-    def __init__(self, seam: VirtualSeam) -> None:
-        self._seam = seam
+    def __init__(self, workers: VirtualWorkers) -> None:
+        self._workers = workers
         self._waiting = trio.CancelScope()
 
-    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], Late | None]:
+    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], StalledCall | None]:
         await trio.lowlevel.checkpoint()
         done: list[Call] = []
-        ends = trio.current_time() + SLICE
+        ends = trio.current_time() + BATCH_TIME
         while calls:
             call = calls.popleft()
             if not call.begin():
                 continue
-            if await self._do(progress := _Progress(self._seam, call), deadline):
+            if await self._do(progress := _Progress(self._workers, call), deadline):
                 done.append(call)
             else:
-                self._seam.late.add(progress)
+                self._workers.held.add(progress)
                 return done, progress
             if trio.current_time() >= ends:
                 break
@@ -157,17 +157,17 @@ class _VirtualThread(LauncherThread):
         ends = trio.current_time() + deadline
         try:
             while not progress.has_returned():
-                if progress.call.given_up or trio.current_time() >= ends:
+                if progress.call.is_abandoned or trio.current_time() >= ends:
                     return False
                 with trio.move_on_at(ends) as self._waiting:
                     await progress.wait()
         except trio.Cancelled:
-            self._seam.late.add(progress)
+            self._workers.held.add(progress)
             progress.abandon()
             raise
         return True
 
-    def hurry(self) -> None:
+    def recheck(self) -> None:
         self._waiting.cancel()
 
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from runtime.backend.legacy import LauncherBusyError
-from runtime.backend.legacy.call_batches import SLICE
-from runtime.backend.legacy.poller import FLOOR
+from runtime.backend.legacy.call_batches import BATCH_TIME
+from runtime.backend.legacy.poller import MIN_INTERVAL
 from runtime.backend.live import LiveJob
 from runtime.job import FailureKind, JobCompletionEvent, JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Deed, Script, ScriptedLauncher, scripted
@@ -33,7 +33,7 @@ from tests.campaigns import Campaign
 CLOSED = Gate()
 """Never opened: who waits for it hangs for ever."""
 
-KILL, POLL, LAUNCH, PATIENCE = 10.0, 20.0, 15.0, 1.0
+KILL, POLL, LAUNCH, STALL = 10.0, 20.0, 15.0, 1.0
 """Limits of the adapter, in seconds. Some calls take longer than each of them, some shorter."""
 
 NAMES = [f"job{number}" for number in range(24)]
@@ -124,7 +124,7 @@ async def play(program: Program) -> Counter[str]:
         "poll_interval": program.interval,
         "max_polls_per_interval": program.most,
         "kill_threads": program.kill_threads,
-        "patience": PATIENCE,
+        "stall_timeout": STALL,
         "kill_timeout": KILL,
         "poll_timeout": POLL,
         "launch_timeout": LAUNCH,
@@ -247,7 +247,7 @@ def check_polls(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> int:
             live = sum(e.submitted <= next_ and e.ended >= began for e in ends.values())
             ticks = math.ceil(live / program.most) if program.most else 1
             held = held_before[bisect.bisect_left(begins, next_)] - held_before[bisect.bisect_left(begins, began)]
-            bound = ticks * max(program.interval, FLOOR) + held + SLICE
+            bound = ticks * max(program.interval, MIN_INTERVAL) + held + BATCH_TIME
             assert window <= bound, f"{name} was not polled between {returned} and {next_}; at most {bound} s may pass"
             windows += 1
     return windows
@@ -260,7 +260,7 @@ def with_durations(program: Program, trace: list[Deed]) -> Iterator[tuple[Deed, 
         numbers[deed.job_id, deed.step] += 1
         act = act_of(program, deed, numbers[deed.job_id, deed.step])
         seconds = math.inf if act.gate is not None else act.delay
-        yield deed, seconds, min(seconds, PATIENCE if deed.step == "poll" else LAUNCH)
+        yield deed, seconds, min(seconds, STALL if deed.step == "poll" else LAUNCH)
 
 
 def act_of(program: Program, deed: Deed, number: int) -> Act:

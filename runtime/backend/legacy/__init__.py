@@ -1,4 +1,4 @@
-"""Old blocking launcher classes, run unmodified behind the contract of a backend."""
+"""A backend for old blocking launcher classes, which run unmodified."""
 
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.legacy.job_view import DVSimView, view_as_dvsim

@@ -1,38 +1,40 @@
-"""`LegacyLauncherAdapter`: old blocking launchers behind the contract of a backend.
+"""`LegacyLauncherAdapter`: a backend that runs old blocking launchers.
 
-One lane for everything but kills
----------------------------------
-Launchers block, hang and raise, share class state, and may be bound to a thread. So they are built, launched and polled
-in one lane (a thread, see `slices`), one call at a time. Each submission has a queue of calls, and so has the poller;
-they take the lane in turns, a slice each, so that neither a thousand launches nor a thousand polls starve the other.
+One launcher thread for all calls but kills
+-------------------------------------------
+Launchers block, hang and raise; they share class state, and some are bound to one thread. So the adapter builds,
+launches and polls all of them in one launcher thread, one call at a time. Each submission has a queue of calls, and so
+has the poller. The queues share the thread batch by batch (see `call_batches`), in FIFO order: neither a thousand
+launches nor a thousand polls starve the other.
 
-Kills do not wait for that lane. They have lanes of their own, as many as `kill_threads`, which draw from one queue: a
-kill that takes two seconds holds one of them, and the rest go on.
+Kills do not wait for that thread. A pool of at most `kill_threads` threads takes them from one queue: a kill that takes
+two seconds occupies one of these threads, and the others go on.
 
-One object never has two calls at once
---------------------------------------
-An entry has at most one `call`. A kill takes back a call that has not begun, and goes ahead at once. If the call is in
-progress, the kill waits until it returns, for at most `kill_timeout`; then the job is lost, and the call abandoned.
+A launcher never has two calls in progress
+------------------------------------------
+An entry has at most one `call`. A kill takes back a call that has not begun, and proceeds at once. If the call is in
+progress, the kill waits until it returns, for at most `kill_timeout`. Then the job is lost, and the call is abandoned.
 
-What becomes of a call that does not return
+What happens to a call that does not return
 -------------------------------------------
 =============  ==========================  =======================================================================
-call           set aside after             abandoned, and its job lost, after
+call           stalled after               abandoned, and its job lost, after
 =============  ==========================  =======================================================================
 constructor    (never)                     `launch_timeout`
-`launch()`     (never)                     `launch_timeout`; an interactive one: never
-`poll()`       `patience`                  `poll_timeout`
-`kill()`       (never)                     `kill_timeout`; it counts from the begin of the call, and a last `poll()`
-                                           is part of it
-`__del__()`    `patience`                  at once, and nobody is lost
-any            `kill_timeout` after somebody asked for the job's end (abandoned at once)
+`launch()`     (never)                     `launch_timeout`; an interactive launch: never
+`poll()`       `stall_timeout`             `poll_timeout`
+`kill()`       (never)                     `kill_timeout`, counted from the start of the call, which includes a last
+                                           `poll()`
+`__del__()`    `stall_timeout`             at once; no job is lost
+any            `kill_timeout` after a kill of the job (abandoned at once)
 =============  ==========================  =======================================================================
 
-An abandoned `launch()` or `poll()` that returns after all is followed by `kill()`, in its own thread. Threads that are
-held by calls that were set aside or abandoned are bounded by `MAX_HUNG`; past it the adapter is broken.
+A stalled call keeps its thread, and another thread takes over the queue; its answer still counts. The answer of an
+abandoned call does not: if an abandoned `launch()` or `poll()` returns, its thread calls `kill()`. At most `MAX_HUNG`
+threads may be held by stalled and abandoned calls; beyond that the adapter is broken.
 
-Isolated launchers live in another process (see `isolated`). When that dies, each job that has a launcher there is lost,
-and the next one that is built has a new process, up to `MAX_RESTARTS` times.
+Isolated launchers live in another process (see `isolated`). When that process dies, every job with a launcher in it is
+lost, and the next launcher is built in a new process. The process is restarted at most `MAX_RESTARTS` times.
 """
 
 from __future__ import annotations
@@ -49,12 +51,12 @@ import trio
 
 from runtime.backend.backend import RuntimeBackend, check_limit
 from runtime.backend.base import End
-from runtime.backend.legacy.call_batches import Call, Late, LauncherThread, Seam
+from runtime.backend.legacy.call_batches import Call, LauncherThread, LauncherWorkers, StalledCall
 from runtime.backend.legacy.duck_typing import INTERACTIVE, class_name, limit_of, limits_of_job, name_of, reading_class
-from runtime.backend.legacy.isolated import FarLauncher, Isolation, Process
+from runtime.backend.legacy.isolated import Isolation, LauncherProcess, LauncherProxy
 from runtime.backend.legacy.job_view import view_for
-from runtime.backend.legacy.launcher_calls import BUILD, DROP, KILL, LAUNCH, POLL, Dropping, Ended, Entry, again
-from runtime.backend.legacy.launcher_threads import ThreadSeam
+from runtime.backend.legacy.launcher_calls import BUILD, DROP, KILL, LAUNCH, POLL, Dropping, Ended, Entry, renew_calls
+from runtime.backend.legacy.launcher_threads import ThreadWorkers
 from runtime.backend.legacy.main_thread import hint_of
 from runtime.backend.legacy.poller import Poller
 from runtime.backend.live import DONE, LAUNCHED, LAUNCHING, LiveJob
@@ -63,67 +65,73 @@ from runtime.job import FailureKind, JobHandle, JobSpec
 from runtime.job.numbers import brief
 
 MAX_HUNG: Final = 256
-"""Threads held by calls that do not return, past which the adapter is broken. Arbitrary."""
+"""Threads that stalled and abandoned calls may hold; with more, the adapter is broken. Arbitrary: ten times as many can
+exceed a user's limit on threads, with a tenth one slow file server would break a run that could go on."""
 
 MAX_RESTARTS: Final = 5
-"""How often the process of isolated launchers is started again in a block. Arbitrary."""
+"""How often the process of isolated launchers is restarted while the backend is open. Arbitrary: ten times as often
+would lose many jobs to a class that always crashes, without a restart the first crash would end the run."""
 
 FIRST_TICK: Final = 1.0
-"""Seconds for which the first tick of polls waits for launches that are in progress. Arbitrary: ten times as long would
-keep the first results of slow launchers back, with a tenth a busy machine would poll before all slots are filled."""
+"""Seconds that the first tick of polls waits for launches in progress. Arbitrary: ten times as long would delay the
+first results of slow launchers, with a tenth a busy machine would poll before all slots are filled."""
 
 LAST_DROPS_TIMEOUT: Final = 1.0
-"""Seconds that the end of a block waits for the `__del__` of its last launchers. Arbitrary: then their thread goes on
-without us, as it does after a call that hangs."""
+"""Seconds that closing the backend waits for `__del__` of the last launchers. Arbitrary: ten times as long would delay
+the end of a run behind one bad `__del__`, with a tenth healthy ones would run on in a daemon thread."""
 
 DEFAULT_POLL_FREQ: Final = 1.0
-"""Seconds between ticks where a class has no `poll_freq`; as in DVSim."""
+"""Seconds between ticks if a class has no `poll_freq`; as in DVSim."""
 
 
 @attrs.frozen
-class _Patience:
-    """How long a call of each kind may take, in seconds; `math.inf` for no limit."""
+class _CallDeadlines:
+    """Limits for a call of each kind, in seconds; `math.inf` for no limit."""
 
     launch: float
+    """For the constructor and `launch()`: the call is abandoned."""
+    stall: float
+    """For `poll()` and `__del__()`: the call counts as stalled."""
     poll: float
-    """After which a poll is set aside."""
-    poll_total: float
-    """After which it is abandoned."""
+    """For `poll()`: the call is abandoned."""
     kill: float
+    """For `kill()`: the call is abandoned."""
 
 
 class LegacyLauncherAdapter(RuntimeBackend):
-    """Runs any class with `launch()`, `poll()` and `kill()`, built as ``launcher_cls(job)``, unmodified.
+    """A backend that runs any class with `launch()`, `poll()` and `kill()`, built as ``launcher_cls(job)``, unmodified.
 
-    For all limits, `None` means the default, and 0 no limit.
+    For every limit, `None` means the default, and 0 no limit.
 
     Args:
-        launcher_cls: the class, one object of which is built for each job.
+        launcher_cls: the class; one object is built for each job.
         name: the backend's name; `None` for the class's `variant`, or its name in lower case without ``launcher``.
-        view: from a job to what the launcher is built with; `None` shows a `JobSpec` as DVSim's to launchers that have
-            a `prepare_workspace`, and passes all other jobs on untouched.
-        poll_interval: seconds between two ticks of polls, 0 for at once; `None` for the class's `poll_freq`.
-        max_polls_per_interval: how many jobs are polled in a tick; `None` for the class's `max_poll`.
+        view: a function from a job to the constructor's argument. `None` converts a `JobSpec` to DVSim's form for
+            launchers that have a `prepare_workspace`, and passes all other jobs on unchanged.
+        poll_interval: seconds between two ticks of polls, 0 for none; `None` for the class's `poll_freq`.
+        max_polls_per_interval: how many jobs are polled per tick; `None` for the class's `max_poll`.
         max_parallelism: how many jobs may be live; `None` for the class's `max_parallel`.
-        kill_threads: how many launchers are killed side by side; 1 for launchers that cannot take it.
-        patience: seconds after which a poll no longer holds up the others.
+        kill_threads: how many launchers are killed concurrently; 1 for a class that is not thread-safe.
+        stall_timeout: seconds after which a poll counts as stalled, and other calls no longer wait for it.
         launch_timeout: seconds that building or launching may take; interactive jobs have no such limit.
-        poll_timeout: seconds that a poll may take.
+        poll_timeout: seconds that a poll may take before it is abandoned.
         kill_timeout: seconds that a kill may take, and that it waits for another call of the same launcher.
-        poll_error_limit: how many polls of a job may fail in a row before it is killed.
+        poll_error_limit: how many polls of a job may fail in a row before the job is killed.
         isolated: whether the launchers live in a process and session of their own: for classes that hold the
-            interpreter's lock, crash, want the main thread (for `signal.alarm`, say), or whose children must not get
+            interpreter's lock, crash, need the main thread (for `signal.alarm`, say), or whose children must not get
             the terminal's Ctrl-C. The class, the view and all jobs must pickle, and no job can be interactive.
         drain_timeout: as in `RuntimeBackend`.
 
     Raises:
-        TypeError: if `launcher_cls` is no class with these three methods.
-        ValueError: for a limit, here or in the class, that is none; for a class that another process cannot import.
+        TypeError: if `launcher_cls` is not a class with these three methods.
+        ValueError: if a limit, here or in the class, is not a valid number; if `isolated` and another process cannot
+            import the class.
     """
 
-    kill_deadline = None  # `kill_timeout` bounds each kill from the moment it begins, however many wait
-    seam_factory: ClassVar[Callable[[], Seam]] = ThreadSeam
-    """Where calls are done; tests have one with virtual time."""
+    # The base's limit would count the time in the queue, too; `kill_timeout` bounds each kill from its start.
+    kill_deadline = None
+    workers_factory: ClassVar[Callable[[], LauncherWorkers]] = ThreadWorkers
+    """Makes the launcher threads; tests use one with virtual time."""
 
     def __init__(
         self,
@@ -135,7 +143,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         max_polls_per_interval: int | None = None,
         max_parallelism: int | None = None,
         kill_threads: int | None = 64,
-        patience: float | None = 1,
+        stall_timeout: float | None = 1,
         launch_timeout: float | None = 120,
         poll_timeout: float | None = 120,
         kill_timeout: float | None = 30,
@@ -160,52 +168,52 @@ class LegacyLauncherAdapter(RuntimeBackend):
         self.poll_interval: float = interval or 0.0
         """Seconds between two ticks."""
         self.max_polls_per_interval = at_most
-        """How many jobs are polled in a tick; `None` for all."""
+        """How many jobs are polled per tick; `None` for all."""
         self._kill_threads = _limit("kill_threads", kill_threads, 64, whole=True)
         self._poll_error_limit = _limit("poll_error_limit", poll_error_limit, 3, whole=True)
-        poll_total = _limit("poll_timeout", poll_timeout, 120)
-        self._patience = _Patience(
+        poll_deadline = _limit("poll_timeout", poll_timeout, 120)
+        self._call_deadlines = _CallDeadlines(
             launch=_limit("launch_timeout", launch_timeout, 120),
-            poll=min(_limit("patience", patience, 1), poll_total),
-            poll_total=poll_total,
+            stall=min(_limit("stall_timeout", stall_timeout, 1), poll_deadline),
+            poll=poll_deadline,
             kill=_limit("kill_timeout", kill_timeout, 30),
         )
         self._make: Callable[[Any], Any] = cls if view is None else functools.partial(_make, cls, view)
         self._isolation: Isolation | None = isolation
         if isolation is not None:
             self._make = isolation.make
-            self.supports_interactive = False  # over there is no terminal
+            self.supports_interactive = False  # that process has no terminal
         self._deaths = 0
         """How often the process of isolated launchers has died."""
         self._kept: dict[str, Entry] = {}
-        """Busy launchers, by the ids of their jobs."""
+        """Launchers that raised `LauncherBusyError`, by job id: a retry of the job reuses its launcher."""
         self._kills: deque[Call] = deque()
         self._open_kills = 0
-        """Kills that wait or are in progress."""
-        self._killers = 0
-        """Tasks that do kills, each with a lane."""
-        self._idle_lanes: list[LauncherThread] = []
+        """How many kills are queued or in progress."""
+        self._kill_tasks = 0
+        """How many tasks make kills, each with a launcher thread."""
+        self._idle_kill_threads: list[LauncherThread] = []
         self._launches = 0
-        """Submissions that are being launched."""
+        """How many submissions are being launched."""
         self._all_launched = trio.Event()
-        """Set, and replaced, when there are none any more."""
+        """Set, and replaced, when the last launching submission has finished."""
         self._drops: deque[Any] = deque()
-        """Launchers that nobody needs any more."""
+        """Launchers to drop, each with its last reference."""
         self._is_dropping = False
-        """Whether somebody sees to that."""
-        # These live as long as the block.
-        self._seam: Seam
-        self._lane: LauncherThread
-        self._turns: trio.StrictFIFOLock
+        """Whether a task has them dropped."""
+        # Set by `_setup`, and valid while the backend is open.
+        self._workers: LauncherWorkers
+        self._launcher_thread: LauncherThread
+        self._thread_lock: trio.StrictFIFOLock
         self._poller: Poller
 
-    # ------------------------------------------------------------------ the contract
+    # ------------------------------------------------------------------ driver methods
 
     async def _setup(self) -> None:
-        self._seam = type(self).seam_factory()
-        self._seam.owner = self._cls_name
-        self._lane = self._seam.lane(self.name)
-        self._turns = trio.StrictFIFOLock()
+        self._workers = type(self).workers_factory()
+        self._workers.owner = self._cls_name
+        self._launcher_thread = self._workers.launcher_thread(self.name)
+        self._thread_lock = trio.StrictFIFOLock()
         most = self.max_polls_per_interval or math.inf
         self._poller = Poller(self.poll_interval, most, self._poll, _to_poll, self._wait_launched)
 
@@ -214,15 +222,15 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     async def _teardown(self) -> None:
         self._is_dropping = True
-        for entry in [*self._kept.values(), *self._poller.rest(), *(call.subject for call in self._kills)]:
-            self._let_go(entry)
+        for entry in [*self._kept.values(), *self._poller.take_waiting(), *(call.subject for call in self._kills)]:
+            self._drop_launcher(entry)
         self._kept.clear()
         self._kills.clear()
         with trio.move_on_after(LAST_DROPS_TIMEOUT):
             await self._drop_all()
-        if self._drops:
+        if self._drops:  # a daemon thread, so that a `__del__` that hangs does not delay the end of the program
             threading.Thread(target=_drop_all, args=[self._drops], name=f"{self.name}.drops", daemon=True).start()
-        self._seam.close()
+        self._workers.close()
         if self._isolation is not None:
             await self._isolation.close()
 
@@ -243,17 +251,18 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     async def _launch_all(self, jobs: Sequence[LiveJob]) -> None:
         entries = [self._enter(job) for job in self._begin_all(jobs)]
-        interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # such a one comes alone
-        deadline = math.inf if interactive else self._patience.launch
+        interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # an interactive job is submitted alone
+        deadline = math.inf if interactive else self._call_deadlines.launch
         await self._run(deque([entry for entry in entries if entry.launcher is None]), deadline, self._built)
         ready = deque([entry for entry in entries if entry.job.stage is LAUNCHING])
-        again(ready, LAUNCH)
+        renew_calls(ready, LAUNCH)
         await self._run(ready, deadline, self._launch_returned)
 
     def _take_back(self, job: LiveJob) -> bool:
         call = job.data.call
+        # The ticket decides between this kill and the thread that may begin the call now: see `call_batches`.
         if call is None or call.take_back():
-            self._let_go(job.data)
+            self._drop_launcher(job.data)
             return True
         self._wait_for(job, call)
         return False
@@ -273,41 +282,42 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def _target(self, target: JobHandle | str) -> LiveJob | None:
         if isinstance(target, str):
-            kept = self._kept.pop(target, None)  # somebody who wants an end to it will not come again
+            kept = self._kept.pop(target, None)  # a job that is killed while it is busy is not submitted again
             if kept is not None:
-                self._let_go(kept)
+                self._drop_launcher(kept)
         return super()._target(target)
 
     def _notes(self) -> list[str]:
-        held = [f"{call.step.name} of {call.subject!r}" for call in self._seam.abandoned()]
+        held = [f"{call.step.name} of {call.subject!r}" for call in self._workers.abandoned()]
         some = ", ".join(held[:10]) + (" and others" if len(held) > 10 else "")  # noqa: PLR2004 - enough
         note = f"backend {self.name!r}: {len(held)} abandoned threads are still in {some}"
         return [*super()._notes(), *([note] if held else [])]
 
-    # ------------------------------------------------------------------ the lane
+    # ------------------------------------------------------------------ the launcher thread
 
     async def _run(self, calls: deque[Any], deadline: float, settle: Callable[[list[Any]], None]) -> None:
-        """Do `calls` in the lane, slice by slice, in turns with others, and settle each slice."""
+        """Make `calls` in the launcher thread, batch by batch, alternating with other queues; `settle` each batch."""
         try:
             while calls:
-                async with self._turns:
-                    done, late = await self._lane.run(calls, deadline)
+                async with self._thread_lock:
+                    done, stalled = await self._launcher_thread.run(calls, deadline)
                 settle(done)
-                if late is not None:
-                    self._set_aside(late)
+                if stalled is not None:
+                    self._handle_stalled(stalled)
         except trio.Cancelled:
             for entry in calls:
-                self._let_go(entry)
+                self._drop_launcher(entry)
             raise
 
     def _enter(self, job: LiveJob) -> Entry:
-        entry = job.data = Entry(job, self._make)
+        entry = job.data = Entry(job, self._make)  # its first call builds the launcher
         kept = self._kept.pop(job.id, None) if self._kept else None
         if kept is not None:
-            if kept.job.spec is job.spec and not _is_gone(kept.launcher):
+            # Another job may have the same id: only the same specification gets the same launcher.
+            if kept.job.spec is job.spec and not _has_died(kept.launcher):
                 entry.launcher = kept.launcher
             else:
-                self._let_go(kept)
+                self._drop_launcher(kept)
         return entry
 
     def _built(self, entries: list[Entry]) -> None:
@@ -315,12 +325,12 @@ class LegacyLauncherAdapter(RuntimeBackend):
             entry.call = None
             job = entry.job
             if entry.failure is not None:
-                if not self._is_gone(entry):
+                if not self._lost_with_process(entry):
                     self._not_launched(entry)
-            elif job.stop is not None or job.stage is DONE:
+            elif job.stop is not None or job.stage is DONE:  # killed, or lost, while the constructor ran
                 if job.stage is not DONE:
                     self._complete_stopped(job)
-                self._let_go(entry)
+                self._drop_launcher(entry)
 
     def _launch_returned(self, entries: list[Entry]) -> None:
         launched: list[Entry] = []
@@ -328,12 +338,12 @@ class LegacyLauncherAdapter(RuntimeBackend):
             entry.call = None
             if entry.failure is None:
                 launched.append(entry)
-            elif not self._is_gone(entry):
+            elif not self._lost_with_process(entry):
                 self._not_launched(entry)
         self._launched_all([entry.job for entry in launched])
         for entry in launched:
             if entry.job.stage is DONE:
-                self._kill_now(entry)  # it was given up; and now it runs
+                self._kill_now(entry)  # the job was lost while `launch()` was in progress, and runs now
         self._poller.feed(_to_poll(launched))
 
     def _not_launched(self, entry: Entry) -> None:
@@ -342,7 +352,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if is_busy and job.stage is not DONE and job.stop is None and entry.launcher is not None:
             self._kept[job.id] = entry
         else:
-            self._let_go(entry)
+            self._drop_launcher(entry)
         if job.stage is DONE:
             return
         if is_busy:
@@ -353,41 +363,42 @@ class LegacyLauncherAdapter(RuntimeBackend):
     # ------------------------------------------------------------------ polls
 
     async def _poll(self, entries: deque[Entry]) -> list[Entry]:
-        """Poll `entries`; return those to poll again. For the poller."""
+        """Poll `entries`; return those to poll again. Called by the poller."""
         alive: list[Entry] = []
-        again(entries, POLL)
-        await self._run(entries, self._patience.poll, lambda done: self._polled(done, alive))
+        renew_calls(entries, POLL)
+        await self._run(entries, self._call_deadlines.stall, lambda done: self._polled(done, alive))
         return alive
 
     def _polled(self, entries: list[Entry], alive: list[Entry]) -> None:
         self._end_all(self._ends_of(entries, alive))
 
     def _ends_of(self, entries: list[Entry], alive: list[Entry]) -> Iterator[End]:
-        """Take note of what polls said: yield the ends, and add to `alive` who is to be polled again.
+        """Handle the answers of polls: yield the ends, and add the entries to poll again to `alive`.
 
-        The list is empty afterwards: an entry goes when the end of its job is there. See `make_handles` for why.
+        The list is empty afterwards: each entry is released before the next one is handled. See `make_handles` for why.
         """
         entries.reverse()
         while entries:
             entry = entries.pop()
-            entry.call = entry.late = None
+            entry.call = entry.stalled = None
             job = entry.job
-            said: Any = entry.value
-            if said.__class__ is Ended:
-                self._let_go(entry)
+            answer: Any = entry.value
+            if answer.__class__ is Ended:
+                self._drop_launcher(entry)
                 if job.stage is not DONE:
-                    job.data = None  # the two hold each other, and only Python's collector would find that out
-                    yield job, said.status, said.reason, said.usage
-            elif entry.failure is not None and self._is_gone(entry):
+                    # Job and entry refer to each other: without this only the cyclic collector would free them.
+                    job.data = None
+                    yield job, answer.status, answer.reason, answer.usage
+            elif entry.failure is not None and self._lost_with_process(entry):
                 pass
             elif job.stop is not None or job.stage is DONE:
-                self._kill_now(entry)  # it waited for this call
+                self._kill_now(entry)  # a kill has waited for this call
             elif entry.failure is not None:
                 self._poll_failed(entry, alive)
             else:
                 entry.failures = 0
-                if said is not job.status:
-                    self._progress(job, said)
+                if answer is not job.status:
+                    self._progress(job, answer)
                 alive.append(entry)
 
     def _poll_failed(self, entry: Entry, alive: list[Entry]) -> None:
@@ -395,81 +406,88 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if entry.failures < self._poll_error_limit:
             alive.append(entry)
         else:
-            entry.polled_out = True
+            entry.polling_failed = True
             times = f"{entry.failures} times in a row, the last time " if entry.failures > 1 else ""
             self._stop([entry.job], FailureKind.LAUNCHER_ERROR, self._raised(entry, times))
 
     # ------------------------------------------------------------------ kills
 
     def _kill_now(self, entry: Entry) -> None:
-        """Queue the kill of a launcher that has no other call, and see that somebody does it."""
+        """Queue the kill of a launcher that has no other call, and start a task for it if the pool allows."""
         entry.call = call = Call(KILL, entry)
         self._kills.append(call)
         self._open_kills += 1
-        self._hire()
+        self._spawn_killer()
 
-    def _hire(self) -> None:
-        if self._kills and self._killers < min(self._kill_threads, self._open_kills):
-            self._killers += 1
+    def _spawn_killer(self) -> None:
+        # Never more tasks than kills: `_open_kills` also counts those in progress, each of which occupies a task.
+        if self._kills and self._kill_tasks < min(self._kill_threads, self._open_kills):
+            self._kill_tasks += 1
             self._start_task(self._run_kills)
 
     async def _run_kills(self) -> None:
-        number = self._killers
-        lane = self._idle_lanes.pop() if self._idle_lanes else self._seam.lane(f"{self.name}.kill.{number}")
+        number = self._kill_tasks
+        if self._idle_kill_threads:
+            thread = self._idle_kill_threads.pop()
+        else:
+            thread = self._workers.launcher_thread(f"{self.name}.kill.{number}")
         try:
-            while self._kills and self._seam.hung <= MAX_HUNG:
-                self._hire()  # one at a time, so that no step of the loop starts many threads
-                done, late = await lane.run(self._kills, self._patience.kill)
+            while self._kills and self._workers.hung <= MAX_HUNG:
+                # Each task starts the next one: to start 64 threads in one step would hold up the event loop.
+                self._spawn_killer()
+                done, stalled = await thread.run(self._kills, self._call_deadlines.kill)
                 self._killed(done)
-                if late is not None:
-                    self._forsake(late)
+                if stalled is not None:
+                    self._abandon_call(stalled)
         finally:
-            self._killers -= 1
-            self._idle_lanes.append(lane)
+            self._kill_tasks -= 1
+            self._idle_kill_threads.append(thread)
 
     def _killed(self, calls: list[Call]) -> None:
         for call in calls:
             entry: Entry = call.subject
             entry.call = None
-            self._let_go(entry)
+            self._drop_launcher(entry)
             self._open_kills -= 1
-            job = entry.job
-            said: Any = None if call.failure is not None else call.value
-            if job.stage is DONE or self._is_gone(call):
+            job = entry.job  # it may have been lost while it was being killed
+            end: Any = None if call.failure is not None else call.value
+            if job.stage is DONE or self._lost_with_process(call):
                 continue
-            if said is not None:
-                self._complete(job, said.status, said.reason, said.usage)
+            if end is not None:
+                self._complete(job, end.status, end.reason, end.usage)
             elif call.failure is not None:
                 self._lose(job, self._raised(call))
             else:
                 self._complete_stopped(job)
 
     def _wait_for(self, job: LiveJob, call: Call) -> None:
-        """A kill waits for a call that is in progress; the job is lost if that takes too long."""
-        if self._patience.kill < math.inf:
-            at = trio.current_time() + self._patience.kill
-            self._deadlines.add(at, job, lambda job: self._waited_for(job, call))
+        """Let the kill of `job` wait for a call in progress; after `kill_timeout` the job is lost."""
+        if self._call_deadlines.kill < math.inf:
+            at = trio.current_time() + self._call_deadlines.kill
+            self._deadlines.add(at, job, lambda job: self._wait_timed_out(job, call))
 
-    def _waited_for(self, job: LiveJob, call: Call) -> None:
+    def _wait_timed_out(self, job: LiveJob, call: Call) -> None:
         entry: Entry = job.data
-        if entry.call is not call or (entry.late is not None and entry.late.has_returned()):
-            return  # it has returned, and the kill goes ahead
-        self._lose(job, f"{self._named(call)} did not return within {self._patience.kill:g} s, and could not be killed")
-        call.given_up = True
-        if entry.late is not None:
-            entry.late.abandon()
+        if entry.call is not call or (entry.stalled is not None and entry.stalled.has_returned()):
+            return  # it has returned, and `_ends_of` or `_launch_returned` makes the kill
+        limit = self._call_deadlines.kill
+        self._lose(job, f"{self._named(call)} did not return within {limit:g} s, and could not be killed")
+        call.is_abandoned = True
+        if entry.stalled is not None:
+            entry.stalled.abandon()
             self._check_hung()
         else:
-            self._lane.hurry()
+            # The launcher thread still waits for this call: it must look at `is_abandoned` now, not at the deadline.
+            self._launcher_thread.recheck()
 
-    # ------------------------------------------------------------------ launchers that nobody needs any more
+    # ------------------------------------------------------------------ dropping launchers
 
-    def _let_go(self, entry: Entry) -> None:
-        """Have a launcher dropped, in a thread, and not by whoever drops the entry: that runs its `__del__`."""
-        if isinstance(entry.launcher, FarLauncher):
-            entry.launcher = None  # it is ours
+    def _drop_launcher(self, entry: Entry) -> None:
+        """Drop the reference to a launcher in the launcher thread: the last one runs the launcher's `__del__`."""
+        if isinstance(entry.launcher, LauncherProxy):
+            entry.launcher = None  # the proxy is our own class, and its `__del__` does not block
         elif entry.launcher is not None:
-            # As an argument alone: held by a name here, it might be dropped here, if the thread is quicker.
+            # Only as an argument: a variable here could hold the last reference, if the thread is quicker.
             self._drops.append(entry.take_launcher())
             if not self._is_dropping:
                 self._is_dropping = True
@@ -483,99 +501,103 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     async def _drop_all(self) -> None:
         while self._drops:
-            async with self._turns:
-                _, late = await self._lane.run(deque([Call(DROP, Dropping(self._drops))]), self._patience.poll)
-            if late is not None:
-                self._set_aside(late)
+            call = deque([Call(DROP, Dropping(self._drops))])
+            async with self._thread_lock:
+                _, stalled = await self._launcher_thread.run(call, self._call_deadlines.stall)
+            if stalled is not None:
+                self._handle_stalled(stalled)
 
-    # ------------------------------------------------------------------ calls that do not return
+    # ------------------------------------------------------------------ stalled and abandoned calls
 
-    def _set_aside(self, late: Late) -> None:
-        call = late.call
-        if call.step is DROP:
-            late.abandon()
+    def _handle_stalled(self, stalled: StalledCall) -> None:
+        call = stalled.call
+        if call.step is DROP:  # `__del__` has no answer, and no job depends on it
+            stalled.abandon()
             self._check_hung()
-        elif call.step is POLL and not call.given_up and self._patience.poll < self._patience.poll_total:
-            call.subject.late = late
-            self._start_task(self._wait_late, late)
+        elif call.step is POLL and not call.is_abandoned and self._call_deadlines.stall < self._call_deadlines.poll:
+            call.subject.stalled = stalled
+            self._start_task(self._wait_stalled, stalled)
             self._check_hung()
         else:
-            self._forsake(late)
+            self._abandon_call(stalled)
 
-    async def _wait_late(self, late: Late) -> None:
+    async def _wait_stalled(self, stalled: StalledCall) -> None:
         try:
-            with trio.move_on_after(self._patience.poll_total - self._patience.poll):
-                await late.wait()
+            with trio.move_on_after(self._call_deadlines.poll - self._call_deadlines.stall):
+                await stalled.wait()
         except trio.Cancelled:
-            late.abandon()
+            stalled.abandon()  # the backend is closing: nothing reads the answer any more
             raise
-        if late.call.given_up:
-            return
-        if late.has_returned():
+        if stalled.call.is_abandoned:
+            return  # `_wait_timed_out` has lost the job meanwhile
+        # Read only now: a call that returned just as the limit passed has its answer counted.
+        if stalled.has_returned():
             alive: list[Entry] = []
-            self._polled([late.call.subject], alive)
+            self._polled([stalled.call.subject], alive)
             self._poller.feed(alive)
         else:
-            self._forsake(late)
+            self._abandon_call(stalled)
 
-    def _forsake(self, late: Late) -> None:
-        """Give up a call, and the job with it."""
-        call = late.call
+    def _abandon_call(self, stalled: StalledCall) -> None:
+        """Abandon a call; its job is lost."""
+        call = stalled.call
         if call.step is KILL:
             self._open_kills -= 1
-            self._lose(call.subject.job, f"{self._named(call)} did not return within {self._patience.kill:g} s")
+            self._lose(call.subject.job, f"{self._named(call)} did not return within {self._call_deadlines.kill:g} s")
         elif call.step is POLL:
-            text = f"{self._named(call)} timed out after {self._patience.poll_total:g} s, state unknown"
+            text = f"{self._named(call)} timed out after {self._call_deadlines.poll:g} s, state unknown"
             self._lose(call.subject.job, text)
         else:
-            self._lose(call.subject.job, f"launch timed out after {self._patience.launch:g} s, state unknown")
-        late.abandon()
+            self._lose(call.subject.job, f"launch timed out after {self._call_deadlines.launch:g} s, state unknown")
+        stalled.abandon()
         self._check_hung()
         if self._isolation is not None:
-            self._isolation.suspect(self._bury)
+            self._isolation.suspect(self._process_died)
 
     # ------------------------------------------------------------------ the process of isolated launchers
 
-    def _is_gone(self, call: Call) -> bool:
-        """Whether `call` failed because the process of its launcher has died; then all jobs in there are lost."""
+    def _lost_with_process(self, call: Call) -> bool:
+        """Return whether `call` failed because the process of its launcher has died; lose all jobs of that process."""
         failure = call.failure
-        if failure is None or failure.gone is None:
+        if failure is None or failure.dead_process is None:
             return False
         self._lose(call.subject.job, failure.why)
-        self._bury(failure.gone, failure.why)
+        self._process_died(failure.dead_process, failure.why)
         return True
 
-    def _bury(self, process: Process, text: str) -> None:
-        if self._isolation is None or process.is_buried:
+    def _process_died(self, process: LauncherProcess, text: str) -> None:
+        """Lose all jobs whose launchers were in `process`. Does nothing the second time."""
+        if self._isolation is None or process.is_discarded:
             return
-        self._isolation.bury(process)
+        self._isolation.discard(process)
         self._deaths += 1
         self._kept = {name: entry for name, entry in self._kept.items() if entry.launcher.process is not process}
         for job in self._ledger:
             entry: Entry | None = job.data
-            if entry is not None and isinstance(entry.launcher, FarLauncher) and entry.launcher.process is process:
+            if entry is not None and isinstance(entry.launcher, LauncherProxy) and entry.launcher.process is process:
+                # A queued kill stays queued, as `_open_kills` counts it; it fails like any call of a dead process.
                 if entry.call is not None and entry.call.step is not KILL:
                     entry.call.take_back()
                 self._lose(job, text)
         if self._deaths > MAX_RESTARTS:
-            msg = f"backend {self.name!r}: {text}; it was started again {MAX_RESTARTS} times, and that is enough"
+            msg = f"backend {self.name!r}: {text}; it was restarted {MAX_RESTARTS} times, which is the limit"
             self._break(BackendBrokenError(msg))
 
     def _check_hung(self) -> None:
-        if self._seam.hung > MAX_HUNG:
+        if self._workers.hung > MAX_HUNG:
             msg = (
-                f"backend {self.name!r}: {self._seam.hung} calls of {self._cls_name} do not return, "
+                f"backend {self.name!r}: {self._workers.hung} calls of {self._cls_name} do not return, "
                 f"and each holds a thread; at most {MAX_HUNG} may"
             )
             self._break(BackendBrokenError(msg))
 
     def _lose(self, job: LiveJob, text: str) -> None:
         if job.stage is not DONE:
-            asked = "" if job.stop is None else f"; it was to end because: {job.stop.reason.message}"
-            self._fail(job, FailureKind.LOST, f"{text}{asked}")
+            why_stopped = "" if job.stop is None else f"; it was being stopped because: {job.stop.reason.message}"
+            self._fail(job, FailureKind.LOST, f"{text}{why_stopped}")
 
     def _raised(self, call: Call, times: str = "") -> str:
-        """Return what is said of a call that failed."""
+        """Return the message for a call that failed."""
         why = "" if call.failure is None else call.failure.why
         hint = "" if self._isolation is not None else hint_of(call.failure)
         return f"{self._named(call)} raised {times}{why}{hint}"
@@ -588,7 +610,7 @@ def _checked_class(launcher_cls: Any) -> type:
     missing = [name for name in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, name, None))]
     if not isinstance(launcher_cls, type) or missing:
         lacks = f", which lacks {', '.join(missing)}" if missing else ""
-        msg = f"launcher_cls is {launcher_cls!r}{lacks}; wanted: a class with launch(), poll() and kill()"
+        msg = f"launcher_cls is {launcher_cls!r}{lacks}; expected: a class with launch(), poll() and kill()"
         raise TypeError(msg)
     return launcher_cls
 
@@ -626,5 +648,5 @@ def _drop_all(launchers: deque[Any]) -> None:
         Dropping(launchers).drop()
 
 
-def _is_gone(launcher: Any) -> bool:
-    return isinstance(launcher, FarLauncher) and launcher.process.has_ended()
+def _has_died(launcher: Any) -> bool:
+    return isinstance(launcher, LauncherProxy) and launcher.process.has_ended()

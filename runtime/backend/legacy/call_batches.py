@@ -1,22 +1,22 @@
-"""What is done in a thread, how much of it at once, and the seam through which it is done.
+"""`Call`: one thing to do with one launcher. `LauncherThread`: makes calls, batch by batch.
 
-A `Call` is one thing to do with one launcher. Calls wait in queues that the event loop and the threads share. A
-`LauncherThread` does one call at a time: `LauncherThread.run` takes a *slice* from a queue, which is as many calls as
-begin within `SLICE` seconds, and a hop to a thread and back is paid once for all of them.
+Calls wait in queues that the event loop and the threads share. A `LauncherThread` makes one call at a time:
+`LauncherThread.run` takes a *batch* from a queue, which is as many calls as begin within `BATCH_TIME` seconds. So one
+hop to a thread and back is paid per batch, not per call.
 
 ::
 
-    done, late = await lane.run(queue, deadline)      # what was not begun is still in the queue
+    done, stalled = await thread.run(queue, deadline)      # calls that have not begun are still in the queue
 
-This is the seam: behind it are threads and wall time (`threads`), or, in tests, virtual time and no thread at all.
-Nothing else of the adapter knows of either.
+`LauncherWorkers` makes launcher threads. Behind it are OS threads and wall time (`launcher_threads`), or, in tests,
+virtual time and no thread (`runtime.testing.virtual`). The rest of the adapter depends on neither.
 
-Who owns a call
----------------
+Which side owns a call
+----------------------
 A kill must overtake every call that has not begun, while a thread takes calls from the same queue. So each call has a
-ticket: whoever draws it decides. The loop draws it to take the call back, the lane draws it to begin; who comes second
-leaves the call alone. To draw it is to delete an attribute: the interpreter lets that succeed once, and it costs
-neither an object nor a lock for each call.
+ticket, which only one side can take: the loop takes it to take the call back, the thread to begin the call. The side
+that comes second leaves the call alone. Taking a ticket is deleting an attribute: the interpreter lets that succeed
+only once, and it costs neither an object nor a lock per call.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ import attrs
 
 from runtime.backend.legacy.failures import Failure, failure_of
 
-SLICE: Final = 0.005
-"""Seconds for which a lane begins calls before it reports. Long against a hop of 0.1 ms, short against a tick."""
+BATCH_TIME: Final = 0.005
+"""Seconds during which a batch begins calls. Long compared with a hop to a thread (0.1 ms), short compared with a tick:
+ten times as long would make launches and polls wait for each other, a tenth would pay a hop for every few calls."""
 
 
 _PENDING: Final = object()
@@ -42,32 +43,32 @@ class Step:
     """A kind of call."""
 
     name: str
-    """What it is called in messages: ``poll()``, say."""
+    """Its name in messages, such as ``poll()``."""
     function: Callable[[Any], Any]
-    """What does it, given the call's subject. Runs in a thread, may block, may raise anything."""
+    """Does it, given the call's subject. Runs in a thread, may block, may raise anything."""
     undo: Callable[[Call], None] | None = None
-    """What the thread does if the call returns after it was abandoned. May block, may raise."""
+    """Called in the thread if the call returns after it was abandoned. May block, may raise."""
 
 
 class Call:
-    """One step to do with one subject, and what came of it. When it has returned, it can be used for another step."""
+    """One step to do with one subject, and its result. When it has returned, `renew` makes it another call."""
 
-    __slots__ = ("_ticket", "failure", "given_up", "step", "subject", "value")
+    __slots__ = ("_ticket", "failure", "is_abandoned", "step", "subject", "value")
 
     def __init__(self, step: Step, subject: Any) -> None:
         self.subject = subject
-        """What the step is done with; two calls with one subject are never in progress at once."""
+        """The argument of the step; two calls with the same subject are never in progress at once."""
         self.renew(step)
 
     def renew(self, step: Step) -> None:
-        """Be a new call, with another step and the same subject. Nobody may hold it as the old one any more."""
+        """Become a new call, with another step and the same subject. The old one must not be in use any more."""
         self.step = step
         self.value: Any = _PENDING
         """What was returned."""
         self.failure: Failure | None = None
-        """What was raised. The exception itself goes where it was caught: see `failures`."""
-        self.given_up = False
-        """Whether its lane should no longer wait for it. Set by the loop, which then calls `LauncherThread.hurry`."""
+        """What was raised. The exception itself stays in the thread that caught it: see `failures`."""
+        self.is_abandoned = False
+        """Whether its launcher thread stops waiting for it. The loop sets it, and calls `LauncherThread.recheck`."""
         self._ticket = None
 
     def __repr__(self) -> str:
@@ -84,36 +85,36 @@ class Call:
         return hasattr(self, "_ticket")
 
     def begin(self) -> bool:
-        """Draw the ticket in order to do the call; false if it was taken back."""
+        """Take the ticket in order to make the call; return false if the call was taken back."""
         try:
-            del self._ticket
+            del self._ticket  # atomic under the interpreter's lock: of two threads, one gets the AttributeError
         except AttributeError:
             return False
         return True
 
     take_back = begin
-    """Draw the ticket in order that nobody does the call; false if it has begun, or is over."""
+    """Take the ticket so that the call is never made; return false if it has begun or returned."""
 
     def perform(self) -> None:
-        """Do it, here and now. Raises nothing, not even `SystemExit`: that is the launcher's own."""
+        """Make the call in this thread. Raises nothing, not even `SystemExit`: that is a failure of the launcher."""
         try:
             self.value = self.step.function(self.subject)
         except BaseException as exc:  # noqa: BLE001 - foreign code, and what it raises is data
             self.failure = failure_of(exc)
 
 
-class Late(abc.ABC):
-    """A call in progress for which its lane no longer waits, and the thread that it holds.
+class StalledCall(abc.ABC):
+    """A call in progress that has passed its deadline, and the thread that it holds.
 
-    It has been *set aside*: its answer counts if it comes in time. Then it is *abandoned*: if it returns after all, the
-    thread that made it does the step's `undo`, even when the event loop has ended by then.
+    Its answer still counts, until the call is *abandoned*: if it returns after that, its thread calls the step's
+    `undo`, even if the event loop has ended.
     """
 
     call: Call
 
     @abc.abstractmethod
     def has_returned(self) -> bool:
-        """Whether the call's outcome is there."""
+        """Return whether the call has returned, and the loop can read its result."""
 
     @abc.abstractmethod
     async def wait(self) -> None:
@@ -121,46 +122,45 @@ class Late(abc.ABC):
 
     @abc.abstractmethod
     def abandon(self) -> None:
-        """Wait for it no longer. It must not have returned."""
+        """Give it up. It must not have returned."""
 
 
 class LauncherThread(abc.ABC):
-    """Does calls, one at a time, in one thread; in another one after a call was set aside."""
+    """Makes calls, one at a time, in one thread; after a stalled call, in a new one."""
 
     @abc.abstractmethod
-    async def run(self, calls: deque[Any], deadline: float) -> tuple[list[Any], Late | None]:
-        """Do a slice of `calls`, from the left.
+    async def run(self, calls: deque[Any], deadline: float) -> tuple[list[Any], StalledCall | None]:
+        """Make a batch of `calls`, from the left.
 
         Args:
-            calls: the queue, of `Call` or a class of such. What was not begun stays there; what was taken back is
-                dropped.
-            deadline: seconds after whose passing a call is set aside; `math.inf` for never.
+            calls: the queue of calls. Those that have not begun stay in it; those that were taken back are removed.
+            deadline: seconds after which a call counts as stalled; `math.inf` for never.
 
         Returns:
-            The calls that have returned, in order; and the one that was set aside, after which the slice ends.
+            The calls that have returned, in order; and the stalled one, which ends the batch, or `None`.
 
-        If it is cancelled, the slice ends after the call in progress, and that is abandoned.
+        If it is cancelled, the batch ends after the call in progress, and the whole batch is abandoned.
         """
 
     @abc.abstractmethod
-    def hurry(self) -> None:
-        """Look again whether the call in progress was given up."""
+    def recheck(self) -> None:
+        """Check now whether the call in progress has been abandoned."""
 
 
-class Seam(abc.ABC):
-    """Where lanes come from, and what they leave behind."""
+class LauncherWorkers(abc.ABC):
+    """Makes launcher threads, and counts the threads that calls hold."""
 
     owner = ""
-    """The class of the launchers that are called, for messages."""
+    """The name of the launchers' class, for messages."""
 
     @abc.abstractmethod
-    def lane(self, name: str) -> LauncherThread:
-        """Make a lane. It acquires nothing before its first run."""
+    def launcher_thread(self, name: str) -> LauncherThread:
+        """Make a launcher thread. It starts no thread before its first run."""
 
     @property
     @abc.abstractmethod
     def hung(self) -> int:
-        """How many threads are held by calls that were set aside or abandoned, and have not returned."""
+        """How many threads are held by stalled or abandoned calls that have not returned."""
 
     @abc.abstractmethod
     def abandoned(self) -> list[Call]:
@@ -168,4 +168,4 @@ class Seam(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """End the threads of all lanes, none of which may be running."""
+        """End all threads. No launcher thread may be running."""

@@ -1,11 +1,11 @@
-"""How are foreign things known? By shape, never by import.
+"""Recognises foreign objects by duck typing, never by import: statuses, exceptions, failure messages, limits.
 
-A status is known by its `name`, an exception by the name of a class in its MRO, a failure message and a run time by
-their attributes, a launcher's limits by the attributes of its class. Everything here runs foreign code (properties,
-`__str__`, descriptors), so it is called in the thread that called the launcher, and it may raise.
+A status is recognised by its `name`, an exception by the name of a class in its MRO, a failure message and a run time
+by their attributes, a launcher's limits by the attributes of its class. All functions here run foreign code
+(properties, `__str__`, descriptors), so they are called in the thread that called the launcher, and may raise.
 
-Whatever text it gives is cut where it enters (`LONGEST_TEXT`, `LONGEST_NAME`, `MOST_LINES`): it ends up in events, in
-``results.json`` and on the screen, and a launcher may take a log for its reason.
+Every foreign text is shortened where it enters (`LONGEST_TEXT`, `LONGEST_NAME`, `MAX_LINES`): it is copied into events,
+into ``results.json`` and to the screen, and a launcher may use a whole log as its reason.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ STATUS_BY_NAME: Final[dict[str, JobStatus]] = {
     "SCHEDULED": JobStatus.QUEUED,
     "QUEUED": JobStatus.QUEUED,
     "PENDING": JobStatus.QUEUED,
-    "DISPATCHED": JobStatus.RUNNING,  # what DVSim called RUNNING before it told the two apart
+    "DISPATCHED": JobStatus.RUNNING,  # older versions of DVSim call this state RUNNING
     "RUNNING": JobStatus.RUNNING,
     "PASSED": JobStatus.PASSED,
     "FAILED": JobStatus.FAILED,
     "KILLED": JobStatus.KILLED,
 }
-"""What a poll may say, and what it means here."""
+"""From the name of a status that a poll may return to ours."""
 
 SECONDS_PER_UNIT: Final = {
     "h": 3600.0,
@@ -45,36 +45,40 @@ SECONDS_PER_UNIT: Final = {
 }
 
 LONGEST_TEXT: Final = 4000
-"""Characters of a foreign message that are kept. Enough for any message, too few for a log in disguise."""
+"""Characters of a foreign message that are kept. Arbitrary: ten times as many would let a log pass as a message, a
+tenth would cut assertion messages."""
 
 LONGEST_NAME: Final = 200
-"""Characters of a foreign name that are kept: of a class, a variant. Arbitrary: many times what a name has."""
+"""Characters of a foreign name that are kept: of a class, a variant. Arbitrary: many times the usual length; a tenth
+would cut real names."""
 
-MOST_LINES: Final = 100
-"""Lines of context that are kept, of `LONGEST_TEXT` characters together. Arbitrary: five screens of a failure."""
+MAX_LINES: Final = 100
+"""Lines of context that are kept, of `LONGEST_TEXT` characters together. Arbitrary: ten times as many would fill a
+report, a tenth would cut stack traces."""
 
 _LARGEST_LINE: Final = 1 << 63
-"""More than any log has lines."""
+"""More lines than any log has: such a number is not a line."""
 
 _QUALNAME: Final[Any] = vars(type)["__qualname__"]
 
 INTERACTIVE: Final = frozenset({"local", "nc"})
-"""The launchers of DVSim that run interactive jobs; theirs cannot say so themselves."""
+"""Variants of DVSim's launchers that run interactive jobs; their classes have no attribute for it."""
 
 
 @contextmanager
 def reading_class(launcher_cls: Any) -> Iterator[None]:
-    """Read attributes of `launcher_cls`, which may be properties of its metaclass, and raise anything.
+    """A context in which attributes of `launcher_cls` are read: properties of its metaclass may raise anything.
 
     Raises:
-        ValueError: for anything but an error that says what is wrong already, `SystemExit` included.
+        ValueError: for everything that is raised in it, `SystemExit` included, except `TypeError`, `ValueError` and
+            `KeyboardInterrupt`, which pass.
     """
     try:
         yield
     except (TypeError, ValueError, KeyboardInterrupt):
         raise
     except BaseException as exc:
-        # Whatever its metaclass makes of its name.
+        # Through the descriptor of `type`: the metaclass may override `__qualname__` with a property that raises.
         name = (
             bounded(_QUALNAME.__get__(launcher_cls), LONGEST_NAME) if isinstance(launcher_cls, type) else "launcher_cls"
         )
@@ -83,7 +87,7 @@ def reading_class(launcher_cls: Any) -> Iterator[None]:
 
 
 def name_of(launcher_cls: type) -> str:
-    """Return what the class calls itself: its `variant`, or its name in lower case without ``launcher``."""
+    """Return the name of the backend: the class's `variant`, or its name in lower case without ``launcher``."""
     variant = getattr(launcher_cls, "variant", None)
     if isinstance(variant, str) and variant:
         return bounded(variant, LONGEST_NAME)
@@ -91,12 +95,12 @@ def name_of(launcher_cls: type) -> str:
 
 
 def bounded(text: str, limit: int = LONGEST_TEXT) -> str:
-    """Return a foreign text, or its beginning and an ellipsis, as a plain `str`, whatever its class makes of itself."""
+    """Return a foreign text, or its beginning and an ellipsis, as a plain `str`, whatever its class overrides."""
     return shorten(str.__getitem__(text, slice(limit + 1)), limit)
 
 
 def class_name(thing: object) -> str:
-    """Return what the class of a foreign thing calls itself; `thing` itself may be the class."""
+    """Return the name of the class of a foreign object; `thing` may also be the class itself."""
     cls = thing if isinstance(thing, type) else type(thing)
     return bounded(cls.__qualname__, LONGEST_NAME)
 
@@ -106,13 +110,13 @@ def limit_of(launcher_cls: type, attribute: str, what: str, given: float | None,
 
     Args:
         launcher_cls: the class of the launchers.
-        attribute: what the limit is called there; `sys.maxsize`, 0, `None` and no such attribute mean no limit.
-        what: what the limit is called in the adapter's constructor.
-        given: what the constructor was given.
-        whole: whether only whole numbers make sense.
+        attribute: the name of the limit in the class; `sys.maxsize`, 0, `None` and no such attribute mean no limit.
+        what: the name of the limit in the adapter's constructor.
+        given: the argument of the constructor.
+        whole: whether the limit must be a whole number.
 
     Raises:
-        ValueError: if it is no number, negative or not finite; it says where the number came from.
+        ValueError: if it is not a number, negative or not finite; the message names its source.
     """
     if given is None:
         what, given = f"{launcher_cls.__name__}.{attribute}", getattr(launcher_cls, attribute, None)
@@ -125,77 +129,77 @@ def limit_of(launcher_cls: type, attribute: str, what: str, given: float | None,
 def limits_of_job(spec: object) -> tuple[float | None, float | None]:
     """Return the `timeout` (of DVSim's jobs, `timeout_secs`) and the `queue_timeout` of a foreign job, in seconds.
 
-    What is no number above 0 is no limit.
+    A value that is not a number above 0 means no limit.
     """
     timeout = _limit_or_none(getattr(spec, "timeout", None)) or _limit_or_none(getattr(spec, "timeout_secs", None))
     return timeout, _limit_or_none(getattr(spec, "queue_timeout", None))
 
 
-def status_of(said: object, launcher: object) -> JobStatus:
-    """Return what the answer of a poll means.
+def status_of(answer: object, launcher: object) -> JobStatus:
+    """Return our status for the answer of a poll.
 
     Raises:
-        LauncherError: if it means nothing; it names the launcher's class.
+        LauncherError: if it is not a status; the message names the launcher's class.
     """
-    if said.__class__ is JobStatus:
-        name: object = said._name_  # the same as `name`, and many times faster
+    if answer.__class__ is JobStatus:
+        name: object = answer._name_  # `name` is a slow property
     else:
-        name = getattr(said, "name", None)
+        name = getattr(answer, "name", None)
     status = STATUS_BY_NAME.get(name) if isinstance(name, str) else None
     if status is None:
         known = ", ".join(STATUS_BY_NAME)
         msg = (
-            f"{class_name(launcher)}.poll() returned {_shown(said)}, of type {class_name(said)}; "
-            f"wanted: a status whose `name` is one of {known}"
+            f"{class_name(launcher)}.poll() returned {_shown(answer)}, of type {class_name(answer)}; "
+            f"expected: a status whose `name` is one of {known}"
         )
         raise LauncherError(msg)
     return status
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether an exception says that the launcher is busy: it has that class name anywhere in its MRO."""
+    """Return whether the launcher is busy: a class in the exception's MRO is named `LauncherBusyError`."""
     return any(cls.__name__ == "LauncherBusyError" for cls in type(error).__mro__)
 
 
 def describe(error: BaseException) -> str:
     """Return the type and the text of a foreign exception, whatever its `__str__` does.
 
-    One without a text may hide what happened, as an `assert` in a `finally` does: then what it hides is told, too.
+    An exception without a text may hide what happened, as an `assert` in a `finally` does: then its cause is added.
     """
-    told, text = _told(error)
+    description, text = _type_and_text(error)
     if not text:
         hidden = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        told += "" if hidden is None else f", after {_told(hidden)[0]}"
-    return bounded(told)
+        description += "" if hidden is None else f", after {_type_and_text(hidden)[0]}"
+    return bounded(description)
 
 
-def _told(error: BaseException) -> tuple[str, str]:
+def _type_and_text(error: BaseException) -> tuple[str, str]:
     try:
         text = bounded(str(error))
-    except BaseException as exc:  # noqa: BLE001 - foreign code; that it raised is all there is to say
-        text = f"<its text cannot be had: {class_name(exc)}>"
+    except BaseException as exc:  # noqa: BLE001 - foreign code; the message says that it raised
+        text = f"<its __str__ raised {class_name(exc)}>"
     name = class_name(error)
     return (f"{name}: {text}" if text else name), text
 
 
 def reason_of(launcher: Any) -> JobStatusInfo:
-    """Return the `fail_msg` of a launcher whose job ended badly.
+    """Return the `fail_msg` of a launcher whose job has failed.
 
-    What stands in the class is a default, and no reason; a property is the instance's own word.
+    A value in the class is a default and not a reason; the value of a property belongs to the instance.
     """
     cls = type(launcher)
     try:
-        said = launcher.fail_msg
-        if said is not getattr(cls, "fail_msg", None) and said is not None:
-            message = said if isinstance(said, str) else getattr(said, "message", None)
+        answer = launcher.fail_msg
+        if answer is not getattr(cls, "fail_msg", None) and answer is not None:
+            message = answer if isinstance(answer, str) else getattr(answer, "message", None)
             if message:
-                line = getattr(said, "line_number", None)
+                line = getattr(answer, "line_number", None)
                 if not isinstance(line, int) or isinstance(line, bool) or not 0 <= line < _LARGEST_LINE:
                     line = None
                 return JobStatusInfo(
                     bounded(str(message)),
                     lines=None if line is None else [int(line)],
-                    context=_texts(getattr(said, "context", None)),
+                    context=_texts(getattr(answer, "context", None)),
                 )
     except AttributeError:
         pass
@@ -205,7 +209,10 @@ def reason_of(launcher: Any) -> JobStatusInfo:
 
 
 def usage_of(launcher: Any) -> JobUsage | None:
-    """Return the times that a launcher whose job has ended reports, if any. One that cannot be read is unknown."""
+    """Return the times that a launcher reports after the end of its job; `None` if it reports none.
+
+    A time that cannot be read is unknown.
+    """
     try:
         runtime = getattr(launcher, "job_runtime", None)
     except BaseException:  # noqa: BLE001 - foreign code
@@ -223,9 +230,10 @@ def usage_of(launcher: Any) -> JobUsage | None:
 
 
 def seconds_of(value: Any) -> float | None:
-    """Return a duration in seconds, or `None` where it is unknown: none, zero, or nothing that looks like one.
+    """Return a duration in seconds, or `None` if it is unknown, zero, negative or infinite.
 
-    It may be a number of seconds, or have ``get() -> (time, unit)``, or `time` and `unit`, or ``total_seconds()``.
+    The value may be a number of seconds, or have ``get() -> (time, unit)``, or `time` and `unit`, or
+    ``total_seconds()``.
     """
     if value is None:
         return None
@@ -259,7 +267,7 @@ def _texts(lines: object) -> list[str] | None:
     texts: list[str] = []
     left = LONGEST_TEXT - 1  # the ellipsis
     for number, line in enumerate(lines):
-        if left <= 0 or number >= MOST_LINES - 1 < len(lines) - 1:
+        if left <= 0 or number >= MAX_LINES - 1 < len(lines) - 1:
             texts.append("…")
             break
         text = bounded(str(line), left)

@@ -1,7 +1,7 @@
 """`Failure`: what a call of foreign code raised, as plain values.
 
-The exception itself stays in the thread that caught it, and goes there: its traceback holds the launcher, and whoever
-drops the last reference to a launcher runs its `__del__`.
+The exception itself stays in the thread that caught it, and is released there: its traceback refers to the launcher,
+and dropping the last reference to a launcher runs its `__del__`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import attrs
 
 from runtime.backend.legacy.duck_typing import describe, is_busy
 
-_CAUSE: Final[Any] = vars(BaseException)["__cause__"]  # whatever a subclass has in its place
+# The descriptors of the base classes: a subclass may override these attributes with properties that raise.
+_CAUSE: Final[Any] = vars(BaseException)["__cause__"]
 _CONTEXT: Final[Any] = vars(BaseException)["__context__"]
 _MEMBERS: Final[Any] = vars(BaseExceptionGroup)["exceptions"]
 
@@ -22,17 +23,17 @@ class Failure:
     """Why a call failed."""
 
     why: str
-    """The type and the text of what was raised; bounded."""
+    """The type and the text of the exception, in bounded length."""
     is_busy: bool = False
-    """Whether it says that the launcher is busy."""
+    """Whether the exception says that the launcher is busy."""
     exit_code: int | None = None
-    """Of a `SystemExit`: the exit code that it asks for."""
-    gone: Any = None
-    """The process of isolated launchers, if that has ended and the launcher with it."""
+    """The exit code of a `SystemExit`."""
+    dead_process: Any = None
+    """The process of isolated launchers, if the call failed because that has ended."""
 
 
 class FailedCallError(Exception):
-    """Raised by what stands for a launcher: the call failed in its process, for this reason."""
+    """Raised by a proxy of a launcher: the call failed in the launcher's process, for this reason."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.why)
@@ -40,7 +41,7 @@ class FailedCallError(Exception):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Describe what foreign code raised; never raises. Runs foreign code, so its place is in the launcher's thread."""
+    """Describe what foreign code raised; never raises. Runs foreign code, so call it in the launcher's thread."""
     if isinstance(error, FailedCallError):
         return error.failure
     try:
@@ -52,10 +53,10 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _cut_tracebacks(error: BaseException) -> None:
-    """Take the tracebacks from an exception and from those behind it.
+    """Remove the tracebacks from an exception, its causes and its contexts.
 
-    A function that keeps its exception in a variable makes a circle of it, the traceback and its own frame. Python's
-    collector would find that in any thread, the event loop's included, and drop the launcher there.
+    A function that keeps its exception in a variable makes a cycle of exception, traceback and frame. Python's cyclic
+    collector could free that in any thread, the event loop's included, and run the launcher's `__del__` there.
     """
     left, seen = [error], set[int]()
     while left:

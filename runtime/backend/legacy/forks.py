@@ -1,9 +1,8 @@
-"""A launcher forks, and the child comes back from the call: into our program, of which there are two then.
+"""`end_fork`: ends a child that a launcher has forked, and that returns from the call.
 
-The child has a copy of everything: of the sockets over which answers go, of the launchers, of the event loop's end of
-each pipe. It would go on as if it were we, launch what is next in the queue a second time, and answer in our place. So
-whoever makes foreign calls looks after each of them whether it still is the process that it was, and a child that came
-back is ended there and then.
+Such a child continues our program a second time. It has a copy of everything: the sockets for answers, the launchers,
+the event loop's end of each pipe. It would make the next call in the queue a second time, and answer in our place. So
+after each foreign call the process id is compared, and a child that has returned is ended at once.
 """
 
 from __future__ import annotations
@@ -15,22 +14,23 @@ from typing import NoReturn
 from runtime.backend.legacy.call_batches import Call
 
 EXIT_CODE = 70
-"""Of a child that returned from a call, or raised: a fault of the software, as `sysexits.h` has it."""
+"""Of a child that returned from a call, or raised: `EX_SOFTWARE` of `sysexits.h`."""
 
 
 def end_fork(call: Call, owner: str) -> NoReturn:
-    """End this process, which is a child that came back from `call`, without any clean-up: nothing here is its own.
+    """End this process, a child that has returned from `call`, without clean-up: all resources are the parent's.
 
-    One that left by `sys.exit` has the exit code that it asked for: its parent may wait for it.
+    A child that raised `SystemExit` ends with the exit code it asked for: its parent may wait for that.
 
     Args:
-        call: the call.
-        owner: the class of the launcher.
+        call: the call in which the launcher forked.
+        owner: the name of the launcher's class.
     """
     code = None if call.failure is None else call.failure.exit_code
     if code is None:
         code = EXIT_CODE
-        text = f"{owner}: {call.step.name} of {call.subject!r} forked, and the child came back; it was ended\n"
+        what = f"{call.step.name} of {call.subject!r}"
+        text = f"{owner}: {what} forked, and the child returned from the call; it was ended\n"
         with suppress(OSError):
             os.write(2, text.encode(errors="replace"))
     os._exit(code)

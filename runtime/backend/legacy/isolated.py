@@ -1,25 +1,26 @@
-"""Launchers in a process and session of their own, for classes with which no process should be shared.
+"""`Isolation`: launchers in a process and session of their own, for classes that must not share ours.
 
 Some hold the interpreter's lock for seconds, and with it the event loop; some call `os._exit`, or crash; some start
-children that must not get the terminal's Ctrl-C, or change the directory of the process; some want the main thread of
-their process. All that stays over there.
+children that must not get the terminal's Ctrl-C, or change the directory of the process; some need the main thread. In
+a process of their own none of this affects the run.
 
 How
 ---
-The adapter, its threads and its seam are as ever. What differs is the launcher: here it is a `FarLauncher`, whose
-methods ask the process (`isolated_program`) and wait. A thread that waits on a socket holds nothing. Each thread has a
-line of its own, and behind it a thread of the process: what hangs over there hangs one line. Requests are numbered, and
-an answer that has the number of another request is dropped. Answers are JSON: nothing of a launcher is unpickled here.
+The adapter and its threads are the same. Only the launcher differs: here it is a `LauncherProxy`, whose methods send a
+request to the process (`isolated_program`) and wait. A thread that waits on a socket does not hold the interpreter's
+lock. Each thread has a connection of its own, served by one thread of the process: a call that hangs there blocks one
+connection. Requests are numbered, and an answer with the number of another request is dropped. Answers are JSON:
+nothing that a launcher returns is unpickled here.
 
 When the process dies
 ---------------------
-Whoever waits for an answer, or asks next, sees the death by a pidfd (see `ExitWatch`), even while a process that it has
-forked keeps its sockets open: a failure with `gone`. All launchers are gone, so each job of the process is lost, once;
-the adapter sees to that. What is left of the process's group is killed, as it is when the process has ended because the
-block did. The next launcher that is built starts another process.
+A thread that waits for an answer, or sends the next request, sees the death by a pidfd (see `ExitWatch`), even if a
+child that the process has forked keeps its sockets open: the call fails with `dead_process` set. All its launchers are
+gone, so each of its jobs is lost, once; the adapter does that. What is left of the process's group is killed, as it is
+when the process ends because the backend closes. The next launcher is built in a new process.
 
-A process that answers nobody at all, since one of its threads never gives up the interpreter's lock, is killed when
-the first call is given up; then the same follows, and the reason says which calls were in progress.
+A process that answers no request, since one of its threads never releases the interpreter's lock, is killed after the
+first call is abandoned. Then the same follows, and the reason names the calls that were in progress.
 """
 
 from __future__ import annotations
@@ -59,34 +60,37 @@ from runtime.job.shorten import shorten, some_of
 from runtime.process.exits import ExitWatch
 
 START_TIMEOUT: Final = 60.0
-"""Seconds that importing the class may take. Arbitrary."""
+"""Seconds that importing the class may take. Arbitrary: ten times as long would hide a hanging import, with a tenth
+large packages on a slow file server could not be imported."""
 
 PROBE_TIMEOUT: Final = 5.0
-"""Seconds without an answer to a ping, after a call was given up, after which the process is killed. Arbitrary."""
+"""Seconds without an answer to a ping after which the process is killed; sent when a call is abandoned. Arbitrary:
+ten times as long would delay all launches, a tenth would kill a process that holds the lock for a second."""
 
 END_TIMEOUT: Final = 2.0
-"""Seconds that the process may take to end when it is told to; it takes a millisecond."""
+"""Seconds that the process may take to end when its control socket is closed; usual is a millisecond. Arbitrary: ten
+times as long would delay the end of a run, a tenth would kill it on a busy machine before it has flushed its output."""
 
 LONGEST_ANSWER: Final = 1 << 22
-"""Bytes of an answer. One has a few texts of bounded length: more than this is none."""
+"""Most bytes of an answer. An answer has a few texts of bounded length, so more than this is not an answer."""
 
 _BOOT: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from runtime.backend.legacy.isolated_program import main; main(*map(int, sys.argv[2:]))"
 )
 
-_lingering: Final[list[Process]] = []
-"""Processes in which calls hang that were abandoned. As threads of our own would, they last as long as we do."""
+_lingering: Final[list[LauncherProcess]] = []
+"""Processes of closed backends in which abandoned calls hang. Like abandoned threads, they last as long as ours."""
 
 
-class FarLauncher:
-    """Stands for a launcher of the process. Its methods block, and raise what the launcher raises, or its like."""
+class LauncherProxy:
+    """A proxy of a launcher in the process. Its methods block, and raise `FailedCallError` if the launcher's do."""
 
     fail_msg: Any = None
     job_runtime: float | None = None
     simulated_time: float | None = None
 
-    def __init__(self, process: Process, key: int, job_id: str) -> None:
+    def __init__(self, process: LauncherProcess, key: int, job_id: str) -> None:
         self.process = process
         self._key = key
         self._job_id = job_id
@@ -95,7 +99,7 @@ class FarLauncher:
         self.process.forgotten.append(self._key)
 
     def ask(self, what: str, payload: bytes | None = None) -> Any:
-        """Have one thing done."""
+        """Make the call `what` of the launcher, and return its value."""
         return self.process.ask(what, self._key, self._job_id, payload)
 
     def launch(self) -> None:
@@ -103,7 +107,7 @@ class FarLauncher:
         self.ask(LAUNCH.name)
 
     def poll(self) -> JobStatus:
-        """Poll, and keep what belongs to the answer."""
+        """Poll, and keep the message and the times that come with the status."""
         status, message, line, context, self.job_runtime, self.simulated_time = self.ask(POLL.name)
         if message is not None:
             self.fail_msg = ErrorMessage(message, line, context)
@@ -114,8 +118,8 @@ class FarLauncher:
         self.ask(KILL.name)
 
 
-class _Wire:
-    """A socket to the process. Whoever waits at it sees the death of the process, too, and then gets an `EOFError`."""
+class _WatchedSocket:
+    """A socket to the process. Waiting on it raises `EOFError` when the process dies."""
 
     def __init__(self, ours: socket.socket, watch: ExitWatch) -> None:
         self._socket = ours
@@ -153,7 +157,7 @@ class _Wire:
 
     def close(self) -> None:
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # a process that we forked may keep it open
+            self._socket.shutdown(socket.SHUT_RDWR)  # `close` is not enough: a child that we forked may have a copy
         self._socket.close()
 
     def _wait(self, events: int, deadline: float) -> None:
@@ -161,20 +165,20 @@ class _Wire:
             raise EOFError
 
 
-class _Line:
+class _Connection:
     """A thread's own connection to the process."""
 
-    # It is closed by hand, never left to the garbage collector: that takes its parts apart in any order.
+    # Closed explicitly, not by the garbage collector, which finalizes its parts in any order.
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: LauncherProcess) -> None:
         self._lock = threading.Lock()
         self._is_closed = False
         self._numbers = itertools.count(1)
         ours, theirs = socket.socketpair()
-        self._wire = _Wire(ours, process.watch)
+        self._stream = _WatchedSocket(ours, process.watch)
         with theirs:
             try:
-                process.hand_over(theirs)
+                process.send_descriptor(theirs)
             except BaseException:
                 self._close()
                 raise
@@ -186,51 +190,52 @@ class _Line:
                 raise EOFError
             try:
                 number = next(self._numbers)
-                self._wire.send(pickle.dumps((number, *message)), deadline)
+                self._stream.send(pickle.dumps((number, *message)), deadline)
                 while True:
-                    answer = _checked_answer(self._wire.receive(deadline))
-                    if answer[0] == number:
+                    answer = _checked_answer(self._stream.receive(deadline))
+                    if answer[0] == number:  # so that a stray answer is not taken for this one
                         return answer[1:]
             except BaseException:
-                self._close()  # the two sides no longer agree on whose turn it is
+                self._close()  # the request may be half sent, or its answer half read
                 raise
 
     def close(self) -> None:
-        """Close it, unless somebody waits for an answer: he will see the end of it."""
+        """Close it, unless a thread waits for an answer: that sees the end of the process itself."""
         if self._lock.acquire(blocking=False):
             self._close()
             self._lock.release()
 
     def _close(self) -> None:
         self._is_closed = True
-        self._wire.close()
+        self._stream.close()
 
-    __del__ = close  # of a thread that has ended
+    __del__ = close  # runs when the thread that owns it has ended
 
 
-class Process:
-    """One life of the process. Everything here may block, so it is done in threads, but for `close`."""
+class LauncherProcess:
+    """One incarnation of the process. All methods may block and are called in threads, unless they say otherwise."""
 
     def __init__(self, owner: str, greeting: bytes) -> None:
-        self.is_buried = False
-        """Whether the adapter has seen its end."""
+        self.is_discarded = False
+        """Whether the adapter has lost its jobs: that happens once."""
         self.forgotten: deque[int] = deque()
-        """The numbers of launchers that nobody needs any more."""
+        """The numbers of launchers whose proxies were dropped; sent with the next request."""
         self._owner = owner
         self._doing: dict[int, str] = {}
-        """What each thread waits for, by the thread."""
-        self._epitaph = ""
+        """The call that each thread waits for, by thread id."""
+        self._exit_reason = ""
+        """How the process has ended, and during which calls; empty while it runs."""
         self._lock = threading.Lock()
-        self._mine = threading.local()
-        """The line of this thread."""
-        self._lines = weakref.WeakSet[_Line]()
+        self._local = threading.local()
+        """`connection`: that of the current thread."""
+        self._connections = weakref.WeakSet[_Connection]()
         self._control, theirs = socket.socketpair()
-        self._life, their_life = socket.socketpair()
-        """Closed with this process, whatever ends it; that of the launchers ends by a signal then, whatever it does."""
-        with theirs, their_life:
-            fds = theirs.fileno(), their_life.fileno()
+        self._lifeline, their_lifeline = socket.socketpair()
+        """Closed when our process ends, for whatever reason: the kernel then ends the other process with SIGIO."""
+        with theirs, their_lifeline:
+            fds = theirs.fileno(), their_lifeline.fileno()
             try:
-                mode = f"utf8={sys.flags.utf8_mode}"  # a text is the same bytes there as here
+                mode = f"utf8={sys.flags.utf8_mode}"  # texts must have the same encoding in both processes
                 self.popen = start_helper(
                     ["-X", mode, "-c", _BOOT, json.dumps(sys.path), *map(str, fds), str(os.getpid())],
                     stdin=subprocess.DEVNULL,
@@ -243,81 +248,85 @@ class Process:
                 self._close_sockets()
                 raise
         self.watch = ExitWatch(self.popen.pid, functools.partial(_has_exited, self.popen))
-        """Tells threads of the end."""
+        """Wakes the threads that wait for the process when it ends."""
         deadline = time.monotonic() + START_TIMEOUT
         try:
-            wire = _Wire(self._control, self.watch)
-            wire.send(greeting, deadline)
-            trouble = wire.receive(deadline)
+            stream = _WatchedSocket(self._control, self.watch)
+            stream.send(greeting, deadline)
+            error = stream.receive(deadline)
         except (OSError, EOFError, ValueError):
-            trouble = f"its process {self._end()} at its start, or took more than {START_TIMEOUT:g} s"
-        if trouble:
-            self._end()
+            error = f"its process {self._end_process()} while starting, or took more than {START_TIMEOUT:g} s"
+        if error:
+            self._end_process()
             self._close_sockets()
-            msg = f"{owner} cannot be isolated: {trouble}"
+            msg = f"{owner} cannot be isolated: {error}"
             raise LauncherError(msg)
         self._control.setblocking(True)
 
     def ask(self, what: str, key: int, job_id: str, payload: bytes | None) -> Any:
-        """Have one thing done, on the line of this thread.
+        """Make the call `what` of a launcher, on the connection of this thread.
 
         Raises:
-            FailedCallError: if it failed over there, or there is no process any more.
+            FailedCallError: if the call failed in the process, or the process has ended.
         """
         me = threading.get_ident()
         self._doing[me] = f"{what} of job {job_id!r}"
         try:
-            if not hasattr(self._mine, "line"):
-                self._mine.line = _Line(self)
-                self._lines.add(self._mine.line)
-            why, busy, value = self._mine.line.ask((what, key, job_id, payload, self._take_forgotten()))
+            if not hasattr(self._local, "connection"):
+                self._local.connection = _Connection(self)
+                self._connections.add(self._local.connection)
+            why, busy, value = self._local.connection.ask((what, key, job_id, payload, self._take_forgotten()))
         except (OSError, EOFError, ValueError) as exc:
-            raise FailedCallError(Failure(self._gone(), gone=self)) from exc
+            raise FailedCallError(Failure(self._died(), dead_process=self)) from exc
         finally:
             del self._doing[me]
         if why:
             raise FailedCallError(Failure(why, busy))
         return value
 
-    def hand_over(self, theirs: socket.socket) -> None:
-        """Give the process the other end of a line."""
+    def send_descriptor(self, theirs: socket.socket) -> None:
+        """Send the process the other end of a connection."""
         socket.send_fds(self._control, [b"."], [theirs.fileno()])
 
     def probe(self) -> str:
-        """Kill it, if it does not answer; return what there is to say of it then, or nothing."""
+        """Kill the process if it does not answer; return its exit reason then, else an empty string."""
         try:
-            line = _Line(self)
-            line.ask((PING, 0, "", None, ()), PROBE_TIMEOUT)
+            connection = _Connection(self)
+            connection.ask((PING, 0, "", None, ()), PROBE_TIMEOUT)
             line.close()
         except TimeoutError:
             self.popen.kill()
-            return self._gone(f"answered nobody for {PROBE_TIMEOUT:g} s, as a call holds its interpreter's lock, and")
+            how = f"answered no request for {PROBE_TIMEOUT:g} s, as a call holds its interpreter's lock, and"
+            return self._died(how)
         except (EOFError, OSError, ValueError):
-            pass  # it has ended, as whoever asks next will see
+            pass  # it has ended, as the next request will find
         return ""
 
     def is_busy(self) -> bool:
-        """Whether a call is in progress."""
+        """Return whether a call is in progress. Does not block."""
         return bool(self._doing)
 
     def has_ended(self) -> bool:
-        """Whether it has; does not block."""
-        return bool(self._epitaph) or self.watch.has_exited()
+        """Return whether the process has ended. Does not block."""
+        return bool(self._exit_reason) or self.watch.has_exited()
 
-    def bury(self) -> None:
-        """Let go of all that belongs to it. It has ended, or been killed."""
-        self.hang_up()
-        self._gone()
+    def reap(self) -> None:
+        """Collect its status, and close all that belongs to it. It must have ended, or been killed."""
+        self.close_idle_connections()
+        self._died()
 
-    def hang_up(self) -> None:
-        """Close all lines but those over which an answer may come."""
-        for line in list(self._lines):
-            line.close()
+    def close_idle_connections(self) -> None:
+        """Close all connections on which no thread waits for an answer."""
+        for connection in list(self._connections):
+            connection.close()
 
     async def close(self) -> None:
-        """End it, and what is left of its group. No call may be in progress."""
-        self.hang_up()
-        self._hang_up_control()
+        """End it, and what is left of its group. No call may be in progress.
+
+        A cancelled scope does not interrupt it; it takes at most twice `END_TIMEOUT`.
+        """
+        self.close_idle_connections()
+        self._shut_control()
         with trio.move_on_after(END_TIMEOUT, shield=True):
             await self.watch.wait_exited()
         self._kill_group()
@@ -328,24 +337,24 @@ class Process:
         self._close_sockets()
 
     def linger(self) -> None:
-        """Let it live on, for what hangs in it; it ends with this process."""
+        """Leave it running for the calls that hang in it; it ends with our process."""
         for ended in [process for process in _lingering if process.has_ended()]:
-            ended.bury()
+            ended.reap()
             _lingering.remove(ended)
         _lingering.append(self)
-        self.hang_up()
+        self.close_idle_connections()
         threading.Thread(target=self.probe, daemon=True).start()
 
-    def _hang_up_control(self) -> None:
+    def _shut_control(self) -> None:
         with suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)  # a process that we forked may keep it open
+            self._control.shutdown(socket.SHUT_RDWR)  # `close` is not enough: a child that we forked may have a copy
 
     def _close_sockets(self) -> None:
-        self._hang_up_control()
+        self._shut_control()
         self._control.close()
         with suppress(OSError):
-            self._life.shutdown(socket.SHUT_RDWR)
-        self._life.close()
+            self._lifeline.shutdown(socket.SHUT_RDWR)
+        self._lifeline.close()
 
     def _take_forgotten(self) -> list[int]:
         keys = []
@@ -354,37 +363,37 @@ class Process:
                 keys.append(self.forgotten.popleft())
         return keys
 
-    def _gone(self, how: str = "") -> str:
+    def _died(self, how: str = "") -> str:
         with self._lock:
-            if not self._epitaph:
+            if not self._exit_reason:
                 during = some_of(sorted(self._doing.values()), 3)
-                how = f"{how} {self._end()}".strip()
-                self._epitaph = f"the process of {self._owner} {how}" + (f", during {during}" if during else "")
+                how = f"{how} {self._end_process()}".strip()
+                self._exit_reason = f"the process of {self._owner} {how}" + (f", during {during}" if during else "")
                 self._close_sockets()
-            return self._epitaph
+            return self._exit_reason
 
-    def _end(self) -> str:
-        """See to its end, and return what that was."""
+    def _end_process(self) -> str:
+        """Make sure that it has ended, and return how."""
         for _ in range(100):
             if self.has_ended():
                 break
-            time.sleep(0.01)  # it has closed its sockets, and is about to end
+            time.sleep(0.01)  # it may be about to exit: its own exit code tells more than our SIGKILL
         self._kill_group()
         code = self.popen.wait()
         return f"ended with exit code {code}" if code >= 0 else f"was ended by {_signal_name(-code)}"
 
     def _kill_group(self) -> None:
-        if self.popen.returncode is None:  # until it is reaped its number is its own, and so is that of its group
+        if self.popen.returncode is None:  # until it is reaped, neither its pid nor its group's can be reused
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.popen.pid, signal.SIGKILL)
 
 
 class Isolation:
-    """Where isolated launchers of one adapter come from.
+    """Builds the isolated launchers of one adapter, and starts their process.
 
     Args:
         launcher_cls: the class; another process must be able to import it by its name.
-        view: from a job to what the launcher is built with, over there; `None` for the job itself.
+        view: a function from a job to the constructor's argument, called in that process; `None` for the job itself.
 
     Raises:
         ValueError: if the class cannot be imported by its name.
@@ -396,18 +405,18 @@ class Isolation:
             where = "a function" if "<locals>" in name else "the program that was started"
             msg = (
                 f"LegacyLauncherAdapter: isolated is True, and {name} is defined in {where}, from where no other "
-                "process can import it; wanted: a class at the top level of a module"
+                "process can import it; expected: a class at the top level of a module"
             )
             raise ValueError(msg)
         self._cls = launcher_cls
         self._view = view
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._process: Process | None = None
+        self._process: LauncherProcess | None = None
         self._is_closed = False
         self._probing: threading.Thread | None = None
 
-    def make(self, job: Any) -> FarLauncher:
+    def make(self, job: Any) -> LauncherProxy:
         """Build a launcher. Blocks.
 
         Raises:
@@ -419,31 +428,33 @@ class Isolation:
             msg = f"job {job.id!r} does not pickle, as the job of an isolated launcher must: {describe(exc)}"
             raise LauncherError(msg) from exc
         if self._probing is not None:
-            self._probing.join()  # what may have to be killed gets no more launchers; `PROBE_TIMEOUT` bounds it
-        launcher = FarLauncher(self._alive(), next(self._numbers), job.id)
+            self._probing.join()  # a process that may be killed gets no more launchers; `PROBE_TIMEOUT` bounds the wait
+        launcher = LauncherProxy(self._living_process(), next(self._numbers), job.id)
         launcher.ask(BUILD.name, payload)
         return launcher
 
-    def suspect(self, found_dead: Callable[[Process, str], object]) -> None:
-        """Look whether the process answers at all; if not, kill it and call `found_dead`, in the loop. Does not block.
+    def suspect(self, on_death: Callable[[LauncherProcess, str], object]) -> None:
+        """Probe the process in a thread; if it does not answer, kill it and call `on_death` in the loop.
+
+        Does not block.
 
         Args:
-            found_dead: is given the process, and what there is to say of its end.
+            on_death: called with the process and its exit reason.
         """
         if self._process is not None and (self._probing is None or not self._probing.is_alive()):
             token = trio.lowlevel.current_trio_token()
-            self._probing = threading.Thread(target=_probe, args=[self._process, token, found_dead], daemon=True)
+            self._probing = threading.Thread(target=_probe, args=[self._process, token, on_death], daemon=True)
             self._probing.start()
 
-    def bury(self, process: Process) -> None:
-        """Start another one when it is needed. Does not block."""
-        process.is_buried = True
-        process.hang_up()
+    def discard(self, process: LauncherProcess) -> None:
+        """Stop using `process`: the next launcher is built in a new one. Does not block."""
+        process.is_discarded = True
+        process.close_idle_connections()
         if self._process is process:
             self._process = None
 
     async def close(self) -> None:
-        """End the process, or leave it to what hangs in it."""
+        """End the process, or leave it running if calls hang in it."""
         self._is_closed = True
         process, self._process = self._process, None
         if process is None:
@@ -453,31 +464,33 @@ class Isolation:
         else:
             await process.close()
 
-    def _alive(self) -> Process:
+    def _living_process(self) -> LauncherProcess:
         name = class_name(self._cls)
         with self._lock:
             if self._is_closed:
                 msg = f"{name} is isolated, and its process has ended with its backend"
                 raise LauncherError(msg)
-            if self._process is None or self._process.has_ended():  # which those who wait for it will see
+            if self._process is None or self._process.has_ended():  # the threads that wait for it see that themselves
                 try:
                     greeting = _pickled((self._cls, self._view))
                 except Exception as exc:  # pickling runs foreign code
                     msg = f"{name} cannot be isolated: it, or its view, does not pickle: {describe(exc)}"
                     raise LauncherError(msg) from exc
-                self._process = Process(name, greeting)
+                self._process = LauncherProcess(name, greeting)
             return self._process
 
 
-def _probe(process: Process, token: trio.lowlevel.TrioToken, found_dead: Callable[[Process, str], object]) -> None:
+def _probe(
+    process: LauncherProcess, token: trio.lowlevel.TrioToken, on_death: Callable[[LauncherProcess, str], object]
+) -> None:
     text = process.probe()
     if text:
         with suppress(trio.RunFinishedError):
-            token.run_sync_soon(found_dead, process, text)
+            token.run_sync_soon(on_death, process, text)
 
 
 class _Pickler(pickle.Pickler):
-    """Knows one thing more than the standard one, which every `JobSpec` has: a read-only mapping."""
+    """A pickler that can also pickle a read-only mapping, which every `JobSpec` contains."""
 
     dispatch_table = copyreg.dispatch_table | {MappingProxyType: lambda proxy: (_read_only, (dict(proxy),))}
 
@@ -495,7 +508,7 @@ def _pickled(value: object) -> bytes:
 def _checked_answer(answer: object) -> list[Any]:
     if isinstance(answer, list) and len(answer) == 4 and isinstance(answer[0], int):  # noqa: PLR2004 - see `ask`
         return answer
-    msg = f"no answer: {shorten(repr(answer), 100)}"
+    msg = f"the answer is {shorten(repr(answer), 100)}; expected: a list of a number and three values"
     raise ValueError(msg)
 
 
@@ -503,7 +516,7 @@ def _has_exited(popen: subprocess.Popen[bytes]) -> bool:
     if popen.returncode is not None:
         return True
     try:
-        # It is left a zombie, so that its number is nobody else's until its group was killed.
+        # It is left a zombie, so that its pid is not reused before its group is killed.
         return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
     except ChildProcessError:
         return True
@@ -517,7 +530,7 @@ def _signal_name(number: int) -> str:
 
 
 @atexit.register
-def _end_lingering() -> None:
+def _kill_lingering() -> None:
     for process in _lingering:
         process.popen.kill()
-        process.bury()
+        process.reap()

@@ -1,9 +1,9 @@
-"""How is a `JobSpec` shown to a launcher that was written for DVSim? By shape: an object with the same attributes.
-
-Other launchers get it as it is; in a run that has a directory, with the places of its files filled in.
+"""Views: convert a `JobSpec` to what a launcher expects.
 
 DVSim's launchers read a job's `workspace_cfg`, `block.name`, `tool.name`, `timeout_mins`, its `odir` and `log_path` as
-`pathlib.Path`, its command as one string, and call its hooks. Nothing of DVSim is imported for that.
+`pathlib.Path`, its command as one string, and call its hooks. `DVSimView` gives them an object with these attributes;
+nothing of DVSim is imported. Other launchers get the job unchanged, or, in a run that has a directory, with the paths
+of its files filled in (`JobPathsView`).
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from runtime.job.command import command_words
 logger: Final = logging.getLogger("runtime.backend.legacy")
 
 UNKNOWN: Final = "unknown"
-"""The tool of a job about which nobody says more."""
+"""The name of the tool if none is given."""
 
 OF_SIMULATORS: Final = frozenset({"CompileSim", "RunTest", "CovUnr", "CovMerge", "CovReport", "CovAnalyze"})
-"""Types of job whose end makes DVSim's launchers ask a plug-in of the job's tool, and raise if the tool has none."""
+"""Types of job after whose end DVSim's launchers call a plug-in of the job's tool, and raise if it has none."""
 
 
 class DVSimView:
-    """From a `JobSpec` to what a launcher of DVSim expects. Any other job is passed on untouched.
+    """Converts a `JobSpec` to what a launcher of DVSim expects. Other jobs are passed on unchanged.
 
     Args:
-        run_dir: where jobs without an `odir` get one, named after their id; `None` for a temporary directory that is
-            made when the first job needs it, logged, and kept.
+        run_dir: the directory in which a job without an `odir` gets one, named after its id; `None` for a temporary
+            directory, which is made when the first job needs it, logged, and kept.
         project: the name of the project, which is also the name of the block.
-        tool: the name of the tool, which some launchers take as a hint for licences. Without it, no job has a type that
-            asks for a simulator's plug-in.
+        tool: the name of the tool, which some launchers use to choose licences. Without it, no job has a type for which
+            DVSim calls a simulator's plug-in.
     """
 
     def __init__(self, run_dir: str | Path | None = None, *, project: str = "runtime", tool: str = UNKNOWN) -> None:
@@ -55,16 +55,16 @@ class DVSimView:
         self.tool = SimpleNamespace(name=tool, version="")
 
     def __call__(self, job: Any) -> Any:
-        """Return what the launcher of `job` is built with."""
+        """Return the argument for the constructor of the launcher of `job`."""
         return DVSimJob(job, self) if isinstance(job, JobSpec) else job
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # In another process it is the same view, of the same directory.
-        return _view_again, (str(self.run_dir), self.block.name, self.tool.name)
+        # Pickled with the directory, which is made now if need be: an isolated launcher gets the same one.
+        return _rebuild_view, (str(self.run_dir), self.block.name, self.tool.name)
 
     @property
     def run_dir(self) -> Path:
-        """Where the output directories are; makes it if need be."""
+        """The directory of the output directories; made if need be."""
         with self._lock:
             if self._run_dir is None:
                 self._run_dir = Path(tempfile.mkdtemp(prefix="runtime-"))
@@ -73,7 +73,7 @@ class DVSimView:
 
     @cached_property
     def workspace_cfg(self) -> SimpleNamespace:
-        """What DVSim calls the workspace."""
+        """DVSim's description of the workspace."""
         return SimpleNamespace(
             timestamp=time.strftime("%Y%m%d_%H%M%S"),
             project=self.block.name,
@@ -83,14 +83,14 @@ class DVSimView:
         )
 
 
-def _view_again(run_dir: str, project: str, tool: str) -> DVSimView:
+def _rebuild_view(run_dir: str, project: str, tool: str) -> DVSimView:
     return DVSimView(run_dir, project=project, tool=tool)
 
 
 class DVSimJob:
-    """A `JobSpec` with the attributes of DVSim's; what both have alike is passed through."""
+    """A `JobSpec` with the attributes of DVSim's; attributes that both have are passed through."""
 
-    # A view is made for every job, and most launchers read a few attributes only: so they are made when they are read.
+    # Made for every job, and most launchers read only a few attributes: so these are computed when they are read.
 
     def __init__(self, spec: JobSpec, view: DVSimView) -> None:
         self._spec = spec
@@ -106,20 +106,21 @@ class DVSimJob:
 
     @property
     def workspace_cfg(self) -> SimpleNamespace:
-        """What all jobs share."""
+        """The workspace that all jobs share."""
         return self._view.workspace_cfg
 
     @property
     def job_type(self) -> str:
-        """The type of job; none where it would ask for the plug-in of a simulator and there is no simulator."""
+        """The type of job; empty if DVSim would call a simulator's plug-in for it and no tool is known."""
         job_type = self._spec.job_type
         return "" if self.tool.name == UNKNOWN and job_type in OF_SIMULATORS else job_type
 
     @property
     def cmd(self) -> str:
-        """One string, in which a shell would find the same words; such launchers know of no `cwd`, so it goes there.
+        """The command as one string that a shell splits into the same words.
 
-        A shell that the job names as a list of words goes there, too.
+        DVSim's launchers have no `cwd`, so the string begins with a `cd`. If the job's `shell` is a list of words, the
+        string calls it.
         """
         cmd, cwd = self._spec.cmd, self._spec.cwd
         text = shlex.join(command_words(self._spec))
@@ -129,24 +130,24 @@ class DVSimJob:
 
     @cached_property
     def odir(self) -> Path:
-        """The output directory; need not exist."""
+        """The output directory; may not exist yet."""
         odir = self._spec.odir
         return self._view.run_dir / safe_id(self._spec.id) if odir is None else Path(odir)
 
     @cached_property
     def log_path(self) -> Path:
-        """Where the output goes."""
+        """The log file."""
         log_path = self._spec.log_path
         return self.odir / "job.log" if log_path is None else Path(log_path)
 
     @property
     def timeout_secs(self) -> float | None:
-        """Seconds."""
+        """The time limit in seconds; `None` for none."""
         return self._spec.timeout
 
     @property
     def timeout_mins(self) -> float | None:
-        """Minutes."""
+        """The time limit in minutes; `None` for none."""
         timeout = self._spec.timeout
         return None if timeout is None else timeout / 60
 
@@ -157,7 +158,7 @@ class DVSimJob:
 
     @property
     def dependencies(self) -> list[str]:
-        """Ids of jobs."""
+        """The ids of the jobs that this one needs."""
         return list(self._spec.dependencies)
 
     @property
@@ -166,7 +167,7 @@ class DVSimJob:
         return self._spec.pre_launch or _do_nothing
 
     def post_finish(self, status: Any) -> None:
-        """Call the job's own hook, with a status of ours."""
+        """Call the job's own hook with our status of the same name."""
         if self._spec.post_finish is not None:
             self._spec.post_finish(JobStatus[status.name])
 
@@ -176,32 +177,31 @@ def _do_nothing() -> None:
 
 
 view_as_dvsim: Final = DVSimView()
-"""The view for launchers of DVSim where nobody says more."""
+"""The default view for launchers of DVSim."""
 
 
-class PlacedView:
-    """Gives a `JobSpec` a directory, a log and a place to run in where it names none. Any other job is passed on as it
-    is.
+class JobPathsView:
+    """Gives a `JobSpec` an `odir`, a `log_path` and a `cwd` if it has none. Other jobs are passed on unchanged.
 
     Args:
-        run_dir: where jobs without an `odir` get one, named after their id.
+        run_dir: the directory in which a job without an `odir` gets one, named after its id.
     """
 
     def __init__(self, run_dir: str | Path) -> None:
         self._run_dir = os.path.abspath(run_dir)
 
     def __call__(self, job: Any) -> Any:
-        """Return what the launcher of `job` is built with."""
+        """Return the argument for the constructor of the launcher of `job`."""
         if not isinstance(job, JobSpec):
             return job
-        places = JobPaths.of(job, self._run_dir)
-        return attrs.evolve(job, odir=places.odir, log_path=places.log, cwd=places.cwd)
+        paths = JobPaths.of(job, self._run_dir)
+        return attrs.evolve(job, odir=paths.odir, log_path=paths.log, cwd=paths.cwd)
 
 
 def view_for(launcher_cls: type, run_dir: str | Path | None = None) -> Callable[[Any], Any] | None:
-    """Return the view that a class of launchers seems to want; `None` if it takes jobs as they are.
+    """Return the view for a class of launchers; `None` if it gets jobs unchanged.
 
-    All launchers of DVSim have to define `prepare_workspace`, which reads the job's `workspace_cfg`.
+    A class with `prepare_workspace` gets DVSim's form of a job: all launchers of DVSim define that method.
 
     Args:
         launcher_cls: the class.
@@ -209,4 +209,4 @@ def view_for(launcher_cls: type, run_dir: str | Path | None = None) -> Callable[
     """
     if hasattr(launcher_cls, "prepare_workspace"):
         return view_as_dvsim if run_dir is None else DVSimView(run_dir)
-    return None if run_dir is None else PlacedView(run_dir)
+    return None if run_dir is None else JobPathsView(run_dir)

@@ -1,8 +1,8 @@
-"""The names that somebody who writes a launcher needs. None of them is needed by a launcher that exists already.
+"""Names for authors of new launchers. A launcher that exists already needs none of them.
 
 A launcher is any class with `launch()`, `poll()` and `kill()` that is built as ``launcher_cls(job)``; it may block. The
-adapter knows launchers, their statuses and their exceptions by shape (see `shape`), so deriving from `Launcher` is a
-convenience, and raising these very classes is one too.
+adapter recognises launchers, their statuses and their exceptions by duck typing (see `duck_typing`), so deriving from
+`Launcher` and raising these very classes are conveniences.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class LauncherError(Exception):
 
 
 class LauncherBusyError(Exception):
-    """From `launch`: the place is too busy for this job, and nothing of it runs. Trying again later helps."""
+    """From `launch`: there is no capacity for this job now, and nothing of it runs. A later retry can succeed."""
 
 
 @attrs.frozen
 class ErrorMessage:
-    """Why a job failed, as a launcher says it in its `fail_msg`."""
+    """Why a job failed: what a launcher sets as its `fail_msg`."""
 
     message: str
-    """One line that tells failures apart."""
+    """One line that distinguishes this failure from others."""
     line_number: int | None = None
-    """The line of the log that says so, from 1."""
+    """The line of the log with the failure, counted from 1."""
     context: Sequence[str] = ()
     """Lines of the log around it."""
 
@@ -39,7 +39,7 @@ class Launcher(abc.ABC):
     """A base class for launchers, with the attributes that the adapter reads.
 
     Args:
-        job: what to launch, a `JobSpec` or whatever the adapter's `view` made of it.
+        job: what to launch: a `JobSpec`, or the result of the adapter's `view`.
     """
 
     variant: ClassVar[str | None] = None
@@ -47,28 +47,28 @@ class Launcher(abc.ABC):
     max_parallel: ClassVar[int | None] = sys.maxsize
     """How many jobs may be live at once; `sys.maxsize`, 0 or `None`: no limit."""
     max_poll: ClassVar[int | None] = 0
-    """How many jobs are polled in one tick; 0 or `None`: all."""
+    """How many jobs are polled per tick; 0 or `None`: all."""
     poll_freq: ClassVar[float | None] = 1
-    """Seconds between two ticks; 0 or `None`: at once."""
+    """Seconds between two ticks; 0 or `None`: none."""
 
     fail_msg: Any = None
-    """After a bad end, an `ErrorMessage` or what looks like one, set on the instance."""
+    """After a failure: an `ErrorMessage` or an object with its attributes, set on the instance."""
     job_runtime: Any = None
-    """After the end, the run time that the tool reports: seconds, or anything with ``get() -> (time, unit)``."""
+    """After the end: the run time that the tool reports, in seconds, or an object with ``get() -> (time, unit)``."""
     simulated_time: Any = None
-    """After the end, the simulated time that the tool reports, as above."""
+    """After the end: the simulated time that the tool reports, in the same form."""
 
     def __init__(self, job: Any) -> None:
         self.job = job
 
     @abc.abstractmethod
     def launch(self) -> None:
-        """Launch the job. Raise `LauncherBusyError` to be asked again later, anything else if it cannot be launched."""
+        """Launch the job. Raise `LauncherBusyError` to be retried later, anything else if it cannot be launched."""
 
     @abc.abstractmethod
     def poll(self) -> Any:
-        """Return how the job is: anything with the `name` of a `JobStatus`. Not called again after a terminal one."""
+        """Return the status: any object with the `name` of a `JobStatus`. Not called again after a terminal status."""
 
     @abc.abstractmethod
     def kill(self) -> None:
-        """End the job, and return when nothing of it runs. Nothing is called after it."""
+        """End the job, and return when nothing of it runs. No other method is called after it."""

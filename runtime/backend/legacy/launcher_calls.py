@@ -1,11 +1,13 @@
-"""What is done with a launcher, step by step. All of it runs in a thread, may block, and may raise anything.
+"""The calls that the adapter makes of a launcher: build, launch, poll, kill, drop.
 
-A launcher's properties are read right after the poll that says that the job has ended, in the same thread: they may do
+All of them run in a thread, may block, and may raise anything.
+
+A launcher's properties are read right after the poll that reports the end of the job, in the same thread: they may do
 I/O, and the next call may change them.
 
-To drop the last reference to a launcher runs its `__del__`, so the loop never drops one. It queues the launchers of
-jobs that have ended, and one `DROP` drops many of them. What comes back too late is dropped by the thread that it
-comes back to.
+Dropping the last reference to a launcher runs its `__del__`, so the event loop never drops one. It queues the launchers
+of jobs that have ended, and one `DROP` drops many of them. The thread of an abandoned call drops the launcher itself
+when the call returns.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Final
 
 import attrs
 
-from runtime.backend.legacy.call_batches import SLICE, Call, Late, Step
+from runtime.backend.legacy.call_batches import BATCH_TIME, Call, StalledCall, Step
 from runtime.backend.legacy.duck_typing import reason_of, status_of, usage_of
 from runtime.backend.live import LiveJob
 from runtime.job import JobStatus, JobStatusInfo, JobUsage
@@ -27,51 +29,51 @@ from runtime.job import JobStatus, JobStatusInfo, JobUsage
 
 @attrs.frozen
 class Ended:
-    """What a poll tells of a job that has ended."""
+    """The answer of a poll that reports the end of the job."""
 
     status: JobStatus
     reason: JobStatusInfo | None
     usage: JobUsage | None
 
 
-QUEUED: Final = JobStatus.QUEUED  # an enum's members are slow to find
+QUEUED: Final = JobStatus.QUEUED  # a module's name is found faster than an enum's member
 RUNNING: Final = JobStatus.RUNNING
 PASSED: Final = JobStatus.PASSED
 
 _PASSED: Final = Ended(PASSED, None, None)
-"""What most polls say that say that a job has ended."""
+"""The most frequent one, made once."""
 
 
 class Entry(Call):
-    """A job and its launcher, and where the two stand. Each is its own call, for one step after the other.
+    """A job, its launcher, and the state of the two. The entry is itself the call for one step after the other.
 
-    Only `KILL` is a call of its own, with the entry as subject: the queue from which the entry was taken back may still
-    hold it.
+    Only `KILL` is a separate call, with the entry as subject: the queue from which the entry was taken back may still
+    contain it.
     """
 
-    __slots__ = ("call", "failures", "job", "late", "launcher", "make", "polled_out")
+    __slots__ = ("call", "failures", "job", "launcher", "make", "polling_failed", "stalled")
 
     def __init__(self, job: LiveJob, make: Callable[[Any], Any]) -> None:
         self.job = job
         self.make = make
-        """From the job's specification to its launcher."""
+        """Builds the launcher from the job's specification."""
         self.launcher: Any = None
-        """Set by `BUILD` and taken by `DROP`, in the thread."""
+        """Set by `BUILD`, in the thread."""
         self.call: Call | None = self
-        """The call that waits or is in progress, or has returned without the loop's having seen it."""
-        self.late: Late | None = None
-        """What holds `call`, when that was set aside."""
+        """The call that is queued or in progress, or has returned and was not handled yet; `None` if there is none."""
+        self.stalled: StalledCall | None = None
+        """Set while `call` is stalled."""
         self.failures = 0
         """How many polls in a row have failed."""
-        self.polled_out = False
-        """Whether there is no sense in another poll."""
+        self.polling_failed = False
+        """Whether too many polls in a row have failed: then no last poll precedes the kill."""
         self.renew(BUILD)
 
     def __repr__(self) -> str:
         return f"job {self.job.id!r}"
 
     def take_launcher(self) -> Any:
-        """Return the launcher, and hold it no longer."""
+        """Return the launcher, and release the reference to it."""
         launcher = self.launcher
         self.launcher = None
         return launcher
@@ -82,8 +84,8 @@ class Entry(Call):
         return self
 
 
-def again(entries: Iterable[Entry], step: Step) -> None:
-    """Let entries that have no other call be calls of this step."""
+def renew_calls(entries: Iterable[Entry], step: Step) -> None:
+    """Make entries that have no other call calls of `step`."""
     for entry in entries:
         entry.renew(step)
         entry.call = entry
@@ -99,10 +101,10 @@ def _launch(entry: Entry) -> None:
 
 def _poll(entry: Entry) -> JobStatus | Ended:
     launcher = entry.launcher
-    said: object = launcher.poll()
-    if said is RUNNING:
+    answer: object = launcher.poll()
+    if answer is RUNNING:
         return RUNNING
-    status = PASSED if said is PASSED else status_of(said, launcher)
+    status = PASSED if answer is PASSED else status_of(answer, launcher)
     if status is RUNNING or status is QUEUED:
         return status
     reason = None if status is PASSED else reason_of(launcher)
@@ -111,23 +113,23 @@ def _poll(entry: Entry) -> JobStatus | Ended:
 
 
 def _kill(entry: Entry) -> Ended | None:
-    """One last poll, and then `kill()`, unless the job had ended by itself."""
-    if not entry.polled_out:
+    """Poll once more, and call `kill()` unless the job has ended by itself."""
+    if not entry.polling_failed:
         try:
-            said = _poll(entry)
-        except BaseException:  # noqa: BLE001 - foreign code; that nothing can be learned is no reason to let it live
+            answer = _poll(entry)
+        except BaseException:  # noqa: BLE001 - foreign code; a job whose state is unknown is killed all the same
             pass
         else:
-            if said.__class__ is Ended:
-                return said
+            if answer.__class__ is Ended:
+                return answer
     entry.launcher.kill()
     return None
 
 
 class Dropping:
-    """The subject of a `DROP`: a queue of launchers that nobody needs.
+    """The subject of a `DROP`: a queue of launchers to drop.
 
-    If a `__del__` hangs, the next `DROP` goes on with the same queue; should the first one return, so does it.
+    If a `__del__` hangs, the next `DROP` goes on with the same queue; if the first one returns after all, it does, too.
     """
 
     __slots__ = ("_launchers",)
@@ -139,37 +141,37 @@ class Dropping:
         return "a launcher whose job has ended"
 
     def drop(self) -> None:
-        """Drop launchers for `SLICE` seconds, or until none is left. Blocks as long as a `__del__` does."""
-        launchers, home, end = self._launchers, getpid(), monotonic() + SLICE
-        with suppress(IndexError):  # the queue is empty
+        """Drop launchers for `BATCH_TIME` seconds, or until none is left. Blocks as long as a `__del__` does."""
+        launchers, home, end = self._launchers, getpid(), monotonic() + BATCH_TIME
+        with suppress(IndexError):  # `popleft` of an empty queue
             while True:
-                launchers.popleft()  # and nobody takes it: that runs its `__del__`
-                if getpid() != home or monotonic() >= end:  # a `__del__` has forked, and this is the child
+                launchers.popleft()  # the result is not assigned, so this runs `__del__`
+                if getpid() != home or monotonic() >= end:  # another pid: a `__del__` has forked, this is the child
                     return
 
 
-def _drop_late(call: Call) -> None:
+def _drop_abandoned(call: Call) -> None:
     call.subject.launcher = None
 
 
-def _kill_and_drop_late(call: Call) -> None:
+def _kill_and_drop_abandoned(call: Call) -> None:
     try:
-        _kill_late(call)
+        _kill_abandoned(call)
     finally:
-        _drop_late(call)
+        _drop_abandoned(call)
 
 
-def _kill_late(call: Call) -> None:
-    """End the job of a launch or a poll that came back when its job had long been given up."""
-    if call.failure is not None and (call.step is LAUNCH or call.failure.gone is not None):
-        return  # it could not be launched; or there is nobody left to be asked
+def _kill_abandoned(call: Call) -> None:
+    """Kill the job of an abandoned launch or poll that has returned: nothing else will."""
+    if call.failure is not None and (call.step is LAUNCH or call.failure.dead_process is not None):
+        return  # the job was not launched, or its launcher died with its process
     if call.value.__class__ is Ended:
         return
     call.subject.launcher.kill()
 
 
-BUILD: Final = Step("constructor", _build, _drop_late)
-LAUNCH: Final = Step("launch()", _launch, _kill_and_drop_late)
-POLL: Final = Step("poll()", _poll, _kill_and_drop_late)
-KILL: Final = Step("kill()", _kill, _drop_late)
+BUILD: Final = Step("constructor", _build, _drop_abandoned)
+LAUNCH: Final = Step("launch()", _launch, _kill_and_drop_abandoned)
+POLL: Final = Step("poll()", _poll, _kill_and_drop_abandoned)
+KILL: Final = Step("kill()", _kill, _drop_abandoned)
 DROP: Final = Step("__del__()", Dropping.drop)

@@ -1,38 +1,39 @@
-"""The real seam: a lane is a thread, and a slice ends by the wall clock.
+"""`ThreadWorkers`: launcher threads that are OS threads, in wall time.
 
-Why threads of our own
-----------------------
-`trio.to_thread` would pay a hop, a limiter and a cached worker for each slice, gives no say in which thread runs it
-(some launchers are bound to theirs), and makes the end of a run wait for a call that hangs. So a lane has a thread,
-a daemon, which takes work from a queue and reports with `run_sync_soon`. A daemon, because an abandoned call may never
+Why not `trio.to_thread`
+------------------------
+`trio.to_thread` would pay a hop, a limiter and a cached worker for each batch, does not let us choose the thread (some
+launchers are bound to theirs), and makes the end of a run wait for a call that hangs. So a launcher thread owns an OS
+thread, which takes work from a queue and reports with `run_sync_soon`. It is a daemon: an abandoned call may never
 return, and must not hold up the end of the interpreter.
 
-Taking over from a thread that hangs
-------------------------------------
-The loop decides that the call in progress has taken too long; the thread finishes it in that very moment and would
-begin the next. Both cannot be right, and a lock per call is too dear. Each side writes first and reads second:
+How another thread takes over from a stalled call
+-------------------------------------------------
+The loop decides that the call in progress has passed its deadline; at the same time the thread may finish that call and
+begin the next. Only one of them may be right, and a lock per call costs too much. Each side writes first and reads
+second:
 
-- the thread ends a call by writing ``now = None``, and then reads `retired`; if that is set it begins no other call;
-- the loop writes ``retired = True``, and then reads `now`; if that still shows the call, the call is set aside.
+- the thread ends a call by writing ``now = None``, and then reads `retired`; if that is set, it begins no other call;
+- the loop writes ``retired = True``, and then reads `now`; if that still is the call, the call is stalled.
 
-Whoever reads second sees what the other wrote. So if the loop finds the call still there, the thread will see that it
-is retired when the call returns; and if the thread went on, the loop sees that the call is over, and waits on: the
-slice is a little shorter than it might have been.
+The side that reads second sees what the other has written. If the loop still finds the call, the thread will see that
+it is retired when the call returns. If the thread has finished the call, the loop sees that and goes on waiting; the
+batch just ends a little early.
 
-Everything else is decided in the loop. A thread whose call returns late only reports, as after any slice; the report
-finds that the call was set aside (its answer counts) or abandoned (the loop hands the thread the step's `undo`, as its
-last work). Only when the loop itself has ended does the thread decide: then nobody waits, and it does the `undo`.
+The loop decides everything else. A thread whose stalled call returns only reports, as after any batch. The report then
+counts the answer, or, if the call was abandoned, gives the thread the step's `undo` as its last work. Only if the event
+loop has ended does the thread decide: nothing can read the answer then, and it calls `undo` itself.
 
 When a thread is interrupted
 ----------------------------
-A launcher can raise an exception in any thread (`PyThreadState_SetAsyncExc`). In a call it is that call's failure. At a
-line of ours nothing may be lost: no call, no report, not the thread. So a call and a piece of work come out of an
-iterator straight into a variable, where CPython raises nothing; and how far a turn has come is kept in the turn, so
-that `work` is called again, and goes on.
+A launcher can raise an exception in any thread (`PyThreadState_SetAsyncExc`). Within a call it is that call's failure.
+At a line of ours nothing may be lost: no call, no report, not the thread. So a call and a piece of work go from an
+iterator straight into a variable, where CPython raises nothing. And the batch itself records how far it has come, so
+that calling `work` again continues it.
 
-When a launcher forks, or ends the process
-------------------------------------------
-The child has this thread alone, and comes back into it. It is ended: see `forks`. A call of `os._exit` raises in these
+When a launcher forks, or exits the process
+-------------------------------------------
+A forked child has only this thread, and returns into it. It is ended: see `forks`. A call of `os._exit` raises in these
 threads: see `runtime.exit_calls`.
 """
 
@@ -52,72 +53,74 @@ from typing import Final
 import outcome
 import trio
 
-from runtime.backend.legacy.call_batches import SLICE, Call, Late, LauncherThread, Seam
+from runtime.backend.legacy.call_batches import BATCH_TIME, Call, LauncherThread, LauncherWorkers, StalledCall
 from runtime.backend.legacy.failures import Failure, failure_of
 from runtime.backend.legacy.forks import end_fork
-from runtime.backend.legacy.process_state import surroundings
-from runtime.backend.legacy.watchdog import HELD, LongCall, watchdog
+from runtime.backend.legacy.process_state import process_state
+from runtime.backend.legacy.watchdog import MIN_HELD, LongCall, watchdog
 from runtime.exit_calls import raise_in, restore_if_unused
 
 logger: Final = logging.getLogger("runtime.backend.legacy")
 
 QUICKEST_FORK: Final = 10e-6
-"""Seconds; what is over sooner has not forked. Measured: Python's `os.fork` takes 170 µs at least, and a plain one of a
-small process some 50."""
+"""Seconds: a call that was shorter has not forked. Measured: Python's `os.fork` takes at least 170 µs, a plain `fork`
+of a small process about 50."""
 
-FAREWELL: Final = 0.1
-"""Seconds to wait for a thread that has been told to end. It has at most begun a call in that very moment."""
+JOIN_TIMEOUT: Final = 0.1
+"""Seconds to wait for a retired thread, which has at most just begun a call. Arbitrary: ten times as long would delay
+the end of a run when that call hangs, with a tenth a busy machine would leave healthy threads behind."""
 
 
-class ThreadSeam(Seam):
-    """LauncherThreads that are threads."""
+class ThreadWorkers(LauncherWorkers):
+    """Makes launcher threads that are OS threads."""
 
     def __init__(self) -> None:
-        self.late: set[_Turn] = set()
+        self.held: set[_Batch] = set()
+        """Batches whose call is stalled or abandoned: each holds its thread."""
         self.leaving: list[_Worker] = []
-        """Threads with nothing left to do."""
-        self._lanes: list[_LauncherThread] = []
+        """Threads that were told to end, and may not have ended."""
+        self._threads: list[_LauncherThread] = []
 
-    def lane(self, name: str) -> LauncherThread:
-        """Make a lane, whose threads are called ``<name>.1``, ``<name>.2``, …."""
-        lane = _LauncherThread(self, name)
-        self._lanes.append(lane)
-        return lane
+    def launcher_thread(self, name: str) -> LauncherThread:
+        """Make a launcher thread, whose OS threads are called ``<name>.1``, ``<name>.2``, …."""
+        thread = _LauncherThread(self, name)
+        self._threads.append(thread)
+        return thread
 
     @property
     def hung(self) -> int:
-        """How many threads are held."""
-        return len(self.late)
+        """How many threads are held by stalled or abandoned calls."""
+        return len(self.held)
 
     def abandoned(self) -> list[Call]:
         """Return the abandoned calls that have not returned."""
-        return [now[0] for turn in self.late if turn.is_abandoned and (now := turn.now) is not None]
+        return [now[0] for batch in self.held if batch.is_abandoned and (now := batch.now) is not None]
 
     def close(self) -> None:
-        """End all threads but those that are held."""
-        workers = [lane.worker for lane in self._lanes if lane.worker is not None]
+        """End all threads except those that are held."""
+        workers = [thread.worker for thread in self._threads if thread.worker is not None]
         for worker in workers:
             worker.dismiss()
         for worker in [*workers, *self.leaving]:
-            worker.thread.join()  # it waits for work, so this takes microseconds
-        for turn in self.late:
-            turn.see_off()
+            worker.thread.join()  # it is idle, so this takes microseconds
+        for batch in self.held:
+            batch.join()
         watchdog.leave(self)
         restore_if_unused()
 
 
 class _Worker:
-    """A thread that does what it is given, in order, until it is dismissed."""
+    """An OS thread that does the work it is given, in order, until it is dismissed."""
 
     def __init__(self, name: str) -> None:
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._work: Callable[[], None] | None = None
-        """What it is doing, until that is done."""
+        """The work in progress; it stays here until it is done, so that an interruption cannot lose it."""
         self._interruption: BaseException | None = None
         self._is_over = False
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread.start()
-        raise_in(self.thread)  # before it has any work
+        raise_in(self.thread)  # before the first call that could use `os._exit`
 
     def give(self, work: Callable[[], None]) -> None:
         self._inbox.put(work)
@@ -127,14 +130,14 @@ class _Worker:
 
     def _run(self) -> None:
         while not self._is_over:
-            with suppress(BaseException):  # two interruptions, a line apart
+            with suppress(BaseException):  # a second interruption, while `_go_on` handles the first
                 self._go_on()
 
     def _go_on(self) -> None:
         while not self._is_over:
             try:
                 self._work_off()
-            except BaseException as exc:  # noqa: BLE001 - nothing of ours raises here
+            except BaseException as exc:  # noqa: BLE001 - only an interruption gets here: work raises nothing
                 self._interruption = exc
 
     def _work_off(self) -> None:
@@ -145,17 +148,18 @@ class _Worker:
             self._work()
             self._work = None
         inbox = self._inbox
-        for self._work in iter(inbox.get, None):  # see the module's docstring
+        # There must be no line between `get` and the assignment: an interruption there would lose the work.
+        for self._work in iter(inbox.get, None):
             self._work()
-            self._work = None  # noqa: PLW2901 - it may hold a launcher, and the next work may be long in coming
+            self._work = None  # noqa: PLW2901 - it may refer to a launcher, and the next work may come much later
         self._is_over = True
 
 
-class _Turn(Late):
-    """One slice in a thread: all that the thread and the loop share about it."""
+class _Batch(StalledCall):
+    """One batch in a thread: the state that the thread and the loop share."""
 
-    def __init__(self, seam: ThreadSeam, worker: _Worker, calls: deque[Call]) -> None:
-        self._seam = seam
+    def __init__(self, workers: ThreadWorkers, worker: _Worker, calls: deque[Call]) -> None:
+        self._workers = workers
         self._worker = worker
         self._calls = calls
         self._token = trio.lowlevel.current_trio_token()
@@ -164,69 +168,70 @@ class _Turn(Late):
         self._ended = trio.Event()
         self.done: list[Call] = []
         self.now: tuple[Call, float] | None = None
-        """The call in progress, and since when, by the wall clock."""
+        """The call in progress, and its start on the monotonic clock."""
         self.retired = False
         """Whether the thread begins no more calls."""
         self.is_abandoned = False
-        self._is_forsaken = False
+        self._is_cancelled = False
         self.in_time = 0
-        """How many calls had returned when one was set aside."""
+        """How many calls had returned when one stalled: those are never undone."""
 
     # ------------------------------------------------------------------ in the thread
 
     def work(self) -> None:
-        """Do the slice, and report. If it was interrupted, the rest of that."""
+        """Make the calls, and report. If this was interrupted, calling it again does the rest."""
         if not self._has_begun:
             self._has_begun = True
-            self._slice()
+            self._make_calls()
         self._settle()
         if not self._has_left:
             self._has_left = True
-            surroundings.leave(self, self._seam.owner, self.done)
+            process_state.leave(self, self._workers.owner, self.done)
         try:
             self._token.run_sync_soon(self._report)
-        except trio.RunFinishedError:
-            if not self._is_forsaken:
+        except trio.RunFinishedError:  # the event loop has ended: nothing reads the answer
+            if not self._is_cancelled:
                 self._undo()
                 self._worker.dismiss()
 
-    def _slice(self) -> None:
-        calls, done, owner, home = self._calls, self.done, self._seam.owner, self._home
-        surroundings.enter(self)
+    def _make_calls(self) -> None:
+        calls, done, owner, home = self._calls, self.done, self._workers.owner, self._home
+        process_state.enter(self)
         spent = thread_time()
         began = monotonic()
-        end = began + SLICE
+        end = began + BATCH_TIME
         call: Call | None = None
         try:
             for call in iter(calls.popleft, None):
                 try:
-                    del call._ticket  # as `Call.begin` does, without the call: this is done for each poll of each job
+                    del call._ticket  # `Call.begin`, inlined: this runs for each poll of each job
                 except AttributeError:
                     continue
                 self.now = (call, began)
                 call.perform()
                 start, began = began, monotonic()
-                if began - start > QUICKEST_FORK and os.getpid() != home:  # a system call, which most polls do without
+                # `getpid` is a system call: most polls are too short to need it.
+                if began - start > QUICKEST_FORK and os.getpid() != home:
                     end_fork(call, owner)
-                self.now = None
+                self.now = None  # before `retired` is read: see the module's docstring
                 done.append(call)
-                if surroundings.is_close:
-                    surroundings.look(self, owner, call)
+                if process_state.checks_every_call:
+                    process_state.check(self, owner, call)
                 if began >= end:
-                    if began >= start + HELD:
+                    if began >= start + MIN_HELD:
                         long = LongCall(owner, call.step.name, call.subject, start, began, thread_time() - spent)
-                        watchdog.tell(long)
+                        watchdog.report(long)
                     break
                 if self.retired:
                     break
         except BaseException as exc:
-            if call is not None and call.is_pending:
+            if call is not None and call.is_pending:  # interrupted between taking it and beginning it
                 calls.appendleft(call)
-            if exc.__class__ is not IndexError:  # the queue is empty
+            if exc.__class__ is not IndexError:  # `popleft` of an empty queue
                 raise
 
     def _settle(self) -> None:
-        """End a call that was interrupted outside of the launcher."""
+        """Finish a call that an exception from outside interrupted before or after the launcher's own code."""
         now = self.now
         if now is not None:
             if not now[0].has_returned:
@@ -235,71 +240,72 @@ class _Turn(Late):
             self.done.append(now[0])
 
     def _undo(self) -> None:
-        """Undo what nobody knows of: the call that returned too late, or all of a slice whose run was cancelled."""
+        """Undo calls whose results were never read: the abandoned one, or all of a batch whose run was cancelled."""
         while self.in_time < len(self.done):
             call = self.done[self.in_time]
             self.in_time += 1
             if call.step.undo is not None:
                 result = outcome.capture(call.step.undo, call)
                 if isinstance(result, outcome.Error):
-                    logger.warning(
-                        "%s came back too late, and undoing it failed: %s", call, failure_of(result.error).why
-                    )
+                    why = failure_of(result.error).why
+                    logger.warning("%s returned after it was abandoned, and undoing it failed: %s", call, why)
                 if os.getpid() != self._home:
-                    end_fork(call, self._seam.owner)
+                    end_fork(call, self._workers.owner)
 
     # ------------------------------------------------------------------ in the loop
 
     def _report(self) -> None:
         self._ended.set()
-        if self not in self._seam.late:
-            return
-        self._seam.late.discard(self)
-        if self._is_forsaken:
-            return
+        if self not in self._workers.held:
+            return  # no call of it stalled, and `run` goes on
+        self._workers.held.discard(self)
+        if self._is_cancelled:
+            return  # `cancel` has given the thread its last work
         if self.is_abandoned:
             self._worker.give(self._undo)
         else:
-            self._seam.leaving = [worker for worker in self._seam.leaving if worker.thread.is_alive()]
-            self._seam.leaving.append(self._worker)
-        self._worker.dismiss()  # another thread has its place
+            self._workers.leaving = [worker for worker in self._workers.leaving if worker.thread.is_alive()]
+            self._workers.leaving.append(self._worker)
+        self._worker.dismiss()  # another thread has taken over
 
     def time_left(self, deadline: float) -> float:
-        """Return how long to wait before the call in progress, if it is still that one then, is set aside."""
+        """Return the seconds until the call in progress, unless it returns before that, counts as stalled."""
         now = self.now
         if now is None:
             return deadline
-        return 0.0 if now[0].given_up else max(0.0, now[1] + deadline - monotonic())
+        return 0.0 if now[0].is_abandoned else max(0.0, now[1] + deadline - monotonic())
 
-    def set_aside(self, deadline: float) -> bool:
-        """Take the lane from the thread if the call in progress has taken too long. The order matters: see above."""
+    def retire_if_stalled(self, deadline: float) -> bool:
+        """Retire the thread if the call in progress has stalled; return whether it has."""
         now = self.now
-        if now is None or (not now[0].given_up and monotonic() < now[1] + deadline):
+        if now is None or (not now[0].is_abandoned and monotonic() < now[1] + deadline):
             return False
+        # The order closes the race with the thread: write `retired`, count what has returned, and only then read `now`.
+        # If `now` is unchanged, `done` cannot grow before the call returns, and the thread begins no other call.
         self.retired = True
         in_time = len(self.done)
         if self.now is not now:
             return False
         self.call = now[0]
         self.in_time = in_time
-        self._seam.late.add(self)
-        surroundings.excuse(self)
+        self._workers.held.add(self)
+        process_state.ignore(self)
         return True
 
-    def forsake(self) -> None:
-        """Let the thread go: nobody will hear of this slice. What it did is undone, and so is what it is doing."""
+    def cancel(self) -> None:
+        """Retire the thread, as its run was cancelled: all calls are undone, the one in progress when it returns."""
         self.retired = True
         self._worker.give(self._undo)
         self._worker.dismiss()
         if not self._ended.is_set():
-            self.is_abandoned = self._is_forsaken = True
-            self._seam.late.add(self)
-            surroundings.excuse(self)
+            self.is_abandoned = self._is_cancelled = True
+            self._workers.held.add(self)
+            process_state.ignore(self)
 
-    def see_off(self) -> None:
-        """Wait for the end of a thread that was forsaken, unless it is in a call."""
-        if self._is_forsaken and self.now is None:
-            self._worker.thread.join(FAREWELL)
+    def join(self) -> None:
+        """Wait for the end of a thread whose run was cancelled, unless it is in a call."""
+        if self._is_cancelled and self.now is None:
+            self._worker.thread.join(JOIN_TIMEOUT)
 
     def has_returned(self) -> bool:
         return self._ended.is_set()
@@ -312,36 +318,37 @@ class _Turn(Late):
 
 
 class _LauncherThread(LauncherThread):
-    """One thread at a time."""
+    """Has one OS thread at a time, and a new one after a stalled call."""
 
-    def __init__(self, seam: ThreadSeam, name: str) -> None:
-        self._seam = seam
+    def __init__(self, workers: ThreadWorkers, name: str) -> None:
+        self._workers = workers
         self._name = name
         self._number = itertools.count(1)
         self.worker: _Worker | None = None
         self._waiting = trio.CancelScope()
 
-    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], Late | None]:
+    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], StalledCall | None]:
         worker = self.worker
         if worker is None:
             worker = self.worker = _Worker(f"{self._name}.{next(self._number)}")
-        turn = _Turn(self._seam, worker, calls)
-        watchdog.begin(self._seam, turn)
-        worker.give(turn.work)
+        batch = _Batch(self._workers, worker, calls)
+        watchdog.begin(self._workers, batch)
+        worker.give(batch.work)
         try:
-            while not turn.has_returned():
-                with trio.move_on_after(turn.time_left(deadline)) as self._waiting:
-                    await turn.wait()
-                if not turn.has_returned() and turn.set_aside(deadline):
+            while not batch.has_returned():
+                # Each call has the whole deadline, so after waking up the remaining time is computed anew.
+                with trio.move_on_after(batch.time_left(deadline)) as self._waiting:
+                    await batch.wait()
+                if not batch.has_returned() and batch.retire_if_stalled(deadline):
                     self.worker = None
-                    return turn.done[: turn.in_time], turn
+                    return batch.done[: batch.in_time], batch
         except BaseException:
             self.worker = None
-            turn.forsake()
+            batch.cancel()
             raise
         finally:
-            watchdog.end(turn)
-        return turn.done, None
+            watchdog.end(batch)
+        return batch.done, None
 
-    def hurry(self) -> None:
+    def recheck(self) -> None:
         self._waiting.cancel()

@@ -1,12 +1,12 @@
-"""The main thread of a process, for launchers that want it: `signal.alarm`, handlers of signals, asyncio's loop.
+"""`MainThread`: makes launchers' calls in the main thread of a process.
 
-Python installs handlers of signals in the main thread alone, and gives no other thread an event loop of asyncio by
-itself. In a process of their own (`isolated`) launchers are called there. In our process they are not: its main thread
-has the event loop.
+Some launchers need it: Python installs signal handlers in the main thread only (`signal.alarm` needs one), and asyncio
+has no default event loop in any other thread. Isolated launchers (see `isolated`) are called in the main thread of
+their process. In our own process that is not possible: its main thread runs the event loop.
 
-A call that hangs there must not cost the others anything. So who finds the main thread in a call makes its own in
-another thread, at once or after a while, and only what fails there for want of the main thread waits longer, and is
-done again: a poll, and a kill. What may have begun a job is never done again; so a launch waits before it is made.
+A call that hangs in the main thread must not hold up the others. So if the main thread is busy, a call is made in
+another thread, at once or after a while. If it fails there because it needs the main thread, it waits longer, and is
+repeated: a poll or a kill. A call that may have started a job is never repeated; so a launch waits before it is made.
 """
 
 from __future__ import annotations
@@ -21,29 +21,31 @@ from typing import Final, NoReturn
 from runtime.backend.legacy.call_batches import Call
 from runtime.backend.legacy.failures import Failure
 
-SHORT: Final = 0.1
-"""Seconds that a call may have been in progress in the main thread for a poll or a kill to wait for its end. Arbitrary:
-long against any healthy call; what comes later than that waits no longer for a call that hangs."""
+SHORT_WAIT: Final = 0.1
+"""Seconds, counted from the start of the call in progress, that a poll or a kill waits for the main thread. Arbitrary:
+ten times as long would delay polls behind one that hangs, a tenth would move many to other threads where polls are
+slow."""
 
-LONG: Final = 10.0
-"""The same for what cannot be done again: building, launching, and what has failed elsewhere. Arbitrary: ten times as
-long holds up all launches behind one poll that hangs, once; a tenth fails them where polls are slow."""
+LONG_WAIT: Final = 10.0
+"""The same for calls that cannot be repeated (building, launching), and for those that failed in another thread.
+Arbitrary: ten times as long delays all launches behind one poll that hangs, once; a tenth fails them where polls are
+slow."""
 
 _LOST_WAKEUP: Final = 1.0
-"""Seconds after which somebody who waits for a call looks by himself. An exception out of a handler may strike between
-the two statements that end a call and say so."""
+"""Seconds after which a thread that waits for a call checks its end itself: an exception from a signal handler may be
+raised between the two statements that end a call and set the event. Arbitrary: it is how late such a call returns."""
 
-_WANT: Final = re.compile(r"main thread|event loop in thread")
+_NEEDS_MAIN_THREAD: Final = re.compile(r"main thread|event loop in thread")
 
 
-def wants_main_thread(failure: Failure | None) -> bool:
-    """Whether a call failed because it was made in another thread than the main one. As CPython and asyncio say it."""
-    return failure is not None and _WANT.search(failure.why) is not None
+def needs_main_thread(failure: Failure | None) -> bool:
+    """Return whether a call failed because it was not made in the main thread, by the texts of CPython and asyncio."""
+    return failure is not None and _NEEDS_MAIN_THREAD.search(failure.why) is not None
 
 
 def hint_of(failure: Failure | None) -> str:
-    """Return what to do about a call that failed so in a process whose main thread is not to be had, or nothing."""
-    if not wants_main_thread(failure):
+    """Return advice for a call of our own process that needs the main thread; empty for any other failure."""
+    if not needs_main_thread(failure):
         return ""
     return " (isolated=True calls launchers in the main thread of a process of their own)"
 
@@ -52,61 +54,61 @@ class MainThread:
     """Makes calls in the main thread, one at a time.
 
     Args:
-        perform: makes a call, here and now.
+        perform: makes a call in the current thread.
     """
 
-    # What a launcher has installed may raise at any line of `run`: so the state is never on the stack alone.
+    # A signal handler of a launcher may raise at any line of `run`: so no state is kept in local variables alone.
 
     def __init__(self, perform: Callable[[Call], object]) -> None:
         self._perform = perform
-        self._turn = threading.Lock()
-        self._wanted = threading.Event()
+        self._lock = threading.Lock()
+        self._has_call = threading.Event()
         self._done = threading.Event()
         self._call: Call | None = None
-        """What is to be done, or is being done."""
+        """The call to make, or in progress."""
         self._since: float | None = None
         """When the call in progress began."""
 
     def run(self) -> NoReturn:
-        """Make calls, for ever. To be called in the main thread."""
+        """Make calls, for ever. Called in the main thread."""
         while True:
-            with suppress(BaseException):  # out of a handler that a launcher installed, between two calls
+            with suppress(BaseException):  # from a launcher's signal handler, between two calls
                 self._next()
 
     def _next(self) -> None:
         call = self._call
         if call is None:
-            self._wanted.wait()
-            self._wanted.clear()  # whoever sets it has set `_call` before
+            self._has_call.wait()
+            self._has_call.clear()  # no call is missed: `do` sets `_call` before the event
             return
         if call.begin():
             self._perform(call)
         if not call.has_returned:
-            call.failure = Failure("an exception struck before the call could begin")
-        self._call = None
+            call.failure = Failure("a signal handler raised an exception before the call could begin")
+        self._call = None  # before the event: `do` takes either as the end
         self._done.set()
 
-    def do(self, call: Call, patience: float) -> bool:
-        """Have `call` made in the main thread. Blocks until it has returned. From any other thread.
+    def do(self, call: Call, timeout: float) -> bool:
+        """Have `call` made in the main thread, and block until it has returned. Called in any other thread.
 
         Args:
-            call: what to do.
-            patience: seconds that the call in progress there may have taken, after which it is not waited for.
+            call: the call to make.
+            timeout: seconds, counted from the start of the call in progress there, after which it is not waited for.
 
         Returns:
-            False if the main thread did not come free in time: then nothing was done.
+            False if the main thread did not become free in time: then the call was not made.
         """
         since = self._since
-        if not self._turn.acquire(timeout=patience if since is None else max(0.0, since + patience - monotonic())):
+        if not self._lock.acquire(timeout=timeout if since is None else max(0.0, since + timeout - monotonic())):
             return False
         try:
             self._since = monotonic()
             self._done.clear()
             self._call = call
-            self._wanted.set()
+            self._has_call.set()
             while not self._done.wait(_LOST_WAKEUP) and self._call is call:
                 pass
         finally:
             self._since = None
-            self._turn.release()
+            self._lock.release()
         return True

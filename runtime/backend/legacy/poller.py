@@ -1,12 +1,13 @@
-"""`Poller`: who is polled when.
+"""`Poller`: decides which job is polled when.
 
-First in, first out, at most so many in one tick. A tick begins at once where the last one is long over, and else one
-interval after the last one's end, so that a slow tick is followed by a rest and never by a burst. What comes while a
-tick is under way is polled in the same one, as long as that has not lasted an interval; nobody is polled twice in one.
+Jobs are polled first in, first out, with at most `max_per_tick` polls in a tick. A tick begins one interval after the
+end of the last one, or at once if that is long ago: so a rest follows a slow tick, and never a burst. A job that
+arrives during a tick is polled in the same tick, unless that has lasted an interval. No job is polled twice in one
+tick.
 
-The first tick of all waits until nothing is being launched, so that all slots are filled before anybody is asked.
+The very first tick waits until no launch is in progress, so that all slots are filled before the first poll.
 
-So with `n` jobs and `m` polls in a tick, a job waits for at most ⌈n/m⌉ ticks. With no job the poller sleeps.
+So with `n` jobs and `m` polls per tick, a job waits for at most ⌈n/m⌉ ticks. Without jobs the poller sleeps.
 """
 
 from __future__ import annotations
@@ -20,47 +21,47 @@ import trio
 
 from runtime.backend.legacy.launcher_calls import Entry
 
-FLOOR: Final = 0.001
-"""Seconds between two ticks without an interval, after one that ended nothing. A thousand polls a second are enough."""
+MIN_INTERVAL: Final = 0.001
+"""Seconds between two ticks if the interval is 0 and the last tick ended no job. Arbitrary: ten times as long would be
+noticed by short jobs, a tenth would keep a processor busy with polls."""
 
 
 class Poller:
-    """A worker that is fed over a memory channel.
+    """A task that polls the entries it receives over a memory channel.
 
     Args:
         interval: seconds between ticks; 0 for none.
-        most: how many are polled in a tick; `math.inf` for all.
-        poll: polls these entries, in order, takes them out, and returns when none is left; the result is those that
-            are to be polled again.
-        wanted: which of some entries that wait are still to be polled, in order. One that is not takes nobody's place
-            in a tick.
-        wait_launched: is awaited before the first tick; must be bounded.
+        max_per_tick: how many entries are polled in a tick; `math.inf` for all.
+        poll: polls these entries in order, removes them, and returns when none is left; returns those to poll again.
+        still_due: filters waiting entries: those that still need a poll, in order. The others do not count towards
+            `max_per_tick`.
+        wait_launched: awaited before the first tick; must be bounded.
     """
 
     def __init__(
         self,
         interval: float,
-        most: float,
+        max_per_tick: float,
         poll: Callable[[deque[Entry]], Awaitable[list[Entry]]],
-        wanted: Callable[[list[Entry]], list[Entry]],
+        still_due: Callable[[list[Entry]], list[Entry]],
         wait_launched: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
         self._interval = interval
-        self._most = most
+        self._max_per_tick = max_per_tick
         self._poll = poll
-        self._wanted = wanted
+        self._still_due = still_due
         self._wait_launched = wait_launched
         self._send, self._receive = trio.open_memory_channel[list[Entry]](math.inf)
         self._waiting: deque[Entry] = deque()
 
     def feed(self, entries: list[Entry]) -> None:
-        """Poll these from now on, behind all others."""
+        """Poll these entries from now on, after all others."""
         if entries:
             self._send.send_nowait(entries)
 
-    def rest(self) -> list[Entry]:
-        """Return all that wait to be polled, and forget them."""
-        self._take_in()
+    def take_waiting(self) -> list[Entry]:
+        """Remove and return all waiting entries."""
+        self._receive_new()
         waiting, self._waiting = list(self._waiting), deque()
         return waiting
 
@@ -74,33 +75,34 @@ class Poller:
                 self._waiting.extend(await self._receive.receive())
             await trio.sleep_until(max(due, trio.current_time()))
             progress = await self._tick()
-            due = trio.current_time() + (self._interval or (0 if progress else FLOOR))
+            # From the end of the tick, not its start: a slow tick must not be followed by a burst.
+            due = trio.current_time() + (self._interval or (0 if progress else MIN_INTERVAL))
 
     async def _tick(self) -> bool:
-        """Poll everyone once, as far as the limits allow; return whether somebody need not be polled again."""
+        """Poll each entry once, as far as the limits allow; return whether any needs no further poll."""
         ends = trio.current_time() + self._interval
-        left = self._most
+        left = self._max_per_tick
         again: list[Entry] = []
         polled = 0
         while left > 0 and (polled == 0 or trio.current_time() < ends):
-            self._take_in()
+            self._receive_new()  # in each round: a job that arrives during the tick is polled in it
             entries = self._draw(left)
             if not entries:
                 break
             left -= len(entries)
             polled += len(entries)
             again += await self._poll(entries)
-        self._waiting.extend(again)
+        self._waiting.extend(again)  # only now, behind those that arrived meanwhile: none is polled twice in a tick
         return len(again) < polled
 
     def _draw(self, most: float) -> deque[Entry]:
         waiting, drawn = self._waiting, deque[Entry]()
         while waiting and len(drawn) < most:
-            count = min(len(waiting), most - len(drawn))
-            drawn += self._wanted([waiting.popleft() for _ in range(int(count))])
+            count = min(len(waiting), most - len(drawn))  # again, as some drawn entries may not be due any more
+            drawn += self._still_due([waiting.popleft() for _ in range(int(count))])
         return drawn
 
-    def _take_in(self) -> None:
+    def _receive_new(self) -> None:
         try:
             while True:
                 self._waiting.extend(self._receive.receive_nowait())

@@ -1,16 +1,16 @@
-"""What all launchers of a process share: its current directory and its environment. Who changed them?
+"""`ProcessState`: restores the current directory and the environment if a launcher changes them.
 
-A launcher that calls `os.chdir`, or writes to `os.environ`, changes them for everybody in the process. So they are
-compared before and after, put back, and the launcher is named in a warning.
+All launchers of a process share the two. A launcher that calls `os.chdir`, or writes to `os.environ`, changes them for
+all others. So they are compared before and after, and restored, and a warning names the launcher.
 
-To compare them costs as much as a short poll (some 4 µs), so that is done for each slice of calls, not for each call:
-a call that takes longer than a slice has one of its own. Once somebody was caught, every call is looked at.
+The comparison costs as much as a short poll (about 4 µs), so it is made per batch of calls, not per call; a call that
+takes longer than a batch is a batch of its own. After the first change, it is made after every call.
 
-Limits. What is changed while calls of several threads are in progress is put back when the last of them has returned,
-and the warning says that it may be another's; calls that hang do not count. A launcher that changes something and
-changes it back is not noticed. Nor can the program around us be told from a launcher, if it changes its own directory
-or environment while a launcher's call is in progress: that is put back, too. What C code does to the environment
-behind Python's back is not seen. A launcher of a process of its own (`isolated`) disturbs its own kind only.
+Limits. Changes during overlapping calls of several threads are restored when the last call has returned, and the
+warning says that another call may be the cause; stalled calls do not count. A launcher that undoes its own change is
+not noticed. If the embedding program changes its directory or environment while a launcher's call is in progress, that
+is restored, too. Changes that C code makes to the environment behind Python's back are not seen. An isolated launcher
+(see `isolated`) affects other isolated launchers only.
 """
 
 from __future__ import annotations
@@ -26,50 +26,50 @@ from runtime.backend.legacy.call_batches import Call
 logger: Final = logging.getLogger("runtime.backend.legacy")
 
 SHOWN: Final = 3
-"""How many calls or variables a warning names."""
+"""How many calls or variables a warning names. Arbitrary: enough to find the launcher, short enough for one line."""
 
 
-class Surroundings:
-    """Guards the directory and the environment of this process. There is one, since there is one of each."""
+class ProcessState:
+    """Restores the directory and the environment of this process. A singleton, as each process has one of each."""
 
     def __init__(self) -> None:
-        self.is_close = False
-        """Whether each call is to be looked at, as somebody was caught."""
+        self.checks_every_call = False
+        """Whether `check` is to be called after every call, since some call has changed something."""
         self._lock = threading.Lock()
         self._busy: set[object] = set()
         self._is_shared = False
-        """Whether several were busy at once since nobody was."""
+        """Whether calls of several threads have overlapped since the last comparison."""
         self._cwd: str | None = None
         self._environ: Mapping[Any, Any] = {}
         self._warned: set[str] = set()
 
-    def enter(self, who: object) -> None:
-        """Say that calls begin. What `who` finds is right, whoever made it so."""
+    def enter(self, user: object) -> None:
+        """Note that `user` begins calls. If it is the only one, the present state is what will be restored."""
         with self._lock:
             if not self._busy:
                 self._cwd, self._environ, self._is_shared = _cwd(), dict(_environ()), False
             else:
                 self._is_shared = True
-            self._busy.add(who)
+            self._busy.add(user)
 
-    def look(self, who: object, owner: str, call: Call) -> None:
-        """Put things back after one call of several, unless somebody else is busy, too."""
+    def check(self, user: object, owner: str, call: Call) -> None:
+        """Compare and restore after one call of a batch, unless another thread is in calls, too."""
         with self._lock:
-            if self._busy == {who}:
+            if self._busy == {user}:
                 self._restore(owner, [call])
 
-    def leave(self, who: object, owner: str, calls: Sequence[Call]) -> None:
-        """Say that the `calls` of launchers of the class `owner` have returned, and put things back."""
+    def leave(self, user: object, owner: str, calls: Sequence[Call]) -> None:
+        """Note that the `calls` of launchers of the class `owner` have returned; compare and restore."""
         with self._lock:
-            if who in self._busy:
-                self._busy.discard(who)
+            if user in self._busy:  # not after `ignore`
+                self._busy.discard(user)
                 if not self._busy:
                     self._restore(owner, calls)
 
-    def excuse(self, who: object) -> None:
-        """Count `who` no longer: its call hangs."""
+    def ignore(self, user: object) -> None:
+        """Stop counting `user`, whose call has stalled: others would wait for it with their comparison."""
         with self._lock:
-            self._busy.discard(who)
+            self._busy.discard(user)
 
     def _restore(self, owner: str, calls: Sequence[Call]) -> None:
         cwd, environ = _cwd(), _environ()
@@ -85,13 +85,13 @@ class Surroundings:
             for key in keys:
                 _put(key, self._environ.get(key))
         if changes:
-            self.is_close = True
+            self.checks_every_call = True
             self._warn(owner, calls, " and ".join(changes))
 
     def _change_back(self) -> None:
         try:
             if self._cwd is None:
-                return  # there was none before, either
+                return  # the current directory had been removed before, too
             os.chdir(self._cwd)
         except OSError as exc:
             logger.warning("cannot change back to the directory %r: %s", self._cwd, exc)
@@ -99,24 +99,24 @@ class Surroundings:
     def _warn(self, owner: str, calls: Sequence[Call], changes: str) -> None:
         texts = [f"{call.step.name} of {call.subject!r}" for call in calls[:SHOWN]]
         some = ", ".join(texts) + (", …" if len(calls) > SHOWN else "")
-        who = f"{owner}: {some}" if len(calls) == 1 else f"{owner}: one of {len(calls)} calls ({some})"
+        what = f"{owner}: {some}" if len(calls) == 1 else f"{owner}: one of {len(calls)} calls ({some})"
         other = ", unless it was another call at that time" if self._is_shared else ""
-        # A launcher that does it once does it for each job: one warning for each kind of call says it all.
+        # A launcher that does it once does it for each job: one warning per kind of call is enough.
         kind = f"{owner}.{calls[0].step.name}" if len(calls) == 1 else owner
         level = logging.DEBUG if kind in self._warned else logging.WARNING
         self._warned.add(kind)
-        logger.log(level, "%s changed %s%s; it was put back", who, changes, other)
+        logger.log(level, "%s changed %s%s; it was restored", what, changes, other)
 
 
 def _cwd() -> str | None:
     try:
         return os.getcwd()
     except OSError:
-        return None  # it was removed
+        return None  # the directory has been removed
 
 
 def _environ() -> Mapping[Any, Any]:
-    # The dictionary behind `os.environ`, of what the system knows: to compare that takes a twentieth of the time.
+    # The dictionary of bytes behind `os.environ`: to compare it takes a twentieth of the time.
     raw = getattr(os.environ, "_data", None)
     return raw if isinstance(raw, dict) else dict(os.environ)
 
@@ -132,4 +132,4 @@ def _text(raw: Any) -> str:
     return os.fsdecode(raw)
 
 
-surroundings: Final = Surroundings()
+process_state: Final = ProcessState()

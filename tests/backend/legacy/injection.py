@@ -1,4 +1,4 @@
-"""Exceptions that are raised in a thread from outside, at whatever line it is."""
+"""Raises exceptions in other threads, at whatever line they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 
 
-class _Cleared(Exception):  # noqa: N818 - an end, and no error
+class _Cleared(Exception):  # noqa: N818 - not an error, but the end of a loop
     pass
 
 
@@ -17,10 +17,10 @@ def inject(thread: threading.Thread, error: type[BaseException] = SystemExit) ->
 
 
 def take_back(threads: Iterable[threading.Thread]) -> None:
-    """Take back what was injected and not raised yet. Called at the end of each test that injects.
+    """Withdraw injected exceptions that were not raised yet. Called at the end of each test that injects.
 
-    CPython 3.11 notes for the whole interpreter that an exception is pending, and only raising one clears that. As long
-    as it is noted, a thread that has a trace function does not get beyond the first line of a call. So one is raised.
+    CPython 3.11 has one flag per interpreter for pending exceptions, and only raising one clears it. While it is set, a
+    thread with a trace function does not get beyond the first line of a call. So one is raised here.
     """
     for thread in threads:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), None)

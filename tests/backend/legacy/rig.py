@@ -1,4 +1,4 @@
-"""An adapter with a reader, for the tests of this room."""
+"""An adapter with a task that receives its events, for the tests of this package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.testing.virtual import VirtualAdapter
 class Rig:
     backend: LegacyLauncherAdapter
     events: list[JobProgressEvent | JobCompletionEvent] = attrs.field(factory=list)
-    news: trio.Event = attrs.field(factory=trio.Event)
+    received: trio.Event = attrs.field(factory=trio.Event)
     """Set, and replaced, with each batch of events."""
 
     async def submit(self, *names: str, **fields: Any) -> dict[str, JobHandle]:
@@ -29,10 +29,10 @@ class Rig:
 
     async def wait_ended(self, name: str) -> None:
         while not self.ends(name):
-            await self.news.wait()
+            await self.received.wait()
 
     def end(self, name: str) -> JobCompletionEvent:
-        """The one completion of a job."""
+        """Return the only completion of a job."""
         (event,) = self.ends(name)
         return event
 
@@ -58,7 +58,7 @@ def job(name: str, **fields: Any) -> JobSpec:
 async def rig(
     launcher_cls: type, adapter: type[LegacyLauncherAdapter] = VirtualAdapter, **options: Any
 ) -> AsyncIterator[Rig]:
-    """An open adapter; when the block has ended, all its events are there."""
+    """Open an adapter; after the block, `events` has all its events."""
     send, receive = trio.open_memory_channel[EventBatch](0)
     it = Rig(adapter(launcher_cls, **options))
 
@@ -66,8 +66,8 @@ async def rig(
         with trio.CancelScope(shield=True):
             async for batch in receive:
                 it.events.extend(batch)
-                it.news.set()
-                it.news = trio.Event()
+                it.received.set()
+                it.received = trio.Event()
 
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""The adapter in virtual time: what DESIGN promises, promise by promise."""
+"""The adapter in virtual time, promise by promise."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a17_a_class_s_limit_that_is_none(attribute: str, value: Any) -> None:
         "max_polls_per_interval",
         "max_parallelism",
         "kill_threads",
-        "patience",
+        "stall_timeout",
         "launch_timeout",
         "poll_timeout",
         "kill_timeout",
@@ -117,7 +117,7 @@ def test_a17_an_argument_that_is_no_limit(argument: str, value: Any) -> None:
 
 @pytest.mark.parametrize("given", [SimpleNamespace(launch=1, poll=1, kill=1), int, "x", lambda job: job])
 def test_what_is_no_launcher_class(given: Any) -> None:
-    with pytest.raises(TypeError, match="wanted: a class with launch"):
+    with pytest.raises(TypeError, match="expected: a class with launch"):
         LegacyLauncherAdapter(given)
 
 
@@ -345,26 +345,26 @@ async def test_a_poll_that_raises_anything_costs_its_own_job_only(
     assert it.end("b").status is PASSED
 
 
-@pytest.mark.parametrize("said", [None, "PASSED", 0, True, SimpleNamespace(name="DONE"), SimpleNamespace(name=3)])
+@pytest.mark.parametrize("answer", [None, "PASSED", 0, True, SimpleNamespace(name="DONE"), SimpleNamespace(name=3)])
 async def test_a8_a_poll_that_returns_no_status_is_an_error_that_names_the_class(
-    said: object, autojump_clock: MockClock
+    answer: object, autojump_clock: MockClock
 ) -> None:
-    cls = scripted({"a": Script(poll=[says(said)])})
+    cls = scripted({"a": Script(poll=[says(answer)])})
     async with rig(cls) as it:
         await it.submit("a")
     assert it.kind("a") is FailureKind.LAUNCHER_ERROR
-    assert f"ScriptedLauncher.poll() returned {said!r}"[:40] in it.text("a")
+    assert f"ScriptedLauncher.poll() returned {answer!r}"[:40] in it.text("a")
     assert cls.steps("a")[-1] == "kill"
 
 
-async def test_a7_a_poll_that_never_returns_is_set_aside_and_then_abandoned(autojump_clock: MockClock) -> None:
+async def test_a7_a_poll_that_never_returns_stalls_and_is_then_abandoned(autojump_clock: MockClock) -> None:
     gate = Gate()
     cls = scripted({"hung": Script(poll=[says(RUNNING, gate=gate)]), "ok": ENDLESS}, poll_freq=1)
-    async with rig(cls, patience=2, poll_timeout=60) as it:
+    async with rig(cls, stall_timeout=2, poll_timeout=60) as it:
         await it.submit("hung", "ok", timeout=100)
         await it.backend.drain()
         polls = cls.times("ok", "poll")
-        # The first poll waits for the hung one; afterwards nobody waits for anything but the interval.
+        # The first poll waits for the hung one; afterwards only the interval separates polls.
         assert polls[0] == 2
         assert {round(b - a, 6) for a, b in itertools.pairwise(polls)} == {1.0}
         assert cls.steps("hung") == ["build", "launch", "poll"]
@@ -378,7 +378,7 @@ async def test_a7_a_poll_that_never_returns_is_set_aside_and_then_abandoned(auto
 
 async def test_a_slow_poll_that_returns_in_time_counts(autojump_clock: MockClock) -> None:
     cls = scripted({"slow": Script(poll=[says(RUNNING, delay=30), says(PASSED, delay=30)])}, poll_freq=1)
-    async with rig(cls, patience=1, poll_timeout=60) as it:
+    async with rig(cls, stall_timeout=1, poll_timeout=60) as it:
         await it.submit("slow")
     assert it.end("slow").status is PASSED
     assert cls.times("slow", "poll") == [0, 30]  # the tick was due long before
@@ -425,7 +425,7 @@ async def test_threads_that_hang_are_bounded(monkeypatch: pytest.MonkeyPatch, au
     cls = scripted(lambda _job: Script(poll=[says(RUNNING, gate=gate)]))
     names = [f"job{number}" for number in range(10)]
     with pytest.raises(BackendBrokenError, match="4 calls of ScriptedLauncher do not return"):
-        async with rig(cls, patience=1, kill_timeout=5) as it:
+        async with rig(cls, stall_timeout=1, kill_timeout=5) as it:
             await it.submit(*names)
             await trio.sleep_forever()
     assert {it.kind(name) for name in names} <= {FailureKind.BACKEND_ERROR, FailureKind.LOST}
@@ -433,7 +433,7 @@ async def test_threads_that_hang_are_bounded(monkeypatch: pytest.MonkeyPatch, au
     gate.open()
 
 
-async def test_a9_the_first_terminal_status_wins_and_nobody_is_polled_after_it(autojump_clock: MockClock) -> None:
+async def test_a9_the_first_terminal_status_wins_and_the_job_is_not_polled_again(autojump_clock: MockClock) -> None:
     cls = scripted({"a": Script(poll=[says(FAILED), says(RUNNING), says(PASSED)]), "b": ENDLESS}, poll_freq=1)
     async with rig(cls) as it:
         await it.submit("a", "b", timeout=20)
@@ -461,7 +461,7 @@ async def test_ticks_come_one_interval_after_the_last(autojump_clock: MockClock)
 
 async def test_after_a_slow_tick_there_is_a_rest_and_no_burst(autojump_clock: MockClock) -> None:
     cls = scripted({"a": Script(poll=[says(RUNNING, delay=35), *[says(RUNNING)] * 3, says(PASSED)])}, poll_freq=10)
-    async with rig(cls, patience=100) as it:
+    async with rig(cls, stall_timeout=100) as it:
         await it.submit("a")
     assert cls.times("a", "poll") == [0, 45, 55, 65, 75]
 
@@ -485,7 +485,7 @@ async def test_i8_each_job_is_polled_once_in_so_many_ticks(autojump_clock: MockC
         return Script(poll=[says(RUNNING, gate=gate)]) if job.id in hung else ENDLESS
 
     cls = scripted(script, poll_freq=1, max_poll=most)
-    async with rig(cls, patience=2, poll_timeout=1000) as it:
+    async with rig(cls, stall_timeout=2, poll_timeout=1000) as it:
         await it.submit(*[f"j{number}" for number in range(live)])
         await trio.sleep(60)
         bound = math.ceil(live / most) * 1 + 2 * len(hung)
@@ -504,7 +504,7 @@ async def test_a_job_that_comes_during_a_tick_is_polled_in_it_and_one_that_comes
     slow = Script(poll=[says(RUNNING, delay=2), says(RUNNING)])
     names = ["slow 1", "slow 2", "slow 3"]
     cls = scripted(lambda job: slow if job.id in names else ENDLESS, poll_freq=10)
-    async with rig(cls, patience=100) as it:
+    async with rig(cls, stall_timeout=100) as it:
         await it.submit(*names)
         await trio.sleep(1)
         await it.submit("during")
@@ -517,7 +517,7 @@ async def test_a_job_that_comes_during_a_tick_is_polled_in_it_and_one_that_comes
         it.backend.close()
 
 
-async def test_without_an_interval_a_pass_that_ended_nothing_is_followed_by_a_millisecond(
+async def test_without_an_interval_a_tick_that_ended_nothing_is_followed_by_a_millisecond(
     autojump_clock: MockClock,
 ) -> None:
     cls = scripted(
@@ -552,7 +552,7 @@ class Steps(trio.abc.Instrument):
         self.count += "autojump" not in task.name
 
 
-async def test_with_nothing_to_poll_nobody_wakes_up(autojump_clock: MockClock) -> None:
+async def test_with_nothing_to_poll_no_task_wakes_up(autojump_clock: MockClock) -> None:
     cls = scripted(poll_freq=0)
     async with rig(cls) as it:
         await it.submit("a")
@@ -565,7 +565,7 @@ async def test_with_nothing_to_poll_nobody_wakes_up(autojump_clock: MockClock) -
     assert steps.count <= 2  # of this very task
 
 
-async def test_launches_and_polls_take_turns_by_slices(autojump_clock: MockClock) -> None:
+async def test_launches_and_polls_alternate_batch_by_batch(autojump_clock: MockClock) -> None:
     slow = Script(launch=[Act(delay=0.004)], poll=[says(RUNNING, delay=0.004)])
     cls = scripted(lambda _job: slow, poll_freq=0)
     async with rig(cls) as it:
@@ -573,7 +573,7 @@ async def test_launches_and_polls_take_turns_by_slices(autojump_clock: MockClock
         await it.submit(*[f"j{number}" for number in range(50)])
         done = [deed.step for deed in cls.trace if deed.step != "build"]
         it.backend.close()
-    # A slice begins calls for 5 ms, so it has two of 4 ms; polls of what runs stand between all slices of launches.
+    # A batch begins calls for 5 ms, so it has two of 4 ms; between two batches of launches there are polls.
     longest = max(len(run) for run in "".join("L" if step == "launch" else "p" for step in done).split("p"))
     assert longest <= 2
     assert done.count("poll") >= 25
@@ -638,7 +638,7 @@ async def test_a_job_that_stays_queued_has_a_limit_of_its_own(autojump_clock: Mo
     assert it.end("a").started is None
 
 
-async def test_a_requeue_is_told(autojump_clock: MockClock) -> None:
+async def test_a_requeue_is_reported(autojump_clock: MockClock) -> None:
     cls = scripted({"a": Script(poll=[says(RUNNING), says(QUEUED), says(RUNNING), says(PASSED)])}, poll_freq=1)
     async with rig(cls) as it:
         handles = await it.submit("a")
@@ -775,7 +775,7 @@ async def test_a_kill_overtakes_a_launcher_that_was_not_even_built(autojump_cloc
     assert [it.kind(name) for name in ("first", "second")] == [FailureKind.CANCELLED] * 2
 
 
-async def test_a_kill_that_waits_for_a_thread_is_not_done_by_the_lane_from_which_its_poll_was_taken_back(
+async def test_a_kill_that_waits_for_a_thread_is_not_made_by_the_one_from_which_its_poll_was_taken_back(
     autojump_clock: MockClock,
 ) -> None:
     cls = scripted(
@@ -786,7 +786,7 @@ async def test_a_kill_that_waits_for_a_thread_is_not_done_by_the_lane_from_which
         },
         poll_freq=100,
     )
-    async with rig(cls, kill_threads=1, patience=20, kill_timeout=0) as it:
+    async with rig(cls, kill_threads=1, stall_timeout=20, kill_timeout=0) as it:
         await it.submit("long", "first", "second")
         await trio.sleep(5)
         await it.backend.kill_many(["first", "second"])
@@ -816,7 +816,7 @@ async def test_a_kill_waits_for_a_launch_that_hangs_as_long_as_for_any_kill(auto
         await it.backend.kill("a")
         assert trio.current_time() == 25
         await it.backend.drain()
-        assert trio.current_time() < 26  # the lane was free again at once
+        assert trio.current_time() < 26  # another thread has taken over at once
         gate.open()
         await trio.sleep(1)
     assert it.kind("a") is FailureKind.LOST
@@ -825,12 +825,12 @@ async def test_a_kill_waits_for_a_launch_that_hangs_as_long_as_for_any_kill(auto
     assert it.end("b").status is PASSED
 
 
-async def test_a_kill_waits_for_a_poll_that_was_set_aside(autojump_clock: MockClock) -> None:
+async def test_a_kill_waits_for_a_stalled_poll(autojump_clock: MockClock) -> None:
     gate = Gate()
     cls = scripted(
         {"a": Script(poll=[says(RUNNING, gate=gate), says(RUNNING)]), "b": Script(poll=[says(RUNNING, gate=gate)])}
     )
-    async with rig(cls, kill_timeout=20, patience=1) as it:
+    async with rig(cls, kill_timeout=20, stall_timeout=1) as it:
         await it.submit("a", "b")
         await trio.sleep(5)
         async with trio.open_nursery() as nursery:
@@ -847,7 +847,7 @@ async def test_a_kill_waits_for_a_poll_that_was_set_aside(autojump_clock: MockCl
 async def test_a_job_is_lost_if_the_poll_that_its_kill_waits_for_does_not_return(autojump_clock: MockClock) -> None:
     gate = Gate()
     cls = scripted({"a": Script(poll=[says(RUNNING, gate=gate)])})
-    async with rig(cls, kill_timeout=20, patience=1) as it:
+    async with rig(cls, kill_timeout=20, stall_timeout=1) as it:
         await it.submit("a")
         await trio.sleep(5)
         await it.backend.kill("a")
@@ -860,7 +860,7 @@ async def test_a_job_is_lost_if_the_poll_that_its_kill_waits_for_does_not_return
 
 async def test_a_poll_that_ends_the_job_while_a_kill_waits_for_it(autojump_clock: MockClock) -> None:
     cls = scripted({"a": Script(poll=[says(PASSED, delay=10)])})
-    async with rig(cls, patience=100) as it:
+    async with rig(cls, stall_timeout=100) as it:
         await it.submit("a")
         await trio.sleep(5)
         await it.backend.kill("a")
@@ -911,25 +911,25 @@ class Time:
 
 
 async def test_a_reason_comes_from_the_instance(autojump_clock: MockClock) -> None:
-    said = Message("UVM_ERROR", 12, ["a", "b"])
+    message = Message("UVM_ERROR", 12, ["a", "b"])
     cls = scripted(
         {
-            "said": Script(poll=[says(FAILED)], after={"fail_msg": said}),
+            "with reason": Script(poll=[says(FAILED)], after={"fail_msg": message}),
             "silent": Script(poll=[says(FAILED)]),
             "own": Script(poll=[says(KILLED)], after={"fail_msg": Message("licence lost")}),
         },
         fail_msg=Message("Job killed most likely because its dependent job failed."),
     )
     async with rig(cls) as it:
-        await it.submit("said", "silent", "own")
-    reason = it.end("said").reason
+        await it.submit("with reason", "silent", "own")
+    reason = it.end("with reason").reason
     assert reason is not None
     assert (reason.message, reason.lines, reason.context, reason.kind) == ("UVM_ERROR", [12], ["a", "b"], None)
     assert it.text("silent") == "ScriptedLauncher gave no reason"
     assert (it.end("own").status, it.text("own"), it.kind("own")) == (KILLED, "licence lost", None)
 
 
-async def test_times_are_told_in_seconds(autojump_clock: MockClock) -> None:
+async def test_times_are_reported_in_seconds(autojump_clock: MockClock) -> None:
     after = {"job_runtime": Time(1.5, "m"), "simulated_time": Time(20, "us")}
     cls = scripted({"a": Script(after=after), "b": Script(after={"job_runtime": Time(0, "s")})})
     async with rig(cls) as it:

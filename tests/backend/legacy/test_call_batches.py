@@ -45,7 +45,7 @@ def test_no_call_keeps_what_it_raised() -> None:
     assert call.failure == Failure("test_no_call_keeps_what_it_raised.<locals>.FarmError: text")
 
 
-def test_whoever_comes_first_owns_it() -> None:
+def test_the_side_that_comes_first_owns_it() -> None:
     taken_back, begun = Call(Step("step", str), 1), Call(Step("step", str), 1)
     assert taken_back.take_back()
     assert not taken_back.begin()
@@ -58,9 +58,9 @@ def test_a_call_that_has_returned_can_be_used_again() -> None:
     call = Call(Step("first", boom), ValueError("text"))
     assert call.begin()
     call.perform()
-    call.given_up = True
+    call.is_abandoned = True
     call.renew(Step("second", str))
-    assert (call.step.name, call.has_returned, call.failure, call.given_up) == ("second", False, None, False)
+    assert (call.step.name, call.has_returned, call.failure, call.is_abandoned) == ("second", False, None, False)
     assert call.begin()
     assert not call.take_back()
     call.perform()

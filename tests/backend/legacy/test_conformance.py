@@ -1,4 +1,4 @@
-"""The adapter keeps the contract of a backend: in virtual time, and with real threads."""
+"""The adapter passes the conformance suite for backends: in virtual time, and with real threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.testing.launchers import PASSED, RUNNING, Act, Script, raises, says
 from runtime.testing.virtual import VirtualAdapter
 
 
-class Kit:
+class FixtureFactory:
     def __init__(self, adapter: type[LegacyLauncherAdapter], *, unit: float, **options: Any) -> None:
         self.adapter = adapter
         self.options = options
@@ -34,25 +34,25 @@ class Kit:
         return BackendFixture(self.adapter(cls, **self.options), job=_job)
 
 
-def _job(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - the kit's name
+def _job(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - the fixture's name
     return JobSpec(name=id, cmd=behaviour.value, timeout=timeout)
 
 
 VIRTUAL = {
-    "plain": Kit(VirtualAdapter, unit=1),
-    "one kill thread": Kit(VirtualAdapter, unit=0.5, kill_threads=1),
-    "one poll a tick": Kit(VirtualAdapter, unit=1, max_polls_per_interval=1, poll_interval=0.01),
+    "plain": FixtureFactory(VirtualAdapter, unit=1),
+    "one kill thread": FixtureFactory(VirtualAdapter, unit=0.5, kill_threads=1),
+    "one poll a tick": FixtureFactory(VirtualAdapter, unit=1, max_polls_per_interval=1, poll_interval=0.01),
 }
 
 
 @pytest.mark.parametrize("buffer", BUFFERS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("kit", VIRTUAL.values(), ids=VIRTUAL)
-async def test_in_virtual_time(kit: Kit, check: Check, buffer: float, autojump_clock: MockClock) -> None:
-    await run_check(check, kit, buffer)
+@pytest.mark.parametrize("factory", VIRTUAL.values(), ids=VIRTUAL)
+async def test_in_virtual_time(factory: FixtureFactory, check: Check, buffer: float, autojump_clock: MockClock) -> None:
+    await run_check(check, factory, buffer)
 
 
 @pytest.mark.parametrize("buffer", BUFFERS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_with_threads(check: Check, buffer: float) -> None:
-    await run_check(check, Kit(LegacyLauncherAdapter, unit=0.01), buffer)
+    await run_check(check, FixtureFactory(LegacyLauncherAdapter, unit=0.01), buffer)

@@ -1,4 +1,4 @@
-"""Who drops the last reference to a launcher, and so runs its `__del__`? A thread for launchers, never the loop."""
+"""`__del__` of a launcher runs in a launcher thread, never in the event loop."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ HERE = threading.current_thread()
 
 
 class Dropped:
-    """``<step>:<what>`` does that in that step. It keeps what it raises, and that keeps it, as such code may."""
+    """Does what the command ``<step>:<what>`` says in that step. An exception that it raises refers to it."""
 
     poll_freq = 0
     threads: ClassVar[dict[str, list[threading.Thread]]] = {}
-    """Where the `__del__` of each job's launcher ran."""
+    """The threads in which `__del__` of each job's launcher ran."""
     gate: ClassVar[threading.Event]
     hanging: ClassVar[threading.Event]
 
@@ -67,7 +67,7 @@ class Dropped:
 
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
-    """Without it, nothing is dropped by chance."""
+    """Run a test without the cyclic collector, which may drop launchers at any time."""
     Dropped.threads.clear()
     Dropped.gate, Dropped.hanging = threading.Event(), threading.Event()
     gc.collect()
@@ -91,7 +91,7 @@ async def test_whatever_its_launcher_does_it_is_dropped_in_a_thread_for_launcher
     check(*names)
 
 
-async def test_a_busy_launcher_is_kept_and_dropped_when_another_takes_its_place_or_nobody_comes() -> None:
+async def test_a_busy_launcher_is_kept_and_dropped_when_another_replaces_it_or_its_job_is_killed() -> None:
     async with rig(Dropped, LegacyLauncherAdapter) as it:
         for name in ("one", "two"):
             assert await it.backend.submit(job(name, cmd="launch:busy")) is None
@@ -112,22 +112,22 @@ async def test_jobs_of_a_block_that_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("step", ["build", "launch", "poll", "kill"])
-async def test_a_call_that_comes_back_too_late(step: str) -> None:
-    async with rig(Dropped, LegacyLauncherAdapter, patience=0.01, poll_timeout=0.02, launch_timeout=0.02) as it:
-        await it.backend.submit(job("late", cmd=f"{step}:hang"))
+async def test_a_call_that_returns_after_it_was_abandoned(step: str) -> None:
+    async with rig(Dropped, LegacyLauncherAdapter, stall_timeout=0.01, poll_timeout=0.02, launch_timeout=0.02) as it:
+        await it.backend.submit(job("slow", cmd=f"{step}:hang"))
         if step == "kill":
-            it.backend._patience = type(it.backend._patience)(1, 1, 1, 0.02)
-            await it.backend.kill("late")
-        await it.wait_ended("late")
+            it.backend._call_deadlines = type(it.backend._call_deadlines)(1, 1, 1, 0.02)
+            await it.backend.kill("slow")
+        await it.wait_ended("slow")
         Dropped.gate.set()
         with trio.fail_after(10):
-            while "late" not in Dropped.threads:  # noqa: ASYNC110 - a thread sets no event of trio's
+            while "slow" not in Dropped.threads:  # noqa: ASYNC110 - a thread sets no event of trio's
                 await trio.sleep(0.001)
-    check("late")
+    check("slow")
 
 
 async def test_a_del_that_hangs_holds_up_neither_the_loop_nor_others_nor_the_end() -> None:
-    async with rig(Dropped, LegacyLauncherAdapter, patience=0.01) as it:
+    async with rig(Dropped, LegacyLauncherAdapter, stall_timeout=0.01) as it:
         await it.backend.submit_many([job("bad", cmd="del:hang"), job("good"), job("other")])
         await it.backend.drain()
         await it.backend.submit(job("after"))

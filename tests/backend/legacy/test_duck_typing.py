@@ -10,7 +10,7 @@ import pytest
 from runtime.backend.legacy.duck_typing import (
     LONGEST_NAME,
     LONGEST_TEXT,
-    MOST_LINES,
+    MAX_LINES,
     STATUS_BY_NAME,
     describe,
     is_busy,
@@ -40,10 +40,10 @@ def test_a_status_is_known_by_its_name() -> None:
     assert set(STATUS_BY_NAME) >= {status.name for status in JobStatus}
 
 
-@pytest.mark.parametrize("said", [None, "PASSED", 0, Theirs.UNHEARD_OF, SimpleNamespace(name=["PASSED"])])
-def test_what_is_no_status_is_an_error_that_names_the_class(said: object) -> None:
-    with pytest.raises(LauncherError, match=r"SimpleNamespace\.poll\(\) returned .*wanted: a status"):
-        status_of(said, SimpleNamespace())
+@pytest.mark.parametrize("answer", [None, "PASSED", 0, Theirs.UNHEARD_OF, SimpleNamespace(name=["PASSED"])])
+def test_what_is_no_status_is_an_error_that_names_the_class(answer: object) -> None:
+    with pytest.raises(LauncherError, match=r"SimpleNamespace\.poll\(\) returned .*expected: a status"):
+        status_of(answer, SimpleNamespace())
 
 
 def test_a_status_whose_repr_raises() -> None:
@@ -71,7 +71,7 @@ def test_an_exception_is_described_by_type_and_text_whatever_it_does() -> None:
 
     assert describe(OSError(2, "gone")) == "FileNotFoundError: [Errno 2] gone"
     assert describe(SystemExit()) == "SystemExit"
-    assert describe(Hostile()).endswith("Hostile: <its text cannot be had: KeyboardInterrupt>")
+    assert describe(Hostile()).endswith("Hostile: <its __str__ raised KeyboardInterrupt>")
     assert len(describe(ValueError("x" * 10**6))) == LONGEST_TEXT
 
 
@@ -81,7 +81,7 @@ def test_an_exception_without_a_text_does_not_hide_what_happened_before() -> Non
     assert describe(silent) == "AssertionError, after FileNotFoundError: [Errno 2] no nc"
     silent.__cause__ = silent
     assert describe(silent) == "AssertionError, after AssertionError"
-    silent.__cause__ = None  # as `from None` does, which also means that nobody is to see the other
+    silent.__cause__ = None  # as `from None` does, which hides the context
     assert describe(silent) == "AssertionError"
     spoken = ValueError("why")
     spoken.__context__ = silent
@@ -132,12 +132,12 @@ def test_the_default_of_a_class_is_no_reason() -> None:
     assert (reason.message, reason.lines, reason.context, reason.kind) == ("the reason", [3], ["c"], None)
 
 
-@pytest.mark.parametrize("said", [None, "", SimpleNamespace(), SimpleNamespace(message=""), 3])
-def test_an_empty_reason_is_none(said: object) -> None:
-    assert reason_of(SimpleNamespace(fail_msg=said)).message == "SimpleNamespace gave no reason"
+@pytest.mark.parametrize("answer", [None, "", SimpleNamespace(), SimpleNamespace(message=""), 3])
+def test_an_empty_reason_is_none(answer: object) -> None:
+    assert reason_of(SimpleNamespace(fail_msg=answer)).message == "SimpleNamespace gave no reason"
 
 
-def test_odd_reasons() -> None:
+def test_unusual_reasons() -> None:
     reason = reason_of(SimpleNamespace(fail_msg=SimpleNamespace(message=7, line_number=True, context="one\ntwo")))
     assert (reason.message, reason.lines, reason.context) == ("7", None, ["one", "two"])
     assert reason_of(object()).message == "object gave no reason"
@@ -180,7 +180,7 @@ HUGE = 10_000_000
 
 
 class Endless(str):
-    """A text that makes more of itself than it is."""
+    """A `str` that claims to be longer than it is."""
 
     __slots__ = ()
 
@@ -207,17 +207,17 @@ def test_a_reason_is_cut_where_it_enters(message: str) -> None:
 
 
 def test_the_context_of_a_reason_is_cut() -> None:
-    lines = [f"line {number}" for number in range(MOST_LINES * 2)]
+    lines = [f"line {number}" for number in range(MAX_LINES * 2)]
     for context in (lines, "\n".join(lines)):
         launcher = SimpleNamespace(fail_msg=ErrorMessage("bad", 3, context))
         kept = reason_of(launcher).context
         assert kept is not None
-        assert list(kept) == [*lines[: MOST_LINES - 1], "…"]
+        assert list(kept) == [*lines[: MAX_LINES - 1], "…"]
         assert reason_of(launcher).lines == [3]
 
 
 def test_a_context_that_is_just_short_enough_is_whole() -> None:
-    lines = [f"line {number}" for number in range(MOST_LINES)]
+    lines = [f"line {number}" for number in range(MAX_LINES)]
     assert reason_of(SimpleNamespace(fail_msg=ErrorMessage("bad", 3, lines))).context == lines
 
 
@@ -227,9 +227,9 @@ def test_names_of_classes_and_texts_of_exceptions_are_cut() -> None:
     assert len(describe(error)) <= LONGEST_TEXT
     assert len(name_of(type(name, (), {}))) <= LONGEST_NAME
     assert len(name_of(type("A", (), {"variant": name}))) <= LONGEST_NAME
-    said = SimpleNamespace(name=name)
+    answer = SimpleNamespace(name=name)
     with pytest.raises(LauncherError) as caught:
-        status_of(said, type(name, (), {})())
+        status_of(answer, type(name, (), {})())
     assert len(str(caught.value)) < LONGEST_TEXT
 
 

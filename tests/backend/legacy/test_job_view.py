@@ -48,7 +48,7 @@ def test_a_job_is_shown_with_the_attributes_that_launchers_of_dvsim_read(tmp_pat
     assert "aes:smoke" in repr(shown)
 
 
-def test_its_own_places_go_first(tmp_path: Path) -> None:
+def test_its_own_paths_go_first(tmp_path: Path) -> None:
     shown = DVSimView(tmp_path)(JobSpec(name="a", cmd="true", odir="/o", log_path="/l/x.log"))
     assert (shown.odir, shown.log_path, shown.cmd) == (Path("/o"), Path("/l/x.log"), "true")
     assert (shown.timeout_mins, shown.timeout_secs) == (None, None)
@@ -118,7 +118,7 @@ def test_which_launchers_get_the_view() -> None:
     assert view_for(OTHER) is None
 
 
-def test_in_a_run_with_a_directory_all_launchers_are_told_where_files_go(tmp_path: Path) -> None:
+def test_in_a_run_with_a_directory_all_launchers_get_the_paths_of_files(tmp_path: Path) -> None:
     bare = JobSpec(name="a/b", cmd="true", seed=3)
     own = JobSpec(name="c", cmd="true", odir="/o", log_path="/l/x.log", cwd="/w")
     for launcher_cls in (OF_DVSIM, OTHER):
@@ -129,7 +129,7 @@ def test_in_a_run_with_a_directory_all_launchers_are_told_where_files_go(tmp_pat
         assert [str(view(own).odir), str(view(own).log_path)] == ["/o", "/l/x.log"]
         assert view(bare).seed == 3
         assert view("foreign") == "foreign"
-    placed = view_for(OTHER, tmp_path)
-    assert placed is not None
-    assert [placed(bare).cwd, placed(own).cwd] == [str(tmp_path / "a@@2Fb"), "/w"]
+    with_paths = view_for(OTHER, tmp_path)
+    assert with_paths is not None
+    assert [with_paths(bare).cwd, with_paths(own).cwd] == [str(tmp_path / "a@@2Fb"), "/w"]
     assert list(tmp_path.iterdir()) == []

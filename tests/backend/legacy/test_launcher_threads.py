@@ -1,4 +1,4 @@
-"""The real seam, in real time and real launcher_threads. Nothing here sleeps: gates say when a call goes on."""
+"""`ThreadWorkers`, in real time and with real threads. Nothing sleeps: a call goes on when a gate is opened."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 import trio
 
 from runtime.backend.legacy import LegacyLauncherAdapter, call_batches, launcher_threads
-from runtime.backend.legacy.call_batches import Call, Late, Step
-from runtime.backend.legacy.launcher_threads import ThreadSeam
+from runtime.backend.legacy.call_batches import Call, StalledCall, Step
+from runtime.backend.legacy.launcher_threads import ThreadWorkers
 from runtime.job import FailureKind, JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, says, scripted
 from runtime.testing.virtual import Gate
@@ -29,7 +29,7 @@ HERE = threading.get_ident()
 
 
 class Probe:
-    """Records who did what."""
+    """A subject that records in which threads its calls are made and undone."""
 
     def __init__(self) -> None:
         self.threads: list[int] = []
@@ -58,124 +58,126 @@ class Probe:
         call.subject.undone.put(threading.get_ident())
 
 
-def lanes() -> list[str]:
-    """The threads of lanes."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("lane.")]
+def alive_threads() -> list[str]:
+    """Return the names of the threads of launcher threads."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("launcher.")]
 
 
 @pytest.fixture
-def seam() -> Iterator[ThreadSeam]:
-    seam = ThreadSeam()
-    yield seam
-    seam.close()
-    assert lanes() == ["lane.1"] * bool(lanes())  # at most one, which does its undo
+def workers() -> Iterator[ThreadWorkers]:
+    workers = ThreadWorkers()
+    yield workers
+    workers.close()
+    assert alive_threads() == ["launcher.1"] * bool(alive_threads())  # at most one, which makes its undo
 
 
-async def set_aside(seam: ThreadSeam, probe: Probe, calls: deque[Call]) -> Late:
-    """Give up the hanging call among `calls`, and empty the list of those that returned before it."""
-    lane = seam.lane("lane")
-    late: list[Late] = []
+async def stall(workers: ThreadWorkers, probe: Probe, calls: deque[Call]) -> StalledCall:
+    """Abandon the hanging call among `calls`, and empty the list of those that returned before it."""
+    thread = workers.launcher_thread("launcher")
+    stalled: list[StalledCall] = []
 
     async def run() -> None:
-        while not late:  # where the machine is slow, a slice may end before the call that hangs
-            done, last = await lane.run(calls, math.inf)
+        while not stalled:  # on a slow machine a batch may end before the call that hangs
+            done, last = await thread.run(calls, math.inf)
             done.clear()
-            late.extend([] if last is None else [last])
+            stalled.extend([] if last is None else [last])
 
     async with trio.open_nursery() as nursery:
         (hanging,) = (call for call in calls if call.step.name == "hang")
         nursery.start_soon(run)
         await trio.to_thread.run_sync(probe.begun.get)
-        hanging.given_up = True
-        lane.hurry()
-    return late[0]
+        hanging.is_abandoned = True
+        thread.recheck()
+    return stalled[0]
 
 
-async def test_a_lane_does_all_its_calls_in_one_thread_in_order(seam: ThreadSeam) -> None:
-    probe, lane = Probe(), seam.lane("lane")
-    assert lanes() == []
+async def test_a_launcher_thread_makes_all_its_calls_in_one_thread_in_order(workers: ThreadWorkers) -> None:
+    probe, thread = Probe(), workers.launcher_thread("launcher")
+    assert alive_threads() == []
     for _ in range(3):
         calls = deque(probe.call() for _ in range(5))
-        wanted = list(calls)
+        expected = list(calls)
         while calls:
-            done, late = await lane.run(calls, math.inf)
-            assert late is None
-            assert done == wanted[: len(done)]
-            wanted = wanted[len(done) :]
+            done, stalled = await thread.run(calls, math.inf)
+            assert stalled is None
+            assert done == expected[: len(done)]
+            expected = expected[len(done) :]
     assert len(set(probe.threads)) == 1
     assert probe.threads[0] != HERE
     assert len(probe.threads) == 15
 
 
-async def test_a_slice_ends_with_the_call_that_exceeds_it(seam: ThreadSeam, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_ends_with_the_call_that_exceeds_it(
+    workers: ThreadWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [0.0]
     monkeypatch.setattr(launcher_threads, "monotonic", lambda: now[0])
 
     def tick(_subject: object) -> None:
-        now[0] += call_batches.SLICE * 0.6
+        now[0] += call_batches.BATCH_TIME * 0.6
 
     calls = deque(Call(Step("tick", tick), None) for _ in range(5))
-    lane = seam.lane("lane")
+    thread = workers.launcher_thread("launcher")
     counts = []
     while calls:
-        counts.append(len((await lane.run(calls, math.inf))[0]))
+        counts.append(len((await thread.run(calls, math.inf))[0]))
     assert counts == [2, 2, 1]
 
 
-async def test_what_was_taken_back_is_not_done(seam: ThreadSeam) -> None:
+async def test_what_was_taken_back_is_not_done(workers: ThreadWorkers) -> None:
     probe = Probe()
     calls = deque([probe.call(), probe.call(), probe.call()])
     assert calls[1].take_back()
-    done, _ = await seam.lane("lane").run(calls, math.inf)
+    done, _ = await workers.launcher_thread("launcher").run(calls, math.inf)
     assert len(done) == len(probe.threads) == 2
     assert not calls
 
 
-async def test_a_call_that_hangs_is_set_aside_and_another_thread_takes_over(seam: ThreadSeam) -> None:
-    probe, lane = Probe(), seam.lane("lane")
+async def test_a_call_that_hangs_stalls_and_another_thread_takes_over(workers: ThreadWorkers) -> None:
+    probe, thread = Probe(), workers.launcher_thread("launcher")
     calls = deque([probe.call(), probe.hanging(), probe.call()])
     hanging = calls[1]
     done: list[Call] = []
-    late = None
-    while late is None:
-        more, late = await lane.run(calls, 0.01)
+    stalled = None
+    while stalled is None:
+        more, stalled = await thread.run(calls, 0.01)
         done += more
     assert len(done) == 1
-    assert late.call is hanging
-    assert seam.hung == 1
-    assert seam.abandoned() == []
-    more, none = await lane.run(calls, math.inf)
+    assert stalled.call is hanging
+    assert workers.hung == 1
+    assert workers.abandoned() == []
+    more, none = await thread.run(calls, math.inf)
     assert none is None
     assert len(more) == 1
     assert probe.threads[0] == probe.threads[1] != probe.threads[2]
-    assert not late.has_returned()
+    assert not stalled.has_returned()
     probe.gate.open()
-    await late.wait()
+    await stalled.wait()
     assert hanging.failure is None
     assert hanging.value == "returned after all"
-    assert seam.hung == 0
+    assert workers.hung == 0
     assert probe.undone.empty()
 
 
-async def test_a_call_that_was_given_up_is_set_aside_at_once(seam: ThreadSeam) -> None:
+async def test_a_call_that_is_abandoned_stalls_at_once(workers: ThreadWorkers) -> None:
     probe = Probe()
-    late = await set_aside(seam, probe, deque([probe.hanging()]))
+    stalled = await stall(workers, probe, deque([probe.hanging()]))
     probe.gate.open()
-    await late.wait()
+    await stalled.wait()
 
 
-async def test_hurry_sets_nothing_aside_that_was_not_given_up(seam: ThreadSeam) -> None:
-    probe, lane = Probe(), seam.lane("lane")
+async def test_recheck_abandons_no_call_by_itself(workers: ThreadWorkers) -> None:
+    probe, thread = Probe(), workers.launcher_thread("launcher")
     calls = deque([probe.hanging()])
-    results: list[tuple[list[Call], Late | None]] = []
+    results: list[tuple[list[Call], StalledCall | None]] = []
 
     async def run() -> None:
-        results.append(await lane.run(calls, math.inf))
+        results.append(await thread.run(calls, math.inf))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         await trio.to_thread.run_sync(probe.begun.get)
-        lane.hurry()
+        thread.recheck()
         await trio.testing.wait_all_tasks_blocked()
         assert results == []
         probe.gate.open()
@@ -183,46 +185,46 @@ async def test_hurry_sets_nothing_aside_that_was_not_given_up(seam: ThreadSeam) 
     assert len(results[0][0]) == 1
 
 
-async def test_an_abandoned_call_that_returns_after_all_is_undone_by_its_own_thread(seam: ThreadSeam) -> None:
+async def test_an_abandoned_call_that_returns_after_all_is_undone_by_its_own_thread(workers: ThreadWorkers) -> None:
     probe = Probe()
-    late = await set_aside(seam, probe, deque([probe.hanging(), probe.call()]))
-    late.abandon()
-    assert [call.step.name for call in seam.abandoned()] == ["hang"]
+    stalled = await stall(workers, probe, deque([probe.hanging(), probe.call()]))
+    stalled.abandon()
+    assert [call.step.name for call in workers.abandoned()] == ["hang"]
     probe.gate.open()
     undone = await trio.to_thread.run_sync(probe.undone.get)
-    assert probe.threads == [undone]  # and the call after it was not begun there
-    assert seam.abandoned() == []
+    assert probe.threads == [undone]  # and the call after it was not made there
+    assert workers.abandoned() == []
 
 
-async def test_what_returned_before_a_call_that_hangs_is_never_undone(seam: ThreadSeam) -> None:
+async def test_what_returned_before_a_call_that_hangs_is_never_undone(workers: ThreadWorkers) -> None:
     probe = Probe()
-    late = await set_aside(seam, probe, deque([probe.call(), probe.hanging()]))
-    late.abandon()
-    (thread,) = (turn._worker.thread for turn in seam.late)
+    stalled = await stall(workers, probe, deque([probe.call(), probe.hanging()]))
+    stalled.abandon()
+    (thread,) = (batch._worker.thread for batch in workers.held)
     probe.gate.open()
     await trio.to_thread.run_sync(probe.undone.get)
     await trio.to_thread.run_sync(thread.join)
     assert probe.undone.empty()
 
 
-async def test_a_run_that_is_cancelled_abandons_its_call(seam: ThreadSeam) -> None:
-    probe, lane = Probe(), seam.lane("lane")
+async def test_a_run_that_is_cancelled_abandons_its_call(workers: ThreadWorkers) -> None:
+    probe, thread = Probe(), workers.launcher_thread("launcher")
     calls = deque([probe.hanging(), probe.call()])
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(lane.run, calls, math.inf)
+        nursery.start_soon(thread.run, calls, math.inf)
         await trio.to_thread.run_sync(probe.begun.get)
         nursery.cancel_scope.cancel()
-    assert len(seam.abandoned()) == 1
+    assert len(workers.abandoned()) == 1
     assert len(calls) == 1
     probe.gate.open()
     assert await trio.to_thread.run_sync(probe.undone.get) == probe.threads[0]
 
 
 def test_an_abandoned_call_that_returns_after_the_run_is_undone_too() -> None:
-    probe, seam = Probe(), ThreadSeam()
+    probe, workers = Probe(), ThreadWorkers()
 
     async def main() -> None:
-        (await set_aside(seam, probe, deque([probe.hanging()]))).abandon()
+        (await stall(workers, probe, deque([probe.hanging()]))).abandon()
 
     trio.run(main)
     probe.gate.open()
@@ -233,17 +235,17 @@ def test_an_undo_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None
     def undo(_call: Call) -> None:
         raise SystemExit("no")
 
-    class Telling(Probe):
+    class BadUndo(Probe):
         def hanging(self) -> Call:
             return Call(Step("hang", Probe._hang, undo), self)
 
-    probe, seam = Telling(), ThreadSeam()
+    probe, workers = BadUndo(), ThreadWorkers()
 
     async def main() -> None:
-        (await set_aside(seam, probe, deque([probe.hanging()]))).abandon()
+        (await stall(workers, probe, deque([probe.hanging()]))).abandon()
 
     trio.run(main)
-    (thread,) = (turn._worker.thread for turn in seam.late)
+    (thread,) = (batch._worker.thread for batch in workers.held)
     probe.gate.open()
     thread.join()
     assert "undoing it failed: SystemExit: no" in caplog.text
@@ -264,10 +266,10 @@ async def test_everything_but_kills_happens_in_one_thread_that_is_not_the_loop_s
         it.backend.close()
     assert set(threading.enumerate()) == before
     assert [it.end(name).status for name in names] == [PASSED] * 5 + [JobStatus.KILLED] * 5
-    lane = {deed.thread for deed in cls.trace if deed.step in ("build", "launch")}
-    assert len(lane) == 1
-    assert lane != {HERE}
-    assert {deed.thread for deed in cls.trace if deed.step == "kill"}.isdisjoint({HERE, *lane})
+    main = {deed.thread for deed in cls.trace if deed.step in ("build", "launch")}
+    assert len(main) == 1
+    assert main != {HERE}
+    assert {deed.thread for deed in cls.trace if deed.step == "kill"}.isdisjoint({HERE, *main})
     assert cls.steps("j9")[-2:] == ["poll", "kill"]
 
 
@@ -293,7 +295,7 @@ async def test_the_loop_goes_on_while_a_launcher_blocks() -> None:
     assert it.end("a").status is PASSED
 
 
-async def test_a13_hung_calls_take_no_thread_from_anybody_else() -> None:
+async def test_a13_hung_calls_take_no_thread_from_others() -> None:
     gate = Gate()
     cls = scripted(lambda _job: Script(poll=[says(RUNNING)], kill=[Act(gate=gate)]), poll_freq=100)
     names = [f"j{number}" for number in range(60)]
@@ -323,7 +325,7 @@ class HangLauncher:
 async def main():
     send, receive = trio.open_memory_channel[EventBatch](9)
     with send:
-        async with LegacyLauncherAdapter(HangLauncher, patience=0.01, poll_timeout=0.02).open(send) as backend:
+        async with LegacyLauncherAdapter(HangLauncher, stall_timeout=0.01, poll_timeout=0.02).open(send) as backend:
             await backend.submit(JobSpec(name="a", cmd="true"))
             await backend.drain()
     print([event.reason.kind.value for event in receive.receive_nowait()])
@@ -339,20 +341,20 @@ def test_the_interpreter_does_not_wait_for_an_abandoned_thread() -> None:
     assert "1 abandoned threads are still in poll() of job 'a'" in done.stderr
 
 
-def test_no_thread_outlives_a_seam_that_is_closed() -> None:
-    seam, probe = ThreadSeam(), Probe()
+def test_no_thread_outlives_closed_workers() -> None:
+    workers, probe = ThreadWorkers(), Probe()
 
     async def main() -> None:
         for _ in range(3):
-            await seam.lane("lane").run(deque([probe.call()]), math.inf)
-        late = await set_aside(seam, probe, deque([probe.hanging()]))
-        assert lanes() == ["lane.1"] * 4
+            await workers.launcher_thread("launcher").run(deque([probe.call()]), math.inf)
+        stalled = await stall(workers, probe, deque([probe.hanging()]))
+        assert alive_threads() == ["launcher.1"] * 4
         probe.gate.open()
-        await late.wait()
+        await stalled.wait()
 
     trio.run(main)
-    seam.close()
-    assert lanes() == []
+    workers.close()
+    assert alive_threads() == []
 
 
 # ---------------------------------------------------------------------- what launchers do to the thread and the process
@@ -378,8 +380,9 @@ async def test_an_exit_that_is_raised_in_an_idle_thread_costs_nothing(caplog: py
 async def test_exits_that_are_raised_at_any_line_lose_no_job_and_are_no_success(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Threads are hit again and again; whoever is in a call then fails, and nobody passes who did not."""
-    monkeypatch.setattr(sys, "unraisablehook", lambda _told: None)  # of an exit that strikes in a callback of C code
+    """Threads are interrupted again and again; a call in progress fails then, and no job passes by mistake."""
+    # An exit may be raised in a callback of C code.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _unraisable: None)
     failed = says(JobStatus.FAILED)
     cls = scripted(
         lambda job: Script(poll=[says(RUNNING), says(PASSED) if job.id < "j2" else failed]), poll_freq=0, max_poll=50
@@ -452,4 +455,4 @@ def test_a_child_that_comes_back_from_a_call_is_ended() -> None:
     launches, results = out.splitlines()[:3], out.splitlines()[3:]
     assert launches == ["launch returns", "launch exits", "launch other"], "nothing is launched twice"
     assert results == ["returns FAILED exit code 70", "exits FAILED exit code 9", "other PASSED "]
-    assert err == "ForkingLauncher: launch() of job 'returns' forked, and the child came back; it was ended\n"
+    assert err == "ForkingLauncher: launch() of job 'returns' forked, and the child returned from the call; it was ended\n"

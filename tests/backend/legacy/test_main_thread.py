@@ -1,4 +1,4 @@
-"""`MainThread`, whose `run` is called in a thread of the test: what it does is the same in any."""
+"""`MainThread`, whose `run` is called in a thread of the test: it behaves the same in any thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from runtime.backend.legacy import main_thread
 from runtime.backend.legacy.call_batches import Call, Step
 from runtime.backend.legacy.failures import Failure
-from runtime.backend.legacy.main_thread import MainThread, hint_of, wants_main_thread
+from runtime.backend.legacy.main_thread import MainThread, hint_of, needs_main_thread
 from tests.backend.legacy.injection import inject, take_back
 
 FOR_EVER = 1000.0
@@ -54,11 +54,11 @@ def test_calls_are_made_in_the_one_thread(rig: Rig) -> None:
     assert {call.value for call in calls} == {rig.thread}
 
 
-def test_who_finds_it_busy_waits_for_as_long_as_it_has_patience_with_the_call_in_progress(rig: Rig) -> None:
+def test_a_call_that_finds_it_busy_waits_at_most_its_timeout(rig: Rig) -> None:
     caller = rig.hang()
-    late = where()
-    assert not rig.main.do(late, 0)
-    assert late.is_pending, "and may be made elsewhere"
+    refused = where()
+    assert not rig.main.do(refused, 0)
+    assert refused.is_pending, "and may be made elsewhere"
     waiting = where()
     waiter = threading.Thread(target=rig.main.do, args=[waiting, FOR_EVER])
     waiter.start()
@@ -68,12 +68,12 @@ def test_who_finds_it_busy_waits_for_as_long_as_it_has_patience_with_the_call_in
     assert waiting.value is rig.thread
 
 
-def test_patience_counts_from_the_begin_of_the_call_in_progress(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeout_counts_from_the_start_of_the_call_in_progress(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(main_thread, "monotonic", lambda: now[0])
     rig.hang()
-    now[0] += main_thread.LONG
-    assert not rig.main.do(where(), main_thread.LONG), "at once, as it hangs for so long already"
+    now[0] += main_thread.LONG_WAIT
+    assert not rig.main.do(where(), main_thread.LONG_WAIT), "at once, as the call in progress has hung for that long"
 
 
 def test_an_exception_between_two_calls_or_in_one_ends_nothing(rig: Rig) -> None:
@@ -88,7 +88,7 @@ def test_an_exception_between_two_calls_or_in_one_ends_nothing(rig: Rig) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "wants"),
+    ("text", "needs"),
     [
         ("ValueError: signal only works in main thread of the main interpreter", True),
         ("RuntimeError: There is no current event loop in thread 'farm.1'.", True),
@@ -96,8 +96,8 @@ def test_an_exception_between_two_calls_or_in_one_ends_nothing(rig: Rig) -> None
         ("RuntimeError: can't start new thread", False),
     ],
 )
-def test_what_fails_for_want_of_the_main_thread_is_known_by_its_text(text: str, *, wants: bool) -> None:
+def test_a_call_that_needs_the_main_thread_is_known_by_its_text(text: str, *, needs: bool) -> None:
     failure = Failure(text)
-    assert wants_main_thread(failure) is wants
-    assert ("isolated=True" in hint_of(failure)) is wants
-    assert not wants_main_thread(None)
+    assert needs_main_thread(failure) is needs
+    assert ("isolated=True" in hint_of(failure)) is needs
+    assert not needs_main_thread(None)

@@ -8,14 +8,14 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend.legacy.launcher_calls import Entry
-from runtime.backend.legacy.poller import FLOOR, Poller
+from runtime.backend.legacy.poller import MIN_INTERVAL, Poller
 
 
-class Ward:
-    """Stands for the adapter: records who was polled when, and lets those go whose time has come."""
+class PollerRig:
+    """Stands for the adapter: records which entry is polled when, and releases each after its number of polls."""
 
-    def __init__(self, interval: float, most: float = math.inf, *, takes: float = 0.0) -> None:
-        self.poller = Poller(interval, most, self.poll, lambda some: [it for it in some if it not in self.gone])
+    def __init__(self, interval: float, max_per_tick: float = math.inf, *, takes: float = 0.0) -> None:
+        self.poller = Poller(interval, max_per_tick, self.poll, lambda some: [it for it in some if it not in self.gone])
         self.polled: list[tuple[float, str]] = []
         self.gone: set[Any] = set()
         self.left: dict[str, int] = {}
@@ -39,79 +39,79 @@ class Ward:
 
 
 async def test_the_first_tick_is_at_once_and_the_next_one_an_interval_later(autojump_clock: MockClock) -> None:
-    ward = Ward(5)
+    rig = PollerRig(5)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ward.poller.run)
+        nursery.start_soon(rig.poller.run)
         await trio.sleep(3)
-        ward.feed(a=2, b=1)
+        rig.feed(a=2, b=1)
         await trio.sleep(100)
-        ward.feed(c=1)
+        rig.feed(c=1)
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
-    assert ward.polled == [(3, "a"), (3, "b"), (8, "a"), (103, "c")]
+    assert rig.polled == [(3, "a"), (3, "b"), (8, "a"), (103, "c")]
 
 
-async def test_nobody_is_polled_twice_in_a_tick(autojump_clock: MockClock) -> None:
-    ward = Ward(5, most=10, takes=1)
+async def test_no_entry_is_polled_twice_in_a_tick(autojump_clock: MockClock) -> None:
+    rig = PollerRig(5, max_per_tick=10, takes=1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ward.poller.run)
-        ward.feed(a=2, b=2)
+        nursery.start_soon(rig.poller.run)
+        rig.feed(a=2, b=2)
         await trio.sleep(1.5)
-        ward.feed(c=2)
+        rig.feed(c=2)
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
-    assert ward.polled == [(0, "a"), (1, "b"), (2, "c"), (8, "a"), (9, "b"), (10, "c")]
+    assert rig.polled == [(0, "a"), (1, "b"), (2, "c"), (8, "a"), (9, "b"), (10, "c")]
 
 
-async def test_a_tick_that_has_lasted_an_interval_takes_in_nobody(autojump_clock: MockClock) -> None:
-    ward = Ward(1, takes=1)
+async def test_a_tick_that_has_lasted_an_interval_takes_in_no_new_entry(autojump_clock: MockClock) -> None:
+    rig = PollerRig(1, takes=1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ward.poller.run)
-        ward.feed(a=2, b=2)
+        nursery.start_soon(rig.poller.run)
+        rig.feed(a=2, b=2)
         await trio.sleep(1.5)
-        ward.feed(c=1)
+        rig.feed(c=1)
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
-    assert ward.polled == [(0, "a"), (1, "b"), (3, "a"), (4, "b"), (5, "c")]
+    assert rig.polled == [(0, "a"), (1, "b"), (3, "a"), (4, "b"), (5, "c")]
 
 
-async def test_without_an_interval_a_pass_that_ended_somebody_is_followed_at_once(autojump_clock: MockClock) -> None:
-    ward = Ward(0)
+async def test_without_an_interval_a_tick_that_ended_a_job_is_followed_at_once(autojump_clock: MockClock) -> None:
+    rig = PollerRig(0)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ward.poller.run)
-        ward.feed(a=4, b=2)
+        nursery.start_soon(rig.poller.run)
+        rig.feed(a=4, b=2)
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
-    assert [at for at, name in ward.polled if name == "a"] == [0, FLOOR, FLOOR, 2 * FLOOR]
+    assert [at for at, name in rig.polled if name == "a"] == [0, MIN_INTERVAL, MIN_INTERVAL, 2 * MIN_INTERVAL]
 
 
 async def test_the_quota_of_a_tick(autojump_clock: MockClock) -> None:
-    ward = Ward(1, most=2)
+    rig = PollerRig(1, max_per_tick=2)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ward.poller.run)
-        ward.feed(a=2, b=2, c=2)
+        nursery.start_soon(rig.poller.run)
+        rig.feed(a=2, b=2, c=2)
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
-    assert ward.polled == [(0, "a"), (0, "b"), (1, "c"), (1, "a"), (2, "b"), (2, "c")]
+    assert rig.polled == [(0, "a"), (0, "b"), (1, "c"), (1, "a"), (2, "b"), (2, "c")]
 
 
-async def test_feeding_nobody_wakes_nobody(autojump_clock: MockClock) -> None:
-    ward = Ward(1)
-    ward.poller.feed([])
+async def test_feeding_nothing_wakes_no_task(autojump_clock: MockClock) -> None:
+    rig = PollerRig(1)
+    rig.poller.feed([])
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ward.poller.run)
+        nursery.start_soon(rig.poller.run)
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
-    assert ward.polled == []
+    assert rig.polled == []
 
 
-async def test_who_need_not_be_polled_takes_nobody_s_place_in_a_tick(autojump_clock: MockClock) -> None:
-    ward = Ward(1, most=2)
+async def test_entries_that_are_not_due_do_not_count_towards_the_maximum(autojump_clock: MockClock) -> None:
+    rig = PollerRig(1, max_per_tick=2)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ward.poller.run)
-        ward.feed(a=9, b=9, c=9, d=9, e=2, f=2)
+        nursery.start_soon(rig.poller.run)
+        rig.feed(a=9, b=9, c=9, d=9, e=2, f=2)
         await trio.sleep(0.5)
-        ward.gone |= {"a", "b", "c", "d"}
+        rig.gone |= {"a", "b", "c", "d"}
         await trio.sleep(10)
         nursery.cancel_scope.cancel()
-    assert ward.polled == [(0, "a"), (0, "b"), (1, "e"), (1, "f"), (2, "e"), (2, "f")]
+    assert rig.polled == [(0, "a"), (0, "b"), (1, "e"), (1, "f"), (2, "e"), (2, "f")]

@@ -1,4 +1,4 @@
-"""Launchers that change what the whole process shares."""
+"""Launchers that change the current directory or the environment, which the whole process shares."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import pytest
 
 from runtime.backend.legacy import LegacyLauncherAdapter, launcher_threads
 from runtime.backend.legacy.call_batches import Call, Step
-from runtime.backend.legacy.process_state import Surroundings
+from runtime.backend.legacy.process_state import ProcessState
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, scripted
 from tests.backend.legacy.rig import rig
 
 
-class Ours:
-    """A call for messages, and somebody who makes it."""
+class Subject:
+    """The subject of a call, as messages show it."""
 
     def __repr__(self) -> str:
         return "job 'a'"
 
 
-CALL = Call(Step("launch()", lambda _: None), Ours())
+CALL = Call(Step("launch()", lambda _: None), Subject())
 
 
 @pytest.fixture
-def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessState:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINE", "before")
-    return Surroundings()
+    return ProcessState()
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -41,7 +41,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_a14_a_launcher_that_changes_the_process_is_named_and_undone(
     step: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launcher_threads, "surroundings", Surroundings())
+    monkeypatch.setattr(launcher_threads, "process_state", ProcessState())
     monkeypatch.setenv("MINE", "before")
     monkeypatch.setenv("GOES", "too")
     here, environ = os.getcwd(), dict(os.environ)
@@ -65,45 +65,47 @@ async def test_a14_a_launcher_that_changes_the_process_is_named_and_undone(
     assert len(warnings(caplog)) <= 3, "and not for each poll"
 
 
-def test_what_is_found_is_right(guard: Surroundings, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    guard.enter("slice")
-    guard.leave("slice", "Cls", [CALL])
+def test_the_state_before_the_first_call_is_what_is_restored(
+    guard: ProcessState, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    guard.enter("batch")
+    guard.leave("batch", "Cls", [CALL])
     os.environ["MINE"] = "the host's own"
-    guard.enter("slice")
-    guard.leave("slice", "Cls", [CALL])
+    guard.enter("batch")
+    guard.leave("batch", "Cls", [CALL])
     assert os.environ["MINE"] == "the host's own"
     assert warnings(caplog) == []
 
 
-def test_the_call_is_named_once_and_of_several_some(guard: Surroundings, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_call_is_named_once_and_of_several_some(guard: ProcessState, caplog: pytest.LogCaptureFixture) -> None:
     for calls in ([CALL] * 5, [CALL], [CALL]):
-        guard.enter("slice")
+        guard.enter("batch")
         os.environ["MINE"] = "after"
-        guard.leave("slice", "Cls", calls)
+        guard.leave("batch", "Cls", calls)
         assert os.environ["MINE"] == "before"
     one = "launch() of job 'a'"
     assert warnings(caplog) == [
-        f"Cls: one of 5 calls ({one}, {one}, {one}, …) changed the environment (MINE); it was put back",
-        f"Cls: {one} changed the environment (MINE); it was put back",
+        f"Cls: one of 5 calls ({one}, {one}, {one}, …) changed the environment (MINE); it was restored",
+        f"Cls: {one} changed the environment (MINE); it was restored",
     ]
 
 
-def test_once_somebody_was_caught_each_call_is_looked_at(guard: Surroundings) -> None:
-    assert not guard.is_close
-    guard.enter("slice")
+def test_after_the_first_change_each_call_is_checked(guard: ProcessState) -> None:
+    assert not guard.checks_every_call
+    guard.enter("batch")
     os.environ["MINE"] = "after"
-    guard.look("slice", "Cls", CALL)
+    guard.check("batch", "Cls", CALL)
     assert os.environ["MINE"] == "before"
-    assert guard.is_close
+    assert guard.checks_every_call
 
 
-def test_nothing_is_put_back_under_a_call_of_another_thread(
-    guard: Surroundings, caplog: pytest.LogCaptureFixture
+def test_nothing_is_restored_during_a_call_of_another_thread(
+    guard: ProcessState, caplog: pytest.LogCaptureFixture
 ) -> None:
     guard.enter("one")
     guard.enter("other")
     os.environ["MINE"] = "after"
-    guard.look("one", "Cls", CALL)
+    guard.check("one", "Cls", CALL)
     guard.leave("one", "Cls", [CALL])
     assert os.environ["MINE"] == "after"
     guard.leave("other", "Cls", [CALL])
@@ -111,25 +113,25 @@ def test_nothing_is_put_back_under_a_call_of_another_thread(
     assert "unless it was another call at that time" in warnings(caplog)[0]
 
 
-def test_a_call_that_hangs_keeps_nobody_from_putting_things_back(guard: Surroundings) -> None:
+def test_a_stalled_call_does_not_prevent_restoring(guard: ProcessState) -> None:
     guard.enter("hangs")
-    guard.enter("slice")
-    guard.excuse("hangs")
+    guard.enter("batch")
+    guard.ignore("hangs")
     os.environ["MINE"] = "after"
-    guard.leave("slice", "Cls", [CALL])
+    guard.leave("batch", "Cls", [CALL])
     assert os.environ["MINE"] == "before"
     os.environ["MINE"] = "the host's own"
-    guard.leave("hangs", "Cls", [CALL])  # it comes back late, and knows nothing of now
+    guard.leave("hangs", "Cls", [CALL])  # it returns late, and must not restore the old state
     assert os.environ["MINE"] == "the host's own"
 
 
-def test_a_directory_that_is_gone(guard: Surroundings, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_a_directory_that_is_gone(guard: ProcessState, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     os.chdir(gone)
-    guard.enter("slice")
+    guard.enter("batch")
     os.chdir(tmp_path)
     gone.rmdir()
-    guard.leave("slice", "Cls", [CALL])
+    guard.leave("batch", "Cls", [CALL])
     assert "cannot change back to the directory" in warnings(caplog)[0]
     assert os.getcwd() == str(tmp_path)

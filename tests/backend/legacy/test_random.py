@@ -1,4 +1,4 @@
-"""Random launchers, kills and cancels: a few of those that ``python -m tests.campaigns launchers`` plays."""
+"""Random launchers, kills and cancels: a small run of ``python -m tests.campaigns launchers``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A launcher that holds the interpreter's lock is named. Real launcher_threads, and the real lock."""
+"""A launcher that holds the interpreter's lock is named. With real threads and the real lock."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 import trio
 
 from runtime.backend.legacy import LegacyLauncherAdapter, launcher_threads
-from runtime.backend.legacy.watchdog import HELD, Gap, LongCall, Watchdog
+from runtime.backend.legacy.watchdog import MIN_HELD, Gap, LongCall, Watchdog
 from runtime.job import JobStatus
 from tests.backend.legacy.rig import Rig, rig
 
-LONG = 2.5 * HELD
-"""Seconds for which launchers are busy here; of the processor, where they use it, so that the load does not matter."""
+LONG = 2.5 * MIN_HELD
+"""Seconds for which launchers are busy; processor time if they compute, as the load of the machine must not matter."""
 
 
 class Launcher:
@@ -47,7 +47,7 @@ class WildLauncher(Launcher):
 
 
 class SleepingLauncher(Launcher):
-    """Sleeps, and does not let go of the lock."""
+    """Sleeps without releasing the lock."""
 
     def kill(self) -> None:
         ctypes.PyDLL(None).usleep(int(LONG * 1e6))
@@ -57,7 +57,7 @@ class SleepingLauncher(Launcher):
 
 
 class PatientLauncher(Launcher):
-    """As slow, and in nobody's way."""
+    """As slow, but releases the lock."""
 
     def launch(self) -> None:
         end = time.thread_time() + LONG
@@ -94,7 +94,7 @@ async def test_a15_a_regular_expression_gone_wild_is_named(caplog: pytest.LogCap
     async with real(WildLauncher) as it:
         await it.submit("wild", "other")
     assert {it.end(name).status for name in ("wild", "other")} == {JobStatus.PASSED}
-    (text,) = warnings(caplog)  # one says it all
+    (text,) = warnings(caplog)  # one warning for all its calls
     assert re.fullmatch(
         r"WildLauncher\.poll\(\) of job 'wild' held the interpreter's lock for \d+\.\d s, in which nothing else in "
         r"this process could run; isolated=True gives such launchers a process of their own",
@@ -127,18 +127,18 @@ def long_call(spent: float) -> LongCall:
     [
         ([], 2.0, (0.0, False)),
         ([Gap(10.5, 11.5, False, 1)], 1.0, (1.0, False)),  # it computed
-        ([Gap(10.5, 11.5, False, 1)], 0.1, (0, False)),  # somebody else did
+        ([Gap(10.5, 11.5, False, 1)], 0.1, (0, False)),  # another thread computed
         ([Gap(10.5, 11.5, True, 1)], 0.0, (1.0, False)),  # all slept, and it alone was in a call
-        ([Gap(10.5, 11.5, True, 3)], 0.0, (1.0, True)),  # it or another
-        ([Gap(9.0, 10.25, False, 1), Gap(11.75, 13.0, False, 1)], 0.5, (0.5, False)),  # what it was there for
+        ([Gap(10.5, 11.5, True, 3)], 0.0, (1.0, True)),  # it, or another call
+        ([Gap(9.0, 10.25, False, 1), Gap(11.75, 13.0, False, 1)], 0.5, (0.5, False)),  # only the time it overlaps
         ([Gap(8.0, 10.0, True, 1), Gap(12.0, 13.0, True, 1)], 0.0, (0.0, False)),  # before it, and after it
     ],
 )
-def test_who_is_to_blame(gaps: list[Gap], spent: float, held: tuple[float, bool]) -> None:
+def test_which_call_is_blamed(gaps: list[Gap], spent: float, held: tuple[float, bool]) -> None:
     assert long_call(spent).held(deque(gaps)) == held
 
 
-async def test_there_is_no_thread_without_an_adapter_and_no_beat_without_a_call(watchdog: Watchdog) -> None:
+async def test_there_is_no_thread_without_an_adapter_and_no_check_without_a_call(watchdog: Watchdog) -> None:
     assert watchdog._thread is None
     async with real(Launcher) as one, real(Launcher) as two:
         assert watchdog._thread is None

@@ -1,4 +1,4 @@
-"""Launchers for `test_isolated`, which another process imports. What they do is in the job's command."""
+"""Launchers for `test_isolated`, imported by another process. The job's command tells them what to do."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from runtime.backend.legacy import ErrorMessage, LauncherBusyError
 from runtime.job import JobStatus
 
 
-class FarLauncher:
-    """``<step>:<what>`` does that in that step; anything else passes at the second poll."""
+class CommandLauncher:
+    """Does what the command ``<step>:<what>`` says in that step; with any other command the second poll says PASSED."""
 
     poll_freq = 0
 
@@ -58,7 +58,7 @@ class FarLauncher:
         return JobStatus.FAILED
 
     def do_survive(self) -> Any:
-        """Get what is sent to every process; the job fails, with how a forked process and a program took SIGTERM."""
+        """Survive signals that are sent to every process; the reason is how a fork and a program ended by SIGTERM."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGXCPU):
             os.kill(os.getpid(), number)
         forked = multiprocessing.get_context("fork").Process(target=signal.pause)
@@ -88,7 +88,7 @@ class FarLauncher:
         ctypes.string_at(0)
 
     def do_hold(self) -> None:
-        """Keep the interpreter's lock for ever; and say so, if there is a place for it."""
+        """Hold the interpreter's lock for ever, and create the file `odir` before, if it is set."""
         if self.job.odir:
             Path(self.job.odir).touch()
         ctypes.PyDLL(None).pause()
@@ -103,7 +103,7 @@ class FarLauncher:
         os._exit(4)
 
     def do_fork(self) -> Any:
-        """Fork, and come back twice; the job fails, with the exit code of the child."""
+        """Fork, and return in both processes; the job fails, with the exit code of the child as reason."""
         if self.child:
             self.fail_msg = f"the child ended with exit code {os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])}"
             return JobStatus.FAILED
@@ -111,7 +111,7 @@ class FarLauncher:
         return JobStatus.PASSED if self.child == 0 else JobStatus.RUNNING
 
     def do_forked_exit(self) -> Any:
-        """The same, and the child leaves as a program would."""
+        """The same, and the child raises `SystemExit`."""
         answer = self.do_fork()
         if self.child == 0:
             raise SystemExit(9)
@@ -130,7 +130,7 @@ class FarLauncher:
         Path(self.job.odir).write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
 
     def do_alarm(self) -> Any:
-        """Ask for a signal, as somebody does who gives his farm five seconds to answer; only the main thread may."""
+        """Set an alarm, as launchers do that give a command five seconds; only the main thread may."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(5)
         signal.alarm(0)
@@ -141,7 +141,7 @@ class FarLauncher:
         return JobStatus.PASSED
 
     def do_late_alarm(self) -> None:
-        """Have a handler raise at some time after the call."""
+        """Make a signal handler raise at some time after the call."""
         signal.signal(signal.SIGALRM, _raise)
         signal.setitimer(signal.ITIMER_REAL, 0.0005)
 
@@ -166,16 +166,16 @@ def _raise(*_: object) -> None:
     raise TimeoutError(msg)
 
 
-class DroppedLauncher(FarLauncher):
-    """Says where it is dropped: by its thread, in the file that the job's `odir` names."""
+class DroppedLauncher(CommandLauncher):
+    """Writes the name of the thread that drops it to the file `odir`."""
 
     def __del__(self) -> None:
         with Path(self.job.odir).open("a") as file:
             file.write(threading.current_thread().name + "\n")
 
 
-class UnimportableLauncher(FarLauncher):
-    """Cannot be found by its name."""
+class UnimportableLauncher(CommandLauncher):
+    """Cannot be imported by its name."""
 
 
 UnimportableLauncher.__qualname__ = "Elsewhere"
