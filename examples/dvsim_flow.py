@@ -1,18 +1,18 @@
 """A DVSim flow on this scheduler: `run_scheduler` stands in for DVSim's, and returns what that returns.
 
-The move is one line, before the flow begins::
+Moving over is one line, before the flow begins::
 
     dvsim.flow.base.run_scheduler = dvsim_flow.run_scheduler
 
-DVSim's job specifications run as they are. Its backends become ours: a legacy launcher goes behind our adapter, DVSim's
-local backend becomes `LocalBackend`, its fake one `FakeBackend`. A backend of ours, or a class of launchers, will do
-too. DVSim's asyncio loop goes on meanwhile, with trio as its guest, so its status printer works as ever.
+DVSim's job specifications run unchanged. Its backends are replaced by ours: a legacy launcher by our adapter, the local
+backend by `LocalBackend`, the fake one by `FakeBackend`. A backend of ours or a launcher class can be given, too. trio
+runs as a guest of DVSim's asyncio loop, so DVSim's status printer works as before.
 
-The results are equal to DVSim's, field by field, on its fake backend. What differs, and is meant to:
+On the fake backend the results are equal to DVSim's, field by field. Intended differences:
 
-- A job that needs all of its dependencies ends as soon as one of them has failed, not when the last has ended.
+- A job that needs all of its dependencies ends as soon as one of them has failed, not when the last one has ended.
 - Two jobs of one name are an error; DVSim drops the second.
-- The first SIGINT or SIGTERM stops gently, the second at once; reasons of killed and of local jobs are in our words.
+- The first SIGINT or SIGTERM is a soft stop, the second kills at once; reasons of killed and local jobs are worded by us.
 - A job that needs all of a limited resource (`None`) runs, alone; DVSim refuses it.
 """
 
@@ -61,10 +61,10 @@ SAME = (
     "full_name", "qual_name", "dependencies", "needs_all_dependencies_passing", "weight", "odir",
     "renew_odir", "log_path", "pass_patterns", "fail_patterns", "dry_run", "interactive",
 )  # fmt: skip
-"""What is called alike, and means the same, in their specifications and in ours."""
+"""Fields with the same name and meaning in their specifications and in ours."""
 
 Observer = Callable[[TheirJobSpec, TheirStatus, TheirStatus], object]
-"""Is told a job, its old status, and its new one."""
+"""Called with a job, its old status, and its new one."""
 
 
 async def run_scheduler(
@@ -75,17 +75,17 @@ async def run_scheduler(
     backend: Any,
     resource_manager: Any = None,
 ) -> list[CompletedJobStatus]:
-    """Run the jobs of a flow. For DVSim's asyncio loop, whose main thread it should be for signals to be heard.
+    """Run the jobs of a flow in DVSim's asyncio loop. Signals are handled only in the main thread.
 
     Args:
         jobs: what to run.
-        max_parallel: how many at once; 0 for no limit.
+        max_parallel: how many jobs run at once; 0 for no limit.
         interactive: whether the terminal belongs to the jobs, so that no status is printed.
-        backend: DVSim's or ours, or a class of launchers.
-        resource_manager: DVSim's, with limits that do not change; or name to limit, as for `Scheduler`; or none.
+        backend: DVSim's or ours, or a launcher class.
+        resource_manager: DVSim's, with limits that do not change; or a mapping as for `Scheduler`; or `None`.
 
     Returns:
-        What became of each job, in the order given.
+        The result of each job, in the order of `jobs`.
 
     Raises:
         ValueError: for jobs that cannot run: a cycle, an unknown dependency or resource, one name twice.
@@ -120,7 +120,7 @@ async def run_scheduler(
 
 
 def as_backend(given: Any) -> RuntimeBackend:
-    """Return the backend of ours that does what `given` does."""
+    """Return our backend that corresponds to `given`."""
     if isinstance(given, RuntimeBackend):
         return given
     if isinstance(given, type):
@@ -139,12 +139,12 @@ def as_backend(given: Any) -> RuntimeBackend:
         )
     if isinstance(given, FakeRuntimeBackend):
         return FakeBackend(as_fake_policy(given._fake_policy), max_parallelism=given.max_parallelism)
-    msg = f"backend is {given!r}; wanted: a backend of DVSim's or of runtime's, or a class of launchers"
+    msg = f"backend is {given!r}; expected: a backend of DVSim's or of runtime's, or a launcher class"
     raise TypeError(msg)
 
 
 def as_fake_policy(policy: Callable[[TheirJobSpec], TheirStatus]) -> Callable[[TheirJobSpec, int], FakeRun]:
-    """Return a policy for our fake backend that ends jobs, and calls their hooks, as DVSim's does."""
+    """Return a policy for our fake backend that ends jobs and calls their hooks like DVSim's."""
 
     def fake(job: TheirJobSpec, _attempt: int) -> FakeRun:
         status = policy(job)
@@ -155,7 +155,7 @@ def as_fake_policy(policy: Callable[[TheirJobSpec], TheirStatus]) -> Callable[[T
 
 
 def as_job(job: TheirJobSpec) -> JobSpec:
-    """Return a job for processes of this machine; as in DVSim they run where DVSim does, without a shell."""
+    """Return a job for `LocalBackend`: as in DVSim, it runs in the current directory, without a shell."""
     interactive = {"RUN_INTERACTIVE": "1", "DVSIM_RUN_INTERACTIVE": "1"} if job.interactive else {}
     return JobSpec(
         **{name: getattr(job, name) for name in SAME},
@@ -169,13 +169,13 @@ def as_job(job: TheirJobSpec) -> JobSpec:
 
 
 async def limits_of(manager: Any) -> tuple[Mapping[str, Any], Any]:
-    """Return the limits that a resource manager has, and what is to be done about resources without one."""
+    """Return the limits of a resource manager, and the policy for resources without a limit."""
     if manager is None:
         return {}, "ignore"
     if isinstance(manager, Mapping):
         return manager, "error"
     if manager._provider.is_dynamic:
-        msg = "a provider of DVSim's whose limits change; wanted: name to limit, with a runtime.ResourceProvider"
+        msg = "resource_manager has limits that change; expected: fixed limits, or a mapping with a ResourceProvider"
         raise TypeError(msg)
     policy = {"ignore": "ignore", "warn": "warn", "error": "warn", "fatal": "error"}[manager._missing_policy.value]
     return await manager._provider.get_capacity(), policy
@@ -187,20 +187,20 @@ async def limits_of(manager: Any) -> tuple[Mapping[str, Any], Any]:
 async def watched_run(
     scheduler: Scheduler, theirs: Mapping[str, TheirJobSpec], observers: Iterable[Observer]
 ) -> list[JobResult]:
-    """Run, tell the observers of each change, and stop at signals."""
+    """Run the scheduler, call the observers for each change, and stop at signals."""
     changes = scheduler.subscribe(math.inf)
 
-    async def tell() -> None:
+    async def notify() -> None:
         async for change in changes:
             if change.new is change.old:
                 continue
             for observer in observers:
                 try:
                     observer(theirs[change.id], TheirStatus[change.old.name], TheirStatus[change.new.name])
-                except Exception:  # noqa: BLE001 - an observer is foreign code, and stops no job
+                except Exception:  # noqa: BLE001 - an observer is foreign code, and must not stop the run
                     log.exception("an observer failed; the run goes on")
 
-    async def heed() -> None:
+    async def stop_at_signals() -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             seen = 0
             async for number in signals:
@@ -209,16 +209,16 @@ async def watched_run(
 
     async with trio.open_nursery() as service:
         if threading.current_thread() is threading.main_thread():
-            service.start_soon(heed)
+            service.start_soon(stop_at_signals)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(tell)
+            nursery.start_soon(notify)
             results = await scheduler.run()
         service.cancel_scope.cancel()
     return results
 
 
 async def as_guest(function: Callable[..., Any], *args: Any) -> Any:
-    """Run a trio function as a guest of this asyncio loop; if this is cancelled, so is that, and its end is awaited."""
+    """Run a trio function as a guest of this asyncio loop; a cancellation is passed on, and its end awaited."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[outcome.Outcome[Any]] = loop.create_future()
     scope = trio.CancelScope()
@@ -247,7 +247,7 @@ async def as_guest(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def completed(job: TheirJobSpec, result: JobResult, *, is_local: bool) -> CompletedJobStatus:
-    """Return what DVSim's flows want to know of a job that has ended."""
+    """Return a result in the form that DVSim's flows use."""
     runtime, simulated = times_of(job, result, is_local=is_local)
     return CompletedJobStatus(
         name=job.name,
@@ -268,9 +268,9 @@ def completed(job: TheirJobSpec, result: JobResult, *, is_local: bool) -> Comple
 
 
 def times_of(job: TheirJobSpec, result: JobResult, *, is_local: bool) -> tuple[float, float]:
-    """Return the run time in seconds and the simulated time in microseconds; 0 for what is not known, as in DVSim."""
+    """Return the run time in seconds and the simulated time in microseconds; 0 if unknown, as in DVSim."""
     if is_local and result.started is not None and not job.dry_run:
-        runtime, simulated = LogResults(job).get_runtime_from_logs()  # asks a plug-in of the job's simulator
+        runtime, simulated = LogResults(job).get_runtime_from_logs()  # calls the plug-in of the job's simulator
         return (
             result.ended - result.started if runtime is None else runtime.with_unit("s").get()[0],
             0.0 if simulated is None else simulated.with_unit("us").get()[0],
@@ -281,7 +281,7 @@ def times_of(job: TheirJobSpec, result: JobResult, *, is_local: bool) -> tuple[f
 
 
 def reason_of(job: TheirJobSpec, result: JobResult) -> TheirInfo | None:
-    """Return why a job did not pass. What follows from a dependency has DVSim's words, which its reports group by."""
+    """Return why a job did not pass. For a failed dependency it has DVSim's words, by which its reports group jobs."""
     reason = result.reason
     if reason is None:
         return None

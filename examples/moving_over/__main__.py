@@ -1,4 +1,4 @@
-"""Runs the same jobs on the farm twice, through the old launcher and on the new backend, and says what that took.
+"""Runs the same jobs on the farm twice, with the old launcher and with the new backend, and prints the costs.
 
 python -m examples.moving_over [JOBS]
 """
@@ -19,7 +19,7 @@ from runtime import JobResult, JobSpec, LegacyLauncherAdapter, RuntimeBackend, r
 
 
 def jobs(directory: Path, count: int) -> list[JobSpec]:
-    """Jobs that take half a second and pass, all but every fifth."""
+    """Make jobs that take half a second; every fifth fails, the others pass."""
     return [
         JobSpec(
             name=f"sim.{i}",
@@ -32,20 +32,20 @@ def jobs(directory: Path, count: int) -> list[JobSpec]:
 
 
 def run_on_farm(backend: RuntimeBackend, count: int) -> tuple[list[JobResult], Counter[str]]:
-    """Run so many jobs on a fresh farm; return how they ended, and how often the farm was asked for what."""
+    """Run `count` jobs on a new farm; return their results, and how often each command of the farm was called."""
     with tempfile.TemporaryDirectory(prefix="farm-") as name:
         os.environ["FARM"] = name
         results = trio.run(run_jobs, jobs(Path(name) / "out", count), backend)
-        asked = Counter(line.split()[0] for line in (Path(name) / "asked").read_text().splitlines())
-    return results, asked
+        calls = Counter(line.split()[0] for line in (Path(name) / "asked").read_text().splitlines())
+    return results, calls
 
 
 def main(count: int) -> None:
-    """Show both."""
+    """Run both and print the results."""
     for backend in (LegacyLauncherAdapter(FarmLauncher), FarmBackend()):
-        results, asked = run_on_farm(backend, count)
+        results, calls = run_on_farm(backend, count)
         passed = sum(result.status.name == "PASSED" for result in results)
-        print(f"{type(backend).__name__}: {passed} of {count} passed; the farm was asked {dict(asked)}")
+        print(f"{type(backend).__name__}: {passed} of {count} passed; calls of the farm: {dict(calls)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""After: a backend for the farm. It never blocks, and asks one question per tick for all jobs together."""
+"""After: a backend for the farm. It never blocks, and polls all jobs with one command per tick."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ logger: Final = logging.getLogger(__name__)
 
 FARM: Final = Path(__file__).with_name("farm")
 FULL: Final = 75
-"""The exit code of ``farm submit`` when there is no room."""
-PATIENCE: Final = 10
-"""Questions in a row that may fail before the farm is called broken."""
+"""The exit code of ``farm submit`` when the farm is full."""
+MAX_FAILURES: Final = 10
+"""Polls in a row that may fail before the farm counts as broken. Arbitrary: ten times as many would wait long for a
+farm that is gone, with one a short outage would end the run."""
 
 
 class FarmError(Exception):
@@ -32,8 +33,8 @@ class FarmBackend(RuntimeBackend):
     """Runs jobs, which must have an `odir`, on the farm.
 
     Args:
-        farm: the command.
-        poll_interval: seconds between two questions.
+        farm: the path of the farm's command.
+        poll_interval: seconds between two polls.
         options: as for `RuntimeBackend`.
     """
 
@@ -47,7 +48,7 @@ class FarmBackend(RuntimeBackend):
 
     async def _setup(self) -> None:
         self._jobs: dict[str, LiveJob] = {}
-        """What is on the farm, by its ids."""
+        """The jobs on the farm, by the farm's ids."""
         self._wake = trio.Event()
         self._files = trio.CapacityLimiter(4)
 
@@ -76,7 +77,7 @@ class FarmBackend(RuntimeBackend):
             self._jobs[job.data] = job
             if self._launched(job):
                 self._wake.set()
-            else:  # it took so long that it was given up: nothing may be left running
+            else:  # the job was lost, as the launch took too long: nothing of it may run on
                 del self._jobs[job.data]
                 await self._ask_farm("kill", job.data)
 
@@ -96,7 +97,7 @@ class FarmBackend(RuntimeBackend):
         while True:
             if not self._jobs:
                 self._wake = trio.Event()
-                await self._wake.wait()  # with nothing to ask for it sleeps
+                await self._wake.wait()  # without jobs it sleeps
             await trio.sleep(self._poll_interval)
             if not self._jobs:
                 continue
@@ -106,25 +107,26 @@ class FarmBackend(RuntimeBackend):
                 await self._settle(done.stdout)
                 continue
             failures += 1
-            logger.warning("the farm does not say how its jobs are (%d in a row): %s", failures, done.stderr.strip())
-            if failures >= PATIENCE:
-                raise FarmError(done.stderr.strip())  # breaks the backend: its jobs are killed, and completed
+            error = done.stderr.strip()
+            logger.warning("the farm does not return the status of its jobs (%d in a row): %s", failures, error)
+            if failures >= MAX_FAILURES:
+                raise FarmError(error)  # breaks the backend: its jobs are killed and completed
 
     async def _settle(self, answer: str) -> None:
-        """Complete the jobs that have ended, according to the farm's lines."""
+        """Complete the jobs that have ended, given the output of ``farm status`` or ``farm kill``."""
         for line in answer.splitlines():
             farm_id, state, *code = line.split()
             if state == "running":
                 continue
             job = self._jobs.pop(farm_id, None)
             if job is None:
-                continue  # a question and a kill may both bring the news
+                continue  # a poll and a kill may both report the end: the first one counts
             if state == "ended":
                 await self._judge(job, int(code[0]))
             elif job.stop is not None:
                 self._complete_stopped(job)
             else:
-                self._fail(job, FailureKind.CANCELLED, "somebody took it from the farm")
+                self._fail(job, FailureKind.CANCELLED, "killed on the farm by another user")
 
     async def _judge(self, job: LiveJob, code: int) -> None:
         spec = job.spec
@@ -146,5 +148,5 @@ class FarmBackend(RuntimeBackend):
 
 def _make_directory(path: str | None) -> None:
     if path is None:
-        raise FileNotFoundError("the farm runs jobs in their output directory, and this one has no odir")
+        raise FileNotFoundError("the job has no odir; expected: a directory in which the farm runs it")
     Path(path).mkdir(parents=True, exist_ok=True)

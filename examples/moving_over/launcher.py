@@ -1,6 +1,6 @@
-"""Before: a launcher for the farm as a site may have it. It blocks, and asks one question per job and poll.
+"""Before: a launcher for the farm as a site may have it. It blocks, and runs one command per job and poll.
 
-Nothing here knows of this project.
+It does not depend on this project.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 FARM = Path(__file__).with_name("farm")
 FULL = 75
-"""The exit code of ``farm submit`` when there is no room."""
+"""The exit code of ``farm submit`` when the farm is full."""
 
 
 class Status(enum.Enum):
-    """How a job is."""
+    """The status of a job."""
 
     RUNNING = 1
     PASSED = 2
@@ -31,7 +31,7 @@ class LauncherError(Exception):
 
 
 class LauncherBusyError(Exception):
-    """It can, but not now."""
+    """The job cannot be launched now, but later."""
 
 
 class FarmLauncher:
@@ -45,7 +45,7 @@ class FarmLauncher:
         self.job = job
 
     def launch(self) -> None:
-        """Hand the job to the farm."""
+        """Submit the job to the farm."""
         Path(self.job.odir).mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [FARM, "submit", self.job.odir, self.job.cmd], capture_output=True, text=True, check=False
@@ -57,13 +57,13 @@ class FarmLauncher:
         self.id = done.stdout.strip()
 
     def poll(self) -> Status:
-        """Ask the farm how it is."""
+        """Return the job's status on the farm."""
         done = subprocess.run([FARM, "status", self.id], capture_output=True, text=True, check=True)
         _, state, *code = done.stdout.split()
         if state == "running":
             return Status.RUNNING
         if state == "killed":
-            return self._failed(Status.KILLED, "somebody took it from the farm")
+            return self._failed(Status.KILLED, "killed on the farm by another user")
         if code != ["0"]:
             return self._failed(Status.FAILED, f"exit code {code[0]}")
         log = (Path(self.job.odir) / "job.log").read_text()
@@ -71,7 +71,7 @@ class FarmLauncher:
         return self._failed(Status.FAILED, f"not in the log: {missing}") if missing else Status.PASSED
 
     def kill(self) -> None:
-        """Take it from the farm."""
+        """Kill the job on the farm."""
         subprocess.run([FARM, "kill", self.id], capture_output=True, check=True)
 
     def _failed(self, status: Status, message: str) -> Status:

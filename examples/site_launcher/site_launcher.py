@@ -1,6 +1,6 @@
-"""A launcher as sites have them: `launch`, `poll`, `kill`, and nothing known of whoever calls them.
+"""A launcher as a site may have it: a class with `launch`, `poll` and `kill`.
 
-It imports nothing of the runtime's. What it says is understood by shape: a status by its name, a reason by `fail_msg`.
+It imports nothing of the runtime, which recognises a status by its name, and a reason by `fail_msg`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Status(enum.Enum):
-    """What a poll says."""
+    """The answer of a poll."""
 
     RUNNING = 1
     PASSED = 2
@@ -23,7 +23,7 @@ class Status(enum.Enum):
 
 
 class SiteLauncher:
-    """Processes of this machine that a hang-up does not end."""
+    """Runs a job as a local process that ignores SIGHUP."""
 
     max_parallel = 8
     poll_freq = 0.1  # seconds
@@ -49,7 +49,7 @@ class SiteLauncher:
             )
 
     def poll(self) -> Status:
-        """Say how the job is; when it has ended, whether its exit code and its log are good."""
+        """Return the job's status: after its end, PASSED if its exit code and its log are good."""
         code = self.process.poll()
         if code is None:
             return Status.RUNNING
@@ -63,6 +63,6 @@ class SiteLauncher:
         return Status.FAILED if self.fail_msg else Status.PASSED
 
     def kill(self) -> None:
-        """End the job and what it has started; return when it is gone."""
+        """Kill the job's process group; return when the job has ended."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

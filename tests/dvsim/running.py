@@ -1,4 +1,4 @@
-"""StartRegistry a program of `programs/` in DVSim's environment, and reads its facts."""
+"""Runs a program of `programs/` in DVSim's environment, and returns its facts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 110.0
-"""Seconds for a program: less than a test may take, so that what it printed can be shown."""
+"""Seconds that a program may take. Not measured: less than the limit of a test, so that its output can be shown."""
 
 Facts = dict[str, Any]
 
 
 def dvsim_python() -> str:
-    """DVSim's interpreter; fails in one line if there is none."""
+    """Return the path of DVSim's interpreter; the test fails in one line if there is none."""
     python = os.environ.get("DVSIM_PYTHON", "")
     if not shutil.which(python):
         pytest.fail(
-            f"DVSIM_PYTHON is {python!r}; wanted: an interpreter that has this package with its extras `cli` and "
+            f"DVSIM_PYTHON is {python!r}; expected: an interpreter that has this package with its extras `cli` and "
             "`dvsim` (`make test` makes one and names it)",
             pytrace=False,
         )
@@ -51,7 +51,7 @@ def run_program(name: str, directory: Path, environment: Mapping[str, str] | Non
 
 
 def by_id(run: Facts) -> dict[str, Facts]:
-    """The events of a run by their job, of which there is exactly one each."""
+    """Return the events of a run by job id; each accepted job must have exactly one."""
     events = {event["id"]: event for event in run["events"]}
     assert sorted(event["id"] for event in run["events"]) == sorted(run["accepted"])
     return events

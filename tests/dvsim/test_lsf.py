@@ -1,4 +1,4 @@
-"""DVSim's `LsfLauncher` cannot be constructed: that costs its jobs one clear reason each."""
+"""DVSim's `LsfLauncher` cannot be constructed: each of its jobs fails with a clear reason."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
-    # A path with a space would break in the script that the launcher writes (`cd $MY_DIR`); that is its own matter.
+    # A path with a space would break the script that DVSim's launcher writes (`cd $MY_DIR`).
     return run_program("nc", tmp_path_factory.mktemp("nc"))
 
 

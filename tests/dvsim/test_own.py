@@ -68,7 +68,7 @@ def test_each_job_of_ours_has_one_event_with_the_launcher_s_verdict(facts: Facts
         "passes": ("PASSED", None, None),
         "says_no": ("FAILED", None, "UVM_ERROR two"),
         "exits_3": ("FAILED", None, "Job returned non-zero exit code"),
-        "simulates": ("PASSED", None, None),  # its type would ask for a plug-in of a simulator, and it names none
+        "simulates": ("PASSED", None, None),  # the view hides its type, as it has no tool
         "exports": ("PASSED", None, None),
         "bad_hook": ("FAILED", None, "the hook is broken"),
         "too_long": ("KILLED", "timeout", "ran for longer than its timeout of 0.3 s"),

@@ -1,4 +1,4 @@
-"""DVSim's `SlurmLauncher` on a real Slurm of two nodes: what we say of a job is what the job says of itself."""
+"""DVSim's `SlurmLauncher` on a real Slurm of two nodes: our events agree with what the jobs have written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DVSim's `SlurmLauncher` where `srun` is a stand-in: what needs no cluster. On a real one it is in `test_slurm`."""
+"""DVSim's `SlurmLauncher` with a stand-in for `srun`, without a cluster. `test_slurm` uses a real one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def test_jobs_of_ours_and_of_dvsim_side_by_side(tmp_path: Path) -> None:
         "runs": ("KILLED", "killed by the caller"),
         "aes:theirs": ("PASSED", None),
     }
-    assert facts["seen"] == ["FAILED", "pre_launch"]  # a hook of ours is told a status of ours
+    assert facts["seen"] == ["FAILED", "pre_launch"]  # our job's hook gets our status
     assert facts["logs"] == {
-        "passes": "[Executing]:\necho 'ALL  GOOD'\n\nALL  GOOD\n",  # a sequence: the same words, whatever is in them
+        "passes": "[Executing]:\necho 'ALL  GOOD'\n\nALL  GOOD\n",  # a list of words stays the same words
         "fails": "[Executing]:\necho $WORD; exit 3\n\nout\n",
     }

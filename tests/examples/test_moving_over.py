@@ -139,7 +139,7 @@ async def test_what_was_taken_from_the_farm_by_hand_was_killed(
             (result,) = await run_jobs([job(tmp_path, "job", "touch up; sleep 1000")], make())
     assert (result.status, result.reason and result.reason.message) == (
         JobStatus.KILLED,
-        "somebody took it from the farm",
+        "killed on the farm by another user",
     )
 
 
@@ -173,20 +173,20 @@ case $1 in status) echo no answer >&2; exit 1 ;; esac
 exec '{EXAMPLE / "farm"}' "$@"
 """)
     mute.chmod(0o755)
-    monkeypatch.setattr(backend, "PATIENCE", 3)
+    monkeypatch.setattr(backend, "MAX_FAILURES", 3)
     send, receive = trio.open_memory_channel[object](10)
     broken = FarmBackend(mute, poll_interval=0.01)
     with send, receive, pytest.raises(FarmError, match="no answer"):
         async with broken.open(send):  # nobody reads what it sends
             await broken.submit(job(tmp_path, "job", "sleep 1000"))
             await trio.sleep_forever()
-    assert caplog.text.count("does not say how its jobs are") == 3
+    assert caplog.text.count("does not return the status of its jobs") == 3
 
 
 async def test_a_job_without_a_directory_costs_only_itself() -> None:
     (result,) = await run_jobs([JobSpec(name="a", cmd="true")], FarmBackend())
     assert result.reason is not None
-    assert result.reason.message == "the farm runs jobs in their output directory, and this one has no odir"
+    assert result.reason.message == "the job has no odir; expected: a directory in which the farm runs it"
 
 
 def test_the_first_step_takes_no_program(tmp_path: Path) -> None:
@@ -209,5 +209,5 @@ def test_what_the_page_shows_is_what_is_tested() -> None:
 def test_the_program_shows_both(capsys: pytest.CaptureFixture[str]) -> None:
     program.main(5)
     first, second = capsys.readouterr().out.splitlines()
-    assert re.match(r"LegacyLauncherAdapter: 4 of 5 passed; the farm was asked {'submit': 5, 'status': \d+}", first)
-    assert re.match(r"FarmBackend: 4 of 5 passed; the farm was asked {'submit': 5, 'status': \d+}", second)
+    assert re.match(r"LegacyLauncherAdapter: 4 of 5 passed; calls of the farm: {'submit': 5, 'status': \d+}", first)
+    assert re.match(r"FarmBackend: 4 of 5 passed; calls of the farm: {'submit': 5, 'status': \d+}", second)

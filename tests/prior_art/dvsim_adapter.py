@@ -1,4 +1,4 @@
-"""Tells the stories of `adapter_scenarios` to DVSim's adapter. A program for DVSim's interpreter; prints JSON."""
+"""Runs the scenarios of `adapter_scenarios` with DVSim's adapter. A program for DVSim's interpreter; prints JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-stories = importlib.import_module(
+scenarios = importlib.import_module(
     "adapter_scenarios"
-)  # as a plain file: DVSim's environment knows nothing of this tree
+)  # as a plain file: this package is not installed in DVSim's environment
 legacy = importlib.import_module("dvsim.runtime.legacy")
 LIMIT = 0.5
 
 
-class DVSimStage:
+class DVSimAdapter:
     status = legacy.JobStatus
     launcher_error = legacy.LauncherError
 
@@ -44,7 +44,7 @@ class DVSimStage:
     async def kill(self, jobs: Iterable[Any]) -> str:
         try:
             await self.backend.kill_many([self.handles[job.id] for job in jobs])
-        except Exception as exc:  # noqa: BLE001 - the story is about that
+        except Exception as exc:  # noqa: BLE001 - the scenario reports it
             return type(exc).__name__
         return ""
 
@@ -57,30 +57,30 @@ class DVSimStage:
             await asyncio.sleep(0)
         return condition()
 
-    async def beside(self, work: Callable[[], Awaitable[None]], beat: Callable[[], bool]) -> None:
+    async def run_while_ticking(self, work: Callable[[], Awaitable[None]], tick: Callable[[], bool]) -> None:
         task = asyncio.ensure_future(work())
         while not task.done():
-            beat()
+            tick()
             await asyncio.sleep(0)
         await task
 
 
-async def tell(story: Callable[[Any], Awaitable[Any]]) -> Any:
-    stage = DVSimStage()
+async def run(scenario: Callable[[Any], Awaitable[Any]]) -> Any:
+    adapter = DVSimAdapter()
     try:
-        return await asyncio.wait_for(story(stage), 10)
+        return await asyncio.wait_for(scenario(adapter), 10)
     finally:
-        await stage.backend.close()
+        await adapter.backend.close()
 
 
 def main() -> None:
     logging.disable()
     facts = {}
-    for story in stories.STORIES:
+    for scenario in scenarios.SCENARIOS:
         try:
-            facts[story.__name__] = asyncio.run(tell(story))
-        except Exception as exc:  # noqa: BLE001 - an adapter that raises here has failed the story
-            facts[story.__name__] = {"raised": repr(exc)}
+            facts[scenario.__name__] = asyncio.run(run(scenario))
+        except Exception as exc:  # noqa: BLE001 - an adapter that raises has failed the scenario
+            facts[scenario.__name__] = {"raised": repr(exc)}
     json.dump(facts, sys.stdout)
 
 

@@ -18,7 +18,7 @@ status = importlib.import_module("dvsim.job.status").JobStatus
 data = importlib.import_module("dvsim.runtime.data")
 times = importlib.import_module("dvsim.job.time")
 base: Any = importlib.import_module("dvsim.runtime.backend").RuntimeBackend
-# It asks for facts about blocks and tools, which play no part here.
+# DVSim's class needs a block and a tool, which do not matter here.
 core.CompletedJobStatus = lambda **facts: SimpleNamespace(**facts)  # noqa: PLW0108 - it takes keywords alone
 
 
@@ -30,8 +30,8 @@ def job(name: str, *needs: str, backend: str | None = None, weight: int = 1) -> 
     )  # fmt: skip
 
 
-class Backend(base):  # type: ignore[misc]  # it is DVSim's
-    """Jobs pass when told to; `submit` may be replaced."""
+class Backend(base):  # type: ignore[misc]  # DVSim is not installed where types are checked
+    """Jobs pass at once, or when `end` is called."""
 
     def __init__(self, name: str, *, max_parallelism: int = 0, at_once: bool = True) -> None:
         super().__init__(max_parallelism=max_parallelism)
@@ -63,7 +63,7 @@ def scheduler(jobs: list[Any], *backends: Backend, **options: Any) -> Any:
 
 
 async def busy() -> dict[str, Any]:
-    """How often a backend that is busy is asked while the loop makes 1,000 rounds."""
+    """Count how often a busy backend is asked during 1,000 iterations of the event loop."""
     asked = 0
 
     class Busy(Backend):
@@ -97,7 +97,7 @@ async def breaks() -> dict[str, Any]:
 
 
 async def slow() -> dict[str, Any]:
-    """Whether a completion of one backend is seen while the submit of another is under way."""
+    """Find out whether a completion of one backend is handled while a submission to another is in progress."""
     release = asyncio.Event()
 
     class Slow(Backend):
@@ -124,7 +124,7 @@ async def handlers() -> dict[str, Any]:
 
 
 async def second_signal() -> dict[str, Any]:
-    """Whether a second SIGTERM is acted on while a kill blocks."""
+    """Find out whether a second SIGTERM has an effect while a kill blocks."""
     release = asyncio.Event()
 
     class Stubborn(Backend):
@@ -170,7 +170,7 @@ async def twins() -> dict[str, Any]:
 
 
 async def full() -> dict[str, Any]:
-    """How often jobs are taken from the ready heap to run 200 on a backend of width 1."""
+    """Count how often jobs are taken from the ready heap to run 200 jobs, one at a time."""
     pops = 0
     heappop = core.heapq.heappop
 
@@ -184,11 +184,11 @@ async def full() -> dict[str, Any]:
     return {"pops": pops}
 
 
-STORIES: dict[str, Callable[[], Any]] = {
+SCENARIOS: dict[str, Callable[[], Any]] = {
     function.__name__: function
     for function in (busy, breaks, slow, handlers, second_signal, observer, twins, full)
 }  # fmt: skip
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
-    sys.stdout.write(json.dumps({name: asyncio.run(story()) for name, story in STORIES.items()}))
+    sys.stdout.write(json.dumps({name: asyncio.run(scenario()) for name, scenario in SCENARIOS.items()}))

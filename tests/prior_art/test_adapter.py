@@ -1,4 +1,4 @@
-"""What went wrong in DVSim's adapter: the same story for both, and it is seen to go wrong there.
+"""Faults of DVSim's adapter: each scenario runs with both adapters; ours passes it, and DVSim's fails it.
 
 DVSim's interpreter is named by `DVSIM_PYTHON`; `make test` makes one.
 """
@@ -17,12 +17,12 @@ import trio
 
 from runtime.backend.legacy import LauncherError, LegacyLauncherAdapter
 from runtime.job import EventBatch, JobCompletionEvent, JobStatus
-from tests.prior_art.adapter_scenarios import STORIES, Facts, Job, Stage
+from tests.prior_art.adapter_scenarios import SCENARIOS, AdapterUnderTest, Facts, Job
 
 LIMIT = 0.5
 
 
-class OurStage:
+class OurAdapter:
     status = JobStatus
     launcher_error: type[Exception] = LauncherError
 
@@ -73,7 +73,7 @@ class OurStage:
                 await trio.lowlevel.checkpoint()
         return condition()
 
-    async def beside(self, work: Callable[[], Awaitable[None]], beat: Callable[[], bool]) -> None:
+    async def run_while_ticking(self, work: Callable[[], Awaitable[None]], tick: Callable[[], bool]) -> None:
         async with trio.open_nursery() as nursery:
             done = trio.Event()
 
@@ -83,33 +83,33 @@ class OurStage:
 
             nursery.start_soon(run)
             while not done.is_set():
-                beat()
+                tick()
                 await trio.lowlevel.checkpoint()
 
 
 @functools.cache
-def told_by_dvsim() -> dict[str, Facts]:
+def facts_of_dvsim() -> dict[str, Facts]:
     program = Path(__file__).with_name("dvsim_adapter.py")
     python = os.environ.get("DVSIM_PYTHON", "/nonexistent/python-of-dvsim")
     done = subprocess.run([python, program], capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
-    told: dict[str, Facts] = json.loads(done.stdout)
-    return told
+    facts: dict[str, Facts] = json.loads(done.stdout)
+    return facts
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-async def test_the_adapter(story: Callable[[Stage], Awaitable[Facts]]) -> None:
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+async def test_the_adapter(scenario: Callable[[AdapterUnderTest], Awaitable[Facts]]) -> None:
     async with trio.open_nursery() as nursery:
-        stage = OurStage(nursery)
-        facts = await story(stage)
-        await stage.close()
-    assert facts == STORIES[story]
+        adapter = OurAdapter(nursery)
+        facts = await scenario(adapter)
+        await adapter.close()
+    assert facts == SCENARIOS[scenario]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_the_adapter_of_dvsim_fails(story: Callable[[Stage], Awaitable[Facts]]) -> None:
-    told = told_by_dvsim()[story.__name__]
-    wanted = json.loads(json.dumps(STORIES[story]))
-    assert told.keys() == wanted.keys(), "the story has to come to its end there"
-    assert told != wanted
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_the_adapter_of_dvsim_fails(scenario: Callable[[AdapterUnderTest], Awaitable[Facts]]) -> None:
+    facts = facts_of_dvsim()[scenario.__name__]
+    expected = json.loads(json.dumps(SCENARIOS[scenario]))
+    assert facts.keys() == expected.keys(), "the scenario must run to its end there, too"
+    assert facts != expected

@@ -1,4 +1,4 @@
-"""What went wrong in DVSim's scheduler is seen to go wrong there (`dvsim_scheduler`), and to go right here.
+"""Faults of DVSim's scheduler: each is shown there (`dvsim_scheduler`), and not to exist here.
 
 DVSim's interpreter is named by `DVSIM_PYTHON`; `make test` makes one.
 """
@@ -40,7 +40,7 @@ def dvsim() -> dict[str, Any]:
 
 
 async def test_a_busy_backend_does_not_make_it_spin(autojump_clock: MockClock) -> None:
-    assert dvsim()["busy"]["asked"] > 100  # in 1,000 rounds of its loop
+    assert dvsim()["busy"]["asked"] > 100  # in 1,000 iterations of its event loop
     asked: list[float] = []
 
     def busy(_job: JobSpec, _attempt: int) -> FakeRun:
@@ -173,17 +173,17 @@ async def test_a_full_backend_is_not_looked_at_again_and_again(
 
 
 async def test_what_waits_in_a_cluster_is_not_shown_as_running(autojump_clock: MockClock) -> None:
-    """DVSim has no status for that: whatever was dispatched is RUNNING."""
+    """DVSim has no status for it: every dispatched job is RUNNING."""
     scheduler = Scheduler([job("a")], FakeBackend(lambda _job, _attempt: FakeRun(duration=5, queued=100)))
     seen = []
 
-    async def look() -> None:
+    async def observe() -> None:
         for _ in range(2):
             await trio.sleep(51)
             seen.append({status.name for status, count in scheduler.statistics().counts.items() if count})
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(look)
+        nursery.start_soon(observe)
         (result,) = await scheduler.run()
     assert seen == [{"QUEUED"}, {"RUNNING"}]
     assert (result.submitted, result.started, result.ended) == (0, 100, 105)

@@ -1,4 +1,4 @@
-"""An array launcher on DVSim's base class, as its one for LSF means to be: the last launch submits all."""
+"""An array launcher on DVSim's base class, like its launcher for LSF: the last launch submits all jobs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dvsim.launcher.base import ErrorMessage, Launcher
 from tests.dvsim.programs.common import main, run_jobs, their_job
 
 
-class ArrayLauncher(Launcher):  # type: ignore[misc]  # DVSim is not where types are checked
-    """Collects the jobs of a name, and starts them with one command when the last that was built is launched."""
+class ArrayLauncher(Launcher):  # type: ignore[misc]  # DVSim is not installed where types are checked
+    """Collects the jobs of a target, and starts them with one command when the last one is launched."""
 
     arrays: ClassVar[dict[str, list[ArrayLauncher]]] = {}
     submissions: ClassVar[list[list[int]]] = []
@@ -50,7 +50,7 @@ class ArrayLauncher(Launcher):  # type: ignore[misc]  # DVSim is not where types
         ]
         self.script.write_text("\n".join(["case $1 in", *cases, "esac"]))
         indices = [job.index for job in self.array]
-        # One command for the whole array, as `bsub -J name[1-n]` is.
+        # One command for the whole array, like `bsub -J name[1-n]`.
         each = f"setsid sh '{self.script}' $i & echo $! > '{self.script}.'$i"
         subprocess.run(["sh", "-c", f"for i in {' '.join(map(str, indices))}; do {each}; done"], check=True)
         self.submissions.append(indices)

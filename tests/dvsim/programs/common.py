@@ -1,6 +1,6 @@
-"""What the programs of this directory share: jobs of DVSim's own, a run through the adapter, and facts about it.
+"""Shared by the programs of this directory: jobs of DVSim's, a run through the adapter, and facts about it.
 
-They run in DVSim's environment, where this package is installed beside DVSim, and print facts as JSON; the tests that
+The programs run in DVSim's environment, where this package is installed, too, and print facts as JSON; the tests that
 start them assert.
 """
 
@@ -25,7 +25,7 @@ def _nothing(*_: object) -> None:
 
 
 def their_job(directory: Path, name: str, cmd: str, *, tool: str = "verilator", **fields: Any) -> TheirJobSpec:
-    """A job as a flow of DVSim makes them."""
+    """Make a job as a flow of DVSim does."""
     odir = directory / name
     return TheirJobSpec(
         **{
@@ -69,12 +69,12 @@ def run_jobs(
     kill: Mapping[str, Path] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Run jobs through the adapter, and return what it says about them.
+    """Run jobs through the adapter, and return the facts about them.
 
     Args:
         launcher_cls: a class of launchers.
         jobs: DVSim's or ours.
-        kill: ids of the jobs to kill, each with a file; it is killed when that file is there.
+        kill: ids of the jobs to kill, each with a file; the job is killed when the file exists.
         options: of the adapter.
     """
     backend = LegacyLauncherAdapter(launcher_cls, **{"poll_interval": 0.05, **options})
@@ -110,7 +110,7 @@ def run_jobs(
 
 
 def fact(event: JobCompletionEvent) -> dict[str, Any]:
-    """An event, as JSON can say it."""
+    """Return an event as values for JSON."""
     reason, usage = event.reason, event.usage
     return {
         "id": event.job_id,
@@ -125,5 +125,5 @@ def fact(event: JobCompletionEvent) -> dict[str, Any]:
 
 
 def main(facts: Callable[[Path], Mapping[str, Any]]) -> None:
-    """Print the facts that `facts` finds, given a directory of its own: the program's argument."""
+    """Print the result of `facts` as JSON. Its argument is an empty directory, which is the program's argument."""
     sys.stdout.write("\n" + json.dumps(facts(Path(sys.argv[1]))) + "\n")  # the last line; launchers may print, too

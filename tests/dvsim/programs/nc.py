@@ -1,4 +1,4 @@
-"""DVSim's `NcLauncher`, untouched, against a stand-in for Altair's `nc` (see `nc_stand_in.py`)."""
+"""DVSim's `NcLauncher`, unmodified, against a stand-in for Altair's `nc` (see `nc_stand_in.py`)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from runtime.backend.legacy import DVSimView
 from tests.dvsim.programs.common import main, run_jobs, their_job
 
 ENOUGH = "head -c 6000 /dev/zero | tr '\\0' x; echo"
-"""`NcLauncher` takes a job for running when its log has 5 kB, and counts its time from then."""
+"""`NcLauncher` takes a job for running when its log has 5 kB, and starts its timeout then."""
 
 
 def put_on_path(directory: Path) -> None:
-    """Let `nc` be the stand-in."""
+    """Put the stand-in on the path, as `nc`."""
     stand_in = Path(__file__).with_name("nc_stand_in.py")
     command = directory / "bin" / "nc"
     command.parent.mkdir()
@@ -32,12 +32,12 @@ def put_on_path(directory: Path) -> None:
 
 
 def asked(directory: Path) -> list[list[str]]:
-    """What `nc` was asked for, in order."""
+    """Return the calls of `nc`, in order."""
     return [json.loads(line) for line in (directory / "asked").read_text().splitlines()]
 
 
 def survivors(directory: Path) -> list[str]:
-    """The processes of jobs and of `nc` that are left when all have had the time to end."""
+    """Return the processes of jobs and of `nc` that have not ended after ten seconds."""
     deadline = time.monotonic() + 10
     while True:
         pids = (directory / "pids").read_text().split()
@@ -64,12 +64,12 @@ def facts(directory: Path) -> dict[str, Any]:
         [JobSpec(name="mine", cmd=["echo", "a  b"], pass_patterns=["^a  b$"]), JobSpec(name="mine_not", cmd="exit 4")],
         view=DVSimView(directory, tool="xcelium"),
     )
-    # Runs whole inside `launch()`, so that by the first poll the process has ended.
+    # It runs entirely within `launch()`, so that the process has ended before the first poll.
     talk = "echo RUN_INTERACTIVE=$RUN_INTERACTIVE; echo TEST PASSED; sleep 0.3; echo later"
     interactive = run_jobs(
         NcLauncher,
         [their_job(directory, "talks", talk, interactive=True, pass_patterns=["TEST PASSED", "later"])],
-        launch_timeout=0.1,  # which interactive jobs do not have
+        launch_timeout=0.1,  # interactive jobs have no such limit
     )
     os.environ["PATH"] = "/nowhere"
     absent = run_jobs(NcLauncher, [their_job(directory, "alone", "true")])

@@ -1,10 +1,10 @@
-"""Stands in for Altair's `nc`, as far as DVSim's launcher uses it.
+"""A stand-in for Altair's `nc`, with the commands that DVSim's launcher uses.
 
-``nc run [options] -set NAME [options] -- COMMAND…`` runs a command and returns with its exit status, as `-wl` makes it:
-it waits, and passes the job's output on. ``nc stop -set NAME -sig TERM,KILL`` sends the signals to all jobs of that
+``nc run [options] -set NAME [options] -- COMMAND…`` runs a command, passes its output on, waits for it, and returns
+its exit status, as `nc` does with `-wl`. ``nc stop -set NAME -sig TERM,KILL`` sends the signals to all jobs of that
 set, one after the other, and fails if there is none.
 
-What it is asked for goes to the file `asked` in the directory `NC_STAND_IN`; the sets are directories there.
+Each call is appended to the file `asked` in the directory `NC_STAND_IN`; the sets are directories there.
 """
 
 import contextlib
@@ -32,23 +32,23 @@ def parse(words: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     return options, []
 
 
-def run(place: Path, options: dict[str, list[str]], command: list[str]) -> int:
-    # What Altair's does with the scripts of DVSim is bash's business: they say `function` and are marked for `sh`.
+def run(directory: Path, options: dict[str, list[str]], command: list[str]) -> int:
+    # With bash, as DVSim's scripts use `function`, although their first line names `sh`.
     job = subprocess.Popen(["bash", *command], start_new_session=True)
-    members = place / options["-set"][0].replace("/", "%")
+    members = directory / options["-set"][0].replace("/", "%")
     members.mkdir(exist_ok=True)
     member = members / str(job.pid)
     member.touch()
-    with (place / "pids").open("a") as pids:
+    with (directory / "pids").open("a") as pids:
         pids.write(f"{job.pid} {os.getpid()}\n")
     code = job.wait()
     member.unlink()
     return code if code >= 0 else 128 - code
 
 
-def stop(place: Path, options: dict[str, list[str]]) -> int:
+def stop(directory: Path, options: dict[str, list[str]]) -> int:
     name = options["-set"][0]
-    members = list((place / name.replace("/", "%")).glob("*"))
+    members = list((directory / name.replace("/", "%")).glob("*"))
     if not members:
         sys.exit(f"nc: no jobs in set {name}")
     for word in options["-sig"][0].split(","):
@@ -59,12 +59,12 @@ def stop(place: Path, options: dict[str, list[str]]) -> int:
 
 
 def main() -> int:
-    place = Path(os.environ["NC_STAND_IN"])
+    directory = Path(os.environ["NC_STAND_IN"])
     verb, *words = sys.argv[1:]
-    with (place / "asked").open("a") as asked:
+    with (directory / "asked").open("a") as asked:
         asked.write(json.dumps([verb, *words]) + "\n")
     options, command = parse(words)
-    return run(place, options, command) if verb == "run" else stop(place, options)
+    return run(directory, options, command) if verb == "run" else stop(directory, options)
 
 
 sys.exit(main())

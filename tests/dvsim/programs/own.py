@@ -1,4 +1,4 @@
-"""A small launcher of our own, derived from DVSim's base class, with DVSim's jobs and, through the view, with ours."""
+"""A small launcher on DVSim's base class, with DVSim's jobs and, through the view, with ours."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.dvsim.programs.common import main, run_jobs, their_job
 VERILATOR = "- Verilator: $finish at 12us; walltime 3.500 s; speed 1 us/s"
 
 
-class ShellLauncher(Launcher):  # type: ignore[misc]  # DVSim is not where types are checked
-    """A process per job, as DVSim's own local launcher was before it became a backend."""
+class ShellLauncher(Launcher):  # type: ignore[misc]  # DVSim is not installed where types are checked
+    """Runs each job as a process, like the local launcher of older versions of DVSim."""
 
     prepared: ClassVar[list[Any]] = []
     given: ClassVar[dict[str, Any]] = {}
@@ -64,7 +64,7 @@ class ShellLauncher(Launcher):  # type: ignore[misc]  # DVSim is not where types
         return self.status
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):  # a poll has seen its end
+        with suppress(ProcessLookupError):  # a poll has reaped it
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self._post_finish(TheirStatus.KILLED, ErrorMessage(line_number=None, message="Job killed!", context=[]))
@@ -75,7 +75,7 @@ def broken(*_: object) -> None:
 
 
 def theirs(directory: Path) -> dict[str, Any]:
-    """Jobs of DVSim's."""
+    """Run jobs of DVSim's."""
     seen: list[str] = []
     started = directory / "started"
     jobs = [
@@ -103,7 +103,7 @@ def theirs(directory: Path) -> dict[str, Any]:
 
 
 def ours(directory: Path) -> dict[str, Any]:
-    """The same with jobs of ours, which the view shows as DVSim's."""
+    """Run the same jobs as ours, converted by the view."""
     seen: list[str] = []
     started = directory / "started"
     jobs = [
@@ -143,7 +143,7 @@ def ours(directory: Path) -> dict[str, Any]:
 
 
 def times(directory: Path) -> dict[str, Any]:
-    """A job of ours whose view names a simulator that DVSim knows: its plug-in reads the times in the log."""
+    """Run a job of ours with a view that names a simulator, so that DVSim's plug-in reads the times in the log."""
     job = JobSpec(name="timed", cmd=f"echo '{VERILATOR}'", job_type="RunTest")
     return run_jobs(ShellLauncher, [job], view=DVSimView(directory, tool="verilator"))
 

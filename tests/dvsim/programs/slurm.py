@@ -1,7 +1,6 @@
-"""DVSim's `SlurmLauncher`, untouched, on whatever Slurm `SLURM_CONF` names.
+"""DVSim's `SlurmLauncher`, unmodified, on the Slurm that `SLURM_CONF` names.
 
-Each job writes an exit file itself. One that is killed has no time to: `srun`, when it is told to end, has its step
-killed with SIGKILL.
+Each job writes its exit code to a file, except those that are killed: when `srun` is ended, its step gets SIGKILL.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-# Read, once and for all, when the module is imported. Unless told otherwise a job asks for 8 processors and 16 GB.
+# DVSim reads them when its module is imported. By default a job requests 8 processors and 16 GB.
 os.environ.update(SLURM_QUEUE="main", SLURM_MEM="100M", SLURM_MINCPUS="1", SLURM_CPUS_PER_TASK="1", SLURM_TIMEOUT="10")
 
 from dvsim.launcher.slurm import SlurmLauncher
@@ -23,12 +22,12 @@ PASSING, FAILING, KILLED, OURS = 24, 12, 8, 6
 
 
 def command(odir: Path, rest: str) -> str:
-    """A command that does `rest`, which sets `code`; its file `exit` says ``running``, and then with what it ended."""
+    """Return a command that runs `rest`, which sets `code`; its file `exit` has ``running``, then the code."""
 
-    def say(what: str) -> str:
+    def write(what: str) -> str:
         return f"echo {what} > {odir}/exit.new && mv {odir}/exit.new {odir}/exit"
 
-    return f"{say('running')}; {rest}; {say('$code')}; exit $code"
+    return f"{write('running')}; {rest}; {write('$code')}; exit $code"
 
 
 def facts(directory: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""DVSim's `SlurmLauncher` with an `srun` that is ours, with DVSim's own jobs and with ours."""
+"""DVSim's `SlurmLauncher` with a stand-in for `srun`, with DVSim's jobs and with ours."""
 
 from __future__ import annotations
 
