@@ -12,7 +12,7 @@ On the fake backend the results are equal to DVSim's, field by field. Intended d
 
 - A job that needs all of its dependencies ends as soon as one of them has failed, not when the last one has ended.
 - Two jobs of one name are an error; DVSim drops the second.
-- The first SIGINT or SIGTERM is a soft stop, the second kills at once; reasons of killed and local jobs are worded by us.
+- The first SIGINT or SIGTERM is a soft stop, the second kills at once. Reasons of killed and local jobs have our words.
 - A job that needs all of a limited resource (`None`) runs, alone; DVSim refuses it.
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.testing import CHECKS
-from tests.prior_art.adapter_scenarios import STORIES
+from tests.prior_art.adapter_scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
@@ -19,7 +19,7 @@ CATALOGUE = {"A": 17, "L": 26, "S": 20, "D": 15, "J": 20, "R": 12, "I": 15}
 """How many faults there are of each kind; `I` are the invariants."""
 
 REFERENCE = re.compile(r"`((?:tests|runtime)/[^`:]+\.py)::([^`]+)`")
-CALLED_BY_OTHERS = {function.__name__ for function in (*CHECKS, *STORIES)}
+CALLED_BY_OTHERS = {function.__name__ for function in (*CHECKS, *SCENARIOS)}
 """What is no test of its own: the conformance suite runs it for each backend, or a test for each adapter."""
 
 

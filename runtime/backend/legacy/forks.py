@@ -29,8 +29,7 @@ def end_fork(call: Call, owner: str) -> NoReturn:
     code = None if call.failure is None else call.failure.exit_code
     if code is None:
         code = EXIT_CODE
-        what = f"{call.step.name} of {call.subject!r}"
-        text = f"{owner}: {what} forked, and the child returned from the call; it was ended\n"
+        text = f"{owner}: {call.step.name} of {call.subject!r} forked, and the child returned; it was ended\n"
         with suppress(OSError):
             os.write(2, text.encode(errors="replace"))
     os._exit(code)

@@ -293,7 +293,7 @@ class LauncherProcess:
         try:
             connection = _Connection(self)
             connection.ask((PING, 0, "", None, ()), PROBE_TIMEOUT)
-            line.close()
+            connection.close()
         except TimeoutError:
             self.popen.kill()
             how = f"answered no request for {PROBE_TIMEOUT:g} s, as a call holds its interpreter's lock, and"

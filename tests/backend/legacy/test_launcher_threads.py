@@ -455,4 +455,4 @@ def test_a_child_that_comes_back_from_a_call_is_ended() -> None:
     launches, results = out.splitlines()[:3], out.splitlines()[3:]
     assert launches == ["launch returns", "launch exits", "launch other"], "nothing is launched twice"
     assert results == ["returns FAILED exit code 70", "exits FAILED exit code 9", "other PASSED "]
-    assert err == "ForkingLauncher: launch() of job 'returns' forked, and the child returned from the call; it was ended\n"
+    assert err == "ForkingLauncher: launch() of job 'returns' forked, and the child returned; it was ended\n"
