@@ -67,7 +67,7 @@ def here(tmp_path: Path, installed: Path) -> Callable[..., Done]:
 
 def test_it_is_listed(here: Callable[..., Done]) -> None:
     assert (
-        "site  Processes of this machine that a hang-up does not end.  (launcher SiteLauncher)" in here("backends").out
+        "site  Runs a job as a local process that ignores SIGHUP.  (launcher SiteLauncher)" in here("backends").out
     )
 
 
