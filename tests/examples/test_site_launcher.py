@@ -66,9 +66,7 @@ def here(tmp_path: Path, installed: Path) -> Callable[..., Done]:
 
 
 def test_it_is_listed(here: Callable[..., Done]) -> None:
-    assert (
-        "site  Runs a job as a local process that ignores SIGHUP.  (launcher SiteLauncher)" in here("backends").out
-    )
+    assert "site  Runs a job as a local process that ignores SIGHUP.  (launcher SiteLauncher)" in here("backends").out
 
 
 def test_it_runs_a_job_file(tmp_path: Path, here: Callable[..., Done]) -> None:
