@@ -50,7 +50,7 @@ def test_a_frozen_program_never_starts_itself(app: Path, monkeypatch: pytest.Mon
     with pytest.raises(
         NoInterpreterError, match=r"app\', which is no Python interpreter, .* set JOB_RUNTIME_PYTHON to"
     ):
-        Supervisor.start({}, patience=1)
+        Supervisor.start({}, kill_timeout=1)
     assert not (app.parent / "started").exists()
     monkeypatch.setenv("PATH", os.path.join(sys.base_prefix, "bin"))
     interpreter._search.cache_clear()
@@ -89,9 +89,9 @@ exit 127
     (tmp_path / "python3").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
     with pytest.raises(OSError, match="cannot open shared object file"):
-        Supervisor.start({}, patience=1)
+        Supervisor.start({}, kill_timeout=1)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/of-the-site/lib")
-    supervisor = Supervisor.start({}, patience=1)
+    supervisor = Supervisor.start({}, kill_timeout=1)
     supervisor._process.kill()
     supervisor._process.wait()
     supervisor._close()

@@ -19,7 +19,7 @@ import attrs
 import trio
 
 from runtime.job import FailureKind, JobSpec, JobStatusInfo
-from runtime.process import Exit, Work, each_in_thread, has_no_room, in_thread
+from runtime.process import Exit, Work, each_in_thread, in_thread, is_out_of_resources
 from runtime.verdict import (
     BUDGET,
     PASSED,
@@ -168,7 +168,7 @@ class VerdictPool:
                 try:
                     found = await in_thread(follower.look, limiter=self._limiter, paths=lambda: (real_path(log),))
                 except OSError as exc:
-                    if not has_no_room(exc):
+                    if not is_out_of_resources(exc):
                         raise  # else there may be a free descriptor at the next look
         except (OSError, JudgingError, MemoryError) as exc:
             logger.warning("the log of job %r is not watched any longer: %s", spec.id, str(exc) or repr(exc))
@@ -268,7 +268,7 @@ def judge(
     except TooLongError:
         raise
     except Exception as exc:  # a job's completion never depends on what is in the place of its log
-        if patient and has_no_room(exc):
+        if patient and is_out_of_resources(exc):
             raise NoRoomError from exc
         if patterns:
             unreadable = "there is no memory for that" if isinstance(exc, MemoryError) else str(exc) or repr(exc)

@@ -430,9 +430,9 @@ class Run:
         self._restore_terminal()
         stop_this_process()  # returns when it is continued
         if self._is_interactive:
-            from runtime.process.terminal import take_terminals_again  # see `_restore_terminal`
+            from runtime.process.terminal import make_terminals_raw_again  # see `_restore_terminal`
 
-            take_terminals_again()
+            make_terminals_raw_again()
         self._screen.redraw_below()
         for backend in pausing:
             backend.unpause()

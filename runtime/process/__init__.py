@@ -7,8 +7,8 @@ from runtime.process.child import (
     UNKNOWN,
     Child,
     Exit,
-    forgets_children,
-    has_no_room,
+    ignores_sigchld,
+    is_out_of_resources,
     spawn,
 )
 from runtime.process.environment import inherited_environment, job_environment, render_environment
@@ -38,10 +38,10 @@ __all__ = (
     "Work",
     "check_soft_stop",
     "each_in_thread",
-    "forgets_children",
-    "has_no_room",
+    "ignores_sigchld",
     "in_thread",
     "inherited_environment",
+    "is_out_of_resources",
     "job_environment",
     "render_environment",
     "spawn",

@@ -1,7 +1,7 @@
-"""`each_in_thread`: several calls in one thread, as a hop to one costs as much as a small call.
+"""`each_in_thread`: make several calls in one thread, as a hop to a thread costs as much as a small call.
 
-Those after a call that is stalled are made by another thread: none waits for it. Those for the same file system wait
-for their turn (`runtime.process.filesystems`), and hold up none of the others either.
+If a call is stalled, another thread makes those that follow. Calls for a file system that is silent are deferred
+(`runtime.process.filesystems`), and do not hold up the others either.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ R = TypeVar("R")
 
 
 class Work(Generic[T, R]):
-    """Calls that are made one after the other by a thread, or by several if one is stalled.
+    """Calls that are made one after the other, by one thread, or by more if one is stalled.
 
     Args:
         function: may block, and raises nothing.
-        items: what it is called with.
-        discard: gets what it returned when nobody wants that any more; called in a thread. May block.
-        paths: tells which files a call needs, as for `in_thread`.
+        items: its arguments, one for each call.
+        discard: called in a thread with each result that comes after `abandon`. May block.
+        paths: returns the files that a call needs, as for `in_thread`.
     """
 
     def __init__(
@@ -46,21 +46,22 @@ class Work(Generic[T, R]):
         self._lock = threading.Lock()
         self._abandoned = False
         self._results: list[tuple[T, R]] = []
-        self._put_off: list[T] = []
+        self._deferred: list[T] = []
         self.begun = 0
         """How many calls have begun."""
         self.ended = 0
         """How many have returned."""
 
     def run(self, hop: _Hop, file_systems: FileSystems) -> None:
-        """Make the calls that nobody has begun, and put off those whose file systems do not answer. Blocks."""
+        """Make the calls that have not begun, and defer those for silent file systems. Blocks."""
         while True:
             with self._lock:
+                # Under the lock: `abandon` either prevents a call, or its result is discarded below.
                 if self._abandoned or not self._queue:
                     return
                 item = self._queue.popleft()
-                if not hop.is_put_off and file_systems.is_silent(self._paths(item)):
-                    self._put_off.append(item)
+                if not hop.is_deferred and file_systems.is_silent(self._paths(item)):
+                    self._deferred.append(item)
                     continue
                 self.begun += 1
             hop.paths = partial(self._paths, item)
@@ -71,33 +72,33 @@ class Work(Generic[T, R]):
                 if not self._abandoned:
                     self._results.append((item, result))
                     continue
-            self._discard(result)
+            self._discard(result)  # outside of the lock, as it may block
 
     def take(self) -> Sequence[tuple[T, R]]:
-        """Return what has been returned and was not taken before, with the items."""
+        """Return the results that were not taken before, with their items."""
         with self._lock:
             results, self._results = self._results, []
             return results
 
-    def take_put_off(self) -> Sequence[tuple[Work[T, R], _Hop]]:
-        """Return what was put off, each call by itself and what makes it; they are nothing of this any more."""
+    def take_deferred(self) -> Sequence[tuple[Work[T, R], _Hop]]:
+        """Remove and return the deferred calls, each as a `Work` of its own with its hop."""
         with self._lock:
-            items, self._put_off = self._put_off, []
+            items, self._deferred = self._deferred, []
         return [
             (
                 Work(self._function, [item], self._discard, self._paths),
-                _Hop(partial(self._paths, item), is_put_off=True),
+                _Hop(partial(self._paths, item), is_deferred=True),
             )
             for item in items
         ]
 
     def left(self) -> Sequence[T]:
-        """Return the items that no call has begun with, and that were not put off."""
+        """Return the items whose calls have not begun, and were not deferred."""
         with self._lock:
             return list(self._queue)
 
     def abandon(self) -> None:
-        """Make no more calls; nobody waits for the results any longer. Does not block."""
+        """Make no more calls, and discard the results. Does not block."""
         with self._lock:
             self._abandoned = True
         results = self.take()
@@ -111,26 +112,26 @@ async def each_in_thread(
     limiter: trio.CapacityLimiter,
     nursery: trio.Nursery,
     done: Callable[[Sequence[tuple[T, R]]], object],
-    wait_for_room: bool = True,
+    wait_for_thread: bool = True,
 ) -> None:
-    """Make calls in a thread; return when each has returned, but for those that are stalled or were put off.
+    """Make calls in a thread; return when all have returned, except those that are stalled or deferred.
 
     Args:
         work: the calls.
         limiter: as for `in_thread`.
-        nursery: what is stalled or put off goes on in it, until the call returns.
-        done: gets items with their results, all that there are; called in the event loop, for what is stalled after
-            this has returned.
-        wait_for_room: as for `in_thread`; what was put off always waits.
+        nursery: runs the stalled and deferred calls until they return.
+        done: called in the event loop with new results and their items; for stalled and deferred calls after this has
+            returned.
+        wait_for_thread: as for `in_thread`; deferred calls always wait.
 
     Raises:
-        OSError: as `in_thread`; `Work.left` says what has not begun.
+        OSError: as `in_thread`; `Work.left` returns the items whose calls have not begun.
     """
     calls = _Calls(limiter, nursery, done)
     stalled: list[_Hop] = []
     while True:
         hop = _Hop()
-        nursery.start_soon(calls.make, work, hop, wait_for_room)
+        nursery.start_soon(calls.make, work, hop, wait_for_thread)
         while not (hop.ended.is_set() or hop.stalled):
             begun, ended = work.begun, work.ended
             others = sum(not each.ended.is_set() for each in stalled)
@@ -141,29 +142,31 @@ async def each_in_thread(
                 work.abandon()
                 raise
             if not hop.ended.is_set():
+                # No call has begun or returned meanwhile, and one is in progress besides those of the stalled hops: it
+                # is this hop's. Without the count, a hop that has no call would seem stalled because of the others.
                 hop.stalled = (begun, ended) == (work.begun, work.ended) and begun - ended > others
                 if hop.stalled:
                     calls.file_systems.note_stalled(hop.paths())
-                calls.tell(work)
+                calls.deliver(work)
         if hop.stalled:
             stalled.append(hop)
         elif hop.error is not None:
             if not (stalled and isinstance(hop.error, OSError)):
                 work.abandon()
                 raise hop.error
-            await trio.sleep(STALLED)  # there is no thread to take over; what is stalled may end meanwhile
+            await trio.sleep(STALLED)  # no thread can be started to take over; a stalled call may return meanwhile
         if not work.left():
             return
 
 
 @attrs.define(eq=False)
 class _Hop:
-    """One thread for calls."""
+    """One hop to a thread, which makes calls."""
 
     paths: Callable[[], Sequence[str]] = tuple
-    """Tells which files its present call needs."""
-    is_put_off: bool = False
-    """Whether its call was put off before, so that `in_thread` has it wait for its turn."""
+    """Returns the files that its current call needs."""
+    is_deferred: bool = False
+    """Whether its call was deferred: then `in_thread` makes it wait for the file system."""
     ended: trio.Event = attrs.field(factory=trio.Event)
     stalled: bool = False
     error: Exception | None = None
@@ -171,7 +174,7 @@ class _Hop:
 
 @attrs.frozen
 class _Calls(Generic[T, R]):
-    """How calls are made, and who is told."""
+    """How calls are made, and where their results go."""
 
     limiter: trio.CapacityLimiter
     nursery: trio.Nursery
@@ -179,7 +182,7 @@ class _Calls(Generic[T, R]):
     file_systems: FileSystems = attrs.field(factory=FileSystems.here)
 
     @trio.lowlevel.enable_ki_protection
-    async def make(self, work: Work[T, R], hop: _Hop, wait_for_room: bool) -> None:
+    async def make(self, work: Work[T, R], hop: _Hop, wait_for_thread: bool) -> None:
         """Make calls in one thread."""
         try:
             await in_thread(
@@ -187,24 +190,25 @@ class _Calls(Generic[T, R]):
                 hop,
                 self.file_systems,
                 limiter=self.limiter,
-                wait_for_room=wait_for_room,
-                paths=lambda: hop.paths(),  # noqa: PLW0108 - it changes
+                wait_for_thread=wait_for_thread,
+                paths=lambda: hop.paths(),  # noqa: PLW0108 - `hop.paths` is replaced for each call
             )
         except trio.Cancelled:
             work.abandon()
             raise
         except Exception as exc:
-            if hop.stalled or hop.is_put_off:
+            # `each_in_thread` does not wait for these, and would not see the error.
+            if hop.stalled or hop.is_deferred:
                 raise
             hop.error = exc
         finally:
             hop.ended.set()
-        self.tell(work)
+        self.deliver(work)
 
-    def tell(self, work: Work[T, R]) -> None:
-        """Say what has been returned, and see to what was put off."""
+    def deliver(self, work: Work[T, R]) -> None:
+        """Pass the new results on, and start the deferred calls."""
         results = work.take()
         if results:
             self.done(results)
-        for single, hop in work.take_put_off():
+        for single, hop in work.take_deferred():
             self.nursery.start_soon(self.make, single, hop, True)

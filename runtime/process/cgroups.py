@@ -1,7 +1,7 @@
 """Which cgroups does this process belong to, and what do they allow?
 
-A limit counts wherever it stands: in the cgroup itself or in any of its parents. With version 1 each controller has a
-hierarchy of its own; version 2 is one for all, and both may be there side by side.
+A limit applies to the cgroup that has it and to all below it. With version 1 each controller has a hierarchy of its
+own; version 2 has one for all. Both may be mounted at the same time.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 MOUNTED: Final = Path("/sys/fs/cgroup")
-"""Where cgroups are mounted. systemd and every container runtime use this place."""
+"""Where cgroups are mounted: systemd and every container runtime use this directory."""
 
 
 def hierarchies(controller: str, proc: Path = PROC, mounted: Path = MOUNTED) -> list[list[Path]]:
-    """Return, for each hierarchy that may have `controller`, where this process's cgroup and its parents may be.
+    """Return, per hierarchy that may have `controller`, the possible directories of this process's cgroup and parents.
 
-    The cgroup comes first. A directory need not exist: where version 2 is mounted is not looked up, and in a container
-    the path may be the host's, while what is mounted begins with the container's own cgroup. Without ``/proc`` there
-    are none.
+    The cgroup comes first. A directory need not exist: both usual mount points of version 2 are returned, and in a
+    container the path may be that of the host, while the container's own cgroup is mounted at the top. The list is
+    empty without ``/proc``.
     """
     found = []
     with suppress(OSError):
@@ -34,14 +34,14 @@ def hierarchies(controller: str, proc: Path = PROC, mounted: Path = MOUNTED) -> 
                 roots = list(dict.fromkeys((mounted / controllers, mounted / controller)))
             else:
                 continue
-            # ".." stands there for a cgroup outside of our namespace, whose directory cannot be seen.
+            # ".." means a cgroup outside of this cgroup namespace, whose directory is not visible.
             inside = Path("" if ".." in path.split("/") else path.lstrip("/"))
             found.append([root / below for root in roots for below in (inside, *inside.parents)])
     return found
 
 
 def cpu_quota(proc: Path = PROC, mounted: Path = MOUNTED) -> float | None:
-    """Return how many CPUs' time this process may use, which may be a fraction; `None` for no limit."""
+    """Return the CPU time per second that this process may use, in CPUs (may be a fraction); `None` for no limit."""
     quotas = [
         quota
         for directories in hierarchies("cpu", proc, mounted)
@@ -52,18 +52,18 @@ def cpu_quota(proc: Path = PROC, mounted: Path = MOUNTED) -> float | None:
 
 
 def pids_left(proc: Path = PROC, mounted: Path = MOUNTED) -> int | None:
-    """Return how many processes this process's cgroup may still get; `None` for no limit."""
+    """Return how many processes may be added to the cgroup of this process; `None` for no limit."""
     left = []
     for directories in hierarchies("pids", proc, mounted):
         for directory in directories:
-            with suppress(OSError, ValueError):  # "max" is no number
+            with suppress(OSError, ValueError):  # "max", or no such file
                 most = int((directory / "pids.max").read_text())
                 left.append(most - int((directory / "pids.current").read_text()))
     return min(left, default=None)
 
 
 def _quotas(directory: Path) -> Iterator[float]:
-    """Yield the quota of one cgroup, if it has one: ``max 100000`` is none, and neither is ``-1``."""
+    """Yield the quota of one cgroup, if it has one. ``max 100000`` (version 2) and ``-1`` (version 1) mean none."""
     with suppress(OSError, ValueError):
         quota, period = (directory / "cpu.max").read_text().split()
         yield from _share(int(quota), int(period))

@@ -1,7 +1,8 @@
-"""`Child`: one process that we started, in a session of its own, until it is reaped.
+"""`Child`: a process in a session of its own, from its start until it is reaped.
 
-While it is not reaped, its number is nobody else's, and neither is its process group's: so signals go to the group only
-in that time, and never reach a stranger. Output is not our business: the child owns its descriptors.
+While it is not reaped, its pid, which is also the number of its process group, cannot be reused. So the group is
+signalled only until then, and a signal never reaches another process. Output is not handled here: the child owns its
+descriptors.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 import attrs
 import trio
 
-from runtime.process.default_signals import take_signals_as_usual
+from runtime.process.default_signals import restore_default_signals
 from runtime.process.start import SharedEnvironment, is_available, start
 
 SIGCHLD_IGNORED: Final = (
@@ -26,23 +27,23 @@ SIGCHLD_IGNORED: Final = (
 )
 
 
-def forgets_children() -> bool:
-    """Whether the exit status of a child is lost when it ends, as this process ignores SIGCHLD. It may be inherited."""
+def ignores_sigchld() -> bool:
+    """Whether this process ignores SIGCHLD, perhaps by inheritance: then the exit status of each child is lost."""
     return signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
 
 
 BUSY_ERRORS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""What the system answers when it has no room for one more process, for now."""
+"""Errors of a system that is out of resources: the same call may succeed later."""
 
 
-def has_no_room(error: BaseException) -> bool:
-    """Whether an error says that there is no room, for now: what failed may work later."""
+def is_out_of_resources(error: BaseException) -> bool:
+    """Whether an error means that the system is out of resources: what failed may work later."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in BUSY_ERRORS)
 
 
 @attrs.frozen
 class Exit:
-    """How a process ended, and what it used. What is not known is `None`."""
+    """How a process ended, and what it used. Fields that are not known are `None`."""
 
     code: int | None = None
     """The exit code, when it exited."""
@@ -50,13 +51,13 @@ class Exit:
     """The number of the signal that ended it, when one did."""
     core_dumped: bool = False
     cpu_seconds: float | None = None
-    """User and system time of it and of those of its descendants that were waited for, seconds."""
+    """User and system time of it and of its descendants that were waited for, seconds."""
     peak_bytes: int | None = None
-    """The largest resident set of any of these, bytes; `None` unless above our own, which the system counts in."""
+    """The largest resident set of any of these, bytes; `None` unless larger than that of this process: see `reap`."""
 
 
 UNKNOWN: Final = Exit()
-"""Of a process that somebody else has reaped."""
+"""The exit of a process that other code in this process has reaped."""
 
 
 class Child:
@@ -75,30 +76,31 @@ class Child:
 
     @property
     def reaped(self) -> bool:
-        """Whether its number may be somebody else's by now."""
+        """Whether it is reaped, so that its pid may have been reused."""
         return self._reaped
 
     def has_exited(self) -> bool:
-        """Whether it has exited, be it reaped or not."""
+        """Whether it has exited, reaped or not."""
         if not self._reaped:
             try:
                 return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
             except ChildProcessError:
-                self._reaped = True  # by somebody else: a handler of SIGCHLD that is not ours
+                self._reaped = True  # by other code, such as the embedding program's handler of SIGCHLD
         return True
 
     async def wait_exited(self) -> None:
-        """Wait until it has exited; it is not reaped by that."""
+        """Wait until it has exited. Does not reap it."""
         await trio.lowlevel.wait_readable(self._pidfd)
 
     def signal_group(self, number: int) -> None:
-        """Send a signal to each process of its group that we may send one to. Does nothing once it is reaped."""
+        """Send a signal to the processes of its group, if that is permitted. Does nothing after it was reaped."""
+        # `has_exited` also notices that other code has reaped it.
         if not self._reaped and not (self.has_exited() and self._reaped):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def group_exists(self) -> bool:
-        """Whether any process is left in its group, itself included until it is reaped. Zombies count."""
+        """Whether a process is left in its group. Zombies count, and so does the child until it is reaped."""
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:
@@ -116,37 +118,35 @@ class Child:
             _, status, usage = os.wait4(self.pid, 0)
         except ChildProcessError:
             return UNKNOWN
-        import resource  # not there on every system that may import this module
+        import resource  # not available on every system that can import this module
 
         code = os.waitstatus_to_exitcode(status)
-        # A child begins as a copy of us, and the system never forgets how large that was.
-        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # A child starts as a copy of this process, whose size counts in its `ru_maxrss`: only a larger one is its own.
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return Exit(
             code if code >= 0 else None,
             -code if code < 0 else None,
             os.WCOREDUMP(status),
             usage.ru_utime + usage.ru_stime,
-            usage.ru_maxrss * 1024 if usage.ru_maxrss > ours else None,
+            usage.ru_maxrss * 1024 if usage.ru_maxrss > own else None,
         )
 
     def kill_rest(self) -> None:
-        """Kill what is left of its group; for when it was reaped.
-
-        Its number stays taken as long as the group has a member. Only when there is none could a stranger get it, who
-        would be a process of that number first: then nothing is signalled.
-        """
+        """Kill the processes that are left in its group after it was reaped."""
+        # The number of a group is not reused while the group has a member. If it has none, a new process may get the
+        # number as its pid, and only then become the leader of a group: so with such a process nothing is signalled.
         if not os.path.exists(f"/proc/{self.pid}"):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def destroy(self) -> None:
-        """Kill its group, reap it and `close` it. Blocks for as long as it takes to die."""
+        """Kill its group, reap it and `close` it. Blocks until it has died."""
         self.signal_group(signal.SIGKILL)
         self.reap()
         self.close()
 
     def close(self) -> None:
-        """Give up the descriptor; nobody can wait for it any more. Idempotent."""
+        """Close the pidfd: it cannot be waited for any more. Idempotent."""
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
@@ -166,25 +166,26 @@ def spawn(
     Args:
         argv: the program, looked up in the ``PATH`` of `env`, and its arguments.
         env: its whole environment.
-        cwd: the directory that it starts in; `None` for ours.
+        cwd: the directory that it starts in; `None` for that of this process.
         output: the descriptor that becomes its standard output and its standard error. All others are closed in it.
-        errors: the one for its standard error, if that is to be another.
-        directory: a descriptor of `cwd`, if that is not to be entered wherever its path leads.
+        errors: the descriptor of its standard error, if that is another one.
+        directory: a descriptor of `cwd`; `None` to follow that path wherever it leads.
 
     Raises:
         OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
-        ChildProcessError: if it has ended, and has been reaped, before this could look.
-        ValueError: if something of it is no text that a program can be given.
+        ChildProcessError: if it has ended and was reaped before its pidfd could be opened.
+        ValueError: if an argument or variable cannot be passed to a program, as one with a NUL byte.
     """
     errors = output if errors is None else errors
     quickly = is_available() and min(output, errors) > 2  # noqa: PLR2004 - the standard descriptors
     pid = (start if quickly else _start)(argv, env=env, cwd=cwd, output=output, errors=errors, directory=directory)
     try:
         return Child(pid, os.pidfd_open(pid))
-    except ProcessLookupError as exc:  # it ran, and is forgotten
-        why = SIGCHLD_IGNORED if forgets_children() else "somebody else in this process has reaped it"
-        raise ChildProcessError(errno.ECHILD, f"it ran, and nobody knows how it ended: {why}") from exc
+    except ProcessLookupError as exc:  # it ran, and was reaped
+        why = SIGCHLD_IGNORED if ignores_sigchld() else "other code in this process has reaped it"
+        raise ChildProcessError(errno.ECHILD, f"it ran, and its exit status is lost: {why}") from exc
     except BaseException:
+        # Mostly EMFILE: a child that cannot be waited for must not run.
         Child(pid, -1).destroy()
         raise
 
@@ -198,12 +199,12 @@ def _start(
     errors: int,
     directory: int | None = None,
 ) -> int:
-    """Do what `start` does, where that cannot be done."""
+    """Do what `start` does, by `subprocess`, where `start` is not available."""
     if isinstance(env, SharedEnvironment) and cwd is not None:
         env = {**env, "PWD": cwd}
-    others = signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}  # which `subprocess` sees to
+    others = signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}  # which `subprocess` restores
     is_any_ignored = any(signal.getsignal(number) == signal.SIG_IGN for number in others)
-    # A child inherits the mask of the thread that starts it.
+    # A child inherits the signal mask of the thread that starts it.
     before = signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         process = subprocess.Popen(
@@ -215,9 +216,9 @@ def _start(
             cwd=cwd if directory is None else f"/proc/{os.getpid()}/fd/{directory}",
             close_fds=True,
             start_new_session=True,
-            preexec_fn=take_signals_as_usual if is_any_ignored else None,  # noqa: PLW1509 - it calls the system only
+            preexec_fn=restore_default_signals if is_any_ignored else None,  # noqa: PLW1509 - it makes system calls only
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    process.returncode = 0  # it is ours to reap: this keeps Popen from doing it, and from complaining that nobody did
+    process.returncode = 0  # `Child` reaps it: this keeps Popen from doing so, and from a warning that it was not done
     return process.pid

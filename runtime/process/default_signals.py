@@ -1,4 +1,4 @@
-"""The signals of a process that runs other people's Python: as usual, but for those that are sent to everybody."""
+"""Signal handling of a helper process that runs other people's Python: the defaults, except for broadcast signals."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SENT_TO_ALL: Final = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
-"""What systemd sends to each process of a service, Slurm to each of an allocation, and Grid Engine to each of a job."""
+"""Broadcast signals: systemd sends them to all processes of a service, Slurm of an allocation, Grid Engine of a job."""
 
 
-def take_signals_as_usual() -> None:
-    """Unblock all signals of this process, and ignore none, but for two that Python ignores and undoes in children.
+def restore_default_signals() -> None:
+    """Unblock all signals, and ignore none except the two that Python ignores, and restores in children.
 
-    For a process of its own, before anything else runs in it: an embedding program's signals are its own.
+    Only for a helper process, before other code runs in it: the signals of an embedding program are its own.
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
@@ -31,11 +31,9 @@ def take_signals_as_usual() -> None:
 
 
 def survive_signals_to_all() -> None:
-    """Let no signal of `SENT_TO_ALL` end this process: it ends when its parent has no more use for it.
-
-    They are handled, not ignored or blocked, as a program that is started here would inherit that. What is forked here,
-    and becomes no other program, has them as usual again: so `multiprocessing.Process.terminate` works.
-    """
+    """Survive the signals of `SENT_TO_ALL`: the parent decides when this process ends."""
+    # Handled, not ignored or blocked, which a program that is started here would inherit. A forked child that executes
+    # no other program gets the defaults again, so that `multiprocessing.Process.terminate` works.
     for number in SENT_TO_ALL:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _survive)
@@ -49,11 +47,11 @@ def survive_signals_to_all() -> None:
 
     def have_defaults() -> None:
         for number in SENT_TO_ALL:
-            if signal.getsignal(number) is _survive:  # and not what a launcher has installed
+            if signal.getsignal(number) is _survive:  # not a handler that a launcher has installed
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         unblock()
 
-    # Blocked meanwhile: a signal that comes to a child before it has the defaults would be lost.
+    # Blocked during the fork: a signal that reaches the child before it has the defaults would be lost.
     os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=have_defaults)
 
 

@@ -1,4 +1,4 @@
-"""The environment that a job gets: the inherited one, less what means nothing in a job; `PWD`; and its exports."""
+"""The environment of a job: the inherited one without some variables, `PWD`, and the job's exports."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Final
 
 LEFT_OUT: Final = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PWD", "OLDPWD")
-"""With the first four, a `make` in a job would take itself for a part of the `make` that started the runtime. The last
-two say where the runtime was started; a job has a ``PWD`` of its own: see `job_environment`."""
+"""With the first four, a `make` in a job would act as a sub-make of the `make` that started the runtime. The last two
+name the directory of the runtime; a job has a ``PWD`` of its own: see `job_environment`."""
 
 
 def inherited_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return a copy of `environment` (this process's own, unless given) without `LEFT_OUT`."""
+    """Return a copy of `environment` (by default that of this process) without `LEFT_OUT`."""
     inherited = dict(os.environ if environment is None else environment)
     for name in LEFT_OUT:
         inherited.pop(name, None)
@@ -21,7 +21,7 @@ def inherited_environment(environment: Mapping[str, str] | None = None) -> dict[
 
 
 def job_environment(inherited: Mapping[str, str], exports: Mapping[str, str], directory: str) -> dict[str, str]:
-    """Return the environment of a job: ``PWD`` is the directory that it starts in, unless its exports say otherwise."""
+    """Return the environment of a job. ``PWD`` is the directory that it starts in, unless its exports set it."""
     return {**inherited, "PWD": directory, **exports}
 
 

@@ -1,7 +1,7 @@
-"""`ExitWatch`: has a process exited? For threads, which wait for that or for a descriptor, whichever comes first.
+"""`ExitWatch`: wait in a thread for the exit of a process, or for a descriptor, whichever comes first.
 
-The end of a socket does not tell: whatever the process has forked keeps its end of it open. A pidfd does. Where there
-is none (an old kernel, or a filter that forbids `pidfd_open`), somebody looks every `LOOK_INTERVAL` seconds.
+The end of a socket is no sign of an exit: a forked child of the process keeps the socket open. A pidfd is one. Without
+it (an old kernel, or a seccomp filter that forbids `pidfd_open`) the process is polled every `POLL_INTERVAL` seconds.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Final
 
 import trio
 
-LOOK_INTERVAL: Final = 0.1
-"""Seconds between two looks at a process without a pidfd. Arbitrary: ten looks a second for each waiting thread cost
-nothing to speak of, and an exit is seen as late as that."""
+POLL_INTERVAL: Final = 0.1
+"""Seconds between two polls of a process without a pidfd. Arbitrary: ten times longer, and each exit is noticed up to a
+second late; ten times shorter, and each waiting thread wakes up a hundred times a second."""
 
 
 class ExitWatch:
-    """Watches one process, until this object is dropped. Any number of threads may wait at the same time.
+    """Watches one process until this object is deleted. Any number of threads may wait at the same time.
 
     Args:
-        pid: the process; its number must not have been given to another one meanwhile.
-        has_exited: says whether it has, without blocking; asked where there is no pidfd.
+        pid: the process, which must not be reaped, so that its pid is not reused.
+        has_exited: returns whether it has exited, without blocking; called where there is no pidfd.
     """
 
     def __init__(self, pid: int, has_exited: Callable[[], bool]) -> None:
@@ -38,12 +38,12 @@ class ExitWatch:
     def wait_ready(self, fd: int, events: int, deadline: float = float("inf")) -> bool:
         """Block until `fd` is ready, and return true; or until the process has exited, and return false.
 
-        If both are true, `fd` is ready: what was written before the exit is read.
+        If both are true, `fd` is ready, so that what was written before the exit is read.
 
         Args:
             fd: a descriptor.
-            events: what it is to be ready for, as for `select.poll`.
-            deadline: by `time.monotonic`, in seconds.
+            events: the events to wait for, as for `select.poll`.
+            deadline: seconds of `time.monotonic`.
 
         Raises:
             TimeoutError: if neither is true at the deadline.
@@ -54,8 +54,9 @@ class ExitWatch:
             poll.register(self._pidfd, select.POLLIN)
         while True:
             left = deadline - time.monotonic()
-            patience = left if self._pidfd is not None else min(left, LOOK_INTERVAL)
-            ready = poll.poll(None if patience == float("inf") else max(0.0, patience) * 1000)
+            timeout = left if self._pidfd is not None else min(left, POLL_INTERVAL)
+            ready = poll.poll(None if timeout == float("inf") else max(0.0, timeout) * 1000)
+            # Checked before the exit, so that data which was written before it is read.
             if any(which == fd for which, _ in ready):
                 return True
             if ready or (self._pidfd is None and self.has_exited()):
@@ -67,12 +68,12 @@ class ExitWatch:
         """Wait until the process has exited."""
         if self._pidfd is not None:
             await trio.lowlevel.wait_readable(self._pidfd)
-        while not self.has_exited():  # noqa: ASYNC110 - without a pidfd nothing else tells of it
-            await trio.sleep(LOOK_INTERVAL)
+        while not self.has_exited():  # noqa: ASYNC110 - without a pidfd it has to be polled
+            await trio.sleep(POLL_INTERVAL)
 
 
 def _pidfd_of(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
-        return None  # no such call here, forbidden, or no descriptor is left: then the slow way has to do
+        return None  # not on this system, forbidden, or EMFILE: it is polled instead

@@ -1,8 +1,8 @@
-"""Writing to a terminal from the background, where that may stop the writer.
+"""Write to a terminal from a background process group without being stopped.
 
-The system sends SIGTTOU to the process group of whoever writes there with ``stty tostop``, or changes the terminal's
-modes. Ignoring the signal would be inherited by what other people's code starts; so it is blocked, in the thread that
-writes, while it writes. And as the person does not want to see output from the background, it is left out.
+The kernel sends SIGTTOU to a background process group that writes to a terminal with ``stty tostop``, or changes the
+terminal's modes. If the signal were ignored, programs that are started here would inherit that; so it is blocked in the
+writing thread during the write. Output that ``tostop`` would stop is omitted: the user does not want to see it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from contextlib import contextmanager
 
 
 def is_foreground(fd: int) -> bool:
-    """Whether the terminal `fd` belongs to our process group now, or is none that could belong to another."""
+    """Whether this process group has the foreground of the terminal `fd`. True if it is another terminal, or none."""
     try:
         return os.tcgetpgrp(fd) == os.getpgrp()
     except OSError:
         return True
 
 
-def is_output_unwanted(fd: int) -> bool:
-    """Whether a write to `fd` would stop this process: a terminal with ``tostop``, and we are in its background."""
+def would_stop_writer(fd: int) -> bool:
+    """Whether a write to `fd` would stop this process, in the background of a terminal with ``tostop``."""
     try:
         return bool(termios.tcgetattr(fd)[3] & termios.TOSTOP) and not is_foreground(fd)
     except termios.error:
@@ -32,7 +32,7 @@ def is_output_unwanted(fd: int) -> bool:
 
 @contextmanager
 def without_stop() -> Iterator[None]:
-    """Let what this thread does to a terminal not stop the process."""
+    """Block SIGTTOU in this thread for a block, so that its use of a terminal does not stop the process."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
     try:
         yield

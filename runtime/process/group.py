@@ -1,13 +1,13 @@
-"""Ending the process group of a child: gently, or at once, and seeing that nobody of it is left.
+"""End the process group of a child, by SIGTERM or SIGKILL, and wait until no process of it is left.
 
-As long as the root is not reaped, its group's number is taken, and signals are safe; so the root stays a zombie until
-the last signal was sent, and after that the group is only looked at. Looking costs one system call in the usual case,
-that nobody is left. Otherwise it is a look at ``/proc``, which knows what ``kill`` does not: a zombie that nobody reaps
-(there is no proper init process in many containers) is not alive.
+As long as the root is not reaped, the number of its group cannot be reused, and signals are safe. So the root stays a
+zombie until the last signal was sent; after that the group is only checked. A check costs one system call in the usual
+case, that no process is left. Otherwise ``/proc`` is read, which tells zombies from living processes, as ``kill`` does
+not: a zombie that is never reaped (many containers have no proper init process) does not count.
 
-This is as far as a group goes: a process that left it (`setsid`) is not killed. Only while the root is asked gently to
-end, those that come from it and have another group (a simulator behind `timeout`) are asked as well, if they can be
-found by way of their parents (`Descendants`).
+A process that has left the group (`setsid`) is not killed. But in a soft stop and at SIGTERM, the descendants of the
+root in other groups (such as a simulator behind `timeout`) are signalled as well, if the process table leads to
+them (`Descendants`).
 """
 
 from __future__ import annotations
@@ -29,51 +29,55 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FIRST_LOOK: Final = 0.001
-_LAST_LOOK: Final = 0.05
-"""Seconds between two looks at a group that will not go, at first and at most. Arbitrary."""
+_FIRST_DELAY: Final = 0.001
+_LAST_DELAY: Final = 0.05
+"""Seconds between two checks of a group that has not ended, at first and at most. Arbitrary: ten times longer would
+delay the end of each such job by as much; ten times shorter would read ``/proc`` all the time."""
 
-_LOOK_TIMEOUT: Final = 1.0
-"""Seconds that the search for processes outside of a group may take, before the group is signalled without. Arbitrary:
-a search takes milliseconds, but at a limit of processes there may be no thread to be had for it."""
+_SEARCH_TIMEOUT: Final = 1.0
+"""Seconds that the search for processes outside of a group may take before the group alone is signalled. Arbitrary: a
+search takes milliseconds, but at a limit of processes no thread can be started for it, and SIGTERM is due."""
 
-_PATIENT_LOOKS: Final = 3
-"""Looks with one system call before ``/proc`` is read."""
+_CHEAP_CHECKS: Final = 3
+"""Checks with one system call before ``/proc`` is read. Not measured: with ten times as many, the end of a group of
+unreaped zombies is seen a second late; with none, each end costs a reading of ``/proc``."""
 
 
 @attrs.frozen
 class GroupEnd:
-    """How the end of a group went."""
+    """How a group ended."""
 
     exit: Exit
-    """How its root ended; `UNKNOWN` if it did not, or if somebody else has reaped it."""
+    """How its root ended; `UNKNOWN` if it did not, or if other code in this process has reaped it."""
     left: Sequence[int] | None = None
-    """`None` if nobody is left; else the ids of those that did not go, as far as they are known."""
+    """`None` if no process is left; else the pids of those that did not end, as far as they are known."""
 
 
 class ProcessTable:
-    """Who is alive in which process group. One reading of ``/proc`` answers all who ask at that time.
+    """Tells which processes are alive in a process group. One reading of ``/proc`` answers all tasks that wait for it.
 
     Args:
         limiter: for the thread that reads.
     """
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
-        # Now, as a program that only imports us does without, and later there may be no descriptor for it.
+        # Imported here, not at the head: a program that only imports this package does not need it. And not later: at a
+        # limit of descriptors an import fails.
         from runtime.process import supervisor_program
 
-        self.far = supervisor_program
-        """What reads the process table."""
+        self.program = supervisor_program
+        """The functions that read the process table."""
         self._limiter = limiter
         self._lock = trio.Lock()
         self._begun = 0
         self._groups: Mapping[int, Sequence[int]] = {}
 
     async def members(self, group: int) -> Sequence[int]:
-        """Return the ids of those that are alive in `group`, from a reading that begins after this call."""
-        wanted = self._begun + 1
+        """Return the pids of those that are alive in `group`, by a reading that begins after this call."""
+        # A reading that had begun before may have passed a process that was forked since.
+        enough = self._begun + 1
         async with self._lock:
-            if self._begun < wanted:
+            if self._begun < enough:
                 self._begun += 1
                 self._groups = await self.in_thread(living_groups)
             return self._groups.get(group, ())
@@ -84,7 +88,7 @@ class ProcessTable:
 
 
 def living_groups() -> dict[int, list[int]]:
-    """Return the ids of all processes that are alive, by process group. Blocks."""
+    """Return the pids of all living processes, by process group. Blocks."""
     groups: dict[int, list[int]] = {}
     try:
         names = os.listdir("/proc")
@@ -94,148 +98,150 @@ def living_groups() -> dict[int, list[int]]:
         if name.isdecimal():
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:
-                    # The second field is the program's name, in parentheses, and may itself have any of them.
+                    # The second field is the program's name in parentheses, and may itself contain parentheses.
                     state, _, group = file.read().rpartition(b")")[2].split(None, 3)[:3]
             except (OSError, ValueError):
-                continue  # it has gone
+                continue  # it has ended
             if state not in (b"Z", b"X"):
                 groups.setdefault(int(group), []).append(int(name))
     return groups
 
 
 class Descendants:
-    """The root of a group and all that come from it, in its group or outside. The process table is read in a thread.
+    """The root of a group and its descendants, in its group or outside. The process table is read in a thread.
 
     Args:
-        root: is not reaped.
-        census: whose thread that is.
+        root: must not be reaped.
+        process_table: reads the process table.
     """
 
-    def __init__(self, root: Child, census: ProcessTable) -> None:
+    def __init__(self, root: Child, process_table: ProcessTable) -> None:
         self._root = root
-        self._census = census
-        self._found: Sequence[ProcessEntry] = census.far.processes([root.pid])
+        self._process_table = process_table
+        self._found: Sequence[ProcessEntry] = process_table.program.read_entries([root.pid])
 
-    async def look(self) -> None:
-        """Find those that can be found now, from the root or from those that were found before."""
-        far = self._census.far
-        with trio.move_on_after(_LOOK_TIMEOUT):
-            self._found = await self._census.in_thread(lambda: list(far.tree(list(filter(far.is_there, self._found)))))
+    async def refresh(self) -> None:
+        """Find the descendants that can be found now, of the root or of those that were found before."""
+        program = self._process_table.program
+        with trio.move_on_after(_SEARCH_TIMEOUT):
+            self._found = await self._process_table.in_thread(
+                lambda: list(program.with_descendants(list(filter(program.still_exists, self._found))))
+            )
 
     def _outside(self) -> list[ProcessEntry]:
         return [one for one in self._found if one.group != self._root.pid]
 
     async def signal(self, *numbers: int) -> None:
-        """Send signals to the group and to those outside, to each once."""
-        far = self._census.far
+        """Send signals to the group and to the descendants outside of it, to each process once."""
+        program = self._process_table.program
         one_by_one: Sequence[ProcessEntry] = self._found
-        if not far.forwarders(one for one in self._found if one.group == self._root.pid):
-            for number in numbers:  # at one stroke, as far as that goes: nobody is missed who is just being forked
+        if not program.forwarders(one for one in self._found if one.group == self._root.pid):
+            for number in numbers:  # one system call for the group: it misses no process that is just being forked
                 self._root.signal_group(number)
             one_by_one = self._outside()
         if one_by_one:
-            await self._census.in_thread(lambda: far.send_once(one_by_one, *numbers))
+            await self._process_table.in_thread(lambda: program.signal_each_once(one_by_one, *numbers))
 
     async def alive(self) -> list[int]:
-        """Return the ids of those in the group, and of those found outside, that are alive."""
-        pids = [*await self._census.members(self._root.pid)]
+        """Return the pids of those that are alive, in the group or found outside."""
+        pids = [*await self._process_table.members(self._root.pid)]
         if outside := self._outside():
-            far = self._census.far
-            pids += await self._census.in_thread(lambda: [one.pid for one in outside if far.is_alive(one)])
+            program = self._process_table.program
+            pids += await self._process_table.in_thread(lambda: [one.pid for one in outside if program.is_alive(one)])
         return pids
 
 
-async def ask_softly(child: Child, census: ProcessTable, descendants: Descendants, number: int) -> None:
-    """Send a signal to all that come from `child`; wait until nobody is left who may still act on it.
+async def soft_stop_group(child: Child, process_table: ProcessTable, descendants: Descendants, number: int) -> None:
+    """Send a signal to `child` and its descendants; wait until no process is left that may still act on it.
 
-    A shell dies of it at once, while the simulator behind it has its files to close. Who ignores it is not waited for,
-    once the root has ended.
+    A shell dies of it at once, while the simulator that it has started closes its files. When the root has ended,
+    processes that ignore the signal are not waited for.
     """
-    await descendants.look()  # before anybody dies: who has no parent any more is not found
+    await descendants.refresh()  # before the signal: a process whose parent has died is not found
     await descendants.signal(number)
     await child.wait_exited()
-    delay = _FIRST_LOOK
+    delay = _FIRST_DELAY
     while pids := await descendants.alive():
-        if await census.in_thread(partial(_all_ignore, pids, number)):
+        if await process_table.in_thread(partial(_all_ignore, pids, number)):
             return
         await trio.sleep(delay)
-        delay = min(2 * delay, _LAST_LOOK)
+        delay = min(2 * delay, _LAST_DELAY)
 
 
 def _all_ignore(pids: Sequence[int], number: int) -> bool:
-    from runtime.process import supervisor_program as far  # which is there since there is a `ProcessTable`
+    from runtime.process import supervisor_program  # loaded by `ProcessTable`
 
-    return all(far.ignores(pid, number) for pid in pids)
+    return all(supervisor_program.ignores(pid, number) for pid in pids)
 
 
-async def terminate_group(child: Child, descendants: Descendants, grace: trio.CancelScope) -> None:
-    """Ask all that come from `child` to end, and wait until they have, or for the end of `grace`.
+async def terminate_group(child: Child, descendants: Descendants, scope: trio.CancelScope) -> None:
+    """Send SIGTERM to `child` and its descendants, and wait until they have ended, or `scope` has.
 
     Args:
         child: the root.
-        descendants: who comes from it.
-        grace: not entered yet; its deadline or its cancellation ends the wait.
+        descendants: those of `child`.
+        scope: not entered yet; its deadline or its cancellation ends the wait.
     """
-    with grace:
-        await descendants.look()
-        await descendants.signal(signal.SIGTERM, signal.SIGCONT)  # a stopped process could not act on the first
+    with scope:
+        await descendants.refresh()
+        await descendants.signal(signal.SIGTERM, signal.SIGCONT)  # a stopped process acts on SIGTERM only after SIGCONT
         await child.wait_exited()
-        delay = _FIRST_LOOK
+        delay = _FIRST_DELAY
         while await descendants.alive():
             await trio.sleep(delay)
-            delay = min(2 * delay, _LAST_LOOK)
+            delay = min(2 * delay, _LAST_DELAY)
 
 
-async def end_leftovers(child: Child, census: ProcessTable, grace: trio.CancelScope) -> Sequence[str]:
-    """Give what `child` left in its group some time to go by itself; kill and name what does not.
-
-    It is reaped already: so one system call tells that nobody is left, which is the usual case.
+async def end_leftovers(child: Child, process_table: ProcessTable, scope: trio.CancelScope) -> Sequence[str]:
+    """Wait until the processes that `child` has left in its group exit; kill the others, and return their names.
 
     Args:
-        child: the root.
-        census: tells who is left.
-        grace: not entered yet; its deadline or its cancellation ends the time.
+        child: the root, which is reaped. So one system call tells in the usual case that no process is left.
+        process_table: tells which processes are left.
+        scope: not entered yet; its deadline or its cancellation ends the wait.
     """
     if not child.group_exists():
         return ()
-    far = census.far
+    program = process_table.program
     try:
-        looks, delay = 0, _FIRST_LOOK
-        with grace:
-            while child.group_exists() and (looks <= _PATIENT_LOOKS or await census.members(child.pid)):
+        checks, delay = 0, _FIRST_DELAY
+        with scope:
+            while child.group_exists() and (checks <= _CHEAP_CHECKS or await process_table.members(child.pid)):
                 await trio.sleep(delay)
-                looks, delay = looks + 1, min(2 * delay, _LAST_LOOK)
+                checks, delay = checks + 1, min(2 * delay, _LAST_DELAY)
             return ()
-        with trio.move_on_after(_LOOK_TIMEOUT):
-            pids = await census.members(child.pid)
-            return await census.in_thread(lambda: far.named(far.processes(list(pids))))
+        with trio.move_on_after(_SEARCH_TIMEOUT):
+            pids = await process_table.members(child.pid)
+            return await process_table.in_thread(lambda: program.describe(program.read_entries(list(pids))))
         return ("processes whose names could not be read",)
     finally:
         child.kill_rest()
 
 
-async def sweep_group(child: Child, census: ProcessTable, patience: trio.CancelScope, how: Exit = UNKNOWN) -> GroupEnd:
-    """Kill the group of `child`, reap that, and wait until nobody of the group is left, or for the end of `patience`.
+async def sweep_group(
+    child: Child, process_table: ProcessTable, scope: trio.CancelScope, how: Exit = UNKNOWN
+) -> GroupEnd:
+    """Kill the group of `child`, reap `child`, and wait until no process of the group is left, or `scope` has ended.
 
     Args:
         child: the root.
-        census: tells who is left.
-        patience: not entered yet; its deadline ends the wait.
-        how: how the root ended, if it was reaped before, and its group killed.
+        process_table: tells which processes are left.
+        scope: not entered yet; its deadline ends the wait.
+        how: how the root ended, if it was reaped and its group killed before.
     """
     child.signal_group(signal.SIGKILL)
-    with patience:
+    with scope:
         if not child.has_exited():
             await child.wait_exited()
         how = how if child.reaped else child.reap()
-        looks, delay = 0, _FIRST_LOOK
+        checks, delay = 0, _FIRST_DELAY
         while child.group_exists():
-            looks += 1
-            if looks > _PATIENT_LOOKS and not await census.members(child.pid):
+            checks += 1
+            if checks > _CHEAP_CHECKS and not await process_table.members(child.pid):
                 break
             await trio.sleep(delay)
-            delay = min(2 * delay, _LAST_LOOK)
+            delay = min(2 * delay, _LAST_DELAY)
         return GroupEnd(how)
     with trio.move_on_after(1):
-        return GroupEnd(how, await census.members(child.pid))
+        return GroupEnd(how, await process_table.members(child.pid))
     return GroupEnd(how, ())

@@ -1,7 +1,6 @@
-"""Is there room for so many jobs? What the system has and allows, read once, when a backend opens.
+"""Are there resources for so many jobs? What the system has and allows, read once, when a backend opens.
 
-Whoever is told beforehand what is short can do something about it; later it only shows as jobs that are refused as
-busy.
+A user who is warned then can raise a limit. Later, a shortage only shows as jobs that are refused as busy.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ import attrs
 from runtime.process.cgroups import MOUNTED, PROC, cpu_quota, pids_left
 
 SPARE: Final = 64
-"""Open files and processes that are needed besides those for jobs, at a guess."""
+"""Open files and processes that are needed besides those for jobs. Not measured: ten times more would warn of shortages
+that there are not, ten times fewer would miss those of a program that has files of its own."""
 
 
 def usable_cpus(proc: Path = PROC, cgroups: Path = MOUNTED) -> int:
@@ -29,8 +29,8 @@ def usable_cpus(proc: Path = PROC, cgroups: Path = MOUNTED) -> int:
 
 
 @attrs.frozen
-class Room:
-    """What may be used. `None` where there is no limit, or none that is known."""
+class Resources:
+    """The resources that may be used. `None` where there is no limit, or none is known."""
 
     files: int | None = None
     """Open files of one process."""
@@ -40,43 +40,45 @@ class Room:
     """Bytes."""
 
     @classmethod
-    def here(cls) -> Room:
-        """Look what there is. Blocks, shortly."""
-        import resource  # not there on every system that may import this module
+    def here(cls) -> Resources:
+        """Return those of this process. Blocks shortly."""
+        import resource  # not available on every system that can import this module
 
         def soft(which: int) -> int | None:
             limit = resource.getrlimit(which)[0]
             return None if limit == resource.RLIM_INFINITY else limit
 
-        # Root may have as many as it likes, but for its cgroup.
+        # RLIMIT_NPROC does not apply to root; a cgroup does.
         mine = soft(resource.RLIMIT_NPROC) if os.geteuid() else None
         processes = [limit for limit in (mine, pids_left()) if limit is not None]
         return cls(soft(resource.RLIMIT_NOFILE), min(processes, default=None), available_memory())
 
 
-def shortages(room: Room, jobs: int, *, processes: int, memory: int) -> Sequence[str]:
-    """Return what is short for `jobs` at once, one text each, with what to do about it.
+def shortages(resources: Resources, jobs: int, *, processes: int, memory: int) -> Sequence[str]:
+    """Return a message for each resource that is short for `jobs` jobs at once, with a way to raise the limit.
 
     Args:
-        room: what there is.
-        jobs: how many; each needs one open file of ours.
-        processes: how many of them each needs.
-        memory: how many bytes each needs, besides what it uses itself.
+        resources: the resources that may be used.
+        jobs: how many; for each this process has one open file.
+        processes: how many processes each job needs.
+        memory: bytes that each job needs for its guard.
     """
     found = []
     files = jobs + SPARE
-    if room.files is not None and room.files < files:
-        found.append(f"{files} open files, and {room.files} are allowed (say `ulimit -n {files}`)")
-    wanted = jobs * processes + SPARE
-    if room.processes is not None and room.processes < wanted:
-        found.append(f"{wanted} processes, and {room.processes} are allowed (`ulimit -u`, or pids.max of the cgroup)")
-    if room.memory is not None and room.memory < jobs * memory:
-        found.append(f"{jobs * memory >> 20} MiB of memory for what guards them, and {room.memory >> 20} are available")
+    if resources.files is not None and resources.files < files:
+        found.append(f"{files} open files, and {resources.files} are allowed (say `ulimit -n {files}`)")
+    needed = jobs * processes + SPARE
+    if resources.processes is not None and resources.processes < needed:
+        allowed = resources.processes
+        found.append(f"{needed} processes, and {allowed} are allowed (`ulimit -u`, or pids.max of the cgroup)")
+    if resources.memory is not None and resources.memory < jobs * memory:
+        available = resources.memory >> 20
+        found.append(f"{jobs * memory >> 20} MiB of memory for what guards them, and {available} are available")
     return found
 
 
 def available_memory(proc: Path = PROC) -> int | None:
-    """Return how many bytes the system could give now."""
+    """Return the bytes of memory that the system can still provide (``MemAvailable``); `None` if that is not known."""
     with suppress(OSError, ValueError, IndexError):
         for line in (proc / "meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

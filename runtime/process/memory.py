@@ -1,10 +1,9 @@
-"""`OomKills`: did the kernel kill somebody for want of memory?
+"""`OomKills`: has the OOM killer of the kernel killed a process of this cgroup?
 
-A process that it kills ends by SIGKILL, as if anybody had sent that. What tells is a counter of the memory cgroup, ours
-and so our jobs' as well, unless they go elsewhere: ``oom_kill`` in ``memory.events`` (version 2) or
-``memory.oom_control`` (version 1). Each kill that is counted there explains one such end. The kernel's log would say
-more, but is not for users; and a program that gets no memory because of a limit of its own (``ulimit -v``) says so
-itself.
+Its victim ends by SIGKILL, like a process that a user has killed. The difference is a counter of the memory cgroup, to
+which jobs belong as well unless they leave it: ``oom_kill`` in ``memory.events`` (version 2) or ``memory.oom_control``
+(version 1). Each kill that is counted there explains one such end. The kernel's log has more, but users cannot read it.
+A program that is out of memory because of a limit of its own (``ulimit -v``) reports that itself.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from runtime.process.cgroups import MOUNTED, PROC, hierarchies
 
 
 class OomKills:
-    """Kills in the memory cgroup of this process, since this was made.
+    """OOM kills in the memory cgroup of this process since this object was made.
 
     Args:
-        proc: where the system tells which cgroup that is.
-        cgroups: where cgroups are.
+        proc: where ``/proc`` is mounted.
+        cgroups: where cgroups are mounted.
     """
 
     def __init__(self, proc: Path = PROC, cgroups: Path = MOUNTED) -> None:
@@ -28,7 +27,7 @@ class OomKills:
         self._explained = self._count()
 
     def explain_one(self) -> bool:
-        """Whether there was a kill that has explained no end so far; it has now. Blocks, shortly."""
+        """Whether there was a kill that has explained no end so far; then it explains one. Blocks shortly."""
         if self._count() <= self._explained:
             return False
         self._explained += 1
@@ -46,7 +45,7 @@ class OomKills:
 
 
 def _counters(proc: Path, cgroups: Path) -> list[Path]:
-    """Return the files that count, which can be read: in each hierarchy the innermost."""
+    """Return the files with counters: in each hierarchy the innermost that exists."""
     found = []
     for directories in hierarchies("memory", proc, cgroups):
         files = [directory / name for directory in directories for name in ("memory.events", "memory.oom_control")]

@@ -1,4 +1,4 @@
-"""What local jobs need of the platform, checked when a backend opens: one line says what is missing."""
+"""Check what local jobs need of the platform when a backend opens; one line names what is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAGE: Final = "docs/platform.md"
 
 
 def missing() -> str | None:
-    """Return what of the platform is missing for local jobs, and how to get it; `None` if all is there."""
+    """Return a message about what is missing for local jobs, and how to get it; `None` if nothing is."""
     pidfd_open = getattr(os, "pidfd_open", None)
     if pidfd_open is None:
         return f"local jobs need Linux, and a Python that has os.pidfd_open: see {PAGE}"
@@ -18,7 +18,7 @@ def missing() -> str | None:
         os.close(pidfd_open(os.getpid()))
     except OSError as exc:
         if exc.errno in _BUSY:
-            return None  # it is there
+            return None  # the call exists
         return (
             f"the system refuses pidfd_open ({exc.strerror}); expected: Linux 5.3 or later, and a container whose "
             f"seccomp profile allows it: see {PAGE}"
@@ -36,4 +36,4 @@ def missing() -> str | None:
 
 
 _BUSY: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""What says nothing of the platform."""
+"""Errors of a system that is out of resources, which are no fault of the platform."""

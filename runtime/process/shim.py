@@ -1,8 +1,8 @@
-"""`Shim`, and the `Tree` that it runs: our side of the processes that run a contained job each.
+"""`Shim`, a helper process that runs one contained job at a time, and the `Tree` that it runs: the runtime's side.
 
-A shim is taken from its supervisor (`runtime.process.supervisor`), gets a job by `start_and_make`, or by `start` in a
-thread if the job's files are there already, and has nothing to do again when the end of that job's tree is told. What
-is told is read by the supervisor's task, which calls the ``note_…`` methods here.
+A shim is taken from its supervisor (`runtime.process.supervisor`) and gets a job by `start_and_make`, or by `start` in
+a thread if the job's files exist already. It is idle again when it has reported the end of the job's tree. The
+supervisor's task reads the answers, and calls the ``note_…`` methods here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 import trio
 
-from runtime.process import supervisor_program as far
+from runtime.process.supervisor_program import (
+    FORCE,
+    JOB,
+    PAUSE,
+    STOP,
+    UNPAUSE,
+    children,
+    frame,
+    read_entries,
+    signal_process,
+    with_descendants,
+)
 from runtime.process.trees import StopSteps, TreeEnd
 from runtime.roots import SLASH_NUMBER, RootedPath
 
@@ -31,14 +42,15 @@ if TYPE_CHECKING:  # a shim belongs to its supervisor
 T = TypeVar("T")
 
 _SEND_TIMEOUT: Final = 10.0
-"""Seconds that a shim which has nothing to do may take to read a job. Arbitrary."""
+"""Seconds that an idle shim may take to read a job. Arbitrary: ten times shorter, and jobs are refused on a loaded
+machine; ten times longer, and a shim that is stopped holds up a thread for as long."""
 
 _SMALL: Final = 1 << 16
-"""Bytes of a job that are handed over without waiting: a socket that is empty has room for more."""
+"""Bytes of a job that are sent without waiting: the buffer of an empty socket is larger."""
 
 
 def hang_up(stream: socket.socket) -> None:
-    """Close a socket, so that the other side sees its end even if a process that was forked from us has it open."""
+    """Close a socket so that the other side sees its end, even if a forked process has a copy of the descriptor."""
     with suppress(OSError):
         stream.shutdown(socket.SHUT_RDWR)
     stream.close()
@@ -46,7 +58,7 @@ def hang_up(stream: socket.socket) -> None:
 
 @attrs.frozen
 class ToMake:
-    """What a shim is to make before it starts a job; the usual case, in which none of it is there."""
+    """The files that a shim makes before it starts a job: the usual case, in which none of them exists."""
 
     directory: RootedPath
     log: str
@@ -54,31 +66,32 @@ class ToMake:
     environment_file: str
     """The name of a file in it, for the dump of the environment."""
     dump: bytes | None
-    """What goes there; `None` for the dump that the supervisor was given."""
+    """The content of that file; `None` for the dump that the supervisor was given."""
 
 
 class Tree:
-    """A `ProcessTree` with all that comes from its root, whatever session that is in."""
+    """A `ProcessTree` of a root and all its descendants, whatever sessions they open."""
 
     def __init__(self, shim: Shim, number: int) -> None:
         self._shim = shim
         self._number = number
         self._known = False
-        """Whether it is known what became of its start."""
-        self._started: trio.Event | None = None  # there is one only if somebody waits for that; and so below
+        """Whether it was reported that the root was started, or could not be."""
+        # Events and the callback are made only when a task waits: most trees need one of them.
+        self._started: trio.Event | None = None
         self._ended: trio.Event | None = None
         self._announce: Callable[[TreeEnd], object] | None = None
         self._error: Exception | None = None
         self._handed_over = False
         self._paused = False
         self._kill_due = math.inf
-        """When the gentle steps of its stop are over, in seconds of trio's clock."""
+        """When the SIGTERM timeout of its stop is over, in seconds of trio's clock."""
         self._killed = False
-        """Whether it was killed in place of its guards."""
+        """Whether `kill_if_due` has killed it."""
         self.pid: int | None = None
-        """The pid of the root, once it was started."""
+        """The pid of the root after it was started."""
         self.end: TreeEnd | None = None
-        """How it ended, once nothing of it is left, or it was given up."""
+        """How it ended, when no process of it is left or it was abandoned."""
 
     def __repr__(self) -> str:
         state = "starting" if self.pid is None else "running" if self.end is None else "ended"
@@ -89,17 +102,17 @@ class Tree:
 
         Raises:
             OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
-            ValueError: if something of it is no text that a program can be given.
-            NotMadeError: if its files were to be made, and could not be; the shim has nothing to do.
+            ValueError: if an argument or variable cannot be passed to a program, as one with a NUL byte.
+            NotMadeError: if the shim could not make the job's files; it is idle.
         """
-        if not self._known:  # a checkpoint, here as below, is a turn of the loop, for each job
+        if not self._known:  # no checkpoint otherwise, here and below: it would be a pass of the event loop per job
             self._started = trio.Event()
             await self._started.wait()
         if self._error is not None:
             raise self._error
 
     async def wait_ended(self) -> TreeEnd:
-        """Wait until nothing of it is left, or it was given up."""
+        """Wait until no process of it is left, or it was abandoned."""
         if self.end is None:
             self._ended = trio.Event()
             await self._ended.wait()
@@ -107,7 +120,7 @@ class Tree:
         return self.end
 
     def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
-        """Send `item` and how it ended, on a channel with room for any number, when it has."""
+        """Send `item` and the end when it has ended, on a channel of unlimited size."""
         if self.end is None:
             self._announce = lambda end: channel.send_nowait((item, end))
         else:
@@ -115,84 +128,84 @@ class Tree:
         return True
 
     async def wait_gone(self) -> None:
-        """Return at once: whatever there is to do, its shim does."""
+        """Return at once: the shim does the rest."""
 
     def has_ended(self) -> bool:
         """Whether it is known to have ended."""
         return self.end is not None
 
     def stop(self, steps: StopSteps) -> None:
-        """Begin to end it. Does nothing if its root has ended by itself."""
+        """Begin the stop sequence. Does nothing if the root has exited by itself."""
         what, seconds = (None, None) if steps.soft is None else (steps.soft.what, steps.soft.seconds)
-        soft = what if what is None or isinstance(what, int) else self._shim.place(what)
-        self._shim.send(far.STOP, self._number, soft, seconds, steps.grace, steps.patience)
-        gentle = (0.0 if steps.soft is None else seconds, steps.grace)
+        soft = what if what is None or isinstance(what, int) else self._shim.wire_path(what)
+        self._shim.send(STOP, self._number, soft, seconds, steps.term_timeout, steps.kill_timeout)
+        gentle = (0.0 if steps.soft is None else seconds, steps.term_timeout)
         self._kill_due = trio.current_time() + sum(math.inf if each is None else each for each in gentle)
 
     def kill(self) -> None:
-        """Leave out what is left of the gentle steps of a `stop`."""
-        self._shim.send(far.FORCE, self._number)
+        """Skip the rest of the stop sequence: SIGKILL now."""
+        self._shim.send(FORCE, self._number)
         self._kill_due = -math.inf
 
     def kill_if_due(self) -> None:
-        """Kill, in place of its guards, what can be found of it, if its gentle steps are over.
+        """Kill what can be found of it, if its SIGTERM timeout is over: for a job that stops its shim again and again.
 
-        For when it stops its guards faster than they can act. They see to it that nothing is left, as soon as it no
-        longer does. What its shim has not reaped, and it reaps nothing while it is stopped, has no stranger's number.
+        The shim kills the rest as soon as it is no longer stopped.
         """
         is_due = self.end is None and not self._paused and self._kill_due < trio.current_time()
         if is_due and self._shim.pid is not None:
             self._killed = True
-            for process in list(far.tree(far.processes(far.children(self._shim.pid)))):
-                far.send(process, signal.SIGKILL)
+            # No pid found here can have been reused: the shim reaps nothing while it is stopped.
+            for process in list(with_descendants(read_entries(children(self._shim.pid)))):
+                signal_process(process, signal.SIGKILL)
 
     def pause(self) -> None:
-        """Stop all its processes, and count no time of its stop sequence."""
+        """Stop all its processes, and the timeouts of its stop sequence."""
         self._paused = True
-        if self._handed_over:  # else a thread is about to, and looks
-            self._shim.send(far.PAUSE, self._number)
+        if self._handed_over:  # otherwise `note_handed_over` does it
+            self._shim.send(PAUSE, self._number)
 
     def unpause(self, _seconds: float) -> None:
-        """Continue them. Its shim knows for how long it was paused."""
+        """Continue them. The shim knows for how long it was paused."""
         self._paused = False
         if self._handed_over:
-            self._shim.send(far.UNPAUSE, self._number)
+            self._shim.send(UNPAUSE, self._number)
 
     def note_handed_over(self) -> None:
-        """All of it was sent: another command may follow."""
+        """The job was sent completely: other commands may follow."""
         self._handed_over = True
-        if self._paused:  # meanwhile
+        if self._paused:  # since the hand-over began
             self.pause()
 
     def postpone(self, seconds: float) -> None:
-        """Do nothing: its shim keeps the time."""
+        """Do nothing: the shim measures the time."""
 
     def destroy(self) -> None:
-        """End it at once, and with it its shim, which may not even have begun with it. Does not wait for that."""
+        """End it at once, with its shim, which may not have started it yet. Does not wait for that."""
         self._shim.abandon()
 
     def close(self) -> None:
-        """Give it up; what of it is still there is killed. Idempotent."""
+        """Abandon it; the processes that are left are killed. Idempotent."""
         if self.end is None:
             self.kill()
 
     def note_started(self, pid: int) -> None:
-        """Its shim says so."""
+        """The shim has started the root."""
         self.pid = pid
         self._note_known()
 
     def note_not_started(self, error: Exception) -> None:
-        """Its shim says so."""
+        """The shim could not start the root."""
         self._error = error
         self._note_known()
 
     def note_end(self, end: TreeEnd) -> None:
-        """Its shim says so, or has gone. The first end counts."""
+        """It has ended, as the shim reports, or with the shim. Only the first end counts."""
         if self.end is None:
-            if self._killed and end.exit.signal == signal.SIGKILL:  # its shim did not even know of the stop
+            if self._killed and end.exit.signal == signal.SIGKILL:  # the shim was stopped, and has not read of the stop
                 end = attrs.evolve(end, stopped=True)
             self.end = end
-            self._note_known()  # or perhaps it was not started, but that will never be known
+            self._note_known()  # whether it was started may never be known
             if self._ended is not None:
                 self._ended.set()
             if self._announce is not None:
@@ -205,7 +218,7 @@ class Tree:
 
 
 class Shim:
-    """A process that runs one tree after the other."""
+    """The handle of a process that runs one tree after the other."""
 
     def __init__(self, supervisor: Supervisor, number: int, commands: socket.socket) -> None:
         self._supervisor = supervisor
@@ -214,13 +227,13 @@ class Shim:
         self.pid: int | None = None
         self.tree: Tree | None = None
         self.forked = trio.Event()
-        """Set when it was forked, or could not be."""
-        self.wanted = True
-        """Whether whoever asked for it still waits."""
+        """Set when it was forked, or could not be: see `error`."""
+        self.awaited = True
+        """Whether `Supervisor.take` still waits for it."""
         self.error: OSError | None = None
         self.dead = False
         self.proven = False
-        """Whether it has ever started a tree."""
+        """Whether it has started a tree before."""
 
     def __repr__(self) -> str:
         return f"<Shim {self.number} pid {self.pid} {self.tree!r}>"
@@ -233,28 +246,28 @@ class Shim:
         cwd: str,
         home: RootedPath | None = None,
         output: int,
-        patience: float | None,
+        kill_timeout: float | None,
         log: RootedPath | None = None,
         leftover_timeout: float = 0.0,
     ) -> Tree:
-        """Hand a job over. For a thread: it may block for as long as the shim does not read, which is bounded.
+        """Hand a job over; return its tree. For threads: blocks until the shim has read it, `_SEND_TIMEOUT` s at most.
 
         Args:
             argv: the program, looked up in the ``PATH`` of its environment, and its arguments.
-            exports: what is added to the environment that the supervisor was given.
+            exports: variables that are added to the environment of the supervisor.
             cwd: the absolute path of the directory that it starts in.
-            home: that directory, if it is not to be entered wherever its path leads.
+            home: that directory below a root; `None` to follow the path `cwd` wherever it leads.
             output: the descriptor that becomes its standard output and its standard error.
-            patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
-            log: its log, which comes with its end if it is short.
-            leftover_timeout: seconds that what its root leaves running has to go by itself, before it is named and
-                killed; 0 if nobody asks who that was.
+            kill_timeout: seconds that processes which outlive the root may take to die; `None` for no limit.
+            log: its log, which is returned with its end if it is short.
+            leftover_timeout: seconds that processes which outlive the root have to exit by themselves, before they are
+                named and killed; 0 to kill them at once.
 
         Raises:
-            OSError: if it cannot be handed over; then this shim is of no use any more.
-            ValueError: if something of it is no text that a program can be given.
+            OSError: if it cannot be handed over; then this shim is abandoned.
+            ValueError: if an argument or variable cannot be passed to a program.
         """
-        number, data = self._message(argv, exports, cwd, home, patience, log, None, leftover_timeout)
+        number, data = self._message(argv, exports, cwd, home, kill_timeout, log, None, leftover_timeout)
         tree = self.tree = Tree(self, number)
         try:
             sent = socket.send_fds(self._commands, [data], [output])
@@ -266,7 +279,7 @@ class Shim:
                     raise TimeoutError
                 with suppress(BlockingIOError):
                     sent += self._commands.send(data[sent:])
-        except (OSError, MemoryError) as exc:  # perhaps it was told a part of it
+        except (OSError, MemoryError) as exc:  # it may have read a part of the job
             raise self._refused(exc) from exc
         tree.note_handed_over()
         return tree
@@ -278,19 +291,19 @@ class Shim:
         exports: Mapping[str, str],
         cwd: str,
         home: RootedPath | None = None,
-        patience: float | None,
+        kill_timeout: float | None,
         to_make: ToMake,
         leftover_timeout: float = 0.0,
     ) -> Tree | None:
-        """As `start`, but the shim makes the job's files; and it does not block. `None`: it is too large for that."""
+        """As `start`, but the shim makes the job's files, and this does not block. `None` if the job is too large."""
         log = to_make.directory.below(to_make.log)
-        number, data = self._message(argv, exports, cwd, home, patience, log, to_make, leftover_timeout)
+        number, data = self._message(argv, exports, cwd, home, kill_timeout, log, to_make, leftover_timeout)
         if len(data) > _SMALL:
             return None
         tree = self.tree = Tree(self, number)
         try:
             if self._commands.send(data) < len(data):
-                raise OSError(errno.EAGAIN, "it has not read what it was told")
+                raise OSError(errno.EAGAIN, "it has not read its last command")
         except (OSError, MemoryError) as exc:
             raise self._refused(exc) from exc
         tree.note_handed_over()
@@ -302,7 +315,7 @@ class Shim:
         exports: Mapping[str, str],
         cwd: str,
         home: RootedPath | None,
-        patience: float | None,
+        kill_timeout: float | None,
         log: RootedPath | None,
         to_make: ToMake | None,
         leftover_timeout: float,
@@ -311,45 +324,45 @@ class Shim:
         made = None
         if to_make is not None:
             names = map(os.fsencode, (to_make.log, to_make.environment_file))
-            made = (self.place(to_make.directory), *names, to_make.dump)
-        return number, far.frame(
-            far.JOB,
+            made = (self.wire_path(to_make.directory), *names, to_make.dump)
+        return number, frame(
+            JOB,
             number,
             leftover_timeout,
             [os.fsencode(word) for word in argv],
             {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
             os.fsencode(cwd),
-            None if home is None else self.place(home),
-            patience,
-            None if log is None else self.place(log),
+            None if home is None else self.wire_path(home),
+            kill_timeout,
+            None if log is None else self.wire_path(log),
             made,
         )
 
-    def place(self, path: RootedPath) -> tuple[int, bytes]:
-        """Return a path as its process knows it: which root, and what is below that."""
+    def wire_path(self, path: RootedPath) -> tuple[int, bytes]:
+        """Return a path as the shim process knows it: the number of a root, and a path below it."""
         if path.root.number < self._supervisor.roots:
             return path.root.number, os.fsencode(path.relative)
-        return SLASH_NUMBER, os.fsencode(path.real[1:] or ".")  # a root opened after the supervisor was started
+        return SLASH_NUMBER, os.fsencode(path.real[1:] or ".")  # its root was opened after the supervisor was started
 
     def _refused(self, error: Exception) -> OSError:
         self.tree = None
         self.abandon()
-        return OSError(errno.EAGAIN, f"its shim takes no jobs: {error}")
+        return OSError(errno.EAGAIN, f"its shim accepts no jobs: {error}")
 
     def give_back(self) -> None:
-        """Say that it was taken, and not used."""
+        """Return it to its supervisor: it was taken, and not used."""
         self._supervisor.give_back(self)
 
     def send(self, *message: Any) -> None:
-        """Send a command, which is small. If the shim has gone, the supervisor says so."""
+        """Send a small command. If the shim has ended, the supervisor reports that."""
         with suppress(OSError):
-            self._commands.send(far.frame(*message))
+            self._commands.send(frame(*message))
 
     def abandon(self) -> None:
-        """Let it end, and whatever it runs, at once: it gets no more jobs."""
+        """End it and its job at once; it gets no more jobs."""
         self.dead = True
-        hang_up(self._commands)  # it ends by that
+        hang_up(self._commands)  # it ends when it sees that
 
     def close(self) -> None:
-        """Let it end, and whatever it runs. Idempotent."""
+        """End it and its job. Idempotent."""
         hang_up(self._commands)

@@ -1,6 +1,6 @@
-"""The soft step of a stop: what a job is told before SIGTERM, so that it can close its files.
+"""The soft step of a stop: a signal or a file before SIGTERM, on which a job can close its files.
 
-It may be the same for all jobs of a backend, or a function may say what it is for each.
+It is the same for all jobs of a backend, or the result of a function for each job.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from runtime.job.numbers import brief, is_number
 from runtime.roots import RootedPath
 
 SoftStop = signal.Signals | str | None
-"""A signal to all processes of the job, itself or its name; the name of a file to make; or nothing."""
+"""A signal for all processes of the job, or its name; the name of a file to make; or `None` for no soft step."""
 
 SOFT_STOPS: Final = "None, a signal ('SIGINT', signal.SIGINT), or the name of a file"
 
 
 @attrs.frozen
 class SoftStep:
-    """What comes before SIGTERM."""
+    """The soft step of one job."""
 
     what: int | RootedPath
     """The number of a signal for all processes of the job, or a file to make."""
     seconds: float | None
-    """How long it has until SIGTERM, at most; `None` for no limit."""
+    """The soft timeout: seconds until SIGTERM, at most; `None` for no limit."""
 
 
 def check_soft_stop(given: object) -> int | str | None:
     """Return the number of the signal, the name of the file, or `None`.
 
     Raises:
-        ValueError: if it is none of these; it says what was wanted.
+        ValueError: if it is none of these; the message says what was expected.
     """
     if given is None or isinstance(given, signal.Signals):
         return None if given is None else int(given)
@@ -45,25 +45,24 @@ def check_soft_stop(given: object) -> int | str | None:
             return given
         if given in signal.Signals.__members__:
             return int(signal.Signals[given])
-        msg = f"{given!r}, which is no signal; a file of that name is './{given}'"
+        msg = f"{given!r}, which is no signal; expected for a file of that name: './{given}'"
         raise ValueError(msg)
-    msg = f"{given!r}; wanted: {SOFT_STOPS}"
+    msg = f"{given!r}; expected {SOFT_STOPS}"
     raise ValueError(msg)
 
 
 @attrs.frozen
 class SoftSteps:
-    """Says which soft step each job has."""
+    """Returns the soft step of each job."""
 
     stop: int | str | Callable[[Any], Any] | None
-    """Checked already, unless it is a function of a job's specification. That returns a `SoftStop`, or a pair of one
-    and its seconds."""
+    """Checked, or a function of a job's specification that returns a `SoftStop`, or a pair of one and its seconds."""
     seconds: float | None
-    """How long a job has, of which nothing else is said; `None` for no limit."""
+    """The soft timeout of jobs without one of their own; `None` for no limit."""
 
     @classmethod
     def checked(cls, stop: object, seconds: float | None) -> SoftSteps:
-        """Return those of a backend's arguments.
+        """Return the soft steps for the arguments of a backend.
 
         Raises:
             ValueError: as for `check_soft_stop`.
@@ -79,26 +78,27 @@ class SoftSteps:
     def of(self, spec: Any, odir: str, locate: Callable[[str], RootedPath]) -> SoftStep | None:
         """Return the step of one job; `None` if it has none.
 
-        May call other people's code: for threads.
+        May call the user's function: for threads.
 
         Args:
             spec: the job.
             odir: the absolute path of its output directory.
-            locate: finds the root of an absolute path, which a file needs.
+            locate: returns an absolute path with its root, for a file.
 
         Raises:
-            ValueError: if their code raises, or what it returns is no step.
+            ValueError: if the function raises, or returns no soft step.
         """
         stop, seconds = self.stop, self.seconds
         if callable(stop):
             try:
-                said = stop(spec)
+                returned = stop(spec)
             except (Exception, SystemExit) as exc:
                 msg = f"soft_stop raised {exc!r}"
                 raise ValueError(msg) from exc
-            given, seconds = said if isinstance(said, tuple) and len(said) == 2 else (said, seconds)  # noqa: PLR2004 - a pair
+            is_pair = isinstance(returned, tuple) and len(returned) == 2  # noqa: PLR2004 - a pair
+            given, seconds = returned if is_pair else (returned, seconds)
             if seconds is not None and not (seconds == math.inf or (is_number(seconds) and seconds > 0)):
-                msg = f"soft_stop of this job has {brief(seconds)} seconds; wanted: a positive number, or None"
+                msg = f"soft_stop of this job has {brief(seconds)} seconds; expected a positive number, or None"
                 raise ValueError(msg)
             try:
                 stop = check_soft_stop(given)

@@ -1,11 +1,11 @@
-"""`start`: a new process, while the other threads of this one go on.
+"""`start`: start a process without holding the GIL.
 
-`subprocess` and `os.posix_spawn` hold the interpreter's lock until the child has become another program. That is most
-of what a process costs, so launches in several threads go one after the other, and the event loop waits for each: of
-2.1 ms per job of a local backend without containment, 1.8 were spent there. The C library's `posix_spawn` does all that
-is needed (a session, a directory, descriptors, signals), and is called here without the lock.
+`subprocess` and `os.posix_spawn` hold the GIL until the child has executed its program. That is most of the cost of a
+process, so launches in several threads run one after the other, and the event loop waits for each: of 2.1 ms per job of
+a local backend without containment, 1.8 were spent there. The `posix_spawn` of the C library does all that is needed
+(session, directory, descriptors, signals), and is called here without the GIL.
 
-It is glibc's from 2.34 on; with any other C library `is_available` is false, and `subprocess` has to do.
+This needs glibc 2.34 or later. With any other C library `is_available` is false, and `subprocess` is used.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _SETSIGMASK: Final = 0x08
 _SETSID: Final = 0x80
 """Flags, from glibc's spawn.h."""
 
-_ROOM: Final = 64
-"""Words for each of the opaque structures of spawn.h and signal.h, of which the largest has 42."""
+_STRUCTURE_WORDS: Final = 64
+"""64-bit words for each of the opaque structures of spawn.h and signal.h, the largest of which has 42."""
 
-_Structure: Final = ctypes.c_uint64 * _ROOM
+_Structure: Final = ctypes.c_uint64 * _STRUCTURE_WORDS
 
 
 class SharedEnvironment(dict[str, str]):
-    """An environment that many processes get, and that does not change: it is put into the system's form only once."""
+    """An environment of many processes, which does not change: it is converted to a C array only once."""
 
     @functools.cached_property
     def array(self) -> Any:
-        """What the system wants, and at its end room for ``PWD``. Raises as `start` does."""
+        """The C array of the variables, with a free slot for ``PWD`` at its end. Raises as `start` does."""
         return _array([*_variables({name: value for name, value in self.items() if name != "PWD"}), None])
 
     def array_in(self, directory: str) -> Any:
-        """Return what the system wants, with that directory as ``PWD``, for as long as this object lives."""
+        """Return the C array with `directory` as ``PWD``. It is valid while this object exists."""
         array = type(self.array).from_buffer_copy(self.array)
         array[len(array) - 2] = _variable("PWD", directory)
         return array
@@ -46,10 +46,10 @@ class SharedEnvironment(dict[str, str]):
 
 @functools.cache
 def _libc() -> Any:
-    """Return the C library, if it has all that is needed; it keeps the interpreter's lock."""
+    """Return the C library, if it has all that is needed; `None` otherwise. Its functions hold the GIL."""
     try:
         libc = ctypes.PyDLL(None)
-        libc.posix_spawn_file_actions_addchdir_np  # noqa: B018 - whether it is there is the question
+        libc.posix_spawn_file_actions_addchdir_np  # noqa: B018 - raises `AttributeError` if it does not exist
         libc.posix_spawn_file_actions_addclosefrom_np  # noqa: B018 - as above
         libc.gnu_get_libc_version  # noqa: B018 - the numbers above are glibc's
     except (AttributeError, OSError, TypeError):
@@ -59,12 +59,12 @@ def _libc() -> Any:
 
 @functools.cache
 def _posix_spawn() -> Any:
-    """Return the one function that lets go of the interpreter's lock."""
+    """Return `posix_spawn`, which releases the GIL."""
     return ctypes.CDLL(None).posix_spawn
 
 
 def is_available() -> bool:
-    """Whether this machine's C library can do it."""
+    """Whether the C library has all that `start` needs."""
     return _libc() is not None
 
 
@@ -79,12 +79,12 @@ def start(
 ) -> int:
     """Start `argv` in a session of its own, with an empty standard input; return its process id. Blocks: for threads.
 
-    Arguments as for `runtime.process.child.spawn`; the descriptors are none of the first three. In a
-    `SharedEnvironment` ``PWD`` becomes `cwd`; any other is taken as it is.
+    Arguments as for `runtime.process.child.spawn`; the descriptors must not be 0, 1 or 2. In a
+    `SharedEnvironment` ``PWD`` becomes `cwd`; any other environment is not changed.
 
     Raises:
-        OSError: if it cannot be started; it is about the program, or about the directory if that is at fault.
-        ValueError: if something of it is no text that a program can be given.
+        OSError: if it cannot be started; it names the program, or the directory if that is at fault.
+        ValueError: if an argument or variable cannot be passed to a program, as one with a NUL byte.
     """
     program = _text(argv[0])
     words = _array(map(_text, argv))
@@ -95,22 +95,22 @@ def start(
     where = directory if directory is not None or cwd is None else _text(cwd)
     with _Actions(where, output, output if errors is None else errors) as actions:
         spawn, attributes, found = _posix_spawn(), _attributes(), errno.ENOENT
-        for place in _places(program, env):
+        for candidate in _candidates(program, env):
             pid = ctypes.c_int()
-            error = spawn(ctypes.byref(pid), place, actions, attributes, words, environment)
+            error = spawn(ctypes.byref(pid), candidate, actions, attributes, words, environment)
             if error == 0:
                 return pid.value
             if error not in (errno.ENOENT, errno.ENOTDIR):
-                found = error  # goes before what was not found elsewhere
+                found = error  # says more than that there is no such file in the other directories
             if error not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
                 break
     is_there = cwd is None or directory is not None or (os.path.isdir(cwd) and os.access(cwd, os.X_OK))
     if not is_there and found in (errno.ENOENT, errno.EACCES):
-        os.scandir(cwd).close()  # which says what is the matter with it
+        os.scandir(cwd).close()  # raises an error about the directory
     raise OSError(found, os.strerror(found), argv[0] if is_there else cwd)
 
 
-def _places(program: bytes, env: Mapping[str, str]) -> Iterable[bytes]:
+def _candidates(program: bytes, env: Mapping[str, str]) -> Iterable[bytes]:
     if b"/" in program:
         return [program]
     return [os.path.join(os.fsencode(directory), program) for directory in os.get_exec_path(env)]
@@ -141,19 +141,20 @@ def _array(texts: Iterable[bytes | None]) -> Any:
 
 
 class _Actions:
-    """What the child does with its directory and its descriptors, before it becomes the program."""
+    """What the child does with its directory and its descriptors before it executes the program."""
 
     def __init__(self, directory: bytes | int | None, output: int, errors: int) -> None:
-        self._wanted = (directory, output, errors)
+        self._arguments = (directory, output, errors)
 
     def __enter__(self) -> Any:
         libc, self._actions = _libc(), _Structure()
-        directory, output, errors = self._wanted
+        directory, output, errors = self._arguments
         _check(libc.posix_spawn_file_actions_init(self._actions))
         _check(libc.posix_spawn_file_actions_addopen(self._actions, 0, os.fsencode(os.devnull), os.O_RDONLY, 0))
         _check(libc.posix_spawn_file_actions_adddup2(self._actions, output, 1))
         _check(libc.posix_spawn_file_actions_adddup2(self._actions, errors, 2))
         if isinstance(directory, int):
+            # Before `closefrom`, which closes the descriptor.
             _check(libc.posix_spawn_file_actions_addfchdir_np(self._actions, directory))
         _check(libc.posix_spawn_file_actions_addclosefrom_np(self._actions, 3))
         if isinstance(directory, bytes):
@@ -166,10 +167,9 @@ class _Actions:
 
 @functools.cache
 def _attributes() -> Any:
-    """Return what every child is like: in a session of its own, with all signals as usual, and none blocked.
-
-    Python ignores SIGPIPE and SIGXFSZ, and whoever started us perhaps others, such as SIGINT in a shell's background.
-    """
+    """Return the attributes of every child: a session of its own, the default action for all signals, none blocked."""
+    # Python ignores SIGPIPE and SIGXFSZ, and the process that started this one perhaps others, such as SIGINT in a
+    # shell's background.
     libc, attributes, signals, none = _libc(), _Structure(), _Structure(), _Structure()
     _check(libc.posix_spawnattr_init(attributes))
     libc.sigemptyset(signals)

@@ -1,12 +1,12 @@
-"""`Supervisors`: process trees that end as a whole, whatever sessions they open, and even when we are killed.
+"""`Supervisors`: run process trees that end as a whole, whatever sessions they open, even if the runtime is killed.
 
-Our side of `supervisor_program`, whose docstring says how it works. A supervisor is started when a backend opens; for
-each job a shim is taken, which may have to be forked first, and gets the job (`runtime.process.shim`). One task reads
-all answers of all shims, from one pipe.
+This is the runtime's side of `supervisor_program`, whose docstring says how it works. A supervisor is started when a
+backend opens. Each job is handed over to a shim (`runtime.process.shim`), which is forked if none is idle. One task
+reads the answers of a supervisor and of all its shims from one pipe.
 
-If the supervisor is killed, its shims kill their jobs and say so; the next job gets a new supervisor. One that has no
-memory left, because a limit of its own was lowered or reached, may be alive and of no use: all that it forks has that
-limit as well. It is *retired*: the jobs that it has go on, new ones get another supervisor, and it ends with its last
+If the supervisor is killed, its shims kill their jobs and report that; the next job gets a new supervisor. A supervisor
+that is out of memory, because a limit of its own was lowered or reached, is alive but of no use: everything that it
+forks inherits the limit. It is *retired*: its jobs go on, new jobs get another supervisor, and it ends with its last
 job.
 """
 
@@ -33,10 +33,27 @@ from runtime import rooted
 from runtime.descriptors import Descriptor
 from runtime.interpreter import directory, library_path, program, start_helper
 from runtime.job.shorten import shorten_to_end
-from runtime.process import supervisor_program as far
+from runtime.process import supervisor_program
 from runtime.process.child import BUSY_ERRORS, Exit
 from runtime.process.limits import usable_cpus
 from runtime.process.shim import Shim, Tree, hang_up
+from runtime.process.supervisor_program import (
+    DEAD,
+    FORK,
+    FORKED,
+    NOT_FORKED,
+    NOT_MADE,
+    NOT_STARTED,
+    PING,
+    PIPE_BUF,
+    PONG,
+    SETUP,
+    STARTED,
+    STOOD_STILL,
+    STUCK,
+    frame,
+    unframe,
+)
 from runtime.process.threads import in_background, in_thread
 from runtime.process.trees import NotMadeError, TreeEnd
 from runtime.verdict import signal_name
@@ -44,57 +61,65 @@ from runtime.verdict import signal_name
 logger: Final = logging.getLogger("runtime.process.supervisor")
 
 _START_TIMEOUT: Final = 30.0
-"""Seconds that the supervisor may take to say hello; it takes some 50 ms. Arbitrary."""
+"""Seconds that the supervisor may take to say hello; it takes some 50 ms. Arbitrary: ten times shorter, and it fails on
+a loaded machine; ten times longer, and a Python that does not start holds up the backend for five minutes."""
 
-_LAST_WORDS: Final = 2000
-"""Characters of what it said before it died. Arbitrary: a traceback has some 1,000."""
+_MAX_STDERR: Final = 2000
+"""Characters of the supervisor's standard error in a message. Arbitrary: a traceback has some 1,000."""
 
 _FORK_TIMEOUT: Final = 10.0
-"""Seconds that the supervisor may take to fork a shim, before the backend is called busy. Arbitrary."""
+"""Seconds that the supervisor may take to fork a shim, before the backend is reported as busy. Arbitrary: ten times
+shorter, and jobs are refused on a loaded machine; ten times longer, and launches wait for a supervisor that hangs."""
 
-_PULSE: Final = 2.0
-"""Seconds between two pings of the supervisor."""
+_HEARTBEAT_INTERVAL: Final = 2.0
+"""Seconds between two pings of the supervisor. Arbitrary: only the delay of an error message depends on it."""
 
 _CONTINUE_INTERVAL: Final = 0.5
-"""Seconds between two SIGCONT to all guards. Arbitrary: it is how late a job may end that has stopped them, and nothing
-but a system call each time."""
+"""Seconds between two SIGCONT to the supervisor and its shims. Arbitrary: the end of a job that has stopped them is
+delayed by as much, and each costs one system call."""
 
 _CONTINUE_SOON: Final = 0.02
-"""The same, while somebody stops them, perhaps over and over: then they get ahead only between a SIGCONT and the next
-SIGSTOP. Arbitrary."""
+"""The same while a job stops them, perhaps again and again: then they run only between a SIGCONT and the next SIGSTOP.
+Arbitrary: ten times longer, and they hardly get on; ten times shorter, and this uses a CPU itself."""
 
-_HEAR: Final = -1
-"""The number of a ping whose answer somebody waits for."""
+_FLUSH: Final = -1
+"""The number of a ping whose answer `flush` waits for. Others have positive numbers."""
 
-_HEAR_TIMEOUT: Final = 2.0
-"""Seconds that such an answer may take. Arbitrary: by so much a limit comes late when the supervisor has died."""
+_FLUSH_TIMEOUT: Final = 2.0
+"""Seconds that such an answer may take. Arbitrary: a time limit is enforced later by as much if the supervisor has
+died."""
 
-_UNANSWERED: Final = 3
-"""Pings without an answer after which something is wrong with the supervisor. Arbitrary."""
+_MISSED_PINGS: Final = 3
+"""Unanswered pings after which the supervisor is reported as not running. Arbitrary: with one, a short load of the
+machine would be reported."""
 
-_STARVED: Final = 3
-"""New shims in a row for which a supervisor had no memory, before the next job gets another supervisor. Arbitrary."""
+_MAX_ENOMEM: Final = 3
+"""New shims in a row that were out of memory, before the next job gets another supervisor. Arbitrary: as many jobs are
+refused as busy until then; with one, a single large job would replace it."""
 
-_RENEWAL: Final = 5.0
-"""Seconds between two supervisors, the first of which was out of memory: perhaps the whole system is. Arbitrary."""
+_RENEWAL_INTERVAL: Final = 5.0
+"""Seconds between two supervisors, the first of which was out of memory: perhaps the whole system is. Arbitrary: ten
+times shorter would add to the load of a system without memory, ten times longer would delay the jobs."""
 
 _END_MARGIN: Final = 3.0
-"""Seconds beyond its patience that the supervisor may take to end. Arbitrary."""
+"""Seconds beyond the SIGKILL timeout that the supervisor may take to end. Arbitrary: it has to reap and exit only; if
+one is stuck, the backend closes later by as much."""
 
-_BATCH: Final = 1 << 15
-"""Bytes of answers, some hundreds, that are read before other tasks get a turn."""
+_READ_SIZE: Final = 1 << 15
+"""Bytes of answers, some hundreds, that are read before other tasks run."""
 
-_MANY: Final = 4
-"""Jobs per CPU that are many: answers may gather for a while, and the CPUs still have something to do. Each turn of the
-loop costs as much as several answers."""
+_BUSY_JOBS: Final = 4
+"""Jobs per CPU above which answers are batched: reading is delayed so that one pass of the event loop, which costs as
+much as several answers, handles many. The CPUs still have enough to do."""
 
-_GATHERING: Final = 0.00025
-_LONGEST_GATHERING: Final = 0.005
-"""Seconds for which they gather, for each job per CPU, as none takes a CPU for less; and at most. Arbitrary."""
+_BATCH_DELAY: Final = 0.00025
+_MAX_BATCH_DELAY: Final = 0.005
+"""Seconds of that delay for each job per CPU, as hardly a job takes less; and at most. Arbitrary: ten times longer
+would leave CPUs idle, ten times shorter would save nothing."""
 
 
 class Supervisor:
-    """A supervisor process, and its shims. Make one with `start`; nothing of it works before `serve` runs."""
+    """A supervisor process and its shims. Make one with `start`. Answers are handled only while `serve` runs."""
 
     def __init__(
         self,
@@ -107,7 +132,7 @@ class Supervisor:
     ) -> None:
         self._process = process
         self.roots = roots
-        """How many roots it knows."""
+        """How many roots it has the descriptors of."""
         self._pidfd = pidfd
         self._control = control
         self._answers = answers
@@ -118,33 +143,33 @@ class Supervisor:
         self._answered = 0
         """The number of the last ping that was answered."""
         self._answer = b""
-        """The beginning of the next answer."""
+        """The beginning of an answer that was not read completely."""
         self._cpus = usable_cpus()
         self._retired = False
         self._was_stopped = False
-        self.starved = 0
-        """How many new shims in a row could not be forked, or start anything, for want of memory."""
-        self.over = False
-        """Whether nothing of it is left to serve."""
+        self.enomem_count = 0
+        """How many new shims in a row could not be forked, or start a program, because of ENOMEM."""
+        self.finished = False
+        """Whether the supervisor and all its shims have exited."""
         self.note_standstill: Callable[[float, float], object] | None = None
-        """Called with the beginning and the end of a time in which it did not run, seconds of `time.monotonic`."""
-        self._heard = trio.Event()
+        """Called with begin and end of a time in which the supervisor did not run, seconds of `time.monotonic`."""
+        self._flushed = trio.Event()
         self.numbers = itertools.count(1)
-        """For jobs."""
+        """The numbers of jobs."""
         self.dead = False
-        """Whether it was seen to have ended."""
+        """Whether its end was noticed."""
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._process.pid}{' dead' if self.dead else ''}, {len(self._shims)} shims>"
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id of the supervisor."""
         return self._process.pid
 
     @property
     def shims(self) -> Sequence[Shim]:
-        """Its shims that are alive, as far as is known."""
+        """The shims whose end was not noticed."""
         return list(self._shims.values())
 
     @classmethod
@@ -152,47 +177,48 @@ class Supervisor:
         cls,
         environment: Mapping[str, str],
         *,
-        patience: float,
+        kill_timeout: float,
         dump: bytes = b"",
         roots: Sequence[Descriptor] = (),
         note: Callable[[subprocess.Popen[bytes]], object] = lambda _: None,
     ) -> Supervisor:
-        """Start one. Blocks until it says hello.
+        """Start a supervisor. Blocks until it says hello.
 
         Args:
             environment: what all jobs inherit.
-            dump: what is written down of that for a job that adds nothing to it.
-            patience: seconds that what a killed shim leaves behind may take to be gone.
-            roots: descriptors of the directories below which its jobs have files, by their numbers.
-            note: gets its process as soon as there is one; if that is killed, this raises.
+            dump: the content of the environment file of a job that adds nothing to that.
+            kill_timeout: seconds that the processes left by a killed shim may take to die.
+            roots: descriptors of the directories below which its jobs have files, in the order of their numbers.
+            note: called with the process as soon as it is started; if it is killed then, this raises.
 
         Raises:
             OSError: if it cannot be started.
         """
-        words = ["-I", "-S", "-E", program(far), directory(rooted)]
-        reap_those_left_behind()
-        with ExitStack() as made:  # each of these may be the descriptor for which there is no room
-            with ExitStack() as far_ends:
-                control, far_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        words = ["-I", "-S", "-E", program(supervisor_program), directory(rooted)]
+        reap_leftover_supervisors()
+        with ExitStack() as made:  # any of these calls may fail with EMFILE
+            with ExitStack() as child_ends:
+                control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
                 made.callback(control.close)
-                far_ends.callback(far_control.close)
-                answers, far_answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                child_ends.callback(child_control.close)
+                answers, child_answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
                 made.callback(os.close, answers)
-                far_ends.callback(os.close, far_answers)
+                child_ends.callback(os.close, child_answers)
                 errors = os.memfd_create("supervisor")
                 made.callback(os.close, errors)
-                ours = os.pidfd_open(os.getpid())
-                far_ends.callback(os.close, ours)
-                fds = (far_control.fileno(), far_answers, ours, *map(far_ends.enter_context, roots))
+                runtime = os.pidfd_open(os.getpid())
+                child_ends.callback(os.close, runtime)
+                fds = (child_control.fileno(), child_answers, runtime, *map(child_ends.enter_context, roots))
                 process = start_helper(
                     [*words, *map(str, fds)],
-                    stdin=subprocess.DEVNULL,  # its jobs' as well
+                    stdin=subprocess.DEVNULL,  # jobs inherit it
                     stdout=subprocess.DEVNULL,
                     stderr=errors,
                     pass_fds=fds,
                     start_new_session=True,
                     env=library_path(),
                 )
+                # Called in reverse order: kill, then reap.
                 made.callback(process.wait)
                 made.callback(process.kill)
             note(process)
@@ -200,31 +226,32 @@ class Supervisor:
             made.callback(os.close, pidfd)
             supervisor = cls(process, pidfd, control, answers, errors, len(roots))
             variables = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
-            supervisor._greet(variables, dump, patience)
+            supervisor._handshake(variables, dump, kill_timeout)
+            # Only now: SETUP may be larger than the buffer of the socket.
             control.setblocking(False)
-            made.pop_all()  # it is the supervisor's now
+            made.pop_all()  # the supervisor closes them from now on
         return supervisor
 
-    def _greet(self, environment: Mapping[bytes, bytes], dump: bytes, patience: float) -> None:
+    def _handshake(self, environment: Mapping[bytes, bytes], dump: bytes, kill_timeout: float) -> None:
         ready = select.poll()
         ready.register(self._answers, select.POLLIN)
         try:
             if not ready.poll(1000 * _START_TIMEOUT):
                 raise TimeoutError
-            hello = os.read(self._answers, far.PIPE_BUF)
+            hello = os.read(self._answers, PIPE_BUF)
             if hello:
-                self._control.sendall(far.frame(far.SETUP, dict(environment), dump, patience))
+                self._control.sendall(frame(SETUP, dict(environment), dump, kill_timeout))
         except OSError as exc:
             msg = f"the supervisor of processes did not start: {str(exc) or type(exc).__name__}"
             raise OSError(msg) from exc
         if not hello:
-            msg = f"the supervisor of processes did not start: {self._last_words() or 'it said nothing'}"
+            msg = f"the supervisor of processes did not start: {self._stderr_text() or 'it wrote no error message'}"
             raise OSError(msg)
 
     # ------------------------------------------------------------------ shims
 
     async def take(self, count: int) -> tuple[list[Shim], OSError | None]:
-        """Return `count` shims that have nothing to do, forked if need be; and why they are fewer, if they are."""
+        """Return `count` idle shims, forked if there are not enough; and an error if these are fewer."""
         taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
         if len(taken) == count:
             return taken, None
@@ -242,49 +269,50 @@ class Supervisor:
             if scope.cancelled_caught:
                 error = OSError(errno.EAGAIN, f"the supervisor of processes did not answer for {_FORK_TIMEOUT:g} s")
         except trio.Cancelled:
-            self._sort_out(asked, taken)
+            # Shims that are forked after this become idle; those that were taken have to be given back.
+            self._collect(asked, taken)
             for shim in taken:
                 self.give_back(shim)
             raise
-        error = self._sort_out(asked, taken) or error
+        error = self._collect(asked, taken) or error
         return taken, error if len(taken) < count else None
 
-    def _sort_out(self, asked: Sequence[Shim], taken: list[Shim]) -> OSError | None:
-        """Add to `taken` those of `asked` that are there; return why others are not. Those to come will be idle."""
+    def _collect(self, asked: Sequence[Shim], taken: list[Shim]) -> OSError | None:
+        """Add to `taken` those of `asked` that were forked; return the error of others. Late ones become idle."""
         error = None
         for shim in asked:
-            shim.wanted = False
+            shim.awaited = False
             if shim.pid is not None and not shim.dead:
                 taken.append(shim)
             error = shim.error or error
         return error
 
     def give_back(self, shim: Shim) -> None:
-        """Say that `shim` has nothing to do."""
+        """Make `shim` idle."""
         if not shim.dead:
             self._idle.append(shim)
             self._end_if_idle()
 
     def retire(self) -> None:
-        """Say that it gets no more jobs: it ends with the last one."""
+        """Give it no more jobs: it ends with its last one."""
         self._retired = True
         self._end_if_idle()
 
     def _end_if_idle(self) -> None:
         if self._retired and len(self._idle) == len(self._shims):
-            hang_up(self._control)  # it ends by that
+            hang_up(self._control)  # the supervisor ends when it sees that
 
     def _fork(self) -> Shim:
-        """Ask for a shim."""
+        """Request a shim, whose `forked` is set when it was forked, or could not be."""
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
         shim = Shim(self, next(self._shim_numbers), ours)
         with its:
             try:
-                socket.send_fds(self._control, [far.frame(far.FORK, shim.number)], [its.fileno()])
+                socket.send_fds(self._control, [frame(FORK, shim.number)], [its.fileno()])
             except OSError as exc:
                 ours.close()
-                raise OSError(errno.EAGAIN, f"the supervisor of processes takes no commands: {exc}") from exc
+                raise OSError(errno.EAGAIN, f"the supervisor of processes accepts no commands: {exc}") from exc
         self._shims[shim.number] = shim
         return shim
 
@@ -292,93 +320,96 @@ class Supervisor:
 
     @trio.lowlevel.enable_ki_protection
     async def serve(self) -> None:
-        """Take answers until all processes have gone, or it is cancelled."""
+        """Handle answers until the supervisor and all shims have exited, or until it is cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
-            nursery.start_soon(self._feel_pulse)
-            nursery.start_soon(self._keep_going)
+            nursery.start_soon(self._check_heartbeat)
+            nursery.start_soon(self._continue_guards)
+            # Returns when the supervisor and all shims have closed the pipe.
             await self._read_answers()
             self.dead = True
             nursery.cancel_scope.cancel()
         for shim in self.shims:
-            self._lose(shim, TreeEnd(left=(), broken="its shim and the supervisor of that were killed"))
-        self.over = True
+            self._remove_shim(shim, TreeEnd(left=(), broken="its shim and its supervisor were killed"))
+        self.finished = True
 
     async def _read_answers(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._answers)
             jobs_per_cpu = (len(self._shims) - len(self._idle)) / self._cpus
-            if jobs_per_cpu > _MANY:
-                await trio.sleep(min(_GATHERING * jobs_per_cpu, _LONGEST_GATHERING))
-            data = os.read(self._answers, _BATCH)
+            if jobs_per_cpu > _BUSY_JOBS:  # batch the answers
+                await trio.sleep(min(_BATCH_DELAY * jobs_per_cpu, _MAX_BATCH_DELAY))
+            data = os.read(self._answers, _READ_SIZE)
             if not data:
                 return
             try:
-                answers, self._answer = far.unframe(self._answer + data, longest=far.PIPE_BUF)
+                answers, self._answer = unframe(self._answer + data, longest=PIPE_BUF)
             except (EOFError, TypeError, ValueError):
+                # A job of the same user can open the pipe in /proc/PID/fd. After that no answer can be told from it.
                 logger.error("a job has written into the pipe of its supervisor of processes (pid %d)", self.pid)
-                self._process.kill()  # nothing that is said there can be understood any more
+                self._process.kill()
                 return
             for answer in answers:
-                self._take_answer(*answer)
+                self._handle_answer(*answer)
             self._end_if_idle()
 
-    async def hear(self) -> None:
-        """Wait until all that it had to say by now has been heard; not for long, if it does not answer."""
-        self._heard = trio.Event()
+    async def flush(self) -> None:
+        """Wait until all answers that it has sent so far are handled, for at most `_FLUSH_TIMEOUT` seconds."""
+        self._flushed = trio.Event()
         with suppress(OSError):
-            self._control.send(far.frame(far.PING, _HEAR))
-        with trio.move_on_after(_HEAR_TIMEOUT):
-            await self._heard.wait()
+            # Fails if the supervisor has died or does not read: then the timeout ends the wait.
+            self._control.send(frame(PING, _FLUSH))
+        with trio.move_on_after(_FLUSH_TIMEOUT):
+            await self._flushed.wait()
 
-    def _take_answer(self, kind: str, number: int, *rest: Any) -> None:
-        if kind == far.PONG:
-            if number == _HEAR:
-                self._heard.set()
+    def _handle_answer(self, kind: str, number: int, *rest: Any) -> None:
+        if kind == PONG:
+            if number == _FLUSH:
+                self._flushed.set()
             else:
                 self._answered = number
             return
-        if kind == far.STOOD_STILL:
+        if kind == STOOD_STILL:
             if self.note_standstill is not None:
                 self.note_standstill(number, *rest)
             return
         shim = self._shims.get(number)
-        if shim is None:
+        if shim is None:  # it was removed before
             return
-        if kind == far.FORKED:
+        if kind == FORKED:
             shim.pid = rest[0]
-            if not shim.wanted:
+            if not shim.awaited:  # `take` was cancelled, or has timed out
                 self._idle.append(shim)
             shim.forked.set()
-        elif kind == far.NOT_FORKED:
+        elif kind == NOT_FORKED:
             shim.error = OSError(rest[0], os.strerror(rest[0]))
             self._note_start(shim, rest[0])
-            self._lose(shim, TreeEnd())
-        elif kind == far.DEAD:
+            self._remove_shim(shim, TreeEnd())
+        elif kind == DEAD:
             status, left = rest
             how = os.waitstatus_to_exitcode(status)
             text = f"its shim was ended by {signal_name(-how)}" if how < 0 else f"its shim ended with code {how}"
-            self._lose(shim, TreeEnd(left=left or None, broken=text))
+            self._remove_shim(shim, TreeEnd(left=left or None, broken=text))
         elif shim.tree is not None and shim.tree._number == rest[0]:
-            self._take_news(shim, shim.tree, kind, *rest[1:])
+            self._handle_job_answer(shim, shim.tree, kind, *rest[1:])
 
-    def _take_news(self, shim: Shim, tree: Tree, kind: str, *rest: Any) -> None:
-        """Take what a shim says of its tree."""
-        if kind == far.STARTED:
+    def _handle_job_answer(self, shim: Shim, tree: Tree, kind: str, *rest: Any) -> None:
+        """Handle an answer of a shim about its tree."""
+        if kind == STARTED:
             self._note_start(shim, None)
             tree.note_started(rest[0])
             return
-        if kind == far.STUCK:
+        if kind == STUCK:
             tree.note_end(TreeEnd(stopped=True, left=rest[0]))
             return
         shim.tree = None
-        if kind == far.NOT_MADE:
+        if kind == NOT_MADE:
             tree.note_not_started(NotMadeError())
-        elif kind == far.NOT_STARTED:
+        elif kind == NOT_STARTED:
             number, about, text = rest
             self._note_start(shim, number)
             if number in BUSY_ERRORS:
-                shim.close()  # where there is no room for a job, it takes the room of one
+                shim.close()  # at a limit of processes an idle shim would take the place of a job
             else:
                 self.give_back(shim)
             if number is None:
@@ -394,13 +425,14 @@ class Supervisor:
             tree.note_end(TreeEnd(how, stopped, broken=broken, log=log, left_behind=tuple(left_behind)))
 
     def _note_start(self, shim: Shim, error: int | None) -> None:
-        """Count the new shims that are of no use; what one can do that was forked before says nothing of the next."""
+        """Count the new shims that are out of memory."""
+        # A shim that has started a program before says nothing of the memory that the next one will get.
         if not shim.proven:
-            self.starved = self.starved + 1 if error == errno.ENOMEM else 0
+            self.enomem_count = self.enomem_count + 1 if error == errno.ENOMEM else 0
         shim.proven = shim.proven or error is None
 
-    def _lose(self, shim: Shim, end: TreeEnd) -> None:
-        """A shim has gone, or will never come."""
+    def _remove_shim(self, shim: Shim, end: TreeEnd) -> None:
+        """Handle the end of a shim, or that it could not be forked."""
         if not shim.forked.is_set():
             shim.error = shim.error or OSError(errno.EAGAIN, "the supervisor of processes has ended")
             shim.forked.set()
@@ -415,40 +447,36 @@ class Supervisor:
 
     @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
-        """Notice that the supervisor has ended."""
+        """Wait for the end of the supervisor, and log it."""
         await trio.lowlevel.wait_readable(self._pidfd)
         self.dead = True
         if not self._retired:
-            logger.error("the supervisor of processes has ended; its jobs end with it. %s", self._last_words())
+            logger.error("the supervisor of processes has ended; its jobs end with it. %s", self._stderr_text())
 
     @trio.lowlevel.enable_ki_protection
-    async def _feel_pulse(self) -> None:
-        """Notice that the supervisor does not run; it is alive, and so are its shims, but nobody guards those.
-
-        Pings are counted, and not seconds: it may be our own loop that has stood still for some.
-        """
+    async def _check_heartbeat(self) -> None:
+        """Ping the supervisor, and log an error if it does not answer: it is alive, but does not guard its shims."""
+        # Unanswered pings are counted, not seconds: it may be this event loop that was held up.
         for ping in itertools.count(1):
             with suppress(OSError):
-                self._control.send(far.frame(far.PING, ping))
-            await trio.sleep(_PULSE)
+                self._control.send(frame(PING, ping))
+            await trio.sleep(_HEARTBEAT_INTERVAL)
             unanswered = ping - self._answered
-            if unanswered >= _UNANSWERED and not self.dead:
-                seconds = unanswered * _PULSE
+            if unanswered >= _MISSED_PINGS and not self.dead:
+                seconds = unanswered * _HEARTBEAT_INTERVAL
                 logger.error("the supervisor of processes (pid %d) has not answered for %g s", self.pid, seconds)
 
     @trio.lowlevel.enable_ki_protection
-    async def _keep_going(self) -> None:
-        """Continue the guards that a job has stopped; never returns by itself.
-
-        They are one process group, that of the supervisor, and jobs are in others. Its number is nobody else's as long
-        as we have not reaped the supervisor, so this reaches its shims when it is dead, too: who is stopped does not
-        notice that death, and would stay.
-        """
+    async def _continue_guards(self) -> None:
+        """Continue the supervisor and its shims if a job has stopped them. Never returns."""
+        # They are one process group, that of the supervisor, and jobs are in other groups. Its number is not reused
+        # while the supervisor is not reaped, so this reaches the shims of a dead supervisor, too: a shim that is
+        # stopped would not notice that death, and live on.
         while True:
             stopped = self._is_stopped()
             seconds = _CONTINUE_SOON if self.dead or stopped else _CONTINUE_INTERVAL
             if stopped:
-                # On a CPU of its own, a job that stops them without a pause leaves them none of the time between.
+                # A job that stops them without a pause, on a CPU of its own, leaves them no time to kill it.
                 for shim in self.shims:
                     if shim.tree is not None:
                         shim.tree.kill_if_due()
@@ -457,44 +485,44 @@ class Supervisor:
             await trio.sleep(seconds)
 
     def _is_stopped(self) -> bool:
-        """Whether the supervisor was stopped since this was last asked."""
+        """Whether the supervisor was stopped since the last call."""
         try:
             stopped = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
         except ChildProcessError:
-            return False  # it has died, and somebody else has reaped it
+            return False  # it has died, and other code in this process has reaped it
         if stopped and not self._was_stopped:
             self._was_stopped = True
-            logger.warning("the supervisor of processes (pid %d) was stopped by a signal; it goes on", self.pid)
+            logger.warning("the supervisor of processes (pid %d) was stopped by a signal; it is continued", self.pid)
         return stopped
 
-    def _last_words(self) -> str:
+    def _stderr_text(self) -> str:
         words = os.pread(self._errors, 1 << 16, 0).decode(errors="replace").strip()
-        return shorten_to_end(words, _LAST_WORDS)
+        return shorten_to_end(words, _MAX_STDERR)
 
     # ------------------------------------------------------------------ the end
 
     @trio.lowlevel.enable_ki_protection
-    async def aclose(self, patience: float) -> None:
-        """End it, with all shims and whatever they run; wait for that, at most `patience` seconds.
+    async def aclose(self, join_timeout: float) -> None:
+        """End the supervisor, its shims and their jobs; wait for that for at most `join_timeout` s.
 
-        Checkpoints. If it is not gone by then, it stays: there is a process that it waits for.
+        Checkpoints. If the supervisor has not exited by then, it is left running, as it waits for a process to die.
         """
         hang_up(self._control)
         for shim in self.shims:
             shim.close()
-        with trio.move_on_after(patience):
+        with trio.move_on_after(join_timeout):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._keep_going)
+                nursery.start_soon(self._continue_guards)
                 await trio.lowlevel.wait_readable(self._pidfd)
                 nursery.cancel_scope.cancel()
         if self._process.poll() is None:
             logger.error("the supervisor of processes (pid %d) still waits for processes to die", self.pid)
-            _left_behind.append(self._process)
+            _unreaped.append(self._process)
         self._close()
         await trio.lowlevel.checkpoint()
 
     def destroy(self) -> None:
-        """End it at once, as it has no shims yet. Blocks for as long as it takes to die."""
+        """Kill a supervisor that has no shims yet, and reap it. Blocks until it has died."""
         self._process.kill()
         self._process.wait()
         self._close()
@@ -505,17 +533,17 @@ class Supervisor:
             os.close(fd)
 
 
-_left_behind: list[subprocess.Popen[bytes]] = []
-"""Supervisors that were not gone when their backend ended."""
+_unreaped: list[subprocess.Popen[bytes]] = []
+"""Supervisors that had not exited when their backend ended."""
 
 
-def reap_those_left_behind() -> None:
-    """Reap the supervisors that were left behind and have ended since."""
-    _left_behind[:] = [process for process in _left_behind if process.poll() is None]
+def reap_leftover_supervisors() -> None:
+    """Reap the supervisors that have exited after their backend ended."""
+    _unreaped[:] = [process for process in _unreaped if process.poll() is None]
 
 
 class _Start:
-    """The start of a supervisor, in a thread, which can be given up at any moment of it.
+    """The start of a supervisor in a thread, which can be abandoned at any time.
 
     Args:
         start: as `Supervisor.start`, with all arguments but `note`.
@@ -526,44 +554,44 @@ class _Start:
         self._token = trio.lowlevel.current_trio_token()
         self._lock = threading.Lock()
         self._begun = False
-        self._given_up = False
+        self._abandoned = False
         self._process: subprocess.Popen[bytes] | None = None
         self._supervisor: Supervisor | None = None
         self._ended = trio.Event()
 
     def run(self) -> Supervisor:
-        """Return the supervisor. Blocks. Raises what `Supervisor.start` raises; nothing is left then."""
+        """Return the supervisor. Blocks. Raises what `Supervisor.start` raises; no process is left then."""
         try:
             with self._lock:
                 self._begun = True
-                self._raise_if_given_up()
+                self._raise_if_abandoned()
             supervisor = self._start(note=self._note)
             with self._lock:
-                if not self._given_up:
+                if not self._abandoned:
                     self._supervisor = supervisor
                     return supervisor
             supervisor.destroy()
-            raise _given_up_error()
+            raise _abandoned_error()
         finally:
-            self._tell_end()
+            self._set_ended()
 
     def _note(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
-            self._raise_if_given_up()
+            self._raise_if_abandoned()
             self._process = process
 
-    def _raise_if_given_up(self) -> None:
-        if self._given_up:
-            raise _given_up_error()
+    def _raise_if_abandoned(self) -> None:
+        if self._abandoned:
+            raise _abandoned_error()
 
-    async def give_up(self) -> None:
-        """End what has been started; wait for that, shielded, at most `_END_MARGIN` seconds."""
+    async def abandon(self) -> None:
+        """End what was started; wait for that, shielded, for at most `_END_MARGIN` seconds."""
         with self._lock:
-            self._given_up = True
+            self._abandoned = True
             supervisor, process, begun = self._supervisor, self._process, self._begun
             if process is not None and supervisor is None:
-                process.kill()  # the thread that waits for its hello sees that, and reaps it
-        if supervisor is not None:  # it was there when nobody waited for it any more
+                process.kill()  # the thread that waits for its hello notices that, and reaps it
+        if supervisor is not None:  # it was started just when the call was cancelled
             self._ended = trio.Event()
             in_background(partial(self._destroy, supervisor))
         if begun:
@@ -572,32 +600,34 @@ class _Start:
 
     def _destroy(self, supervisor: Supervisor) -> None:
         supervisor.destroy()
-        self._tell_end()
+        self._set_ended()
 
-    def _tell_end(self) -> None:
+    def _set_ended(self) -> None:
         with suppress(trio.RunFinishedError):
+            # If the event loop has ended, no task waits.
             self._token.run_sync_soon(self._ended.set)
 
 
-def _given_up_error() -> OSError:
-    return OSError(errno.ECANCELED, "nobody waits for the supervisor of processes any more")
+def _abandoned_error() -> OSError:
+    return OSError(errno.ECANCELED, "the start of the supervisor of processes was cancelled")
 
 
 class Supervisors:
-    """The supervisor, and a new one in its place when it was killed, or has no memory.
+    """A supervisor, which is replaced by a new one when it was killed or is out of memory.
 
     Args:
         environment: what all jobs inherit.
-        patience: seconds that what is left may take to be gone after SIGKILL; `None` for no limit.
-        limiter: for the thread that starts one.
-        dump: what is written down of the environment.
-        roots: descriptors of the directories below which jobs have files, by their numbers; open until the end.
+        kill_timeout: seconds that processes may take to die after SIGKILL; `None` for no limit.
+        limiter: for the thread that starts a supervisor.
+        dump: the content of the environment file of a job that adds nothing to `environment`.
+        roots: descriptors of the directories below which jobs have files, in the order of their numbers; they stay open
+            until the end.
     """
 
     def __init__(
         self,
         environment: Mapping[str, str],
-        patience: float | None,
+        kill_timeout: float | None,
         limiter: trio.CapacityLimiter,
         dump: bytes = b"",
         roots: Sequence[Descriptor] = (),
@@ -605,15 +635,15 @@ class Supervisors:
         self._environment = environment
         self._dump = dump
         self._roots = roots
-        self._patience = math.inf if patience is None else patience
+        self._kill_timeout = math.inf if kill_timeout is None else kill_timeout
         self._limiter = limiter
         self._lock = trio.Lock()
         self._all: list[Supervisor] = []
         self._nursery: trio.Nursery | None = None
         self.note_standstill: Callable[[float, float], object] | None = None
-        """As of each supervisor; that of the current one is asked."""
+        """As `Supervisor.note_standstill`; called for the current one."""
         self._renewed = -math.inf
-        """When the current one was started."""
+        """When the current supervisor was started, seconds of trio's clock."""
 
     @property
     def current(self) -> Supervisor:
@@ -621,27 +651,33 @@ class Supervisors:
         return self._all[-1]
 
     async def start(self) -> None:
-        """Start the first one. If this is cancelled, no process is left, unless it cannot be killed within seconds.
+        """Start the first one. If this is cancelled, no process is left, unless it takes seconds to die.
 
         Raises:
             OSError: if it cannot be started.
         """
         start = _Start(
-            partial(Supervisor.start, self._environment, patience=self._patience, dump=self._dump, roots=self._roots)
+            partial(
+                Supervisor.start,
+                self._environment,
+                kill_timeout=self._kill_timeout,
+                dump=self._dump,
+                roots=self._roots,
+            )
         )
         try:
-            supervisor = await in_thread(start.run, limiter=self._limiter, wait_for_room=False)
+            supervisor = await in_thread(start.run, limiter=self._limiter, wait_for_thread=False)
         except trio.Cancelled:
-            await start.give_up()
+            await start.abandon()
             raise
         if self._all:
-            self.current.note_standstill = None  # two of them would tell the same
+            self.current.note_standstill = None  # two of them would report each standstill twice
         supervisor.note_standstill = self.note_standstill
         self._all.append(supervisor)
         self._renewed = trio.current_time()
 
     async def run(self) -> None:
-        """Serve; never returns by itself."""
+        """Serve all supervisors. Never returns."""
         async with trio.open_nursery() as self._nursery:
             for supervisor in self._all:
                 self._nursery.start_soon(supervisor.serve)
@@ -649,7 +685,7 @@ class Supervisors:
 
     async def take(self, count: int) -> tuple[list[Shim], OSError | None]:
         """As `Supervisor.take`."""
-        if self._is_over(self.current):
+        if self._is_unusable(self.current):
             async with self._lock:
                 error = await self._renew()
             if error is not None:
@@ -657,11 +693,12 @@ class Supervisors:
         return await self.current.take(count)
 
     async def _renew(self) -> OSError | None:
-        """Start a new supervisor, unless somebody else just has; return why it cannot be started."""
+        """Start a new supervisor, unless another task just has; return the error if it cannot be started."""
         old = self.current
-        if not self._is_over(old):
+        # Another task may have renewed it while this one waited for the lock.
+        if not self._is_unusable(old):
             return None
-        logger.warning("a new supervisor of processes is started%s", "" if old.dead else ": this one has no memory")
+        logger.warning("a new supervisor of processes is started%s", "" if old.dead else ": this one is out of memory")
         try:
             await self.start()
         except OSError as exc:
@@ -669,30 +706,30 @@ class Supervisors:
         if self._nursery is not None:
             self._nursery.start_soon(self.current.serve)
         old.retire()
-        await self._close_those_that_are_over()
+        await self._close_finished()
         return None
 
-    def _is_over(self, supervisor: Supervisor) -> bool:
-        return supervisor.dead or self._is_starved(supervisor)
+    def _is_unusable(self, supervisor: Supervisor) -> bool:
+        return supervisor.dead or self._is_out_of_memory(supervisor)
 
-    def _is_starved(self, supervisor: Supervisor) -> bool:
-        return supervisor.starved >= _STARVED and trio.current_time() >= self._renewed + _RENEWAL
+    def _is_out_of_memory(self, supervisor: Supervisor) -> bool:
+        return supervisor.enomem_count >= _MAX_ENOMEM and trio.current_time() >= self._renewed + _RENEWAL_INTERVAL
 
-    async def _close_those_that_are_over(self) -> None:
-        for supervisor in [supervisor for supervisor in self._all[:-1] if supervisor.over]:
+    async def _close_finished(self) -> None:
+        for supervisor in [supervisor for supervisor in self._all[:-1] if supervisor.finished]:
             self._all.remove(supervisor)
             await supervisor.aclose(_END_MARGIN)
 
-    async def hear(self) -> None:
-        """As `Supervisor.hear`, of the current one."""
-        await self.current.hear()
+    async def flush(self) -> None:
+        """As `Supervisor.flush`, for the current one."""
+        await self.current.flush()
 
     def trees(self) -> list[Tree]:
-        """Return the trees that all their shims have, also those that are being handed over."""
+        """Return the trees of all shims, including those that are being handed over."""
         return [shim.tree for supervisor in self._all for shim in supervisor.shims if shim.tree is not None]
 
     async def aclose(self) -> None:
-        """End all of them; `run` has ended."""
+        """End all supervisors. `run` must have ended."""
         async with trio.open_nursery() as nursery:
             for supervisor in self._all:
-                nursery.start_soon(supervisor.aclose, self._patience + _END_MARGIN)
+                nursery.start_soon(supervisor.aclose, self._kill_timeout + _END_MARGIN)

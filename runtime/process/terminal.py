@@ -1,13 +1,12 @@
 """A job on the user's terminal: a pty between the two, and a copy of all output in the job's log.
 
-The child has the pty as its controlling terminal, so that the keys that make signals, line editing and full-screen
-programs work as they do without us. The user's terminal is raw meanwhile, and as it was before after any end. Nothing
-here waits in the event loop: descriptors are read when they are readable, and written in a thread where a write may
-block.
+The pty is the controlling terminal of the child, so that keys that send signals, line editing and full-screen programs
+work as without the runtime. The user's terminal is in raw mode meanwhile, and is restored at any end. Nothing here
+blocks the event loop: descriptors are read when they are readable, and written in a thread where a write may block.
 
-If our standard input is no terminal it is copied all the same, and its end becomes the pty's end-of-file character.
+A standard input that is no terminal is copied, too, and its end becomes the end-of-file character of the pty.
 
-Only this module knows terminals; it is for Linux, and imported by whoever needs it.
+Only this module and `foreground` know terminals. It needs Linux, so callers import it where they need it.
 """
 
 from __future__ import annotations
@@ -30,16 +29,18 @@ import trio
 
 from runtime.descriptors import Descriptor
 from runtime.process.child import Child, spawn
-from runtime.process.foreground import is_foreground, is_output_unwanted, without_stop
+from runtime.process.foreground import is_foreground, without_stop, would_stop_writer
 
 logger: Final = logging.getLogger("runtime.process.terminal")
 
 _CHUNK: Final = 1 << 16
 _SIZE_INTERVAL: Final = 0.25
-"""Seconds between two looks at the window's size. Its signal is not ours: handlers belong to the command line."""
+"""Seconds between two polls of the window's size. SIGWINCH is not used: handlers belong to the embedding program.
+Arbitrary: ten times longer, and a full-screen program is drawn wrong for seconds; shorter costs system calls only."""
 
-_LAST_WORDS: Final = 1.0
-"""Seconds that the user's terminal may take for what is left to show after the job's end."""
+_DRAIN_TIMEOUT: Final = 1.0
+"""Seconds after the job's end within which the user's terminal must take the rest of its output. Arbitrary: ten times
+longer, and a terminal that is paused (Ctrl-S) holds up the end; ten times shorter, and a slow one loses output."""
 
 _END_OF_FILE: Final = b"\x04"
 
@@ -52,18 +53,18 @@ class Pty:
     """Both ends of a pty, as descriptors."""
 
     master: int
-    """Ours; does not block."""
+    """The end of the runtime; non-blocking."""
     slave: int
-    """The child's."""
+    """The end of the child."""
 
     def close(self) -> None:
-        """Close both; whoever is left on it is hung up."""
+        """Close both; processes that still have the pty get a hang-up."""
         os.close(self.master)
         os.close(self.slave)
 
 
 def open_pty(like: int) -> Pty:
-    """Return a new pty, with the settings and the size of the terminal `like`, if that is one."""
+    """Return a new pty, with the settings and the size of `like` if that is a terminal."""
     master, slave = os.openpty()
     os.set_blocking(master, False)
     if os.isatty(like):
@@ -86,7 +87,7 @@ def spawn_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: 
 
 
 def command_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> list[str]:
-    """Return what has to be started, with the pty's slave as its output, to have `argv` on the pty. Blocks.
+    """Return the command that runs `argv` on the pty, if it is started with the slave as its output. Blocks.
 
     Raises:
         FileNotFoundError: if there is no such program.
@@ -101,10 +102,10 @@ def command_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd
 
 @contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
-    """Make the terminal `fd` raw for a block. Does nothing if it is none, or another job of the shell has it."""
+    """Put the terminal `fd` into raw mode for a block. Does nothing in the background, or if it is no terminal."""
     before = None
     if _is_ours(fd):
-        with suppress(termios.error):  # it has gone
+        with suppress(termios.error):  # it was closed
             before = termios.tcgetattr(fd)
             tty.setraw(fd, termios.TCSANOW)
     if before is None:
@@ -120,18 +121,18 @@ def raw_terminal(fd: int) -> Iterator[None]:
 
 
 _raw: Final[dict[int, list[Any]]] = {}
-"""Terminals that are raw now, and how each was before."""
+"""The terminals in raw mode, with their settings before."""
 
 
 def restore_terminals() -> None:
-    """Make all terminals as they were: for a process that stops, or that ends without leaving its blocks."""
+    """Restore all terminals in raw mode: for a process that is suspended, or exits without leaving its blocks."""
     for fd, before in _raw.items():
         with suppress(termios.error), without_stop():
             termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
-def take_terminals_again() -> None:
-    """Make those raw again that `restore_terminals` has made as they were, unless another job of the shell has them."""
+def make_terminals_raw_again() -> None:
+    """Put terminals that `restore_terminals` has restored into raw mode again, if this is in the foreground."""
     for fd in _raw:
         if _is_ours(fd):
             with suppress(termios.error):
@@ -142,14 +143,14 @@ def take_terminals_again() -> None:
 async def attached(
     pty: Pty, log: Descriptor, stdin: int, stdout: int, limiter: trio.CapacityLimiter
 ) -> AsyncIterator[None]:
-    """Connect a pty with the user for a block; at its end, all that was written to it has been copied to `log`.
+    """Connect a pty with the user for a block; at its end, all output of the job has been copied to `log`.
 
     Args:
-        pty: what the job is on.
-        log: gets all output.
+        pty: the terminal of the job.
+        log: receives all output.
         stdin: the user's input: a terminal, a pipe, a file.
-        stdout: where the user sees the output. If that cannot be written, the log still is.
-        limiter: for threads that write.
+        stdout: where the user sees the output. If it cannot be written, the log still is.
+        limiter: for the threads that write.
     """
     output = _Output(pty.master, log, stdout, limiter)
     with raw_terminal(stdin):
@@ -159,6 +160,7 @@ async def attached(
                 others.start_soon(_copy_input, stdin, pty.master, limiter)
                 others.start_soon(_follow_size, stdin, pty.master)
                 yield
+                # The output task goes on: what the job has written is still copied.
                 others.cancel_scope.cancel()
             output.end()
 
@@ -182,7 +184,7 @@ async def _copy_input(source: int, master: int, limiter: trio.CapacityLimiter) -
     while data := await _read_input(source, limiter):
         await _write_master(master, data)
         last = data[-1:]
-    # In the middle of a line the first one only ends that.
+    # In the middle of a line the first end-of-file character only submits that line.
     await _write_master(master, _END_OF_FILE if last == b"\n" else 2 * _END_OF_FILE)
 
 
@@ -190,14 +192,14 @@ async def _read_input(source: int, limiter: trio.CapacityLimiter) -> bytes:
     try:
         try:
             await trio.lowlevel.wait_readable(source)
-            # Another job of the shell has it, whose input that is; nobody tells of a change.
-            while os.isatty(source) and not _is_ours(source):  # noqa: ASYNC110 - as above
+            # In the background this input is for another job of the shell. No event reports a change.
+            while os.isatty(source) and not _is_ours(source):  # noqa: ASYNC110 - no event to wait for
                 await trio.sleep(_SIZE_INTERVAL)
-        except PermissionError:  # a file, which is always readable, and cannot be waited for
+        except PermissionError:  # a regular file: epoll does not support it
             return await trio.to_thread.run_sync(os.read, source, _CHUNK, limiter=limiter, abandon_on_cancel=True)
         return os.read(source, _CHUNK)
     except (OSError, trio.BusyResourceError):
-        return b""  # closed, hung up, or read by somebody else: an end as well
+        return b""  # closed, hung up, or read by another task: an end as well
 
 
 async def _write_master(master: int, data: bytes) -> None:
@@ -212,7 +214,7 @@ async def _write_master(master: int, data: bytes) -> None:
 
 def _write_all(target: AbstractContextManager[int], data: bytes) -> None:
     with target as fd:
-        if is_output_unwanted(fd):
+        if would_stop_writer(fd):
             return
         with without_stop():
             while data:
@@ -227,7 +229,7 @@ _TERMINAL: Final = "the terminal"
 
 
 class _Output:
-    """Copies what comes from the pty to the log and to the user, in this order."""
+    """Copies the output of the pty to the log and to the user, in this order."""
 
     def __init__(self, master: int, log: Descriptor, stdout: int, limiter: trio.CapacityLimiter) -> None:
         self._master = master
@@ -239,14 +241,15 @@ class _Output:
         self._show_until = math.inf
 
     def end(self) -> None:
-        """Say that the job has ended: what is there already is still copied."""
+        """Note that the job has ended: output that was written is still copied."""
         self._ended = True
         self._reading.cancel()
-        self._show_until = self._showing.deadline = trio.current_time() + _LAST_WORDS
+        self._show_until = self._showing.deadline = trio.current_time() + _DRAIN_TIMEOUT
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         while data := await self._read():
+            # A copy, as a target that fails is removed.
             for name, target in list(self._targets.items()):
                 try:
                     with trio.CancelScope() as scope:
@@ -256,7 +259,7 @@ class _Output:
                         await trio.to_thread.run_sync(
                             _write_all, target, data, limiter=self._limiter, abandon_on_cancel=True
                         )
-                    failed = "it takes nothing" if scope.cancelled_caught else None
+                    failed = "it accepts no output" if scope.cancelled_caught else None
                 except OSError as exc:
                     failed = str(exc)
                 if failed is not None:

@@ -1,14 +1,14 @@
-"""`in_thread`: a thread for a call that blocks; no call waits for another that is stuck.
+"""`in_thread`: make a call that blocks in a thread; no call waits for another that is stuck.
 
-A thread counts as a process: at its user's limit, and at that of a cgroup (`pids.max`), none can be started, and trio
-says so by a `RuntimeError`; without memory for its stack or for what belongs to it, too, or by a `MemoryError`. That is
-no bug, and must end nothing: jobs that end make room.
+A thread counts as a process: at the limit of a user or of a cgroup (`pids.max`) none can be started, and trio raises a
+`RuntimeError`. Without memory for its stack it raises that, or a `MemoryError`. Neither is a bug, and neither may end a
+run: jobs that end free what is missing.
 
-A call may also never return: a file system that does not answer, under the directory of one job. It would keep its
-place among the threads of its limiter, and a few of them would keep all places. So while calls wait for a place, those
-that hold one are looked at: one that is *stalled*, as it has used no processor for a while, gives its place to others.
-To see that costs nothing while there are free places. The next calls for the same file system, if they say what they
-are for, wait without a thread (`runtime.process.filesystems`): so the place is for those that have to do with others.
+A call may never return, as when the file system of one job's directory does not answer. It would hold its token of the
+limiter, and a few such calls would hold all of them. So while calls wait for a token, those that hold one are watched:
+a call that has used no CPU time for a while is *stalled*, and the limiter is enlarged by one token until it returns.
+While tokens are free nothing is watched. Further calls for the same file system, if they name their paths, wait without
+a thread (`runtime.process.filesystems`), so the new token goes to calls for other file systems.
 """
 
 from __future__ import annotations
@@ -29,63 +29,67 @@ from runtime.process.filesystems import MOST_STALLED, STALLED, FileSystems
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_IDLE: Final = 0.1
-"""The share of that time for which a call that makes progress uses a processor, at least. Arbitrary."""
+_MIN_CPU_SHARE: Final = 0.1
+"""The share of `STALLED` for which a call that makes progress uses a CPU, at least. Arbitrary: a call below it costs
+one thread more; ten times less, and a call that retries now and then would never count as stalled."""
 
 _FIRST_DELAY: Final = 0.01
 _LAST_DELAY: Final = 1.0
-"""Seconds between two attempts to start a thread, at first and at most. Arbitrary."""
+"""Seconds between two attempts to start a thread, at first and at most. Arbitrary: ten times longer would delay a call
+after a shortage by as much; each attempt costs a system call."""
 
 
 async def in_thread(
     function: Callable[[*Ts], T],
     *args: *Ts,
     limiter: trio.CapacityLimiter,
-    wait_for_room: bool = True,
+    wait_for_thread: bool = True,
     abandon_on_cancel: bool = True,
     paths: Callable[[], Sequence[str]] = tuple,
 ) -> T:
-    """Return what ``function(*args)`` returns, which is called in a thread.
+    """Call ``function(*args)`` in a thread, and return its result.
 
-    Cancelling is prompt, and leaves the thread to itself, unless `abandon_on_cancel` is false.
+    Cancellation is prompt, and abandons the thread, unless `abandon_on_cancel` is false.
 
     Args:
         function: may block.
         args: for it.
-        limiter: how many threads of this class of work there may be; those that are stalled do not count while others
-            wait: `MOST_STALLED` for each file system, and as many that are for none.
-        wait_for_room: whether to try again, with a delay that grows, when no thread can be started.
-        abandon_on_cancel: as for `trio.to_thread.run_sync`: false where what it returns must not be lost.
-        paths: tells, at any time and in any thread, which files it needs, that with which it is busy first: absolute
-            paths without links. If one is on a file system that does not answer, the call begins when it is its turn.
+        limiter: limits the threads of this class of work. While other calls wait, stalled ones do not count, up to
+            `MOST_STALLED` for each file system, and as many without a known one.
+        wait_for_thread: whether to try again, with a growing delay, when no thread can be started.
+        abandon_on_cancel: as for `trio.to_thread.run_sync`: false where the result must not be lost.
+        paths: returns the files that the call needs, the one in use first: absolute paths without links. Called at any
+            time, in any thread. If one is on a silent file system, the call waits until it may probe that.
 
     Raises:
-        OSError: with `errno.EAGAIN`, if no thread can be started and nobody is to wait for that.
+        OSError: with `errno.EAGAIN`, if no thread can be started and `wait_for_thread` is false.
     """
     delay = _FIRST_DELAY
-    places = _JobPaths.of(limiter)
-    in_turn = False
+    limiter_calls = _LimiterCalls.of(limiter)
+    probing = False
     while True:
-        call = _Call(function, args, places, paths, in_turn=in_turn)
-        places.look_if_full()
+        call = _Call(function, args, limiter_calls, paths, probing=probing)
+        limiter_calls.watch_if_full()
         try:
             result = await trio.to_thread.run_sync(call.run, limiter=limiter, abandon_on_cancel=abandon_on_cancel)
         except (RuntimeError, MemoryError) as exc:
-            if not call.begin():  # the function raised it
+            # Trio may raise these although the thread was started. The one that comes first begins the call: if the
+            # thread was first, the function has raised this; if not, the thread will not call it.
+            if not call.begin():
                 raise
-            if not wait_for_room:
+            if not wait_for_thread:
                 raise OSError(errno.EAGAIN, f"no thread can be started: {str(exc) or repr(exc)}") from exc
             await trio.sleep(delay)
             delay = min(2 * delay, _LAST_DELAY)
         else:
             if result is not _NOT_BEGUN:
-                return result  # type: ignore[no-any-return] # a thread's: what the function returned
-            await places.file_systems.wait_turn(paths())
-            in_turn = True
+                return result  # type: ignore[no-any-return] # the function's result
+            await limiter_calls.file_systems.wait_to_probe(paths())
+            probing = True
 
 
 def in_background(function: Callable[[], object]) -> None:
-    """Call a function that may block, and raises nothing, in a thread for which nobody waits; when there can be one."""
+    """Call a function that may block, and raises nothing, in a thread, as soon as one can be started. Does not wait."""
     try:
         trio.lowlevel.start_thread_soon(function, lambda _: None)
     except (RuntimeError, MemoryError):
@@ -93,146 +97,148 @@ def in_background(function: Callable[[], object]) -> None:
 
 
 _NOT_BEGUN: Final = object()
-"""What a call returns that is to wait for its turn."""
+"""The result of a call that did not begin, because its file system is silent."""
 
 
 class _Call:
-    """A call that begins once: in its thread, or, when no thread can be had, not at all.
-
-    A thread may be there although starting it raised, for want of memory to wait for it, say.
-    """
+    """A call that is made at most once, by its thread."""
 
     def __init__(
         self,
         function: Callable[..., Any],
         args: tuple[Any, ...],
-        places: _JobPaths,
+        limiter_calls: _LimiterCalls,
         paths: Callable[[], Sequence[str]],
         *,
-        in_turn: bool,
+        probing: bool,
     ) -> None:
         self._function = function
         self._args = args
-        self._places = places
+        self._limiter_calls = limiter_calls
         self.paths = paths
-        self._in_turn = in_turn
+        self._probing = probing
         self.device: str | None = None
-        """The file system in which it is stalled, once it has given its place."""
+        """The device of the file system in which it is stalled, once it has released its token."""
         self._begun = threading.Lock()
         self._lock = threading.Lock()
         self._ended = False
-        self._place_given = False
+        self._token_released = False
         self._clock: int | None = None
 
     def begin(self) -> bool:
-        """Whether nobody has called this before."""
+        """Whether this is the first call of this method, by the thread or by the task that has failed to start one."""
         return self._begun.acquire(blocking=False)
 
     def run(self) -> Any:
         if not self.begin():
             return None
-        if self._places.file_systems.is_silent(self.paths(), in_turn=self._in_turn):
+        if self._limiter_calls.file_systems.is_silent(self.paths(), probing=self._probing):
             return _NOT_BEGUN
-        if hasattr(time, "pthread_getcpuclockid"):  # not on every system; without it, whatever takes long is stalled
+        if hasattr(time, "pthread_getcpuclockid"):  # not on every system; without it each long call counts as stalled
             self._clock = time.pthread_getcpuclockid(threading.get_ident())
-        self._places.calls.add(self)
+        # After the clock is known, as `_watch` reads it.
+        self._limiter_calls.calls.add(self)
         try:
             return self._function(*self._args)
         finally:
-            self._places.calls.discard(self)
+            self._limiter_calls.calls.discard(self)
             with self._lock:
+                # From now on `release_token` returns false: no token for a call that has returned.
                 self._ended = True
-            if self._place_given:
-                self._places.take_back(self)
+            if self._token_released:
+                self._limiter_calls.restore_token(self)
             else:
-                self._places.file_systems.note_answer(self.paths())
+                self._limiter_calls.file_systems.note_answer(self.paths())
 
     def used(self) -> float:
-        """Return the seconds of processor time that its thread has used."""
+        """Return the seconds of CPU time that its thread has used."""
         try:
             return 0.0 if self._clock is None else time.clock_gettime(self._clock)
         except OSError:  # the thread has ended
             return 0.0
 
-    def has_given_place(self) -> bool:
-        """Whether it has."""
-        return self._place_given
+    def has_released_token(self) -> bool:
+        """Whether it has released its token."""
+        return self._token_released
 
-    def give_place(self) -> bool:
-        """Note that its place is given to others, unless it has ended, or that was noted before."""
+    def release_token(self) -> bool:
+        """Mark its token as released; return false if it has ended, or was marked before."""
         with self._lock:
-            given = not (self._ended or self._place_given)
-            self._place_given = self._place_given or given
-            return given
+            released = not (self._ended or self._token_released)
+            self._token_released = self._token_released or released
+            return released
 
 
-class _JobPaths:
-    """The calls of a limiter, and who of them has given up its place."""
+class _LimiterCalls:
+    """The calls of a limiter. Enlarges the limiter by a token for each that is stalled, until that returns."""
 
-    _all: ClassVar[weakref.WeakKeyDictionary[trio.CapacityLimiter, _JobPaths]] = weakref.WeakKeyDictionary()
+    _all: ClassVar[weakref.WeakKeyDictionary[trio.CapacityLimiter, _LimiterCalls]] = weakref.WeakKeyDictionary()
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         self._limiter = weakref.ref(limiter)
         self._token = trio.lowlevel.current_trio_token()
         self.file_systems = FileSystems.here()
-        self._given = 0
-        """How many that are for no file system we know have given theirs."""
-        self._looking = False
+        self._released = 0
+        """How many calls without a known file system have released their tokens."""
+        self._watching = False
         self.calls: set[_Call] = set()
-        """Those that are in progress. Threads change it, each by one operation."""
+        """The calls in progress. Threads change it, each by one atomic operation of the set."""
 
     @classmethod
-    def of(cls, limiter: trio.CapacityLimiter) -> _JobPaths:
-        """Return those of a limiter."""
-        places = cls._all.get(limiter)
-        if places is None or places._token is not trio.lowlevel.current_trio_token():
-            places = cls._all[limiter] = cls(limiter)
-        return places
+    def of(cls, limiter: trio.CapacityLimiter) -> _LimiterCalls:
+        """Return those of `limiter`, in this run of trio."""
+        limiter_calls = cls._all.get(limiter)
+        # A limiter may be used by several runs of trio, one after the other.
+        if limiter_calls is None or limiter_calls._token is not trio.lowlevel.current_trio_token():
+            limiter_calls = cls._all[limiter] = cls(limiter)
+        return limiter_calls
 
-    def look_if_full(self) -> None:
-        """Look for stalled calls from now on, if somebody has to wait for a place."""
+    def watch_if_full(self) -> None:
+        """Watch for stalled calls from now on, if the next call has to wait for a token."""
         limiter = self._limiter()
-        if not self._looking and limiter is not None and limiter.available_tokens <= 0:
-            self._looking = True
-            # It belongs to the limiter, which may be anybody's, and ends by itself when nobody waits.
-            trio.lowlevel.spawn_system_task(self._look)
+        if not self._watching and limiter is not None and limiter.available_tokens <= 0:
+            self._watching = True
+            # A system task, as the limiter may outlive each nursery here. It ends when no call waits.
+            trio.lowlevel.spawn_system_task(self._watch)
 
-    async def _look(self) -> None:
+    async def _watch(self) -> None:
         try:
             while True:
+                # `set.copy` is atomic; threads change the set meanwhile.
                 before = {call: call.used() for call in self.calls.copy()}
                 await trio.sleep(STALLED)
                 limiter = self._limiter()
                 if limiter is None or not limiter.statistics().tasks_waiting:
                     return
                 for call, used in before.items():
-                    if call.used() - used < _IDLE * STALLED:
+                    if call.used() - used < _MIN_CPU_SHARE * STALLED:
                         self._note_stalled(call, limiter)
+                # This task must not keep the limiter alive while it sleeps.
                 del limiter
         finally:
-            self._looking = False
+            self._watching = False
 
     def _note_stalled(self, call: _Call, limiter: trio.CapacityLimiter) -> None:
-        if call.has_given_place():
-            return  # that is known, and does not make its file system silent again when others there return
+        if call.has_released_token():
+            return  # counted before; must not make its file system silent again after other calls there have returned
         device = self.file_systems.note_stalled(call.paths())
-        if (device is not None or self._given < MOST_STALLED) and call.give_place():
+        if (device is not None or self._released < MOST_STALLED) and call.release_token():
             call.device = device
             if device is None:
-                self._given += 1
+                self._released += 1
             else:
                 self.file_systems.add_stalled(device)
             limiter.total_tokens += 1
 
-    def take_back(self, call: _Call) -> None:
-        """A call that has given its place up has ended. From any thread."""
+    def restore_token(self, call: _Call) -> None:
+        """Take back the token of a stalled call that has returned. For any thread."""
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._take_back, call)
+            self._token.run_sync_soon(self._restore_token, call)
 
-    def _take_back(self, call: _Call) -> None:
+    def _restore_token(self, call: _Call) -> None:
         limiter = self._limiter()
         if call.device is None:
-            self._given -= 1
+            self._released -= 1
         else:
             self.file_systems.remove_stalled(call.device)
         if limiter is not None:

@@ -1,7 +1,7 @@
-"""`ProcessTree`: a job's processes, from their start until none of them is left; and that for a process group.
+"""`ProcessTree`: the processes of a job, from the start until none of them is left. `GroupTree`: the same for a group.
 
-Whoever runs jobs needs to know no more than this. `GroupTree` is the plain way: a session, and the end of its process
-group. `runtime.process.shim.Tree` is the thorough one.
+A backend needs to know no more than this protocol. `GroupTree` is the simple implementation: a session, and the end of
+its process group. `runtime.process.shim.Tree` contains processes that leave the group, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ import attrs
 import trio
 
 from runtime.process.child import UNKNOWN, Child, Exit
-from runtime.process.group import Descendants, ProcessTable, ask_softly, end_leftovers, sweep_group, terminate_group
+from runtime.process.group import (
+    Descendants,
+    ProcessTable,
+    end_leftovers,
+    soft_stop_group,
+    sweep_group,
+    terminate_group,
+)
 from runtime.process.soft_stop import SoftStep
 from runtime.process.threads import in_thread
 from runtime.roots import RootedPath
@@ -29,40 +36,40 @@ logger: Final = logging.getLogger("runtime.process")
 
 @attrs.frozen
 class StopSteps:
-    """How a tree is ended. A time of `None` means no limit."""
+    """The stop sequence of a tree. A timeout of `None` means no limit."""
 
-    grace: float | None
+    term_timeout: float | None
     """Seconds between SIGTERM and SIGKILL."""
-    patience: float | None
-    """Seconds after SIGKILL in which all must be gone."""
+    kill_timeout: float | None
+    """Seconds after SIGKILL within which all processes must have ended."""
     soft: SoftStep | None = None
-    """What comes before SIGTERM; that comes sooner, if the root ends sooner."""
+    """The soft stop before SIGTERM. SIGTERM is sent earlier if the root exits earlier."""
 
 
 @attrs.frozen
 class TreeEnd:
-    """How the end of a tree went."""
+    """How a tree ended."""
 
     exit: Exit = UNKNOWN
-    """How its root ended, and what was used; `UNKNOWN` if nobody knows."""
+    """How its root ended, and what was used; `UNKNOWN` if that is not known."""
     stopped: bool = False
-    """Whether it was asked to stop before its root had ended."""
+    """Whether a stop was requested before its root had exited."""
     left: Sequence[int] | None = None
-    """`None` if nobody is left; else the ids of those that did not go, as far as they are known."""
+    """`None` if no process is left; else the pids of those that did not end, as far as they are known."""
     broken: str | None = None
-    """Why it was ended without being asked to stop: whoever guarded it has gone."""
+    """Why it was ended without a request to stop: its guard has died."""
     log: bytes | None = None
-    """All that its log says, if that is short and whoever guarded it has looked."""
+    """The content of its log, if that is short and its shim has read it."""
     left_behind: Sequence[str] = ()
-    """What its root left running when it ended by itself, and did not go in time: names and pids. It was killed."""
+    """Processes that outlived the root and the leftover timeout, and were killed: names and pids."""
 
 
 class NotMadeError(Exception):
-    """Whoever was to make a job's files did not: something is there already, or something is wrong."""
+    """A shim could not make a job's files: one of them exists already, or cannot be made."""
 
 
 class ProcessTree(Protocol):
-    """A root process in a session of its own, and what comes from it."""
+    """A root process in a session of its own, and its descendants."""
 
     @property
     def pid(self) -> int | None:
@@ -72,59 +79,59 @@ class ProcessTree(Protocol):
         """Wait until the root was started.
 
         Raises:
-            OSError: if it cannot be; with an `errno` in `BUSY_ERRORS` it may work later.
-            ValueError: if something of it is no text that a program can be given.
-            NotMadeError: if its files were to be made, and were not.
+            OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
+            ValueError: if an argument or variable cannot be passed to a program, as one with a NUL byte.
+            NotMadeError: if the shim was to make its files, and could not.
         """
 
     async def wait_ended(self) -> TreeEnd:
-        """Wait until nothing is left, or it was given up. To be called once."""
+        """Wait until no process is left, or it was abandoned. To be called once."""
 
     def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
-        """Send `item` and how it ended when it has, to somebody who waits for many.
+        """Send `item` and the end when it has ended, so that one task can wait for many trees.
 
         Args:
-            channel: has room for any number.
-            item: what to send, once.
+            channel: of unlimited size.
+            item: is sent once.
 
         Returns:
-            Whether that is possible; if not, somebody has to wait for it.
+            Whether that is supported; if not, a task has to call `wait_ended`.
         """
 
     async def wait_gone(self) -> None:
-        """Wait, after the end, until no more has to be done for it; forever, if something of it is stuck."""
+        """Wait, after the end, until nothing remains to be done for it; forever, if its root is stuck."""
 
     def has_ended(self) -> bool:
-        """Whether the root is known to have ended."""
+        """Whether the root is known to have exited."""
 
     def stop(self, steps: StopSteps) -> None:
-        """Begin to end it. Does nothing if its root has ended by itself."""
+        """Begin the stop sequence. Does nothing if the root has exited by itself."""
 
     def kill(self) -> None:
-        """Leave out what is left of the gentle steps of a `stop`."""
+        """Skip the rest of the stop sequence: SIGKILL now."""
 
     def pause(self) -> None:
-        """Stop all its processes by SIGSTOP, unless they are being killed."""
+        """Send SIGSTOP to all its processes, unless they are being killed."""
 
     def unpause(self, seconds: float) -> None:
-        """Continue them, if they are paused; the steps of its stop last for `seconds` longer, for which it was."""
+        """Continue them, if they are paused, and extend the step of its stop by `seconds`, the time of the pause."""
 
     def postpone(self, seconds: float) -> None:
-        """Let all steps of its stop that are under way last that much longer: it has stood still, and so have we."""
+        """Extend the step of its stop sequence that is in progress: it stood still as long, and so did this process."""
 
     def destroy(self) -> None:
-        """End it at once, when nobody waits for it. May block for as long as it takes to die: for threads."""
+        """End it at once, when no task waits for it. May block until it has died: for threads."""
 
     def close(self) -> None:
-        """Give it up; what of it is still there is killed. Idempotent."""
+        """Abandon it; the processes that are left are killed. Idempotent."""
 
 
 Limit = Callable[[trio.CancelScope, float], object]
-"""Cancels a scope in so many seconds; those in which all stood still may be left out."""
+"""Cancels a scope in so many seconds; those of a standstill need not count."""
 
 
 def limit_by_deadline(scope: trio.CancelScope, seconds: float) -> None:
-    """A `Limit` that leaves nothing out."""
+    """A `Limit` for which a standstill counts."""
     scope.deadline = trio.current_time() + seconds
 
 
@@ -133,42 +140,42 @@ def _new_scope(_: object) -> trio.CancelScope:
 
 
 class GroupTree:
-    """The process group of a child: a `ProcessTree` of those who do not leave it.
+    """The process group of a child: a `ProcessTree` without the processes that leave the group.
 
     Args:
         child: the root.
-        census: tells who is alive in a group.
-        patience: seconds that what is left after the end of the root may take to be gone; `None` for no limit.
-        files: for the thread that makes a stop file, where a job's file system may hold it.
-        leftover_timeout: seconds that what the root leaves running has to go by itself, before it is named and killed;
-            0 if nobody asks who that was.
+        process_table: tells which processes are alive in a group.
+        kill_timeout: seconds that processes which outlive the root may take to die; `None` for no limit.
+        files: for the thread that makes a stop file; it may be stuck in the job's file system.
+        leftover_timeout: seconds that processes which outlive the root have to exit by themselves, before they are
+            named and killed; 0 to kill them at once.
     """
 
-    # Made when one is needed: most trees need none, and to make one takes longer than to reap a process.
-    _soft = cached_property(_new_scope)
-    _grace = cached_property(_new_scope)
-    _sweep = cached_property(_new_scope)
+    # Made on demand: most trees need none, and making one takes longer than reaping a process.
+    _soft_scope = cached_property(_new_scope)
+    _term_scope = cached_property(_new_scope)
+    _kill_scope = cached_property(_new_scope)
 
     def __init__(
         self,
         child: Child,
-        census: ProcessTable,
-        patience: float | None,
+        process_table: ProcessTable,
+        kill_timeout: float | None,
         files: trio.CapacityLimiter,
         leftover_timeout: float = 0.0,
     ) -> None:
         self.child = child
         """The root."""
-        self._census = census
-        self._patience = patience
+        self._process_table = process_table
+        self._kill_timeout = kill_timeout
         self._files = files
         self._leftover_timeout = leftover_timeout
         self._steps: StopSteps | None = None
         self._waiting = trio.CancelScope()
         self._paused = False
         self.limit: Limit = limit_by_deadline
-        """How the steps of its stop are limited. A standstill is noticed only after a deadline that it has passed, so
-        whoever can wait for that news gives another one."""
+        """How the steps of its stop are limited. A standstill is noticed only after the deadlines that it has passed: a
+        backend that learns of standstills sets a `Limit` that waits for that."""
 
     def __repr__(self) -> str:
         return f"<GroupTree of {self.child!r}>"
@@ -179,99 +186,100 @@ class GroupTree:
         return self.child.pid
 
     async def wait_started(self) -> None:
-        """Return at once, without a checkpoint: it is."""
+        """Return at once, without a checkpoint: the root was started before."""
 
     async def wait_ended(self) -> TreeEnd:
-        """Wait until nothing is left in the group, or it was given up."""
+        """Wait until no process is left in the group, or it was abandoned."""
         with self._waiting:
             await self.child.wait_exited()
         steps = self._steps
-        patience = self._patience
+        kill_timeout = self._kill_timeout
         left_behind: Sequence[str] = ()
         how = UNKNOWN
         if steps is not None:
-            patience = steps.patience
-            descendants = Descendants(self.child, self._census)
+            kill_timeout = steps.kill_timeout
+            descendants = Descendants(self.child, self._process_table)
             if steps.soft is not None:
-                await self._ask_softly(steps.soft, descendants)
-            self.limit(self._grace, math.inf if steps.grace is None else steps.grace)
-            await terminate_group(self.child, descendants, self._grace)
+                await self._soft_stop(steps.soft, descendants)
+            self.limit(self._term_scope, math.inf if steps.term_timeout is None else steps.term_timeout)
+            await terminate_group(self.child, descendants, self._term_scope)
         elif self._leftover_timeout:
+            # Reaped first: then one system call tells whether its group is empty.
             how = self.child.reap()
-            if not self.child.group_exists():  # the usual case: nobody is left to be swept
+            if not self.child.group_exists():  # the usual case: no process is left
                 return TreeEnd(how)
-            limit_by_deadline(self._grace, self._leftover_timeout)
-            left_behind = await end_leftovers(self.child, self._census, self._grace)
-        # In the usual case nobody is left to wait for, so this limit has to cost nothing then.
+            limit_by_deadline(self._term_scope, self._leftover_timeout)
+            left_behind = await end_leftovers(self.child, self._process_table, self._term_scope)
+        # In the usual case no process is left to wait for, and this limit must cost nothing.
         limit = self.limit if steps is not None or left_behind else limit_by_deadline
-        limit(self._sweep, math.inf if patience is None else patience)
-        end = await sweep_group(self.child, self._census, self._sweep, how)
+        limit(self._kill_scope, math.inf if kill_timeout is None else kill_timeout)
+        end = await sweep_group(self.child, self._process_table, self._kill_scope, how)
         return TreeEnd(end.exit, steps is not None, end.left, left_behind=left_behind)
 
     def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
-        """Return false: who waits for it also ends it."""
+        """Return false: the task that waits for it also ends it."""
         return False
 
-    async def _ask_softly(self, soft: SoftStep, descendants: Descendants) -> None:
+    async def _soft_stop(self, soft: SoftStep, descendants: Descendants) -> None:
         what = soft.what
-        self.limit(self._soft, math.inf if soft.seconds is None else soft.seconds)
-        with self._soft:
+        self.limit(self._soft_scope, math.inf if soft.seconds is None else soft.seconds)
+        with self._soft_scope:
             if isinstance(what, int):
-                await ask_softly(self.child, self._census, descendants, what)
+                await soft_stop_group(self.child, self._process_table, descendants, what)
             elif await in_thread(make_stop_file, what, limiter=self._files, paths=lambda: (what.real,)):
                 await self.child.wait_exited()
 
     async def wait_gone(self) -> None:
-        """Reap the root, if it was given up, when it ends."""
+        """Wait for the end of the root, if it was abandoned, and reap it."""
         if not self.child.reaped:
             await self.child.wait_exited()
             self.child.reap()
 
     def has_ended(self) -> bool:
-        """Whether the root has."""
+        """Whether the root has exited."""
         return self.child.has_exited()
 
     def stop(self, steps: StopSteps) -> None:
-        """Begin to end it. Does nothing if its root has ended by itself."""
+        """Begin the stop sequence. Does nothing if the root has exited by itself."""
         if self._steps is None and not self.child.has_exited():
             self._steps = steps
-            self.unpause(0)  # it has to act on what it is told
+            self.unpause(0)  # stopped processes could not act on the soft step
             self._waiting.cancel()
 
     def kill(self) -> None:
-        """Leave out what is left of the gentle steps of a `stop`."""
-        self._soft.cancel()
-        self._grace.cancel()
+        """Skip the rest of the stop sequence: SIGKILL now."""
+        self._soft_scope.cancel()
+        self._term_scope.cancel()
 
     def pause(self) -> None:
-        """Stop all processes of the group."""
+        """Send SIGSTOP to all processes of the group."""
         self._paused = True
         self.child.signal_group(signal.SIGSTOP)
 
     def unpause(self, seconds: float) -> None:
-        """Continue them, if they are paused; the steps of its stop last for `seconds` longer, for which it was."""
+        """Continue them, if they are paused, and extend the step of its stop by `seconds`, the time of the pause."""
         if self._paused:
             self._paused = False
             self.postpone(seconds)
             self.child.signal_group(signal.SIGCONT)
 
     def postpone(self, seconds: float) -> None:
-        """Let all steps of its stop that are under way last that much longer."""
-        for scope in (self._soft, self._grace, self._sweep):
+        """Extend the step of its stop sequence that is in progress."""
+        for scope in (self._soft_scope, self._term_scope, self._kill_scope):
             scope.deadline += seconds
 
     def destroy(self) -> None:
-        """Kill the group, and wait for the root. Blocks."""
+        """Kill the group, and reap the root. Blocks until it has died."""
         self.child.destroy()
 
     def close(self) -> None:
-        """Kill what is in the group, unless the root is reaped, and close the descriptor."""
+        """Kill the group, unless the root is reaped, and close the descriptor."""
         self.child.signal_group(signal.SIGKILL)
         self.child.close()
 
 
 def make_stop_file(path: RootedPath) -> bool:
-    """Make the file by which a job is asked to end; return whether it is there. Blocks."""
+    """Make the file that tells a job to stop; return whether it exists now. Blocks."""
     try:
         return path.touch()
     except OSError as exc:

@@ -64,9 +64,9 @@ class Output:
         """
         if self.gone or not os.isatty(self._descriptor):
             return self._write(text)
-        from runtime.process.foreground import is_output_unwanted, without_stop  # not for every system
+        from runtime.process.foreground import without_stop, would_stop_writer  # not for every system
 
-        if is_output_unwanted(self._descriptor):
+        if would_stop_writer(self._descriptor):
             return False
         with without_stop():
             return self._write(text)

@@ -31,7 +31,7 @@ from tests.backend.local_jobs import PATIENCE, Local, hear
 from tests.backend.local_jobs import local as any_local
 from tests.backend.test_local import no_free_descriptor, state_of
 from tests.process import hostile
-from tests.process.hostages import Hostages
+from tests.process.hostile_job import HostileJob
 
 
 @asynccontextmanager
@@ -41,8 +41,8 @@ async def local(run_dir: Path, **options: object) -> AsyncIterator[Local]:
 
 
 @contextmanager
-def hostages(directory: Path, *modes: str) -> Iterator[list[Hostages]]:
-    taken = [Hostages(directory / f"{number}-{mode}", mode) for number, mode in enumerate(modes)]
+def hostages(directory: Path, *modes: str) -> Iterator[list[HostileJob]]:
+    taken = [HostileJob(directory / f"{number}-{mode}", mode) for number, mode in enumerate(modes)]
     try:
         yield taken
     finally:
@@ -293,7 +293,7 @@ async def test_the_end_of_a_block_continues_guards_that_were_stopped(
     await trio.lowlevel.wait_readable(held)
     os.close(held)
     assert "still waits" not in caplog.text
-    assert supervisor_module._left_behind == []
+    assert supervisor_module._unreaped == []
 
 
 async def test_when_the_supervisor_is_killed_its_jobs_end_and_the_next_gets_a_new_one(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ async def test_l21_what_had_ended_before_its_shim_heard_of_a_kill_keeps_its_true
 async def test_a_supervisor_that_stands_still_is_said_and_nothing_is_made_up(
     tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_PULSE", 0.01)
+    monkeypatch.setattr(supervisor_module, "_HEARTBEAT_INTERVAL", 0.01)
     monkeypatch.setattr(supervisor_module, "_CONTINUE_INTERVAL", math.inf)  # as if it were no signal that keeps it
     async with local(tmp_path / "run") as here:
         spec = JobSpec(name="job", cmd=f"echo ready > {fifo}; read line < {fifo}; exit 3")
@@ -439,7 +439,7 @@ def without_memory(supervisor: Supervisor) -> None:
 async def test_l6_a_supervisor_without_memory_costs_few_refusals_and_is_replaced(
     tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_RENEWAL", 0)
+    monkeypatch.setattr(supervisor_module, "_RENEWAL_INTERVAL", 0)
     channel = os.open(fifo, os.O_RDWR)
     async with local(tmp_path / "run") as here:
         handles = await here.session.submit([JobSpec(name="running", cmd=f"echo ready; read line < {fifo}; exit 3")])
@@ -449,14 +449,14 @@ async def test_l6_a_supervisor_without_memory_costs_few_refusals_and_is_replaced
         while not (new := await here.session.submit([JobSpec(name="job", cmd="true")])):
             assert "ENOMEM" in here.backend.busy_because or "EAGAIN" in here.backend.busy_because
             refused += 1
-            assert refused <= supervisor_module._STARVED, "its jobs are refused for as long as it lives"
+            assert refused <= supervisor_module._MAX_ENOMEM, "its jobs are refused for as long as it lives"
         assert (await here.session.completed(new["job"])).status is JobStatus.PASSED
         assert supervisor_of(here) is not old
         os.write(channel, b"go\n")
         event = await here.session.completed(handles["running"])
         # It is as likely to die of it as not; then what it guards dies as well.
         assert why(event) in ((JobStatus.FAILED, FailureKind.EXIT_CODE), (JobStatus.KILLED, FailureKind.BACKEND_ERROR))
-        while not old.over:  # noqa: ASYNC110 - a process has no event
+        while not old.finished:  # noqa: ASYNC110 - a process has no event
             await trio.sleep(0.001)
         assert old.shims == []
     os.close(channel)
@@ -465,7 +465,7 @@ async def test_l6_a_supervisor_without_memory_costs_few_refusals_and_is_replaced
 async def test_l6_what_supervisors_without_memory_leave_behind_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_RENEWAL", 0)
+    monkeypatch.setattr(supervisor_module, "_RENEWAL_INTERVAL", 0)
     async with local(tmp_path) as here:
         assert (await here.run(name="first")).status is JobStatus.PASSED
         before = len(os.listdir("/proc/self/fd"))
@@ -477,7 +477,7 @@ async def test_l6_what_supervisors_without_memory_leave_behind_is_bounded(
                 specs = [JobSpec(name=f"job{next(numbers)}", cmd="true") for _ in range(len(old.shims) + 1)]
                 for handle in (await here.session.submit(specs)).values():
                     await here.session.completed(handle)
-            while not old.over:  # noqa: ASYNC110 - a process has no event
+            while not old.finished:  # noqa: ASYNC110 - a process has no event
                 await trio.sleep(0.001)
         assert here.backend._supervisors is not None
         assert len(here.backend._supervisors._all) <= 2  # this one, and the last one before it
@@ -490,10 +490,10 @@ async def test_l6_supervisors_are_not_replaced_in_vain(tmp_path: Path, fifo: Pat
         spec = JobSpec(name="running", cmd=f"echo ready > {fifo}; exec sleep 1000")
         await here.session.submit([spec])
         await hear(fifo)
-        supervisor.starved = supervisor_module._STARVED  # as if so many had no memory
+        supervisor.enomem_count = supervisor_module._MAX_ENOMEM  # as if so many had no memory
         assert (await here.run()).status is JobStatus.PASSED
         assert supervisor_of(here) is supervisor  # it is too young: the whole system may have no memory
-        assert supervisor.starved == 0
+        assert supervisor.enomem_count == 0
         here.backend.close(force=True)
 
 
@@ -642,7 +642,7 @@ async def test_who_has_a_long_soft_step_is_not_given_up_early(tmp_path: Path) ->
     ("stop", "message"),
     [
         (lambda _: 1 // 0, "soft_stop raised ZeroDivisionError"),
-        (lambda _: 7, "soft_stop of this job is 7; wanted: None, a signal"),
+        (lambda _: 7, "soft_stop of this job is 7; expected None, a signal"),
     ],
 )
 async def test_a_wrong_soft_step_costs_its_own_job_before_it_starts(
@@ -815,8 +815,8 @@ async def test_a_process_that_is_stuck_is_named_and_holds_nothing_up(
             assert one.alive()
             (freezer / "freezer.state").write_text("THAWED")
             await one.wait_gone()
-            while supervisor_module._left_behind:
-                supervisor_module.reap_those_left_behind()
+            while supervisor_module._unreaped:
+                supervisor_module.reap_leftover_supervisors()
                 await trio.sleep(0.001)
     finally:
         (freezer / "freezer.state").write_text("THAWED")

@@ -24,7 +24,7 @@ from runtime.backend.live import LiveJob
 from runtime.backend.local import LocalBackend, launch
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.process import Child, spawn
-from runtime.process.limits import Room
+from runtime.process.limits import Resources
 from runtime.scheduler.run import run_jobs
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from runtime.verdict import Judgement, LogPatterns, judge_log
@@ -930,7 +930,7 @@ def test_an_argument_that_cannot_be_is_an_error(options: dict[str, Any], complai
 async def test_too_little_memory_for_those_that_guard_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Room, "here", lambda: Room(memory=1 << 20))
+    monkeypatch.setattr(Resources, "here", lambda: Resources(memory=1 << 20))
     async with local(tmp_path / "a", max_parallelism=10):
         assert caplog.text == ""
     async with local(tmp_path / "b", max_parallelism=10, containment="tree"):

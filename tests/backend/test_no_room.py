@@ -194,7 +194,7 @@ async def test_who_may_not_wait_is_told_that_there_is_no_room(
 ) -> None:
     NoThreads(monkeypatch, 1, error)
     with pytest.raises(OSError, match="no thread can be started") as caught:
-        await in_thread(max, 3, 4, limiter=trio.CapacityLimiter(1), wait_for_room=False)
+        await in_thread(max, 3, 4, limiter=trio.CapacityLimiter(1), wait_for_thread=False)
     assert caught.value.errno == errno.EAGAIN
 
 

@@ -128,8 +128,8 @@ async def test_l15_who_writes_to_a_frozen_file_system_is_named_and_holds_nothing
     disk.thaw()
     if containment == "group":
         os.waitpid(pid, 0)  # it is our own child, and nobody waits for it any longer
-    while exists(pid) or supervisor._left_behind:
-        supervisor.reap_those_left_behind()
+    while exists(pid) or supervisor._unreaped:
+        supervisor.reap_leftover_supervisors()
         await trio.sleep(0.001)
 
 

@@ -20,7 +20,7 @@ import trio
 from tests.backend import containment_program
 from tests.campaigns import Campaign
 from tests.process import hostile
-from tests.process.hostages import Hostages
+from tests.process.hostile_job import HostileJob
 
 JOBS = 20
 LIMIT = 2.0
@@ -45,7 +45,7 @@ class Trial:
         self.directory = directory
         self.chance = chance
         self.modes = [chance.choice(MODES) for _ in range(JOBS)]
-        self.taken = [Hostages(directory / f"{number}-{mode}", mode) for number, mode in enumerate(self.modes)]
+        self.taken = [HostileJob(directory / f"{number}-{mode}", mode) for number, mode in enumerate(self.modes)]
         self.said = b""
         self.alive = 0
         """Jobs of which somebody was alive just before the death."""
@@ -101,7 +101,7 @@ class Trial:
                 self.said += data
         return self.said.splitlines()
 
-    async def hear_whose_shim_it_was(self) -> Hostages:
+    async def hear_whose_shim_it_was(self) -> HostileJob:
         """Return the job whose event comes."""
         event = (await self.hear(2))[1]
         one = self.taken[int(event.split(b"-")[0])]

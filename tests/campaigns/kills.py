@@ -17,7 +17,7 @@ from runtime.backend.local import LocalBackend
 from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
 from tests.campaigns import Campaign
 from tests.process import hostile
-from tests.process.hostages import Hostages
+from tests.process.hostile_job import HostileJob
 
 AT_ONCE = 20
 """Hostile jobs that are alive together."""
@@ -30,7 +30,7 @@ class Round:
         self.chance = chance
         self.waited_for = waited_for
         self.taken = {
-            f"{number}-{index}": Hostages(directory / f"{number}-{index}", hostile.MODES[index % len(hostile.MODES)])
+            f"{number}-{index}": HostileJob(directory / f"{number}-{index}", hostile.MODES[index % len(hostile.MODES)])
             for index in range(AT_ONCE)
         }
         self.survivors: list[str] = []
@@ -46,7 +46,7 @@ class Round:
         for one in self.taken.values():
             one.close()
 
-    async def kill(self, backend: LocalBackend, name: str, one: Hostages) -> None:
+    async def kill(self, backend: LocalBackend, name: str, one: HostileJob) -> None:
         """Kill one of them."""
         if one.mode != "root_first" and self.chance.random() < self.waited_for:  # it would end by itself
             await one.wait_started()

@@ -1,8 +1,8 @@
 """A hostile job: ``python hostile.py MODE DIRECTORY``. Its processes do what jobs do to survive their end.
 
-Each process makes a file in DIRECTORY/locks and locks it, as long as it lives; so from outside, who is alive can be
-counted without trusting a number or a name. Each writes a byte to DIRECTORY/fifo when it has its lock, and keeps that
-open. Run as a file; standard library only.
+Each process makes a file in DIRECTORY/locks and holds a lock on it while it lives, so that living processes can be
+counted from outside without trusting a pid or a name. Each writes a byte to DIRECTORY/fifo when it has its lock, and
+keeps the FIFO open. Run as a file; standard library only.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ PROCESSES: Final = {
     "stopped": 2,
     "mixed": 8,
 }
-"""How many processes of a mode there have been, at least, when it does what it is about; the root is one of them."""
+"""How many processes a mode starts, at least, before it does its harm; the root is one of them."""
 
 LIFETIME: Final = 600
-"""Seconds after which a process ends by itself, should a test not be able to end it."""
+"""Seconds after which a process ends by itself, if a test cannot end it. Arbitrary: longer than any test."""
 
 FIFO: Final = 100
-"""The descriptor of the FIFO, out of the way of who closes all."""
+"""The descriptor of the FIFO, above those that `daemon` closes."""
 
 
 def enter(directory: str) -> None:
-    """Make a file of one's own, and lock it for as long as this process lives; then say so."""
+    """Make a file and lock it for the lifetime of this process; then write a byte to the FIFO."""
     signal.alarm(LIFETIME)
     name = f"{os.getpid()}-{time.monotonic_ns()}"
     fd = os.open(f"{directory}/locks/.{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    # A lock of the process, and not of the open file: what it forks has no part in it.
+    # A lock of the process, not of the open file: a forked child does not hold it.
     fcntl.lockf(fd, fcntl.LOCK_EX)
-    with suppress(BlockingIOError):  # a hopper may fill it
+    with suppress(BlockingIOError):  # a hopper may fill the FIFO
         os.write(FIFO, b".")
-    with suppress(FileNotFoundError):  # a hopper has tidied up
+    with suppress(FileNotFoundError):  # a hopper has removed it
         os.rename(f"{directory}/locks/.{name}", f"{directory}/locks/{name}")
 
 
 def wait_entered(directory: str, count: int) -> None:
-    """Wait until so many processes have said so."""
+    """Wait until so many processes have their locks."""
     while sum(not name.startswith(".") for name in os.listdir(f"{directory}/locks")) < count:
         time.sleep(0.001)
 
@@ -65,7 +65,7 @@ def survivors(directory: Path) -> list[str]:
         try:
             fd = os.open(path, os.O_RDWR)
         except FileNotFoundError:
-            continue  # a hopper has tidied up
+            continue  # a hopper has removed it
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -96,13 +96,13 @@ def spawn(directory: str, what: Callable[[], None], *, session: bool = False) ->
 
 
 def parent(directory: str, *, session: bool = False) -> None:
-    """Have a child, and stay."""
+    """Start a child, and stay alive."""
     spawn(directory, sleep, session=session)
     sleep()
 
 
 def daemon(directory: str, what: Callable[[], None]) -> None:
-    """Start a process whose parent has gone, in a session of its own, with nothing open."""
+    """Start a process in a session of its own, whose parent has exited, without open descriptors."""
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -115,25 +115,25 @@ def daemon(directory: str, what: Callable[[], None]) -> None:
 
 
 def wiped(directory: str) -> None:
-    """Become a program without an environment, that nothing tells where it came from."""
+    """Execute a program without an environment, so that nothing shows to which job it belongs."""
     os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, "sleeper", directory], {})
 
 
 def hop(directory: str) -> None:
-    """Fork and exit for ever, in a new session and with a new number each time."""
+    """Fork and exit for ever, with a new session and a new pid each time."""
     while True:
         if os.fork() != 0:
             os._exit(0)
         os.setsid()
         enter(directory)
         with os.scandir(f"{directory}/locks") as old:
-            for entry in list(old)[:-20]:  # so that there are not too many
+            for entry in list(old)[:-20]:  # limits their number
                 with suppress(OSError):
                     os.unlink(entry.path)
 
 
 def run(mode: str, directory: str) -> None:
-    """Do one mode."""
+    """Run one mode."""
     if mode == "child":
         spawn(directory, lambda: parent(directory))
     elif mode == "term_ignored":
@@ -152,7 +152,7 @@ def run(mode: str, directory: str) -> None:
     elif mode == "root_first":
         spawn(directory, lambda: parent(directory), session=True)
         daemon(directory, sleep)
-        wait_entered(directory, PROCESSES[mode])  # for none of them has long to live from now on
+        wait_entered(directory, PROCESSES[mode])  # before the root exits, as they are killed then
         return
     elif mode == "hopper":
         daemon(directory, lambda: hop(directory))
@@ -172,7 +172,7 @@ if __name__ == "__main__":
     MODE, DIRECTORY = sys.argv[1:]
     if MODE != "sleeper":
         OPENED = os.open(f"{DIRECTORY}/fifo", os.O_WRONLY | os.O_NONBLOCK)
-        os.dup2(OPENED, FIFO)  # which programs inherit, too
+        os.dup2(OPENED, FIFO)  # executed programs inherit it, too
         os.close(OPENED)
     enter(DIRECTORY)
     if MODE == "sleeper":

@@ -1,4 +1,4 @@
-"""The campaigns can fail: who survives is seen."""
+"""The campaigns can fail: survivors are detected."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tests.campaigns import kills, plantings
 
 
 @pytest.mark.slow
-async def test_who_survives_a_kill_is_seen() -> None:
-    """A process group is not all of a hostile job."""
+async def test_survivors_of_a_kill_are_detected() -> None:
+    """The end of a process group is not the end of a hostile job."""
     _, survivors = await kills.play(1, kills.AT_ONCE, "group", waited_for=1)
     assert {line.partition(":")[0] for line in survivors} >= {"setsid", "daemon"}
 
@@ -19,7 +19,7 @@ async def test_who_survives_a_kill_is_seen() -> None:
 async def test_what_is_planted_in_the_paths_of_jobs_changes_nobodys_files_and_keeps_no_run_from_ending(
     backend: str,
 ) -> None:
-    """Whether others are late is for the campaign, on a machine that has nothing else to do."""
+    """Delays of other jobs are measured by the campaign alone, on an idle machine."""
     ends, _, _, changes = await plantings.play(1, plantings.AT_ONCE, backend)
     assert changes == {}
     assert ends.total() == plantings.AT_ONCE

@@ -13,7 +13,7 @@ from runtime.process.limits import usable_cpus
 
 
 def laid_out(directory: Path, membership: str, files: Mapping[str, str]) -> tuple[Path, Path]:
-    """Write what the system says of a process in cgroups; return the two directories that stand for the system's."""
+    """Write the files of cgroups; return the directories that stand for ``/proc`` and the mount point."""
     (directory / "self").mkdir()
     (directory / "self/cgroup").write_text(membership)
     for name, text in files.items():
@@ -38,10 +38,10 @@ V1 = "3:memory:/\n2:cpu,cpuacct:/a/b\n1:name=systemd:/\n"
         (V1, {"cpu,cpuacct/a/b/cpu.cfs_quota_us": "-1", "cpu,cpuacct/a/b/cpu.cfs_period_us": "100000"}, None),
         (V1, {"cpu,cpuacct/a/b/cpu.cfs_quota_us": "50000", "cpu,cpuacct/a/b/cpu.cfs_period_us": "25000"}, 2),
         (V1, {"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, 2.5),
-        # In a container: the path is the host's, and the root of what is mounted is the container's own cgroup.
+        # In a container: the path is that of the host, and the container's own cgroup is mounted at the top.
         ("1:cpu:/docker/4e\n", {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
         ("0::/../../x\n", {"cpu.max": "70000 10000", "x/cpu.max": "10000 10000"}, 7),
-        # What no kernel writes, and what other controllers have.
+        # Files that no kernel writes, and those of other controllers.
         ("0::/\n", {"cpu.max": "50000 0"}, None),
         ("0::/\n", {"cpu.max": "nonsense"}, None),
         ("4:memory:/\n", {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, None),
@@ -72,12 +72,12 @@ def test_without_proc_there_is_no_quota(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "place"), [("0::/a/b", "a/b"), ("7:pids:/a", "pids/a"), ("1:name=systemd:/\n7:pids:/a", "pids/a")]
+    ("line", "directory"), [("0::/a/b", "a/b"), ("7:pids:/a", "pids/a"), ("1:name=systemd:/\n7:pids:/a", "pids/a")]
 )
-def test_the_cgroup_says_how_many_processes_are_left(tmp_path: Path, line: str, place: str) -> None:
+def test_the_cgroup_says_how_many_processes_are_left(tmp_path: Path, line: str, directory: str) -> None:
     system = laid_out(tmp_path, line + "\n", {})
     assert pids_left(*system) is None
-    group = tmp_path / "mounted" / place
+    group = tmp_path / "mounted" / directory
     group.mkdir(parents=True)
     (group / "pids.current").write_text("30\n")
     (group / "pids.max").write_text("max\n")

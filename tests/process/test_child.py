@@ -14,7 +14,7 @@ from runtime.process.start import is_available
 
 
 class Starter:
-    """StartRegistry programs whose output goes to a file."""
+    """Starts programs whose output goes to a file."""
 
     def __init__(self, directory: Path) -> None:
         self.log = directory / "log"
@@ -22,7 +22,7 @@ class Starter:
         self.children: list[Child] = []
 
     def __call__(self, *argv: str, cwd: str | None = None) -> Child:
-        # A PATH with a directory that we may not search changes what the system says of an unknown program.
+        # With a directory in PATH that may not be searched, the error of an unknown program would be another one.
         child = spawn(argv, env={**os.environ, "PATH": "/usr/bin:/bin"}, cwd=cwd, output=self.output)
         self.children.append(child)
         return child
@@ -36,7 +36,7 @@ class Starter:
 @pytest.fixture(params=["by the C library", "by subprocess"])
 def start(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
     by_libc = request.param == "by the C library"
-    assert is_available() or not by_libc, "of the tests' machines all have glibc"
+    assert is_available() or not by_libc, "all machines that run the tests have glibc"
     monkeypatch.setattr("runtime.process.child.is_available", lambda: by_libc)
     starter = Starter(tmp_path)
     yield starter
@@ -61,7 +61,7 @@ async def test_no_signal_is_blocked_or_ignored_in_it_whatever_we_do(start: Start
             signal.signal(number, action)
     await ended(child)
     _, blocked, _, ignored = start.log.read_text().split()
-    usual = {number - 1 for number in signal.valid_signals()}  # the C library has two more, for itself
+    usual = {number - 1 for number in signal.valid_signals()}  # the C library reserves two more
     assert [bit for bit in usual if (int(blocked, 16) | int(ignored, 16)) >> bit & 1] == []
 
 
@@ -105,7 +105,7 @@ async def test_it_leads_a_session_of_its_own(start: Starter) -> None:
     assert child.group_exists()
     child.signal_group(signal.SIGTERM)
     await ended(child)
-    assert child.group_exists()  # while it is not reaped, its number is its own
+    assert child.group_exists()  # the zombie of the child is a member
     assert child.reap().signal == signal.SIGTERM
     assert not child.group_exists()
 
@@ -121,7 +121,7 @@ async def test_it_inherits_three_descriptors_and_no_more(start: Starter) -> None
     assert start.log.read_text() == "0\n1\n2\n"
 
 
-async def test_signals_go_to_nobody_once_it_is_reaped(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_signal_is_sent_after_it_was_reaped(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
     child = start("true")
     await ended(child)
     child.reap()
@@ -131,7 +131,7 @@ async def test_signals_go_to_nobody_once_it_is_reaped(start: Starter, monkeypatc
     assert sent == []
 
 
-async def test_that_somebody_else_has_reaped_it_is_noticed(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reap_by_other_code_is_noticed(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
     child = start("true")
     os.waitpid(child.pid, 0)
     await ended(child)
@@ -159,14 +159,14 @@ async def test_that_somebody_else_has_reaped_it_is_noticed(start: Starter, monke
 )
 def test_what_cannot_be_started_says_why(start: Starter, argv: list[str], cwd: str | None, number: int) -> None:
     before = os.listdir("/proc/self/fd")
-    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is looked at below
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is checked below
         start(*argv, cwd=cwd)
     assert caught.value.errno == number
     assert os.listdir("/proc/self/fd") == before
 
 
 @pytest.mark.parametrize("word", ["a\0b", "\ud800"])
-def test_what_is_no_text_for_a_program_is_refused(start: Starter, word: str) -> None:
+def test_an_argument_that_cannot_be_passed_is_refused(start: Starter, word: str) -> None:
     with pytest.raises(ValueError, match=r"null byte|NUL byte|surrogates"):
         start("echo", word)
 

@@ -12,7 +12,7 @@ def test_what_an_outer_make_left_is_left_out(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MAKEFLAGS", "-j8 --jobserver-auth=3,4")
     monkeypatch.setenv("KEPT", "yes")
     inherited = inherited_environment()
-    left_out = ("MAKE", "MFLAGS", "PWD", "OLDPWD")  # the last two say where we are, and not where the job is
+    left_out = ("MAKE", "MFLAGS", "PWD", "OLDPWD")  # the last two name the directory of the runtime, not of the job
     assert inherited == {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     assert inherited["KEPT"] == "yes"
     given = {"MFLAGS": "", "MAKELEVEL": "1", "MAKEOVERRIDES": "", "MAKEFLAGS": "", "MAKEFILES": "x"}

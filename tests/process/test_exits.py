@@ -27,7 +27,7 @@ def child(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
         monkeypatch.setattr(os, "pidfd_open", forbidden)
-        monkeypatch.setattr(exits, "LOOK_INTERVAL", 0.01)
+        monkeypatch.setattr(exits, "POLL_INTERVAL", 0.01)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         yield child
 
@@ -36,7 +36,7 @@ def watch_of(child: subprocess.Popen[bytes]) -> ExitWatch:
     return ExitWatch(child.pid, lambda: child.poll() is not None)
 
 
-def test_the_end_of_a_process_is_told_though_its_socket_is_open(child: subprocess.Popen[bytes]) -> None:
+def test_an_exit_is_noticed_though_a_socket_of_the_process_is_open(child: subprocess.Popen[bytes]) -> None:
     ours, theirs = socket.socketpair()
     assert child.stdin is not None
     with ours, theirs:
@@ -44,10 +44,10 @@ def test_the_end_of_a_process_is_told_though_its_socket_is_open(child: subproces
         assert not watch_of(child).wait_ready(ours.fileno(), select.POLLIN)
 
 
-def test_what_was_written_before_the_end_goes_before_it(child: subprocess.Popen[bytes]) -> None:
+def test_data_that_was_written_before_the_exit_is_read_first(child: subprocess.Popen[bytes]) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.send(b"last words")
+        theirs.send(b"answer")
         child.kill()
         child.wait()
         assert watch_of(child).wait_ready(ours.fileno(), select.POLLIN)

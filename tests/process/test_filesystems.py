@@ -1,4 +1,4 @@
-"""Who waits for a file system that does not answer: calls for that one, without threads, and nobody else."""
+"""Calls for a file system that does not answer wait without threads, and hold up no others."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_table_of_this_system_can_be_read() -> None:
 
 
 @pytest.mark.usefixtures("_mounts")
-async def test_calls_for_a_silent_file_system_have_few_threads_and_hold_up_nobody_else(
+async def test_calls_for_a_silent_file_system_have_few_threads_and_hold_up_no_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(filesystems, "MOST_STALLED", 3)
@@ -60,11 +60,11 @@ async def test_calls_for_a_silent_file_system_have_few_threads_and_hold_up_nobod
             nursery.start_soon(partial(in_thread, door.pass_through, limiter=limiter, paths=partial(list, paths)))
         with trio.fail_after(60):
             await in_thread(int, limiter=limiter, paths=lambda: ("/elsewhere",))
-        await until(lambda: door.waiting > 2)  # one more was tried
+        await until(lambda: door.waiting > 2)  # one more was made as a probe
         with trio.fail_after(60):
             for _ in range(10):
                 await in_thread(int, limiter=limiter)
-                await trio.sleep(filesystems.STALLED)  # time in which more of them would begin
+                await trio.sleep(filesystems.STALLED)  # time in which more of them could begin
         assert door.waiting <= 2 + 3
         door.opened.set()
     assert door.waiting == 20
@@ -73,7 +73,7 @@ async def test_calls_for_a_silent_file_system_have_few_threads_and_hold_up_nobod
 
 @pytest.mark.usefixtures("_mounts")
 async def test_they_are_tried_one_by_one_and_go_on_together_when_one_returns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it may be a single file that is stuck."""
+    """It may be a single file that is stuck."""
     limiter, stuck, later = trio.CapacityLimiter(1), Door(), Door()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(in_thread, stuck.pass_through, limiter=limiter, paths=lambda: ("/silent/stuck",)))
@@ -83,7 +83,7 @@ async def test_they_are_tried_one_by_one_and_go_on_together_when_one_returns(mon
                 call = partial(in_thread, later.pass_through, limiter=limiter, paths=lambda: ("/silent/other",))
                 others.start_soon(call)
             await until(lambda: later.waiting >= 1)
-            monkeypatch.setattr(filesystems, "STALLED", 60)  # nobody else will be tried
+            monkeypatch.setattr(filesystems, "STALLED", 60)  # no other probe is due
             with trio.fail_after(30):
                 later.opened.set()
                 await until(lambda: later.waiting == 5)
@@ -93,8 +93,8 @@ async def test_they_are_tried_one_by_one_and_go_on_together_when_one_returns(mon
 
 
 @pytest.mark.usefixtures("_mounts")
-async def test_calls_that_share_a_thread_are_put_off_one_by_one() -> None:
-    limiter, door, told = trio.CapacityLimiter(1), Door(), list[str]()
+async def test_calls_that_share_a_thread_are_deferred_one_by_one() -> None:
+    limiter, door, returned = trio.CapacityLimiter(1), Door(), list[str]()
 
     def function(item: str) -> str:
         if item.startswith("/silent"):
@@ -102,7 +102,7 @@ async def test_calls_that_share_a_thread_are_put_off_one_by_one() -> None:
         return item
 
     def done(results: Sequence[tuple[str, str]]) -> None:
-        told.extend(result for _, result in results)
+        returned.extend(result for _, result in results)
 
     silent = [f"/silent/{number}" for number in range(10)]
     others = [f"/other/{number}" for number in range(10)]
@@ -112,15 +112,15 @@ async def test_calls_that_share_a_thread_are_put_off_one_by_one() -> None:
     async with trio.open_nursery() as nursery:
         with trio.fail_after(60):
             await each_in_thread(calls, limiter=limiter, nursery=nursery, done=done)
-        assert sorted(told) == others
+        assert sorted(returned) == others
         assert door.waiting < 5
         door.opened.set()
-    assert sorted(told) == sorted(others + silent)
+    assert sorted(returned) == sorted(others + silent)
     assert calls.left() == []
 
 
 @pytest.mark.usefixtures("_mounts")
-async def test_what_waits_for_its_turn_can_be_cancelled() -> None:
+async def test_a_call_that_waits_to_probe_can_be_cancelled() -> None:
     limiter, door = trio.CapacityLimiter(1), Door()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(in_thread, door.pass_through, limiter=limiter, paths=lambda: ("/silent/a",)))

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from runtime.process.limits import SPARE, Room, available_memory, shortages
+from runtime.process.limits import SPARE, Resources, available_memory, shortages
 
 
-def test_with_room_for_all_nothing_is_short() -> None:
-    assert shortages(Room(), 10**9, processes=2, memory=2**20) == []
-    exact = Room(10 + SPARE, 20 + SPARE, 10 * 2**20)
+def test_with_enough_resources_nothing_is_short() -> None:
+    assert shortages(Resources(), 10**9, processes=2, memory=2**20) == []
+    exact = Resources(10 + SPARE, 20 + SPARE, 10 * 2**20)
     assert shortages(exact, 10, processes=2, memory=2**20) == []
 
 
-def test_each_shortage_says_what_is_wanted_and_what_there_is() -> None:
-    room = Room(10 + SPARE - 1, 20 + SPARE - 1, 10 * 2**20 - 1)
-    files, processes, memory = shortages(room, 10, processes=2, memory=2**20)
+def test_each_shortage_says_what_is_needed_and_what_is_allowed() -> None:
+    resources = Resources(10 + SPARE - 1, 20 + SPARE - 1, 10 * 2**20 - 1)
+    files, processes, memory = shortages(resources, 10, processes=2, memory=2**20)
     assert files == "74 open files, and 73 are allowed (say `ulimit -n 74`)"
     assert processes == "84 processes, and 83 are allowed (`ulimit -u`, or pids.max of the cgroup)"
     assert memory == "10 MiB of memory for what guards them, and 9 are available"
@@ -32,7 +32,7 @@ def test_the_memory_is_what_the_system_could_give(tmp_path: Path) -> None:
 
 def test_this_machine_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert Room.here().files == (None if soft == resource.RLIM_INFINITY else soft)
+    assert Resources.here().files == (None if soft == resource.RLIM_INFINITY else soft)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, hard))
-    assert Room.here().files is None
-    assert Room.here().memory
+    assert Resources.here().files is None
+    assert Resources.here().memory

@@ -38,7 +38,7 @@ def test_each_kill_explains_one_end(tmp_path: Path, line: str, file: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "nonsense\n", "oom_kill\n", "oom_kill x\n"])
-def test_where_nobody_counts_nothing_is_known(tmp_path: Path, text: str) -> None:
+def test_without_a_counter_no_kill_is_known(tmp_path: Path, text: str) -> None:
     assert not OomKills(tmp_path, tmp_path).explain_one()
     (tmp_path / "self").mkdir()
     (tmp_path / "self/cgroup").write_text("0::/\n")
@@ -60,7 +60,7 @@ def cgroup() -> Iterator[Path]:
 
 @pytest.mark.root
 @pytest.mark.slow
-def test_l25_who_is_killed_for_want_of_memory_is_said_to_be(tmp_path: Path, cgroup: Path) -> None:
+def test_l25_a_job_that_the_oom_killer_has_ended_is_out_of_memory(tmp_path: Path, cgroup: Path) -> None:
     words = [sys.executable, "-m", memory_program.__name__, str(tmp_path / "run"), str(cgroup)]
     done = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=60)
     hungry, killed, in_a_shell = json.loads(done.stdout)

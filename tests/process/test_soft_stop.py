@@ -33,12 +33,12 @@ def test_a_step_is_a_signal_a_file_or_nothing(given: object, step: object) -> No
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("", "''; wanted: None, a signal ('SIGINT', signal.SIGINT), or the name of a file"),
-        (2, "2; wanted: None, a signal"),
-        (True, "True; wanted: None, a signal"),
-        ("a\0b", "'a\\x00b'; wanted: None, a signal"),
-        ("SIGITN", "'SIGITN', which is no signal; a file of that name is './SIGITN'"),
-        (["STOP"], "['STOP']; wanted: None, a signal"),
+        ("", "''; expected None, a signal ('SIGINT', signal.SIGINT), or the name of a file"),
+        (2, "2; expected None, a signal"),
+        (True, "True; expected None, a signal"),
+        ("a\0b", "'a\\x00b'; expected None, a signal"),
+        ("SIGITN", "'SIGITN', which is no signal; expected for a file of that name: './SIGITN'"),
+        (["STOP"], "['STOP']; expected None, a signal"),
     ],
 )
 def test_what_is_no_step_is_named(given: object, message: str) -> None:
@@ -71,7 +71,7 @@ def test_each_job_has_its_own_or_that_of_all(stop: Any, step: tuple[object, floa
 
 @pytest.mark.parametrize("seconds", [0, -1, "3", float("nan")])
 def test_what_are_no_seconds_is_named(seconds: object) -> None:
-    with refused(f"soft_stop of this job has {seconds!r} seconds; wanted: a positive number, or None"):
+    with refused(f"soft_stop of this job has {seconds!r} seconds; expected a positive number, or None"):
         SoftSteps.checked(lambda _: ("SIGINT", seconds), 7).of(JOB, "/out", at)
 
 

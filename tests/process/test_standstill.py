@@ -1,4 +1,4 @@
-"""Who stood still when; times are numbers here."""
+"""`Standstill`, with numbers for times."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import random
 from runtime.process.standstill import Standstill
 
 
-def test_only_what_both_slept_through_counts() -> None:
+def test_only_the_common_time_of_both_counts() -> None:
     both = Standstill()
-    assert both.add_ours(10, 40) == 0  # the witness has said nothing, so our loop was held up
+    assert both.add_ours(10, 40) == 0  # the witness ran, so the event loop was held up
     assert both.add_theirs(50, 60) == 0
     assert both.add_ours(55, 70) == 5
     assert both.add_theirs(68, 90) == 2
@@ -31,7 +31,7 @@ def test_time_is_counted_once_and_never_more_than_either_side_reports() -> None:
     rng = random.Random(3)
     for _ in range(300):
         both, clock, sides = Standstill(), 0.0, {Standstill.add_ours: set[int](), Standstill.add_theirs: set[int]()}
-        told = 0.0
+        returned = 0.0
         reports = []
         for add, seconds in sides.items():
             clock = 0.0
@@ -41,6 +41,6 @@ def test_time_is_counted_once_and_never_more_than_either_side_reports() -> None:
                 seconds |= set(range(int(begin), int(clock)))
                 reports.append((clock, rng.random(), add, begin))
         for end, _, add, begin in sorted(reports, key=lambda report: report[:2]):  # each when it is over
-            told += add(both, begin, end)
+            returned += add(both, begin, end)
         ours, theirs = sides.values()
-        assert told == len(ours & theirs)
+        assert returned == len(ours & theirs)

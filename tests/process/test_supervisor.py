@@ -11,17 +11,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.process import supervisor
-from runtime.process import supervisor_program as far
+from runtime.process import supervisor, supervisor_program
 from runtime.process.shim import Shim, Tree
 from runtime.process.supervisor import Supervisor, Supervisors
 from tests.backend.local_jobs import local
 from tests.backend.stalled_program import fill, open_pipe
 from tests.backend.test_local import state_of
-from tests.process.hostages import Hostages
+from tests.process.hostile_job import HostileJob
 
 
-@pytest.mark.parametrize(("script", "words"), [("exit 1", "it said nothing"), ("echo broken >&2", "broken")])
+@pytest.mark.parametrize(("script", "words"), [("exit 1", "it wrote no error message"), ("echo broken >&2", "broken")])
 def test_a_supervisor_that_does_not_start_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
 ) -> None:
@@ -31,13 +30,13 @@ def test_a_supervisor_that_does_not_start_says_why(
     before = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(OSError, match=f"the supervisor of processes did not start: {words}"):
-        Supervisor.start({}, patience=1)
+        Supervisor.start({}, kill_timeout=1)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.fixture
 def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A supervisor that never says hello; each tells its pid to this FIFO."""
+    """A supervisor that never says hello. Each writes its pid to this FIFO."""
     program, fifo = tmp_path / "python", tmp_path / "pids"
     os.mkfifo(fifo)
     program.write_text(f"#!/bin/sh\necho $$ >{fifo}\nexec sleep 1000\n")
@@ -46,7 +45,7 @@ def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return fifo
 
 
-async def hear(fifo: Path) -> int:
+async def read_pid(fifo: Path) -> int:
     return int(await trio.to_thread.run_sync(fifo.read_text, limiter=trio.CapacityLimiter(1)))
 
 
@@ -56,7 +55,7 @@ async def test_a_start_that_takes_long_can_be_cancelled_and_leaves_nothing(silen
     with trio.fail_after(supervisor._START_TIMEOUT / 2):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervisors.start)
-            pid = await hear(silent)
+            pid = await read_pid(silent)
             nursery.cancel_scope.cancel()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -69,7 +68,7 @@ async def test_a_backend_whose_supervisor_does_not_start_can_be_cancelled(silent
         async with trio.open_nursery() as nursery:
 
             async def cancel() -> None:
-                pids.append(await hear(silent))
+                pids.append(await read_pid(silent))
                 scope.cancel()
 
             nursery.start_soon(cancel)
@@ -81,24 +80,24 @@ async def test_a_backend_whose_supervisor_does_not_start_can_be_cancelled(silent
         os.kill(pid, 0)
 
 
-async def test_a_supervisor_that_starts_when_nobody_waits_for_it_any_more_is_ended() -> None:
+async def test_a_supervisor_whose_start_was_cancelled_is_ended() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for begin_first in (True, False):
         started: list[int] = []
 
         def start(**options: Any) -> Supervisor:
-            one = Supervisor.start({}, patience=1, **options)
+            one = Supervisor.start({}, kill_timeout=1, **options)
             started.append(one.pid)  # noqa: B023 - called at once
             return one
 
         attempt = supervisor._Start(start)
         with trio.fail_after(60):
             if begin_first:
-                await trio.to_thread.run_sync(attempt.run)  # and its answer gets lost
-                await attempt.give_up()
+                await trio.to_thread.run_sync(attempt.run)  # the supervisor that it returns is lost
+                await attempt.abandon()
             else:
-                await attempt.give_up()
-                with pytest.raises(OSError, match="nobody waits"):
+                await attempt.abandon()
+                with pytest.raises(OSError, match="the start of the supervisor of processes was cancelled"):
                     await trio.to_thread.run_sync(attempt.run)
         assert len(started) == begin_first
         for pid in started:
@@ -107,7 +106,7 @@ async def test_a_supervisor_that_starts_when_nobody_waits_for_it_any_more_is_end
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_a_shim_that_was_asked_for_in_vain_is_used_later() -> None:
+async def test_a_shim_that_is_forked_after_a_cancel_is_used_later() -> None:
     before = len(os.listdir("/proc/self/fd"))
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
     with trio.fail_after(60):
@@ -129,7 +128,7 @@ async def test_a_shim_that_was_asked_for_in_vain_is_used_later() -> None:
 
 
 async def test_answers_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "_BATCH", 7)
+    monkeypatch.setattr(supervisor, "_READ_SIZE", 7)
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
     with trio.fail_after(60):
         await supervisors.start()
@@ -137,12 +136,12 @@ async def test_answers_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
             nursery.start_soon(supervisors.run)
             shims, error = await supervisors.take(3)
             assert error is None
-            assert [far.parent_of(shim.pid or 0) for shim in shims] == 3 * [supervisors.current.pid]
+            assert [supervisor_program.parent_of(shim.pid or 0) for shim in shims] == 3 * [supervisors.current.pid]
             nursery.cancel_scope.cancel()
         await supervisors.aclose()
 
 
-async def test_the_silence_of_a_supervisor_is_not_that_of_our_own_loop(
+async def test_a_delay_of_the_event_loop_is_not_the_silence_of_a_supervisor(
     mock_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
@@ -157,8 +156,8 @@ async def test_the_silence_of_a_supervisor_is_not_that_of_our_own_loop(
     assert "has not answered" not in caplog.text
 
 
-async def start_unheard(supervisors: Supervisors, argv: Sequence[str]) -> tuple[Shim, Tree]:
-    """Have a shim start a job, while nobody reads answers, for which there is no room any more."""
+async def start_with_full_pipe(supervisors: Supervisors, argv: Sequence[str]) -> tuple[Shim, Tree]:
+    """Start a job in a shim, while no answers are read and the pipe is full."""
     await supervisors.start()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(supervisors.run)
@@ -166,29 +165,29 @@ async def start_unheard(supervisors: Supervisors, argv: Sequence[str]) -> tuple[
         nursery.cancel_scope.cancel()
     fill(supervisors.current)
     with open(os.devnull, "w") as output:
-        return shim, shim.start(argv, exports={}, cwd="/", output=output.fileno(), patience=None)
+        return shim, shim.start(argv, exports={}, cwd="/", output=output.fileno(), kill_timeout=None)
 
 
-async def test_a_shim_that_finds_no_room_for_an_answer_still_ends_its_job(tmp_path: Path) -> None:
-    hostages = Hostages(tmp_path / "job", "mixed")
+async def test_a_shim_ends_its_job_while_the_pipe_is_full(tmp_path: Path) -> None:
+    job = HostileJob(tmp_path / "job", "mixed")
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
     with trio.fail_after(60):
-        await start_unheard(supervisors, hostages.cmd)
-        await hostages.wait_started()
+        await start_with_full_pipe(supervisors, job.cmd)
+        await job.wait_started()
         os.kill(supervisors.current.pid, signal.SIGKILL)
-        await hostages.wait_gone()
+        await job.wait_gone()
         await supervisors.aclose()
-    hostages.close()
+    job.close()
 
 
-async def test_who_exits_while_there_is_no_room_for_answers_has_ended_when_there_is() -> None:
+async def test_an_exit_while_the_pipe_is_full_is_reported_later() -> None:
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
     with trio.fail_after(60):
-        shim, tree = await start_unheard(supervisors, ["/bin/true"])
+        shim, tree = await start_with_full_pipe(supervisors, ["/bin/true"])
         assert shim.pid is not None
-        while not far.children(shim.pid):
+        while not supervisor_program.children(shim.pid):
             await trio.lowlevel.checkpoint()
-        (root,) = far.children(shim.pid)
+        (root,) = supervisor_program.children(shim.pid)
         while state_of(root) != "Z" or has_pending(shim.pid, signal.SIGCHLD):
             await trio.lowlevel.checkpoint()
         async with trio.open_nursery() as nursery:
@@ -199,7 +198,7 @@ async def test_who_exits_while_there_is_no_room_for_answers_has_ended_when_there
 
 
 def has_pending(pid: int, number: int) -> bool:
-    """Whether a signal has come that the process has not taken yet."""
+    """Whether a signal is pending for a process."""
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd"))
     return bool(int(line.split()[1], 16) & 1 << number - 1)
 
@@ -212,7 +211,7 @@ async def test_a_supervisor_ends_though_a_forked_process_has_all_descriptors() -
             nursery.start_soon(supervisors.run)
             (shim, other), _ = await supervisors.take(2)
             ours = (supervisors.current._control, shim._commands, other._commands)
-            forks = [os.dup(end.fileno()) for end in ours]  # as a process has that is forked now
+            forks = [os.dup(end.fileno()) for end in ours]  # like the descriptors of a process that is forked now
             held = os.pidfd_open(shim.pid or 0)
             shim.abandon()
             await trio.lowlevel.wait_readable(held)
@@ -223,7 +222,7 @@ async def test_a_supervisor_ends_though_a_forked_process_has_all_descriptors() -
         os.close(fd)
 
 
-@pytest.mark.parametrize("words", [b"words of a stranger", far.HEADER.pack(4) + b"word"])
+@pytest.mark.parametrize("words", [b"not an answer", supervisor_program.HEADER.pack(4) + b"word"])
 async def test_a_supervisor_in_whose_pipe_a_job_has_written_is_replaced(
     words: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,13 +233,14 @@ async def test_a_supervisor_in_whose_pipe_a_job_has_written_is_replaced(
             nursery.start_soon(supervisors.run)
             (shim,), _ = await supervisors.take(1)
             with open(os.devnull, "w") as output:
-                tree = shim.start(["/bin/sleep", "1000"], exports={}, cwd="/", output=output.fileno(), patience=None)
+                argv = ["/bin/sleep", "1000"]
+                tree = shim.start(argv, exports={}, cwd="/", output=output.fileno(), kill_timeout=None)
             await tree.wait_started()
             pipe = open_pipe(supervisors.current)
             os.write(pipe, words)
             os.close(pipe)
             end = await tree.wait_ended()
-            assert (end.left, end.broken) == ((), "its shim and the supervisor of that were killed")
+            assert (end.left, end.broken) == ((), "its shim and its supervisor were killed")
             before = supervisors.current
             assert (await supervisors.take(1))[1] is None
             assert supervisors.current is not before

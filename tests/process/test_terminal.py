@@ -104,16 +104,16 @@ async def test_the_terminal_is_as_it_was_after_an_exception_and_after_a_cancel(u
     assert user.settings == before
 
 
-async def test_a_user_who_looks_away_holds_up_nothing_in_the_end(
+async def test_a_terminal_that_accepts_no_output_does_not_hold_up_the_end(
     user: UserTerminal, log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "_LAST_WORDS", 0.01)
+    monkeypatch.setattr(module, "_DRAIN_TIMEOUT", 0.01)
     user.fill()
     async with running(log, user.fd, user.fd, "/bin/sh", "-c", "seq 1000; echo end") as child:
         await child.wait_exited()
     assert log.read_bytes().endswith(b"\r\n1000\r\nend\r\n")
-    assert "no longer goes to the terminal: it takes nothing" in caplog.text
-    await user.see(b"\r\n3\r\n")  # so that the thread that wrote to it ends
+    assert "no longer goes to the terminal: it accepts no output" in caplog.text
+    await user.see(b"\r\n3\r\n")  # so that the writing thread ends
 
 
 async def test_input_may_be_a_pipe(user: UserTerminal, log: Path) -> None:
@@ -139,7 +139,7 @@ async def test_input_may_be_a_file_or_nothing(
     assert log.read_bytes().endswith(b"end\r\n")
 
 
-async def test_output_that_nobody_takes_is_in_the_log(log: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_output_that_is_not_read_is_in_the_log(log: Path, caplog: pytest.LogCaptureFixture) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -196,7 +196,7 @@ async def test_output_that_is_stuck_goes_to_no_other_file_when_its_own_is_closed
             await trio.lowlevel.wait_readable(reader)
             left -= len(os.read(reader, 1 << 16))
         await trio.lowlevel.wait_readable(reader)
-        assert os.read(reader, 1) == b""  # now it is closed
+        assert os.read(reader, 1) == b""  # the log is closed when the write has ended
     assert [os.fstat(fd).st_size for fd in others] == [0] * 4
     for fd in (reader, *others):
         os.close(fd)

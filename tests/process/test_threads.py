@@ -1,4 +1,4 @@
-"""No call waits for another that is stuck: places of stalled calls are given to others, and taken back."""
+"""No call waits for another that is stuck: the limiter is enlarged for stalled calls, and reduced when they return."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Door:
-    """Lets nobody through until it is opened."""
+    """Blocks all callers until it is opened."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -37,7 +37,7 @@ async def until(true: Callable[[], bool]) -> None:
             await trio.sleep(0.001)
 
 
-async def test_calls_that_are_stuck_keep_nobody_from_a_thread() -> None:
+async def test_stuck_calls_keep_no_others_from_a_thread() -> None:
     limiter, door = trio.CapacityLimiter(2), Door()
     async with trio.open_nursery() as nursery:
         for _ in range(5):
@@ -46,11 +46,11 @@ async def test_calls_that_are_stuck_keep_nobody_from_a_thread() -> None:
         with trio.fail_after(60):
             assert await in_thread(max, 3, 4, limiter=limiter) == 4
         door.opened.set()
-    await until(lambda: limiter.total_tokens == 2)  # they have taken their places back
+    await until(lambda: limiter.total_tokens == 2)  # the tokens were taken back
     assert limiter.borrowed_tokens == 0
 
 
-async def test_who_was_given_up_takes_its_place_back_too() -> None:
+async def test_the_token_of_an_abandoned_call_is_taken_back_too() -> None:
     limiter, door = trio.CapacityLimiter(1), Door()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: in_thread(door.pass_through, limiter=limiter))
@@ -63,7 +63,7 @@ async def test_who_was_given_up_takes_its_place_back_too() -> None:
     await until(lambda: limiter.total_tokens == 1)
 
 
-async def test_a_call_that_uses_the_processor_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_that_uses_the_cpu_keeps_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
 
     def used(_: object) -> float:
@@ -103,23 +103,23 @@ async def test_there_are_not_more_and_more_threads(monkeypatch: pytest.MonkeyPat
 
 
 async def test_calls_after_a_stuck_one_are_made_by_another_thread() -> None:
-    limiter, door, told = trio.CapacityLimiter(1), Door(), dict[int, int]()
+    limiter, door, returned = trio.CapacityLimiter(1), Door(), dict[int, int]()
 
     def function(item: int) -> int:
         return door.pass_through(-item) if item in (0, 3, 4) else -item
 
     def done(results: Sequence[tuple[int, int]]) -> None:
-        told.update(results)
+        returned.update(results)
 
     async with trio.open_nursery() as nursery:
         with trio.fail_after(60):
             await each_in_thread(Work(function, range(8)), limiter=limiter, nursery=nursery, done=done)
-        assert sorted(told) == [1, 2, 5, 6, 7]
+        assert sorted(returned) == [1, 2, 5, 6, 7]
         door.opened.set()
-    assert told == {item: -item for item in range(8)}
+    assert returned == {item: -item for item in range(8)}
 
 
-async def test_what_nobody_waits_for_any_more_is_discarded() -> None:
+async def test_results_after_a_cancel_are_discarded() -> None:
     door, discarded = Door(), list[int]()
     calls = Work(door.pass_through, range(3), discarded.append)
     async with trio.open_nursery() as nursery:
@@ -133,8 +133,8 @@ async def test_what_nobody_waits_for_any_more_is_discarded() -> None:
 
 
 async def test_what_was_returned_already_is_discarded_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As that may block: the process that was started may not die at once."""
-    monkeypatch.setattr(batched_calls, "STALLED", 60)  # so nobody takes the first result
+    """Discarding may block: the process that was started may not die at once."""
+    monkeypatch.setattr(batched_calls, "STALLED", 60)  # so that the first result is not taken
     stuck, discarding = Door(), Door()
     discarded = list[int]()
 
@@ -185,6 +185,6 @@ async def test_without_a_thread_what_has_not_begun_is_left(monkeypatch: pytest.M
                 limiter=trio.CapacityLimiter(1),
                 nursery=nursery,
                 done=lambda _: None,
-                wait_for_room=False,
+                wait_for_thread=False,
             )
     assert calls.left() == ["1", "2"]

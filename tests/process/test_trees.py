@@ -27,7 +27,7 @@ def test_a_stop_file_is_made_and_what_is_there_is_not_changed(tmp_path: Path, ro
     assert path.read_text() == "mine"
 
 
-def test_where_no_file_can_be_made_that_is_said(tmp_path: Path, roots: Roots) -> None:
+def test_a_stop_file_that_cannot_be_made_is_reported(tmp_path: Path, roots: Roots) -> None:
     (tmp_path / "link").symlink_to("elsewhere")
     os.mkfifo(tmp_path / "fifo")
     for name in ("link", "fifo", "no/such/directory"):

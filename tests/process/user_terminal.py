@@ -1,4 +1,4 @@
-"""A terminal with a user in front of it, played by a test."""
+"""A terminal whose user is a test."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import trio
 
 
 class UserTerminal:
-    """The test has the end where the person sits; `fd` is the end that programs have."""
+    """A pty: the test uses the end `user`, programs use `fd`."""
 
     def __init__(self) -> None:
-        self.person, self.fd = os.openpty()
-        os.set_blocking(self.person, False)
+        self.user, self.fd = os.openpty()
+        os.set_blocking(self.user, False)
         self.seen = b""
 
     def close(self) -> None:
-        os.close(self.person)
+        os.close(self.user)
         os.close(self.fd)
 
     @property
@@ -37,12 +37,12 @@ class UserTerminal:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def type(self, keys: bytes) -> None:
-        os.write(self.person, keys)
+        os.write(self.user, keys)
 
     def fill(self) -> None:
-        """Show so much that nothing more fits before the person looks."""
+        """Write output until the terminal accepts no more before the user reads."""
         os.set_blocking(self.fd, False)
-        # The kernel moves what is written to another buffer by and by: full is what stays full.
+        # The kernel moves the output to another buffer with a delay: it is full when it stays full.
         while select.select([], [self.fd], [], 0.1)[1]:
             with suppress(BlockingIOError):
                 while True:
@@ -50,10 +50,10 @@ class UserTerminal:
         os.set_blocking(self.fd, True)
 
     async def see(self, text: bytes) -> None:
-        """Wait until `text` has been shown."""
+        """Read output until `text` has been shown."""
         while text not in self.seen:
-            await trio.lowlevel.wait_readable(self.person)
-            self.seen += os.read(self.person, 1 << 16)
+            await trio.lowlevel.wait_readable(self.user)
+            self.seen += os.read(self.user, 1 << 16)
 
 
 @contextmanager

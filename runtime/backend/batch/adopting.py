@@ -18,7 +18,7 @@ from runtime.backend.batch.system import (
 from runtime.backend.batch.tokens import job_token, run_prefix
 from runtime.backend.live import LiveJob, Stage
 from runtime.job import FailureKind
-from runtime.process import has_no_room
+from runtime.process import is_out_of_resources
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
@@ -68,7 +68,7 @@ class AdoptingSide(CancellingSide):
             try:
                 return await self._in_thread(function, *args)
             except OSError as exc:
-                if not has_no_room(exc):
+                if not is_out_of_resources(exc):
                     raise
                 if not waited:
                     logger.warning("backend %r waits for descriptors to look for earlier jobs: %s", self.name, exc)

@@ -39,7 +39,7 @@ from runtime.backend.job_paths import (
     write_private,
 )
 from runtime.job import JobSpec
-from runtime.process import has_no_room, render_environment
+from runtime.process import is_out_of_resources, render_environment
 from runtime.roots import RootedPath, Roots
 
 logger: Final = logging.getLogger("runtime.backend.batch")
@@ -195,7 +195,7 @@ class Store:
             try:
                 record = parse_record(self._end(token).read(_MAX_RECORD_BYTES), token)
             except OSError as exc:
-                if has_no_room(exc):
+                if is_out_of_resources(exc):
                     unread.add(token)
                 continue
             if record is not None:
@@ -225,7 +225,7 @@ class Store:
         try:
             self._claim(token).status()
         except OSError as exc:
-            if has_no_room(exc):
+            if is_out_of_resources(exc):
                 raise
             return False
         return True
@@ -270,7 +270,7 @@ class Store:
                 jobs = [json.loads(line) for line in raw.splitlines()]
                 found[name] = [(job["token"], job["job"], job["attempt"]) for job in jobs]
             except (OSError, ValueError, KeyError, TypeError) as exc:  # half written: not submitted
-                if has_no_room(exc):
+                if is_out_of_resources(exc):
                     raise
         return found
 

@@ -26,7 +26,7 @@ from runtime.backend.batch.system import (
 from runtime.backend.batch.tokens import array_name, job_token
 from runtime.backend.live import LiveJob, Stage
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.process import Work, each_in_thread, has_no_room
+from runtime.process import Work, each_in_thread, is_out_of_resources
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
@@ -133,7 +133,7 @@ class SubmittingSide(AdoptingSide):
             progress.hooked = True
         except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
             message = f"cannot be prepared: {str(exc) or repr(exc)}"
-            return Busy(message) if has_no_room(exc) else message
+            return Busy(message) if is_out_of_resources(exc) else message
         return element, request
 
     def _take_launch_progress(self, job: LiveJob) -> LaunchProgress:
@@ -178,7 +178,7 @@ class SubmittingSide(AdoptingSide):
         try:
             directory = await self._in_thread(self._store.write_array, name, [element.member for element in some])
         except OSError as exc:
-            return (Busy if has_no_room(exc) else Refused)(f"its files cannot be written: {exc}")
+            return (Busy if is_out_of_resources(exc) else Refused)(f"its files cannot be written: {exc}")
         arguments = (directory, str(math.ceil(self._visibility_timeout)))
         array = Array(name, len(some), request, self._store.wrapper, arguments)
         entry = self._array_index.put(name, tokens)

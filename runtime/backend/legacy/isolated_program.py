@@ -38,7 +38,7 @@ from runtime.backend.legacy.main_thread import LONG_WAIT, SHORT_WAIT, MainThread
 from runtime.backend.legacy.process_state import process_state
 from runtime.job import JobStatus
 from runtime.job.shorten import shorten
-from runtime.process.default_signals import survive_signals_to_all, take_signals_as_usual
+from runtime.process.default_signals import restore_default_signals, survive_signals_to_all
 from runtime.process.exits import ExitWatch
 
 PING: Final = "ping"
@@ -187,7 +187,7 @@ def main(control_fd: int, lifeline_fd: int, parent: int) -> None:
         lifeline_fd: the socket whose end the kernel reports with a signal.
         parent: the id of the process at the other end of both.
     """
-    take_signals_as_usual()
+    restore_default_signals()
     fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, os.O_ASYNC)
     control = socket.socket(fileno=control_fd)

@@ -61,11 +61,11 @@ from runtime.process import (
     TreeEnd,
     Work,
     each_in_thread,
-    forgets_children,
+    ignores_sigchld,
     in_thread,
 )
 from runtime.process.filesystems import STALLED
-from runtime.process.limits import Room, shortages, usable_cpus
+from runtime.process.limits import Resources, shortages, usable_cpus
 from runtime.process.memory import OomKills
 from runtime.process.platform import missing
 from runtime.process.standstill import Standstill
@@ -251,7 +251,7 @@ class LocalBackend(RuntimeBackend):
         if (why := missing()) is not None:
             msg = f"backend {self.name!r} cannot be opened: {why}"
             raise BackendBrokenError(msg)
-        if self._containment == "group" and forgets_children():  # shims are children of their supervisor, who does not
+        if self._containment == "group" and ignores_sigchld():  # shims are children of their supervisor, who does not
             msg = f"backend {self.name!r} cannot be opened with containment 'group': {SIGCHLD_IGNORED}"
             raise BackendBrokenError(msg)
         self._launching = trio.CapacityLimiter(_LAUNCH_THREADS)
@@ -261,7 +261,7 @@ class LocalBackend(RuntimeBackend):
         self._judges = VerdictPool(self._judging)
         self._concluder = Finisher(self._judges, self._hooking)
         try:
-            self._site = await in_thread(self._make_site, limiter=self._launching, wait_for_room=False)
+            self._site = await in_thread(self._make_site, limiter=self._launching, wait_for_thread=False)
             self.run_dir = self._site.roots.run_dir
             if self._containment == "tree":
                 self._supervisors = self._witness = await self._start_supervisors()
@@ -308,7 +308,7 @@ class LocalBackend(RuntimeBackend):
         contained = self._containment == "tree"
         if self.max_parallelism is not None:
             short = shortages(
-                Room.here(),
+                Resources.here(),
                 self.max_parallelism,
                 processes=2 if contained else 1,
                 memory=_SHIM_MEMORY if contained else 0,
@@ -378,7 +378,7 @@ class LocalBackend(RuntimeBackend):
                     shim.give_back()
                 continue
             progress = self._progress_for(job)
-            if shim is None and self._containment == "tree" and forgets_children():
+            if shim is None and self._containment == "tree" and ignores_sigchld():
                 self._not_started(
                     job, progress, NotLaunched(f"has containment 'group', which cannot be: {SIGCHLD_IGNORED}")
                 )
@@ -422,7 +422,7 @@ class LocalBackend(RuntimeBackend):
 
         work = Work(start, begun, discard, lambda one: needed_paths(self._site, one[0].spec, one[1]))
         try:
-            await each_in_thread(work, limiter=limiter, nursery=nursery, done=done, wait_for_room=False)
+            await each_in_thread(work, limiter=limiter, nursery=nursery, done=done, wait_for_thread=False)
         except OSError as exc:
             for job, progress, shim in work.left():
                 if shim is not None:
@@ -621,7 +621,7 @@ class LocalBackend(RuntimeBackend):
         await trio.sleep(_MOMENT)
         if self._have_stood_still and self._witness is not None:
             self._have_stood_still = False
-            await self._witness.hear()
+            await self._witness.flush()
 
     # ------------------------------------------------------------------ watching
 

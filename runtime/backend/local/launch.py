@@ -38,8 +38,8 @@ from runtime.process import (
     SharedEnvironment,
     SoftStep,
     SoftSteps,
-    has_no_room,
     inherited_environment,
+    is_out_of_resources,
     job_environment,
     render_environment,
     spawn,
@@ -252,7 +252,7 @@ def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLa
             exports=spec.exports,
             cwd=paths.cwd,
             home=paths.home,
-            patience=site.patience,
+            kill_timeout=site.patience,
             to_make=to_make,
             leftover_timeout=site.leftover_timeout(spec),
         )
@@ -279,7 +279,7 @@ def explain(error: Exception, job: JobSpec | None = None) -> NotLaunched | Busy:
     if isinstance(error, MemoryError):
         error = OSError(errno.ENOMEM, "")
     if isinstance(error, OSError):
-        return (Busy if has_no_room(error) else NotLaunched)(describe(error, job))
+        return (Busy if is_out_of_resources(error) else NotLaunched)(describe(error, job))
     return NotLaunched(f"cannot be started: {error}")
 
 
@@ -289,7 +289,7 @@ def describe(error: OSError, job: JobSpec | None = None) -> str:
         return f"cannot be started: {error}"
     name = errno.errorcode.get(error.errno, str(error.errno))
     about = "" if error.filename is None else f": {error.filename!r}"
-    what = os.strerror(error.errno) if has_no_room(error) else error.strerror
+    what = os.strerror(error.errno) if is_out_of_resources(error) else error.strerror
     return f"cannot be started: {name}, {what}{about}{_hint(error, job)}"
 
 
@@ -364,7 +364,7 @@ class _Starter:
                 cwd=cwd,
                 home=home,
                 output=output,
-                patience=patience,
+                kill_timeout=patience,
                 log=log,
                 leftover_timeout=leftovers,
             )

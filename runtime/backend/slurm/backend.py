@@ -15,7 +15,7 @@ from runtime.backend.slurm.requests import VARIABLES, Options, Requests, Rule, c
 from runtime.backend.slurm.system import SlurmSystem
 from runtime.backend.slurm.text import clean_environment
 from runtime.errors import BackendBrokenError
-from runtime.process import SIGCHLD_IGNORED, forgets_children, inherited_environment
+from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, inherited_environment
 
 COMMAND_TIMEOUT: Final = 30.0
 """Seconds after which a command of Slurm's is killed. Its own `MessageTimeout` is 10 s by default. Arbitrary: with a
@@ -85,7 +85,7 @@ class SlurmBackend(BatchBackend):
         self.resources = self._requests.resources
 
     async def _setup(self) -> None:
-        if forgets_children():  # the exit codes of Slurm's commands could not be read
+        if ignores_sigchld():  # the exit codes of Slurm's commands could not be read
             msg = f"backend {self.name!r} cannot be opened: {SIGCHLD_IGNORED}"
             raise BackendBrokenError(msg)
         options = self._requests.options

@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from runtime.errors import BackendBrokenError
-from runtime.process import SIGCHLD_IGNORED, UNKNOWN, Child, forgets_children, in_thread, spawn
+from runtime.process import SIGCHLD_IGNORED, UNKNOWN, Child, ignores_sigchld, in_thread, spawn
 
 _THREADS: Final = 4
 """Threads that start commands. Arbitrary: seldom more than one command runs at a time."""
@@ -60,7 +60,7 @@ class Commands:
         # Shielded: a cancel between the fork and our knowledge of the child would leave a process behind.
         with trio.CancelScope(shield=True):
             try:
-                started = await in_thread(_start, argv, self._environment, limiter=self._threads, wait_for_room=False)
+                started = await in_thread(_start, argv, self._environment, limiter=self._threads, wait_for_thread=False)
             except OSError as exc:  # no thread can be started
                 return _not_started(argv, exc)
         if isinstance(started, CommandResult):
@@ -92,7 +92,7 @@ class _Started:
             errors = f"{_read(self.errors)}\nit did not return within {timeout:g} s"
             return CommandResult(None, _read(self.output), errors, timed_out=True)
         how = self.child.reap()
-        if how is UNKNOWN and forgets_children():  # no command's exit code can be read any more
+        if how is UNKNOWN and ignores_sigchld():  # no command's exit code can be read any more
             raise _forgotten(self.name)
         code = how.code
         return CommandResult(code, _read(self.output), _read(self.errors))
@@ -117,7 +117,7 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> _Started | Co
         for fd in (output, errors):
             if fd >= 0:
                 os.close(fd)
-        if isinstance(exc, ChildProcessError) and forgets_children():
+        if isinstance(exc, ChildProcessError) and ignores_sigchld():
             raise _forgotten(argv[0]) from exc
         return _not_started(argv, exc)
 

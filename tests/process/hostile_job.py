@@ -1,7 +1,8 @@
-"""A directory in which hostile jobs are watched from outside.
+"""A directory in which a hostile job is watched from outside.
 
-Who is alive is known in two ways: by the locks that `tests.process.hostile` takes, and by a FIFO that every process of
-a job has inherited, whose end is seen only when there is none. The second has no gap between a process and its child.
+Whether processes are alive is seen in two ways: by the locks that `tests.process.hostile` takes, and by a FIFO that
+every process of a job inherits, which is at its end only when none is alive. The FIFO has no gap between the start of a
+process and its lock.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import trio
 from tests.process import hostile
 
 
-class Hostages:
+class HostileJob:
     """One hostile job of a mode; `close` it.
 
     Args:
-        directory: does not exist yet.
+        directory: must not exist.
         mode: one of `hostile.MODES`.
     """
 
@@ -33,11 +34,11 @@ class Hostages:
 
     @property
     def cmd(self) -> list[str]:
-        """What to run."""
+        """The command of the job."""
         return [sys.executable, "-I", "-S", hostile.__file__, self.mode, str(self.directory)]
 
     async def wait_started(self) -> None:
-        """Wait until all processes that the mode is about have been there."""
+        """Wait until all processes of the mode have been started."""
         for _ in range(hostile.PROCESSES[self.mode]):
             await self._read()
 
@@ -50,11 +51,11 @@ class Hostages:
             if data:
                 return data
             await trio.lowlevel.wait_readable(self._fifo)
-            # Before the first one has opened it, it is at its end: then this is a busy wait, and a short one.
+            # Before the first process has opened the FIFO, it is at its end: this is a short busy wait.
             await trio.lowlevel.checkpoint()
 
     def alive(self) -> bool:
-        """Whether any process is."""
+        """Whether any process is alive."""
         while True:
             try:
                 if not os.read(self._fifo, 1 << 16):
@@ -63,7 +64,7 @@ class Hostages:
                 return True
 
     def survivors(self) -> list[str]:
-        """Return the locks that are held."""
+        """Return the names of the locks that are held."""
         return hostile.survivors(self.locks)
 
     async def wait_gone(self) -> None:
