@@ -10,7 +10,7 @@ the first free ports from 17000; several can run side by side. Clients find it b
         cluster.wait_idle()
 
 Each daemon runs in the foreground, as a process that was started here, and is stopped, frozen, thawed and killed by its
-id. A process id alone may have been given to somebody else since, so it is kept together with when the process began.
+id. A process id alone may be reused, so it is kept together with the time at which the process began.
 
 All of this blocks; a trio program calls it in a thread.
 """
@@ -499,7 +499,7 @@ def check_machine() -> None:
         ClusterError: with what is missing, and what to do about it.
     """
     if os.geteuid() != 0:
-        msg = "a Slurm of our own needs root: its daemons start jobs as whoever submits them"
+        msg = "a Slurm of our own needs root: its daemons start jobs as the users who submit them"
         raise ClusterError(msg)
     missing = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
     if missing:

@@ -180,7 +180,7 @@ async def _node_back(trial: Trial) -> None:
 
 
 async def cancelled_by_hand(trial: Trial) -> None:
-    """Some jobs are cancelled by somebody else, running and waiting ones."""
+    """Another user cancels some jobs, running and waiting ones."""
 
     def cancel() -> None:
         ids = trial.cluster.call("squeue", "--noheader", "--array", "--format=%i").split()

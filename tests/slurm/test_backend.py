@@ -139,12 +139,12 @@ async def test_where_it_runs_and_why_it_waits_are_told(slurm: Cluster, tmp_path:
         whole = [job(f"whole{number}", "sleep 1000", resources={"cpus": None}) for number in range(3)]
         await session.submit(whole)
 
-        def told(status: JobStatus) -> set[str | None]:
+        def reported(status: JobStatus) -> set[str | None]:
             events = [event for event in session.history.events if isinstance(event, JobProgressEvent)]
             return {event.note for event in events if event.status is status}
 
-        await session.history.wait_until(lambda: told(JobStatus.RUNNING) == {"n1", "n2"})
-        await session.history.wait_until(lambda: "Resources" in told(JobStatus.QUEUED))
+        await session.history.wait_until(lambda: reported(JobStatus.RUNNING) == {"n1", "n2"})
+        await session.history.wait_until(lambda: "Resources" in reported(JobStatus.QUEUED))
         await backend.kill_many(each.id for each in whole)
 
 
@@ -224,8 +224,8 @@ async def test_a_job_that_is_started_again_goes_back_to_the_queue(slurm: Cluster
         event = await session.completed(handles["job"])
     assert event.status is PASSED
     assert (tmp_path / "run" / "job" / "job.log").read_text() == "start\n"
-    told = statuses(session)
-    assert told.index(JobStatus.RUNNING) < told.index(JobStatus.QUEUED, told.index(JobStatus.RUNNING))
+    reported = statuses(session)
+    assert reported.index(JobStatus.RUNNING) < reported.index(JobStatus.QUEUED, reported.index(JobStatus.RUNNING))
 
 
 async def test_a_run_directory_that_nodes_do_not_see_is_one_clear_error(slurm: Cluster, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_process_is_known_by_its_beginning_too() -> None:
     assert not process.wait(0)
     process.signal(signal.SIGKILL)
     assert process.wait(10)
-    process.signal(signal.SIGKILL)  # nobody there any more
+    process.signal(signal.SIGKILL)  # it has ended: nothing happens
 
 
 def test_clusters_of_programs_that_were_killed_are_found(tmp_path: Path) -> None:

@@ -51,15 +51,15 @@ async def test_a_job_that_is_requeued_by_hand_ends_once_by_its_second_start(slur
             while not starts.exists() or starts.read_text().count("\n") < times:  # noqa: ASYNC110 - a job's file
                 await trio.sleep(0.1)
 
-        def told() -> list[JobStatus]:
+        def reported() -> list[JobStatus]:
             events = [event for event in session.history.events if isinstance(event, JobProgressEvent)]
             return [status for status, _ in itertools.groupby(event.status for event in events)]
 
         await begun(1)
-        await session.history.wait_until(lambda: JobStatus.RUNNING in told())
+        await session.history.wait_until(lambda: JobStatus.RUNNING in reported())
         (job_id,) = slurm.call("squeue", "--noheader", "--array", "--format=%A").split()
         slurm.call("scontrol", "requeue", job_id)
-        await session.history.wait_until(lambda: told()[-1] is JobStatus.QUEUED)
+        await session.history.wait_until(lambda: reported()[-1] is JobStatus.QUEUED)
         await trio.sleep(6)  # longer than the visibility timeout
         slurm.call("scontrol", "update", f"JobId={job_id}", "StartTime=now")
         await begun(2)
@@ -67,4 +67,4 @@ async def test_a_job_that_is_requeued_by_hand_ends_once_by_its_second_start(slur
         event = await session.completed(handle)
     assert event.status is JobStatus.PASSED
     assert starts.read_text() == "begun\nbegun\n"
-    assert told()[-3:] == [JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.RUNNING]
+    assert reported()[-3:] == [JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.RUNNING]

@@ -63,10 +63,10 @@ class Farm:
     def states(self, array: str) -> dict[str, str]:
         return {label: row[0] for label, row in self.rows(array).items()}
 
-    def wait(self, array: str, wanted: Mapping[str, str]) -> None:
+    def wait(self, array: str, expected: Mapping[str, str]) -> None:
         """Wait until the states of an array are these."""
         deadline = time.monotonic() + TIMEOUT
-        while (states := self.states(array)) != dict(wanted):
+        while (states := self.states(array)) != dict(expected):
             assert time.monotonic() < deadline, states
             time.sleep(0.02)
 
@@ -103,9 +103,9 @@ def test_an_array_runs_and_each_element_knows_which_it_is(farm: Farm) -> None:
     wrap = "".join(f'echo "${name}"; ' for name in [*names, *others.split()])
     array = farm.submit(wrap, "--array=0-3", "--job-name=abc", output="%A-%a.txt")
     farm.wait(array, every("COMPLETED", 0, 3))
-    told = [farm.wait_text(f"{array}-{index}.txt", 10).split() for index in range(4)]
-    own_ids = [int(words[2]) for words in told]
-    for index, words in enumerate(told):
+    printed = [farm.wait_text(f"{array}-{index}.txt", 10).split() for index in range(4)]
+    own_ids = [int(words[2]) for words in printed]
+    for index, words in enumerate(printed):
         assert words[:2] == [array, str(index)]
         assert words[3] == "abc"
         assert words[4] in NODES
@@ -140,9 +140,9 @@ def test_how_a_script_ends_is_how_its_job_ends(farm: Farm) -> None:
     ids = {wrap: farm.submit(wrap) for wrap in jobs}
     no_output = farm.submit("true", output="/no/such/place/out")
     no_directory = farm.submit("true", "--chdir=/no/such/place")
-    for wrap, wanted in jobs.items():
-        farm.wait(ids[wrap], {"": wanted[0]})
-        assert farm.rows(ids[wrap])[""][:3] == wanted
+    for wrap, expected in jobs.items():
+        farm.wait(ids[wrap], {"": expected[0]})
+        assert farm.rows(ids[wrap])[""][:3] == expected
     farm.wait(no_output, {"": "FAILED"})
     assert farm.rows(no_output)[""][1:3] == ["JobLaunchFailure", "4021"]
     farm.wait(no_directory, {"": "COMPLETED"})
@@ -182,13 +182,13 @@ def test_a_limit_on_elements_is_kept(farm: Farm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("export", "wanted"), [("ALL", "yes,"), ("NONE", ","), ("NIL", ","), ("ALL,B=c", "yes,c"), ("A,B=c", "yes,c")]
+    ("export", "expected"), [("ALL", "yes,"), ("NONE", ","), ("NIL", ","), ("ALL,B=c", "yes,c"), ("A,B=c", "yes,c")]
 )
-def test_what_is_exported(farm: Farm, export: str, wanted: str) -> None:
+def test_what_is_exported(farm: Farm, export: str, expected: str) -> None:
     farm = attrs.evolve(farm, environment={**farm.environment, "A": "yes"})
     job = farm.submit('echo "$A,$B"', f"--export={export}", output="out")
     farm.wait(job, {"": "COMPLETED"})
-    assert farm.wait_text("out") == f"{wanted}\n"
+    assert farm.wait_text("out") == f"{expected}\n"
 
 
 # ---------------------------------------------------------------------- cancelling
@@ -330,8 +330,8 @@ def test_how_jobs_are_shown(farm: Farm) -> None:
     line = show("--format=%i|%A|%F|%K|%T|%t|%r|%j|%k|%V|%S|%e|%M|%l|%N|%R|%P|%D")
     moment = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
     line = re.sub("n[12]", "NODE", re.sub(r"0:0\d", "0:0N", re.sub(moment, "WHEN", line)))
-    wanted = f"{job}|{job}|{job}|N/A|RUNNING|R|None|{name}|a b|c|WHEN|WHEN|WHEN|0:0N|1:00|NODE|NODE|main|1\n"
-    assert line == wanted
+    expected = f"{job}|{job}|{job}|N/A|RUNNING|R|None|{name}|a b|c|WHEN|WHEN|WHEN|0:0N|1:00|NODE|NODE|main|1\n"
+    assert line == expected
     assert show("--format=%10i|%.10i|%.3j") == f"{job:<10}|{job:>10}|a-n\n"
     assert show("--Format=Name,State") == f"{name[:20]}{'RUNNING':<20}\n"
     assert show("--Format=Name:|,JobArrayID:5,State:.9") == f"{name}|{job:<5}  RUNNING\n"
@@ -349,8 +349,8 @@ def test_what_the_controller_says_of_itself(farm: Farm) -> None:
     code, out, _ = farm.call("scontrol", "show", "config")
     settings = dict(re.findall(r"^(\w+) += (.*)$", out, re.MULTILINE))
     assert code == 0
-    wanted = {"MaxArraySize": "1001", "MinJobAge": "300 sec", "KillWait": "2 sec", "SLURM_VERSION": "22.05.8"}
-    assert settings.items() >= wanted.items()
+    expected = {"MaxArraySize": "1001", "MinJobAge": "300 sec", "KillWait": "2 sec", "SLURM_VERSION": "22.05.8"}
+    assert settings.items() >= expected.items()
     assert int(settings["MaxJobCount"]) > 0
     assert settings["AccountingStorageType"] == "accounting_storage/none"
 
@@ -420,10 +420,10 @@ def test_orders_are_for_one_call_each_or_for_all(fake: Farm) -> None:
     assert slurm is not None
     slurm.next("squeue", Say(out="no id\n", code=3), Edit(lambda answer: Answer(f"a warning\n{answer.out!s}")))
     slurm.always("squeue", Say(err="no\n", code=1))
-    told = [fake.call("squeue", "-h", "-o", "%i") for _ in range(3)]
+    answers = [fake.call("squeue", "-h", "-o", "%i") for _ in range(3)]
     slurm.always("squeue", None)
-    told.append(fake.call("squeue", "-h"))
-    assert told == [(3, "no id\n", ""), (0, "a warning\n", ""), (1, "", "no\n"), (0, "", "")]
+    answers.append(fake.call("squeue", "-h"))
+    assert answers == [(3, "no id\n", ""), (0, "a warning\n", ""), (1, "", "no\n"), (0, "", "")]
     assert slurm.count("squeue") == 4
     assert [call.arguments for call in slurm.calls[:1]] == [("-h", "-o", "%i")]
 
@@ -482,10 +482,10 @@ def test_accounting_where_there_is_some_may_be_late(fake: Farm) -> None:
     slurm.commands.accounting = 1000.0
     job = fake.submit("exit 3")
     fake.wait(job, {"": "FAILED"})
-    wanted = ["sacct", "-P", "-n", f"--jobs={job}", "--format=JobID,State,ExitCode"]
-    assert fake.call(*wanted) == (0, "", "")
+    expected = ["sacct", "-P", "-n", f"--jobs={job}", "--format=JobID,State,ExitCode"]
+    assert fake.call(*expected) == (0, "", "")
     slurm.commands.accounting = 0.0
-    assert fake.call(*wanted) == (0, f"{job}|FAILED|3:0\n", "")
+    assert fake.call(*expected) == (0, f"{job}|FAILED|3:0\n", "")
 
 
 def test_nothing_is_left_of_it() -> None:
@@ -498,11 +498,11 @@ def test_nothing_is_left_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [("0-3", ((0, 1, 2, 3), None)), ("1,5,2-4:2%7", ((1, 2, 4, 5), 7)), ("7%0", ((7,), None))],
 )
-def test_indices(text: str, wanted: tuple[Sequence[int], int | None]) -> None:
-    assert indices(text) == wanted
+def test_indices(text: str, expected: tuple[Sequence[int], int | None]) -> None:
+    assert indices(text) == expected
 
 
 def test_ids_and_times() -> None:

@@ -252,7 +252,7 @@ async def test_s7_the_record_decides_when_the_queue_has_forgotten(
 
 
 @pytest.mark.parametrize(
-    ("word", "wanted"),
+    ("word", "expected"),
     [
         ("NODE_FAIL", FailureKind.NODE_FAILURE),
         ("OUT_OF_MEMORY", FailureKind.OUT_OF_MEMORY),
@@ -260,7 +260,7 @@ async def test_s7_the_record_decides_when_the_queue_has_forgotten(
     ],
 )
 async def test_s7_accounting_is_asked_for_what_neither_record_nor_queue_tells(
-    stage: Stage, word: str, wanted: FailureKind, autojump_clock: MockClock
+    stage: Stage, word: str, expected: FailureKind, autojump_clock: MockClock
 ) -> None:
     async with stage(settings=Settings(min_job_age=1000), visibility_timeout=60, accounting=0.0) as scene:
         scene.slurm.runs = lambda _name, _restarts: Run(record=False)
@@ -269,7 +269,7 @@ async def test_s7_accounting_is_asked_for_what_neither_record_nor_queue_tells(
         scene.slurm.controller.jobs[0].shown = word
         scene.slurm.orders.always("squeue", Say())  # it has forgotten
         event = await scene.end(handle)
-        assert kind(event) is wanted
+        assert kind(event) is expected
         assert scene.slurm.count("sacct") >= 1
 
 
@@ -343,9 +343,9 @@ async def test_s9_a_job_that_is_started_again_is_not_at_its_end(
         assert statuses(events) == [PASSED] * 4
         for job in moved:
             name = scene.slurm.name_of(job)
-            told = [e for e in scene.session.history.events if isinstance(e, JobProgressEvent) and e.job_id == name]
+            reported = [e for e in scene.session.history.events if isinstance(e, JobProgressEvent) and e.job_id == name]
             running = [JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.RUNNING]
-            assert [e.status for e in told if "NODE" not in (e.note or "")][-3:] == running
+            assert [e.status for e in reported if "NODE" not in (e.note or "")][-3:] == running
             assert scene.slurm.begun[job.label] == 2
 
 
@@ -372,9 +372,9 @@ async def test_s9_the_record_of_an_earlier_start_is_none_of_a_later_one(
         assert scene.slurm.begun[job.label] == 2
 
 
-@pytest.mark.parametrize(("state", "wanted"), [("NODE_FAIL", "node_failure"), ("PREEMPTED", "preempted")])
+@pytest.mark.parametrize(("state", "expected"), [("NODE_FAIL", "node_failure"), ("PREEMPTED", "preempted")])
 async def test_s9_without_requeue_it_is_the_end(
-    stage: Stage, state: str, wanted: str, autojump_clock: MockClock
+    stage: Stage, state: str, expected: str, autojump_clock: MockClock
 ) -> None:
     async with stage() as scene:
         scene.slurm.runs = lambda _name, _restarts: Run(math.inf)
@@ -382,7 +382,7 @@ async def test_s9_without_requeue_it_is_the_end(
         await trio.sleep(5)
         scene.slurm.change(lambda controller: controller.take_away(list(controller.jobs), state=state))
         events = [await scene.end(handle) for handle in handles]
-        assert [kind(event) for event in events] == [FailureKind(wanted)] * 4
+        assert [kind(event) for event in events] == [FailureKind(expected)] * 4
         assert scene.slurm.count("sbatch") == 1
 
 
@@ -565,9 +565,9 @@ async def test_what_somebody_cancels_by_hand_was_cancelled_or_is_lost(
 
         scene.slurm.change(release)
         events = [await scene.end(handle) for handle in handles]
-        wanted = FailureKind.LOST if which == "waiting" else FailureKind.CANCELLED
+        expected = FailureKind.LOST if which == "waiting" else FailureKind.CANCELLED
         ended = [kind(event) for event in events]
-        assert ended == ([wanted] * 4 if which == "all that wait" else [None, wanted, wanted, None])
+        assert ended == ([expected] * 4 if which == "all that wait" else [None, expected, expected, None])
         assert scene.slurm.count("sbatch") == 1
 
 

@@ -135,7 +135,7 @@ class ScriptedSystem:
         if self.submit_answers:
             return self.submit_answers.popleft()(array)
         if self._is_down():
-            return Unanswered("nobody there")
+            return Unanswered("no answer")
         return self.accept(array)
 
     def accept(self, array: Array) -> Accepted:
@@ -157,7 +157,7 @@ class ScriptedSystem:
         if self.query_answers:
             return self.query_answers.popleft()
         if self._is_down():
-            return Unanswered("nobody there")
+            return Unanswered("no answer")
         rows = [each.row() for each in self.elements if each.listed and (names is None or each.name in names)]
         return Listing(rows, self.unparsed)
 
@@ -165,7 +165,7 @@ class ScriptedSystem:
         await trio.sleep(self.duration)
         self.cancels.append(({array: list(indices) for array, indices in targets.items()}, signal))
         if self._is_down():
-            return Unanswered("nobody there")
+            return Unanswered("no answer")
         if self.deaf:
             self.deaf -= 1
             return None

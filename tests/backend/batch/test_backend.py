@@ -589,7 +589,7 @@ async def test_a_doubt_that_is_cleared_up_is_no_second_submission(stage: Stage, 
 
 
 async def test_post_finish_hears_of_every_end_that_is_known(stage: Stage, autojump_clock: MockClock) -> None:
-    told: dict[str, JobStatus] = {}
+    reported: dict[str, JobStatus] = {}
 
     def behave(system: ScriptedSystem, element: Element) -> None:
         if element.job == "passes":
@@ -611,7 +611,7 @@ async def test_post_finish_hears_of_every_end_that_is_known(stage: Stage, autoju
             stays(system, element)
 
     def hook(name: str) -> Callable[[JobStatus], object]:
-        return lambda status: told.update({name: status})
+        return lambda status: reported.update({name: status})
 
     names = ("passes", "node", "preempted", "killed")
     async with stage.open(behave) as scene:
@@ -621,7 +621,7 @@ async def test_post_finish_hears_of_every_end_that_is_known(stage: Stage, autoju
         assert scene.why(await scene.completion("preempted")) == ("KILLED", "preempted")
         assert scene.why(await scene.completion("node")) == ("KILLED", "node_failure")
     killed = dict.fromkeys(names[1:], JobStatus.KILLED)
-    assert told == {"passes": JobStatus.PASSED, **killed}
+    assert reported == {"passes": JobStatus.PASSED, **killed}
     (usage,) = (event.usage for event in scene.session.history.completions if event.job_id == "preempted")
     assert usage is not None
     assert usage.signal == 15

@@ -142,8 +142,8 @@ def test_hostile_commands_mean_what_they_mean_locally(tmp_path: Path, word: str)
     code = runs.run()
     here = tmp_path / "here"
     here.mkdir()
-    wanted = subprocess.run(["/bin/sh", "-c", os.fsencode(word)], cwd=here, capture_output=True, check=False)
-    assert code == wanted.returncode
+    expected = subprocess.run(["/bin/sh", "-c", os.fsencode(word)], cwd=here, capture_output=True, check=False)
+    assert code == expected.returncode
 
 
 def test_names_of_variables_that_shells_drop_come_through_all_the_same(runs: Runs) -> None:
@@ -265,7 +265,7 @@ def test_its_memory_is_that_of_its_own_cgroup(runs: Runs, tmp_path: Path, line: 
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "reason"),
     [
         ({"cmd": ["/no/such/program"]}, "no such program"),
         ({"cmd": ["no-such-program-at-all"]}, "no such program"),
@@ -274,12 +274,12 @@ def test_its_memory_is_that_of_its_own_cgroup(runs: Runs, tmp_path: Path, line: 
         ({"cmd": "true", "cwd": "/no/such/directory"}, "its cwd, or else its odir) does not exist"),
     ],
 )
-def test_what_cannot_be_started_is_recorded_as_that(runs: Runs, fields: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_started_is_recorded_as_that(runs: Runs, fields: dict[str, Any], reason: str) -> None:
     runs.write(job(**fields))
     assert runs.run() == 127
     record = runs.record()
     assert record.launch_error is not None
-    assert said in record.launch_error
+    assert reason in record.launch_error
     assert record.code is None
 
 

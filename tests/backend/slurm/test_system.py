@@ -40,15 +40,17 @@ def install(directory: Path, said: str, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"), [(NO_SOURCE, "configuration source"), (NO_FILE, "cannot stat file /none")], ids=["source", "file"]
+    ("printed", "reason"),
+    [(NO_SOURCE, "configuration source"), (NO_FILE, "cannot stat file /none")],
+    ids=["source", "file"],
 )
 async def test_a_slurm_that_is_not_configured_is_an_error_when_the_backend_opens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, reason: str
 ) -> None:
-    install(tmp_path, said, monkeypatch)
+    install(tmp_path, printed, monkeypatch)
     send, receive = trio.open_memory_channel[Any](1)
     with send, receive:
-        with pytest.raises(BackendBrokenError, match=f"Slurm is not configured here: .*{told}.*SLURM_CONF") as caught:
+        with pytest.raises(BackendBrokenError, match=f"Slurm is not configured here: .*{reason}.*SLURM_CONF") as caught:
             async with SlurmBackend(tmp_path / "run").open(send):
                 pass
     assert "\n" not in str(caught.value)

@@ -214,11 +214,11 @@ class FakeSlurm:
 
     def alive(self) -> list[int]:
         """Return the live processes of all jobs, also of those that the controller has forgotten."""
-        wanted = f"{MARK}={self.directory}".encode()
+        expected = f"{MARK}={self.directory}".encode()
         found = []
         for name in filter(str.isdecimal, os.listdir("/proc")):
             with contextlib.suppress(OSError):
-                if wanted in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                if expected in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
                     found.append(int(name))
         return found
 
