@@ -1,1 +1,1 @@
-"""What the runtime itself costs, next to what one would use instead. Start with ``python -m benchmarks --help``."""
+"""Benchmarks: the cost of the runtime itself, next to its alternatives. Start with ``python -m benchmarks --help``."""

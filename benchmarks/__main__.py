@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: ask the questions, print a table, write ``benchmarks/results``. See docs/performance.md."""
+"""``python -m benchmarks``: take samples, print a table, write ``benchmarks/results``. See docs/performance.md."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ import attrs
 
 from benchmarks import environment, report
 from benchmarks.arguments import Parser
-from benchmarks.ending import Stopped, nothing_outlives
+from benchmarks.cleanup import Stopped, no_process_left
 from benchmarks.figures import answer
 from benchmarks.model import Answer, BenchmarkError, Contender, Figure, Measures, Question
 from benchmarks.questions import QUESTIONS
-from benchmarks.turns import take_turns
+from benchmarks.sampling import take_samples
 
 RESULTS: Final = environment.HERE / "results"
 ROUNDS: Final = 5
+"""Samples of each contender. Arbitrary: ten times more would take hours, one would have no spread."""
 QUICK_ROUNDS: Final = 2
 BASELINE: Final = "baseline"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; return the exit code."""
+    """Run the benchmarks that the arguments choose; return the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     names = [name for name in dict.fromkeys(options.only or QUESTIONS) if name not in options.without]
     if not names:
         parser.error("--only and --without leave no question")
     try:
-        with nothing_outlives():
+        with no_process_left():
             versions, machine = environment.versions(), environment.machine()
             answers = _answers(names, options)
             print(report.table(answers))
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _rounds(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        msg = f"{text!r}; wanted: a whole number from 1"
+        msg = f"{text!r}; expected a whole number from 1"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -80,7 +81,7 @@ def _rounds(text: str) -> int:
 def _checkout(text: str) -> str:
     tree = Path(text).resolve()
     if not (tree / "runtime" / "__init__.py").is_file():
-        msg = f"{text!r} is no checkout of this project"
+        msg = f"{text!r} is not a checkout of this project; expected a directory with runtime/__init__.py"
         raise argparse.ArgumentTypeError(msg)
     return str(tree)
 
@@ -93,14 +94,14 @@ def _answers(names: Sequence[str], options: argparse.Namespace) -> list[Answer]:
     answers = []
     for question in questions:
         print(f"{question.name}: {rounds} samples each of {', '.join(c.name for c in question.contenders)}", flush=True)
-        with question.surroundings() as variables:
-            samples = take_turns(question.contenders, rounds, on_sample=_show, variables=variables)
+        with question.setup() as variables:
+            samples = take_samples(question.contenders, rounds, on_sample=_show, variables=variables)
         answers += [answer(figure, samples) for figure in question.figures]
     return answers
 
 
 def _questions(names: Sequence[str], quick: bool) -> list[Question]:
-    """Return all questions, before the first is asked, so that all that is missing is known at once."""
+    """Return all questions. Made before the first is asked, so that one error names everything that is missing."""
     questions: list[Question] = []
     missing: dict[str, list[str]] = {}
     for name in names:
@@ -110,12 +111,12 @@ def _questions(names: Sequence[str], quick: bool) -> list[Question]:
             missing.setdefault(str(exc), []).append(name)
     if missing:
         lines = [f"{', '.join(askers)}: {what}" for what, askers in missing.items()]
-        raise BenchmarkError("\n".join([*lines, "A question is left out by --without NAME."]))
+        raise BenchmarkError("\n".join([*lines, "Leave a question out with --without NAME."]))
     return questions
 
 
 def with_baseline(question: Question, tree: str) -> Question:
-    """Return `question` with the programs of this project run on the `runtime` of another checkout, too."""
+    """Return `question` with each program of this project also run on the `runtime` of another checkout."""
     compared = {figure.ours for figure in question.figures}
     contenders: list[Contender] = []
     for contender in question.contenders:

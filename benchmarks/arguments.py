@@ -1,4 +1,4 @@
-"""A parser of arguments whose errors are one line."""
+"""An argument parser whose errors are one line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; argparse's own says all that there is before it."""
+    """Reports an error in one line; argparse's own prints the whole usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
+        """Print one line to stderr, and exit with code 2."""
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")

@@ -1,4 +1,4 @@
-"""Whom and what we measure with: the programs, where peers are found, their versions, the machine."""
+"""The contenders' commands, checks for what must be installed, versions, and the machine."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from benchmarks.model import BenchmarkError, Contender
 HERE: Final = Path(__file__).resolve().parent
 TREE: Final = str(HERE.parent)
 DVSIM_PYTHON: Final = "DVSIM_PYTHON"
-"""The environment variable that names the interpreter in whose environment DVSim is installed, and this project."""
+"""The environment variable with the path of an interpreter that has both DVSim and this project installed."""
 
 MEMORY: Final = "/dev/shm"
-"""Where there is a file system in memory."""
+"""A directory on a file system in memory."""
 
 NOT_INSTALLED: Final = "not installed"
 
 
 def ours(name: str, script: str, *arguments: str | int, python: str = sys.executable) -> Contender:
-    """Return a contender: a program of ``samples/``, which measures this project."""
+    """Return the contender for a program of ``samples/``, which measures this project."""
     return Contender(name, _command(python, "samples", script, arguments), tree=TREE)
 
 
 def dvsim(name: str, script: str, *arguments: str | int) -> Contender:
-    """Return a contender: a program of ``peers/`` that measures DVSim, in DVSim's environment.
+    """Return the contender for a program of ``peers/`` that measures DVSim, in DVSim's environment.
 
     Raises:
         BenchmarkError: if there is no such environment.
@@ -45,7 +45,7 @@ def dvsim(name: str, script: str, *arguments: str | int) -> Contender:
 
 
 def peer(name: str, script: str, *arguments: str | int) -> Contender:
-    """Return a contender: a program of ``peers/`` that measures something else, in the environment of this program."""
+    """Return the contender for another program of ``peers/``, in the environment of this program."""
     return Contender(name, _command(sys.executable, "peers", script, arguments))
 
 
@@ -55,12 +55,12 @@ def _command(python: str, folder: str, script: str, arguments: tuple[str | int, 
 
 @cache
 def dvsim_python() -> str:
-    """Return the interpreter in whose environment DVSim and this project are installed.
+    """Return the path of the interpreter that has DVSim and this project installed.
 
     Raises:
-        BenchmarkError: if there is none, saying how to get it.
+        BenchmarkError: if there is none. The message says how to get it.
     """
-    advice = f"`make bench` sets it up; or name an interpreter that has the extra `dvsim` installed in {DVSIM_PYTHON}"
+    advice = f"`make bench` sets it up; or set {DVSIM_PYTHON} to an interpreter that has the extra `dvsim` installed"
     python = os.environ.get(DVSIM_PYTHON)
     if not python:
         msg = f"DVSim is a peer, and {DVSIM_PYTHON} is not set. {advice}"
@@ -76,60 +76,60 @@ def dvsim_python() -> str:
 
 
 def need_programs(**packages: str) -> None:
-    """Check that programs are there.
+    """Check that programs are installed.
 
     Args:
-        packages: each program, and the package of Debian that brings it.
+        packages: maps each program to the Debian package that contains it.
 
     Raises:
-        BenchmarkError: naming all that are not, and how to get them.
+        BenchmarkError: if some are not. The message names them, and says how to install them.
     """
     missing = {program: package for program, package in packages.items() if shutil.which(program) is None}
     if missing:
         install = f"Debian: apt install {' '.join(dict.fromkeys(missing.values()))}"
-        msg = f"there is no {', no '.join(missing)} to measure with. Install what is missing ({install})"
+        msg = f"not installed: {', '.join(missing)}. Install what is missing ({install})"
         raise BenchmarkError(msg)
 
 
 def need_module(name: str) -> None:
-    """Check that a module is there, without importing it.
+    """Check that a module is installed, without importing it.
 
     Raises:
         BenchmarkError: if it is not.
     """
     if importlib.util.find_spec(name) is None:
-        msg = f"{name} is not installed, and is to be measured. `make bench` does it; or install the extra `bench`"
+        msg = f"the module {name} is not installed. `make bench` installs it; or install the extra `bench`"
         raise BenchmarkError(msg)
 
 
-def need_room(directory: str, *, megabytes: int) -> None:
-    """Check that a directory is on a file system in memory, and that it has room.
+def need_space(directory: str, *, megabytes: int) -> None:
+    """Check that a directory is on a file system in memory with enough free space.
 
     Raises:
-        BenchmarkError: if not.
+        BenchmarkError: if it is not. The message says how to mount one.
     """
     try:
         mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
-        room = os.statvfs(directory)
+        space = os.statvfs(directory)
     except OSError as exc:
-        msg = f"{directory} is to be measured on, a file system in memory; there is none: {exc.strerror}"
+        msg = f"the benchmark needs a file system in memory at {directory}, which cannot be examined: {exc.strerror}"
         raise BenchmarkError(msg) from exc
     if not any(mount[1] == directory and mount[2] in {"tmpfs", "ramfs"} for mount in mounts):
-        msg = f"{directory} is to be measured on, and is no file system in memory. Mount one: mount -t tmpfs tmpfs"
+        msg = f"the benchmark needs a file system in memory at {directory}. Mount one: mount -t tmpfs tmpfs"
         raise BenchmarkError(f"{msg} {directory}")
-    if (free := room.f_bavail * room.f_frsize // 1_000_000) < megabytes:
-        msg = f"{directory} has room for {free} MB; wanted: {megabytes}. Remount it with more: mount -o remount,size="
+    if (free := space.f_bavail * space.f_frsize // 1_000_000) < megabytes:
+        msg = f"{directory} has {free} MB free; expected {megabytes} MB. Remount it with more: mount -o remount,size="
         raise BenchmarkError(f"{msg}{2 * megabytes}M {directory}")
 
 
 def in_memory() -> AbstractContextManager[Mapping[str, str]]:
-    """Return surroundings in which temporary directories are in `MEMORY`."""
+    """Return a setup that puts temporary directories into `MEMORY`: see `Question.setup`."""
     return nullcontext({"TMPDIR": MEMORY})
 
 
 @cache
 def compiled(source: str) -> str:
-    """Compile a C program of ``peers/``; return its path. It is deleted when this program ends.
+    """Compile a C program of ``peers/``, and return its path. It is deleted at exit.
 
     Raises:
         BenchmarkError: if there is no compiler, or it fails.
@@ -142,9 +142,7 @@ def compiled(source: str) -> str:
         command = [compiler, "-O2", "-o", program, str(HERE / "peers" / source)]
         subprocess.run(command, capture_output=True, text=True, check=True)
     except FileNotFoundError:
-        msg = (
-            f"there is no C compiler {compiler!r}, which the limit is built with. Install one (Debian: apt install gcc)"
-        )
+        msg = f"there is no C compiler {compiler!r}, which the C peers need. Install one (Debian: apt install gcc)"
         raise BenchmarkError(msg) from None
     except (OSError, subprocess.CalledProcessError) as exc:
         msg = f"{compiler!r} does not compile {source}: {getattr(exc, 'stderr', None) or exc}"
@@ -157,11 +155,11 @@ def _ask(python: str, code: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return what was measured: name to version."""
+    """Return the versions of all that is measured, by name."""
     code = "import platform, importlib.metadata as m; print(m.version('dvsim'), platform.python_version())"
     try:
         dvsim_version, its_python = _ask(dvsim_python(), code).split()
-    except BenchmarkError:  # who is asked about it has said so already
+    except BenchmarkError:  # a question that needs DVSim has reported this already
         dvsim_version, its_python = NOT_INSTALLED, platform.python_version()
     found = {
         "runtime": _own_version(),
@@ -170,7 +168,9 @@ def versions() -> dict[str, str]:
         "dvsim": dvsim_version,
         **{name: _of_distribution(name) for name in ("hyperqueue", "google-re2", "hyperscan")},
         **{program: _first_line(program, "--version") for program in ("parallel", "xargs", "grep", "cc")},
-        "slurm": _first_line("slurmctld", "-V"),  # its other programs want a cluster before they say it
+        "slurm": _first_line(
+            "slurmctld", "-V"
+        ),  # the other programs of Slurm print a version only with a configuration
     }
     if its_python != found["python"]:
         found["dvsim's python"] = its_python
@@ -185,7 +185,7 @@ def _of_distribution(name: str) -> str:
 
 
 def _first_line(*command: str) -> str:
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # where Debian has daemons
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian installs daemons there
     try:
         done = subprocess.run(
             command,
@@ -206,12 +206,12 @@ def _own_version() -> str:
         git = ["git", "-C", TREE, "describe", "--always", "--dirty"]
         commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return version  # no checkout, or no git
+        return version  # not a checkout, or git is not installed
     return f"{version} ({commit})"
 
 
 def machine() -> dict[str, str | int | float]:
-    """Return what it is to be measured on, and how busy that is now."""
+    """Return the properties of this machine, and its load average."""
     return {
         "system": platform.platform(),
         "processor": _processor(),

@@ -1,7 +1,7 @@
-"""From samples to answers: medians, ratios, and how far the ratios of single rounds lie apart.
+"""Computes answers from samples: medians, ratios, and the spread of the ratios of single rounds.
 
-The samples of one round were taken right after each other, so a ratio within a round is not disturbed by what the
-machine does over minutes; the spread shows by what it does over seconds.
+The samples of one round are taken directly after each other, so a slow change of the machine, over minutes, does not
+affect the ratio of a round. The spread shows the effect of changes over seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from benchmarks.model import OURS, Answer, Better, Figure, Samples
 
 
 def answer(figure: Figure, samples: Samples) -> Answer:
-    """Return the numbers of `figure`."""
+    """Return the answer for `figure`. `samples` has the samples of each contender."""
     who = {OURS: figure.ours, **figure.peers}
     values = {name: [measures[figure.measure] for measures in samples[contender]] for name, contender in who.items()}
     ours = values[OURS]

@@ -1,8 +1,8 @@
-"""The values of a measurement: who is measured (`Contender`), what is asked of them (`Question`), what came of it.
+"""The values of a benchmark: `Contender` (a program), `Question` (what to measure), `Answer` (the result).
 
-A *sample* is one run of a contender's program in a fresh process. The program checks its own results, and its last line
-of output is a JSON object of measures: name to number. The harness adds ``peak_mb``, the largest resident set of the
-process, in MB, so that it is taken in the same way for everybody.
+A *sample* is one run of a contender's program in a fresh process. The program checks its own results, and the last line
+of its output is a JSON object of measures, each a name and a number. The harness adds ``peak_mb``, the largest resident
+set of the process in MB, which is so measured in the same way for all.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import attrs
 
 OURS: Final = "ours"
 PEAK: Final = "peak_mb"
-"""The measure that the harness itself takes."""
+"""The measure that the harness adds."""
 
 Better = Literal["higher", "lower"]
 
 
 class BenchmarkError(Exception):
-    """A measurement cannot be made: a peer is missing, or a sample failed. The message says what to do."""
+    """A measurement failed: a peer is missing, or a sample failed. The message says what to do."""
 
 
 @attrs.frozen
@@ -29,60 +29,60 @@ class Contender:
     """A program that is measured."""
 
     name: str
-    """What tables call it; unique in its question."""
+    """Its name in tables; unique in its question."""
     command: Sequence[str]
-    """Its argument list."""
+    """The program and its arguments."""
     tree: str | None = None
     """The checkout of this project whose `runtime` the program imports; `None` if it imports none."""
 
 
 @attrs.frozen
 class Figure:
-    """One line of the table: a measure of one contender beside the same measure of others."""
+    """One line of the table: a measure of one contender, next to the same measure of its peers."""
 
     name: str
     measure: str
-    """The key in the sample's output."""
+    """The name of the measure in a sample's output."""
     unit: str
     better: Better
     ours: str
-    """The name of a contender."""
+    """The name of our contender."""
     peers: Mapping[str, str]
-    """What the peer is called in this figure, to the name of its contender."""
+    """Maps the name of a peer in this figure to the name of its contender."""
 
 
 @attrs.frozen
 class Question:
-    """What is asked, of whom, and which figures are the answer."""
+    """Contenders that are measured in turns, and the figures that are computed from their samples."""
 
     name: str
     contenders: Sequence[Contender]
     """In the order of the first round."""
     figures: Sequence[Figure]
-    """Their names are the question's name, or begin with it."""
-    surroundings: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({})
-    """What is there while the question is asked, such as a cluster, and the environment variables that say where."""
+    """The name of each is the question's name, or begins with it."""
+    setup: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({})
+    """A context manager around all samples, such as one for a cluster. It yields environment variables for samples."""
 
 
 Measures = Mapping[str, float]
-"""What one sample says."""
+"""The output of one sample: a number for each measure."""
 
 Samples = Mapping[str, Sequence[Measures]]
-"""Contender to what its samples say, in the order of the rounds."""
+"""The measures of each contender, by name, in the order of the rounds."""
 
 
 @attrs.frozen
 class Answer:
-    """A figure with its numbers."""
+    """The numbers for a figure."""
 
     figure: Figure
     ours: float
-    """The median."""
+    """The median of our samples."""
     peers: Mapping[str, float]
-    """The medians."""
+    """The median of each peer's samples."""
     ratios: Mapping[str, float]
-    """Ours as a multiple of the peer, from the medians; above 1 ours is better, whatever the unit."""
+    """The ratio of the medians for each peer. Above 1 ours is better, whatever the unit."""
     spreads: Mapping[str, tuple[float, float]]
-    """The smallest and the largest of the ratios of single rounds."""
+    """The smallest and the largest ratio of a single round, for each peer."""
     values: Mapping[str, Sequence[float]]
-    """`OURS` and peers to the values of all samples."""
+    """The values of all samples, for `OURS` and each peer."""

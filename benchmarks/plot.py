@@ -1,4 +1,4 @@
-"""A plot of one answer: a bar for each median, a dot for each sample. SVG, written here, so that nothing is needed."""
+"""A plot of one answer: a bar for each median, a dot for each sample. SVG is written directly, without a library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GREY: Final = "#b9bec4"
 
 
 def plot(answer: Answer) -> str:
-    """Return an SVG document."""
+    """Return an SVG document for `answer`."""
     figure = answer.figure
     bars = {OURS: answer.ours, **answer.peers}
     longest = max(max(values) for values in answer.values.values()) or 1.0

@@ -1,4 +1,4 @@
-"""What is shown and kept of the answers: a table, ``latest.json``, ``samples.json``, and a plot for each figure."""
+"""The output of the benchmarks: a table, ``latest.json``, ``samples.json``, and a plot for each figure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEADINGS = ("figure", "unit", "ours", "peer", "", "ratio", "spread")
 
 
 def table(answers: Sequence[Answer]) -> str:
-    """Return a line for each peer of each answer. A ratio above 1 says that ours is better."""
+    """Return a table with a line for each peer of each answer. A ratio above 1 means that ours is better."""
     rows = [_HEADINGS]
     for answer in answers:
         figure = answer.figure
@@ -37,7 +37,7 @@ def table(answers: Sequence[Answer]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number to three digits, or all those before the point."""
+    """Return a number with three significant digits; from 100 on, as a whole number."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
@@ -46,7 +46,7 @@ def number(value: float) -> str:
 def latest(
     answers: Sequence[Answer], versions: Mapping[str, str], machine: Mapping[str, str | int | float]
 ) -> list[dict[str, Any]]:
-    """Return what ``latest.json`` says: see docs/performance.md."""
+    """Return the content of ``latest.json``: see docs/performance.md."""
     return [
         {
             "name": answer.figure.name,
@@ -68,7 +68,7 @@ def write(
     versions: Mapping[str, str],
     machine: Mapping[str, str | int | float],
 ) -> None:
-    """Write the files of these answers to `folder`, over those of an earlier run.
+    """Write the files of these answers to `folder`. Files of an earlier run are replaced.
 
     Raises:
         BenchmarkError: if they cannot be written.

@@ -1,6 +1,6 @@
-"""``python tools/diagrams.py``: draws what docs/architecture.md shows, from the code, and puts it into that page.
+"""``python -m tools.diagrams``: draws the diagrams of docs/architecture.md from the code, and puts them into that page.
 
-Each drawing is Mermaid's text between two comments that name it. A test compares, so a page that is out of date fails.
+Each diagram is Mermaid text between two comments; the first has its name. A test fails if the page is out of date.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAGE: Final = ROOT / "docs" / "architecture.md"
 
 
 def package_imports(root: Path) -> dict[str, set[str]]:
-    """Which packages each package imports; a module that stands alone is a package here."""
+    """Return the packages that each package imports. A module directly in `root` counts as a package."""
     modules = read_package(root)
     packages = {module.name.split(".")[1] for module in modules if module.name != root.name} - {"__main__"}
     found: dict[str, set[str]] = {name: set() for name in sorted(packages)}
@@ -37,7 +37,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def draw_packages(imports: Mapping[str, set[str]]) -> str:
-    """An arrow from each package to those that it imports; not to those that it also reaches through another one."""
+    """Return a graph with an arrow for each import, without arrows to packages that another import already reaches."""
 
     def reached(name: str) -> set[str]:
         return set().union(*({other} | reached(other) for other in imports[name]))
@@ -50,7 +50,7 @@ def draw_packages(imports: Mapping[str, set[str]]) -> str:
 
 
 def draw_moves() -> str:
-    """An arrow for each legal move of a job's status."""
+    """Return a state diagram with an arrow for each legal move of a job's status."""
     lines = ["stateDiagram-v2", "    [*] --> SCHEDULED"]
     for old, moves in LEGAL_MOVES.items():
         lines += [f"    {old.name} --> {new.name}" for new in sorted(moves, key=list(LEGAL_MOVES).index)]
@@ -59,25 +59,25 @@ def draw_moves() -> str:
 
 
 def drawings() -> dict[str, str]:
-    """Each drawing by its name."""
+    """Return each diagram by its name."""
     return {"packages": draw_packages(package_imports(ROOT / "runtime")), "status moves": draw_moves()}
 
 
 def put(page: str, drawn: Mapping[str, str]) -> str:
-    """Return the page with each drawing in its place.
+    """Return the page with each diagram between its two comments.
 
     Raises:
-        ValueError: if a drawing has no place in the page.
+        ValueError: if the page has no comments for a diagram.
     """
     for name, text in drawn.items():
         place = re.compile(rf"(<!-- drawn: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not place.search(page):
             msg = (
-                f"the page has no place for {name!r}; expected: <!-- drawn: {name} --> and <!-- end -->, each on a line"
+                f"the page has no place for {name!r}; expected <!-- drawn: {name} --> and <!-- end -->, each on a line"
             )
             raise ValueError(msg)
         block = f"```mermaid\n{text}\n```\n"
-        page = place.sub(rf"\g<1>{block}\g<2>", page)  # no drawing has a backslash
+        page = place.sub(rf"\g<1>{block}\g<2>", page)  # the text has no backslash, which `sub` would interpret
     return page
 
 

@@ -1,14 +1,13 @@
-"""``python tools/shape.py``: figures that say how hard a Python package is to take over, read from its source alone.
+"""``python tools/shape.py``: figures about how hard a Python package is to maintain, computed from its source alone.
 
-Nothing is imported or run, so any package can be looked at, also another project's:
+Nothing is imported or run, so it works for any package, also one of another project:
 
     python tools/shape.py                            # this project's package
     python tools/shape.py --baseline ../old/runtime  # side by side with another one
-    python tools/shape.py --reaches                  # and where private attributes are reached across files
-    python tools/shape.py --repeats                  # and which logic stands twice
+    python tools/shape.py --reaches                  # where private attributes are used across files
+    python tools/shape.py --repeats                  # which logic is repeated
 
-What the figures mean is said by `figures`. They are counts, no verdicts: a number that falls while the code gets harder
-to read was not worth it.
+`figures` has the meaning of each. They are counts, not verdicts: do not make code harder to read to lower a number.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 REPEATED_LINES: Final = 6
-"""Statements of one shape count as repeated from so many lines on. Arbitrary: less is idiom, more hides copies."""
+"""Lines from which on statements of the same shape count as repeated. Arbitrary: fewer lines are idioms, and ten times
+more would find no copies."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -34,14 +34,14 @@ class Module(NamedTuple):
     """A source file."""
 
     name: str
-    """Dotted, without ``__init__``."""
+    """The dotted name, without ``__init__``."""
     path: Path
     text: str
     tree: ast.Module
 
 
 class Class(NamedTuple):
-    """A class, and what of it matters here."""
+    """A class of the package."""
 
     name: str
     module: Module
@@ -49,11 +49,11 @@ class Class(NamedTuple):
     bases: tuple[str, ...]
     """Full names of the bases that are in the package."""
     attributes: frozenset[str]
-    """What it defines itself: in its body, or by an assignment to an attribute of `self`."""
+    """Names that it defines itself: in its body, or by assignments to attributes of `self`."""
 
 
-class Place(NamedTuple):
-    """A line, and what is there."""
+class Location(NamedTuple):
+    """A line of a file, and a description."""
 
     path: Path
     line: int
@@ -64,11 +64,11 @@ class Place(NamedTuple):
 
 
 def read_package(root: Path) -> tuple[Module, ...]:
-    """Read all files of the package in the directory `root`, sorted by path.
+    """Return all modules of the package in the directory `root`, sorted by path.
 
     Raises:
-        OSError: if one cannot be read.
-        SyntaxError: if one is not Python.
+        OSError: if a file cannot be read.
+        SyntaxError: if a file is not Python.
     """
     modules = []
     for path in sorted(root.rglob("*.py")):
@@ -80,7 +80,7 @@ def read_package(root: Path) -> tuple[Module, ...]:
 
 
 def find_classes(modules: Sequence[Module]) -> dict[str, Class]:
-    """Find the classes of a package, by full name."""
+    """Return the classes of a package, by full name."""
     named = {f"{module.name}.{node.name}" for module in modules for node in _classes(module)}
     exported = _exports(modules)
     classes = {}
@@ -101,7 +101,7 @@ def find_classes(modules: Sequence[Module]) -> dict[str, Class]:
 
 
 def ancestors(name: str, classes: dict[str, Class]) -> Iterator[Class]:
-    """All classes of the package that a class inherits from, nearest first, each once."""
+    """Yield the classes of the package from which a class inherits, nearest first, each once."""
     seen, waiting = {name}, list(classes[name].bases)
     while waiting:
         base = waiting.pop(0)
@@ -112,12 +112,12 @@ def ancestors(name: str, classes: dict[str, Class]) -> Iterator[Class]:
 
 
 def depth(name: str, classes: dict[str, Class]) -> int:
-    """How many classes of the package stand on the longest way up from a class, itself counted."""
+    """Return the length of the longest chain of base classes in the package, including the class itself."""
     return 1 + max((depth(base, classes) for base in classes[name].bases), default=0)
 
 
-def reaches(classes: dict[str, Class]) -> Iterator[Place]:
-    """Private attributes of `self` that only a base class in another file defines."""
+def reaches(classes: dict[str, Class]) -> Iterator[Location]:
+    """Yield uses of private attributes of `self` that only a base class in another file defines."""
     for name, found in classes.items():
         inherited = defaultdict[str, list[Class]](list)
         for base in ancestors(name, classes):
@@ -128,11 +128,11 @@ def reaches(classes: dict[str, Class]) -> Iterator[Place]:
             if not homes or not _is_private(node.attr) or node.attr in found.attributes:
                 continue
             if all(home.module.path != found.module.path for home in homes):
-                yield Place(found.module.path, node.lineno, f"{found.name} uses {homes[0].name}.{node.attr}")
+                yield Location(found.module.path, node.lineno, f"{found.name} uses {homes[0].name}.{node.attr}")
 
 
-def strangers(modules: Sequence[Module]) -> Iterator[Place]:
-    """Private attributes of other objects, where the file defines no attribute of that name."""
+def foreign_uses(modules: Sequence[Module]) -> Iterator[Location]:
+    """Yield uses of private attributes of other objects, if the file defines no attribute of that name."""
     for module in modules:
         own = {name for node in _classes(module) for name in _attributes(node)}
         own |= {node.name for node in ast.walk(module.tree) if isinstance(node, Function)}
@@ -141,15 +141,15 @@ def strangers(modules: Sequence[Module]) -> Iterator[Place]:
             if not isinstance(node, ast.Attribute) or not _is_private(node.attr) or node.attr in own:
                 continue
             if not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}):
-                yield Place(module.path, node.lineno, ast.unparse(node))
+                yield Location(module.path, node.lineno, ast.unparse(node))
 
 
-def repeats(modules: Sequence[Module]) -> list[list[Place]]:
-    """Runs of statements of one shape at several places, with the names and values of each left out."""
-    found = defaultdict[tuple[str, ...], list[Place]](list)
+def repeats(modules: Sequence[Module]) -> list[list[Location]]:
+    """Return groups of locations with statements of the same shape. Names and values may differ."""
+    found = defaultdict[tuple[str, ...], list[Location]](list)
     for module in modules:
         functions = (node for node in ast.walk(module.tree) if isinstance(node, Function))
-        # Declarations repeat by nature. A function in a function is walked twice, and counts once.
+        # Only functions: declarations repeat by nature. `dict` as a set: an inner function is walked twice.
         nodes = dict.fromkeys(inner for function in functions for inner in ast.walk(function))
         for node in nodes:
             for field in ("body", "orelse", "finalbody"):
@@ -158,17 +158,17 @@ def repeats(modules: Sequence[Module]) -> list[list[Place]]:
                     _add_runs(module, block, found)
     last = dict[Path, int]()
     groups = []
-    for places in sorted((group for group in found.values() if len(group) > 1), key=lambda group: group[0]):
-        # A longer copy matches at each of its statements: once is enough.
-        if any(place.line > last.get(place.path, 0) for place in places):
-            groups.append(places)
-        for place in places:
-            last[place.path] = max(last.get(place.path, 0), place.line + REPEATED_LINES)
+    for locations in sorted((group for group in found.values() if len(group) > 1), key=lambda group: group[0]):
+        # A longer copy matches at each of its statements; report it once.
+        if any(each.line > last.get(each.path, 0) for each in locations):
+            groups.append(locations)
+        for each in locations:
+            last[each.path] = max(last.get(each.path, 0), each.line + REPEATED_LINES)
     return groups
 
 
-def _add_runs(module: Module, block: list[ast.stmt], found: dict[tuple[str, ...], list[Place]]) -> None:
-    """Add the shortest run of enough lines from each statement of a block."""
+def _add_runs(module: Module, block: list[ast.stmt], found: dict[tuple[str, ...], list[Location]]) -> None:
+    """Add, for each statement of a block, the shortest run of at least `REPEATED_LINES` lines that starts there."""
     statements = [
         node for node in block if not _is_docstring(node) and not isinstance(node, ast.Import | ast.ImportFrom)
     ]
@@ -180,12 +180,12 @@ def _add_runs(module: Module, block: list[ast.stmt], found: dict[tuple[str, ...]
             lines += (node.end_lineno or node.lineno) - node.lineno + 1
             shapes.append(_shape(node))
             if lines >= REPEATED_LINES:
-                found[tuple(shapes)].append(Place(module.path, first.lineno, f"{lines} lines"))
+                found[tuple(shapes)].append(Location(module.path, first.lineno, f"{lines} lines"))
                 break
 
 
 def _shape(node: ast.AST) -> str:
-    """What a statement does, without the names of variables and without values."""
+    """Return the structure of a statement, without names of variables and without values."""
     if isinstance(node, ast.Name):
         return "name"
     if isinstance(node, ast.Constant):
@@ -218,7 +218,7 @@ def count_lines(module: Module) -> tuple[int, int]:
 
 
 def figures(root: Path) -> dict[str, str]:
-    """Measure a package; return each figure as text, by what it says."""
+    """Return the figures of a package, each as text, by its meaning."""
     modules = read_package(root)
     classes = find_classes(modules)
     functions = [node for module in modules for node in ast.walk(module.tree) if isinstance(node, Function)]
@@ -239,9 +239,9 @@ def figures(root: Path) -> dict[str, str]:
         "longest function, in lines": f"{sizes[longest]} ({longest.name})",
         "depth of inheritance": f"{depth(deepest, classes)} ({classes[deepest].name})",
         "private attributes of a base class in another file": f"{sum(1 for _ in reaches(classes))}",
-        "private attributes of other objects": f"{sum(1 for _ in strangers(modules))}",
+        "private attributes of other objects": f"{sum(1 for _ in foreign_uses(modules))}",
         "Any": f"{sum(isinstance(n, ast.Name) and n.id == 'Any' for m in modules for n in ast.walk(m.tree))}",
-        f"logic of {REPEATED_LINES} lines that stands twice": f"{len(repeats(modules))}",
+        f"logic of {REPEATED_LINES} lines that is repeated": f"{len(repeats(modules))}",
     }
 
 
@@ -250,7 +250,7 @@ def _classes(module: Module) -> Iterator[ast.ClassDef]:
 
 
 def _imported(module: Module) -> dict[str, str]:
-    """The full name of what each imported name stands for."""
+    """Return the full name of each imported name."""
     names = dict[str, str]()
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
@@ -261,7 +261,7 @@ def _imported(module: Module) -> dict[str, str]:
 
 
 def _exports(modules: Sequence[Module]) -> dict[str, str]:
-    """What a package hands on under its own name, by that name."""
+    """Return the full names of what packages re-export, by the name under which they do."""
     return {f"{module.name}.{name}": full for module in modules for name, full in _imported(module).items()}
 
 
@@ -277,7 +277,7 @@ def _attributes(node: ast.ClassDef) -> Iterator[str]:
 
 
 def _of_self(node: ast.ClassDef) -> Iterator[ast.Attribute]:
-    """Each use of an attribute of the object itself, in the methods of a class."""
+    """Yield each use of an attribute of `self` in the methods of a class."""
     for method in node.body:
         if isinstance(method, Function) and method.args.args:
             first = method.args.args[0].arg
@@ -300,19 +300,19 @@ def _body_lines(node: Function) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the figures, or the places behind one of them."""
+    """Print the figures, or the locations behind one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("package", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent / "runtime")
     parser.add_argument("--baseline", type=Path, metavar="PACKAGE", help="another package, as a second column")
-    parser.add_argument("--reaches", action="store_true", help="print where private attributes are reached")
-    parser.add_argument("--repeats", action="store_true", help="print which logic stands twice")
+    parser.add_argument("--reaches", action="store_true", help="print where private attributes are used across files")
+    parser.add_argument("--repeats", action="store_true", help="print which logic is repeated")
     options = parser.parse_args(arguments)
     for root in filter(None, (options.package, options.baseline)):
         if not (root / "__init__.py").exists():
-            parser.error(f"{root} is no package: it has no __init__.py; expected: the directory of a Python package")
+            parser.error(f"{root} has no __init__.py; expected the directory of a Python package")
     if options.reaches:
         modules = read_package(options.package)
-        print(*reaches(find_classes(modules)), *strangers(modules), sep="\n")
+        print(*reaches(find_classes(modules)), *foreign_uses(modules), sep="\n")
     elif options.repeats:
         for group in repeats(read_package(options.package)):
             print(*group, sep="\n", end="\n\n")

@@ -1,5 +1,5 @@
-"""The guard for speed: instructions per job, counted by Valgrind and compared with recorded figures.
+"""The guard against slower code: instructions per job, counted by Valgrind and compared with recorded figures.
 
-See docs/performance.md. `counting` counts, `record` is the file of figures, `changes` compares, `__main__` is the verb,
-and `program` is what runs under Valgrind.
+See docs/performance.md. `counting` counts, `record` reads and writes the file of figures, `changes` compares,
+`__main__` is the command, and `program` runs under Valgrind.
 """

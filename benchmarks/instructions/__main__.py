@@ -1,7 +1,7 @@
 """``python -m benchmarks.instructions``: count instructions per job, and compare with the recorded figures.
 
-Exit codes: 0 if no figure has risen by more than the limit, 1 if one has, or is not recorded, or cannot be counted, 2
-for a wrong argument, 128 and its number after a signal.
+Exit codes: 0 if no figure has risen by more than the limit; 1 if one has, is not recorded, or cannot be counted; 2 for
+a wrong argument; 128 plus its number after a signal.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.arguments import Parser
-from benchmarks.ending import Stopped, nothing_outlives
-from benchmarks.environment import MEMORY, TREE, need_module, need_programs, need_room
+from benchmarks.cleanup import Stopped, no_process_left
+from benchmarks.environment import MEMORY, TREE, need_module, need_programs, need_space
 from benchmarks.instructions import record
 from benchmarks.instructions.changes import LIMIT, Change, fails, updated
 from benchmarks.instructions.counting import WORKLOADS, Workload, count, counted_with
@@ -26,15 +26,15 @@ _NAMES: Final = [workload.name for workload in WORKLOADS]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; return the exit code."""
+    """Count and compare; return the exit code."""
     options = _parse(arguments)
     workloads = [workload for workload in WORKLOADS if workload.name in (options.only or _NAMES)]
     try:
-        with nothing_outlives():
+        with no_process_left():
             need_programs(valgrind="valgrind", git="git")
             need_module("re2")
             need_module("hyperscan")
-            need_room(MEMORY, megabytes=200)  # a log, and compiled modules
+            need_space(MEMORY, megabytes=200)  # a log, and compiled modules
             return guard(Path(TREE), workloads, options.record)
     except BenchmarkError as exc:
         print(f"error: {exc}", file=sys.stderr)
@@ -53,13 +53,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _reason(text: str) -> str:
     if not text.strip() or not text.isprintable():
-        msg = f"{text!r}; expected: why the figures have changed, in a line"
+        msg = f"{text!r}; expected why the figures have changed, in one line"
         raise argparse.ArgumentTypeError(msg)
     return text.strip()
 
 
 def guard(tree: Path, workloads: Sequence[Workload], reason: str | None) -> int:
-    """Count, compare, and record if there is a `reason`; return the exit code."""
+    """Count, compare, and, with a `reason`, record; return the exit code."""
     path = tree / record.FILE
     recorded = record.read(path)
     here = counted_with()
@@ -85,7 +85,7 @@ def guard(tree: Path, workloads: Sequence[Workload], reason: str | None) -> int:
 
 
 def _expected(tree: Path, workloads: Sequence[Workload], recorded: Record, here: dict[str, str]) -> dict[str, float]:
-    """Return the counts to compare with: the recorded ones, or those of their commit where these do not apply here."""
+    """Return the counts to compare with: the recorded ones, or, with other versions, counts of their commit."""
     figures = recorded.figures
     if not figures or here == recorded.counted_with:
         return {name: float(figure.instructions) for name, figure in figures.items()}
@@ -101,7 +101,7 @@ def _expected(tree: Path, workloads: Sequence[Workload], recorded: Record, here:
 
 
 def advice(changes: Sequence[Change]) -> list[str]:
-    """Return what to do about figures that have changed."""
+    """Return lines that say what to do about the figures that have changed."""
     lines = []
     risen = [change.name for change in changes if change.kind == "rise"]
     fallen = [change.name for change in changes if change.kind == "fall"]

@@ -1,4 +1,4 @@
-"""What has changed between the expected instruction counts and the new ones, and what is to be recorded. Pure."""
+"""Compares expected instruction counts with new ones, and computes the figures to record. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Final, Literal
 import attrs
 
 LIMIT: Final = 0.03
-"""The part of a figure by which it may rise. The figures of one commit differ by less than a third of this; a limit ten
+"""The part of a figure by which it may rise. Counts of one commit differ by less than a third of this; a limit ten
 times smaller would fail without a cause, one ten times larger would let most regressions pass."""
 
 
 @attrs.frozen
 class Recorded:
-    """A figure of the file."""
+    """A figure in the file."""
 
     instructions: int
     """Per job; of a log, per megabyte."""
     reason: str
-    """Why it became what it is."""
+    """Why the figure was last changed."""
 
 
 @attrs.frozen
 class Change:
-    """One figure, as expected and as counted now."""
+    """A figure, as expected and as counted now."""
 
     name: str
     unit: str
     expected: float | None
-    """Instructions per unit; `None` if there is no such figure yet."""
+    """Instructions per unit; `None`: the figure is not recorded."""
     now: float
 
     @property
     def rise(self) -> float:
-        """By which part of the expected count it has risen; negative if it has fallen, 0 if nothing was expected."""
+        """The rise as a part of the expected count; negative for a fall, 0 if no count was expected."""
         return 0.0 if self.expected is None else self.now / self.expected - 1
 
     @property
     def kind(self) -> Literal["new", "rise", "fall", "same"]:
-        """What it is; a difference of up to `LIMIT` is none."""
+        """The kind of change. A difference of up to `LIMIT` is `same`."""
         if self.expected is None:
             return "new"
         if abs(self.rise) <= LIMIT:
@@ -54,7 +54,7 @@ class Change:
 
 
 def fails(changes: list[Change]) -> bool:
-    """Whether a figure has risen, or is not recorded."""
+    """Whether a figure has risen by more than `LIMIT`, or is not recorded."""
     return any(change.kind in {"rise", "new"} for change in changes)
 
 
@@ -63,11 +63,12 @@ def updated(
 ) -> dict[str, Recorded]:
     """Return the figures to record.
 
-    A figure that has hardly changed stays as expected, with its reason: recorded anew each time, it could creep up.
+    A figure that has changed by at most `LIMIT` stays as it was, with its reason. Otherwise it could rise in many small
+    steps, none of which fails.
 
     Args:
-        recorded: the figures so far.
-        changes: what was counted.
+        recorded: the figures in the file.
+        changes: the figures that were counted.
         reason: why figures have changed.
         keep_absent: whether figures that were not counted stay.
     """

@@ -1,6 +1,6 @@
-"""Count instructions: run samples under Valgrind, in two sizes, and take the slope between the two.
+"""Counts instructions: runs samples under Valgrind in two sizes, and takes the slope.
 
-Starting and ending a program is most of the count of a small run, and is none of the cost of a job.
+Most instructions of a small run start and end the program, which is not a cost of a job. The slope leaves them out.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import attrs
 
 from benchmarks.environment import HERE, MEMORY
 from benchmarks.model import BenchmarkError, Contender
-from benchmarks.turns import take_sample
+from benchmarks.sampling import take_sample
 
 PROGRAM: Final = HERE / "instructions" / "program.py"
 AT_ONCE: Final = 2
-"""Runs at a time."""
+"""Runs at a time. Arbitrary: more would be no faster on two processors."""
 _WARM_UP: Final = 10
-"""The size of the run that compiles modules."""
+"""The size of the first run, whose only purpose is to compile modules."""
 
 _DISTRIBUTIONS: Final = ("trio", "attrs", "outcome", "google-re2", "hyperscan")
 
@@ -37,38 +37,40 @@ class Workload:
     """A sample, and its two sizes."""
 
     name: str
-    """The figure's."""
+    """The name of the figure."""
     script: str
-    """In ``samples/``; its first argument is the size."""
+    """A program of ``samples/``. Its first argument is the size."""
     small: int
     large: int
     options: Sequence[str] = ()
-    """Its other arguments."""
+    """Further arguments of the script."""
     unit: str = "job"
     slowness: int = 1_000
-    """How many times slower its clocks run (see `program`). Far more than Valgrind needs, so that a busy machine makes
-    no difference; arbitrary. Where other processes work meanwhile, each wait for them takes so much longer."""
+    """How many times slower its clocks run (see `program`). Arbitrary: it must exceed the slow-down by Valgrind, about
+    50, by so much that a busy machine makes no difference. Each wait for another process takes so much longer."""
 
 
 WORKLOADS: Final = (
     Workload("scheduler", "scheduler.py", 500, 5_000, ["--as-cli"]),
     Workload("scheduler_library", "scheduler.py", 500, 5_000),
     Workload("adapter", "adapter.py", 500, 5_000),
-    Workload("spawn", "spawn.py", 200, 2_000, ["32", "tree"], slowness=50),  # twelve seconds of waiting
-    Workload("log", "log.py", 20, 60, unit="megabyte"),  # Hyperscan is left out for the first eight
+    Workload(
+        "spawn", "spawn.py", 200, 2_000, ["32", "tree"], slowness=50
+    ),  # a run waits for 12 s; with 1,000 it would for minutes
+    Workload("log", "log.py", 20, 60, unit="megabyte"),  # Hyperscan is not used for the first eight
     Workload("log_re2", "log.py", 10, 40, ["--re2"], unit="megabyte"),
 )
 
 
 def count(tree: Path, workloads: Sequence[Workload], on_run: Callable[[str], None]) -> dict[str, float]:
-    """Return the instructions per unit of each workload, with the code and the samples of a checkout.
+    """Return the instructions per unit of each workload, for the code and the samples of a checkout.
 
-    Only the sample's own process counts, not those that it starts. `AT_ONCE` runs at a time.
+    Only the process of the sample counts, not its children. There are `AT_ONCE` runs at a time.
 
     Args:
         tree: the root of the checkout.
-        workloads: what is counted.
-        on_run: called with a line for each run that has ended, in threads.
+        workloads: what to count.
+        on_run: called in a thread, with a line of text, after each run.
 
     Raises:
         BenchmarkError: if a run fails.
@@ -88,7 +90,7 @@ def count(tree: Path, workloads: Sequence[Workload], on_run: Callable[[str], Non
                 runs.append((workload, small, large))
             return {workload.name: slope(workload, small.result(), large.result()) for workload, small, large in runs}
         finally:
-            # Not waited for: after an error or a signal, `nothing_outlives` ends what still runs.
+            # Do not wait: after an error or a signal, `no_process_left` kills the runs in progress.
             executor.shutdown(wait=False, cancel_futures=True)
 
 
@@ -96,7 +98,7 @@ def slope(workload: Workload, small: int, large: int) -> float:
     """Return the instructions per unit, from the counts of the two sizes.
 
     Raises:
-        BenchmarkError: if the larger run took no more than the smaller, so that something else was counted.
+        BenchmarkError: if the larger run did not take more than the smaller: then the counts are wrong.
     """
     if large <= small:
         msg = f"{workload.name}: {small:,} instructions for {workload.small}, and {large:,} for {workload.large}"
@@ -105,7 +107,7 @@ def slope(workload: Workload, small: int, large: int) -> float:
 
 
 def command(tree: Path, workload: Workload, size: int, directory: str, prefix: Sequence[str]) -> list[str]:
-    """Return the command of a run; `prefix` comes before the interpreter."""
+    """Return the command of a run. `prefix` is put before the interpreter."""
     variables = ["PYTHONHASHSEED=0", f"PYTHONPYCACHEPREFIX={directory}/compiled"]
     script = str(tree / "benchmarks" / "samples" / workload.script)
     return [
@@ -149,7 +151,7 @@ def total(output: str) -> int:
     """Return the number of instructions in the output of Cachegrind.
 
     Raises:
-        BenchmarkError: if it is not there.
+        BenchmarkError: if there is no such line.
     """
     found = re.search(r"^summary: *(\d+)$", output, re.MULTILINE)
     if found is None:
@@ -159,7 +161,7 @@ def total(output: str) -> int:
 
 
 def counted_with() -> dict[str, str]:
-    """Return what counts depend on, besides this project: name to version."""
+    """Return the versions on which counts depend, besides this project, by name."""
     try:
         valgrind = subprocess.run(["valgrind", "--version"], check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as exc:
@@ -176,7 +178,7 @@ def counted_with() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The architecture, and the largest vectors, by which libc and RE2 choose their functions."""
+    """Return the architecture and the widest vector extension, by which libc and RE2 choose their functions."""
     flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     vectors = next((name for name in ("avx2", "avx", "sse4_2") if name in flags), "")
     return f"{platform.machine()} {vectors}".strip()

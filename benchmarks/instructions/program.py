@@ -1,13 +1,13 @@
-"""What runs under Valgrind: a sample of `benchmarks`, with what would make counts differ from run to run taken away.
+"""The program that runs under Valgrind: a sample of `benchmarks`, without what makes counts differ between runs.
 
-Its arguments are how many times slower clocks run, the path of the sample, and the arguments of that. Under Valgrind a
-program is some 50 times slower. With the right time, it would do more often per job what it does every second, and less
-in a slice of some milliseconds; how much, would depend on the load of the machine.
+Its arguments are the slow-down of clocks, the path of the sample, and the arguments of the sample. Under Valgrind a
+program is about 50 times slower. With real clocks, the runtime would do its once-a-second work more often per job, and
+do less work in a slice of milliseconds; by how much would depend on the load of the machine.
 
-This imports nothing of this project, as the sample may be one of another commit.
+It imports nothing of this project, because the sample may be that of another commit.
 
-Valgrind 3.19, of Debian 12, does not know `pidfd_open`, without which no local job starts. A helper process, which does
-not run under Valgrind, opens the descriptors then, and hands them over.
+Valgrind 3.19, in Debian 12, does not support `pidfd_open`, without which no local job starts. There a helper process
+that does not run under Valgrind opens the descriptors, and sends them over a socket.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from pathlib import Path
 import trio
 
 NO_SWITCHES = 1e6
-"""Seconds after which a thread gives up the interpreter's lock. A switch after 5 ms, the default, comes at a point
-that depends on the load of the machine. Threads that wait for something give up the lock in any case."""
+"""The switch interval of the interpreter, in seconds: practically never. With the default of 5 ms the point of a switch
+depends on the load of the machine. Threads that block release the lock in any case."""
 
 _HELPER = """
 import os, socket, sys
@@ -43,7 +43,7 @@ while request := connection.recv(8):
 
 
 def knows_pidfd_open() -> bool:
-    """Whether the system call works here."""
+    """Return whether the system call `pidfd_open` works."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except OSError:
@@ -52,7 +52,7 @@ def knows_pidfd_open() -> bool:
 
 
 def provide_pidfd_open() -> None:
-    """Replace `os.pidfd_open` by one that asks a helper process, which ends with this one."""
+    """Replace `os.pidfd_open` by a function that asks a helper process, which ends with this one."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-I", "-S", "-c", _HELPER, str(its.fileno())]
     with its:
@@ -70,7 +70,7 @@ def provide_pidfd_open() -> None:
 
 
 class SlowClock(trio.abc.Clock):
-    """Time as `slow_down` leaves it. Sleeping takes so much longer."""
+    """A clock for trio on the slowed time. A sleep takes `slowness` times longer in real time."""
 
     def __init__(self, slowness: float) -> None:
         self._slowness = slowness
@@ -79,16 +79,16 @@ class SlowClock(trio.abc.Clock):
         """Do nothing."""
 
     def current_time(self) -> float:
-        """Return seconds."""
+        """Return the slowed time, in seconds."""
         return time.perf_counter()
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """Return seconds of the real clock."""
+        """Return the real seconds until `deadline`."""
         return (deadline - self.current_time()) * self._slowness
 
 
 def slow_down(slowness: float) -> None:
-    """Let time pass slowly, for all that is imported from now on."""
+    """Slow down all clocks for the modules that are imported from now on."""
 
     def slow(clock: Callable[[], float]) -> Callable[[], float]:
         return lambda: clock() / slowness

@@ -1,4 +1,4 @@
-"""The file of recorded figures, and the commit that changed it last."""
+"""Reads and writes the file of recorded figures, and finds the commit that changed it last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.instructions.changes import Recorded
 from benchmarks.model import BenchmarkError
 
 FILE: Final = "benchmarks/instructions/recorded.toml"
-"""From the root of a checkout."""
+"""The path in a checkout."""
 
 _HEAD: Final = """\
 # Instructions per job (of a log: per megabyte), counted with the versions below. `make instructions` compares with
@@ -25,18 +25,18 @@ _HEAD: Final = """\
 
 @attrs.frozen
 class Record:
-    """What the file holds."""
+    """The content of the file."""
 
     counted_with: Mapping[str, str]
-    """What counts depend on, besides this project: name to version."""
+    """The versions on which counts depend, besides this project, by name."""
     figures: Mapping[str, Recorded]
 
 
 def read(path: Path) -> Record:
-    """Read the file; without one, nothing is recorded.
+    """Return the content of the file; an empty record if there is no file.
 
     Raises:
-        BenchmarkError: if it is not as `write` writes it.
+        BenchmarkError: if it has another form than `write` writes.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -45,7 +45,7 @@ def read(path: Path) -> Record:
     except FileNotFoundError:
         return Record({}, {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        msg = f"{path}: {exc!r}; expected: the tables counted_with and figures, as --record writes them"
+        msg = f"{path}: {exc!r}; expected the tables counted_with and figures, as --record writes them"
         raise BenchmarkError(msg) from exc
     return Record(counted_with, figures)
 
@@ -53,7 +53,7 @@ def read(path: Path) -> Record:
 def _recorded(table: Mapping[str, object]) -> Recorded:
     instructions, reason = table["instructions"], table["reason"]
     if not isinstance(instructions, int) or instructions <= 0 or not isinstance(reason, str) or not reason.strip():
-        msg = f"figure is {table}; expected: a positive number of instructions, and a reason"
+        msg = f"figure is {table}; expected a positive number of instructions, and a reason"
         raise ValueError(msg)
     return Recorded(instructions, reason)
 
@@ -68,20 +68,20 @@ def write(path: Path, record: Record) -> None:
 
 
 def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a string of JSON is one of TOML
+    return json.dumps(text, ensure_ascii=False)  # a JSON string is a valid TOML string
 
 
 def base_commit(tree: Path) -> str:
-    """Return the commit that changed the file last: its code is what the figures were recorded for.
+    """Return the commit that changed the file last. The figures were recorded for its code.
 
     Raises:
-        BenchmarkError: if there is none, or it cannot be known.
+        BenchmarkError: if there is none, or the history does not show it.
     """
     if _git(tree, "status", "--porcelain", "--", FILE):
-        msg = f"{FILE} has changes that are not committed, so there is no commit whose figures it holds: commit it"
+        msg = f"{FILE} has changes that are not committed, so no commit belongs to its figures: commit it"
         raise BenchmarkError(msg)
     if _git(tree, "rev-parse", "--is-shallow-repository") != "false":
-        msg = f"the history is shallow, so which commit changed {FILE} last is not known: git fetch --unshallow"
+        msg = f"the history is shallow, so the commit that changed {FILE} last is not known: git fetch --unshallow"
         raise BenchmarkError(msg)
     commit = _git(tree, "log", "-1", "--format=%H", "--", FILE)
     if not commit:

@@ -1,13 +1,13 @@
-/* The limit of the question `spawn` for those who contain: what the machine takes for a job of which nothing is left.
+/* The limit of the question `spawn` with containment: the machine's own time for a job that leaves no process behind.
  *
  *   contained JOBS WIDTH DIRECTORY
  *
- * The way of `runtime.process.keeper_program`, without Python: WIDTH shims, each a subreaper that has one job at a time.
- * A shim is told a number on its socket, makes a directory, a dump of the environment and a log, starts the job in a
- * session of its own, waits for signals and for what it is told, kills what is left until nobody is, and says on the pipe
- * that all share that the job has started and that it has ended.
+ * It works like `runtime.process.supervisor_program`, without Python: WIDTH shims, each a subreaper with one job at a
+ * time. A shim reads a number from its socket, makes a directory, a dump of the environment and a log, starts the job in
+ * a session of its own, waits for signals and commands, kills the job's processes until none is left, and reports the
+ * start and the end of the job on a pipe that all shims share.
  *
- * Returns 0 if every process has. */
+ * Returns 0 if every process did. */
 
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,4 +1,4 @@
-"""One module per question. Each has one function, from whether it is to be quick to the `Question`."""
+"""One module per question. The function `question` of each returns the `Question`, in its full or its quick size."""
 
 from __future__ import annotations
 

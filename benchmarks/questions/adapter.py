@@ -1,8 +1,8 @@
 """`adapter`: what does a legacy launcher cost that does nothing?
 
-Launchers that pass at their first poll, from the scheduler to the results. Bare ones are a class of their own that
-costs nothing; derived ones are a subclass of DVSim's base class, which runs here unmodified, in DVSim's environment, on
-DVSim's specifications. Against DVSim's own adapter and scheduler with the same two classes.
+Launchers that pass at their first poll, from the scheduler to the results. Bare ones are a minimal class that costs
+nothing. Derived ones are a subclass of DVSim's base class; they run unmodified, in DVSim's environment, on DVSim's
+specifications. Compared with DVSim's adapter and scheduler, which run the same two classes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`adapter_isolated`: does a launcher that holds the interpreter's lock hold up the event loop, if it is isolated?
+"""`adapter_isolated`: does an isolated launcher that holds the interpreter's lock block the event loop?
 
-The longest time between two wakes of a task that sleeps for 1 ms again and again, while launchers are polled whose
-polls hold the lock for some 0.2 s each. Against the same without isolation, and an event loop that does nothing else.
+The longest time between two wakes of a task that sleeps for 1 ms repeatedly, while each poll of a launcher holds the
+lock for about 0.2 s. Compared with the same launchers in process, and with an event loop that does nothing else.
 """
 
 from __future__ import annotations

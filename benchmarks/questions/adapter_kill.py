@@ -1,7 +1,7 @@
 """`adapter_kill`: how long does it take to kill launchers whose kill takes a while?
 
-Launchers that run until they are killed, and whose kill sleeps for 0.1 s; all are killed in one call. Against DVSim's
-adapter.
+Launchers that run until they are killed, and whose kill sleeps for 0.1 s; all are killed in one call. Compared
+with DVSim's adapter.
 """
 
 from __future__ import annotations

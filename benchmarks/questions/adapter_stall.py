@@ -1,7 +1,7 @@
-"""`adapter_stall`: for how long do launchers that block hold up everything else?
+"""`adapter_stall`: for how long do blocking launchers stall the event loop?
 
-The longest time between two wakes of a task that sleeps for 1 ms again and again, while launchers are polled whose
-polls sleep for 5 ms each. Against DVSim's adapter, and an event loop that does nothing else.
+The longest time between two wakes of a task that sleeps for 1 ms repeatedly, while each poll of a launcher blocks for
+5 ms. Compared with DVSim's adapter, and with an event loop that does nothing else.
 """
 
 from __future__ import annotations

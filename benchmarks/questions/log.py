@@ -1,8 +1,8 @@
-"""`log`: how fast is the verdict from a long log in which nothing has failed?
+"""`log`: how fast is the verdict on a long log in which nothing has failed?
 
-One core, OpenTitan's usual patterns; with Hyperscan as a filter before RE2, and without. Against DVSim's own function
-for the verdict, `grep -E` with the fail patterns alone, and a loop that only reads the file. Reading the first time is
-not the question: the file was just written.
+On one core, with OpenTitan's usual patterns; with Hyperscan as a filter before RE2, and without. Compared with DVSim's
+function for the verdict, with `grep -E` for the fail patterns alone, and with a loop that only reads the file. The file
+was just written, so it is in the page cache: disks are not measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RATE = "megabytes_per_second"
 
 def question(quick: bool) -> Question:
     """Return the question at its full size, or a tiny one."""
-    size = 20 if quick else 300  # Hyperscan is left out for the first eight
+    size = 20 if quick else 300  # Hyperscan is not used for the first eight
     need_module("re2")
     need_module("hyperscan")
     grep, read = (attrs.evolve(ours(how, "log.py", size, f"--{how}"), tree=None) for how in ("grep", "read"))

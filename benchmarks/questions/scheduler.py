@@ -1,10 +1,10 @@
 """`scheduler`: what does a job cost that does nothing?
 
-A graph of builds with nine runs each, on a backend that completes at once. The specifications are made before the
-clock starts; the graph, the run and the results count. Against DVSim's scheduler with its own fake backend.
+A graph of builds with nine runs each, on a backend that completes jobs at once. The specifications are made before the
+clock starts; the graph, the run and the results are measured. Compared with DVSim's scheduler on its fake backend.
 
-As the command line runs it, the garbage collector is told to leave alone what was made before the run, and to look less
-often. As a library call it is left as it is, because it belongs to whoever calls.
+The command line tells the garbage collector to ignore the objects made before the run, and to run less often. A library
+call leaves the collector as it is, because it belongs to the calling program.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""`slurm`: what does a job cost on a cluster, beyond what Slurm itself takes?
+"""`slurm`: what does a job cost on a cluster, in addition to Slurm itself?
 
-Short jobs on a real Slurm of two nodes, which is started for the question, on this machine. Against one bare array, as
-one would submit it by hand, and DVSim's launcher, which starts an `srun` for each job; of those there are fewer, and
-the figure is per job. Jobs' files are in memory, as a disk would be measured otherwise.
+Short jobs on a real Slurm of two nodes, which is started on this machine for the question. Compared with one bare
+array, as submitted by hand, and with DVSim's launcher, which starts an `srun` for each job: there are fewer of these,
+and the figure is per job. Files are in memory, so that no disk is measured.
 
-The cluster is that of the tests (`make slurm-up`): what is measured is what is tested.
+The cluster is the one of the tests (`make slurm-up`), so what is measured is what is tested.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from benchmarks.environment import MEMORY, dvsim, in_memory, need_room, ours, peer
+from benchmarks.environment import MEMORY, dvsim, in_memory, need_space, ours, peer
 from benchmarks.model import BenchmarkError, Figure, Question
 from tests.slurm.cluster import Cluster, ClusterError, check_machine
 from tests.slurm.cluster_paths import of_this_program
@@ -27,7 +27,7 @@ def question(quick: bool) -> Question:
         check_machine()
     except ClusterError as exc:
         raise BenchmarkError(str(exc)) from exc
-    need_room(MEMORY, megabytes=100)
+    need_space(MEMORY, megabytes=100)
     return Question(
         "slurm",
         [
@@ -42,9 +42,9 @@ def question(quick: bool) -> Question:
 
 @contextmanager
 def a_cluster() -> Iterator[Mapping[str, str]]:
-    """Have a cluster for as long as the block lasts; give the variables by which Slurm's programs find it."""
+    """Start a cluster for the block. Yields the environment variables with which Slurm's programs find it."""
     try:
-        # Twice, as a signal may come in the midst of its ending.
+        # Entered twice: a signal may interrupt the first clean-up.
         with Cluster.create(of_this_program()) as cluster, cluster, in_memory() as variables:
             yield {**variables, **{name: cluster.environment[name] for name in ("SLURM_CONF", "PATH")}}
     except ClusterError as exc:

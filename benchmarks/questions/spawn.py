@@ -1,18 +1,27 @@
 """`spawn`: what does a process cost?
 
-Jobs that do nothing, 32 at a time, each with a directory, a log and a verdict, for each way to contain them. Against
-others that run commands, and against the machine itself: programs in C that start processes and wait for them, alone
-(`C`), with a directory and a log for each (`C, with logs`), and in the way of our containment (`C, contained`).
+Jobs that do nothing, 32 at a time, each with a directory, a log and a verdict, with both kinds of containment. Compared
+with other programs that run commands, and with the machine's limit: programs in C that start processes and wait for
+them, alone (`C`), with a directory and a log for each (`C, with logs`), and with our containment (`C, contained`).
 
-Not everybody does everything. HyperQueue, GNU parallel and C with logs make directories and logs, and go by the exit
-code; DVSim also looks for fail patterns, as we do; xargs and bare C do neither. Only containment "tree", and C in the
-same way, end what a job leaves behind. All of it happens on a file system in memory, as a disk would be measured
-otherwise.
+The peers do different work. HyperQueue, GNU parallel and C with logs make directories and logs, and use the exit code;
+DVSim also searches fail patterns, as we do; xargs and bare C do neither. Only containment "tree" and contained C end
+the processes that a job leaves behind. All files are in memory, so that no disk is measured.
 """
 
 from __future__ import annotations
 
-from benchmarks.environment import MEMORY, compiled, dvsim, in_memory, need_module, need_programs, need_room, ours, peer
+from benchmarks.environment import (
+    MEMORY,
+    compiled,
+    dvsim,
+    in_memory,
+    need_module,
+    need_programs,
+    need_space,
+    ours,
+    peer,
+)
 from benchmarks.model import Figure, Question
 
 WIDTH = 32
@@ -25,7 +34,7 @@ def question(quick: bool) -> Question:
     jobs = 50 if quick else 2_000
     need_programs(xargs="findutils", parallel="parallel")
     need_module("hyperqueue")
-    need_room(MEMORY, megabytes=50)
+    need_space(MEMORY, megabytes=50)
     c = compiled("spawn.c")
     others = "spawn_programs.py"
     peers = {name: name for name in ("C", "C, with logs", "C, contained", "dvsim", "hyperqueue", "parallel", "xargs")}

@@ -1,14 +1,14 @@
-"""How is a backend proven? The conformance suite, scripted backends and launchers, fault injection.
+"""How is a backend tested? The conformance suite, scripted backends and launchers, fault injection.
 
-For authors of backends: `check_backend` runs the whole contract against a backend; `History` says whether each accepted
-job completed exactly once; `cancel_at_every_step` finds the await at which a clean-up goes wrong. For authors of
-launchers: `check_launcher` says what a class is like to live with; `scripted` makes launchers that misbehave.
+For authors of backends: `check_backend` checks every promise of the contract; `History` checks that each accepted job
+completed exactly once; `cancel_at_every_step` finds the await at which a clean-up fails. For authors of launchers:
+`check_launcher` reports how a class behaves; `scripted` makes launchers that misbehave.
 """
 
 from runtime.testing.backends import (
     Busy,
     Delay,
-    FakeKit,
+    FakeFixtures,
     Hang,
     Raise,
     ScriptedBackend,
@@ -31,7 +31,7 @@ __all__ = (
     "Busy",
     "CheckContext",
     "Delay",
-    "FakeKit",
+    "FakeFixtures",
     "Gate",
     "Hang",
     "History",

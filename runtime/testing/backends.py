@@ -1,4 +1,4 @@
-"""`ScriptedBackend`: a backend that misbehaves at a chosen step; and the kits of the fakes for the conformance suite.
+"""`ScriptedBackend`: a backend that misbehaves at a chosen step; `FakeFixtures`: fakes for the conformance suite.
 
 A script says what happens at each step, for all jobs or for one::
 
@@ -28,46 +28,46 @@ class Step(enum.Enum):
     SETUP = "setup"
     SERVE = "serve"
     LAUNCH = "launch"
-    """Between the begin of a job's launch and its return; other jobs of the call wait."""
+    """Between the start of a job's launch and its return; the other jobs of the call wait."""
     KILL = "kill"
     TEARDOWN = "teardown"
 
 
 @attrs.frozen
 class Delay:
-    """Take some time, and go on."""
+    """Sleep, then continue."""
 
     seconds: float
 
 
 @attrs.frozen
 class Hang:
-    """Never come to an end, unless cancelled. A kill that hangs does nothing."""
+    """Block until cancelled. A kill that hangs does nothing."""
 
 
 @attrs.frozen
 class Raise:
-    """Raise: a bug of the backend."""
+    """Raise `error`, as a bug of the backend would."""
 
     error: BaseException
 
 
 @attrs.frozen
 class Busy:
-    """Refuse the job; for the launch only."""
+    """Refuse the job. Only for `Step.LAUNCH`."""
 
 
 Act = Delay | Hang | Raise | Busy
 Script = Mapping[Step | tuple[Step, str], Act]
-"""From a step, or a step and a job's id, to what happens there; the job's own entry goes first."""
+"""Maps a step, or a step and a job id, to what happens there. The entry with the job id has precedence."""
 
 
 class ScriptedBackend(FakeBackend):
-    """A `FakeBackend` that follows a script where there is one.
+    """A `FakeBackend` that acts as a script says.
 
     Args:
-        policy: what becomes of the jobs, as for `FakeBackend`.
-        script: what happens at which step; the attribute may be replaced at any time.
+        policy: how each job ends, as for `FakeBackend`.
+        script: what happens at which step. The attribute may be replaced at any time.
     """
 
     name = "scripted"
@@ -76,7 +76,7 @@ class ScriptedBackend(FakeBackend):
         super().__init__(policy, **options)
         self.script: Script = script or {}
         self.steps: Counter[tuple[Step, str]] = Counter()
-        """How often each step was taken, by step and job id; the id is empty for steps of no job."""
+        """How often each step ran, by step and job id. The id is empty for steps that belong to no job."""
 
     async def _setup(self) -> None:
         await self._act(Step.SETUP)
@@ -94,7 +94,7 @@ class ScriptedBackend(FakeBackend):
                     self._refuse(job)
                 else:
                     self._launch_begun([job])
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()  # a script without delays must not turn this into a plain call
 
     def _kill(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
@@ -133,16 +133,16 @@ BEHAVIOURS: Mapping[Behaviour, FakeRun] = {
     Behaviour.CANNOT_LAUNCH: FakeRun(launch_error="no such program"),
     Behaviour.BUSY_ONCE: FakeRun(duration=1),
 }
-"""What becomes of a job of the conformance suite on a fake."""
+"""How a fake runs each job of the conformance suite."""
 
 
-class FakeKit:
-    """Makes `BackendFixture`s of fakes for the conformance suite; a model for kits of other backends.
+class FakeFixtures:
+    """A factory of `BackendFixture`s around fakes. It is a model for the factories of other backends.
 
     Args:
-        backend_class: what to check.
-        queued: seconds that each job waits in a queue before it runs; `None`: none does.
-        at_once: whether jobs that end by themselves have done so when they are submitted.
+        backend_class: the class to check.
+        queued: seconds that each job is QUEUED before it runs; `None`: no job is.
+        at_once: whether jobs that end by themselves have ended when `submit_many` returns.
         options: for the constructor of `backend_class`.
     """
 
@@ -160,7 +160,7 @@ class FakeKit:
         self._options = options
 
     def __call__(self) -> BackendFixture:
-        """Return a fresh kit."""
+        """Return a fixture with a new backend."""
         submissions: Counter[str] = Counter()
 
         def policy(job: JobSpec, _attempt: int) -> FakeRun:
@@ -176,5 +176,5 @@ class FakeKit:
         return BackendFixture(backend, _make_job, alive=lambda job_id: job_id in backend.running)
 
 
-def _make_job(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - as in the kit
+def _make_job(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - see MakeJob
     return JobSpec(name=id, cmd=behaviour.value, timeout=timeout)

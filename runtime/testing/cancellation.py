@@ -1,6 +1,6 @@
-"""`cancel_at_every_step`: runs a program again and again, cancelled one step later each time.
+"""`cancel_at_every_step`: runs a program repeatedly, cancelled one task step later each time.
 
-A clean-up that is wrong is wrong at some await; this finds it without knowing which.
+A clean-up that is wrong fails at one particular await. This finds it without knowing which.
 """
 
 from __future__ import annotations
@@ -12,39 +12,44 @@ from trio.testing import MockClock
 
 
 class CancelAfter(trio.abc.Instrument):
-    """Cancels a scope when, in all tasks together, so many steps were taken.
+    """Cancels a scope when all tasks together have run a number of steps.
 
     Args:
-        scope: what to cancel.
-        steps: after how many steps.
+        scope: the scope to cancel.
+        steps: the number of steps.
     """
 
     def __init__(self, scope: trio.CancelScope, steps: int) -> None:
         self._scope = scope
         self._steps = steps
         self.taken = 0
-        """How many steps have been taken."""
+        """The number of steps so far."""
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Count, and cancel when it is time."""
+        """Count the step, and cancel the scope if it is the last one."""
         self.taken += 1
         if self.taken == self._steps:
             self._scope.cancel()
 
 
 Program = Callable[[trio.CancelScope], Awaitable[None]]
-"""Enters the scope that it is given around whatever shall be cancelled; checks, after that, what must hold then."""
+"""Enters the scope that it is given around the code to cancel. After the scope it asserts what must hold."""
 
 
 def cancel_at_every_step(program: Program, *, limit: int = 10_000) -> int:
     """Run `program` in virtual time, cancelled after 1 step, after 2, and so on, until it ends before it is cancelled.
 
+    Args:
+        program: run once for each step, in a fresh `trio.run`.
+        limit: the largest number of runs. Arbitrary: ten times less would be too few for a whole backend's block, ten
+            times more would let a program without an end run for minutes.
+
     Returns:
-        How many runs that took.
+        The number of runs.
 
     Raises:
-        Exception: whatever a run raises, with a note that says after how many steps it was cancelled.
-        RuntimeError: if after `limit` runs there is still something to cancel.
+        Exception: what a run raises, with a note that says after how many steps it was cancelled.
+        RuntimeError: if the program still takes more steps after `limit` runs.
     """
     for steps in range(1, limit + 1):
         scope = trio.CancelScope()
@@ -54,6 +59,7 @@ def cancel_at_every_step(program: Program, *, limit: int = 10_000) -> int:
         except Exception as exc:
             exc.add_note(f"cancelled after {steps} steps")
             raise
+        # The scope was not cancelled, and the program took fewer steps: there is no later step to cancel.
         if not scope.cancelled_caught and instrument.taken < steps:
             return steps
     msg = f"after {limit} runs the program still takes more steps"

@@ -1,25 +1,25 @@
 """`check_backend`: does a backend keep the contract?
 
-In the manner of trio's checks of streams: hand over a factory that makes fresh kits, and the suite runs every promise
-with channels that hold 0, 1 and any number of batches. For a plug-in's own tests::
+It works like trio's checks of streams: it gets a factory of fixtures, and checks every promise with channels that hold
+0, 1 and any number of batches. In the tests of a plug-in::
 
     @asynccontextmanager
-    async def kit():
+    async def fixture():
         backend = MyBackend()
         yield BackendFixture(backend, job=make_job)
 
     async def test_contract():
-        await check_backend(kit)
+        await check_backend(fixture)
 
-or, for a test per promise::
+or, with a test for each promise::
 
     @pytest.mark.parametrize("buffer", BUFFERS)
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_contract(check, buffer):
-        await run_check(check, kit, buffer)
+        await run_check(check, fixture, buffer)
 
-It works in virtual time, for backends that are made of trio alone, and with real processes and threads: nothing sleeps,
-and the only clock is the budget that each check has.
+It works in virtual time, for backends that use trio alone, and with real processes and threads. No check sleeps; the
+only clock is the time budget of each check.
 """
 
 from __future__ import annotations
@@ -31,32 +31,33 @@ from typing import Final
 import trio
 
 from runtime.testing.checks import DELIVERING, ENDING, KILLING, SUBMITTING
-from runtime.testing.fixture import CheckContext, KitFactory
+from runtime.testing.fixture import CheckContext, FixtureFactory
 
 Check = Callable[[CheckContext], Awaitable[None]]
 
 CHECKS: Final[tuple[Check, ...]] = (*SUBMITTING, *KILLING, *ENDING, *DELIVERING)
-"""All checks; the name of each is the promise."""
+"""All checks. The name of each is the promise that it checks."""
 
 BUFFERS: Final = (0, 1, math.inf)
 """Sizes of the channel's buffer, in batches."""
 
 BUDGET: Final = 30.0
-"""Seconds for one check. Ten jobs that ignore SIGTERM, ended one by one, should take longer. Arbitrary."""
+"""Seconds for one check. Arbitrary. It must be less than the time to end ten jobs that ignore SIGTERM one by one: ten
+times more would no longer see that kills are sequential, ten times less would fail on a busy machine."""
 
 
-async def run_check(check: Check, factory: KitFactory, buffer: float, *, budget: float = BUDGET) -> None:
+async def run_check(check: Check, factory: FixtureFactory, buffer: float, *, budget: float = BUDGET) -> None:
     """Run one of `CHECKS`.
 
     Args:
-        check: which one.
-        factory: makes the kits; a check may need two.
+        check: the check.
+        factory: makes the fixtures; a check may need two.
         buffer: how many batches the channel holds: 0, 1 or `math.inf`.
-        budget: seconds, in the run's clock.
+        budget: seconds on the clock of the run.
 
     Raises:
-        AssertionError: if the promise is not kept; it says what was found and what was wanted.
-        trio.TooSlowError: if the budget was exceeded.
+        AssertionError: if the promise is not kept; the message says what was found and what was expected.
+        trio.TooSlowError: if the check takes longer than `budget`.
     """
     where = f"in check {getattr(check, '__name__', check)!r} with a buffer of {buffer}"
     try:
@@ -65,7 +66,7 @@ async def run_check(check: Check, factory: KitFactory, buffer: float, *, budget:
     except ExceptionGroup as group:
         group.add_note(where)
         failures = _leaves(group.subgroup(AssertionError))
-        if failures:
+        if failures:  # the author wants the failed promise, not the nurseries around it
             error = AssertionError("; ".join(map(str, failures)))
             error.add_note(where)
             raise error from group
@@ -82,13 +83,20 @@ def _leaves(error: BaseException | None) -> list[BaseException]:
 
 
 async def check_backend(
-    factory: KitFactory,
+    factory: FixtureFactory,
     *,
     buffers: Iterable[float] = BUFFERS,
     checks: Iterable[Check] = CHECKS,
     budget: float = BUDGET,
 ) -> None:
-    """Run all checks with all sizes of the channel's buffer. Raises what `run_check` raises, at the first failure."""
+    """Run all checks, each with all sizes of the channel's buffer. Raises what `run_check` raises, at the first error.
+
+    Args:
+        factory: makes the fixtures.
+        buffers: sizes of the channel's buffer, in batches.
+        checks: what to check.
+        budget: seconds for one check.
+    """
     buffers = tuple(buffers)
     for check in checks:
         for buffer in buffers:

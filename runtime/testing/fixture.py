@@ -1,4 +1,4 @@
-"""`BackendFixture`, which a backend's author gives to the conformance suite; `CheckContext`, which each check gets."""
+"""`BackendFixture`, which the conformance suite gets from the author of a backend; `CheckContext`, for each check."""
 
 from __future__ import annotations
 
@@ -20,68 +20,68 @@ class Behaviour(enum.Enum):
     """What a job of the suite does."""
 
     PASS = "pass"
-    """Ends by itself, soon, and has passed."""
+    """Ends by itself, soon, and passes."""
     FAIL = "fail"
-    """Ends by itself, soon, and has failed."""
+    """Ends by itself, soon, and fails."""
     RUN_UNTIL_KILLED = "run until killed"
-    """Never ends by itself; ends when it is asked to."""
+    """Never ends by itself; ends at SIGTERM, or what the backend has instead."""
     IGNORE_SIGTERM = "ignore SIGTERM"
-    """Never ends by itself, and only when it is forced to. To end ten of them one by one should exceed the budget."""
+    """Never ends by itself, nor at SIGTERM. To end ten of them one by one should exceed the budget of a check."""
     CANNOT_LAUNCH = "cannot launch"
-    """Fails to start: no such program, or a launcher's error."""
+    """Cannot be started: there is no such program, or the launcher raises."""
     BUSY_ONCE = "busy once"
-    """The backend is busy at its first submission; at the second it passes."""
+    """Is refused as busy at its first submission; passes at the second."""
 
 
 class MakeJob(Protocol):
-    """Makes a specification for the kit's backend."""
+    """A function that makes job specifications. Its parameter `id` is named as the field of a job is."""
 
     def __call__(self, behaviour: Behaviour, id: str, *, timeout: float | None = None) -> Any:  # noqa: A002 - its name
-        """Return a job that does `behaviour`, with this `id` and this time limit in seconds."""
+        """Return a job with this behaviour, this id, and this time limit in seconds."""
 
 
 @attrs.frozen
 class BackendFixture:
-    """A backend to be checked, and how to make jobs for it."""
+    """A backend to check, and a way to make jobs for it."""
 
     backend: RuntimeBackend
-    """Fresh, not yet opened."""
+    """A new one, not opened yet."""
     job: MakeJob
-    """Makes a specification for it."""
+    """Makes a job specification for the backend."""
     timeout: float | None = 0.2
-    """A time limit, in seconds, that a job which runs until killed exceeds at once; `None`: jobs cannot have one."""
+    """A short time limit for a job that runs until it is killed, in seconds; `None`: jobs cannot have a limit."""
     alive: Callable[[str], bool] | None = None
-    """Tells whether anything of the job of this id is still running, if that can be known."""
+    """Whether a process of the job with this id is running; `None`: that cannot be known."""
 
 
-KitFactory = Callable[[], BackendFixture | AbstractAsyncContextManager[BackendFixture]]
-"""Makes a fresh kit, or an async context manager around one."""
+FixtureFactory = Callable[[], BackendFixture | AbstractAsyncContextManager[BackendFixture]]
+"""A function that returns a new fixture, or an async context manager around one."""
 
 
 @attrs.define(eq=False)
 class Session:
-    """One life of one backend under check: its kit, a channel that is read all the time, and the history."""
+    """One block of a backend: its fixture, a channel that a task reads all the time, and the history of its events."""
 
-    kit: BackendFixture
+    fixture: BackendFixture
     send: trio.MemorySendChannel[EventBatch]
     history: History
     _numbers: Iterator[int] = attrs.field(factory=itertools.count)
 
     @property
     def backend(self) -> RuntimeBackend:
-        """The backend; the check opens it, or calls `open`."""
-        return self.kit.backend
+        """The backend. The check opens it, with `open` or directly."""
+        return self.fixture.backend
 
     def open(self) -> AbstractAsyncContextManager[RuntimeBackend]:
-        """Open the backend around a block."""
+        """Return the backend's block, which sends its events to this session."""
         return self.backend.open(self.send)
 
     def jobs(self, *behaviours: Behaviour) -> list[Any]:
-        """Return a job for each of `behaviours`, with an id of its own."""
-        return [self.kit.job(each, f"{each.name.lower()}-{next(self._numbers)}") for each in behaviours]
+        """Return a job for each of `behaviours`, each with a new id."""
+        return [self.fixture.job(each, f"{each.name.lower()}-{next(self._numbers)}") for each in behaviours]
 
     async def submit(self, jobs: Iterable[Any], attempts: Mapping[str, int] | None = None) -> dict[str, JobHandle]:
-        """Submit, and record what was accepted; or, when cancelled, what may have been."""
+        """Submit, and record what was accepted; if cancelled, record what may have been accepted."""
         jobs = list(jobs)
         try:
             handles = await self.backend.submit_many(jobs, attempts=attempts)
@@ -93,12 +93,12 @@ class Session:
         return handles
 
     async def start(self, *behaviours: Behaviour) -> list[JobHandle]:
-        """Submit a new job for each of `behaviours`; all of them must be accepted."""
+        """Submit a new job for each of `behaviours`. Raises `AssertionError` unless all are accepted."""
         jobs = self.jobs(*behaviours)
         handles = await self.submit(jobs)
         refused = [job.id for job in jobs if job.id not in handles]
         if refused:
-            msg = f"refused, with room for them: {refused}"
+            msg = f"refused below the limit: {refused}"
             raise AssertionError(msg)
         return [handles[job.id] for job in jobs]
 
@@ -113,55 +113,55 @@ class Session:
 
 @attrs.frozen
 class CheckContext:
-    """Where a check works: the factory, and the size of the channel's buffer."""
+    """What a check gets: the factory of fixtures, and the size of the channel's buffer."""
 
-    factory: KitFactory
+    factory: FixtureFactory
     buffer: float
     """How many batches the channel holds: 0, 1, or `math.inf`."""
 
     @asynccontextmanager
-    async def kit(self) -> AsyncIterator[BackendFixture]:
-        """A fresh kit. At the end nothing of the jobs that it made may be running."""
+    async def fixture(self) -> AsyncIterator[BackendFixture]:
+        """A new fixture. When the block ends, no process of a job that it made may be running."""
         async with AsyncExitStack() as stack:
             made = self.factory()
-            kit = made if isinstance(made, BackendFixture) else await stack.enter_async_context(made)
+            fixture = made if isinstance(made, BackendFixture) else await stack.enter_async_context(made)
             ids: list[str] = []
 
-            def make(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> Any:  # noqa: A002 - as in the kit
+            def make(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> Any:  # noqa: A002 - see MakeJob
                 ids.append(id)
-                return kit.job(behaviour, id, timeout=timeout)
+                return fixture.job(behaviour, id, timeout=timeout)
 
-            yield attrs.evolve(kit, job=make)
-            alive = [job_id for job_id in ids if kit.alive is not None and kit.alive(job_id)]
+            yield attrs.evolve(fixture, job=make)
+            alive = [job_id for job_id in ids if fixture.alive is not None and fixture.alive(job_id)]
             if alive:
                 msg = f"running after the end of the block: {alive}"
                 raise AssertionError(msg)
 
     def channel(self) -> tuple[trio.MemorySendChannel[EventBatch], trio.MemoryReceiveChannel[EventBatch]]:
-        """A channel of the size in question."""
+        """A channel with the buffer of this check."""
         return trio.open_memory_channel[EventBatch](self.buffer)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """A fresh backend with a reader that sees every event, also of a cancelled run.
+        """A session of a new backend. Its reader is shielded, so it sees the events of a cancelled block, too.
 
-        At the end the channel must have ended, and the history must agree.
+        When the session ends, the channel must have ended, and `History.check` must pass.
         """
-        async with self.kit() as kit:
+        async with self.fixture() as fixture:
             send, receive = self.channel()
-            session = Session(kit, send, History())
+            session = Session(fixture, send, History())
             failure: BaseException | None = None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(session.history.collect, receive)
                 try:
                     yield session
-                except BaseException as exc:  # noqa: BLE001 - raised again outside of the nursery, so without a group
+                except BaseException as exc:  # noqa: BLE001 - raised again after the nursery, so not in a group
                     failure = exc
                 send.close()
                 left_open = send.statistics().open_send_channels
                 if left_open:
-                    receive.close()  # so that the reader ends
+                    receive.close()  # otherwise the reader waits for these clones, and the check never ends
                     failure = failure or AssertionError(f"the backend left {left_open} clones of the channel open")
             if failure is not None:
                 raise failure
-            session.history.check(undelivered=kit.backend.undelivered)
+            session.history.check(undelivered=fixture.backend.undelivered)

@@ -1,8 +1,8 @@
-"""`History`: what a backend promised and what it delivered, and whether the two agree.
+"""`History`: compares the jobs that a backend accepted with the events that it delivered.
 
-The promise is that ``Counter(completions) == Counter(accepted)`` when the channel has ended. Two things are not known
-exactly, and widen it by exactly as much: a submission that was cancelled may or may not have been accepted, and events
-that nobody took are counted by the backend.
+The promise is that ``Counter(completions) == Counter(accepted)`` when the channel has ended. There are two exceptions:
+a submission that was cancelled may or may not have been accepted, and the backend counts events that nobody received
+(`undelivered`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from runtime.job import EventBatch, JobCompletionEvent, JobHandle, JobProgressEv
 from runtime.job.shorten import some_of
 
 Key = tuple[str, int]
-"""A job's id and the number of the attempt."""
+"""The id of a job and the number of the attempt."""
 
 
 class History:
-    """Records handles and events, and says where they disagree."""
+    """Records handles and events, and lists where they disagree."""
 
     def __init__(self) -> None:
         self.accepted: Counter[Key] = Counter()
@@ -31,7 +31,7 @@ class History:
         self._changed = trio.Event()
 
     def accept(self, handles: Iterable[JobHandle]) -> None:
-        """Record what a submission returned."""
+        """Record the handles that a submission returned."""
         self.accepted.update((handle.job_id, handle.attempt) for handle in handles)
 
     def doubt(self, job_ids: Iterable[str], attempt: int = 1) -> None:
@@ -39,19 +39,19 @@ class History:
         self.doubtful.update((job_id, attempt) for job_id in job_ids)
 
     def take(self, batch: EventBatch) -> None:
-        """Record what came over the channel."""
+        """Record a batch that was received."""
         self.batches.append(batch)
         self._notify()
 
     async def collect(self, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
-        """Record all that comes until the channel ends, also when the run is cancelled, and close the receiver."""
-        with receive, trio.CancelScope(shield=True):  # it ends with the channel, and whoever made that closes it
+        """Record all batches until the channel ends, then close the receiver. Cancelling does not stop it."""
+        with receive, trio.CancelScope(shield=True):  # bounded: the session closes the channel when its block ends
             try:
                 async for batch in receive:
                     self.take(batch)
                 self.ended = True
             except trio.ClosedResourceError:
-                pass  # closed under us, by whoever found that the channel does not end
+                pass  # the session closes the receiver if the backend has left clones of the channel open
         self._notify()
 
     def _notify(self) -> None:
@@ -59,34 +59,34 @@ class History:
         self._changed = trio.Event()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` holds; it is asked again after each batch. A checkpoint in any case."""
+        """Wait until `condition` holds. It is evaluated after each batch. Always a checkpoint."""
         await trio.lowlevel.checkpoint()
         while not condition():
             await self._changed.wait()
 
     @property
     def events(self) -> list[JobProgressEvent | JobCompletionEvent]:
-        """All events, in the order in which they came."""
+        """All events, in the order of their arrival."""
         return [event for batch in self.batches for event in batch]
 
     @property
     def completions(self) -> list[JobCompletionEvent]:
-        """All completions, in the order in which they came."""
+        """All completions, in the order of their arrival."""
         return [event for event in self.events if isinstance(event, JobCompletionEvent)]
 
     def completion(self, job_id: str, attempt: int = 1) -> JobCompletionEvent:
-        """Return the one completion of this attempt at this job."""
+        """Return the completion of an attempt at a job. Raises `AssertionError` unless there is exactly one."""
         found = [event for event in self.completions if (event.job_id, event.attempt) == (job_id, attempt)]
         if len(found) != 1:
-            msg = f"{len(found)} completions came for attempt {attempt} at {job_id!r}; wanted: 1"
+            msg = f"{len(found)} completions came for attempt {attempt} at {job_id!r}; expected 1"
             raise AssertionError(msg)
         return found[0]
 
     def violations(self, *, undelivered: int = 0) -> list[str]:
-        """Return all that is wrong, a line of text each.
+        """Return the violations of the contract, one line of text each.
 
         Args:
-            undelivered: how many completions the backend says that nobody took.
+            undelivered: the number of completions that nobody received, as the backend counts them.
         """
         seen = Counter((event.job_id, event.attempt) for event in self.completions)
         missing, extra = self.accepted - seen, seen - self.accepted - self.doubtful
@@ -97,7 +97,7 @@ class History:
             found.append(f"{lost} completions never came; of these: {some}")
         perhaps = (self.accepted + self.doubtful - seen).total()
         if undelivered > perhaps:
-            found.append(f"{undelivered} completions are said to be undelivered, and only {perhaps} did not come")
+            found.append(f"{undelivered} completions are counted as undelivered, but only {perhaps} did not come")
         if () in self.batches:
             found.append("a batch is empty")
         return found + [text for event in self.events for text in _wrong_with(event)] + self._disorder(seen)
@@ -111,7 +111,7 @@ class History:
         ]
 
     def check(self, *, undelivered: int = 0) -> None:
-        """Raise `AssertionError` if anything is wrong; see `violations`."""
+        """Raise `AssertionError` if there is a violation; see `violations`."""
         found = self.violations(undelivered=undelivered)
         if found:
             raise AssertionError("; ".join(found))
@@ -126,7 +126,7 @@ def _wrong_with(event: JobProgressEvent | JobCompletionEvent) -> list[str]:
     if not event.status.is_terminal:
         found.append(f"a completion with status {event.status.name}: {event!r}")
     if (event.reason is None) != (event.status is JobStatus.PASSED):
-        found.append(f"a reason is for jobs that did not pass, and for all of them: {event!r}")
+        found.append(f"exactly the jobs that did not pass have a reason: {event!r}")
     if event.reason is not None and event.reason.kind is not None and event.reason.kind.status is not event.status:
         found.append(f"kind {event.reason.kind.value} does not go with {event.status.name}: {event!r}")
     if not event.submitted <= (event.submitted if event.started is None else event.started) <= event.ended:

@@ -1,4 +1,4 @@
-"""Scripted launchers: classes for `LegacyLauncherAdapter` that do, call by call, what a script says.
+"""Scripted launchers: classes for `LegacyLauncherAdapter` whose calls do what a script says, one act for each call.
 
 ::
 
@@ -7,7 +7,7 @@
     async with LegacyLauncherAdapter(Cls).open(send) as backend: ...
     Cls.steps("busy")            # ["build", "launch", "launch", "poll"]
 
-With `runtime.testing.virtual.VirtualAdapter` the delays are virtual time.
+With `runtime.testing.virtual.VirtualAdapter` the delays take virtual time.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ class Act:
     """What a scripted launcher does in one call."""
 
     says: object = None
-    """What a `poll` returns."""
+    """What `poll` returns."""
     raises: BaseException | None = None
-    """What it raises."""
+    """What the call raises; `None`: it returns."""
     delay: float = 0.0
-    """Seconds that it takes."""
+    """Seconds that the call takes."""
     gate: Gate | None = None
-    """What it waits for, after the delay: it hangs until somebody opens that."""
+    """After the delay, the call hangs until this gate is opened."""
     does: Callable[[Any], object] | None = None
-    """Called with the launcher, before it returns or raises."""
+    """Called with the launcher, just before the call returns or raises."""
 
 
 def says(status: object, *, delay: float = 0.0, gate: Gate | None = None) -> Act:
-    """Return the act of a `poll` that says `status`."""
+    """Return the act of a `poll` that returns `status`."""
     return Act(says=status, delay=delay, gate=gate)
 
 
@@ -58,37 +58,37 @@ _NOTHING: Final = (Act(),)
 
 @attrs.frozen
 class Script:
-    """What becomes of one job: for each step what its first, second, … call does; the last act repeats."""
+    """How one job runs: for each step, the acts of its first, second, … call. The last act repeats."""
 
     poll: Sequence[Act] = (Act(says=PASSED),)
     launch: Sequence[Act] = _NOTHING
     kill: Sequence[Act] = _NOTHING
     build: Sequence[Act] = _NOTHING
     after: Mapping[str, object] = attrs.Factory(dict)
-    """What the launcher's attributes are from its construction on: `fail_msg`, say."""
+    """Attributes that the launcher has after its construction, such as `fail_msg`."""
 
 
 @attrs.frozen
-class Deed:
-    """One call that was made on a scripted launcher."""
+class TracedCall:
+    """One call of a scripted launcher."""
 
     job_id: str
     step: str
     """`build`, `launch`, `poll` or `kill`."""
     at: float
-    """When it began: trio's clock in virtual time, else the wall clock. Seconds."""
+    """Seconds on trio's clock when it began; in a thread, on the monotonic clock."""
     thread: int
-    """In which thread."""
+    """The identifier of the thread."""
     launcher: Any
-    """On which object."""
+    """The launcher object."""
 
 
 class ScriptedLauncher(Launcher):
-    """Does what `scripts` says. Make a class of your own with `scripted`."""
+    """A launcher that acts as `scripts` says. `scripted` makes subclasses."""
 
     scripts: ClassVar[Mapping[str, Script] | Callable[[Any], Script]] = {}
-    trace: ClassVar[list[Deed]]
-    """All calls on all launchers of the class, in the order in which they began."""
+    trace: ClassVar[list[TracedCall]]
+    """All calls of all launchers of the class, in the order in which they began."""
 
     def __init__(self, job: Any) -> None:
         super().__init__(job)
@@ -101,30 +101,30 @@ class ScriptedLauncher(Launcher):
 
     @classmethod
     def steps(cls, job_id: str) -> list[str]:
-        """Return the names of the calls that were made for one job."""
-        return [deed.step for deed in cls.trace if deed.job_id == job_id]
+        """Return the steps of one job's calls, in order."""
+        return [call.step for call in cls.trace if call.job_id == job_id]
 
     @classmethod
     def times(cls, job_id: str, step: str) -> list[float]:
-        """Return when the calls of one step began for one job."""
-        return [deed.at for deed in cls.trace if deed.job_id == job_id and deed.step == step]
+        """Return when one job's calls of one step began; see `TracedCall.at`."""
+        return [call.at for call in cls.trace if call.job_id == job_id and call.step == step]
 
     def launch(self) -> None:
-        """Act."""
+        """Do the next act of the step `launch`."""
         self._act("launch")
 
     def poll(self) -> Any:
-        """Act, and say what the script says."""
+        """Do the next act of the step `poll`, and return its status."""
         return self._act("poll")
 
     def kill(self) -> None:
-        """Act."""
+        """Do the next act of the step `kill`."""
         self._act("kill")
 
     def _act(self, step: str) -> object:
         acts = getattr(self._script, step)
         number = self._calls[step] = self._calls.get(step, 0) + 1
-        self.trace.append(Deed(self.job.id, step, _now(), threading.get_ident(), self))
+        self.trace.append(TracedCall(self.job.id, step, _now(), threading.get_ident(), self))
         act: Act = acts[min(number, len(acts)) - 1]
         if act.delay:
             spend(act.delay)
@@ -140,11 +140,12 @@ class ScriptedLauncher(Launcher):
 def scripted(
     scripts: Mapping[str, Script] | Callable[[Any], Script] | None = None, **attributes: object
 ) -> type[ScriptedLauncher]:
-    """Make a class of launchers.
+    """Return a new launcher class with a trace of its own.
 
     Args:
-        scripts: by job id, or a function of the job; a job without a script passes at its first poll.
-        attributes: of the class, such as `poll_freq`.
+        scripts: a script for each job id, or a function from a job to its script. A job without a script passes at
+            its first poll.
+        attributes: attributes of the class, such as `poll_freq`.
     """
     chosen = scripts or {}
     body = {"scripts": staticmethod(chosen) if callable(chosen) else chosen, "trace": [], **attributes}

@@ -1,4 +1,4 @@
-"""A kit for the conformance suite whose backends contain whole trees."""
+"""A fixture for the conformance suite whose backends contain whole trees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.backend.local_jobs import LocalKit, alive
 
 
 class TreeKit(LocalKit):
-    """Makes kits of a `LocalBackend` that contains trees, in a directory."""
+    """Makes fixtures of a `LocalBackend` that contains trees, in a directory."""
 
     def __call__(self) -> BackendFixture:
         message = Shim._message

@@ -1,4 +1,4 @@
-"""A `LocalBackend` with a reader of its events, jobs for it, and a kit for the conformance suite."""
+"""A `LocalBackend` with a reader of its events, jobs for it, and a fixture for the conformance suite."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class Local:
 async def local(run_dir: Path | None, **options: Any) -> AsyncIterator[Local]:
     """A backend that is open; each job that was accepted must have completed once when it is closed."""
     backend = LocalBackend(run_dir=run_dir, **{"max_parallelism": 0, "containment": "group", **options})
-    kit = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
     with trio.fail_after(PATIENCE):
-        async with CheckContext(lambda: kit, math.inf).session() as session, session.open():
+        async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
             yield Local(backend, session)
 
 
@@ -80,7 +80,7 @@ def alive(token: str) -> bool:
 
 
 class LocalKit:
-    """Makes kits of a `LocalBackend` in a directory."""
+    """Makes fixtures of a `LocalBackend` in a directory."""
 
     def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
         self._directory = directory

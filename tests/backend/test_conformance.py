@@ -5,20 +5,22 @@ from __future__ import annotations
 import pytest
 import trio.testing
 
-from runtime.testing.backends import Delay, FakeKit, ScriptedBackend, Step
+from runtime.testing.backends import Delay, FakeFixtures, ScriptedBackend, Step
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
-from runtime.testing.fixture import KitFactory
+from runtime.testing.fixture import FixtureFactory
 
-FAKES: dict[str, KitFactory] = {
-    "plain": FakeKit(),
-    "at_once": FakeKit(at_once=True),
-    "queued": FakeKit(queued=2),
-    "slow": FakeKit(ScriptedBackend, script={Step.LAUNCH: Delay(0.25), Step.KILL: Delay(0.25)}),
+FAKES: dict[str, FixtureFactory] = {
+    "plain": FakeFixtures(),
+    "at_once": FakeFixtures(at_once=True),
+    "queued": FakeFixtures(queued=2),
+    "slow": FakeFixtures(ScriptedBackend, script={Step.LAUNCH: Delay(0.25), Step.KILL: Delay(0.25)}),
 }
 
 
 @pytest.mark.parametrize("buffer", BUFFERS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("kit", FAKES.values(), ids=FAKES)
-async def test_fake(kit: KitFactory, check: Check, buffer: float, autojump_clock: trio.testing.MockClock) -> None:
-    await run_check(check, kit, buffer)
+@pytest.mark.parametrize("fixture", FAKES.values(), ids=FAKES)
+async def test_fake(
+    fixture: FixtureFactory, check: Check, buffer: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    await run_check(check, fixture, buffer)

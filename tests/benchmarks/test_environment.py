@@ -1,4 +1,4 @@
-"""Tests of `benchmarks.environment`: a peer that is missing is an error that says how to get it."""
+"""Tests of `benchmarks.environment`: a missing peer is an error that says how to get it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.environment import (
     machine,
     need_module,
     need_programs,
-    need_room,
+    need_space,
     ours,
     peer,
 )
@@ -76,13 +76,15 @@ def test_a_peer_imports_nothing_of_this_checkout() -> None:
 
 def test_programs_that_are_missing_are_named_with_their_packages() -> None:
     need_programs(sh="dash")
-    with pytest.raises(BenchmarkError, match=r"no no-such-a, no no-such-b .*Debian: apt install some-package\)"):
+    with pytest.raises(
+        BenchmarkError, match=r"not installed: no-such-a, no-such-b\. .*Debian: apt install some-package\)"
+    ):
         need_programs(**{"sh": "dash", "no-such-a": "some-package", "no-such-b": "some-package"})
 
 
 def test_a_module_that_is_missing_is_named() -> None:
     need_module("json")
-    with pytest.raises(BenchmarkError, match="no_such_module is not installed, and is to be measured"):
+    with pytest.raises(BenchmarkError, match="the module no_such_module is not installed"):
         need_module("no_such_module")
 
 
@@ -109,17 +111,19 @@ def test_a_compiler_that_is_missing_or_fails_is_an_error(tmp_path: Path, monkeyp
         compiled("spawn.c")
 
 
-def test_room_in_memory_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BenchmarkError, match=r"/no/such/place is to be measured on.*: No such file or directory"):
-        need_room("/no/such/place", megabytes=1)
-    with pytest.raises(BenchmarkError, match="/proc is to be measured on, and is no file system in memory"):
-        need_room("/proc", megabytes=1)
+def test_space_in_memory_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        BenchmarkError, match=r"a file system in memory at /no/such/place, .*: No such file or directory"
+    ):
+        need_space("/no/such/place", megabytes=1)
+    with pytest.raises(BenchmarkError, match=r"needs a file system in memory at /proc\. Mount one"):
+        need_space("/proc", megabytes=1)
     memory = next(
         line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "tmpfs"
     )
-    need_room(memory, megabytes=0)
-    with pytest.raises(BenchmarkError, match=r"has room for \d+ MB; wanted: 1000000000000"):
-        need_room(memory, megabytes=10**12)
+    need_space(memory, megabytes=0)
+    with pytest.raises(BenchmarkError, match=r"has \d+ MB free; expected 1000000000000 MB"):
+        need_space(memory, megabytes=10**12)
 
 
 def test_temporary_directories_can_be_in_memory() -> None:
@@ -127,7 +131,7 @@ def test_temporary_directories_can_be_in_memory() -> None:
         assert variables == {"TMPDIR": environment.MEMORY}
 
 
-def test_versions_are_those_of_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_versions_are_those_of_what_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "parallel"
     program.write_text("#!/bin/sh\necho parallel 7\necho and more\n")
     program.chmod(0o755)
@@ -143,6 +147,6 @@ def test_versions_are_those_of_what_is_there(monkeypatch: pytest.MonkeyPatch, tm
     assert found["slurm"] == "slurm-wlm 1.2"
 
 
-def test_who_did_not_ask_for_dvsim_need_not_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dvsim_is_needed_only_by_the_questions_that_measure_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DVSIM_PYTHON, raising=False)
     assert environment.versions()["dvsim"] == "not installed"

@@ -1,4 +1,4 @@
-"""Tests of `benchmarks.figures`: medians, and ratios that are above 1 where ours is better."""
+"""Tests of `benchmarks.figures`: medians, and ratios that are above 1 if ours is better."""
 
 from __future__ import annotations
 

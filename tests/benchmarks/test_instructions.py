@@ -41,13 +41,13 @@ def change(now: float, expected: float | None = 1000) -> Change:
         (5000, "rise", True),
     ],
 )
-def test_a_rise_beyond_the_limit_fails_and_a_fall_is_told(now: int, kind: str, bad: bool) -> None:
+def test_a_rise_beyond_the_limit_fails_and_a_fall_is_reported(now: int, kind: str, bad: bool) -> None:
     assert LIMIT == 0.03
     assert change(now).kind == kind
     assert fails([change(1000), change(now)]) is bad
-    told = verb.advice([change(now)])
-    assert len(told) == (kind != "same")
-    assert all(line.startswith("error: ") is bad and "--record 'the reason'" in line for line in told)
+    lines = verb.advice([change(now)])
+    assert len(lines) == (kind != "same")
+    assert all(line.startswith("error: ") is bad and "--record 'the reason'" in line for line in lines)
 
 
 def test_a_figure_that_is_not_recorded_fails() -> None:
@@ -95,7 +95,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 def test_a_file_that_is_wrong_is_an_error(text: str, tmp_path: Path) -> None:
     path = tmp_path / "recorded.toml"
     path.write_text(text)
-    with pytest.raises(BenchmarkError, match=r"recorded\.toml: .*; expected: the tables counted_with and figures"):
+    with pytest.raises(BenchmarkError, match=r"recorded\.toml: .*; expected the tables counted_with and figures"):
         record.read(path)
 
 
@@ -138,7 +138,7 @@ def test_the_base_is_the_commit_that_changed_the_figures(tree: Path, tmp_path: P
     assert (base / "runtime" / "code.py").read_text() == "old"
 
 
-def test_a_history_that_does_not_tell_the_base_is_an_error(tree: Path, tmp_path: Path) -> None:
+def test_a_history_without_the_base_commit_is_an_error(tree: Path, tmp_path: Path) -> None:
     shallow = tmp_path / "shallow"
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{tree}", str(shallow))
     with pytest.raises(BenchmarkError, match="the history is shallow"):
@@ -172,7 +172,7 @@ def counted(tree: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return trees
 
 
-def test_recorded_figures_are_what_counts_are_compared_with(
+def test_counts_are_compared_with_recorded_figures(
     tree: Path, counted: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verb.guard(tree, TWO, None) == 1
@@ -212,7 +212,7 @@ def test_with_another_interpreter_the_commit_of_the_figures_is_counted_too(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--record", " "], "argument --record: ' '; expected: why the figures have changed, in a line"),
+        (["--record", " "], "argument --record: ' '; expected why the figures have changed, in one line"),
         (["--only", "typo"], "argument --only: invalid choice: 'typo'"),
     ],
 )

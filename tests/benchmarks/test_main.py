@@ -1,4 +1,4 @@
-"""Tests of `benchmarks.__main__`: what is asked, what is said, and the exit code."""
+"""Tests of `benchmarks.__main__`: the questions that are asked, the output, and the exit code."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_full_sizes_have_at_least_five_samples_each(results: Path) -> None:
 def test_a_missing_peer_is_known_before_anything_runs(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([]) == 1
     said = capsys.readouterr()
-    assert said.err == "error: broken: no such peer\nA question is left out by --without NAME.\n"
+    assert said.err == "error: broken: no such peer\nLeave a question out with --without NAME.\n"
     assert said.out == ""
     assert not results.exists()
 
@@ -69,20 +69,18 @@ def test_a_question_can_be_left_out(results: Path, capsys: pytest.CaptureFixture
     assert answer["name"] == "speed"
 
 
-def test_samples_are_taken_in_the_surroundings_of_their_question(
-    results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_samples_are_taken_within_the_setup_of_their_question(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     story: list[str] = []
 
     @contextmanager
-    def surroundings() -> Iterator[dict[str, str]]:
+    def setup() -> Iterator[dict[str, str]]:
         story.append("up")
         yield {"WHERE_IT_IS": "7"}
         story.append("down")
 
     command = [sys.executable, "-c", "import os; print('{\"x\": ' + os.environ['WHERE_IT_IS'] + '}')"]
     asked = Question(
-        "speed", [Contender("a", command)], [Figure("speed", "x", "s", "lower", "a", {"itself": "a"})], surroundings
+        "speed", [Contender("a", command)], [Figure("speed", "x", "s", "lower", "a", {"itself": "a"})], setup
     )
     monkeypatch.setattr(program, "QUESTIONS", {"speed": lambda quick: asked})
     assert program.main([]) == 0
@@ -96,9 +94,9 @@ def test_samples_are_taken_in_the_surroundings_of_their_question(
         (["--only", "typo"], r"argument --only: invalid choice: 'typo' \(choose from .*speed"),
         (["--without", "typo"], r"argument --without: invalid choice: 'typo' \(choose from .*speed"),
         (["--only", "speed", "--without", "speed"], "--only and --without leave no question"),
-        (["--rounds", "0"], "argument --rounds: '0'; wanted: a whole number from 1"),
-        (["--rounds", "two"], "argument --rounds: 'two'; wanted: a whole number from 1"),
-        (["--baseline", "/nowhere"], "argument --baseline: '/nowhere' is no checkout of this project"),
+        (["--rounds", "0"], "argument --rounds: '0'; expected a whole number from 1"),
+        (["--rounds", "two"], "argument --rounds: 'two'; expected a whole number from 1"),
+        (["--baseline", "/nowhere"], "argument --baseline: '/nowhere' is not a checkout of this project"),
         (["speed"], "unrecognized arguments: speed"),
     ],
 )
@@ -114,7 +112,7 @@ def test_a_question_is_asked_once(results: Path) -> None:
     assert len(json.loads((results / "latest.json").read_text())) == 1
 
 
-def test_what_several_questions_miss_is_said_once(
+def test_what_several_questions_miss_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(program, "QUESTIONS", {"speed": speed, "one": broken, "two": broken})

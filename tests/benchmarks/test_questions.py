@@ -1,4 +1,6 @@
-"""Tests of `benchmarks.questions` and `benchmarks.samples`: they fit together, and what they measure is right."""
+"""Tests of `benchmarks.questions` and `benchmarks.samples`: each question has its contenders, and samples check their
+results.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from benchmarks.environment import ours, peer
 from benchmarks.model import PEAK, BenchmarkError
 from benchmarks.questions import QUESTIONS
 from benchmarks.samples import scheduler
-from benchmarks.turns import take_sample
+from benchmarks.sampling import take_sample
 from runtime.cli.run import raise_gc_threshold
 
 
@@ -23,7 +25,7 @@ def _peers_are_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [environment, *(sys.modules[ask.__module__] for ask in QUESTIONS.values())]:
         monkeypatch.setattr(module, "dvsim_python", lambda: "/dvsim/python", raising=False)
         monkeypatch.setattr(module, "need_programs", lambda **_: None, raising=False)
-        monkeypatch.setattr(module, "need_room", lambda *_, **__: None, raising=False)
+        monkeypatch.setattr(module, "need_space", lambda *_, **__: None, raising=False)
         monkeypatch.setattr(module, "check_machine", lambda: None, raising=False)
         monkeypatch.setattr(module, "need_module", lambda _: None, raising=False)
         monkeypatch.setattr(module, "compiled", lambda source: f"/compiled/{source}", raising=False)
@@ -31,7 +33,7 @@ def _peers_are_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_question_asks_whom_it_names(name: str, quick: bool) -> None:
+def test_a_question_has_the_contenders_of_its_figures(name: str, quick: bool) -> None:
     question = QUESTIONS[name](quick)
     assert question.name == name
     contenders = {contender.name: contender for contender in question.contenders}
@@ -75,7 +77,7 @@ def test_figures_have_names_of_their_own() -> None:
         ("start.py", ("1", "-m", "runtime", "--help"), {"cpu_ms", "wall_ms"}),
     ],
 )
-def test_a_program_of_ours_checks_its_run_and_says_numbers(
+def test_a_program_of_ours_checks_its_run_and_prints_numbers(
     script: str, arguments: tuple[str, ...], measures: set[str]
 ) -> None:
     said = take_sample(ours("ours", script, *arguments))

@@ -1,4 +1,4 @@
-"""Tests of `benchmarks.report`: the table, and the files that others read."""
+"""Tests of `benchmarks.report`: the table and the files."""
 
 from __future__ import annotations
 

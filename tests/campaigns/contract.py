@@ -1,7 +1,7 @@
-"""Random programs against the base of all backends, in virtual time: is each accepted job accounted for exactly once?
+"""Random programs on the base of all backends, in virtual time. Is each accepted job accounted for exactly once?
 
-A program is two tasks that submit, kill, wait, close and drop the receiver, on a backend whose launches and kills are
-slow or hang, with a receiver that is quick, slow or gone, and an end that is normal, an exception or a cancel.
+A program is one or two tasks that submit, kill, wait, close and drop the receiver. The backend's launches and kills are
+slow or hang; the receiver is quick, slow or gone; the body ends normally, by an exception or by a cancel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runtime.backend.backend import DRAIN_TIMEOUT, TEARDOWN_DEADLINE
 from runtime.backend.base import BROKEN_DEADLINE
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus
-from runtime.testing.backends import Act, Delay, FakeKit, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.backends import Act, Delay, FakeFixtures, Hang, Raise, ScriptedBackend, Step
 from runtime.testing.fixture import Behaviour
 from runtime.testing.history import History
 from tests.campaigns import Campaign
@@ -28,24 +28,24 @@ NAMES = ("a", "b", "c", "d")
 
 
 class BugError(Exception):
-    """A bug of the backend, on purpose."""
+    """Raised by the backend, as a bug would be."""
 
 
 class BodyError(Exception):
-    """What the body raises, on purpose."""
+    """Raised by the body of the block."""
 
 
 @attrs.frozen
 class Submit:
     jobs: tuple[tuple[str, Behaviour], ...]
-    patience: float | None
+    timeout: float | None
 
 
 @attrs.frozen
 class Kill:
     names: tuple[str, ...]
     by_handle: bool
-    patience: float | None
+    timeout: float | None
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ class Wait:
 
 @attrs.frozen
 class Drain:
-    patience: float
+    timeout: float
 
 
 @attrs.frozen
@@ -74,36 +74,36 @@ STATUSES = {
     Behaviour.PASS: {JobStatus.PASSED, JobStatus.KILLED},
     Behaviour.FAIL: {JobStatus.FAILED, JobStatus.KILLED},
 }
-"""How a job of a behaviour may end; one that is not here can only be killed, but for one that was busy once."""
+"""The statuses with which a job may end. Other behaviours are always KILLED, except `BUSY_ONCE`: see `check_status`."""
 
 
 @attrs.frozen
 class Scenario:
-    """A whole program, and where it runs."""
+    """A random program, its backend and its receiver."""
 
     tasks: tuple[tuple[Op, ...], ...]
     end: str
     """How the body ends: ``normal``, ``exception`` or ``cancel``."""
     buffer: float
     reader: float | None
-    """Seconds that the receiver takes for a batch; `None`: it never reads."""
+    """Seconds that the receiver takes for each batch; `None`: it never reads."""
     limit: int
-    """`max_parallelism`; 0 for none."""
+    """`max_parallelism`; 0: no limit."""
     queued: float | None
     script: tuple[tuple[Step, Act], ...]
 
 
 def scenarios() -> st.SearchStrategy[Scenario]:
     """Return the strategy for all scenarios."""
-    patience = st.none() | st.sampled_from((0.0, 0.3, 1.0))
+    timeout = st.none() | st.sampled_from((0.0, 0.3, 1.0))
     job = st.tuples(st.sampled_from(NAMES), st.sampled_from(Behaviour))
     jobs = st.lists(job, min_size=2, max_size=4, unique_by=lambda pair: pair[0]).map(tuple)
     maybe_twice = st.lists(job, max_size=3).map(tuple)
     ops = st.one_of(
         st.builds(Submit, jobs, st.none()),
-        st.builds(Submit, jobs, patience),
-        st.builds(Submit, maybe_twice, patience),
-        st.builds(Kill, st.lists(st.sampled_from(NAMES), max_size=3).map(tuple), st.booleans(), patience),
+        st.builds(Submit, jobs, timeout),
+        st.builds(Submit, maybe_twice, timeout),
+        st.builds(Kill, st.lists(st.sampled_from(NAMES), max_size=3).map(tuple), st.booleans(), timeout),
         st.builds(Wait, st.sampled_from((0.0, 0.1, 0.5, 1.0, 7.0))),
         st.builds(Drain, st.sampled_from((0.0, 1.0, 40.0))),
         st.just(Close()),
@@ -131,16 +131,16 @@ def scenarios() -> st.SearchStrategy[Scenario]:
 
 
 class Player:
-    """Plays one scenario, and checks it."""
+    """Runs one scenario, and checks it."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        kit = FakeKit(
+        fixture = FakeFixtures(
             ScriptedBackend, queued=scenario.queued, max_parallelism=scenario.limit, script=dict(scenario.script)
         )()
-        assert isinstance(kit.backend, ScriptedBackend)
-        self.make = kit.job
-        self.backend = kit.backend
+        assert isinstance(fixture.backend, ScriptedBackend)
+        self.make = fixture.job
+        self.backend = fixture.backend
         self.history = History()
         self.attempts: Counter[str] = Counter()
         self.behaviours: dict[tuple[str, int], Behaviour] = {}
@@ -149,14 +149,14 @@ class Player:
         self.dropped = False
 
     async def play(self) -> None:
-        """Play it; raises `AssertionError` if a promise was not kept."""
+        """Run the scenario. Raises `AssertionError` if a promise is not kept."""
         scope = trio.CancelScope()
         left_at = math.inf
         async with trio.open_nursery() as nursery:
             if self.scenario.reader is not None:
                 nursery.start_soon(self.read, self.scenario.reader)
             with self.send, scope:
-                # Nobody waits for ever: a block without a reader is cancelled in the end.
+                # A block without a reader waits until it is cancelled.
                 scope.deadline = trio.current_time() + 1000
                 try:
                     async with self.backend.open(self.send):
@@ -175,7 +175,7 @@ class Player:
         self.check()
 
     def slack(self) -> float:
-        """How long the events may take: each batch as long as the receiver takes, and the drain's timeout."""
+        """Return the longest time of delivery, in seconds: the drain timeout starts again with each batch."""
         return DRAIN_TIMEOUT * (2 + len(self.history.batches))
 
     async def body(self, scope: trio.CancelScope) -> None:
@@ -193,16 +193,16 @@ class Player:
 
     async def do(self, op: Op) -> None:
         if isinstance(op, Submit):
-            with trio.move_on_after(math.inf if op.patience is None else op.patience):
+            with trio.move_on_after(math.inf if op.timeout is None else op.timeout):
                 await self.submit(op)
         elif isinstance(op, Kill):
             targets = [self.handles.get(name, name) if op.by_handle else name for name in op.names]
-            with trio.move_on_after(math.inf if op.patience is None else op.patience):
+            with trio.move_on_after(math.inf if op.timeout is None else op.timeout):
                 await self.backend.kill_many(targets)
         elif isinstance(op, Wait):
             await trio.sleep(op.seconds)
         elif isinstance(op, Drain):
-            with trio.move_on_after(op.patience):
+            with trio.move_on_after(op.timeout):
                 await self.backend.drain()
         elif isinstance(op, Close):
             self.backend.close()
@@ -250,13 +250,13 @@ class Player:
         self.history.check(undelivered=self.backend.undelivered)
         assert self.backend.statistics().live == 0
         if self.scenario.reader is not None and not self.dropped:
-            assert self.backend.undelivered == 0, "with a receiver that is quicker than the drain's timeout"
+            assert self.backend.undelivered == 0, "undelivered, though the receiver is quicker than the drain timeout"
         for event in self.history.completions:
             self.check_status(event)
 
     def check_status(self, event: JobCompletionEvent) -> None:
         behaviour = self.behaviours[event.job_id, event.attempt]
-        # A busy one passes at a later submission of its id.
+        # A job that was busy once passes at a later submission.
         allowed = STATUSES.get(behaviour, {JobStatus.KILLED})
         if behaviour is Behaviour.BUSY_ONCE:
             allowed = {JobStatus.PASSED, JobStatus.KILLED}
@@ -266,7 +266,7 @@ class Player:
 
 
 def play(scenario: Scenario) -> None:
-    """Play a scenario in virtual time."""
+    """Run a scenario in virtual time."""
 
     async def main() -> None:
         await Player(scenario).play()
@@ -275,7 +275,7 @@ def play(scenario: Scenario) -> None:
 
 
 def run(number: int, count: int) -> str:
-    """Play `count` scenarios that follow from the seed `number`."""
+    """Run `count` scenarios, generated from the seed `number`."""
     played = 0
 
     @seed(number)

@@ -1,8 +1,8 @@
-"""Random programs over random launchers, in virtual time: is each job accounted for once, polled in time, one call at a
-time?
+"""Random programs on random launchers, in virtual time. Does each job complete once? Is it polled in time? Does each
+launcher have one call at a time?
 
-A program submits, kills, cancels and waits; its launchers raise, hang, lie, are busy and are slow, in any of their
-calls. The virtual seam raises if a launcher has two calls at once, which breaks the backend, and so ends the program.
+A program submits, kills, cancels and waits. In any call its launchers raise, hang, return nonsense, are busy or slow.
+`VirtualAdapter` raises if a launcher has two calls at once; that breaks the backend, and so ends the program.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from runtime.backend.legacy.call_batches import BATCH_TIME
 from runtime.backend.legacy.poller import MIN_INTERVAL
 from runtime.backend.live import LiveJob
 from runtime.job import FailureKind, JobCompletionEvent, JobStatus
-from runtime.testing.launchers import PASSED, RUNNING, Act, Deed, Script, ScriptedLauncher, scripted
+from runtime.testing.launchers import PASSED, RUNNING, Act, Script, ScriptedLauncher, TracedCall, scripted
 from runtime.testing.virtual import Gate, VirtualAdapter
 from tests.backend.legacy.rig import Rig, job, rig
 from tests.campaigns import Campaign
 
 CLOSED = Gate()
-"""Never opened: who waits for it hangs for ever."""
+"""Never opened: a call that waits for it never returns."""
 
 KILL, POLL, LAUNCH, STALL = 10.0, 20.0, 15.0, 1.0
-"""Limits of the adapter, in seconds. Some calls take longer than each of them, some shorter."""
+"""Limits of the adapter, in seconds. For each of them, some calls take longer and some shorter."""
 
 NAMES = [f"job{number}" for number in range(24)]
 
 
 @attrs.frozen
 class Program:
-    """What is done, and with what."""
+    """A random program and its launchers."""
 
     pool: list[Script]
-    """What launchers do; job number n does what the n-th says, modulo their number."""
-    deeds: list[tuple[str, float, int]]
-    """What is done, a number of seconds, and how many jobs it is done with."""
+    """Scripts of launchers. Job number n uses script n, modulo their number."""
+    actions: list[tuple[str, float, int]]
+    """Each action, a number of seconds, and a number of jobs."""
     close: bool
     """Whether the backend is closed before the end."""
     interval: float
@@ -57,15 +57,15 @@ class Program:
 
 def programs() -> st.SearchStrategy[Program]:
     """Return the strategy for all programs."""
-    # An exception of their own each, as launchers raise: one that is raised again keeps what it was raised in before.
-    odd: st.SearchStrategy[BaseException] = st.one_of(
+    # `builds`, so that each call raises a new exception: one that is raised again keeps its old traceback and context.
+    errors: st.SearchStrategy[BaseException] = st.one_of(
         st.builds(SystemExit, st.just("exit")), st.builds(ValueError), st.builds(LauncherBusyError, st.just("full"))
     )
     delays = st.sampled_from([0.0, 0.0, 0.003, 0.5, 2.0, 12.0, 25.0])
     acts = st.one_of(
         st.builds(Act, delay=delays),
         st.builds(Act, delay=delays),
-        st.builds(Act, delay=delays, raises=odd),
+        st.builds(Act, delay=delays, raises=errors),
         st.just(Act(gate=CLOSED)),
     )
     mild = st.builds(Act, delay=st.sampled_from([0.0, 0.003, 0.5]))
@@ -86,14 +86,14 @@ def programs() -> st.SearchStrategy[Program]:
         ends,
         mild,
     )
-    steady = st.just(Script(poll=[Act(says=RUNNING)]))  # runs until it is ended: it must be polled all the time
-    deeds = st.tuples(
+    steady = st.just(Script(poll=[Act(says=RUNNING)]))  # runs until it is killed, so it must be polled all the time
+    actions = st.tuples(
         st.sampled_from(["submit", "submit", "kill", "cancel", "wait"]), st.floats(0, 30), st.integers(1, 4)
     )
     return st.builds(
         Program,
         pool=st.lists(st.one_of(hostile, fair, steady), min_size=2, max_size=5),
-        deeds=st.lists(deeds, max_size=8).map(lambda some: [("submit", 0.0, 4), *some]),
+        actions=st.lists(actions, max_size=8).map(lambda some: [("submit", 0.0, 4), *some]),
         close=st.booleans(),
         interval=st.sampled_from([0.0, 1.0, 1.0, 1.0]),
         most=st.sampled_from([0, 1, 3]),
@@ -103,7 +103,7 @@ def programs() -> st.SearchStrategy[Program]:
 
 
 class Watched(VirtualAdapter, overrides={"_stop"}):
-    """Notes since when a job is to end: from then on it is not polled any more."""
+    """Records the time at which each job is first stopped. From then on it need not be polled."""
 
     stops: dict[str, float]
 
@@ -115,7 +115,7 @@ class Watched(VirtualAdapter, overrides={"_stop"}):
 
 
 async def play(program: Program) -> Counter[str]:
-    """Play it, and count what happened in it. Raises `AssertionError` if a promise was not kept."""
+    """Run the program, and return how often each kind of event happened. Raises `AssertionError` at a violation."""
     accepted: Counter[str] = Counter()
     doubtful: Counter[str] = Counter()
     fresh = iter(NAMES)
@@ -134,7 +134,9 @@ async def play(program: Program) -> Counter[str]:
         it.backend.stops = {}
 
         async def submit(count: int, patience: float) -> None:
-            timeout = program.timeout if program.interval else 2.0  # not for ever at a thousand polls a second
+            timeout = (
+                program.timeout if program.interval else 2.0
+            )  # shorter without an interval: there are a thousand polls a second
             jobs = [
                 job(name, timeout=timeout, queue_timeout=timeout) for name, _ in zip(fresh, range(count), strict=False)
             ]
@@ -143,7 +145,7 @@ async def play(program: Program) -> Counter[str]:
             if scope.cancelled_caught:
                 doubtful.update({each.id: 1 for each in jobs})
 
-        for what, seconds, count in program.deeds:
+        for what, seconds, count in program.actions:
             if what == "submit":
                 nursery.start_soon(submit, count, math.inf)
             elif what == "cancel":
@@ -158,17 +160,17 @@ async def play(program: Program) -> Counter[str]:
     check_calls(cls)
     windows = check_polls(program, it, cls)
     happened = Counter(what_happened(program, it, cls))
-    happened["a refusal by a busy one"] = it.backend.statistics().refused
+    happened["a refusal by a busy launcher"] = it.backend.statistics().refused
     happened["a wait for a poll"] = windows
     happened["an end"] = sum(isinstance(event, JobCompletionEvent) for event in it.events)
     return happened
 
 
-HAPPENINGS = (
+EXPECTED = (
     "a call that raised",
     "a call that hung",
-    "a poll that made no sense",
-    "a refusal by a busy one",
+    "a poll that returned no status",
+    "a refusal by a busy launcher",
     "a kill in the middle of a launch",
     "a kill in the middle of a poll",
     "a kill between two calls",
@@ -178,25 +180,25 @@ HAPPENINGS = (
     "a wait for a poll",
     "an end",
 )
-"""What must happen again and again in any number of programs that is worth the name. Else nothing was seen."""
+"""Events that must happen often enough over many programs. Otherwise the campaign would test nothing."""
 
 
 def what_happened(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> Iterator[str]:
-    """Yield what happened, once for each time."""
+    """Yield each event that happened, as often as it happened."""
     assert isinstance(it.backend, Watched)
-    for deed, seconds, _held in with_durations(program, cls.trace):
-        stop = it.backend.stops.get(deed.job_id, math.inf)
-        if deed.step != "kill" and deed.at < stop < deed.at + seconds:
-            yield f"a kill in the middle of a {deed.step}"
-        elif deed.step == "kill" and deed.at == stop:
+    for call, seconds, _held in with_durations(program, cls.trace):
+        stop = it.backend.stops.get(call.job_id, math.inf)
+        if call.step != "kill" and call.at < stop < call.at + seconds:
+            yield f"a kill in the middle of a {call.step}"
+        elif call.step == "kill" and call.at == stop:
             yield "a kill between two calls"
-        act = act_of(program, deed, cls.steps(deed.job_id).count(deed.step))
+        act = act_of(program, call, cls.steps(call.job_id).count(call.step))
         if act.gate is not None:
             yield "a call that hung"
         elif act.raises is not None:
             yield "a call that raised"
-        elif deed.step == "poll" and act.says is None:
-            yield "a poll that made no sense"
+        elif call.step == "poll" and act.says is None:
+            yield "a poll that returned no status"
     for event in it.events:
         if isinstance(event, JobCompletionEvent):
             if event.status is PASSED:
@@ -208,14 +210,14 @@ def what_happened(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> Ite
 
 
 def check_once(it: Rig, accepted: Counter[str], doubtful: Counter[str]) -> None:
-    """Each accepted job has one completion; one whose submission was cancelled may have one."""
+    """Assert that each accepted job has one completion. A job whose submission was cancelled may have one."""
     ends = Counter(event.job_id for event in it.events if isinstance(event, JobCompletionEvent))
     for name in NAMES:
         assert accepted[name] <= ends[name] <= accepted[name] + doubtful[name], name
 
 
 def check_calls(cls: type[ScriptedLauncher]) -> None:
-    """It is built first, and nothing comes after the kill."""
+    """Assert that the first call of a launcher is its construction, and that no call follows its kill."""
     for name in NAMES:
         steps = cls.steps(name)
         assert steps[0:1] in ([], ["build"])
@@ -224,20 +226,20 @@ def check_calls(cls: type[ScriptedLauncher]) -> None:
 
 
 def check_polls(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> int:
-    """Between two polls there are at most ⌈live / most⌉ intervals, and the time for which others hold the lane.
+    """Assert that two polls are at most ⌈live / most⌉ intervals apart, plus the time that other calls hold the thread.
 
     Returns:
-        How many such times there were.
+        The number of checked pairs of polls.
     """
     assert isinstance(it.backend, Watched)
     windows = 0
     taken = list(with_durations(program, cls.trace))
-    begins = [deed.at for deed, *_ in taken]  # in order
-    held_before = [0.0, *itertools.accumulate(0.0 if deed.step == "kill" else held for deed, _, held in taken)]
+    begins = [call.at for call, *_ in taken]  # in order
+    held_before = [0.0, *itertools.accumulate(0.0 if call.step == "kill" else held for call, _, held in taken)]
     points: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
-    for deed, seconds, _held in taken:
-        if deed.step in ("launch", "poll"):
-            points[deed.job_id].append((deed.at, deed.at + seconds))
+    for call, seconds, _held in taken:
+        if call.step in ("launch", "poll"):
+            points[call.job_id].append((call.at, call.at + seconds))
     ends = {event.job_id: event for event in it.events if isinstance(event, JobCompletionEvent)}
     for name, end in ends.items():
         over = min(it.backend.stops.get(name, math.inf), end.ended)
@@ -253,19 +255,19 @@ def check_polls(program: Program, it: Rig, cls: type[ScriptedLauncher]) -> int:
     return windows
 
 
-def with_durations(program: Program, trace: list[Deed]) -> Iterator[tuple[Deed, float, float]]:
-    """Yield the calls, how long each took, and how long it held up its lane at most; in seconds."""
+def with_durations(program: Program, trace: list[TracedCall]) -> Iterator[tuple[TracedCall, float, float]]:
+    """Yield each call, its duration, and the longest time for which it can hold its launcher thread, in seconds."""
     numbers: Counter[tuple[str, str]] = Counter()
-    for deed in trace:
-        numbers[deed.job_id, deed.step] += 1
-        act = act_of(program, deed, numbers[deed.job_id, deed.step])
+    for call in trace:
+        numbers[call.job_id, call.step] += 1
+        act = act_of(program, call, numbers[call.job_id, call.step])
         seconds = math.inf if act.gate is not None else act.delay
-        yield deed, seconds, min(seconds, STALL if deed.step == "poll" else LAUNCH)
+        yield call, seconds, min(seconds, STALL if call.step == "poll" else LAUNCH)
 
 
-def act_of(program: Program, deed: Deed, number: int) -> Act:
-    """Return what the script says of the step of a deed, which is the launcher's `number`-th of its kind."""
-    acts: list[Act] = getattr(script_of(program, deed.job_id), deed.step)
+def act_of(program: Program, call: TracedCall, number: int) -> Act:
+    """Return the act of a call, which is the launcher's call number `number` of its step."""
+    acts: list[Act] = getattr(script_of(program, call.job_id), call.step)
     return acts[min(number, len(acts)) - 1]
 
 
@@ -274,12 +276,12 @@ def script_of(program: Program, name: str) -> Script:
 
 
 def play_in_virtual_time(program: Program) -> Counter[str]:
-    """Play a program from beginning to end, and count what happened in it."""
+    """Run a program under a virtual clock, and return how often each kind of event happened."""
     return trio.run(play, program, clock=MockClock(autojump_threshold=0))
 
 
 def run(number: int, count: int) -> str:
-    """Play `count` programs that follow from the seed `number`."""
+    """Run `count` programs, generated from the seed `number`."""
     played = 0
     happened = Counter[str]()
 
@@ -293,14 +295,14 @@ def run(number: int, count: int) -> str:
 
     all_programs()
     check_it_saw_something(played, happened)
-    seen = ", ".join(f"{happened[what]} × {what}" for what in HAPPENINGS)
-    return f"{played} programs, 0 violations of exactly once, of the bound on polls, of one call at a time; {seen}"
+    seen = ", ".join(f"{happened[what]} × {what}" for what in EXPECTED)
+    return f"{played} programs, 0 violations (exactly one completion, polls in time, one call at a time); {seen}"
 
 
 def check_it_saw_something(played: int, happened: Counter[str]) -> None:
-    """Raise unless each of `HAPPENINGS` happened once in a hundred programs at least."""
-    rare = [what for what in HAPPENINGS if happened[what] < played // 100]
-    assert not rare, f"{played} programs, and too rarely was there {', '.join(rare)}: {happened}"
+    """Raise unless each of `EXPECTED` happened at least once in a hundred programs."""
+    rare = [what for what in EXPECTED if happened[what] < played // 100]
+    assert not rare, f"{played} programs; too rare: {', '.join(rare)}; {happened}"
 
 
 CAMPAIGN = Campaign("launchers", "does each job end once and is it polled in time, whatever launchers do?", 2_000, run)

@@ -1,4 +1,4 @@
-"""The backend that docs/backends.md writes keeps the contract, by the kit that it writes, as the page says."""
+"""The backend that docs/backends.md writes keeps the contract, by the fixture that it writes, as the page says."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
 
 
 def written_on_the_page(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What its two programs define: the backend, which the second imports as a module, and the kit."""
-    backend, kit = re.findall(r"```python\n(from collections.*?)```", PAGE.read_text(), re.DOTALL)
+    """What its two programs define: the backend, which the second imports as a module, and the fixture."""
+    backend, fixture = re.findall(r"```python\n(from collections.*?)```", PAGE.read_text(), re.DOTALL)
     module = ModuleType("sleep_backend")
     exec(backend, vars(module))  # the page is ours, and running it is the point
     monkeypatch.setitem(sys.modules, module.__name__, module)
     namespace: dict[str, Any] = {}
-    exec(kit, namespace)
+    exec(fixture, namespace)
     return namespace
 
 
@@ -31,7 +31,7 @@ def written_on_the_page(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 async def test_the_backend_on_the_page_keeps_the_contract(
     buffer: float, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await check_backend(written_on_the_page(monkeypatch)["kit"], buffers=[buffer])
+    await check_backend(written_on_the_page(monkeypatch)["fixture"], buffers=[buffer])
 
 
 NAMES = """_launch _kill _force _setup _serve _teardown _begin _launched _refuse _progress _complete

@@ -80,17 +80,17 @@ async def test_both_keep_the_contract(
     command.chmod(0o755)
     monkeypatch.setattr(launcher, "FARM", command)
 
-    def make_job(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - the kit's name
+    def make_job(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - see MakeJob
         odir = command / id if behaviour is Behaviour.CANNOT_LAUNCH else tmp_path / id
         return JobSpec(name=id, cmd=COMMANDS[behaviour], odir=str(odir), timeout=timeout)
 
-    def kit() -> BackendFixture:
+    def fixture() -> BackendFixture:
         fresh = make()
         if isinstance(fresh, FarmBackend):
             fresh._farm = command
         return BackendFixture(fresh, make_job)
 
-    await run_check(check, kit, 0)
+    await run_check(check, fixture, 0)
 
 
 @both_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.campaigns import kills, plantings
+from tests.campaigns import kills, planted_files
 
 
 @pytest.mark.slow
@@ -15,11 +15,11 @@ async def test_survivors_of_a_kill_are_detected() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", plantings.BACKENDS)
+@pytest.mark.parametrize("backend", planted_files.BACKENDS)
 async def test_what_is_planted_in_the_paths_of_jobs_changes_nobodys_files_and_keeps_no_run_from_ending(
     backend: str,
 ) -> None:
     """Delays of other jobs are measured by the campaign alone, on an idle machine."""
-    ends, _, _, changes = await plantings.play(1, plantings.AT_ONCE, backend)
+    ends, _, _, changes = await planted_files.play(1, planted_files.AT_ONCE, backend)
     assert changes == {}
-    assert ends.total() == plantings.AT_ONCE
+    assert ends.total() == planted_files.AT_ONCE

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from runtime.backend.fake import FakeRun
 from runtime.job import JobStatus
-from runtime.testing.backends import BEHAVIOURS, Busy, Delay, FakeKit, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.backends import BEHAVIOURS, Busy, Delay, FakeFixtures, Hang, Raise, ScriptedBackend, Step
 from runtime.testing.fixture import Behaviour
 from tests.backend.manual import job, opened
 
@@ -82,17 +82,17 @@ async def test_a_kill_that_hangs_does_nothing_and_one_that_raises_raises(autojum
 
 
 @pytest.mark.parametrize("behaviour", Behaviour)
-async def test_the_kit_makes_a_job_for_each_behaviour(behaviour: Behaviour, autojump_clock: MockClock) -> None:
-    kit = FakeKit(queued=1)()
-    async with opened(kit.backend) as history:
-        first = await kit.backend.submit(kit.job(behaviour, "a"))
+async def test_the_fixture_makes_a_job_for_each_behaviour(behaviour: Behaviour, autojump_clock: MockClock) -> None:
+    fixture = FakeFixtures(queued=1)()
+    async with opened(fixture.backend) as history:
+        first = await fixture.backend.submit(fixture.job(behaviour, "a"))
         assert (first is None) == (behaviour is Behaviour.BUSY_ONCE)
         if first is None:
-            assert await kit.backend.submit(kit.job(behaviour, "a"))
-        assert kit.alive is not None
-        assert kit.alive("a") == (behaviour is not Behaviour.CANNOT_LAUNCH)
+            assert await fixture.backend.submit(fixture.job(behaviour, "a"))
+        assert fixture.alive is not None
+        assert fixture.alive("a") == (behaviour is not Behaviour.CANNOT_LAUNCH)
         if BEHAVIOURS[behaviour].duration == math.inf:
-            await kit.backend.kill("a")
-    assert not kit.alive("a")
+            await fixture.backend.kill("a")
+    assert not fixture.alive("a")
     ends = {Behaviour.PASS: "PASSED", Behaviour.BUSY_ONCE: "PASSED", Behaviour.FAIL: "FAILED"}
     assert history.completion("a").status.name == ends.get(behaviour, "KILLED")

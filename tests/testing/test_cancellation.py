@@ -5,17 +5,19 @@ from __future__ import annotations
 import pytest
 import trio
 
-from runtime.testing.backends import Delay, FakeKit, ScriptedBackend, Step
+from runtime.testing.backends import Delay, FakeFixtures, ScriptedBackend, Step
 from runtime.testing.cancellation import cancel_at_every_step
 from runtime.testing.conformance import BUFFERS
-from runtime.testing.fixture import Behaviour, CheckContext, KitFactory
+from runtime.testing.fixture import Behaviour, CheckContext, FixtureFactory
 
-SLOW = FakeKit(ScriptedBackend, queued=1, script={Step.LAUNCH: Delay(0.1), Step.KILL: Delay(0.1)})
+SLOW = FakeFixtures(ScriptedBackend, queued=1, script={Step.LAUNCH: Delay(0.1), Step.KILL: Delay(0.1)})
 
 
 @pytest.mark.parametrize("buffer", BUFFERS)
-@pytest.mark.parametrize("factory", [FakeKit(), FakeKit(at_once=True), SLOW], ids=["plain", "at_once", "slow"])
-def test_each_job_is_accounted_for_wherever_the_cancel_comes(factory: KitFactory, buffer: float) -> None:
+@pytest.mark.parametrize(
+    "factory", [FakeFixtures(), FakeFixtures(at_once=True), SLOW], ids=["plain", "at_once", "slow"]
+)
+def test_each_job_is_accounted_for_wherever_the_cancel_comes(factory: FixtureFactory, buffer: float) -> None:
     async def program(scope: trio.CancelScope) -> None:
         async with CheckContext(factory, buffer).session() as session:  # which checks the history when it ends
             with scope:

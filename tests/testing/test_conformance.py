@@ -1,4 +1,4 @@
-"""The suite itself: it passes what is right, says what is wrong, and takes kits in each form."""
+"""The suite itself: it passes what is right, says what is wrong, and takes fixtures in each form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import runtime.testing
 from runtime.backend.fake import FakeBackend
 from runtime.backend.live import LiveJob
 from runtime.job import JobHandle
-from runtime.testing.backends import FakeKit
+from runtime.testing.backends import FakeFixtures
 from runtime.testing.conformance import BUFFERS, CHECKS, check_backend, run_check
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext
 
@@ -55,29 +55,29 @@ class Generous(FakeBackend):
 
 
 async def test_a_right_backend_passes_in_one_call(autojump_clock: MockClock) -> None:
-    await check_backend(FakeKit(at_once=True), buffers=[0])
+    await check_backend(FakeFixtures(at_once=True), buffers=[0])
 
 
-async def test_a_kit_may_come_from_an_async_context_manager(autojump_clock: MockClock) -> None:
+async def test_a_fixture_may_come_from_an_async_context_manager(autojump_clock: MockClock) -> None:
     entered = left = 0
 
     @asynccontextmanager
-    async def kit() -> AsyncIterator[BackendFixture]:
+    async def fixture() -> AsyncIterator[BackendFixture]:
         nonlocal entered, left
         entered += 1
-        yield FakeKit()()
+        yield FakeFixtures()()
         left += 1
 
-    await check_backend(kit, buffers=[1], checks=CHECKS[:3])
+    await check_backend(fixture, buffers=[1], checks=CHECKS[:3])
     assert entered == left == 3
 
 
 @pytest.mark.parametrize(
     ("backend", "check", "complaint"),
     [
-        (Shy, "statistics_and_repr_tell_the_state", "the repr should name it: <a backend>"),
-        (Stubborn, "a_killed_job_completes_after_its_end", "is running, and its completion is there"),
-        (Generous, "no_more_jobs_than_max_parallelism", "accepted, with room for two: found"),
+        (Shy, "statistics_and_repr_show_the_state", "the repr should name it: <a backend>"),
+        (Stubborn, "a_killed_job_completes_after_its_end", "is running after its completion"),
+        (Generous, "no_more_jobs_than_max_parallelism", "accepted, with a limit of two: found"),
         (Forgetful, "a_kill_takes_handles_and_ids", "in check"),
     ],
 )
@@ -86,42 +86,42 @@ async def test_a_wrong_backend_is_told_what_is_wrong(
 ) -> None:
     chosen = next(each for each in CHECKS if each.__name__ == check)
     with pytest.raises((AssertionError, trio.TooSlowError), match=complaint) as caught:
-        await run_check(chosen, FakeKit(backend), 0, budget=20)
+        await run_check(chosen, FakeFixtures(backend), 0, budget=20)
     assert f"in check {check!r} with a buffer of 0" in caught.value.__notes__
 
 
 async def test_a_survivor_is_found(autojump_clock: MockClock) -> None:
-    kit = attrs.evolve(FakeKit()(), alive=lambda _job_id: True)
+    fixture = attrs.evolve(FakeFixtures()(), alive=lambda _job_id: True)
     with pytest.raises(AssertionError, match=r"running after the end of the block: \['pass-0'\]"):
-        async with CheckContext(lambda: kit, 0).session() as session, session.open():
+        async with CheckContext(lambda: fixture, 0).session() as session, session.open():
             await session.start(Behaviour.PASS)
 
 
 async def test_a_channel_that_is_left_open_is_found() -> None:
     with pytest.raises(AssertionError, match="the backend left 1 clones of the channel open"):
-        async with CheckContext(FakeKit(), 0).session() as session:
+        async with CheckContext(FakeFixtures(), 0).session() as session:
             leaked = session.send.clone()
     leaked.close()
 
 
-async def test_a_kit_whose_backend_is_never_busy_is_told(autojump_clock: MockClock) -> None:
-    def kit() -> BackendFixture:
-        made = FakeKit()()
+async def test_a_fixture_whose_backend_is_never_busy_is_told(autojump_clock: MockClock) -> None:
+    def fixture() -> BackendFixture:
+        made = FakeFixtures()()
         return attrs.evolve(
             made,
-            job=lambda _, id, *, timeout=None: made.job(Behaviour.PASS, id, timeout=timeout),  # noqa: A006 - the kit's name
+            job=lambda _, id, *, timeout=None: made.job(Behaviour.PASS, id, timeout=timeout),  # noqa: A006 - see MakeJob
         )
 
-    (check,) = (check for check in CHECKS if check.__name__ == "a_refused_job_leaves_no_trace")
+    (check,) = (check for check in CHECKS if check.__name__ == "a_refused_job_has_no_event")
     with pytest.raises(
-        AssertionError, match="job for BUSY_ONCE was accepted at its first submission; expected: a refusal"
+        AssertionError, match="job for BUSY_ONCE was accepted at its first submission; expected a refusal"
     ):
-        await run_check(check, kit, 0)
+        await run_check(check, fixture, 0)
 
 
 async def test_a_refusal_with_room_is_found(autojump_clock: MockClock) -> None:
-    with pytest.raises(AssertionError, match=r"refused, with room for them: \['busy_once-0'\]"):
-        async with CheckContext(FakeKit(), 0).session() as session, session.open():
+    with pytest.raises(AssertionError, match=r"refused below the limit: \['busy_once-0'\]"):
+        async with CheckContext(FakeFixtures(), 0).session() as session, session.open():
             await session.start(Behaviour.BUSY_ONCE)
 
 
@@ -132,5 +132,5 @@ def test_each_check_has_a_name_of_its_own_and_says_what_it_checks() -> None:
     assert list(BUFFERS) == [0, 1, math.inf]
 
 
-def test_the_kit_is_public() -> None:
+def test_the_package_is_public() -> None:
     assert all(hasattr(runtime.testing, name) for name in runtime.testing.__all__)

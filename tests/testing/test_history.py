@@ -63,7 +63,7 @@ def test_undelivered_completions_make_up_for_those_that_did_not_come() -> None:
     two = history(completion("a"), accepted="abc")
     assert two.violations(undelivered=2) == []
     assert two.violations(undelivered=1) == ["1 completions never came; of these: 'b' (attempt 1), 'c' (attempt 1)"]
-    assert two.violations(undelivered=3) == ["3 completions are said to be undelivered, and only 2 did not come"]
+    assert two.violations(undelivered=3) == ["3 completions are counted as undelivered, but only 2 did not come"]
     assert history(doubtful="a").violations(undelivered=1) == []
 
 
@@ -85,8 +85,8 @@ def test_progress_after_the_end_is_a_violation() -> None:
     ("changes", "complaint"),
     [
         ({"status": JobStatus.RUNNING, "reason": JobStatusInfo("x")}, "a completion with status RUNNING"),
-        ({"status": JobStatus.FAILED}, "a reason is for jobs that did not pass, and for all of them"),
-        ({"reason": JobStatusInfo("x")}, "a reason is for jobs that did not pass"),
+        ({"status": JobStatus.FAILED}, "exactly the jobs that did not pass have a reason"),
+        ({"reason": JobStatusInfo("x")}, "exactly the jobs that did not pass have a reason"),
         (
             {"status": JobStatus.FAILED, "reason": JobStatusInfo("x", kind=FailureKind.TIMEOUT)},
             "kind timeout does not go with FAILED",
@@ -109,7 +109,7 @@ def test_progress_to_an_end_is_a_violation() -> None:
 def test_the_completion_of_an_attempt() -> None:
     made = history(completion("a"), completion("a", 2), accepted="a")
     assert made.completion("a", 2).attempt == 2
-    with pytest.raises(AssertionError, match="0 completions came for attempt 3 at 'a'; wanted: 1"):
+    with pytest.raises(AssertionError, match="0 completions came for attempt 3 at 'a'; expected 1"):
         made.completion("a", 3)
 
 

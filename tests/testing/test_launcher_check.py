@@ -1,4 +1,4 @@
-"""What `check_launcher` says of launchers with one habit each, in real threads."""
+"""Tests of `check_launcher`: what it reports of launchers with one fault each, in real threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUNNING, PASSED, KILLED = JobStatus.RUNNING, JobStatus.PASSED, JobStatus.KILLED
 
 
 class Good(Launcher):
-    """Runs for two polls, and passes; a kill is one."""
+    """Runs for two polls, then passes. A kill works."""
 
     def __init__(self, job: Any) -> None:
         super().__init__(job)
@@ -42,7 +42,7 @@ async def check(launcher_cls: Any, *, deadline: float = 5.0) -> LauncherReport:
 async def test_a_good_launcher() -> None:
     report = await check(Good)
     assert report.launcher == "Good"
-    assert report.said == ("RUNNING", "PASSED")
+    assert report.statuses == ("RUNNING", "PASSED")
     assert report.ended
     assert report.repeats_its_end
     assert not report.lies_after_its_end
@@ -58,25 +58,25 @@ async def test_a_good_launcher() -> None:
 async def test_one_that_lies_after_its_end() -> None:
     class Liar(Good):
         def poll(self) -> Any:
-            said = super().poll()
-            return RUNNING if self.polls > 3 else said
+            status = super().poll()
+            return RUNNING if self.polls > 3 else status
 
     report = await check(Liar)
     assert report.lies_after_its_end
     assert not report.repeats_its_end
-    assert "after its end it says that its job is under way" in report.warnings
+    assert "after a terminal status it returns one that is not" in report.warnings
 
 
 async def test_one_that_changes_its_mind() -> None:
     class Fickle(Good):
         def poll(self) -> Any:
-            said = super().poll()
-            return JobStatus.FAILED if self.polls > 3 else said
+            status = super().poll()
+            return JobStatus.FAILED if self.polls > 3 else status
 
     report = await check(Fickle)
     assert not report.lies_after_its_end
     assert not report.repeats_its_end
-    assert "after its end it says something else" in report.warnings
+    assert "after a terminal status it returns another one" in report.warnings
 
 
 @pytest.mark.slow
@@ -117,22 +117,22 @@ async def test_one_that_hangs(step: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "shown"),
     [
         (LauncherError("no licence"), "LauncherError: no licence"),
         (LauncherBusyError("full"), "LauncherBusyError: full (it is busy)"),
         (SystemExit(3), "SystemExit: 3"),
     ],
 )
-async def test_one_that_raises(error: BaseException, told: str) -> None:
+async def test_one_that_raises(error: BaseException, shown: str) -> None:
     class Raising(Good):
         def launch(self) -> None:
             raise error
 
     report = await check(Raising)
-    assert report.raised == {"launch": told}
+    assert report.raised == {"launch": shown}
     assert not report.ended
-    assert f"launch raises {told}" in report.warnings
+    assert f"launch raises {shown}" in report.warnings
 
 
 async def test_one_whose_kill_of_an_ended_job_raises() -> None:
@@ -157,13 +157,13 @@ async def test_one_that_does_not_die() -> None:
     assert not report.dies_when_killed
 
 
-async def test_one_that_says_something_else_than_a_status() -> None:
+async def test_one_that_returns_something_else_than_a_status() -> None:
     class Chatty(Good):
         def poll(self) -> Any:
             return "fine, thanks"
 
     report = await check(Chatty)
-    assert report.said == ("'fine, thanks'",)
+    assert report.statuses == ("'fine, thanks'",)
     assert not report.ended
     assert not report.bound_to_its_thread
 
@@ -178,7 +178,7 @@ async def test_one_that_never_ends() -> None:
             self.dead = True
 
     report = await check(Endless, deadline=0.3)
-    assert report.said == ("RUNNING",)
+    assert report.statuses == ("RUNNING",)
     assert not report.ended
     assert not report.repeats_its_end
     assert "its job did not end by itself" in report.warnings
@@ -210,7 +210,7 @@ async def test_one_that_is_not_thread_safe() -> None:
             cls.users += 1
             try:
                 if self.job.id.startswith("side-by-side") and self.polls == 0 and self.job.id.endswith("-0"):
-                    meeting.wait(5)  # so that the two are in here together
+                    meeting.wait(5)  # so that both threads are in this call at the same time
                 if cls.users > 1:
                     raise RuntimeError("one at a time, please")
                 return super().poll()

@@ -19,7 +19,7 @@ def test_a_script_is_followed_and_its_last_act_repeats() -> None:
     launcher.kill()
     assert cls.steps("a") == ["build", "launch", "launch", "poll", "poll", "poll", "kill"]
     assert len(cls.times("a", "poll")) == 3
-    assert {deed.launcher for deed in cls.trace} == {launcher}
+    assert {call.launcher for call in cls.trace} == {launcher}
 
 
 def test_a_job_without_a_script_passes() -> None:

@@ -1,4 +1,4 @@
-"""The drawings of docs/architecture.md are what the code says now."""
+"""Tests that the diagrams of docs/architecture.md match the code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tools import diagrams
 
 
-def test_the_page_has_what_the_code_says() -> None:
+def test_the_page_matches_the_code() -> None:
     page = diagrams.PAGE.read_text("utf-8")
     assert diagrams.put(page, diagrams.drawings()) == page, "run: python -m tools.diagrams"
 
@@ -26,11 +26,11 @@ def test_imports_are_those_of_packages(tmp_path: Path) -> None:
     assert diagrams.package_imports(root) == {"a": set(), "b": {"a"}, "c": {"b"}}
 
 
-def test_an_arrow_is_left_out_where_another_package_leads() -> None:
+def test_an_import_that_another_package_already_reaches_has_no_arrow() -> None:
     drawn = diagrams.draw_packages({"a": set(), "b": {"a"}, "c": {"a", "b"}})
     assert drawn.splitlines()[1:] == ["    b --> a", "    c --> b"]
 
 
-def test_a_drawing_without_a_place_is_named() -> None:
+def test_a_diagram_without_a_place_in_the_page_is_an_error() -> None:
     with pytest.raises(ValueError, match="no place for 'packages'"):
         diagrams.put("# A page\n", {"packages": "graph TD"})

@@ -1,4 +1,4 @@
-"""The figures of ``make shape``: what each finds in a package that is written here, and what it leaves out."""
+"""Tests of ``make shape``: the figures of a small package that is written here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Base:
-    """It has a secret."""
+    """It has a private attribute."""
 
     def __init__(self) -> None:
         self._secret = 1
@@ -25,7 +25,7 @@ class Base:
 
 class Here(Base):
     def use(self):
-        return self._secret  # in one file: its own affair
+        return self._secret  # in one file, so it does not count
 '''
 DERIVED = """
 from package.base import Base
@@ -91,36 +91,36 @@ def test_each_figure_of_a_package(package: Path) -> None:
     assert found["depth of inheritance"] == "3 (Last)"
     assert found["Any"] == "1"
     assert found["lines with a comment"].startswith("1 ")
-    assert found["logic of 6 lines that stands twice"] == "1"
+    assert found["logic of 6 lines that is repeated"] == "1"
 
 
-def test_a_line_of_code_is_no_comment_no_docstring_and_not_blank(package: Path) -> None:
+def test_comments_docstrings_and_blank_lines_are_not_lines_of_code(package: Path) -> None:
     (module,) = (module for module in shape.read_package(package) if module.name == "package.base")
     assert shape.count_lines(module) == (8, 1)
 
 
 def test_a_private_attribute_of_a_base_counts_only_across_files(package: Path) -> None:
-    found = [place.text for place in shape.reaches(shape.find_classes(shape.read_package(package)))]
+    found = [each.text for each in shape.reaches(shape.find_classes(shape.read_package(package)))]
     assert found == ["Derived uses Base._hook", "Derived uses Base._secret"]
 
 
 def test_a_private_attribute_of_another_object_counts(package: Path) -> None:
-    assert [place.text for place in shape.strangers(shape.read_package(package))] == ["other._hidden"]
+    assert [each.text for each in shape.foreign_uses(shape.read_package(package))] == ["other._hidden"]
 
 
 def test_logic_is_the_same_whatever_its_names_and_values(package: Path) -> None:
     (group,) = shape.repeats(shape.read_package(package))
-    assert [place.line for place in group] == [3, 13]
+    assert [each.line for each in group] == [3, 13]
 
 
-def test_what_is_no_package_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_without_a_package_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         shape.main([str(tmp_path)])
     assert raised.value.code == 2
-    assert f"{tmp_path} is no package" in capsys.readouterr().err
+    assert f"{tmp_path} has no __init__.py" in capsys.readouterr().err
 
 
-def test_two_packages_stand_side_by_side(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_packages_are_shown_side_by_side(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shape.main([str(package), "--baseline", str(package)])
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("files"))
     assert line.split()[1:] == ["4", "4"]

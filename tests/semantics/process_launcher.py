@@ -1,4 +1,4 @@
-"""`ProcessLauncher`: a launcher around `subprocess`, in which a job means what it means everywhere else."""
+"""`ProcessLauncher`: a launcher around `subprocess`, with the semantics of jobs that every backend has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime.process import inherited_environment, job_environment
 
 
 class ProcessLauncher(Launcher):
-    """StartRegistry a process, and looks whether it has ended. Its `run_dir` is set in a subclass."""
+    """Starts a process, and polls it. A subclass sets `run_dir`."""
 
     run_dir: ClassVar[str]
     poll_freq = 0.02

@@ -1,11 +1,12 @@
-"""Nothing that is started here outlives this program, whatever ends it; SIGKILL excepted.
+"""`no_process_left`: no process that the benchmarks start outlives them, however they end. SIGKILL is the exception.
 
-A signal that would end the program becomes an exception, so that each block that has started something ends it, as it
-does after an error. Only the first one: nothing is to disturb the ending, whose steps have deadlines of their own.
+A signal that would end the program becomes an exception, so that each block that has started a process ends it, as it
+does after an error. Only the first signal raises: a later one must not interrupt the clean-up, whose steps have
+deadlines of their own.
 
-Two gaps are left. An exception may come between a start and the block that is to see to its end, or in the midst of an
-ending; and what a sample has started may have left the sample's process group. So whatever is started in the block
-inherits a mark, and whoever still has it when the block ends is killed.
+Two gaps remain. The exception may come between the start of a process and the block that ends it, or in the middle of a
+clean-up; and a sample's child may have left the process group of the sample. So all processes inherit a mark in their
+environment, and those that still have it when the block ends are killed.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from benchmarks.model import BenchmarkError
 from tests.slurm.cluster import Process
 
 MARK: Final = "RUNTIME_BENCHMARKS"
-"""The environment variable that is inherited; its value is another one for each block."""
+"""The environment variable that processes inherit. Each block has a value of its own."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE: Final = 5.0
-"""Seconds for processes to end after SIGKILL. Arbitrary."""
+KILL_TIMEOUT: Final = 5.0
+"""Seconds for processes to end after SIGKILL. Arbitrary: ten times less would fail on a busy machine, ten times more
+would only delay the error."""
 
 
 class Stopped(BaseException):
-    """A signal asks this program to end."""
+    """A signal to end the program has been received. Not an `Exception`, so that no handler of errors takes it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -38,14 +40,14 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def nothing_outlives() -> Iterator[None]:
-    """End all that was started in the block, also when a signal ends it; for the main thread.
+def no_process_left() -> Iterator[None]:
+    """End all processes that were started in the block, also if a signal ends it. For the main thread.
 
-    A signal that this program was started to ignore, as `nohup` does with SIGHUP, is ignored.
+    A signal that is ignored when the block begins stays ignored, as SIGHUP is under `nohup`.
 
     Raises:
         Stopped: in the block, at the first signal of `SIGNALS`.
-        BenchmarkError: if a process survives SIGKILL for `PATIENCE`.
+        BenchmarkError: if a process survives SIGKILL for `KILL_TIMEOUT` seconds.
     """
     is_ending = False
 
@@ -65,7 +67,7 @@ def nothing_outlives() -> Iterator[None]:
             yield
         finally:
             is_ending = True
-    finally:  # where a signal just before that line leads, too
+    finally:  # the outer one, as a signal may raise just before `is_ending` is set
         try:
             _kill_all(f"{MARK}={mark}".encode())
         finally:
@@ -75,7 +77,7 @@ def nothing_outlives() -> Iterator[None]:
 
 
 def _kill_all(variable: bytes) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + KILL_TIMEOUT
     while left := list(_processes(variable)):
         for process in left:
             process.signal(signal.SIGKILL)
@@ -87,11 +89,11 @@ def _kill_all(variable: bytes) -> None:
 
 
 def _processes(variable: bytes) -> Iterator[Process]:
-    """All that were started with `variable` in their environment; this one was not."""
+    """Yield the processes that started with `variable` in their environment. This program did not."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and (process := Process.of(int(entry.name))) is not None:
             try:
                 if variable in (entry / "environ").read_bytes().split(b"\0"):
                     yield process
             except OSError:
-                continue  # it has just ended, or is somebody else's
+                continue  # it has just ended, or belongs to another user

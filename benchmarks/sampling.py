@@ -1,7 +1,7 @@
-"""Take samples: every contender once, then all of them again, each time in a fresh process.
+"""Takes samples in rounds: each round runs every contender once, each in a fresh process.
 
-Taking turns lets a machine that slows down or is shared disturb everybody alike. Who goes first, and who goes right
-after whom, changes from round to round, so that what one leaves to the next (caches, memory, heat) favours nobody.
+So a machine that becomes slower, or is shared, affects all contenders alike. The order changes from round to round, so
+that the state that one contender leaves to the next (caches, memory, heat) favours none.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from typing import Final
 from benchmarks.model import PEAK, BenchmarkError, Contender, Measures
 
 DEADLINE: Final = 900.0
-"""Seconds that one sample may take. Arbitrary: far beyond the slowest."""
-_NOT_PASSED_ON: Final = (
+"""Seconds that one sample may take. Arbitrary: far more than the slowest takes. Ten times less might end it on a slow
+machine, ten times more would only delay the report of a hang."""
+_NOT_INHERITED: Final = (
     "PYTHON",  # options of the interpreter: without assertions, debugging, without compiled modules
     "MAKEFLAGS",
     "MAKELEVEL",
     "MFLAGS",
 )
-"""How the names of variables begin."""
+"""Prefixes of environment variables that samples do not inherit."""
 
 
-def take_turns(
+def take_samples(
     contenders: Sequence[Contender],
     rounds: int,
     *,
@@ -41,10 +42,10 @@ def take_turns(
     """Return `rounds` samples of each contender.
 
     Args:
-        contenders: who is measured.
-        rounds: how often.
-        on_sample: is told of each sample.
-        variables: environment variables for the programs, beside those of this one.
+        contenders: the programs to run.
+        rounds: the number of rounds.
+        on_sample: called after each sample.
+        variables: environment variables for the programs, in addition to those of this one.
 
     Raises:
         BenchmarkError: if a sample fails.
@@ -59,7 +60,7 @@ def take_turns(
 
 
 def in_order(contenders: Sequence[Contender], number: int) -> Sequence[Contender]:
-    """Return the contenders in the order of a round: each second one backwards, each pair begun one further on."""
+    """Return the contenders in the order of a round. Odd rounds are reversed; each pair of rounds starts one later."""
     first = number // 2 % len(contenders)
     forwards = [*contenders[first:], *contenders[:first]]
     return forwards if number % 2 == 0 else forwards[::-1]
@@ -68,17 +69,17 @@ def in_order(contenders: Sequence[Contender], number: int) -> Sequence[Contender
 def take_sample(
     contender: Contender, *, variables: Mapping[str, str] = MappingProxyType({}), deadline: float = DEADLINE
 ) -> Measures:
-    """Run the contender's program once; return what it measured. Its temporary files are removed, however it ends.
+    """Run the contender's program once, and return its measures. Its temporary files are removed, however it ends.
 
     Raises:
-        BenchmarkError: if it cannot be started, fails, says nothing, or takes longer than `deadline` seconds.
+        BenchmarkError: if it cannot be started, fails, prints no measures, or takes longer than `deadline` seconds.
     """
     directory = tempfile.TemporaryDirectory(dir=variables.get("TMPDIR"), ignore_cleanup_errors=True)
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
         directory as place,
-        directory,  # twice, as a signal may come in the midst of its removal
+        directory,  # entered twice: a signal may interrupt the first removal
     ):
         code, peak = _run(contender, {**variables, "TMPDIR": place}, out.fileno(), err.fileno(), deadline)
         out.seek(0)
@@ -86,7 +87,7 @@ def take_sample(
         if code != 0:
             ended = f"exit code {code}" if code > 0 else f"signal {-code}"
             if code == -signal.SIGKILL:
-                ended += f" (after {deadline:g} s it is killed)"
+                ended += f" (the deadline is {deadline:g} s)"
             said = err.read().decode(errors="replace").strip()
             msg = f"{contender.name}: a sample failed with {ended}: {' '.join(contender.command)}\n{said}"
             raise BenchmarkError(msg)
@@ -95,7 +96,7 @@ def take_sample(
 
 
 def _run(contender: Contender, variables: Mapping[str, str], out: int, err: int, deadline: float) -> tuple[int, float]:
-    """Return the exit code (a signal: negative) and the largest resident set in MB."""
+    """Return the exit code (negative: a signal) and the largest resident set in MB."""
     try:
         process = subprocess.Popen(
             contender.command,
@@ -111,7 +112,7 @@ def _run(contender: Contender, variables: Mapping[str, str], out: int, err: int,
     timer = threading.Timer(deadline, os.killpg, (process.pid, signal.SIGKILL))
     try:
         timer.start()
-        # What the kernel knows of this one process; what its parent held when it forked, some 20 MB, counts as its own.
+        # `ru_maxrss` of this one process. It includes what the parent held at the fork, about 20 MB.
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:
         with suppress(ProcessLookupError):
@@ -125,7 +126,7 @@ def _run(contender: Contender, variables: Mapping[str, str], out: int, err: int,
 
 
 def _environment(contender: Contender, inherited: Mapping[str, str]) -> dict[str, str]:
-    environment = {name: value for name, value in inherited.items() if not name.startswith(_NOT_PASSED_ON)}
+    environment = {name: value for name, value in inherited.items() if not name.startswith(_NOT_INHERITED)}
     if contender.tree is not None:
         environment["PYTHONPATH"] = contender.tree
     return environment
@@ -134,9 +135,9 @@ def _environment(contender: Contender, inherited: Mapping[str, str]) -> dict[str
 def _measures(contender: Contender, line: str) -> dict[str, float]:
     try:
         measures = {str(name): float(value) for name, value in json.loads(line).items()}
-        if measures and all(0 < value < math.inf for value in measures.values()):  # ratios are made of them
+        if measures and all(0 < value < math.inf for value in measures.values()):  # ratios are computed from them
             return measures
     except (ValueError, TypeError, AttributeError):
         pass
-    msg = f"{contender.name}: a sample's last line is {line!r}; wanted: a JSON object of positive numbers"
+    msg = f"{contender.name}: the last line of a sample is {line!r}; expected a JSON object of positive numbers"
     raise BenchmarkError(msg)

@@ -1,4 +1,4 @@
-"""Tests of `benchmarks.ending`: nothing that was started outlives the program that measures, whatever ends it."""
+"""Tests of `benchmarks.cleanup`: no process outlives the program that measures, however it ends."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ending, environment
-from benchmarks.ending import MARK, Stopped, nothing_outlives
+from benchmarks import cleanup, environment
+from benchmarks.cleanup import MARK, Stopped, no_process_left
 from benchmarks.model import BenchmarkError
 from tests.slurm.cluster import Process
 
 FOR_EVER = """
 import signal, subprocess, sys, tempfile
-pipe = open(sys.argv[1], "w")  # who has it open is alive
+pipe = open(sys.argv[1], "w")  # closed when the last process that has it open has ended
 subprocess.Popen(["sleep", "600"], pass_fds=[pipe.fileno()], start_new_session=True)
 tempfile.NamedTemporaryFile(delete=False)
 print("there", file=pipe, flush=True)
@@ -31,25 +31,25 @@ from contextlib import contextmanager
 from benchmarks import __main__ as program
 from benchmarks.model import Contender, Figure, Question
 
-script, pipe, place = sys.argv[1:]
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever who started this one ignores
+script, pipe, directory = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also if this program was started with SIGINT ignored
 for number in signal.SIGTERM, signal.SIGHUP:
     signal.signal(number, signal.SIG_DFL)
 
 @contextmanager
-def surroundings():
+def setup():
     try:
-        yield {"TMPDIR": place}
+        yield {"TMPDIR": directory}
     finally:
         print("down", flush=True)
 
-asked = Question(
+question = Question(
     "ever",
     [Contender("a", [sys.executable, script, pipe])],
     [Figure("ever", "x", "s", "lower", "a", {})],
-    surroundings,
+    setup,
 )
-program.QUESTIONS = {"ever": lambda quick: asked}
+program.QUESTIONS = {"ever": lambda quick: question}
 sys.exit(program.main([]))
 """
 
@@ -58,20 +58,20 @@ sys.exit(program.main([]))
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda it: str(int(it))
 )
-def test_what_a_signal_ends_leaves_nothing(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    script, pipe, place = tmp_path / "for_ever.py", tmp_path / "pipe", tmp_path / "place"
+def test_a_signal_leaves_no_process_and_no_file(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    script, pipe, directory = tmp_path / "for_ever.py", tmp_path / "pipe", tmp_path / "directory"
     script.write_text(FOR_EVER)
     os.mkfifo(pipe)
-    place.mkdir()
+    directory.mkdir()
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    command = [sys.executable, "-c", MEASURING, str(script), str(pipe), str(place)]
+    command = [sys.executable, "-c", MEASURING, str(script), str(pipe), str(directory)]
     measuring = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=environment.TREE, text=True
     )
     try:
         assert select.select([reading], [], [], 60)[0], "the sample did not start"
         assert os.read(reading, 100) == b"there\n"
-        assert list(place.rglob("tmp*"))
+        assert list(directory.rglob("tmp*"))
         measuring.send_signal(number)
         out, err = measuring.communicate(timeout=60)
     finally:
@@ -80,14 +80,14 @@ def test_what_a_signal_ends_leaves_nothing(number: signal.Signals, code: int, tm
     assert measuring.returncode == code
     assert err == f"stopped by {number.name}\n"
     assert out.splitlines()[1:] == ["down"]
-    assert os.read(reading, 100) == b""  # nobody has it open: it would be an error otherwise
+    assert os.read(reading, 100) == b""  # no process has it open: otherwise this raises BlockingIOError
     os.close(reading)
-    assert not list(place.iterdir())
+    assert not list(directory.iterdir())
 
 
-def test_one_signal_is_heeded_so_that_nothing_disturbs_the_ending() -> None:
+def test_only_the_first_signal_raises_so_that_no_other_interrupts_the_clean_up() -> None:
     ended = []
-    with pytest.raises(Stopped) as stopped, nothing_outlives():
+    with pytest.raises(Stopped) as stopped, no_process_left():
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
@@ -98,11 +98,11 @@ def test_one_signal_is_heeded_so_that_nothing_disturbs_the_ending() -> None:
     assert ended == ["as well"]
 
 
-def test_a_signal_that_is_ignored_stays_so_and_handlers_are_put_back() -> None:
+def test_an_ignored_signal_stays_ignored_and_handlers_are_restored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     others = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
-        with nothing_outlives():
+        with no_process_left():
             signal.raise_signal(signal.SIGHUP)
             assert signal.getsignal(signal.SIGTERM) is not others[1]
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -111,14 +111,14 @@ def test_a_signal_that_is_ignored_stays_so_and_handlers_are_put_back() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_what_no_block_has_ended_is_killed_and_others_are_not() -> None:
+def test_processes_started_in_the_block_are_killed_and_no_others() -> None:
     started = [subprocess.Popen(["sleep", "600"])]
     try:
-        with nothing_outlives():
+        with no_process_left():
             started.append(subprocess.Popen(["sleep", "600"], start_new_session=True))
-        stranger, lost = started
+        other, lost = started
         assert Process.of(lost.pid) is None
-        assert Process.of(stranger.pid) is not None
+        assert Process.of(other.pid) is not None
         assert MARK not in os.environ
     finally:
         for process in started:
@@ -126,13 +126,13 @@ def test_what_no_block_has_ended_is_killed_and_others_are_not() -> None:
             process.wait()
 
 
-def test_what_survives_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ending, "PATIENCE", 0.0)
+def test_a_process_that_survives_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "KILL_TIMEOUT", 0.0)
     monkeypatch.setattr(Process, "signal", lambda *_: None)
     handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(BenchmarkError, match="processes survive SIGKILL: ") as survived, nothing_outlives():
-        hardy = subprocess.Popen(["sleep", "600"])
-    hardy.kill()
-    hardy.wait()
-    assert str(hardy.pid) in str(survived.value)
+    with pytest.raises(BenchmarkError, match="processes survive SIGKILL: ") as survived, no_process_left():
+        survivor = subprocess.Popen(["sleep", "600"])
+    survivor.kill()
+    survivor.wait()
+    assert str(survivor.pid) in str(survived.value)
     assert signal.getsignal(signal.SIGTERM) is handler

@@ -1,18 +1,18 @@
-"""One meaning of a job on every backend: a table of jobs, each with what must become of it, wherever it runs.
+"""The semantics of a job, the same on every backend: a table of jobs, each with its expected outcome.
 
-A job is started as `execve` starts a program, after a change to its directory:
+A job is started as `execve` starts a program, after a `chdir` to its directory:
 
-- The words of its command come to the program byte for byte. A program without a slash in its name is looked for in the
-  ``PATH`` of the job's own environment, one with a slash where the job runs. What the system does not execute is a
-  launch error, also where a shell would run it as a script all the same (`execvp` and `sh` do, so an empty file that a
-  linker left behind would pass). No name is ever a shell's own command.
-- Its environment is the inherited one with its `exports`, byte for byte. ``PWD`` is its directory, ``OLDPWD`` is not
-  set, unless it exports them.
-- Its standard input is empty, its output is its log.
+- The program gets the words of the command byte for byte. A program without a slash in its name is searched in the
+  ``PATH`` of the job's own environment; one with a slash is relative to the job's directory. What the system does not
+  execute is a launch error, also where `execvp` and `sh` would run it as a script (so an empty file that a linker has
+  left behind does not pass). No name means a builtin of a shell.
+- The environment is the inherited one with the job's `exports`, byte for byte. ``PWD`` is the job's directory, and
+  ``OLDPWD`` is not set, unless the job exports them.
+- Standard input is empty. The output goes to the log.
 - An exit code is an exit code, also from 129 on, and a signal is a signal.
 
-`rows` is the table; `lay_out` makes the files that it needs; `judge` says what differs. Two ends are not in it: of a
-job that ends by SIGINT or SIGPIPE which only it was sent, a shell on another machine cannot tell more than a code.
+`rows` is the table; `lay_out` makes the files that it needs; `judge` describes a difference. Two ends are missing in
+the table: if only the job itself gets SIGINT or SIGPIPE, a shell on another machine reports a code and not a signal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import attrs
 from runtime.job import FailureKind, JobResult, JobSpec, JobStatus
 
 ODD: Final = "o d'd\"$x\\é✓\udcff!*"
-"""A name with much in it that means something to somebody; and a byte that is no UTF-8."""
+"""A file name with characters that are special to shells, and a byte that is not UTF-8."""
 
 WORDS: Final = (
     *(
@@ -69,13 +69,13 @@ WORDS: Final = (
         "x" * 9999,
     ),
 )
-"""Words that mean something to somebody, or are long, or no UTF-8."""
+"""Words that are special to a shell or a wrapper, or long, or not UTF-8."""
 
 STRICT: Final = ("/bin/bash", "-eo", "pipefail", "-c")
-"""A shell with which what fails in the middle has failed."""
+"""A shell that fails if a command in the middle of a script or pipe fails."""
 
 LONG: Final = f": {'x' * 200_000}\n"
-"""The beginning of a text that is too long for an argument of a program."""
+"""The beginning of a command that is too long for one argument of a program."""
 
 OF_SHELLS: Final = {
     "BASHOPTS": "extglob",
@@ -112,12 +112,12 @@ OF_SHELLS: Final = {
     "1": "x",
     "é": "é",
 }
-"""Variables that mean something to a shell, or to a wrapper."""
+"""Variables that a shell or the wrapper of a batch job would act on."""
 
 
 @attrs.frozen
 class Outcome:
-    """What becomes of a job."""
+    """How a job ends, and what its log contains."""
 
     kind: FailureKind | None
     code: int | None = None
@@ -126,12 +126,12 @@ class Outcome:
 
     @property
     def status(self) -> JobStatus:
-        """The status that goes with it."""
+        """The status that belongs to `kind`."""
         return JobStatus.PASSED if self.kind is None else self.kind.status
 
     @classmethod
     def of(cls, result: JobResult, log: bytes) -> Outcome:
-        """Return what became of a job, of whose log this is the content."""
+        """Return the outcome of a finished job with this log."""
         kind = None if result.reason is None else result.reason.kind
         usage = result.usage
         return cls(kind, None if usage is None else usage.exit_code, None if usage is None else usage.signal, log)
@@ -139,14 +139,14 @@ class Outcome:
 
 @attrs.frozen
 class Row:
-    """A job, and what must become of it."""
+    """A job and its expected outcome."""
 
     name: str
     fields: Mapping[str, Any]
-    """Of the `JobSpec`, but its name."""
+    """The arguments of its `JobSpec`, without the name."""
     outcome: Outcome
     why: str = ""
-    """Why it is so, where that is not plain."""
+    """Why this outcome is expected, where that is not obvious."""
 
     def spec(self) -> JobSpec:
         """Return the job."""
@@ -154,17 +154,17 @@ class Row:
 
 
 def passes(log: str = "") -> Outcome:
-    """Return the outcome of a job that passes and says this."""
+    """Return the outcome of a job that passes with this log."""
     return Outcome(None, 0, log=os.fsencode(log))
 
 
 def exits(code: int, log: str = "") -> Outcome:
-    """Return the outcome of a job that exits with this code, which is not 0, and says this."""
+    """Return the outcome of a job that exits with this code, not 0, and has this log."""
     return Outcome(FailureKind.EXIT_CODE, code, log=os.fsencode(log))
 
 
 def dies(signal: int) -> Outcome:
-    """Return the outcome of a job that this signal ends."""
+    """Return the outcome of a job that is ended by this signal."""
     return Outcome(FailureKind.SIGNAL, signal=signal)
 
 
@@ -172,16 +172,16 @@ UNLAUNCHED: Final = Outcome(FailureKind.LAUNCH_ERROR)
 """The outcome of a job that cannot be started."""
 
 SHOW: Final = ("/usr/bin/printf", "<%s>")
-"""A program that shows its words."""
+"""A program that prints its arguments."""
 
 
 def shown(*words: str) -> str:
-    """Return what `SHOW` says of these words."""
+    """Return what `SHOW` prints for these arguments."""
     return "".join(f"<{word}>" for word in words)
 
 
 def rows(root: str) -> Sequence[Row]:
-    """Return the table, for files that `lay_out` has made in the directory `root`."""
+    """Return the table, for the files that `lay_out` made in the directory `root`."""
     work = f"{root}/work"
     here = {"cwd": work}
     path = "/usr/bin:/bin"
@@ -192,7 +192,7 @@ def rows(root: str) -> Sequence[Row]:
         Row("relative-below", {"cmd": ["bin/mine"], **here}, passes("mine\n")),
         Row("relative-above", {"cmd": ["../work/show"], **here}, passes("<>")),
         Row("bare", {"cmd": ["printf", "x"]}, passes("x")),
-        Row("bare-not-here", {"cmd": ["show"], **here}, UNLAUNCHED, "the directory is not in its PATH"),
+        Row("bare-not-here", {"cmd": ["show"], **here}, UNLAUNCHED, "the job's directory is not in its PATH"),
         Row("path", {"cmd": ["mine"], "exports": {"PATH": f"{work}/bin:{path}"}}, passes("mine\n")),
         Row("path-relative", {"cmd": ["mine"], "exports": {"PATH": f"bin:{path}"}, **here}, passes("mine\n")),
         Row("path-first-empty", {"cmd": ["show"], "exports": {"PATH": f":{path}"}, **here}, passes("<>")),
@@ -202,7 +202,7 @@ def rows(root: str) -> Sequence[Row]:
             "path-not-executable-first",
             {"cmd": ["mine"], "exports": {"PATH": f"{work}/not:{work}/dirs:{work}/bin:{path}"}},
             passes("mine\n"),
-            "a directory, and what may not be executed, are passed over",
+            "directories and files that are not executable are skipped",
         ),
         Row("path-nowhere", {"cmd": ["printf", "x"], "exports": {"PATH": "/nowhere"}}, UNLAUNCHED),
         Row("builtin", {"cmd": ["cd", "/"]}, UNLAUNCHED, "a shell's own command is no program"),
@@ -225,9 +225,12 @@ def rows(root: str) -> Sequence[Row]:
         Row("not-executable", {"cmd": ["./not/mine"], **here}, UNLAUNCHED),
         Row("no-first-line", {"cmd": ["./no-first-line"], **here}, UNLAUNCHED, "only a shell would run it"),
         Row(
-            "no-first-line-exports", {"cmd": ["./no-first-line"], "exports": {"A": "1"}, **here}, UNLAUNCHED, "env, too"
+            "no-first-line-exports",
+            {"cmd": ["./no-first-line"], "exports": {"A": "1"}, **here},
+            UNLAUNCHED,
+            "env would run it, too",
         ),
-        Row("empty-file", {"cmd": ["./empty"], **here}, UNLAUNCHED, "as above; and it would pass"),
+        Row("empty-file", {"cmd": ["./empty"], **here}, UNLAUNCHED, "a shell would run it, and it would pass"),
         Row("no-interpreter", {"cmd": ["./no-interpreter"], **here}, UNLAUNCHED),
         Row("no-interpreter-exports", {"cmd": ["./no-interpreter"], "exports": {"A": "1"}, **here}, UNLAUNCHED),
         Row("interpreter-unnamed", {"cmd": ["./unnamed"], **here}, UNLAUNCHED),
@@ -280,12 +283,14 @@ def rows(root: str) -> Sequence[Row]:
                 "ERROR: ld.so: object '/no.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file):"
                 " ignored.\n/no.so\n"
             ),
-            "it says so once, of the program of the job",
+            "ld.so says so once, for the program of the job",
         ),
         Row("PWD", {"cmd": ["printenv", "PWD"], **here}, passes(f"{work}\n")),
         Row("PWD-and-exports", {"cmd": ["printenv", "PWD"], "exports": {"A": "1"}, **here}, passes(f"{work}\n")),
         Row("PWD-of-text", {"cmd": 'echo "$PWD"; pwd', **here}, passes(f"{work}\n{work}\n")),
-        Row("OLDPWD", {"cmd": ["printenv", "OLDPWD"], **here}, exits(1), "whose could it be?"),
+        Row(
+            "OLDPWD", {"cmd": ["printenv", "OLDPWD"], **here}, exits(1), "an inherited one would be of another process"
+        ),
         # ------------------------------------------------------------------ paths
         Row("cwd-relative", {"cmd": ["pwd"], "cwd": os.path.relpath(work)}, passes(f"{work}\n")),
         Row("cwd-not-normal", {"cmd": ["pwd"], "cwd": f"{root}/./bin/../work/"}, passes(f"{work}\n")),
@@ -361,7 +366,7 @@ def _write(path: str, text: str, mode: int) -> None:
 
 
 def judge(row: Row, found: Outcome) -> str | None:
-    """Return how what became of a job differs from what must; `None` if it does not."""
+    """Return how the outcome of a job differs from the expected one; `None` if it does not."""
     if found == row.outcome and found.status is row.outcome.status:
         return None
     reason = f" ({row.why})" if row.why else ""

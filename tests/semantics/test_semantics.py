@@ -1,4 +1,4 @@
-"""The table of `runtime.testing.meaning`, on every backend: what differs is a fault."""
+"""Runs the table of `runtime.testing.semantics` on every backend: each job must have its expected outcome."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from runtime.backend.local import LocalBackend
 from runtime.backend.slurm import SlurmBackend
 from runtime.job import FailureKind, JobResult
 from runtime.scheduler.run import run_jobs
-from runtime.testing.meaning import Outcome, Row, judge, lay_out, rows
-from tests.meaning.process_launcher import ProcessLauncher
+from runtime.testing.semantics import Outcome, Row, judge, lay_out, rows
+from tests.semantics.process_launcher import ProcessLauncher
 from tests.slurm.cluster import Cluster
 from tests.slurm.fakes import FakeSlurm
 from tests.slurm.fakes.controller import Settings
 from tests.slurm.jobs import use_fake
 
-PATIENCE = 400.0
-"""Seconds after which a test counts as hung."""
+TIMEOUT = 400.0
+"""Seconds after which a test counts as hung. Arbitrary: ten times less would fail on a busy machine."""
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def table(tmp_path: Path) -> Sequence[Row]:
     return rows(str(root))
 
 
-def test_the_table_is_large_and_has_each_name_once(table: Sequence[Row]) -> None:
+def test_names_in_the_table_are_unique(table: Sequence[Row]) -> None:
     assert len(table) >= 40
     assert len({row.name for row in table}) == len(table)
 
 
 async def results_on(backend: RuntimeBackend, table: Sequence[Row], run_dir: Path) -> list[tuple[JobResult, bytes]]:
-    """What became of each job, and its log."""
-    with trio.fail_after(PATIENCE):
+    """Return the result of each job, and its log."""
+    with trio.fail_after(TIMEOUT):
         results = await run_jobs([row.spec() for row in table], backend)
     found = []
     for row, result in zip(table, results, strict=True):
@@ -50,7 +50,7 @@ async def results_on(backend: RuntimeBackend, table: Sequence[Row], run_dir: Pat
     return found
 
 
-async def assert_one_meaning(backend: RuntimeBackend, table: Sequence[Row], run_dir: Path) -> None:
+async def assert_same_semantics(backend: RuntimeBackend, table: Sequence[Row], run_dir: Path) -> None:
     found = await results_on(backend, table, run_dir)
     differences = [judge(row, Outcome.of(*one)) for row, one in zip(table, found, strict=True)]
     assert [difference for difference in differences if difference is not None] == []
@@ -60,12 +60,12 @@ async def assert_one_meaning(backend: RuntimeBackend, table: Sequence[Row], run_
 @pytest.mark.parametrize("containment", ["tree", "group"])
 async def test_on_this_machine(table: Sequence[Row], containment: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    await assert_one_meaning(LocalBackend(run_dir=run_dir, containment=containment), table, run_dir)
+    await assert_same_semantics(LocalBackend(run_dir=run_dir, containment=containment), table, run_dir)
 
 
 @pytest.mark.slow
 async def test_by_a_launcher(table: Sequence[Row], tmp_path: Path) -> None:
-    """A launcher says passed or failed, and why in words of its own."""
+    """A launcher gives a status and a message, so kinds and codes are checked by the text."""
     run_dir = tmp_path / "run"
 
     class Here(ProcessLauncher):
@@ -91,7 +91,7 @@ async def test_on_the_fake_slurm(table: Sequence[Row], tmp_path: Path, monkeypat
     run_dir = tmp_path / "run"
     with FakeSlurm(Settings(kill_wait=0.2, cpus=64)) as slurm:
         use_fake(slurm, monkeypatch)
-        await assert_one_meaning(SlurmBackend(run_dir, poll_interval=0.1, visibility_timeout=20), table, run_dir)
+        await assert_same_semantics(SlurmBackend(run_dir, poll_interval=0.1, visibility_timeout=20), table, run_dir)
 
 
 @pytest.mark.slurm
@@ -99,5 +99,5 @@ async def test_on_the_fake_slurm(table: Sequence[Row], tmp_path: Path, monkeypat
 @pytest.mark.slow
 async def test_on_a_real_slurm(slurm: Cluster, table: Sequence[Row], tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    await assert_one_meaning(SlurmBackend(run_dir, poll_interval=0.5, visibility_timeout=20), table, run_dir)
+    await assert_same_semantics(SlurmBackend(run_dir, poll_interval=0.5, visibility_timeout=20), table, run_dir)
     assert slurm.call("squeue", "--noheader") == ""

@@ -1,4 +1,4 @@
-"""Tests of `benchmarks.turns`: fresh processes in turns, and what is said when one of them fails."""
+"""Tests of `benchmarks.sampling`: fresh processes in rounds, and the error when one of them fails."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from benchmarks.model import PEAK, BenchmarkError, Contender, Measures
-from benchmarks.turns import in_order, take_sample, take_turns
+from benchmarks.sampling import in_order, take_sample, take_samples
 
 
 def program(name: str, code: str, *arguments: str, tree: str | None = None) -> Contender:
     return Contender(name, [sys.executable, "-c", textwrap.dedent(code), *arguments], tree)
 
 
-def test_who_goes_first_and_who_after_whom_changes_from_round_to_round() -> None:
+def test_the_order_changes_from_round_to_round() -> None:
     three, two = ([program(name, "") for name in names] for names in ("abc", "ab"))
-    orders = ["".join(who.name for who in in_order(three, number)) for number in range(7)]
-    assert orders == ["abc", "cba", "bca", "acb", "cab", "bac", "abc"]  # all that there are, and again
-    assert ["".join(who.name for who in in_order(two, number)) for number in range(4)] == ["ab", "ba", "ba", "ab"]
+    orders = ["".join(each.name for each in in_order(three, number)) for number in range(7)]
+    assert orders == ["abc", "cba", "bca", "acb", "cab", "bac", "abc"]  # all orders, then the first again
+    assert ["".join(each.name for each in in_order(two, number)) for number in range(4)] == ["ab", "ba", "ba", "ab"]
 
 
-def test_contenders_take_turns_each_in_a_process_of_its_own() -> None:
+def test_each_round_runs_all_contenders_each_in_a_process_of_its_own() -> None:
     code = "import os, json; print('other words'); print(json.dumps({'pid': os.getpid()}))"
     order: list[str] = []
 
@@ -32,17 +32,17 @@ def test_contenders_take_turns_each_in_a_process_of_its_own() -> None:
         order.append(contender.name)
         assert measures["pid"]
 
-    samples = take_turns([program("a", code), program("b", code)], 3, on_sample=note)
+    samples = take_samples([program("a", code), program("b", code)], 3, on_sample=note)
     assert order == ["a", "b", "b", "a", "b", "a"]
-    assert [len(taken) for taken in samples.values()] == [3, 3]
-    assert len({taken["pid"] for name in "ab" for taken in samples[name]}) == 6
+    assert [len(measures) for measures in samples.values()] == [3, 3]
+    assert len({measures["pid"] for name in "ab" for measures in samples[name]}) == 6
 
 
 def test_the_peak_is_that_of_the_process() -> None:
     small = take_sample(program("small", "print('{\"x\": 1}')"))
     large = take_sample(program("large", "page = b'x' * 600_000_000; print('{\"x\": 1}')"))
     assert small["x"] == 1
-    assert 1 < small[PEAK] < 500  # this process counts, too, and has run many tests
+    assert 1 < small[PEAK] < 500  # includes what this process held at the fork, after many tests
     assert 600 < large[PEAK] < 650
 
 
@@ -61,7 +61,7 @@ def test_only_programs_of_ours_get_the_path_of_a_checkout(tmp_path: Path, monkey
     assert take_sample(program("ours", code, tree=str(tmp_path)))["value"] == 7
 
 
-def test_a_sample_that_fails_shows_what_it_said() -> None:
+def test_a_sample_that_fails_shows_its_output() -> None:
     with pytest.raises(BenchmarkError, match=r"(?s)^wrong: a sample failed with exit code 1: .*AssertionError: 3 of 4"):
         take_sample(program("wrong", "assert False, '3 of 4'"))
 
@@ -77,17 +77,17 @@ def test_a_sample_that_is_killed_leaves_no_temporary_files(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_a_removal_that_a_signal_disturbs_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removal_that_a_signal_interrupts_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     removals: list[str] = []
     cleanup = TemporaryDirectory.cleanup
 
-    def disturbed(directory: TemporaryDirectory[str]) -> None:
+    def interrupted(directory: TemporaryDirectory[str]) -> None:
         removals.append(directory.name)
         if len(removals) == 1:
             raise KeyboardInterrupt
         cleanup(directory)
 
-    monkeypatch.setattr(TemporaryDirectory, "cleanup", disturbed)
+    monkeypatch.setattr(TemporaryDirectory, "cleanup", interrupted)
     with pytest.raises(KeyboardInterrupt):
         take_sample(program("a", "print('{\"x\": 1}')"), variables={"TMPDIR": str(tmp_path)})
     assert len(removals) == 2
@@ -106,12 +106,14 @@ def test_a_sample_that_hangs_is_killed_with_all_that_it_started() -> None:
         take_sample(program("hangs", code), deadline=0.2)
 
 
-@pytest.mark.parametrize("said", ["", "nothing", "{}", "[1]", '{"x": "fast"}', '{"x": null}', '{"x": 0}', '{"x": NaN}'])
-def test_a_sample_that_says_no_numbers_is_an_error(said: str) -> None:
+@pytest.mark.parametrize(
+    "output", ["", "nothing", "{}", "[1]", '{"x": "fast"}', '{"x": null}', '{"x": 0}', '{"x": NaN}']
+)
+def test_a_sample_without_numbers_is_an_error(output: str) -> None:
     with pytest.raises(
-        BenchmarkError, match=r"mute: a sample's last line is .*; wanted: a JSON object of positive numbers"
+        BenchmarkError, match=r"mute: the last line of a sample is .*; expected a JSON object of positive numbers"
     ):
-        take_sample(program("mute", "import sys; print(sys.argv[1])", said))
+        take_sample(program("mute", "import sys; print(sys.argv[1])", output))
 
 
 def test_a_program_that_is_not_there_is_an_error() -> None:
