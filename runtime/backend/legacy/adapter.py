@@ -213,6 +213,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         self._workers = type(self).workers_factory()
         self._workers.owner = self._cls_name
         self._launcher_thread = self._workers.launcher_thread(self.name)
+        # FIFO, so that the queues of submissions, of the poller and of drops alternate batch by batch.
         self._thread_lock = trio.StrictFIFOLock()
         most = self.max_polls_per_interval or math.inf
         self._poller = Poller(self.poll_interval, most, self._poll, _to_poll, self._wait_launched)
@@ -221,7 +222,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         await self._poller.run()
 
     async def _teardown(self) -> None:
-        self._is_dropping = True
+        self._is_dropping = True  # `_drop_launcher` must not start a task any more
         for entry in [*self._kept.values(), *self._poller.take_waiting(), *(call.subject for call in self._kills)]:
             self._drop_launcher(entry)
         self._kept.clear()
@@ -246,7 +247,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     async def _wait_launched(self) -> None:
         with trio.move_on_after(FIRST_TICK):
-            while self._launches:
+            while self._launches:  # another submission may have begun when this wakes up
                 await self._all_launched.wait()
 
     async def _launch_all(self, jobs: Sequence[LiveJob]) -> None:
@@ -340,7 +341,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
                 launched.append(entry)
             elif not self._lost_with_process(entry):
                 self._not_launched(entry)
-        self._launched_all([entry.job for entry in launched])
+        self._launched_all([entry.job for entry in launched])  # also starts the kill of jobs that are to end
         for entry in launched:
             if entry.job.stage is DONE:
                 self._kill_now(entry)  # the job was lost while `launch()` was in progress, and runs now
@@ -406,7 +407,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         if entry.failures < self._poll_error_limit:
             alive.append(entry)
         else:
-            entry.polling_failed = True
+            entry.polling_failed = True  # before the kill is queued: it makes no last poll then
             times = f"{entry.failures} times in a row, the last time " if entry.failures > 1 else ""
             self._stop([entry.job], FailureKind.LAUNCHER_ERROR, self._raised(entry, times))
 
@@ -432,7 +433,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         else:
             thread = self._workers.launcher_thread(f"{self.name}.kill.{number}")
         try:
-            while self._kills and self._workers.hung <= MAX_HUNG:
+            while self._kills and self._workers.hung <= MAX_HUNG:  # beyond that `_check_hung` breaks the backend
                 # Each task starts the next one: to start 64 threads in one step would hold up the event loop.
                 self._spawn_killer()
                 done, stalled = await thread.run(self._kills, self._call_deadlines.kill)

@@ -96,7 +96,7 @@ def name_of(launcher_cls: type) -> str:
 
 def bounded(text: str, limit: int = LONGEST_TEXT) -> str:
     """Return a foreign text, or its beginning and an ellipsis, as a plain `str`, whatever its class overrides."""
-    return shorten(str.__getitem__(text, slice(limit + 1)), limit)
+    return shorten(str.__getitem__(text, slice(limit + 1)), limit)  # not `text[…]`: a subclass may override that
 
 
 def class_name(thing: object) -> str:

@@ -32,4 +32,4 @@ def end_fork(call: Call, owner: str) -> NoReturn:
         text = f"{owner}: {call.step.name} of {call.subject!r} forked, and the child returned; it was ended\n"
         with suppress(OSError):
             os.write(2, text.encode(errors="replace"))
-    os._exit(code)
+    os._exit(code)  # not `sys.exit`: that would flush the parent's buffers a second time, and run its `atexit`

@@ -326,10 +326,10 @@ class LauncherProcess:
         A cancelled scope does not interrupt it; it takes at most twice `END_TIMEOUT`.
         """
         self.close_idle_connections()
-        self._shut_control()
+        self._shut_control()  # the process exits when it sees that
         with trio.move_on_after(END_TIMEOUT, shield=True):
             await self.watch.wait_exited()
-        self._kill_group()
+        self._kill_group()  # children that launchers have left; and the process itself, if it has not exited
         with trio.move_on_after(END_TIMEOUT, shield=True):
             await self.watch.wait_exited()
         if self.has_ended():
@@ -364,7 +364,7 @@ class LauncherProcess:
         return keys
 
     def _died(self, how: str = "") -> str:
-        with self._lock:
+        with self._lock:  # several threads see the death: the first one decides what all of them report
             if not self._exit_reason:
                 during = some_of(sorted(self._doing.values()), 3)
                 how = f"{how} {self._end_process()}".strip()
@@ -467,7 +467,7 @@ class Isolation:
     def _living_process(self) -> LauncherProcess:
         name = class_name(self._cls)
         with self._lock:
-            if self._is_closed:
+            if self._is_closed:  # an abandoned constructor may get here after the backend has closed
                 msg = f"{name} is isolated, and its process has ended with its backend"
                 raise LauncherError(msg)
             if self._process is None or self._process.has_ended():  # the threads that wait for it see that themselves
@@ -485,7 +485,7 @@ def _probe(
 ) -> None:
     text = process.probe()
     if text:
-        with suppress(trio.RunFinishedError):
+        with suppress(trio.RunFinishedError):  # the event loop has ended during the probe
             token.run_sync_soon(on_death, process, text)
 
 

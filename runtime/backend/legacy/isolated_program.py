@@ -143,6 +143,7 @@ class _Program:
     def _perform(self, call: Call) -> None:
         process_state.enter(call)
         call.perform()
+        # Before anything else: a forked child must neither answer nor serve the next request.
         if os.getpid() != self._pid:
             end_fork(call, self._cls.__qualname__)
         process_state.leave(call, self._cls.__qualname__, [call])

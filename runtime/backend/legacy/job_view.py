@@ -65,7 +65,7 @@ class DVSimView:
     @property
     def run_dir(self) -> Path:
         """The directory of the output directories; made if need be."""
-        with self._lock:
+        with self._lock:  # `view_as_dvsim` is shared by all adapters, each of which has a launcher thread
             if self._run_dir is None:
                 self._run_dir = Path(tempfile.mkdtemp(prefix="runtime-"))
                 logger.info("no output directory was given; the output of such jobs is in %s", self._run_dir)

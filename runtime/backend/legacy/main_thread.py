@@ -98,12 +98,12 @@ class MainThread:
         Returns:
             False if the main thread did not become free in time: then the call was not made.
         """
-        since = self._since
+        since = self._since  # read without the lock: if it is out of date, the wait is a little too long or too short
         if not self._lock.acquire(timeout=timeout if since is None else max(0.0, since + timeout - monotonic())):
             return False
         try:
             self._since = monotonic()
-            self._done.clear()
+            self._done.clear()  # before the main thread can see the call, and set it
             self._call = call
             self._has_call.set()
             while not self._done.wait(_LOST_WAKEUP) and self._call is call:

@@ -84,7 +84,7 @@ class Poller:
         left = self._max_per_tick
         again: list[Entry] = []
         polled = 0
-        while left > 0 and (polled == 0 or trio.current_time() < ends):
+        while left > 0 and (polled == 0 or trio.current_time() < ends):  # one round even if the interval is 0
             self._receive_new()  # in each round: a job that arrives during the tick is polled in it
             entries = self._draw(left)
             if not entries:

@@ -61,7 +61,7 @@ class ProcessState:
     def leave(self, user: object, owner: str, calls: Sequence[Call]) -> None:
         """Note that the `calls` of launchers of the class `owner` have returned; compare and restore."""
         with self._lock:
-            if user in self._busy:  # not after `ignore`
+            if user in self._busy:  # after `ignore` its snapshot is out of date
                 self._busy.discard(user)
                 if not self._busy:
                     self._restore(owner, calls)

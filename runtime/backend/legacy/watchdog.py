@@ -109,6 +109,7 @@ class Watchdog:
 
     def begin(self, user: object, busy: Any) -> None:
         """Note that a thread of `user` begins calls. Does not block."""
+        # The order closes the race with `_run`, which writes `_is_asleep` and then reads `_busy`.
         self._busy.add(busy)
         if user not in self._users:
             self._add_user(user)
@@ -145,7 +146,7 @@ class Watchdog:
     def _run(self) -> None:
         me = threading.current_thread()
         while True:
-            self._wake.clear()
+            self._wake.clear()  # before `_thread` is read: a `leave` after this line sets it again
             if self._thread is not me:
                 break
             if not self._busy:
@@ -155,12 +156,13 @@ class Watchdog:
                     self._wake.wait()
                 self._is_asleep = False
             self._check_once()
-        self._judge_reported()
+        self._judge_reported()  # calls that were reported since the last check
 
     def _check_once(self) -> None:
         began, switches, spent = time.monotonic(), getrusage(RUSAGE_THREAD).ru_nvcsw, time.process_time()
         self._wake.wait(CHECK_INTERVAL)
         due, now = began + CHECK_INTERVAL, time.monotonic()
+        # One voluntary context switch per switch interval is what a thread makes that waits for the lock.
         waited = (getrusage(RUSAGE_THREAD).ru_nvcsw - switches) * sys.getswitchinterval()
         if now - due >= MIN_HELD and waited >= SHARE * (now - due):
             is_asleep = time.process_time() - spent < 2 * SHARE * (now - due)
