@@ -1,1 +1,1 @@
-"""Where does it run? The contract of a backend, and the backends that keep it."""
+"""Backends: the contract `RuntimeBackend`, and the backends that implement it."""

@@ -1,22 +1,22 @@
-"""`BackendBase`: what a backend's author writes and calls, and the life of each job from its submission to its end.
+"""`BackendBase`: the methods that a backend defines and calls, and the life of a job from submission to completion.
 
-What an author writes: how to launch, how to kill, how to watch::
+A backend defines how to launch, how to kill and how to watch jobs::
 
     class MyBackend(RuntimeBackend):
         async def _launch(self, jobs):             # runs in the backend's nursery, never in the caller's task
             for job in jobs:
-                if self._begin(job):               # false: somebody called it off
-                    ...                            # start it; then one of
-                    self._launched(job)            #   it is under way (running=False: only queued so far)
-                    self._ran(job, status)         #   it is over already
-                    self._refuse(job)              #   busy: nothing of it runs
+                if self._begin(job):               # false: the job was killed before its launch began
+                    ...                            # start it; then call one of
+                    self._launched(job)            #   it runs (running=False: it waits in a queue)
+                    self._ran(job, status)         #   it ran and has ended
+                    self._refuse(job)              #   the backend is busy: nothing of the job runs
                     self._fail(job, kind, text)    #   it cannot be launched
 
-        def _kill(self, jobs): ...                 # ask for their end; does not block; the completion follows
+        def _kill(self, jobs): ...                 # begin to kill them; does not block; the completion follows
 
-and, whenever a job ends, calls `_complete` (or `_complete_stopped`), from a task in ``self._nursery``, which `_serve`
-may fill. There is one place that completes a job (`_complete`), one that asks for its end (`_stop`), and one that gives
-it up (`_give_up`).
+When a job ends, the backend calls `_complete` (or `_complete_stopped`) from a task in ``self._nursery``, which
+`_start_task` starts. One method completes jobs (`_end_all`), one stops them (`_stop`), and one abandons those that do
+not end (`_kill_timed_out`).
 """
 
 from __future__ import annotations
@@ -45,32 +45,33 @@ from runtime.job.drafts import make_completion
 from runtime.job.status import KILLED, QUEUED, RUNNING, TERMINAL
 
 BROKEN_DEADLINE: Final = 30.0
-"""Seconds that a broken backend's kills may take before their jobs are given up. Arbitrary."""
+"""Seconds that the kills of a broken backend may take before their jobs are abandoned. Arbitrary: ten times longer
+looks like a hang, ten times shorter abandons processes that SIGKILL would still have ended."""
 
 
 End = tuple[LiveJob, JobStatus, JobStatusInfo | None, JobUsage | None]
-"""Of a job: how it ended, why if it did not pass, and what it used if that is known."""
+"""A job, its final status, the reason unless it passed, and its usage if that is known."""
 
 
 class BackendState(enum.Enum):
-    """The life of a backend; it goes one way."""
+    """The states of a backend, in the order in which it passes through them."""
 
     NEW = "new"
     OPENING = "opening"
-    """It acquires what it needs; takes no jobs yet."""
+    """`_setup` runs; no jobs are accepted yet."""
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
 
 
 class BackendBase(abc.ABC):
-    """The jobs of a backend, and all that its author needs to know of the contract. See `RuntimeBackend`."""
+    """The jobs of a backend, and the methods that a backend defines and calls. See `RuntimeBackend`."""
 
     name: str = "backend"
     busy_because: str = ""
-    """Why a job was refused last, where that is known."""
+    """The reason of the latest refusal, if it is known."""
     kill_deadline: float | None = 30.0
-    """Seconds after a kill was asked for at which a job is given up as lost; `None` if `_kill` bounds itself."""
+    """Seconds from the request of a kill until the job is abandoned as lost; `None` if kills have another bound."""
 
     def __init__(self) -> None:
         self._state = BackendState.NEW
@@ -78,7 +79,7 @@ class BackendBase(abc.ABC):
         self._ledger = Ledger()
         self._refused = self._completed = self._late = 0
         self._lost: list[str] = []
-        # These live as long as the block; before and after it nothing may need them.
+        # These exist while the block is open; nothing may use them before or after.
         self._courier: Courier
         self._deadlines: Deadlines
         self._nursery: trio.Nursery
@@ -86,67 +87,68 @@ class BackendBase(abc.ABC):
         self._now: Callable[[], float]  # the loop's clock, asked directly: `trio.current_time` costs twice as much
         self._ending = trio.CancelScope()
 
-    # ------------------------------------------------------------------ what an author writes
+    # ------------------------------------------------------------------ a backend defines these
 
     @abc.abstractmethod
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        """Launch `jobs`. See the module's docstring; jobs that it does not begin are refused.
+        """Launch `jobs`: see the module's docstring. Jobs that it does not begin are refused.
 
-        It runs in the backend's nursery: the caller's cancellation does not reach it, `_begin` tells of it. What it
-        raises is a bug, and breaks the backend.
+        It runs in the backend's nursery, so a cancelled caller does not interrupt it; `_begin` returns false instead.
+        An exception is a bug, and breaks the backend.
         """
 
     @abc.abstractmethod
     def _kill(self, jobs: Sequence[LiveJob]) -> None:
-        """Ask for the end of `jobs`, all at the same time. Each was launched, and is asked for once."""
+        """Begin to kill `jobs`, all at the same time; does not block. Called once for each job that was launched."""
 
     def _force(self, jobs: Sequence[LiveJob]) -> None:
-        """Make the kill of `jobs`, which was asked for before, as quick as can be. By default it is that already."""
+        """Skip what is left of the gentle steps of the kills of `jobs`. By default does nothing: there are none."""
 
     def _take_back(self, job: LiveJob) -> bool:
-        """Say whether nothing of `job`, whose end was asked for between `_begin` and `_launched`, runs or ever will.
+        """Withdraw the launch of `job`; return whether nothing of it runs, or will run.
 
-        Asked once, where launches wait in a queue of the backend's own. By default a launch that began is seen through.
+        Called once for a job that is killed between `_begin` and `_launched`. For backends that queue launches. By
+        default a launch that has begun goes on, and `_kill` follows it.
         """
         return False
 
     async def _setup(self) -> None:
-        """Acquire what the backend needs, before the block begins; what it raises is raised by `open`."""
+        """Acquire what the backend needs, before the block begins. `open` raises what it raises."""
 
     async def _serve(self) -> None:
-        """Run in the background, shielded, until the block ends. It may return early; raising breaks the backend."""
+        """Run in the background, shielded, until the block ends. May return early; an exception breaks the backend."""
 
     async def _teardown(self) -> None:
-        """Release what `_setup` acquired; no job is live. Runs shielded, for at most `TEARDOWN_DEADLINE` seconds.
+        """Release what `_setup` acquired. No job is live. Runs shielded, for at most `TEARDOWN_DEADLINE` seconds.
 
-        What it raises breaks the backend.
+        An exception breaks the backend.
         """
 
     def _limits(self, spec: Any) -> tuple[float | None, float | None]:
-        """Return the `timeout` and the `queue_timeout` of a specification, in seconds."""
+        """Return the `timeout` and the `queue_timeout` of a specification, in seconds; `None` for no limit."""
         return getattr(spec, "timeout", None), getattr(spec, "queue_timeout", None)
 
-    # ------------------------------------------------------------------ what an author calls
+    # ------------------------------------------------------------------ a backend calls these
 
     def _begin(self, job: LiveJob) -> bool:
-        """Say that the launch of `job` begins now; false if it was called off, and must not."""
+        """Record that the launch of `job` begins. False: the job was killed already, and must not be launched."""
         if job.stage is not WAITING:
             return False
         job.stage = LAUNCHING
         return True
 
     def _begin_all(self, jobs: Sequence[LiveJob]) -> list[LiveJob]:
-        """Say that the launch of `jobs` begins now: `_begin` for each. Returns those that were not called off."""
+        """Call `_begin` for each of `jobs`; return those that are to be launched."""
         begun = [job for job in jobs if job.stage is WAITING]
         for job in begun:
             job.stage = LAUNCHING
         return begun
 
     def _launched(self, job: LiveJob, *, running: bool = True, note: str | None = None) -> bool:
-        """Say that `job` is under way. If somebody asked for its end meanwhile, `_kill` is called now.
+        """Record that `job` was launched. If it was killed during its launch, `_kill` is called now.
 
         Returns:
-            False if the job was given up as lost before its launch returned: then the author ends what runs of it.
+            False if the job was abandoned as lost during its launch: then the backend must end what runs of it.
         """
         if job.stage is not LAUNCHING:
             return False
@@ -155,16 +157,18 @@ class BackendBase(abc.ABC):
             self._running(job, note=note)
         else:
             self._queued(job)
+        # `_stop` could not kill a job whose launch had not returned: there was nothing to send a signal to.
         if job.stop is not None:
-            self._ask(self._kill, [job])
+            self._request(self._kill, [job])
             if job.forced:
-                self._ask(self._force, [job])
+                self._request(self._force, [job])
         return True
 
     def _launched_all(self, jobs: Iterable[LiveJob]) -> None:
-        """Say that many jobs run: `_launched` for each. Who was given up as lost meanwhile is not LAUNCHED after it."""
+        """Call `_launched` for each of `jobs`. Those that were abandoned during their launch are not LAUNCHED then."""
         now, limits = self._now(), self._limits
         for job in jobs:
+            # The usual case inline, which is cheaper than a call of `_launched` for each job.
             if job.stage is LAUNCHING and job.status is QUEUED and job.stop is None and limits(job.spec)[0] is None:
                 job.stage, job.status = LAUNCHED, RUNNING
                 job.started, job.queued = now, None
@@ -178,15 +182,15 @@ class BackendBase(abc.ABC):
         reason: JobStatusInfo | None = None,
         usage: JobUsage | None = None,
     ) -> bool:
-        """Say that `job` ran and has ended, all of it within its launch: `_launched` and `_complete` in one."""
+        """Record that `job` ran and ended within its launch: `_launched` and `_complete` in one call."""
         return self._ran_all([(job, status, reason, usage)]) == 1
 
     def _ran_all(self, ends: Iterable[End]) -> int:
-        """Say of many jobs that each ran and has ended: `_ran` for each. Returns how many of these ends counted."""
+        """Call `_ran` for each of `ends`; return how many of these completions were the first of their job."""
         return self._end_all(ends, ran=True)
 
     def _running(self, job: LiveJob, *, note: str | None = None) -> None:
-        """Say that `job` runs from now on: its `timeout` counts. No event, if its handle can still say so."""
+        """Record that `job` runs from now on, and start its `timeout`. Posts an event only if there is a `note`."""
         if job.stage is DONE or job.status is RUNNING:
             return
         job.status = check_move(job.status, RUNNING)
@@ -198,14 +202,14 @@ class BackendBase(abc.ABC):
             self._deadlines.add(job.started + timeout, job, self._timed_out)
 
     def _queued(self, job: LiveJob) -> None:
-        """Say that `job` waits in a queue from now on: its `queue_timeout` counts."""
+        """Record that `job` waits in a queue from now on, and start its `queue_timeout`."""
         job.started, job.queued = None, trio.current_time()
         queue_timeout = self._limits(job.spec)[1]
         if queue_timeout is not None:
             self._deadlines.add(job.queued + queue_timeout, job, self._queue_timed_out)
 
     def _progress(self, job: LiveJob, status: JobStatus, note: str | None = None) -> None:
-        """Tell the listener that `job` is now QUEUED or RUNNING, or why it still waits."""
+        """Post a progress event: `job` is QUEUED or RUNNING now, or still waits for the reason in `note`."""
         if job.stage is DONE:
             return
         if status is RUNNING and job.status is not status:
@@ -217,11 +221,11 @@ class BackendBase(abc.ABC):
         self._courier.post_progress(JobProgressEvent(job.id, job.attempt, status, trio.current_time(), note))
 
     def _refuse(self, job: LiveJob, why: str = "") -> None:
-        """Say that the backend is too busy for `job`, and perhaps why; nothing of it runs."""
+        """Refuse `job`, nothing of which runs, because the backend is busy; `why` is optional."""
         if job.stage is DONE:
             return
         self.busy_because = why or self.busy_because
-        if job.stop is not None:
+        if job.stop is not None:  # a kill waits for its completion, and a refused job has none
             self._complete_stopped(job)
             return
         self._refused += 1
@@ -234,26 +238,25 @@ class BackendBase(abc.ABC):
         reason: JobStatusInfo | None = None,
         usage: JobUsage | None = None,
     ) -> bool:
-        """Queue the completion of `job`. Only the first one counts: false if there was one before."""
+        """Queue the completion of `job`. Only the first one counts: returns false if there was one before."""
         return self._end_all([(job, status, reason, usage)]) == 1
 
     def _end_all(self, ends: Iterable[End], *, ran: bool = False) -> int:
-        """Queue the completions of jobs that have ended now; return how many of them were the first for their job.
+        """Queue the completions of jobs that have ended; return how many were the first of their job.
 
-        With `ran`, those that were being launched began to run now, too.
+        With `ran`, jobs whose launch has not returned began to run now as well.
         """
         now = self._now()
         done: list[LiveJob] = []
         events: list[JobCompletionEvent] = []
         try:
             for job, status, reason, usage in ends:
-                if job.stage is DONE:
+                if job.stage is DONE:  # it was abandoned, or killed, and its end was reported after that
                     self._late += 1
                     continue
                 if status not in TERMINAL:
-                    msg = (
-                        f"a job cannot go from {job.status.name} to {status.name} when it ends, only to what is an end"
-                    )
+                    move = f"from {job.status.name} to {status.name}"
+                    msg = f"a job cannot go {move} when it ends; expected a final status"
                     raise StatusMoveError(msg)
                 if ran and job.stage is LAUNCHING:
                     job.started = now
@@ -263,7 +266,7 @@ class BackendBase(abc.ABC):
                 done.append(job)
                 if reason is not None and reason.kind is FailureKind.LOST:
                     self._lost.append(job.id)
-        finally:
+        finally:  # whatever the iterable raises, the jobs that were taken from it are DONE, and need their completion
             self._courier.post(*events)
             self._completed += len(events)
             self._ledger.remove(*done)
@@ -284,21 +287,21 @@ class BackendBase(abc.ABC):
     def _complete_stopped(
         self, job: LiveJob, usage: JobUsage | None = None, reason: JobStatusInfo | None = None
     ) -> bool:
-        """Queue the completion of `job`, which has ended because somebody asked for that.
+        """Queue the completion of `job`, which has ended because it was stopped.
 
         Args:
             job: the job.
-            usage: what it used, if that is known.
-            reason: that of the stop, with more in it; `None` for that.
+            usage: its usage, if that is known.
+            reason: the reason of the stop with details added; `None` for the reason as it is.
         """
         if job.stop is None:
-            msg = f"{job!r} was not asked to stop"
+            msg = f"{job!r} was not stopped; expected a job that was killed or has exceeded a limit"
             raise RuntimeError(msg)
         kind = job.stop.reason.kind
         return self._complete(job, KILLED if kind is None else kind.status, reason or job.stop.reason, usage)
 
     def _stop(self, jobs: Iterable[LiveJob], kind: FailureKind, message: str, *, force: bool = False) -> list[LiveJob]:
-        """Ask for the end of `jobs`; return those that are still live."""
+        """Begin to end `jobs` for the reason given; return those that are still live."""
         now = trio.current_time()
         reason = JobStatusInfo(message, kind=kind)
         to_kill: list[LiveJob] = []
@@ -307,48 +310,51 @@ class BackendBase(abc.ABC):
             if job.stage is DONE:
                 continue
             if job.stop is not None:
-                # What asked first is the cause; of two in one instant, a kill goes before a timeout.
+                # The first request is the cause. Of two at the same time, a kill precedes a time limit: the order of
+                # two tasks that wake at one time is random, and the result must not depend on it.
                 if kind is FailureKind.CANCELLED and job.stop.reason.kind in _LIMITS and job.stop.at == now:
                     job.stop = StopCause(reason, now)
                 live.append(job)
                 continue
             job.stop = StopCause(reason, now)
+            # Nothing of these jobs runs, and nothing else would complete them.
             if job.stage is WAITING or (job.stage is LAUNCHING and self._taken_back(job)):
                 self._complete_stopped(job)
                 continue
             if job.stage is LAUNCHED:
                 to_kill.append(job)
-            if self.kill_deadline is not None:
-                self._deadlines.add(now + self.kill_deadline, job, self._give_up)
+            if self.kill_deadline is not None:  # also during its launch, which may hang
+                self._deadlines.add(now + self.kill_deadline, job, self._kill_timed_out)
             live.append(job)
-        self._ask(self._kill, to_kill)
+        self._request(self._kill, to_kill)
         if force:
             for job in live:
                 job.forced = True
-            self._ask(self._force, [job for job in live if job.stage is LAUNCHED])
+            self._request(self._force, [job for job in live if job.stage is LAUNCHED])
         return [job for job in live if job.stage is not DONE]
 
     def _start_task(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run ``function(*args)`` in the backend's nursery; what it raises breaks the backend."""
+        """Run ``function(*args)`` in the backend's nursery; an exception breaks the backend."""
         self._nursery.start_soon(self._guard, function, *args, name=function)
 
     def _break(self, error: BaseException) -> None:
-        """End the block with `error`: kill all, complete all. The first error counts."""
+        """End the block with `error`, and kill all jobs. Only the first error counts."""
         if self._broken is not None:
             return
         self._broken = self._no_memory(error) or error
         self._body.cancel()
+        # A broken backend may never report an end, so the wait for ends needs a limit.
         self._ending.deadline = trio.current_time() + BROKEN_DEADLINE
-        # Now, and not when the body has ended: it may be in a shield of its own.
+        # Now, and not when the body has ended: the body may be in a shielded scope, which the cancel does not reach.
         self._stop(self._ledger, FailureKind.BACKEND_ERROR, self._why_broken())
 
     def _no_memory(self, error: BaseException, what: str = "broke") -> BackendBrokenError | None:
-        """Return what is said of `error` if it is want of memory and nothing else: no bug, wherever it showed."""
+        """Return the error to raise if `error` is out of memory and nothing else, which is not a bug; else `None`."""
         if not is_out_of_memory(error):
             return None
-        said = BackendBrokenError(f"backend {self.name!r} {what}: {NO_MEMORY}")
-        said.__cause__ = error
-        return said
+        broken = BackendBrokenError(f"backend {self.name!r} {what}: {NO_MEMORY}")
+        broken.__cause__ = error
+        return broken
 
     def _why_broken(self) -> str:
         broken = self._broken
@@ -357,15 +363,15 @@ class BackendBase(abc.ABC):
     def _taken_back(self, job: LiveJob) -> bool:
         try:
             return self._take_back(job)
-        except Exception as exc:  # noqa: BLE001 - as for `_ask`
+        except Exception as exc:  # noqa: BLE001 - as for `_request`
             self._break(exc)
             return False
 
-    def _ask(self, what: Callable[[Sequence[LiveJob]], None], jobs: Sequence[LiveJob]) -> None:
-        """Call the author's ``what(jobs)``. It is nobody's fault but the backend's if that raises."""
+    def _request(self, method: Callable[[Sequence[LiveJob]], None], jobs: Sequence[LiveJob]) -> None:
+        """Call ``method(jobs)``, which is `_kill` or `_force`. An exception breaks the backend, not the caller."""
         if jobs:
             try:
-                what(jobs)
+                method(jobs)
             except Exception as exc:  # noqa: BLE001 - kept, and raised by the block
                 self._break(exc)
 
@@ -374,23 +380,23 @@ class BackendBase(abc.ABC):
     def _timed_out(self, job: LiveJob) -> None:
         timeout = self._limits(job.spec)[0]
         if timeout is None or job.started is None or trio.current_time() < job.started + timeout:
-            return  # it went back to the queue meanwhile, and its new start has a limit of its own
+            return  # it went back to the queue, and its new start has a deadline of its own
         self._stop([job], FailureKind.TIMEOUT, f"ran for longer than its timeout of {timeout:g} s")
 
     def _queue_timed_out(self, job: LiveJob) -> None:
         timeout = self._limits(job.spec)[1]
         if timeout is None or job.queued is None or trio.current_time() < job.queued + timeout:
-            return  # it runs; or it did, and its new wait has a limit of its own
+            return  # it runs; or it ran, and its new wait has a deadline of its own
         message = f"waited in the queue for longer than its queue_timeout of {timeout:g} s"
         self._stop([job], FailureKind.QUEUE_TIMEOUT, message)
 
-    def _give_up(self, job: LiveJob) -> None:
+    def _kill_timed_out(self, job: LiveJob) -> None:
         why = "" if job.stop is None else f" ({job.stop.reason.message})"
         self._fail(job, FailureKind.LOST, f"did not end within {self.kill_deadline:g} s of being asked to{why}")
 
     @trio.lowlevel.enable_ki_protection
     async def _guard(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run ``function(*args)``; an error of it breaks the backend instead of the nursery."""
+        """Run ``function(*args)``; an exception breaks the backend instead of cancelling the nursery."""
         try:
             await function(*args)
         except trio.Cancelled:

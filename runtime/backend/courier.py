@@ -1,7 +1,8 @@
-"""`Courier`: the one task that carries a backend's events to whoever listens.
+"""`Courier`: the task that delivers a backend's events to the receiver.
 
-Events wait in a queue without a bound, and the courier sends all that has gathered as one batch. So nobody who
-completes a job ever waits for the receiver, whatever the size of the channel's buffer.
+Events wait in an unbounded queue, and the courier sends all that are queued as one batch. So completing a job never
+waits for the receiver, whatever the size of the channel's buffer. The alternative, to send from the task that completes
+a job, deadlocks on a small channel if the receiver's task is the one that submits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from runtime.job import EventBatch, JobCompletionEvent, JobProgressEvent
 
 
 class Courier:
-    """A queue of events and the task that empties it into a channel."""
+    """A queue of events, and the task that sends them on a channel."""
 
     def __init__(self, channel: trio.MemorySendChannel[EventBatch]) -> None:
         self._channel = channel
@@ -22,64 +23,65 @@ class Courier:
         self._posted = trio.Event()
         self._taken = trio.Event()
         self._progress = 0
-        """How many of the queued events are no completions."""
+        """How many of the queued events are progress events."""
         self._sending = 0
-        """How many completions are in the batch that waits for the receiver."""
+        """How many completions are in the batch that is being sent."""
         self.receiver_gone = False
-        """Whether the receiving end was closed while there was something to send."""
+        """Whether a send failed because the receiving end was closed."""
 
     @property
     def undelivered(self) -> int:
-        """How many completions have been posted that the receiver has not taken."""
+        """How many posted completions the receiver has not taken."""
         return len(self._queue) - self._progress + self._sending
 
     def post(self, *events: JobCompletionEvent) -> None:
-        """Queue completions, behind all other events."""
+        """Append completions to the queue."""
         if events and not self._queue:
             self._posted.set()
         self._queue += events
 
     def post_progress(self, event: JobProgressEvent) -> None:
-        """Queue what is not waited for at the end, behind all other events."""
+        """Append a progress event to the queue. `undelivered` does not count it."""
         if not self._queue:
             self._posted.set()
         self._queue.append(event)
         self._progress += 1
 
     async def run(self) -> None:
-        """Carry events until cancelled, or until the receiver has gone.
+        """Deliver events until cancelled, or until the receiver was closed.
 
         Raises:
-            trio.BrokenResourceError: if the receiver has gone.
+            trio.BrokenResourceError: if the receiver was closed.
         """
         while True:
             if not self._queue:
                 self._posted = trio.Event()
                 await self._posted.wait()
+            # A cancel during the send loses nothing of the count: `_sending` is reset only after the send.
             batch, self._queue = tuple(self._queue), []
             self._sending, self._progress = len(batch) - self._progress, 0
             try:
                 await self._channel.send(batch)
             except trio.BrokenResourceError:
                 self.receiver_gone = True
-                self._taken.set()
+                self._taken.set()  # wakes `wait_delivered`, which would wait for ever otherwise
                 raise
             self._sending = 0
             self._taken.set()
             self._taken = trio.Event()
 
-    async def wait_delivered(self, patience: float = math.inf) -> bool:
-        """Wait until every completion was taken. A checkpoint in any case.
+    async def wait_delivered(self, drain_timeout: float = math.inf) -> bool:
+        """Wait until the receiver has taken every completion. Always a checkpoint.
 
         Args:
-            patience: seconds to wait since the receiver last took a batch.
+            drain_timeout: seconds without progress by the receiver after which the wait ends.
 
         Returns:
-            Whether all were taken; false if the patience ran out or the receiver has gone.
+            Whether every completion was taken; false after the timeout, or if the receiver was closed.
         """
         await trio.lowlevel.checkpoint()
         while self.undelivered and not self.receiver_gone:
-            with trio.move_on_after(patience) as scope:
+            with trio.move_on_after(drain_timeout) as scope:  # begins again with each batch that was taken
                 await self._taken.wait()
             if scope.cancelled_caught:
                 return False

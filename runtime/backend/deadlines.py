@@ -1,8 +1,8 @@
-"""`Deadlines`: one task and one heap for all the time limits of a backend's jobs.
+"""`Deadlines`: one task and one heap for all the deadlines of a backend's jobs.
 
-A limit of a job that has ended is dropped when it comes up, or when such limits have become most of the heap. With
-nothing to wait for the task sleeps without waking. If the loop has stood still until after a limit, what happened
-meanwhile is told first: a job that has ended would be called lost otherwise.
+The deadline of a job that has ended is dropped when it expires, or when the heap has doubled since the last clean-up.
+Without deadlines the task sleeps and does not wake. If the event loop stood still past a deadline, events that occurred
+meanwhile are processed first: a job that has ended would be reported as lost otherwise.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import trio
 from runtime.backend.live import DONE, LiveJob
 
 _STANDSTILL: Final = 0.1
-"""Seconds by which a limit must be late for the loop to count as having stood still; and then, for which others come
-first. Arbitrary."""
+"""Seconds past a deadline after which the loop counts as having stood still, and for which it then runs other tasks
+first. Arbitrary: ten times longer reports jobs as lost that ended during a short standstill, ten times shorter delays
+deadlines on a loop that is merely busy."""
 
 
-async def _wait_for_news() -> None:
+async def _let_other_tasks_run() -> None:
     await trio.sleep(_STANDSTILL)
 
 
@@ -29,11 +30,11 @@ _Entry = tuple[float, int, LiveJob, Callable[[LiveJob], None]]
 
 
 class Deadlines:
-    """Calls ``action(job)`` when its time comes, unless the job has ended by then."""
+    """Calls ``action(job)`` at a deadline, unless the job has ended by then."""
 
     def __init__(self) -> None:
-        self.catch_up: Callable[[], Awaitable[object]] = _wait_for_news
-        """Called before limits come up late, as the loop has stood still; it may `postpone` them."""
+        self.catch_up: Callable[[], Awaitable[object]] = _let_other_tasks_run
+        """Awaited before deadlines expire late because the loop stood still. May call `postpone`."""
         self._heap: list[_Entry] = []
         self._order = itertools.count()
         self._held: list[_Entry] = []
@@ -42,39 +43,40 @@ class Deadlines:
 
     def add(self, at: float, job: LiveJob, action: Callable[[LiveJob], None]) -> None:
         """Call ``action(job)`` at the time `at`, in seconds of `trio.current_time`."""
+        # Removing each entry when its job ends would search the heap; dropping them in bulk costs O(1) for each `add`.
         if len(self._heap) >= self._compact_at:
             self._heap = [entry for entry in self._heap if entry[2].stage is not DONE]
             heapq.heapify(self._heap)
             self._compact_at = max(1024, 2 * len(self._heap))
         entry = (at, next(self._order), job, action)
         heapq.heappush(self._heap, entry)
-        if self._heap[0] is entry:
+        if self._heap[0] is entry:  # `run` sleeps until a later deadline
             self._changed.set()
 
     def hold(self) -> None:
-        """Let no limit that there is now come up until `release`; those that are added later do."""
+        """Suspend all present deadlines until `release`. Deadlines that are added later are not suspended."""
         self._held += self._heap
         self._heap = []
 
     def release(self, seconds: float) -> None:
-        """Let those that were held come up again, `seconds` later than they were to."""
+        """Resume the suspended deadlines, `seconds` later than they were."""
         self._heap += [(at + seconds, order, job, action) for at, order, job, action in self._held]
         self._held = []
         heapq.heapify(self._heap)
         self._changed.set()
 
     def postpone(self, seconds: float) -> None:
-        """Let all limits come up `seconds` later: what they are for has stood still."""
+        """Move all deadlines `seconds` later, as their jobs stood still for that long."""
         self.hold()
         self.release(seconds)
 
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
-            self._changed = trio.Event()
+            self._changed = trio.Event()  # before the heap is read, so that no `add` after that goes unnoticed
             if self._heap and self._heap[0][0] + _STANDSTILL < trio.current_time():
                 await self.catch_up()
-            now = trio.current_time()
+            now = trio.current_time()  # `catch_up` took time, and may have postponed the deadlines
             while self._heap and (self._heap[0][0] <= now or self._heap[0][2].stage is DONE):
                 _, _, job, action = heapq.heappop(self._heap)
                 if job.stage is not DONE:

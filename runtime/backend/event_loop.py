@@ -1,4 +1,4 @@
-"""`check_in_loop`: what is not thread-safe says so before it changes anything."""
+"""`check_in_loop`: functions that are not thread-safe raise before they change anything."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import trio
 
 
 def check_in_loop(token: trio.lowlevel.TrioToken | None, what: str) -> None:
-    """Check that the code that runs now belongs to a certain event loop.
+    """Check that the caller runs in a certain event loop.
 
     Args:
-        token: that loop's; `None` for any.
-        what: what was called, for the message.
+        token: the token of that loop; `None` for no check.
+        what: the call, for the message.
 
     Raises:
-        RuntimeError: if it does not: it is in another thread, say.
+        RuntimeError: if the caller runs elsewhere, such as in another thread.
     """
     try:
         here = trio.lowlevel.current_trio_token()
-    except RuntimeError:
+    except RuntimeError:  # this thread runs no event loop
         here = None
     if token is not None and here is not token:
         msg = (
-            f"{what} was called outside of the event loop of its run; expected: a call from a task of it, or from a "
-            f"thread by trio.from_thread.run_sync(..., trio_token=...)"
+            f"{what} was called outside of the event loop of its run; expected a call from a task of that loop, or "
+            f"from a thread through trio.from_thread.run_sync(..., trio_token=...)"
         )
         raise RuntimeError(msg)

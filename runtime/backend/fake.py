@@ -1,6 +1,6 @@
-"""`FakeBackend`: keeps the contract, runs nothing. A replaceable policy says what becomes of each job.
+"""`FakeBackend`: implements the contract and runs nothing. A policy decides how each job behaves.
 
-For tests, for dry runs of a whole regression, and for measuring what the runtime itself costs.
+For tests, for dry runs of a whole regression, and for measuring the cost of the runtime itself.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from runtime.job.numbers import brief
 
 @attrs.frozen
 class FakeRun:
-    """What becomes of one attempt at one job."""
+    """How one attempt of a job behaves."""
 
     status: JobStatus = JobStatus.PASSED
-    """How it ends, if it is not killed."""
+    """Its final status, unless it is killed."""
     reason: JobStatusInfo | None = None
     usage: JobUsage | None = None
     duration: float = 0.0
-    """Seconds that it runs; `math.inf`: until it is killed; 0: it has ended when `submit_many` returns."""
+    """Seconds that it runs; `math.inf`: until it is killed; 0: it has completed when `submit_many` returns."""
     queued: float | None = None
-    """Seconds that it waits in a queue before it runs; `None`: it runs at once."""
+    """Seconds in a queue before it runs; `None`: it runs at once."""
     kill_duration: float = 0.0
-    """Seconds between a kill and its end; `math.inf`: a kill does nothing."""
+    """Seconds from a kill to its end; `math.inf`: a kill has no effect."""
     launch_error: str | None = None
-    """It cannot be launched, and this is why."""
+    """Why it cannot be launched; `None`: it can."""
     busy: bool = False
-    """It is refused."""
+    """Whether it is refused."""
     at_once: bool = attrs.field(init=False, repr=False)
-    """Whether it has ended when it is launched; follows from the others."""
+    """Whether it ends within its launch; derived from the other fields."""
 
     @at_once.default
     def _is_at_once(self) -> bool:
@@ -46,13 +46,13 @@ class FakeRun:
 
 
 FakePolicy = Callable[[Any, int], FakeRun]
-"""From a job's specification and the number of the attempt to what becomes of it."""
+"""A function of a job's specification and the number of the attempt, from 1."""
 
 PASS = FakeRun()
 
 
 def pass_at_once(_job: object, _attempt: int) -> FakeRun:
-    """The policy by which every job passes at once."""
+    """The policy with which every job passes at once."""
     return PASS
 
 
@@ -60,10 +60,10 @@ class FakeBackend(RuntimeBackend):
     """A backend without processes, in virtual or real time.
 
     Args:
-        policy: what becomes of each job; the attribute may be replaced at any time, and counts for later launches.
+        policy: decides how each job behaves; the attribute may be replaced at any time, for later launches.
 
     Raises:
-        ValueError: for a policy that cannot be called.
+        ValueError: if the policy cannot be called.
     """
 
     name = "fake"
@@ -72,21 +72,21 @@ class FakeBackend(RuntimeBackend):
     def __init__(self, policy: FakePolicy = pass_at_once, **options: Any) -> None:
         super().__init__(**options)
         if not callable(policy):
-            msg = f"FakeBackend: policy is {brief(policy)}; expected: a function of a job and the number of its attempt"
+            msg = f"FakeBackend: policy is {brief(policy)}; expected a function of a job and the number of its attempt"
             raise ValueError(msg)
         self.policy = policy
         self.running: set[str] = set()
-        """Ids of the jobs that would run if there were anything to run; also while they are being killed."""
+        """Ids of the jobs that count as running, also while they are being killed."""
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
         self._launch_begun(self._begin_all(jobs))
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()  # jobs that end at once would otherwise starve all other tasks
 
     def _launch_begun(self, jobs: Sequence[LiveJob]) -> None:
         self._ran_all(self._launch_each(jobs))
 
     def _launch_each(self, jobs: Sequence[LiveJob]) -> Iterator[End]:
-        """Launch `jobs`; yield the ends of those that have ended at once."""
+        """Launch `jobs`; yield the ends of those that end within their launch."""
         for job in jobs:
             run = call_hook(self.policy, job.spec, job.attempt)
             if run.at_once:

@@ -1,6 +1,6 @@
-"""`Finisher`: what follows the end of a native job, wherever it ran: its log is judged, its `post_finish` is called.
+"""`Finisher`: what follows the end of a native job: its log is judged, then its `post_finish` is called.
 
-One order and one set of rules for all native backends, so that a command means the same on each of them.
+All native backends use it, so that a command gets the same verdict on each of them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
 from runtime.process import Exit, in_thread
 from runtime.verdict import PASSED, Judgement, LogPath, LogPatterns, Verdict
 
-_WELL: Final = Exit(code=0)
-"""How a job ended of which only the log is asked."""
+_SUCCESS: Final = Exit(code=0)
+"""The exit of a job of which only the log is judged."""
 
-logger: Final = logging.getLogger("runtime.backends")
+logger: Final = logging.getLogger("runtime.backend")
 
 
 class Finisher:
     """Finds verdicts.
 
     Args:
-        judges: serve already, or will.
-        hooking: for the threads of hooks.
+        judges: the pool that judges logs; runs already, or will.
+        hooking: limits the threads that call hooks.
     """
 
     def __init__(self, judges: VerdictPool, hooking: trio.CapacityLimiter) -> None:
@@ -35,7 +35,7 @@ class Finisher:
         self._hooking = hooking
 
     def judge_at_once(self, spec: JobSpec, how: Exit, text: bytes | None) -> tuple[Verdict, Judgement | None] | None:
-        """Return the verdict on a job if that is a matter of microseconds; else `None`. Arguments as for `conclude`."""
+        """Return the verdict on a job if it takes microseconds; else `None`. Arguments as for `conclude`."""
         patterns = LogPatterns.of(spec)
         if spec.max_log is not None and (text is None or len(text) > spec.max_log):
             return None
@@ -49,31 +49,32 @@ class Finisher:
         log: LogPath,
         how: Exit,
         scope: trio.CancelScope,
-        patience: float | None,
+        limit: float | None,
         text: bytes | None = None,
         otherwise: Verdict = PASSED,
     ) -> tuple[Verdict, Judgement | None]:
-        """Return the verdict on a job, and what its log says, after `post_finish` has been called with it.
+        """Return the verdict on a job and the judgement of its log, after `post_finish` was called.
 
         Args:
             spec: the job.
-            log: where its log is.
-            how: how its process ended.
-            scope: is entered here; who gives it a deadline bounds all of this, and what passed then has failed.
-            patience: the seconds of that deadline, for the message.
-            text: all that the log says, if that is short and known.
-            otherwise: the verdict, if neither its end nor its log has anything against it.
+            log: the path of its log.
+            how: the exit of its process.
+            scope: is entered here. Its deadline bounds the whole call; a job that would pass fails if it expires.
+            limit: the seconds until that deadline, for the message.
+            text: the whole log, if it is short and known.
+            otherwise: the verdict, if neither the exit nor the log says that the job failed.
         """
         found = self.judge_at_once(spec, how, text)
         if found is not None and found[0] is PASSED:
             found = otherwise, found[1]
         if found is not None and spec.post_finish is None:
             return found
-        verdict, said = found or (PASSED, None)
+        verdict, judgement = found or (PASSED, None)
+        # What has not been done if the deadline expires.
         doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
         with scope:
             if found is None:
-                verdict, said = await self._judges.judge(spec, log, how)
+                verdict, judgement = await self._judges.judge(spec, log, how)
                 verdict = otherwise if verdict is PASSED else verdict
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"
@@ -82,40 +83,40 @@ class Finisher:
                     verdict = failed(FailureKind.HOOK, f"post_finish raised {error!r}")
         if scope.cancelled_caught and verdict is PASSED:
             kind, what = doing
-            verdict = failed(kind, f"{what} within {patience:g} s of a kill that came after its end")
-        return verdict, said
+            verdict = failed(kind, f"{what} within {limit:g} s of a kill that came after its end")
+        return verdict, judgement
 
     async def conclude_stopped(
-        self, spec: JobSpec, log: LogPath, status: JobStatus, patience: float, text: bytes | None = None
+        self, spec: JobSpec, log: LogPath, status: JobStatus, limit: float, text: bytes | None = None
     ) -> Judgement | None:
-        """Return what the log of a job that was stopped says, and call `post_finish`; `None` if that cannot be told.
+        """Return the judgement of the log of a job that was stopped, and call `post_finish`; `None` after `limit` s.
 
         Args:
             spec: the job.
-            log: where its log is.
-            status: what it has ended with.
-            patience: seconds that this takes at most, all of it.
-            text: all that the log says, if that is short and known.
+            log: the path of its log.
+            status: its final status.
+            limit: the most seconds that the whole call takes.
+            text: the whole log, if it is short and known.
         """
-        said: Judgement | None = None
-        with trio.move_on_after(patience):
-            async with trio.open_nursery() as nursery:
+        judgement: Judgement | None = None
+        with trio.move_on_after(limit):
+            async with trio.open_nursery() as nursery:  # at the same time, because both share the limit
                 if spec.post_finish is not None:
                     nursery.start_soon(self.call_post_finish, spec, status)
-                found = None if text is None else self._judges.judge_at_once(LogPatterns.of(spec), text, _WELL)
-                _, said = found or await self._judges.judge(spec, log, _WELL)
-        return said
+                found = None if text is None else self._judges.judge_at_once(LogPatterns.of(spec), text, _SUCCESS)
+                _, judgement = found or await self._judges.judge(spec, log, _SUCCESS)
+        return judgement
 
     @trio.lowlevel.enable_ki_protection
     async def call_post_finish(self, spec: JobSpec, status: JobStatus) -> BaseException | None:
-        """Call the `post_finish` of a job, which has one, in a thread; return what it raised."""
+        """Call the `post_finish` of a job in a thread; return the exception that it raised. The job must have one."""
         hook = spec.post_finish
         assert hook is not None
 
         def call() -> BaseException | None:
             try:
                 hook(status)
-            except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
+            except BaseException as exc:  # noqa: BLE001 - an exception of a hook fails its own job, and no other
                 return exc
             return None
 
@@ -126,12 +127,12 @@ class Finisher:
 
 
 def failed(kind: FailureKind, message: str) -> Verdict:
-    """Return a verdict of this kind, with the status that goes with it."""
+    """Return a verdict with this kind of failure and the status that belongs to it."""
     return Verdict(kind.status, JobStatusInfo(message, kind=kind))
 
 
 def usage_of(how: Exit, log: Judgement | None = None, left_behind: Sequence[str] = ()) -> JobUsage:
-    """Return what is known of what a job used, from the end of its process and from its log; and what it left."""
+    """Return the usage of a job, as far as it is known from its exit and its log, and the processes that it left."""
     return JobUsage(
         how.cpu_seconds,
         how.peak_bytes,

@@ -1,17 +1,17 @@
-"""Ctrl-C in a program that uses us: where trio may raise `KeyboardInterrupt`, and where not.
+"""Ctrl-C in a program that embeds the runtime: where trio may raise `KeyboardInterrupt`, and where it may not.
 
-trio raises it in whatever code runs when the signal comes, in any task, at any line. In a task of ours that would lose
-the job that the line was about. Code below a frame that is marked by `trio.lowlevel.enable_ki_protection` is spared:
-there trio waits, and raises it in the *main task* (what `trio.run` was given) at its next checkpoint, through every
-shield. The rules that follow from that:
+trio raises it in the code that runs when the signal arrives, in any task, at any line. In a task of ours that would
+lose the job that the line handles. A frame that is marked with `trio.lowlevel.enable_ki_protection` protects the code
+below it: trio then raises at the next checkpoint of the *main task* (the function given to `trio.run`), even in a
+shielded scope. The rules that follow:
 
-- Each function that a task of ours begins with is marked. A mark belongs to a function, and a new task has none; so the
-  tasks of a nursery need one each. `RuntimeBackend._start_task` does it for an author.
-- So is what a caller calls and what changes our state: opening and closing a block, a submission, a kill. What the
-  caller hands over there (an iterable, say) is read before, unmarked.
-- Code of the user that we call in the loop, a *hook*, can be interrupted, as it may take for ever: `call_hook`.
-- Where the main task is in our code, `KeyboardInterrupt` comes out of any ``await``. So a clean-up that must not be cut
-  short is a task of its own, and the main task waits for it: `outlast`.
+- Each function that a task of ours begins with is marked. A mark belongs to a function, and a new task has none, so
+  each task of a nursery needs one. `RuntimeBackend._start_task` marks the tasks of a backend.
+- Functions that a caller calls and that change our state are marked: opening and closing a block, a submission, a kill.
+  An iterable that the caller passes is read before, unprotected.
+- Code of the user that runs in the event loop, a *hook*, can be interrupted, as it may never return: `call_hook`.
+- While the main task is in our code, `KeyboardInterrupt` comes out of any ``await``. So a clean-up that must run to its
+  end is a task of its own, and the main task waits for it: `wait_through_interrupts`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 
 class _ProtectedBlock(AbstractAsyncContextManager[T, bool | None]):
-    """An asynchronous context manager between whose steps and our caller no Ctrl-C is raised.
+    """An asynchronous context manager whose entering and leaving are protected from Ctrl-C.
 
-    `asynccontextmanager` alone has lines of its own around our generator: an interrupt there would leave the block
-    open, and nobody who could close it.
+    `asynccontextmanager` alone runs unprotected lines of its own around our generator: an interrupt there would leave
+    the block open, with nothing to close it.
     """
 
     def __init__(self, block: AbstractAsyncContextManager[T, bool | None]) -> None:
@@ -52,7 +52,7 @@ class _ProtectedBlock(AbstractAsyncContextManager[T, bool | None]):
 def protected_block(
     function: Callable[P, AsyncIterator[T]],
 ) -> Callable[P, AbstractAsyncContextManager[T, bool | None]]:
-    """As `asynccontextmanager`; entering and leaving are protected from Ctrl-C, the body of the block is not."""
+    """Like `asynccontextmanager`, but entering and leaving are protected from Ctrl-C. The body of the block is not."""
     make = asynccontextmanager(function)
 
     @functools.wraps(function)
@@ -64,37 +64,37 @@ def protected_block(
 
 @trio.lowlevel.disable_ki_protection
 def call_hook(hook: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what a function of the user's returns. A Ctrl-C ends it, wherever we call it from.
+    """Call a function of the user, and return its result. A Ctrl-C interrupts it, even below a protected frame.
 
     Raises:
-        KeyboardInterrupt: then, also in a task that is not the main one.
+        KeyboardInterrupt: after a Ctrl-C, also in a task that is not the main task.
     """
     return hook(*args, **kwargs)
 
 
 @trio.lowlevel.disable_ki_protection
 async def await_hook(hook: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await a function of the user's: `call_hook` for those that are asynchronous."""
+    """Await an asynchronous function of the user, and return its result. Otherwise like `call_hook`."""
     return await hook(*args, **kwargs)
 
 
-async def outlast(ended: trio.Event, interrupted: Callable[[int], object]) -> BaseException | None:
-    """Wait for `ended`, whatever is cancelled and however often Ctrl-C is pressed meanwhile.
+async def wait_through_interrupts(ended: trio.Event, interrupted: Callable[[int], object]) -> BaseException | None:
+    """Wait for `ended`, through cancellation and any number of Ctrl-C; return the last `KeyboardInterrupt`.
 
     Args:
-        ended: will be set by another task, in bounded time.
-        interrupted: is called for each Ctrl-C with its number, from 1, to hurry that task. Does not block.
+        ended: is set by another task, in bounded time.
+        interrupted: is called for each Ctrl-C with its number, from 1, to hurry that task. Must not block.
 
     Returns:
         The last `KeyboardInterrupt`, for the caller to raise; `None` if there was none.
     """
     error = None
     count = 0
-    while not ended.is_set():
+    while not ended.is_set():  # waits again after each Ctrl-C
         try:
             with trio.CancelScope(shield=True):
                 await ended.wait()
-        except BaseException as exc:  # noqa: BLE001 - a Ctrl-C, which no shield keeps away; returned
+        except BaseException as exc:  # noqa: BLE001 - a Ctrl-C, which a shield does not stop; it is returned
             error = exc
             count += 1
             interrupted(count)
@@ -102,7 +102,7 @@ async def outlast(ended: trio.Event, interrupted: Callable[[int], object]) -> Ba
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether `error` is a Ctrl-C, or a group of such and of cancellations, as a nursery makes of one."""
+    """Whether `error` is a `KeyboardInterrupt`, or a group of nothing but these and `Cancelled`."""
     if isinstance(error, BaseExceptionGroup):
         interrupts, others = error.split(KeyboardInterrupt)
         return interrupts is not None and (others is None or others.split(trio.Cancelled)[1] is None)

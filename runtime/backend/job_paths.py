@@ -1,6 +1,7 @@
-"""Where a job's files are, and making them: its directory (an old one put aside), its log, the dump of its environment.
+"""The paths of a job's files, and the functions that make the files: its directory, its log, its environment's dump.
 
-What makes them blocks: for threads. All of it is below the roots of the run, whatever other jobs have put there.
+The functions that make files block: call them in threads. All files stay below the roots of the run, also if another
+job has planted a symbolic link there.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from runtime.rooted import write_all
 from runtime.roots import RootedPath, Roots
 
 ENVIRONMENT_FILE: Final = "env_vars"
-"""The name of the environment's dump, beside the log."""
+"""The name of the dump of the environment, in the directory of the log."""
 
 COMMAND_FILE_ENDING: Final = ".cmd"
-"""What is added to the name of a log: the file of a `cmd` that is too long."""
+"""The suffix that makes the name of a command file, for a `cmd` that is too long, from the name of the log."""
 
 LONGEST_WORD: Final = (1 << 17) - 1
-"""Bytes of an argument of a program, at most: Linux's, where a page of memory has 4 KiB; elsewhere it is more."""
+"""The most bytes of one argument of a program: Linux's MAX_ARG_STRLEN, less its NUL, with pages of 4 KiB; systems with
+larger pages allow more."""
 
 
 @attrs.frozen
@@ -36,7 +38,7 @@ class JobPaths:
 
     @classmethod
     def of(cls, spec: JobSpec, run_dir: str) -> JobPaths:
-        """Return the places of `spec` in a run."""
+        """Return the paths of `spec` in a run."""
         odir = os.path.abspath(spec.odir) if spec.odir is not None else f"{run_dir}/{safe_id(spec.id)}"
         log = os.path.abspath(spec.log_path) if spec.log_path is not None else f"{odir}/job.log"
         return cls(odir, log, os.path.abspath(spec.cwd) if spec.cwd is not None else odir)
@@ -44,43 +46,43 @@ class JobPaths:
 
 @attrs.frozen
 class RootedJobPaths:
-    """The same, below the roots of the run."""
+    """The paths of one job, opened below the roots of the run."""
 
     odir: RootedPath
     log: RootedPath
     cwd: str
     home: RootedPath | None
-    """The directory that it runs in, if that is `odir`. If not, where the path `cwd` leads is the job's own affair."""
+    """The working directory, if it is `odir`; else `None`, and the path `cwd` is followed wherever it leads."""
 
     @classmethod
-    def find(cls, places: JobPaths, roots: Roots) -> RootedJobPaths | None:
-        """Return the paths of a job, unless a directory has to be resolved for that."""
-        odir = roots.find(places.odir)
-        log = roots.find(places.log)
+    def find(cls, paths: JobPaths, roots: Roots) -> RootedJobPaths | None:
+        """Return the paths of a job; `None` if a directory has to be resolved first. Does not block."""
+        odir = roots.find(paths.odir)
+        log = roots.find(paths.log)
         if odir is None or log is None:
             return None
-        return cls(odir, log, places.cwd, odir if places.cwd == places.odir else None)
+        return cls(odir, log, paths.cwd, odir if paths.cwd == paths.odir else None)
 
     @classmethod
-    def resolve(cls, places: JobPaths, roots: Roots) -> RootedJobPaths:
+    def resolve(cls, paths: JobPaths, roots: Roots) -> RootedJobPaths:
         """Return the paths of a job. Blocks.
 
         Raises:
-            OSError: if nothing of a directory can be opened.
+            OSError: if no part of the path of a directory can be opened.
         """
-        odir = roots.resolve(places.odir)
-        return cls(odir, roots.resolve(places.log), places.cwd, odir if places.cwd == places.odir else None)
+        odir = roots.resolve(paths.odir)
+        return cls(odir, roots.resolve(paths.log), paths.cwd, odir if paths.cwd == paths.odir else None)
 
     def directory_of_log(self, directory: int) -> int | None:
-        """Return the descriptor of the output directory, if the log is in that."""
+        """Return `directory`, the descriptor of the output directory, if the log is in it; else `None`."""
         return directory if self.log.is_in(self.odir) else None
 
 
 def make_files(paths: RootedJobPaths, dump: bytes) -> int:
-    """Make a job's directories, and the dump of its environment; return a descriptor of its output directory.
+    """Make a job's directories and the dump of its environment; return a descriptor of its output directory.
 
     Raises:
-        OSError: if that cannot be done.
+        OSError: if one of them cannot be made.
     """
     directory = paths.odir.make_and_open_directory()
     try:
@@ -94,18 +96,18 @@ def make_files(paths: RootedJobPaths, dump: bytes) -> int:
 
 
 def has_long_text(spec: JobSpec) -> bool:
-    """Whether the `cmd` of a job is text that is too long for an argument, and that goes by a file."""
+    """Whether the `cmd` of a job is text that is too long for an argument, and so is passed in a file."""
     cmd = spec.cmd
-    if not isinstance(cmd, str) or 4 * len(cmd) <= LONGEST_WORD:  # what four bytes a character could not make too long
+    if not isinstance(cmd, str) or 4 * len(cmd) <= LONGEST_WORD:  # not even with four bytes a character
         return False
     return len(os.fsencode(cmd)) > LONGEST_WORD and is_read_by_shell(spec)
 
 
 def make_command_file(spec: JobSpec, log: RootedPath) -> None:
-    """Write the `cmd` of a job to a file of its owner's beside the log, if it has to go by one.
+    """Write the `cmd` of a job to a private file next to the log, if it is too long for an argument.
 
     Raises:
-        OSError: if that cannot be done.
+        OSError: if the file cannot be written.
     """
     if has_long_text(spec):
         assert isinstance(spec.cmd, str)
@@ -118,17 +120,16 @@ def starting_words(spec: JobSpec, log: RootedPath) -> Sequence[str]:
 
 
 def _command_file(log: RootedPath) -> RootedPath:
-    return log.with_name(
-        log.name + COMMAND_FILE_ENDING
-    )  # no two jobs have one log, while the dump is one for all of a directory
+    # Named after the log, because jobs may share a directory (and so a dump of the environment), but never a log.
+    return log.with_name(log.name + COMMAND_FILE_ENDING)
 
 
-def put_aside(path: RootedPath, keep: int | None) -> None:
-    """Rename the directory `path`, if there is one, to ``path.~1~``, and what has that name to ``path.~2~``, and so on.
+def rotate_directory(path: RootedPath, keep: int | None) -> None:
+    """Rename the directory `path`, if it exists, to ``path.~1~``, an older one from that to ``path.~2~``, and so on.
 
     Args:
-        path: a directory, or nothing.
-        keep: how many such old directories may be left; older ones are deleted. `None`: all of them.
+        path: a directory, which need not exist.
+        keep: how many old directories are kept; older ones are deleted. `None`: all of them.
     """
     if not path.exists():
         return
@@ -139,19 +140,19 @@ def put_aside(path: RootedPath, keep: int | None) -> None:
         for number in range(keep, count + 1):
             _backup(path, number).remove()
         count = min(count, keep - 1)
-    for number in range(count, 0, -1):
+    for number in range(count, 0, -1):  # from the oldest, so that each new name is free
         _backup(path, number).rename(_backup(path, number + 1).name)
     path.rename(_backup(path, 1).name)
 
 
 def _backup(path: RootedPath, number: int) -> RootedPath:
-    return path.with_name(f"{path.name}.~{number}~")  # a safe id never has a tilde, so this is no other job's directory
+    return path.with_name(f"{path.name}.~{number}~")  # a safe id has no tilde, so no other job has this directory
 
 
 def write_private(path: RootedPath, content: bytes, directory: int | None = None) -> None:
-    """Write a file that only its owner may read; `directory`, if that is known, is the descriptor of where it is."""
+    """Write a file that only its owner may read. `directory` is the descriptor of its directory, if that is known."""
     fd = path.open_empty(0o600, directory=directory)
-    try:
+    try:  # the file may have existed, with another mode
         os.fchmod(fd, 0o600)
         write_all(fd, content)
     finally:
@@ -159,12 +160,12 @@ def write_private(path: RootedPath, content: bytes, directory: int | None = None
 
 
 def open_log(path: RootedPath, directory: int | None = None) -> int:
-    """Return a descriptor of an empty log at `path`, for a child to write to.
+    """Return a descriptor of an empty log at `path`, for a child to write to. An older log is truncated.
 
-    Whatever it had in it is gone. It is opened for appending, so that a job may open it a second time without harm.
-    `directory`, if that is known, is the descriptor of where it is.
+    It is opened for appending, so that a job which opens it a second time overwrites nothing. `directory` is the
+    descriptor of its directory, if that is known.
 
     Raises:
-        OSError: if it cannot be made, or is not a file of ours alone.
+        OSError: if it cannot be made, or is not a regular file of this user with one link.
     """
     return path.open_empty(0o666, os.O_APPEND, directory=directory)

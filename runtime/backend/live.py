@@ -1,6 +1,6 @@
-"""`LiveJob` and `Ledger`: which jobs a backend answers for, and how far each has come.
+"""`LiveJob` and `Ledger`: the live jobs of a backend, and how far the launch of each has come.
 
-A job is *live* from the start of its submission until its completion stands in the courier's queue. No I/O here.
+A job is *live* from its submission until its completion is in the courier's queue. No I/O here.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Stage(enum.IntEnum):
     """How far the launch of a live job has come."""
 
     WAITING = 0
-    """Its launch has not begun, and may yet be called off."""
+    """Its launch has not begun; until then a kill prevents it."""
     LAUNCHING = 1
-    """Its launch has begun and not returned."""
+    """Its launch has begun, and has not returned."""
     LAUNCHED = 2
     """Its launch has returned; it can be killed."""
     DONE = 3
@@ -32,13 +32,14 @@ class Stage(enum.IntEnum):
 
 @attrs.frozen
 class StopCause:
-    """Why a live job is being ended, and since when."""
+    """Why a live job is being stopped."""
 
     reason: JobStatusInfo
     at: float
+    """When that was requested, in seconds of the event loop's clock."""
 
 
-# The members once more: see `runtime.job.status`.
+# Module constants, as looking up a member of an enum is slow: see `runtime.job.status`.
 WAITING: Final = Stage.WAITING
 LAUNCHING: Final = Stage.LAUNCHING
 LAUNCHED: Final = Stage.LAUNCHED
@@ -46,9 +47,9 @@ DONE: Final = Stage.DONE
 
 
 class LiveJob:
-    """One job of a backend, as long as it is live. A backend's author reads it, and may keep things in `data`.
+    """A live job of a backend. A backend reads the fields, and assigns only `data`.
 
-    `make_live` makes them, many at once: a constructor would cost as much as filling them in.
+    Made by `make_live`, many at once: calling a constructor would cost as much as assigning the fields.
     """
 
     __slots__ = (
@@ -74,33 +75,33 @@ class LiveJob:
     id: str
     attempt: int
     ticket: int
-    """Which of all submissions to its backend this is, from 1."""
+    """The number of this submission among all submissions to its backend, from 1."""
     submitted: float
-    """When it was handed over, in seconds."""
+    """When it was submitted, in seconds of the event loop's clock."""
     started: float | None
-    """When it began to run, in seconds."""
+    """When it began to run, in seconds of the event loop's clock."""
     queued: float | None
-    """Since when it waits in a queue, in seconds, if it does."""
+    """Since when it waits in a queue, in seconds of the event loop's clock; `None` if it does not."""
     status: JobStatus
     stage: Stage
     accepted: bool
-    """Whether exactly one event comes for it; false once it was refused or called off."""
+    """Whether exactly one completion comes for it; false once it was refused."""
     stop: StopCause | None
-    """Why it is being ended, once somebody asked for that."""
+    """Why it is being stopped; `None` if it is not."""
     interactive: bool
-    """Whether it wants the backend to itself."""
+    """Whether it needs the terminal, and so runs without other jobs of its backend."""
     forced: bool
-    """Whether its end is to be as quick as can be."""
+    """Whether the gentle steps of its stop are skipped."""
     data: Any
-    """The backend's own."""
+    """For the backend."""
     ended: trio.Event | None
-    """Set when it is no longer live; there is one only if somebody waits for that."""
+    """Set when it is no longer live; made by the first `wait_ended`."""
 
     def __repr__(self) -> str:
         return f"<LiveJob {self.id!r} attempt {self.attempt} {self.stage.name} {self.status.name}>"
 
     async def wait_ended(self) -> None:
-        """Wait until it is no longer live. A checkpoint only if it still is."""
+        """Wait until it is no longer live. Not a checkpoint if it is not live any more."""
         if self.stage is not DONE:
             if self.ended is None:
                 self.ended = trio.Event()
@@ -110,13 +111,13 @@ class LiveJob:
 def make_live(
     specs: Iterable[Any], submitted: float, *, attempts: Mapping[str, int] | None = None, ticket: int = 1
 ) -> list[LiveJob]:
-    """Return a job, not yet begun, for each of `specs`.
+    """Return a `LiveJob`, whose launch has not begun, for each of `specs`.
 
     Args:
-        specs: what to run.
-        submitted: when it was handed over, in seconds.
-        attempts: id to the number of the attempt; 1 where it says nothing.
-        ticket: that of the first; the others follow.
+        specs: the specifications.
+        submitted: when they were submitted, in seconds of the event loop's clock.
+        attempts: job id to the number of the attempt; an id that is absent means attempt 1.
+        ticket: the ticket of the first job; the others get the numbers that follow.
     """
     jobs = []
     for spec in specs:
@@ -148,17 +149,17 @@ class Ledger:
         return len(self._jobs)
 
     def __iter__(self) -> Iterator[LiveJob]:
-        return iter(list(self._jobs.values()))
+        return iter(list(self._jobs.values()))  # a copy, because completing a job removes it
 
     def get(self, job_id: str) -> LiveJob | None:
-        """Return the live job of this id."""
+        """Return the live job with this id; `None` if there is none."""
         return self._jobs.get(job_id)
 
     def admit(self, jobs: Sequence[LiveJob]) -> None:
-        """Enter all of `jobs`, or none.
+        """Add all of `jobs`, or none of them.
 
         Raises:
-            DuplicateJobError: if an id stands twice, or is live.
+            DuplicateJobError: if an id is given twice, or is live.
         """
         entering = {job.id: job for job in jobs}
         if len(entering) < len(jobs) or not self._jobs.keys().isdisjoint(entering):
@@ -171,12 +172,12 @@ class Ledger:
             if job.id in self._jobs or job.id in seen:
                 break
             seen.add(job.id)
-        where = "is live in this backend" if job.id in self._jobs else "stands twice in this call"
+        where = "is live in this backend" if job.id in self._jobs else "is given twice in this call"
         advice = "Wait for its completion, or give it another id"
         return DuplicateJobError(f"job {job.id!r} {where}; nothing of the call was launched. {advice}")
 
     def remove(self, *leaving: LiveJob, accepted: bool = True) -> None:
-        """Let jobs leave: they are no longer live."""
+        """Remove jobs, which are then no longer live."""
         jobs = self._jobs
         for job in leaving:
             del jobs[job.id]
@@ -190,9 +191,9 @@ class Ledger:
             self._idle = None
 
     async def wait_idle(self) -> None:
-        """Wait until nothing is live. A checkpoint in any case."""
+        """Wait until no job is live. Always a checkpoint."""
         await trio.lowlevel.checkpoint()
-        while self._jobs:
+        while self._jobs:  # a job may be added between the event and the next step of this task
             if self._idle is None:
                 self._idle = trio.Event()
             await self._idle.wait()

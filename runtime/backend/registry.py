@@ -1,11 +1,10 @@
-"""`BackendRegistry`: from a name in a job file to a backend.
+"""`BackendRegistry`: maps the names of backends in job files to their factories.
 
-A name stands for a factory, which is imported when it is first asked for. Names come from the package itself, from
-whoever calls `register`, and from the entry points of installed distributions (groups ``runtime.backends`` and
-``runtime.launchers``). ``legacy:package.module:ClassName`` stands for that launcher class behind the adapter,
-registered or not.
+A factory is imported when it is first needed. Names come from the package itself, from calls of `register`, and from
+the entry points of installed distributions (groups ``runtime.backends`` and ``runtime.launchers``).
+``legacy:package.module:ClassName`` names that launcher class behind the adapter, registered or not.
 
-Every program that uses the package imports this module, so it imports next to nothing itself.
+Every program that uses the package imports this module, so its own imports are few and cheap.
 """
 
 from __future__ import annotations
@@ -36,14 +35,10 @@ BUILT_IN: Final = {
 
 
 class BackendRegistry:
-    """Names to factories of backends.
+    """Maps names to factories of backends.
 
-    Nothing is imported before it is asked for, and nothing here touches `sys.path`.
+    Imports nothing before it is needed, and never changes `sys.path`.
     """
-
-    # `runtime.backends` is the default instance, and so hides the package of that name. By this name Python finds the
-    # package's modules all the same: `import runtime.backend.local as local` works.
-    __name__ = "runtime.backends"
 
     def __init__(self) -> None:
         self._factories: dict[str, Factory | str] = dict(BUILT_IN)
@@ -55,10 +50,10 @@ class BackendRegistry:
         return f"<BackendRegistry {', '.join(sorted({*self._factories, *self._launchers}))}>"
 
     def register(self, name: str, factory: Factory | str) -> None:
-        """Let `name` stand for `factory`: something that returns a backend, or ``package.module:attribute``.
+        """Register `factory`, a callable that returns a backend or the text ``package.module:attribute``, as `name`.
 
         Raises:
-            RegistryError: if the name is taken, or no name; if `factory` is neither something to call nor such a path.
+            RegistryError: if the name is taken or is not valid; if `factory` is neither a callable nor such a text.
         """
         self._read_entry_points()
         self._check_free(name)
@@ -69,17 +64,17 @@ class BackendRegistry:
         self._factories[name] = factory
 
     def register_launcher(self, name: str, launcher: str) -> None:
-        """Let `name` stand for the legacy launcher class ``package.module:ClassName`` behind the adapter.
+        """Register the legacy launcher class ``package.module:ClassName``, behind the adapter, as `name`.
 
         Raises:
-            RegistryError: if the name is taken, or no name; if `launcher` is no such path.
+            RegistryError: if the name is taken or is not valid; if `launcher` is not such a text.
         """
         self._read_entry_points()
         self._check_free(name)
         if not isinstance(launcher, str):
             msg = (
-                f"launcher {name!r} is {launcher!r}; expected: text, package.module:ClassName; a class itself goes by "
-                f"register({name!r}, functools.partial(LegacyLauncherAdapter, ...))"
+                f"launcher {name!r} is {launcher!r}; expected text, package.module:ClassName; pass a class itself "
+                f"with register({name!r}, functools.partial(LegacyLauncherAdapter, ...))"
             )
             raise RegistryError(msg)
         _split(launcher.removeprefix(LEGACY_PREFIX), "package.module:ClassName")
@@ -92,7 +87,7 @@ class BackendRegistry:
 
     @property
     def default(self) -> str:
-        """The name to use where none is given: what was set, or else the variable ``JOB_RUNTIME_BACKEND``, or
+        """The name for jobs that give none: the one that was set, else the value of ``JOB_RUNTIME_BACKEND``, else
         ``local``.
         """
         return self._default or os.environ.get(DEFAULT_VARIABLE) or "local"
@@ -107,7 +102,7 @@ class BackendRegistry:
         """Check that `name` is known, without importing anything.
 
         Raises:
-            RegistryError: if it is not; the message lists what there is, and the nearest.
+            RegistryError: if it is not; the message lists the known names and suggests the nearest.
         """
         self._read_entry_points()
         if name.startswith(LEGACY_PREFIX):
@@ -120,10 +115,10 @@ class BackendRegistry:
             raise RegistryError(msg)
 
     def load(self, name: str) -> Factory:
-        """Import what `name` stands for, and return a factory of backends.
+        """Import the factory that is registered as `name`, and return it.
 
         Raises:
-            RegistryError: if the name is unknown, or what it stands for cannot be imported or called.
+            RegistryError: if the name is unknown, or the factory cannot be imported or called.
         """
         self.check(name)
         if name.startswith(LEGACY_PREFIX):
@@ -133,22 +128,22 @@ class BackendRegistry:
         factory = self._factories[name]
         if isinstance(factory, str):
             factory = _import(factory, f"backend {name!r}")
-        with foreign(f"backend {name!r} cannot be looked at"):
+        with foreign(f"backend {name!r} cannot be examined"):
             if not callable(factory):
                 raise RegistryError(_not_callable(name, factory))
         return factory
 
     def create(self, name: str | None = None, **options: Any) -> RuntimeBackend:
-        """Make a backend; it is not opened.
+        """Return a new backend, which is not open.
 
         Args:
-            name: which; `None` for `default`.
+            name: the name of the backend; `None` for `default`.
             options: for its factory.
 
         Raises:
-            RegistryError: as for `load`, or if the factory raises anything else, or exits, or returns something else.
+            RegistryError: as for `load`; or if the factory exits, returns something else, or raises any other error.
             TypeError: if the factory does not know an option.
-            ValueError: if an option cannot be what it is.
+            ValueError: if the value of an option is not valid.
         """
         from runtime.backend.backend import RuntimeBackend
 
@@ -157,12 +152,12 @@ class BackendRegistry:
         with foreign(f"backend {name!r} cannot be made", TypeError, ValueError):
             backend = factory(**options)
             if not isinstance(backend, RuntimeBackend):
-                msg = f"the factory of backend {name!r} returned {backend!r}; wanted: a RuntimeBackend"
+                msg = f"the factory of backend {name!r} returned {backend!r}; expected a RuntimeBackend"
                 raise RegistryError(msg)
         return backend
 
     def clear(self) -> None:
-        """Go back to the built-in names and the built-in default; for tests."""
+        """Restore the built-in names and the built-in default; for tests."""
         self._factories = dict(BUILT_IN)
         self._launchers = {}
         self._entry_points_read = False
@@ -170,7 +165,7 @@ class BackendRegistry:
 
     def _check_free(self, name: str) -> None:
         if not isinstance(name, str) or not name or name.startswith(LEGACY_PREFIX):
-            msg = f"{name!r} cannot be the name of a backend; wanted: text that does not start with {LEGACY_PREFIX!r}"
+            msg = f"{name!r} cannot be the name of a backend; expected text that does not start with {LEGACY_PREFIX!r}"
             raise RegistryError(msg)
         if name in self._factories or name in self._launchers:
             msg = f"backend {name!r} is registered already; there are: {', '.join(self.names())}"
@@ -179,7 +174,7 @@ class BackendRegistry:
     def _read_entry_points(self) -> None:
         if self._entry_points_read:
             return
-        import importlib.metadata
+        import importlib.metadata  # late, because few programs need it
 
         factories, launchers = dict(self._factories), dict(self._launchers)
         for group, known in ((BACKEND_GROUP, factories), (LAUNCHER_GROUP, launchers)):
@@ -189,19 +184,20 @@ class BackendRegistry:
                     msg = f"backend {point.name!r} is registered twice: again as {point.value!r}{where}, in {group}"
                     raise RegistryError(msg)
                 known[point.name] = point.value
+        # All at once, and only now: after an error, the next call reads them again and raises it again.
         self._factories, self._launchers, self._entry_points_read = factories, launchers, True
 
 
 def _not_callable(name: str, factory: object) -> str:
-    return f"backend {name!r} stands for {factory!r}; wanted: something to call that returns a backend"
+    return f"backend {name!r} stands for {factory!r}; expected a callable that returns a backend"
 
 
-def _split(path: str, wanted: str) -> tuple[str, str]:
+def _split(path: str, expected: str) -> tuple[str, str]:
     module, _, attribute = path.partition(":")
     if not all(part.isidentifier() for part in module.split(".")) or not all(
         part.isidentifier() for part in attribute.split(".")
     ):
-        msg = f"{path!r} names nothing that could be imported; wanted: {wanted}"
+        msg = f"{path!r} names nothing that could be imported; expected {expected}"
         raise RegistryError(msg)
     return module, attribute
 
@@ -215,19 +211,19 @@ def _hint(name: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def foreign(failed: str, *passed: type[BaseException]) -> Iterator[None]:
-    """Around other people's code: what that raises becomes a `RegistryError`.
+    """A block for code of other packages: exceptions that it raises become a `RegistryError`.
 
-    `SystemExit` above all, which a caller would take for an end in order: a program, say, that nobody meant to be
-    imported, or a launcher that finds no licence.
+    That includes `SystemExit`, which would end our process as if all went well: raised by a script that is not meant
+    to be imported, for example, or by a launcher that finds no licence.
 
     Args:
-        failed: what the error says before what was raised.
-        passed: what is raised as it is.
+        failed: the beginning of the message, before the exception's own.
+        passed: exceptions that are raised as they are.
     """
     try:
         yield
     except (Exception, SystemExit) as exc:
-        if isinstance(exc, (RegistryError, MemoryError, *passed)):
+        if isinstance(exc, (RegistryError, MemoryError, *passed)):  # no fault of the other package
             raise
         msg = f"{failed}: {type(exc).__name__}: {exc}"
         raise RegistryError(msg) from exc
@@ -248,33 +244,33 @@ def _import(path: str, what: str) -> Any:
 
 
 class LauncherFactory:
-    """Puts the launcher class at a path behind the adapter.
+    """A factory of adapters around the launcher class at ``package.module:ClassName``.
 
     Raises:
-        RegistryError: if it cannot be imported, or is no launcher class.
+        RegistryError: if that cannot be imported, or is not a launcher class.
     """
 
     def __init__(self, path: str, name: str) -> None:
         launcher_cls = _import(path, f"backend {name!r}")
-        wanted = "wanted: a launcher class with launch(), poll() and kill()"
+        expected = "expected a launcher class with launch(), poll() and kill()"
         if not isinstance(launcher_cls, type):
-            msg = f"backend {name!r} stands for {launcher_cls!r}; {wanted}"
+            msg = f"backend {name!r} stands for {launcher_cls!r}; {expected}"
             raise RegistryError(msg)
-        with foreign(f"backend {name!r} cannot be looked at"):
+        with foreign(f"backend {name!r} cannot be examined"):
             methods = ("launch", "poll", "kill")
             missing = [method for method in methods if not callable(getattr(launcher_cls, method, None))]
             if missing:
                 lacks = f"which has no {', no '.join(missing)}"
-                msg = f"backend {name!r} stands for {launcher_cls.__qualname__}, {lacks}; {wanted}"
+                msg = f"backend {name!r} stands for {launcher_cls.__qualname__}, {lacks}; {expected}"
                 raise RegistryError(msg)
         self.launcher_cls = launcher_cls
 
     def __call__(self, *, run_dir: str | os.PathLike[str] | None = None, **options: Any) -> RuntimeBackend:
-        """Return an adapter that is not opened.
+        """Return a new adapter, which is not open.
 
         Args:
-            run_dir: where jobs that name no directory get theirs; `None`: that is left to the launchers.
-            options: of the adapter.
+            run_dir: the parent of the directories of jobs that name none; `None`: the launchers choose.
+            options: for the adapter.
         """
         from runtime.backend.legacy import LegacyLauncherAdapter
         from runtime.backend.legacy.job_view import view_for

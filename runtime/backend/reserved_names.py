@@ -1,7 +1,7 @@
-"""`check_names`: a backend's author must not hide what the contract keeps for itself.
+"""`check_names`: a backend must not hide private names of the contract by accident.
 
-An author's class is a subclass of `RuntimeBackend`, so the two share one room for names that begin with an underscore.
-A method that happens to be called like one of ours would be called in its place, and a job get lost by that.
+A backend is a subclass of `RuntimeBackend`, so the two share one namespace for names that begin with an underscore. A
+method that happened to have the name of one of ours would be called in its place, and a job could be lost.
 """
 
 from __future__ import annotations
@@ -9,33 +9,33 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-WRITTEN_BY_AUTHORS: Final = frozenset(
+BACKEND_METHODS: Final = frozenset(
     {"_launch", "_kill", "_force", "_take_back", "_setup", "_serve", "_teardown", "_limits"}
 )
-"""What an author is to define."""
+"""Methods that a backend may define."""
 
-KEPT_IN_OBJECTS: Final = frozenset(
+RESERVED_ATTRIBUTES: Final = frozenset(
     {
-        *("_alone", "_body", "_broken", "_completed", "_courier", "_deadlines", "_drain_timeout", "_ending", "_late"),
-        *("_ledger", "_lost", "_max_parallelism", "_now", "_nursery", "_refused", "_state", "_submitted", "_token"),
-        "_undelivered",
+        *("_body", "_broken", "_completed", "_courier", "_deadlines", "_drain_timeout", "_ending", "_interactive_job"),
+        *("_late", "_ledger", "_lost", "_max_parallelism", "_now", "_nursery", "_refused", "_state", "_submitted"),
+        *("_token", "_undelivered"),
     }
 )
-"""What the contract keeps in each object, where a method of this name would be hidden."""
+"""Attributes that the contract sets in each object: they would hide methods with these names."""
 
 
 def check_names(cls: type, contract: tuple[type, ...], overrides: Collection[str]) -> None:
-    """Check that `cls` defines nothing that belongs to `contract`, the classes which it is to build on.
+    """Check that `cls` defines no private name of `contract`, the classes that it derives from.
 
-    Classes of this package are left out, as they are made together with the contract; and so is what `overrides` names.
+    Classes of this package are not checked: they change together with the contract. Names in `overrides` are allowed.
 
     Raises:
-        TypeError: if it does.
+        TypeError: if it defines one.
     """
     if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return
-    ours = KEPT_IN_OBJECTS.union(*map(vars, contract))
-    allowed = {*WRITTEN_BY_AUTHORS, *overrides, "_abc_impl"}  # the last is Python's own
+    ours = RESERVED_ATTRIBUTES.union(*map(vars, contract))
+    allowed = {*BACKEND_METHODS, *overrides, "_abc_impl"}  # the last is Python's own
     taken = sorted(
         name
         for name in vars(cls)
@@ -43,7 +43,7 @@ def check_names(cls: type, contract: tuple[type, ...], overrides: Collection[str
     )
     if taken:
         msg = (
-            f"{cls.__qualname__} defines {', '.join(taken)}, which {contract[0].__name__} keeps for itself; expected: "
-            f"other names, and of these only {', '.join(sorted(WRITTEN_BY_AUTHORS))}"
+            f"{cls.__qualname__} defines {', '.join(taken)}, which {contract[0].__name__} reserves; expected "
+            f"other names, and of these only {', '.join(sorted(BACKEND_METHODS))}"
         )
         raise TypeError(msg)

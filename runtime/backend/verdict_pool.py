@@ -1,8 +1,8 @@
-"""`VerdictPool`: verdicts in threads; of short logs many at once, of a long one by itself.
+"""`VerdictPool`: judges logs in threads; many short logs in one call of a thread, a long log in a call of its own.
 
-A hop to a thread costs more than judging the log of a small job, so all that wait share one; and a text of a few lines
-that is there already needs none, if its patterns are RE2's. What would hold the
-others up is handed back, and gets a hop of its own: a long log, or patterns that may need a process.
+A call of a thread costs more than judging the log of a small job, so all short logs that wait share one. A short text
+that is known already is judged without a thread, if RE2 has compiled its patterns. A log that would delay the others
+is returned unjudged, and gets a call of its own: a long log, or one whose patterns may need a process.
 """
 
 from __future__ import annotations
@@ -42,45 +42,53 @@ from runtime.verdict import (
     size_of,
 )
 
-logger: Final = logging.getLogger("runtime.backends")
+logger: Final = logging.getLogger("runtime.backend")
 
 T = TypeVar("T")
 
-_SHORT: Final = 1 << 18
-"""Bytes of a log that is judged together with others: a millisecond or so. Arbitrary."""
+_SHORT_LOG: Final = 1 << 18
+"""The most bytes of a log that is judged together with others: about a millisecond. Arbitrary: ten times more delays
+the other logs of the call, ten times less gives ordinary logs a call each."""
 
 _SIZE_THREADS: Final = 4
-"""Threads that look how large logs are, each for an instant. Arbitrary."""
+"""Threads that read the sizes of logs, which takes microseconds. Arbitrary: ten times more mostly sleep; a single one
+may hang in a file system that does not answer."""
 
-_TOGETHER: Final = 16
-"""Logs that are judged in one hop."""
+_MAX_TOGETHER: Final = 16
+"""The most logs that are judged in one call. Arbitrary: with ten times more, verdicts come late and in bursts; with ten
+times fewer, almost every log pays for a call."""
 
 
-_FAMILIAR: Final = 1000
-"""Sets of patterns that are remembered."""
+_MAX_KNOWN: Final = 1000
+"""Sets of patterns that are remembered. Arbitrary: ten times more costs memory; with ten times fewer, a run with many
+kinds of jobs forgets them and judges in threads again."""
 
-_MOMENT: Final = 0.002
-"""Seconds of processor time that a short text may take without a thread. Arbitrary."""
+_INLINE_LIMIT: Final = 0.002
+"""Seconds of processor time that judging a short text in the event loop may take. Arbitrary: ten times longer delays
+all other tasks, ten times shorter sends ordinary texts to threads."""
 
-_CHANCES: Final = 3
-"""Times that it may take longer, before texts with these patterns get threads: the interpreter may have done something
-else just then, such as to collect garbage."""
+_MAX_OVERRUNS: Final = 3
+"""Times that it may take longer before texts with these patterns are judged in threads. More than one, as the
+interpreter may have collected garbage just then. Arbitrary."""
 
-_PATIENCE: Final = 60.0
-"""Seconds for which judging waits for a free descriptor. Arbitrary."""
+_RESOURCE_TIMEOUT: Final = 60.0
+"""Seconds for which judging a log is tried again while there is no free descriptor, or no memory. Arbitrary: ten times
+longer delays a run that cannot recover, ten times shorter fails jobs during a brief shortage."""
 
 _FIRST_DELAY: Final = 0.01
 _LAST_DELAY: Final = 1.0
-"""Seconds between two attempts, at first and at most. Arbitrary."""
+"""Seconds between two attempts, at first and at most. Arbitrary: shorter delays burn the processor, longer ones delay
+verdicts after the shortage."""
 
-_TURN: Final = 0.05
-"""Seconds for which those that come wait for the hop before theirs, so that there are few hops; a hop that takes longer
-is stuck in a file system, say. Arbitrary."""
+_GATHER_TIMEOUT: Final = 0.05
+"""Seconds for which new requests wait for the call in progress, so that they gather into few calls. A call that takes
+longer may hang in a file system. Arbitrary: ten times longer delays the others behind it, ten times shorter makes many
+small calls."""
 
 
 @attrs.define(eq=False)
-class _Case:
-    """One job that waits for its verdict."""
+class _Request:
+    """One job whose log is to be judged."""
 
     spec: JobSpec
     log: LogPath
@@ -90,75 +98,77 @@ class _Case:
     result: tuple[Verdict, Judgement | None] | None = None
 
     def paths(self) -> Sequence[str]:
-        """Return what has to answer so that it can be judged."""
+        """Return the paths whose file systems have to answer before the log can be judged."""
         return (real_path(self.log),)
 
     def is_quick(self) -> bool:
-        """Whether judging it takes a moment only, if its log is short. Blocks."""
+        """Whether judging a short log with these patterns is quick. Blocks."""
         try:
             return is_quick(LogPatterns.of(self.spec))
         except MemoryError:
-            return False  # to compile the patterns: it waits for room by itself
+            return False  # to compile the patterns: `_judge_long` tries again later
 
-    def judge(self, *, patient: bool, longest: int | None = None) -> None:
-        """Find the verdict. Blocks.
+    def judge(self, *, may_retry: bool, longest: int | None = None) -> None:
+        """Set `result`. Blocks.
 
-        None, if it is `patient`, while there is no room to read the log; nor if that has more than `longest` bytes.
+        It stays `None` if the log has more than `longest` bytes or, with `may_retry`, while resources are short.
         """
-        with suppress(NoRoomError, TooLongError):
-            self.result = judge(self.spec, self.log, self.how, self.workers, patient=patient, longest=longest)
+        with suppress(OutOfResourcesError, TooLongError):
+            self.result = judge(self.spec, self.log, self.how, self.workers, may_retry=may_retry, longest=longest)
 
 
 class VerdictPool:
-    """Hands verdicts out, for as long as `run` runs.
+    """Judges logs, while `run` runs.
 
     Args:
-        limiter: for threads.
+        limiter: limits the threads that judge.
     """
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
         self._sizing = trio.CapacityLimiter(_SIZE_THREADS)
         self._workers = Workers()
-        self._familiar: dict[LogPatterns, int] = {}
-        """Patterns that RE2 has compiled, so that a short text is a matter of microseconds, but for a few such as
-        ``.{0,500}x``; and how often that may still turn out to be wrong."""
-        self._send, self._receive = trio.open_memory_channel[_Case](math.inf)
+        self._overruns_left: dict[LogPatterns, int] = {}
+        """Patterns that RE2 has compiled, to the overruns that they have left. A short text takes microseconds with
+        almost all of these patterns; with a few, such as ``.{0,500}x``, it takes longer."""
+        self._send, self._receive = trio.open_memory_channel[_Request](math.inf)
 
     def judge_at_once(self, patterns: LogPatterns, text: bytes, how: Exit) -> tuple[Verdict, Judgement] | None:
-        """Return what `judge` would, of a log that is known and short; `None` if that could take long.
+        """Return the result of `judge` for a log whose text is known and short; `None` if that may take long.
 
-        It cannot, if RE2 has all `patterns` and has compiled them, when `judge` was asked about such a job before; and
-        if no text with them has taken long.
+        It is quick if an earlier call of `judge` has made RE2 compile all `patterns`, and if judging texts with them in
+        the event loop has exceeded `_INLINE_LIMIT` fewer than `_MAX_OVERRUNS` times.
         """
-        if not self._familiar.get(patterns):
+        if not self._overruns_left.get(patterns):
             return None
         begun = time.thread_time()
         try:
             judgement = judge_text(text, patterns)
         except MemoryError:
-            return None  # who asks `judge` then waits for room
-        if time.thread_time() - begun > _MOMENT:
-            self._familiar[patterns] -= 1
+            return None  # the caller then calls `judge`, which waits for memory
+        if time.thread_time() - begun > _INLINE_LIMIT:
+            self._overruns_left[patterns] -= 1
         return decide(how.code, how.signal, judgement, core_dumped=how.core_dumped), judgement
 
     async def judge(self, spec: JobSpec, log: LogPath, how: Exit) -> tuple[Verdict, Judgement | None]:
-        """Return the verdict on a job, and what its log says. Cancelling it is prompt, and wastes the work."""
-        case = _Case(spec, log, how, self._workers)
-        self._send.send_nowait(case)
-        await case.done.wait()
-        assert case.result is not None
-        patterns, judged = LogPatterns.of(spec), case.result[1] is not None
-        if judged and patterns not in self._familiar and are_linear(patterns):
-            if len(self._familiar) >= _FAMILIAR:
-                self._familiar.clear()
-            self._familiar[patterns] = _CHANCES
-        return case.result
+        """Return the verdict on a job and the judgement of its log. A cancel is prompt, and discards the work."""
+        request = _Request(spec, log, how, self._workers)
+        self._send.send_nowait(request)
+        await request.done.wait()
+        assert request.result is not None
+        # Only after a first log was judged: until then RE2 may have to compile the patterns, which may take long.
+        patterns, judged = LogPatterns.of(spec), request.result[1] is not None
+        if judged and patterns not in self._overruns_left and are_linear(patterns):
+            if len(self._overruns_left) >= _MAX_KNOWN:
+                self._overruns_left.clear()
+            self._overruns_left[patterns] = _MAX_OVERRUNS
+        return request.result
 
     async def wait_failed(self, spec: JobSpec, log: LogPath, interval: float) -> None:
         """Wait until a line of `log`, which is being written, matches a fail pattern of the job.
 
-        For ever, if there is none, or the log cannot be read: the verdict will say so. Cancelling it is prompt.
+        Waits for ever if no line matches, or if the log cannot be read, which the verdict reports later. A cancel is
+        prompt.
         """
         follower = LogFollower(log, LogPatterns.of(spec), self._workers, wall=time.monotonic)
         try:
@@ -169,7 +179,7 @@ class VerdictPool:
                     found = await in_thread(follower.look, limiter=self._limiter, paths=lambda: (real_path(log),))
                 except OSError as exc:
                     if not is_out_of_resources(exc):
-                        raise  # else there may be a free descriptor at the next look
+                        raise  # else there may be a free descriptor next time
         except (OSError, JudgingError, MemoryError) as exc:
             logger.warning("the log of job %r is not watched any longer: %s", spec.id, str(exc) or repr(exc))
             await trio.sleep_forever()
@@ -177,9 +187,9 @@ class VerdictPool:
             follower.close()
 
     async def wait_too_large(self, spec: JobSpec, log: LogPath, interval: float) -> str:
-        """Wait until `log`, which is being written, is larger than the job's `max_log`; return what is said of that.
+        """Wait until `log`, which is being written, is larger than the job's `max_log`; return the failure message.
 
-        Cancelling it is prompt.
+        A cancel is prompt.
         """
         while True:
             await trio.sleep(interval)
@@ -188,55 +198,55 @@ class VerdictPool:
                 return message
 
     async def run(self) -> None:
-        """Serve until cancelled. Then no process that judges is left; a thread that waits for one ends by itself."""
+        """Serve until cancelled. Then ends the worker processes, which also ends threads that wait for one."""
         try:
             async with trio.open_nursery() as nursery:
-                async for case in self._receive:
+                async for request in self._receive:
                     done = trio.Event()
-                    nursery.start_soon(self._judge_together, [case, *self._waiting()], nursery, done)
-                    with trio.move_on_after(_TURN):
+                    nursery.start_soon(self._judge_together, [request, *self._waiting()], nursery, done)
+                    with trio.move_on_after(_GATHER_TIMEOUT):  # the call may hang in a file system
                         await done.wait()
         finally:
             self._workers.close()
 
     @trio.lowlevel.enable_ki_protection
-    async def _judge_together(self, cases: Sequence[_Case], nursery: trio.Nursery, done: trio.Event) -> None:
-        def tell(results: Sequence[tuple[_Case, None]]) -> None:
-            for case, _ in results:
-                if case.result is None:
-                    nursery.start_soon(self._judge_long, case)
+    async def _judge_together(self, requests: Sequence[_Request], nursery: trio.Nursery, done: trio.Event) -> None:
+        def deliver(results: Sequence[tuple[_Request, None]]) -> None:
+            for request, _ in results:
+                if request.result is None:  # in a task of its own, so that it delays no log of the next call
+                    nursery.start_soon(self._judge_long, request)
                 else:
-                    case.done.set()
+                    request.done.set()
 
-        work = Work(_judge_short, cases, paths=_Case.paths)
-        await each_in_thread(work, limiter=self._limiter, nursery=nursery, done=tell)
+        work = Work(_judge_short, requests, paths=_Request.paths)
+        await each_in_thread(work, limiter=self._limiter, nursery=nursery, done=deliver)
         done.set()
 
-    def _waiting(self) -> Iterator[_Case]:
+    def _waiting(self) -> Iterator[_Request]:
         with suppress(trio.WouldBlock):
-            for _ in range(_TOGETHER - 1):
+            for _ in range(_MAX_TOGETHER - 1):
                 yield self._receive.receive_nowait()
 
     @trio.lowlevel.enable_ki_protection
-    async def _judge_long(self, case: _Case) -> None:
-        until = trio.current_time() + _PATIENCE
+    async def _judge_long(self, request: _Request) -> None:
+        until = trio.current_time() + _RESOURCE_TIMEOUT
         delay = _FIRST_DELAY
-        while case.result is None:
-            patient = trio.current_time() < until
-            judge_it = partial(case.judge, patient=patient)
-            await in_thread(judge_it, limiter=self._limiter, paths=case.paths)
-            if case.result is None:
+        while request.result is None:
+            may_retry = trio.current_time() < until  # the last attempt always has a result
+            judge_it = partial(request.judge, may_retry=may_retry)
+            await in_thread(judge_it, limiter=self._limiter, paths=request.paths)
+            if request.result is None:
                 await trio.sleep(delay)
                 delay = min(2 * delay, _LAST_DELAY)
-        case.done.set()
+        request.done.set()
 
 
-def _judge_short(case: _Case) -> None:
-    if case.is_quick():
-        case.judge(patient=True, longest=_SHORT)
+def _judge_short(request: _Request) -> None:
+    if request.is_quick():
+        request.judge(may_retry=True, longest=_SHORT_LOG)
 
 
-class NoRoomError(Exception):
+class OutOfResourcesError(Exception):
     """There is no free descriptor, or no memory, to read a log."""
 
 
@@ -246,14 +256,14 @@ def judge(
     how: Exit,
     workers: Workers | None = None,
     *,
-    patient: bool = False,
+    may_retry: bool = False,
     longest: int | None = None,
 ) -> tuple[Verdict, Judgement | None]:
-    """Read the log as far as it is needed, and return the verdict. Blocks; whatever goes wrong is in the verdict.
+    """Read the log as far as needed; return the verdict and the judgement. Blocks. The verdict reports other errors.
 
     Raises:
-        NoRoomError: if it is `patient`, for what may go by: that is no fault of the job.
-        TooLongError: if there are patterns, and more than `longest` bytes.
+        OutOfResourcesError: with `may_retry`, if the system is out of resources, which is no fault of the job.
+        TooLongError: if there are patterns, and the log has more than `longest` bytes.
     """
     patterns = LogPatterns.of(spec)
     unreadable = judgement = None
@@ -267,9 +277,9 @@ def judge(
         )
     except TooLongError:
         raise
-    except Exception as exc:  # a job's completion never depends on what is in the place of its log
-        if patient and is_out_of_resources(exc):
-            raise NoRoomError from exc
+    except Exception as exc:  # a job completes whatever it has put in the place of its log
+        if may_retry and is_out_of_resources(exc):
+            raise OutOfResourcesError from exc
         if patterns:
             unreadable = "there is no memory for that" if isinstance(exc, MemoryError) else str(exc) or repr(exc)
     verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)
@@ -279,7 +289,7 @@ def judge(
 
 
 def too_large(spec: JobSpec, log: LogPath) -> str | None:
-    """Return what is said of a log that is larger than `max_log`; `None` if it is not, or not there. Blocks."""
+    """Return the failure message for a log larger than `max_log`; `None` for another, or if it is missing. Blocks."""
     with suppress(OSError):
         if spec.max_log is not None and (size := size_of(log)) > spec.max_log:
             return over_limit(size, spec.max_log)

@@ -20,7 +20,7 @@ import trio
 
 from runtime.backend.backend import RuntimeBackend
 from runtime.backend.event_loop import check_in_loop
-from runtime.backend.interrupts import await_hook, call_hook, is_interrupt, outlast
+from runtime.backend.interrupts import await_hook, call_hook, is_interrupt, wait_through_interrupts
 from runtime.job import JobResult, JobStatus
 from runtime.job.numbers import brief, is_number
 from runtime.scheduler.actions import Kill
@@ -315,7 +315,7 @@ class Scheduler:
             except BaseException:
                 nursery.cancel_scope.cancel()
                 # The backends kill their jobs, which takes bounded time. A second Ctrl-C meanwhile forces the kills.
-                interrupt = await outlast(ended, lambda _: self._force("a second Ctrl-C"))
+                interrupt = await wait_through_interrupts(ended, lambda _: self._force("a second Ctrl-C"))
                 if interrupt is not None:
                     raise interrupt  # noqa: B904 - the first is its context, or a cancellation
                 raise

@@ -1,7 +1,8 @@
-"""A program of its own, for a user with a limit: runs a fork bomb that takes all the room there is, and ends it.
+"""A program of its own, for a user with a limit: runs a fork bomb that uses up all processes, and ends it.
 
 ``python -m tests.backend.bomb_program DIRECTORY CONTAINMENT PERL WAY``, which is ``kill`` or ``end its shim``. Prints,
-as JSON, what it was told when it tried to run a job beside it, and what became of the bomb and of the next job.
+as JSON, why the last of the jobs that were submitted meanwhile was refused, and the results of the bomb and of the next
+job.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from runtime.job import JobCompletionEvent, JobSpec
 from tests.backend.local_jobs import local
 
 
-def told(event: JobCompletionEvent) -> list[str | None]:
+def result(event: JobCompletionEvent) -> list[str | None]:
     return [event.status.name, None if event.reason is None else event.reason.message]
 
 
@@ -27,7 +28,7 @@ async def main(directory: Path, containment: str, bomb: str, way: str) -> list[o
         handles = await here.session.submit([JobSpec(name="bomb", cmd=["perl", "-e", bomb])])
         shim = None if here.backend._supervisors is None else here.backend._supervisors.current.shims[0].pid
         number = 0
-        while await here.session.submit([JobSpec(name=f"beside{number}", cmd="true")]):
+        while await here.session.submit([JobSpec(name=f"other{number}", cmd="true")]):
             number += 1
         busy = here.backend.busy_because
         if way == "kill":
@@ -35,7 +36,7 @@ async def main(directory: Path, containment: str, bomb: str, way: str) -> list[o
         else:
             os.kill(shim or 0, signal.SIGKILL)
         event = await here.session.completed(handles["bomb"])
-        return [busy, told(event), told(await here.run(name="next"))]
+        return [busy, result(event), result(await here.run(name="next"))]
     raise AssertionError
 
 

@@ -1,4 +1,4 @@
-"""Programs that embed the runtime and know nothing of signals: ``python -m … NAME``. They run until they are ended."""
+"""Programs that embed the runtime and handle no signals: ``python -m … NAME``. They run until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
 
 
 def of_the_page() -> RuntimeBackend:
-    """The backend that the documentation writes."""
+    """The backend of `docs/backends.md`."""
     program, *_ = re.findall(r"```python\n(from collections.*?)```", PAGE.read_text(), re.DOTALL)
     namespace: dict[str, Any] = {}
     exec(program, namespace)  # the page is ours

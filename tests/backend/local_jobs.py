@@ -20,7 +20,7 @@ from runtime.job import JobCompletionEvent, JobSpec
 from runtime.process import Child, spawn
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
 
-PATIENCE = 60.0
+HANG_TIMEOUT = 60.0
 """Seconds after which a test counts as hung."""
 
 TOKEN = "LOCAL_JOBS_TOKEN"
@@ -57,7 +57,7 @@ async def local(run_dir: Path | None, **options: Any) -> AsyncIterator[Local]:
     """A backend that is open; each job that was accepted must have completed once when it is closed."""
     backend = LocalBackend(run_dir=run_dir, **{"max_parallelism": 0, "containment": "group", **options})
     fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(HANG_TIMEOUT):
         async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
             yield Local(backend, session)
 
@@ -69,10 +69,10 @@ async def hear(fifo: Path) -> str:
 
 def alive(token: str) -> bool:
     """Whether a process has `token` in its environment."""
-    wanted = f"{TOKEN}={token}".encode()
+    variable = f"{TOKEN}={token}".encode()
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 return True
         except OSError:
             continue  # it has gone, or is a stranger's

@@ -1,4 +1,4 @@
-"""Runs a job that becomes another user, kills it, runs another job, and says what became of the two.
+"""Runs a job that becomes another user, kills it, runs another job, and prints the results of the two.
 
 ``python -m tests.backend.other_users_program DIRECTORY USER CONTAINMENT``
 """
@@ -16,7 +16,7 @@ from runtime.job import JobCompletionEvent, JobSpec
 from tests.backend.local_jobs import hear, local
 
 
-def told(event: JobCompletionEvent) -> list[str | None]:
+def result(event: JobCompletionEvent) -> list[str | None]:
     reason = event.reason
     return [event.status.name, *((None, None) if reason is None else (reason.kind, reason.message))]
 
@@ -31,7 +31,7 @@ async def main(directory: Path, user: str, containment: str) -> None:
         await hear(fifo)
         await here.backend.kill("stays")
         events = [await here.session.completed(handles["stays"]), await here.run(name="other")]
-    json.dump([told(event) for event in events], sys.stdout)
+    json.dump([result(event) for event in events], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A program of its own: the number of a job's root is given to a stranger at once.
+"""A program of its own: the process id of a job's root is reused at once, by a process that is not the job's.
 
 ``python -m tests.backend.reuse_program DIRECTORY CONTAINMENT [renumber]``, as root in a PID namespace of its own,
-where one can say which number is the next. Who cannot says ``renumber``: then, when the root of a job is reaped, the
-stranger's number is put in the place of the root's; for jobs whose group alone is ended. Prints, as JSON, for each job:
-its status, the number of its root, that of the stranger, and whether the stranger lived on after each moment at which a
-signal could have been sent to it.
+where the next process id can be chosen. Where it cannot, say ``renumber``: when the root of a job is reaped, its id in
+our objects is replaced by that of the other process; only for containment ``group``. Prints, as JSON, for each job: its
+status, the id of its root, the id of the other process, and whether that was alive after each time at which a signal
+could have been sent to it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ STUBBORN = """
 setsid sh -c "trap '' TERM; echo $$ > fifo; while :; do sleep 0.01; done" &
 exec sleep 1000
 """
-"""The root ends by SIGTERM, and what is left of the job has a group of its own, so the root's number is free."""
+"""The root ends by SIGTERM, and the rest of the job has a group of its own, so the root's process id is free."""
 
 
 @attrs.define
 class Stranger:
-    """Takes the number of a root. It leads a group and a session, as that did, and would end by any signal.
+    """A process with the id of a root. It leads a group and a session, as the root did, and any signal ends it.
 
-    A process to which a signal was sent may look alive for a while, but will do nothing more. So it has to answer.
+    A process that a signal was sent to may look alive for a while, but does not run any more. So it has to answer.
     """
 
     renumber: bool
@@ -47,7 +47,7 @@ class Stranger:
     process: subprocess.Popen[bytes] | None = None
 
     def take(self, root: int) -> None:
-        """Be born with a number that is free."""
+        """Start with a process id that is free."""
         if not self.renumber:
             NEXT.write_text(str(root - 1))
         self.process = subprocess.Popen(
@@ -56,7 +56,7 @@ class Stranger:
         self.root, self.pid = root, self.process.pid
 
     def take_from(self, tree: ProcessTree) -> None:
-        """Be born with the number of what `tree` began with, which is reaped."""
+        """Start with the process id of the root of `tree`, which was reaped."""
         assert tree.pid is not None
         self.take(tree.pid)
         if self.renumber:
@@ -65,7 +65,7 @@ class Stranger:
             tree.child.pid = self.root = self.pid
 
     def look(self) -> None:
-        """Note whether it lives."""
+        """Record whether it is alive."""
         assert self.process is not None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -83,7 +83,7 @@ class Stranger:
 
 
 async def ends_by_itself(here: Local, nursery: trio.Nursery, stranger: Stranger) -> JobStatus:
-    """Nothing is left of the job, and its end is not told yet; then it is killed, and later once more."""
+    """The job has ended and has not completed yet; then it is killed, and later once more."""
     token = trio.lowlevel.current_trio_token()
 
     def kill() -> None:
@@ -105,7 +105,7 @@ async def ends_by_itself(here: Local, nursery: trio.Nursery, stranger: Stranger)
 
 
 async def ends_root_first(here: Local, nursery: trio.Nursery, stranger: Stranger) -> JobStatus:
-    """The root has ended by the gentle part of a kill, and something of the job has not; then that is forced."""
+    """The SIGTERM of a kill has ended the root, and not the rest of the job; then the kill is forced."""
     fifo = here.run_dir / "stubborn" / "fifo"
     fifo.parent.mkdir()
     os.mkfifo(fifo)
@@ -122,7 +122,7 @@ async def ends_root_first(here: Local, nursery: trio.Nursery, stranger: Stranger
 
 async def main(directory: Path, containment: str, renumber: bool) -> list[list[object]]:
     strangers = []
-    # Without a limit to the gentle part.
+    # Without a limit for SIGTERM.
     async with local(directory, containment=containment, term_timeout=0, kill_timeout=30) as here:
         async with trio.open_nursery() as nursery:
             for play in [ends_by_itself, *([ends_root_first] if containment == "tree" else [])]:

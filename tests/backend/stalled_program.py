@@ -1,8 +1,8 @@
 """A runtime that is to be killed while its loop stands still: ``python -m … DIRECTORY MODE``.
 
-Nobody reads what its supervisor and its shim say any more, there is no room for more of that, and yet they have to say
-something: the shim, that it has started a hostile job, whose hostages are made already; the supervisor, that it is
-alive. And a process that was forked from the runtime, and outlives it, has all its descriptors. Says the pids of that
+Nothing reads the pipe for answers any more, and the pipe is full, and yet supervisor and shim have to write to it: the
+shim, that it has started a hostile job, whose hostages are made already; the supervisor, a heartbeat. And a process
+that was forked from the runtime, and outlives it, has all its descriptors. Prints the pids of that
 process and of the supervisor, in a line.
 """
 
@@ -21,12 +21,12 @@ from tests.process import hostile
 
 
 def open_pipe(supervisor: Supervisor) -> int:
-    """Open the pipe for answers as who answers does."""
+    """Open the pipe for answers as a process that answers does."""
     return os.open(f"/proc/self/fd/{supervisor._answers}", os.O_WRONLY | os.O_NONBLOCK)
 
 
 def fill(supervisor: Supervisor) -> None:
-    """Leave no room for answers."""
+    """Fill the pipe for answers."""
     fd = open_pipe(supervisor)
     try:
         while True:

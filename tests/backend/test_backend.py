@@ -1,4 +1,4 @@
-"""What the base of all backends does once for all of them, beyond what the conformance suite can see from outside."""
+"""`RuntimeBackend`: behaviour that the conformance suite cannot see from outside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.backend.backend import TEARDOWN_DEADLINE, RuntimeBackend, check_lim
 from runtime.backend.base import BROKEN_DEADLINE, BackendState
 from runtime.backend.fake import FakeBackend, FakeRun
 from runtime.backend.live import LiveJob
-from runtime.backend.reserved_names import KEPT_IN_OBJECTS, WRITTEN_BY_AUTHORS
+from runtime.backend.reserved_names import BACKEND_METHODS, RESERVED_ATTRIBUTES
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobProgressEvent, JobStatus, JobStatusInfo
 from runtime.testing.backends import Delay, Hang, Raise, ScriptedBackend, Step
@@ -36,8 +36,8 @@ def for_ever(_job: object, _attempt: int) -> FakeRun:
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, math.nan, math.inf, "4", True, [], -math.inf])
-def test_a_limit_that_is_none_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"FakeBackend: max_parallelism is .*; wanted: None for the default, 0 for"):
+def test_an_invalid_limit_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"FakeBackend: max_parallelism is .*; expected None for the default, 0 for"):
         FakeBackend(max_parallelism=value)
 
 
@@ -47,7 +47,7 @@ def test_a_limit_is_a_number_or_none(given: Any, kept: int | None) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, math.nan, math.inf, "4", True, []])
-def test_a_limit_that_is_none_is_refused_when_it_is_assigned(value: Any) -> None:
+def test_an_invalid_limit_is_refused_when_it_is_assigned(value: Any) -> None:
     backend = FakeBackend(max_parallelism=3)
     with pytest.raises(ValueError, match="FakeBackend: max_parallelism is"):
         backend.max_parallelism = value
@@ -71,14 +71,14 @@ async def test_a_limit_that_is_lifted_in_the_block_counts_at_once() -> None:
 
 
 @pytest.mark.parametrize("attempt", [0, -1, 1.0, True, "1", None])
-async def test_what_is_no_number_of_an_attempt_is_refused(attempt: Any) -> None:
+async def test_an_invalid_number_of_an_attempt_is_refused(attempt: Any) -> None:
     backend = FakeBackend()
     async with opened(backend) as history:
-        with pytest.raises(ValueError, match=r"attempt .* of job 'b' is none; expected: a whole number from 1"):
+        with pytest.raises(ValueError, match=r"attempt .* of job 'b' is not valid; expected a whole number from 1"):
             await backend.submit_many([job("a"), job("b")], attempts={"a": 2, "b": attempt})
         with pytest.raises(ValueError, match="of job 'b'"):
             await backend.submit(job("b"), attempt=attempt)
-        with pytest.raises(ValueError, match=r"attempts is \[2\]; expected: a mapping"):
+        with pytest.raises(ValueError, match=r"attempts is \[2\]; expected a mapping"):
             await backend.submit_many([job("a")], attempts=[2])  # type: ignore[arg-type]  # that is the point
         assert backend.statistics().submitted == 0
     assert history.completions == []
@@ -97,13 +97,13 @@ async def test_to_close_from_a_thread_is_an_error_that_changes_nothing() -> None
 
 
 def outside_of_trio(function: Callable[[], object]) -> None:
-    """Call it in a thread that trio knows nothing of."""
+    """Call it in a thread that trio did not start."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(function).result()
 
 
 def test_a_method_that_hides_one_of_the_contract_is_an_error_when_its_class_is_made() -> None:
-    with pytest.raises(TypeError, match="Mine defines _end, _running, which RuntimeBackend keeps for it"):
+    with pytest.raises(TypeError, match="Mine defines _end, _running, which RuntimeBackend reserves; expected other"):
 
         class Mine(FakeBackend):
             def _running(self) -> bool:  # type: ignore[override]  # that is the point
@@ -122,17 +122,17 @@ def test_so_is_one_that_an_attribute_would_hide(name: str) -> None:
 async def test_so_is_one_that_an_attribute_of_an_open_backend_would_hide() -> None:
     backend = FakeBackend()
     async with opened(backend):
-        assert {name for name in vars(backend) if name.startswith("_")} <= KEPT_IN_OBJECTS
+        assert {name for name in vars(backend) if name.startswith("_")} <= RESERVED_ATTRIBUTES
 
 
-def test_what_authors_write_and_what_is_replaced_on_purpose_is_none() -> None:
+def test_backend_methods_and_intended_overrides_are_allowed() -> None:
     class Mine(FakeBackend, overrides={"_stop"}):
         def _force(self, jobs: Sequence[LiveJob]) -> None: ...
         def _stop(self, *args: Any, **options: Any) -> Any: ...
         def _of_its_own(self) -> None: ...
 
     assert Mine().name == "fake"
-    for name in WRITTEN_BY_AUTHORS:
+    for name in BACKEND_METHODS:
         assert callable(getattr(Mine, name))
 
 
@@ -146,23 +146,23 @@ def test_a_class_has_a_default_limit_and_zero_lifts_it() -> None:
 
 def test_a_limit_that_need_not_be_whole() -> None:
     assert check_limit("x", 0.5, None, whole=False) == 0.5
-    with pytest.raises(ValueError, match="x is an integer of 1329 bits; wanted: None for the default, 0 for no limit"):
+    with pytest.raises(ValueError, match="x is an integer of 1329 bits; expected None for the default, 0 for no"):
         check_limit("x", 10**400, None, whole=False)
     with pytest.raises(
-        ValueError, match=r"x is -0\.5; wanted: None for the default, 0 for no limit, or a number above 0"
+        ValueError, match=r"x is -0\.5; expected None for the default, 0 for no limit, or a number above 0"
     ):
         check_limit("x", -0.5, None, whole=False)
 
 
 @pytest.mark.parametrize("value", [-1, math.nan, "1", True, None])
 def test_a_drain_timeout_is_a_number_of_seconds(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"drain_timeout is .*; wanted: seconds, from 0"):
+    with pytest.raises(ValueError, match=r"drain_timeout is .*; expected seconds, from 0"):
         FakeBackend(drain_timeout=value)
 
 
 @pytest.mark.parametrize("value", ["", 3])
 def test_a_name_is_text(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"name is .*; wanted: text that is not empty"):
+    with pytest.raises(ValueError, match=r"name is .*; expected text that is not empty"):
         FakeBackend(name=value)
 
 
@@ -174,7 +174,7 @@ def test_a_name_replaces_that_of_the_class() -> None:
 # ---------------------------------------------------------------------- opening
 
 
-async def test_a_closed_channel_is_told_at_once_and_costs_nothing() -> None:
+async def test_a_closed_channel_is_an_error_and_changes_nothing() -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     send.close()
     receive.close()
@@ -209,12 +209,12 @@ async def test_a_job_that_ends_within_its_launch_has_one_end_and_has_run(autojum
 @pytest.mark.parametrize("end", [3, trio.open_memory_channel[EventBatch](0)[1]])
 async def test_only_a_sending_end_is_taken_for_completions(end: Any) -> None:
     backend = FakeBackend()
-    with pytest.raises(TypeError, match=r"completions is .*; wanted: the sending end of a trio\.open_mem"):
+    with pytest.raises(TypeError, match=r"completions is .*; expected the sending end of a trio\.open_mem"):
         async with backend.open(end):
             pass
     send, receive = trio.open_memory_channel[EventBatch](0)
     with send, receive:
-        async with backend.open(send):  # nothing has happened to it
+        async with backend.open(send):  # the failed calls did not open it
             assert backend.statistics().live == 0
 
 
@@ -265,7 +265,7 @@ async def test_a_run_has_a_token() -> None:
 # ---------------------------------------------------------------------- submitting
 
 
-async def test_what_is_no_job_is_an_error_and_nothing_was_launched() -> None:
+async def test_a_value_that_is_not_a_job_is_an_error_and_nothing_is_launched() -> None:
     backend = FakeBackend(for_ever)
     async with opened(backend):
         with pytest.raises(AttributeError):
@@ -273,7 +273,7 @@ async def test_what_is_no_job_is_an_error_and_nothing_was_launched() -> None:
         assert backend.statistics().submitted == 0
 
 
-async def test_what_a_backend_forgets_to_begin_is_refused() -> None:
+async def test_a_job_that_a_backend_does_not_begin_is_refused() -> None:
     class Forgetful(FakeBackend):
         async def _launch(self, jobs: Sequence[LiveJob]) -> None:
             await super()._launch(jobs[:1])
@@ -297,10 +297,10 @@ async def test_an_interactive_job_runs_alone() -> None:
         backend.close()
 
 
-async def test_a_duplicate_beside_an_interactive_job_closes_nothing() -> None:
+async def test_a_duplicate_with_an_interactive_job_changes_nothing() -> None:
     backend = FakeBackend()
     async with opened(backend):
-        with pytest.raises(DuplicateJobError, match="'a' stands twice in this call"):
+        with pytest.raises(DuplicateJobError, match="'a' is given twice in this call"):
             await backend.submit_many([job("alone", interactive=True), job("a"), job("a")])
         assert await backend.submit(job("a"))
 
@@ -382,7 +382,7 @@ async def test_a_job_that_is_killed_while_launched_and_then_refused_completes(au
     assert history.completion("a").status is JobStatus.KILLED
 
 
-async def test_a_backend_may_take_a_launch_back() -> None:
+async def test_a_backend_may_withdraw_a_launch() -> None:
     class Queued(ManualBackend):
         async def _launch(self, jobs: Sequence[LiveJob]) -> None:
             for each in jobs:
@@ -402,7 +402,7 @@ async def test_a_backend_may_take_a_launch_back() -> None:
     assert backend.killed == []
 
 
-async def test_a_bug_in_taking_back_breaks_the_backend(autojump_clock: MockClock) -> None:
+async def test_a_bug_in_withdrawing_a_launch_breaks_the_backend(autojump_clock: MockClock) -> None:
     class Slow(ScriptedBackend):
         def _take_back(self, job: LiveJob) -> bool:
             raise BUG
@@ -417,7 +417,7 @@ async def test_a_bug_in_taking_back_breaks_the_backend(autojump_clock: MockClock
     assert history.completion("a").status is JobStatus.KILLED
 
 
-async def test_the_author_is_asked_once_for_each_kill() -> None:
+async def test_each_kill_is_asked_once() -> None:
     backend = ManualBackend()
     async with opened(backend), trio.open_nursery() as nursery:
         await backend.submit_many([job("a"), job("b")])
@@ -476,23 +476,23 @@ async def test_a_job_that_does_not_end_is_lost(autojump_clock: MockClock) -> Non
     )
 
 
-async def test_a_launch_that_returns_too_late_is_told_so(autojump_clock: MockClock) -> None:
-    told = []
+async def test_a_launch_that_returns_after_its_job_was_abandoned_gets_false(autojump_clock: MockClock) -> None:
+    results = []
 
-    class Late(ManualBackend):
+    class LateBackend(ManualBackend):
         async def _launch(self, jobs: Sequence[LiveJob]) -> None:
             for each in filter(self._begin, jobs):
                 await trio.sleep(60)
-                told.append(self._launched(each))
+                results.append(self._launched(each))
 
-    backend = Late()
+    backend = LateBackend()
     async with opened(backend) as history:
         with trio.move_on_after(1):
             await backend.submit(job())
         await backend.drain()
         assert trio.current_time() == 31
         await trio.sleep(60)
-    assert told == [False]
+    assert results == [False]
     reason = history.completion("a").reason
     assert reason is not None
     assert reason.kind is FailureKind.LOST
@@ -539,11 +539,11 @@ async def test_a_stale_handle_does_nothing_to_a_later_submission_of_the_same_num
             assert backend.statistics().live == 0
 
 
-async def test_one_id_where_several_are_wanted_is_an_error() -> None:
+async def test_one_id_where_several_are_expected_is_an_error() -> None:
     backend = FakeBackend(for_ever)
     async with opened(backend):
         await backend.submit_many([job("a"), job("b")])
-        with pytest.raises(TypeError, match=r"'ab' is one id; wanted: several handles or ids, or kill\(\) for one"):
+        with pytest.raises(TypeError, match=r"'ab' is one id; expected several handles or ids, or kill\(\) for one"):
             await backend.kill_many("ab")
         assert backend.statistics().live == 2
         backend.close()
@@ -619,7 +619,7 @@ async def test_limits_begin_anew_when_a_job_is_requeued(autojump_clock: MockCloc
         await trio.sleep(4)
         backend.queue("a", "its node failed")
         backend.queue("b")
-        await trio.sleep(4)  # beyond both limits, had they gone on
+        await trio.sleep(4)  # longer than both limits, which have restarted
         assert backend.killed == []
         backend.run("a")
         await trio.sleep(4)
@@ -629,17 +629,17 @@ async def test_limits_begin_anew_when_a_job_is_requeued(autojump_clock: MockCloc
     assert history.completion("a").started == 12
     b = history.completion("b")
     assert (b.started, b.reason and b.reason.kind) == (None, FailureKind.QUEUE_TIMEOUT)
-    told = [
+    results = [
         (e.status.name, e.at, e.note) for e in history.events if isinstance(e, JobProgressEvent) and e.job_id == "a"
     ]
-    assert told == [
+    assert results == [
         ("RUNNING", 4, "node7"),
         ("QUEUED", 8, "its node failed"),
         ("RUNNING", 12, ""),
     ]
 
 
-async def test_why_a_job_still_waits_is_told(autojump_clock: MockClock) -> None:
+async def test_the_reason_why_a_job_still_waits_is_an_event(autojump_clock: MockClock) -> None:
     backend = ManualBackend(running=False)
     async with opened(backend) as history:
         handle = await backend.submit(job())
@@ -654,7 +654,7 @@ async def test_why_a_job_still_waits_is_told(autojump_clock: MockClock) -> None:
 
 
 @pytest.mark.parametrize("kill_first", [True, False])
-async def test_of_a_kill_and_a_timeout_in_one_instant_the_kill_is_the_cause(
+async def test_of_a_kill_and_a_timeout_at_the_same_time_the_kill_is_the_cause(
     kill_first: bool, autojump_clock: MockClock
 ) -> None:
     backend = ManualBackend()
@@ -674,7 +674,7 @@ async def test_of_a_kill_and_a_timeout_in_one_instant_the_kill_is_the_cause(
 
 
 @pytest.mark.parametrize("ended_first", [True, False])
-async def test_l21_a_job_that_ends_in_the_instant_of_its_timeout_has_ended(
+async def test_l21_a_job_that_ends_at_the_time_of_its_timeout_has_ended(
     ended_first: bool, autojump_clock: MockClock
 ) -> None:
     backend = ManualBackend()
@@ -692,7 +692,7 @@ async def test_l21_a_job_that_ends_in_the_instant_of_its_timeout_has_ended(
     assert (event.status, event.reason, event.ended) == (JobStatus.PASSED, None, 5)
 
 
-async def test_what_asked_first_is_the_cause(autojump_clock: MockClock) -> None:
+async def test_the_first_request_is_the_cause(autojump_clock: MockClock) -> None:
     backend = ManualBackend()
     async with opened(backend) as history, trio.open_nursery() as nursery:
         await backend.submit(job(timeout=5))
@@ -715,10 +715,10 @@ async def test_an_illegal_completion_is_a_bug_and_breaks_the_backend(autojump_cl
             for each in jobs:
                 self._complete_stopped(each)
 
-    with pytest.raises(Exception, match="a job cannot go from RUNNING to SCHEDULED"):
+    with pytest.raises(Exception, match="cannot go from RUNNING to SCHEDULED when it ends; expected a final status"):
         async with opened(backend := Confused()) as history:
             await backend.submit(job())
-            with pytest.raises(RuntimeError, match="was not asked to stop"):
+            with pytest.raises(RuntimeError, match="was not stopped; expected"):
                 backend.die("a")
             await trio.sleep_forever()
     assert history.completion("a").status is JobStatus.KILLED
@@ -768,7 +768,7 @@ async def test_a_backend_that_has_no_memory_for_itself_says_so_and_no_more(error
             raise AssertionError
 
 
-async def test_a_bug_beside_a_want_of_memory_is_told_as_a_bug() -> None:
+async def test_a_bug_together_with_out_of_memory_is_reported_as_a_bug() -> None:
     error = ExceptionGroup("a", [MemoryError(), BUG])
     with pytest.raises(ExceptionGroup) as caught:
         async with opened(backend := ScriptedBackend()):
@@ -781,7 +781,7 @@ async def test_a_broken_backend_takes_no_jobs() -> None:
     backend = ManualBackend()
 
     async def outsider() -> None:
-        with pytest.raises(BackendClosedError, match="takes no jobs") as caught:
+        with pytest.raises(BackendClosedError, match="accepts no jobs") as caught:
             await backend.submit(job())
         assert caught.value.__cause__ is BUG
 
@@ -989,20 +989,20 @@ async def test_events_wait_for_the_drain_timeout_since_the_receiver_last_took_on
     receive.close()
     assert [event.job_id for batch in taken for event in batch] == ["a", "b"]
     assert backend.undelivered == backend.statistics().undelivered == 1
-    assert caught.value.__notes__ == ["backend 'manual': nobody took 1 of the completions"]
+    assert caught.value.__notes__ == ["backend 'manual': the receiver did not take 1 of the completions"]
 
 
 async def test_what_a_cancel_hides_is_logged(caplog: pytest.LogCaptureFixture, autojump_clock: MockClock) -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     backend = FakeBackend()
-    with send, receive, trio.move_on_after(5), caplog.at_level(logging.WARNING, logger="runtime.backends"):
+    with send, receive, trio.move_on_after(5), caplog.at_level(logging.WARNING, logger="runtime.backend"):
         async with backend.open(send):
             await backend.submit_many([job("a"), job("b")])
-    assert caplog.messages == ["backend 'fake': nobody took 2 of the completions"]
+    assert caplog.messages == ["backend 'fake': the receiver did not take 2 of the completions"]
     assert trio.current_time() == 5 + 1
 
 
-async def test_a_receiver_that_goes_with_its_run_is_no_news() -> None:
+async def test_a_receiver_that_is_closed_by_an_error_of_the_run_is_not_reported() -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     backend = FakeBackend(for_ever)
     with send, pytest.raises(ValueError, match="on purpose") as caught:
@@ -1010,21 +1010,21 @@ async def test_a_receiver_that_goes_with_its_run_is_no_news() -> None:
             await backend.submit(job())
             receive.close()
             raise ValueError("on purpose")
-    assert caught.value.__notes__ == ["backend 'fake': nobody took 1 of the completions"]
+    assert caught.value.__notes__ == ["backend 'fake': the receiver did not take 1 of the completions"]
 
 
-async def test_a_receiver_that_goes_away_is_named() -> None:
+async def test_a_receiver_that_was_closed_is_reported() -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     backend = FakeBackend()
     with send, pytest.raises(trio.BrokenResourceError) as caught:
         async with backend.open(send):
             receive.close()
             await backend.submit(job())
-    assert "backend 'fake': the receiver of the completions has gone" in caught.value.__notes__
+    assert "backend 'fake': the receiver of the completions was closed" in caught.value.__notes__
 
 
 def interrupt_twice(backend: RuntimeBackend) -> list[str]:
-    """Ctrl-C in the block, and another while that ends; return the notes of what came out."""
+    """Press Ctrl-C in the block, and again while the block ends; return the notes of the `KeyboardInterrupt`."""
 
     async def main() -> None:
         send, receive = trio.open_memory_channel[EventBatch](math.inf)
@@ -1048,7 +1048,7 @@ def test_a_second_interrupt_leaves_no_shielded_task_behind() -> None:
     notes = interrupt_twice(backend)
     assert backend.statistics().state is BackendState.CLOSED
     assert backend.statistics().live == 0
-    assert any("nobody took 1" in note for note in notes) or backend.undelivered == 0
+    assert any("did not take 1" in note for note in notes) or backend.undelivered == 0
 
 
 async def test_an_exception_group_of_the_body_stays_as_it_is() -> None:
@@ -1074,12 +1074,12 @@ async def test_statistics_count() -> None:
 async def test_jobs_may_come_while_the_block_waits_for_its_end(autojump_clock: MockClock) -> None:
     backend = FakeBackend(lambda *_: FakeRun(duration=2))
 
-    async def late() -> None:
+    async def submit_later() -> None:
         await trio.sleep(1)
         await backend.submit(job("b"))
 
     async with trio.open_nursery() as nursery:
         async with opened(backend) as history:
-            nursery.start_soon(late)
+            nursery.start_soon(submit_later)
             await backend.submit(job("a"))
     assert [event.ended for event in history.completions] == [2, 3]

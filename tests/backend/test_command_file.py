@@ -1,4 +1,4 @@
-"""A `cmd` that is too long for an argument of a program goes by a file of its owner's, and means the same."""
+"""A `cmd` that is too long for an argument of a program is passed in a private file, and means the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.scheduler.run import run_jobs
 
 
 def text_of(length: int) -> str:
-    """A command of so many bytes."""
+    """A command of that many bytes."""
     return "echo done # ".ljust(length, "x")
 
 
@@ -25,7 +25,7 @@ async def test_a_file_is_there_only_for_what_is_too_long_and_private(tmp_path: P
         JobSpec(name="fits", cmd=text_of(LONGEST_WORD)),
         JobSpec(name="long", cmd=text_of(LONGEST_WORD + 1)),
         JobSpec(name="aside", cmd=text_of(LONGEST_WORD + 2), log_path=str(tmp_path / "logs" / "a.log")),
-        JobSpec(name="beside", cmd=text_of(LONGEST_WORD + 3), log_path=str(tmp_path / "logs" / "b.log")),
+        JobSpec(name="elsewhere", cmd=text_of(LONGEST_WORD + 3), log_path=str(tmp_path / "logs" / "b.log")),
     ]
     results = await run_jobs(jobs, LocalBackend(run_dir=tmp_path, containment=containment))
     assert [result.status for result in results] == [JobStatus.PASSED] * 4

@@ -1,4 +1,4 @@
-"""Every backend keeps the contract: the whole suite, for each, with each size of the channel's buffer."""
+"""Every backend keeps the contract: the whole suite, for each backend and each size of the channel's buffer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `LocalBackend` promises of whole process trees, with real processes that do not want to end."""
+"""The containment of whole process trees by `LocalBackend`, with real processes that resist their end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from runtime.process.supervisor import Supervisor
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from tests.backend import containment_program, stalled_program
 from tests.backend.containment import TreeKit
-from tests.backend.local_jobs import PATIENCE, Local, hear
+from tests.backend.local_jobs import HANG_TIMEOUT, Local, hear
 from tests.backend.local_jobs import local as any_local
 from tests.backend.test_local import no_free_descriptor, state_of
 from tests.process import hostile
@@ -62,7 +62,7 @@ def supervisor_of(here: Local) -> Supervisor:
 
 
 def stop(*pids: int) -> None:
-    """Stop guards, of which the supervisor comes first: it lets no shim stand still."""
+    """Stop guards with SIGSTOP, the supervisor first, because it continues stopped shims."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
         while state_of(pid) != "T":
@@ -89,7 +89,7 @@ async def test_nothing_of_a_hostile_job_is_alive_at_its_event(tmp_path: Path, mo
     async with local(tmp_path / "run", term_timeout=0.05) as here:
         with hostages(tmp_path, mode) as (one,):
             handles = await here.session.submit([JobSpec(name="job", cmd=one.cmd)])
-            if mode != "root_first":  # which ends by itself
+            if mode != "root_first":  # this one ends by itself
                 await one.wait_started()
                 await here.backend.kill("job")
             event = await here.session.completed(handles["job"])
@@ -107,9 +107,9 @@ async def test_all_modes_together_are_forced_to_end(tmp_path: Path) -> None:
             assert not [one.mode for one in taken if one.alive()]
 
 
-async def test_who_left_the_group_is_asked_gently_as_well(tmp_path: Path, fifo: Path) -> None:
+async def test_a_process_that_left_the_group_gets_sigterm_as_well(tmp_path: Path, fifo: Path) -> None:
     script = f"trap 'echo asked > {tmp_path}/asked; exit' TERM; echo ready > {fifo}; while :; do sleep 0.01; done"
-    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: nobody is forced
+    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: no SIGKILL is sent
         await here.session.submit([JobSpec(name="job", cmd=["setsid", "-w", "sh", "-c", script])])
         await hear(fifo)
         await here.backend.kill("job")
@@ -144,7 +144,7 @@ async def test_a_job_has_a_session_and_three_descriptors_and_no_input(tmp_path: 
 # ---------------------------------------------------------------------- whose death is noticed by whom
 
 
-async def test_a_job_that_kills_its_shim_is_ended_and_costs_nobody_else(tmp_path: Path) -> None:
+async def test_a_job_that_kills_its_shim_is_ended_and_harms_no_other(tmp_path: Path) -> None:
     async with local(tmp_path / "run") as here:
         with hostages(tmp_path, "mixed") as (one,):
             handles = await here.session.submit([JobSpec(name="job", cmd=one.cmd)])
@@ -183,7 +183,7 @@ async def test_a_sigterm_to_every_process_leaves_a_job_the_time_of_its_stop_sequ
     tmp_path: Path, fifo: Path
 ) -> None:
     script = f"trap 'read line < {fifo}; echo closed; exit 5' TERM; echo ready > {fifo}; while :; do sleep 0.01; done"
-    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: nobody is forced
+    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: no SIGKILL is sent
         handles = await here.session.submit([JobSpec(name="job", cmd=f"echo $$; {script}")])
         await hear(fifo)
         (shim,) = supervisor_of(here).shims
@@ -210,7 +210,7 @@ async def test_a_supervisor_ends_its_shims_though_a_strangers_signal_hides_its_o
         held = os.pidfd_open(shim.pid)
         stop(supervisor.pid, shim.pid)
         os.kill(shim.pid, signal.SIGTERM)
-        supervisor.retire()  # whose sockets to its shims stay open
+        supervisor.retire()  # its sockets to its shims stay open
         os.kill(supervisor.pid, signal.SIGCONT)
         await trio.lowlevel.wait_readable(held)
         os.close(held)
@@ -234,7 +234,7 @@ async def test_guards_that_are_stopped_and_killed_in_any_order_keep_nothing_up(
             guards |= {shim, supervisor.pid}
             await here.backend.kill(name)
             _, kind = why(await here.session.completed(handles[name]))
-            if kind is FailureKind.LOST:  # it was fast enough to kill both
+            if kind is FailureKind.LOST:  # the job was fast enough to kill both guards
                 assert {("KILL", 0), ("KILL", 1)} <= set(steps), steps
                 with suppress(ProcessLookupError):
                     os.kill(root, signal.SIGKILL)
@@ -242,7 +242,7 @@ async def test_guards_that_are_stopped_and_killed_in_any_order_keep_nothing_up(
                 assert kind in (FailureKind.CANCELLED, FailureKind.BACKEND_ERROR), steps
                 assert state_of(root) == "Z", steps
             event = await here.run(name=f"next{number}")
-            if event.status is not JobStatus.PASSED:  # it came in the instant in which its guards died
+            if event.status is not JobStatus.PASSED:  # it was submitted at the time at which its guards died
                 assert why(event)[1] in (FailureKind.LOST, FailureKind.BACKEND_ERROR), steps
                 while not supervisor.dead:
                     await trio.lowlevel.checkpoint()
@@ -319,9 +319,9 @@ async def test_when_the_supervisor_is_killed_its_jobs_end_and_the_next_gets_a_ne
 async def test_a_job_that_kills_all_its_guards_is_lost_and_said_to_be_alive(tmp_path: Path) -> None:
     async with local(tmp_path) as here:
         supervisor = supervisor_of(here).pid
-        both = f"{supervisor} $PPID"  # which stand still, so that neither acts on the death of the other
+        both = f"{supervisor} $PPID"  # both are stopped, so that neither acts on the death of the other
         event = await here.run(f"echo $$; kill -STOP {both}; kill -9 {both}; exec sleep 1000")
-        held = os.pidfd_open(int(here.log()))  # it lives
+        held = os.pidfd_open(int(here.log()))  # the job is alive
         signal.pidfd_send_signal(held, signal.SIGKILL)
         os.close(held)
         assert why(event) == (JobStatus.KILLED, FailureKind.LOST)
@@ -330,7 +330,7 @@ async def test_a_job_that_kills_all_its_guards_is_lost_and_said_to_be_alive(tmp_
 
 async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
     modes = [mode for mode in hostile.MODES if mode != "root_first"]
-    with hostages(tmp_path, *modes) as taken, trio.fail_after(PATIENCE):
+    with hostages(tmp_path, *modes) as taken, trio.fail_after(HANG_TIMEOUT):
         words = [sys.executable, "-m", containment_program.__name__, str(tmp_path), *modes]
         with subprocess.Popen(words, stdout=subprocess.PIPE) as runtime:
             assert runtime.stdout is not None
@@ -345,7 +345,7 @@ async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
 
 
 async def test_when_we_are_killed_while_our_loop_stands_still_nothing_is_left(tmp_path: Path) -> None:
-    with hostages(tmp_path, "mixed") as (one,), trio.fail_after(PATIENCE):
+    with hostages(tmp_path, "mixed") as (one,), trio.fail_after(HANG_TIMEOUT):
         words = [sys.executable, "-m", stalled_program.__name__, str(one.directory), one.mode]
         with subprocess.Popen(words, stdout=subprocess.PIPE) as runtime:
             assert runtime.stdout is not None
@@ -383,11 +383,11 @@ async def test_l21_what_had_ended_before_its_shim_heard_of_a_kill_keeps_its_true
         assert why(await here.session.completed(handles["job"])) == (JobStatus.FAILED, FailureKind.EXIT_CODE)
 
 
-async def test_a_supervisor_that_stands_still_is_said_and_nothing_is_made_up(
+async def test_a_supervisor_that_stands_still_is_reported_and_no_end_is_invented(
     tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(supervisor_module, "_HEARTBEAT_INTERVAL", 0.01)
-    monkeypatch.setattr(supervisor_module, "_CONTINUE_INTERVAL", math.inf)  # as if it were no signal that keeps it
+    monkeypatch.setattr(supervisor_module, "_CONTINUE_INTERVAL", math.inf)  # as if no signal had stopped it
     async with local(tmp_path / "run") as here:
         spec = JobSpec(name="job", cmd=f"echo ready > {fifo}; read line < {fifo}; exit 3")
         handles = await here.session.submit([spec])
@@ -405,7 +405,7 @@ async def test_a_supervisor_that_stands_still_is_said_and_nothing_is_made_up(
         assert supervisor_of(here) is supervisor
 
 
-# ---------------------------------------------------------------------- no room
+# ---------------------------------------------------------------------- out of resources
 
 
 async def test_without_a_free_descriptor_the_backend_is_busy(tmp_path: Path) -> None:
@@ -431,7 +431,7 @@ async def test_without_memory_for_a_process_the_backend_is_busy(tmp_path: Path) 
 
 
 def without_memory(supervisor: Supervisor) -> None:
-    """Let a supervisor have no more memory than it has now; it can give that back to nobody."""
+    """Let a supervisor have no more memory than it has now; it keeps the memory that it has."""
     _, hard = resource.prlimit(supervisor.pid, resource.RLIMIT_AS)
     resource.prlimit(supervisor.pid, resource.RLIMIT_AS, (4096, hard))
 
@@ -454,7 +454,7 @@ async def test_l6_a_supervisor_without_memory_costs_few_refusals_and_is_replaced
         assert supervisor_of(here) is not old
         os.write(channel, b"go\n")
         event = await here.session.completed(handles["running"])
-        # It is as likely to die of it as not; then what it guards dies as well.
+        # The supervisor may or may not die of this; if it does, its jobs are killed.
         assert why(event) in ((JobStatus.FAILED, FailureKind.EXIT_CODE), (JobStatus.KILLED, FailureKind.BACKEND_ERROR))
         while not old.finished:  # noqa: ASYNC110 - a process has no event
             await trio.sleep(0.001)
@@ -473,15 +473,15 @@ async def test_l6_what_supervisors_without_memory_leave_behind_is_bounded(
         for _ in range(4):
             old = supervisor_of(here)
             without_memory(old)
-            while supervisor_of(here) is old:  # shims that it has may go on to start jobs; what is new cannot
+            while supervisor_of(here) is old:  # its existing shims may still start jobs; new shims cannot
                 specs = [JobSpec(name=f"job{next(numbers)}", cmd="true") for _ in range(len(old.shims) + 1)]
                 for handle in (await here.session.submit(specs)).values():
                     await here.session.completed(handle)
             while not old.finished:  # noqa: ASYNC110 - a process has no event
                 await trio.sleep(0.001)
         assert here.backend._supervisors is not None
-        assert len(here.backend._supervisors._all) <= 2  # this one, and the last one before it
-        assert len(os.listdir("/proc/self/fd")) <= before + 4 + len(supervisor_of(here).shims)  # 4 are of the last one
+        assert len(here.backend._supervisors._all) <= 2  # this one, and its predecessor
+        assert len(os.listdir("/proc/self/fd")) <= before + 4 + len(supervisor_of(here).shims)  # 4 of its predecessor
 
 
 async def test_l6_supervisors_are_not_replaced_in_vain(tmp_path: Path, fifo: Path) -> None:
@@ -490,7 +490,7 @@ async def test_l6_supervisors_are_not_replaced_in_vain(tmp_path: Path, fifo: Pat
         spec = JobSpec(name="running", cmd=f"echo ready > {fifo}; exec sleep 1000")
         await here.session.submit([spec])
         await hear(fifo)
-        supervisor.enomem_count = supervisor_module._MAX_ENOMEM  # as if so many had no memory
+        supervisor.enomem_count = supervisor_module._MAX_ENOMEM  # as if that many starts had failed
         assert (await here.run()).status is JobStatus.PASSED
         assert supervisor_of(here) is supervisor  # it is too young: the whole system may have no memory
         assert supervisor.enomem_count == 0
@@ -508,7 +508,7 @@ while True:
 """
 
 
-async def test_who_forks_faster_than_one_can_look_is_ended(tmp_path: Path, fifo: Path) -> None:
+async def test_a_job_that_forks_faster_than_its_processes_are_listed_is_ended(tmp_path: Path, fifo: Path) -> None:
     (tmp_path / "bomb.py").write_text(BOMB)
     async with local(tmp_path / "run", term_timeout=0.01) as here:
         with hostages(tmp_path, "hopper") as (one,):  # it is watched by this one
@@ -565,8 +565,8 @@ async def test_descriptors_threads_and_processes_are_as_before(tmp_path: Path) -
 
         await some("a", 8)
         before = state()
-        for turn in range(8):
-            await some(f"b{turn}-", 8)
+        for round_number in range(8):
+            await some(f"b{round_number}-", 8)
         assert state() == before
     assert not Path(f"/proc/{max(before[2])}").exists()
 
@@ -602,7 +602,7 @@ async def test_each_job_may_have_a_soft_step_of_its_own(tmp_path: Path, containm
     steps = {"signal": "SIGINT", "file": ("STOP", 1000), "none": None}
     scripts = {
         "signal": "trap 'exit 5' INT; trap '' TERM",
-        "file": "trap '' TERM",  # the file it is that ends it
+        "file": "trap '' TERM",  # so the file ends it
         "none": "trap 'exit 6' INT",
     }
     options = {"containment": containment, "soft_stop": lambda spec: steps[spec.name], "soft_timeout": 0}
@@ -626,7 +626,7 @@ async def test_each_job_may_have_a_soft_step_of_its_own(tmp_path: Path, containm
         }
 
 
-async def test_who_has_a_long_soft_step_is_not_given_up_early(tmp_path: Path) -> None:
+async def test_a_job_with_a_long_soft_step_is_not_given_up_early(tmp_path: Path) -> None:
     def step(spec: JobSpec) -> Any:
         return {"short": "SIGINT", "long": ("SIGINT", 1000), "endless": ("SIGINT", None)}[spec.name]
 
@@ -659,7 +659,7 @@ async def test_a_wrong_soft_step_costs_its_own_job_before_it_starts(
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
 @pytest.mark.parametrize("soft", ["SIGUSR1", "no/such/directory/STOP", "STOP"])
-async def test_who_does_not_follow_is_ended_less_softly(
+async def test_a_job_that_ignores_the_soft_step_gets_sigterm(
     tmp_path: Path, fifo: Path, containment: str, soft: str
 ) -> None:
     script = f"trap '' USR1; echo ready > {fifo}; while :; do sleep 0.01; done"
@@ -684,11 +684,11 @@ for _ in range(100):
     signal.sigtimedwait([], 0.001)
 print(*got, "closed", flush=True)
 """
-"""Takes a while to close its files when it is asked to end; then says which signals it got."""
+"""Takes a while to close its files when it gets a signal; then prints the signals that it got."""
 
 
 def simulator_in(directory: Path) -> Path:
-    """Make it a program whose path needs no quotes; that of the interpreter may."""
+    """Make it a program whose path needs no quotes; the path of the interpreter may need some."""
     code, program = directory / "simulator.py", directory / "simulator"
     code.write_text(SIMULATOR)
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S {code} "$@"\n')
@@ -733,10 +733,10 @@ async def test_a_sigterm_reaches_a_simulator_behind_timeout_once(tmp_path: Path,
         assert "SIGTERM closed" in here.log().splitlines()
 
 
-async def test_more_processes_than_there_are_descriptors_are_asked_to_end(tmp_path: Path, fifo: Path) -> None:
+async def test_more_processes_than_there_are_descriptors_get_sigterm(tmp_path: Path, fifo: Path) -> None:
     child = f"trap 'echo asked; exit' TERM; echo > {fifo}; while :; do sleep 0.05; done"
     script = f"for i in $(seq 40); do setsid sh -c \"{child}\" & done; trap '' TERM; wait"
-    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: nobody is forced
+    async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: no SIGKILL is sent
         await here.run(name="first")
         (shim,) = supervisor_of(here).shims
         assert shim.pid is not None
@@ -765,7 +765,7 @@ async def test_when_the_root_has_followed_the_others_are_asked_at_once(
         event = await here.session.completed(handles["job"])
         assert event.usage is not None
         assert (event.status, event.usage.exit_code) == (JobStatus.KILLED, 5)
-        assert here.log().splitlines()[-1] == "asked"  # before it, a shell may tell of its sleep
+        assert here.log().splitlines()[-1] == "asked"  # before it, a shell may report the end of its sleep
 
 
 async def test_a_job_that_is_handed_over_in_pieces_is_whole(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The courier: order, batches, waiting, and the receiver's going away."""
+"""`Courier`: order, batches, waiting, and a receiver that is closed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def names(batch: EventBatch) -> list[str]:
     return [event.job_id for event in batch]
 
 
-async def test_what_has_gathered_travels_as_one_batch_in_order() -> None:
+async def test_queued_events_are_sent_as_one_batch_in_order() -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     courier = Courier(send)
     with send, receive:
@@ -67,7 +67,7 @@ async def test_completions_count_as_undelivered_until_they_are_taken() -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_what_lies_in_the_buffer_is_taken() -> None:
+async def test_events_in_the_buffer_count_as_taken() -> None:
     send, receive = trio.open_memory_channel[EventBatch](1)
     courier = Courier(send)
     with send, receive:
@@ -81,7 +81,7 @@ async def test_what_lies_in_the_buffer_is_taken() -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_what_was_being_sent_when_it_was_cancelled_stays_undelivered() -> None:
+async def test_a_batch_whose_send_was_cancelled_stays_undelivered() -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     courier = Courier(send)
     with send, receive:
@@ -93,7 +93,7 @@ async def test_what_was_being_sent_when_it_was_cancelled_stays_undelivered() -> 
             receive.receive_nowait()
 
 
-async def test_waiting_has_a_patience_that_begins_anew_with_each_batch(autojump_clock: MockClock) -> None:
+async def test_the_drain_timeout_begins_anew_with_each_batch(autojump_clock: MockClock) -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     courier = Courier(send)
     with send, receive:
@@ -120,7 +120,7 @@ async def test_waiting_for_nothing_is_a_checkpoint() -> None:
         assert await Courier(send).wait_delivered(0) is True
 
 
-async def test_all_who_wait_are_woken(autojump_clock: MockClock) -> None:
+async def test_all_waiting_tasks_are_woken(autojump_clock: MockClock) -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     courier = Courier(send)
     answers: list[bool] = []
@@ -142,7 +142,7 @@ async def test_all_who_wait_are_woken(autojump_clock: MockClock) -> None:
     assert answers == [True, True]
 
 
-async def test_a_receiver_that_goes_away_is_an_error_and_ends_the_waiting() -> None:
+async def test_a_closed_receiver_is_an_error_and_ends_the_waiting() -> None:
     send, receive = trio.open_memory_channel[EventBatch](0)
     courier = Courier(send)
     with send:
@@ -162,7 +162,7 @@ async def test_a_receiver_that_goes_away_is_an_error_and_ends_the_waiting() -> N
     assert courier.undelivered == 1
 
 
-async def test_it_sleeps_when_there_is_nothing_to_carry() -> None:
+async def test_it_sleeps_when_there_is_nothing_to_deliver() -> None:
     send, receive = trio.open_memory_channel[EventBatch](math.inf)
     courier = Courier(send)
     steps = 0

@@ -1,4 +1,4 @@
-"""One task and one heap for all time limits."""
+"""`Deadlines`: one task and one heap for all deadlines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def live(name: str = "a") -> LiveJob:
 
 
 class Rung:
-    """Records which limit came up, and when."""
+    """Records which deadline expired, and when."""
 
     def __init__(self) -> None:
         self.times: list[tuple[str, float]] = []
@@ -29,7 +29,7 @@ class Rung:
         self.times.append((job.id, trio.current_time()))
 
 
-async def test_limits_come_up_in_the_order_of_time(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_deadlines_expire_in_the_order_of_time(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     deadlines, rung = Deadlines(), Rung()
     times = [float(number) for number in range(50)]
     random.Random(7).shuffle(times)
@@ -40,7 +40,7 @@ async def test_limits_come_up_in_the_order_of_time(nursery: trio.Nursery, autoju
     assert rung.times == [(str(at), at) for at in sorted(times)]
 
 
-async def test_limits_of_one_instant_come_up_in_the_order_of_their_coming(
+async def test_deadlines_of_the_same_time_expire_in_the_order_of_their_addition(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     deadlines, rung = Deadlines(), Rung()
@@ -51,19 +51,21 @@ async def test_limits_of_one_instant_come_up_in_the_order_of_their_coming(
     assert rung.times == [("c", 5), ("a", 5), ("b", 5)]
 
 
-async def test_an_earlier_limit_that_comes_later_is_kept(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_an_earlier_deadline_that_is_added_later_is_kept(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     deadlines, rung = Deadlines(), Rung()
     nursery.start_soon(deadlines.run)
     await trio.sleep(1)
-    deadlines.add(10, live("late"), rung)
+    deadlines.add(10, live("later"), rung)
     await trio.sleep(1)
     deadlines.add(5, live("early"), rung)
     deadlines.add(1.95, live("past"), rung)
     await trio.sleep(20)
-    assert rung.times == [("past", 2), ("early", 5), ("late", 10)]
+    assert rung.times == [("past", 2), ("early", 5), ("later", 10)]
 
 
-async def test_a_limit_of_a_job_that_has_ended_does_not_come_up(
+async def test_a_deadline_of_a_job_that_has_ended_does_not_expire(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     deadlines, rung = Deadlines(), Rung()
@@ -77,7 +79,7 @@ async def test_a_limit_of_a_job_that_has_ended_does_not_come_up(
     assert rung.times == [("b", 5)]
 
 
-async def test_what_happened_while_the_loop_stood_still_is_told_before_a_limit_comes_up(
+async def test_events_from_a_standstill_of_the_loop_are_processed_before_a_deadline_expires(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     deadlines, rung = Deadlines(), Rung()
@@ -98,7 +100,9 @@ async def test_what_happened_while_the_loop_stood_still_is_told_before_a_limit_c
     assert [job_id for job_id, _ in rung.times] == ["b"]
 
 
-async def test_an_action_may_add_a_limit_and_end_other_jobs(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_an_action_may_add_a_deadline_and_end_other_jobs(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     deadlines, rung = Deadlines(), Rung()
     other = live("other")
 
@@ -114,7 +118,7 @@ async def test_an_action_may_add_a_limit_and_end_other_jobs(nursery: trio.Nurser
     assert rung.times == [("a", 5), ("a", 7)]
 
 
-async def test_limits_of_ended_jobs_do_not_pile_up(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_deadlines_of_ended_jobs_do_not_pile_up(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     deadlines, rung = Deadlines(), Rung()
     nursery.start_soon(deadlines.run)
     kept = live("kept")
@@ -130,7 +134,7 @@ async def test_limits_of_ended_jobs_do_not_pile_up(nursery: trio.Nursery, autoju
     assert rung.times == [("kept", 5e4)]
 
 
-async def test_many_live_limits_are_all_kept(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_many_deadlines_of_live_jobs_are_all_kept(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     deadlines, rung = Deadlines(), Rung()
     for number in range(5000):
         deadlines.add(1 + number % 7, live(str(number)), rung)
@@ -140,9 +144,7 @@ async def test_many_live_limits_are_all_kept(nursery: trio.Nursery, autojump_clo
     assert all(at == 1 + int(name) % 7 for name, at in rung.times)
 
 
-async def test_a_limit_that_never_comes_up_and_none_at_all_are_slept_through(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
+async def test_the_task_sleeps_while_no_deadline_can_expire(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     deadlines, rung = Deadlines(), Rung()
     nursery.start_soon(deadlines.run)
     await trio.sleep(8e4)
@@ -161,7 +163,7 @@ async def test_an_action_that_raises_is_not_hidden(autojump_clock: MockClock) ->
         await deadlines.run()
 
 
-async def test_what_is_held_comes_up_later_by_as_much_and_what_is_new_does_not(
+async def test_held_deadlines_expire_later_and_new_ones_do_not(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     deadlines, rung = Deadlines(), Rung()
@@ -176,7 +178,7 @@ async def test_what_is_held_comes_up_later_by_as_much_and_what_is_new_does_not(
     assert rung.times == [("new", 8), ("old", 105)]
 
 
-async def test_all_limits_can_be_postponed(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_all_deadlines_can_be_postponed(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     deadlines, rung = Deadlines(), Rung()
     for at in (5.0, 3.0, 9.0):
         deadlines.add(at, live(str(at)), rung)
@@ -187,9 +189,7 @@ async def test_all_limits_can_be_postponed(nursery: trio.Nursery, autojump_clock
     assert rung.times == [("3.0", 3), ("5.0", 15), ("9.0", 19)]
 
 
-async def test_limits_that_are_late_ask_first_whether_their_time_counts(
-    nursery: trio.Nursery, mock_clock: MockClock
-) -> None:
+async def test_late_deadlines_first_ask_whether_their_time_counts(nursery: trio.Nursery, mock_clock: MockClock) -> None:
     deadlines, rung = Deadlines(), Rung()
 
     async def stood_still() -> None:

@@ -1,4 +1,4 @@
-"""The fake: what its policy says is what becomes of a job."""
+"""`FakeBackend`: each job behaves as the policy says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_by_default_every_job_passes_at_once(autojump_clock: MockClock) ->
     assert backend.policy is pass_at_once
 
 
-async def test_a_run_takes_its_time_and_tells_its_facts(autojump_clock: MockClock) -> None:
+async def test_a_run_takes_its_time_and_reports_its_facts(autojump_clock: MockClock) -> None:
     reason = JobStatusInfo("exit code 3", kind=FailureKind.EXIT_CODE)
     usage = JobUsage(cpu_seconds=1.5, exit_code=3)
     run = FakeRun(JobStatus.FAILED, reason, usage, duration=7, queued=2)
@@ -36,8 +36,8 @@ async def test_a_run_takes_its_time_and_tells_its_facts(autojump_clock: MockCloc
     event = history.completion("a")
     assert (event.status, event.reason, event.usage) == (JobStatus.FAILED, reason, usage)
     assert (event.submitted, event.started, event.ended) == (0, 2, 9)
-    told = [each for each in history.events if isinstance(each, JobProgressEvent)]
-    assert [(each.status, each.at) for each in told] == [(JobStatus.RUNNING, 2)]
+    progress = [each for each in history.events if isinstance(each, JobProgressEvent)]
+    assert [(each.status, each.at) for each in progress] == [(JobStatus.RUNNING, 2)]
     assert backend.running == set()
 
 
@@ -85,7 +85,7 @@ async def test_a_kill_that_does_nothing_loses_the_job(autojump_clock: MockClock)
     assert reason.kind is FailureKind.LOST
 
 
-async def test_a_job_that_ends_in_the_instant_of_its_kill_has_ended(autojump_clock: MockClock) -> None:
+async def test_a_job_that_ends_at_the_time_of_its_kill_has_ended(autojump_clock: MockClock) -> None:
     backend = FakeBackend(lambda *_: FakeRun(duration=5, kill_duration=1))
     async with opened(backend) as history, trio.open_nursery() as nursery:
         await backend.submit(job())

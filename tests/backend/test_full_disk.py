@@ -15,7 +15,7 @@ from tests.backend.local_jobs import local
 pytestmark = pytest.mark.root
 
 SIZE = 256 << 10
-"""Bytes of the disk."""
+"""The size of the disk, in bytes."""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def fill(path: Path) -> None:
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
-async def test_a_disk_without_room_for_the_first_byte_costs_that_job_alone(
+async def test_a_full_disk_before_the_first_byte_fails_only_that_job(
     tmp_path: Path, disk: Path, containment: str
 ) -> None:
     async with local(tmp_path / "run", containment=containment) as here:
@@ -52,15 +52,15 @@ async def test_a_disk_without_room_for_the_first_byte_costs_that_job_alone(
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
-async def test_a_disk_that_fills_up_while_a_job_writes_is_that_jobs_to_notice(
+async def test_a_disk_that_fills_up_while_a_job_writes_is_noticed_by_that_job(
     tmp_path: Path, disk: Path, containment: str
 ) -> None:
     async with local(tmp_path / "run", containment=containment) as here:
-        # What it says first is in the log, and what it says last is not.
+        # Its first output is in the log, and its last output is not.
         cmd = f"echo started; head -c {2 * SIZE} /dev/zero; echo TEST PASSED"
         event = await here.run(cmd, odir=str(disk / "job"), pass_patterns=["^started", "TEST PASSED$"])
         assert event.status is JobStatus.FAILED
         assert event.reason is not None
-        assert event.reason.kind in (FailureKind.EXIT_CODE, FailureKind.PASS_PATTERN_MISSING)  # as its shell has it
+        assert event.reason.kind in (FailureKind.EXIT_CODE, FailureKind.PASS_PATTERN_MISSING)  # depends on its shell
         assert (disk / "job" / "job.log").stat().st_size < SIZE
         assert (await here.run(name="elsewhere")).status is JobStatus.PASSED

@@ -1,4 +1,4 @@
-"""Ctrl-C in programs that embed the runtime. The campaign `interrupts` does more of the same, and measures."""
+"""Ctrl-C in programs that embed the runtime. The campaign `interrupts` runs more of the same, and measures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.campaigns.interrupts import (
 
 
 def tasks_started() -> Iterator[tuple[str, str]]:
-    """The file and the function of each task that a nursery of ours starts, if that function is not marked."""
+    """The file and the function of each task that our nurseries start and whose function is not marked."""
     for path in sorted(Path(runtime.__file__).parent.rglob("*.py")):
         if {"cli", "testing"} & set(path.parts):  # which has handlers of its own; which is for tests
             continue
@@ -86,15 +86,15 @@ def lines_in(kind: type[Program], site: str, files: tuple[str, ...]) -> list[Lin
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [UnderItsOwn, InterruptedBefore])
 def test_ctrl_c_at_each_line_of_the_block_ends_it(kind: type[Program]) -> None:
-    lines = lines_in(kind, "fake", ("backends/backend.py", "backends/interrupts.py"))
+    lines = lines_in(kind, "fake", ("backend/backend.py", "backend/interrupts.py"))
     assert len(lines) > 100
     for line in lines:
         play(kind, "fake", Tracer(line), limit=1)  # seconds of virtual time
 
 
 @pytest.mark.slow
-def test_ctrl_c_at_each_line_of_a_lane_ends_the_run() -> None:
-    lines = lines_in(UnderOurScheduler, "fake", ("scheduler/lane.py", "scheduler/run.py"))
+def test_ctrl_c_at_each_line_of_a_backend_runner_ends_the_run() -> None:
+    lines = lines_in(UnderOurScheduler, "fake", ("scheduler/runner.py", "scheduler/run.py"))
     assert len(lines) > 100
     for line in lines:
         play(UnderOurScheduler, "fake", Tracer(line), limit=1)
@@ -117,7 +117,7 @@ def test_a_real_ctrl_c_ends_a_real_program(program: str) -> None:
 
 
 def run_in_virtual_time(main: Callable[..., Any], *args: Any) -> float:
-    """Run a program that ends by Ctrl-C, and by nothing else; return when."""
+    """Run a program that only Ctrl-C ends; return the time of its end."""
     clock = MockClock(autojump_threshold=0)
     with pytest.raises(KeyboardInterrupt):
         trio.run(main, *args, clock=clock)
@@ -129,7 +129,7 @@ def interrupt() -> None:
 
 
 async def interrupt_at(*times: float) -> None:
-    """For a system task: Ctrl-C at these times."""
+    """Press Ctrl-C at these times. For a system task."""
     for at in times:
         await trio.sleep_until(at)
         interrupt()
@@ -154,8 +154,8 @@ def test_it_leaves_a_run_as_it_is_and_in_no_group() -> None:
     assert [result.status for result in scheduler.results()] == [JobStatus.KILLED] * 2
 
 
-class Patient(ManualBackend):
-    """Jobs that end when they are killed with force, and never otherwise."""
+class SlowToKill(ManualBackend):
+    """Jobs that end only if they are killed with force."""
 
     def _force(self, jobs: Any) -> None:
         super()._force(jobs)
@@ -177,7 +177,7 @@ async def with_its_own(backend: RuntimeBackend) -> None:
 
 @pytest.mark.parametrize("program", [with_our_scheduler, with_its_own])
 def test_the_second_one_leaves_out_the_gentle_steps(program: Callable[..., Any]) -> None:
-    backend = Patient()
+    backend = SlowToKill()
 
     async def main() -> None:
         start = trio.current_time()
@@ -207,7 +207,7 @@ def test_the_third_one_waits_for_no_job() -> None:
     assert backend.statistics().live == 0
 
 
-def test_one_in_a_submission_calls_it_off() -> None:
+def test_one_in_a_submission_cancels_it() -> None:
     backend = FakeBackend(for_ever())
 
     async def main() -> None:
@@ -217,7 +217,7 @@ def test_one_in_a_submission_calls_it_off() -> None:
 
                 def jobs() -> Iterator[JobSpec]:
                     yield job("a")
-                    interrupt()  # a generator of the caller's may take for ever
+                    interrupt()  # a generator of the caller may never end
                     yield job("b")
 
                 await backend.submit_many(jobs())

@@ -1,4 +1,4 @@
-"""What a local job leaves running when it ends by itself, with real processes, in both containments."""
+"""Processes that a local job leaves running when it ends by itself, for real, in both containments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ both = pytest.mark.parametrize("containment", ["group", "tree"])
 
 
 @both
-async def test_what_is_left_running_is_named_and_killed(tmp_path: Path, containment: str) -> None:
+async def test_processes_that_are_left_running_are_named_and_killed(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         event = await here.run("sleep 1000 & echo $!")
         pid = int(here.log())
@@ -40,7 +40,7 @@ async def test_of_many_a_few_are_named(tmp_path: Path, containment: str) -> None
 
 
 @both
-async def test_it_is_a_failure_for_who_says_so(tmp_path: Path, containment: str) -> None:
+async def test_leftovers_fail_a_job_that_asks_for_it(tmp_path: Path, containment: str) -> None:
     verdicts: list[JobStatus] = []
     async with local(tmp_path, containment=containment, leftovers="fail") as here:
         event = await here.run("sleep 1000 & exit 0", post_finish=verdicts.append)
@@ -58,24 +58,26 @@ async def test_it_is_a_failure_for_who_says_so(tmp_path: Path, containment: str)
 
 
 @both
-async def test_nobody_is_named_who_goes_by_himself(
+async def test_a_process_that_ends_by_itself_is_not_named(
     tmp_path: Path, containment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch, "LEFTOVER_TIMEOUT", 1000)
     os.mkfifo(tmp_path / "pipe")
-    late = f"{{ cat {tmp_path}/pipe; sleep 0.05; echo last; }} & exec 3> {tmp_path}/pipe; echo first >&3"
+    command = f"{{ cat {tmp_path}/pipe; sleep 0.05; echo last; }} & exec 3> {tmp_path}/pipe; echo first >&3"
     async with local(tmp_path / "run", containment=containment, leftovers="fail") as here:
-        event = await here.run(late, pass_patterns=["first", "last"])
+        event = await here.run(command, pass_patterns=["first", "last"])
         assert event.status is JobStatus.PASSED, event
         assert event.usage is not None
         assert event.usage.left_behind is None
-        # Zombies that nobody reaps are nobody, either.
+        # Zombies that are never reaped are not named, either.
         event = await here.run("sh -c 'sleep 0.01 & exec true' & wait", name="zombies")
         assert event.status is JobStatus.PASSED, event
 
 
 @both
-async def test_who_ignores_waits_for_nothing(tmp_path: Path, containment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ignored_leftovers_are_not_waited_for(
+    tmp_path: Path, containment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(launch, "LEFTOVER_TIMEOUT", 1000)
     async with local(tmp_path, containment=containment, leftovers="ignore") as here:
         event = await here.run("sleep 1000 & exit 0")
@@ -85,7 +87,7 @@ async def test_who_ignores_waits_for_nothing(tmp_path: Path, containment: str, m
 
 
 @both
-async def test_a_kill_by_force_does_not_wait_for_what_is_left(
+async def test_a_forced_kill_does_not_wait_for_leftovers(
     tmp_path: Path, containment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch, "LEFTOVER_TIMEOUT", 1000)
@@ -97,7 +99,7 @@ async def test_a_kill_by_force_does_not_wait_for_what_is_left(
         here.backend.close(force=True)
         event = await here.session.completed(handles["job"])
         assert state_of(pid) == "Z"
-        assert event.status in (JobStatus.PASSED, JobStatus.KILLED)  # whether its end was seen before
+        assert event.status in (JobStatus.PASSED, JobStatus.KILLED)  # either may come first
 
 
 @pytest.mark.parametrize("backend", ["group", "tree"])
@@ -119,5 +121,5 @@ async def test_a_job_may_be_exempt(tmp_path: Path, backend: str) -> None:
 
 
 def test_what_it_may_mean_is_one_of_three() -> None:
-    with pytest.raises(ValueError, match="leftovers is 'maybe'; expected: 'ignore', 'warn' or 'fail'"):
+    with pytest.raises(ValueError, match="leftovers is 'maybe'; expected 'ignore', 'warn' or 'fail'"):
         LocalBackend(leftovers="maybe")

@@ -28,7 +28,7 @@ def test_all_enter_or_none() -> None:
     ledger.admit([live("a"), live("b")])
     with pytest.raises(DuplicateJobError, match="job 'b' is live in this backend; nothing of the call was launched"):
         ledger.admit([live("c"), live("b")])
-    with pytest.raises(DuplicateJobError, match="job 'c' stands twice in this call; nothing of the call was launched"):
+    with pytest.raises(DuplicateJobError, match="job 'c' is given twice in this call; nothing of the call was launch"):
         ledger.admit([live("c"), live("d"), live("c")])
     assert [entry.id for entry in ledger] == ["a", "b"]
     assert len(ledger) == 2

@@ -29,7 +29,7 @@ from runtime.scheduler.run import run_jobs
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from runtime.verdict import Judgement, LogPatterns, judge_log
 from tests.backend import terminal_program
-from tests.backend.local_jobs import PATIENCE, TOKEN, LocalKit, Plant, alive, hear, local
+from tests.backend.local_jobs import HANG_TIMEOUT, TOKEN, LocalKit, Plant, alive, hear, local
 from tests.process.user_terminal import user_terminal
 
 CONTAINMENTS = ("group", "tree")
@@ -42,7 +42,7 @@ def fifo(tmp_path: Path) -> Path:
 
 
 def state_of(pid: int) -> str:
-    """The letter that the system has for what a process does; Z, also if it has gone."""
+    """The state of a process as `/proc` names it; Z also if the process does not exist any more."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -50,7 +50,7 @@ def state_of(pid: int) -> str:
 
 
 def wait_ended(pid: int) -> None:
-    """Wait until a process has ended. The loop is blocked meanwhile: nobody of us notices."""
+    """Wait until a process has ended. The loop is blocked meanwhile, so the backend does not notice."""
     while state_of(pid) != "Z":
         os.sched_yield()
 
@@ -74,7 +74,7 @@ async def test_contract(check: Check, buffer: float, tmp_path: Path, monkeypatch
     ("cmd", "fields", "words"),
     [
         (["/no/such/program"], {}, ["ENOENT", "/no/such/program"]),
-        (["no-such-program-at-all"], {}, ["ENOENT", "no-such-program-at-all", "expected: a program in the PATH"]),
+        (["no-such-program-at-all"], {}, ["ENOENT", "no-such-program-at-all", "expected a program in the PATH"]),
         (["/etc/passwd"], {}, ["EACCES", "/etc/passwd"]),
         (["./bad-interpreter"], {"cwd": "{}"}, ["ENOENT", "bad-interpreter"]),
         (["./no-interpreter"], {"cwd": "{}"}, ["ENOEXEC", "no-interpreter", "a first line such as #!/bin/sh"]),
@@ -82,13 +82,13 @@ async def test_contract(check: Check, buffer: float, tmp_path: Path, monkeypatch
         (
             "true",
             {"cwd": "/no/such/directory"},
-            ["ENOENT", "/no/such/directory', which is its cwd; expected: a directory"],
+            ["ENOENT", "/no/such/directory', which is its cwd; expected a directory"],
         ),
-        ("true", {"cwd": "/etc/passwd"}, ["ENOTDIR", "/etc/passwd', which is its cwd; expected: a directory"]),
+        ("true", {"cwd": "/etc/passwd"}, ["ENOTDIR", "/etc/passwd', which is its cwd; expected a directory"]),
         (
             "true",
             {"shell": "/usr/bin/env bash"},
-            ["ENOENT", 'expected: a program, or its words, such as ["/usr/bin/env", "bash", "-c"]'],
+            ["ENOENT", 'expected a program, or its words, such as ["/usr/bin/env", "bash", "-c"]'],
         ),
         ("true", {"log_path": "/proc/no/such/log"}, ["ENOENT", "/proc/no"]),
         (["true", "x" * (1 << 22)], {}, ["E2BIG"]),
@@ -146,7 +146,7 @@ async def test_an_unbalanced_quote_is_the_shells_to_complain_about(tmp_path: Pat
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
-async def test_l3_directories_that_vanish_cost_nobody_but_who_wants_them(
+async def test_l3_directories_that_vanish_fail_only_the_jobs_that_need_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str
 ) -> None:
     for name in ("ours", "its"):
@@ -162,7 +162,7 @@ async def test_l3_directories_that_vanish_cost_nobody_but_who_wants_them(
         status, kind, message = why(event)
         assert (status, kind) == (JobStatus.KILLED, FailureKind.LAUNCH_ERROR)
         what = f"cannot be started: ENOENT, No such file or directory: '{tmp_path}/its', which is its cwd"
-        assert message == f"{what}; expected: a directory that is there, and may be entered"
+        assert message == f"{what}; expected a directory that exists and may be entered"
         assert (
             why(await here.run("rmdir $PWD; exit 3", name="gone", log_path=str(tmp_path / "log")))[2] == "exit code 3"
         )
@@ -187,7 +187,7 @@ async def test_without_a_free_descriptor_the_backend_is_busy(tmp_path: Path) -> 
     calls: list[None] = []
     spec = JobSpec(name="job", cmd="echo done", renew_odir=True, pre_launch=lambda: calls.append(None))
     async with local(tmp_path) as here:
-        await here.run("true")  # so that there is a directory to put aside
+        await here.run("true")  # so that there is a directory to rename
         with no_free_descriptor():
             for _ in range(3):
                 assert await here.session.submit([spec]) == {}
@@ -198,18 +198,18 @@ async def test_without_a_free_descriptor_the_backend_is_busy(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
-async def test_without_room_for_a_process_the_backend_is_busy_and_a_hook_is_not_called_again(
+async def test_if_no_process_can_be_started_the_backend_is_busy_and_a_hook_is_not_called_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     calls: list[None] = []
     spec = JobSpec(name="job", cmd="true", pre_launch=lambda: calls.append(None))
 
-    def no_room(*_args: object, **_options: object) -> Child:
-        raise OSError(number, "no room")
+    def out_of_resources(*_args: object, **_options: object) -> Child:
+        raise OSError(number, "out of resources")
 
     async with local(tmp_path) as here:
         with monkeypatch.context() as patch:
-            patch.setattr(launch, "spawn", no_room)
+            patch.setattr(launch, "spawn", out_of_resources)
             assert await here.session.submit([spec]) == {}
         assert (await here.session.submit([spec])).keys() == {"job"}
         assert len(calls) == 1
@@ -221,9 +221,9 @@ async def test_without_room_for_a_process_the_backend_is_busy_and_a_hook_is_not_
 @pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
-        no_room = 0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]  # a file can be made, and nothing written to it
+        out_of_resources = 0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]  # a file can be made and not written
         everybody = [os.getpid(), *([here.backend._supervisors.current.pid] if here.backend._supervisors else [])]
-        before = [resource.prlimit(pid, resource.RLIMIT_FSIZE, no_room) for pid in everybody]
+        before = [resource.prlimit(pid, resource.RLIMIT_FSIZE, out_of_resources) for pid in everybody]
         try:
             event = await here.run()
         finally:
@@ -233,7 +233,7 @@ async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message_part"),
     [
         (MemoryError(), "there is no memory for that"),
         (RecursionError("too deep"), "too deep"),
@@ -242,17 +242,17 @@ async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> N
 )
 @pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_an_exception_while_judging_does_not_lose_the_completion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str, containment: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message_part: str, containment: str
 ) -> None:
     def raise_it(*_args: object, **_options: object) -> None:
         raise error
 
     monkeypatch.setattr(verdict_pool, "judge_log", raise_it)
-    monkeypatch.setattr(verdict_pool, "_PATIENCE", 0.02)  # for memory
+    monkeypatch.setattr(verdict_pool, "_RESOURCE_TIMEOUT", 0.02)  # for memory
     async with local(tmp_path, containment=containment) as here:
         status, kind, message = why(await here.run(pass_patterns=["x"]))
         assert (status, kind) == (JobStatus.FAILED, FailureKind.LOG_UNREADABLE)
-        assert said in message
+        assert message_part in message
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ async def test_the_command_is_not_in_the_log_that_is_searched(tmp_path: Path, co
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
-async def test_a_pattern_with_an_inline_flag_stands_beside_others(tmp_path: Path, containment: str) -> None:
+async def test_a_pattern_with_an_inline_flag_works_together_with_others(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo Error: 1", fail_patterns=["never", "(?i)error", "(?s)x.y"])
         assert why(event)[1:] == (FailureKind.FAIL_PATTERN, "a fail pattern matched: Error: 1")
@@ -305,11 +305,11 @@ async def test_what_the_root_leaves_in_its_group_is_gone_at_the_event(tmp_path: 
         assert not alive(token)
 
 
-async def test_the_end_of_a_job_is_not_the_end_of_who_holds_its_output(tmp_path: Path, fifo: Path) -> None:
+async def test_a_process_that_holds_the_output_of_a_job_may_outlive_it(tmp_path: Path, fifo: Path) -> None:
     async with local(tmp_path / "run") as here:
         event = await here.run(f"setsid sh -c 'echo > {fifo}; exec cat {fifo}' & read line < {fifo}")
         assert event.status is JobStatus.PASSED
-        fifo.write_text("")  # the one that left its group ends by this
+        fifo.write_text("")  # which ends the process that left its group
 
 
 async def test_a_process_that_survives_sigkill_is_reported_as_lost(
@@ -415,7 +415,7 @@ async def test_a_command_means_one_thing(tmp_path: Path, containment: str) -> No
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
-async def test_what_a_job_used_and_what_its_tool_says_is_told(tmp_path: Path, containment: str) -> None:
+async def test_the_usage_of_a_job_and_the_times_of_its_tool_are_reported(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         event = await here.run(
             "echo 'sim 5 ns'; echo 'sim 7 us'; echo 'cpu 1.5 m'",
@@ -442,11 +442,11 @@ async def test_an_end_by_a_signal_is_named(tmp_path: Path, containment: str) -> 
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
-async def test_l20_a_core_dump_is_said(tmp_path: Path, containment: str) -> None:
+async def test_l20_a_core_dump_is_reported(tmp_path: Path, containment: str) -> None:
     cmd = "ulimit -c unlimited && kill -SEGV $$"
-    beside = tmp_path / "beside"
-    beside.mkdir()
-    pid = os.posix_spawn("/bin/sh", ["sh", "-c", f"cd '{beside}'; {cmd}"], os.environ)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", f"cd '{elsewhere}'; {cmd}"], os.environ)
     core_dumped = os.WCOREDUMP(os.waitpid(pid, 0)[1])  # by whatever this machine does with cores
     async with local(tmp_path / "run", containment=containment) as here:
         event = await here.run(cmd)
@@ -468,7 +468,7 @@ async def test_l25_a_job_that_reaches_its_own_limit_of_memory_says_so(tmp_path: 
 async def test_a_kill_from_outside_is_a_failure_with_its_signal_and_the_last_lines(
     tmp_path: Path, containment: str
 ) -> None:
-    """As by the kernel, when memory is short."""
+    """As the kernel does when it is out of memory."""
     async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo allocating; kill -KILL $$", pass_patterns=["DONE"])
         assert why(event) == (JobStatus.FAILED, FailureKind.SIGNAL, "ended by SIGKILL")
@@ -476,19 +476,19 @@ async def test_a_kill_from_outside_is_a_failure_with_its_signal_and_the_last_lin
         assert event.reason.context == ("allocating",)
 
 
-async def test_a_process_that_somebody_else_has_reaped_is_lost(tmp_path: Path, fifo: Path) -> None:
+async def test_a_process_that_other_code_has_reaped_is_lost(tmp_path: Path, fifo: Path) -> None:
     async with local(tmp_path / "run") as here:
         handles = await here.session.submit([JobSpec(name="job", cmd=f"echo $$ > {fifo}; read line < {fifo}")])
         pid = int(await hear(fifo))
         fifo.write_text("go\n")
-        os.waitpid(pid, 0)  # the loop is blocked since the job could go on, so the backend cannot come first
+        os.waitpid(pid, 0)  # the loop is blocked since the job continued, so the backend cannot reap it first
         assert why(await here.session.completed(handles["job"]))[1] is FailureKind.LOST
 
 
 # ---------------------------------------------------------------------- files
 
 
-async def test_without_a_run_directory_there_is_a_private_one_that_is_said(
+async def test_without_a_run_directory_there_is_a_private_one_that_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -574,7 +574,7 @@ async def test_what_was_planted_is_not_written_to(tmp_path: Path, name: str, pla
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
-async def test_old_output_directories_are_put_aside_and_few_are_kept(tmp_path: Path, containment: str) -> None:
+async def test_old_output_directories_are_renamed_and_few_are_kept(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment, max_output_dirs=2) as here:
         assert here.backend.max_output_dirs == 2
         for number in range(5):
@@ -644,7 +644,7 @@ async def test_standard_input_is_empty_and_there_is_no_terminal(tmp_path: Path, 
 def test_l22_our_own_terminal_is_not_the_jobs(tmp_path: Path, containment: str) -> None:
     with user_terminal() as user:
         words = ["setsid", "-c", sys.executable, "-m", terminal_program.__name__, str(tmp_path / "run"), containment]
-        done = subprocess.run(words, stdin=user.fd, stdout=subprocess.PIPE, check=True, timeout=PATIENCE)
+        done = subprocess.run(words, stdin=user.fd, stdout=subprocess.PIPE, check=True, timeout=HANG_TIMEOUT)
     assert done.stdout == b"none\nnot a tty\nread 1\n"
 
 
@@ -686,7 +686,7 @@ async def test_a_job_that_ignores_sigterm_is_ended_by_sigkill(tmp_path: Path, fi
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
-async def test_a_forced_kill_leaves_no_grace(tmp_path: Path, fifo: Path, containment: str) -> None:
+async def test_a_forced_kill_skips_sigterm(tmp_path: Path, fifo: Path, containment: str) -> None:
     async with local(
         tmp_path / "run", containment=containment, term_timeout=0
     ) as here:  # no limit: it would wait for ever
@@ -754,7 +754,7 @@ async def test_a_time_limit_is_not_for_the_judging(
     monkeypatch.setattr(verdict_pool, "judge_log", wait_and_judge)
     async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo TEST PASSED", pass_patterns=["TEST PASSED"], timeout=0.01)
-        if containment == "group":  # with a tree it is the shim that knows
+        if containment == "group":  # with a tree only the shim knows the end
             assert stopped == [False]
         assert (event.status, event.reason) == (JobStatus.PASSED, None)
 
@@ -782,11 +782,11 @@ async def test_a_hook_that_hangs_after_the_end_is_not_waited_for_beyond_a_kill(t
 async def test_the_starts_of_one_submission_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two = threading.Barrier(2)
 
-    def spawn_beside_another(*args: Any, **rest: Any) -> Child:
-        two.wait(PATIENCE)
+    def spawn_with_another(*args: Any, **rest: Any) -> Child:
+        two.wait(HANG_TIMEOUT)
         return spawn(*args, **rest)
 
-    monkeypatch.setattr(launch, "spawn", spawn_beside_another)
+    monkeypatch.setattr(launch, "spawn", spawn_with_another)
     async with local(tmp_path) as here:
         handles = await here.session.submit([JobSpec(name=name, cmd="true") for name in "ab"])
         for handle in handles.values():
@@ -833,11 +833,11 @@ async def test_a_post_finish_that_raises_fails_a_job_that_had_passed(tmp_path: P
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_a_killed_job_tells_its_hook(tmp_path: Path, containment: str) -> None:
-    told: list[JobStatus] = []
+    statuses: list[JobStatus] = []
     async with local(tmp_path, containment=containment) as here:
-        await here.session.submit([JobSpec(name="job", cmd=["sleep", "1000"], post_finish=told.append)])
+        await here.session.submit([JobSpec(name="job", cmd=["sleep", "1000"], post_finish=statuses.append)])
         await here.backend.kill("job")
-        assert told == [JobStatus.KILLED]
+        assert statuses == [JobStatus.KILLED]
 
 
 async def test_a_job_that_is_killed_during_its_hook_is_never_started(tmp_path: Path) -> None:
@@ -859,7 +859,7 @@ async def test_a_job_that_is_killed_during_its_hook_is_never_started(tmp_path: P
         assert not (tmp_path / "job" / "job.log").exists()
 
 
-async def test_a_job_whose_hook_hangs_is_given_up(tmp_path: Path) -> None:
+async def test_a_job_whose_hook_hangs_is_abandoned(tmp_path: Path) -> None:
     leave = threading.Event()
     async with local(tmp_path) as here:
         here.backend.kill_deadline = 0.01
@@ -875,7 +875,7 @@ async def test_a_job_whose_hook_hangs_is_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
-async def test_a_hook_that_takes_long_holds_up_nobody_else_of_a_run(tmp_path: Path, containment: str) -> None:
+async def test_a_hook_that_takes_long_holds_up_no_other_job_of_a_run(tmp_path: Path, containment: str) -> None:
     leave = threading.Event()
 
     def hook() -> None:
@@ -891,7 +891,7 @@ async def test_a_hook_that_takes_long_holds_up_nobody_else_of_a_run(tmp_path: Pa
     assert [result.status for result in results] == [JobStatus.PASSED] * 4
 
 
-async def test_a_hook_that_takes_long_holds_up_nobody_else(tmp_path: Path) -> None:
+async def test_a_hook_that_takes_long_holds_up_no_other_job(tmp_path: Path) -> None:
     leave = threading.Event()
     async with local(tmp_path) as here:
         async with trio.open_nursery() as nursery:
@@ -915,7 +915,7 @@ def test_by_default_as_many_jobs_run_as_there_are_cpus_for_us() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"containment": "none"}, "containment is 'none'; wanted: 'tree' or 'group'"),
+        ({"containment": "none"}, "containment is 'none'; expected 'tree' or 'group'"),
         ({"max_parallelism": -1}, "max_parallelism is -1"),
         ({"term_timeout": -1}, "term_timeout is -1"),
         ({"kill_timeout": "2"}, "kill_timeout is '2'"),
@@ -927,7 +927,7 @@ def test_an_argument_that_cannot_be_is_an_error(options: dict[str, Any], complai
         LocalBackend(**options)
 
 
-async def test_too_little_memory_for_those_that_guard_is_warned_of(
+async def test_too_little_memory_for_the_guards_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Resources, "here", lambda: Resources(memory=1 << 20))

@@ -29,7 +29,7 @@ def check(event: JobCompletionEvent, message: str) -> None:
 
 
 ENOUGH = 4 << 30
-"""Bytes that an endless job of a test writes at most: if the test is ended and the job is not, it fills no disk."""
+"""The most bytes that an endless job of a test writes, so that a job that outlives its test fills no disk."""
 
 
 @BOTH

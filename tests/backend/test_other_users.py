@@ -21,24 +21,24 @@ from tests.backend.local_jobs import local
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 USER = 60_000 + os.getpid() % 5_000
-"""Nobody else's, one may hope."""
+"""Unused by others, one may hope."""
 
 CAPS = ("inh", "ambient")
 
 LIMIT = 60
-"""Processes that this user may have."""
+"""The most processes of this user."""
 
 LIFETIME = 30
-"""Seconds after which a bomb ends by itself, should a test not be able to end it."""
+"""Seconds after which a bomb ends by itself, if a test fails to end it."""
 
 BOMB = f"while (time < $^T + {LIFETIME}) {{ fork // select(undef, undef, undef, 0.001) }}"
-"""Perl: all of them fork all the time, and whenever one is gone another takes its place."""
+"""Perl: every process forks all the time, so that a new one replaces each that is killed."""
 
 ROOT_FIRST = f"""if (fork) {{ sleep 1000 }} $SIG{{TERM}} = "IGNORE"; {BOMB}"""
 """The root ends by SIGTERM, and the others do not."""
 
 IN_SESSIONS = "use POSIX; " + ROOT_FIRST.replace("fork //", "(defined ($p = fork) and ($p or POSIX::setsid())) or")
-"""Besides, each has a session of its own, so no two of them end at one stroke."""
+"""Also, each process has a session of its own, so that no signal to a group ends two of them."""
 
 
 def become(user: int) -> list[str]:
@@ -60,7 +60,7 @@ def processes(user: int = USER) -> list[int]:
 
 
 def end_all_of(user: int) -> None:
-    """End all processes of a user at one stroke, however fast they fork."""
+    """End all processes of a user with one system call, however fast they fork."""
     while processes(user):
         words = ["setpriv", f"--reuid={user}", "--clear-groups", "kill", "-9", "-1"]
         subprocess.run(words, check=False, stderr=subprocess.DEVNULL)
@@ -81,7 +81,7 @@ async def test_l13_a_fork_bomb_ends_and_others_run(tmp_path: Path, containment: 
         handles = await here.session.submit([spec])
         while len(processes()) < LIMIT - 1:
             await trio.lowlevel.checkpoint()
-        assert (await here.run(name="beside")).status is JobStatus.PASSED
+        assert (await here.run(name="other")).status is JobStatus.PASSED
         await here.backend.kill("bomb")
         event = await here.session.completed(handles["bomb"])
         assert processes() == []
@@ -100,10 +100,10 @@ async def test_l13_a_fork_bomb_ends_and_others_run(tmp_path: Path, containment: 
         (4, "tree", IN_SESSIONS, "end its shim"),
     ],
 )
-def test_l13_a_fork_bomb_of_our_own_user_is_ended_without_room_for_a_process(
+def test_l13_a_fork_bomb_of_our_own_user_is_ended_when_no_process_can_be_started(
     tmp_path: Path, number: int, containment: str, bomb: str, way: str
 ) -> None:
-    # A user each: where nobody reaps orphans, they count as processes of theirs for ever.
+    # A user each: where nothing reaps orphans, these count as processes of their user for ever.
     user = USER + number * 10_000
     tmp_path.chmod(0o777)
     program = [sys.executable, "-m", bomb_program.__name__, str(tmp_path / "run"), containment, bomb, way]
@@ -121,8 +121,8 @@ def test_l13_a_fork_bomb_of_our_own_user_is_ended_without_room_for_a_process(
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
-def test_l24_who_may_not_be_signalled_is_named(tmp_path: Path, containment: str) -> None:
-    """Root without CAP_KILL is to other users what anybody is to a setuid program."""
+def test_l24_a_process_that_we_may_not_signal_is_named(tmp_path: Path, containment: str) -> None:
+    """Root without CAP_KILL may not signal other users, as an ordinary user may not signal a setuid program."""
     program = [sys.executable, "-m", other_users_program.__name__, str(tmp_path / "run"), str(USER), containment]
     done = subprocess.run(
         ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", *program], stdout=subprocess.PIPE, check=True
@@ -138,7 +138,7 @@ def test_l17_a_job_that_ends_all_it_may_ends_the_runtime_and_nothing_is_left(tmp
     tmp_path.chmod(0o777)
     jobs = (
         "[jobs.all]\ncmd = 'kill -9 -1'\nneeds = ['sleeps']\n[jobs.sleeps]\ncmd = '(setsid sleep 1000 &) ; exit 0'"
-        "\n[jobs.beside]\ncmd = 'setsid sleep 1000'\n"
+        "\n[jobs.other]\ncmd = 'setsid sleep 1000'\n"
     )
     (tmp_path / "jobs.toml").write_text(jobs)
     program = [sys.executable, "-m", "runtime", "run", "jobs.toml", "--max-parallel", "3"]
@@ -152,4 +152,4 @@ def test_l17_a_job_that_ends_all_it_may_ends_the_runtime_and_nothing_is_left(tmp
         os.sched_yield()
     (tmp_path / "jobs.toml").write_text(jobs.replace("kill -9 -1", "true").replace("setsid sleep 1000'", "true'"))
     again = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr  # nothing that the first run left is in the way of the next
+    assert again.returncode == 0, again.stderr  # nothing that the first run left hinders the next

@@ -1,4 +1,4 @@
-"""`LocalBackend.pause` and `unpause`: jobs stop together with the runtime, and no time counts meanwhile."""
+"""`LocalBackend.pause` and `unpause`: jobs are paused with the runtime, and no limit counts that time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def state(pid: int) -> str:
 
 async def wait_state(pids: list[int], *, stopped: bool) -> None:
     with trio.fail_after(30):
-        while any((state(pid) == "T") != stopped for pid in pids):  # noqa: ASYNC110 - nobody tells
+        while any((state(pid) == "T") != stopped for pid in pids):  # noqa: ASYNC110 - a state of a process has no event
             await trio.sleep(0.001)
 
 
@@ -101,7 +101,7 @@ async def test_the_time_of_a_pause_counts_towards_no_limit(tmp_path: Path, conta
         await hear(tmp_path / "up")
         here.backend.pause()
         until = trio.current_time() + limit + 0.2
-        with trio.move_on_at(until):  # and not a job that ends
+        with trio.move_on_at(until):  # no job ends before
             await here.session.completed(handle)
         here.backend.unpause()
         await trio.to_thread.run_sync((tmp_path / "down").write_text, "go\n")
@@ -109,7 +109,7 @@ async def test_the_time_of_a_pause_counts_towards_no_limit(tmp_path: Path, conta
 
 
 @pytest.mark.slow
-async def test_a_limit_comes_up_after_a_pause_when_the_rest_of_it_is_over(tmp_path: Path, containment: str) -> None:
+async def test_a_limit_expires_after_a_pause_when_its_remaining_time_is_over(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         handle = (await here.session.submit([JobSpec(name="a", cmd="sleep 1000", timeout=0.5)]))["a"]
         here.backend.pause()

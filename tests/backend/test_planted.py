@@ -1,4 +1,4 @@
-"""What a job plants in the paths of others: no stranger's file is changed, and nobody waits."""
+"""What a job plants in the paths of other jobs: no other file is changed, and nothing blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ both = pytest.mark.parametrize("containment", ["group", "tree"])
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """A stranger's directory."""
+    """A directory that no job may change."""
     path = tmp_path / "victim"
     path.mkdir()
     for name in ("job.log", "env_vars"):
@@ -50,7 +50,7 @@ async def test_a_link_in_the_place_of_a_directory_costs_the_job_that_wants_it(
         fields = {} if odir is None else {"odir": str(where)}
         for renew in (False, True):
             event = await here.run("echo overwritten; touch x", name="second", renew_odir=renew, **fields)
-            if renew and odir != "deep/er/second":  # an old directory is put aside, whatever it is
+            if renew and odir != "deep/er/second":  # an old directory is renamed, whatever it is
                 assert event.status is JobStatus.PASSED
             else:
                 assert kind(event) is FailureKind.LAUNCH_ERROR
@@ -89,7 +89,7 @@ async def test_a_hard_link_to_a_strangers_file_is_not_written(
 
 
 @both
-async def test_old_directories_are_put_aside_and_removed_and_what_they_link_to_is_not(
+async def test_old_directories_are_renamed_and_removed_and_the_targets_of_their_links_are_not(
     tmp_path: Path, victim: Path, containment: str
 ) -> None:
     async with local(tmp_path / "run", containment=containment, max_output_dirs=1) as here:
@@ -111,7 +111,7 @@ PLANTED = {
 
 @both
 @pytest.mark.parametrize("what", PLANTED)
-async def test_what_is_in_the_place_of_a_stop_file_is_neither_followed_nor_waited_for(
+async def test_a_file_in_the_path_of_a_stop_file_is_neither_followed_nor_waited_for(
     tmp_path: Path, victim: Path, containment: str, what: str
 ) -> None:
     stop = "sub/STOP" if what == "parent" else "STOP"
@@ -120,7 +120,7 @@ async def test_what_is_in_the_place_of_a_stop_file_is_neither_followed_nor_waite
         command = PLANTED[what].format(victim=victim) + "; touch ready; exec sleep 1000"
         handles = await here.session.submit([JobSpec(name="job", cmd=command)])
         await wait_for(here.run_dir / "job" / "ready")
-        await here.backend.kill("job")  # the soft step is over at once: it cannot be taken
+        await here.backend.kill("job")  # the soft step fails, so it is over at once
         assert (await here.session.completed(handles["job"])).status is JobStatus.KILLED
     assert is_unharmed(victim)
 
@@ -131,7 +131,7 @@ async def test_a_stop_file_that_its_user_named_is_made(tmp_path: Path, containme
     command = f"touch ready; while [ ! -e '{stop}' ]; do sleep 0.01; done"
     async with local(tmp_path / "run", containment=containment, soft_stop=str(stop), soft_timeout=30) as here:
         stop.parent.mkdir()
-        for name in ("first", "second"):  # for the second it is known where that is
+        for name in ("first", "second"):  # for the second, the directory is resolved already
             handles = await here.session.submit([JobSpec(name=name, cmd=command)])
             await wait_for(here.run_dir / name / "ready")
             await here.backend.kill(name)

@@ -1,4 +1,4 @@
-"""The registry: names, lazy imports, entry points, the default, and errors that help."""
+"""`BackendRegistry`: names, lazy imports, entry points, the default, and messages of errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.backend.registry import BackendRegistry, backends
 
 
 class TinyLauncher:
-    """A launcher class as old ones are."""
+    """A legacy launcher class."""
 
     def __init__(self, job: object) -> None:
         self.job = job
@@ -38,7 +38,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> BackendRegistry:
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A distribution that brings a backend and a launcher by entry points, as an installed one does."""
+    """An installed distribution that registers a backend and a launcher by entry points."""
     (tmp_path / "site_farm.py").write_text(
         "from runtime import FakeBackend\n"
         "class Farm(FakeBackend):\n    name = 'farm'\n"
@@ -96,7 +96,7 @@ def test_a_name_is_registered_once(registry: BackendRegistry) -> None:
 
 
 class NoLauncher:
-    """Has the methods of one, but is handed over as it is, and not by its path."""
+    """Has the methods of a launcher, but is passed as a class, and not as a text."""
 
     def launch(self) -> None: ...
     def poll(self) -> None: ...
@@ -105,20 +105,20 @@ class NoLauncher:
 
 @pytest.mark.parametrize("launcher", [NoLauncher, NoLauncher(), None, 7, "", "no path", "a.module", "a:b:c", "1:A"])
 def test_a_launcher_that_could_not_be_created_is_not_registered(registry: BackendRegistry, launcher: Any) -> None:
-    with pytest.raises(RegistryError, match=r"expected: text, package\.module:ClassName|wanted: package\.module:Cl"):
+    with pytest.raises(RegistryError, match=r"expected text, package\.module:ClassName|expected package\.module:Cl"):
         registry.register_launcher("mine", launcher)
     assert "mine" not in registry.names()
 
 
 @pytest.mark.parametrize("factory", [None, 7, FakeBackend(), "", "no path", "a.module"])
 def test_a_factory_that_could_not_be_called_is_not_registered(registry: BackendRegistry, factory: Any) -> None:
-    with pytest.raises(RegistryError, match=r"something to call that returns a backend|wanted: package\.module:attri"):
+    with pytest.raises(RegistryError, match=r"a callable that returns a backend|expected package\.module:attri"):
         registry.register("mine", factory)
     assert "mine" not in registry.names()
 
 
 @pytest.mark.parametrize("name", [None, 7, b"mine"])
-def test_what_is_no_text_is_no_name(registry: BackendRegistry, name: Any) -> None:
+def test_a_name_is_text(registry: BackendRegistry, name: Any) -> None:
     with pytest.raises(RegistryError, match="cannot be the name of a backend"):
         registry.register(name, FakeBackend)
 
@@ -156,13 +156,13 @@ def test_two_distributions_with_one_name_are_an_error(registry: BackendRegistry,
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("legacy:", "names nothing that could be imported; wanted: legacy:package.module:ClassName"),
+        ("legacy:", "names nothing that could be imported; expected legacy:package.module:ClassName"),
         ("legacy:no colon", "names nothing that could be imported"),
         ("legacy:os.path", "names nothing that could be imported"),
         ("legacy:../x:Y", "names nothing that could be imported"),
         ("legacy:collections:OrderedDic", r"'collections' has no 'OrderedDic'; did you mean 'OrderedDict'\?"),
-        ("legacy:collections:OrderedDict", "has no launch, no poll, no kill; wanted: a launcher class"),
-        ("legacy:math:pi", r"stands for 3\.14.*; wanted: a launcher class"),
+        ("legacy:collections:OrderedDict", "has no launch, no poll, no kill; expected a launcher class"),
+        ("legacy:math:pi", r"stands for 3\.14.*; expected a launcher class"),
     ],
 )
 def test_a_path_that_leads_nowhere_says_where_it_ends(registry: BackendRegistry, path: str, text: str) -> None:
@@ -172,10 +172,10 @@ def test_a_path_that_leads_nowhere_says_where_it_ends(registry: BackendRegistry,
 
 def test_a_factory_must_make_a_backend(registry: BackendRegistry) -> None:
     registry.register("number", lambda: 3)  # type: ignore[arg-type, return-value]  # the mistake in question
-    with pytest.raises(RegistryError, match="factory of backend 'number' returned 3; wanted: a RuntimeBackend"):
+    with pytest.raises(RegistryError, match="factory of backend 'number' returned 3; expected a RuntimeBackend"):
         registry.create("number")
     registry.register("constant", f"{__name__}:HERE")
-    with pytest.raises(RegistryError, match="wanted: something to call that returns a backend"):
+    with pytest.raises(RegistryError, match="expected a callable that returns a backend"):
         registry.create("constant")
 
 
@@ -197,7 +197,7 @@ def test_a_module_that_exits_when_it_is_imported_ends_nothing_else(
         registry.create("legacy:exits_at_import:Launcher")
 
 
-def test_launchers_are_told_the_directory_of_the_run(registry: BackendRegistry, tmp_path: Path) -> None:
+def test_launchers_get_the_directory_of_the_run(registry: BackendRegistry, tmp_path: Path) -> None:
     def own(job: Any) -> Any:
         return job
 
@@ -209,7 +209,7 @@ def test_launchers_are_told_the_directory_of_the_run(registry: BackendRegistry, 
         assert adapter._make(job).job.odir == odir
 
 
-def test_the_default_is_what_was_set_or_the_variable_or_local(
+def test_the_default_is_the_name_that_was_set_or_the_variable_or_local(
     registry: BackendRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert registry.default == "local"

@@ -1,4 +1,4 @@
-"""The number of a job's root is given to a stranger, for real: in a PID namespace one can say which is the next."""
+"""The process id of a job's root is reused, for real: in a PID namespace the next id can be chosen."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
 def check(before: list[str], *arguments: str) -> list[str]:
-    """Run the program; see that no stranger was signalled, and return how the jobs ended."""
+    """Run the program; check that no other process was signalled, and return the statuses of the jobs."""
     program = [sys.executable, "-m", reuse_program.__name__, *arguments]
     done = subprocess.run([*before, *program], stdout=subprocess.PIPE, check=True, timeout=60)
-    told = json.loads(done.stdout)
-    for _, root, stranger, lived in told:
+    results = json.loads(done.stdout)
+    for _, root, stranger, lived in results:
         assert stranger == root
         assert set(lived) == {True}
-    return [status for status, *_ in told]
+    return [status for status, *_ in results]
 
 
 @pytest.mark.root
@@ -32,5 +32,5 @@ def test_l26_a_stranger_with_the_number_of_a_root_is_never_signalled(tmp_path: P
     assert ended == {"group": ["PASSED"], "tree": ["PASSED", "KILLED"]}[containment]
 
 
-def test_l26_nor_by_who_cannot_say_which_number_is_the_next(tmp_path: Path) -> None:
+def test_l26_nor_where_the_next_number_cannot_be_chosen(tmp_path: Path) -> None:
     assert check([], str(tmp_path / "run"), "group", "renumber") == ["PASSED"]

@@ -1,4 +1,4 @@
-"""Shims make the usual files of a job, and bring short logs; what is unusual goes the long way, to the same end."""
+"""Shims make the files of ordinary jobs and return short logs; other jobs need threads, with equal results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Hops = Callable[[], int]
 
 @pytest.fixture
 def hops(monkeypatch: pytest.MonkeyPatch) -> Hops:
-    """Tells how many threads were asked for."""
+    """Counts the calls of threads."""
     asked: list[object] = []
 
     def counted(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,7 +85,7 @@ async def test_the_end_of_a_log_counts_whatever_its_length(tmp_path: Path, size:
 
 
 async def test_what_many_shims_say_at_once_is_not_mixed_up(tmp_path: Path) -> None:
-    """Logs of nearly the size that comes with an end, each with a line of its own at the end."""
+    """Logs of almost the size that a shim returns, each with a line of its own at the end."""
     found: dict[int, object] = {}
     async with local(tmp_path, containment="tree") as here:
 

@@ -1,4 +1,4 @@
-"""In a program that ignores SIGCHLD the system forgets how children end. It is the program's, so it stays ignored."""
+"""In a program that ignores SIGCHLD the system discards the exit codes of children. We do not change that setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All of a run stands still for a while: what its jobs can do in no time counts towards none of their limits."""
+"""All processes of a run stand still for a while: that time counts towards no limit of a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.backend.local.backend import _MOMENT
+from runtime.backend.local.backend import _CATCH_UP_TIME
 from tests.cli.program import LIMIT, Fifo, job_file, results, started
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 def below(pid: int) -> list[int]:
-    """All processes that come from one, each after its parent."""
+    """All descendants of a process, each after its parent."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
@@ -29,13 +29,13 @@ def below(pid: int) -> list[int]:
 
 
 def is_witness(pid: int) -> bool:
-    """Whether it is a supervisor that has begun to wait for something to do."""
+    """Whether it is a supervisor that waits for requests."""
     name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(")")
     return name == "job-supervisor" and rest.split()[0] == "S"
 
 
 def stand_still(pids: Sequence[int]) -> None:
-    """Stop processes for longer than the limit, the first of them first, and continue them, the last of them first."""
+    """Stop processes in order for longer than the limit, then continue them in reverse order."""
     try:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -46,13 +46,13 @@ def stand_still(pids: Sequence[int]) -> None:
 
 
 def stand_still_with_a_late_witness(pids: Sequence[int]) -> None:
-    """The same, but nothing else of ours runs until the program has run for longer than it waits for news by itself."""
+    """The same, but our other processes continue only after the program has waited for `_CATCH_UP_TIME`."""
     try:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         time.sleep(JOB_LIMIT + 1)
         os.kill(pids[0], signal.SIGCONT)
-        time.sleep(5 * _MOMENT)
+        time.sleep(5 * _CATCH_UP_TIME)
     finally:
         for pid in reversed(pids):
             os.kill(pid, signal.SIGCONT)
@@ -76,7 +76,7 @@ def freeze(pids: Sequence[int]) -> None:
 def run_a_job(
     directory: Path, containment: str, disturb: Callable[[Sequence[int]], None], *, only_us: bool
 ) -> tuple[str, float]:
-    """Run a job with a limit, which is disturbed; return the kind of its failure, or nothing, and its seconds."""
+    """Run a job with a time limit and disturb it; return the kind of its failure, if any, and its seconds."""
     up, down = Fifo(directory / "up"), Fifo(directory / "down")
     jobs = {"sim": {"cmd": f"echo x >{up.path}; read line <{down.path}; exit 0", "timeout": JOB_LIMIT}}
     file = job_file(directory, jobs, backends={"local": {"containment": containment}})
@@ -112,7 +112,7 @@ def test_time_in_which_we_were_stopped_and_the_jobs_were_not_counts(tmp_path: Pa
 
 @pytest.mark.parametrize("containment", ["tree", "group"])
 def test_time_in_which_all_were_stopped_shortens_no_step_of_a_stop(tmp_path: Path, containment: str) -> None:
-    """A simulator that writes its coverage when it gets SIGTERM has the time for that which it was promised."""
+    """A simulator that writes its coverage after SIGTERM has the whole SIGTERM timeout for that."""
     up, down = Fifo(tmp_path / "up"), Fifo(tmp_path / "down")
     script = (
         f"trap 'echo x >{up.path}; read line <{down.path}; echo saved >{tmp_path}/saved; exit 0' TERM; "

@@ -1,4 +1,4 @@
-"""A job that was stopped says what its log says: what failed in it first, and how it ended."""
+"""The completion of a job that was stopped has the first failure in its log, and the last lines."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ async def test_a_job_that_hangs_says_what_failed_in_it(tmp_path: Path, containme
 @BOTH
 @pytest.mark.parametrize("patterns", [[], ["^FATAL"]], ids=["no-pattern", "no-match"])
 async def test_a_job_that_was_killed_says_its_last_lines(tmp_path: Path, containment: str, patterns: list[str]) -> None:
-    told: list[JobStatus] = []
+    statuses: list[JobStatus] = []
     async with local(tmp_path, containment=containment) as jobs:
         go = tmp_path / "go"
         os.mkfifo(go)
         cmd = f"seq 20; echo > {go}; exec sleep 1000"
-        spec = JobSpec(name="job", cmd=cmd, fail_patterns=patterns, post_finish=told.append)
+        spec = JobSpec(name="job", cmd=cmd, fail_patterns=patterns, post_finish=statuses.append)
         handle = (await jobs.session.submit([spec]))["job"]
         await hear(go)
         await jobs.backend.kill("job", by="a test")
@@ -47,7 +47,7 @@ async def test_a_job_that_was_killed_says_its_last_lines(tmp_path: Path, contain
     assert (event.status, event.reason.kind) == (JobStatus.KILLED, FailureKind.CANCELLED)
     assert event.reason.message == "killed by a test"
     assert event.reason.context == tuple(str(number) for number in range(11, 21))
-    assert told == [JobStatus.KILLED]
+    assert statuses == [JobStatus.KILLED]
 
 
 async def test_a_log_that_takes_long_holds_up_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

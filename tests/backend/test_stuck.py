@@ -19,7 +19,7 @@ from tests.backend.local_jobs import local
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
-GRACE = 0.2
+STEP_TIMEOUT = 0.2
 """Seconds for SIGTERM, and again for SIGKILL."""
 
 
@@ -37,12 +37,12 @@ class Disk:
         self._frozen = False
 
     def freeze(self) -> None:
-        """Let whoever writes to it wait."""
+        """Block all writes to it."""
         subprocess.run(["fsfreeze", "-f", self.path], check=True)
         self._frozen = True
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """Continue the writes."""
         if self._frozen:
             subprocess.run(["fsfreeze", "-u", self.path], check=True)
             self._frozen = False
@@ -57,7 +57,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 class Silent:
-    """A file system that answers nobody: one in user space, whose program takes no requests."""
+    """A file system that does not answer: one in user space, whose program reads no requests."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class Silent:
         self._requests = -1
 
     def mount(self) -> None:
-        """From now on whoever comes to it waits."""
+        """From now on every access blocks."""
         self._path.mkdir(exist_ok=True)
         self._requests = os.open("/dev/fuse", os.O_RDWR)
         options = f"fd={self._requests},rootmode=40000,user_id=0,group_id=0".encode()
@@ -73,7 +73,7 @@ class Silent:
             raise OSError(ctypes.get_errno(), "mount")
 
     def unmount(self) -> None:
-        """Whoever waits gets an error; then it is the directory that it was. Idempotent."""
+        """Fail all blocked accesses, and make it an ordinary directory again. Idempotent."""
         if self._requests >= 0:
             os.close(self._requests)
             self._requests = -1
@@ -90,7 +90,7 @@ def silent(tmp_path: Path) -> Iterator[Silent]:
 
 
 def is_stuck(pid: int) -> bool:
-    """Whether no signal reaches it."""
+    """Whether it is in uninterruptible sleep."""
     return "\nState:\tD" in Path(f"/proc/{pid}/status").read_text()
 
 
@@ -99,10 +99,10 @@ def exists(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
-async def test_l15_who_writes_to_a_frozen_file_system_is_named_and_holds_nothing_up(
+async def test_l15_a_process_that_writes_to_a_frozen_file_system_is_named_and_holds_nothing_up(
     tmp_path: Path, disk: Disk, containment: str
 ) -> None:
-    options = {"containment": containment, "term_timeout": GRACE, "kill_timeout": GRACE}
+    options = {"containment": containment, "term_timeout": STEP_TIMEOUT, "kill_timeout": STEP_TIMEOUT}
     async with local(tmp_path / "run", **options) as here:
         file = tmp_path / "pid"
         script = f"echo $$ > {file}.new; mv {file}.new {file}; exec touch {disk.path}/x"
@@ -111,23 +111,23 @@ async def test_l15_who_writes_to_a_frozen_file_system_is_named_and_holds_nothing
         while not file.exists():  # noqa: ASYNC110 - another process makes it
             await trio.sleep(0.001)
         pid = int(file.read_text())
-        while not is_stuck(pid):  # noqa: ASYNC110 - nor can it be told when
+        while not is_stuck(pid):  # noqa: ASYNC110 - which has no event
             await trio.sleep(0.001)
-        with trio.fail_after(GRACE + 10):
+        with trio.fail_after(STEP_TIMEOUT + 10):
             await here.backend.kill("stuck")
             event = await here.session.completed(handles["stuck"])
         assert event.status is JobStatus.KILLED
         assert event.reason is not None
         assert event.reason.kind is FailureKind.LOST
-        assert f"processes {pid} (unreaped) did not end within {GRACE:g} s of SIGKILL" in event.reason.message
+        assert f"processes {pid} (unreaped) did not end within {STEP_TIMEOUT:g} s of SIGKILL" in event.reason.message
         assert is_stuck(pid)
         assert (await here.run(name="next")).status is JobStatus.PASSED
         leaving = trio.current_time()
-    assert is_stuck(pid)  # nobody has waited for it
-    assert trio.current_time() - leaving < GRACE + 10
+    assert is_stuck(pid)  # the backend did not wait for it
+    assert trio.current_time() - leaving < STEP_TIMEOUT + 10
     disk.thaw()
     if containment == "group":
-        os.waitpid(pid, 0)  # it is our own child, and nobody waits for it any longer
+        os.waitpid(pid, 0)  # it is our own child, and the backend has abandoned it
     while exists(pid) or supervisor._unreaped:
         supervisor.reap_leftover_supervisors()
         await trio.sleep(0.001)
@@ -137,7 +137,7 @@ async def test_l15_who_writes_to_a_frozen_file_system_is_named_and_holds_nothing
 async def test_directories_on_a_file_system_that_does_not_answer_hold_up_no_other_job(
     tmp_path: Path, disk: Disk, containment: str
 ) -> None:
-    """Whether threads make them, or shims: more of them than there are threads."""
+    """More of them than there are threads, whether threads or shims make them."""
     stuck = [JobSpec(name=f"stuck{number}", cmd="true", odir=f"{disk.path}/{number}") for number in range(12)]
     others = [JobSpec(name=f"other{number}", cmd="true") for number in range(12)]
     async with local(tmp_path / "run", containment=containment) as here:
@@ -158,7 +158,7 @@ MANY = 100
 """More than may be stalled."""
 
 
-async def test_logs_that_nobody_can_read_hold_up_no_other_job(tmp_path: Path, silent: Silent) -> None:
+async def test_logs_that_cannot_be_read_hold_up_no_other_job(tmp_path: Path, silent: Silent) -> None:
     """More of them than may be stalled; the others are launched and judged, with a bounded number of threads."""
     assert MANY > MOST_STALLED
     os.mkfifo(tmp_path / "go")
@@ -181,7 +181,7 @@ async def test_logs_that_nobody_can_read_hold_up_no_other_job(tmp_path: Path, si
         silent.unmount()
         await here.session.history.wait_until(lambda: len(here.session.history.completions) == 3 + MANY)
         statuses = {event.job_id: event.status for event in here.session.history.completions}
-        assert JobStatus.PASSED in (statuses[job.id] for job in jobs)  # those that waited for their turn
+        assert JobStatus.PASSED in (statuses[job.id] for job in jobs)  # those that waited for a free thread
     os.close(go)
 
 

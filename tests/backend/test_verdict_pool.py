@@ -36,7 +36,7 @@ async def open_judges() -> AsyncIterator[VerdictPool]:
 
 
 class Door:
-    """Lets nobody judge the log of this name until it is opened."""
+    """Holds up the judging of the log with this name until it is opened."""
 
     def __init__(self, patch: pytest.MonkeyPatch, name: str) -> None:
         self.opened = threading.Event()
@@ -67,7 +67,7 @@ def write(directory: Path, name: str, size: int = 0) -> str:
 async def test_short_logs_are_judged_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hops: list[int] = []
 
-    async def note(work: Work[verdict_pool._Case, None], **options: Any) -> None:
+    async def note(work: Work[verdict_pool._Request, None], **options: Any) -> None:
         hops.append(len(work.left()))
         await each_in_thread(work, **options)
 
@@ -113,7 +113,7 @@ async def test_one_log_that_cannot_be_read_to_its_end_holds_up_no_other(
             nursery.start_soon(judges.judge, SPEC, stuck, WELL)
             await door.wait_arrived()
             assert (await judges.judge(SPEC, other, WELL))[0].status is JobStatus.PASSED
-            nursery.cancel_scope.cancel()  # who has waited long enough goes, and the other goes on
+            nursery.cancel_scope.cancel()  # one waiter is cancelled, and the other waits on
         assert (await judges.judge(SPEC, other, WELL))[0].status is JobStatus.PASSED
         door.opened.set()
 
@@ -121,7 +121,7 @@ async def test_one_log_that_cannot_be_read_to_its_end_holds_up_no_other(
 async def test_logs_that_cannot_be_read_hold_up_none_of_those_that_share_their_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many there are: more than the judges have threads."""
+    """More of them than the pool has threads."""
     door = Door(monkeypatch, "stuck")
     async with open_judges() as judges:
         stuck, other = write(tmp_path, "stuck"), write(tmp_path, "other")
@@ -135,11 +135,11 @@ async def test_logs_that_cannot_be_read_hold_up_none_of_those_that_share_their_t
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [(OSError(errno.EMFILE, "none left"), "[Errno 24] none left"), (MemoryError(), "there is no memory for that")],
 )
 async def test_a_log_waits_for_a_free_descriptor_and_for_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     lacking = 3
 
@@ -156,11 +156,11 @@ async def test_a_log_waits_for_a_free_descriptor_and_for_memory(
         assert (await judges.judge(SPEC, log, WELL))[0].status is JobStatus.PASSED
         assert lacking == 0
         lacking = 1000
-        monkeypatch.setattr(verdict_pool, "_PATIENCE", 0.02)
+        monkeypatch.setattr(verdict_pool, "_RESOURCE_TIMEOUT", 0.02)
         verdict, _ = await judges.judge(SPEC, log, WELL)
         assert verdict.reason is not None
         assert verdict.reason.kind is FailureKind.LOG_UNREADABLE
-        assert verdict.reason.message == f"its log could not be judged: {said}"
+        assert verdict.reason.message == f"its log could not be judged: {message}"
 
 
 async def test_without_memory_to_see_whether_a_log_is_judged_quickly_it_is_judged_all_the_same(
@@ -184,9 +184,9 @@ async def test_short_logs_that_take_long_all_the_same_get_a_thread(
     async with open_judges() as judges:
         assert judges.judge_at_once(patterns, b"PASSED", WELL) is None
         await judges.judge(SPEC, log, WELL)
-        # Each look at the processor's time is a second after the one before.
+        # Each reading of the processor's time is a second after the one before.
         monkeypatch.setattr(verdict_pool, "time", SimpleNamespace(thread_time=itertools.count().__next__))
-        for _ in range(verdict_pool._CHANCES):
+        for _ in range(verdict_pool._MAX_OVERRUNS):
             assert judges.judge_at_once(patterns, b"PASSED", WELL) is not None
         assert judges.judge_at_once(patterns, b"PASSED", WELL) is None
         await judges.judge(SPEC, log, WELL)
@@ -209,13 +209,13 @@ async def test_a_log_that_is_gone_is_in_the_verdict(tmp_path: Path) -> None:
 async def test_a_short_log_that_may_take_long_holds_up_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = Door(monkeypatch, "odd")
-    spec = JobSpec(name="odd", cmd="true", pass_patterns=[r"^PASSED(?!(x+)+y)"])
+    door = Door(monkeypatch, "quadratic")
+    spec = JobSpec(name="quadratic", cmd="true", pass_patterns=[r"^PASSED(?!(x+)+y)"])
     async with open_judges() as judges:
-        odd, short = write(tmp_path, "odd"), write(tmp_path, "short")
+        quadratic, short = write(tmp_path, "quadratic"), write(tmp_path, "short")
         async with trio.open_nursery() as nursery:
             for _ in range(3):
-                nursery.start_soon(judges.judge, spec, odd, WELL)
+                nursery.start_soon(judges.judge, spec, quadratic, WELL)
             await door.wait_arrived()
             assert (await judges.judge(SPEC, short, WELL))[0].status is JobStatus.PASSED
             door.opened.set()
@@ -265,7 +265,7 @@ async def test_r2_a_line_of_300_megabytes_takes_few_of_them(tmp_path: Path) -> N
     assert found.lines == 1
 
 
-async def test_a_log_is_watched_on_where_there_was_no_descriptor_for_a_look(
+async def test_a_log_is_watched_on_after_there_was_no_free_descriptor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, log = JobSpec(name="job", cmd="true", fail_patterns=["^PASSED"]), tmp_path / "log"

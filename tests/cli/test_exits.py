@@ -86,7 +86,7 @@ def run_on(site: Path, backend: str) -> Done:
     [
         ("legacy:exiting:Launcher", "importing 'exiting' failed: SystemExit"),
         ("legacy:site_code:Lazy", "looking up 'Lazy' in it failed: SystemExit"),
-        ("legacy:site_code:Method", "cannot be looked at: SystemExit"),
+        ("legacy:site_code:Method", "cannot be examined: SystemExit"),
         ("legacy:site_code:Limit", "reading the attributes of Limit raised SystemExit"),
         ("factory", "cannot be made: SystemExit"),
     ],

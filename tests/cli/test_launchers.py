@@ -122,14 +122,14 @@ def test_a_launcher_derived_from_dvsim_s_is_found_by_pythonpath(tmp_path: Path, 
         (
             "FarmLauncher = 3",
             "farm:FarmLauncher",
-            "stands for 3; wanted: a launcher class with launch(), poll() and kill()",
+            "stands for 3; expected a launcher class with launch(), poll() and kill()",
         ),
         (
             "class FarmLauncher:\n max_poll = -1\n launch = poll = kill = lambda self: None",
             "farm:FarmLauncher",
-            "FarmLauncher.max_poll is -1; wanted: ",
+            "FarmLauncher.max_poll is -1; expected ",
         ),
-        ("", "farm", "'farm' names nothing that could be imported; wanted: legacy:package.module:ClassName"),
+        ("", "farm", "'farm' names nothing that could be imported; expected legacy:package.module:ClassName"),
     ],
 )
 def test_what_a_launcher_s_module_lacks_is_said_in_one_line(

@@ -66,4 +66,4 @@ def test_a_launcher_is_shown_as_one_with_the_keys_of_the_adapter() -> None:
     assert {"poll_interval", "kill_timeout", "max_parallelism"} <= set(keys)
     assert {"launcher_cls", "view", "run_dir"}.isdisjoint(keys)
     (bad,) = [line for line in lines if line.startswith("bad")]
-    assert bad.startswith("bad  cannot be used: BadLimitLauncher.max_poll is -1; wanted: ")
+    assert bad.startswith("bad  cannot be used: BadLimitLauncher.max_poll is -1; expected ")

@@ -65,7 +65,7 @@ def test_l25_a_job_that_the_oom_killer_has_ended_is_out_of_memory(tmp_path: Path
     done = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=60)
     hungry, killed, in_a_shell = json.loads(done.stdout)
     assert hungry[:2] == ["FAILED", "out_of_memory"]
-    assert hungry[2].startswith("ended by SIGKILL; the kernel has killed a process here for want of memory")
+    assert hungry[2].startswith("ended by SIGKILL; the kernel has killed a process here because it was out of memory")
     assert killed == ["FAILED", "signal", "ended by SIGKILL"]
     assert in_a_shell[:2] == ["FAILED", "out_of_memory"]
     assert in_a_shell[2].startswith("exit code 137")

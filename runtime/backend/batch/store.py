@@ -34,7 +34,7 @@ from runtime.backend.job_paths import (
     make_command_file,
     make_files,
     open_log,
-    put_aside,
+    rotate_directory,
     starting_words,
     write_private,
 )
@@ -132,7 +132,7 @@ class Store:
         """
         paths = self.paths(spec)
         if renew and spec.renew_odir:
-            put_aside(paths.odir, self._max_output_dirs)
+            rotate_directory(paths.odir, self._max_output_dirs)
         dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
         os.close(make_files(paths, dump))
         make_command_file(spec, paths.log)

@@ -1,4 +1,4 @@
-"""Jobs as processes of this machine."""
+"""`LocalBackend`: runs jobs as processes of this machine."""
 
 from runtime.backend.local.backend import LocalBackend
 

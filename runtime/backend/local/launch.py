@@ -1,8 +1,8 @@
-"""Launching jobs: from a specification to a running process, or to why there is none.
+"""Launching jobs: from a specification to a running process, or to the reason why there is none.
 
-The usual job of a contained backend is left to its shim, files and all (`launch_unprepared`). Others are launched in a
-thread. They come in slices, because a hop to a thread costs as much as a small part of a process; what goes wrong with
-one of them is a value, and the others do not notice.
+The shim of an ordinary contained job makes its files and starts it (`launch_unprepared`). Other jobs are launched in a
+thread (`launch`), several in one call, because a call costs a tenth of starting a process. A failure is a return value,
+so it does not affect the other jobs of the call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runtime.backend.job_paths import (
     make_command_file,
     make_files,
     open_log,
-    put_aside,
+    rotate_directory,
     starting_words,
 )
 from runtime.descriptors import Descriptor
@@ -47,68 +47,69 @@ from runtime.process import (
 from runtime.process.start_registry import StartRegistry
 from runtime.roots import RootedPath, Roots
 
-if TYPE_CHECKING:  # not for every system
+if TYPE_CHECKING:  # not available on every system
     from runtime.process.shim import Shim
 
 
 LEFTOVER_TIMEOUT: Final = 0.3
-"""Seconds that what a job leaves running has to go by itself, before it is named and killed. Arbitrary: a `tee` behind
-the job goes in milliseconds, also on a busy machine; a job that leaves a daemon on purpose ends that much later."""
+"""Seconds for processes that a job leaves running to end by themselves, before they are reported and killed. Arbitrary:
+a `tee` behind the job ends in milliseconds, also on a busy machine, so ten times shorter reports some of those; a job
+that leaves a daemon completes that much later."""
 
 
 @attrs.frozen
-class Site:
-    """What all jobs of a backend have in common."""
+class LaunchContext:
+    """The settings and services that all launches of a backend share."""
 
     roots: Roots
-    """Where jobs have their files; open."""
+    """The directories below which jobs have their files; open."""
     terminal: int
     """The descriptor of the user's terminal, for interactive jobs."""
-    census: ProcessTable
-    """Tells who is alive in a process group."""
+    processes: ProcessTable
+    """Finds the processes of a process group."""
     files: trio.CapacityLimiter
-    """For threads that make stop files."""
-    patience: float | None
-    """Seconds that a job may take to be gone after SIGKILL; `None` for no limit."""
+    """Limits the threads that make stop files."""
+    kill_timeout: float | None
+    """Seconds from SIGKILL until a job that is still there counts as lost; `None` for no limit."""
     max_output_dirs: int | None
     """How many old output directories of a job are kept; `None` for all."""
     soft: SoftSteps
-    """Says what a job is told before SIGTERM."""
+    """Determines the soft step of a job."""
     leftovers: str = "warn"
-    """What it means that a job leaves processes running, unless it says so itself."""
+    """What happens if a job leaves processes running, unless the job overrides it."""
     starts: StartRegistry = attrs.field(factory=StartRegistry)
-    """What we start ourselves, without a shim."""
+    """The trees that this process starts, without a shim."""
     environment: SharedEnvironment = attrs.field(factory=lambda: SharedEnvironment(inherited_environment()))
-    """What jobs inherit."""
+    """The environment that jobs inherit."""
     dump: bytes = attrs.field(init=False)
-    """The environment as a file, for jobs without exports."""
+    """The dump of the environment, for jobs without exports."""
 
     @dump.default
     def _render(self) -> bytes:
         return render_environment(self.environment)
 
     def leftover_timeout(self, spec: JobSpec) -> float:
-        """Return how many seconds what a job leaves running has to go by itself; 0 if nobody asks what that is."""
+        """Return the seconds for processes that a job leaves running to end by themselves; 0 if they are ignored."""
         return 0.0 if (spec.leftovers or self.leftovers) == "ignore" else LEFTOVER_TIMEOUT
 
 
 @attrs.define(eq=False)
 class LocalRun:
-    """A job that was started, until its completion."""
+    """The process tree of a job, from its start until its completion."""
 
     tree: ProcessTree
     soft: SoftStep | None
-    """What it is told before SIGTERM."""
+    """The step before SIGTERM, if there is one."""
     log: RootedPath
     pty: int | None = None
-    """The pty of an interactive job: our end of it."""
+    """The master of the pty of an interactive job."""
     pty_slave: int = -1
     log_fd: Descriptor | None = None
-    """An interactive job's log, for writing."""
+    """The log of an interactive job, for writing."""
     concluding: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    """Around what comes after its end: judging, and the hook."""
+    """Encloses the steps after its end: judging the log, and `post_finish`."""
     is_concluding_limited: bool = False
-    """Whether that has a limit, as it was asked to end."""
+    """Whether `concluding` has a deadline, because the job was killed after its end."""
 
     def close(self) -> None:
         """Close all descriptors. Idempotent."""
@@ -130,97 +131,105 @@ class NotLaunched:
 
 @attrs.frozen
 class Prepared:
-    """A dry run: all was prepared, and nothing started."""
+    """A dry run: the files were made, and nothing was started."""
 
 
 @attrs.frozen
 class CalledOff:
-    """A job whose end was asked for before it was started."""
+    """A job that was killed before it was started."""
 
 
 @attrs.frozen
 class Busy:
-    """The system has no room for a process now, and says why."""
+    """The system is out of resources for now, and why."""
 
     why: str
 
 
 @attrs.define(eq=False)
-class Progress:
-    """How far the launch of an attempt has come; kept while it is refused, so that nothing is done twice."""
+class LaunchProgress:
+    """How far the launch of an attempt has come. Kept while the job is refused, so that no step is done twice."""
 
     attempt: int
     renewed: bool = False
+    """Whether the old output directory was renamed."""
     hooked: bool = False
+    """Whether `pre_launch` was called."""
     needs: Sequence[str] | None = None
-    """The paths that it needs now, that with which it is busy first; none, while others' code runs; `None` before."""
+    """The paths that the launch needs now, the one in use first; empty while code of others runs; `None` before."""
 
 
 Launched = LocalRun | NotLaunched | Prepared | CalledOff | Busy
 
 
 def discard(result: Launched) -> None:
-    """End what was started, as nobody waits for it any more. Blocks."""
+    """End the run of a launch that was abandoned, if it started one. Blocks."""
     if isinstance(result, LocalRun):
         result.tree.destroy()
         result.close()
 
 
 class _UnwatchedError(Exception):
-    """A process was started, and ended at once, because nobody could have watched it."""
+    """A process was started, and killed at once, because there is no memory to watch it."""
 
     def __str__(self) -> str:
-        return "there is no memory to watch it, so it was ended"
+        return "there is no memory to watch its process, so that was killed"
 
 
-def needed_paths(site: Site, spec: JobSpec, progress: Progress) -> Sequence[str]:
-    """Return which paths `launch` needs, as far as they are known: see `in_thread`. Does not block."""
+def needed_paths(context: LaunchContext, spec: JobSpec, progress: LaunchProgress) -> Sequence[str]:
+    """Return the paths that `launch` needs, as far as they are known: see `in_thread`. Does not block."""
     if progress.needs is not None:
         return progress.needs
-    places = JobPaths.of(spec, site.roots.run_dir)
-    found = ((path, site.roots.find(path)) for path in (places.odir, places.log))
+    job_paths = JobPaths.of(spec, context.roots.run_dir)
+    found = ((path, context.roots.find(path)) for path in (job_paths.odir, job_paths.log))
     return [path if rooted is None else rooted.real for path, rooted in found]
 
 
 def launch(
-    site: Site, spec: JobSpec, progress: Progress, wanted: Callable[[], bool], shim: Shim | None = None
+    context: LaunchContext,
+    spec: JobSpec,
+    progress: LaunchProgress,
+    wanted: Callable[[], bool],
+    shim: Shim | None = None,
 ) -> Launched:
-    """Prepare the job's files, call its hook, and, if it is `wanted` still, start it. Blocks; raises nothing.
+    """Make the job's files, call `pre_launch` and, if `wanted` is still true, start the job. Blocks; raises nothing.
 
-    With a shim, whether it could be started is known later, from `ProcessTree.wait_started`.
+    With a shim, `ProcessTree.wait_started` tells later whether it was started.
     """
     directory: int | None = None
     try:
-        places = JobPaths.of(spec, site.roots.run_dir)
-        paths = RootedJobPaths.resolve(places, site.roots)
-        odir, beside = paths.odir.real, paths.log.parent.real
-        progress.needs = ()
-        soft = site.soft.of(spec, places.odir, site.roots.resolve)
-        progress.needs = odir, beside
-        environment = job_environment(site.environment, spec.exports, places.cwd) if spec.exports else site.environment
+        job_paths = JobPaths.of(spec, context.roots.run_dir)
+        paths = RootedJobPaths.resolve(job_paths, context.roots)
+        odir, log_dir = paths.odir.real, paths.log.parent.real
+        progress.needs = ()  # a function may compute the soft step, and may block anywhere
+        soft = context.soft.of(spec, job_paths.odir, context.roots.resolve)
+        progress.needs = odir, log_dir
+        inherited = context.environment
+        environment = job_environment(inherited, spec.exports, job_paths.cwd) if spec.exports else inherited
         if spec.renew_odir and not progress.renewed:
-            put_aside(paths.odir, site.max_output_dirs)
-        progress.renewed = True
-        if beside != odir:
+            rotate_directory(paths.odir, context.max_output_dirs)
+        progress.renewed = True  # if the job is refused below, its next launch must not rename the new directory
+        if log_dir != odir:
             paths.odir.make_directory()
-            progress.needs = beside, odir
-        dump = render_environment({**site.environment, **spec.exports}) if spec.exports else site.dump
+            progress.needs = log_dir, odir
+        dump = render_environment({**context.environment, **spec.exports}) if spec.exports else context.dump
         directory = make_files(paths, dump)
         make_command_file(spec, paths.log)
         if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
             progress.needs = ()
             try:
                 spec.pre_launch()
-            except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
+            except BaseException as exc:  # noqa: BLE001 - an exception of a hook fails its own job, and no other
                 return NotLaunched(f"pre_launch raised {exc!r}")
-        progress.hooked = True
-        progress.needs = beside, odir
+        progress.hooked = True  # likewise, a hook is called once for each attempt
+        progress.needs = log_dir, odir
+        # As late as possible: a kill during the steps above prevents the start. `_launched` sees to a later one.
         if not wanted():
             return CalledOff()
-        # A hook may have made the directory anew.
+        # A hook may have replaced the directory, so that the descriptor is that of a removed one.
         known = directory if spec.pre_launch is None else None
-        return _start(site, spec, paths, environment, soft, shim, progress, known)
-    except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
+        return _start(context, spec, paths, environment, soft, shim, progress, known)
+    except Exception as exc:  # noqa: BLE001 - such as text that is not a file name: it fails its own job, and no other
         return explain(exc, spec)
     finally:
         progress.needs = None
@@ -228,43 +237,43 @@ def launch(
             os.close(directory)
 
 
-def launch_unprepared(site: Site, spec: JobSpec, shim: Shim) -> LocalRun | NotLaunched | Busy | None:
-    """Have `shim` make the job's files and start it: the usual case, without a thread. Does not block; raises nothing.
+def launch_unprepared(context: LaunchContext, spec: JobSpec, shim: Shim) -> LocalRun | NotLaunched | Busy | None:
+    """Let `shim` make the job's files and start it, without a thread. Does not block; raises nothing.
 
-    Whether that worked is known later, from `ProcessTree.wait_started`. `None`: this job needs `launch`.
+    `ProcessTree.wait_started` tells later whether that succeeded. `None`: this job needs `launch`.
     """
     if spec.pre_launch is not None or spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive:
         return None
-    if callable(site.soft.stop) or has_long_text(spec):  # a function's code may take long
+    if callable(context.soft.stop) or has_long_text(spec):  # the function may block
         return None
-    from runtime.process.shim import ToMake  # not for every system
+    from runtime.process.shim import ToMake  # not available on every system
 
     try:
-        places = JobPaths.of(spec, site.roots.run_dir)
-        paths = RootedJobPaths.find(places, site.roots)
+        job_paths = JobPaths.of(spec, context.roots.run_dir)
+        paths = RootedJobPaths.find(job_paths, context.roots)
         if paths is None:
             return None
-        soft = site.soft.of(spec, places.odir, partial(_found, site.roots))
-        dump = render_environment({**site.environment, **spec.exports}) if spec.exports else None
+        soft = context.soft.of(spec, job_paths.odir, partial(_found, context.roots))
+        dump = render_environment({**context.environment, **spec.exports}) if spec.exports else None
         to_make = ToMake(paths.odir, paths.log.name, ENVIRONMENT_FILE, dump)
         tree = shim.start_and_make(
             command_words(spec),
             exports=spec.exports,
             cwd=paths.cwd,
             home=paths.home,
-            kill_timeout=site.patience,
+            kill_timeout=context.kill_timeout,
             to_make=to_make,
-            leftover_timeout=site.leftover_timeout(spec),
+            leftover_timeout=context.leftover_timeout(spec),
         )
         return None if tree is None else _keep(tree, soft, paths.log)
     except _NotFoundError:
         return None
-    except Exception as exc:  # noqa: BLE001 - text that is no argument, say: the job's fault, and its loss alone
+    except Exception as exc:  # noqa: BLE001 - such as text that is not an argument: it fails its own job, and no other
         return explain(exc, spec)
 
 
 class _NotFoundError(Exception):
-    """A directory has to be resolved, which may block."""
+    """A directory has to be resolved first, which may block."""
 
 
 def _found(roots: Roots, path: str) -> RootedPath:
@@ -275,8 +284,8 @@ def _found(roots: Roots, path: str) -> RootedPath:
 
 
 def explain(error: Exception, job: JobSpec | None = None) -> NotLaunched | Busy:
-    """Return what an error while starting a job means for that; without a job, it is about none of them."""
-    if isinstance(error, MemoryError):
+    """Return the result of a launch that raised `error`: `Busy` if the system is out of resources."""
+    if isinstance(error, MemoryError):  # also out of resources, so the job is refused and may come later
         error = OSError(errno.ENOMEM, "")
     if isinstance(error, OSError):
         return (Busy if is_out_of_resources(error) else NotLaunched)(describe(error, job))
@@ -284,7 +293,7 @@ def explain(error: Exception, job: JobSpec | None = None) -> NotLaunched | Busy:
 
 
 def describe(error: OSError, job: JobSpec | None = None) -> str:
-    """Return what the system said, with the name of the error and the file that it is about."""
+    """Return the message for an error of the system: its name, its text, its file, and a hint."""
     if error.errno is None:
         return f"cannot be started: {error}"
     name = errno.errorcode.get(error.errno, str(error.errno))
@@ -294,46 +303,51 @@ def describe(error: OSError, job: JobSpec | None = None) -> str:
 
 
 def _hint(error: OSError, job: JobSpec | None) -> str:
-    """Return what to look for, where the words of the system do not tell that."""
+    """Return how to fix the error, where the text of the system does not tell; else an empty text."""
     if job is not None and job.cwd is not None and error.filename == os.path.abspath(job.cwd):
-        return ", which is its cwd; expected: a directory that is there, and may be entered"
+        return ", which is its cwd; expected a directory that exists and may be entered"
     if job is not None and isinstance(job.shell, str) and error.filename == job.shell and " " in job.shell:
         words = json.dumps([*job.shell.split(), "-c"], ensure_ascii=False)
-        return f", which is its shell; expected: a program, or its words, such as {words}"
+        return f", which is its shell; expected a program, or its words, such as {words}"
     if error.errno == errno.ENOEXEC:
-        return "; expected: a program of this machine, or a script with a first line such as #!/bin/sh"
+        return "; expected a program of this machine, or a script with a first line such as #!/bin/sh"
     if error.errno == errno.ENOENT and isinstance(error.filename, str) and "/" not in error.filename:
-        return "; expected: a program in the PATH of the job"
+        return "; expected a program in the PATH of the job"
     return ""
 
 
 def _start(
-    site: Site,
+    context: LaunchContext,
     spec: JobSpec,
     paths: RootedJobPaths,
     environment: Mapping[str, str],
     soft: SoftStep | None,
     shim: Shim | None,
-    progress: Progress,
+    progress: LaunchProgress,
     directory: int | None,
 ) -> LocalRun | Prepared:
-    """Start a job; `directory`, if that is known, is the descriptor of its output directory."""
+    """Start a job. `directory` is the descriptor of its output directory, if that is known."""
     log = open_log(paths.log, None if directory is None else paths.directory_of_log(directory))
     try:
-        progress.needs = ()  # its program and where it starts may be anywhere
+        progress.needs = ()  # its program and its working directory may be in any file system
         if spec.dry_run:
             return Prepared()
         argv = starting_words(spec, paths.log)
-        starter = _Starter(site, spec.exports, environment, paths, shim, site.leftover_timeout(spec), directory)
+        starter = _Starter(context, spec.exports, environment, paths, shim, context.leftover_timeout(spec), directory)
         if spec.interactive:
-            return _start_interactive(argv, starter, soft, os.dup(log))
+            return _start_interactive(argv, starter, soft, os.dup(log))  # a copy, as `log` is closed below
         return _keep(starter.start(argv, log, paths.log), soft, paths.log)
     finally:
         os.close(log)
 
 
 def _keep(tree: ProcessTree, soft: SoftStep | None, log: RootedPath) -> LocalRun:
-    """Return what is kept of what was started. Without memory for that, it ends; once begun, it is not tried again."""
+    """Return the run of a tree that was started.
+
+    Raises:
+        _UnwatchedError: if there is no memory for it; the tree was killed. The launch fails and is not tried again,
+            because the job has begun.
+    """
     try:
         return LocalRun(tree, soft, log)
     except MemoryError:
@@ -343,20 +357,21 @@ def _keep(tree: ProcessTree, soft: SoftStep | None, log: RootedPath) -> LocalRun
 
 @attrs.frozen
 class _Starter:
-    """StartRegistry a process, by a shim or without."""
+    """Starts a process, by a shim or in this process."""
 
-    site: Site
+    context: LaunchContext
     exports: Mapping[str, str]
     environment: Mapping[str, str]
-    """With the exports."""
+    """The environment, with the exports."""
     paths: RootedJobPaths
     shim: Shim | None
     leftover_timeout: float
     directory: int | None
-    """The descriptor of the output directory, if that is known."""
+    """The descriptor of the output directory, if it is known."""
 
     def start(self, argv: Sequence[str], output: int, log: RootedPath | None = None) -> ProcessTree:
-        patience, cwd, home, leftovers = self.site.patience, self.paths.cwd, self.paths.home, self.leftover_timeout
+        cwd, home = self.paths.cwd, self.paths.home
+        timeout, leftovers = self.context.kill_timeout, self.leftover_timeout
         if self.shim is not None:
             return self.shim.start(
                 argv,
@@ -364,33 +379,34 @@ class _Starter:
                 cwd=cwd,
                 home=home,
                 output=output,
-                kill_timeout=patience,
+                kill_timeout=timeout,
                 log=log,
                 leftover_timeout=leftovers,
             )
+        # A descriptor, not a path: another job could replace the directory by a symbolic link.
         opened = home.open_directory() if home is not None and self.directory is None else None
         directory = None if home is None else self.directory if opened is None else opened
 
         def start_group() -> GroupTree:
             child = spawn(argv, env=self.environment, cwd=cwd, directory=directory, output=output)
             try:
-                return GroupTree(child, self.site.census, patience, self.site.files, leftovers)
+                return GroupTree(child, self.context.processes, timeout, self.context.files, leftovers)
             except MemoryError:
                 child.destroy()
                 raise _UnwatchedError from None
 
         try:
-            return self.site.starts.start(start_group)
+            return self.context.starts.start(start_group)
         finally:
             if opened is not None:
                 os.close(opened)
 
 
 def _start_interactive(argv: Sequence[str], starter: _Starter, soft: SoftStep | None, log: int) -> LocalRun:
-    from runtime.process.terminal import command_on_pty, open_pty  # not for every system
+    from runtime.process.terminal import command_on_pty, open_pty  # not available on every system
 
     try:
-        pty = open_pty(starter.site.terminal)
+        pty = open_pty(starter.context.terminal)
         try:
             words = command_on_pty(pty, argv, env=starter.environment, cwd=starter.paths.cwd)
             tree = starter.start(words, pty.slave)

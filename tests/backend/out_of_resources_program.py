@@ -1,8 +1,8 @@
-"""A program of its own, for an ordinary user: runs jobs while there is hardly room for them.
+"""A program of its own, for an ordinary user: runs jobs while resources are short.
 
 Arguments: the run directory, the containment, how many jobs, all of which may run at once; a limit (``RLIMIT_NPROC``,
 ``RLIMIT_NOFILE``, ``RLIMIT_AS``), and how much there is above what is in use; for how long a job may be refused, and a
-verdict wait for room, s.
+verdict wait for resources, s.
 Prints how each job ended, what was logged, and which descriptors are open when all is over.
 """
 
@@ -23,7 +23,7 @@ from runtime.backend import verdict_pool
 
 
 class Recorder(logging.Handler):
-    """Keeps what it is told."""
+    """Keeps the messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ def in_use(limit: int) -> int:
 async def main(run_dir: str, containment: str, count: int, busy_timeout: float) -> list[object]:
     """Run the jobs; return how each ended, and what was logged."""
     log = Recorder()
-    logger = logging.getLogger("runtime.backends")
+    logger = logging.getLogger("runtime.backend")
     logger.addHandler(log)
     logger.setLevel(logging.INFO)
     jobs = [
@@ -66,10 +66,10 @@ async def main(run_dir: str, containment: str, count: int, busy_timeout: float) 
 
 
 if __name__ == "__main__":
-    path, which, many, limited, room, patience = sys.argv[1:]
+    path, which, many, limited, spare, timeout = sys.argv[1:]
     number = getattr(resource, limited)
-    verdict_pool._PATIENCE = float(patience)  # type: ignore[misc]  # final for others
+    verdict_pool._RESOURCE_TIMEOUT = float(timeout)  # type: ignore[misc]  # final for others
     Path(path).mkdir(exist_ok=True)
-    resource.setrlimit(number, (in_use(number) + int(room), resource.getrlimit(number)[1]))
-    said = trio.run(main, path, which, int(many), float(patience))
-    sys.stdout.write(json.dumps([*said, sorted(map(int, os.listdir("/proc/self/fd")))]))
+    resource.setrlimit(number, (in_use(number) + int(spare), resource.getrlimit(number)[1]))
+    result = trio.run(main, path, which, int(many), float(timeout))
+    sys.stdout.write(json.dumps([*result, sorted(map(int, os.listdir("/proc/self/fd")))]))

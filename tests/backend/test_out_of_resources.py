@@ -1,4 +1,4 @@
-"""No room for processes, descriptors or memory, for real: jobs come later, or fail with that as the reason."""
+"""Too few processes, descriptors or memory, for real: jobs are refused for a while, or fail with that reason."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from runtime import LocalBackend, run_jobs
 from runtime.backend.local import launch
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import in_thread
-from tests.backend import few_descriptors_program, no_room_program
+from tests.backend import few_descriptors_program, out_of_resources_program
 from tests.backend.local_jobs import local
 
 USER = 65_000 + os.getpid() % 400
-"""Nobody else's, one may hope; root has no limit to its processes."""
+"""Unused by others, one may hope; root has no limit to its processes."""
 
 BECOME = ["setpriv", f"--reuid={USER}", "--clear-groups"]
 # The interpreter may be in a directory that is for its owner only.
@@ -33,7 +33,7 @@ BECOME += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 def run(directory: Path, *arguments: object) -> tuple[list[Any], str, list[int]]:
     """Run the program as an ordinary user; return how the jobs ended, what was logged, and its descriptors."""
     directory.chmod(0o777)
-    program = [sys.executable, "-m", no_room_program.__name__, directory / "run", *arguments]
+    program = [sys.executable, "-m", out_of_resources_program.__name__, directory / "run", *arguments]
     words = [*(BECOME if os.getuid() == 0 else ()), *map(str, program)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -44,7 +44,7 @@ def run(directory: Path, *arguments: object) -> tuple[list[Any], str, list[int]]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("containment", ["group", "tree"])
-def test_l4_where_there_is_room_for_few_processes_all_jobs_run(tmp_path: Path, containment: str) -> None:
+def test_l4_with_few_processes_all_jobs_run(tmp_path: Path, containment: str) -> None:
     ends, log, _ = run(tmp_path, containment, 16, "RLIMIT_NPROC", 7, 60)
     assert [status for status, *_ in ends] == ["PASSED"] * 16
     assert "16 jobs at once need about" in log
@@ -53,8 +53,8 @@ def test_l4_where_there_is_room_for_few_processes_all_jobs_run(tmp_path: Path, c
 
 
 @pytest.mark.slow
-@pytest.mark.root  # what else the user of the tests does would make room
-def test_l4_where_there_is_room_for_none_they_are_busy_with_the_systems_reason(tmp_path: Path) -> None:
+@pytest.mark.root  # the user of the tests has other processes, whose ends would free some
+def test_l4_with_no_process_they_are_busy_with_the_systems_reason(tmp_path: Path) -> None:
     ends, _, _ = run(tmp_path, "tree", 3, "RLIMIT_NPROC", 3, 0.3)  # a supervisor, a shim, a thread
     for status, kind, message in ends:
         assert (status, kind) == ("KILLED", "busy")
@@ -81,13 +81,13 @@ def test_with_however_few_descriptors_the_backend_is_busy_or_cannot_be_opened_an
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     passed = []
-    for room, (ends, descriptors) in json.loads(done.stdout).items():  # trio itself needs the four of the first
-        assert descriptors == [0, 1, 2, 3], room  # and the one that lists them
+    for spare, (ends, descriptors) in json.loads(done.stdout).items():  # trio itself needs the four of the first
+        assert descriptors == [0, 1, 2, 3], spare  # and the one that lists them
         passed.append([status for status, *_ in ends] == ["PASSED"] * 2)
         for status, kind, message in ends:
             if status != "PASSED":
-                assert kind == "busy" or "backend 'local' cannot be opened: [Errno 24]" in message, room
-                assert "Too many open files" in message, room
+                assert kind == "busy" or "backend 'local' cannot be opened: [Errno 24]" in message, spare
+                assert "Too many open files" in message, spare
     assert (passed[0], passed[-1]) == (False, True)
 
 
@@ -133,11 +133,11 @@ def test_l6_without_memory_for_a_thread_each_job_ends_once_and_says_why(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("containment", ["group", "tree"])
-@pytest.mark.parametrize("room", [10_000_000, 16_000_000, 30_000_000, 80_000_000])
-def test_l6_where_memory_is_short_each_job_ends_once_and_nothing_is_told_as_a_bug(
-    tmp_path: Path, containment: str, room: int
+@pytest.mark.parametrize("spare", [10_000_000, 16_000_000, 30_000_000, 80_000_000])
+def test_l6_with_little_memory_each_job_ends_once_and_nothing_is_reported_as_a_bug(
+    tmp_path: Path, containment: str, spare: int
 ) -> None:
-    ends, _, _ = run(tmp_path, containment, 8, "RLIMIT_AS", room, 1)
+    ends, _, _ = run(tmp_path, containment, 8, "RLIMIT_AS", spare, 1)
     assert len(ends) == 8
     for status, kind, message in ends:
         if status != "PASSED":  # how much is needed differs from one system to the other
@@ -146,16 +146,16 @@ def test_l6_where_memory_is_short_each_job_ends_once_and_nothing_is_told_as_a_bu
 
 
 NO_THREAD = (RuntimeError("can't start new thread"), MemoryError())
-"""What trio raises for want of room, and for want of memory."""
+"""What trio raises if no thread can be started, and if it is out of memory."""
 
 
 class NoThreads:
-    """Lets no thread be started, so many times."""
+    """Fails that many starts of threads."""
 
     def __init__(self, patch: pytest.MonkeyPatch, times: int, error: BaseException = NO_THREAD[0]) -> None:
         self.left = times
         self.refused: list[Any] = []
-        """What was to be called."""
+        """The functions that the threads would have called."""
         self._error = error
         self._start = trio.to_thread.run_sync
         patch.setattr(trio.to_thread, "run_sync", self._run_sync)
@@ -169,7 +169,7 @@ class NoThreads:
 
 
 @pytest.mark.parametrize("error", NO_THREAD, ids=repr)
-async def test_who_may_wait_gets_a_thread_when_there_is_room(
+async def test_a_call_that_may_wait_gets_a_thread_when_one_can_be_started(
     monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     no_threads = NoThreads(monkeypatch, 3, error)
@@ -177,19 +177,19 @@ async def test_who_may_wait_gets_a_thread_when_there_is_room(
     assert no_threads.left == 0
 
 
-async def test_a_thread_that_was_given_up_and_comes_all_the_same_calls_nothing(
+async def test_a_thread_that_starts_after_it_was_abandoned_calls_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     no_threads = NoThreads(monkeypatch, 1, NO_THREAD[1])
     calls: list[int] = []
     await in_thread(calls.append, 1, limiter=trio.CapacityLimiter(1))
-    for late in no_threads.refused:
-        late()
+    for start in no_threads.refused:
+        start()
     assert calls == [1]
 
 
 @pytest.mark.parametrize("error", NO_THREAD, ids=repr)
-async def test_who_may_not_wait_is_told_that_there_is_no_room(
+async def test_a_call_that_may_not_wait_raises_that_no_thread_can_be_started(
     monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     NoThreads(monkeypatch, 1, error)
@@ -199,7 +199,7 @@ async def test_who_may_not_wait_is_told_that_there_is_no_room(
 
 
 @pytest.mark.parametrize("error", NO_THREAD, ids=repr)
-async def test_what_the_function_itself_raises_is_its_own(error: BaseException) -> None:
+async def test_an_error_of_the_function_itself_is_raised_as_it_is(error: BaseException) -> None:
     def raise_it() -> None:
         raise error
 
@@ -233,7 +233,7 @@ async def test_without_memory_to_start_a_job_the_backend_is_busy(
         ("tree", True, "LocalRun"),  # in a thread
     ],
 )
-async def test_what_was_started_and_cannot_be_kept_for_want_of_memory_ends(
+async def test_a_process_that_cannot_be_watched_for_lack_of_memory_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str, renew: bool, what: str
 ) -> None:
     def no_memory(*_args: object) -> None:
@@ -246,8 +246,10 @@ async def test_what_was_started_and_cannot_be_kept_for_want_of_memory_ends(
             event = await here.run(f"exec flock {lock} sleep 1000", name="first", renew_odir=renew)
             assert event.reason is not None
             assert event.reason.kind is FailureKind.LAUNCH_ERROR
-            assert event.reason.message == "cannot be started: there is no memory to watch it, so it was ended"
-        # Who still held the lock would hold it for longer than this test may take.
+            assert (
+                event.reason.message == "cannot be started: there is no memory to watch its process, so that was killed"
+            )
+        # A process that still held the lock would hold it for longer than this test may take.
         assert (await here.run(f"exec flock {lock} true")).status is JobStatus.PASSED
 
 
