@@ -73,7 +73,7 @@ def shortages(resources: Resources, jobs: int, *, processes: int, memory: int) -
         found.append(f"{needed} processes, and {allowed} are allowed (`ulimit -u`, or pids.max of the cgroup)")
     if resources.memory is not None and resources.memory < jobs * memory:
         available = resources.memory >> 20
-        found.append(f"{jobs * memory >> 20} MiB of memory for what guards them, and {available} are available")
+        found.append(f"{jobs * memory >> 20} MiB of memory for their shims, and {available} are available")
     return found
 
 

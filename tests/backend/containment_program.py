@@ -1,6 +1,6 @@
 """A runtime that is to be killed: ``python -m tests.backend.containment_program DIRECTORY MODE ...``.
 
-Runs a hostile job for each mode, whose hostages are made already. When all were submitted it says the pids of its
+Runs a hostile job for each mode, whose directories exist already. When all were submitted it says the pids of its
 supervisor and of its shims, in a line; then a line for each event: the job's id, its status, the kind of its reason.
 """
 

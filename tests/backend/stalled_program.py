@@ -1,7 +1,7 @@
 """A runtime that is to be killed while its loop stands still: ``python -m … DIRECTORY MODE``.
 
 Nothing reads the pipe for answers any more, and the pipe is full, and yet supervisor and shim have to write to it: the
-shim, that it has started a hostile job, whose hostages are made already; the supervisor, a heartbeat. And a process
+shim, that it has started a hostile job, whose directory exists already; the supervisor, a heartbeat. And a process
 that was forked from the runtime, and outlives it, has all its descriptors. Prints the pids of that
 process and of the supervisor, in a line.
 """

@@ -41,7 +41,7 @@ async def local(run_dir: Path, **options: object) -> AsyncIterator[Local]:
 
 
 @contextmanager
-def hostages(directory: Path, *modes: str) -> Iterator[list[HostileJob]]:
+def hostile_jobs(directory: Path, *modes: str) -> Iterator[list[HostileJob]]:
     taken = [HostileJob(directory / f"{number}-{mode}", mode) for number, mode in enumerate(modes)]
     try:
         yield taken
@@ -87,7 +87,7 @@ async def test_contract(check: Check, buffer: float, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("mode", hostile.MODES)
 async def test_nothing_of_a_hostile_job_is_alive_at_its_event(tmp_path: Path, mode: str) -> None:
     async with local(tmp_path / "run", term_timeout=0.05) as here:
-        with hostages(tmp_path, mode) as (one,):
+        with hostile_jobs(tmp_path, mode) as (one,):
             handles = await here.session.submit([JobSpec(name="job", cmd=one.cmd)])
             if mode != "root_first":  # this one ends by itself
                 await one.wait_started()
@@ -99,7 +99,7 @@ async def test_nothing_of_a_hostile_job_is_alive_at_its_event(tmp_path: Path, mo
 
 async def test_all_modes_together_are_forced_to_end(tmp_path: Path) -> None:
     async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: it would wait for ever
-        with hostages(tmp_path, *hostile.MODES) as taken:
+        with hostile_jobs(tmp_path, *hostile.MODES) as taken:
             await here.session.submit([JobSpec(name=one.mode, cmd=one.cmd) for one in taken])
             for one in taken:
                 await one.wait_started()
@@ -146,7 +146,7 @@ async def test_a_job_has_a_session_and_three_descriptors_and_no_input(tmp_path: 
 
 async def test_a_job_that_kills_its_shim_is_ended_and_harms_no_other(tmp_path: Path) -> None:
     async with local(tmp_path / "run") as here:
-        with hostages(tmp_path, "mixed") as (one,):
+        with hostile_jobs(tmp_path, "mixed") as (one,):
             handles = await here.session.submit([JobSpec(name="job", cmd=one.cmd)])
             await one.wait_started()
             (shim,) = supervisor_of(here).shims
@@ -298,7 +298,7 @@ async def test_the_end_of_a_block_continues_guards_that_were_stopped(
 
 async def test_when_the_supervisor_is_killed_its_jobs_end_and_the_next_gets_a_new_one(tmp_path: Path) -> None:
     async with local(tmp_path / "run") as here:
-        with hostages(tmp_path, *hostile.MODES) as taken:
+        with hostile_jobs(tmp_path, *hostile.MODES) as taken:
             handles = await here.session.submit([JobSpec(name=one.mode, cmd=one.cmd) for one in taken])
             for one in taken:
                 await one.wait_started()
@@ -330,7 +330,7 @@ async def test_a_job_that_kills_all_its_guards_is_lost_and_said_to_be_alive(tmp_
 
 async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
     modes = [mode for mode in hostile.MODES if mode != "root_first"]
-    with hostages(tmp_path, *modes) as taken, trio.fail_after(HANG_TIMEOUT):
+    with hostile_jobs(tmp_path, *modes) as taken, trio.fail_after(HANG_TIMEOUT):
         words = [sys.executable, "-m", containment_program.__name__, str(tmp_path), *modes]
         with subprocess.Popen(words, stdout=subprocess.PIPE) as runtime:
             assert runtime.stdout is not None
@@ -345,7 +345,7 @@ async def test_when_we_are_killed_nothing_is_left(tmp_path: Path) -> None:
 
 
 async def test_when_we_are_killed_while_our_loop_stands_still_nothing_is_left(tmp_path: Path) -> None:
-    with hostages(tmp_path, "mixed") as (one,), trio.fail_after(HANG_TIMEOUT):
+    with hostile_jobs(tmp_path, "mixed") as (one,), trio.fail_after(HANG_TIMEOUT):
         words = [sys.executable, "-m", stalled_program.__name__, str(one.directory), one.mode]
         with subprocess.Popen(words, stdout=subprocess.PIPE) as runtime:
             assert runtime.stdout is not None
@@ -511,7 +511,7 @@ while True:
 async def test_a_job_that_forks_faster_than_its_processes_are_listed_is_ended(tmp_path: Path, fifo: Path) -> None:
     (tmp_path / "bomb.py").write_text(BOMB)
     async with local(tmp_path / "run", term_timeout=0.01) as here:
-        with hostages(tmp_path, "hopper") as (one,):  # it is watched by this one
+        with hostile_jobs(tmp_path, "hopper") as (one,):  # it is watched by this one
             bomb = f"'{sys.executable}' -I -S {tmp_path}/bomb.py"
             cmd = f"exec 100> {one.directory}/fifo; {bomb} & echo > {fifo}; wait; sleep 1000"
             await here.session.submit([JobSpec(name="job", cmd=cmd, shell="/bin/bash")])
@@ -794,7 +794,7 @@ async def test_a_process_that_is_stuck_is_named_and_holds_nothing_up(
     freezer = Path("/sys/fs/cgroup/freezer") / f"job-runtime-{os.getpid()}"
     freezer.mkdir()
     try:
-        with hostages(tmp_path, "child") as (one,), caplog.at_level(logging.ERROR):
+        with hostile_jobs(tmp_path, "child") as (one,), caplog.at_level(logging.ERROR):
             async with local(tmp_path / "run", term_timeout=0.05, kill_timeout=0.05) as here:
                 spec = JobSpec(
                     name="job", cmd=f'echo $$ > {freezer}/tasks; exec "$@"'.replace('"$@"', " ".join(one.cmd))

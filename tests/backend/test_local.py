@@ -934,7 +934,7 @@ async def test_too_little_memory_for_the_guards_is_warned_of(
     async with local(tmp_path / "a", max_parallelism=10):
         assert caplog.text == ""
     async with local(tmp_path / "b", max_parallelism=10, containment="tree"):
-        assert "10 jobs at once need about 9 MiB of memory for what guards them, and 1 are available" in caplog.text
+        assert "10 jobs at once need about 9 MiB of memory for their shims, and 1 are available" in caplog.text
 
 
 async def test_too_few_descriptors_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ def test_each_shortage_says_what_is_needed_and_what_is_allowed() -> None:
     files, processes, memory = shortages(resources, 10, processes=2, memory=2**20)
     assert files == "74 open files, and 73 are allowed (say `ulimit -n 74`)"
     assert processes == "84 processes, and 83 are allowed (`ulimit -u`, or pids.max of the cgroup)"
-    assert memory == "10 MiB of memory for what guards them, and 9 are available"
+    assert memory == "10 MiB of memory for their shims, and 9 are available"
 
 
 def test_the_memory_is_what_the_system_could_give(tmp_path: Path) -> None:
