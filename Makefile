@@ -27,18 +27,18 @@ EXTRAS_test := test
 EXTRAS_check := check
 EXTRAS_bench := bench
 
-# Tests marked `root` are there for root only, so an ordinary user's run does not count them; those marked `slurm` start a
-# cluster, and have a verb of their own.
+# Tests marked `root` need root, so they are deselected for an ordinary user; those marked `slurm` start a cluster, and have a
+# verb of their own.
 MARKS := -m "not slurm$(if $(filter 0,$(shell id -u)),, and not root)"
 
-# Most tests wait for processes and timers, so they run side by side, whoever is free taking from whoever is not. A verb
-# that measures, or that shares one cluster, does without. ARGS=-n0 runs them in one process, as a debugger wants it.
+# Most tests wait for processes and timers, so they run in parallel, and idle workers take tests from busy ones. A verb that
+# measures, or that shares one cluster, does not. ARGS=-n0 runs the tests in one process, as a debugger needs it.
 WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
 # For tests that run DVSim's own classes, and benchmarks that measure it, from whatever directory.
 test test-slurm cov bench mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
 
-# What may be missing, and how to get it, in one line. (A recipe's line each: run only when there is something to set up.)
+# Checks of the interpreter: one line says what is missing and how to install it. They run only when there is something to set up.
 define need_python
 @command -v "$(PYTHON)" >/dev/null || { echo >&2 "There is no '$(PYTHON)'. Install Python 3.11 or later \
 (Debian: apt install python3 python3-venv), or name one: make PYTHON=/path/to/python3"; exit 1; }
@@ -70,7 +70,7 @@ test-slurm: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests that need a 
 	@$(PY) -m pytest -m slurm $(ARGS)
 
 .PHONY: slurm-up
-slurm-up: $(VENV)/stamp-test ## start a real Slurm of two nodes on this machine, and say how to use it; as root
+slurm-up: $(VENV)/stamp-test ## start a real Slurm of two nodes on this machine, and print how to use it; as root
 	@$(PY) -m tests.slurm up
 
 .PHONY: slurm-down
@@ -84,7 +84,7 @@ check: $(VENV)/stamp-check ## lint, formatting, types
 	@$(PY) -m mypy --strict
 
 .PHONY: cov
-cov: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests and say which lines and branches they miss
+cov: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests and report which lines and branches they miss
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest $(MARKS) $(ARGS)
 	@$(PY) -m coverage combine -q
@@ -99,7 +99,7 @@ instructions: $(VENV)/stamp-bench ## count instructions per job, and compare wit
 	@$(PY) -m benchmarks.instructions $(ARGS)
 
 .PHONY: mutants
-mutants: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## plant bugs and see that the tests catch each; N=5 for five of them
+mutants: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## plant bugs and check that the tests catch each; N=5 for five of them
 	@$(PY) -m tests.mutants $(N)
 
 .PHONY: campaign
@@ -111,7 +111,7 @@ campaign: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## long random runs, N of them,
 	$(PY) -m tests.campaigns --seed "$$seed" $(if $(N),--count $(N)) $(ARGS) 2>&1 | tee "$$record"
 
 .PHONY: shape
-shape: $(VENV)/stamp ## figures that say how hard the package is to take over; ARGS='--baseline ../old/runtime' compares
+shape: $(VENV)/stamp ## figures about how hard the package is to maintain; ARGS='--baseline ../old/runtime' compares
 	@$(PY) tools/shape.py $(ARGS)
 
 .PHONY: clean
@@ -121,7 +121,7 @@ clean: ## remove environments, caches and results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 
-# What verbs stand on.
+# What the verbs need.
 
 $(VENV)/stamp-%: pyproject.toml | $(VENV)/stamp
 	@echo "Installing what 'make $*' needs into $(VENV), once."

@@ -1,8 +1,8 @@
-"""Embedding: any backend under a scheduler of one's own, forty lines, no scheduler of ours.
+"""Embedding: any backend under a scheduler of your own, in forty lines.
 
     python examples/embed.py [BUFFER]
 
-BUFFER is the size of the completion channel: 0 (the default), a number, or ``inf``. Any works.
+BUFFER is the size of the completion channel: 0 (the default), a number, or ``inf``. All work.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ JOBS = [
 ]
 
 
-@trio.lowlevel.enable_ki_protection  # a Ctrl-C is raised elsewhere: here an event would be lost
+@trio.lowlevel.enable_ki_protection  # otherwise a Ctrl-C in here would lose events
 async def consume(
     receive: trio.MemoryReceiveChannel[EventBatch], ended: dict[str, JobCompletionEvent], go: trio.Event
 ) -> None:
-    """Read events until the channel ends, which is with the backend's block; in a run that is cancelled, too."""
+    """Read events until the channel ends, which is when the backend's block ends, also in a cancelled run."""
     with trio.CancelScope(shield=True), receive:
         async for batch in receive:  # a tuple of events, never an empty one
             for event in batch:
@@ -44,13 +44,13 @@ async def consume(
 async def schedule(
     jobs: Sequence[JobSpec], backend: RuntimeBackend, buffer: float = 0
 ) -> dict[str, JobCompletionEvent]:
-    """Run the first job, then all others at once; return how each ended. What is refused is offered again."""
+    """Run the first job, then all others at once; return how each ended. Refused jobs are submitted again."""
     ended: dict[str, JobCompletionEvent] = {}
     built = trio.Event()
     send, receive = trio.open_memory_channel[EventBatch](buffer)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(consume, receive, ended, built)
-        with send:  # whoever makes a channel closes it
+        with send:  # the code that makes a channel closes it
             async with backend.open(send):
                 await backend.submit(jobs[0])
                 await built.wait()

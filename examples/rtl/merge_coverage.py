@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The runtime authors
-"""Merge the coverage of all simulations of a run, and say what none of them reached.
+"""Merge the coverage of all simulations of a run, and print the bins that none of them hit.
 
 usage: python3 merge_coverage.py RUN_DIRECTORY OUTPUT
 
