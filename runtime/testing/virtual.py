@@ -62,14 +62,14 @@ class Gate:
 
 
 class VirtualWorkers(LauncherWorkers):
-    """LauncherThreads without threads. It also checks that no launcher has two calls at once."""
+    """Makes launcher threads without OS threads. It also checks that no launcher has two calls at once."""
 
     def __init__(self) -> None:
         self.held: set[_Progress] = set()
         self.in_progress: set[int] = set()
 
     def launcher_thread(self, name: str) -> LauncherThread:
-        """Make a thread."""
+        """Make a launcher thread."""
         return _VirtualThread(self)
 
     @property
