@@ -91,7 +91,7 @@ NUMBERS = (-1, math.nan, "4", True)
 @pytest.mark.parametrize("value", NUMBERS)
 @pytest.mark.parametrize("attribute", ["max_parallel", "max_poll", "poll_freq"])
 def test_a17_a_class_s_limit_that_is_none(attribute: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=rf"ScriptedLauncher\.{attribute} is .*wanted"):
+    with pytest.raises(ValueError, match=rf"ScriptedLauncher\.{attribute} is .*expected"):
         LegacyLauncherAdapter(scripted(**{attribute: value}))
 
 
@@ -111,7 +111,7 @@ def test_a17_a_class_s_limit_that_is_none(attribute: str, value: Any) -> None:
     ],
 )
 def test_a17_an_argument_that_is_no_limit(argument: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"LegacyLauncherAdapter: {argument} is .*wanted"):
+    with pytest.raises(ValueError, match=f"LegacyLauncherAdapter: {argument} is .*expected"):
         LegacyLauncherAdapter(Bare, **{argument: value})
 
 
