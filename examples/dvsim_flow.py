@@ -139,7 +139,7 @@ def as_backend(given: Any) -> RuntimeBackend:
         )
     if isinstance(given, FakeRuntimeBackend):
         return FakeBackend(as_fake_policy(given._fake_policy), max_parallelism=given.max_parallelism)
-    msg = f"backend is {given!r}; expected: a backend of DVSim's or of runtime's, or a launcher class"
+    msg = f"backend is {given!r}; expected a backend of DVSim's or of runtime's, or a launcher class"
     raise TypeError(msg)
 
 
@@ -175,7 +175,7 @@ async def limits_of(manager: Any) -> tuple[Mapping[str, Any], Any]:
     if isinstance(manager, Mapping):
         return manager, "error"
     if manager._provider.is_dynamic:
-        msg = "resource_manager has limits that change; expected: fixed limits, or a mapping with a ResourceProvider"
+        msg = "resource_manager has limits that change; expected fixed limits, or a mapping with a ResourceProvider"
         raise TypeError(msg)
     policy = {"ignore": "ignore", "warn": "warn", "error": "warn", "fatal": "error"}[manager._missing_policy.value]
     return await manager._provider.get_capacity(), policy

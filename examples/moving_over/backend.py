@@ -148,5 +148,5 @@ class FarmBackend(RuntimeBackend):
 
 def _make_directory(path: str | None) -> None:
     if path is None:
-        raise FileNotFoundError("the job has no odir; expected: a directory in which the farm runs it")
+        raise FileNotFoundError("the job has no odir; expected a directory in which the farm runs it")
     Path(path).mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from runtime.process.start import SharedEnvironment, is_available, start
 
 SIGCHLD_IGNORED: Final = (
     "this process ignores SIGCHLD, so the system forgets how its children end;"
-    " expected: the default action, signal.signal(signal.SIGCHLD, signal.SIG_DFL)"
+    " expected the default action, signal.signal(signal.SIGCHLD, signal.SIG_DFL)"
 )
 
 

@@ -20,7 +20,7 @@ def missing() -> str | None:
         if exc.errno in _BUSY:
             return None  # the call exists
         return (
-            f"the system refuses pidfd_open ({exc.strerror}); expected: Linux 5.3 or later, and a container whose "
+            f"the system refuses pidfd_open ({exc.strerror}); expected Linux 5.3 or later, and a container whose "
             f"seccomp profile allows it: see {PAGE}"
         )
     try:
@@ -30,7 +30,7 @@ def missing() -> str | None:
     if not known or not os.path.exists("/proc/self/stat"):
         return (
             "there is no /proc that shows the processes of this system, and without it those of a job cannot be found; "
-            f"expected: mount -t proc proc /proc, in this PID namespace: see {PAGE}"
+            f"expected mount -t proc proc /proc, in this PID namespace: see {PAGE}"
         )
     return None
 

@@ -38,7 +38,7 @@ async def test_a_backend_that_has_to_know_how_its_children_end_is_not_opened(
     backend: LocalBackend | SlurmBackend,
 ) -> None:
     send, _receive = trio.open_memory_channel[EventBatch](0)
-    with pytest.raises(BackendBrokenError, match=r"cannot be opened.*ignores SIGCHLD.*expected: the default action"):
+    with pytest.raises(BackendBrokenError, match=r"cannot be opened.*ignores SIGCHLD.*expected the default action"):
         async with backend.open(send):
             raise AssertionError
 

@@ -138,6 +138,6 @@ def test_what_cannot_run_is_said_before_anything_runs(facts: Facts) -> None:
         "'aes:a' -> 'aes:b' -> 'aes:a'",
         "unknown": "GraphError: job 'aes:a' depends on 'aes:z', which does not exist; did you mean 'aes:a'?",
         "too much": "ResourceError: job 'aes:a' needs 3 of resource 'licence', and its limit is 2",
-        "no backend": "TypeError: backend is 'slurm'; expected: a backend of DVSim's or of runtime's, "
+        "no backend": "TypeError: backend is 'slurm'; expected a backend of DVSim's or of runtime's, "
         "or a launcher class",
     }

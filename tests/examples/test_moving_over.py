@@ -186,7 +186,7 @@ exec '{EXAMPLE / "farm"}' "$@"
 async def test_a_job_without_a_directory_costs_only_itself() -> None:
     (result,) = await run_jobs([JobSpec(name="a", cmd="true")], FarmBackend())
     assert result.reason is not None
-    assert result.reason.message == "the job has no odir; expected: a directory in which the farm runs it"
+    assert result.reason.message == "the job has no odir; expected a directory in which the farm runs it"
 
 
 def test_the_first_step_takes_no_program(tmp_path: Path) -> None:

@@ -611,7 +611,7 @@ def _checked_class(launcher_cls: Any) -> type:
     missing = [name for name in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, name, None))]
     if not isinstance(launcher_cls, type) or missing:
         lacks = f", which lacks {', '.join(missing)}" if missing else ""
-        msg = f"launcher_cls is {launcher_cls!r}{lacks}; expected: a class with launch(), poll() and kill()"
+        msg = f"launcher_cls is {launcher_cls!r}{lacks}; expected a class with launch(), poll() and kill()"
         raise TypeError(msg)
     return launcher_cls
 
@@ -623,7 +623,7 @@ def _limit(what: str, given: float | None, default: float, *, whole: bool = Fals
 
 def _flag(what: str, given: object) -> bool:
     if not isinstance(given, bool):
-        msg = f"LegacyLauncherAdapter: {what} is {brief(given)}; expected: True or False"
+        msg = f"LegacyLauncherAdapter: {what} is {brief(given)}; expected True or False"
         raise ValueError(msg)
     return given
 

@@ -82,7 +82,7 @@ def reading_class(launcher_cls: Any) -> Iterator[None]:
         name = (
             bounded(_QUALNAME.__get__(launcher_cls), LONGEST_NAME) if isinstance(launcher_cls, type) else "launcher_cls"
         )
-        msg = f"reading the attributes of {name} raised {describe(exc)}; expected: plain values"
+        msg = f"reading the attributes of {name} raised {describe(exc)}; expected plain values"
         raise ValueError(msg) from exc
 
 
@@ -150,7 +150,7 @@ def status_of(answer: object, launcher: object) -> JobStatus:
         known = ", ".join(STATUS_BY_NAME)
         msg = (
             f"{class_name(launcher)}.poll() returned {_shown(answer)}, of type {class_name(answer)}; "
-            f"expected: a status whose `name` is one of {known}"
+            f"expected a status whose `name` is one of {known}"
         )
         raise LauncherError(msg)
     return status

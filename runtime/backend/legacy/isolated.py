@@ -405,7 +405,7 @@ class Isolation:
             where = "a function" if "<locals>" in name else "the program that was started"
             msg = (
                 f"LegacyLauncherAdapter: isolated is True, and {name} is defined in {where}, from where no other "
-                "process can import it; expected: a class at the top level of a module"
+                "process can import it; expected a class at the top level of a module"
             )
             raise ValueError(msg)
         self._cls = launcher_cls
@@ -508,7 +508,7 @@ def _pickled(value: object) -> bytes:
 def _checked_answer(answer: object) -> list[Any]:
     if isinstance(answer, list) and len(answer) == 4 and isinstance(answer[0], int):  # noqa: PLR2004 - see `ask`
         return answer
-    msg = f"the answer is {shorten(repr(answer), 100)}; expected: a list of a number and three values"
+    msg = f"the answer is {shorten(repr(answer), 100)}; expected a list of a number and three values"
     raise ValueError(msg)
 
 

@@ -117,7 +117,7 @@ def test_a17_an_argument_that_is_no_limit(argument: str, value: Any) -> None:
 
 @pytest.mark.parametrize("given", [SimpleNamespace(launch=1, poll=1, kill=1), int, "x", lambda job: job])
 def test_what_is_no_launcher_class(given: Any) -> None:
-    with pytest.raises(TypeError, match="expected: a class with launch"):
+    with pytest.raises(TypeError, match="expected a class with launch"):
         LegacyLauncherAdapter(given)
 
 

@@ -178,5 +178,5 @@ def test_a_class_attribute_that_exits_is_an_error_of_the_class() -> None:
 
         launch = poll = kill = __init__
 
-    with pytest.raises(ValueError, match=r"attributes of .*ExitingLauncher raised SystemExit: 0; expected: plain"):
+    with pytest.raises(ValueError, match=r"attributes of .*ExitingLauncher raised SystemExit: 0; expected plain"):
         LegacyLauncherAdapter(ExitingLauncher)

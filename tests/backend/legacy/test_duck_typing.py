@@ -42,7 +42,7 @@ def test_a_status_is_known_by_its_name() -> None:
 
 @pytest.mark.parametrize("answer", [None, "PASSED", 0, Theirs.UNHEARD_OF, SimpleNamespace(name=["PASSED"])])
 def test_what_is_no_status_is_an_error_that_names_the_class(answer: object) -> None:
-    with pytest.raises(LauncherError, match=r"SimpleNamespace\.poll\(\) returned .*expected: a status"):
+    with pytest.raises(LauncherError, match=r"SimpleNamespace\.poll\(\) returned .*expected a status"):
         status_of(answer, SimpleNamespace())
 
 
