@@ -1,9 +1,9 @@
 """`VirtualAdapter`: the adapter for legacy launchers in virtual time, without a thread.
 
-A scripted launcher says how long a call takes with `spend`, or with `Gate.wait` that it takes until somebody opens a
-gate. With a real adapter that blocks the thread. With a `VirtualAdapter` the call is made in the event loop, in no
-time, and its outcome is held back until that time has passed on trio's clock: under a mock clock a regression of hours
-is over at once, and happens in the same order every time.
+A scripted launcher calls `spend` to set the duration of a call, or `Gate.wait` to block it until a gate is opened. With
+a real adapter this blocks the thread. With a `VirtualAdapter` the call is made in the event loop, without blocking, and
+its outcome is delivered when that time has passed on trio's clock. Under a mock clock a regression of hours takes no
+time, and happens in the same order every time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.legacy.call_batches import BATCH_TIME, Call, LauncherThread, LauncherWorkers, StalledCall
 
 _recorder: Final = threading.local()
-"""`waits`, while a virtual thread makes a call in this thread: what the call said that it waits for."""
+"""Its attribute `waits`, while a virtual thread makes a call: the durations and gates for which the call waits."""
 
 
 def spend(seconds: float) -> None:
-    """Let the call in progress take so many seconds, of virtual or of real time."""
+    """Let the call in progress take a number of seconds, in virtual or in real time."""
     waits = getattr(_recorder, "waits", None)
     if waits is None:
         time.sleep(seconds)
@@ -34,14 +34,14 @@ def spend(seconds: float) -> None:
 
 
 class Gate:
-    """Holds up calls until it is opened, from the thread of the event loop."""
+    """Blocks calls until it is opened in the thread of the event loop."""
 
     def __init__(self) -> None:
         self._open = threading.Event()
         self._waiting: list[trio.Event] = []
 
     def wait(self) -> None:
-        """Hold up the call in progress. For launchers."""
+        """Block the call in progress. For launchers."""
         waits = getattr(_recorder, "waits", None)
         if waits is None:
             self._open.wait()
@@ -49,13 +49,13 @@ class Gate:
             waits.append(self)
 
     def open(self) -> None:
-        """Let all calls pass, those that come later too."""
+        """Let all calls pass, also later ones."""
         self._open.set()
         for event in self._waiting:
             event.set()
 
     async def wait_open(self) -> None:
-        """Wait until it is open. For tasks."""
+        """Wait until the gate is open. For tasks."""
         if not self._open.is_set():
             self._waiting.append(trio.Event())
             await self._waiting[-1].wait()
@@ -74,7 +74,7 @@ class VirtualWorkers(LauncherWorkers):
 
     @property
     def hung(self) -> int:
-        """How many calls would hold a thread."""
+        """The number of calls that would hold a thread."""
         return len(self.held)
 
     def abandoned(self) -> list[Call]:
@@ -92,7 +92,7 @@ class VirtualAdapter(LegacyLauncherAdapter):
 
 
 class _Progress(StalledCall):
-    """A call on its way."""
+    """A call in progress."""
 
     def __init__(self, workers: VirtualWorkers, call: Call) -> None:
         self.call = call

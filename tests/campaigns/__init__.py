@@ -1,6 +1,6 @@
 """Long random runs: ``python -m tests.campaigns [--seed S] [--count N] [NAME ...]``.
 
-Each module of this package with a `CAMPAIGN` is one. A few of each are run as ordinary tests as well.
+Each module of this package with a `CAMPAIGN` is a campaign. Ordinary tests run a small number of each.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import attrs
 
 @attrs.frozen
 class Campaign:
-    """A question that is asked with random input, many times."""
+    """A test with random input, run many times."""
 
     name: str
     question: str
-    """What is asked, in one line."""
+    """What the campaign tests, as a question in one line."""
     count: int
-    """How many times, unless told."""
+    """The default number of runs."""
     run: Callable[[int, int], str]
-    """From a seed and a count to what was seen, in one line; raises at the first violation."""
+    """Runs the campaign with a seed and a count. Returns the result in one line; raises at the first violation."""
     lacks: Callable[[], str | None] = lambda: None
-    """Says what this machine lacks for it, if anything."""
+    """Returns what this machine lacks for the campaign; `None`: nothing."""
 
 
 def campaigns() -> dict[str, Campaign]:
-    """Find all campaigns, by name."""
+    """Return all campaigns, by name."""
     found = {}
     for module in pkgutil.iter_modules(__path__):
         if not module.name.startswith("_"):

@@ -1,4 +1,4 @@
-"""Runs campaigns, and says how to repeat them."""
+"""Runs campaigns, and prints how to repeat them."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ def say(text: str) -> None:
 def main() -> int:
     known = campaigns()
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description="Long random runs.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which; all unless given: {', '.join(known)}")
-    parser.add_argument("--seed", type=int, help="repeat an earlier run")
-    parser.add_argument("--count", type=int, help="how many times each; each has a number of its own unless given")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"campaigns; all by default: {', '.join(known)}")
+    parser.add_argument("--seed", type=int, help="the seed of an earlier run")
+    parser.add_argument("--count", type=int, help="the number of runs of each; by default each campaign has its own")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in known]
     if unknown:
         parser.error(f"there is no campaign {', '.join(unknown)}; there are: {', '.join(known)}")
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
 
-    logging.getLogger("runtime").addHandler(logging.NullHandler())  # what it warns of is provoked here
+    logging.getLogger("runtime").addHandler(logging.NullHandler())  # campaigns provoke its warnings
     failed = []
     for name in options.names or known:
         campaign = known[name]
         count = campaign.count if options.count is None else options.count
         lack = campaign.lacks()
         if lack is not None:
-            say(f"{name}: left out: {lack}")
+            say(f"{name}: skipped: {lack}")
             continue
         say(f"{name}: {campaign.question} N={count} seed={seed}")
         began = time.monotonic()
         try:
             seen = campaign.run(seed, count)
-        except Exception:  # noqa: BLE001 - shown, counted, and the others go on
+        except Exception:  # noqa: BLE001 - printed and counted; the other campaigns go on
             failed.append(name)
             traceback.print_exc(file=sys.stdout)
             say(f"{name}: VIOLATED; repeat with --seed {seed} --count {count} {name}")

@@ -1,9 +1,9 @@
-"""Ctrl-C at every line of ours, in programs that embed the runtime; and real ones, at random instants.
+"""Ctrl-C at every line of ours, in programs that embed the runtime; and real signals, at random instants.
 
-A program is run once to see which lines of ours the main thread comes by. Then it is run for each of these lines, and
-SIGINT is raised there, as if it had come from the terminal in that moment. Whatever the line, the program ends with
-`KeyboardInterrupt` within the stop sequence of its jobs and a second, no job lives on, and each job that was accepted
-has completed once.
+A program is run once to record which lines of ours the main thread executes. Then it is run once for each of these
+lines, and SIGINT is raised there, as if it came from the terminal. Whatever the line, the program must end with
+`KeyboardInterrupt` within the stop sequence of its jobs plus a second, with no job alive, and one completion for each
+accepted job.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ from tests.campaigns import Campaign
 from tests.cli.program import reset_signals
 
 OURS = os.path.dirname(runtime.__file__) + os.sep
-HANGS = 60.0
-"""Seconds after which a program hangs, and is given up."""
+TIMEOUT = 60.0
+"""Seconds after which a program counts as hung. Arbitrary: ten times less would fail on a busy machine."""
 
 TERM_TIMEOUT = KILL_TIMEOUT = 1.0
-"""The steps of the stop sequence of local jobs here, seconds."""
+"""The timeouts of the stop sequence of local jobs here, in seconds."""
 
 Line = tuple[str, int]
 """A file of ours and the number of a line in it."""
 
 
 class Tracer:
-    """Notes which lines of ours the main thread comes by, and raises SIGINT at one of them.
+    """Records which lines of ours the main thread executes, and raises SIGINT at one of them.
 
     Args:
-        at: which; `None` for none.
-        nth: which time that it comes by, from 1.
-        look: is called at each line, before it is run.
+        at: the line; `None`: no SIGINT.
+        nth: at which execution of the line, from 1.
+        look: called at each line, before it is executed.
     """
 
     def __init__(self, at: Line | None = None, nth: int = 1, look: Callable[[FrameType], object] | None = None) -> None:
         self.seen: Counter[Line] = Counter()
         self.raised: float | None = None
-        """When SIGINT was raised, in seconds of the program's clock."""
+        """The time of SIGINT, in seconds on the program's clock."""
         self.now: Callable[[], float] = time.monotonic
         self.main_task: trio.lowlevel.Task | None = None
         self._at = at
@@ -92,14 +92,14 @@ class Tracer:
             if line == self._at and self.seen[line] == self._nth:
                 self.raised = self.now()
                 sys.settrace(None)
-                signal.raise_signal(signal.SIGINT)  # handled here, and so in the frame that is traced
+                signal.raise_signal(signal.SIGINT)  # handled at once, so in the frame that is traced
         return self._line
 
 
 class SleepLauncher:
-    """A legacy launcher whose job is over some polls after its launch."""
+    """A legacy launcher whose job ends at its third poll."""
 
-    alive: set[str] = set()  # noqa: RUF012 - of all of them
+    alive: set[str] = set()  # noqa: RUF012 - shared by all launchers
     poll_freq = 0.005
 
     def __init__(self, spec: JobSpec) -> None:
@@ -122,19 +122,19 @@ class SleepLauncher:
 
 @attrs.frozen
 class Site:
-    """A backend for one program, and where its jobs are seen."""
+    """A backend for one program, and a check for live jobs."""
 
     backend: RuntimeBackend
     alive: Callable[[], bool]
-    """Whether any job is."""
+    """Whether any job is alive."""
     bound: float
-    """Seconds that its stop sequence takes at most."""
+    """The longest duration of its stop sequence, in seconds."""
     clock: MockClock | None = None
-    """Virtual time, if its jobs take no other."""
+    """A virtual clock, for jobs without real processes or threads."""
 
 
 def fake(_directory: Path) -> Site:
-    """Jobs that do not exist, in virtual time; they take a second to be killed."""
+    """Fake jobs in virtual time. A kill takes a second."""
     short, long = FakeRun(duration=0.05), FakeRun(duration=math.inf, kill_duration=1)
     backend = FakeBackend(lambda spec, _attempt: long if spec.id.startswith("long") else short)
     return Site(backend, lambda: bool(backend.running), 1, MockClock(autojump_threshold=0))
@@ -171,7 +171,7 @@ LONG = [JobSpec(name=f"long-{number}", cmd="sleep 1000") for number in range(3)]
 
 
 class Program:
-    """A program in which the runtime is embedded, run once."""
+    """A program that embeds the runtime. It is run once."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -203,7 +203,7 @@ class UnderOurScheduler(Program):
 
 
 class UnderItsOwn(Program):
-    """The block of the backend is in the main task; another reads the events, until the channel ends."""
+    """The backend's block is in the main task; another task reads events until the channel ends."""
 
     async def main(self) -> None:
         send, receive = trio.open_memory_channel[EventBatch](0)
@@ -234,7 +234,7 @@ class UnderItsOwn(Program):
 
 
 class InterruptedBefore(UnderItsOwn):
-    """The first Ctrl-C comes in the body of the block: the lines are those of its end, and of a second Ctrl-C."""
+    """The first Ctrl-C comes in the body of the block, so a second one comes at the lines of the block's end."""
 
     async def work(self, backend: RuntimeBackend) -> None:
         await backend.submit_many(LONG)
@@ -246,10 +246,10 @@ PROGRAMS = (UnderOurScheduler, UnderItsOwn, InterruptedBefore)
 
 
 def play(kind: type[Program], site: str, tracer: Tracer, *, limit: float = math.inf) -> float:
-    """Run a program once; return in how many seconds after SIGINT it has ended, `nan` without one.
+    """Run a program once. Return the seconds from SIGINT to its end; `nan` without SIGINT.
 
     Raises:
-        AssertionError: if it ended otherwise than it should, or later than its stop sequence and `limit` seconds more.
+        AssertionError: if it ended in a wrong way, or later than its stop sequence plus `limit` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="interrupts-", ignore_cleanup_errors=True) as name:
         program = kind(SITES[site](Path(name)))
@@ -260,7 +260,7 @@ def play(kind: type[Program], site: str, tracer: Tracer, *, limit: float = math.
 
         async def watched() -> None:
             nonlocal ended
-            trio.lowlevel.spawn_system_task(_say_that_it_hangs)
+            trio.lowlevel.spawn_system_task(_fail_at_timeout)
             tracer.main_task = trio.lowlevel.current_task()
             try:
                 with tracer.tracing():
@@ -281,13 +281,13 @@ def play(kind: type[Program], site: str, tracer: Tracer, *, limit: float = math.
         return took
 
 
-async def _say_that_it_hangs() -> None:
-    await trio.sleep(HANGS)
-    raise AssertionError("it hangs")  # which ends all of trio
+async def _fail_at_timeout() -> None:
+    await trio.sleep(TIMEOUT)
+    raise AssertionError("it hangs")  # in a system task, so it ends `trio.run`
 
 
 def lines_of(kind: type[Program], site: str) -> Counter[Line]:
-    """Return the lines of ours that the main thread comes by, and how often."""
+    """Return how often the main thread executes each line of ours."""
     tracer = Tracer()
     play(kind, site, tracer)
     return tracer.seen
@@ -297,7 +297,7 @@ def play_some(seed: int, count: int, *, limit: float = math.inf) -> tuple[int, i
     """Interrupt each program at `count` of its lines.
 
     Returns:
-        At how many lines in all; of how many; and the longest time that an end took, seconds.
+        The number of interrupted lines; the number of lines; and the longest time of an end, in seconds.
     """
     chance = random.Random(seed)
     done = known = 0
@@ -307,7 +307,7 @@ def play_some(seed: int, count: int, *, limit: float = math.inf) -> tuple[int, i
             lines = lines_of(kind, site)
             known += len(lines)
             for line, times in chance.sample(sorted(lines.items()), min(count, len(lines))):
-                for nth in (chance.randint(1, times), 1):  # in another run it may come by less often
+                for nth in (chance.randint(1, times), 1):  # another run may execute it less often
                     tracer = Tracer(line, nth)
                     try:
                         took = play(kind, site, tracer, limit=limit)
@@ -323,7 +323,7 @@ def play_some(seed: int, count: int, *, limit: float = math.inf) -> tuple[int, i
 
 
 def interrupt_really(program: str, delay: float) -> float:
-    """Start a program, send it SIGINT when it has run its jobs for `delay` seconds; return how long it took to end."""
+    """Start a program, and send it SIGINT when its jobs have run for `delay` seconds. Return the seconds to its end."""
     token = uuid.uuid4().hex
     process = subprocess.Popen(
         [sys.executable, "-m", interrupted_program.__name__, program],
@@ -339,20 +339,22 @@ def interrupt_really(program: str, delay: float) -> float:
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        _, said = process.communicate(timeout=HANGS)
+        _, errors = process.communicate(timeout=TIMEOUT)
         took = time.monotonic() - began
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode == -signal.SIGINT, f"{program} ended with {process.returncode} {took:.1f} s later: {said}"
-    assert "Internal" not in said, said
-    assert "lost" not in said, said
+    assert process.returncode == -signal.SIGINT, (
+        f"{program} ended with {process.returncode} {took:.1f} s later: {errors}"
+    )
+    assert "Internal" not in errors, errors
+    assert "lost" not in errors, errors
     assert not alive(token), "a job is alive"
     return took
 
 
 def slowness() -> float:
-    """Return how many programs want each processor, at least 1: a program takes so much longer than by itself."""
+    """Return the load per processor, at least 1: by this factor a program is slower than alone."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 

@@ -1,6 +1,7 @@
-"""Kills of the hostile job, in all its modes, at random instants: is anything alive when the event comes?
+"""Kills of hostile jobs, in all modes, at random instants. Is any process alive when the event comes?
 
-Twenty at a time. Half are killed when all of their processes are there, half while they still fork; some with force.
+Twenty jobs at a time. Half are killed when all of their processes have started, half while they still fork; some with
+force.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from tests.process import hostile
 from tests.process.hostile_job import HostileJob
 
 AT_ONCE = 20
-"""Hostile jobs that are alive together."""
+"""Hostile jobs that run at the same time."""
 
 
 class Round:
-    """Some kills, one after the other or together."""
+    """A number of jobs that are submitted together and killed at random instants."""
 
     def __init__(self, directory: Path, number: int, chance: random.Random, waited_for: float) -> None:
         self.chance = chance
         self.waited_for = waited_for
-        self.taken = {
+        self.jobs = {
             f"{number}-{index}": HostileJob(directory / f"{number}-{index}", hostile.MODES[index % len(hostile.MODES)])
             for index in range(AT_ONCE)
         }
@@ -37,32 +38,32 @@ class Round:
         self.seen: Counter[JobStatus] = Counter()
 
     async def play(self, backend: LocalBackend, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
-        """Submit, kill, and look at each event who is alive."""
+        """Submit and kill the jobs, and check at each event which processes are alive."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.look, receive)
-            await backend.submit_many([JobSpec(name=name, cmd=one.cmd) for name, one in self.taken.items()])
-            for name, one in self.taken.items():
+            await backend.submit_many([JobSpec(name=name, cmd=one.cmd) for name, one in self.jobs.items()])
+            for name, one in self.jobs.items():
                 nursery.start_soon(self.kill, backend, name, one)
-        for one in self.taken.values():
+        for one in self.jobs.values():
             one.close()
 
     async def kill(self, backend: LocalBackend, name: str, one: HostileJob) -> None:
-        """Kill one of them."""
-        if one.mode != "root_first" and self.chance.random() < self.waited_for:  # it would end by itself
+        """Kill one job."""
+        if one.mode != "root_first" and self.chance.random() < self.waited_for:  # `root_first` would end by itself
             await one.wait_started()
         else:
             await trio.sleep(self.chance.random() * 0.2)
         await backend.kill(name, force=self.chance.random() < 0.3)
 
     async def look(self, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
-        """Take the events."""
-        left = len(self.taken)
+        """Receive the events, and record the survivors at each."""
+        left = len(self.jobs)
         while left:
             for event in await receive.receive():
                 assert isinstance(event, JobCompletionEvent)
                 left -= 1
                 self.seen[event.status] += 1
-                one = self.taken[event.job_id]
+                one = self.jobs[event.job_id]
                 if one.alive():
                     self.survivors.append(f"{one.mode}: {one.survivors()} {event}")
 
@@ -70,9 +71,9 @@ class Round:
 async def play(
     seed: int, count: int, containment: str, waited_for: float = 0.5
 ) -> tuple[Counter[JobStatus], list[str]]:
-    """Kill `count` jobs, rounded up; return how they ended, and who was alive at the event.
+    """Kill `count` jobs, rounded up. Return how they ended, and the survivors at the events.
 
-    `waited_for` of them, from 0 to 1, are killed when all of their processes are there.
+    The part `waited_for` of them, from 0 to 1, is killed when all of their processes have started.
     """
     chance = random.Random(seed)
     seen: Counter[JobStatus] = Counter()
@@ -90,7 +91,7 @@ async def play(
 
 
 def run(seed: int, count: int) -> str:
-    """Raise if anybody survived."""
+    """Raise if a process survived."""
     seen, survivors = trio.run(play, seed, count, "tree")
     assert not survivors, "\n".join(survivors)
     # One mode ends by itself, and a job that has not begun cannot survive: most must have been killed.
@@ -99,4 +100,4 @@ def run(seed: int, count: int) -> str:
     return f"{seen.total()} hostile jobs ({ends}), 0 survivors at the event"
 
 
-CAMPAIGN = Campaign("kills", "is anything of a hostile job alive when its event comes?", 1000, run)
+CAMPAIGN = Campaign("kills", "is any process of a hostile job alive when its event comes?", 1000, run)

@@ -1,4 +1,4 @@
-"""Thousands of jobs through one local backend: are descriptors, threads, processes and memory where they were?"""
+"""Thousands of jobs on one local backend. Are there as many descriptors, threads, processes and bytes as before?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.campaigns import Campaign
 
 AT_ONCE = 24
 LIMIT = 2048
-"""Bytes of memory that may stay per finished job."""
+"""Bytes of memory that may remain per finished job."""
 
 COMMANDS = ("true", "exit 3", "kill -9 $$", "sleep 1000 & exit 0", "(setsid sleep 1000 &)", "echo x; exec true")
 
@@ -30,14 +30,14 @@ class State:
 
     descriptors: int
     threads: int
-    far_side: tuple[str, ...]
-    """The states of supervisor and shims, and of whatever else came from the supervisor."""
+    guards: tuple[str, ...]
+    """The names and states of the supervisor and of all processes that came from it."""
     memory: int
     """Bytes resident."""
 
     @classmethod
     def of(cls, supervisor: int) -> State:
-        """Look at this process, and at what came from the supervisor."""
+        """Return the state of this process and of the supervisor's descendants."""
         gc.collect()
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
         states = tuple(sorted(descendants(supervisor)))
@@ -45,7 +45,7 @@ class State:
 
 
 def descendants(pid: int) -> list[str]:
-    """Return the name of each process that came from `pid`, itself included, and Z for a zombie."""
+    """Return the names of `pid` and its descendants, each with a Z if it is a zombie."""
     text = Path(f"/proc/{pid}/stat").read_text()
     name, state = text.partition("(")[2].rpartition(")")[0], text.rpartition(")")[2].split()[0]
     found = [name + (" Z" if state == "Z" else "")]
@@ -55,7 +55,7 @@ def descendants(pid: int) -> list[str]:
 
 
 async def play(seed: int, count: int) -> tuple[State, State]:
-    """Run `count` jobs; return the states before and after, from when the backend was warm."""
+    """Run `count` jobs. Return the states before and after them, both with all shims started."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="leaks-", ignore_cleanup_errors=True) as name:
         send, receive = trio.open_memory_channel[EventBatch](math.inf)
@@ -66,7 +66,7 @@ async def play(seed: int, count: int) -> tuple[State, State]:
                 handed, ended = first, first
                 while ended < last:
                     free = min(AT_ONCE - (handed - ended), last - handed)
-                    # Few directories, so that it is not they that grow.
+                    # Few directories, so that these do not grow.
                     jobs = [
                         JobSpec(name=f"job{number}", cmd=chance.choice(COMMANDS), odir=f"{name}/{number % 100}")
                         for number in range(handed, handed + free)
@@ -74,7 +74,7 @@ async def play(seed: int, count: int) -> tuple[State, State]:
                     handed += len(await backend.submit_many(jobs))
                     ended += len(await receive.receive())
 
-            # First all shims that there will be: as many jobs as can be, none of which ends by itself.
+            # Start all shims first: the largest number of jobs, none of which ends by itself.
             together = [JobSpec(name=f"warm{number}", cmd="sleep 1000") for number in range(AT_ONCE)]
             assert len(await backend.submit_many(together)) == AT_ONCE
             await backend.kill_many([job.id for job in together])
@@ -91,15 +91,15 @@ async def play(seed: int, count: int) -> tuple[State, State]:
 
 
 def run(seed: int, count: int) -> str:
-    """Raise if anything has grown."""
+    """Raise if a resource has grown with the number of jobs."""
     before, after = trio.run(play, seed, count)
-    assert before.far_side.count("job-shim") == AT_ONCE, before
+    assert before.guards.count("job-shim") == AT_ONCE, before
     assert after.descriptors == before.descriptors, (before, after)
     assert after.threads <= before.threads + AT_ONCE, (before, after)  # trio keeps idle ones for a while
-    assert after.far_side == before.far_side, (before, after)
+    assert after.guards == before.guards, (before, after)
     growth = (after.memory - before.memory) / count
     assert growth <= LIMIT, f"{growth:.0f} bytes per job"
-    return f"{count} jobs, {after.descriptors} descriptors, {len(after.far_side)} processes, {growth:.0f} bytes per job"
+    return f"{count} jobs, {after.descriptors} descriptors, {len(after.guards)} processes, {growth:.0f} bytes per job"
 
 
 CAMPAIGN = Campaign("leaks", "does anything grow with the number of jobs that a local backend has run?", 10_000, run)

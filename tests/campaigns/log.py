@@ -1,4 +1,4 @@
-"""A log of many gigabytes: the right verdict, bounded memory, and a loop that goes on meanwhile."""
+"""A log of many gigabytes. Is the verdict right, the memory bounded, and the event loop not blocked?"""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FAILING: Final = (
 PASSING: Final = ("^TEST PASSED",)
 LINE: Final = b"UVM_INFO @ %d ns: (scoreboard.sv:%d) [uvm_test_top.env.scoreboard] item received and compared\n"
 MAX_EXTRA: Final = 64 << 20  # bytes above the baseline
-MAX_GAP: Final = 0.02  # seconds that the loop may stand still; the median, as others may use the machine as well
+MAX_GAP: Final = 0.02  # seconds that the loop may be blocked; a limit for the median, as the machine may be shared
 TIMES: Final = 5
 
 
 def write(path: Path, size: int, seed: int) -> tuple[int, int]:
-    """Write a log of about `size` bytes with one failing line; return the number of that, and the true size."""
+    """Write a log of about `size` bytes with one failing line. Return its line number and the true size."""
     rng = random.Random(seed)
     piece = b"".join(LINE % (rng.randrange(10**9), rng.randrange(1000)) for _ in range(100_000))
     pieces = max(2, size // len(piece))
@@ -47,18 +47,18 @@ def write(path: Path, size: int, seed: int) -> tuple[int, int]:
 
 
 def peak() -> int:
-    """The largest resident set of this process, in bytes."""
+    """Return the largest resident set of this process, in bytes."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
 
 def forget_peak() -> None:
-    """Let it begin anew."""
+    """Reset the largest resident set."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 async def judge(path: Path, line: int) -> tuple[float, float, int]:
-    """Judge; return the seconds it took, the longest gap of the loop, and the bytes above the baseline."""
+    """Judge the log. Return the seconds, the longest gap of the event loop, and the bytes above the baseline."""
     gap = 0.0
 
     async def beat() -> None:

@@ -1,8 +1,8 @@
-"""Random plantings into every path that a job can reach, while others run: is anybody's file changed, or anybody late?
+"""Files planted at random into the paths of jobs. Is any other file changed, or any other job delayed?
 
-A planting puts a FIFO, a link, a hard link, a device, a socket, a directory or a hole in the place of a file or a
-directory of a job, or takes that away: before the job begins, or while it runs. Local trees, local groups and the batch
-core on a fake Slurm take turns. Beside each job that is planted at runs one that is left alone.
+A FIFO, a link, a hard link, a device, a socket, a directory or a sparse file replaces a file or a directory of a job,
+or that is removed, before the job begins or while it runs. The backends are local trees, local groups and the batch
+core on a fake Slurm. There are as many undisturbed jobs as disturbed ones (victims).
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from tests.slurm.fakes.controller import Settings
 from tests.slurm.jobs import use_fake
 
 AT_ONCE: Final = 20
-"""Jobs that are planted at together."""
+"""Victims of a round."""
 
-PATIENCE: Final = 60.0
-"""Seconds in which a round must have ended. Arbitrary: many times what it takes."""
+TIMEOUT: Final = 60.0
+"""Seconds in which a round must end. Arbitrary: many times its usual duration."""
 
-LATE: Final = 1.0
-"""Seconds that jobs which are left alone may take longer beside plantings than without."""
+MAX_DELAY: Final = 1.0
+"""Seconds by which planted files may delay undisturbed jobs. Arbitrary: a busy machine delays them, too."""
 
 BACKENDS: Final = ("tree", "group", "slurm")
 
 
 def a_socket(path: Path) -> None:
-    """Bind a socket there; the path may be too long for its address."""
+    """Bind a socket, unless the path is too long for an address."""
     with socket.socket(socket.AF_UNIX) as listener, suppress(OSError):
         listener.bind(str(path))
 
 
 def a_device(path: Path) -> None:
-    """Make a device, if we may."""
+    """Make a device; without permission, a FIFO."""
     if os.geteuid() == 0:
         os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
     else:
@@ -60,13 +60,13 @@ def a_device(path: Path) -> None:
 
 
 def a_hole(path: Path) -> None:
-    """Make a file that seems large."""
+    """Make a sparse file of 64 GiB."""
     with path.open("wb") as file:
         file.truncate(1 << 36)
 
 
 class Stranger:
-    """Somebody's files, which nothing of ours may change."""
+    """Files outside of the run, which the runtime must not change."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "stranger"
@@ -79,7 +79,7 @@ class Stranger:
         return {path.name: (path.read_text(), stat.S_IMODE(path.stat().st_mode)) for path in self.path.iterdir()}
 
     def changes(self) -> dict[str, Any]:
-        """Return what is not as it was."""
+        """Return the files that have changed, with their content and mode now."""
         now = self._now()
         return {
             name: now.get(name) for name in self._before.keys() | now.keys() if now.get(name) != self._before.get(name)
@@ -101,11 +101,11 @@ KINDS: Final[dict[str, Callable[[Path, Path], Any]]] = {
 }
 
 NAMES: Final = (".", "job.log", "env_vars", "STOP", "..", "../claim", "../record", "../array", "../run")
-"""Paths of a job, from its output directory: itself, its files, what is above it, and files of the batch core."""
+"""Paths relative to a job's output directory: itself, its files, its parent, and files of the batch core."""
 
 
 class Round:
-    """Some jobs that are planted at, and as many that are left alone."""
+    """A number of victims, and as many undisturbed jobs."""
 
     def __init__(self, directory: Path, number: int, chance: random.Random, stranger: Stranger) -> None:
         self.run_dir = directory / "run"
@@ -118,12 +118,12 @@ class Round:
     async def play(
         self, backend: RuntimeBackend, receive: trio.MemoryReceiveChannel[EventBatch], *, planting: bool
     ) -> list[float]:
-        """Run all, and perhaps plant; return how long each job took that was left alone, in seconds."""
+        """Run all jobs, and plant files if `planting`. Return the seconds that each undisturbed job took."""
         command = "trap 'exit 0' TERM; sleep 0.05; echo PASSED"
         victims = [self.job(f"victim{number}", command) for number in range(AT_ONCE)]
         others = [self.job(f"other{number}", "echo PASSED") for number in range(AT_ONCE)]
         began = trio.current_time()
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.take, receive, len(victims) + len(others), began)
                 early = [victim for victim in victims if self.chance.random() < 0.5]
@@ -142,7 +142,7 @@ class Round:
         return [self.ended[other.id][1] for other in others]
 
     def job(self, name: str, command: str) -> JobSpec:
-        """Return a job; some have a directory of several levels, some renew theirs."""
+        """Return a job. Victims have a nested directory; some jobs renew theirs."""
         identity = f"{self.number}-{name}"
         return JobSpec(
             name=identity,
@@ -154,7 +154,7 @@ class Round:
         )
 
     async def take(self, receive: trio.MemoryReceiveChannel[EventBatch], count: int, began: float) -> None:
-        """Take the ends of all."""
+        """Receive all completions."""
         while len(self.ended) < count:
             for event in await receive.receive():
                 if isinstance(event, JobCompletionEvent):
@@ -162,7 +162,7 @@ class Round:
                     self.ended[event.job_id] = event.status, trio.current_time() - began
 
     def plant(self, victim: JobSpec) -> None:
-        """Put something in the place of something of a job's."""
+        """Replace or remove a random path of a victim."""
         self.planted += 1
         assert victim.odir is not None
         odir, name, kind = Path(victim.odir), self.chance.choice(NAMES), self.chance.choice(list(KINDS))
@@ -182,7 +182,7 @@ class Round:
             KINDS[kind](path, self.stranger.path)
 
     def of_the_batch_core(self, what: str) -> list[Path]:
-        """Return claims, records or array files of this round's victims: those of others stay as they are."""
+        """Return claims, records or array files of this round's victims, and of no other job."""
         folder = self.run_dir / ".batch"
         tokens: dict[str, Path] = {}
         for jobs in folder.glob("arrays/*/jobs"):
@@ -199,11 +199,11 @@ class Round:
 
 
 async def play(seed: int, count: int, containment: str) -> tuple[Counter[str], float, float, dict[str, Any]]:
-    """Plant `count` times, rounded up.
+    """Plant `count` files, rounded up.
 
     Returns:
-        How jobs ended that were planted at; the longest time of one that was left alone, without and with plantings;
-        and what of the stranger's was changed.
+        How victims ended; the longest time of an undisturbed job, without and with planted files; and the foreign
+        files that have changed.
     """
     chance = random.Random(f"{seed} {containment}")
     seen: Counter[str] = Counter()
@@ -232,17 +232,17 @@ async def play(seed: int, count: int, containment: str) -> tuple[Counter[str], f
 
 
 def run(seed: int, count: int) -> str:
-    """Raise if a stranger's file was changed, a job that was left alone was late, or a run did not end."""
+    """Raise if a foreign file was changed, an undisturbed job was delayed, or a run did not end."""
     seen: Counter[str] = Counter()
     most = 0.0
     for containment in BACKENDS:
         ends, usual, longest, changes = trio.run(play, seed, math.ceil(count / len(BACKENDS)), containment)
         assert not changes, f"{containment}: {changes}"
-        assert longest <= usual + LATE, f"{containment}: {longest:.2f} s, and {usual:.2f} s without plantings"
+        assert longest <= usual + MAX_DELAY, f"{containment}: {longest:.2f} s, and {usual:.2f} s without planted files"
         seen += ends
         most = max(most, longest - usual)
     ends_seen = ", ".join(f"{number} {name}" for name, number in sorted(seen.items()))
-    return f"{seen.total()} plantings ({ends_seen}), 0 strangers' files changed, others {most:.2f} s late at most"
+    return f"{seen.total()} planted files ({ends_seen}), 0 foreign files changed, longest delay of others {most:.2f} s"
 
 
-CAMPAIGN = Campaign("plantings", "does what is planted in a job's paths change or delay anything else?", 1000, run)
+CAMPAIGN = Campaign("planted-files", "do files planted in a job's paths change or delay anything else?", 1000, run)

@@ -1,4 +1,4 @@
-"""Random faults of a queue, in virtual time: does each job end once, with what is true, and does nothing run twice?
+"""Random faults of a queue, in virtual time. Does each job end once, with the true outcome, and run at most once?
 
 A program submits, kills, cancels and waits, while the commands of a Slurm hang, lie and fail, its controller is away,
 nodes die, jobs are preempted or cancelled by hand, and files are late. The wrappers really run, so what each job has
@@ -31,7 +31,7 @@ VISIBILITY_TIMEOUT: Final = 30.0
 KILL_TIMEOUT: Final = 120.0
 NAMES: Final = [f"job{number}" for number in range(16)]
 LONGEST: Final = 8000.0
-"""Seconds of virtual time in which any program must have ended."""
+"""Seconds of virtual time in which any program must end."""
 
 TIMED_OUT: Final = "error: Socket timed out on send/recv operation\n"
 ACTS: Final[Sequence[Act]] = (
@@ -46,22 +46,22 @@ ACTS: Final[Sequence[Act]] = (
     Edit(lambda answer: Answer(f"a warning\n{answer.out!s}", answer.err, answer.code)),
     Only([0, 2]),
 )
-"""What a command does instead of its work. (`Only` is for arrays; of the others it changes nothing.)"""
+"""What a command does instead of its work. `Only` affects arrays alone."""
 
 
 OURS: Final = ("submit", "submit", "cancel", "kill", "wait", "wait")
 OTHERS: Final = ("sbatch", "sbatch", "squeue", "scancel", "down", "hand", "node", "preempt", "purge", "again")
-"""Deeds: ours, and those of others."""
+"""Actions: ours, and those of others."""
 
 
 @attrs.frozen
 class Program:
-    """What is done, and with what."""
+    """A random program and the jobs that it runs."""
 
     pool: list[Run]
-    """What becomes of jobs; number n does what the n-th says, modulo their number."""
-    deeds: list[tuple[str, float, int]]
-    """What is done, a number of seconds, and a number."""
+    """How jobs run. Job number n uses entry n, modulo their number."""
+    actions: list[tuple[str, float, int]]
+    """Each action, a number of seconds, and a number."""
     end: str
     """How the backend's block ends: ``wait``, ``close`` or ``cancel``."""
     requeue: bool
@@ -69,7 +69,7 @@ class Program:
     """Seconds that the queue remembers what has ended."""
 
     def run_of(self, name: str) -> Run:
-        """What becomes of a job."""
+        """Return how a job runs."""
         return self.pool[int(name[3:]) % len(self.pool)]
 
 
@@ -82,7 +82,7 @@ def programs() -> st.SearchStrategy[Program]:
         record=st.sampled_from([True, True, True, True, False]),
         skew=st.sampled_from([0.0, 600.0, -600.0]),
     )
-    deeds = st.tuples(
+    actions = st.tuples(
         st.sampled_from([*OURS, *OTHERS]),
         st.sampled_from([0.0, 1.0, 5.0, 30.0, 100.0]),
         st.integers(0, len(ACTS) - 1),
@@ -90,7 +90,7 @@ def programs() -> st.SearchStrategy[Program]:
     return st.builds(
         Program,
         pool=st.lists(runs, min_size=1, max_size=3),
-        deeds=st.lists(deeds, max_size=10).map(lambda some: [("submit", 0.0, 4), *some]),
+        actions=st.lists(actions, max_size=10).map(lambda some: [("submit", 0.0, 4), *some]),
         end=st.sampled_from(["wait", "close", "cancel"]),
         requeue=st.booleans(),
         age=st.sampled_from([0.0, 3.0, 300.0]),
@@ -99,33 +99,33 @@ def programs() -> st.SearchStrategy[Program]:
 
 @attrs.define(eq=False)
 class Played:
-    """A program while it is played."""
+    """A program while it runs, and the jobs that were accepted."""
 
     program: Program
     scene: Scene
     lines: Path
-    """Where each job writes its name when it begins."""
+    """The file into which each job writes its name when it begins."""
     accepted: Counter[str] = attrs.field(factory=Counter)
     doubtful: Counter[str] = attrs.field(factory=Counter)
 
-    async def submit(self, names: Sequence[str], patience: float) -> None:
-        """Submit; who asks may lose patience."""
+    async def submit(self, names: Sequence[str], seconds: float) -> None:
+        """Submit jobs; cancel that after `seconds`."""
         jobs = [
             self.scene.spec(name, self.command(name), timeout=500, queue_timeout=1000)
             for name in names
             if name not in self.accepted and name not in self.doubtful
         ]
-        with trio.move_on_after(patience) as scope:
+        with trio.move_on_after(seconds) as scope:
             self.accepted.update(dict.fromkeys(await self.scene.session.submit(jobs), 1))
         if scope.cancelled_caught:
             self.doubtful.update({job.id: 1 for job in jobs})
 
     def command(self, name: str) -> str:
-        """What a job runs: every third one fails."""
+        """Return the command of a job. Every third job fails."""
         return f'echo "$NAME" >>{self.lines}; exit {3 if int(name[3:]) % 3 == 2 else 0}'
 
     async def do(self, nursery: trio.Nursery, what: str, seconds: float, number: int, fresh: list[str]) -> None:
-        """Do one deed."""
+        """Do one action."""
         slurm = self.scene.slurm
         some = [fresh.pop() for _ in range(min(1 + number % 4, len(fresh)))] if what in {"submit", "cancel"} else []
         if what == "submit":
@@ -162,7 +162,7 @@ class Played:
         self.scene.slurm.down = False
 
     async def submit_again(self, seconds: float) -> None:
-        """Let the controller accept, late, what nobody knows whether it has."""
+        """Let the controller accept the doubtful submissions after all."""
         slurm = self.scene.slurm
         doubtful, slurm.doubtful = slurm.doubtful, []
         await trio.sleep(seconds)
@@ -177,7 +177,7 @@ def _purge(controller: Controller) -> None:
 
 
 async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> Counter[str]:
-    """Play it; return how many jobs ended in which way. Raises `AssertionError` if a promise was not kept."""
+    """Run the program. Return how many jobs ended in which way. Raises `AssertionError` at a violation."""
     site = Settings(min_job_age=program.age, requeue_delay=20)
     options = {"visibility_timeout": VISIBILITY_TIMEOUT, "kill_timeout": KILL_TIMEOUT, "requeue": program.requeue}
     async with trio.open_nursery() as world:
@@ -187,7 +187,7 @@ async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> 
                 played = Played(program, scene, directory / "lines")
                 fresh = NAMES[::-1]
                 async with trio.open_nursery() as nursery:
-                    for what, seconds, number in program.deeds:
+                    for what, seconds, number in program.actions:
                         await played.do(nursery, what, seconds, number, fresh)
                     if program.end == "cancel":
                         scope.cancel()
@@ -201,7 +201,7 @@ async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> 
 
 
 def check(played: Played) -> None:
-    """Each event is one, and true; what has an event does not run, and ran once."""
+    """Assert that each job has one event, which is true, that it has ended, and that it ran once."""
     slurm = played.scene.slurm
     events = {event.job_id: event for event in played.scene.session.history.completions}
     lines = Counter(played.lines.read_text().split() if played.lines.exists() else [])
@@ -229,13 +229,13 @@ def check(played: Played) -> None:
 
 
 def play_in_virtual_time(program: Program) -> Counter[str]:
-    """Play a program from beginning to end; return how many jobs ended in which way."""
+    """Run a program under a virtual clock. Return how many jobs ended in which way."""
     with tempfile.TemporaryDirectory(prefix="queue-") as name, pytest.MonkeyPatch.context() as patch:
         return trio.run(play, program, Path(name), patch, clock=MockClock(autojump_threshold=0))
 
 
 def run(number: int, count: int) -> str:
-    """Play `count` programs that follow from the seed `number`."""
+    """Run `count` programs, generated from the seed `number`."""
     played = 0
     ends: Counter[str] = Counter()
 
@@ -248,9 +248,9 @@ def run(number: int, count: int) -> str:
         ends.update(play_in_virtual_time(program))
 
     all_programs()
-    assert ends["passed"], "no job passed: nothing was seen"
-    told = ", ".join(f"{number} {kind}" for kind, number in sorted(ends.items()))
-    return f"{played} programs, 0 violations of exactly once, of the truth of an end, of running once; {told}"
+    assert ends["passed"], "no job passed, so the campaign tested nothing"
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(ends.items()))
+    return f"{played} programs, 0 violations of exactly once, of the truth of an end, of running once; {kinds}"
 
 
 CAMPAIGN = Campaign("queue", "does each job of a batch system end once and truly, whatever its queue does?", 1_000, run)

@@ -1,5 +1,5 @@
-"""A real cluster with many live jobs: its controller is killed, frozen, and loses its state, a node dies, jobs are
-cancelled by hand. Is each event what the job itself wrote down? And how many commands does it take?
+"""A real cluster with many live jobs. The controller is killed, frozen, or loses its state; a node dies; jobs are
+cancelled by hand. Does each event agree with what the job wrote itself? How many commands does it take?
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tests.slurm.disturbances import DISTURBANCES, Plan, count_commands, kill_al
 
 
 def run(seed: int, count: int) -> str:
-    """Raise at the first event that is not true."""
+    """Raise at the first wrong event."""
     plan = attrs.evolve(Plan(), jobs=count)
     scenes = [partial(play, plan=plan, disturb=disturb, seed=seed) for disturb in DISTURBANCES]
     scenes += [partial(count_commands, jobs=10 * count), partial(kill_all, jobs=5 * count)]
     with tempfile.TemporaryDirectory(prefix="slurm-") as name:
         for number, scene in enumerate(scenes):
-            # A new one each time: nodes remember the ids of jobs that a controller may have forgotten.
+            # A new cluster each time: nodes remember ids of jobs that the controller may have forgotten.
             with Cluster.create(of_this_program()) as cluster:
                 said = trio.run(scene, cluster, Path(name, str(number)))
             sys.stdout.write(f"    {said}\n")
@@ -34,7 +34,7 @@ def run(seed: int, count: int) -> str:
 
 
 def lacks() -> str | None:
-    """What is missing for a cluster on this machine."""
+    """Return what this machine lacks for a cluster; `None`: nothing."""
     try:
         check_machine()
     except ClusterError as exc:

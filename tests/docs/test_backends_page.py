@@ -1,4 +1,4 @@
-"""The backend that docs/backends.md writes keeps the contract, by the fixture that it writes, as the page says."""
+"""The backend in docs/backends.md keeps the contract, with the fixture in that page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from runtime.testing import BUFFERS, check_backend
 PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
 
 
-def written_on_the_page(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What its two programs define: the backend, which the second imports as a module, and the fixture."""
+def programs_of_the_page(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the names that the two programs define: the backend, a module for the second one, and the fixture."""
     backend, fixture = re.findall(r"```python\n(from collections.*?)```", PAGE.read_text(), re.DOTALL)
     module = ModuleType("sleep_backend")
     exec(backend, vars(module))  # the page is ours, and running it is the point
@@ -31,7 +31,7 @@ def written_on_the_page(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 async def test_the_backend_on_the_page_keeps_the_contract(
     buffer: float, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await check_backend(written_on_the_page(monkeypatch)["fixture"], buffers=[buffer])
+    await check_backend(programs_of_the_page(monkeypatch)["fixture"], buffers=[buffer])
 
 
 NAMES = """_launch _kill _force _setup _serve _teardown _begin _launched _refuse _progress _complete
@@ -39,6 +39,6 @@ _complete_stopped _fail _start_task"""
 
 
 @pytest.mark.parametrize("name", NAMES.split())
-def test_what_the_page_tells_of_exists(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_method_that_the_page_describes_exists(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"`{name}(" in PAGE.read_text()
-    assert callable(getattr(written_on_the_page(monkeypatch)["SleepBackend"], name))
+    assert callable(getattr(programs_of_the_page(monkeypatch)["SleepBackend"], name))

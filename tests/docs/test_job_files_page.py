@@ -1,4 +1,4 @@
-"""The page on job files tells of each kind of failure, with the status that goes with it."""
+"""docs/job-files.md lists each kind of failure with its status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runtime.job import FailureKind
 PAGE = (Path(__file__).parents[2] / "docs" / "job-files.md").read_text()
 
 
-def test_each_kind_of_failure_is_told_with_its_status() -> None:
+def test_each_kind_of_failure_is_listed_with_its_status() -> None:
     table = PAGE.partition("| status | `kind` |")[2].partition("\n\n")[0]
-    told = re.findall(r"^\| `(\w+)` \| `(\w+)` \| ", table, re.MULTILINE)
-    assert told == [(kind.status.name.lower(), kind.value) for kind in FailureKind]
+    listed = re.findall(r"^\| `(\w+)` \| `(\w+)` \| ", table, re.MULTILINE)
+    assert listed == [(kind.status.name.lower(), kind.value) for kind in FailureKind]

@@ -1,4 +1,4 @@
-"""Each test that docs/parity.md names is there."""
+"""Each test that docs/parity.md names exists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_test_that_is_named_exists(path: str, name: str) -> None:
     assert name in names_in(path)
 
 
-def test_the_first_table_is_the_file_that_it_speaks_of_in_its_order() -> None:
+def test_the_first_table_has_the_tests_of_its_file_in_order() -> None:
     table = PAGE.partition("## The scheduler on launchers")[2].partition("## The adapter")[0]
     assert re.findall(r"^\| `(test_\w+)` \|", table, re.MULTILINE) == names_in("tests/scheduler/test_parity.py")
 

@@ -1,4 +1,4 @@
-"""The program that the README writes for who embeds a backend sees every job complete, also when it is cancelled."""
+"""The embedding program in the README sees every job complete, also when it is cancelled."""
 
 from __future__ import annotations
 

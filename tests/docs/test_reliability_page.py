@@ -1,4 +1,4 @@
-"""Each line of docs/reliability.md names a test that exists; no fault of the catalogue is left out or told twice."""
+"""Each line of docs/reliability.md names a test that exists; each fault of the catalogue has exactly one line."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ PAGE = (ROOT / "docs" / "reliability.md").read_text()
 TABLES, _, NOT_BUILT = PAGE.partition("\n## Not built yet\n")
 
 CATALOGUE = {"A": 17, "L": 26, "S": 20, "D": 15, "J": 20, "R": 12, "I": 15}
-"""How many faults there are of each kind; `I` are the invariants."""
+"""The number of faults of each kind; `I` are the invariants."""
 
 REFERENCE = re.compile(r"`((?:tests|runtime)/[^`:]+\.py)::([^`]+)`")
 CALLED_BY_OTHERS = {function.__name__ for function in (*CHECKS, *SCENARIOS)}
-"""What is no test of its own: the conformance suite runs it for each backend, or a test for each adapter."""
+"""Functions that are not tests: the conformance suite runs them for each backend, or a test for each adapter."""
 
 
 def rows() -> list[list[str]]:
-    """The cells of all rows of all tables, without heads and rules."""
+    """Return the cells of all rows of all tables, without headers and separators."""
     lines = [line for line in TABLES.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     rules = {number for number, row in enumerate(cells) if set("".join(row)) == {"-"}}
@@ -33,7 +33,7 @@ def rows() -> list[list[str]]:
 
 @functools.cache
 def names_in(path: str) -> set[str]:
-    """What a module defines at its top."""
+    """Return the names that a module defines at its top level."""
     found: set[str] = set()
     for node in ast.parse((ROOT / path).read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -43,14 +43,14 @@ def names_in(path: str) -> set[str]:
     return found
 
 
-def told(text: str) -> Iterator[str]:
-    """The faults that are named in `text`, with ranges written out."""
+def faults_in(text: str) -> Iterator[str]:
+    """Yield the faults that `text` names, with ranges expanded."""
     for kind, first, last in re.findall(r"\b([ALSDJRI])([1-9]\d?)(?:–\1([1-9]\d?))?\b", text):
         for number in range(int(first), int(last or first) + 1):
             yield f"{kind}{number}"
 
 
-def test_the_page_has_tables_of_what_it_tells() -> None:
+def test_the_page_has_tables() -> None:
     assert len(rows()) > 100
     assert NOT_BUILT
 
@@ -63,7 +63,7 @@ def test_each_row_names_a_test_and_nothing_else_in_its_last_cell() -> None:
 
 
 def exists(path: str, name: str) -> bool:
-    """Whether there is such a test, or something that a test runs."""
+    """Return whether there is such a test, or a function that a test runs."""
     if not (ROOT / path).is_file() or name not in names_in(path):
         return False
     collected = Path(path).name.startswith("test_") and name.startswith(("test_", "Test"))
@@ -77,20 +77,20 @@ def test_each_test_that_is_named_exists() -> None:
     assert not exists("tests/scheduler/test_no_such.py", "test_a")
 
 
-def test_each_fault_is_told_once() -> None:
+def test_each_fault_has_one_line() -> None:
     everything = [f"{kind}{number}" for kind, last in CATALOGUE.items() for number in range(1, last + 1)]
     in_tables = [row[0] for row in rows() if re.fullmatch(r"[A-Z]\d+", row[0])]
-    assert sorted([*in_tables, *told(NOT_BUILT)]) == sorted(everything)
+    assert sorted([*in_tables, *faults_in(NOT_BUILT)]) == sorted(everything)
 
 
 def test_what_is_not_built_names_no_test() -> None:
     assert not REFERENCE.findall(NOT_BUILT)
 
 
-def test_each_thing_that_others_bring_is_told() -> None:
+def test_each_fault_of_the_list_of_others_has_a_line() -> None:
     section = PAGE.partition("\n## What others bring\n")[2].partition("\n## ")[0]
     numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)]
     assert set(numbers) == set(range(1, 30))
     for part in section.split("\n### ")[1:]:
-        told_here = [int(number) for number in re.findall(r"^\| (\d+) \|", part, re.MULTILINE)]
-        assert told_here == sorted(told_here), part.partition("\n")[0]
+        listed = [int(number) for number in re.findall(r"^\| (\d+) \|", part, re.MULTILINE)]
+        assert listed == sorted(listed), part.partition("\n")[0]

@@ -1,4 +1,4 @@
-"""What docs/slurm.md tells of is there, and its job file is one."""
+"""Keys, variables and methods in docs/slurm.md exist, and its job file is valid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_its_job_file_makes_a_backend_that_asks_for_what_the_page_says(tmp_path:
     assert "--mem=4000M" in words
 
 
-def test_each_key_in_its_table_exists_and_each_option_is_told() -> None:
+def test_each_key_in_its_table_exists_and_each_option_is_listed() -> None:
     rows = re.findall(r"^\| (`[^|]+`) \| ", PAGE.partition("## What is promised")[0], re.MULTILINE)
     keys = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
     ours = set(option_names(backends, "slurm")) - {"run_dir", "name", "max_parallelism", "drain_timeout"}
@@ -45,11 +45,11 @@ def test_each_key_in_its_table_exists_and_each_option_is_told() -> None:
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_each_variable_is_told(variable: str) -> None:
+def test_each_variable_is_listed(variable: str) -> None:
     assert variable in PAGE
 
 
 def test_the_methods_of_a_system_are_those_of_the_protocol() -> None:
     table = PAGE.partition("| method | Slurm | LSF |")[2].partition("\n\n")[0]
-    told = set(re.findall(r"^\| `(\w+)\(", table, re.MULTILINE))
-    assert told == {name for name, value in vars(System).items() if callable(value) and not name.startswith("_")}
+    listed = set(re.findall(r"^\| `(\w+)\(", table, re.MULTILINE))
+    assert listed == {name for name, value in vars(System).items() if callable(value) and not name.startswith("_")}

@@ -77,8 +77,8 @@ def random_jobs(rng: random.Random) -> list[TheirJobSpec]:
     return jobs
 
 
-class Told:
-    """Ends jobs as it was told to, and remembers which hooks were called."""
+class RandomEnds:
+    """Ends each job with a random status, and records which hooks were called."""
 
     def __init__(self, rng: random.Random, jobs: Sequence[TheirJobSpec]) -> None:
         choices = [TheirStatus.PASSED] * 4 + [TheirStatus.FAILED, TheirStatus.KILLED]
@@ -101,14 +101,14 @@ def random_graphs() -> dict[str, Any]:
     seen: collections.Counter[str] = collections.Counter()
     for seed in range(150):
         rng = random.Random(seed)
-        told = Told(rng, random_jobs(rng))
+        ends = RandomEnds(rng, random_jobs(rng))
         options = {
             "max_parallel": rng.choice([1, 3, 50]),
             "resource_manager": runner.build_resource_manager(
                 resource_limits={"licence": 2, "memory": None}, missing_policy=UnknownResourcePolicy.FATAL
             ),
         }
-        theirs, ours = (told.run(flow, **options) for flow in FLOWS.values())
+        theirs, ours = (ends.run(flow, **options) for flow in FLOWS.values())
         if theirs != ours:
             differences.append(f"seed {seed}: {theirs} and {ours}")
         seen.update(f"{each.status.name}: {each.fail_msg and each.fail_msg.message}" for each in theirs[0])

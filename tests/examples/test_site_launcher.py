@@ -1,4 +1,4 @@
-"""The example of a site's launcher: really installed, found by its entry point, and run from the command line."""
+"""The example of a site's launcher: installed by pip, found by its entry point, and run from the command line."""
 
 from __future__ import annotations
 

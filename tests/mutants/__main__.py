@@ -1,4 +1,4 @@
-"""``python -m tests.mutants [N] [--seed S]``: plant each bug, or N drawn at random, and report who was not caught."""
+"""``python -m tests.mutants [N] [--seed S]``: apply each mutant, or N random ones, and report which were not caught."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.mutants.planting import LEAST_TIMEOUT, PATIENCE, Mutant, Verdict, copy_tree, judge, read_mutants, run_tests
+from tests.mutants.planting import (
+    MIN_TIMEOUT,
+    TIMEOUT_FACTOR,
+    Mutant,
+    Verdict,
+    copy_tree,
+    judge,
+    read_mutants,
+    run_tests,
+)
 
 
 def say(text: str) -> None:
@@ -20,30 +29,30 @@ def say(text: str) -> None:
 
 
 def timeouts(mutants: list[Mutant], workers: ThreadPoolExecutor) -> dict[tuple[str, ...], float] | None:
-    """How long each group of tests may take, from how long it takes in a copy without a bug.
+    """Return the timeout of each group of tests in seconds, measured in a copy without a bug.
 
-    `None` if one does not pass there: then it would catch anything.
+    `None` if a group fails there: then it would catch any mutant.
     """
 
     def measure(tests: tuple[str, ...]) -> tuple[tuple[str, ...], float, int | None, str]:
         began = time.monotonic()
         code, text = run_tests(tree, tests, timeout=300)
-        return tests, max(LEAST_TIMEOUT, PATIENCE * (time.monotonic() - began)), code, text
+        return tests, max(MIN_TIMEOUT, TIMEOUT_FACTOR * (time.monotonic() - began)), code, text
 
     with tempfile.TemporaryDirectory(prefix="mutant-none-") as name:
         tree = copy_tree(Path(name))
         measured = list(workers.map(measure, sorted({mutant.tests for mutant in mutants})))
     for tests, _, code, text in measured:
         if code != 0:
-            say(f"without any bug, {' '.join(tests)} says: {text}")
+            say(f"fails without a mutant: {' '.join(tests)}: {text}")
     return None if any(code != 0 for _, _, code, _ in measured) else {tests: limit for tests, limit, _, _ in measured}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("count", nargs="?", type=int, help="draw that many at random; all unless given")
-    parser.add_argument("--seed", type=int, default=None, help="repeat an earlier draw")
-    parser.add_argument("--only", default="", help="those whose name contains this")
+    parser.add_argument("count", nargs="?", type=int, help="the number of random mutants; all by default")
+    parser.add_argument("--seed", type=int, default=None, help="the seed of an earlier run")
+    parser.add_argument("--only", default="", help="mutants whose name contains this")
     options = parser.parse_args()
 
     mutants = [mutant for mutant in read_mutants() if options.only in mutant.name]

@@ -1,4 +1,4 @@
-"""Plants one bug in a copy of the tree, and runs the tests that must notice it."""
+"""Applies one mutant to a copy of the tree, and runs the tests that must fail."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import attrs
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 COPIED = ("benchmarks", "runtime", "tests", "examples", "pyproject.toml")
-PATIENCE = 3.0
-"""How many times as long as without a bug the tests of a mutant may take: then they hang, and have so noticed."""
-LEAST_TIMEOUT = 6.0
-"""Seconds that they may take in any case."""
+TIMEOUT_FACTOR = 3.0
+"""The timeout of a mutant's tests, as a multiple of their time without a bug. A hang counts as caught. Arbitrary: a
+factor close to 1 would take a slow run for a hang; ten times more would only take longer."""
+MIN_TIMEOUT = 6.0
+"""The smallest timeout, in seconds. Arbitrary."""
 
 
 @attrs.frozen
@@ -27,11 +28,11 @@ class Mutant:
     """One planted bug."""
 
     name: str
-    """The stem of its patch."""
+    """The stem of the patch's file name."""
     breaks: str
     """The promise that it breaks, in one line."""
     tests: tuple[str, ...]
-    """Arguments of pytest that choose the tests that must notice."""
+    """Arguments of pytest that select the tests that must fail."""
 
     @property
     def patch(self) -> Path:
@@ -40,7 +41,7 @@ class Mutant:
 
 
 class Outcome(enum.Enum):
-    """What became of a mutant."""
+    """The result for a mutant."""
 
     CAUGHT = "caught"
     HUNG = "caught (hung)"
@@ -50,7 +51,7 @@ class Outcome(enum.Enum):
 
     @property
     def good(self) -> bool:
-        """Whether the tests noticed."""
+        """Whether the tests caught the mutant."""
         return self in {Outcome.CAUGHT, Outcome.HUNG}
 
 
@@ -61,11 +62,11 @@ class Verdict:
     mutant: Mutant
     outcome: Outcome
     text: str
-    """The last line of what ran, or the complaint of the patch."""
+    """The last line of the tests' output, or the error of `git apply`."""
 
 
 def read_mutants(path: Path = HERE / "mutants.toml") -> tuple[Mutant, ...]:
-    """Read the list; every patch stands in it, and it names no other."""
+    """Return the mutants. Raises `ValueError` if the list and the patch files differ."""
     document = tomllib.loads(path.read_text("utf-8"))
     groups = document["tests"]
     mutants = tuple(
@@ -79,7 +80,7 @@ def read_mutants(path: Path = HERE / "mutants.toml") -> tuple[Mutant, ...]:
 
 
 def copy_tree(target: Path) -> Path:
-    """Copy what the tests need of the tree, as it is now, committed or not."""
+    """Copy the files that the tests need, committed or not. Return `target`."""
     ignored = shutil.ignore_patterns("__pycache__", ".*", "results")
     for name in COPIED:
         source = ROOT / name
@@ -91,10 +92,10 @@ def copy_tree(target: Path) -> Path:
 
 
 def run_tests(tree: Path, tests: tuple[str, ...], timeout: float) -> tuple[int | None, str]:
-    """Run pytest in `tree`; return its exit code, `None` if it hung, and its last line."""
+    """Run pytest in `tree`. Return its exit code (`None`: it hung) and the last line of its output."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    # A package that was installed for editing lies behind this in the path.
+    # Found before an editable installation, which would be the tree without the bug.
     environment["PYTHONPATH"] = str(tree)
     with subprocess.Popen(
         command,
@@ -109,15 +110,15 @@ def run_tests(tree: Path, tests: tuple[str, ...], timeout: float) -> tuple[int |
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)  # with whatever the tests have started in their session
+            os.killpg(process.pid, 9)  # the whole session, with the processes of the tests
             process.communicate()
             return None, f"no end within {timeout:g} s"
-    told = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))] or output.splitlines()
-    return process.returncode, told[-1] if told else ""
+    lines = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))] or output.splitlines()
+    return process.returncode, lines[-1] if lines else ""
 
 
 def plant(mutant: Mutant, tree: Path) -> str | None:
-    """Apply the patch in `tree`; return the complaint if it does not apply."""
+    """Apply the patch in `tree`. Return the error of git if it does not apply."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment["GIT_CEILING_DIRECTORIES"] = str(tree.parent)
     done = subprocess.run(
@@ -132,15 +133,15 @@ def plant(mutant: Mutant, tree: Path) -> str | None:
 
 
 def judge(mutant: Mutant, timeout: float) -> Verdict:
-    """Plant `mutant` in a copy of the tree, and see whether its tests notice within `timeout` seconds."""
+    """Apply `mutant` to a copy of the tree, and run its tests with a timeout in seconds. Return the result."""
     with tempfile.TemporaryDirectory(prefix=f"mutant-{mutant.name}-") as name:
         tree = copy_tree(Path(name))
-        complaint = plant(mutant, tree)
-        if complaint is not None:
-            return Verdict(mutant, Outcome.STALE, complaint)
+        error = plant(mutant, tree)
+        if error is not None:
+            return Verdict(mutant, Outcome.STALE, error)
         code, text = run_tests(tree, mutant.tests, timeout)
     return Verdict(mutant, _OUTCOMES.get(code, Outcome.UNTESTED), text)
 
 
 _OUTCOMES: dict[int | None, Outcome] = {None: Outcome.HUNG, 0: Outcome.SURVIVED, 1: Outcome.CAUGHT, 2: Outcome.CAUGHT}
-"""From the exit code of pytest: 1 is a failed test, 2 a module that cannot be imported, 3 or more that none ran."""
+"""Maps the exit code of pytest: 1 is a failed test, 2 a module that cannot be imported; from 3 on no test ran."""

@@ -1,4 +1,4 @@
-"""Scripted backends do what their script says, where it says it."""
+"""Tests of scripted backends: each step does what its script says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cancel at every step: the sweep itself, and what it says of the base of all backends."""
+"""Tests of `cancel_at_every_step`, and of the base of all backends with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite itself: it passes what is right, says what is wrong, and takes fixtures in each form."""
+"""Tests of the conformance suite: it passes a right backend, describes faults, and takes fixtures in each form."""
 
 from __future__ import annotations
 

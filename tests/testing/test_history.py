@@ -1,4 +1,4 @@
-"""The history: what is a violation, and what is none."""
+"""Tests of `History`: what is a violation, and what is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random programs against the base of all backends; a campaign plays more of them."""
+"""Random programs on the base of all backends. A campaign runs more of them."""
 
 from __future__ import annotations
 
