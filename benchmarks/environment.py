@@ -68,8 +68,8 @@ def dvsim_python() -> str:
     try:
         _ask(python, "import dvsim, trio, attrs, outcome")
     except (OSError, subprocess.CalledProcessError) as exc:
-        said = getattr(exc, "stderr", None) or str(exc)
-        last = said.strip().splitlines()[-1]
+        printed = getattr(exc, "stderr", None) or str(exc)
+        last = printed.strip().splitlines()[-1]
         msg = f"DVSim is a peer, and {DVSIM_PYTHON} is {python!r}, where it does not work: {last}. {advice}"
         raise BenchmarkError(msg) from exc
     return python

@@ -88,8 +88,8 @@ def take_sample(
             ended = f"exit code {code}" if code > 0 else f"signal {-code}"
             if code == -signal.SIGKILL:
                 ended += f" (the deadline is {deadline:g} s)"
-            said = err.read().decode(errors="replace").strip()
-            msg = f"{contender.name}: a sample failed with {ended}: {' '.join(contender.command)}\n{said}"
+            printed = err.read().decode(errors="replace").strip()
+            msg = f"{contender.name}: a sample failed with {ended}: {' '.join(contender.command)}\n{printed}"
             raise BenchmarkError(msg)
         lines = out.read().decode(errors="replace").strip().splitlines()
     return {**_measures(contender, lines[-1] if lines else ""), PEAK: peak}

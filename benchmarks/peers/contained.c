@@ -94,7 +94,7 @@ static pid_t start(int output)
     return pid;
 }
 
-/* Reap whoever has exited; return whether somebody is left. */
+/* Reap all children that have exited; return whether a child is left. */
 static int reap(pid_t root, int *status)
 {
     struct rusage usage;

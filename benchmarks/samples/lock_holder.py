@@ -13,7 +13,7 @@ LENGTH: Final = 21
 
 
 class LockHolder:
-    """Looks for what is not there, with a regular expression that tries all 2ⁿ ways to find it; unless told to pass."""
+    """Searches with a regular expression that tries all 2ⁿ ways and finds nothing, unless its job is to pass."""
 
     poll_freq = 0
 

@@ -177,9 +177,9 @@ def test_counts_are_compared_with_recorded_figures(
 ) -> None:
     assert verb.guard(tree, TWO, None) == 1
     assert counted == [tree]
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == "a: 1,050 instructions per job, expected 1,000 (+5.0 %)"
-    assert said[-1].startswith("error: a, b: more than 3 % above the expected count.")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "a: 1,050 instructions per job, expected 1,000 (+5.0 %)"
+    assert printed[-1].startswith("error: a, b: more than 3 % above the expected count.")
 
 
 def test_a_rise_with_a_reason_is_recorded_and_passes_from_then_on(tree: Path, counted: list[Path]) -> None:
@@ -210,17 +210,17 @@ def test_with_another_interpreter_the_commit_of_the_figures_is_counted_too(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         (["--record", " "], "argument --record: ' '; expected why the figures have changed, in one line"),
         (["--only", "typo"], "argument --only: invalid choice: 'typo'"),
     ],
 )
-def test_a_wrong_argument_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_argument_is_one_line(arguments: list[str], printed: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         verb.main(arguments)
     assert ended.value.code == 2
-    assert re.fullmatch(rf"error: {re.escape(said)}.* \(see .* --help\)\n", capsys.readouterr().err)
+    assert re.fullmatch(rf"error: {re.escape(printed)}.* \(see .* --help\)\n", capsys.readouterr().err)
 
 
 def test_without_valgrind_one_line_says_what_to_install(

@@ -40,11 +40,11 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_one_question_is_asked_quickly(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["--only", "speed", "--quick"]) == 0
-    said = capsys.readouterr()
-    assert "speed: 2 samples each of a, b" in said.out
-    assert "2.00  2.00 to 2.00" in said.out
-    assert "only show that everything works" in said.out
-    assert said.err.count("  a: x 6") == 2
+    printed = capsys.readouterr()
+    assert "speed: 2 samples each of a, b" in printed.out
+    assert "2.00  2.00 to 2.00" in printed.out
+    assert "only show that everything works" in printed.out
+    assert printed.err.count("  a: x 6") == 2
     [answer] = json.loads((results / "latest.json").read_text())
     assert (answer["ours"], answer["peers"], answer["ratios"]) == (6, {"peer": 3}, {"peer": 2})
 
@@ -57,9 +57,9 @@ def test_full_sizes_have_at_least_five_samples_each(results: Path) -> None:
 
 def test_a_missing_peer_is_known_before_anything_runs(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([]) == 1
-    said = capsys.readouterr()
-    assert said.err == "error: broken: no such peer\nLeave a question out with --without NAME.\n"
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert printed.err == "error: broken: no such peer\nLeave a question out with --without NAME.\n"
+    assert printed.out == ""
     assert not results.exists()
 
 
@@ -89,7 +89,7 @@ def test_samples_are_taken_within_the_setup_of_their_question(results: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         (["--only", "typo"], r"argument --only: invalid choice: 'typo' \(choose from .*speed"),
         (["--without", "typo"], r"argument --without: invalid choice: 'typo' \(choose from .*speed"),
@@ -100,11 +100,11 @@ def test_samples_are_taken_within_the_setup_of_their_question(results: Path, mon
         (["speed"], "unrecognized arguments: speed"),
     ],
 )
-def test_a_wrong_argument_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_argument_is_one_line(arguments: list[str], printed: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         program.main(arguments)
     assert ended.value.code == 2
-    assert re.fullmatch(rf"error: {said}.* \(see python -m benchmarks --help\)\n", capsys.readouterr().err)
+    assert re.fullmatch(rf"error: {printed}.* \(see python -m benchmarks --help\)\n", capsys.readouterr().err)
 
 
 def test_a_question_is_asked_once(results: Path) -> None:
@@ -123,9 +123,9 @@ def test_what_several_questions_miss_is_reported_once(
 def test_results_that_cannot_be_written_have_been_shown(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results.write_text("a file")
     assert program.main(["--only", "speed", "--quick"]) == 1
-    said = capsys.readouterr()
-    assert "2.00 to 2.00" in said.out
-    assert said.err.splitlines()[-1].startswith("error: the results cannot be written: ")
+    printed = capsys.readouterr()
+    assert "2.00 to 2.00" in printed.out
+    assert printed.err.splitlines()[-1].startswith("error: the results cannot be written: ")
 
 
 def test_a_baseline_is_a_peer_of_each_figure_of_ours() -> None:

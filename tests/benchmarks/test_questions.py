@@ -80,15 +80,15 @@ def test_figures_have_names_of_their_own() -> None:
 def test_a_program_of_ours_checks_its_run_and_prints_numbers(
     script: str, arguments: tuple[str, ...], measures: set[str]
 ) -> None:
-    said = take_sample(ours("ours", script, *arguments))
-    assert said.keys() == {*measures, PEAK}
-    assert all(value > 0 for value in said.values())
+    printed = take_sample(ours("ours", script, *arguments))
+    assert printed.keys() == {*measures, PEAK}
+    assert all(value > 0 for value in printed.values())
 
 
 @pytest.mark.slow
 def test_a_program_that_starts_others_checks_that_they_passed() -> None:
-    said = take_sample(peer("xargs", "spawn_programs.py", "xargs", 3, 2))
-    assert said.keys() == {"jobs_per_second", "cpu_ms_per_job", PEAK}
+    printed = take_sample(peer("xargs", "spawn_programs.py", "xargs", 3, 2))
+    assert printed.keys() == {"jobs_per_second", "cpu_ms_per_job", PEAK}
     with pytest.raises(BenchmarkError, match="AssertionError"):
         take_sample(peer("c", "spawn_programs.py", "c", "/bin/false", 3, 2))
 

@@ -41,8 +41,8 @@ def test_the_table_has_a_line_for_each_peer() -> None:
 
 
 def test_latest_has_exactly_the_keys_that_are_promised() -> None:
-    said = latest(ANSWERS, {"dvsim": "1.57"}, {"cpus": 2})
-    assert said[0] == {
+    printed = latest(ANSWERS, {"dvsim": "1.57"}, {"cpus": 2})
+    assert printed[0] == {
         "name": "speed",
         "unit": "jobs/s",
         "better": "higher",

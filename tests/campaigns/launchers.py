@@ -133,14 +133,14 @@ async def play(program: Program) -> Counter[str]:
         assert isinstance(it.backend, Watched)
         it.backend.stops = {}
 
-        async def submit(count: int, patience: float) -> None:
+        async def submit(count: int, seconds: float) -> None:
             timeout = (
                 program.timeout if program.interval else 2.0
             )  # shorter without an interval: there are a thousand polls a second
             jobs = [
                 job(name, timeout=timeout, queue_timeout=timeout) for name, _ in zip(fresh, range(count), strict=False)
             ]
-            with trio.move_on_after(patience) as scope:
+            with trio.move_on_after(seconds) as scope:
                 accepted.update(dict.fromkeys(await it.backend.submit_many(jobs), 1))
             if scope.cancelled_caught:
                 doubtful.update({each.id: 1 for each in jobs})

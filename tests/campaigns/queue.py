@@ -225,7 +225,7 @@ def check(played: Played) -> None:
         name = slurm.name_of(job)
         known = name in played.accepted or name in events
         lost = name in events and "lost" in str(events[name].reason)
-        assert lost, f"{name} is {job.state}, and {'has ended' if known else 'nobody knows of it'}"
+        assert lost, f"{name} is {job.state}, and {'has ended' if known else 'is not known'}"
 
 
 def play_in_virtual_time(program: Program) -> Counter[str]:

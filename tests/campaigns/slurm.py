@@ -27,8 +27,8 @@ def run(seed: int, count: int) -> str:
         for number, scene in enumerate(scenes):
             # A new cluster each time: nodes remember ids of jobs that the controller may have forgotten.
             with Cluster.create(of_this_program()) as cluster:
-                said = trio.run(scene, cluster, Path(name, str(number)))
-            sys.stdout.write(f"    {said}\n")
+                printed = trio.run(scene, cluster, Path(name, str(number)))
+            sys.stdout.write(f"    {printed}\n")
             sys.stdout.flush()
     return f"{len(DISTURBANCES)} disturbances of {count} live jobs, 0 events untrue, missing or twice, 0 second starts"
 

@@ -257,7 +257,7 @@ def cancelled() -> dict[str, Any]:
 
 
 def refused() -> dict[str, str]:
-    """What cannot run is said before anything runs."""
+    """Wrong jobs are errors before anything runs."""
     cases: dict[str, tuple[Iterable[TheirJobSpec], dict[str, Any]]] = {
         "twins": ([job("a"), job("a")], {}),
         "cycle": ([job("a", "b"), job("b", "a")], {}),
@@ -265,13 +265,13 @@ def refused() -> dict[str, str]:
         "too much": ([job("a", resources={"licence": 3})], {"resource_manager": {"licence": 2}}),
         "no backend": ([job("a")], {"backend": "slurm"}),
     }
-    said = {}
+    errors = {}
     for name, (jobs, options) in cases.items():
         try:
             run(dvsim_flow.run_scheduler, list(jobs), **{"backend": FakeRuntimeBackend(), **options})
         except (ValueError, TypeError) as exc:
-            said[name] = f"{type(exc).__name__}: {exc}"
-    return said
+            errors[name] = f"{type(exc).__name__}: {exc}"
+    return errors
 
 
 STORIES: dict[str, Callable[[], Any]] = {

@@ -39,9 +39,9 @@ async def test_a_run_that_is_cancelled_sees_every_job_complete(
     backend = FakeBackend(lambda spec, _: FakeRun(duration=1 if spec.id == "build" else math.inf, kill_duration=1))
     with trio.move_on_after(5):
         await schedule(JOBS, backend, buffer)
-    said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
-    assert said.keys() == {job.id for job in JOBS}
-    assert all(text.startswith("KILLED") for name, text in said.items() if name != "build")
+    printed = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert printed.keys() == {job.id for job in JOBS}
+    assert all(text.startswith("KILLED") for name, text in printed.items() if name != "build")
     assert backend.undelivered == 0
 
 

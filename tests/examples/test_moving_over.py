@@ -177,7 +177,7 @@ exec '{EXAMPLE / "farm"}' "$@"
     send, receive = trio.open_memory_channel[object](10)
     broken = FarmBackend(mute, poll_interval=0.01)
     with send, receive, pytest.raises(FarmError, match="no answer"):
-        async with broken.open(send):  # nobody reads what it sends
+        async with broken.open(send):  # its events are not read
             await broken.submit(job(tmp_path, "job", "sleep 1000"))
             await trio.sleep_forever()
     assert caplog.text.count("does not return the status of its jobs") == 3

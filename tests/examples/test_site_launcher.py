@@ -44,7 +44,7 @@ cmd = "true"
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of packages with the example in it, as pip installs it."""
     place = tmp_path_factory.mktemp("site")
-    shutil.copytree(SOURCE, place / "source")  # whoever builds may leave files
+    shutil.copytree(SOURCE, place / "source")  # a build may leave files
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-index"]
     done = subprocess.run(
         [*pip, "--no-build-isolation", "--target", place / "lib", place / "source"],
