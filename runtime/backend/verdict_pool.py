@@ -105,8 +105,9 @@ class _Request:
         """Whether judging a short log with these patterns is quick. Blocks."""
         try:
             return is_quick(LogPatterns.of(self.spec))
-        except MemoryError:
-            return False  # to compile the patterns: `_judge_long` tries again later
+        except (MemoryError, OSError):
+            # No memory to compile the patterns, or no descriptor to import RE2: `_judge_long` tries again later.
+            return False
 
     def judge(self, *, may_retry: bool, longest: int | None = None) -> None:
         """Set `result`. Blocks.
