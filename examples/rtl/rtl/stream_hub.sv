@@ -36,7 +36,7 @@ module stream_hub #(
   assign out_valid = !empty;
 
 `ifdef BUG_UNFAIR_GRANT
-  assign served = push && wlevel != (AW + 1)'(DEPTH - 1);  // whoever fills the last place keeps the turn
+  assign served = push && wlevel != (AW + 1)'(DEPTH - 1);  // the stream that fills the last entry keeps the grant
 `else
   assign served = push;
 `endif

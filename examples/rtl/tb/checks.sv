@@ -12,7 +12,7 @@ module fifo_checks #(
     input logic rclk, rrst_n, empty, almost_empty,
     input logic [AW:0] wlevel, rlevel, wptr, rptr, wcode, rcode
 );
-  // What is really inside: nobody in the design can know it, for it takes both pointers at the same moment.
+  // The true fill level. The design cannot compute it: that needs both pointers at the same time.
   logic [AW:0] stored;
   assign stored = wptr - rptr;
 
