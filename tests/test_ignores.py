@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(
-    path for folder in ("runtime", "tests", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")
+    path for folder in ("runtime", "tests", "benchmarks", "examples", "tools") for path in (ROOT / folder).rglob("*.py")
 )
 SILENT = re.compile(r"#\s*(noqa|type: ignore)")
 WITH_A_REASON = re.compile(r"# noqa: [A-Z]+\d+(, [A-Z]+\d+)* - \w|# type: ignore\[[a-z-]+(, [a-z-]+)*\]\s+# \w")

@@ -191,7 +191,7 @@ class _Calls(Generic[T, R]):
                 self.file_systems,
                 limiter=self.limiter,
                 wait_for_thread=wait_for_thread,
-                paths=lambda: hop.paths(),  # noqa: PLW0108 - `hop.paths` is replaced for each call
+                paths=lambda: hop.paths(),  # noqa: PLW0108 - each call replaces `hop.paths`
             )
         except trio.Cancelled:
             work.abandon()
