@@ -43,6 +43,7 @@ def run(directory: Path, *arguments: object) -> tuple[list[Any], str, list[int]]
 
 
 @pytest.mark.slow
+@pytest.mark.root  # as below
 @pytest.mark.parametrize("containment", ["group", "tree"])
 def test_l4_with_few_processes_all_jobs_run(tmp_path: Path, containment: str) -> None:
     ends, log, _ = run(tmp_path, containment, 16, "RLIMIT_NPROC", 7, 60)

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,23 @@ def searched(block: bytes, *patterns: str) -> list[int]:
 
 def test_hyperscan_is_installed() -> None:
     assert prefilter.available()
+
+
+class Blind:
+    """A database that never reports a match."""
+
+    def __init__(self, mode: int) -> None: ...
+
+    def compile(self, **_: object) -> None: ...
+
+    def scan(self, *_: object, **__: object) -> None: ...
+
+
+def test_a_build_that_misses_a_match_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prefilter._module.__wrapped__() is not None
+    build = SimpleNamespace(Database=Blind, Scratch=lambda _: None, HS_MODE_BLOCK=1, HS_FLAG_MULTILINE=1)
+    monkeypatch.setitem(sys.modules, "hyperscan", build)
+    assert prefilter._module.__wrapped__() is None
 
 
 def test_only_patterns_that_may_match_are_searched() -> None:
