@@ -12,8 +12,7 @@ Everything below a root is opened in this module, and nowhere else, by these rul
 - Before an existing file is truncated or written, it is checked to be a regular file of ours with one link: no flag
   refuses a hard link to another user's file.
 
-The helper programs, which never import `runtime`, load this file from its directory. So it may import the standard
-library only, and little of that.
+Guards import this module, too (`runtime.helper.boot`). So it may import the standard library only, and little of that.
 """
 
 from __future__ import annotations

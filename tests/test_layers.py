@@ -17,13 +17,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # The packages in `runtime`. Each imports itself and those before it.
-PACKAGES = ("job", "verdict", "process", "backend", "scheduler", "report", "jobfile", "cli", "testing")
+PACKAGES = ("helper", "job", "verdict", "process", "backend", "scheduler", "report", "jobfile", "cli", "testing")
 # The modules that are in no package, and the package whose rights each has. `None`: it is below all packages.
 TOP_LEVEL_MODULES = {
     "runtime.__main__": "cli",
     "runtime.errors": None,
     "runtime.exit_calls": None,
-    "runtime.interpreter": None,
     "runtime.descriptors": None,
     "runtime.rooted": None,
     "runtime.roots": None,
@@ -64,8 +63,6 @@ EXTRAS = {
     "re2": ("verdict",),
     "hyperscan": ("verdict",),
 }
-# A program that is run by its path loads these modules from its directory.
-LOADED = {("runtime.process.supervisor_program", "rooted")}
 LAZY_EXTRAS = frozenset({"re2", "hyperscan"})
 
 # Modules that run in processes of their own, and may change the signal handlers there.
@@ -202,7 +199,7 @@ def _foreign_violations(module: str, item: Import) -> Iterator[str]:
             yield f"{top} belongs to an extra and is for {', '.join(EXTRAS[top])} only"
         if top in LAZY_EXTRAS and not item.lazy:
             yield f"{top} belongs to an extra and is imported in a function only"
-    elif top not in CORE and (module, top) not in LOADED:
+    elif top not in CORE:
         yield f"{top} is no dependency"
     if top in NOT_PURE and any(in_package(module, name) for name in PURE):
         yield f"{module} is pure and imports {top}"

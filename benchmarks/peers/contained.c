@@ -2,8 +2,8 @@
  *
  *   contained JOBS WIDTH DIRECTORY
  *
- * It works like `runtime.process.supervisor_program`, without Python: WIDTH shims, each a subreaper with one job at a
- * time. A shim reads a number from its socket, makes a directory, a dump of the environment and a log, starts the job in
+ * It works like `runtime.process.guard`, without Python: WIDTH shims, each a subreaper with one job at a time. A shim
+ * reads a number from its socket, makes a directory, a dump of the environment and a log, starts the job in
  * a session of its own, waits for signals and commands, kills the job's processes until none is left, and reports the
  * start and the end of the job on a pipe that all shims share.
  *

@@ -16,16 +16,24 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import trio
 
 from runtime.process.child import UNKNOWN, Child, Exit
+from runtime.process.guard.procfs import (
+    EXITED,
+    ProcessEntry,
+    describe,
+    ignores,
+    is_alive,
+    read_entries,
+    still_exists,
+    with_descendants,
+)
+from runtime.process.guard.signals import forwarders, signal_each_once
 from runtime.process.threads import in_thread
-
-if TYPE_CHECKING:
-    from runtime.process.supervisor_program import ProcessEntry
 
 T = TypeVar("T")
 
@@ -61,12 +69,6 @@ class ProcessTable:
     """
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
-        # Imported here, not at the head: a program that only imports this package does not need it. And not later: at a
-        # limit of descriptors an import fails.
-        from runtime.process import supervisor_program
-
-        self.program = supervisor_program
-        """The functions that read the process table."""
         self._limiter = limiter
         self._lock = trio.Lock()
         self._begun = 0
@@ -102,7 +104,7 @@ def living_groups() -> dict[int, list[int]]:
                     state, _, group = file.read().rpartition(b")")[2].split(None, 3)[:3]
             except (OSError, ValueError):
                 continue  # it has ended
-            if state not in (b"Z", b"X"):
+            if state not in EXITED:
                 groups.setdefault(int(group), []).append(int(name))
     return groups
 
@@ -118,14 +120,13 @@ class Descendants:
     def __init__(self, root: Child, process_table: ProcessTable) -> None:
         self._root = root
         self._process_table = process_table
-        self._found: Sequence[ProcessEntry] = process_table.program.read_entries([root.pid])
+        self._found: Sequence[ProcessEntry] = read_entries([root.pid])
 
     async def refresh(self) -> None:
         """Find the descendants that can be found now, of the root or of those that were found before."""
-        program = self._process_table.program
         with trio.move_on_after(_SEARCH_TIMEOUT):
             self._found = await self._process_table.in_thread(
-                lambda: list(program.with_descendants(list(filter(program.still_exists, self._found))))
+                lambda: list(with_descendants(list(filter(still_exists, self._found))))
             )
 
     def _outside(self) -> list[ProcessEntry]:
@@ -133,21 +134,19 @@ class Descendants:
 
     async def signal(self, *numbers: int) -> None:
         """Send signals to the group and to the descendants outside of it, to each process once."""
-        program = self._process_table.program
         one_by_one: Sequence[ProcessEntry] = self._found
-        if not program.forwarders(one for one in self._found if one.group == self._root.pid):
+        if not forwarders(one for one in self._found if one.group == self._root.pid):
             for number in numbers:  # one system call for the group: it misses no process that is just being forked
                 self._root.signal_group(number)
             one_by_one = self._outside()
         if one_by_one:
-            await self._process_table.in_thread(lambda: program.signal_each_once(one_by_one, *numbers))
+            await self._process_table.in_thread(lambda: signal_each_once(one_by_one, *numbers))
 
     async def alive(self) -> list[int]:
         """Return the pids of those that are alive, in the group or found outside."""
         pids = [*await self._process_table.members(self._root.pid)]
         if outside := self._outside():
-            program = self._process_table.program
-            pids += await self._process_table.in_thread(lambda: [one.pid for one in outside if program.is_alive(one)])
+            pids += await self._process_table.in_thread(lambda: [one.pid for one in outside if is_alive(one)])
         return pids
 
 
@@ -169,9 +168,7 @@ async def soft_stop_group(child: Child, process_table: ProcessTable, descendants
 
 
 def _all_ignore(pids: Sequence[int], number: int) -> bool:
-    from runtime.process import supervisor_program  # loaded by `ProcessTable`
-
-    return all(supervisor_program.ignores(pid, number) for pid in pids)
+    return all(ignores(pid, number) for pid in pids)
 
 
 async def terminate_group(child: Child, descendants: Descendants, scope: trio.CancelScope) -> None:
@@ -202,7 +199,6 @@ async def end_leftovers(child: Child, process_table: ProcessTable, scope: trio.C
     """
     if not child.group_exists():
         return ()
-    program = process_table.program
     try:
         checks, delay = 0, _FIRST_DELAY
         with scope:
@@ -212,7 +208,7 @@ async def end_leftovers(child: Child, process_table: ProcessTable, scope: trio.C
             return ()
         with trio.move_on_after(_SEARCH_TIMEOUT):
             pids = await process_table.members(child.pid)
-            return await process_table.in_thread(lambda: program.describe(program.read_entries(list(pids))))
+            return await process_table.in_thread(lambda: describe(read_entries(list(pids))))
         return ("processes whose names could not be read",)
     finally:
         child.kill_rest()

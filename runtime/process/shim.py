@@ -21,18 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 import trio
 
-from runtime.process.supervisor_program import (
-    FORCE,
-    JOB,
-    PAUSE,
-    STOP,
-    UNPAUSE,
-    children,
-    frame,
-    read_entries,
-    signal_process,
-    with_descendants,
-)
+from runtime.helper.wire import frame
+from runtime.process.guard.messages import FORCE, JOB, PAUSE, STOP, UNPAUSE
+from runtime.process.guard.procfs import children, read_entries, with_descendants
+from runtime.process.guard.signals import signal_process
 from runtime.process.trees import StopSteps, TreeEnd
 from runtime.roots import SLASH_NUMBER, RootedPath
 

@@ -1,6 +1,6 @@
 """`Supervisors`: run process trees that end as a whole, whatever sessions they open, even if the runtime is killed.
 
-This is the runtime's side of `supervisor_program`, whose docstring says how it works. A supervisor is started when a
+This is the runtime's side of `runtime.process.guard`, whose docstring says how it works. A supervisor is started when a
 backend opens. Each job is handed over to a shim (`runtime.process.shim`), which is forked if none is idle. One task
 reads the answers of a supervisor and of all its shims from one pipe.
 
@@ -29,15 +29,14 @@ from typing import Any, Final
 
 import trio
 
-from runtime import rooted
 from runtime.descriptors import Descriptor
-from runtime.interpreter import directory, library_path, program, start_helper
+from runtime.helper import program
+from runtime.helper.interpreter import library_path, start_helper
+from runtime.helper.wire import frame, unframe
 from runtime.job.shorten import shorten_to_end
-from runtime.process import supervisor_program
 from runtime.process.child import BUSY_ERRORS, Exit
-from runtime.process.limits import usable_cpus
-from runtime.process.shim import Shim, Tree, hang_up
-from runtime.process.supervisor_program import (
+from runtime.process.guard import supervisor_process
+from runtime.process.guard.messages import (
     DEAD,
     FORK,
     FORKED,
@@ -51,9 +50,9 @@ from runtime.process.supervisor_program import (
     STARTED,
     STOOD_STILL,
     STUCK,
-    frame,
-    unframe,
 )
+from runtime.process.limits import usable_cpus
+from runtime.process.shim import Shim, Tree, hang_up
 from runtime.process.threads import in_background, in_thread
 from runtime.process.trees import NotMadeError, TreeEnd
 from runtime.verdict import signal_name
@@ -194,7 +193,7 @@ class Supervisor:
         Raises:
             OSError: if it cannot be started.
         """
-        words = ["-I", "-S", "-E", program(supervisor_program), directory(rooted)]
+        words = program.words(supervisor_process)
         reap_leftover_supervisors()
         with ExitStack() as made:  # any of these calls may fail with EMFILE
             with ExitStack() as child_ends:

@@ -19,7 +19,8 @@ from collections.abc import Collection, Generator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from runtime.interpreter import library_path, program, start_helper
+from runtime.helper import program
+from runtime.helper.interpreter import library_path, start_helper
 from runtime.verdict import worker_program
 from runtime.verdict.decide import signal_name
 from runtime.verdict.engine import Hit
@@ -49,7 +50,7 @@ class _WorkerProcess:
 
     def __init__(self) -> None:
         self._process = start_helper(
-            ["-I", "-S", program(worker_program)],
+            program.words(worker_program),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

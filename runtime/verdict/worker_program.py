@@ -1,6 +1,6 @@
 r"""The program of a worker: searches line by line, in a process that may be killed at any time.
 
-Run as a file, with the standard library alone. Requests come on standard input, answers go to standard output; each is
+Run by `runtime.helper.boot`. Requests come on standard input, answers go to standard output; each is
 a length of four bytes and a value in the format of `marshal`. A request is either ``(None, patterns, seconds)``, the
 patterns and the processor time for all blocks that follow; or ``(block, first, last)`` as for `Engine.scan`, which is
 answered pattern by pattern with ``(line, value, unit)``, where the line is -1 if there is no hit. So the number of
@@ -54,7 +54,3 @@ def find(pattern: re.Pattern[bytes], lines: list[bytes], order: Iterable[int]) -
             groups = match.groupdict()
             return index, groups.get("value"), groups.get("unit")
     return -1, None, None
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import trio
 
-from runtime.process import supervisor_program
+from runtime.helper.wire import frame
+from runtime.process.guard.messages import PING, PONG
 from runtime.process.supervisor import Supervisor, Supervisors
 from tests.process import hostile
 
@@ -30,7 +31,7 @@ def fill(supervisor: Supervisor) -> None:
     fd = open_pipe(supervisor)
     try:
         while True:
-            os.write(fd, supervisor_program.frame(supervisor_program.PONG, 0))
+            os.write(fd, frame(PONG, 0))
     except BlockingIOError:
         os.close(fd)
 
@@ -46,7 +47,7 @@ async def main(directory: Path, mode: str) -> None:
             signal.alarm(hostile.LIFETIME)
             hostile.sleep()
         fill(supervisors.current)
-        supervisors.current._control.send(supervisor_program.frame(supervisor_program.PING, 1))
+        supervisors.current._control.send(frame(PING, 1))
         words = [sys.executable, "-I", "-S", hostile.__file__, mode, str(directory)]
         with open(os.devnull, "w") as output:
             shim.start(words, exports={}, cwd="/", output=output.fileno(), kill_timeout=None)

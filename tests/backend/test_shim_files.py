@@ -14,7 +14,7 @@ import trio
 from runtime.backend import verdict_pool
 from runtime.backend.local import backend as local_backend
 from runtime.job import FailureKind, JobCompletionEvent, JobStatus
-from runtime.process.supervisor_program import SHORT_LOG
+from runtime.process.guard.messages import SHORT_LOG
 from tests.backend.local_jobs import local
 
 Hops = Callable[[], int]

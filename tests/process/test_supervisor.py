@@ -11,7 +11,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.process import supervisor, supervisor_program
+from runtime.helper.wire import HEADER
+from runtime.process import supervisor
+from runtime.process.guard import procfs
 from runtime.process.shim import Shim, Tree
 from runtime.process.supervisor import Supervisor, Supervisors
 from tests.backend.local_jobs import local
@@ -136,7 +138,7 @@ async def test_answers_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
             nursery.start_soon(supervisors.run)
             shims, error = await supervisors.take(3)
             assert error is None
-            assert [supervisor_program.parent_of(shim.pid or 0) for shim in shims] == 3 * [supervisors.current.pid]
+            assert [procfs.parent_of(shim.pid or 0) for shim in shims] == 3 * [supervisors.current.pid]
             nursery.cancel_scope.cancel()
         await supervisors.aclose()
 
@@ -185,9 +187,9 @@ async def test_an_exit_while_the_pipe_is_full_is_reported_later() -> None:
     with trio.fail_after(60):
         shim, tree = await start_with_full_pipe(supervisors, ["/bin/true"])
         assert shim.pid is not None
-        while not supervisor_program.children(shim.pid):
+        while not procfs.children(shim.pid):
             await trio.lowlevel.checkpoint()
-        (root,) = supervisor_program.children(shim.pid)
+        (root,) = procfs.children(shim.pid)
         while state_of(root) != "Z" or has_pending(shim.pid, signal.SIGCHLD):
             await trio.lowlevel.checkpoint()
         async with trio.open_nursery() as nursery:
@@ -222,7 +224,7 @@ async def test_a_supervisor_ends_though_a_forked_process_has_all_descriptors() -
         os.close(fd)
 
 
-@pytest.mark.parametrize("words", [b"not an answer", supervisor_program.HEADER.pack(4) + b"word"])
+@pytest.mark.parametrize("words", [b"not an answer", HEADER.pack(4) + b"word"])
 async def test_a_supervisor_in_whose_pipe_a_job_has_written_is_replaced(
     words: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

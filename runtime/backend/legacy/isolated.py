@@ -54,7 +54,7 @@ from runtime.backend.legacy.failures import FailedCallError, Failure
 from runtime.backend.legacy.isolated_program import PING
 from runtime.backend.legacy.launcher import ErrorMessage, LauncherError
 from runtime.backend.legacy.launcher_calls import BUILD, KILL, LAUNCH, POLL
-from runtime.interpreter import environment, start_helper
+from runtime.helper.interpreter import environment, start_helper
 from runtime.job import JobStatus
 from runtime.job.shorten import shorten, some_of
 from runtime.process.exits import ExitWatch

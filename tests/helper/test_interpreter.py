@@ -1,24 +1,17 @@
-"""The interpreter and the files that run helpers: in frozen programs, in archives, and inside other programs."""
+"""The interpreter that runs helpers: in frozen programs, and inside other programs."""
 
 from __future__ import annotations
 
 import os
-import py_compile
-import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from runtime import interpreter, rooted
-from runtime.interpreter import NoInterpreterError
-from runtime.process import supervisor_program
+from runtime.helper import interpreter
+from runtime.helper.interpreter import NoInterpreterError
 from runtime.process.supervisor import Supervisor
-
-ROOT = Path(interpreter.__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -105,53 +98,3 @@ def test_a_frozen_programs_own_libraries_are_not_passed_on(monkeypatch: pytest.M
     assert "LD_LIBRARY_PATH" not in interpreter.environment()
     monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/before")
     assert interpreter.environment()["LD_LIBRARY_PATH"] == "/before"
-
-
-def test_outdated_bytecode_is_not_run(tmp_path: Path) -> None:
-    source = tmp_path / "program.py"
-    source.write_text("old = 1\n")
-    compiled = py_compile.compile(str(source), str(tmp_path / "program.pyc"), doraise=True)
-    module = ModuleType("program")
-    module.__file__ = str(source)
-    module.__spec__ = SimpleNamespace(cached=compiled)  # type: ignore[assignment]  # the only attribute that is read
-    assert interpreter.program(module) == compiled
-    source.write_text("newer = 1\n")
-    assert interpreter.program(module) == str(source)
-    (tmp_path / "program.pyc").unlink()
-    assert interpreter.program(module) == str(source)
-    assert interpreter.program(supervisor_program).endswith((".py", ".pyc"))
-    assert interpreter.directory(rooted) == str(ROOT / "runtime")
-
-
-PROGRAM = """
-import sys
-import trio
-from runtime import JobSpec, LocalBackend, run_jobs
-
-async def main():
-    jobs = [JobSpec(name="job", cmd="echo 'hello hello'", pass_patterns=[r"(hello) \\1"])]
-    for result in await run_jobs(jobs, LocalBackend()):
-        print(result.status.name, result.reason)
-
-trio.run(main)
-"""
-
-
-def test_a_program_in_a_zip_archive_runs_jobs(tmp_path: Path) -> None:
-    archive = tmp_path / "program.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in sorted((ROOT / "runtime").rglob("*.py")):
-            file.write(path, str(path.relative_to(ROOT)))
-        file.writestr("__main__.py", PROGRAM)
-    packages = os.path.dirname(os.path.dirname(pytest.__file__))
-    (tmp_path / "temporary").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-S", str(archive)],
-        env={"PYTHONPATH": packages, "PATH": os.defpath, "TMPDIR": str(tmp_path / "temporary")},
-        capture_output=True,
-        check=False,
-        cwd="/",
-        timeout=120,
-    )
-    assert done.stdout == b"PASSED None\n", done.stderr
-    assert not [path for path in (tmp_path / "temporary").iterdir() if "helpers" in path.name]

@@ -1,24 +1,20 @@
-"""The interpreter, the file and the environment with which a helper program is run. For all helpers.
+"""The interpreter and the environment with which a helper is run.
 
 `sys.executable` is not always an interpreter. In a frozen program it is the program itself, which would start itself
-again and again; in a program that embeds Python it is that program, or empty. The runtime is not always in files: it
-may be in a zip archive, or in a frozen program. An interpreter may need ``LD_LIBRARY_PATH`` to find its library.
+again and again; in a program that embeds Python it is that program, or empty. An interpreter may need
+``LD_LIBRARY_PATH`` to find its library.
 """
 
 from __future__ import annotations
 
-import atexit
 import functools
 import importlib.util
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import Any, Final
 
 PYTHON_VARIABLE: Final = "JOB_RUNTIME_PYTHON"
@@ -139,72 +135,3 @@ def start_helper(args: Sequence[str], *, block_signals: bool = True, **options: 
         return subprocess.Popen(command, **options)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-# ---------------------------------------------------------------------- programs as files
-
-
-def program(module: ModuleType) -> str:
-    """Return the path of a file with which an interpreter can run a module.
-
-    That is its bytecode file, if there is one that is up to date, which saves 20 ms; else its source. For a module
-    without a source file, as in an archive, bytecode is written to a private directory, which is removed at exit.
-
-    Raises:
-        OSError: if the bytecode cannot be written, or the module has no code.
-    """
-    source, spec = module.__file__, module.__spec__
-    if source is None or not os.path.isfile(source):
-        return _unpacked(module.__name__)
-    compiled = None if spec is None else spec.cached
-    return compiled if compiled is not None and _is_compiled_from(source, compiled) else source
-
-
-def directory(module: ModuleType) -> str:
-    """Return a directory from which a module can be imported by its last name. Raises as `program`."""
-    source = module.__file__
-    return os.path.dirname(source if source is not None and os.path.isfile(source) else _unpacked(module.__name__))
-
-
-@functools.cache
-def _unpacked(name: str) -> str:
-    spec = importlib.util.find_spec(name)
-    loader: Any = None if spec is None else spec.loader
-    code = None if loader is None else loader.get_code(name)
-    if code is None:
-        msg = f"{name} has neither a source file nor code of its loader; expected one of them, to run it as a helper"
-        raise OSError(msg)
-    import marshal  # here, as only archives and frozen programs need it
-
-    path = os.path.join(_directory(), name.rpartition(".")[2] + ".pyc")
-    with open(path, "wb") as file:
-        # PEP 552: flags, time and size of a source, which there is not: an interpreter that runs the file ignores them.
-        file.write(importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, 0, 0) + marshal.dumps(code))
-    return path
-
-
-@functools.cache
-def _directory() -> str:
-    path = tempfile.mkdtemp(prefix="job-runtime-helpers-")
-    atexit.register(_remove, path, os.getpid())
-    return path
-
-
-def _remove(path: str, owner: int) -> None:
-    if os.getpid() == owner:  # not in a process that was forked from it, which inherits the call
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_compiled_from(source: str, compiled: str) -> bool:
-    """Whether `compiled` is the bytecode of `source` as it is now, by the time and the size in its PEP 552 header.
-
-    The import system checks the same, but it cannot replace an outdated file where it may not write.
-    """
-    try:
-        with open(compiled, "rb") as file:
-            header = file.read(16)
-        status = os.stat(source)
-    except OSError:
-        return False
-    numbers = (0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
-    return header == importlib.util.MAGIC_NUMBER + struct.pack("<III", *numbers)

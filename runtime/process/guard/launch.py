@@ -1,0 +1,79 @@
+"""Makes the files of a job, starts its program, and reads its log: the file system's side of a shim."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from runtime import rooted
+from runtime.process.guard.messages import SHORT_LOG
+from runtime.process.guard.system import ALL_SIGNALS
+
+
+def make_files(root: int, directory: bytes, log: bytes, environment_file: bytes, dump: bytes) -> int:
+    """Make the directory of a job, its log, and a file with `dump` that only the user can read. None of them may exist.
+
+    Returns:
+        A descriptor for appending to the log.
+
+    Raises:
+        OSError: if one of them exists, or cannot be made; those that were made stay.
+    """
+    made = rooted.make_new_directory(root, directory)
+    try:
+        fd = rooted.create(made, environment_file, 0o600)
+        try:
+            # A disk that becomes full may take a part.
+            if os.write(fd, dump) < len(dump):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), environment_file)
+        finally:
+            os.close(fd)
+        return rooted.create(made, log, 0o666, os.O_APPEND)
+    finally:
+        os.close(made)
+
+
+def short_log(root: int, path: bytes) -> bytes | None:
+    """Return the content of a log; `None` if it is longer than `SHORT_LOG`, not a regular file, or cannot be read."""
+    try:
+        fd = rooted.open_regular(root, path)
+    except OSError:
+        return None
+    try:
+        text = os.read(fd, SHORT_LOG + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return text if len(text) <= SHORT_LOG else None
+
+
+def start(argv: list[bytes], environment: dict[bytes, bytes], output: int) -> int:
+    """Start a program in a session of its own, looked up in the ``PATH`` of `environment`; return its pid."""
+    program = argv[0]
+    candidates = [program]
+    if b"/" not in program:
+        path = environment.get(b"PATH", os.fsencode(os.defpath))
+        candidates = [directory + b"/" + program if directory else program for directory in path.split(b":")]
+    error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    for candidate in candidates:
+        try:
+            return os.posix_spawn(
+                candidate,
+                argv,
+                environment,
+                file_actions=[(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)],
+                setsid=True,
+                setsigmask=(),
+                # Python ignores two of them, and the process that started the runtime perhaps others, such as SIGINT in
+                # a shell's background. All, because the C library has to look up the action of each that is not given,
+                # which takes longer than to set it.
+                setsigdef=ALL_SIGNALS,
+            )
+        except OSError as exc:
+            if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+                raise OSError(exc.errno, os.strerror(exc.errno or 0), program) from None
+            if exc.errno == errno.EACCES:  # says more than that there is no such file in the other directories
+                what = os.strerror(errno.EACCES)
+                error = PermissionError(errno.EACCES, what, program)  # type: ignore[assignment]  # any `OSError` will do
+    raise error
