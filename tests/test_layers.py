@@ -43,6 +43,7 @@ PURE = (
     "runtime.errors",
     "runtime.job",
     "runtime.process.standstill",
+    "runtime.process.stop_sequence",
     "runtime.scheduler.actions",
     "runtime.scheduler.arbiter",
     "runtime.scheduler.backlog",

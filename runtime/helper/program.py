@@ -22,6 +22,7 @@ from runtime.helper import boot
 MODULES: Final = (
     "runtime.helper.boot",
     "runtime.helper.wire",
+    "runtime.process.guard.contained_job",
     "runtime.process.guard.launch",
     "runtime.process.guard.messages",
     "runtime.process.guard.procfs",
@@ -29,6 +30,7 @@ MODULES: Final = (
     "runtime.process.guard.signals",
     "runtime.process.guard.supervisor_process",
     "runtime.process.guard.system",
+    "runtime.process.stop_sequence",
     "runtime.rooted",
     "runtime.verdict.worker_program",
 )

@@ -159,34 +159,27 @@ async def soft_stop_group(child: Child, process_table: ProcessTable, descendants
     await descendants.refresh()  # before the signal: a process whose parent has died is not found
     await descendants.signal(number)
     await child.wait_exited()
-    delay = _FIRST_DELAY
+    checks = 0
     while pids := await descendants.alive():
         if await process_table.in_thread(partial(_all_ignore, pids, number)):
             return
-        await trio.sleep(delay)
-        delay = min(2 * delay, _LAST_DELAY)
+        checks += 1
+        await trio.sleep(_delay(checks))
 
 
 def _all_ignore(pids: Sequence[int], number: int) -> bool:
     return all(ignores(pid, number) for pid in pids)
 
 
-async def terminate_group(child: Child, descendants: Descendants, scope: trio.CancelScope) -> None:
-    """Send SIGTERM to `child` and its descendants, and wait until they have ended, or `scope` has.
-
-    Args:
-        child: the root.
-        descendants: those of `child`.
-        scope: not entered yet; its deadline or its cancellation ends the wait.
-    """
-    with scope:
-        await descendants.refresh()
-        await descendants.signal(signal.SIGTERM, signal.SIGCONT)  # a stopped process acts on SIGTERM only after SIGCONT
-        await child.wait_exited()
-        delay = _FIRST_DELAY
-        while await descendants.alive():
-            await trio.sleep(delay)
-            delay = min(2 * delay, _LAST_DELAY)
+async def terminate_group(child: Child, descendants: Descendants) -> None:
+    """Send SIGTERM to `child` and its descendants, and wait until they have ended."""
+    await descendants.refresh()
+    await descendants.signal(signal.SIGTERM, signal.SIGCONT)  # a stopped process acts on SIGTERM only after SIGCONT
+    await child.wait_exited()
+    checks = 0
+    while await descendants.alive():
+        checks += 1
+        await trio.sleep(_delay(checks))
 
 
 async def end_leftovers(child: Child, process_table: ProcessTable, scope: trio.CancelScope) -> Sequence[str]:
@@ -197,14 +190,9 @@ async def end_leftovers(child: Child, process_table: ProcessTable, scope: trio.C
         process_table: tells which processes are left.
         scope: not entered yet; its deadline or its cancellation ends the wait.
     """
-    if not child.group_exists():
-        return ()
     try:
-        checks, delay = 0, _FIRST_DELAY
         with scope:
-            while child.group_exists() and (checks <= _CHEAP_CHECKS or await process_table.members(child.pid)):
-                await trio.sleep(delay)
-                checks, delay = checks + 1, min(2 * delay, _LAST_DELAY)
+            await _wait_empty(child, process_table)
             return ()
         with trio.move_on_after(_SEARCH_TIMEOUT):
             pids = await process_table.members(child.pid)
@@ -230,14 +218,23 @@ async def sweep_group(
         if not child.has_exited():
             await child.wait_exited()
         how = how if child.reaped else child.reap()
-        checks, delay = 0, _FIRST_DELAY
-        while child.group_exists():
-            checks += 1
-            if checks > _CHEAP_CHECKS and not await process_table.members(child.pid):
-                break
-            await trio.sleep(delay)
-            delay = min(2 * delay, _LAST_DELAY)
+        await _wait_empty(child, process_table)
         return GroupEnd(how)
     with trio.move_on_after(1):
         return GroupEnd(how, await process_table.members(child.pid))
     return GroupEnd(how, ())
+
+
+async def _wait_empty(child: Child, process_table: ProcessTable) -> None:
+    """Wait until no process is left in the group of `child`, which is reaped; without a checkpoint if none is."""
+    checks = 0
+    while child.group_exists():
+        checks += 1
+        if checks > _CHEAP_CHECKS and not await process_table.members(child.pid):
+            return
+        await trio.sleep(_delay(checks))
+
+
+def _delay(checks: int) -> float:
+    """Return the seconds until the next check, after so many."""
+    return min(_FIRST_DELAY * 2.0 ** min(checks - 1, 16), _LAST_DELAY)  # a larger exponent would overflow some day

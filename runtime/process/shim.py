@@ -131,8 +131,8 @@ class Tree:
         what, seconds = (None, None) if steps.soft is None else (steps.soft.what, steps.soft.seconds)
         soft = what if what is None or isinstance(what, int) else self._shim.wire_path(what)
         self._shim.send(STOP, self._number, soft, seconds, steps.term_timeout, steps.kill_timeout)
-        gentle = (0.0 if steps.soft is None else seconds, steps.term_timeout)
-        self._kill_due = trio.current_time() + sum(math.inf if each is None else each for each in gentle)
+        gentle = (math.inf if each is None else each for _, each in steps.gentle)
+        self._kill_due = trio.current_time() + sum(gentle)
 
     def kill(self) -> None:
         """Skip the rest of the stop sequence: SIGKILL now."""

@@ -11,7 +11,7 @@ import math
 import signal
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import attrs
 import trio
@@ -26,8 +26,12 @@ from runtime.process.group import (
     terminate_group,
 )
 from runtime.process.soft_stop import SoftStep
+from runtime.process.stop_sequence import LEFTOVERS, SOFT, TERM, StopSequence
 from runtime.process.threads import in_thread
 from runtime.roots import RootedPath
+
+if TYPE_CHECKING:
+    from runtime.process.stop_sequence import GentleStep
 
 T = TypeVar("T")
 
@@ -44,6 +48,12 @@ class StopSteps:
     """Seconds after SIGKILL within which all processes must have ended."""
     soft: SoftStep | None = None
     """The soft stop before SIGTERM. SIGTERM is sent earlier if the root exits earlier."""
+
+    @property
+    def gentle(self) -> Sequence[GentleStep]:
+        """The steps before SIGKILL."""
+        term = (TERM, self.term_timeout)
+        return [term] if self.soft is None else [(SOFT, self.soft.seconds), term]
 
 
 @attrs.frozen
@@ -135,10 +145,6 @@ def limit_by_deadline(scope: trio.CancelScope, seconds: float) -> None:
     scope.deadline = trio.current_time() + seconds
 
 
-def _new_scope(_: object) -> trio.CancelScope:
-    return trio.CancelScope()
-
-
 class GroupTree:
     """The process group of a child: a `ProcessTree` without the processes that leave the group.
 
@@ -150,11 +156,6 @@ class GroupTree:
         leftover_timeout: seconds that processes which outlive the root have to exit by themselves, before they are
             named and killed; 0 to kill them at once.
     """
-
-    # Made on demand: most trees need none, and making one takes longer than reaping a process.
-    _soft_scope = cached_property(_new_scope)
-    _term_scope = cached_property(_new_scope)
-    _kill_scope = cached_property(_new_scope)
 
     def __init__(
         self,
@@ -170,12 +171,18 @@ class GroupTree:
         self._kill_timeout = kill_timeout
         self._files = files
         self._leftover_timeout = leftover_timeout
-        self._steps: StopSteps | None = None
+        self._stopped = False
+        self._soft: int | RootedPath | None = None
         self._waiting = trio.CancelScope()
+        self._scope: trio.CancelScope | None = None  # of the step in progress
         self._paused = False
         self.limit: Limit = limit_by_deadline
         """How the steps of its stop are limited. A standstill is noticed only after the deadlines that it has passed: a
         backend that learns of standstills sets a `Limit` that waits for that."""
+
+    @cached_property
+    def _sequence(self) -> StopSequence:
+        return StopSequence(self._kill_timeout)  # made on demand: most trees need none
 
     def __repr__(self) -> str:
         return f"<GroupTree of {self.child!r}>"
@@ -192,42 +199,63 @@ class GroupTree:
         """Wait until no process is left in the group, or it was abandoned."""
         with self._waiting:
             await self.child.wait_exited()
-        steps = self._steps
-        kill_timeout = self._kill_timeout
         left_behind: Sequence[str] = ()
         how = UNKNOWN
-        if steps is not None:
-            kill_timeout = steps.kill_timeout
-            descendants = Descendants(self.child, self._process_table)
-            if steps.soft is not None:
-                await self._soft_stop(steps.soft, descendants)
-            self.limit(self._term_scope, math.inf if steps.term_timeout is None else steps.term_timeout)
-            await terminate_group(self.child, descendants, self._term_scope)
+        if self._stopped:
+            scope = await self._stop_gently()
         elif self._leftover_timeout:
             # Reaped first: then one system call tells whether its group is empty.
             how = self.child.reap()
             if not self.child.group_exists():  # the usual case: no process is left
                 return TreeEnd(how)
-            limit_by_deadline(self._term_scope, self._leftover_timeout)
-            left_behind = await end_leftovers(self.child, self._process_table, self._term_scope)
-        # In the usual case no process is left to wait for, and this limit must cost nothing.
-        limit = self.limit if steps is not None or left_behind else limit_by_deadline
-        limit(self._kill_scope, math.inf if kill_timeout is None else kill_timeout)
-        end = await sweep_group(self.child, self._process_table, self._kill_scope, how)
-        return TreeEnd(end.exit, steps is not None, end.left, left_behind=left_behind)
+            self._sequence.begin([(LEFTOVERS, self._leftover_timeout)], self._kill_timeout)
+            step, scope = self._take_step()
+            if step == LEFTOVERS:
+                left_behind = await end_leftovers(self.child, self._process_table, scope)
+                self._sequence.force()
+                _, scope = self._take_step()
+        else:
+            # In the usual case no process is left to wait for, and this limit must cost nothing.
+            scope = trio.CancelScope()
+            limit_by_deadline(scope, math.inf if self._kill_timeout is None else self._kill_timeout)
+        end = await sweep_group(self.child, self._process_table, scope, how)
+        return TreeEnd(end.exit, self._stopped, end.left, left_behind=left_behind)
+
+    async def _stop_gently(self) -> trio.CancelScope:
+        """Take the steps before SIGKILL; return the scope of that."""
+        descendants = Descendants(self.child, self._process_table)
+        while True:
+            step, scope = self._take_step()
+            if step == SOFT:
+                with scope:
+                    await self._soft_stop(descendants)
+            elif step == TERM:
+                with scope:
+                    await terminate_group(self.child, descendants)
+            else:
+                return scope
+            self._sequence.end_step()
+
+    def _take_step(self) -> tuple[str | None, trio.CancelScope]:
+        """Return the step that is due, and a scope for its time."""
+        now = trio.current_time()
+        step = self._sequence.take(now)
+        self._scope = trio.CancelScope()
+        self.limit(self._scope, self._sequence.seconds_left(now))
+        return step, self._scope
 
     def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
         """Return false: the task that waits for it also ends it."""
         return False
 
-    async def _soft_stop(self, soft: SoftStep, descendants: Descendants) -> None:
-        what = soft.what
-        self.limit(self._soft_scope, math.inf if soft.seconds is None else soft.seconds)
-        with self._soft_scope:
-            if isinstance(what, int):
-                await soft_stop_group(self.child, self._process_table, descendants, what)
-            elif await in_thread(make_stop_file, what, limiter=self._files, paths=lambda: (what.real,)):
-                await self.child.wait_exited()
+    async def _soft_stop(self, descendants: Descendants) -> None:
+        soft = self._soft
+        if isinstance(soft, int):
+            await soft_stop_group(self.child, self._process_table, descendants, soft)
+        elif soft is not None and await in_thread(
+            make_stop_file, soft, limiter=self._files, paths=lambda: (soft.real,)
+        ):
+            await self.child.wait_exited()
 
     async def wait_gone(self) -> None:
         """Wait for the end of the root, if it was abandoned, and reap it."""
@@ -241,15 +269,19 @@ class GroupTree:
 
     def stop(self, steps: StopSteps) -> None:
         """Begin the stop sequence. Does nothing if the root has exited by itself."""
-        if self._steps is None and not self.child.has_exited():
-            self._steps = steps
+        if not self._stopped and not self.child.has_exited():
+            self._stopped = True
+            self._soft = None if steps.soft is None else steps.soft.what
+            self._sequence.begin(steps.gentle, steps.kill_timeout)
             self.unpause(0)  # stopped processes could not act on the soft step
             self._waiting.cancel()
 
     def kill(self) -> None:
         """Skip the rest of the stop sequence: SIGKILL now."""
-        self._soft_scope.cancel()
-        self._term_scope.cancel()
+        gently = self._sequence.step in (SOFT, TERM, LEFTOVERS)
+        self._sequence.force()
+        if gently and self._scope is not None:
+            self._scope.cancel()
 
     def pause(self) -> None:
         """Send SIGSTOP to all processes of the group."""
@@ -265,8 +297,9 @@ class GroupTree:
 
     def postpone(self, seconds: float) -> None:
         """Extend the step of its stop sequence that is in progress."""
-        for scope in (self._soft_scope, self._term_scope, self._kill_scope):
-            scope.deadline += seconds
+        self._sequence.postpone(seconds)
+        if self._scope is not None:
+            self._scope.deadline += seconds
 
     def destroy(self) -> None:
         """Kill the group, and reap the root. Blocks until it has died."""

@@ -61,7 +61,7 @@ async def test_all_processes_of_a_group_have_the_term_timeout(tmp_path: Path, pr
     os.mkfifo(tmp_path / "go")
     async with shell(tmp_path, script) as child:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(terminate_group, child, Descendants(child, process_table), trio.CancelScope())
+            nursery.start_soon(terminate_group, child, Descendants(child, process_table))
             while not child.has_exited():
                 await trio.lowlevel.checkpoint()
             assert not (tmp_path / "ended").exists()  # the root has exited, and its child may still act on SIGTERM
@@ -72,12 +72,11 @@ async def test_all_processes_of_a_group_have_the_term_timeout(tmp_path: Path, pr
 
 async def test_the_term_timeout_ends_when_it_is_cancelled(tmp_path: Path, process_table: ProcessTable) -> None:
     async with shell(tmp_path, "trap '' TERM; echo > $READY; while :; do sleep 1000; done") as child:
-        scope = trio.CancelScope()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(terminate_group, child, Descendants(child, process_table), scope)
+            nursery.start_soon(terminate_group, child, Descendants(child, process_table))
             await trio.testing.wait_all_tasks_blocked()
             assert not child.has_exited()
-            scope.cancel()
+            nursery.cancel_scope.cancel()
         assert not child.has_exited()
 
 
@@ -86,7 +85,7 @@ async def test_a_stopped_process_gets_to_act_on_the_signal(tmp_path: Path, proce
     async with shell(tmp_path, script) as child:
         while os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG) is None:
             await trio.lowlevel.checkpoint()
-        await terminate_group(child, Descendants(child, process_table), trio.CancelScope())
+        await terminate_group(child, Descendants(child, process_table))
         assert (await sweep_group(child, process_table, trio.CancelScope())).exit.code == 7
 
 

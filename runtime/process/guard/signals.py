@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from runtime.process.guard.procfs import ProcessEntry, read_entries, still_exists, with_descendants
 
@@ -16,7 +17,7 @@ else:
     import _signal as signal
 
 FIRST_DELAY: Final = 0.002
-LAST_DELAY: Final = 0.25
+_LAST_DELAY: Final = 0.25
 """Seconds between two rounds of SIGKILL, at first and at most. Arbitrary: ten times longer would delay the report of an
 end by as much, ten times shorter would take CPU time from the others while a process is stuck."""
 
@@ -81,12 +82,31 @@ def signal_child(pid: int, number: int) -> None:
         pass
 
 
-def kill_children(pids: list[int], rounds: int) -> None:
-    """Send SIGKILL to each of `pids`, which must be children of this process, after `rounds` such rounds before."""
-    # In a fork bomb at a limit of processes, each process that is killed lets another one fork. So after some rounds
-    # without effect all descendants are stopped first: they fill the limit, and do not fork.
-    if rounds >= _KILL_ROUNDS:
-        for _ in range(STOP_PASSES):
-            signal_tree(pids, signal.SIGSTOP)
-    for pid in pids:
-        signal_child(pid, signal.SIGKILL)
+class KillRounds:
+    """Rounds of SIGKILL to children of this process, until none is left."""
+
+    delay = FIRST_DELAY
+    """Seconds until the next round, unless a process exits before."""
+
+    def __init__(self) -> None:
+        self._without_effect = 0
+        self._fewest = sys.maxsize
+
+    def kill(self, pids: list[int]) -> float:
+        """Send SIGKILL to each of `pids`, which must be children of this process; return the `delay`."""
+        # In a fork bomb at a limit of processes, each process that is killed lets another one fork. So after some
+        # rounds without effect all descendants are stopped first: they fill the limit, and do not fork.
+        if self._without_effect >= _KILL_ROUNDS:
+            for _ in range(STOP_PASSES):
+                signal_tree(pids, signal.SIGSTOP)
+        for pid in pids:
+            signal_child(pid, signal.SIGKILL)
+        if not pids:
+            self._without_effect, self._fewest = 0, sys.maxsize
+        elif len(pids) < self._fewest:
+            self._fewest = len(pids)  # the round before had an effect
+        else:
+            self._without_effect += 1
+        delay = self.delay
+        self.delay = min(2 * delay, _LAST_DELAY)
+        return delay

@@ -22,7 +22,7 @@ from runtime.process.guard.messages import (
 )
 from runtime.process.guard.procfs import children
 from runtime.process.guard.shim_process import ShimProcess
-from runtime.process.guard.signals import FIRST_DELAY, LAST_DELAY, kill_children
+from runtime.process.guard.signals import FIRST_DELAY, KillRounds
 from runtime.process.guard.system import ALL_SIGNALS, STANDSTILL, TICK, System, read_signals
 
 TYPE_CHECKING = False
@@ -70,9 +70,7 @@ class SupervisorProcess:
         """Shims that have exited and were not reported: number, wait status, when to report them in any case."""
         self.sweeping = False
         """Whether processes may be left that a shim has left behind."""
-        self.delay = FIRST_DELAY
-        self.rounds = 0
-        """How many rounds of SIGKILL there were in a row."""
+        self.rounds = KillRounds()
         self.shutting_down = False
 
     def serve(self) -> None:
@@ -109,8 +107,7 @@ class SupervisorProcess:
         """Wait for signals and commands, and handle them."""
         seconds = TICK
         if self.sweeping:
-            seconds = self.delay
-            self.delay = min(2 * self.delay, LAST_DELAY)
+            seconds = self.rounds.delay
         begun = time.monotonic()
         ready = self.poll.poll(seconds * 1000)
         now = time.monotonic()
@@ -189,13 +186,12 @@ class SupervisorProcess:
                 # Reported by `sweep` when the processes that it left are dead.
                 self.dead.append((self.shims.pop(pid), status, time.monotonic() + self.kill_timeout))
                 self.sweeping = True
-                self.delay = FIRST_DELAY
+                self.rounds.delay = FIRST_DELAY
 
     def sweep(self) -> None:
         """Kill the processes that dead shims have left, and report the shims of which none is left."""
         orphans = [pid for pid in children() if pid not in self.shims]
-        kill_children(orphans, self.rounds)
-        self.rounds = self.rounds + 1 if orphans else 0
+        self.rounds.kill(orphans)
         now = time.monotonic()
         for shim in list(self.dead):
             number, status, until = shim
