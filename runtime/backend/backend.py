@@ -84,6 +84,11 @@ def check_limit(what: str, value: float | None, default: float | None, *, whole:
     return value or None
 
 
+def later(limit: float | None, other: float | None) -> float | None:
+    """Return the later of two limits; `None`, for no limit, is later than any."""
+    return None if limit is None or other is None else max(limit, other)
+
+
 def _check_attempts(attempts: Mapping[str, int]) -> None:
     if not isinstance(attempts, Mapping):
         msg = f"attempts is {attempts!r}; expected a mapping from ids of jobs to numbers of attempts"

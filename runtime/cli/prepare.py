@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -193,7 +193,6 @@ def _make(
         entries: the job tables whose jobs use it.
     """
     ours: dict[str, Any] = {}
-    soft = [entry for entry in entries if has_soft_stop(entry.table)]
     if taken := next((key for key in given if key in NOT_KEYS), None):
         msg = f"{where}: {_unknown_key(registry, name, taken)}"
         raise InputError(msg)
@@ -206,17 +205,15 @@ def _make(
             ours["max_output_dirs"] = options.max_odirs
         if "run_dir" in takes:
             ours["run_dir"] = roots if getattr(registry.load(name), "shares_roots", False) else Path(roots)
-        if soft and "soft_stop" not in takes:
-            msg = f"{soft[0].where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
+        soft = next((entry for entry in entries if has_soft_stop(entry.table)), None)
+        if soft is not None and "soft_stop" not in takes:
+            msg = f"{soft.where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
             raise InputError(msg)
         for key in ("containment", "leftovers"):
             entry = next((entry for entry in entries if getattr(entry.table, key) is not None), None)
             if entry is not None and key not in takes:
                 msg = f"{entry.where}: has {key}, which is for local jobs; the backend {shown(name)} does not have it"
                 raise InputError(msg)
-        if soft:
-            registry.create(name, **{**given, **ours})  # first, so that an error in its own soft_stop is named as such
-            ours["soft_stop"] = soft_stop_of(soft, given.get("soft_stop"))
         return registry.create(name, **{**given, **ours})
     except RegistryError as exc:
         missing = isinstance(exc.__cause__, ModuleNotFoundError)
@@ -236,25 +233,6 @@ def _unknown_key(registry: BackendRegistry, name: str, key: str) -> str:
 def has_soft_stop(table: JobTable) -> bool:
     """Whether a job table has keys about the soft stop."""
     return table.soft_stop is not None or table.soft_timeout is not None
-
-
-def soft_stop_of(entries: Iterable[JobEntry], default: Any) -> Callable[[JobSpec], Any]:
-    """Return the function from which a backend gets the soft stop of each job.
-
-    Args:
-        entries: the job tables that have keys about it.
-        default: the backend's own, for all other jobs.
-    """
-    tables = {entry.name: entry.table for entry in entries}
-
-    def soft_stop(job: JobSpec) -> Any:
-        table = tables.get(job.name)
-        if table is None:
-            return default
-        step = default if table.soft_stop is None else table.soft_stop or None
-        return step if table.soft_timeout is None else (step, table.soft_timeout)
-
-    return soft_stop
 
 
 def parameters(factory: Any) -> Mapping[str, inspect.Parameter]:

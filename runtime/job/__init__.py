@@ -11,6 +11,7 @@ from runtime.job.events import (
 )
 from runtime.job.naming import safe_id
 from runtime.job.patterns import compile_pattern
+from runtime.job.soft_stop import SoftStop, check_soft_stop
 from runtime.job.spec import CONTAINMENTS, LEFTOVERS, RUN_IFS, Containment, JobSpec, Leftovers, RunIf
 from runtime.job.status import LEGAL_MOVES, FailureKind, JobStatus, check_move
 
@@ -32,7 +33,9 @@ __all__ = (
     "JobUsage",
     "Leftovers",
     "RunIf",
+    "SoftStop",
     "check_move",
+    "check_soft_stop",
     "compile_pattern",
     "safe_id",
 )

@@ -18,6 +18,7 @@ from runtime.job.numbers import brief, is_number
 from runtime.job.patterns import compile_pattern
 from runtime.job.secret import Secret
 from runtime.job.sizes import MAX_SIZE
+from runtime.job.soft_stop import SoftStop, check_soft_stop
 from runtime.job.status import JobStatus
 
 MAX_SEED_BITS: Final = 256
@@ -99,6 +100,12 @@ class JobSpec:
     """Seconds from its start until it is stopped; `None` for no limit."""
     queue_timeout: float | None = None
     """Seconds that it may wait in a backend's queue before it runs; `None` for no limit."""
+    soft_stop: SoftStop | Literal[False] | None = None
+    """What it gets before SIGTERM when it is stopped, so that it can close its files: a signal for all its processes
+    (``"SIGINT"``, ``signal.SIGINT``), or the name of a file to make, in `odir` unless absolute. `False` for neither;
+    `None` for the backend's choice. For backends that have a soft stop, such as `LocalBackend`; others ignore it."""
+    soft_timeout: float | None = None
+    """Seconds from the soft stop to SIGTERM, unless it ends sooner; `None` for the backend's choice."""
     exports: Mapping[str, str] = attrs.field(default=_NOTHING, repr=False)
     """Environment variables to add to the inherited ones. Values may be secret: no message of ours quotes one."""
     cwd: str | None = None
@@ -162,9 +169,10 @@ class JobSpec:
             self._normalise_run_if()
         if self.shell is not _DEFAULT_SHELL:
             self._normalise_shell()
-        if self.containment is not None or self.leftovers is not None:
+        if self.containment is not None or self.leftovers is not None or self.soft_stop is not None:
             self._check_choice("containment", CONTAINMENTS)
             self._check_choice("leftovers", LEFTOVERS)
+            self._check_soft_stop()
         self._normalise_command()
         for field in ("dependencies", "pass_patterns", "fail_patterns", "tags"):
             value = getattr(self, field)
@@ -211,6 +219,15 @@ class JobSpec:
         if value is not None and value not in choices:
             raise self._error(field, value, " or ".join(map(repr, choices)) + ", or None")
 
+    def _check_soft_stop(self) -> None:
+        if self.soft_stop is None or self.soft_stop is False:
+            return
+        try:
+            check_soft_stop(self.soft_stop, "False for neither, or None for the backend's choice")
+        except ValueError as exc:
+            msg = f"job {self.name!r}: soft_stop is {exc}"
+            raise SpecError(msg) from None
+
     def _normalise_run_if(self) -> None:
         if self.run_if not in RUN_IFS:
             raise self._error("run_if", self.run_if, " or ".join(map(repr, RUN_IFS)))
@@ -255,7 +272,7 @@ class JobSpec:
         return path
 
     def _check_numbers(self) -> None:
-        for field in ("timeout", "queue_timeout"):
+        for field in ("timeout", "queue_timeout", "soft_timeout"):
             value = getattr(self, field)
             if value is not None and not (is_number(value) and value > 0):
                 raise self._error(field, value, "a positive number of seconds, or None")

@@ -52,6 +52,8 @@ _COPIED: Final = (
     "weight",
     "timeout",
     "queue_timeout",
+    "soft_stop",
+    "soft_timeout",
     "renew_odir",
     "max_log",
     "raw_lines",

@@ -14,13 +14,12 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
-from runtime.job import CONTAINMENTS, LEFTOVERS, RUN_IFS, RunIf
+from runtime.job import CONTAINMENTS, LEFTOVERS, RUN_IFS, RunIf, check_soft_stop
 from runtime.job.command import has_options
 from runtime.job.numbers import is_number
 from runtime.job.secret import Secret
 from runtime.job.sizes import SIZE, parse_size
 from runtime.jobfile.errors import InputError, bare, shown, suggestion
-from runtime.process import check_soft_stop
 
 MAX_SEED: Final = 2**64 - 1
 """Simulators take at most 64 bits."""

@@ -13,7 +13,7 @@ from runtime.process.child import (
 )
 from runtime.process.environment import inherited_environment, job_environment, render_environment
 from runtime.process.group import GroupEnd, ProcessTable, sweep_group, terminate_group
-from runtime.process.soft_stop import SoftStep, SoftSteps, SoftStop, check_soft_stop
+from runtime.process.soft_stop import SoftStep, SoftSteps
 from runtime.process.start import SharedEnvironment
 from runtime.process.threads import in_thread
 from runtime.process.trees import GroupTree, NotMadeError, ProcessTree, StopSteps, TreeEnd
@@ -32,11 +32,9 @@ __all__ = (
     "SharedEnvironment",
     "SoftStep",
     "SoftSteps",
-    "SoftStop",
     "StopSteps",
     "TreeEnd",
     "Work",
-    "check_soft_stop",
     "each_in_thread",
     "ignores_sigchld",
     "in_thread",

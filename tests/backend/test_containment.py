@@ -12,7 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -599,20 +599,24 @@ async def test_a_stop_file_may_come_first(tmp_path: Path, fifo: Path, containmen
 
 @pytest.mark.parametrize("containment", ["group", "tree"])
 async def test_each_job_may_have_a_soft_step_of_its_own(tmp_path: Path, containment: str) -> None:
-    steps = {"signal": "SIGINT", "file": ("STOP", 1000), "none": None}
+    steps: dict[str, dict[str, Any]] = {
+        "signal": {},
+        "file": {"soft_stop": "STOP", "soft_timeout": 1000},
+        "none": {"soft_stop": False},
+    }
     scripts = {
         "signal": "trap 'exit 5' INT; trap '' TERM",
         "file": "trap '' TERM",  # so the file ends it
         "none": "trap 'exit 6' INT",
     }
-    options = {"containment": containment, "soft_stop": lambda spec: steps[spec.name], "soft_timeout": 0}
+    options = {"containment": containment, "soft_stop": "SIGINT", "soft_timeout": 0}
     async with local(tmp_path / "run", **options) as here:
         before = here.backend.kill_deadline
         jobs = []
         for name, script in scripts.items():
             os.mkfifo(tmp_path / name)
             loop = "until test -e STOP; do sleep 0.01; done; exit 7"
-            jobs.append(JobSpec(name=name, cmd=f"{script}; echo ready > {tmp_path / name}; {loop}"))
+            jobs.append(JobSpec(name=name, cmd=f"{script}; echo ready > {tmp_path / name}; {loop}", **steps[name]))
         handles = await here.session.submit(jobs)
         for name in scripts:
             await hear(tmp_path / name)
@@ -627,34 +631,18 @@ async def test_each_job_may_have_a_soft_step_of_its_own(tmp_path: Path, containm
 
 
 async def test_a_job_with_a_long_soft_step_is_not_given_up_early(tmp_path: Path) -> None:
-    def step(spec: JobSpec) -> Any:
-        return {"short": "SIGINT", "long": ("SIGINT", 1000), "endless": ("SIGINT", None)}[spec.name]
-
-    async with local(tmp_path, soft_stop=step, soft_timeout=10) as here:
+    async with local(tmp_path / "limited", soft_stop="SIGINT", soft_timeout=10) as here:
         deadlines = [here.backend.kill_deadline]
-        for name in ("short", "long", "short", "endless"):
-            await here.run(name=name)
+        for name, seconds in (("short", None), ("long", 1000), ("again", None)):
+            await here.run(name=name, soft_timeout=seconds)
             deadlines.append(here.backend.kill_deadline)
-    assert deadlines == [21, 21, 1011, 1011, None]  # and 2 s for each of SIGTERM, SIGKILL, the verdict; 5 in reserve
-
-
-@pytest.mark.parametrize(
-    ("stop", "message"),
-    [
-        (lambda _: 1 // 0, "soft_stop raised ZeroDivisionError"),
-        (lambda _: 7, "soft_stop of this job is 7; expected None, a signal"),
-    ],
-)
-async def test_a_wrong_soft_step_costs_its_own_job_before_it_starts(
-    tmp_path: Path, stop: Callable[[Any], Any], message: str
-) -> None:
-    async with local(tmp_path, soft_stop=lambda spec: stop(spec) if spec.name == "job" else None) as here:
-        event = await here.run("echo started")
-        assert why(event) == (JobStatus.KILLED, FailureKind.LAUNCH_ERROR)
-        assert event.reason is not None
-        assert message in event.reason.message
-        assert not (tmp_path / "job").exists()
-        assert (await here.run(name="other")).status is JobStatus.PASSED
+    assert deadlines == [21, 21, 1011, 1011]  # and 2 s for each of SIGTERM, SIGKILL, the verdict; 5 in reserve
+    async with local(tmp_path / "unlimited", soft_timeout=0) as here:
+        deadlines = [here.backend.kill_deadline]
+        for name, stop in (("none", None), ("own", "SIGINT")):
+            await here.run(name=name, soft_stop=stop)
+            deadlines.append(here.backend.kill_deadline)
+    assert deadlines == [11, 11, None]
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])

@@ -144,8 +144,10 @@ async def test_a_log_that_is_no_file_any_more_cannot_be_read(tmp_path: Path, com
         assert failure(event)[0] is FailureKind.LOG_UNREADABLE
 
 
-async def test_a_soft_stop_that_is_a_function_is_asked_in_a_thread(tmp_path: Path, hops: Hops) -> None:
-    async with local(tmp_path, containment="tree", soft_stop=lambda spec: None) as here:
+@pytest.mark.parametrize("stop", [False, "SIGINT", "STOP"])
+async def test_a_soft_stop_of_its_own_costs_no_thread(tmp_path: Path, hops: Hops, stop: Any) -> None:
+    async with local(tmp_path, containment="tree", soft_stop="SIGUSR1") as here:
+        await here.run(name="first")
         before = hops()
-        assert (await here.run()).status is JobStatus.PASSED
-        assert hops() > before
+        assert (await here.run(soft_stop=stop)).status is JobStatus.PASSED
+        assert hops() == before

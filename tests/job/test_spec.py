@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,9 +16,9 @@ from runtime.job import JobSpec
 
 FIELDS = (
     "name cmd shell target job_type seed backend resources dependencies run_if _needs_all weight "
-    "timeout queue_timeout exports cwd odir renew_odir log_path pass_patterns fail_patterns runtime_pattern "
-    "simulated_time_pattern max_log raw_lines dry_run interactive tags containment leftovers pre_launch post_finish "
-    "full_name qual_name"
+    "timeout queue_timeout soft_stop soft_timeout exports cwd odir renew_odir log_path pass_patterns fail_patterns "
+    "runtime_pattern simulated_time_pattern max_log raw_lines dry_run interactive tags containment leftovers "
+    "pre_launch post_finish full_name qual_name"
 )
 
 
@@ -77,6 +78,10 @@ def test_paths_become_text() -> None:
         {"exports": {"A": "", "B": "x=y\n"}},
         {"timeout": 1},
         {"timeout": 1e-9, "queue_timeout": 0.5},
+        {"soft_stop": False},
+        {"soft_stop": "SIGINT", "soft_timeout": 0.5},
+        {"soft_stop": signal.SIGINT},
+        {"soft_stop": "out/STOP"},
         {"weight": -3},
         {"weight": 0.5},
         {"seed": 2**64},
@@ -143,6 +148,16 @@ def test_unusual_values_are_accepted(fields: dict[str, Any]) -> None:
         ({"timeout": "10m"}, "timeout is '10m'; expected a positive"),
         ({"timeout": True}, "timeout is True; expected a positive"),
         ({"queue_timeout": 0}, "queue_timeout is 0; expected a positive"),
+        ({"soft_timeout": 0}, "soft_timeout is 0; expected a positive"),
+        ({"soft_timeout": math.inf}, "soft_timeout is inf; expected a positive"),
+        (
+            {"soft_stop": 2},
+            r"^job 'a': soft_stop is 2; expected a signal \('SIGINT', signal.SIGINT\), the name of a file, False for",
+        ),
+        ({"soft_stop": ""}, "soft_stop is ''; expected a signal"),
+        ({"soft_stop": 0}, "soft_stop is 0; expected a signal"),
+        ({"soft_stop": True}, "soft_stop is True; expected a signal"),
+        ({"soft_stop": "SIGITN"}, "soft_stop is 'SIGITN', which is no signal"),
         ({"weight": math.nan}, "weight is nan; expected a finite number"),
         ({"weight": math.inf}, "weight is inf; expected a finite number"),
         ({"weight": 10**400}, "weight is an integer of 1329 bits; expected a finite number"),

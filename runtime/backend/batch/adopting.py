@@ -107,9 +107,10 @@ class AdoptingSide(CancellingSide):
         paths = await self._in_thread(self._store.paths, job.spec)
         try:
             soft = await self._in_thread(self._soft_steps.of, job.spec, str(paths.odir), self._roots.resolve)
-        except (ValueError, OSError) as exc:
+        except OSError as exc:
             logger.warning("backend %r: job %r is adopted without a soft step: %s", self.name, job.id, exc)
             soft = None
+        self._extend_kill_deadline(soft)
         element = Element(job, token, paths, soft, LaunchProgress(job.attempt), sent=True)
         element.name, element.array, element.index = self._array_index.find(token)
         element.observation = GONE  # until a listing says more

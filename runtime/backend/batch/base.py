@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from runtime.backend.backend import RuntimeBackend, check_limit
+from runtime.backend.backend import RuntimeBackend, check_limit, later
 from runtime.backend.batch.array_index import ArrayIndex, Observation
 from runtime.backend.batch.element import Element, LaunchProgress
 from runtime.backend.batch.pace import Pace
@@ -28,8 +28,8 @@ from runtime.backend.batch.system import (
 )
 from runtime.backend.finishing import Finisher
 from runtime.backend.verdict_pool import VerdictPool
-from runtime.job import JobSpec
-from runtime.process import SoftSteps, SoftStop, in_thread, inherited_environment
+from runtime.job import SoftStop
+from runtime.process import SoftStep, SoftSteps, in_thread, inherited_environment
 from runtime.roots import Roots
 
 logger: Final = logging.getLogger("runtime.backend.batch")
@@ -104,7 +104,7 @@ class BatchBase(RuntimeBackend):
         visibility_timeout: float | None = None,
         kill_timeout: float | None = None,
         max_output_dirs: int | None = None,
-        soft_stop: SoftStop | Callable[[JobSpec], SoftStop | tuple[SoftStop, float]] = None,
+        soft_stop: SoftStop | None = None,
         soft_timeout: float | None = None,
         **options: Any,
     ) -> None:
@@ -190,6 +190,11 @@ class BatchBase(RuntimeBackend):
     def _time_to_end(self, soft: float | None) -> float | None:
         """Return the seconds after which a job with a soft step of `soft` seconds must be gone; `None` for no limit."""
         return None if soft is None or self._kill_timeout is None else soft + self._kill_timeout
+
+    def _extend_kill_deadline(self, soft: SoftStep | None) -> None:
+        """Make `kill_deadline`, which is one for all jobs, late enough for the stop of a job with this soft step."""
+        if soft is not None:
+            self.kill_deadline = later(self.kill_deadline, self._time_to_end(soft.seconds))
 
     async def _next_answer(self) -> None:
         """Wait for a complete listing that is asked for from now on."""

@@ -99,6 +99,7 @@ class SubmittingSide(AdoptingSide):
                     self._complete(job, JobStatus.PASSED)
                 else:
                     job.data, request = result
+                    self._extend_kill_deadline(job.data.soft)
                     if ready.pairs is None:
                         nursery.start_soon(self._submit_group, [job.data], request)
                     else:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 import trio
 
-from runtime.backend.backend import RuntimeBackend, check_limit
+from runtime.backend.backend import RuntimeBackend, check_limit, later
 from runtime.backend.base import BackendState, End
 from runtime.backend.finishing import Finisher, failed, usage_of
 from runtime.backend.live import LiveJob
@@ -45,7 +45,7 @@ from runtime.backend.local.launch import (
 )
 from runtime.backend.verdict_pool import VerdictPool
 from runtime.errors import BackendBrokenError
-from runtime.job import CONTAINMENTS, LEFTOVERS, FailureKind, JobSpec, JobStatus
+from runtime.job import CONTAINMENTS, LEFTOVERS, FailureKind, JobSpec, JobStatus, SoftStop
 from runtime.process import (
     SIGCHLD_IGNORED,
     UNKNOWN,
@@ -54,9 +54,7 @@ from runtime.process import (
     NotMadeError,
     ProcessTable,
     ProcessTree,
-    SoftStep,
     SoftSteps,
-    SoftStop,
     StopSteps,
     TreeEnd,
     Work,
@@ -161,10 +159,9 @@ class LocalBackend(RuntimeBackend):
             ``"warn"``: `JobUsage.left_behind` names them; ``"fail"``: a job that would pass fails; ``"ignore"``: they
             are killed at once, and not named. A job may override this.
         soft_stop: the step before SIGTERM when a job is stopped: ``None`` for none; a signal (``"SIGINT"``) to all its
-            processes; or the name of a file to make, in its output directory unless absolute. Or a function from a
-            job's specification to one of these, or to a pair of one and its timeout in seconds; the function is called
-            in a thread, when the job is launched, and an error of it fails only that job.
-        soft_timeout: seconds from the soft step to SIGTERM, unless the job ends sooner; `None` for 10.
+            processes; or the name of a file to make, in its output directory unless absolute. A job may override this.
+        soft_timeout: seconds from the soft step to SIGTERM, unless the job ends sooner; `None` for 10. A job may
+            override this.
         stop_on_fail_pattern: whether a job is stopped when a fail pattern matches a line of its log, which is read
             every second. The job then fails by that pattern, whatever its exit code.
         terminal: descriptors of the user's input and output, for interactive jobs.
@@ -195,7 +192,7 @@ class LocalBackend(RuntimeBackend):
         max_output_dirs: int | None = None,
         containment: str = "tree",
         leftovers: str = "warn",
-        soft_stop: SoftStop | Callable[[JobSpec], SoftStop | tuple[SoftStop, float]] = None,
+        soft_stop: SoftStop | None = None,
         soft_timeout: float | None = None,
         stop_on_fail_pattern: bool = False,
         terminal: tuple[int, int] = (0, 1),
@@ -491,18 +488,13 @@ class LocalBackend(RuntimeBackend):
             job.data = run
             if isinstance(run.tree, GroupTree):
                 run.tree.limit = partial(self._limit_scope, job)
-            self._extend_kill_deadline(run.soft)
+            if run.soft is not None:  # `kill_deadline` is one for all jobs
+                self.kill_deadline = later(self.kill_deadline, self._time_to_end(run.soft.seconds))
             if not self._launched(job):  # the job was abandoned as lost during its launch
                 self._stop_run(job, run)
             ordinary = run.pty is None and not self._is_watched(job.spec)
             if not (ordinary and run.tree.announce_end(self._ended, (job, run))):
                 self._start_task(self._watch, job, run)
-
-    def _extend_kill_deadline(self, soft: SoftStep | None) -> None:
-        """Make `kill_deadline`, which is one for all jobs, long enough for the stop of a job with this soft step."""
-        if soft is not None and self.kill_deadline is not None:
-            needed = self._time_to_end(soft.seconds)
-            self.kill_deadline = None if needed is None else max(self.kill_deadline, needed)
 
     def _not_started(
         self, job: LiveJob, progress: LaunchProgress, result: NotLaunched | Busy | CalledOff | Prepared

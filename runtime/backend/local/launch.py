@@ -201,7 +201,7 @@ def launch(
         job_paths = JobPaths.of(spec, context.roots.run_dir)
         paths = RootedJobPaths.resolve(job_paths, context.roots)
         odir, log_dir = paths.odir.real, paths.log.parent.real
-        progress.needs = ()  # a function may compute the soft step, and may block anywhere
+        progress.needs = ()  # the directory of a stop file may be in any file system
         soft = context.soft.of(spec, job_paths.odir, context.roots.resolve)
         progress.needs = odir, log_dir
         inherited = context.environment
@@ -244,7 +244,7 @@ def launch_unprepared(context: LaunchContext, spec: JobSpec, shim: Shim) -> Loca
     """
     if spec.pre_launch is not None or spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive:
         return None
-    if callable(context.soft.stop) or has_long_text(spec):  # the function may block
+    if has_long_text(spec):
         return None
     from runtime.process.shim import ToMake  # not available on every system
 

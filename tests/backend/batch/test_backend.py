@@ -301,6 +301,18 @@ async def test_a_soft_step_comes_first_and_once(stage: Stage, autojump_clock: Mo
     assert scene.system.cancels == [({"100": [0, 1]}, 2), ({"100": [0, 1]}, None)]
 
 
+async def test_a_job_with_a_long_soft_step_of_its_own_is_not_given_up_early(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    async with stage.open(stays, soft_stop="SIGINT", soft_timeout=7, kill_timeout=20) as scene:
+        await scene.submit(JobSpec(name="long", cmd="true", soft_timeout=100), JobSpec(name="none", cmd="true"))
+        await trio.sleep(3)
+        began = trio.current_time()
+        await scene.backend.kill_many(["long", "none"])
+        assert 100 <= trio.current_time() - began <= 110
+        assert {scene.why(await scene.completion(name)) for name in ("long", "none")} == {("KILLED", "cancelled")}
+
+
 async def test_force_leaves_the_soft_step_out(stage: Stage, autojump_clock: MockClock) -> None:
     async with stage.open(stays, soft_stop="SIGINT", soft_timeout=100) as scene:
         await scene.submit(*jobs(2))
