@@ -32,7 +32,7 @@ from runtime.backend.interrupts import is_interrupt, protected_block, wait_throu
 from runtime.backend.live import DONE, LAUNCHING, WAITING, LiveJob, make_live
 from runtime.backend.reserved_names import check_names
 from runtime.errors import BackendBrokenError, BackendClosedError
-from runtime.job import EventBatch, FailureKind, JobHandle
+from runtime.job import EventBatch, FailureKind, JobHandle, JobPaths
 from runtime.job.drafts import make_handles
 from runtime.job.numbers import brief, is_number
 
@@ -193,6 +193,16 @@ class RuntimeBackend(BackendBase):
         return f"<{type(self).__name__} {self.name!r} {self._state.value}, {len(self._ledger)} live>"
 
     # ------------------------------------------------------------------ for callers
+
+    def paths_of(self, job: Any) -> JobPaths | None:
+        """Return where the files of a job are, or would be; `None` if the backend does not tell.
+
+        A backend that tells also assigns this to `LiveJob.paths` when it launches a job, for its completion.
+
+        Args:
+            job: a specification.
+        """
+        return None
 
     @protected_block
     async def open(

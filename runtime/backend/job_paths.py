@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from runtime.job import JobSpec, safe_id
+from runtime.job import JobPaths, JobSpec, safe_id
 from runtime.job.command import command_words, is_read_by_shell, words_by_file
 from runtime.rooted import write_all
 from runtime.roots import RootedPath, Roots
@@ -28,20 +28,20 @@ LONGEST_WORD: Final = (1 << 17) - 1
 larger pages allow more."""
 
 
-@attrs.frozen
-class JobPaths:
-    """The paths of one job, all of them absolute."""
+def usual_odir(job_id: str, run_dir: str) -> str:
+    """Return the path of the output directory of a job that names none."""
+    return f"{run_dir}/{safe_id(job_id)}"
 
-    odir: str
-    log: str
-    cwd: str
 
-    @classmethod
-    def of(cls, spec: JobSpec, run_dir: str) -> JobPaths:
-        """Return the paths of `spec` in a run."""
-        odir = os.path.abspath(spec.odir) if spec.odir is not None else f"{run_dir}/{safe_id(spec.id)}"
-        log = os.path.abspath(spec.log_path) if spec.log_path is not None else f"{odir}/job.log"
-        return cls(odir, log, os.path.abspath(spec.cwd) if spec.cwd is not None else odir)
+def job_paths(spec: JobSpec, run_dir: str) -> JobPaths:
+    """Return where the files of `spec` are in a run, as absolute paths.
+
+    Raises:
+        OSError: if a path of the job is relative, and the current directory was removed.
+    """
+    odir = os.path.abspath(spec.odir) if spec.odir is not None else usual_odir(spec.id, run_dir)
+    log = os.path.abspath(spec.log_path) if spec.log_path is not None else f"{odir}/job.log"
+    return JobPaths(odir, log, os.path.abspath(spec.cwd) if spec.cwd is not None else odir)
 
 
 @attrs.frozen

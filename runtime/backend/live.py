@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from runtime.errors import DuplicateJobError
-from runtime.job import JobStatus, JobStatusInfo
+from runtime.job import JobPaths, JobStatus, JobStatusInfo
 from runtime.job.status import QUEUED
 
 
@@ -47,7 +47,7 @@ DONE: Final = Stage.DONE
 
 
 class LiveJob:
-    """A live job of a backend. A backend reads the fields, and assigns only `data`.
+    """A live job of a backend. A backend reads the fields, and assigns only `data` and `paths`.
 
     Made by `make_live`, many at once: calling a constructor would cost as much as assigning the fields.
     """
@@ -60,6 +60,7 @@ class LiveJob:
         "forced",
         "id",
         "interactive",
+        "paths",
         "queued",
         "spec",
         "stage",
@@ -94,6 +95,8 @@ class LiveJob:
     """Whether the gentle steps of its stop are skipped."""
     data: Any
     """For the backend."""
+    paths: JobPaths | None
+    """Where its files are, for its completion; `None` until the backend that launches it tells."""
     ended: trio.Event | None
     """Set when it is no longer live; made by the first `wait_ended`."""
 
@@ -127,7 +130,7 @@ def make_live(
         job.attempt = attempts.get(job.id, 1) if attempts else 1
         job.ticket = ticket
         job.submitted = submitted
-        job.started = job.queued = job.stop = job.data = job.ended = None
+        job.started = job.queued = job.stop = job.data = job.paths = job.ended = None
         job.status = QUEUED
         job.stage = WAITING
         job.accepted = True

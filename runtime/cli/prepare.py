@@ -56,7 +56,12 @@ class Prepared:
     regression: Regression
     jobs: Sequence[JobSpec]
     backends: Mapping[str, RuntimeBackend]
+    default_backend: str
     scheduler: Scheduler
+
+    def backend_of(self, job: JobSpec) -> RuntimeBackend:
+        """Return the backend of one of `jobs`."""
+        return self.backends[job.backend or self.default_backend]
 
 
 def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepared:
@@ -110,6 +115,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         regression=regression,
         jobs=jobs,
         backends=made,
+        default_backend=default,
         scheduler=scheduler,
     )
 

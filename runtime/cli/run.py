@@ -16,11 +16,10 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol, runtime_checkable
+from typing import Final, NoReturn, Protocol, runtime_checkable
 
 import trio
 
-from runtime.backend.job_paths import JobPaths
 from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, describe_fatal_error, print_error
 from runtime.cli.exit_on_signal import call_before_exit, exit_code, signal_name
 from runtime.cli.logs import level_of, log_to
@@ -29,7 +28,7 @@ from runtime.cli.screen import Screen
 from runtime.cli.stop_on_signal import Stopper, stop_this_process
 from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.exit_calls import exit_now
-from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
+from runtime.job import FailureKind, JobCompletionEvent, JobPaths, JobResult, JobSpec, JobStatus, JobStatusInfo
 from runtime.jobfile.errors import InputError
 from runtime.process import Work, each_in_thread, in_thread
 from runtime.report.links import Links, point_latest
@@ -64,8 +63,8 @@ GC_THRESHOLD: Final = 50_000
 """Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them. Arbitrary:
 ten times fewer, collections take a noticeable part of a large run again; ten times more, garbage piles up."""
 
-_Move = tuple[str, Any, JobStatus]
-"""A job whose link is to be moved: its id, the job, its status."""
+_Move = tuple[str, str | None, JobStatus]
+"""A job whose link is to be moved: its id, its output directory if that is known, its status."""
 
 
 def raise_gc_threshold() -> None:
@@ -154,7 +153,7 @@ class Run:
         self._is_interactive = any(job.interactive for job in prepared.jobs)
         self._roots = prepared.roots
         self.links = Links(self._roots)
-        self._moves: dict[str, tuple[JobSpec, JobStatus]] = {}
+        self._moves: dict[str, StatusChange] = {}
         """By job: its last change that is not linked yet."""
         self._bugs: list[BaseException] = []
         """Errors of the scheduler and the watchers."""
@@ -215,7 +214,9 @@ class Run:
         """
         for job in self._prepared.jobs:
             if job.odir is not None or job.log_path is not None:
-                paths = JobPaths.of(job, self._roots.run_dir)
+                paths = self._paths_of(job)
+                if paths is None:
+                    continue
                 yield paths.odir
                 yield os.path.dirname(paths.log)
         regression = self._prepared.regression
@@ -251,7 +252,6 @@ class Run:
         self._progress = RunProgress(self._prepared.regression.name, self._started)
         self._screen = Screen(
             self._output,
-            self._run_dir,
             self._here,
             interval=math.inf if options.quiet or not options.print_interval else options.print_interval,
             live=not options.quiet and not (others and self._is_interactive),
@@ -300,7 +300,10 @@ class Run:
         results = []
         for job in self._prepared.jobs:
             since = None if progress is None else progress.started(job.id)
-            event = JobCompletionEvent(job.id, int(since is not None), JobStatus.KILLED, reason, now, since, now)
+            paths = None if since is None else self._paths_of(job)
+            event = JobCompletionEvent(
+                job.id, int(since is not None), JobStatus.KILLED, reason, now, since, now, paths=paths
+            )
             results.append(known.get(job.id) or JobResult(job, event))
         self._ended = now  # for the record
         # In a thread, because a file system that does not answer must not prevent the exit.
@@ -332,18 +335,29 @@ class Run:
 
     def _see(self, change: StatusChange) -> None:
         self._progress.apply(change)
-        self._moves[change.id] = (change.job, change.new)
+        self._moves[change.id] = change
         self._moved.set()
         if change.job.interactive:
             self._screen.held = change.new is JobStatus.RUNNING
+
+    def _directory(self, change: StatusChange) -> str | None:
+        """Return the output directory of a job that runs or has ended, if it is known."""
+        if change.new is not JobStatus.RUNNING:
+            return None if change.event is None else change.event.odir
+        paths = self._paths_of(change.job)  # no completion tells yet
+        return None if paths is None else paths.odir
+
+    def _paths_of(self, job: JobSpec) -> JobPaths | None:
+        """Return where the files of a job are that has not completed, as its backend tells it."""
+        return self._prepared.backend_of(job).paths_of(job)
 
     async def _update_links(self, limiter: trio.CapacityLimiter) -> None:
         async with trio.open_nursery() as stalled:
             while True:
                 await self._moved.wait()
                 self._moved = trio.Event()
-                moves, self._moves = self._moves, {}
-                work = Work(self.links.move, [(job_id, *change) for job_id, change in moves.items()])
+                moves, self._moves = self._moves.values(), {}
+                work = Work(self.links.move, [(change.id, self._directory(change), change.new) for change in moves])
                 await self._call_safely(self._move_links, work, limiter, stalled)
                 await trio.sleep(LINK_INTERVAL)
 
@@ -353,7 +367,7 @@ class Run:
         Links of jobs whose file system does not are abandoned. So are all others if the stalled calls use up the
         threads.
         """
-        work = Work(self.links.move, [(result.id, result.job, result.status) for result in self._scheduler.results()])
+        work = Work(self.links.move, [(result.id, result.odir, result.status) for result in self._scheduler.results()])
         async with trio.open_nursery() as stalled:
             stalled.start_soon(self._abandon_links, work, stalled.cancel_scope)
             await self._call_safely(self._move_links, work, limiter, stalled)

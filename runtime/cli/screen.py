@@ -43,16 +43,14 @@ class Screen(logging.Handler):
 
     Args:
         output: to write to.
-        run_dir: the run's directory.
         relative_to: the directory that paths are shown relative to.
         interval: seconds between two lines of progress where there is no live area; `math.inf` for none.
         live: whether to draw a live area if `output` is a terminal.
     """
 
-    def __init__(self, output: Output, run_dir: Path, relative_to: Path, *, interval: float, live: bool) -> None:
+    def __init__(self, output: Output, relative_to: Path, *, interval: float, live: bool) -> None:
         super().__init__()
         self._output = output
-        self._run_dir = run_dir
         self._relative_to = relative_to
         self._interval = interval
         self._area = LiveArea(output) if live and output.is_terminal else None
@@ -125,7 +123,7 @@ class Screen(logging.Handler):
         while self._pending:
             lines.append(self._pending.popleft())
         new = progress.take_failures()
-        failures = [failure_line(result, self._run_dir, self._relative_to) for result in new[:MAX_FAILURES_AT_ONCE]]
+        failures = [failure_line(result, self._relative_to) for result in new[:MAX_FAILURES_AT_ONCE]]
         if len(new) > MAX_FAILURES_AT_ONCE:
             failures.append(((f"… and {len(new) - MAX_FAILURES_AT_ONCE} more that did not pass", "dim"),))
         _log(failures)
@@ -133,7 +131,7 @@ class Screen(logging.Handler):
 
     def _draw(self, area: LiveArea, lines: list[Line], snapshot: RunSnapshot) -> None:
         self._skip_foreign_output(area)
-        area.draw(render(snapshot, self._run_dir, self._relative_to, self._output.size), lines)
+        area.draw(render(snapshot, self._relative_to, self._output.size), lines)
 
     def _clear(self) -> None:
         if self._area is not None:

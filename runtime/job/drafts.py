@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
 
-from runtime.job.events import JobCompletionEvent, JobHandle, JobResult, JobStatusInfo, JobUsage
+from runtime.job.events import JobCompletionEvent, JobHandle, JobPaths, JobResult, JobStatusInfo, JobUsage
 from runtime.job.status import JobStatus
 
 
@@ -37,6 +37,7 @@ class LiveJob(Protocol):
     status: JobStatus
     submitted: float
     started: float | None
+    paths: JobPaths | None
     accepted: bool
     ticket: int
 
@@ -64,6 +65,7 @@ def make_completion(
     event.started = job.started
     event.ended = ended
     event.usage = usage
+    event.paths = job.paths
     event.__class__ = JobCompletionEvent  # frozen from now on
     return event  # type: ignore[no-any-return]  # it is one now
 

@@ -49,6 +49,18 @@ class JobUsage:
 
 
 @attrs.frozen(weakref_slot=False)
+class JobPaths:
+    """Where the files of a job are. Absolute paths, unless a launcher was given others."""
+
+    odir: str
+    """Its output directory."""
+    log: str
+    """Its log."""
+    cwd: str
+    """The directory that it runs in."""
+
+
+@attrs.frozen(weakref_slot=False)
 class JobHandle:
     """The receipt for an accepted job; `RuntimeBackend.kill` takes it."""
 
@@ -95,6 +107,18 @@ class JobCompletionEvent:
     ended: float
     """When it ended, in seconds."""
     usage: JobUsage | None = None
+    paths: JobPaths | None = None
+    """Where its files are, or would be; `None` if its backend does not tell, or did not begin to launch it."""
+
+    @property
+    def odir(self) -> str | None:
+        """Its output directory, if that is known."""
+        return None if self.paths is None else self.paths.odir
+
+    @property
+    def log_path(self) -> str | None:
+        """The path of its log, if that is known."""
+        return None if self.paths is None else self.paths.log
 
     @property
     def never_ran(self) -> bool:
@@ -163,3 +187,13 @@ class JobResult:
     def usage(self) -> JobUsage | None:
         """What it used, if that is known."""
         return self.event.usage
+
+    @property
+    def odir(self) -> str | None:
+        """Its output directory; `None` if its backend does not tell, or did not begin to launch it."""
+        return self.event.odir
+
+    @property
+    def log_path(self) -> str | None:
+        """The path of its log; `None` if its backend does not tell, or did not begin to launch it."""
+        return self.event.log_path

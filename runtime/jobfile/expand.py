@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import attrs
 
-from runtime.backend.job_paths import JobPaths
+from runtime.backend.job_paths import job_paths, usual_odir
 from runtime.errors import SpecError
 from runtime.job import JobSpec, safe_id
 from runtime.jobfile.doubtful import doubtful_placeholders
@@ -175,7 +175,7 @@ def _check_logs(jobs: Sequence[JobSpec], where: Mapping[str, JobEntry], run_dir:
         return  # each job has the directory of its id, and ids differ
     first: dict[str, JobSpec] = {}
     for job in jobs:
-        log = JobPaths.of(job, str(run_dir)).log
+        log = job_paths(job, str(run_dir)).log
         if (other := first.setdefault(log, job)) is not job:
             msg = (
                 f"{where[job.id].where}: the log of job {shown(job.id)} is that of job {shown(other.id)}, {log};"
@@ -292,7 +292,7 @@ class _SpecBuilder:
 
     def _odir(self, cell: _Cell, values: Mapping[str, str]) -> str:
         if self._entry.table.odir is None:
-            return f"{self._run_dir}/{safe_id(cell.id)}"
+            return usual_odir(cell.id, self._run_dir)
         odir = substitute(self._entry.table.odir, self._in_paths(cell, values))
         return os.path.normpath(os.path.join(self._run_dir, odir))
 

@@ -11,9 +11,8 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from runtime.backend.job_paths import JobPaths
 from runtime.descriptors import Descriptor
 from runtime.job import JobStatus, safe_id
 from runtime.rooted import make_new_directory, rename, unlink
@@ -56,15 +55,15 @@ class Links:
             for folder in FOLDERS.values():
                 self._folders[folder] = Descriptor(make_new_directory(root, os.fsencode(folder)))
 
-    def move(self, change: tuple[str, Any, JobStatus]) -> None:
+    def move(self, change: tuple[str, str | None, JobStatus]) -> None:
         """Move the link of a job to the folder of its status.
 
         An error is ignored: a full disk must cost the links, not the run.
 
         Args:
-            change: the id of the job, the job, and its status.
+            change: the id of the job, its output directory if that is known, and its status.
         """
-        job_id, job, status = change
+        job_id, odir, status = change
         folder = FOLDERS.get(status)
         # While a call for this job hangs, further calls would hang too, each in a thread of its own.
         if folder == self._made.get(job_id) or job_id in self._moving:
@@ -72,19 +71,19 @@ class Links:
         self._moving.add(job_id)
         try:
             with suppress(OSError):
-                self._move(job_id, job, folder)
+                self._move(job_id, odir, folder)
         finally:
             self._moving.discard(job_id)
 
-    def _move(self, job_id: str, job: Any, folder: str | None) -> None:
+    def _move(self, job_id: str, odir: str | None, folder: str | None) -> None:
         name = safe_id(job_id)
         old = self._made.pop(job_id, None)
         if old is not None:
             with suppress(FileNotFoundError), self._folders[old] as fd:
                 os.unlink(name, dir_fd=fd)
-        if folder is None:
+        if folder is None or odir is None:
             return
-        target = self._roots.resolve(JobPaths.of(job, self._roots.run_dir).odir)
+        target = self._roots.resolve(odir)
         if stat.S_ISDIR(target.status().st_mode):  # a job that never ran has no directory
             with suppress(FileExistsError), self._folders[folder] as fd:
                 os.symlink(self._link_target(target), name, dir_fd=fd)

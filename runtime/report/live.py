@@ -59,12 +59,11 @@ class LiveArea:
         return f"\r\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
 
 
-def render(snapshot: RunSnapshot, run_dir: Path, relative_to: Path, size: tuple[int, int]) -> list[str]:
+def render(snapshot: RunSnapshot, relative_to: Path, size: tuple[int, int]) -> list[str]:
     """Return a snapshot as lines for a terminal.
 
     Args:
         snapshot: what to show.
-        run_dir: the run's directory.
         relative_to: the directory that paths are shown relative to.
         size: columns and rows of the terminal.
     """
@@ -86,7 +85,7 @@ def render(snapshot: RunSnapshot, run_dir: Path, relative_to: Path, size: tuple[
         hidden = snapshot.counts.get(JobStatus.RUNNING, 0) - len(snapshot.running[:left])
         if hidden > 0:
             rows.append(Text(f"… and {hidden} more", style="dim"))
-    rows += [Text.assemble(*failure_line(result, run_dir, relative_to)) for result in recent]
+    rows += [Text.assemble(*failure_line(result, relative_to)) for result in recent]
     for row in rows:
         console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
     return buffer.getvalue().splitlines()[:height]

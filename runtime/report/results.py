@@ -17,7 +17,7 @@ import attrs
 from runtime.job import JobResult, JobUsage
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
-from runtime.report.reproduce import job_dir, log_path, reproduce
+from runtime.report.reproduce import reproduce
 from runtime.report.variables import SCRIPT_NAME, has_variables, render_variables
 from runtime.roots import RootedPath
 
@@ -95,9 +95,9 @@ def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
         "queue_seconds": None if result.submitted is None or started is None else _round(started - result.submitted),
         "run_seconds": None if started is None else _round(result.ended - started),
         "usage": _usage(result.usage),
-        "odir": str(job_dir(job, run_dir)),
-        "log": str(log_path(job, run_dir)),
-        "command": reproduce(job, run_dir),
+        "odir": result.odir,
+        "log": result.log_path,
+        "command": reproduce(result, run_dir),
     }
 
 

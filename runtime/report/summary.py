@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from runtime.job import JobResult, JobStatus
 from runtime.job.shorten import shorten
 from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces, end_of
-from runtime.report.reproduce import log_path, reproduce
+from runtime.report.reproduce import reproduce
 from runtime.report.text import printable, short_duration
 
 Piece = tuple[str, str]
@@ -47,7 +47,7 @@ def summary(
     bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_rank)
     lines: list[Line] = []
     if bad:
-        lines += _failures(bad, run_dir, relative_to)
+        lines += _failures(bad, relative_to)
         lines += _buckets(bad, run_dir, relative_to)
     lines += _left_behind(results)
     return [*lines, counts_line(results, seconds)]
@@ -62,17 +62,16 @@ def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
     return ((head, ""), *pieces[1:], (f", in {short_duration(seconds)}", ""))
 
 
-def failure_line(result: JobResult, run_dir: Path, relative_to: Path | None = None, message: str | None = None) -> Line:
+def failure_line(result: JobResult, relative_to: Path | None = None, message: str | None = None) -> Line:
     """Return the line of one job that did not pass: its status, id, `message` (by default its headline) and log."""
-    job: Any = result.job
     message = shorten(printable(headline(result)), MAX_MESSAGE) if message is None else message
     pieces: list[Piece] = [
         ("NO RUN " if result.never_ran else f"{result.status.name:6} ", STYLES[result.status]),
         (printable(result.id), "bold"),
         (f": {message}" if message else "", ""),
     ]
-    if result.attempt and not is_consequence(result):  # else there is no log that would explain anything
-        pieces.append((f"  {_path_text(log_path(job, run_dir), relative_to)}", "dim"))
+    if result.log_path is not None and not is_consequence(result):  # else there is no log that would explain anything
+        pieces.append((f"  {_path_text(result.log_path, relative_to)}", "dim"))
     return tuple(pieces)
 
 
@@ -81,14 +80,14 @@ def _rank(result: JobResult) -> tuple[bool, bool]:
     return is_consequence(result), result.status is JobStatus.KILLED
 
 
-def _failures(bad: Sequence[JobResult], run_dir: Path, relative_to: Path | None) -> list[Line]:
+def _failures(bad: Sequence[JobResult], relative_to: Path | None) -> list[Line]:
     lines: list[Line] = [(("Not passed", "bold"),)]
     before = None
     for result in bad[:MAX_FAILURES]:
         text = headline(result)
         message = "the same" if is_of_backend(result) and text == before else None
         before = text
-        lines.append((("  ", ""), *failure_line(result, run_dir, relative_to, message)))
+        lines.append((("  ", ""), *failure_line(result, relative_to, message)))
     if len(bad) > MAX_FAILURES:
         lines.append(((f"  … and {len(bad) - MAX_FAILURES} more, in results.json", "dim"),))
     return [*lines, ()]
@@ -100,13 +99,13 @@ def _buckets(bad: Sequence[JobResult], run_dir: Path, relative_to: Path | None) 
         return []
     lines: list[Line] = [(("Failures by message", "bold"),)]
     for bucket in found[:MAX_BUCKETS]:
-        job: Any = bucket.example.job
+        example = bucket.example
         lines.append(
             ((f"  {bucket.count:4} x ", "bold red"), (shorten(printable(bucket.message), MAX_MESSAGE), "")),
         )
-        log = f"  {_path_text(log_path(job, run_dir), relative_to)}" if bucket.example.attempt else ""
-        lines.append((("         such as ", "dim"), (printable(bucket.example.id), "bold"), (log, "dim")))
-        again = reproduce(job, run_dir)
+        log = "" if example.log_path is None else f"  {_path_text(example.log_path, relative_to)}"
+        lines.append((("         such as ", "dim"), (printable(example.id), "bold"), (log, "dim")))
+        again = reproduce(example, run_dir)
         # A command with control characters is not escaped but left out: copied to a shell, it would do something else.
         lines.append((("         again:  ", "dim"), (again if again.isprintable() else "see results.json", "")))
     if len(found) > MAX_BUCKETS:
@@ -130,7 +129,8 @@ def _left_behind(results: Sequence[JobResult]) -> list[Line]:
     return [*lines, ()]
 
 
-def _path_text(path: Path, relative_to: Path | None) -> str:
+def _path_text(text: str, relative_to: Path | None) -> str:
+    path = Path(text)
     if relative_to is not None and path.is_relative_to(relative_to):
         path = path.relative_to(relative_to)
     return printable(str(path))

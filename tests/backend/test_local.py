@@ -219,6 +219,30 @@ async def test_if_no_process_can_be_started_the_backend_is_busy_and_a_hook_is_no
 
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_completion_tells_where_the_files_are_unless_the_launch_was_not_begun(
+    tmp_path: Path, containment: str
+) -> None:
+    async with local(tmp_path, containment=containment) as here:
+        event = await here.run(["/no/such/program"], name="bad")
+        assert (event.odir, event.log_path) == (f"{tmp_path}/bad", f"{tmp_path}/bad/job.log")
+        event = await here.run(name="own", odir=tmp_path / "o", log_path=tmp_path / "l" / "x.log")
+        assert (event.odir, event.log_path) == (f"{tmp_path}/o", f"{tmp_path}/l/x.log")
+        handles = {}
+
+        async def submit() -> None:
+            handles.update(await here.session.submit([JobSpec(name="early", cmd="true")]))
+
+        here.backend.pause()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(submit)
+            await trio.testing.wait_all_tasks_blocked()
+            await here.backend.kill("early")
+            here.backend.unpause()
+        event = await here.session.completed(handles["early"])
+        assert (event.status, event.paths) == (JobStatus.KILLED, None)
+
+
+@pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         out_of_resources = 0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]  # a file can be made and not written

@@ -19,8 +19,6 @@ from runtime.report.progress import RunProgress, RunSnapshot
 from runtime.scheduler.actions import StatusChange
 from tests.report.results import result
 
-RUN_DIR = Path("/out/run")
-
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +30,7 @@ def screen(interval: float = math.inf) -> Iterator[tuple[Screen, int]]:
     """Yield a screen that writes to a pipe, and the end to read from."""
     reading, writing = os.pipe()
     with open(writing, "w", encoding="utf-8") as stream, open(reading, "rb") as reader:
-        yield Screen(Output(stream), RUN_DIR, Path("/out"), interval=interval, live=True), reader.fileno()
+        yield Screen(Output(stream), Path("/out"), interval=interval, live=True), reader.fileno()
 
 
 def failed(progress: RunProgress, *names: str) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import attrs
 import pytest
 
-from runtime.job import JobCompletionEvent, JobHandle, JobResult, JobStatus, JobStatusInfo, JobUsage
+from runtime.job import JobCompletionEvent, JobHandle, JobPaths, JobResult, JobStatus, JobStatusInfo, JobUsage
 from runtime.job.drafts import make_completion, make_handles, make_results
 
 REASON = JobStatusInfo("why")
 USAGE = JobUsage(exit_code=3)
+PATHS = JobPaths("/out/a", "/out/a/job.log", "/work")
 
 
 @attrs.define
@@ -26,6 +27,7 @@ class FakeJob:
     status: JobStatus = JobStatus.FAILED
     submitted: float = 1.0
     started: float | None = 2.0
+    paths: JobPaths | None = PATHS
     accepted: bool = True
     ticket: int = 5
     job: object = "a job"
@@ -47,7 +49,7 @@ def result(event: JobCompletionEvent) -> JobResult:
 
 def test_a_draft_becomes_what_the_class_makes() -> None:
     made = completion()
-    usual = JobCompletionEvent("a", 2, JobStatus.FAILED, REASON, 1.0, 2.0, 3.0, USAGE)
+    usual = JobCompletionEvent("a", 2, JobStatus.FAILED, REASON, 1.0, 2.0, 3.0, USAGE, PATHS)
     assert type(made) is JobCompletionEvent
     assert (made, hash(made), repr(made)) == (usual, hash(usual), repr(usual))
     assert pickle.loads(pickle.dumps(made)) == copy.copy(made) == usual  # pickled by this test

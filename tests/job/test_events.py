@@ -10,6 +10,7 @@ import pytest
 from runtime.job import (
     JobCompletionEvent,
     JobHandle,
+    JobPaths,
     JobProgressEvent,
     JobResult,
     JobStatus,
@@ -19,10 +20,12 @@ from runtime.job import (
 
 INFO = JobStatusInfo("it failed", lines=[3, (5, 7)], context=["one", "two"])
 USAGE = JobUsage(cpu_seconds=1.0, exit_code=2)
-EVENT = JobCompletionEvent("a", 2, JobStatus.FAILED, INFO, 1.0, 2.0, 3.0, USAGE)
+PATHS = JobPaths("/out/a", "/logs/a", "/work")
+EVENT = JobCompletionEvent("a", 2, JobStatus.FAILED, INFO, 1.0, 2.0, 3.0, USAGE, PATHS)
 VALUES = [
     INFO,
     USAGE,
+    PATHS,
     EVENT,
     JobHandle("a", 1),
     JobProgressEvent("a", 1, JobStatus.RUNNING, 0.0),
@@ -54,6 +57,14 @@ def test_handles_of_two_backends_or_two_submissions_differ() -> None:
     assert JobHandle("a", 1, backend=mine) != JobHandle("a", 1, backend=yours)
     assert JobHandle("a", 1, backend=mine, ticket=1) != JobHandle("a", 1, backend=mine, ticket=2)
     assert "object" not in repr(JobHandle("a", 1, backend=mine)), "the repr of a handle leaves out its backend"
+
+
+def test_a_completion_tells_where_the_files_are_if_that_is_known() -> None:
+    for known in (EVENT, JobResult("spec", EVENT)):
+        assert (known.odir, known.log_path) == ("/out/a", "/logs/a")
+    unknown = attrs.evolve(EVENT, paths=None)
+    for event in (unknown, JobResult("spec", unknown)):
+        assert (event.odir, event.log_path) == (None, None)
 
 
 def test_a_result_repeats_its_last_event() -> None:

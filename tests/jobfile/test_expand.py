@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.backend.job_paths import job_paths
 from runtime.job import JobSpec
 from runtime.jobfile import expand as module
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, draw_seeds, expand
 from runtime.jobfile.regression import JobEntry, Regression
 from runtime.jobfile.schema import JobTable, structure
-from runtime.report.reproduce import job_dir, log_path
 
 RUN_DIR = Path("/out/run")
 
@@ -146,8 +146,7 @@ def test_placeholders_are_replaced_in_every_text() -> None:
 def test_a_missing_key_has_the_default_of_a_specification() -> None:
     job, plain = expanded({"a": {}})["a"], JobSpec(name="a", cmd="x", cwd="/files")
     assert attrs.asdict(job) == attrs.asdict(plain)
-    assert job_dir(job, RUN_DIR) == RUN_DIR / "a"
-    assert log_path(job, RUN_DIR) == RUN_DIR / "a" / "job.log"
+    assert (job_paths(job, str(RUN_DIR)).odir, job_paths(job, str(RUN_DIR)).log) == ("/out/run/a", "/out/run/a/job.log")
 
 
 def test_values_go_into_patterns_as_text() -> None:
@@ -293,4 +292,4 @@ def test_no_name_leads_out_of_the_runs_directory(name: str, value: str) -> None:
     tables[name].pop("odir")
     tables[name].pop("log_path")
     (job,) = expanded(tables).values()
-    assert job_dir(job, RUN_DIR).parent == RUN_DIR
+    assert Path(job_paths(job, str(RUN_DIR)).odir).parent == RUN_DIR

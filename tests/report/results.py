@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from runtime.backend.job_paths import job_paths
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo, JobUsage
 
 
@@ -17,6 +19,7 @@ def result(
     context: Sequence[str] | None = None,
     usage: JobUsage | None = None,
     attempt: int = 1,
+    run_dir: Path | str = "/out/run",
     **fields: Any,
 ) -> JobResult:
     """Return the result of a job: passed, or not passed with a reason of this kind."""
@@ -24,4 +27,5 @@ def result(
     status = JobStatus.PASSED if kind is None else kind.status
     reason = None if kind is None else JobStatusInfo(message, lines, context, kind)
     started = 2.0 if attempt else None
-    return JobResult(job, JobCompletionEvent(job.id, attempt, status, reason, 1.0, started, 4.5, usage))
+    paths = job_paths(job, str(run_dir)) if attempt else None
+    return JobResult(job, JobCompletionEvent(job.id, attempt, status, reason, 1.0, started, 4.5, usage, paths))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.job import FailureKind, JobStatus
 from runtime.report.links import FOLDERS, Links, point_latest
 from runtime.roots import Roots
 from tests.report.results import result
@@ -21,7 +21,7 @@ def test_a_call_after_the_end_does_nothing(tmp_path: Path) -> None:
     """As of a thread that hung in a file system."""
     with made(tmp_path / "run") as links:
         links.close()
-        links.move(("a", JobSpec(name="a", cmd="true", odir=str(tmp_path)), S.PASSED))
+        links.move(("a", str(tmp_path), S.PASSED))
     assert links_of(tmp_path / "run") == {}
 
 
@@ -40,9 +40,9 @@ def made(run_dir: Path) -> Iterator[Links]:
         yield links
 
 
-def move(links: Links, moves: Mapping[str, tuple[JobSpec, JobStatus]]) -> None:
-    for job_id, (spec, status) in moves.items():
-        links.move((job_id, spec, status))
+def move(links: Links, moves: Mapping[str, tuple[str | None, JobStatus]]) -> None:
+    for job_id, (odir, status) in moves.items():
+        links.move((job_id, odir, status))
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ def links(tmp_path: Path) -> Iterator[Links]:
         yield links
 
 
-def job(run_dir: Path, name: str, *, ran: bool = True) -> JobSpec:
-    spec = JobSpec(name=name, cmd="x")
-    if ran:
-        (run_dir / name).mkdir()
-    return spec
+def job(run_dir: Path, name: str) -> str:
+    """Make the directory of a job, and return its path."""
+    odir = run_dir / name
+    odir.mkdir()
+    return str(odir)
 
 
 def test_a_link_moves_with_its_job_and_leads_to_its_directory(tmp_path: Path, links: Links) -> None:
@@ -74,14 +74,13 @@ def test_a_link_moves_with_its_job_and_leads_to_its_directory(tmp_path: Path, li
     assert (tmp_path / "failed" / "a" / "job.log").read_text() == "log"
 
 
-def test_a_job_that_never_ran_has_no_link_that_leads_nowhere(tmp_path: Path, links: Links) -> None:
-    move(links, {"a": (job(tmp_path, "a", ran=False), S.KILLED)})
+def test_a_job_without_a_directory_has_no_link_that_leads_nowhere(tmp_path: Path, links: Links) -> None:
+    move(links, {"a": (str(tmp_path / "a"), S.RUNNING), "b": (None, S.KILLED)})
     assert links_of(tmp_path) == {}
 
 
 def test_links_are_named_by_safe_ids(tmp_path: Path, links: Links) -> None:
-    spec = JobSpec(name="../x\n", cmd="x", odir=str(tmp_path))
-    move(links, {spec.id: (spec, S.PASSED)})
+    move(links, {"../x\n": (str(tmp_path), S.PASSED)})
     assert links_of(tmp_path) == {"passed": ["@@2E.@@2Fx@@0A"]}
 
 
@@ -89,8 +88,9 @@ def test_the_last_move_makes_up_for_moves_that_were_missed(tmp_path: Path, links
     a, b = job(tmp_path, "a"), job(tmp_path, "b")
     job(tmp_path, "c")
     move(links, {"a": (a, S.RUNNING), "b": (b, S.RUNNING)})
-    for end in (result("a"), result("b", FailureKind.TIMEOUT), result("c", FailureKind.EXIT_CODE)):
-        links.move((end.id, end.job, end.status))
+    ends = result("a", run_dir=tmp_path), result("b", FailureKind.TIMEOUT, run_dir=tmp_path)
+    for end in (*ends, result("c", FailureKind.EXIT_CODE, run_dir=tmp_path)):
+        links.move((end.id, end.odir, end.status))
     assert links_of(tmp_path) == {"passed": ["a"], "killed": ["b"], "failed": ["c"]}
 
 

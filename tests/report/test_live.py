@@ -25,7 +25,7 @@ def snapshot(running: int = 0, recent: tuple[JobResult, ...] = (), title: str = 
 
 
 def plain(picture: RunSnapshot, columns: int = 80, rows: int = 24) -> list[str]:
-    lines = render(picture, Path("/out/run"), Path("/out"), (columns, rows))
+    lines = render(picture, Path("/out"), (columns, rows))
     return [Text.from_ansi(line).plain for line in lines]
 
 

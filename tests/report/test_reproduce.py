@@ -7,25 +7,15 @@ from typing import Any
 
 import pytest
 
+from runtime.backend.job_paths import job_paths
 from runtime.backend.local import LocalBackend
-from runtime.job import JobSpec
-from runtime.report.reproduce import job_dir, log_path, reproduce
+from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus
+from runtime.report.reproduce import reproduce
 from runtime.report.variables import SCRIPT_NAME, render_variables
 from runtime.scheduler.run import run_jobs
+from tests.report.results import result
 
 RUN_DIR = Path("/out/run")
-
-
-def test_a_job_has_its_directory_and_its_log_in_the_runs_directory() -> None:
-    job = JobSpec(name="a/b", cmd="x")
-    assert job_dir(job, RUN_DIR) == RUN_DIR / "a@@2Fb"
-    assert log_path(job, RUN_DIR) == RUN_DIR / "a@@2Fb" / "job.log"
-
-
-def test_a_job_may_name_its_directory_and_its_log() -> None:
-    job = JobSpec(name="a", cmd="x", odir="/o", log_path="/l/x.log")
-    assert job_dir(job, RUN_DIR) == Path("/o")
-    assert log_path(job, RUN_DIR) == Path("/l/x.log")
 
 
 @pytest.mark.parametrize(
@@ -39,8 +29,12 @@ def test_a_job_may_name_its_directory_and_its_log() -> None:
     ],
 )
 def test_the_line_that_runs_a_job_again(cmd: str | Sequence[str], fields: dict[str, Any], line: str) -> None:
-    job = JobSpec(name="job", cmd=cmd, **{"cwd": "/work", **fields})
-    assert reproduce(job, RUN_DIR) == line
+    assert reproduce(result("job", cmd=cmd, **fields), RUN_DIR) == line
+
+
+@pytest.mark.parametrize(("cwd", "line"), [("/a b", "cd '/a b' && /bin/sh -c x"), (None, "/bin/sh -c x")])
+def test_the_line_of_a_job_that_never_ran_has_its_directory_if_it_names_one(cwd: str | None, line: str) -> None:
+    assert reproduce(result("job", FailureKind.DEPENDENCY, attempt=0, cmd="x", cwd=cwd), RUN_DIR) == line
 
 
 def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
@@ -53,7 +47,8 @@ def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
         exports={"A": "$(touch x)'\"\n*"},
     )
     (tmp_path / SCRIPT_NAME).write_bytes(b"".join(render_variables([job])))
-    words = ["/bin/sh", "-c", reproduce(job, tmp_path)]
+    event = JobCompletionEvent("job", 1, JobStatus.PASSED, None, 0, 0, 0, paths=job_paths(job, str(tmp_path)))
+    words = ["/bin/sh", "-c", reproduce(JobResult(job, event), tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == f'{directory}|$(touch x)\'"\n* B|{{"x"}}|\\|end'
     assert list(directory.iterdir()) == []
@@ -61,10 +56,10 @@ def test_the_line_does_in_a_shell_what_the_job_did(tmp_path: Path) -> None:
 
 async def test_the_line_of_a_command_that_is_too_long_for_an_argument_names_its_file(tmp_path: Path) -> None:
     job = JobSpec(name="job", cmd="echo $0 # ".ljust(200_000, "x") + "\nexit 7", exports={"A": "1"})
-    (result,) = await run_jobs([job], LocalBackend(run_dir=tmp_path))
-    assert (result.usage.exit_code if result.usage else None) == 7
+    (ended,) = await run_jobs([job], LocalBackend(run_dir=tmp_path))
+    assert (ended.usage.exit_code if ended.usage else None) == 7
     (tmp_path / SCRIPT_NAME).write_bytes(b"".join(render_variables([job])))
-    line = reproduce(job, tmp_path)
+    line = reproduce(ended, tmp_path)
     assert len(line) < 1000
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, "/bin/sh\n", "")

@@ -104,6 +104,7 @@ def test_a_job_is_described(tmp_path: Path) -> None:
             seed=3,
             tags=["nightly"],
             exports={"A": "1"},
+            run_dir=tmp_path,
         ),
     )["jobs"]
     assert job == {
@@ -152,6 +153,7 @@ def test_a_job_that_never_ran_has_no_times_of_its_run(tmp_path: Path) -> None:
         0,
         *[None] * 4,
     )
+    assert (job["odir"], job["log"], job["command"]) == (None, None, "cd /work && /bin/sh -c ./sim")
 
 
 def test_any_text_survives(tmp_path: Path) -> None:

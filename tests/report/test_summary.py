@@ -8,7 +8,7 @@ from runtime.report.summary import MAX_FAILURES, Line, summary
 from tests.report.results import result
 
 K = FailureKind
-RUN_DIR = Path("/here/out/run")
+RUN_DIR = Path("/out/run")
 
 
 def plain(lines: Sequence[Line]) -> list[str]:
@@ -16,7 +16,7 @@ def plain(lines: Sequence[Line]) -> list[str]:
 
 
 def summed(*results: JobResult) -> list[str]:
-    return plain(summary(results, RUN_DIR, seconds=75, relative_to=Path("/here")))
+    return plain(summary(results, RUN_DIR, seconds=75, relative_to=Path("/")))
 
 
 def test_if_all_passed_there_is_one_line() -> None:

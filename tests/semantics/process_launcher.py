@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from runtime.backend.job_paths import JobPaths, has_long_text
+from runtime.backend.job_paths import has_long_text, job_paths
 from runtime.backend.legacy.launcher import ErrorMessage, Launcher
 from runtime.job import JobStatus
 from runtime.job.command import command_words, words_by_file
@@ -24,7 +24,7 @@ class ProcessLauncher(Launcher):
     _process: subprocess.Popen[bytes]
 
     def launch(self) -> None:
-        places = JobPaths.of(self.job, self.run_dir)
+        places = job_paths(self.job, self.run_dir)
         os.makedirs(places.odir, exist_ok=True)
         log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:

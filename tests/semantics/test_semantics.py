@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from runtime.backend.backend import RuntimeBackend
-from runtime.backend.job_paths import JobPaths
+from runtime.backend.job_paths import job_paths
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.local import LocalBackend
 from runtime.backend.slurm import SlurmBackend
@@ -45,7 +45,7 @@ async def results_on(backend: RuntimeBackend, table: Sequence[Row], run_dir: Pat
         results = await run_jobs([row.spec() for row in table], backend)
     found = []
     for row, result in zip(table, results, strict=True):
-        log = Path(JobPaths.of(row.spec(), str(run_dir)).log)
+        log = Path(job_paths(row.spec(), str(run_dir)).log)
         found.append((result, log.read_bytes() if log.exists() else b""))
     return found
 

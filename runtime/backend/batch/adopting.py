@@ -104,7 +104,7 @@ class AdoptingSide(CancellingSide):
         return [job for job in others if job.stage is not Stage.DONE]
 
     async def _adopt(self, job: LiveJob, token: str) -> None:
-        paths = await self._in_thread(self._store.paths, job.spec)
+        paths = await self._in_thread(self._find_files, job)
         try:
             soft = await self._in_thread(self._soft_steps.of, job.spec, str(paths.odir), self._roots.resolve)
         except OSError as exc:

@@ -27,8 +27,10 @@ from runtime.backend.batch.system import (
     Unanswered,
 )
 from runtime.backend.finishing import Finisher
+from runtime.backend.job_paths import RootedJobPaths, job_paths
+from runtime.backend.live import LiveJob
 from runtime.backend.verdict_pool import VerdictPool
-from runtime.job import SoftStop
+from runtime.job import JobPaths, JobSpec, SoftStop
 from runtime.process import SoftStep, SoftSteps, in_thread, inherited_environment
 from runtime.roots import Roots
 
@@ -166,6 +168,19 @@ class BatchBase(RuntimeBackend):
         self._poll_requested: trio.Event
         self._urgent: trio.Event
         self._answer_arrived: trio.Event
+
+    def paths_of(self, job: JobSpec) -> JobPaths | None:
+        """See `RuntimeBackend`. `None` before a temporary run directory is made."""
+        return None if self.run_dir is None else job_paths(job, os.path.abspath(self.run_dir))
+
+    def _find_files(self, job: LiveJob) -> RootedJobPaths:
+        """Set `job.paths`, and return the same paths below the roots. Blocks.
+
+        Raises:
+            OSError: if a directory of the job cannot be opened.
+        """
+        job.paths = job_paths(job.spec, self._roots.run_dir)
+        return RootedJobPaths.resolve(job.paths, self._roots)
 
     async def _probe(self) -> None:
         answer = await self._system.probe()

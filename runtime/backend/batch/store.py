@@ -29,7 +29,6 @@ import attrs
 from runtime.backend.batch.records import Record, parse_record
 from runtime.backend.batch.wrapper import FOLDER, render_job, render_wrapper, unexportable_variables
 from runtime.backend.job_paths import (
-    JobPaths,
     RootedJobPaths,
     make_command_file,
     make_files,
@@ -116,21 +115,12 @@ class Store:
             logger.warning("%s was removed or replaced, and is written again", self._script)
             self._write_script()
 
-    def paths(self, spec: JobSpec) -> RootedJobPaths:
-        """Return where a job's files are.
-
-        Raises:
-            OSError: if one of its directories cannot be opened.
-        """
-        return RootedJobPaths.resolve(JobPaths.of(spec, self._roots.run_dir), self._roots)
-
-    def prepare(self, spec: JobSpec, *, renew: bool) -> RootedJobPaths:
-        """Make a job's directories, remove its old log, and return where its files are.
+    def prepare(self, spec: JobSpec, paths: RootedJobPaths, *, renew: bool) -> None:
+        """Make a job's directories, and remove its old log.
 
         Raises:
             OSError, ValueError: if that cannot be done.
         """
-        paths = self.paths(spec)
         if renew and spec.renew_odir:
             rotate_directory(paths.odir, self._max_output_dirs)
         dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
@@ -141,7 +131,6 @@ class Store:
             if not spec.dry_run:
                 # Removed, not truncated: the job creates its log, so until it starts no machine sees one.
                 paths.log.unlink()
-        return paths
 
     def write_array(self, name: str, members: Sequence[Member]) -> str:
         """Write the files of an array's elements, and return the directory they are in.

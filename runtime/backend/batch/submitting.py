@@ -120,7 +120,8 @@ class SubmittingSide(AdoptingSide):
             token = job_token(self.run_token, job.id, job.attempt)
             if token in self._finished:
                 self._store.forget(token)
-            paths = self._store.prepare(spec, renew=not progress.renewed)
+            paths = self._find_files(job)
+            self._store.prepare(spec, paths, renew=not progress.renewed)
             progress.renewed = True
             soft = self._soft_steps.of(spec, str(paths.odir), self._roots.resolve)
             element = Element(job, token, paths, soft, progress)

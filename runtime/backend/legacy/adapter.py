@@ -54,14 +54,14 @@ from runtime.backend.base import End
 from runtime.backend.legacy.call_batches import Call, LauncherThread, LauncherWorkers, StalledCall
 from runtime.backend.legacy.duck_typing import INTERACTIVE, class_name, limit_of, limits_of_job, name_of, reading_class
 from runtime.backend.legacy.isolated import Isolation, LauncherProcess, LauncherProxy
-from runtime.backend.legacy.job_view import view_for
+from runtime.backend.legacy.job_view import named_paths, view_for
 from runtime.backend.legacy.launcher_calls import BUILD, DROP, KILL, LAUNCH, POLL, Dropping, Ended, Entry, renew_calls
 from runtime.backend.legacy.launcher_threads import ThreadWorkers
 from runtime.backend.legacy.main_thread import hint_of
 from runtime.backend.legacy.poller import Poller
 from runtime.backend.live import DONE, LAUNCHED, LAUNCHING, LiveJob
 from runtime.errors import BackendBrokenError
-from runtime.job import FailureKind, JobHandle, JobSpec
+from runtime.job import FailureKind, JobHandle, JobPaths, JobSpec
 from runtime.job.numbers import brief
 
 MAX_HUNG: Final = 256
@@ -179,6 +179,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
             kill=_limit("kill_timeout", kill_timeout, 30),
         )
         self._make: Callable[[Any], Any] = cls if view is None else functools.partial(_make, cls, view)
+        self._paths_of: Callable[[Any], JobPaths | None] = getattr(view, "paths_of", named_paths)
         self._isolation: Isolation | None = isolation
         if isolation is not None:
             self._make = isolation.make
@@ -276,6 +277,13 @@ class LegacyLauncherAdapter(RuntimeBackend):
             else:
                 self._wait_for(job, call)
 
+    def paths_of(self, job: Any) -> JobPaths | None:
+        """See `RuntimeBackend`. Of a job that is given to a launcher unchanged, the paths that the job names."""
+        try:
+            return self._paths_of(job)
+        except Exception:  # noqa: BLE001 - a foreign job's attributes run foreign code
+            return None
+
     def _limits(self, spec: Any) -> tuple[float | None, float | None]:
         if spec.__class__ is JobSpec:
             return spec.timeout, spec.queue_timeout
@@ -337,6 +345,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         launched: list[Entry] = []
         for entry in entries:
             entry.call = None
+            entry.job.paths = self.paths_of(entry.job.spec)
             if entry.failure is None:
                 launched.append(entry)
             elif not self._lost_with_process(entry):

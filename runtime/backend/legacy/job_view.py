@@ -16,14 +16,14 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import Any, Final
 
 import attrs
 
-from runtime.backend.job_paths import JobPaths
-from runtime.job import JobSpec, JobStatus, safe_id
+from runtime.backend.job_paths import job_paths
+from runtime.job import JobPaths, JobSpec, JobStatus
 from runtime.job.command import command_words
 
 logger: Final = logging.getLogger("runtime.backend.legacy")
@@ -57,6 +57,12 @@ class DVSimView:
     def __call__(self, job: Any) -> Any:
         """Return the argument for the constructor of the launcher of `job`."""
         return DVSimJob(job, self) if isinstance(job, JobSpec) else job
+
+    def paths_of(self, job: Any) -> JobPaths | None:
+        """Return where the files of `job` are, once its launcher was started; `None` if it does not say."""
+        # Not `run_dir`, which would make a directory: a launcher that has asked for one has made it.
+        known = isinstance(job, JobSpec) and self._run_dir is not None
+        return job_paths(job, os.path.abspath(self._run_dir or "")) if known else named_paths(job)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickled with the directory, which is made now if need be: an isolated launcher gets the same one.
@@ -129,16 +135,19 @@ class DVSimJob:
         return text if cwd is None else f"cd {shlex.quote(os.path.abspath(cwd))} || exit; {text}"
 
     @cached_property
+    def _paths(self) -> JobPaths:
+        # A job with a directory of its own must not make that of the view.
+        return job_paths(self._spec, "" if self._spec.odir is not None else str(self._view.run_dir))
+
+    @cached_property
     def odir(self) -> Path:
         """The output directory; may not exist yet."""
-        odir = self._spec.odir
-        return self._view.run_dir / safe_id(self._spec.id) if odir is None else Path(odir)
+        return Path(self._paths.odir)
 
     @cached_property
     def log_path(self) -> Path:
         """The log file."""
-        log_path = self._spec.log_path
-        return self.odir / "job.log" if log_path is None else Path(log_path)
+        return Path(self._paths.log)
 
     @property
     def timeout_secs(self) -> float | None:
@@ -194,8 +203,31 @@ class JobPathsView:
         """Return the argument for the constructor of the launcher of `job`."""
         if not isinstance(job, JobSpec):
             return job
-        paths = JobPaths.of(job, self._run_dir)
+        paths = job_paths(job, self._run_dir)
         return attrs.evolve(job, odir=paths.odir, log_path=paths.log, cwd=paths.cwd)
+
+    def paths_of(self, job: Any) -> JobPaths | None:
+        """Return where the files of `job` are; `None` if it does not say."""
+        return job_paths(job, self._run_dir) if isinstance(job, JobSpec) else named_paths(job)
+
+
+def named_paths(job: Any) -> JobPaths | None:
+    """Return where the files of a job are that a launcher gets unchanged; `None` if the job does not say.
+
+    A foreign job, such as one of DVSim's, says it by an `odir` and a `log_path`.
+
+    Raises:
+        Exception: any; the attributes of a foreign job run foreign code.
+    """
+    odir = getattr(job, "odir", None)
+    if odir is None:
+        return None
+    if isinstance(job, JobSpec):
+        return job_paths(job, "")
+    log = getattr(job, "log_path", None)
+    if isinstance(odir, str | PurePath) and isinstance(log, str | PurePath):
+        return JobPaths(str(odir), str(log), str(odir))
+    return None
 
 
 def view_for(launcher_cls: type, run_dir: str | Path | None = None) -> Callable[[Any], Any] | None:

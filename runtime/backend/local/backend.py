@@ -27,6 +27,7 @@ import trio
 from runtime.backend.backend import RuntimeBackend, check_limit, later
 from runtime.backend.base import BackendState, End
 from runtime.backend.finishing import Finisher, failed, usage_of
+from runtime.backend.job_paths import job_paths
 from runtime.backend.live import LiveJob
 from runtime.backend.local.launch import (
     Busy,
@@ -45,7 +46,7 @@ from runtime.backend.local.launch import (
 )
 from runtime.backend.verdict_pool import VerdictPool
 from runtime.errors import BackendBrokenError
-from runtime.job import CONTAINMENTS, LEFTOVERS, FailureKind, JobSpec, JobStatus, SoftStop
+from runtime.job import CONTAINMENTS, LEFTOVERS, FailureKind, JobPaths, JobSpec, JobStatus, SoftStop
 from runtime.process import (
     SIGCHLD_IGNORED,
     UNKNOWN,
@@ -345,6 +346,10 @@ class LocalBackend(RuntimeBackend):
         if self._own_roots is not None:
             self._own_roots.close()
 
+    def paths_of(self, job: JobSpec) -> JobPaths | None:
+        """See `RuntimeBackend`. `None` before a temporary run directory is made."""
+        return None if self.run_dir is None else job_paths(job, os.path.abspath(self.run_dir))
+
     # ------------------------------------------------------------------ launching
 
     async def _launch(self, jobs: Sequence[LiveJob]) -> None:
@@ -383,13 +388,20 @@ class LocalBackend(RuntimeBackend):
                     shim.give_back()
                 continue
             progress = self._progress_for(job)
+            try:
+                job.paths = job_paths(job.spec, self._context.roots.run_dir)
+            except Exception as exc:  # noqa: BLE001 - it fails its own job, and no other
+                if shim is not None:
+                    shim.give_back()
+                self._not_started(job, progress, explain(exc, job.spec))
+                continue
             # The system reaps our own children while SIGCHLD is ignored, and their exit codes are lost.
             if shim is None and self._containment == "tree" and ignores_sigchld():
                 self._not_started(
                     job, progress, NotLaunched(f"has containment 'group', which cannot be: {SIGCHLD_IGNORED}")
                 )
                 continue
-            run = None if shim is None else launch_unprepared(self._context, job.spec, shim)
+            run = None if shim is None else launch_unprepared(self._context, job.spec, job.paths, shim)
             if run is None:
                 begun.append((job, progress, shim))
             elif isinstance(run, LocalRun):
@@ -412,7 +424,7 @@ class LocalBackend(RuntimeBackend):
 
         def start(one: _Begun) -> Launched:
             job, progress, shim = one
-            return launch(self._context, job.spec, progress, partial(_is_not_stopped, job), shim)
+            return launch(self._context, job.spec, _paths(job), progress, partial(_is_not_stopped, job), shim)
 
         def done(results: Sequence[tuple[_Begun, Launched]]) -> None:
             started: list[_Started] = []
@@ -426,7 +438,7 @@ class LocalBackend(RuntimeBackend):
             if started:
                 nursery.start_soon(self._confirm, started, nursery)
 
-        work = Work(start, begun, discard, lambda one: needed_paths(self._context, one[0].spec, one[1]))
+        work = Work(start, begun, discard, lambda one: needed_paths(self._context, _paths(one[0]), one[1]))
         try:
             await each_in_thread(work, limiter=limiter, nursery=nursery, done=done, wait_for_thread=False)
         except OSError as exc:  # no thread could be started
@@ -769,6 +781,11 @@ def _out_of_memory(verdict: Verdict) -> Verdict:
     message = f"{verdict.reason.message}; the kernel has killed a process here because it was out of memory"
     kind = FailureKind.OUT_OF_MEMORY
     return Verdict(kind.status, attrs.evolve(verdict.reason, message=message, kind=kind))
+
+
+def _paths(job: LiveJob) -> JobPaths:
+    assert job.paths is not None  # set before its launch begins
+    return job.paths
 
 
 def _is_not_stopped(job: LiveJob) -> bool:

@@ -19,7 +19,6 @@ import trio
 
 from runtime.backend.job_paths import (
     ENVIRONMENT_FILE,
-    JobPaths,
     RootedJobPaths,
     has_long_text,
     make_command_file,
@@ -29,7 +28,7 @@ from runtime.backend.job_paths import (
     starting_words,
 )
 from runtime.descriptors import Descriptor
-from runtime.job import JobSpec
+from runtime.job import JobPaths, JobSpec
 from runtime.job.command import command_words
 from runtime.process import (
     GroupTree,
@@ -176,18 +175,18 @@ class _UnwatchedError(Exception):
         return "there is no memory to watch its process, so that was killed"
 
 
-def needed_paths(context: LaunchContext, spec: JobSpec, progress: LaunchProgress) -> Sequence[str]:
+def needed_paths(context: LaunchContext, paths: JobPaths, progress: LaunchProgress) -> Sequence[str]:
     """Return the paths that `launch` needs, as far as they are known: see `in_thread`. Does not block."""
     if progress.needs is not None:
         return progress.needs
-    job_paths = JobPaths.of(spec, context.roots.run_dir)
-    found = ((path, context.roots.find(path)) for path in (job_paths.odir, job_paths.log))
+    found = ((path, context.roots.find(path)) for path in (paths.odir, paths.log))
     return [path if rooted is None else rooted.real for path, rooted in found]
 
 
 def launch(
     context: LaunchContext,
     spec: JobSpec,
+    job_paths: JobPaths,
     progress: LaunchProgress,
     wanted: Callable[[], bool],
     shim: Shim | None = None,
@@ -198,7 +197,6 @@ def launch(
     """
     directory: int | None = None
     try:
-        job_paths = JobPaths.of(spec, context.roots.run_dir)
         paths = RootedJobPaths.resolve(job_paths, context.roots)
         odir, log_dir = paths.odir.real, paths.log.parent.real
         progress.needs = ()  # the directory of a stop file may be in any file system
@@ -237,7 +235,9 @@ def launch(
             os.close(directory)
 
 
-def launch_unprepared(context: LaunchContext, spec: JobSpec, shim: Shim) -> LocalRun | NotLaunched | Busy | None:
+def launch_unprepared(
+    context: LaunchContext, spec: JobSpec, job_paths: JobPaths, shim: Shim
+) -> LocalRun | NotLaunched | Busy | None:
     """Let `shim` make the job's files and start it, without a thread. Does not block; raises nothing.
 
     `ProcessTree.wait_started` tells later whether that succeeded. `None`: this job needs `launch`.
@@ -249,7 +249,6 @@ def launch_unprepared(context: LaunchContext, spec: JobSpec, shim: Shim) -> Loca
     from runtime.process.shim import ToMake  # not available on every system
 
     try:
-        job_paths = JobPaths.of(spec, context.roots.run_dir)
         paths = RootedJobPaths.find(job_paths, context.roots)
         if paths is None:
             return None

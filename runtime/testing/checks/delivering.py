@@ -38,6 +38,15 @@ async def an_embedding_program_sees_each_completion(context: CheckContext) -> No
         expect_equal(sorted(seen), sorted(handles), "completed")
 
 
+async def a_completion_tells_where_the_files_are(context: CheckContext) -> None:
+    """The completion of a job that ran has the paths that `paths_of` returns."""
+    async with context.session() as session, session.open() as backend:
+        (job,) = session.jobs(PASS)
+        handles = await session.submit([job])
+        event = await session.completed(handles[job.id])
+        expect_equal(event.paths, backend.paths_of(job), "paths")
+
+
 async def a_body_may_read_the_channel_itself(context: CheckContext) -> None:
     """It can count completions, and stop when there is one for each handle."""
     async with context.fixture() as fixture:
@@ -190,6 +199,7 @@ def _read_what_is_buffered(history: History, receive: trio.MemoryReceiveChannel[
 
 DELIVERING: Final = (
     an_embedding_program_sees_each_completion,
+    a_completion_tells_where_the_files_are,
     a_body_may_read_the_channel_itself,
     the_channel_ends_after_the_last_event,
     nothing_waits_for_the_receiver,

@@ -30,8 +30,11 @@ from runtime.backend.batch import (
     System,
     Unanswered,
 )
+from runtime.backend.batch.store import Store
 from runtime.backend.batch.system import SubmitAnswer, Targets
+from runtime.backend.job_paths import RootedJobPaths, job_paths
 from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobSpec
+from runtime.roots import Roots
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
 
 WORDS = {
@@ -52,6 +55,13 @@ def record_text(token: str, *, status: str = "0", stopped: str = "", restart: in
         f"stopped {stopped}\nuptime 100.00 102.50\npeak \ntimes\n0m0.010000s 0m0.000000s\n0m0.250000s 0m0.500000s\n"
         f"end {token}\n"
     )
+
+
+def prepared(store: Store, roots: Roots, job: JobSpec) -> RootedJobPaths:
+    """Make the files of a job, and return where they are."""
+    paths = RootedJobPaths.resolve(job_paths(job, roots.run_dir), roots)
+    store.prepare(job, paths, renew=True)
+    return paths
 
 
 @attrs.define

@@ -20,7 +20,7 @@ from runtime.backend.batch.wrapper import TAKEN, UNSEEN
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec, JobStatus
 from runtime.roots import RootedPath, Roots
-from tests.backend.batch.scripted import Element, ScriptedSystem, Stage, jobs, passes, stays
+from tests.backend.batch.scripted import Element, ScriptedSystem, Stage, jobs, passes, prepared, stays
 
 
 @pytest.fixture
@@ -451,9 +451,7 @@ async def previous_incarnation(stage: Stage, nursery: trio.Nursery) -> ScriptedS
     tokens = [job_token("run", f"job{number}", 1) for number in range(5)]
     from runtime.backend.batch.store import Member
 
-    members = [
-        Member(job, 1, token, store.prepare(job, renew=True)) for job, token in zip(jobs(5), tokens, strict=True)
-    ]
+    members = [Member(job, 1, token, prepared(store, roots, job)) for job, token in zip(jobs(5), tokens, strict=True)]
     name = array_name("run", tokens)
     directory = store.write_array(name, members)
     system.accept(Array(name, 5, "", store.wrapper, [directory, "20"]))

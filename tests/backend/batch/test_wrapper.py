@@ -19,6 +19,7 @@ from runtime.backend.batch.wrapper import TAKEN, UNSEEN, render_job, without_she
 from runtime.job import JobSpec
 from runtime.process import inherited_environment
 from runtime.roots import Roots
+from tests.backend.batch.scripted import prepared
 
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox", "mksh") if shutil.which(shell)]
 
@@ -55,7 +56,7 @@ class Runs:
 
     def write(self, *jobs: JobSpec) -> None:
         members = [
-            Member(job, 1, f"aa{number}", self.store.prepare(job, renew=True)) for number, job in enumerate(jobs)
+            Member(job, 1, f"aa{number}", prepared(self.store, self.roots, job)) for number, job in enumerate(jobs)
         ]
         self.array = self.store.write_array("array", members)
 

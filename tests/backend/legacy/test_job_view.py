@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from runtime.backend.legacy.job_view import DVSimView, view_as_dvsim, view_for
-from runtime.job import JobSpec, JobStatus
+from runtime.backend.legacy.job_view import DVSimView, named_paths, view_as_dvsim, view_for
+from runtime.job import JobPaths, JobSpec, JobStatus
 
 
 def test_a_job_is_shown_with_the_attributes_that_launchers_of_dvsim_read(tmp_path: Path) -> None:
@@ -133,3 +133,33 @@ def test_in_a_run_with_a_directory_all_launchers_get_the_paths_of_files(tmp_path
     assert with_paths is not None
     assert [with_paths(bare).cwd, with_paths(own).cwd] == [str(tmp_path / "a@@2Fb"), "/w"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_view_tells_where_the_files_of_a_job_are(tmp_path: Path) -> None:
+    bare = JobSpec(name="a/b", cmd="x")
+    own = JobSpec(name="a", cmd="x", odir="/o", log_path="/l/x.log", cwd="/w")
+    for launcher_cls in (OF_DVSIM, OTHER):
+        view: Any = view_for(launcher_cls, tmp_path)
+        odir = tmp_path / "a@@2Fb"
+        assert view.paths_of(bare) == JobPaths(str(odir), f"{odir}/job.log", str(odir))
+        assert view.paths_of(own) == JobPaths("/o", "/l/x.log", "/w")
+        assert view.paths_of("foreign") is None
+
+
+def test_a_view_makes_no_directory_to_tell_where_files_are() -> None:
+    view = DVSimView()
+    job = JobSpec(name="a", cmd="x")
+    assert view.paths_of(job) is None
+    shown = view(job).odir
+    assert view.paths_of(job) == JobPaths(str(shown), f"{shown}/job.log", str(shown))
+    shown.parent.rmdir()
+
+
+def test_a_job_that_a_launcher_gets_unchanged_may_name_its_files() -> None:
+    assert named_paths(JobSpec(name="a", cmd="x")) is None
+    assert named_paths(JobSpec(name="a", cmd="x", odir="/o")) == JobPaths("/o", "/o/job.log", "/o")
+    assert named_paths(SimpleNamespace(id="a", odir=Path("/o"), log_path=Path("/o/x.log"))) == JobPaths(
+        "/o", "/o/x.log", "/o"
+    )
+    for foreign in ({}, {"odir": "/o"}, {"odir": 7, "log_path": "/l"}, {"log_path": "/l"}):
+        assert named_paths(SimpleNamespace(id="a", **foreign)) is None
