@@ -6,6 +6,7 @@ data, in the job's completion event.
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 __all__ = (
@@ -50,6 +51,15 @@ class BackendBrokenError(RuntimeError):
 
 class StatusMoveError(RuntimeError):
     """A job was to make a move that is not in `LEGAL_MOVES`. A bug in the backend; nothing was changed."""
+
+
+BUSY_ERRORS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors of a system that is out of resources: the same call may succeed later."""
+
+
+def is_out_of_resources(error: BaseException) -> bool:
+    """Whether an error means that the system is out of resources: what failed may work later."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in BUSY_ERRORS)
 
 
 NO_MEMORY: Final = "there is not enough memory for the runtime itself"

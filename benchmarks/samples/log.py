@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.verdict import LogPatterns, judge_log
+from runtime.verdict.file import judge_log
+from runtime.verdict.judge import LogPatterns
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "peers"))
 from log_text import FAILING, PASSING, write

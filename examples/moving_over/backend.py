@@ -13,7 +13,8 @@ import trio
 
 from runtime import FailureKind, RuntimeBackend
 from runtime.backend.live import LiveJob
-from runtime.verdict import LogPatterns, decide, judge_log
+from runtime.process import Exit
+from runtime.verdict import verdict
 
 logger: Final = logging.getLogger(__name__)
 
@@ -129,17 +130,9 @@ class FarmBackend(RuntimeBackend):
                 self._fail(job, FailureKind.CANCELLED, "killed on the farm by another user")
 
     async def _judge(self, job: LiveJob, code: int) -> None:
-        spec = job.spec
-        patterns = LogPatterns(
-            spec.pass_patterns, spec.fail_patterns, spec.runtime_pattern, spec.simulated_time_pattern
-        )
-        try:
-            log = await trio.to_thread.run_sync(judge_log, f"{spec.odir}/job.log", patterns, limiter=self._files)
-        except OSError as exc:
-            verdict = decide(code, None, unreadable=str(exc))
-        else:
-            verdict = decide(code, None, log)
-        self._complete(job, verdict.status, verdict.reason)
+        log = f"{job.spec.odir}/job.log"
+        found = await trio.to_thread.run_sync(verdict, job.spec, Exit(code=code), log, limiter=self._files)
+        self._complete(job, found.status, found.reason)
 
     async def _ask_farm(self, *words: str) -> subprocess.CompletedProcess[str]:
         done = await trio.run_process([self._farm, *words], capture_stdout=True, capture_stderr=True, check=False)

@@ -9,39 +9,29 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
 import trio
 
 from runtime.backend.verdict_pool import VerdictPool
-from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo, JobUsage
-from runtime.process import Exit, in_thread
-from runtime.verdict import PASSED, Judgement, LogPath, LogPatterns, Verdict
-
-_SUCCESS: Final = Exit(code=0)
-"""The exit of a job of which only the log is judged."""
+from runtime.job import FailureKind, JobSpec, JobStatus, JobUsage
+from runtime.process import UNKNOWN, Exit, in_thread
+from runtime.verdict import PASSED, Judgement, LogPath, Verdict, failed
 
 logger: Final = logging.getLogger("runtime.backend")
 
 
 class Finisher:
-    """Finds verdicts.
+    """Finds verdicts, and calls hooks.
 
     Args:
-        judges: the pool that judges logs; runs already, or will.
+        judging: limits the threads that judge logs.
         hooking: limits the threads that call hooks.
     """
 
-    def __init__(self, judges: VerdictPool, hooking: trio.CapacityLimiter) -> None:
-        self._judges = judges
+    def __init__(self, judging: trio.CapacityLimiter, hooking: trio.CapacityLimiter) -> None:
+        self.verdicts = VerdictPool(judging)
+        """The verdicts of the backend's jobs. Its `run` must be running, unless `VerdictPool.at_once` tells all."""
         self._hooking = hooking
-
-    def judge_at_once(self, spec: JobSpec, how: Exit, text: bytes | None) -> tuple[Verdict, Judgement | None] | None:
-        """Return the verdict on a job if it takes microseconds; else `None`. Arguments as for `conclude`."""
-        patterns = LogPatterns.of(spec)
-        if spec.max_log is not None and (text is None or len(text) > spec.max_log):
-            return None
-        if how.code == 0 and not patterns:  # there is nothing to look for
-            return PASSED, None
-        return None if text is None else self._judges.judge_at_once(patterns, text, how)
 
     async def conclude(
         self,
@@ -52,8 +42,8 @@ class Finisher:
         limit: float | None,
         text: bytes | None = None,
         otherwise: Verdict = PASSED,
-    ) -> tuple[Verdict, Judgement | None]:
-        """Return the verdict on a job and the judgement of its log, after `post_finish` was called.
+    ) -> Verdict:
+        """Return the verdict on a job, after `post_finish` was called.
 
         Args:
             spec: the job.
@@ -64,27 +54,27 @@ class Finisher:
             text: the whole log, if it is short and known.
             otherwise: the verdict, if neither the exit nor the log says that the job failed.
         """
-        found = self.judge_at_once(spec, how, text)
-        if found is not None and found[0] is PASSED:
-            found = otherwise, found[1]
-        if found is not None and spec.post_finish is None:
-            return found
-        verdict, judgement = found or (PASSED, None)
+        verdict = self.verdicts.at_once(spec, how, text)
+        if verdict is not None:
+            verdict = _or_otherwise(verdict, otherwise)
+            if spec.post_finish is None:
+                return verdict
         # What has not been done if the deadline expires.
         doing = FailureKind.LOG_UNREADABLE, "its log was not judged"
         with scope:
-            if found is None:
-                verdict, judgement = await self._judges.judge(spec, log, how)
-                verdict = otherwise if verdict is PASSED else verdict
+            if verdict is None:
+                verdict = _or_otherwise(await self.verdicts.of(spec, how, log), otherwise)
             if spec.post_finish is not None:
                 doing = FailureKind.HOOK, "post_finish did not return"
                 error = await self.call_post_finish(spec, verdict.status)
-                if error is not None and verdict is PASSED:
-                    verdict = failed(FailureKind.HOOK, f"post_finish raised {error!r}")
-        if scope.cancelled_caught and verdict is PASSED:
+                if error is not None and verdict.passed:
+                    verdict = failed(FailureKind.HOOK, f"post_finish raised {error!r}", verdict.log)
+        if scope.cancelled_caught and (verdict is None or verdict.passed):
             kind, what = doing
-            verdict = failed(kind, f"{what} within {limit:g} s of a kill that came after its end")
-        return verdict, judgement
+            message = f"{what} within {limit:g} s of a kill that came after its end"
+            return failed(kind, message, None if verdict is None else verdict.log)
+        assert verdict is not None
+        return verdict
 
     async def conclude_stopped(
         self, spec: JobSpec, log: LogPath, status: JobStatus, limit: float, text: bytes | None = None
@@ -98,14 +88,14 @@ class Finisher:
             limit: the most seconds that the whole call takes.
             text: the whole log, if it is short and known.
         """
-        judgement: Judgement | None = None
+        verdict: Verdict | None = None
         with trio.move_on_after(limit):
             async with trio.open_nursery() as nursery:  # at the same time, because both share the limit
                 if spec.post_finish is not None:
                     nursery.start_soon(self.call_post_finish, spec, status)
-                found = None if text is None else self._judges.judge_at_once(LogPatterns.of(spec), text, _SUCCESS)
-                _, judgement = found or await self._judges.judge(spec, log, _SUCCESS)
-        return judgement
+                # Its exit is that of the stop, and says nothing.
+                verdict = self.verdicts.at_once(spec, UNKNOWN, text) or await self.verdicts.of(spec, UNKNOWN, log)
+        return None if verdict is None else verdict.log
 
     @trio.lowlevel.enable_ki_protection
     async def call_post_finish(self, spec: JobSpec, status: JobStatus) -> BaseException | None:
@@ -126,9 +116,9 @@ class Finisher:
         return error
 
 
-def failed(kind: FailureKind, message: str) -> Verdict:
-    """Return a verdict with this kind of failure and the status that belongs to it."""
-    return Verdict(kind.status, JobStatusInfo(message, kind=kind))
+def _or_otherwise(verdict: Verdict, otherwise: Verdict) -> Verdict:
+    """Return the verdict, or, if the job passed, `otherwise` with its log."""
+    return attrs.evolve(otherwise, log=verdict.log) if verdict.passed and not otherwise.passed else verdict
 
 
 def usage_of(how: Exit, log: Judgement | None = None, left_behind: Sequence[str] = ()) -> JobUsage:

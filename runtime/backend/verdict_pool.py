@@ -1,8 +1,7 @@
-"""`VerdictPool`: judges logs in threads; many short logs in one call of a thread, a long log in a call of its own.
+"""`VerdictPool`: finds verdicts in threads; many short logs in one call of a thread, a long log in a call of its own.
 
-A call of a thread costs more than judging the log of a small job, so all short logs that wait share one. A short text
-that is known already is judged without a thread, if RE2 has compiled its patterns. A log that would delay the others
-is returned unjudged, and gets a call of its own: a long log, or one whose patterns may need a process.
+A call of a thread costs more than judging the log of a small job, so all short logs that wait share one. A log that
+would delay the others gets a call of its own. What can be told in microseconds needs no thread: `at_once`.
 """
 
 from __future__ import annotations
@@ -10,45 +9,18 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 import trio
 
-from runtime.job import FailureKind, JobSpec, JobStatusInfo
+from runtime.job import JobSpec
 from runtime.process import Exit, Work, each_in_thread, in_thread, is_out_of_resources
-from runtime.verdict import (
-    BUDGET,
-    PASSED,
-    Judgement,
-    JudgingError,
-    LogFollower,
-    LogPath,
-    LogPatterns,
-    TooLongError,
-    Verdict,
-    Workers,
-    are_linear,
-    decide,
-    is_quick,
-    judge_log,
-    judge_text,
-    over_limit,
-    read_tail,
-    real_path,
-    size_of,
-)
+from runtime.verdict import JudgingError, LogPath, Verdict, Verdicts, real_path, too_large
 
 logger: Final = logging.getLogger("runtime.backend")
-
-T = TypeVar("T")
-
-_SHORT_LOG: Final = 1 << 18
-"""The most bytes of a log that is judged together with others: about a millisecond. Arbitrary: ten times more delays
-the other logs of the call, ten times less gives ordinary logs a call each."""
 
 _SIZE_THREADS: Final = 4
 """Threads that read the sizes of logs, which takes microseconds. Arbitrary: ten times more mostly sleep; a single one
@@ -57,19 +29,6 @@ may hang in a file system that does not answer."""
 _MAX_TOGETHER: Final = 16
 """The most logs that are judged in one call. Arbitrary: with ten times more, verdicts come late and in bursts; with ten
 times fewer, almost every log pays for a call."""
-
-
-_MAX_KNOWN: Final = 1000
-"""Sets of patterns that are remembered. Arbitrary: ten times more costs memory; with ten times fewer, a run with many
-kinds of jobs forgets them and judges in threads again."""
-
-_INLINE_LIMIT: Final = 0.002
-"""Seconds of processor time that judging a short text in the event loop may take. Arbitrary: ten times longer delays
-all other tasks, ten times shorter sends ordinary texts to threads."""
-
-_MAX_OVERRUNS: Final = 3
-"""Times that it may take longer before texts with these patterns are judged in threads. More than one, as the
-interpreter may have collected garbage just then. Arbitrary."""
 
 _RESOURCE_TIMEOUT: Final = 60.0
 """Seconds for which judging a log is tried again while there is no free descriptor, or no memory. Arbitrary: ten times
@@ -90,36 +49,19 @@ small calls."""
 class _Request:
     """One job whose log is to be judged."""
 
-    spec: JobSpec
+    job: JobSpec
+    exit_status: Exit
     log: LogPath
-    how: Exit
-    workers: Workers
     done: trio.Event = attrs.field(factory=trio.Event)
-    result: tuple[Verdict, Judgement | None] | None = None
+    verdict: Verdict | None = None
 
     def paths(self) -> Sequence[str]:
         """Return the paths whose file systems have to answer before the log can be judged."""
         return (real_path(self.log),)
 
-    def is_quick(self) -> bool:
-        """Whether judging a short log with these patterns is quick. Blocks."""
-        try:
-            return is_quick(LogPatterns.of(self.spec))
-        except (MemoryError, OSError):
-            # No memory to compile the patterns, or no descriptor to import RE2: `_judge_long` tries again later.
-            return False
-
-    def judge(self, *, may_retry: bool, longest: int | None = None) -> None:
-        """Set `result`. Blocks.
-
-        It stays `None` if the log has more than `longest` bytes or, with `may_retry`, while resources are short.
-        """
-        with suppress(OutOfResourcesError, TooLongError):
-            self.result = judge(self.spec, self.log, self.how, self.workers, may_retry=may_retry, longest=longest)
-
 
 class VerdictPool:
-    """Judges logs, while `run` runs.
+    """Finds verdicts, while `run` runs.
 
     Args:
         limiter: limits the threads that judge.
@@ -128,50 +70,26 @@ class VerdictPool:
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
         self._sizing = trio.CapacityLimiter(_SIZE_THREADS)
-        self._workers = Workers()
-        self._overruns_left: dict[LogPatterns, int] = {}
-        """Patterns that RE2 has compiled, to the overruns that they have left. A short text takes microseconds with
-        almost all of these patterns; with a few, such as ``.{0,500}x``, it takes longer."""
+        self._verdicts = Verdicts(time.thread_time, time.monotonic)
+        self.at_once = self._verdicts.at_once
+        """Returns the verdict if finding it takes microseconds, without a thread: see `Verdicts.at_once`."""
         self._send, self._receive = trio.open_memory_channel[_Request](math.inf)
 
-    def judge_at_once(self, patterns: LogPatterns, text: bytes, how: Exit) -> tuple[Verdict, Judgement] | None:
-        """Return the result of `judge` for a log whose text is known and short; `None` if that may take long.
-
-        It is quick if an earlier call of `judge` has made RE2 compile all `patterns`, and if judging texts with them in
-        the event loop has exceeded `_INLINE_LIMIT` fewer than `_MAX_OVERRUNS` times.
-        """
-        if not self._overruns_left.get(patterns):
-            return None
-        begun = time.thread_time()
-        try:
-            judgement = judge_text(text, patterns)
-        except MemoryError:
-            return None  # the caller then calls `judge`, which waits for memory
-        if time.thread_time() - begun > _INLINE_LIMIT:
-            self._overruns_left[patterns] -= 1
-        return decide(how.code, how.signal, judgement, core_dumped=how.core_dumped), judgement
-
-    async def judge(self, spec: JobSpec, log: LogPath, how: Exit) -> tuple[Verdict, Judgement | None]:
-        """Return the verdict on a job and the judgement of its log. A cancel is prompt, and discards the work."""
-        request = _Request(spec, log, how, self._workers)
+    async def of(self, job: JobSpec, exit_status: Exit, log: LogPath) -> Verdict:
+        """Return the verdict. A cancel is prompt, and discards the work. Arguments as for `Verdicts.of`."""
+        request = _Request(job, exit_status, log)
         self._send.send_nowait(request)
         await request.done.wait()
-        assert request.result is not None
-        # Only after a first log was judged: until then RE2 may have to compile the patterns, which may take long.
-        patterns, judged = LogPatterns.of(spec), request.result[1] is not None
-        if judged and patterns not in self._overruns_left and are_linear(patterns):
-            if len(self._overruns_left) >= _MAX_KNOWN:
-                self._overruns_left.clear()
-            self._overruns_left[patterns] = _MAX_OVERRUNS
-        return request.result
+        assert request.verdict is not None
+        return request.verdict
 
-    async def wait_failed(self, spec: JobSpec, log: LogPath, interval: float) -> None:
+    async def wait_failed(self, job: JobSpec, log: LogPath, interval: float) -> None:
         """Wait until a line of `log`, which is being written, matches a fail pattern of the job.
 
         Waits for ever if no line matches, or if the log cannot be read, which the verdict reports later. A cancel is
         prompt.
         """
-        follower = LogFollower(log, LogPatterns.of(spec), self._workers, wall=time.monotonic)
+        follower = self._verdicts.follower(job, log)
         try:
             found = False
             while not found:
@@ -182,19 +100,19 @@ class VerdictPool:
                     if not is_out_of_resources(exc):
                         raise  # else there may be a free descriptor next time
         except (OSError, JudgingError, MemoryError) as exc:
-            logger.warning("the log of job %r is not watched any longer: %s", spec.id, str(exc) or repr(exc))
+            logger.warning("the log of job %r is not watched any longer: %s", job.id, str(exc) or repr(exc))
             await trio.sleep_forever()
         finally:
             follower.close()
 
-    async def wait_too_large(self, spec: JobSpec, log: LogPath, interval: float) -> str:
+    async def wait_too_large(self, job: JobSpec, log: LogPath, interval: float) -> str:
         """Wait until `log`, which is being written, is larger than the job's `max_log`; return the failure message.
 
         A cancel is prompt.
         """
         while True:
             await trio.sleep(interval)
-            message = await in_thread(too_large, spec, log, limiter=self._sizing, paths=lambda: (real_path(log),))
+            message = await in_thread(too_large, job, log, limiter=self._sizing, paths=lambda: (real_path(log),))
             if message is not None:
                 return message
 
@@ -208,18 +126,22 @@ class VerdictPool:
                     with trio.move_on_after(_GATHER_TIMEOUT):  # the call may hang in a file system
                         await done.wait()
         finally:
-            self._workers.close()
+            self._verdicts.close()
 
     @trio.lowlevel.enable_ki_protection
     async def _judge_together(self, requests: Sequence[_Request], nursery: trio.Nursery, done: trio.Event) -> None:
-        def deliver(results: Sequence[tuple[_Request, None]]) -> None:
-            for request, _ in results:
-                if request.result is None:  # in a task of its own, so that it delays no log of the next call
-                    nursery.start_soon(self._judge_long, request)
+        def deliver(results: Sequence[tuple[_Request, Verdict | None]]) -> None:
+            for request, verdict in results:
+                request.verdict = verdict
+                if verdict is None:  # in a task of its own, so that it delays no log of the next call
+                    nursery.start_soon(self._judge_alone, request)
                 else:
                     request.done.set()
 
-        work = Work(_judge_short, requests, paths=_Request.paths)
+        def judge(request: _Request) -> Verdict | None:
+            return self._verdicts.soon(request.job, request.exit_status, request.log)
+
+        work = Work(judge, requests, paths=_Request.paths)
         await each_in_thread(work, limiter=self._limiter, nursery=nursery, done=deliver)
         done.set()
 
@@ -229,69 +151,17 @@ class VerdictPool:
                 yield self._receive.receive_nowait()
 
     @trio.lowlevel.enable_ki_protection
-    async def _judge_long(self, request: _Request) -> None:
+    async def _judge_alone(self, request: _Request) -> None:
         until = trio.current_time() + _RESOURCE_TIMEOUT
         delay = _FIRST_DELAY
-        while request.result is None:
-            may_retry = trio.current_time() < until  # the last attempt always has a result
-            judge_it = partial(request.judge, may_retry=may_retry)
-            await in_thread(judge_it, limiter=self._limiter, paths=request.paths)
-            if request.result is None:
+        asked = request.job, request.exit_status, request.log
+        while request.verdict is None:
+            # The last time, a verdict that says what is short is better than none: it always comes.
+            find: Callable[..., Verdict | None] = self._verdicts.of
+            if trio.current_time() < until:
+                find = self._verdicts.attempt
+            request.verdict = await in_thread(find, *asked, limiter=self._limiter, paths=request.paths)
+            if request.verdict is None:
                 await trio.sleep(delay)
                 delay = min(2 * delay, _LAST_DELAY)
         request.done.set()
-
-
-def _judge_short(request: _Request) -> None:
-    if request.is_quick():
-        request.judge(may_retry=True, longest=_SHORT_LOG)
-
-
-class OutOfResourcesError(Exception):
-    """There is no free descriptor, or no memory, to read a log."""
-
-
-def judge(
-    spec: JobSpec,
-    log: LogPath,
-    how: Exit,
-    workers: Workers | None = None,
-    *,
-    may_retry: bool = False,
-    longest: int | None = None,
-) -> tuple[Verdict, Judgement | None]:
-    """Read the log as far as needed; return the verdict and the judgement. Blocks. The verdict reports other errors.
-
-    Raises:
-        OutOfResourcesError: with `may_retry`, if the system is out of resources, which is no fault of the job.
-        TooLongError: if there are patterns, and the log has more than `longest` bytes.
-    """
-    patterns = LogPatterns.of(spec)
-    unreadable = judgement = None
-    try:
-        judgement = (
-            judge_log(
-                log, patterns, workers, budget=BUDGET, clock=time.thread_time, wall=time.monotonic, longest=longest
-            )
-            if patterns
-            else read_tail(log, raw=patterns.raw_lines)
-        )
-    except TooLongError:
-        raise
-    except Exception as exc:  # a job completes whatever it has put in the place of its log
-        if may_retry and is_out_of_resources(exc):
-            raise OutOfResourcesError from exc
-        if patterns:
-            unreadable = "there is no memory for that" if isinstance(exc, MemoryError) else str(exc) or repr(exc)
-    verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)
-    if verdict is PASSED and (message := too_large(spec, log)):
-        verdict = Verdict(FailureKind.LOG_LIMIT.status, JobStatusInfo(message, kind=FailureKind.LOG_LIMIT))
-    return verdict, judgement
-
-
-def too_large(spec: JobSpec, log: LogPath) -> str | None:
-    """Return the failure message for a log larger than `max_log`; `None` for another, or if it is missing. Blocks."""
-    with suppress(OSError):
-        if spec.max_log is not None and (size := size_of(log)) > spec.max_log:
-            return over_limit(size, spec.max_log)
-    return None

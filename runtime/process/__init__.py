@@ -1,14 +1,13 @@
 """How is a process tree started, watched and ended? `terminal`, `supervisor`, `shim` need Linux, and an import."""
 
+from runtime.errors import BUSY_ERRORS, is_out_of_resources
 from runtime.process.batched_calls import Work, each_in_thread
 from runtime.process.child import (
-    BUSY_ERRORS,
     SIGCHLD_IGNORED,
     UNKNOWN,
     Child,
     Exit,
     ignores_sigchld,
-    is_out_of_resources,
     spawn,
 )
 from runtime.process.environment import inherited_environment, job_environment, render_environment

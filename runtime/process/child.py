@@ -32,15 +32,6 @@ def ignores_sigchld() -> bool:
     return signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
 
 
-BUSY_ERRORS: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Errors of a system that is out of resources: the same call may succeed later."""
-
-
-def is_out_of_resources(error: BaseException) -> bool:
-    """Whether an error means that the system is out of resources: what failed may work later."""
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in BUSY_ERRORS)
-
-
 @attrs.frozen
 class Exit:
     """How a process ended, and what it used. Fields that are not known are `None`."""

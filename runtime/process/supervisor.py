@@ -30,11 +30,12 @@ from typing import Any, Final
 import trio
 
 from runtime.descriptors import Descriptor
+from runtime.errors import BUSY_ERRORS
 from runtime.helper import program
 from runtime.helper.interpreter import library_path, start_helper
 from runtime.helper.wire import frame, unframe
 from runtime.job.shorten import shorten_to_end
-from runtime.process.child import BUSY_ERRORS, Exit
+from runtime.process.child import Exit
 from runtime.process.guard import supervisor_process
 from runtime.process.guard.messages import (
     DEAD,

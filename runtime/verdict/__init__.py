@@ -1,44 +1,27 @@
-"""Did the job pass? The verdict, from its log and from how it ended. No event loop, no clock, bounded memory."""
+"""Did it pass? `verdict` and `Verdicts` tell, from a job, its exit and its log. No event loop, no clock."""
 
-from runtime.verdict.combined import CombinedEngine, are_linear, is_quick
-from runtime.verdict.decide import PASSED, Verdict, decide, explain_stop, over_limit, signal_name
-from runtime.verdict.engine import Engine, Hit, PythonEngine
-from runtime.verdict.file import BUDGET, LogPath, TooLongError, judge_log, judge_text, read_tail, real_path, size_of
+from runtime.verdict.decide import PASSED, ExitStatus, Verdict, explain_stop, failed, signal_name
+from runtime.verdict.file import LogPath, real_path, too_large
 from runtime.verdict.follow import LogFollower
-from runtime.verdict.judge import FailingLine, Judgement, LogJudge, LogPatterns
-from runtime.verdict.linear import LinearEngine
-from runtime.verdict.prefilter import PrefilterEngine
-from runtime.verdict.worker import JudgingError, WorkerEngine, Workers
+from runtime.verdict.judge import FailingLine, Judgement
+from runtime.verdict.verdicts import Verdicts, needs_log, verdict
+from runtime.verdict.worker import JudgingError
 
 __all__ = (
-    "BUDGET",
     "PASSED",
-    "CombinedEngine",
-    "Engine",
+    "ExitStatus",
     "FailingLine",
-    "Hit",
     "Judgement",
     "JudgingError",
-    "LinearEngine",
     "LogFollower",
-    "LogJudge",
     "LogPath",
-    "LogPatterns",
-    "PrefilterEngine",
-    "PythonEngine",
-    "TooLongError",
     "Verdict",
-    "WorkerEngine",
-    "Workers",
-    "are_linear",
-    "decide",
+    "Verdicts",
     "explain_stop",
-    "is_quick",
-    "judge_log",
-    "judge_text",
-    "over_limit",
-    "read_tail",
+    "failed",
+    "needs_log",
     "real_path",
     "signal_name",
-    "size_of",
+    "too_large",
+    "verdict",
 )

@@ -8,12 +8,11 @@ part of the reason, because they often explain the exit code.
 from __future__ import annotations
 
 import signal as signals
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
-from runtime.job.sizes import size_text
 from runtime.verdict.judge import Judgement
 
 _MAX_MESSAGE: Final = 200
@@ -21,17 +20,46 @@ _MAX_MESSAGE: Final = 200
 message fills a screen; ten times shorter, it quotes a time stamp alone."""
 
 
+class ExitStatus(Protocol):
+    """How a process ended. `runtime.process.Exit` is one."""
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, if it exited."""
+
+    @property
+    def signal(self) -> int | None:
+        """The number of the signal that ended it, if one did."""
+
+    @property
+    def core_dumped(self) -> bool:
+        """Whether it left a core file."""
+
+
 @attrs.frozen
 class Verdict:
-    """Whether a job passed, and if it did not, why."""
+    """Whether a job passed, and if it did not, why. Two verdicts with the same status and reason are equal."""
 
     status: JobStatus
     """PASSED or FAILED."""
     reason: JobStatusInfo | None = None
     """Why it failed; `None` if it passed."""
+    log: Judgement | None = attrs.field(default=None, eq=False, repr=False)
+    """What its log says; `None` if it was not read, or could not be."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the job passed."""
+        return self.status is JobStatus.PASSED
 
 
 PASSED: Final = Verdict(JobStatus.PASSED)
+"""The verdict on a job that passed and whose log was not read."""
+
+
+def failed(kind: FailureKind, message: str, log: Judgement | None = None) -> Verdict:
+    """Return a verdict with this kind of failure and the status that belongs to it."""
+    return Verdict(kind.status, JobStatusInfo(message, kind=kind), log)
 
 
 def signal_name(number: int) -> str:
@@ -59,21 +87,21 @@ def decide(
         core_dumped: whether the process left a core file.
         unreadable: why its log could not be judged; `None` if it was, or did not have to be.
     """
-    log = log or Judgement()
-    failed = FailureKind.EXIT_CODE if signal is None else FailureKind.SIGNAL
+    judgement, log = log, log or Judgement()
+    kind = FailureKind.EXIT_CODE if signal is None else FailureKind.SIGNAL
     parts = []
     if signal is not None:
         parts.append(f"ended by {signal_name(signal)}{' (core dumped)' if core_dumped else ''}")
     elif exit_code != 0:
         parts.append(f"exit code {exit_code}")
     elif unreadable is not None:
-        failed = FailureKind.LOG_UNREADABLE
+        kind = FailureKind.LOG_UNREADABLE
     elif log.failure is not None:
-        failed = FailureKind.FAIL_PATTERN
+        kind = FailureKind.FAIL_PATTERN
     elif log.missing:
-        failed = FailureKind.PASS_PATTERN_MISSING
+        kind = FailureKind.PASS_PATTERN_MISSING
     else:
-        return PASSED
+        return PASSED if judgement is None else Verdict(JobStatus.PASSED, None, judgement)
     # What the log says comes after how the process ended: a fail pattern often explains an exit code.
     if unreadable is not None:
         parts.append(f"its log could not be judged: {unreadable}")
@@ -83,13 +111,8 @@ def decide(
         patterns = ", ".join(map(repr, log.missing))
         parts.append(f"pass pattern{'s' if len(log.missing) > 1 else ''} not found: {patterns}")
     # A fail pattern explains itself: the last lines, which come after it, would hide it.
-    lines, context = _excerpt(log, with_tail=failed is not FailureKind.FAIL_PATTERN)
-    return Verdict(failed.status, JobStatusInfo("; ".join(parts), lines or None, context or None, failed))
-
-
-def over_limit(size: int, limit: int) -> str:
-    """Return the message for a job whose log has `size` bytes, where at most `limit` are allowed."""
-    return f"its log has {size_text(size)}; expected at most {size_text(limit)} (max_log)"
+    lines, context = _excerpt(log, with_tail=kind is not FailureKind.FAIL_PATTERN)
+    return Verdict(kind.status, JobStatusInfo("; ".join(parts), lines or None, context or None, kind), judgement)
 
 
 def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:

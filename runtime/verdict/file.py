@@ -7,10 +7,12 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from functools import lru_cache, partial
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Final
 
+from runtime.job import JobSpec
+from runtime.job.sizes import size_text
 from runtime.roots import RootedPath
 from runtime.verdict.combined import CombinedEngine
 from runtime.verdict.judge import TAIL_LINES, Judgement, LogJudge, LogPatterns, to_text
@@ -148,7 +150,6 @@ def _stopped_clock() -> float:
     return 0.0
 
 
-@lru_cache(maxsize=256)  # many short logs are the same, byte by byte
 def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
     """Judge a log that is in memory. For `are_linear` patterns: others may take long, or need a process.
 
@@ -187,13 +188,14 @@ def _tail_of(text: bytes, *, raw: bool, begins_in_a_line: bool = False) -> Judge
     return Judgement(tail=tuple(to_text(line if raw else visible_part(line)) for line in lines))
 
 
-def size_of(path: LogPath) -> int:
-    """Return the size of the log at `path`, in bytes.
-
-    Raises:
-        OSError: if its status cannot be read.
-    """
-    return (os.lstat(path) if isinstance(path, str) else path.status()).st_size
+def too_large(job: JobSpec, path: LogPath) -> str | None:
+    """Return the failure message for a log larger than `max_log`; `None` for another, or if it is missing. Blocks."""
+    if job.max_log is not None:
+        with suppress(OSError):
+            size = (os.lstat(path) if isinstance(path, str) else path.status()).st_size
+            if size > job.max_log:
+                return f"its log has {size_text(size)}; expected at most {size_text(job.max_log)} (max_log)"
+    return None
 
 
 def real_path(path: LogPath) -> str:

@@ -10,17 +10,17 @@ The judgement does not depend on how the log is cut into chunks, and memory is b
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import attrs
 
-from runtime.job import compile_pattern
+from runtime.job import JobSpec, compile_pattern
 from runtime.verdict.engine import Engine, Hit, PythonEngine
 from runtime.verdict.lines import Block, LineSplitter, visible_part
-from runtime.verdict.reported_times import seconds
 
 MAX_SHOWN: Final = 2000
 """Bytes of a line that are shown to people. Arbitrary: ten times more, and the results of a bad night have gigabytes;
@@ -36,6 +36,10 @@ of a failed assertion. Arbitrary: as many as after it; must be less than `TAIL_L
 
 LINES_AFTER: Final = 4
 """Lines that are kept after a failing one: the rest of its message. As many as DVSim keeps."""
+
+
+UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12, "fs": 1e-15}
+"""Seconds per unit of a reported time; case does not matter."""
 
 
 @attrs.frozen
@@ -54,8 +58,8 @@ class LogPatterns:
     """Whether patterns see the bytes of a line as they are: see `lines`."""
 
     @classmethod
-    def of(cls, spec: Any) -> Self:
-        """Return the patterns of a `JobSpec`."""
+    def of(cls, spec: JobSpec) -> Self:
+        """Return the patterns of a job."""
         passing, failing = tuple(spec.pass_patterns), tuple(spec.fail_patterns)
         return cls(passing, failing, spec.runtime_pattern, spec.simulated_time_pattern, spec.raw_lines)
 
@@ -105,6 +109,16 @@ class Judgement:
     """The run time that the tool reports, in seconds; of several reports the last."""
     simulated_time: float | None = None
     """The simulated time that the tool reports, in seconds; of several reports the last."""
+
+
+def seconds(value: bytes | None, unit: bytes | None) -> float | None:
+    """Return `value` of `unit` in seconds; `None` if `value` is no finite number from 0, or `unit` not in `UNITS`."""
+    try:
+        number = float(value or b"")
+        result = number * UNITS[(unit or b"").decode("ascii").lower()]
+    except (ValueError, KeyError):
+        return None
+    return result if 0 <= result < math.inf else None
 
 
 def to_text(line: bytes) -> str:

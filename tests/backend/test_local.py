@@ -27,7 +27,9 @@ from runtime.process import Child, spawn
 from runtime.process.limits import Resources
 from runtime.scheduler.run import run_jobs
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
-from runtime.verdict import Judgement, LogPatterns, judge_log
+from runtime.verdict import Judgement, verdicts
+from runtime.verdict.file import judge_log
+from runtime.verdict.judge import LogPatterns
 from tests.backend import terminal_program
 from tests.backend.local_jobs import HANG_TIMEOUT, TOKEN, LocalKit, Plant, alive, hear, local
 from tests.process.user_terminal import user_terminal
@@ -271,7 +273,7 @@ async def test_an_exception_while_judging_does_not_lose_the_completion(
     def raise_it(*_args: object, **_options: object) -> None:
         raise error
 
-    monkeypatch.setattr(verdict_pool, "judge_log", raise_it)
+    monkeypatch.setattr(verdicts, "judge_log", raise_it)
     monkeypatch.setattr(verdict_pool, "_RESOURCE_TIMEOUT", 0.02)  # for memory
     async with local(tmp_path, containment=containment) as here:
         status, kind, message = why(await here.run(pass_patterns=["x"]))
@@ -417,7 +419,7 @@ async def test_the_loop_is_not_held_up_by_a_log(tmp_path: Path, monkeypatch: pyt
         threads.append(threading.get_ident())
         return judge_log(path, patterns, *args, **options)
 
-    monkeypatch.setattr(verdict_pool, "judge_log", note_thread)
+    monkeypatch.setattr(verdicts, "judge_log", note_thread)
     async with local(tmp_path) as here:
         await here.run(pass_patterns=[""])
         assert threads
@@ -775,7 +777,7 @@ async def test_a_time_limit_is_not_for_the_judging(
         return judge_log(path, patterns, *args, **options)
 
     monkeypatch.setattr(LocalBackend, "_timed_out", note)
-    monkeypatch.setattr(verdict_pool, "judge_log", wait_and_judge)
+    monkeypatch.setattr(verdicts, "judge_log", wait_and_judge)
     async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo TEST PASSED", pass_patterns=["TEST PASSED"], timeout=0.01)
         if containment == "group":  # with a tree only the shim knows the end

@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,9 @@ from runtime.backend import verdict_pool
 from runtime.backend.verdict_pool import VerdictPool
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import Exit, Work, each_in_thread
-from runtime.verdict import Judgement, LogFollower, LogPatterns, judge_log
+from runtime.verdict import Judgement, LogFollower, verdicts
+from runtime.verdict.file import judge_log
+from runtime.verdict.judge import LogPatterns
 from tests.campaigns import log as long_log
 
 SPEC = JobSpec(name="job", cmd="true", pass_patterns=["^PASSED"])
@@ -43,7 +44,7 @@ class Door:
         self.arrived = threading.Event()
         self.calls: list[str] = []
         self._name = name
-        patch.setattr(verdict_pool, "judge_log", self._judge_log)
+        patch.setattr(verdicts, "judge_log", self._judge_log)
 
     def _judge_log(self, path: str, patterns: LogPatterns, *args: Any, **options: Any) -> Judgement:
         name, longest = Path(path).name, options.get("longest")
@@ -67,7 +68,7 @@ def write(directory: Path, name: str, size: int = 0) -> str:
 async def test_short_logs_are_judged_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hops: list[int] = []
 
-    async def note(work: Work[verdict_pool._Request, None], **options: Any) -> None:
+    async def note(work: Work[Any, Any], **options: Any) -> None:
         hops.append(len(work.left()))
         await each_in_thread(work, **options)
 
@@ -75,9 +76,7 @@ async def test_short_logs_are_judged_together(tmp_path: Path, monkeypatch: pytes
     statuses: list[JobStatus] = []
 
     async def ask(judges: VerdictPool, log: str) -> None:
-        verdict, found = await judges.judge(SPEC, log, WELL)
-        assert found is not None
-        statuses.append(verdict.status)
+        statuses.append((await judges.of(SPEC, WELL, log)).status)
 
     async with open_judges() as judges:
         log = write(tmp_path, "log")
@@ -95,9 +94,9 @@ async def test_long_logs_hold_up_no_short_one(tmp_path: Path, monkeypatch: pytes
         long, short = write(tmp_path, "long", 1 << 20), write(tmp_path, "short")
         async with trio.open_nursery() as nursery:
             for _ in range(3):
-                nursery.start_soon(judges.judge, SPEC, long, WELL)
+                nursery.start_soon(judges.of, SPEC, WELL, long)
             await door.wait_arrived()
-            assert (await judges.judge(SPEC, short, WELL))[0].status is JobStatus.PASSED
+            assert (await judges.of(SPEC, WELL, short)).passed
             assert not door.opened.is_set()
             door.opened.set()
     assert sorted(door.calls) == ["long"] * 3 + ["short"]
@@ -110,11 +109,11 @@ async def test_one_log_that_cannot_be_read_to_its_end_holds_up_no_other(
     async with open_judges() as judges:
         stuck, other = write(tmp_path, "stuck"), write(tmp_path, "other")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(judges.judge, SPEC, stuck, WELL)
+            nursery.start_soon(judges.of, SPEC, WELL, stuck)
             await door.wait_arrived()
-            assert (await judges.judge(SPEC, other, WELL))[0].status is JobStatus.PASSED
+            assert (await judges.of(SPEC, WELL, other)).passed
             nursery.cancel_scope.cancel()  # one waiter is cancelled, and the other waits on
-        assert (await judges.judge(SPEC, other, WELL))[0].status is JobStatus.PASSED
+        assert (await judges.of(SPEC, WELL, other)).passed
         door.opened.set()
 
 
@@ -127,10 +126,10 @@ async def test_logs_that_cannot_be_read_hold_up_none_of_those_that_share_their_t
         stuck, other = write(tmp_path, "stuck"), write(tmp_path, "other")
         async with trio.open_nursery() as nursery:
             for _ in range(10):
-                nursery.start_soon(judges.judge, SPEC, stuck, WELL)
+                nursery.start_soon(judges.of, SPEC, WELL, stuck)
             async with trio.open_nursery() as others:
                 for _ in range(10):
-                    others.start_soon(judges.judge, SPEC, other, WELL)
+                    others.start_soon(judges.of, SPEC, WELL, other)
             door.opened.set()
 
 
@@ -150,14 +149,14 @@ async def test_a_log_waits_for_a_free_descriptor_and_for_memory(
             raise error
         return judge_log(*args, **options)
 
-    monkeypatch.setattr(verdict_pool, "judge_log", judge_or_lack)
+    monkeypatch.setattr(verdicts, "judge_log", judge_or_lack)
     log = write(tmp_path, "log")
     async with open_judges() as judges:
-        assert (await judges.judge(SPEC, log, WELL))[0].status is JobStatus.PASSED
+        assert (await judges.of(SPEC, WELL, log)).passed
         assert lacking == 0
         lacking = 1000
         monkeypatch.setattr(verdict_pool, "_RESOURCE_TIMEOUT", 0.02)
-        verdict, _ = await judges.judge(SPEC, log, WELL)
+        verdict = await judges.of(SPEC, WELL, log)
         assert verdict.reason is not None
         assert verdict.reason.kind is FailureKind.LOG_UNREADABLE
         assert verdict.reason.message == f"its log could not be judged: {message}"
@@ -169,39 +168,23 @@ async def test_without_memory_to_see_whether_a_log_is_judged_quickly_it_is_judge
     def no_memory(*_args: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(verdict_pool, "is_quick", no_memory)
+    monkeypatch.setattr(verdicts, "is_quick", no_memory)
     log = write(tmp_path, "log")
     async with open_judges() as judges:
-        assert (await judges.judge(SPEC, log, WELL))[0].status is JobStatus.PASSED
-        monkeypatch.setattr(verdict_pool, "judge_text", no_memory)
-        assert judges.judge_at_once(LogPatterns.of(SPEC), b"PASSED", WELL) is None
-
-
-async def test_short_logs_that_take_long_all_the_same_get_a_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log, patterns = write(tmp_path, "log"), LogPatterns.of(SPEC)
-    async with open_judges() as judges:
-        assert judges.judge_at_once(patterns, b"PASSED", WELL) is None
-        await judges.judge(SPEC, log, WELL)
-        # Each reading of the processor's time is a second after the one before.
-        monkeypatch.setattr(verdict_pool, "time", SimpleNamespace(thread_time=itertools.count().__next__))
-        for _ in range(verdict_pool._MAX_OVERRUNS):
-            assert judges.judge_at_once(patterns, b"PASSED", WELL) is not None
-        assert judges.judge_at_once(patterns, b"PASSED", WELL) is None
-        await judges.judge(SPEC, log, WELL)
-        assert judges.judge_at_once(patterns, b"PASSED", WELL) is None
+        assert (await judges.of(SPEC, WELL, log)).passed
+        monkeypatch.setattr(verdicts, "judge_text", no_memory)
+        assert judges.at_once(SPEC, WELL, b"PASSED") is None
 
 
 async def test_a_log_that_is_gone_is_in_the_verdict(tmp_path: Path) -> None:
     async with open_judges() as judges:
-        verdict, found = await judges.judge(SPEC, str(tmp_path / "gone"), WELL)
-        assert found is None
+        verdict = await judges.of(SPEC, WELL, str(tmp_path / "gone"))
+        assert verdict.log is None
         assert verdict.reason is not None
         assert verdict.reason.kind is FailureKind.LOG_UNREADABLE
         assert "No such file" in verdict.reason.message
         without = JobSpec(name="job", cmd="true")
-        verdict, found = await judges.judge(without, str(tmp_path / "gone"), Exit(code=3))
+        verdict = await judges.of(without, Exit(code=3), str(tmp_path / "gone"))
         assert verdict.reason is not None
         assert verdict.reason.message == "exit code 3"
 
@@ -215,27 +198,27 @@ async def test_a_short_log_that_may_take_long_holds_up_no_other(
         quadratic, short = write(tmp_path, "quadratic"), write(tmp_path, "short")
         async with trio.open_nursery() as nursery:
             for _ in range(3):
-                nursery.start_soon(judges.judge, spec, quadratic, WELL)
+                nursery.start_soon(judges.of, spec, WELL, quadratic)
             await door.wait_arrived()
-            assert (await judges.judge(SPEC, short, WELL))[0].status is JobStatus.PASSED
+            assert (await judges.of(SPEC, WELL, short)).passed
             door.opened.set()
 
 
 async def test_a_pattern_that_takes_for_ever_costs_its_job_and_leaves_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdict_pool, "BUDGET", 0.1)
+    monkeypatch.setattr(verdicts, "BUDGET", 0.1)
     spec = JobSpec(name="bad", cmd="true", fail_patterns=[r"(?=x)(x+)+y"])
     (tmp_path / "log").write_bytes(b"x" * 40)
     async with open_judges() as judges:
-        verdict, found = await judges.judge(spec, str(tmp_path / "log"), WELL)
-        assert found is None
+        verdict = await judges.of(spec, WELL, str(tmp_path / "log"))
+        assert verdict.log is None
         assert verdict.reason is not None
         assert verdict.reason.kind is FailureKind.LOG_UNREADABLE
         assert verdict.reason.message.endswith(r"budget of 0.1 s, pattern '(?=x)(x+)+y'")
         (tmp_path / "log").write_bytes(b"z")
-        assert (await judges.judge(spec, str(tmp_path / "log"), WELL))[0].status is JobStatus.PASSED
-        (worker,) = judges._workers._idle
+        assert (await judges.of(spec, WELL, str(tmp_path / "log"))).passed
+        (worker,) = judges._verdicts._workers._idle
     assert not worker.is_alive()
 
 
@@ -257,12 +240,12 @@ async def test_r2_a_line_of_300_megabytes_takes_few_of_them(tmp_path: Path) -> N
     long_log.forget_peak()
     before = long_log.peak()
     async with open_judges() as judges:
-        verdict, found = await judges.judge(spec, str(tmp_path / "log"), WELL)
+        verdict = await judges.of(spec, WELL, str(tmp_path / "log"))
     assert long_log.peak() - before <= long_log.MAX_EXTRA
     assert verdict.reason is not None
     assert verdict.reason.message == "pass pattern not found: '^$'"
-    assert found is not None
-    assert found.lines == 1
+    assert verdict.log is not None
+    assert verdict.log.lines == 1
 
 
 async def test_a_log_is_watched_on_after_there_was_no_free_descriptor(

@@ -79,10 +79,11 @@ async def judge(path: Path, line: int) -> tuple[float, float, int]:
         forget_peak()
         before = peak()
         began = time.perf_counter()
-        verdict, found = await judges.judge(spec, str(path), Exit(code=0))
+        verdict = await judges.of(spec, Exit(code=0), str(path))
         took = time.perf_counter() - began
         extra = peak() - before
         nursery.cancel_scope.cancel()
+    found = verdict.log
     assert found is not None
     assert found.failure is not None, verdict
     assert verdict.reason is not None

@@ -6,8 +6,8 @@ import re
 
 from hypothesis import strategies as st
 
-from runtime.verdict import FailingLine, Judgement, LogPatterns
-from runtime.verdict.reported_times import seconds
+from runtime.verdict import FailingLine, Judgement
+from runtime.verdict.judge import LogPatterns, seconds
 
 TIME = r"^t (?P<value>\d+) (?P<unit>[a-z]+)"
 

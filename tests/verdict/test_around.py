@@ -13,21 +13,14 @@ from hypothesis import strategies as st
 
 from runtime.errors import SpecError
 from runtime.job import compile_pattern
-from runtime.verdict import (
-    CombinedEngine,
-    FailingLine,
-    LogJudge,
-    LogPatterns,
-    PrefilterEngine,
-    PythonEngine,
-    WorkerEngine,
-    Workers,
-    linear,
-    prefilter,
-)
+from runtime.verdict import FailingLine, linear, prefilter
 from runtime.verdict import judge as module
 from runtime.verdict import lines as lines_module
-from runtime.verdict.engine import Engine
+from runtime.verdict.combined import CombinedEngine
+from runtime.verdict.engine import Engine, PythonEngine
+from runtime.verdict.judge import LogJudge, LogPatterns
+from runtime.verdict.prefilter import PrefilterEngine
+from runtime.verdict.worker import WorkerEngine, Workers
 from tests.verdict.strategies import PATTERNS
 
 MAX_LINE = 12

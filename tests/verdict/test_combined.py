@@ -6,7 +6,11 @@ from contextlib import closing
 import pytest
 
 from runtime.job import compile_pattern
-from runtime.verdict import CombinedEngine, Hit, LogPatterns, Workers, combined, is_quick, linear
+from runtime.verdict import combined, linear
+from runtime.verdict.combined import CombinedEngine, is_quick
+from runtime.verdict.engine import Hit
+from runtime.verdict.judge import LogPatterns
+from runtime.verdict.worker import Workers
 
 
 @pytest.fixture

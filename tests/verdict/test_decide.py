@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
-from runtime.verdict import PASSED, FailingLine, Judgement, Verdict, decide, signal_name
+from runtime.verdict import PASSED, FailingLine, Judgement, Verdict, signal_name
+from runtime.verdict.decide import decide
 
 FAILURE = FailingLine("E", 17, "  E: bad", ("cause",), ("next",))
 TAIL = tuple("abcdefghij")
@@ -15,7 +16,18 @@ def failed(kind: FailureKind, message: str, lines: object = None, context: tuple
 
 def test_exit_code_zero_and_a_clean_log_pass() -> None:
     assert decide(0, None) is PASSED
-    assert decide(0, None, Judgement(tail=TAIL, lines=10)) is PASSED
+    log = Judgement(tail=TAIL, lines=10)
+    assert decide(0, None, log) == PASSED
+    assert decide(0, None, log).log is log
+
+
+def test_a_verdict_has_what_the_log_says_and_is_compared_without() -> None:
+    log = Judgement(tail=TAIL, lines=30)
+    for verdict in (decide(3, None, log), decide(0, None, log)):
+        assert verdict.log is log
+        assert verdict.passed is (verdict.status is JobStatus.PASSED) is (verdict.reason is None)
+        assert verdict == Verdict(verdict.status, verdict.reason)
+    assert decide(3, None, unreadable="gone").log is None
 
 
 def test_an_exit_code_is_named_first_and_comes_with_the_last_lines() -> None:

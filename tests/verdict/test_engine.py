@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from runtime.job import compile_pattern
-from runtime.verdict import Hit, PythonEngine
+from runtime.verdict.engine import Hit, PythonEngine
 
 
 def engine(*patterns: str) -> PythonEngine:

@@ -9,16 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.verdict import (
-    FailingLine,
-    Judgement,
-    JudgingError,
-    LogPatterns,
-    combined,
-    judge_log,
-    judge_text,
-    read_tail,
-)
+from runtime.verdict import FailingLine, Judgement, JudgingError, combined
+from runtime.verdict.file import judge_log, judge_text, read_tail
+from runtime.verdict.judge import LogPatterns
 
 PATTERNS = LogPatterns(["PASSED"], ["ERROR"])
 

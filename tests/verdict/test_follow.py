@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.verdict import LogFollower, LogPatterns, Workers
+from runtime.verdict import LogFollower
+from runtime.verdict.judge import LogPatterns
+from runtime.verdict.worker import Workers
 
 
 def test_a_line_counts_when_its_end_is_written(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from runtime.errors import SpecError
 from runtime.job import JobSpec
-from runtime.verdict import FailingLine, Judgement, LogJudge, LogPatterns, lines
+from runtime.verdict import FailingLine, Judgement, lines
 from runtime.verdict import judge as module
+from runtime.verdict.judge import LogJudge, LogPatterns
 
 TIME = r"^t (?P<value>\d+) (?P<unit>[a-z]+)"
 

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from runtime.job import compile_pattern
-from runtime.verdict import Hit, LinearEngine, PythonEngine, linear
+from runtime.verdict import linear
+from runtime.verdict.engine import Hit, PythonEngine
+from runtime.verdict.linear import LinearEngine
 
 
 def engine(*patterns: str) -> LinearEngine:

@@ -9,23 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runtime.verdict import (
-    CombinedEngine,
-    Engine,
-    FailingLine,
-    Judgement,
-    LinearEngine,
-    LogFollower,
-    LogJudge,
-    LogPatterns,
-    PrefilterEngine,
-    PythonEngine,
-    WorkerEngine,
-    Workers,
-    judge_text,
-    lines,
-    read_tail,
-)
+from runtime.verdict import FailingLine, Judgement, LogFollower, lines
+from runtime.verdict.combined import CombinedEngine
+from runtime.verdict.engine import Engine, PythonEngine
+from runtime.verdict.file import judge_text, read_tail
+from runtime.verdict.judge import LogJudge, LogPatterns
+from runtime.verdict.linear import LinearEngine
+from runtime.verdict.prefilter import PrefilterEngine
+from runtime.verdict.worker import WorkerEngine, Workers
 from tests.verdict.definition import CUTS, LOGS, TIME, line_by_line, parts_of
 
 Make = Callable[[Sequence[re.Pattern[bytes]], Workers], Engine]

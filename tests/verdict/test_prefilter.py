@@ -11,16 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.job import compile_pattern
-from runtime.verdict import (
-    CombinedEngine,
-    Hit,
-    LogJudge,
-    LogPatterns,
-    PrefilterEngine,
-    PythonEngine,
-    Workers,
-    prefilter,
-)
+from runtime.verdict import prefilter
+from runtime.verdict.combined import CombinedEngine
+from runtime.verdict.engine import Hit, PythonEngine
+from runtime.verdict.judge import LogJudge, LogPatterns
+from runtime.verdict.prefilter import PrefilterEngine
+from runtime.verdict.worker import Workers
 from tests.verdict.strategies import BLOCKS, PATTERNS
 
 OPENTITAN = [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.verdict.reported_times import seconds
+from runtime.verdict.judge import seconds
 
 
 @pytest.mark.parametrize(

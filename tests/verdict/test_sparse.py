@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.verdict import FailingLine, LogFollower, LogPatterns, Workers, judge_log, lines, sparse
+from runtime.verdict import FailingLine, LogFollower, lines, sparse
+from runtime.verdict.file import judge_log
+from runtime.verdict.judge import LogPatterns
+from runtime.verdict.worker import Workers
 
 PATTERNS = LogPatterns([r"^PASSED$", r"\x00{9}x"], ["^ERROR", r"^\x00+y$"])
 BLOCK = 4096

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runtime.verdict import LinearEngine, PythonEngine, translate
-from runtime.verdict.linear import is_linear
+from runtime.verdict import translate
+from runtime.verdict.engine import PythonEngine
+from runtime.verdict.linear import LinearEngine, is_linear
 from tests.verdict.strategies import BLOCKS, PATTERNS
 
 

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.job import compile_pattern
-from runtime.verdict import Hit, JudgingError, PythonEngine, WorkerEngine, Workers, worker
+from runtime.verdict import JudgingError, worker
+from runtime.verdict.engine import Hit, PythonEngine
+from runtime.verdict.worker import WorkerEngine, Workers
 
 TIME = r"t=(?P<value>\d+)(?P<unit>ns)?"
 

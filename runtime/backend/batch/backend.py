@@ -43,7 +43,6 @@ import trio
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.submitting import SubmittingSide
 from runtime.backend.finishing import Finisher
-from runtime.backend.verdict_pool import VerdictPool
 from runtime.errors import BackendBrokenError
 from runtime.roots import Roots
 
@@ -63,8 +62,7 @@ class BatchBackend(SubmittingSide):
     async def _setup(self) -> None:
         self._file_limiter = trio.CapacityLimiter(_FILE_THREADS)
         self._hook_limiter = trio.CapacityLimiter(_HOOK_THREADS)
-        self._verdict_pool = VerdictPool(trio.CapacityLimiter(_VERDICT_THREADS))
-        self._finisher = Finisher(self._verdict_pool, self._hook_limiter)
+        self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), self._hook_limiter)
         self._submit_lock = trio.Lock()
         self._poll_requested, self._urgent, self._answer_arrived = trio.Event(), trio.Event(), trio.Event()
         await self._probe()
@@ -96,7 +94,7 @@ class BatchBackend(SubmittingSide):
             self._own_roots.close()
 
     async def _serve(self) -> None:
-        self._start_task(self._verdict_pool.run)
+        self._start_task(self._finisher.verdicts.run)
         while True:
             await self._wait_due()
             # One task queries and cancels: so a cancel always goes to elements of the last listing.

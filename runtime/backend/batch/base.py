@@ -29,7 +29,6 @@ from runtime.backend.batch.system import (
 from runtime.backend.finishing import Finisher
 from runtime.backend.job_paths import RootedJobPaths, job_paths
 from runtime.backend.live import LiveJob
-from runtime.backend.verdict_pool import VerdictPool
 from runtime.job import JobPaths, JobSpec, SoftStop
 from runtime.process import SoftStep, SoftSteps, in_thread, inherited_environment
 from runtime.roots import Roots
@@ -161,7 +160,6 @@ class BatchBase(RuntimeBackend):
         self._roots: Roots
         self._store: Store
         self._finisher: Finisher
-        self._verdict_pool: VerdictPool
         self._submit_lock: trio.Lock
         self._file_limiter: trio.CapacityLimiter
         self._hook_limiter: trio.CapacityLimiter

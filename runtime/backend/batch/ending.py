@@ -20,7 +20,7 @@ from runtime.backend.finishing import usage_of
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
 from runtime.job.command import command_words
 from runtime.process import Exit
-from runtime.verdict import Judgement, LogPatterns, explain_stop
+from runtime.verdict import Judgement, explain_stop, needs_log
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
@@ -95,15 +95,16 @@ class EndingSide(BatchBase):
         else:
             if element.killed:  # it had ended when it was stopped
                 element.scope.deadline = trio.current_time() + self._visibility_timeout
-            await self._wait_log(element, record)
-            verdict, log = await self._finisher.conclude(
-                job.spec, element.paths.log, _exit_of(record), element.scope, self._visibility_timeout
+            exit_status = _exit_of(record)
+            await self._wait_log(element, exit_status)
+            verdict = await self._finisher.conclude(
+                job.spec, element.paths.log, exit_status, element.scope, self._visibility_timeout
             )
-            self._complete(job, verdict.status, verdict.reason, usage_of(_exit_of(record), log))
+            self._complete(job, verdict.status, verdict.reason, usage_of(exit_status, verdict.log))
 
-    async def _wait_log(self, element: Element, record: Record) -> None:
+    async def _wait_log(self, element: Element, exit_status: Exit) -> None:
         """Wait up to `visibility_timeout` for a log that the verdict needs and that may still appear."""
-        if record.code != 0 or LogPatterns.of(element.job.spec):
+        if needs_log(element.job.spec, exit_status):
             with trio.move_on_after(self._visibility_timeout):
                 # Another machine creates the log, so there is no event to wait for.
                 while await self._in_thread(may_appear, element.paths.log):  # noqa: ASYNC110 - NFS notifies no client

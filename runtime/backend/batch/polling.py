@@ -20,9 +20,9 @@ from runtime.backend.batch.system import (
 from runtime.backend.batch.transitions import Ended, Evidence, Missing, Moved, Transition, Unexpected, next_transition
 from runtime.backend.batch.wrapper import UNSEEN
 from runtime.backend.live import Stage
-from runtime.backend.verdict_pool import too_large
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind
+from runtime.verdict import too_large
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 

@@ -26,7 +26,7 @@ import trio
 
 from runtime.backend.backend import RuntimeBackend, check_limit, later
 from runtime.backend.base import BackendState, End
-from runtime.backend.finishing import Finisher, failed, usage_of
+from runtime.backend.finishing import Finisher, usage_of
 from runtime.backend.job_paths import job_paths
 from runtime.backend.live import LiveJob
 from runtime.backend.local.launch import (
@@ -44,7 +44,6 @@ from runtime.backend.local.launch import (
     launch_unprepared,
     needed_paths,
 )
-from runtime.backend.verdict_pool import VerdictPool
 from runtime.errors import BackendBrokenError
 from runtime.job import CONTAINMENTS, LEFTOVERS, FailureKind, JobPaths, JobSpec, JobStatus, SoftStop
 from runtime.process import (
@@ -69,7 +68,7 @@ from runtime.process.memory import OomKills
 from runtime.process.platform import missing
 from runtime.process.standstill import Standstill
 from runtime.roots import Roots
-from runtime.verdict import PASSED, Verdict, explain_stop
+from runtime.verdict import PASSED, Verdict, explain_stop, failed
 
 if TYPE_CHECKING:  # not available on every system
     from runtime.process.shim import Shim
@@ -245,7 +244,6 @@ class LocalBackend(RuntimeBackend):
         """The supervisors that report when no process of ours ran. With containment "tree", those of the jobs."""
         self._ended: trio.MemorySendChannel[_Announced]
         self._ends: trio.MemoryReceiveChannel[_Announced]
-        self._judges: VerdictPool
         self._finisher: Finisher
         self._launching: trio.CapacityLimiter
         self._judging: trio.CapacityLimiter
@@ -262,8 +260,7 @@ class LocalBackend(RuntimeBackend):
         self._judging = trio.CapacityLimiter(_JUDGE_THREADS)
         self._hooking = trio.CapacityLimiter(_HOOK_THREADS)
         self._ended, self._ends = trio.open_memory_channel[_Announced](math.inf)
-        self._judges = VerdictPool(self._judging)
-        self._finisher = Finisher(self._judges, self._hooking)
+        self._finisher = Finisher(self._judging, self._hooking)
         try:
             self._context = await in_thread(self._make_context, limiter=self._launching, wait_for_thread=False)
             self.run_dir = self._context.roots.run_dir
@@ -335,7 +332,7 @@ class LocalBackend(RuntimeBackend):
             self._start_task(self._run_witness)
         self._deadlines.catch_up = self._catch_up
         self._start_task(self._watch_standstill)
-        await self._judges.run()
+        await self._finisher.verdicts.run()
 
     async def _teardown(self) -> None:
         self._context.starts.unpause()
@@ -666,13 +663,13 @@ class LocalBackend(RuntimeBackend):
             return None
         if end.exit is UNKNOWN or _may_be_oom(end.exit) or job.spec.post_finish is not None:
             return None
-        found = self._finisher.judge_at_once(job.spec, end.exit, end.log)
-        if found is None:
+        verdict = self._finisher.verdicts.at_once(job.spec, end.exit, end.log)
+        if verdict is None:
             return None
-        verdict, log = found
-        if verdict is PASSED and end.left_behind:
+        usage = usage_of(end.exit, verdict.log, end.left_behind)
+        if end.left_behind and verdict.passed:
             verdict = self._with_leftovers(job.spec, end)
-        return job, verdict.status, verdict.reason, usage_of(end.exit, log, end.left_behind)
+        return job, verdict.status, verdict.reason, usage
 
     def _stops_early(self, spec: JobSpec) -> bool:
         return self._stop_on_fail_pattern and bool(spec.fail_patterns)
@@ -713,13 +710,13 @@ class LocalBackend(RuntimeBackend):
 
     @trio.lowlevel.enable_ki_protection
     async def _stop_when_failed(self, job: LiveJob, run: LocalRun) -> None:
-        await self._judges.wait_failed(job.spec, run.log, _WATCH_INTERVAL)
+        await self._finisher.verdicts.wait_failed(job.spec, run.log, _WATCH_INTERVAL)
         if not run.tree.has_ended():
             self._stop_run(job, run)
 
     @trio.lowlevel.enable_ki_protection
     async def _stop_when_too_large(self, job: LiveJob, run: LocalRun) -> None:
-        message = await self._judges.wait_too_large(job.spec, run.log, _WATCH_INTERVAL)
+        message = await self._finisher.verdicts.wait_too_large(job.spec, run.log, _WATCH_INTERVAL)
         if not run.tree.has_ended():  # judging the log of a job that has ended checks its size, too
             self._stop([job], FailureKind.LOG_LIMIT, message)
 
@@ -754,14 +751,15 @@ class LocalBackend(RuntimeBackend):
             self._limit_concluding(job, run)
         # Stopped without a request: a fail pattern had matched. We caused this exit, so it is not held against the job.
         how = attrs.evolve(end.exit, code=0, signal=None, core_dumped=False) if end.stopped else end.exit
-        verdict, log = await self._finisher.conclude(
+        verdict = await self._finisher.conclude(
             spec, run.log, how, run.concluding, self._kill_timeout, end.log, self._with_leftovers(spec, end)
         )
-        if end.stopped and verdict is PASSED:
+        usage = usage_of(end.exit, verdict.log, end.left_behind)
+        if end.stopped and verdict.passed:
             verdict = failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
         if _may_be_oom(how) and await in_thread(self._oom_kills.explain_one, limiter=self._judging):
             verdict = _out_of_memory(verdict)
-        self._complete(job, verdict.status, verdict.reason, usage_of(end.exit, log, end.left_behind))
+        self._complete(job, verdict.status, verdict.reason, usage)
 
     def _with_leftovers(self, spec: JobSpec, end: TreeEnd) -> Verdict:
         """Return the verdict on a job that passes apart from the processes that it left running."""

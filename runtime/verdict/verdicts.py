@@ -1,0 +1,192 @@
+"""`verdict` and `Verdicts`: did a job pass? The one way to ask, with a job, its exit and its log.
+
+The verdict is the same whichever method returns it. They differ in how long they may take:
+
+| method | takes | `None` means |
+|---|---|---|
+| `Verdicts.at_once` | microseconds, so it may be called in an event loop | ask another one |
+| `Verdicts.soon` | about a millisecond, in a thread that others wait for | ask another one |
+| `Verdicts.attempt` | as long as the log is, in a thread of its own | the system is out of resources: ask again later |
+| `Verdicts.of` | the same | |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import lru_cache
+from typing import Final
+
+from runtime.errors import is_out_of_resources
+from runtime.job import FailureKind, JobSpec
+from runtime.verdict.combined import are_linear, is_quick
+from runtime.verdict.decide import PASSED, ExitStatus, Verdict, decide, failed
+from runtime.verdict.file import BUDGET, LogPath, TooLongError, judge_log, judge_text, read_tail, too_large
+from runtime.verdict.follow import LogFollower
+from runtime.verdict.judge import Judgement, LogPatterns
+from runtime.verdict.worker import Workers
+
+SHORT_LOG: Final = 1 << 18
+"""The most bytes of a log that is judged soon: about a millisecond. Arbitrary: ten times more delays those who wait for
+the same thread, ten times less gives ordinary logs a thread each."""
+
+_MAX_KNOWN: Final = 1000
+"""Sets of patterns that are remembered. Arbitrary: ten times more costs memory; with ten times fewer, a run with many
+kinds of jobs forgets them and judges in threads again."""
+
+_INLINE_LIMIT: Final = 0.002
+"""Seconds of processor time that judging a text at once may take. Arbitrary: ten times longer delays all other tasks of
+the event loop, ten times shorter sends ordinary texts to threads."""
+
+_MAX_OVERRUNS: Final = 3
+"""Times that it may take longer before texts with these patterns are judged in threads. More than one, as the
+interpreter may have collected garbage just then. Arbitrary."""
+
+
+def verdict(job: JobSpec, exit_status: ExitStatus, log: LogPath) -> Verdict:
+    """Return the verdict on one job, without a limit of time. Blocks: see `Verdicts.of`, which is for many jobs."""
+    with closing(Verdicts()) as verdicts:
+        return verdicts.of(job, exit_status, log)
+
+
+def needs_log(job: JobSpec, exit_status: ExitStatus) -> bool:
+    """Whether the verdict depends on the log, or shows lines of it."""
+    patterns = job.pass_patterns or job.fail_patterns or job.runtime_pattern or job.simulated_time_pattern
+    return exit_status.code != 0 or bool(patterns)
+
+
+class Verdicts:
+    """The verdicts of a backend's jobs. The methods may be called in several threads at once.
+
+    Args:
+        clock: tells the processor time of the calling thread, in seconds; `None` for no limits of it.
+        wall: tells the time on the wall clock, in seconds; `None` for no limits of it.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None, wall: Callable[[], float] | None = None) -> None:
+        self._clock = clock or _stopped_clock
+        self._wall = wall or _stopped_clock
+        self._workers = Workers()
+        self._overruns_left: dict[LogPatterns, int] = {}
+        """Patterns that RE2 has compiled, to the overruns that they have left. A short text takes microseconds with
+        almost all of these patterns; with a few, such as ``.{0,500}x``, it takes longer."""
+
+    def close(self) -> None:
+        """End the worker processes, which also ends calls in other threads that wait for one."""
+        self._workers.close()
+
+    def at_once(self, job: JobSpec, exit_status: ExitStatus, text: bytes | None) -> Verdict | None:
+        """Return the verdict if finding it takes microseconds; else `None`. Does not block.
+
+        That is so if there is nothing to look for; and for a text if an earlier call of another method has made RE2
+        compile all patterns, and texts with them have exceeded `_INLINE_LIMIT` fewer than `_MAX_OVERRUNS` times.
+
+        Args:
+            job: the job.
+            exit_status: how its process ended.
+            text: its whole log, if it is short and known.
+        """
+        if job.max_log is not None and (text is None or len(text) > job.max_log):
+            return None
+        if not needs_log(job, exit_status):
+            return PASSED
+        if text is None:
+            return None
+        patterns = LogPatterns.of(job)
+        if not self._overruns_left.get(patterns):
+            return None
+        begun = self._clock()
+        try:
+            found = _verdict_on_text(text, patterns, exit_status.code, exit_status.signal, exit_status.core_dumped)
+        except MemoryError:
+            return None  # `attempt` is repeated until there is memory
+        if self._clock() - begun > _INLINE_LIMIT:
+            self._overruns_left[patterns] -= 1
+        return found
+
+    def soon(self, job: JobSpec, exit_status: ExitStatus, log: LogPath) -> Verdict | None:
+        """Return the verdict if finding it takes about a millisecond; else `None`. Blocks. Arguments as for `of`.
+
+        So a log is judged that has at most `SHORT_LOG` bytes, with patterns that need no worker for usual lines.
+        """
+        try:
+            if not is_quick(LogPatterns.of(job)):
+                return None
+        except (MemoryError, OSError):  # no memory to compile the patterns, or no descriptor to import RE2
+            return None
+        return self.attempt(job, exit_status, log, SHORT_LOG)
+
+    def attempt(
+        self, job: JobSpec, exit_status: ExitStatus, log: LogPath, longest: int | None = None
+    ) -> Verdict | None:
+        """Return the verdict as `of` does; `None` if the system is out of resources, which is no fault of the job.
+
+        It is also `None` for a log that has to be searched and has more than `longest` bytes.
+        """
+        try:
+            found = self._read(job, log, longest)
+        except TooLongError:
+            return None
+        except Exception as exc:  # noqa: BLE001 - a job completes whatever it has put in the place of its log
+            return None if is_out_of_resources(exc) else _decide(job, exit_status, log, exc)
+        return _decide(job, exit_status, log, found)
+
+    def of(self, job: JobSpec, exit_status: ExitStatus, log: LogPath) -> Verdict:
+        """Return the verdict. Blocks. If the log cannot be read, or not within its limits, the verdict says so.
+
+        Args:
+            job: the job.
+            exit_status: how its process ended.
+            log: where its log is. It is read as far as needed.
+        """
+        try:
+            found = self._read(job, log)
+        except Exception as exc:  # noqa: BLE001 - as in `attempt`
+            return _decide(job, exit_status, log, exc)
+        return _decide(job, exit_status, log, found)
+
+    def follower(self, job: JobSpec, log: LogPath) -> LogFollower:
+        """Return what tells whether a fail pattern has matched, while `log` is still being written."""
+        return LogFollower(log, LogPatterns.of(job), self._workers, wall=self._wall)
+
+    def _read(self, job: JobSpec, log: LogPath, longest: int | None = None) -> Judgement:
+        patterns = LogPatterns.of(job)
+        if patterns:
+            found = judge_log(
+                log, patterns, self._workers, budget=BUDGET, clock=self._clock, wall=self._wall, longest=longest
+            )
+        else:
+            found = read_tail(log, raw=patterns.raw_lines)
+        # Only now: before a first log was judged, RE2 may have to compile the patterns, which may take long.
+        if patterns not in self._overruns_left:
+            with suppress(MemoryError, OSError):
+                if are_linear(patterns):
+                    if len(self._overruns_left) >= _MAX_KNOWN:
+                        self._overruns_left.clear()
+                    self._overruns_left[patterns] = _MAX_OVERRUNS
+        return found
+
+
+def _decide(job: JobSpec, exit_status: ExitStatus, log: LogPath, found: Judgement | Exception) -> Verdict:
+    """Return the verdict, after the log was read with the result `found`."""
+    unreadable = None
+    if isinstance(found, Exception) and LogPatterns.of(job):  # without patterns, its end would only have been shown
+        unreadable = "there is no memory for that" if isinstance(found, MemoryError) else str(found) or repr(found)
+    judgement = None if isinstance(found, Exception) else found
+    how = exit_status
+    verdict = decide(how.code, how.signal, judgement, core_dumped=how.core_dumped, unreadable=unreadable)
+    if verdict.passed and (message := too_large(job, log)):
+        return failed(FailureKind.LOG_LIMIT, message, judgement)
+    return verdict
+
+
+@lru_cache(maxsize=256)  # many short logs are the same, byte by byte
+def _verdict_on_text(
+    text: bytes, patterns: LogPatterns, code: int | None, signal: int | None, core_dumped: bool
+) -> Verdict:
+    return decide(code, signal, judge_text(text, patterns), core_dumped=core_dumped)
+
+
+def _stopped_clock() -> float:
+    """A clock that stands still: no limit is ever reached."""
+    return 0.0
