@@ -1,6 +1,7 @@
-"""Framing: messages on a stream of bytes between this program and a helper process.
+"""Messages between this program and a helper process. A message is a marshalled tuple.
 
-A message is a marshalled tuple, preceded by its length.
+On a stream of bytes, each is a *frame*: preceded by its length. A socket that preserves the boundaries of messages
+(`SOCK_SEQPACKET`) needs no frames.
 """
 
 from __future__ import annotations
@@ -28,41 +29,47 @@ class EndOfStream(Exception):  # noqa: N818 - like `StopIteration`, it is no err
     """The other end of a socket has been closed."""
 
 
+def encode(*message: Any) -> bytes:
+    """Return a message as bytes."""
+    return marshal.dumps(message)
+
+
+def decode(data: bytes) -> tuple[Any, ...]:
+    """Return the message of `encode`. Raises `EOFError`, `TypeError` or `ValueError` if `data` is none."""
+    message = marshal.loads(data)
+    if not isinstance(message, tuple):
+        raise TypeError(message)
+    return message
+
+
 def frame(*message: Any) -> bytes:
     """Return a message as bytes, preceded by its length."""
-    body = marshal.dumps(message)
+    body = encode(*message)
     return HEADER.pack(len(body)) + body
 
 
-def unframe(data: bytes, longest: int | None = None) -> tuple[list[tuple[Any, ...]], bytes]:
-    """Return the complete messages in `data`, and the rest: the beginning of the next message.
-
-    Raises:
-        EOFError, TypeError, ValueError: if `data` is no such message, or a message is longer than `longest` bytes.
-    """
+def unframe(data: bytes) -> tuple[list[tuple[Any, ...]], bytes]:
+    """Return the complete messages in `data`, and the rest: the beginning of the next message."""
     messages = []
     begin = 0
     while len(data) >= begin + HEADER.size:
         (size,) = HEADER.unpack_from(data, begin)
         end = begin + HEADER.size + size
-        if longest is not None and size > longest:
-            raise ValueError(size)
         if len(data) < end:
             break
-        messages.append(marshal.loads(data[begin + HEADER.size : end]))
+        messages.append(decode(data[begin + HEADER.size : end]))
         begin = end
     return messages, data[begin:]
 
 
-def try_write(pipe: int, answer: bytes) -> bool:
-    """Write an answer to a pipe; return false if the pipe is full.
+def try_send(fd: int, message: bytes) -> bool:
+    """Send a message on a `SOCK_SEQPACKET`, as a whole; return false if it is full.
 
     Raises:
-        OSError: if the reader has closed the pipe.
+        OSError: if the other end was closed.
     """
     try:
-        # At most `PIPE_BUF` bytes: written as a whole, or not at all.
-        os.write(pipe, answer)
+        os.write(fd, message)
     except BlockingIOError:
         return False
     return True

@@ -2,7 +2,7 @@
 
 This is the runtime's side of `runtime.process.guard`, whose docstring says how it works. A supervisor is started when a
 backend opens. Each job is handed over to a shim (`runtime.process.shim`), which is forked if none is idle. One task
-reads the answers of a supervisor and of all its shims from one pipe.
+reads the answers of a supervisor and of all its shims from one socket.
 
 If the supervisor is killed, its shims kill their jobs and report that; the next job gets a new supervisor. A supervisor
 that is out of memory, because a limit of its own was lowered or reached, is alive but of no use: everything that it
@@ -33,7 +33,7 @@ from runtime.descriptors import Descriptor
 from runtime.errors import BUSY_ERRORS
 from runtime.helper import program
 from runtime.helper.interpreter import library_path, start_helper
-from runtime.helper.wire import frame, unframe
+from runtime.helper.wire import decode, frame
 from runtime.job.shorten import shorten_to_end
 from runtime.process.child import Exit
 from runtime.process.guard import supervisor_process
@@ -41,11 +41,11 @@ from runtime.process.guard.messages import (
     DEAD,
     FORK,
     FORKED,
+    MAX_ANSWER,
     NOT_FORKED,
     NOT_MADE,
     NOT_STARTED,
     PING,
-    PIPE_BUF,
     PONG,
     SETUP,
     STARTED,
@@ -105,8 +105,9 @@ _END_MARGIN: Final = 3.0
 """Seconds beyond the SIGKILL timeout that the supervisor may take to end. Arbitrary: it has to reap and exit only; if
 one is stuck, the backend closes later by as much."""
 
-_READ_SIZE: Final = 1 << 15
-"""Bytes of answers, some hundreds, that are read before other tasks run."""
+_MAX_ANSWERS: Final = 300
+"""Answers that are read before other tasks run. Arbitrary: about as many fit into the socket; ten times more would hold
+up the event loop for tens of milliseconds, ten times fewer would cost more passes of it."""
 
 _BUSY_JOBS: Final = 4
 """Jobs per CPU above which answers are batched: reading is delayed so that one pass of the event loop, which costs as
@@ -126,7 +127,7 @@ class Supervisor:
         process: subprocess.Popen[bytes],
         pidfd: int,
         control: socket.socket,
-        answers: int,
+        answers: socket.socket,
         errors: int,
         roots: int,
     ) -> None:
@@ -142,8 +143,6 @@ class Supervisor:
         self._shim_numbers = itertools.count(1)
         self._answered = 0
         """The number of the last ping that was answered."""
-        self._answer = b""
-        """The beginning of an answer that was not read completely."""
         self._cpus = usable_cpus()
         self._retired = False
         self._was_stopped = False
@@ -201,14 +200,16 @@ class Supervisor:
                 control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
                 made.callback(control.close)
                 child_ends.callback(child_control.close)
-                answers, child_answers = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-                made.callback(os.close, answers)
-                child_ends.callback(os.close, child_answers)
+                answers, child_answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                made.callback(answers.close)
+                child_ends.callback(child_answers.close)
+                answers.setblocking(False)
+                child_answers.setblocking(False)
                 errors = os.memfd_create("supervisor")
                 made.callback(os.close, errors)
                 runtime = os.pidfd_open(os.getpid())
                 child_ends.callback(os.close, runtime)
-                fds = (child_control.fileno(), child_answers, runtime, *map(child_ends.enter_context, roots))
+                fds = (child_control.fileno(), child_answers.fileno(), runtime, *map(child_ends.enter_context, roots))
                 process = start_helper(
                     [*words, *map(str, fds)],
                     stdin=subprocess.DEVNULL,  # jobs inherit it
@@ -238,7 +239,7 @@ class Supervisor:
         try:
             if not ready.poll(1000 * _START_TIMEOUT):
                 raise TimeoutError
-            hello = os.read(self._answers, PIPE_BUF)
+            hello = self._answers.recv(MAX_ANSWER)
             if hello:
                 self._control.sendall(frame(SETUP, dict(environment), dump, kill_timeout))
         except OSError as exc:
@@ -325,7 +326,7 @@ class Supervisor:
             nursery.start_soon(self._watch)
             nursery.start_soon(self._check_heartbeat)
             nursery.start_soon(self._continue_guards)
-            # Returns when the supervisor and all shims have closed the pipe.
+            # Returns when the supervisor and all shims have closed the socket.
             await self._read_answers()
             self.dead = True
             nursery.cancel_scope.cancel()
@@ -339,18 +340,20 @@ class Supervisor:
             jobs_per_cpu = (len(self._shims) - len(self._idle)) / self._cpus
             if jobs_per_cpu > _BUSY_JOBS:  # batch the answers
                 await trio.sleep(min(_BATCH_DELAY * jobs_per_cpu, _MAX_BATCH_DELAY))
-            data = os.read(self._answers, _READ_SIZE)
-            if not data:
-                return
-            try:
-                answers, self._answer = unframe(self._answer + data, longest=PIPE_BUF)
-            except (EOFError, TypeError, ValueError):
-                # A job of the same user can open the pipe in /proc/PID/fd. After that no answer can be told from it.
-                logger.error("a job has written into the pipe of its supervisor of processes (pid %d)", self.pid)
-                self._process.kill()
-                return
-            for answer in answers:
-                self._handle_answer(*answer)
+            for _ in range(_MAX_ANSWERS):
+                try:
+                    data = self._answers.recv(MAX_ANSWER)
+                except BlockingIOError:
+                    break
+                if not data:
+                    return
+                try:
+                    answer = decode(data)
+                except (EOFError, TypeError, ValueError):
+                    # Not of a guard. Whoever can send it could also kill them; but it costs no job anything.
+                    logger.error("what is no answer of a guard was sent to the runtime, and is dropped")
+                else:
+                    self._handle_answer(*answer)
             self._end_if_idle()
 
     async def flush(self) -> None:
@@ -529,8 +532,9 @@ class Supervisor:
 
     def _close(self) -> None:
         self._control.close()
-        for fd in (self._answers, self._pidfd, self._errors):
-            os.close(fd)
+        self._answers.close()
+        os.close(self._pidfd)
+        os.close(self._errors)
 
 
 _unreaped: list[subprocess.Popen[bytes]] = []

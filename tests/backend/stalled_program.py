@@ -1,6 +1,6 @@
 """A runtime that is to be killed while its loop stands still: ``python -m … DIRECTORY MODE``.
 
-Nothing reads the pipe for answers any more, and the pipe is full, and yet supervisor and shim have to write to it: the
+Nothing reads the socket for answers any more, and it is full, and yet supervisor and shim have to write to it: the
 shim, that it has started a hostile job, whose directory exists already; the supervisor, a heartbeat. And a process
 that was forked from the runtime, and outlives it, has all its descriptors. Prints the pids of that
 process and of the supervisor, in a line.
@@ -10,35 +10,50 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from unittest import mock
 
 import trio
 
-from runtime.helper.wire import frame
+from runtime.helper.wire import encode, frame
 from runtime.process.guard.messages import PING, PONG
-from runtime.process.supervisor import Supervisor, Supervisors
+from runtime.process.supervisor import Supervisors
 from tests.process import hostile
 
 
-def open_pipe(supervisor: Supervisor) -> int:
-    """Open the pipe for answers as a process that answers does."""
-    return os.open(f"/proc/self/fd/{supervisor._answers}", os.O_WRONLY | os.O_NONBLOCK)
+@contextmanager
+def guards_ends() -> Iterator[list[int]]:
+    """Keep the guards' ends of the sockets for answers of all supervisors that are started meanwhile, oldest first."""
+    original, kept = socket.socketpair, []
+
+    def socketpair(*kind: int) -> tuple[socket.socket, socket.socket]:
+        ours, theirs = original(*kind)
+        if kind == (socket.AF_UNIX, socket.SOCK_SEQPACKET):
+            kept.append(os.dup(theirs.fileno()))  # no `socket` object, which would make it blocking for the guards
+        return ours, theirs
+
+    with mock.patch.object(socket, "socketpair", socketpair):
+        yield kept
+    for end in kept:
+        os.close(end)
 
 
-def fill(supervisor: Supervisor) -> None:
-    """Fill the pipe for answers."""
-    fd = open_pipe(supervisor)
-    try:
+def fill(end: int) -> None:
+    """Fill the socket for answers, as a guard could whose answers are not read."""
+    with suppress(BlockingIOError):
         while True:
-            os.write(fd, frame(PONG, 0))
-    except BlockingIOError:
-        os.close(fd)
+            os.write(end, encode(PONG, 0))
 
 
 async def main(directory: Path, mode: str) -> None:
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
-    await supervisors.start()
+    with guards_ends() as ends:
+        await supervisors.start()
+        (end,) = map(os.dup, ends)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(supervisors.run)
         (shim,), _ = await supervisors.take(1)
@@ -46,7 +61,8 @@ async def main(directory: Path, mode: str) -> None:
         if forked == 0:
             signal.alarm(hostile.LIFETIME)
             hostile.sleep()
-        fill(supervisors.current)
+        fill(end)
+        os.close(end)
         supervisors.current._control.send(frame(PING, 1))
         words = [sys.executable, "-I", "-S", hostile.__file__, mode, str(directory)]
         with open(os.devnull, "w") as output:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import marshal
 import os
 import signal
 import sys
@@ -11,13 +12,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.helper.wire import HEADER
 from runtime.process import supervisor
-from runtime.process.guard import procfs
+from runtime.process.guard import messages, procfs
 from runtime.process.shim import Shim, Tree
 from runtime.process.supervisor import Supervisor, Supervisors
 from tests.backend.local_jobs import local
-from tests.backend.stalled_program import fill, open_pipe
+from tests.backend.stalled_program import fill, guards_ends
 from tests.backend.test_local import state_of
 from tests.process.hostile_job import HostileJob
 
@@ -129,20 +129,6 @@ async def test_a_shim_that_is_forked_after_a_cancel_is_used_later() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_answers_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "_READ_SIZE", 7)
-    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
-    with trio.fail_after(60):
-        await supervisors.start()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervisors.run)
-            shims, error = await supervisors.take(3)
-            assert error is None
-            assert [procfs.parent_of(shim.pid or 0) for shim in shims] == 3 * [supervisors.current.pid]
-            nursery.cancel_scope.cancel()
-        await supervisors.aclose()
-
-
 async def test_a_delay_of_the_event_loop_is_not_the_silence_of_a_supervisor(
     mock_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -158,23 +144,26 @@ async def test_a_delay_of_the_event_loop_is_not_the_silence_of_a_supervisor(
     assert "has not answered" not in caplog.text
 
 
-async def start_with_full_pipe(supervisors: Supervisors, argv: Sequence[str]) -> tuple[Shim, Tree]:
-    """Start a job in a shim, while no answers are read and the pipe is full."""
-    await supervisors.start()
+async def start_with_full_socket(supervisors: Supervisors, argv: Sequence[str]) -> tuple[Shim, Tree]:
+    """Start a job in a shim, while no answers are read and their socket is full."""
+    with guards_ends() as ends:
+        await supervisors.start()
+        (end,) = map(os.dup, ends)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(supervisors.run)
         (shim,), _ = await supervisors.take(1)
         nursery.cancel_scope.cancel()
-    fill(supervisors.current)
+    fill(end)
+    os.close(end)
     with open(os.devnull, "w") as output:
         return shim, shim.start(argv, exports={}, cwd="/", output=output.fileno(), kill_timeout=None)
 
 
-async def test_a_shim_ends_its_job_while_the_pipe_is_full(tmp_path: Path) -> None:
+async def test_a_shim_ends_its_job_while_the_socket_is_full(tmp_path: Path) -> None:
     job = HostileJob(tmp_path / "job", "mixed")
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
     with trio.fail_after(60):
-        await start_with_full_pipe(supervisors, job.cmd)
+        await start_with_full_socket(supervisors, job.cmd)
         await job.wait_started()
         os.kill(supervisors.current.pid, signal.SIGKILL)
         await job.wait_gone()
@@ -182,10 +171,10 @@ async def test_a_shim_ends_its_job_while_the_pipe_is_full(tmp_path: Path) -> Non
     job.close()
 
 
-async def test_an_exit_while_the_pipe_is_full_is_reported_later() -> None:
+async def test_an_exit_while_the_socket_is_full_is_reported_later() -> None:
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
     with trio.fail_after(60):
-        shim, tree = await start_with_full_pipe(supervisors, ["/bin/true"])
+        shim, tree = await start_with_full_socket(supervisors, ["/bin/true"])
         assert shim.pid is not None
         while not procfs.children(shim.pid):
             await trio.lowlevel.checkpoint()
@@ -224,31 +213,60 @@ async def test_a_supervisor_ends_though_a_forked_process_has_all_descriptors() -
         os.close(fd)
 
 
-@pytest.mark.parametrize("words", [b"not an answer", HEADER.pack(4) + b"word"])
-async def test_a_supervisor_in_whose_pipe_a_job_has_written_is_replaced(
-    words: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("words", [b"not an answer", marshal.dumps(7), marshal.dumps((messages.PONG, 0))[:-1]])
+async def test_what_is_no_answer_of_a_guard_is_dropped(words: bytes, caplog: pytest.LogCaptureFixture) -> None:
     supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
-    with trio.fail_after(60):
+    with trio.fail_after(60), guards_ends() as ends:
         await supervisors.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervisors.run)
             (shim,), _ = await supervisors.take(1)
             with open(os.devnull, "w") as output:
-                argv = ["/bin/sleep", "1000"]
-                tree = shim.start(argv, exports={}, cwd="/", output=output.fileno(), kill_timeout=None)
-            await tree.wait_started()
-            pipe = open_pipe(supervisors.current)
-            os.write(pipe, words)
-            os.close(pipe)
+                tree = shim.start(["/bin/true"], exports={}, cwd="/", output=output.fileno(), kill_timeout=None)
+                os.write(ends[0], words)
             end = await tree.wait_ended()
-            assert (end.left, end.broken) == ((), "its shim and its supervisor were killed")
-            before = supervisors.current
-            assert (await supervisors.take(1))[1] is None
-            assert supervisors.current is not before
+            assert (end.exit.code, end.broken) == (0, None)
+            assert not supervisors.current.dead
+            nursery.cancel_scope.cancel()
+        os.close(ends.pop())
+        await supervisors.aclose()
+    assert "no answer of a guard" in caplog.text
+
+
+INTRUDER = """
+import os
+pid = os.getppid()
+for guard in (pid, int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])):
+    for fd in os.listdir(f"/proc/{guard}/fd"):
+        try:
+            target = os.open(f"/proc/{guard}/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
+            os.write(target, b"words of a job")
+            print(os.readlink(f"/proc/{guard}/fd/{fd}"))
+        except OSError:
+            pass
+"""
+
+
+async def test_a_job_that_writes_into_all_that_its_guards_have_open_harms_nobody(tmp_path: Path) -> None:
+    supervisors = Supervisors({}, 1.0, trio.CapacityLimiter(1))
+    with trio.fail_after(60):
+        await supervisors.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisors.run)
+            (shim, other), _ = await supervisors.take(2)
+            with open(tmp_path / "written", "w") as output:
+                fd, argv = output.fileno(), [sys.executable, "-I", "-S", "-c", INTRUDER]
+                beside = other.start(["/bin/cat"], exports={}, cwd="/", output=fd, kill_timeout=None)
+                tree = shim.start(argv, exports={}, cwd="/", output=fd, kill_timeout=None)
+            for each in (beside, tree):
+                end = await each.wait_ended()
+                assert (end.exit.code, end.broken, end.left) == (0, None, None)
+            shims, _ = await supervisors.take(2)
+            assert {*shims} == {shim, other}
             nursery.cancel_scope.cancel()
         await supervisors.aclose()
-    assert "a job has written into the pipe" in caplog.text
+    written = (tmp_path / "written").read_text().split()
+    assert not [name for name in written if name.startswith(("pipe:", "socket:"))]
 
 
 async def test_a_supervisor_ends_with_its_shims() -> None:

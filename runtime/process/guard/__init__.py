@@ -25,7 +25,7 @@ How each death is noticed:
   of its own socket. All jobs are killed at once;
 - the supervisor's: the kernel sends SIGTERM to each shim, which kills its job, reports that, and exits;
 - a shim's: the supervisor reaps it, kills what its job left, and reports that;
-- that of all of them: the runtime sees the end of the pipe on which all of them answer.
+- that of all of them: the runtime sees the end of the socket on which all of them answer.
 
 All signals that can be blocked are blocked in the supervisor and the shims, because systemd signals every process of a
 control group, Slurm every process of an allocation, and a job perhaps its parent. Only SIGTERM has a meaning, and only
@@ -33,9 +33,10 @@ for a shim, if the supervisor has sent it or the supervisor has died; neither th
 forged. A guard that was stopped is continued: a shim by the supervisor, which sees it at once (`WUNTRACED`), and both
 by the runtime, twice a second.
 
-Messages are marshalled tuples, each preceded by its length. Commands arrive on one socket per process. Answers share
-one pipe; an answer is never longer than `PIPE_BUF`, so it is written as a whole. A process that waits because the pipe
-is full still notices all these deaths. Jobs inherit no descriptors but 0, 1 and 2.
+Messages are marshalled tuples. Commands arrive on a stream socket per process. All answers share a `SOCK_SEQPACKET`,
+which keeps each of them whole. It is no pipe, because a job of the same user can open a pipe of any process in
+``/proc``, and write into it; a socket cannot be opened there. A process that waits because the socket is full still
+notices all these deaths. Jobs inherit no descriptors but 0, 1 and 2.
 
 A guard has to start fast, and to need little memory. So its modules import little of the standard library, and of the
 runtime only each other, `runtime.rooted` and `runtime.helper`; `runtime.helper.boot` runs them.

@@ -1,7 +1,6 @@
 """The messages between the runtime and its guards: tuples that begin with one of these kinds.
 
-Commands arrive at a guard on a socket of its own. Answers share one pipe; an answer is never longer than `PIPE_BUF`, so
-it is written as a whole.
+Commands arrive at a guard on a socket of its own. All answers share one socket, which preserves their boundaries.
 """
 
 from __future__ import annotations
@@ -68,11 +67,12 @@ that outlived the root and were killed: names and pids, as text."""
 STUCK: Final = "stuck"
 """The pids that have not died within the SIGKILL timeout. `ENDED` may still follow."""
 
-PIPE_BUF: Final = 4096
-"""Bytes that Linux writes to a pipe atomically, that is, not mixed with those of another process."""
+MAX_ANSWER: Final = 4096
+"""Bytes of an answer, at most, so that the runtime has room for each. Arbitrary: ten times longer would let fewer wait
+for the runtime in the socket, ten times shorter would leave no room for a log."""
 
 MAX_PART: Final = 3072
-"""Bytes of the longest part of an answer, at most, so that the whole answer fits into `PIPE_BUF`."""
+"""Bytes of the longest part of an answer, at most, so that the whole answer is no longer than `MAX_ANSWER`."""
 
 SHORT_LOG: Final = MAX_PART
 """Bytes of a log that is returned with the end of its job. So short a log is judged in less time than it takes to wake

@@ -9,7 +9,7 @@ import select
 import time
 
 from runtime import rooted
-from runtime.helper.wire import EndOfStream, Frames, frame, try_write
+from runtime.helper.wire import EndOfStream, Frames, encode, try_send
 from runtime.process.guard.contained_job import ContainedJob
 from runtime.process.guard.launch import make_files, short_log, start
 from runtime.process.guard.messages import (
@@ -85,12 +85,12 @@ class ShimProcess:
                 self.run(*command)
 
     def report(self, kind: str, number: int, *rest: Any) -> None:
-        """Send an answer about a job. While this shuts down, the answer is dropped if the pipe is full."""
-        answer = frame(kind, self.number, number, *rest)
+        """Send an answer about a job. While this shuts down, the answer is dropped if the socket is full."""
+        answer = encode(kind, self.number, number, *rest)
         try:
-            # A full pipe means that the runtime does not read. A blocking write would miss its death, the supervisor's,
-            # and a command to kill; so this waits for all of them together.
-            while not try_write(self.answers, answer) and not self.shutting_down:
+            # A full socket means that the runtime does not read. A blocking `write` would miss its death, that of the
+            # supervisor, and a command to kill; so this waits for all of them together.
+            while not try_send(self.answers, answer) and not self.shutting_down:
                 self.poll.register(self.answers, select.POLLOUT)
                 self.wait(None)
                 self.poll.unregister(self.answers)
@@ -136,7 +136,7 @@ class ShimProcess:
         for kind, number, *rest in commands:
             job = self.job
             if kind == JOB:
-                # Not run here: this may be called while an answer about the previous job waits for the pipe.
+                # Not run here: this may be called while an answer about the previous job waits for the socket.
                 self.next = (number, *rest)
             elif kind == PAUSE:
                 # Also if the job has not begun: `run` pauses it then.

@@ -7,7 +7,7 @@ import os
 import select
 import time
 
-from runtime.helper.wire import EndOfStream, Frames, frame, try_write
+from runtime.helper.wire import EndOfStream, Frames, encode, try_send
 from runtime.process.guard.messages import (
     DEAD,
     FORK,
@@ -42,7 +42,7 @@ class SupervisorProcess:
     Args:
         system: for system calls.
         control: the socket on which commands arrive.
-        answers: the pipe for answers.
+        answers: the socket for answers.
         runtime: a pidfd of the runtime.
     """
 
@@ -58,7 +58,7 @@ class SupervisorProcess:
         for fd in (self.signals, control.fileno(), runtime):
             self.poll.register(fd, select.POLLIN)
         self.writable = select.poll()
-        """Ready when the pipe can be written, or the runtime has ended."""
+        """Ready when answers can be sent, or the runtime has ended."""
         for fd, events in ((answers, select.POLLOUT), (control.fileno(), select.POLLRDHUP), (runtime, select.POLLIN)):
             self.writable.register(fd, events)
         self.environment: dict[bytes, bytes] = {}
@@ -87,10 +87,10 @@ class SupervisorProcess:
             self.wait()
 
     def report(self, kind: str, *rest: Any) -> None:
-        """Send an answer. While this shuts down, the answer is dropped if the pipe is full."""
-        answer = frame(kind, *rest)
+        """Send an answer. While this shuts down, the answer is dropped if the socket is full."""
+        answer = encode(kind, *rest)
         try:
-            while not try_write(self.answers, answer) and not self.shutting_down:
+            while not try_send(self.answers, answer) and not self.shutting_down:
                 if self.answers not in [fd for fd, _ in self.writable.poll()]:
                     self.shut_down()
         except OSError:
@@ -205,7 +205,7 @@ def main(*descriptors: str) -> None:
     """Run the supervisor.
 
     Args:
-        descriptors: the control socket, the pipe for answers, a pidfd of the runtime, and the roots.
+        descriptors: the control socket, the socket for answers, a pidfd of the runtime, and the roots.
     """
     control, answers, runtime, *roots = map(int, descriptors)
     for fd in (control, answers, runtime, *roots):
