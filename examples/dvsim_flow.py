@@ -185,8 +185,8 @@ async def limits_of(manager: Any) -> tuple[Mapping[str, Any], Any]:
 
 
 async def watched_run(
-    scheduler: Scheduler, theirs: Mapping[str, TheirJobSpec], observers: Iterable[Observer]
-) -> list[JobResult]:
+    scheduler: Scheduler[TheirJobSpec], theirs: Mapping[str, TheirJobSpec], observers: Iterable[Observer]
+) -> list[JobResult[TheirJobSpec]]:
     """Run the scheduler, call the observers for each change, and stop at signals."""
     changes = scheduler.subscribe(math.inf)
 
@@ -246,7 +246,7 @@ async def as_guest(function: Callable[..., Any], *args: Any) -> Any:
 # ---------------------------------------------------------------------- from ours to DVSim's
 
 
-def completed(job: TheirJobSpec, result: JobResult, *, is_local: bool) -> CompletedJobStatus:
+def completed(job: TheirJobSpec, result: JobResult[object], *, is_local: bool) -> CompletedJobStatus:
     """Return a result in the form that DVSim's flows use."""
     runtime, simulated = times_of(job, result, is_local=is_local)
     return CompletedJobStatus(
@@ -267,7 +267,7 @@ def completed(job: TheirJobSpec, result: JobResult, *, is_local: bool) -> Comple
     )
 
 
-def times_of(job: TheirJobSpec, result: JobResult, *, is_local: bool) -> tuple[float, float]:
+def times_of(job: TheirJobSpec, result: JobResult[object], *, is_local: bool) -> tuple[float, float]:
     """Return the run time in seconds and the simulated time in microseconds; 0 if unknown, as in DVSim."""
     if is_local and result.started is not None and not job.dry_run:
         runtime, simulated = LogResults(job).get_runtime_from_logs()  # calls the plug-in of the job's simulator
@@ -280,7 +280,7 @@ def times_of(job: TheirJobSpec, result: JobResult, *, is_local: bool) -> tuple[f
     return result.usage.job_runtime or 0.0, round((result.usage.simulated_time or 0.0) * 1e6, 6)
 
 
-def reason_of(job: TheirJobSpec, result: JobResult) -> TheirInfo | None:
+def reason_of(job: TheirJobSpec, result: JobResult[object]) -> TheirInfo | None:
     """Return why a job did not pass. For a failed dependency it has DVSim's words, by which its reports group jobs."""
     reason = result.reason
     if reason is None:

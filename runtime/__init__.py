@@ -45,7 +45,12 @@ if TYPE_CHECKING:
         JobStatusInfo,
         JobUsage,
     )
+    from runtime.job.protocol import Job
+    from runtime.scheduler.plan import SchedulerStatistics
+    from runtime.scheduler.providers import ResourceProvider
     from runtime.scheduler.run import Scheduler, run_jobs
+    from runtime.scheduler.statuses import StatusChange
+    from runtime.scheduler.stream import StatusStream
 else:
     # The same names for the interpreter. A type checker must not see `__getattr__`: it would accept any name.
     _LAZY_IMPORTS = {
@@ -72,7 +77,12 @@ else:
             "JobStatusInfo",
             "JobUsage",
         ),
+        "runtime.job.protocol": ("Job",),
+        "runtime.scheduler.plan": ("SchedulerStatistics",),
+        "runtime.scheduler.providers": ("ResourceProvider",),
         "runtime.scheduler.run": ("Scheduler", "run_jobs"),
+        "runtime.scheduler.statuses": ("StatusChange",),
+        "runtime.scheduler.stream": ("StatusStream",),
     }
 
     def __getattr__(name: str) -> object:
@@ -98,6 +108,7 @@ __all__ = (
     "FailureKind",
     "FakeBackend",
     "GraphError",
+    "Job",
     "JobCompletionEvent",
     "JobHandle",
     "JobProgressEvent",
@@ -113,11 +124,15 @@ __all__ = (
     "LocalBackend",
     "RegistryError",
     "ResourceError",
+    "ResourceProvider",
     "RuntimeBackend",
     "Scheduler",
+    "SchedulerStatistics",
     "SlurmBackend",
     "SpecError",
+    "StatusChange",
     "StatusMoveError",
+    "StatusStream",
     "backends",
     "run_jobs",
 )

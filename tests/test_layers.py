@@ -47,11 +47,17 @@ PURE = (
     "runtime.scheduler.actions",
     "runtime.scheduler.arbiter",
     "runtime.scheduler.backlog",
+    "runtime.scheduler.backoff",
+    "runtime.scheduler.collector",
+    "runtime.scheduler.dispatcher",
+    "runtime.scheduler.endings",
+    "runtime.scheduler.facts",
     "runtime.scheduler.graph",
     "runtime.scheduler.plan",
+    "runtime.scheduler.priorities",
     "runtime.scheduler.ready",
     "runtime.scheduler.resources",
-    "runtime.scheduler.sanity",
+    "runtime.scheduler.statuses",
 )
 NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"})
 VALUES = frozenset({"signal.Signals"})  # the names and numbers of signals

@@ -21,6 +21,9 @@ from runtime import (
     JobUsage,
     RuntimeBackend,
     Scheduler,
+    SchedulerStatistics,
+    StatusChange,
+    StatusStream,
     backends,
     run_jobs,
 )
@@ -28,13 +31,36 @@ from runtime import (
 
 async def test_a_run(autojump_clock: MockClock) -> None:
     jobs = [JobSpec(name="a", cmd="true"), JobSpec(name="b", cmd=["true"], dependencies=["a"])]
-    results = assert_type(await run_jobs(jobs, FakeBackend()), list[JobResult])
+    results = assert_type(await run_jobs(jobs, FakeBackend()), list[JobResult[JobSpec]])
     (first, _) = results
+    assert_type(first.job, JobSpec)
     assert_type(first.status, JobStatus)
     assert_type(first.reason, JobStatusInfo | None)
     assert_type(first.usage, JobUsage | None)
     assert_type(first.started, float | None)
     assert first.status is JobStatus.PASSED
+
+
+class OwnJob:
+    """A class of another program, with what the scheduler reads and no more."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+        self.dependencies: list[str] = []
+        self.backend = None
+        self.resources = None
+        self.weight = 1
+        self.run_if = "passed"
+
+
+async def test_a_run_of_jobs_of_another_class(autojump_clock: MockClock) -> None:
+    scheduler = Scheduler([OwnJob("a")], FakeBackend())
+    with assert_type(scheduler.subscribe(), StatusStream[OwnJob]) as stream:
+        (result,) = assert_type(await scheduler.run(), list[JobResult[OwnJob]])
+        assert_type(result.job, OwnJob)
+        changes = assert_type(stream.take_nowait(), list[StatusChange[OwnJob]])
+    assert [change.job for change in changes] == [result.job] * len(changes)
+    assert assert_type(scheduler.statistics(), SchedulerStatistics).total == 1
 
 
 async def test_a_backend(autojump_clock: MockClock) -> None:
@@ -53,7 +79,9 @@ async def test_a_backend(autojump_clock: MockClock) -> None:
 
 def test_a_registry_and_a_scheduler() -> None:
     assert_type(backends.create("fake"), RuntimeBackend)
-    scheduler = Scheduler([], {"fake": FakeBackend()}, max_parallelism=3, resources={"licence": 3, "memory": None})
-    assert_type(scheduler.results(), list[JobResult])
+    jobs: list[JobSpec] = []
+    scheduler = Scheduler(jobs, {"fake": FakeBackend()}, max_parallelism=3, resources={"licence": 3, "memory": None})
+    assert_type(scheduler, Scheduler[JobSpec])
+    assert_type(scheduler.results(), list[JobResult[JobSpec]])
     assert_type(FailureKind.TIMEOUT.status, JobStatus)
     assert scheduler.results() == []

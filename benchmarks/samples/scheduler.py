@@ -25,7 +25,7 @@ def make_specs(jobs: int) -> list[JobSpec]:
     return specs
 
 
-async def as_cli(specs: list[JobSpec], width: int) -> list[JobResult]:
+async def as_cli(specs: list[JobSpec], width: int) -> list[JobResult[JobSpec]]:
     """Run as the command line does: see `runtime.cli.run.raise_gc_threshold`."""
     gc.set_threshold(50_000, 20, 100)
     scheduler = Scheduler(specs, FakeBackend(), max_parallelism=width)
@@ -33,12 +33,12 @@ async def as_cli(specs: list[JobSpec], width: int) -> list[JobResult]:
     return await scheduler.run()
 
 
-async def as_library(specs: list[JobSpec], width: int) -> list[JobResult]:
+async def as_library(specs: list[JobSpec], width: int) -> list[JobResult[JobSpec]]:
     """Run as a program does that leaves the garbage collector alone."""
     return await run_jobs(specs, FakeBackend(), max_parallelism=width)
 
 
-def check(specs: list[JobSpec], results: list[JobResult]) -> None:
+def check(specs: list[JobSpec], results: list[JobResult[JobSpec]]) -> None:
     """All have passed, each has its own result, and no run began before its build had ended."""
     assert [result.job for result in results] == specs
     assert all(result.status is JobStatus.PASSED and result.attempt == 1 for result in results)

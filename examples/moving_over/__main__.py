@@ -31,7 +31,7 @@ def jobs(directory: Path, count: int) -> list[JobSpec]:
     ]
 
 
-def run_on_farm(backend: RuntimeBackend, count: int) -> tuple[list[JobResult], Counter[str]]:
+def run_on_farm(backend: RuntimeBackend, count: int) -> tuple[list[JobResult[JobSpec]], Counter[str]]:
     """Run `count` jobs on a new farm; return their results, and how often each command of the farm was called."""
     with tempfile.TemporaryDirectory(prefix="farm-") as name:
         os.environ["FARM"] = name

@@ -57,7 +57,7 @@ class Prepared:
     jobs: Sequence[JobSpec]
     backends: Mapping[str, RuntimeBackend]
     default_backend: str
-    scheduler: Scheduler
+    scheduler: Scheduler[JobSpec]
 
     def backend_of(self, job: JobSpec) -> RuntimeBackend:
         """Return the backend of one of `jobs`."""

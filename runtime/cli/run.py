@@ -38,7 +38,7 @@ from runtime.report.progress import RunProgress, RunSnapshot
 from runtime.report.results import RunRecord, write_results
 from runtime.report.summary import Line, summary
 from runtime.report.text import printable
-from runtime.scheduler.actions import StatusChange
+from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
 
 logger: Final = logging.getLogger("runtime.cli")
@@ -153,7 +153,7 @@ class Run:
         self._is_interactive = any(job.interactive for job in prepared.jobs)
         self._roots = prepared.roots
         self.links = Links(self._roots)
-        self._moves: dict[str, StatusChange] = {}
+        self._moves: dict[str, StatusChange[JobSpec]] = {}
         """By job: its last change that is not linked yet."""
         self._bugs: list[BaseException] = []
         """Errors of the scheduler and the watchers."""
@@ -325,7 +325,7 @@ class Run:
             self._bugs.append(exc)  # not raised: in a nursery it would cancel the run
             logger.debug("a bug", exc_info=exc)
 
-    async def _follow(self, stream: StatusStream) -> None:
+    async def _follow(self, stream: StatusStream[JobSpec]) -> None:
         with stream:
             async for change in stream:
                 self._see(change)
@@ -333,14 +333,14 @@ class Run:
                 for following in stream.take_nowait():
                     self._see(following)
 
-    def _see(self, change: StatusChange) -> None:
+    def _see(self, change: StatusChange[JobSpec]) -> None:
         self._progress.apply(change)
         self._moves[change.id] = change
         self._moved.set()
         if change.job.interactive:
             self._screen.held = change.new is JobStatus.RUNNING
 
-    def _directory(self, change: StatusChange) -> str | None:
+    def _directory(self, change: StatusChange[JobSpec]) -> str | None:
         """Return the output directory of a job that runs or has ended, if it is known."""
         if change.new is not JobStatus.RUNNING:
             return None if change.event is None else change.event.odir
@@ -425,7 +425,7 @@ class Run:
             stopped_by=signal_name(stopper.first) if stopper is not None and stopper.first is not None else None,
         )
 
-    def _write_results(self, results: Sequence[JobResult] | None = None) -> None:
+    def _write_results(self, results: Sequence[JobResult[JobSpec]] | None = None) -> None:
         """Write ``results.json``. Blocks. If it fails, the error is printed, and the exit code is 74."""
         path = self._roots.run.below("results.json")
         try:

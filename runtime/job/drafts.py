@@ -13,6 +13,7 @@ may change it for the others.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -21,7 +22,10 @@ from runtime.job.status import JobStatus
 
 
 def _draft_of(frozen: type) -> type[Any]:
-    return type("Draft", (), {"__slots__": frozen.__slots__})  # type: ignore[attr-defined]  # attrs gives it slots
+    # With the bases of a generic class, too, which are part of the layout.
+    bases = getattr(frozen, "__orig_bases__", ())
+    slots = frozen.__slots__  # type: ignore[attr-defined]  # attrs gives it slots
+    return types.new_class("Draft", bases, exec_body=lambda body: body.update(__slots__=slots))
 
 
 _Completion: Final = _draft_of(JobCompletionEvent)
@@ -45,11 +49,22 @@ class LiveJob(Protocol):
 _LiveJobT = TypeVar("_LiveJobT", bound=LiveJob)
 
 
-class EndedJob(Protocol):
+_JobT = TypeVar("_JobT")
+_JobT_co = TypeVar("_JobT_co", covariant=True)
+
+
+class EndedJob(Protocol[_JobT_co]):
     """A job of a run, and its last event; `None` while it has not ended."""
 
-    job: Any
-    event: JobCompletionEvent | None
+    @property
+    def job(self) -> _JobT_co:
+        """The specification."""
+        ...
+
+    @property
+    def event(self) -> JobCompletionEvent | None:
+        """Its completion."""
+        ...
 
 
 def make_completion(
@@ -91,7 +106,7 @@ def make_handles(jobs: list[_LiveJobT], backend: object) -> dict[str, JobHandle]
     return handles  # they are handles now
 
 
-def make_results(jobs: Iterable[EndedJob]) -> list[JobResult]:
+def make_results(jobs: Iterable[EndedJob[_JobT]]) -> list[JobResult[_JobT]]:
     """Return a `JobResult` for each of `jobs` that has ended."""
     results = []
     for job in jobs:

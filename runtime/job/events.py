@@ -6,10 +6,13 @@ All are immutable. Times are seconds of one monotonic clock, `trio.current_time(
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import attrs
 
 from runtime.job.status import KILLED, FailureKind, JobStatus
+
+_JobT_co = TypeVar("_JobT_co", covariant=True)
 
 
 @attrs.frozen
@@ -135,10 +138,10 @@ EventBatch = tuple[JobProgressEvent | JobCompletionEvent, ...]
 
 
 @attrs.frozen(eq=False, weakref_slot=False)
-class JobResult:
+class JobResult(Generic[_JobT_co]):
     """The result of one job of a run: the job, and its last event."""
 
-    job: object
+    job: _JobT_co
     """The specification, as it was given."""
     event: JobCompletionEvent
     """The last event of its last attempt."""

@@ -13,7 +13,7 @@ ENDS: Final[Mapping[str, str]] = {"passed": "green", "failed": "bold red", "kill
 """The ways in which a job can end, and their styles."""
 
 
-def end_of(result: JobResult) -> str:
+def end_of(result: JobResult[object]) -> str:
     """Return the key of `ENDS` that a result has."""
     return NEVER_RAN if result.never_ran else result.status.name.lower()
 

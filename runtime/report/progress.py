@@ -8,12 +8,12 @@ from typing import Final
 
 import attrs
 
-from runtime.job import JobResult, JobStatus
+from runtime.job import JobResult, JobSpec, JobStatus
 from runtime.report.buckets import headline, is_consequence, is_of_backend
 from runtime.report.counts import NEVER_RAN, count_pieces
 from runtime.report.summary import Line, Piece
 from runtime.report.text import short_duration
-from runtime.scheduler.actions import StatusChange
+from runtime.scheduler.statuses import StatusChange
 
 MAX_RECENT: Final = 5
 """Recent failures that a live display shows. Arbitrary: ten times more, and they leave no rows for the running jobs;
@@ -31,7 +31,7 @@ class RunSnapshot:
     """How many jobs have each status."""
     running: Sequence[tuple[str, float, str]]
     """The running jobs, oldest first: id, seconds since it began to run, and a note on where it runs."""
-    recent: Sequence[JobResult]
+    recent: Sequence[JobResult[JobSpec]]
     """The last failures, oldest first."""
     stopping: str = ""
     """What the user should know about the stop of the run; empty if it is not being stopped."""
@@ -61,14 +61,14 @@ class RunProgress:
         self._title = title
         self._started = started
         self._running: dict[str, tuple[float, str]] = {}
-        self._recent: deque[JobResult] = deque(maxlen=MAX_RECENT)
-        self._unreported: list[JobResult] = []
+        self._recent: deque[JobResult[JobSpec]] = deque(maxlen=MAX_RECENT)
+        self._unreported: list[JobResult[JobSpec]] = []
         self._backend_errors: set[str] = set()
         """The backends' errors that were reported. Each is the reason of all jobs of its backend."""
         self.stopping = ""
         """See `RunSnapshot.stopping`."""
 
-    def apply(self, change: StatusChange) -> None:
+    def apply(self, change: StatusChange[JobSpec]) -> None:
         """Record one status change."""
         job_id, event = change.id, change.event
         if change.new is JobStatus.RUNNING:
@@ -84,7 +84,7 @@ class RunProgress:
                 self._unreported.append(result)
                 self._recent.append(result)
 
-    def _was_reported(self, result: JobResult) -> bool:
+    def _was_reported(self, result: JobResult[JobSpec]) -> bool:
         """Whether a job never ran because its backend failed, with an error that was reported for another job."""
         if not is_of_backend(result):
             return False
@@ -97,7 +97,7 @@ class RunProgress:
         """Return when a running job began to run, in seconds on the scheduler's clock; `None` if it is not running."""
         return self._running[job_id][0] if job_id in self._running else None
 
-    def take_failures(self) -> list[JobResult]:
+    def take_failures(self) -> list[JobResult[JobSpec]]:
         """Return the failures since the last call."""
         taken, self._unreported = self._unreported, []
         return taken

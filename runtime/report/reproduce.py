@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from runtime.backend.job_paths import COMMAND_FILE_ENDING, has_long_text
-from runtime.job import JobResult
+from runtime.job import JobResult, JobSpec
 from runtime.job.command import command_words, words_by_file
 from runtime.report.variables import SCRIPT_NAME, has_variables
 
 
-def reproduce(result: JobResult, run_dir: Path) -> str:
+def reproduce(result: JobResult[JobSpec], run_dir: Path) -> str:
     """Return a line for a shell that runs the command of a job by itself, in its directory and with its variables.
 
     The line does not contain the values of the variables, which may be secret: they are in a file, see
     `report.variables`. Nor does it contain a command that is too long for an argument: the line names the file that has
     it, which was written when the job was started.
     """
-    job: Any = result.job
+    job = result.job
     paths = result.event.paths
     if paths is not None and has_long_text(job):
         words = [*words_by_file(job, f"{paths.log}{COMMAND_FILE_ENDING}")]

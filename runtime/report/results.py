@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from runtime.job import JobResult, JobUsage
+from runtime.job import JobResult, JobSpec, JobUsage
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
 from runtime.report.reproduce import reproduce
@@ -54,7 +54,7 @@ class RunRecord:
     """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
 
 
-def results_table(record: RunRecord, results: Sequence[JobResult], run_dir: Path) -> dict[str, Any]:
+def results_table(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_dir: Path) -> dict[str, Any]:
     """Return the content of ``results.json`` without its jobs: see `job_table`."""
     return {
         "version": VERSION,
@@ -72,9 +72,9 @@ def results_table(record: RunRecord, results: Sequence[JobResult], run_dir: Path
     }
 
 
-def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
+def job_table(result: JobResult[JobSpec], epoch: float, run_dir: Path) -> dict[str, Any]:
     """Return the entry of one job in ``results.json``."""
-    job: Any = result.job
+    job = result.job
     reason = result.reason
     started = result.started
     return {
@@ -101,7 +101,7 @@ def job_table(result: JobResult, epoch: float, run_dir: Path) -> dict[str, Any]:
     }
 
 
-def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResult]) -> None:
+def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResult[JobSpec]]) -> None:
     """Write ``results.json`` to `path`, in the run's directory, and next to it the script of the variables, if needed.
 
     Blocks: for threads.
@@ -143,7 +143,7 @@ def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
         raise
 
 
-def _document(record: RunRecord, results: Sequence[JobResult], run_dir: Path) -> Iterator[str]:
+def _document(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_dir: Path) -> Iterator[str]:
     """Yield the text of the file, with one job per line: for ``grep`` and ``diff``, and never in memory as a whole."""
     head = strict.dumps(results_table(record, results, run_dir), indent=1)
     yield head.removesuffix("\n}") + ',\n "jobs": ['

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from runtime.job import JobResult, JobStatus
+from runtime.job import JobResult, JobSpec, JobStatus
 from runtime.job.shorten import shorten
 from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces, end_of
@@ -34,7 +34,7 @@ STYLES: Final = {JobStatus.PASSED: "green", JobStatus.FAILED: "bold red", JobSta
 
 
 def summary(
-    results: Sequence[JobResult], run_dir: Path, *, seconds: float, relative_to: Path | None = None
+    results: Sequence[JobResult[JobSpec]], run_dir: Path, *, seconds: float, relative_to: Path | None = None
 ) -> list[Line]:
     """Return the lines of the summary of a run.
 
@@ -53,7 +53,7 @@ def summary(
     return [*lines, counts_line(results, seconds)]
 
 
-def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
+def counts_line(results: Sequence[JobResult[JobSpec]], seconds: float) -> Line:
     """Return the last line of the summary: how many jobs ended in which way, and how long the run took."""
     pieces: list[Piece] = []
     for piece in count_pieces(Counter(map(end_of, results))):
@@ -62,7 +62,7 @@ def counts_line(results: Sequence[JobResult], seconds: float) -> Line:
     return ((head, ""), *pieces[1:], (f", in {short_duration(seconds)}", ""))
 
 
-def failure_line(result: JobResult, relative_to: Path | None = None, message: str | None = None) -> Line:
+def failure_line(result: JobResult[JobSpec], relative_to: Path | None = None, message: str | None = None) -> Line:
     """Return the line of one job that did not pass: its status, id, `message` (by default its headline) and log."""
     message = shorten(printable(headline(result)), MAX_MESSAGE) if message is None else message
     pieces: list[Piece] = [
@@ -75,12 +75,12 @@ def failure_line(result: JobResult, relative_to: Path | None = None, message: st
     return tuple(pieces)
 
 
-def _rank(result: JobResult) -> tuple[bool, bool]:
+def _rank(result: JobResult[JobSpec]) -> tuple[bool, bool]:
     """Return the sort key of a result: failed jobs come before killed ones, consequences last."""
     return is_consequence(result), result.status is JobStatus.KILLED
 
 
-def _failures(bad: Sequence[JobResult], relative_to: Path | None) -> list[Line]:
+def _failures(bad: Sequence[JobResult[JobSpec]], relative_to: Path | None) -> list[Line]:
     lines: list[Line] = [(("Not passed", "bold"),)]
     before = None
     for result in bad[:MAX_FAILURES]:
@@ -93,7 +93,7 @@ def _failures(bad: Sequence[JobResult], relative_to: Path | None) -> list[Line]:
     return [*lines, ()]
 
 
-def _buckets(bad: Sequence[JobResult], run_dir: Path, relative_to: Path | None) -> list[Line]:
+def _buckets(bad: Sequence[JobResult[JobSpec]], run_dir: Path, relative_to: Path | None) -> list[Line]:
     found = buckets(bad)
     if not found:
         return []
@@ -113,7 +113,7 @@ def _buckets(bad: Sequence[JobResult], run_dir: Path, relative_to: Path | None) 
     return [*lines, ()]
 
 
-def _left_behind(results: Sequence[JobResult]) -> list[Line]:
+def _left_behind(results: Sequence[JobResult[JobSpec]]) -> list[Line]:
     """Return the jobs that ended by themselves and left processes running, whose work no verdict covers."""
     found = [(result.id, result.usage.left_behind) for result in results if result.usage and result.usage.left_behind]
     if not found:

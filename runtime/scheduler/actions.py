@@ -1,14 +1,12 @@
-"""What a plan returns: the actions to carry out, and the status changes to publish."""
+"""Actions: what a plan decides. The runner of the backend carries them out, and tells the plan what came of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
-from runtime.job import JobCompletionEvent, JobStatus
-from runtime.scheduler.graph import Node
+from runtime.job.protocol import Job
 
 
 @attrs.frozen
@@ -16,33 +14,19 @@ class Submit:
     """Submit these jobs to their backend."""
 
     backend: str
-    nodes: Sequence[Node]
+    jobs: Sequence[Job]
 
 
 @attrs.frozen
 class Kill:
-    """Kill these jobs, which their backend has."""
+    """Kill these jobs, which their backend has, or is about to get."""
 
     backend: str
     ids: Sequence[str]
     by: str
+    """Who asked for it."""
     force: bool
+    """Skip soft stop and SIGTERM."""
 
 
 Action = Submit | Kill
-
-
-@attrs.frozen
-class StatusChange:
-    """A job went from one status to another; if `old` equals `new`, only `note` has changed."""
-
-    job: Any
-    id: str
-    old: JobStatus
-    new: JobStatus
-    at: float
-    """When it happened, in seconds of `trio.current_time`."""
-    note: str | None = None
-    """Where the job waits or runs, as its backend describes it."""
-    event: JobCompletionEvent | None = None
-    """The completion, when `new` is terminal."""

@@ -97,4 +97,4 @@ class Arbiter:
         for queue in self._waiting.pop(resource, ()):
             queue.waits_for = None
             if queue.size:
-                queue.backend.offer(queue)
+                queue.backlog.offer(queue)

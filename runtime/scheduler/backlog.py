@@ -1,28 +1,18 @@
 """`Backlog`: the jobs that are ready for one backend, the best of them, and how many the backend may be given.
 
 The ready queues are in a heap, ordered by their heads. A queue that lacks a resource is taken out (`park`) and offered
-again when some of it is released. A busy backend is not asked for a delay, which doubles each time; then it is given a
-window of jobs, which doubles while it accepts them.
+again when some of it is released.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from typing import Final
 
-from runtime.job import JobStatusInfo
+from runtime.scheduler.backoff import Backoff
 from runtime.scheduler.graph import Node
 from runtime.scheduler.ready import Key, ReadyQueue
 from runtime.scheduler.resources import Request
-
-FIRST_DELAY: Final = 0.05
-"""Seconds until a backend that was busy once is asked again. Arbitrary: ten times longer, a short shortage of processes
-idles the machine for half a second; ten times shorter, a batch system's command is called 200 times a second."""
-LONGEST_DELAY: Final = 10.0
-"""The longest delay between two attempts at a busy backend, in seconds. Arbitrary: if it were ten times longer, a
-backend would idle for up to 100 s after it can take jobs again; ten times shorter, a batch system's command would be
-called without need."""
 
 
 class Backlog:
@@ -44,25 +34,15 @@ class Backlog:
         to remove it from the middle of a heap would cost more."""
         self._order = 0
         """Counts entries, so that two of the same key are never compared by their queues."""
-        self.plain = ReadyQueue(self, ())
-        """The queue of the jobs that request no resource."""
-        self.queues: dict[Request, ReadyQueue] = {(): self.plain}
-        self.retry_at: float | None = None
-        """When to ask it again, after it was busy."""
-        self.delay = FIRST_DELAY
-        self.batch = math.inf if batch is None else batch
-        self.window = self.batch
-        """How many jobs may be offered to it at once; fewer after it was busy."""
-        self.offered = 0
-        """How many jobs it was offered and has neither accepted nor refused."""
-        self.gone: JobStatusInfo | None = None
+        self.queues: dict[Request, ReadyQueue] = {}
+        """Each request that a job has made, and its queue."""
+        self.backoff = Backoff(batch)
+        self.gone: str | None = None
         """Why it has ended, if it has; the reason of all its jobs from then on."""
 
-    def free(self) -> float:
+    def free(self, now: float) -> float:
         """Return how many jobs it may be offered now."""
-        if self.retry_at is not None:
-            return 0
-        return min(self.limit - self.in_flight, self.window - self.offered)
+        return min(self.limit - self.in_flight, self.backoff.free(now))
 
     def offer(self, queue: ReadyQueue) -> None:
         """Put `queue` into the heap, or move it up if its head has become better."""
@@ -95,22 +75,11 @@ class Backlog:
         return None
 
     def queue(self, request: Request) -> ReadyQueue:
-        """Return the ready queue of this request."""
+        """Return the ready queue of the jobs that make this request."""
         queue = self.queues.get(request)
         if queue is None:
             queue = self.queues[request] = ReadyQueue(self, request)
         return queue
-
-    def answered(self, accepted: int, refused: int, now: float) -> None:
-        """Take note of how many of the offered jobs the backend accepted, and how many it refused as it is busy."""
-        self.offered -= accepted + refused
-        if refused:
-            self.retry_at = now + self.delay
-            self.delay = min(2 * self.delay, LONGEST_DELAY)
-            self.window = max(1, accepted)  # as many as it could take: more would be refused again
-        else:
-            self.delay = FIRST_DELAY
-            self.window = min(2 * self.window, self.batch)
 
     def drain(self) -> list[Node]:
         """Take out and return all jobs that are ready."""

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.errors import GraphError
 from runtime.job import RUN_IFS, JobCompletionEvent, JobSpec, JobStatus, RunIf
+from runtime.job.protocol import Job
 from runtime.job.status import SCHEDULED
+
+if TYPE_CHECKING:
+    from runtime.scheduler.ready import ReadyQueue
 
 
 class Place(enum.Enum):
@@ -53,7 +57,7 @@ class Node:
         "waiting",
     )
 
-    job: Any
+    job: Job
     """The specification."""
     id: str
     rank: int
@@ -67,8 +71,8 @@ class Node:
     """How many of its dependencies have passed."""
     dependents: Sequence[Node]
     """The jobs that wait for it."""
-    queue: Any
-    """The ready queue that it belongs to. Set by the plan; `Any`, because `ready` imports this module."""
+    queue: ReadyQueue
+    """The ready queue that it belongs to. The plan sets it, as soon as the graph has the node."""
     place: Place
     attempt: int
     """From 1; 0 until it is submitted."""
@@ -107,7 +111,7 @@ class Graph:
             raise GraphError(msg)
         return node
 
-    def add(self, jobs: Sequence[Any]) -> list[Node]:
+    def add(self, jobs: Sequence[Job]) -> list[Node]:
         """Add all of `jobs`, or none. They may depend on each other and on jobs of the graph, ended or not.
 
         Raises:
@@ -142,7 +146,7 @@ class Graph:
         return list(new.values())
 
 
-def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[tuple[Node, str]]]:
+def _make_nodes(jobs: Iterable[Job], rank: int) -> tuple[dict[str, Node], list[tuple[Node, str]]]:
     """Return the nodes of `jobs` by id, with ranks from `rank`, and pairs of a node and a dependency.
 
     The pairs are the dependencies on jobs that do not come before the node in `jobs`; all others are resolved.
@@ -155,10 +159,10 @@ def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[t
         node.id = job_id = job.id
         node.rank = rank
         node.status = SCHEDULED
-        node.run_if = job.run_if if job.__class__ is JobSpec else run_if_of(job)
+        node.run_if = job.run_if if isinstance(job, JobSpec) else run_if_of(job)
         node.waiting = node.passed = node.attempt = 0
         node.dependents = ()
-        node.queue = node.started = node.event = None
+        node.started = node.event = None
         node.place = NOWHERE
         rank += 1
         ids = job.dependencies
@@ -177,7 +181,7 @@ def _make_nodes(jobs: Iterable[Any], rank: int) -> tuple[dict[str, Node], list[t
     return nodes, unresolved
 
 
-def run_if_of(job: Any) -> RunIf:
+def run_if_of(job: Job) -> RunIf:
     """Return the `run_if` of a job, which may be a foreign one: DVSim's have `needs_all_dependencies_passing` instead.
 
     Raises:
@@ -185,7 +189,7 @@ def run_if_of(job: Any) -> RunIf:
     """
     run_if: RunIf | None = getattr(job, "run_if", None)
     if run_if is None:
-        return "passed" if job.needs_all_dependencies_passing else "any-passed"
+        return "passed" if getattr(job, "needs_all_dependencies_passing") else "any-passed"  # noqa: B009 - optional, so not in `Job`
     if run_if not in RUN_IFS:
         msg = f"job {job.id!r}: run_if is {run_if!r}; expected {' or '.join(map(repr, RUN_IFS))}"
         raise GraphError(msg)
@@ -200,7 +204,7 @@ def _wait_for(node: Node, other: Node) -> None:
         other.dependents = [node]
 
 
-def _duplicate_error(jobs: Sequence[Any], known: Mapping[str, Node]) -> GraphError:
+def _duplicate_error(jobs: Sequence[Job], known: Mapping[str, Node]) -> GraphError:
     seen = set(known)
     for job in jobs:
         if job.id in seen:

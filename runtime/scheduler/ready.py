@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING
 
 from runtime.scheduler.graph import NOWHERE, READY, Node
+from runtime.scheduler.priorities import Ordered
 from runtime.scheduler.resources import Request
+
+if TYPE_CHECKING:
+    from runtime.scheduler.backlog import Backlog
 
 
 class Descending:
@@ -19,11 +23,11 @@ class Descending:
 
     __slots__ = ("priority",)
 
-    def __init__(self, priority: Any) -> None:
+    def __init__(self, priority: Ordered) -> None:
         self.priority = priority
 
     def __lt__(self, other: Descending) -> bool:
-        return bool(other.priority < self.priority)
+        return other.priority < self.priority
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Descending) and self.priority == other.priority
@@ -41,10 +45,10 @@ Key = tuple[Descending, int]
 class ReadyQueue:
     """Jobs of one backend and one request, highest priority first, then in the order in which they came."""
 
-    __slots__ = ("_deques", "_order", "backend", "entry", "request", "size", "waiting_since", "waits_for")
+    __slots__ = ("_deques", "_order", "backlog", "entry", "request", "size", "waiting_since", "waits_for")
 
-    def __init__(self, backend: Any, request: Request) -> None:
-        self.backend = backend
+    def __init__(self, backlog: Backlog, request: Request) -> None:
+        self.backlog = backlog
         self.request = request
         self.size = 0
         self.entry: Key | None = None
@@ -55,14 +59,14 @@ class ReadyQueue:
         """How often the resources that it requests had been granted when its head first lacked one."""
         self._order: list[Descending] = []
         """A heap of the priorities that have a deque."""
-        self._deques: dict[Any, deque[Node]] = {}
+        self._deques: dict[Ordered, deque[Node]] = {}
         """By priority. A job that ended here stays in its deque, and is skipped later: to find it would cost more. But
         the head is always a job that has not ended."""
 
     def __repr__(self) -> str:
-        return f"<ReadyQueue {self.backend.name!r} {self.request} size {self.size}>"
+        return f"<ReadyQueue {self.backlog.name!r} {self.request} size {self.size}>"
 
-    def push(self, node: Node, priority: Any, front: bool = False) -> bool:
+    def push(self, node: Node, priority: Ordered, front: bool = False) -> bool:
         """Add `node` behind those of its priority, or (`front`) before them; return whether it may be the new head."""
         waiting = self._deques.get(priority)
         if waiting is None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal
 
 from runtime.errors import ResourceError
 from runtime.job.numbers import brief
+from runtime.job.protocol import Job
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
@@ -21,18 +22,21 @@ Request = tuple[tuple[str, int | None], ...]
 MissingPolicy = Literal["ignore", "warn", "error"]
 
 
-class ResourceProvider(Protocol):
-    """A limit that may change during the run, such as the licences that a licence server offers."""
-
-    async def capacity(self) -> int:
-        """Return the amount that may be in use. Called with a deadline; if it raises, the last value is kept."""
-        ...
-
-
-def request_of(job: Any) -> Request:
+def request_of(job: Job) -> Request:
     """Return the request of `job`, in a form in which equal requests compare equal."""
-    resources: Mapping[str, int | None] | None = job.resources
-    return tuple(sorted(resources.items())) if resources else ()
+    return tuple(sorted(job.resources.items())) if job.resources else ()
+
+
+def check_capacity(name: str, capacity: int) -> int:
+    """Return `capacity`, the new limit of a resource.
+
+    Raises:
+        ResourceError: if it is not an amount.
+    """
+    if not _is_amount(capacity):
+        msg = f"the limit of resource {name!r} became {brief(capacity)}; expected a whole number from 0"
+        raise ResourceError(msg)
+    return capacity
 
 
 class _Resource:
@@ -116,14 +120,10 @@ class ResourcePool:
         return name in self._resources
 
     def set_capacity(self, name: str, capacity: int) -> bool:
-        """Change the limit of a dynamic resource; return whether it changed. Jobs that hold more keep it.
+        """Change the limit of a dynamic resource to a checked amount; return whether it changed.
 
-        Raises:
-            ResourceError: if `capacity` is not an amount.
+        Jobs that hold more keep it.
         """
-        if not _is_amount(capacity):
-            msg = f"the limit of resource {name!r} became {brief(capacity)}; expected a whole number from 0"
-            raise ResourceError(msg)
         resource = self._resources[name]
         changed = resource.capacity != capacity
         resource.capacity = capacity

@@ -1,78 +1,54 @@
 """`Scheduler` and `run_jobs`: run a graph of jobs on one or more backends.
 
-The thin trio shell around `plan`. Facts come from the backend runners (one task per backend, see `runner`) and from
-callers of `add`, `kill` and `stop`. After each the plan is asked once what to do (`_dispatch`, which never blocks), and
-its actions go to the runners.
+One loop around a pure `plan`: a fact goes in, and the actions that the plan decides go out (`Scheduler._loop`)::
+
+    runners, backends, providers ──► facts ──► Plan ──► actions ──► runners
+
+Each backend has a runner (`runner`), a task that carries out its actions. Callers of `add`, `kill` and `stop` tell the
+plan directly, so that an error is raised to them, and wake the loop.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import logging
 import math
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Final, Generic, cast
 
-import attrs
 import trio
 
 from runtime.backend.backend import RuntimeBackend
 from runtime.backend.event_loop import check_in_loop
-from runtime.backend.interrupts import await_hook, call_hook, is_interrupt, wait_through_interrupts
-from runtime.job import JobResult, JobStatus
+from runtime.backend.interrupts import call_hook, is_interrupt, wait_through_interrupts
+from runtime.job import JobResult
 from runtime.job.numbers import brief, is_number
-from runtime.scheduler.actions import Kill
+from runtime.job.protocol import Job, JobT
+from runtime.scheduler.actions import Action
 from runtime.scheduler.collector import collector_paused
-from runtime.scheduler.plan import BUSY_TIMEOUT, Plan, Priority
-from runtime.scheduler.resources import MissingPolicy, ResourcePool, ResourceProvider
+from runtime.scheduler.dispatcher import BackendLimits
+from runtime.scheduler.facts import Fact, JobsAdded, KillRequested, RunEnded, StopRequested
+from runtime.scheduler.plan import BUSY_TIMEOUT, Plan, SchedulerStatistics
+from runtime.scheduler.priorities import Ordered, Priority
+from runtime.scheduler.providers import ResourceProvider, follow_limits
+from runtime.scheduler.resources import MissingPolicy, ResourcePool
 from runtime.scheduler.runner import BackendRunner
+from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
 
-logger: Final = logging.getLogger("runtime.scheduler")
-
-_CANCELLED: Final = "killed by the end of the run, which was cancelled"
-"""The reason of jobs that have no completion when a cancelled run has ended."""
-
-PROVIDER_INTERVAL: Final = 10.0
-"""Seconds between two calls of a resource provider. Arbitrary: ten times longer, released licences would lie idle for
-minutes; ten times shorter, a licence server that many runs ask would be flooded."""
-PROVIDER_DEADLINE: Final = 10.0
-"""Seconds that a resource provider may take to answer. Arbitrary: ten times longer, a server that hangs is reported
-late; ten times shorter, one that is only slow counts as failing."""
-PROVIDER_LONGEST_DELAY: Final = 300.0
-"""The longest delay between two calls of a provider that fails, in seconds. Arbitrary: ten times longer, most of an
-hour would pass before a server that is back is noticed; ten times shorter, one that is down is asked without need."""
+_CANCELLED: Final = "the end of the run, which was cancelled"
+"""What kills the jobs of a cancelled run, for their reasons."""
 
 Limit = int | None | ResourceProvider
 """The limit of a resource: an amount, `None` for unlimited, or a provider that is asked for it."""
 
 
-@attrs.frozen
-class SchedulerStatistics:
-    """A snapshot of a run."""
-
-    counts: Mapping[JobStatus, int]
-    """How many jobs are in each status."""
-    total: int
-    unfinished: int
-    never_ran: int
-    """Of the jobs that were killed, those that ended before they began to run."""
-    in_flight: int
-    """Jobs that were submitted to a backend and have not completed."""
-    stray_events: int
-    """Events that were dropped, because they belong to no attempt in flight."""
-    resources: Mapping[str, tuple[int, int | None]]
-    """Name to the amount held and the limit."""
-
-
-class Scheduler:
+class Scheduler(Generic[JobT]):
     """Runs jobs in the order that their dependencies, priorities, slots and resources allow. Each instance runs once.
 
-    It reads only these attributes of a job: `id`, `dependencies`, `backend`, `resources`, `weight`, `run_if` (or
-    `needs_all_dependencies_passing`, which DVSim's jobs have), and `timeout` if there is one. So instances of other
-    classes work as well.
+    It reads only what `Job` has, so jobs may be of other classes than `JobSpec`.
 
     Args:
         jobs: what to run. More can be added during the run.
@@ -97,7 +73,7 @@ class Scheduler:
 
     def __init__(
         self,
-        jobs: Iterable[Any],
+        jobs: Iterable[JobT],
         backends: Mapping[str, RuntimeBackend] | RuntimeBackend,
         *,
         default_backend: str | None = None,
@@ -119,32 +95,39 @@ class Scheduler:
         if default not in backends:
             msg = f"default_backend is {default!r}; expected a backend of this run: {', '.join(sorted(backends))}"
             raise ValueError(msg)
-        limits = dict(resources or {})
-        self._providers = {
-            name: limit
-            for name, limit in limits.items()
-            if not isinstance(limit, int | None) and hasattr(limit, "capacity")
-        }
-        static: dict[str, Any] = {name: limit for name, limit in limits.items() if name not in self._providers}
+        self._providers: dict[str, ResourceProvider] = {}
+        static: dict[str, int | None] = {}
+        for name, limit in (resources or {}).items():
+            if isinstance(limit, int | None) or not hasattr(limit, "capacity"):
+                static[name] = cast("int | None", limit)  # if it is something else, `ResourcePool` says so
+            else:
+                self._providers[name] = limit
+        self._backends = backends
         self._plan = Plan(
-            {name: backend.max_parallelism for name, backend in backends.items()},
+            {
+                name: BackendLimits(backend.max_parallelism, backend.max_batch, backend.resources)
+                for name, backend in backends.items()
+            },
             default,
             max_parallelism=_limit("max_parallelism", max_parallelism),
             resources=ResourcePool(static, dynamic=self._providers, missing=on_missing_resource),
             priority=None if priority is None else functools.partial(self._ask_priority, priority),
             max_failures=_limit("max_failures", max_failures),
             busy_timeout=busy_timeout,
-            batches={name: backend.max_batch for name, backend in backends.items()},
-            provided={name: backend.resources for name, backend in backends.items()},
         )
-        self._runners = {
-            name: BackendRunner(name, backend, self._plan, self._dispatch) for name, backend in backends.items()
-        }
-        self._streams: list[StatusStream] = []
+        self._actions: dict[str, trio.MemorySendChannel[Action]] = {}
+        """To the runner of each backend."""
+        self._waiting = trio.CancelScope()
+        """The loop waits in it for the next fact. It is cancelled when the plan was told something directly; its
+        deadline is when the plan is to be asked although no fact has come."""
+        self._providing = trio.CancelScope()
+        """The resource providers are asked in it."""
+        self._streams: list[StatusStream[JobT]] = []
         self._state = "new"
-        self._done: trio.Event | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         """Of the event loop in which it runs."""
+        self._halted = trio.Event()
+        """Set when all tasks of the run have ended, or when there is an `_interrupt`."""
         self._interrupt: KeyboardInterrupt | None = None
         """A Ctrl-C that came during a call of a hook of the user's, and is still to be raised."""
         self.run_token = secrets.token_hex(8)
@@ -154,12 +137,11 @@ class Scheduler:
         self._take(jobs)
 
     def __repr__(self) -> str:
-        return (
-            f"<Scheduler {self._state}, {self._plan.unfinished} of {sum(self._plan.counts.values())} jobs unfinished>"
-        )
+        now = self._plan.statistics()
+        return f"<Scheduler {self._state}, {now.unfinished} of {now.total} jobs unfinished>"
 
     @trio.lowlevel.enable_ki_protection
-    async def run(self) -> list[JobResult]:
+    async def run(self) -> list[JobResult[JobT]]:
         """Run all jobs, including those that are added during the run; return their results in the order given.
 
         A job's failure is a result, never an exception; so is the failure of a backend.
@@ -175,7 +157,6 @@ class Scheduler:
             msg = f"{self!r} was run before; expected a new one for each run"
             raise RuntimeError(msg)
         self._state = "running"
-        self._done = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         self.epoch = time.time() - trio.current_time()
         try:
@@ -187,13 +168,13 @@ class Scheduler:
             raise
         finally:
             self._state = "ended"
-            self._plan.finish(_CANCELLED, trio.current_time())
+            self._plan.apply(RunEnded(f"killed by {_CANCELLED}"), trio.current_time())
             self._publish()
             for stream in list(self._streams):
                 stream.close()
         return self.results()
 
-    def add(self, jobs: Iterable[Any]) -> None:
+    def add(self, jobs: Iterable[JobT]) -> None:
         """Add jobs, before the run or during it; they may depend on any job of the run.
 
         Raises:
@@ -217,7 +198,7 @@ class Scheduler:
             RuntimeError: during a run, from another thread; then nothing is killed.
         """
         check_in_loop(self._token, "Scheduler.kill()")
-        self._kill(list(ids), by, force=force)
+        self._tell(KillRequested(list(ids), by, force))
 
     @trio.lowlevel.enable_ki_protection
     def stop(self, *, by: str = "the caller", force: bool = False, drain: bool = False) -> None:
@@ -235,30 +216,19 @@ class Scheduler:
         """
         if self._state != "ended":
             check_in_loop(self._token, "Scheduler.stop()")
-            self._plan.stop(by, self._now(), force=force, drain=drain)
-            self._dispatch()
+            self._tell(StopRequested(by, force, drain))
 
     @trio.lowlevel.enable_ki_protection
-    def results(self) -> list[JobResult]:
+    def results(self) -> list[JobResult[JobT]]:
         """Return the results of the jobs that have ended, in the order given; after `run`, of all jobs."""
         with collector_paused():
-            return self._plan.results()
+            return cast("list[JobResult[JobT]]", self._plan.results())  # a plan takes any job, and gives back the same
 
     def statistics(self) -> SchedulerStatistics:
         """Return a snapshot of the run."""
-        plan = self._plan
-        counts = dict(plan.counts)
-        return SchedulerStatistics(
-            counts,
-            sum(counts.values()),
-            plan.unfinished,
-            plan.never_ran,
-            plan.in_flight,
-            plan.stray,
-            plan.usage(),
-        )
+        return self._plan.statistics()
 
-    def subscribe(self, buffer: float = 1024) -> StatusStream:
+    def subscribe(self, buffer: float = 1024) -> StatusStream[JobT]:
         """Return a stream of the status changes from now on, which drops changes rather than delay the run.
 
         Args:
@@ -269,28 +239,23 @@ class Scheduler:
             stream.close()
         else:
             self._streams.append(stream)
-            if self._plan.changes is None:
-                self._plan.changes = []
+            if self._plan.statuses.changes is None:
+                self._plan.statuses.changes = []
         return stream
 
     # ------------------------------------------------------------------ inside
 
-    def _take(self, jobs: Iterable[Any]) -> None:
-        # Here, where Ctrl-C is not held back: an iterator is the user's code, and may take long.
-        self._enter(list(jobs))
+    def _take(self, jobs: Iterable[JobT]) -> None:
+        # The list is made here, where Ctrl-C is not held back: an iterator is the user's code, and may take long.
+        self._tell(JobsAdded(list(jobs)))
 
     @trio.lowlevel.enable_ki_protection
-    def _enter(self, jobs: Sequence[Any]) -> None:
-        with collector_paused():
-            self._plan.add(jobs)
-        self._dispatch()
+    def _tell(self, fact: Fact) -> None:
+        """Tell the plan a fact of the caller, and wake the loop. Raises what `Plan.apply` does."""
+        self._plan.apply(fact, 0.0 if self._state == "new" else trio.current_time())
+        self._waiting.cancel()
 
-    @trio.lowlevel.enable_ki_protection
-    def _kill(self, ids: Sequence[str], by: str, *, force: bool) -> None:
-        self._plan.kill(ids, by, self._now(), force=force)
-        self._dispatch()
-
-    def _ask_priority(self, priority: Priority, job: Any, dependents: int) -> Any:
+    def _ask_priority(self, priority: Priority, job: Job, dependents: int) -> Ordered:
         """Call the priority function for the plan.
 
         A Ctrl-C in it is raised later: it must not leave the plan in the middle of a decision.
@@ -298,107 +263,99 @@ class Scheduler:
         try:
             return call_hook(priority, job, dependents)
         except KeyboardInterrupt as exc:
-            self._interrupt = exc  # `_run_jobs` raises it
-            if self._done is not None:
-                self._done.set()
+            self._interrupt = exc  # `_run_all` raises it
+            self._halted.set()
             msg = "it was interrupted"
             raise RuntimeError(msg) from exc
 
     async def _run_all(self) -> None:
-        """Run the backends and the jobs. However it ends, the backends have ended."""
+        """Run until all jobs have ended. However it ends, the backends have ended."""
         ended = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._run_backends, ended)
+            nursery.start_soon(self._run_tasks, ended)
             try:
-                await self._run_jobs()
-                await ended.wait()
+                await self._halted.wait()
+                if self._interrupt is not None:
+                    raise self._interrupt
             except BaseException:
+                # The backends kill all jobs, which takes bounded time. The plan must start no others, and know why.
+                self._tell(StopRequested(_CANCELLED))
                 nursery.cancel_scope.cancel()
-                # The backends kill their jobs, which takes bounded time. A second Ctrl-C meanwhile forces the kills.
+                # A second Ctrl-C meanwhile forces the kills.
                 interrupt = await wait_through_interrupts(ended, lambda _: self._force("a second Ctrl-C"))
                 if interrupt is not None:
                     raise interrupt  # noqa: B904 - the first is its context, or a cancellation
                 raise
 
     @trio.lowlevel.enable_ki_protection
-    async def _run_backends(self, ended: trio.Event) -> None:
+    async def _run_tasks(self, ended: trio.Event) -> None:
+        """Run the runners of the backends, and the loop, which ends after them."""
+        # Without a limit, so that nobody who tells a fact waits. The loop takes each at once.
+        send, receive = trio.open_memory_channel[Fact](math.inf)
         try:
-            async with trio.open_nursery() as nursery:
-                for runner in self._runners.values():
-                    nursery.start_soon(runner.run, self.run_token)
+            with receive:
+                async with trio.open_nursery() as nursery:
+                    with send:
+                        for name, backend in self._backends.items():
+                            self._actions[name], actions = trio.open_memory_channel[Action](math.inf)
+                            nursery.start_soon(BackendRunner(name, backend, actions, send.clone()).run, self.run_token)
+                        nursery.start_soon(self._follow_limits, send.clone())
+                    # Shielded, because the completions of a cancelled run count as well. The shield has no deadline of
+                    # its own: the channel ends with the backends' blocks, whose ends are bounded.
+                    with trio.CancelScope(shield=True):
+                        await self._loop(receive)
         finally:
             ended.set()
+            self._halted.set()
+
+    async def _loop(self, facts: trio.MemoryReceiveChannel[Fact]) -> None:
+        """Act as the plan decides, after each fact, until all who tell facts have ended."""
+        while True:
+            with trio.CancelScope() as self._waiting:
+                self._act()
+                async for fact in facts:
+                    self._plan.apply(fact, trio.current_time())
+                    self._act()
+                return
+
+    def _act(self) -> None:
+        """Pass the plan's actions on to the runners, and its changes to watchers. Never blocks."""
+        now = trio.current_time()
+        for action in self._plan.decide(now):
+            # A runner that has ended takes no action; its `BackendEnded` is on its way, and ends the jobs concerned.
+            with contextlib.suppress(trio.BrokenResourceError):
+                self._actions[action.backend].send_nowait(action)
+        self._publish()
+        if self._plan.unfinished:
+            self._waiting.deadline = self._plan.wake_at(now)
+        elif self._state == "running":
+            self._state = "ending"
+            self._providing.cancel()
+            for actions in self._actions.values():
+                actions.close()  # nothing more to do: the runner ends
+
+    @trio.lowlevel.enable_ki_protection
+    async def _follow_limits(self, facts: trio.MemorySendChannel[Fact]) -> None:
+        with facts, self._providing:
+            await follow_limits(self._providers, facts)
 
     def _force(self, by: str) -> None:
-        for runner in self._runners.values():
-            runner.force(by)
+        """Kill all jobs without soft stop and SIGTERM, also where a kill is in progress."""
+        for backend in self._backends.values():
+            backend.close(by=by, force=True)
 
-    async def _run_jobs(self) -> None:
-        """Keep limits up to date and dispatch jobs until all have ended; then let the runners end."""
-        assert self._done is not None
-        try:
-            async with trio.open_nursery() as asking:
-                for name, provider in self._providers.items():
-                    asking.start_soon(self._follow, name, provider)
-                self._dispatch()
-                await self._done.wait()
-                if self._interrupt is not None:
-                    raise self._interrupt
-                asking.cancel_scope.cancel()
-        except BaseException:
-            # The runners are being cancelled as well, and their backends kill all jobs. The plan must start no others,
-            # and know why.
-            self._plan.stop("the end of the run, which was cancelled", trio.current_time())
-            raise
-        self._state = "ending"
-        for runner in self._runners.values():
-            runner.finish()
-
-    def _unsubscribe(self, stream: StatusStream) -> None:
+    def _unsubscribe(self, stream: StatusStream[JobT]) -> None:
         if stream in self._streams:
             self._streams.remove(stream)
         if not self._streams:
-            self._plan.changes = None
-
-    def _now(self) -> float:
-        return 0.0 if self._state == "new" else trio.current_time()
-
-    def _dispatch(self) -> None:
-        """Call the plan's `decide`, and pass its actions on to the runners. Never blocks, and is not reentered."""
-        if self._state == "running":
-            for action in self._plan.decide(trio.current_time()):
-                runner = self._runners[action.backend]
-                if isinstance(action, Kill):
-                    runner.kill(action)
-                else:
-                    runner.submit(action)
-            if not self._plan.unfinished and self._done is not None:
-                self._done.set()
-        self._publish()
+            self._plan.statuses.changes = None
 
     def _publish(self) -> None:
-        changes = self._plan.changes
+        changes = self._plan.statuses.changes
         if changes:
             for stream in self._streams:
-                stream.put(changes)
+                stream.put(cast("list[StatusChange[JobT]]", changes))  # as in `results`
             changes.clear()
-
-    @trio.lowlevel.enable_ki_protection
-    async def _follow(self, name: str, provider: ResourceProvider) -> None:
-        """Keep the limit of a resource up to date; while its provider fails, the last value is kept."""
-        delay = PROVIDER_INTERVAL
-        while True:
-            try:
-                with trio.fail_after(PROVIDER_DEADLINE):
-                    capacity = await await_hook(provider.capacity)
-                self._plan.capacity_changed(name, capacity)
-            except Exception as exc:  # noqa: BLE001 - a provider is foreign code; the warning says what it raised
-                delay = min(2 * delay, PROVIDER_LONGEST_DELAY)
-                logger.warning("the limit of resource %r is not known, the last value is kept: %r", name, exc)
-            else:
-                delay = PROVIDER_INTERVAL
-                self._dispatch()
-            await trio.sleep(delay)
 
 
 def _by_name(backends: Mapping[str, RuntimeBackend] | RuntimeBackend) -> Mapping[str, RuntimeBackend]:
@@ -422,7 +379,7 @@ def _limit(what: str, value: int | None) -> int | None:
 
 
 async def run_jobs(
-    jobs: Iterable[Any],
+    jobs: Iterable[JobT],
     backends: Mapping[str, RuntimeBackend] | RuntimeBackend,
     *,
     default_backend: str | None = None,
@@ -432,7 +389,7 @@ async def run_jobs(
     priority: Priority | None = None,
     max_failures: int | None = None,
     busy_timeout: float = BUSY_TIMEOUT,
-) -> list[JobResult]:
+) -> list[JobResult[JobT]]:
     """Run `jobs` and return their results, in the order given. See `Scheduler` for arguments and errors.
 
     A job's failure is a result, never an exception. If this is cancelled, it kills all jobs before it raises

@@ -1,24 +1,22 @@
 """`BackendRunner`: the task of one backend of a run. A backend that is slow or breaks affects no other.
 
-It opens the backend when the first job for it is ready, submits and kills as the plan says, and reports events to the
-plan.
+It is told actions on one channel, and tells facts on another: what came of the actions, and that the backend has ended.
+The backend sends its events on that channel as well, so they come before what the runner tells later.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from typing import Final
 
 import trio
 
 from runtime.backend.backend import RuntimeBackend
 from runtime.errors import NO_MEMORY, BackendBrokenError, is_out_of_memory
-from runtime.job import EventBatch
-from runtime.scheduler.actions import Kill, Submit
-from runtime.scheduler.graph import Node
-from runtime.scheduler.plan import Plan
+from runtime.job.protocol import Job
+from runtime.scheduler.actions import Action, Kill, Submit
+from runtime.scheduler.facts import BackendEnded, Fact, SubmissionFailed, Submitted, Withdrawn
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
@@ -28,71 +26,53 @@ hook that hangs would delay other jobs by that much; ten times shorter, arrays w
 
 
 class BackendRunner:
-    """Connects a plan to one backend.
+    """Carries out the actions of a plan on one backend.
 
     Args:
         name: the plan's name for the backend.
         backend: not opened yet.
-        plan: receives the facts.
-        dispatch: called after each batch of facts, to carry out what the plan decides.
+        actions: what to do. The first is a `Submit`. When the channel ends, so does the runner.
+        facts: where it and the backend tell what happened; without a limit, so that telling never waits. The runner
+            closes it. Its last fact is a `BackendEnded`.
     """
 
-    def __init__(self, name: str, backend: RuntimeBackend, plan: Plan, dispatch: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        backend: RuntimeBackend,
+        actions: trio.MemoryReceiveChannel[Action],
+        facts: trio.MemorySendChannel[Fact],
+    ) -> None:
         self._name = name
         self._backend = backend
-        self._plan = plan
-        self._dispatch = dispatch
-        self._pending: list[Node] = []
+        self._actions = actions
+        self._facts = facts
+        self._pending: list[Job] = []
         """Jobs for the next submission."""
-        self._kills: list[Kill] = []
-        self._wakeup = trio.Event()
-        self._finished = False
-        self._submitting = 0
-        """How many submissions are in progress."""
-        self._submitted = -math.inf
+        self._is_starting = False
+        """Whether a submission is about to begin: it takes all jobs that are pending then."""
+        self._in_progress = 0
+        """How many submissions are in progress, or about to begin."""
+        self._begun = -math.inf
         """When the last of them began, in seconds of `trio.current_time`."""
-        self._broken_because = ""
-        self._received = 0
-        """How many completions the plan has received."""
-        self._arrivals = trio.lowlevel.ParkingLot()
-
-    def submit(self, action: Submit) -> None:
-        """Queue jobs for the next submission."""
-        self._pending.extend(action.nodes)
-        self._wakeup.set()
-
-    def kill(self, action: Kill) -> None:
-        """Queue a kill; jobs that were not submitted yet end at once."""
-        self._pending = self._plan.launching(self._pending, trio.current_time())
-        self._kills.append(action)
-        self._wakeup.set()
-
-    def finish(self) -> None:
-        """Let `run` return: there is nothing more to do."""
-        self._finished = True
-        self._wakeup.set()
-
-    def force(self, by: str) -> None:
-        """Kill all jobs without soft stop and SIGTERM, also where a kill is in progress."""
-        self._backend.close(by=by, force=True)
+        self._waiting = trio.CancelScope()
+        """Its deadline is when to begin the next submission although one is still in progress."""
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, run_token: str) -> None:
-        """Serve the backend until `finish`, or until it breaks: then its jobs end, and the run goes on without it."""
-        while not self._pending:
-            if self._finished:
-                return
-            await self._wait_wakeup(math.inf)
-        # Without a buffer: the plan has every event that a backend has sent.
-        send, receive = trio.open_memory_channel[EventBatch](0)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._receive, receive)
-            with send:
-                try:
-                    async with self._backend.open(send, run_token) as backend, trio.open_nursery() as calls:
+        """Serve the backend until there are no more actions, or it breaks: then its jobs end, and the run goes on."""
+        why = f"backend {self._name!r} ended before its jobs did"
+        with self._actions, self._facts:
+            try:
+                async for first in self._actions:
+                    # Opened only now: a backend without jobs is never opened.
+                    async with self._backend.open(self._facts, run_token) as backend, trio.open_nursery() as calls:
+                        self._carry_out(first, backend, calls)
                         await self._serve(backend, calls)
-                except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever it is, an exit too, other backends go on
-                    self._broken_because = self._log_broken(exc)
+            except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever it is, an exit too, other backends go on
+                why = self._log_broken(exc)
+            finally:
+                self._facts.send_nowait(BackendEnded(self._name, why))
 
     def _log_broken(self, error: BaseException) -> str:
         """Log why the backend broke; return the reason for its jobs."""
@@ -107,75 +87,68 @@ class BackendRunner:
         return why
 
     async def _serve(self, backend: RuntimeBackend, calls: trio.Nursery) -> None:
-        while not self._finished:
-            for action in self._kills:
-                calls.start_soon(self._kill, backend, action)
-            self._kills.clear()
-            now = trio.current_time()
-            next_submission = self._next_submission(backend.max_submissions)
-            if next_submission <= now:
-                nodes, self._pending = self._pending, []
-                self._submitting += 1
-                self._submitted = now
-                calls.start_soon(self._submit, backend, nodes)
-            else:
-                await self._wait_wakeup(min(next_submission, self._plan.retry_at(self._name)))
-            self._dispatch()
+        """Carry out actions until there are no more."""
+        while True:
+            with trio.CancelScope() as self._waiting:
+                self._submit_if_due(backend, calls)
+                async for action in self._actions:
+                    self._carry_out(action, backend, calls)
+                return
 
-    def _next_submission(self, most: int | None) -> float:
-        """Return when the pending jobs may be submitted; `math.inf` if there are none."""
-        if not self._pending:
-            return math.inf
-        if most is None or self._submitting < most:
-            return -math.inf
-        return self._submitted + SLOW_SUBMISSION
+    def _carry_out(self, action: Action, backend: RuntimeBackend, calls: trio.Nursery) -> None:
+        if isinstance(action, Submit):
+            self._pending += action.jobs
+            self._submit_if_due(backend, calls)
+            return
+        ids = frozenset(action.ids)
+        withdrawn = [job for job in self._pending if job.id in ids]
+        if withdrawn:  # at once, although a submission that is in progress may take long
+            self._pending = [job for job in self._pending if job.id not in ids]
+            self._facts.send_nowait(Withdrawn(self._name, withdrawn))
+        calls.start_soon(self._kill, backend, action)
 
-    async def _wait_wakeup(self, deadline: float) -> None:
-        with trio.move_on_at(deadline):
-            await self._wakeup.wait()
-        self._wakeup = trio.Event()  # no wakeup is lost: there is no checkpoint before the caller looks at what is new
+    def _submit_if_due(self, backend: RuntimeBackend, calls: trio.Nursery) -> None:
+        """Begin a submission, if there are jobs for it and it need not wait for another; else set when it need not."""
+        due = math.inf
+        if self._pending and not self._is_starting:
+            most = backend.max_submissions
+            due = -math.inf if most is None or self._in_progress < most else self._begun + SLOW_SUBMISSION
+        now = trio.current_time()
+        if due <= now:
+            self._is_starting = True
+            self._in_progress += 1
+            self._begun = now
+            calls.start_soon(self._submit, backend, calls)
+            due = math.inf
+        self._waiting.deadline = due
 
     @trio.lowlevel.enable_ki_protection
-    async def _submit(self, backend: RuntimeBackend, nodes: list[Node]) -> None:
-        # A kill may have come since this task was started; `kill` no longer found the jobs in `_pending`.
-        nodes = self._plan.launching(nodes, trio.current_time())
+    async def _submit(self, backend: RuntimeBackend, calls: trio.Nursery) -> None:
+        """Submit the jobs that are pending now, and tell the answer."""
+        # Taken here, not when this task was started: a kill that comes in between finds them, and withdraws them. If
+        # they were in neither place, the kill would be lost.
+        jobs, self._pending = self._pending, []
+        self._is_starting = False
+        if jobs:
+            self._facts.send_nowait(await self._answer(backend, jobs))
+        self._in_progress -= 1
+        self._submit_if_due(backend, calls)
+
+    async def _answer(self, backend: RuntimeBackend, jobs: list[Job]) -> Fact:
         try:
-            handles = await backend.submit_many(
-                [node.job for node in nodes], attempts={node.id: node.attempt for node in nodes if node.attempt != 1}
-            )
+            accepted = await backend.submit_many(jobs)
         except (Exception, SystemExit) as exc:
             # A bug of the backend, as it was given no duplicate. Jobs that it has launched all the same are killed, and
-            # complete; the others end here, after the plan has those completions, which otherwise would be stray.
+            # complete; the others end by the fact, which comes after those completions: they would be stray otherwise.
             logger.exception("backend %r raised from submit_many", self._name)
-            await backend.kill_many([node.id for node in nodes], by="the scheduler, because its submission raised")
-            await self._wait_received(backend.statistics().completed)
-            self._plan.launch_failed(nodes, f"backend {self._name!r} could not launch it: {exc!r}", trio.current_time())
-        else:
-            self._plan.submitted(nodes, handles, trio.current_time(), backend.busy_because)
-        self._submitting -= 1
-        self._dispatch()
-        self._wakeup.set()
-
-    async def _wait_received(self, completions: int) -> None:
-        while self._received < completions:
-            await self._arrivals.park()
+            await backend.kill_many([job.id for job in jobs], by="the scheduler, because its submission raised")
+            completed = backend.statistics().completed
+            while (now := backend.statistics()).completed - now.undelivered < completed:
+                await trio.lowlevel.checkpoint()  # a few times: the courier's next step sends them, and never waits
+            return SubmissionFailed(self._name, jobs, f"backend {self._name!r} could not launch it: {exc!r}")
+        return Submitted(self._name, jobs, accepted, backend.busy_because)
 
     @staticmethod
     @trio.lowlevel.enable_ki_protection
     async def _kill(backend: RuntimeBackend, action: Kill) -> None:
         await backend.kill_many(action.ids, by=action.by, force=action.force)
-
-    @trio.lowlevel.enable_ki_protection
-    async def _receive(self, receive: trio.MemoryReceiveChannel[EventBatch]) -> None:
-        plan = self._plan
-        # Shielded, because the completions of a cancelled run count as well. The shield has no deadline of its own: the
-        # channel ends with the backend's block, whose end is bounded.
-        with trio.CancelScope(shield=True), receive:
-            async for batch in receive:
-                self._received += plan.received(batch, trio.current_time())
-                self._dispatch()
-                self._arrivals.unpark_all()
-        if not self._finished:
-            message = self._broken_because or f"backend {self._name!r} ended before its jobs did"
-            plan.backend_gone(self._name, message, trio.current_time())
-            self._dispatch()

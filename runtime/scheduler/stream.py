@@ -10,22 +10,23 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self
 
 import trio
 
 from runtime.job.numbers import brief, is_number
-from runtime.scheduler.actions import StatusChange
+from runtime.job.protocol import JobT
+from runtime.scheduler.statuses import StatusChange
 
 
-class StatusStream:
+class StatusStream(Generic[JobT]):
     """An asynchronous iterator of `StatusChange`, for one reader. It ends when the run does, or when it is closed."""
 
-    def __init__(self, buffer: float, on_close: Callable[[StatusStream], None]) -> None:
+    def __init__(self, buffer: float, on_close: Callable[[StatusStream[JobT]], None]) -> None:
         if buffer != math.inf and not (is_number(buffer) and 1 <= buffer <= sys.maxsize and buffer == int(buffer)):
             msg = f"buffer is {brief(buffer)}; expected a whole number from 1, or math.inf for an unbounded buffer"
             raise ValueError(msg)
-        self._buffer: deque[StatusChange] = deque(maxlen=None if buffer == math.inf else int(buffer))
+        self._buffer: deque[StatusChange[JobT]] = deque(maxlen=None if buffer == math.inf else int(buffer))
         self._on_close = on_close
         self._closed = False
         self._wakeup = trio.Event()
@@ -46,7 +47,7 @@ class StatusStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> StatusChange:
+    async def __anext__(self) -> StatusChange[JobT]:
         # The two halves of a checkpoint: cancelled before a change is taken, never after, when it would be lost.
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._buffer:
@@ -57,7 +58,7 @@ class StatusStream:
         await trio.lowlevel.cancel_shielded_checkpoint()
         return self._buffer.popleft()
 
-    def take_nowait(self) -> list[StatusChange]:
+    def take_nowait(self) -> list[StatusChange[JobT]]:
         """Return all buffered changes, of which there may be none."""
         taken = list(self._buffer)
         self._buffer.clear()
@@ -70,7 +71,7 @@ class StatusStream:
             self._wakeup.set()
             self._on_close(self)
 
-    def put(self, changes: Sequence[StatusChange]) -> None:
+    def put(self, changes: Sequence[StatusChange[JobT]]) -> None:
         """Add changes. For the scheduler; never blocks."""
         limit = self._buffer.maxlen
         if limit is not None:

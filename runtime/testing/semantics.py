@@ -130,7 +130,7 @@ class Outcome:
         return JobStatus.PASSED if self.kind is None else self.kind.status
 
     @classmethod
-    def of(cls, result: JobResult, log: bytes) -> Outcome:
+    def of(cls, result: JobResult[object], log: bytes) -> Outcome:
         """Return the outcome of a finished job with this log."""
         kind = None if result.reason is None else result.reason.kind
         usage = result.usage

@@ -422,7 +422,7 @@ def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"a": "passed", "b": "passed"}  # and the run went on
 
 
-@pytest.mark.parametrize("where", ["decide", "received", "finish"])
+@pytest.mark.parametrize("where", ["decide", "_take_events", "_end_all"])
 def test_a_run_that_has_no_memory_for_itself_says_so_and_writes_its_results(tmp_path: Path, where: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         f"import runtime.scheduler.plan as plan\ndef fails(self, *args): raise MemoryError\nplan.Plan.{where} = fails\n"

@@ -16,7 +16,7 @@ from runtime.cli.screen import MAX_FAILURES_AT_ONCE, Screen
 from runtime.job import FailureKind, JobStatus
 from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot
-from runtime.scheduler.actions import StatusChange
+from runtime.scheduler.statuses import StatusChange
 from tests.report.results import result
 
 

@@ -42,7 +42,7 @@ def handle(backend: object = None) -> JobHandle:
     return make_handles([FakeJob("refused", accepted=False), FakeJob()], backend)["a"]
 
 
-def result(event: JobCompletionEvent) -> JobResult:
+def result(event: JobCompletionEvent) -> JobResult[object]:
     (made,) = make_results([FakeJob(), FakeJob(event=event)])
     return made
 

@@ -21,7 +21,7 @@ def result(
     attempt: int = 1,
     run_dir: Path | str = "/out/run",
     **fields: Any,
-) -> JobResult:
+) -> JobResult[JobSpec]:
     """Return the result of a job: passed, or not passed with a reason of this kind."""
     job = JobSpec(name=name, **{"cmd": "./sim", "cwd": "/work", **fields})
     status = JobStatus.PASSED if kind is None else kind.status

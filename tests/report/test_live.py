@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from runtime.job import FailureKind, JobResult, JobStatus
+from runtime.job import FailureKind, JobResult, JobSpec, JobStatus
 from runtime.report.live import LiveArea, render
 from runtime.report.output import Output
 from runtime.report.progress import RunSnapshot
@@ -19,7 +19,7 @@ S = JobStatus
 EVIL = "x\x1b[2J\u202e\n[red]中"
 
 
-def snapshot(running: int = 0, recent: tuple[JobResult, ...] = (), title: str = "fifo") -> RunSnapshot:
+def snapshot(running: int = 0, recent: tuple[JobResult[JobSpec], ...] = (), title: str = "fifo") -> RunSnapshot:
     counts = {S.PASSED: 10, S.FAILED: 1, S.KILLED: 2, S.RUNNING: running, S.QUEUED: 50}
     return RunSnapshot(title, 75.0, counts, [(f"job{n}", 1.5, "on host") for n in range(running)], recent)
 

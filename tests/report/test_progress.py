@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from runtime.job import FailureKind, JobStatus
+from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.report.progress import MAX_RECENT, RunProgress, progress_line
-from runtime.scheduler.actions import StatusChange
+from runtime.scheduler.statuses import StatusChange
 from tests.report.results import result
 
 S = JobStatus
@@ -10,7 +10,7 @@ S = JobStatus
 
 def change(
     name: str, new: JobStatus, at: float = 0.0, kind: FailureKind | None = None, note: str | None = None
-) -> StatusChange:
+) -> StatusChange[JobSpec]:
     ended = result(name, kind)
     return StatusChange(ended.job, name, S.QUEUED, new, at, note, ended.event if new.is_terminal else None)
 

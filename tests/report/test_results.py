@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from runtime.job import FailureKind, JobResult, JobUsage
+from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
 from runtime.report.results import RunRecord, wall_time, write_results
 from runtime.report.strict import original
 from runtime.roots import Roots
@@ -28,7 +28,7 @@ RECORD = RunRecord(
 )
 
 
-def written(path: Path, *results: JobResult, record: RunRecord = RECORD) -> dict[str, Any]:
+def written(path: Path, *results: JobResult[JobSpec], record: RunRecord = RECORD) -> dict[str, Any]:
     roots = Roots(str(path))
     roots.open()
     with closing(roots):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.job import FailureKind, JobResult, JobUsage
+from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
 from runtime.report.summary import MAX_FAILURES, Line, summary
 from tests.report.results import result
 
@@ -15,7 +15,7 @@ def plain(lines: Sequence[Line]) -> list[str]:
     return ["".join(text for text, _ in line) for line in lines]
 
 
-def summed(*results: JobResult) -> list[str]:
+def summed(*results: JobResult[JobSpec]) -> list[str]:
     return plain(summary(results, RUN_DIR, seconds=75, relative_to=Path("/")))
 
 

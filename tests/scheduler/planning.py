@@ -2,70 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runtime.job import FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus, JobStatusInfo
+from runtime.job.protocol import Job
 from runtime.scheduler.actions import Action, Kill, Submit
-from runtime.scheduler.graph import Node
+from runtime.scheduler.dispatcher import BackendLimits
+from runtime.scheduler.facts import (
+    BackendEnded,
+    CapacityChanged,
+    Fact,
+    JobsAdded,
+    KillRequested,
+    StopRequested,
+    Submitted,
+    Withdrawn,
+)
 from runtime.scheduler.plan import Plan
 from runtime.scheduler.resources import ResourcePool
-from runtime.scheduler.sanity import sanity_check
 
 
 def job(name: str, *needs: str, **fields: Any) -> JobSpec:
     return JobSpec(name=name, cmd="true", dependencies=needs, **fields)
 
 
-def ended(node: Node, status: JobStatus = JobStatus.PASSED, at: float = 0.0) -> JobCompletionEvent:
+def ended(job_id: str, status: JobStatus = JobStatus.PASSED, at: float = 0.0) -> JobCompletionEvent:
     reason = None if status is JobStatus.PASSED else JobStatusInfo("exit code 1", kind=FailureKind.EXIT_CODE)
-    return JobCompletionEvent(node.id, node.attempt, status, reason, at, at, at)
+    return JobCompletionEvent(job_id, 1, status, reason, at, at, at)
 
 
-def receipt(node: Node, started: float | None) -> JobHandle:
-    return JobHandle(node.id, node.attempt, started)
+def handles(jobs: Iterable[Job], started: float | None) -> dict[str, JobHandle]:
+    return {each.id: JobHandle(each.id, 1, started) for each in jobs}
 
 
 class Driven:
     """A plan, and a backend that takes no time and records its calls."""
 
     def __init__(
-        self, jobs: Iterable[JobSpec], backends: Mapping[str, int | None] | None = None, **options: Any
+        self,
+        jobs: Iterable[Job],
+        backends: Mapping[str, int | None] | None = None,
+        *,
+        provided: Mapping[str, set[str]] | None = None,
+        **options: Any,
     ) -> None:
         limits = options.pop("resources", None)
         pool = limits if isinstance(limits, ResourcePool) else ResourcePool(limits)
         backends = {"fake": None} if backends is None else backends
-        self.plan = Plan(backends, next(iter(backends)), resources=pool, **options)
+        allowed = {name: BackendLimits(most, None, (provided or {}).get(name, ())) for name, most in backends.items()}
+        self.plan = Plan(allowed, next(iter(backends)), resources=pool, **options)
         self.now = 0.0
-        self.flying: dict[str, Node] = {}
+        self.flying: dict[str, Job] = {}
         self.history: list[str] = []
         self.killed: list[Kill] = []
-        self.plan.add(jobs)
+        self.add(jobs)
+
+    def apply(self, fact: Fact) -> None:
+        self.plan.apply(fact, self.now)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        self.apply(JobsAdded(list(jobs)))
+
+    def kill(self, ids: Sequence[str], by: str) -> None:
+        self.apply(KillRequested(ids, by))
+
+    def stop(self, by: str, **how: bool) -> None:
+        self.apply(StopRequested(by, **how))
+
+    def lose(self, backend: str) -> None:
+        self.apply(BackendEnded(backend, "it broke"))
+
+    def limit(self, resource: str, capacity: int) -> None:
+        self.apply(CapacityChanged(resource, capacity))
 
     def dispatch(self, *, refuse: Iterable[str] = ()) -> list[str]:
         """Carry out the plan's actions, but refuse these ids; return the ids that were submitted, in order."""
         submitted: list[str] = []
         for action in self.plan.decide(self.now):
             submitted += self._do(action, set(refuse))
-        sanity_check(self.plan)
+        self.plan.sanity_check()
         return submitted
 
     def _do(self, action: Action, refuse: set[str]) -> list[str]:
         if isinstance(action, Kill):
             self.killed.append(action)
             return []
-        assert isinstance(action, Submit)
-        nodes = self.plan.launching(action.nodes, self.now)
-        ids = [node.id for node in nodes]
+        ids = [each.id for each in action.jobs]
         self.history += ids
-        accepted = [node for node in nodes if node.id not in refuse]
-        self.flying.update({node.id: node for node in accepted})
-        self.plan.submitted(nodes, {node.id: receipt(node, self.now) for node in accepted}, self.now)
+        accepted = [each for each in action.jobs if each.id not in refuse]
+        self.flying.update({each.id: each for each in accepted})
+        self.apply(Submitted(action.backend, action.jobs, handles(accepted, self.now)))
         return ids
 
+    def decide(self) -> Submit:
+        """Return the plan's only action, which is a submission; it is for the test to carry it out."""
+        (action,) = self.plan.decide(self.now)
+        assert isinstance(action, Submit)
+        return action
+
+    def withdraw(self, action: Submit, *ids: str) -> None:
+        self.apply(Withdrawn(action.backend, [each for each in action.jobs if each.id in ids]))
+
     def end(self, job_id: str, status: JobStatus = JobStatus.PASSED) -> None:
-        self.plan.received((ended(self.flying.pop(job_id), status, self.now),), self.now)
-        sanity_check(self.plan)
+        del self.flying[job_id]
+        self.apply((ended(job_id, status, self.now),))
+        self.plan.sanity_check()
 
     def statuses(self) -> dict[str, str]:
         results = {result.id: result.status.name for result in self.plan.results()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime import FakeBackend, Scheduler
+from runtime import FakeBackend, JobSpec, Scheduler
 from runtime.errors import GraphError
 from runtime.scheduler.collector import collector_paused
 from tests.scheduler.planning import job
@@ -52,7 +52,7 @@ def test_it_is_off_while_a_graph_and_its_results_are_made() -> None:
 
     gc.callbacks.append(look)
     try:
-        scheduler = Scheduler((), FakeBackend())
+        scheduler = Scheduler[JobSpec]((), FakeBackend())
         seen.clear()
         scheduler.add(jobs)
         assert len(seen) <= due  # and not fourteen times, as with the default threshold of 700

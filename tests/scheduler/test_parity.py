@@ -48,7 +48,9 @@ class Site:
         self.now += step
         self.most = max(self.most, self.now)
 
-    async def run(self, jobs: Sequence[JobSpec], *, limit: int | None = None, **options: Any) -> list[JobResult]:
+    async def run(
+        self, jobs: Sequence[JobSpec], *, limit: int | None = None, **options: Any
+    ) -> list[JobResult[JobSpec]]:
         return await Scheduler(jobs, VirtualAdapter(self.cls, max_parallelism=limit), **options).run()
 
     @property
@@ -84,7 +86,7 @@ def make(
     ]
 
 
-def statuses(results: Sequence[JobResult]) -> list[JobStatus]:
+def statuses(results: Sequence[JobResult[JobSpec]]) -> list[JobStatus]:
     return [result.status for result in results]
 
 

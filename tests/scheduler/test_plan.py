@@ -14,10 +14,10 @@ from runtime.errors import GraphError, ResourceError
 from runtime.job import JobCompletionEvent, JobProgressEvent, JobStatus
 from runtime.scheduler.actions import Submit
 from runtime.scheduler.arbiter import GRANTS_BEFORE_CLAIM
-from runtime.scheduler.backlog import FIRST_DELAY, LONGEST_DELAY
+from runtime.scheduler.backoff import FIRST_DELAY, LONGEST_DELAY
+from runtime.scheduler.facts import RunEnded, SubmissionFailed, Submitted
 from runtime.scheduler.resources import ResourcePool
-from runtime.scheduler.sanity import sanity_check
-from tests.scheduler.planning import Driven, ended, job, receipt
+from tests.scheduler.planning import Driven, ended, handles, job
 
 FAILED, PASSED = JobStatus.FAILED, JobStatus.PASSED
 
@@ -97,16 +97,16 @@ def test_who_runs_when_others_have_ended_runs_if_they_never_ran() -> None:
     assert run.dispatch() == ["report"]
     assert run.kind("mail") == "dependency"
     added = job("late", "test", "build", run_if="ended")
-    run.plan.add([added])
+    run.add([added])
     assert run.dispatch() == ["late"]
 
 
 def test_who_was_killed_by_hand_has_ended() -> None:
     run = Driven([job("a"), job("b", "a"), job("report", "b", run_if="ended")])
     run.dispatch()
-    run.plan.kill(["b"], "somebody", 0.0)
+    run.kill(["b"], "somebody")
     assert run.dispatch() == ["report"]
-    run.plan.kill(["report"], "somebody", 0.0)
+    run.kill(["report"], "somebody")
     assert [kill.ids for kill in run.killed] == []
     run.dispatch()
     assert [kill.ids for kill in run.killed] == [["report"]]
@@ -124,13 +124,13 @@ def test_a_run_that_is_stopped_starts_nothing_more_whatever_it_is(drain: bool, o
     ]
     run = Driven(jobs[::order], max_parallelism=1)
     assert run.dispatch() == ["going"]
-    run.plan.stop("somebody", 0.0, drain=drain)
+    run.stop("somebody", drain=drain)
     assert run.dispatch() == []
     run.end("going")
     assert run.dispatch() == []
     assert run.plan.unfinished == 0
     assert {run.kind(name) for name in ("waits", "after going", "after waits", "chain")} == {"cancelled"}
-    run.plan.add([job("late", "going", run_if="ended")])
+    run.add([job("late", "going", run_if="ended")])
     assert run.dispatch() == []
     assert run.kind("late") == "cancelled"
 
@@ -149,12 +149,12 @@ def test_a_chain_of_100_000_that_runs_in_any_case_ends_without_recursion(why: st
     jobs = [job("j0"), *(job(f"j{i}", f"j{i - 1}", run_if="ended") for i in range(1, count))]
     run = Driven(jobs[:1], {"fake": None, "other": None})
     run.dispatch()
-    run.plan.add(jobs[1:])
+    run.add(jobs[1:])
     run.dispatch()
     if why == "gone":
-        run.plan.backend_gone("fake", "it broke", 0.0)
+        run.lose("fake")
     else:
-        run.plan.stop("somebody", 0.0)
+        run.stop("somebody")
         run.end("j0")
     assert run.plan.unfinished == 0
     assert run.kind(f"j{count - 1}") == ("backend_error" if why == "gone" else "cancelled")
@@ -164,7 +164,7 @@ def test_who_runs_in_any_case_runs_elsewhere_when_a_backend_is_gone() -> None:
     jobs = [job("a"), job("report", "a", run_if="ended", backend="other"), job("here", "a", run_if="ended")]
     run = Driven(jobs, {"fake": None, "other": None})
     run.dispatch()
-    run.plan.backend_gone("fake", "it broke", 0.0)
+    run.lose("fake")
     assert run.dispatch() == ["report"]
     assert run.kind("here") == "backend_error"
 
@@ -175,7 +175,7 @@ def test_who_runs_in_any_case_runs_elsewhere_when_a_backend_is_gone() -> None:
 )
 def test_a_foreign_job_may_say_when_it_runs_in_our_words(words: dict[str, Any], ids: list[str]) -> None:
     foreign = SimpleNamespace(id="foreign", dependencies=["a"], backend=None, resources=None, weight=1, **words)
-    run = Driven([job("a"), foreign])  # type: ignore[list-item]  # it is foreign
+    run = Driven([job("a"), foreign])
     run.dispatch()
     run.end("a", FAILED)
     assert run.dispatch() == ids
@@ -183,17 +183,16 @@ def test_a_foreign_job_may_say_when_it_runs_in_our_words(words: dict[str, Any], 
     with pytest.raises(
         GraphError, match="job 'other': run_if is 'always'; expected 'passed' or 'any-passed' or 'ended'"
     ):
-        run.plan.add([foreign])
+        run.add([foreign])
 
 
 def test_a_failure_at_the_head_of_a_chain_of_100_000_reaches_its_end_without_recursion() -> None:
     count = 100_000
     run = Driven([job("j0"), *(job(f"j{i}", f"j{i - 1}") for i in range(1, count))])
-    (action,) = run.plan.decide(0.0)
-    assert isinstance(action, Submit)
+    run.decide()
     limit = sys.getrecursionlimit()
     assert limit < count
-    run.plan.received((ended(action.nodes[0], FAILED),), 0.0)
+    run.apply((ended("j0", FAILED),))
     assert run.plan.unfinished == 0
     statuses = [result.status for result in run.plan.results()]
     assert len(statuses) == count
@@ -323,16 +322,16 @@ def test_an_impossible_need_is_an_error_before_anything_runs() -> None:
 def test_a_limit_that_changes_is_followed(caplog: pytest.LogCaptureFixture) -> None:
     run = Driven([job(f"j{i}", resources={"lic": 2}) for i in range(3)], resources=ResourcePool(dynamic=["lic"]))
     assert run.dispatch() == []
-    run.plan.capacity_changed("lic", 1)
+    run.limit("lic", 1)
     assert "3 jobs wait for (('lic', 2),), and the limit of lic is now 1" in caplog.text
     assert run.dispatch() == []
-    run.plan.capacity_changed("lic", 4)
+    run.limit("lic", 4)
     assert run.dispatch() == ["j0", "j1"]
-    run.plan.capacity_changed("lic", 1)
+    run.limit("lic", 1)
     run.end("j0")
     run.end("j1")
     assert run.dispatch() == []
-    run.plan.capacity_changed("lic", 2)
+    run.limit("lic", 2)
     assert run.dispatch() == ["j2"]
 
 
@@ -379,9 +378,10 @@ def test_limits_hold_over_a_long_mixed_run() -> None:
         run.dispatch() if steps % 97 == 0 else run.history.extend(_quick_dispatch(run))
         assert len(run.flying) <= 6
         for name, limit in (("a", 4), ("b", 5)):
-            assert sum((node.job.resources or {}).get(name, 0) for node in run.flying.values()) <= limit
-        node = run.flying.pop(next(iter(run.flying)))
-        run.plan.received((ended(node),), 0.0)
+            assert sum((each.resources or {}).get(name) or 0 for each in run.flying.values()) <= limit
+        job_id = next(iter(run.flying))
+        del run.flying[job_id]
+        run.apply((ended(job_id),))
         steps += 1
     assert steps == len(jobs)
 
@@ -391,9 +391,9 @@ def _quick_dispatch(run: Driven) -> list[str]:
     ids = []
     for action in run.plan.decide(run.now):
         assert isinstance(action, Submit)
-        run.flying.update({node.id: node for node in action.nodes})
-        run.plan.submitted(action.nodes, {node.id: receipt(node, 0.0) for node in action.nodes}, run.now)
-        ids += [node.id for node in action.nodes]
+        run.flying.update({each.id: each for each in action.jobs})
+        run.apply(Submitted(action.backend, action.jobs, handles(action.jobs, 0.0)))
+        ids += [each.id for each in action.jobs]
     return ids
 
 
@@ -407,12 +407,12 @@ def test_a_refused_job_holds_nothing_and_comes_again_after_a_delay_that_grows() 
         resources={"lic": 1},
     )
     assert run.dispatch(refuse=["a"]) == ["a"]
-    assert run.plan.usage() == {"lic": (0, 1)}
+    assert run.plan.statistics().resources == {"lic": (0, 1)}
     assert run.dispatch() == ["b"]
     run.end("b")
     delays = []
     for _ in range(12):
-        retry_at = run.plan.retry_at("fake")
+        retry_at = run.plan.wake_at(run.now)
         delays.append(retry_at - run.now)
         run.now = math.nextafter(retry_at, 0)
         assert run.dispatch() == []
@@ -429,10 +429,10 @@ def test_a_busy_backend_is_probed_with_few_jobs_and_then_more() -> None:
     assert len(run.dispatch(refuse=everything)) == 100
     sizes = []
     while len(run.flying) < 100:
-        run.now = max(run.now, run.plan.retry_at("fake"))
+        run.now = max(run.now, run.plan.wake_at(run.now))
         sizes.append(len(run.dispatch()))
     assert sizes[:4] == [1, 2, 4, 8]
-    assert [node.id for node in run.flying.values()] == everything
+    assert list(run.flying) == everything
 
 
 def test_a_completion_makes_a_busy_backend_worth_asking_again() -> None:
@@ -447,7 +447,7 @@ def test_a_job_that_is_refused_for_too_long_ends_as_busy() -> None:
     run = Driven([job("a"), job("after", "a")], busy_timeout=60)
     while run.plan.unfinished:
         run.dispatch(refuse=["a"])
-        run.now = max(run.now, run.plan.retry_at("fake")) if run.plan.unfinished else run.now
+        run.now = max(run.now, run.plan.wake_at(run.now)) if run.plan.unfinished else run.now
     assert run.kind("a") == "busy"
     assert run.kind("after") == "dependency"
     assert 60 <= run.now <= 60 + LONGEST_DELAY
@@ -458,29 +458,64 @@ def test_a_job_that_is_refused_for_too_long_ends_as_busy() -> None:
 
 def test_events_that_belong_to_nothing_in_flight_are_dropped_and_counted() -> None:
     run = Driven([job("a"), job("b", "a")])
-    run.plan.received((JobCompletionEvent("stranger", 1, JobStatus.PASSED, None, 0, 0, 0),), 0)
-    run.plan.received((JobCompletionEvent("b", 1, JobStatus.PASSED, None, 0, 0, 0),), 0)
+    run.apply((JobCompletionEvent("stranger", 1, JobStatus.PASSED, None, 0, 0, 0),))
+    run.apply((JobCompletionEvent("b", 1, JobStatus.PASSED, None, 0, 0, 0),))
     run.dispatch()
-    node = run.flying["a"]
-    run.plan.received((JobCompletionEvent("a", 2, FAILED, None, 0, 0, 0),), 0)
+    run.apply((JobCompletionEvent("a", 2, FAILED, None, 0, 0, 0),))
     run.end("a")
-    run.plan.received((ended(node, FAILED),), 0)
-    run.plan.received((JobProgressEvent("a", 1, JobStatus.RUNNING, 0),), run.now)
-    assert run.plan.stray == 5
+    run.apply((ended("a", FAILED),))
+    run.apply((JobProgressEvent("a", 1, JobStatus.RUNNING, 0),))
+    assert run.plan.statistics().stray_events == 5
     assert run.dispatch() == ["b"]
     assert run.statuses() == {"a": "PASSED", "b": ""}
 
 
+@pytest.mark.parametrize("status", [JobStatus.SCHEDULED, PASSED])
+def test_progress_to_a_status_that_is_none_is_dropped_and_counted(status: JobStatus) -> None:
+    run = Driven([job("a")])
+    run.dispatch()
+    run.apply((JobProgressEvent("a", 1, status, 0.0), ended("a")))
+    assert run.plan.statistics().stray_events == 1
+    assert run.statuses() == {"a": "PASSED"}
+
+
+def test_progress_after_the_end_is_dropped_also_within_a_batch() -> None:
+    run = Driven([job("a")])
+    run.dispatch()
+    run.apply((ended("a"), JobProgressEvent("a", 1, JobStatus.QUEUED, 0.0)))
+    run.plan.sanity_check()
+    assert run.plan.statistics().stray_events == 1
+
+
+def test_a_job_that_is_refused_after_it_was_said_to_run_is_queued_again() -> None:
+    run = Driven([job("a")])
+    action = run.decide()
+    run.apply((JobProgressEvent("a", 1, JobStatus.RUNNING, 0.0),))
+    run.apply(Submitted("fake", action.jobs, {}))
+    run.plan.sanity_check()
+    assert run.plan.statistics().counts[JobStatus.QUEUED] == 1
+
+
+def test_a_submission_that_raises_ends_those_of_its_jobs_that_have_not_ended() -> None:
+    run = Driven([job("a"), job("b"), job("c"), job("after", "b", run_if="ended")])
+    action = run.decide()
+    run.apply((ended("a"),))
+    run.kill(["c"], "me")
+    run.apply(SubmissionFailed("fake", action.jobs, "it raised"))
+    assert run.statuses() == {"a": "PASSED", "b": "KILLED", "c": "KILLED", "after": ""}
+    assert (run.kind("b"), run.kind("c")) == ("launch_error", "cancelled")
+    assert run.dispatch() == ["after"]
+
+
 def test_a_completion_may_come_before_its_submit_has_returned() -> None:
     run = Driven([job("a"), job("b", "a")])
-    (action,) = run.plan.decide(0.0)
-    assert isinstance(action, Submit)
-    run.plan.received((ended(action.nodes[0]),), 0.0)
+    action = run.decide()
+    run.apply((ended("a"),))
     (after,) = run.plan.decide(0.0)
-    run.plan.submitted(action.nodes, {"a": receipt(action.nodes[0], 0.0)}, 0.0)
-    sanity_check(run.plan)
+    run.apply(Submitted("fake", action.jobs, handles(action.jobs, 0.0)))
+    run.plan.sanity_check()
     assert isinstance(after, Submit)
-    assert [node.id for node in after.nodes] == ["b"]
+    assert [each.id for each in after.jobs] == ["b"]
 
 
 def test_a_completion_with_a_status_that_is_no_end_is_a_fault_of_the_backend() -> None:
@@ -492,17 +527,16 @@ def test_a_completion_with_a_status_that_is_no_end_is_a_fault_of_the_backend() -
 
 def test_queue_time_and_run_time_are_two_things() -> None:
     run = Driven([job("a")])
-    (action,) = run.plan.decide(0.0)
-    assert isinstance(action, Submit)
-    run.plan.changes = []
-    run.plan.submitted(action.nodes, {"a": receipt(action.nodes[0], None)}, 1.0)
-    assert run.plan.counts[JobStatus.QUEUED] == 1
-    run.plan.received((JobProgressEvent("a", 1, JobStatus.QUEUED, 2.0, "Priority"),), run.now)
-    run.plan.received((JobProgressEvent("a", 1, JobStatus.RUNNING, 3.0, "n1"),), run.now)
-    run.plan.received((JobProgressEvent("a", 1, JobStatus.QUEUED, 4.0, "requeued"),), run.now)
-    run.plan.received((JobProgressEvent("a", 1, JobStatus.RUNNING, 5.0, "n2"),), run.now)
-    run.plan.received((ended(action.nodes[0], at=6.0),), 6.0)
-    moves = [(change.old.name, change.new.name, change.at, change.note) for change in run.plan.changes]
+    action = run.decide()
+    run.plan.statuses.changes = []
+    run.apply(Submitted("fake", action.jobs, handles(action.jobs, None)))
+    assert run.plan.statuses.counts[JobStatus.QUEUED] == 1
+    run.apply((JobProgressEvent("a", 1, JobStatus.QUEUED, 2.0, "Priority"),))
+    run.apply((JobProgressEvent("a", 1, JobStatus.RUNNING, 3.0, "n1"),))
+    run.apply((JobProgressEvent("a", 1, JobStatus.QUEUED, 4.0, "requeued"),))
+    run.apply((JobProgressEvent("a", 1, JobStatus.RUNNING, 5.0, "n2"),))
+    run.apply((ended("a", at=6.0),))
+    moves = [(change.old.name, change.new.name, change.at, change.note) for change in run.plan.statuses.changes]
     assert moves == [
         ("QUEUED", "QUEUED", 2.0, "Priority"),
         ("QUEUED", "RUNNING", 3.0, "n1"),
@@ -516,26 +550,26 @@ def test_a_stop_for_what_a_backend_that_has_gone_cost_leaves_nothing_queued() ->
     jobs = [job("build"), job("lost", "build", backend="other"), job("sim", "build")]
     run = Driven(jobs, backends={"fake": None, "other": None}, max_failures=1)
     run.dispatch()
-    run.plan.backend_gone("other", "it broke", 0.0)
+    run.lose("other")
     run.end("build")
     assert run.statuses() == {"build": "PASSED", "lost": "KILLED", "sim": "KILLED"}
     assert (run.kind("lost"), run.kind("sim")) == ("backend_error", "cancelled")
     assert run.dispatch() == []
-    sanity_check(run.plan)
+    run.plan.sanity_check()
 
 
 def test_a_backend_that_has_gone_takes_only_its_own_jobs_with_it() -> None:
     jobs = [job("a"), job("b"), job("after", "a"), job("other", backend="other"), job("needs", "b", backend="other")]
     run = Driven(jobs, {"fake": 1, "other": None})
     assert sorted(run.dispatch()) == ["a", "other"]
-    run.plan.backend_gone("fake", "it broke", 0.0)
+    run.lose("fake")
     run.flying.pop("a")
     assert [run.kind(name) for name in ("a", "b")] == ["backend_error", "backend_error"]
     assert run.statuses()["other"] == ""
     assert run.statuses()["needs"] == "KILLED"
     run.end("other")
     assert run.plan.unfinished == 0
-    run.plan.add([job("late")])
+    run.add([job("late")])
     run.dispatch()
     assert run.kind("late") == "backend_error"
 
@@ -548,7 +582,7 @@ def test_jobs_can_be_added_and_depend_on_what_has_ended() -> None:
     run.dispatch()
     run.end("good")
     run.end("bad", FAILED)
-    run.plan.add(
+    run.add(
         [
             job("after good", "good"),
             job("after bad", "bad"),
@@ -567,10 +601,10 @@ def test_jobs_can_be_added_and_depend_on_what_has_ended() -> None:
 def test_a_job_is_ready_if_what_it_needs_ends_before_it_is_taken_in() -> None:
     run = Driven([job("good"), job("bad")])
     run.dispatch()
-    run.plan.add([job("after good", "good"), job("after bad", "bad")])
+    run.add([job("after good", "good"), job("after bad", "bad")])
     run.end("good")
     run.end("bad", FAILED)
-    sanity_check(run.plan)
+    run.plan.sanity_check()
     assert run.dispatch() == ["after good"]
     assert run.kind("after bad") == "dependency"
 
@@ -579,7 +613,7 @@ def test_adding_is_all_or_nothing() -> None:
     run = Driven([job("a")])
     for wrong in ([job("b"), job("a")], [job("b"), job("c", "d")], [job("b"), job("c", backend="nowhere")]):
         with pytest.raises(GraphError):
-            run.plan.add(wrong)
+            run.add(wrong)
     assert run.dispatch() == ["a"]
     assert list(run.statuses()) == ["a"]
 
@@ -590,7 +624,7 @@ def test_adding_is_all_or_nothing() -> None:
 def test_killing_what_waits_ends_it_and_what_runs_is_asked() -> None:
     run = Driven([job("a", weight=2), job("b"), job("after", "b"), job("c")], max_parallelism=1)
     run.dispatch()
-    run.plan.kill(["a", "b"], "me", 0.0)
+    run.kill(["a", "b"], "me")
     assert run.statuses() == {"a": "", "b": "KILLED", "after": "KILLED", "c": ""}
     assert (run.kind("b"), run.kind("after")) == ("cancelled", "dependency")
     assert run.dispatch() == []
@@ -603,36 +637,35 @@ def test_killing_what_waits_ends_it_and_what_runs_is_asked() -> None:
 def test_killing_an_unknown_job_is_an_error_and_kills_nothing() -> None:
     run = Driven([job("a")])
     with pytest.raises(GraphError, match="there is no job 'x'"):
-        run.plan.kill(["a", "x"], "me", 0.0)
+        run.kill(["a", "x"], "me")
     assert run.dispatch() == ["a"]
 
 
 def test_a_job_killed_between_decision_and_launch_is_not_launched() -> None:
     run = Driven([job("a"), job("b")])
-    (action,) = run.plan.decide(0.0)
-    assert isinstance(action, Submit)
-    run.plan.kill(["a"], "me", 0.0)
-    assert [node.id for node in run.plan.launching(action.nodes, 0.0)] == ["b"]
+    action = run.decide()
+    run.kill(["a"], "me")
+    run.withdraw(action, "a")
+    run.plan.sanity_check()
     assert run.kind("a") == "cancelled"
 
 
 def test_a_killed_job_that_is_refused_does_not_come_again() -> None:
     run = Driven([job("a")])
-    (action,) = run.plan.decide(0.0)
-    assert isinstance(action, Submit)
-    run.plan.kill(["a"], "me", 0.0)
-    run.plan.submitted(action.nodes, {}, 0.0)
+    action = run.decide()
+    run.kill(["a"], "me")
+    run.apply(Submitted("fake", action.jobs, {}))
     assert run.kind("a") == "cancelled"
 
 
 def test_stop_ends_what_waits_as_cancelled_and_kills_what_runs() -> None:
     run = Driven([job("a"), job("b", "a"), job("c", "b"), job("d")], max_parallelism=1)
     run.dispatch()
-    run.plan.stop("SIGINT", 0.0)
+    run.stop("SIGINT")
     assert run.dispatch() == []
     assert {name: run.kind(name) for name in ("b", "c", "d")} == dict.fromkeys("bcd", "cancelled")
     assert [(kill.ids, kill.by, kill.force) for kill in run.killed] == [(["a"], "SIGINT", False)]
-    run.plan.stop("SIGINT", 0.0, force=True)
+    run.stop("SIGINT", force=True)
     run.dispatch()
     assert run.killed[-1].force
     run.end("a", JobStatus.KILLED)
@@ -642,7 +675,7 @@ def test_stop_ends_what_waits_as_cancelled_and_kills_what_runs() -> None:
 def test_stop_with_drain_lets_what_runs_end() -> None:
     run = Driven([job("a"), job("b", "a")])
     run.dispatch()
-    run.plan.stop("me", 0.0, drain=True)
+    run.stop("me", drain=True)
     assert run.dispatch() == []
     assert not run.killed
     run.end("a")
@@ -651,8 +684,8 @@ def test_stop_with_drain_lets_what_runs_end() -> None:
 
 def test_jobs_added_after_a_stop_end_at_once() -> None:
     run = Driven([job("a")])
-    run.plan.stop("me", 0.0)
-    run.plan.add([job("b"), job("c", "b")])
+    run.stop("me")
+    run.add([job("b"), job("c", "b")])
     run.dispatch()
     assert run.kind("b") == run.kind("c") == "cancelled"
 
@@ -673,9 +706,9 @@ def test_finishing_gives_every_job_a_result() -> None:
     run = Driven([job("a"), job("b", "a"), job("c")])
     run.dispatch()
     run.end("c")
-    run.plan.finish("the end", 0.0)
+    run.apply(RunEnded("the end"))
     assert run.statuses() == {"a": "KILLED", "b": "KILLED", "c": "PASSED"}
-    sanity_check(run.plan)
+    run.plan.sanity_check()
 
 
 def test_priorities_of_two_kinds_are_replaced_by_the_default(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, JobStatusInfo
+from runtime.scheduler.backlog import Backlog
 from runtime.scheduler.graph import NOWHERE, READY, Graph, Node
 from runtime.scheduler.ready import Descending, ReadyQueue
 
@@ -14,7 +13,7 @@ def nodes(count: int) -> list[Node]:
 
 
 def queue() -> ReadyQueue:
-    return ReadyQueue(SimpleNamespace(name="fake"), ())
+    return ReadyQueue(Backlog("fake", None), ())
 
 
 def end(node: Node, ready: ReadyQueue) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from runtime.errors import ResourceError
 from runtime.job import JobSpec
-from runtime.scheduler.resources import Request, ResourcePool, request_of
+from runtime.scheduler.resources import Request, ResourcePool, check_capacity, request_of
 
 ONE: Request = (("licence", 1),)
 TWO: Request = (("licence", 2),)
@@ -74,7 +74,7 @@ def test_a_need_above_a_dynamic_limit_waits() -> None:
     assert not pool.set_capacity("licence", 2)
     assert pool.lacking(TWO) is None
     with pytest.raises(ResourceError, match="became -1"):
-        pool.set_capacity("licence", -1)
+        check_capacity("licence", -1)
 
 
 def test_a_lowered_limit_takes_nothing_away() -> None:

@@ -23,8 +23,8 @@ from runtime.backend.fake import FakeBackend, FakeRun
 from runtime.backend.live import LiveJob
 from runtime.errors import BackendBrokenError, GraphError, ResourceError
 from runtime.job import JobHandle, JobResult, JobSpec, JobStatus
-from runtime.scheduler.plan import Plan
 from runtime.scheduler.run import Scheduler, run_jobs
+from runtime.scheduler.runner import BackendRunner
 from tests.scheduler.planning import job
 
 
@@ -36,11 +36,11 @@ def table(**runs: FakeRun) -> Callable[[JobSpec, int], FakeRun]:
     return lambda spec, _attempt: runs.get(spec.name, FakeRun())
 
 
-def statuses(results: Sequence[JobResult]) -> dict[str, str]:
+def statuses(results: Sequence[JobResult[object]]) -> dict[str, str]:
     return {result.id: result.status.name for result in results}
 
 
-def kinds(results: Sequence[JobResult]) -> dict[str, str | None]:
+def kinds(results: Sequence[JobResult[object]]) -> dict[str, str | None]:
     return {result.id: None if result.reason is None else str(result.reason.kind) for result in results}
 
 
@@ -218,7 +218,7 @@ async def test_a_runner_that_is_out_of_memory_ends_its_jobs_and_logs_one_line(
     def fails(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Plan, "submitted", fails)
+    monkeypatch.setattr(BackendRunner, "_answer", fails)
     with caplog.at_level(logging.ERROR):
         (result,) = await run_jobs([job("a")], FakeBackend(takes(10)))
     assert result.status is JobStatus.KILLED
@@ -397,7 +397,7 @@ async def test_an_outer_cancel_before_the_first_step_still_gives_results(autojum
     assert statuses(scheduler.results()) == {"a": "KILLED"}
 
 
-async def run_and(scheduler: Scheduler, at: float, act: Callable[[], object]) -> list[JobResult]:
+async def run_and(scheduler: Scheduler[JobSpec], at: float, act: Callable[[], object]) -> list[JobResult[JobSpec]]:
     async def later() -> None:
         await trio.sleep(at)
         act()

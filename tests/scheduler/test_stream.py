@@ -7,16 +7,17 @@ import math
 import pytest
 import trio
 
-from runtime.job import JobStatus
-from runtime.scheduler.actions import StatusChange
+from runtime.job import JobSpec, JobStatus
+from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
+from tests.scheduler.planning import job
 
 
-def changes(*ids: int) -> list[StatusChange]:
-    return [StatusChange(None, f"j{i}", JobStatus.QUEUED, JobStatus.RUNNING, float(i)) for i in ids]
+def changes(*ids: int) -> list[StatusChange[JobSpec]]:
+    return [StatusChange(job(f"j{i}"), f"j{i}", JobStatus.QUEUED, JobStatus.RUNNING, float(i)) for i in ids]
 
 
-def stream(buffer: float) -> StatusStream:
+def stream(buffer: float) -> StatusStream[JobSpec]:
     return StatusStream(buffer, lambda _stream: None)
 
 
@@ -66,7 +67,7 @@ async def test_a_reader_waits_for_news_and_for_the_end(autojump_clock: trio.test
 
 
 async def test_closing_says_so_once() -> None:
-    closed: list[StatusStream] = []
+    closed: list[StatusStream[JobSpec]] = []
     watcher = StatusStream(1, closed.append)
     with watcher:
         pass

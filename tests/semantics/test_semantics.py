@@ -13,7 +13,7 @@ from runtime.backend.job_paths import job_paths
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.local import LocalBackend
 from runtime.backend.slurm import SlurmBackend
-from runtime.job import FailureKind, JobResult
+from runtime.job import FailureKind, JobResult, JobSpec
 from runtime.scheduler.run import run_jobs
 from runtime.testing.semantics import Outcome, Row, judge, lay_out, rows
 from tests.semantics.process_launcher import ProcessLauncher
@@ -39,7 +39,9 @@ def test_names_in_the_table_are_unique(table: Sequence[Row]) -> None:
     assert len({row.name for row in table}) == len(table)
 
 
-async def results_on(backend: RuntimeBackend, table: Sequence[Row], run_dir: Path) -> list[tuple[JobResult, bytes]]:
+async def results_on(
+    backend: RuntimeBackend, table: Sequence[Row], run_dir: Path
+) -> list[tuple[JobResult[JobSpec], bytes]]:
     """Return the result of each job, and its log."""
     with trio.fail_after(TIMEOUT):
         results = await run_jobs([row.spec() for row in table], backend)

@@ -1,0 +1,113 @@
+"""Facts: what a plan is told. Each has happened when the plan hears of it.
+
+Events of backends are facts as they are, in the batches in which they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from runtime.job import EventBatch, JobHandle
+from runtime.job.protocol import Job
+
+
+@attrs.frozen
+class JobsAdded:
+    """There are more jobs. The next `Plan.decide` looks at them."""
+
+    jobs: Sequence[Job]
+
+
+@attrs.frozen
+class Submitted:
+    """A backend answered a submission: it accepted some jobs, and refused the others because it is busy."""
+
+    backend: str
+    jobs: Sequence[Job]
+    """The jobs of the submission; some may have completed since."""
+    accepted: Mapping[str, JobHandle]
+    """Id to handle, for each job that the backend accepted."""
+    busy_because: str = ""
+    """Why it refused some, if it did and the reason is known."""
+
+
+@attrs.frozen
+class SubmissionFailed:
+    """A submission raised. The completions of those of its jobs that were launched all the same have come before."""
+
+    backend: str
+    jobs: Sequence[Job]
+    message: str
+    """Why, for the reasons of the jobs."""
+
+
+@attrs.frozen
+class Withdrawn:
+    """Jobs were killed before they were submitted, and will not be."""
+
+    backend: str
+    jobs: Sequence[Job]
+
+
+@attrs.frozen
+class BackendEnded:
+    """A backend's block has ended: no more events come from it."""
+
+    backend: str
+    message: str
+    """Why, for the reasons of the jobs that it still had."""
+
+
+@attrs.frozen
+class CapacityChanged:
+    """The limit of a resource that has a provider is now another one."""
+
+    resource: str
+    capacity: int
+
+
+@attrs.frozen
+class KillRequested:
+    """Somebody wants these jobs to be killed."""
+
+    ids: Sequence[str]
+    by: str
+    """Who, for the reasons of the jobs."""
+    force: bool = False
+    """Skip soft stop and SIGTERM."""
+
+
+@attrs.frozen
+class StopRequested:
+    """Somebody wants the run to be stopped: no more jobs start. Jobs in flight are killed."""
+
+    by: str
+    """Who, for the reasons of the jobs."""
+    force: bool = False
+    """Skip soft stop and SIGTERM."""
+    drain: bool = False
+    """Let jobs in flight end by themselves."""
+
+
+@attrs.frozen
+class RunEnded:
+    """The run is over, whatever happened: jobs that have not ended end now."""
+
+    message: str
+    """Why, for their reasons."""
+
+
+Fact = (
+    EventBatch
+    | JobsAdded
+    | Submitted
+    | SubmissionFailed
+    | Withdrawn
+    | BackendEnded
+    | CapacityChanged
+    | KillRequested
+    | StopRequested
+    | RunEnded
+)

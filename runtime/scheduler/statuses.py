@@ -1,0 +1,81 @@
+"""`Statuses`: every change of a job's status goes through here, where it is checked, counted, and kept for watchers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import attrs
+
+from runtime.job import LEGAL_MOVES, JobCompletionEvent, JobStatus, check_move
+from runtime.job.protocol import Job
+from runtime.scheduler.graph import Node
+
+_JobT_co = TypeVar("_JobT_co", covariant=True)
+
+
+@attrs.frozen
+class StatusChange(Generic[_JobT_co]):
+    """A job went from one status to another; if `old` equals `new`, only `note` has changed."""
+
+    job: _JobT_co
+    id: str
+    old: JobStatus
+    new: JobStatus
+    at: float
+    """When it happened, in seconds of `trio.current_time`."""
+    note: str | None = None
+    """Where the job waits or runs, as its backend describes it."""
+    event: JobCompletionEvent | None = None
+    """The completion, when `new` is terminal."""
+
+
+class Statuses:
+    """How many jobs are in each status, and the changes that watchers have not seen yet."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(JobStatus, 0)
+        """How many jobs are in each status."""
+        self.changes: list[StatusChange[Job]] | None = None
+        """Changes since a watcher last emptied it; `None` while there is no watcher, to save making them."""
+
+    def add(self, count: int) -> None:
+        """Count new jobs, which are SCHEDULED."""
+        self.counts[JobStatus.SCHEDULED] += count
+
+    def move(self, nodes: Iterable[Node], new: JobStatus, at: float, note: str | None = None) -> None:
+        """Move jobs to another status, or note something new about the one that they have.
+
+        Raises:
+            StatusMoveError: if `LEGAL_MOVES` does not have the move. It is a bug of the plan.
+        """
+        counts, changes = self.counts, self.changes
+        for node in nodes:
+            old = node.status
+            if new is not old:
+                if new not in LEGAL_MOVES[old]:
+                    check_move(old, new)  # raises; to ask it first would be a call for each change
+                node.status = new
+                counts[old] -= 1
+                counts[new] += 1
+            if changes is not None:
+                changes.append(StatusChange(node.job, node.id, old, new, at, note))
+
+    def end(self, nodes: Iterable[Node]) -> None:
+        """Move jobs to the statuses of their completions, which are set.
+
+        Raises:
+            StatusMoveError: as `move` does.
+        """
+        counts, changes = self.counts, self.changes
+        for node in nodes:
+            event = node.event
+            assert event is not None
+            old, new = node.status, event.status
+            if new not in LEGAL_MOVES[old]:
+                check_move(old, new)
+            node.status = new
+            counts[old] -= 1
+            counts[new] += 1
+            if changes is not None:
+                changes.append(StatusChange(node.job, node.id, old, new, event.ended, None, event))
