@@ -116,13 +116,15 @@ def _questions(names: Sequence[str], quick: bool) -> list[Question]:
 
 
 def with_baseline(question: Question, tree: str) -> Question:
-    """Return `question` with each program of this project also run on the `runtime` of another checkout."""
+    """Return `question` with each program of this project also run from another checkout, with its `runtime`."""
     compared = {figure.ours for figure in question.figures}
     contenders: list[Contender] = []
     for contender in question.contenders:
         contenders.append(contender)
         if contender.name in compared:
-            contenders.append(attrs.evolve(contender, name=f"{contender.name}/{BASELINE}", tree=tree))
+            # Its own programs, because they import the modules of their commit.
+            command = [part.replace(f"{environment.HERE}/", f"{tree}/benchmarks/", 1) for part in contender.command]
+            contenders.append(attrs.evolve(contender, name=f"{contender.name}/{BASELINE}", command=command, tree=tree))
     figures = [_figure_with_baseline(figure) for figure in question.figures]
     return attrs.evolve(question, contenders=contenders, figures=figures)
 

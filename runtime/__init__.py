@@ -28,7 +28,11 @@ from runtime.errors import (
 )
 
 if TYPE_CHECKING:
-    from runtime.backend.backend import RuntimeBackend
+    from runtime.backend.contract.backend import BackendOptions, BackendStatistics, CommonOptions, RuntimeBackend
+    from runtime.backend.contract.control import Control
+    from runtime.backend.contract.driver import Driver
+    from runtime.backend.contract.live import LiveJob
+    from runtime.backend.contract.open_backend import BackendState
     from runtime.backend.fake import FakeBackend
     from runtime.backend.legacy import ErrorMessage, Launcher, LauncherBusyError, LauncherError, LegacyLauncherAdapter
     from runtime.backend.local import LocalBackend
@@ -54,7 +58,11 @@ if TYPE_CHECKING:
 else:
     # The same names for the interpreter. A type checker must not see `__getattr__`: it would accept any name.
     _LAZY_IMPORTS = {
-        "runtime.backend.backend": ("RuntimeBackend",),
+        "runtime.backend.contract.backend": ("BackendOptions", "BackendStatistics", "CommonOptions", "RuntimeBackend"),
+        "runtime.backend.contract.control": ("Control",),
+        "runtime.backend.contract.driver": ("Driver",),
+        "runtime.backend.contract.live": ("LiveJob",),
+        "runtime.backend.contract.open_backend": ("BackendState",),
         "runtime.backend.fake": ("FakeBackend",),
         "runtime.backend.legacy": (
             "ErrorMessage",
@@ -101,7 +109,13 @@ else:
 __all__ = (
     "BackendBrokenError",
     "BackendClosedError",
+    "BackendOptions",
     "BackendRegistry",
+    "BackendState",
+    "BackendStatistics",
+    "CommonOptions",
+    "Control",
+    "Driver",
     "DuplicateJobError",
     "ErrorMessage",
     "EventBatch",
@@ -121,6 +135,7 @@ __all__ = (
     "LauncherBusyError",
     "LauncherError",
     "LegacyLauncherAdapter",
+    "LiveJob",
     "LocalBackend",
     "RegistryError",
     "ResourceError",

@@ -266,7 +266,7 @@ def test_all_pure_modules_exist() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("runtime.job.spec", "import runtime.backend.base", "in a later package"),
+        ("runtime.job.spec", "import runtime.backend.contract.control", "in a later package"),
         ("runtime.job.spec", "from ..backend import base", "in a later package"),
         ("runtime.backend.local", "from runtime.scheduler.run import Scheduler", "in a later package"),
         ("runtime.cli.main", "from runtime import testing", "in a later package"),

@@ -20,6 +20,7 @@ NAMES = (
     "JobSpec", "JobStatus", "FailureKind", "JobStatusInfo", "JobHandle",
     "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch",
     "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "FakeBackend", "SlurmBackend",
+    "BackendOptions", "BackendState", "BackendStatistics", "CommonOptions", "Control", "Driver", "LiveJob",
     "Scheduler", "run_jobs", "Job", "ResourceProvider", "SchedulerStatistics", "StatusChange", "StatusStream",
     "BackendRegistry", "backends",
     "Launcher", "LauncherError", "LauncherBusyError", "ErrorMessage",

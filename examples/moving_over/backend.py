@@ -7,12 +7,15 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Unpack
 
 import trio
 
 from runtime import FailureKind, RuntimeBackend
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.backend import BackendOptions
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.driver import Driver
+from runtime.backend.contract.live import LiveJob
 from runtime.process import Exit
 from runtime.verdict import verdict
 
@@ -42,12 +45,23 @@ class FarmBackend(RuntimeBackend):
     name = "farm"
     default_parallelism = 100
 
-    def __init__(self, farm: Path = FARM, *, poll_interval: float = 0.1, **options: Any) -> None:
+    def __init__(self, farm: Path = FARM, *, poll_interval: float = 0.1, **options: Unpack[BackendOptions]) -> None:
         super().__init__(**options)
         self._farm = farm
         self._poll_interval = poll_interval
 
-    async def _setup(self) -> None:
+    def make_driver(self, control: Control) -> Driver:
+        """Return a driver for the jobs of one block."""
+        return FarmDriver(control, self._farm, self._poll_interval)
+
+
+class FarmDriver(Driver):
+    """Submits, watches and kills the jobs of one block."""
+
+    def __init__(self, control: Control, farm: Path, poll_interval: float) -> None:
+        super().__init__(control)
+        self._farm = farm
+        self._poll_interval = poll_interval
         self._jobs: dict[str, LiveJob] = {}
         """The jobs on the farm, by the farm's ids."""
         self._wake = trio.Event()
@@ -55,9 +69,10 @@ class FarmBackend(RuntimeBackend):
 
     # ------------------------------------------------------------------ launch
 
-    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
+        """Submit each of `jobs` to the farm."""
         for job in jobs:
-            if self._begin(job):
+            if self.control.begin(job):
                 await self._launch_one(job)
 
     async def _launch_one(self, job: LiveJob) -> None:
@@ -65,18 +80,18 @@ class FarmBackend(RuntimeBackend):
         try:
             await trio.to_thread.run_sync(_make_directory, spec.odir, limiter=self._files)
         except OSError as exc:
-            self._fail(job, FailureKind.LAUNCH_ERROR, str(exc))
+            self.control.fail(job, FailureKind.LAUNCH_ERROR, str(exc))
             return
         command = spec.cmd if isinstance(spec.cmd, str) else shlex.join(spec.cmd)
         done = await self._ask_farm("submit", spec.odir, command)
         if done.returncode == FULL:
-            self._refuse(job)
+            self.control.refuse(job)
         elif done.returncode != 0:
-            self._fail(job, FailureKind.LAUNCH_ERROR, done.stderr.strip())
+            self.control.fail(job, FailureKind.LAUNCH_ERROR, done.stderr.strip())
         else:
             job.data = done.stdout.strip()
             self._jobs[job.data] = job
-            if self._launched(job):
+            if self.control.started(job):
                 self._wake.set()
             else:  # the job was lost, as the launch took too long: nothing of it may run on
                 del self._jobs[job.data]
@@ -84,8 +99,9 @@ class FarmBackend(RuntimeBackend):
 
     # ------------------------------------------------------------------ kill
 
-    def _kill(self, jobs: Sequence[LiveJob]) -> None:
-        self._start_task(self._take_from_farm, [job.data for job in jobs])
+    def kill(self, jobs: Sequence[LiveJob]) -> None:
+        """Start a task that kills `jobs`."""
+        self.control.start_task(self._take_from_farm, [job.data for job in jobs])
 
     async def _take_from_farm(self, ids: list[str]) -> None:
         done = await self._ask_farm("kill", *ids)  # all of them with one command
@@ -93,7 +109,8 @@ class FarmBackend(RuntimeBackend):
 
     # ------------------------------------------------------------------ watch
 
-    async def _serve(self) -> None:
+    async def serve(self) -> None:
+        """Poll the farm, until the block ends."""
         failures = 0
         while True:
             if not self._jobs:
@@ -125,14 +142,14 @@ class FarmBackend(RuntimeBackend):
             if state == "ended":
                 await self._judge(job, int(code[0]))
             elif job.stop is not None:
-                self._complete_stopped(job)
+                self.control.finish_stopped(job)
             else:
-                self._fail(job, FailureKind.CANCELLED, "killed on the farm by another user")
+                self.control.fail(job, FailureKind.CANCELLED, "killed on the farm by another user")
 
     async def _judge(self, job: LiveJob, code: int) -> None:
         log = f"{job.spec.odir}/job.log"
         found = await trio.to_thread.run_sync(verdict, job.spec, Exit(code=code), log, limiter=self._files)
-        self._complete(job, found.status, found.reason)
+        self.control.finish(job, found.status, found.reason)
 
     async def _ask_farm(self, *words: str) -> subprocess.CompletedProcess[str]:
         done = await trio.run_process([self._farm, *words], capture_stdout=True, capture_stderr=True, check=False)

@@ -6,15 +6,16 @@ For tests, for dry runs of a whole regression, and for measuring the cost of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 import trio
 
-from runtime.backend.backend import RuntimeBackend
-from runtime.backend.base import End
-from runtime.backend.interrupts import call_hook
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.backend import BackendOptions, RuntimeBackend
+from runtime.backend.contract.control import Control, End
+from runtime.backend.contract.driver import Driver
+from runtime.backend.contract.interrupts import call_hook
+from runtime.backend.contract.live import LiveJob
 from runtime.job import FailureKind, JobStatus, JobStatusInfo, JobUsage
 from runtime.job.numbers import brief
 
@@ -61,6 +62,7 @@ class FakeBackend(RuntimeBackend):
 
     Args:
         policy: decides how each job behaves; the attribute may be replaced at any time, for later launches.
+        options: as for `RuntimeBackend`.
 
     Raises:
         ValueError: if the policy cannot be called.
@@ -69,7 +71,7 @@ class FakeBackend(RuntimeBackend):
     name = "fake"
     supports_interactive = True
 
-    def __init__(self, policy: FakePolicy = pass_at_once, **options: Any) -> None:
+    def __init__(self, policy: FakePolicy = pass_at_once, **options: Unpack[BackendOptions]) -> None:
         super().__init__(**options)
         if not callable(policy):
             msg = f"FakeBackend: policy is {brief(policy)}; expected a function of a job and the number of its attempt"
@@ -78,43 +80,62 @@ class FakeBackend(RuntimeBackend):
         self.running: set[str] = set()
         """Ids of the jobs that count as running, also while they are being killed."""
 
-    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        self._launch_begun(self._begin_all(jobs))
+    def make_driver(self, control: Control) -> Driver:
+        """Return a driver that asks the policy for each job."""
+        return FakeDriver(control, self)
+
+
+class FakeDriver(Driver):
+    """Runs nothing, and lets each job end as the policy of its backend says."""
+
+    def __init__(self, control: Control, backend: FakeBackend) -> None:
+        super().__init__(control)
+        self.backend = backend
+
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
+        """Launch `jobs`."""
+        self.launch_begun(self.control.begin_all(jobs))
         await trio.lowlevel.checkpoint()  # jobs that end at once would otherwise starve all other tasks
 
-    def _launch_begun(self, jobs: Sequence[LiveJob]) -> None:
-        self._ran_all(self._launch_each(jobs))
+    def launch_begun(self, jobs: Sequence[LiveJob]) -> None:
+        """Launch jobs whose launch has begun."""
+        self.control.finish_all(self._launch_each(jobs), ran=True)
 
     def _launch_each(self, jobs: Sequence[LiveJob]) -> Iterator[End]:
         """Launch `jobs`; yield the ends of those that end within their launch."""
         for job in jobs:
-            run = call_hook(self.policy, job.spec, job.attempt)
+            run = call_hook(self.backend.policy, job.spec, job.attempt)
             if run.at_once:
                 yield job, run.status, run.reason, run.usage
             elif run.busy:
-                self._refuse(job)
+                self.control.refuse(job)
             elif run.launch_error is not None:
-                self._fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
+                self.control.fail(job, FailureKind.LAUNCH_ERROR, run.launch_error)
             else:
                 job.data = trio.CancelScope()
-                self._start_task(self._run, job, run)
-                self._launched(job, running=run.queued is None)
+                self.control.start_task(self._run, job, run)
+                if run.queued is None:
+                    self.control.started(job)
+                else:
+                    self.control.queued(job)
 
-    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+    def kill(self, jobs: Sequence[LiveJob]) -> None:
+        """Kill `jobs`; each ends after its `kill_duration`."""
         for job in jobs:
             job.data.cancel()
 
     async def _run(self, job: LiveJob, run: FakeRun) -> None:
-        self.running.add(job.id)
+        running = self.backend.running
+        running.add(job.id)
         with job.data as killed:
             if run.queued is not None:
                 await trio.sleep(run.queued)
-                self._progress(job, JobStatus.RUNNING, "on a machine that does not exist")
+                self.control.progress(job, JobStatus.RUNNING, "on a machine that does not exist")
             await trio.sleep(run.duration)
         if killed.cancelled_caught:
             await trio.sleep(run.kill_duration)
-        self.running.discard(job.id)
+        running.discard(job.id)
         if killed.cancelled_caught:
-            self._complete_stopped(job)
+            self.control.finish_stopped(job)
         else:
-            self._complete(job, run.status, run.reason, run.usage)
+            self.control.finish(job, run.status, run.reason, run.usage)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.errors import RegistryError
 
 if TYPE_CHECKING:
-    from runtime.backend.backend import RuntimeBackend
+    from runtime.backend.contract.backend import RuntimeBackend
 
     Factory = Callable[..., RuntimeBackend]
 
@@ -145,7 +145,7 @@ class BackendRegistry:
             TypeError: if the factory does not know an option.
             ValueError: if the value of an option is not valid.
         """
-        from runtime.backend.backend import RuntimeBackend
+        from runtime.backend.contract.backend import RuntimeBackend
 
         name = self.default if name is None else name
         factory = self.load(name)

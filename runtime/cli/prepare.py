@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 
 import attrs
 
-from runtime.backend.backend import RuntimeBackend
+from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
 from runtime.cli.options import check_out
 from runtime.cli.select import DrawnSeeds, select

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import trio
 
-from runtime.backend.interrupts import await_hook
+from runtime.backend.contract.interrupts import await_hook
 from runtime.scheduler.facts import CapacityChanged, Fact
 from runtime.scheduler.resources import check_capacity
 

@@ -20,9 +20,9 @@ from typing import Final, Generic, cast
 
 import trio
 
-from runtime.backend.backend import RuntimeBackend
-from runtime.backend.event_loop import check_in_loop
-from runtime.backend.interrupts import call_hook, is_interrupt, wait_through_interrupts
+from runtime.backend.contract.backend import RuntimeBackend
+from runtime.backend.contract.event_loop import check_in_loop
+from runtime.backend.contract.interrupts import call_hook, is_interrupt, wait_through_interrupts
 from runtime.job import JobResult
 from runtime.job.numbers import brief, is_number
 from runtime.job.protocol import Job, JobT

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from runtime.backend.backend import RuntimeBackend
+from runtime.backend.contract.backend import RuntimeBackend
 from runtime.errors import NO_MEMORY, BackendBrokenError, is_out_of_memory
 from runtime.job.protocol import Job
 from runtime.scheduler.actions import Action, Kill, Submit

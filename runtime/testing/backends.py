@@ -10,14 +10,17 @@ from __future__ import annotations
 import enum
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Unpack
 
 import attrs
 import trio
 
-from runtime.backend.fake import FakeBackend, FakePolicy, FakeRun, pass_at_once
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.backend import BackendOptions
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.driver import Driver
+from runtime.backend.contract.live import LiveJob
+from runtime.backend.fake import FakeBackend, FakeDriver, FakePolicy, FakeRun, pass_at_once
 from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo
 from runtime.testing.fixture import BackendFixture, Behaviour
 
@@ -72,50 +75,69 @@ class ScriptedBackend(FakeBackend):
 
     name = "scripted"
 
-    def __init__(self, policy: FakePolicy = pass_at_once, *, script: Script | None = None, **options: Any) -> None:
+    def __init__(
+        self, policy: FakePolicy = pass_at_once, *, script: Script | None = None, **options: Unpack[BackendOptions]
+    ) -> None:
         super().__init__(policy, **options)
         self.script: Script = script or {}
         self.steps: Counter[tuple[Step, str]] = Counter()
         """How often each step ran, by step and job id. The id is empty for steps that belong to no job."""
+        self.control: Control
+        """The control of the last block, for a test that breaks the backend."""
 
-    async def _setup(self) -> None:
-        await self._act(Step.SETUP)
+    def make_driver(self, control: Control) -> Driver:
+        """Return a driver that asks the script at each step."""
+        self.control = control
+        return _ScriptedDriver(FakeDriver(control, self), self)
 
-    async def _serve(self) -> None:
-        await self._act(Step.SERVE)
-
-    async def _teardown(self) -> None:
-        await self._act(Step.TEARDOWN)
-
-    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        for job in jobs:
-            if self._begin(job):
-                if isinstance(await self._act(Step.LAUNCH, job.id), Busy):
-                    self._refuse(job)
-                else:
-                    self._launch_begun([job])
-        await trio.lowlevel.checkpoint()  # a script without delays must not turn this into a plain call
-
-    def _kill(self, jobs: Sequence[LiveJob]) -> None:
-        for job in jobs:
-            act = self._take(Step.KILL, job.id)
-            if isinstance(act, Raise):
-                raise act.error
-            if isinstance(act, Delay):
-                self._start_task(self._kill_later, job, act.seconds)
-            elif not isinstance(act, Hang):
-                super()._kill([job])
-
-    async def _kill_later(self, job: LiveJob, seconds: float) -> None:
-        await trio.sleep(seconds)
-        super()._kill([job])
-
-    def _take(self, step: Step, job_id: str = "") -> Act | None:
+    def take_act(self, step: Step, job_id: str = "") -> Act | None:
+        """Count a step, and return what happens there."""
         self.steps[step, job_id] += 1
         return self.script.get((step, job_id), self.script.get(step))
 
+
+class _ScriptedDriver(Driver):
+    """Does what the script says, and else what `fake` does."""
+
+    def __init__(self, fake: FakeDriver, backend: ScriptedBackend) -> None:
+        super().__init__(fake.control)
+        self._fake = fake
+        self._backend = backend
+
+    async def setup(self) -> None:
+        await self._act(Step.SETUP)
+
+    async def serve(self) -> None:
+        await self._act(Step.SERVE)
+
+    async def teardown(self) -> None:
+        await self._act(Step.TEARDOWN)
+
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            if self.control.begin(job):
+                if isinstance(await self._act(Step.LAUNCH, job.id), Busy):
+                    self.control.refuse(job)
+                else:
+                    self._fake.launch_begun([job])
+        await trio.lowlevel.checkpoint()  # a script without delays must not turn this into a plain call
+
+    def kill(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            act = self._backend.take_act(Step.KILL, job.id)
+            if isinstance(act, Raise):
+                raise act.error
+            if isinstance(act, Delay):
+                self.control.start_task(self._kill_later, job, act.seconds)
+            elif not isinstance(act, Hang):
+                self._fake.kill([job])
+
+    async def _kill_later(self, job: LiveJob, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self._fake.kill([job])
+
     async def _act(self, step: Step, job_id: str = "") -> Act | None:
-        act = self._take(step, job_id)
+        act = self._backend.take_act(step, job_id)
         if isinstance(act, Raise):
             raise act.error
         if isinstance(act, Delay):
@@ -140,24 +162,21 @@ class FakeFixtures:
     """A factory of `BackendFixture`s around fakes. It is a model for the factories of other backends.
 
     Args:
-        backend_class: the class to check.
+        make_backend: returns the backend to check, which is given a policy: a class, or a function.
         queued: seconds that each job is QUEUED before it runs; `None`: no job is.
         at_once: whether jobs that end by themselves have ended when `submit_many` returns.
-        options: for the constructor of `backend_class`.
     """
 
     def __init__(
         self,
-        backend_class: type[FakeBackend] = FakeBackend,
+        make_backend: Callable[[FakePolicy], FakeBackend] = FakeBackend,
         *,
         queued: float | None = None,
         at_once: bool = False,
-        **options: Any,
     ) -> None:
-        self._backend_class = backend_class
+        self._make_backend = make_backend
         self._queued = queued
         self._at_once = at_once
-        self._options = options
 
     def __call__(self) -> BackendFixture:
         """Return a fixture with a new backend."""
@@ -172,7 +191,7 @@ class FakeFixtures:
             at_once = self._at_once and run.duration < math.inf
             return attrs.evolve(run, queued=self._queued, duration=0 if at_once else run.duration)
 
-        backend = self._backend_class(policy, **self._options)
+        backend = self._make_backend(policy)
         return BackendFixture(backend, _make_job, alive=lambda job_id: job_id in backend.running)
 
 

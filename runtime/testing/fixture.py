@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import attrs
 import trio
 
-from runtime.backend.backend import RuntimeBackend
+from runtime.backend.contract.backend import RuntimeBackend
 from runtime.job import EventBatch, JobCompletionEvent, JobHandle
 from runtime.testing.history import History
 

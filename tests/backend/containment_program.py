@@ -29,8 +29,9 @@ async def main(directory: Path, modes: list[str]) -> None:
             for number, mode in enumerate(modes)
         ]
         await backend.submit_many(jobs)
-        assert backend._supervisors is not None
-        supervisor = backend._supervisors.current
+        assert backend._driver is not None
+        assert backend._driver._supervisors is not None
+        supervisor = backend._driver._supervisors.current
         say(supervisor.pid, *[shim.pid for shim in supervisor.shims])
         async for batch in receive:
             for event in batch:

@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from runtime.backend.local import LocalBackend
+from runtime.backend.local.driver import LocalDriver
 from runtime.job import JobCompletionEvent, JobSpec
 from runtime.process import Child, spawn
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
@@ -34,6 +35,11 @@ class Local:
         self.backend = backend
         self.session = session
         self._attempts: Counter[str] = Counter()
+
+    @property
+    def driver(self) -> LocalDriver:
+        assert self.backend._driver is not None
+        return self.backend._driver
 
     @property
     def run_dir(self) -> Path:

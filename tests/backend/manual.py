@@ -2,57 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar, Unpack
 
 import trio
 
-from runtime.backend.backend import RuntimeBackend
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.backend import BackendOptions, RuntimeBackend
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.driver import Driver
+from runtime.backend.contract.live import LiveJob
 from runtime.job import EventBatch, FailureKind, JobSpec, JobStatus, JobStatusInfo
 from runtime.testing.history import History
 
+BackendT = TypeVar("BackendT", bound=RuntimeBackend)
+
 
 class ManualBackend(RuntimeBackend):
-    """Launches at once; `_kill` and `_force` only record what they were asked for."""
+    """Launches at once; kills are only recorded."""
 
     name = "manual"
 
-    def __init__(self, *, running: bool = True, **options: Any) -> None:
+    def __init__(self, *, running: bool = True, **options: Unpack[BackendOptions]) -> None:
         super().__init__(**options)
         self.launched_running = running
         self.jobs: dict[str, LiveJob] = {}
         self.killed: list[str] = []
         self.forced: list[str] = []
+        self.control: Control
 
-    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-        for job in jobs:
-            if self._begin(job):
-                self.jobs[job.id] = job
-                self._launched(job, running=self.launched_running)
-        await trio.lowlevel.checkpoint()
-
-    def _kill(self, jobs: Sequence[LiveJob]) -> None:
-        self.killed += [job.id for job in jobs]
-
-    def _force(self, jobs: Sequence[LiveJob]) -> None:
-        self.forced += [job.id for job in jobs]
+    def make_driver(self, control: Control) -> Driver:
+        return ManualDriver(control, self)
 
     def queue(self, job_id: str, note: str | None = None) -> None:
-        self._progress(self.jobs[job_id], JobStatus.QUEUED, note)
+        self.control.progress(self.jobs[job_id], JobStatus.QUEUED, note)
 
     def run(self, job_id: str, note: str | None = None) -> None:
-        self._progress(self.jobs[job_id], JobStatus.RUNNING, note)
+        self.control.progress(self.jobs[job_id], JobStatus.RUNNING, note)
 
     def end(self, job_id: str, status: JobStatus = JobStatus.PASSED) -> bool:
         """The job ends by itself."""
         reason = None if status is JobStatus.PASSED else JobStatusInfo("exit code 1", kind=FailureKind.EXIT_CODE)
-        return self._complete(self.jobs[job_id], status, reason)
+        return self.control.finish(self.jobs[job_id], status, reason)
 
     def die(self, job_id: str) -> bool:
         """The job ends because it was asked to."""
-        return self._complete_stopped(self.jobs[job_id])
+        return self.control.finish_stopped(self.jobs[job_id])
+
+
+class ManualDriver(Driver):
+    def __init__(self, control: Control, backend: ManualBackend) -> None:
+        super().__init__(control)
+        self.backend = backend
+        backend.control = control
+
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
+        for job in jobs:
+            if self.control.begin(job):
+                self.backend.jobs[job.id] = job
+                (self.control.started if self.backend.launched_running else self.control.queued)(job)
+        await trio.lowlevel.checkpoint()
+
+    def kill(self, jobs: Sequence[LiveJob]) -> None:
+        self.backend.killed += [job.id for job in jobs]
+
+    def force(self, jobs: Sequence[LiveJob]) -> None:
+        self.backend.forced += [job.id for job in jobs]
+
+
+def driven_by(
+    driver: Callable[[Control, Any], Driver], backend_class: Callable[..., BackendT], *args: Any, **options: Any
+) -> BackendT:
+    """Return a backend of this class with another driver, which is made of the control and the backend."""
+
+    class Driven(backend_class):  # type: ignore[misc,valid-type]  # mypy cannot follow a class that is an argument
+        def make_driver(self, control: Control) -> Driver:
+            return driver(control, self)
+
+    return Driven(*args, **options)
 
 
 def job(name: str = "a", **fields: Any) -> JobSpec:

@@ -90,7 +90,7 @@ async def ends_by_itself(here: Local, nursery: trio.Nursery, stranger: Stranger)
         nursery.start_soon(here.backend.kill, "job")
 
     def between(_status: JobStatus) -> None:
-        job = here.backend._ledger.get("job")
+        job = next(job for job in here.driver.control.live_jobs() if job.id == "job")
         assert job is not None
         stranger.take_from(job.data.tree)
         trio.from_thread.run_sync(kill, trio_token=token)

@@ -7,22 +7,23 @@ import math
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
-from runtime.backend.backend import TEARDOWN_DEADLINE, RuntimeBackend, check_limit
-from runtime.backend.base import BROKEN_DEADLINE, BackendState
-from runtime.backend.fake import FakeBackend, FakeRun
-from runtime.backend.live import LiveJob
-from runtime.backend.reserved_names import BACKEND_METHODS, RESERVED_ATTRIBUTES
+from runtime.backend.contract.backend import RuntimeBackend, check_limit
+from runtime.backend.contract.control import Control, End
+from runtime.backend.contract.driver import Driver
+from runtime.backend.contract.live import LiveJob
+from runtime.backend.contract.open_backend import BROKEN_DEADLINE, TEARDOWN_DEADLINE, BackendState
+from runtime.backend.fake import FakeBackend, FakeDriver, FakeRun
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobProgressEvent, JobStatus, JobStatusInfo
 from runtime.testing.backends import Delay, Hang, Raise, ScriptedBackend, Step
-from tests.backend.manual import ManualBackend, job, opened
+from tests.backend.manual import ManualBackend, ManualDriver, driven_by, job, opened
 
 FOREVER = FakeRun(duration=math.inf)
 BUG = RuntimeError("a bug of the backend")
@@ -102,38 +103,16 @@ def outside_of_trio(function: Callable[[], object]) -> None:
         pool.submit(function).result()
 
 
-def test_a_method_that_hides_one_of_the_contract_is_an_error_when_its_class_is_made() -> None:
-    with pytest.raises(TypeError, match="Mine defines _end, _running, which RuntimeBackend reserves; expected other"):
+def test_a_backend_and_a_driver_share_no_private_name_with_the_contract() -> None:
+    """So that no method of an author's is called in place of one of ours."""
 
-        class Mine(FakeBackend):
-            def _running(self) -> bool:  # type: ignore[override]  # that is the point
-                return True
+    class Mine(Driver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None: ...
+        def kill(self, jobs: Sequence[LiveJob]) -> None: ...
 
-            def _end(self) -> None:  # type: ignore[override]  # as above
-                pass
-
-
-@pytest.mark.parametrize("name", sorted(name for name in vars(FakeBackend()) if name.startswith("_")))
-def test_so_is_one_that_an_attribute_would_hide(name: str) -> None:
-    with pytest.raises(TypeError, match=f"Mine defines {name}, which"):
-        type("Mine", (FakeBackend,), {name: lambda self: None})
-
-
-async def test_so_is_one_that_an_attribute_of_an_open_backend_would_hide() -> None:
-    backend = FakeBackend()
-    async with opened(backend):
-        assert {name for name in vars(backend) if name.startswith("_")} <= RESERVED_ATTRIBUTES
-
-
-def test_backend_methods_and_intended_overrides_are_allowed() -> None:
-    class Mine(FakeBackend, overrides={"_stop"}):
-        def _force(self, jobs: Sequence[LiveJob]) -> None: ...
-        def _stop(self, *args: Any, **options: Any) -> Any: ...
-        def _of_its_own(self) -> None: ...
-
-    assert Mine().name == "fake"
-    for name in BACKEND_METHODS:
-        assert callable(getattr(Mine, name))
+    for names in (vars(RuntimeBackend), vars(Driver), vars(FakeBackend()), vars(Mine(cast("Control", None)))):
+        ours = {name for name in names if name.startswith("_") and not name.startswith(("__", "_RuntimeBackend__"))}
+        assert ours <= {"_abc_impl"}, "which is Python's own"
 
 
 def test_a_class_has_a_default_limit_and_zero_lifts_it() -> None:
@@ -187,17 +166,18 @@ async def test_a_closed_channel_is_an_error_and_changes_nothing() -> None:
         assert await backend.submit(job())
 
 
-class EndsInItsLaunch(ManualBackend):
-    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+class EndsInItsLaunch(ManualDriver):
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
         await trio.sleep(2)
         for each in jobs:
-            if self._begin(each):
-                assert self._ran(each, JobStatus.FAILED, JobStatusInfo("no luck", kind=FailureKind.EXIT_CODE))
-                assert not self._ran(each, JobStatus.PASSED)
+            if self.control.begin(each):
+                reason = JobStatusInfo("no luck", kind=FailureKind.EXIT_CODE)
+                ends: list[End] = [(each, JobStatus.FAILED, reason, None), (each, JobStatus.PASSED, None, None)]
+                assert self.control.finish_all(ends, ran=True) == 1
 
 
 async def test_a_job_that_ends_within_its_launch_has_one_end_and_has_run(autojump_clock: MockClock) -> None:
-    backend = EndsInItsLaunch()
+    backend = driven_by(EndsInItsLaunch, ManualBackend)
     async with opened(backend) as history:
         handle = await backend.submit(job())
         assert handle is not None
@@ -249,6 +229,76 @@ async def test_a_backend_that_is_being_opened_takes_no_jobs(autojump_clock: Mock
                 await backend.submit(job())
 
 
+async def test_a_backend_can_be_opened_again_and_a_handle_of_the_first_block_is_stale() -> None:
+    backend = FakeBackend(for_ever)
+    async with opened(backend) as first:
+        stale = await backend.submit(job())
+        assert stale is not None
+        backend.close()
+    assert backend.statistics().completed == 1
+    async with opened(backend) as second:
+        assert backend.statistics().submitted == 0
+        fresh = await backend.submit(job())
+        assert fresh is not None
+        await backend.kill(stale)
+        assert backend.statistics().live == 1
+        await backend.kill(fresh)
+    assert [len(history.completions) for history in (first, second)] == [1, 1]
+
+
+async def test_a_backend_that_could_not_be_opened_or_broke_can_be_opened_again() -> None:
+    backend = ScriptedBackend(script={Step.SETUP: Raise(BUG)})
+    with pytest.raises(RuntimeError):
+        async with opened(backend):
+            raise AssertionError
+    backend.script = {Step.SERVE: Raise(BUG)}
+    with pytest.raises(RuntimeError):
+        async with opened(backend):
+            await trio.sleep_forever()
+    backend.script = {}
+    async with opened(backend) as history:
+        assert await backend.submit(job())
+    assert history.completion("a").status is JobStatus.PASSED
+
+
+async def test_a_backend_is_not_opened_while_it_is_open() -> None:
+    backend = FakeBackend(for_ever)
+    async with opened(backend):
+        send, receive = trio.open_memory_channel[EventBatch](0)
+        with send, receive, pytest.raises(BackendClosedError, match="is open already; wait for the end of that block"):
+            async with backend.open(send):
+                raise AssertionError
+        assert await backend.submit(job()), "the first block goes on"
+        backend.close()
+
+
+async def test_the_driver_is_told_of_an_id_that_is_killed_and_not_live() -> None:
+    forgotten: list[str] = []
+
+    class Remembers(FakeDriver):
+        def forget(self, job_id: str) -> None:
+            forgotten.append(job_id)
+
+    async with opened(backend := driven_by(Remembers, FakeBackend)):
+        await backend.kill("refused")
+    assert forgotten == ["refused"]
+
+
+async def test_no_timeout_counts_once_a_job_has_ended(autojump_clock: MockClock) -> None:
+    class BeingJudged(ManualDriver):
+        def has_ended(self, job: LiveJob) -> bool:
+            return job.id == "a"
+
+    backend = driven_by(BeingJudged, ManualBackend)
+    async with opened(backend) as history:
+        await backend.submit_many([job("a", timeout=5), job("b", timeout=5)])
+        await trio.sleep(6)
+        assert backend.killed == ["b"]
+        backend.end("a")
+        backend.die("b")
+    assert history.completion("a").status is JobStatus.PASSED
+
+
 async def test_a_run_has_a_token() -> None:
     tokens = []
     for given in (None, None, "mine"):
@@ -274,11 +324,11 @@ async def test_a_value_that_is_not_a_job_is_an_error_and_nothing_is_launched() -
 
 
 async def test_a_job_that_a_backend_does_not_begin_is_refused() -> None:
-    class Forgetful(FakeBackend):
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-            await super()._launch(jobs[:1])
+    class Forgetful(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
+            await super().launch(jobs[:1])
 
-    backend = Forgetful()
+    backend = driven_by(Forgetful, FakeBackend)
     async with opened(backend):
         assert list(await backend.submit_many([job("a"), job("b")])) == ["a"]
         assert backend.statistics().refused == 1
@@ -362,13 +412,13 @@ async def test_a_job_is_killed_as_soon_as_its_launch_returns(autojump_clock: Moc
 
 
 async def test_a_job_that_is_killed_while_launched_and_then_refused_completes(autojump_clock: MockClock) -> None:
-    class BusyInTheEnd(FakeBackend):
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-            for each in filter(self._begin, jobs):
+    class BusyInTheEnd(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
+            for each in filter(self.control.begin, jobs):
                 await trio.sleep(1)
-                self._refuse(each)
+                self.control.refuse(each)
 
-    backend = BusyInTheEnd()
+    backend = driven_by(BusyInTheEnd, FakeBackend)
     handles: dict[str, object] = {}
 
     async def submit() -> None:
@@ -383,16 +433,16 @@ async def test_a_job_that_is_killed_while_launched_and_then_refused_completes(au
 
 
 async def test_a_backend_may_withdraw_a_launch() -> None:
-    class Queued(ManualBackend):
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    class Queued(ManualDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
             for each in jobs:
-                self._begin(each)
+                self.control.begin(each)
             await trio.sleep_forever()
 
-        def _take_back(self, job: LiveJob) -> bool:
+        def take_back(self, job: LiveJob) -> bool:
             return job.id == "a"
 
-    backend = Queued()
+    backend = driven_by(Queued, ManualBackend)
     async with opened(backend) as history, trio.open_nursery() as nursery:
         nursery.start_soon(backend.submit_many, [job("a")])
         await trio.testing.wait_all_tasks_blocked()
@@ -403,11 +453,16 @@ async def test_a_backend_may_withdraw_a_launch() -> None:
 
 
 async def test_a_bug_in_withdrawing_a_launch_breaks_the_backend(autojump_clock: MockClock) -> None:
-    class Slow(ScriptedBackend):
-        def _take_back(self, job: LiveJob) -> bool:
+    class Slow(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
+            for each in filter(self.control.begin, jobs):
+                await trio.sleep(1)
+                self.launch_begun([each])
+
+        def take_back(self, job: LiveJob) -> bool:
             raise BUG
 
-    backend = Slow(for_ever, script={Step.LAUNCH: Delay(1)})
+    backend = driven_by(Slow, FakeBackend, for_ever)
     with pytest.raises(RuntimeError) as caught:
         async with opened(backend) as history, trio.open_nursery() as nursery:
             nursery.start_soon(backend.submit_many, [job("a")])
@@ -437,21 +492,21 @@ async def test_each_kill_is_asked_once() -> None:
 
 
 async def test_a_forced_kill_reaches_a_job_that_is_being_launched(autojump_clock: MockClock) -> None:
-    class Slow(ManualBackend):
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    class Slow(ManualDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
             await trio.sleep(1)
-            await super()._launch(jobs[1:])
-            for each in filter(self._begin, jobs[:1]):
-                self.jobs[each.id] = each
+            await super().launch(jobs[1:])
+            for each in filter(self.control.begin, jobs[:1]):
+                self.backend.jobs[each.id] = each
                 await trio.sleep(1)
-                self._launched(each)
+                self.control.started(each)
 
-        def _force(self, jobs: Sequence[LiveJob]) -> None:
-            super()._force(jobs)
+        def force(self, jobs: Sequence[LiveJob]) -> None:
+            super().force(jobs)
             for each in jobs:
-                self._complete_stopped(each)
+                self.control.finish_stopped(each)
 
-    backend = Slow()
+    backend = driven_by(Slow, ManualBackend)
     async with opened(backend) as history, trio.open_nursery() as nursery:
         nursery.start_soon(backend.submit_many, [job("a")])
         await trio.sleep(1.5)
@@ -466,7 +521,7 @@ async def test_a_job_that_does_not_end_is_lost(autojump_clock: MockClock) -> Non
     async with opened(backend) as history:
         await backend.submit_many([job("a"), job("b")])
         await backend.kill_many(["a"])
-        assert trio.current_time() == backend.kill_deadline == 30
+        assert trio.current_time() == ManualDriver.kill_deadline == 30
         assert backend.end("a") is False, "it has completed"
         assert backend.statistics().late == 1
         backend.end("b")
@@ -479,13 +534,13 @@ async def test_a_job_that_does_not_end_is_lost(autojump_clock: MockClock) -> Non
 async def test_a_launch_that_returns_after_its_job_was_abandoned_gets_false(autojump_clock: MockClock) -> None:
     results = []
 
-    class LateBackend(ManualBackend):
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-            for each in filter(self._begin, jobs):
+    class LateBackend(ManualDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
+            for each in filter(self.control.begin, jobs):
                 await trio.sleep(60)
-                results.append(self._launched(each))
+                results.append(self.control.started(each))
 
-    backend = LateBackend()
+    backend = driven_by(LateBackend, ManualBackend)
     async with opened(backend) as history:
         with trio.move_on_after(1):
             await backend.submit(job())
@@ -665,7 +720,7 @@ async def test_of_a_kill_and_a_timeout_at_the_same_time_the_kill_is_the_cause(
         autojump_clock.autojump_threshold = math.inf
         autojump_clock.jump(1)
         if not kill_first:
-            backend._timed_out(spec)
+            backend.control._timed_out(spec)
         nursery.start_soon(backend.kill, "a")
         await trio.testing.wait_all_tasks_blocked()
         assert backend.killed == ["a"]
@@ -706,17 +761,17 @@ async def test_the_first_request_is_the_cause(autojump_clock: MockClock) -> None
 
 
 async def test_an_illegal_completion_is_a_bug_and_breaks_the_backend(autojump_clock: MockClock) -> None:
-    class Confused(ManualBackend):
-        async def _serve(self) -> None:
+    class Confused(ManualDriver):
+        async def serve(self) -> None:
             await trio.sleep(1)
-            self._complete(self.jobs["a"], JobStatus.SCHEDULED)
+            self.control.finish(self.backend.jobs["a"], JobStatus.SCHEDULED)
 
-        def _kill(self, jobs: Sequence[LiveJob]) -> None:
+        def kill(self, jobs: Sequence[LiveJob]) -> None:
             for each in jobs:
-                self._complete_stopped(each)
+                self.control.finish_stopped(each)
 
     with pytest.raises(Exception, match="cannot go from RUNNING to SCHEDULED when it ends; expected a final status"):
-        async with opened(backend := Confused()) as history:
+        async with opened(backend := driven_by(Confused, ManualBackend)) as history:
             await backend.submit(job())
             with pytest.raises(RuntimeError, match="was not stopped; expected"):
                 backend.die("a")
@@ -734,7 +789,7 @@ async def test_a_broken_backend_kills_completes_and_raises_its_error(autojump_cl
         async with opened(backend) as history:
             try:
                 await backend.submit(job())
-                backend._break(BUG)
+                backend.control.break_backend(BUG)
                 await trio.sleep_forever()
             except BaseException as exc:
                 seen.append(exc)
@@ -756,7 +811,7 @@ async def test_a_backend_that_has_no_memory_for_itself_says_so_and_no_more(error
     with pytest.raises(BackendBrokenError) as caught:
         async with opened(backend := ScriptedBackend(for_ever)) as history:
             await backend.submit(job())
-            backend._break(error)
+            backend.control.break_backend(error)
             await trio.sleep_forever()
     assert str(caught.value) == message
     assert caught.value.__cause__ is error
@@ -772,7 +827,7 @@ async def test_a_bug_together_with_out_of_memory_is_reported_as_a_bug() -> None:
     error = ExceptionGroup("a", [MemoryError(), BUG])
     with pytest.raises(ExceptionGroup) as caught:
         async with opened(backend := ScriptedBackend()):
-            backend._break(error)
+            backend.control.break_backend(error)
             await trio.sleep_forever()
     assert caught.value is error
 
@@ -788,7 +843,7 @@ async def test_a_broken_backend_takes_no_jobs() -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(RuntimeError) as caught:
             async with opened(backend):
-                backend._break(BUG)
+                backend.control.break_backend(BUG)
                 nursery.start_soon(outsider)
                 await backend.submit(job())
                 raise AssertionError
@@ -815,10 +870,10 @@ async def test_a_cancel_does_not_hide_that_the_backend_broke(in_a_nursery: bool)
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(trio.sleep_forever)
                         scope.cancel()
-                        backend._break(BUG)
+                        backend.control.break_backend(BUG)
                 else:
                     scope.cancel()
-                    backend._break(BUG)
+                    backend.control.break_backend(BUG)
     assert caught.value is BUG
 
 
@@ -827,10 +882,10 @@ async def test_a_broken_backend_kills_at_once_whatever_the_body_does(autojump_cl
     with pytest.raises(RuntimeError):
         async with opened(backend):
             await backend.submit(job())
-            backend._break(BUG)
+            backend.control.break_backend(BUG)
             with trio.CancelScope(shield=True):
                 await backend.drain()
-                backend._break(ValueError("the first error counts"))
+                backend.control.break_backend(ValueError("the first error counts"))
 
 
 async def test_a_launch_that_raises_breaks_the_backend_at_once(autojump_clock: MockClock) -> None:
@@ -848,14 +903,14 @@ async def test_a_launch_that_raises_breaks_the_backend_at_once(autojump_clock: M
 
 
 async def test_the_end_of_a_broken_backend_is_bounded(autojump_clock: MockClock) -> None:
-    class Unbounded(ManualBackend):
+    class Unbounded(ManualDriver):
         kill_deadline = None
 
-    backend = Unbounded()
+    backend = driven_by(Unbounded, ManualBackend)
     with pytest.raises(RuntimeError) as caught:
         async with opened(backend) as history:
             await backend.submit(job())
-            backend._break(BUG)
+            backend.control.break_backend(BUG)
             await trio.sleep_forever()
     assert caught.value is BUG
     assert trio.current_time() == BROKEN_DEADLINE
@@ -865,14 +920,14 @@ async def test_the_end_of_a_broken_backend_is_bounded(autojump_clock: MockClock)
 
 
 async def test_a_backend_that_breaks_while_it_ends_is_bounded(autojump_clock: MockClock) -> None:
-    class Unbounded(ManualBackend):
+    class Unbounded(ManualDriver):
         kill_deadline = None
 
-        async def _serve(self) -> None:
+        async def serve(self) -> None:
             await trio.sleep(100)
             raise BUG
 
-    backend = Unbounded()
+    backend = driven_by(Unbounded, ManualBackend)
     with pytest.raises(ValueError, match="on purpose") as caught:
         async with opened(backend) as history:
             await backend.submit(job())
@@ -883,15 +938,15 @@ async def test_a_backend_that_breaks_while_it_ends_is_bounded(autojump_clock: Mo
 
 
 async def test_the_errors_of_a_group_break_the_backend() -> None:
-    class Grouped(ManualBackend):
-        async def _serve(self) -> None:
+    class Grouped(ManualDriver):
+        async def serve(self) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.sleep_forever)
                 await trio.lowlevel.checkpoint()
                 raise BUG
 
     with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="a bug of the backend")):
-        async with opened(Grouped()):
+        async with opened(driven_by(Grouped, ManualBackend)):
             await trio.sleep_forever()
 
 
@@ -983,7 +1038,7 @@ async def test_events_wait_for_the_drain_timeout_since_the_receiver_last_took_on
                 backend.end("b")
                 await trio.sleep(1.5)
                 await trio.testing.wait_all_tasks_blocked()
-                backend._complete(backend.jobs["c"], JobStatus.PASSED)
+                backend.control.finish(backend.jobs["c"], JobStatus.PASSED)
                 raise ValueError("on purpose")
         assert trio.current_time() == 3 + 2
     receive.close()

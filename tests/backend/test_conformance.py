@@ -13,7 +13,9 @@ FAKES: dict[str, FixtureFactory] = {
     "plain": FakeFixtures(),
     "at_once": FakeFixtures(at_once=True),
     "queued": FakeFixtures(queued=2),
-    "slow": FakeFixtures(ScriptedBackend, script={Step.LAUNCH: Delay(0.25), Step.KILL: Delay(0.25)}),
+    "slow": FakeFixtures(
+        lambda policy: ScriptedBackend(policy, script={Step.LAUNCH: Delay(0.25), Step.KILL: Delay(0.25)})
+    ),
 }
 
 

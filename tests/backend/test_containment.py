@@ -57,8 +57,8 @@ def fifo(tmp_path: Path) -> Path:
 
 
 def supervisor_of(here: Local) -> Supervisor:
-    assert here.backend._supervisors is not None
-    return here.backend._supervisors.current
+    assert here.driver._supervisors is not None
+    return here.driver._supervisors.current
 
 
 def stop(*pids: int) -> None:
@@ -479,8 +479,8 @@ async def test_l6_what_supervisors_without_memory_leave_behind_is_bounded(
                     await here.session.completed(handle)
             while not old.finished:  # noqa: ASYNC110 - a process has no event
                 await trio.sleep(0.001)
-        assert here.backend._supervisors is not None
-        assert len(here.backend._supervisors._all) <= 2  # this one, and its predecessor
+        assert here.driver._supervisors is not None
+        assert len(here.driver._supervisors._all) <= 2  # this one, and its predecessor
         assert len(os.listdir("/proc/self/fd")) <= before + 4 + len(supervisor_of(here).shims)  # 4 of its predecessor
 
 
@@ -611,7 +611,7 @@ async def test_each_job_may_have_a_soft_step_of_its_own(tmp_path: Path, containm
     }
     options = {"containment": containment, "soft_stop": "SIGINT", "soft_timeout": 0}
     async with local(tmp_path / "run", **options) as here:
-        before = here.backend.kill_deadline
+        before = here.driver.kill_deadline
         jobs = []
         for name, script in scripts.items():
             os.mkfifo(tmp_path / name)
@@ -632,16 +632,16 @@ async def test_each_job_may_have_a_soft_step_of_its_own(tmp_path: Path, containm
 
 async def test_a_job_with_a_long_soft_step_is_not_given_up_early(tmp_path: Path) -> None:
     async with local(tmp_path / "limited", soft_stop="SIGINT", soft_timeout=10) as here:
-        deadlines = [here.backend.kill_deadline]
+        deadlines = [here.driver.kill_deadline]
         for name, seconds in (("short", None), ("long", 1000), ("again", None)):
             await here.run(name=name, soft_timeout=seconds)
-            deadlines.append(here.backend.kill_deadline)
+            deadlines.append(here.driver.kill_deadline)
     assert deadlines == [21, 21, 1011, 1011]  # and 2 s for each of SIGTERM, SIGKILL, the verdict; 5 in reserve
     async with local(tmp_path / "unlimited", soft_timeout=0) as here:
-        deadlines = [here.backend.kill_deadline]
+        deadlines = [here.driver.kill_deadline]
         for name, stop in (("none", None), ("own", "SIGINT")):
             await here.run(name=name, soft_stop=stop)
-            deadlines.append(here.backend.kill_deadline)
+            deadlines.append(here.driver.kill_deadline)
     assert deadlines == [11, 11, None]
 
 

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from runtime.backend.courier import Courier
+from runtime.backend.contract.courier import Courier
 from runtime.job import EventBatch, JobCompletionEvent, JobProgressEvent, JobStatus
 
 

@@ -10,8 +10,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from runtime.backend.deadlines import Deadlines
-from runtime.backend.live import DONE, LiveJob, make_live
+from runtime.backend.contract.deadlines import Deadlines
+from runtime.backend.contract.live import DONE, LiveJob, make_live
 from tests.backend.manual import job
 
 

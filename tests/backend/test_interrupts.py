@@ -20,7 +20,7 @@ from runtime.backend.fake import FakeRun
 from runtime.job import EventBatch
 from runtime.scheduler.run import Scheduler
 from tests.backend import interrupted_program
-from tests.backend.manual import ManualBackend, job
+from tests.backend.manual import ManualBackend, ManualDriver, driven_by, job
 from tests.campaigns.interrupts import (
     OURS,
     PROGRAMS,
@@ -40,21 +40,29 @@ from tests.campaigns.interrupts import (
 
 def tasks_started() -> Iterator[tuple[str, str]]:
     """The file and the function of each task that our nurseries start and whose function is not marked."""
-    for path in sorted(Path(runtime.__file__).parent.rglob("*.py")):
-        if {"cli", "testing"} & set(path.parts):  # which has handlers of its own; which is for tests
-            continue
-        tree = ast.parse(path.read_text())
-        marked = {
-            node.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.AsyncFunctionDef)
-            and any(ast.unparse(each).endswith("enable_ki_protection") for each in node.decorator_list)
-        }
+    trees = {
+        path: ast.parse(path.read_text())
+        for path in sorted(Path(runtime.__file__).parent.rglob("*.py"))
+        if not {"cli", "testing"} & set(path.parts)  # which has handlers of its own; which is for tests
+    }
+    marked = {path: marked_functions(tree) for path, tree in trees.items()}
+    everywhere = set().union(*marked.values())
+    for path, tree in trees.items():
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".start_soon"):
                 name = ast.unparse(node.args[0]).rpartition(".")[2]
-                if name not in marked:
+                if name not in (marked[path] if name in defined else everywhere):
                     yield path.name, name
+
+
+def marked_functions(tree: ast.AST) -> set[str]:
+    return {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef)
+        and any(ast.unparse(each).endswith("enable_ki_protection") for each in node.decorator_list)
+    }
 
 
 def test_each_task_of_ours_begins_with_a_function_that_is_protected() -> None:
@@ -86,7 +94,8 @@ def lines_in(kind: type[Program], site: str, files: tuple[str, ...]) -> list[Lin
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [UnderItsOwn, InterruptedBefore])
 def test_ctrl_c_at_each_line_of_the_block_ends_it(kind: type[Program]) -> None:
-    lines = lines_in(kind, "fake", ("backend/backend.py", "backend/interrupts.py"))
+    files = ("open_backend.py", "submissions.py", "backend.py", "interrupts.py")
+    lines = lines_in(kind, "fake", tuple(f"backend/contract/{name}" for name in files))
     assert len(lines) > 100
     for line in lines:
         play(kind, "fake", Tracer(line), limit=1)  # seconds of virtual time
@@ -154,13 +163,13 @@ def test_it_leaves_a_run_as_it_is_and_in_no_group() -> None:
     assert [result.status for result in scheduler.results()] == [JobStatus.KILLED] * 2
 
 
-class SlowToKill(ManualBackend):
+class SlowToKill(ManualDriver):
     """Jobs that end only if they are killed with force."""
 
-    def _force(self, jobs: Any) -> None:
-        super()._force(jobs)
+    def force(self, jobs: Any) -> None:
+        super().force(jobs)
         for each in jobs:
-            self.die(each.id)
+            self.backend.die(each.id)
 
 
 async def with_our_scheduler(backend: RuntimeBackend) -> None:
@@ -177,7 +186,7 @@ async def with_its_own(backend: RuntimeBackend) -> None:
 
 @pytest.mark.parametrize("program", [with_our_scheduler, with_its_own])
 def test_the_second_one_leaves_out_the_gentle_steps(program: Callable[..., Any]) -> None:
-    backend = SlowToKill()
+    backend = driven_by(SlowToKill, ManualBackend)
 
     async def main() -> None:
         start = trio.current_time()

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from runtime.backend.live import Ledger, LiveJob, Stage, make_live
+from runtime.backend.contract.live import Ledger, LiveJob, Stage, make_live
 from runtime.errors import DuplicateJobError
 from runtime.job import JobStatus
 from tests.backend.manual import job

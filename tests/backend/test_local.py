@@ -20,8 +20,9 @@ import trio
 import trio.testing
 
 from runtime.backend import verdict_pool
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.live import LiveJob
 from runtime.backend.local import LocalBackend, launch
+from runtime.backend.local.driver import LocalDriver
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.process import Child, spawn
 from runtime.process.limits import Resources
@@ -32,6 +33,7 @@ from runtime.verdict.file import judge_log
 from runtime.verdict.judge import LogPatterns
 from tests.backend import terminal_program
 from tests.backend.local_jobs import HANG_TIMEOUT, TOKEN, LocalKit, Plant, alive, hear, local
+from tests.backend.manual import opened
 from tests.process.user_terminal import user_terminal
 
 CONTAINMENTS = ("group", "tree")
@@ -248,7 +250,7 @@ async def test_a_completion_tells_where_the_files_are_unless_the_launch_was_not_
 async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         out_of_resources = 0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]  # a file can be made and not written
-        everybody = [os.getpid(), *([here.backend._supervisors.current.pid] if here.backend._supervisors else [])]
+        everybody = [os.getpid(), *([here.driver._supervisors.current.pid] if here.driver._supervisors else [])]
         before = [resource.prlimit(pid, resource.RLIMIT_FSIZE, out_of_resources) for pid in everybody]
         try:
             event = await here.run()
@@ -511,6 +513,30 @@ async def test_a_process_that_other_code_has_reaped_is_lost(tmp_path: Path, fifo
         assert why(await here.session.completed(handles["job"]))[1] is FailureKind.LOST
 
 
+# ---------------------------------------------------------------------- blocks
+
+
+@pytest.mark.parametrize("containment", CONTAINMENTS)
+async def test_a_backend_can_be_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    backend = LocalBackend(0, containment=containment)
+    directories, descriptors = set(), []
+    for _ in range(3):
+        jobs = [JobSpec(name="ends", cmd="echo hello"), JobSpec(name="runs", cmd="sleep 1000")]
+        with trio.fail_after(HANG_TIMEOUT):
+            async with opened(backend) as history:
+                await backend.submit_many(jobs)
+                await backend.kill("runs")
+                await backend.drain()
+                backend.pause()  # counts for this block only: the next one launches its jobs
+        statuses = {event.job_id: event.status for event in history.completions}
+        assert statuses == {"ends": JobStatus.PASSED, "runs": JobStatus.KILLED}
+        directories.add(backend.run_dir)
+        descriptors.append(len(os.listdir("/proc/self/fd")))
+    assert [str(path) for path in tmp_path.iterdir()] == list(directories)  # a temporary directory is made once
+    assert descriptors[2] == descriptors[1]
+
+
 # ---------------------------------------------------------------------- files
 
 
@@ -763,25 +789,26 @@ async def test_a_time_limit_is_not_for_the_judging(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str
 ) -> None:
     over = threading.Event()
-    stopped: list[bool] = []
-    timed_out = LocalBackend._timed_out
+    noted: list[bool] = []
+    has_ended = LocalDriver.has_ended
 
-    def note(self: LocalBackend, job: LiveJob) -> None:
+    def note(self: LocalDriver, job: LiveJob) -> bool:
         wait_ended(job.data.tree.pid)  # it ends just before the limit
-        timed_out(self, job)
-        stopped.append(job.stop is not None)
+        ended = has_ended(self, job)
+        noted.append(ended)
         over.set()
+        return ended
 
     def wait_and_judge(path: str, patterns: LogPatterns, *args: Any, **options: Any) -> Judgement:
         over.wait()
         return judge_log(path, patterns, *args, **options)
 
-    monkeypatch.setattr(LocalBackend, "_timed_out", note)
+    monkeypatch.setattr(LocalDriver, "has_ended", note)
     monkeypatch.setattr(verdicts, "judge_log", wait_and_judge)
     async with local(tmp_path, containment=containment) as here:
         event = await here.run("echo TEST PASSED", pass_patterns=["TEST PASSED"], timeout=0.01)
         if containment == "group":  # with a tree only the shim knows the end
-            assert stopped == [False]
+            assert noted == [True]
         assert (event.status, event.reason) == (JobStatus.PASSED, None)
 
 
@@ -888,7 +915,7 @@ async def test_a_job_that_is_killed_during_its_hook_is_never_started(tmp_path: P
 async def test_a_job_whose_hook_hangs_is_abandoned(tmp_path: Path) -> None:
     leave = threading.Event()
     async with local(tmp_path) as here:
-        here.backend.kill_deadline = 0.01
+        here.driver.kill_deadline = 0.01
         async with trio.open_nursery() as nursery:
             spec = JobSpec(name="job", cmd="true", pre_launch=leave.wait)
             nursery.start_soon(here.session.submit, [spec])

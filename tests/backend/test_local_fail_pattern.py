@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from runtime.backend.local import LocalBackend, backend
+from runtime.backend.local import LocalBackend, driver
 from runtime.job import FailureKind, JobStatus
 from tests.backend.local_jobs import local
 
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "_WATCH_INTERVAL", 0.01)
+    monkeypatch.setattr(driver, "_WATCH_INTERVAL", 0.01)
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])

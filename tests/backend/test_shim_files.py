@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from runtime.backend import verdict_pool
-from runtime.backend.local import backend as local_backend
+from runtime.backend.local import driver as local_driver
 from runtime.job import FailureKind, JobCompletionEvent, JobStatus
 from runtime.process.guard.messages import SHORT_LOG
 from tests.backend.local_jobs import local
@@ -32,7 +32,7 @@ def hops(monkeypatch: pytest.MonkeyPatch) -> Hops:
 
         return in_thread
 
-    for module in (verdict_pool, local_backend):
+    for module in (verdict_pool, local_driver):
         for name in ("in_thread", "each_in_thread"):
             monkeypatch.setattr(module, name, counted(getattr(module, name)))
     return lambda: len(asked)

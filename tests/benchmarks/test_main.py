@@ -138,4 +138,9 @@ def test_a_baseline_is_a_peer_of_each_figure_of_ours() -> None:
         ("b", None),
         ("c", environment.TREE),
     ]
+    assert question.contenders[1].command == question.contenders[0].command, "it is no program of ours"
+    ours = environment.ours("own", "log.py", 3)
+    asked = attrs.evolve(asked, contenders=[ours], figures=[attrs.evolve(asked.figures[0], ours="own")])
+    own, other = program.with_baseline(asked, "/other").contenders
+    assert other.command == [own.command[0], "/other/benchmarks/samples/log.py", "3"]
     assert question.figures[0].peers == {"peer": "b", "baseline": "a/baseline"}

@@ -15,11 +15,11 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from runtime.backend.backend import DRAIN_TIMEOUT, TEARDOWN_DEADLINE
-from runtime.backend.base import BROKEN_DEADLINE
+from runtime.backend.contract.backend import DRAIN_TIMEOUT
+from runtime.backend.contract.open_backend import BROKEN_DEADLINE, TEARDOWN_DEADLINE
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus
-from runtime.testing.backends import Act, Delay, FakeFixtures, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.backends import Act, Delay, FakeFixtures, Hang, Raise, Script, ScriptedBackend, Step
 from runtime.testing.fixture import Behaviour
 from runtime.testing.history import History
 from tests.campaigns import Campaign
@@ -135,8 +135,10 @@ class Player:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
+        script: Script = dict(scenario.script)
         fixture = FakeFixtures(
-            ScriptedBackend, queued=scenario.queued, max_parallelism=scenario.limit, script=dict(scenario.script)
+            lambda policy: ScriptedBackend(policy, max_parallelism=scenario.limit, script=script),
+            queued=scenario.queued,
         )()
         assert isinstance(fixture.backend, ScriptedBackend)
         self.make = fixture.job

@@ -31,8 +31,8 @@ from trio.testing import MockClock
 
 import runtime
 from runtime import FakeBackend, JobSpec, LegacyLauncherAdapter, LocalBackend, RuntimeBackend
+from runtime.backend.contract.interrupts import is_interrupt
 from runtime.backend.fake import FakeRun
-from runtime.backend.interrupts import is_interrupt
 from runtime.job import EventBatch, JobCompletionEvent
 from runtime.scheduler.run import Scheduler
 from tests.backend import interrupted_program

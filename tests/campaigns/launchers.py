@@ -20,10 +20,12 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.driver import Driver
+from runtime.backend.contract.live import LiveJob
 from runtime.backend.legacy import LauncherBusyError
 from runtime.backend.legacy.call_batches import BATCH_TIME
 from runtime.backend.legacy.poller import MIN_INTERVAL
-from runtime.backend.live import LiveJob
 from runtime.job import FailureKind, JobCompletionEvent, JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, ScriptedLauncher, TracedCall, scripted
 from runtime.testing.virtual import Gate, VirtualAdapter
@@ -102,16 +104,24 @@ def programs() -> st.SearchStrategy[Program]:
     )
 
 
-class Watched(VirtualAdapter, overrides={"_stop"}):
+class Watched(VirtualAdapter):
     """Records the time at which each job is first stopped. From then on it need not be polled."""
 
-    stops: dict[str, float]
+    def __init__(self, launcher_cls: type, **options: Any) -> None:
+        super().__init__(launcher_cls, **options)
+        self.stops: dict[str, float] = {}
 
-    def _stop(self, jobs: Iterable[LiveJob], kind: FailureKind, message: str, *, force: bool = False) -> list[LiveJob]:
-        jobs = list(jobs)
-        for each in jobs:
-            self.stops.setdefault(each.id, trio.current_time())
-        return super()._stop(jobs, kind, message, force=force)
+    def make_driver(self, control: Control) -> Driver:
+        stop = control.stop
+
+        def recorded(jobs: Iterable[LiveJob], kind: FailureKind, message: str, *, force: bool = False) -> list[LiveJob]:
+            jobs = list(jobs)
+            for each in jobs:
+                self.stops.setdefault(each.id, trio.current_time())
+            return stop(jobs, kind, message, force=force)
+
+        control.stop = recorded  # type: ignore[method-assign]  # a driver is not told of each stop
+        return super().make_driver(control)
 
 
 async def play(program: Program) -> Counter[str]:
@@ -130,8 +140,6 @@ async def play(program: Program) -> Counter[str]:
         "launch_timeout": LAUNCH,
     }
     async with rig(cls, Watched, **options) as it, trio.open_nursery() as nursery:
-        assert isinstance(it.backend, Watched)
-        it.backend.stops = {}
 
         async def submit(count: int, seconds: float) -> None:
             timeout = (

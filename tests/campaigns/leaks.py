@@ -82,8 +82,9 @@ async def play(seed: int, count: int) -> tuple[State, State]:
             while ended < AT_ONCE:
                 ended += len(await receive.receive())
             await some(0, 500)
-            assert backend._supervisors is not None
-            supervisor = backend._supervisors.current.pid
+            assert backend._driver is not None
+            assert backend._driver._supervisors is not None
+            supervisor = backend._driver._supervisors.current.pid
             before = State.of(supervisor)
             await some(500, 500 + count)
             return before, State.of(supervisor)

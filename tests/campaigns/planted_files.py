@@ -24,7 +24,7 @@ from typing import Any, Final
 import pytest
 import trio
 
-from runtime.backend.backend import RuntimeBackend
+from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.local import LocalBackend
 from runtime.backend.slurm import SlurmBackend
 from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus

@@ -147,7 +147,7 @@ def test_each_job_has_the_soft_step_of_its_table_or_the_backends() -> None:
     made = prepared(SOFT)
     local = made.backends["local"]
     assert isinstance(local, LocalBackend)
-    steps = {job.id: local._soft_steps.of(job, "/o", at) for job in made.jobs}
+    steps = {job.id: local.options.soft.of(job, "/o", at) for job in made.jobs}
     assert {
         name: step and (step.what if isinstance(step.what, int) else str(step.what), step.seconds)
         for name, step in steps.items()

@@ -30,9 +30,9 @@ def test_each_python_file_that_is_named_exists(page: Path) -> None:
 
 
 def test_a_path_is_found_and_a_wrong_one_is_noticed() -> None:
-    text = "`backend/live.py`, `tests/docs/test_paths.py::test_a`, `no/such.py` and `python -m x.py`"
+    text = "`backend/contract/live.py`, `tests/docs/test_paths.py::test_a`, `no/such.py` and `python -m x.py`"
     found = paths_in(text)
-    assert found == {"backend/live.py", "tests/docs/test_paths.py", "no/such.py"}
+    assert found == {"backend/contract/live.py", "tests/docs/test_paths.py", "no/such.py"}
     assert {path for path in found if not exists(path)} == {"no/such.py"}
 
 

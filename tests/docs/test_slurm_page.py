@@ -31,7 +31,7 @@ def test_its_job_file_makes_a_backend_that_asks_for_what_the_page_says(tmp_path:
     options, _ = regression.backends["slurm"]
     backend = SlurmBackend(**options)
     (entry,) = regression.entries
-    words = backend._requests.of(JobSpec(name="smoke", cmd="true", resources=entry.table.resources, target="build"))
+    words = backend.requests.of(JobSpec(name="smoke", cmd="true", resources=entry.table.resources, target="build"))
     assert "--partition=fast" in words
     assert "--licenses=vcs_runtime@flex:1" in words
     assert "--mem=4000M" in words

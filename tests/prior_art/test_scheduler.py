@@ -21,10 +21,11 @@ import trio
 from trio.testing import MockClock
 
 from runtime import FakeBackend, GraphError, JobSpec, JobStatus, Scheduler, run_jobs
-from runtime.backend.fake import FakeRun
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.live import LiveJob
+from runtime.backend.fake import FakeDriver, FakeRun
 from runtime.scheduler.graph import Node
 from runtime.scheduler.ready import ReadyQueue
+from tests.backend.manual import driven_by
 from tests.scheduler.planning import job
 
 
@@ -57,30 +58,29 @@ async def test_one_backend_that_breaks_neither_aborts_the_run_nor_orphans_jobs(
 ) -> None:
     assert dvsim()["breaks"] == {"aborted": True, "left running": ["b"], "killed": []}
 
-    class Breaks(FakeBackend):
-        name = "breaks"
-
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    class Breaks(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
             raise ZeroDivisionError
 
     fine = FakeBackend(lambda _job, _attempt: FakeRun(duration=10))
     with caplog.at_level(logging.CRITICAL):
-        a, b = await run_jobs([job("a", backend="breaks"), job("b")], {"fine": fine, "breaks": Breaks()})
+        a, b = await run_jobs(
+            [job("a", backend="breaks"), job("b")],
+            {"fine": fine, "breaks": driven_by(Breaks, FakeBackend, name="breaks")},
+        )
     assert (a.status, b.status) == (JobStatus.KILLED, JobStatus.PASSED)
 
 
 async def test_one_slow_submit_holds_back_no_other_completion(autojump_clock: MockClock) -> None:
     assert dvsim()["slow"] == {"before": ["a"], "after": ["a", "b"]}
 
-    class Slow(FakeBackend):
-        name = "slow"
-
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    class Slow(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
             await trio.sleep(100)
-            await super()._launch(jobs)
+            await super().launch(jobs)
 
     jobs = [job("slow", backend="slow"), job("a"), job("b", "a")]
-    _, a, b = await run_jobs(jobs, {"quick": FakeBackend(), "slow": Slow()})
+    _, a, b = await run_jobs(jobs, {"quick": FakeBackend(), "slow": driven_by(Slow, FakeBackend)})
     assert (a.ended, b.ended) == (0, 0)
 
 
@@ -104,15 +104,16 @@ def handlers() -> dict[int, Any]:
 async def test_a_second_stop_is_acted_on_while_a_kill_blocks(autojump_clock: MockClock) -> None:
     assert dvsim()["second_signal"] == {"signals": 2, "kills asked for": 1, "ended": False}
 
-    class Stubborn(FakeBackend):
+    class Stubborn(FakeDriver):
         kill_deadline = math.inf
 
-        def _force(self, jobs: Sequence[LiveJob]) -> None:
+        def force(self, jobs: Sequence[LiveJob]) -> None:
             for live in jobs:
-                self._complete_stopped(live)
+                self.control.finish_stopped(live)
 
     scheduler = Scheduler(
-        [job("a")], Stubborn(lambda _job, _attempt: FakeRun(duration=math.inf, kill_duration=math.inf))
+        [job("a")],
+        driven_by(Stubborn, FakeBackend, lambda _job, _attempt: FakeRun(duration=math.inf, kill_duration=math.inf)),
     )
 
     async def stop_twice() -> None:

@@ -18,13 +18,14 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime.backend.backend import RuntimeBackend
-from runtime.backend.fake import FakeBackend, FakeRun
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.backend import RuntimeBackend
+from runtime.backend.contract.live import LiveJob
+from runtime.backend.fake import FakeBackend, FakeDriver, FakeRun
 from runtime.errors import BackendBrokenError, GraphError, ResourceError
 from runtime.job import JobHandle, JobResult, JobSpec, JobStatus
 from runtime.scheduler.run import Scheduler, run_jobs
 from runtime.scheduler.runner import BackendRunner
+from tests.backend.manual import driven_by
 from tests.scheduler.planning import job
 
 
@@ -174,20 +175,16 @@ async def test_a_backend_busy_for_ever_ends_its_jobs_as_busy(autojump_clock: Moc
     assert 100 <= trio.current_time() <= 110
 
 
-class BreaksAfter(FakeBackend):
+class BreaksAfter(FakeDriver):
     """Breaks some time after its block began."""
 
-    name = "breaks"
-
-    async def _serve(self) -> None:
+    async def serve(self) -> None:
         await trio.sleep(5)
         raise ZeroDivisionError
 
 
-class DoesNotOpen(FakeBackend):
-    name = "breaks"
-
-    async def _setup(self) -> None:
+class DoesNotOpen(FakeDriver):
+    async def setup(self) -> None:
         await trio.sleep(1)
         msg = "no such cluster"
         raise OSError(msg)
@@ -195,7 +192,7 @@ class DoesNotOpen(FakeBackend):
 
 @pytest.mark.parametrize(("breaking", "at"), [(BreaksAfter, 5), (DoesNotOpen, 1)])
 async def test_a_backend_that_breaks_takes_no_other_with_it(
-    autojump_clock: MockClock, breaking: type[FakeBackend], at: float, caplog: pytest.LogCaptureFixture
+    autojump_clock: MockClock, breaking: type[FakeDriver], at: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     jobs = [
         job("a", backend="breaks"),
@@ -205,7 +202,13 @@ async def test_a_backend_that_breaks_takes_no_other_with_it(
         job("mixed", "a", "b"),
     ]
     with caplog.at_level(logging.ERROR):
-        results = await run_jobs(jobs, {"fine": FakeBackend(takes(10)), "breaks": breaking(takes(math.inf))})
+        results = await run_jobs(
+            jobs,
+            {
+                "fine": FakeBackend(takes(10)),
+                "breaks": driven_by(breaking, FakeBackend, takes(math.inf), name="breaks"),
+            },
+        )
     assert statuses(results) == {"a": "KILLED", "after": "KILLED", "b": "PASSED", "c": "PASSED", "mixed": "KILLED"}
     assert kinds(results)["a"] == "backend_error"
     assert results[0].ended == at
@@ -230,17 +233,15 @@ async def test_a_runner_that_is_out_of_memory_ends_its_jobs_and_logs_one_line(
     assert record.exc_info is None
 
 
-class SlowToLaunch(FakeBackend):
-    name = "slow"
-
-    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+class SlowToLaunch(FakeDriver):
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
         await trio.sleep(1000)
-        await super()._launch(jobs)
+        await super().launch(jobs)
 
 
 async def test_a_slow_submit_holds_up_no_completion_and_no_other_backend(autojump_clock: MockClock) -> None:
     jobs = [job("slow", backend="slow"), job("a"), job("b", "a"), job("c", "b")]
-    results = await run_jobs(jobs, {"quick": FakeBackend(takes(1)), "slow": SlowToLaunch()})
+    results = await run_jobs(jobs, {"quick": FakeBackend(takes(1)), "slow": driven_by(SlowToLaunch, FakeBackend)})
     assert [result.ended for result in results] == [1000, 1, 2, 3]
 
 
@@ -250,15 +251,15 @@ async def test_a_slow_submit_holds_up_no_completion_of_its_own_backend(
 ) -> None:
     """Nor does it delay other submissions for longer than a second."""
 
-    class SlowThen(FakeBackend):
-        max_submissions = most
-
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
-            await super()._launch(jobs)
+    class SlowThen(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
+            await super().launch(jobs)
             if jobs[0].id == "second":
                 await trio.sleep(1000)
 
-    scheduler = Scheduler([job("first"), job("second", "first"), job("third", "second")], SlowThen(takes(1)))
+    backend = driven_by(SlowThen, FakeBackend, takes(1))
+    backend.max_submissions = most
+    scheduler = Scheduler([job("first"), job("second", "first"), job("third", "second")], backend)
     with scheduler.subscribe() as stream:
         results = await scheduler.run()
         ends = {change.id: change.at for change in stream.take_nowait() if change.new.is_terminal}
@@ -272,13 +273,11 @@ async def test_so_many_submissions_are_in_progress_at_once_and_the_rest_gathers(
 ) -> None:
     seen: list[int] = []
 
-    class Slow(FakeBackend):
-        max_submissions = most
-
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    class Slow(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
             seen.append(len(jobs))
             await trio.sleep(0.9)
-            await super()._launch(jobs)
+            await super().launch(jobs)
 
     jobs = [job("slow", backend="slow"), job("too", backend="slow")]
     for number in range(8):  # one of them is ready after the other
@@ -286,7 +285,9 @@ async def test_so_many_submissions_are_in_progress_at_once_and_the_rest_gathers(
             job(f"a{number}", *([f"a{number - 1}"] if number else [])),
             job(f"b{number}", f"a{number}", backend="slow"),
         ]
-    results = await run_jobs(jobs, {"quick": FakeBackend(takes(0.1)), "slow": Slow()})
+    slow = driven_by(Slow, FakeBackend)
+    slow.max_submissions = most
+    results = await run_jobs(jobs, {"quick": FakeBackend(takes(0.1)), "slow": slow})
     assert set(statuses(results).values()) == {"PASSED"}
     assert seen == batches
 
@@ -294,17 +295,17 @@ async def test_so_many_submissions_are_in_progress_at_once_and_the_rest_gathers(
 async def test_while_a_submission_takes_long_there_is_another_in_each_second(autojump_clock: MockClock) -> None:
     seen: list[tuple[float, int]] = []
 
-    class Hangs(FakeBackend):
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    class Hangs(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
             seen.append((trio.current_time(), len(jobs)))
-            await super()._launch(jobs)
+            await super().launch(jobs)
             if len(seen) == 1:
                 await trio.sleep(1000)
 
     jobs = [job("a0", backend="hangs")] + [
         job(f"a{number}", f"a{number - 1}", backend="hangs") for number in range(1, 4)
     ]
-    results = await run_jobs(jobs, {"hangs": Hangs(takes(0.25))})
+    results = await run_jobs(jobs, {"hangs": driven_by(Hangs, FakeBackend, takes(0.25))})
     assert [result.ended for result in results] == [0.25, 1.25, 2.25, 3.25]
     assert seen == [(0, 1), (1, 1), (2, 1), (3, 1)]
 
@@ -313,14 +314,12 @@ async def test_of_several_submissions_each_may_be_refused(autojump_clock: MockCl
     """And then is submitted again: nothing is lost, and nothing runs twice."""
     ran: list[str] = []
 
-    class Busy(FakeBackend):
-        max_submissions = None
-
-        async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    class Busy(FakeDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
             await trio.sleep(10)
             taken = [one for one in jobs if len(ran) < 3 or trio.current_time() > 100]
             ran.extend(one.id for one in taken)
-            await super()._launch(taken)
+            await super().launch(taken)
 
     jobs = []
     for number in range(8):
@@ -328,7 +327,9 @@ async def test_of_several_submissions_each_may_be_refused(autojump_clock: MockCl
             job(f"a{number}", *([f"a{number - 1}"] if number else [])),
             job(f"b{number}", f"a{number}", backend="busy"),
         ]
-    results = await run_jobs(jobs, {"quick": FakeBackend(takes(1)), "busy": Busy(takes(1))})
+    busy = driven_by(Busy, FakeBackend, takes(1))
+    busy.max_submissions = None
+    results = await run_jobs(jobs, {"quick": FakeBackend(takes(1)), "busy": busy})
     assert set(statuses(results).values()) == {"PASSED"}
     assert sorted(ran) == [f"b{number}" for number in range(8)]
 
@@ -409,17 +410,17 @@ async def run_and(scheduler: Scheduler[JobSpec], at: float, act: Callable[[], ob
 
 
 async def test_stop_kills_gently_and_a_second_one_with_force(autojump_clock: MockClock) -> None:
-    class Gentle(FakeBackend):
-        def _force(self, jobs: Sequence[LiveJob]) -> None:
+    class Gentle(FakeDriver):
+        def force(self, jobs: Sequence[LiveJob]) -> None:
             for live in jobs:
-                self._complete_stopped(live)
+                self.control.finish_stopped(live)
 
-    scheduler = Scheduler([job("a"), job("b", "a")], Gentle(takes(math.inf, kill_duration=20)))
+    scheduler = Scheduler([job("a"), job("b", "a")], driven_by(Gentle, FakeBackend, takes(math.inf, kill_duration=20)))
     gentle = await run_and(scheduler, 10, lambda: scheduler.stop(by="SIGINT"))
     assert kinds(gentle) == {"a": "cancelled", "b": "cancelled"}
     assert trio.current_time() == 30
 
-    forced = Scheduler([job("a"), job("b", "a")], Gentle(takes(math.inf, kill_duration=20)))
+    forced = Scheduler([job("a"), job("b", "a")], driven_by(Gentle, FakeBackend, takes(math.inf, kill_duration=20)))
 
     async def twice() -> None:
         forced.stop(by="SIGINT")
@@ -451,7 +452,7 @@ async def test_killing_a_job_by_its_id(autojump_clock: MockClock) -> None:
 
 
 async def test_a_job_killed_while_its_submit_is_under_way_has_one_end(autojump_clock: MockClock) -> None:
-    scheduler = Scheduler([job("a"), job("b")], SlowToLaunch(takes(50)), max_parallelism=1)
+    scheduler = Scheduler([job("a"), job("b")], driven_by(SlowToLaunch, FakeBackend, takes(50)), max_parallelism=1)
     results = await run_and(scheduler, 10, lambda: scheduler.kill(["a", "b"]))
     assert kinds(results) == {"a": "cancelled", "b": "cancelled"}
     assert scheduler.statistics().stray_events == 0
@@ -645,11 +646,11 @@ def test_a_clock_is_all_that_a_run_needs() -> None:
 
 
 async def test_a_backend_that_says_what_is_wrong_is_quoted_and_no_bug(caplog: pytest.LogCaptureFixture) -> None:
-    class Nowhere(FakeBackend):
-        async def _setup(self) -> None:
+    class Nowhere(FakeDriver):
+        async def setup(self) -> None:
             raise BackendBrokenError("there is no farm here")
 
-    (result,) = await run_jobs([JobSpec(name="a", cmd="true")], Nowhere())
+    (result,) = await run_jobs([JobSpec(name="a", cmd="true")], driven_by(Nowhere, FakeBackend))
     assert result.reason is not None
     assert result.reason.message == "there is no farm here"
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime.backend.backend import RuntimeBackend
+from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.fake import FakeBackend, FakeRun
 from runtime.job import JobCompletionEvent, JobHandle, JobStatus
 from runtime.scheduler.actions import Action, Kill, Submit

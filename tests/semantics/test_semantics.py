@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.backend.backend import RuntimeBackend
+from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.job_paths import job_paths
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.local import LocalBackend

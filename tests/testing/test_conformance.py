@@ -13,8 +13,10 @@ import trio
 from trio.testing import MockClock
 
 import runtime.testing
-from runtime.backend.fake import FakeBackend
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.driver import Driver
+from runtime.backend.contract.live import LiveJob
+from runtime.backend.fake import FakeBackend, FakeDriver
 from runtime.job import JobHandle
 from runtime.testing.backends import FakeFixtures
 from runtime.testing.conformance import BUFFERS, CHECKS, check_backend, run_check
@@ -24,11 +26,13 @@ from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext
 class Forgetful(FakeBackend):
     """Never tells the end of a job that was killed."""
 
-    async def _run(self, job: LiveJob, run: Any) -> None:
-        with job.data as killed:
-            await trio.sleep(run.duration)
-        if not killed.cancelled_caught:
-            self._complete(job, run.status, run.reason)
+    def make_driver(self, control: Control) -> Driver:
+        return _ForgetfulDriver(control, self)
+
+
+class _ForgetfulDriver(FakeDriver):
+    def kill(self, jobs: Sequence[LiveJob]) -> None:
+        """Do nothing."""
 
 
 class Shy(FakeBackend):
@@ -41,9 +45,14 @@ class Shy(FakeBackend):
 class Stubborn(FakeBackend):
     """Kills nothing, and lets go of everything."""
 
-    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+    def make_driver(self, control: Control) -> Driver:
+        return _StubbornDriver(control, self)
+
+
+class _StubbornDriver(FakeDriver):
+    def kill(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
-            self._complete_stopped(job)
+            self.control.finish_stopped(job)
 
 
 class Generous(FakeBackend):

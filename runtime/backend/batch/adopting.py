@@ -16,7 +16,7 @@ from runtime.backend.batch.system import (
     Unanswered,
 )
 from runtime.backend.batch.tokens import job_token, run_prefix
-from runtime.backend.live import LiveJob, Stage
+from runtime.backend.contract.live import LiveJob, Stage
 from runtime.job import FailureKind
 from runtime.process import is_out_of_resources
 
@@ -33,7 +33,7 @@ class AdoptingSide(CancellingSide):
 
         Waits until the queue answers, and until there are descriptors: a job that is overlooked would run twice.
         """
-        arrays = await self._until_descriptors_are_free(self._store.arrays, run_prefix(self.run_token))
+        arrays = await self._until_descriptors_are_free(self._store.arrays, run_prefix(self.control.run_token))
         if not arrays:
             return
         for name, members in arrays.items():
@@ -41,7 +41,9 @@ class AdoptingSide(CancellingSide):
         # Only a complete listing rules out that a job is alive; the backend opens when there is one.
         while isinstance(answer := await self._system.query(self._array_index.names()), Unanswered) or answer.unparsed:
             why = answer.why if isinstance(answer, Unanswered) else "some lines of its answer cannot be parsed"
-            logger.warning("backend %r waits for %s, which may have its jobs: %s", self.name, self._system.name, why)
+            logger.warning(
+                "backend %r waits for %s, which may have its jobs: %s", self.control.name, self._system.name, why
+            )
             self._pace.failed()
             await trio.sleep(self._pace.pause)
         self._pace.answered(0, changed=True)
@@ -59,7 +61,9 @@ class AdoptingSide(CancellingSide):
             if any(token in self._absent for token, _, _ in members):
                 self._array_index.put(name, ()).doubtful_until = trio.current_time() + DOUBT_TIMEOUT
         self._shared = bool(records)
-        logger.info("backend %r found %d jobs of a previous incarnation of this run", self.name, len(self._adoptable))
+        logger.info(
+            "backend %r found %d jobs of a previous incarnation of this run", self.control.name, len(self._adoptable)
+        )
 
     async def _until_descriptors_are_free(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function of the store in a thread; repeat it while it fails for lack of descriptors."""
@@ -71,20 +75,22 @@ class AdoptingSide(CancellingSide):
                 if not is_out_of_resources(exc):
                     raise
                 if not waited:
-                    logger.warning("backend %r waits for descriptors to look for earlier jobs: %s", self.name, exc)
+                    logger.warning(
+                        "backend %r waits for descriptors to look for earlier jobs: %s", self.control.name, exc
+                    )
                 waited = True
             await trio.sleep(self._pace.pause)
 
     async def _without_adopted(self, jobs: Sequence[LiveJob]) -> list[LiveJob]:
         """Adopt jobs that a previous incarnation submitted; end earlier attempts at the others, and return these."""
-        if any(job_token(self.run_token, job.id, job.attempt) in self._absent for job in jobs):
+        if any(job_token(self.control.run_token, job.id, job.attempt) in self._absent for job in jobs):
             await self._next_answer()  # they may have been accepted since
         others: list[LiveJob] = []
         by_job: dict[str, list[str]] = {}
         for token, job_id in self._adoptable.items():
             by_job.setdefault(job_id, []).append(token)
         for job in jobs:
-            token = job_token(self.run_token, job.id, job.attempt)
+            token = job_token(self.control.run_token, job.id, job.attempt)
             if token in self._adoptable:
                 await self._adopt(job, token)
             else:
@@ -100,7 +106,7 @@ class AdoptingSide(CancellingSide):
                 await self._next_answer()
         for job in others:
             if any(token in self._stray_observations for token in by_job.get(job.id, ())):
-                self._fail(job, FailureKind.LOST, "an earlier attempt at it did not end when it was cancelled")
+                self.control.fail(job, FailureKind.LOST, "an earlier attempt at it did not end when it was cancelled")
         return [job for job in others if job.stage is not Stage.DONE]
 
     async def _adopt(self, job: LiveJob, token: str) -> None:
@@ -108,7 +114,7 @@ class AdoptingSide(CancellingSide):
         try:
             soft = await self._in_thread(self._soft_steps.of, job.spec, str(paths.odir), self._roots.resolve)
         except OSError as exc:
-            logger.warning("backend %r: job %r is adopted without a soft step: %s", self.name, job.id, exc)
+            logger.warning("backend %r: job %r is adopted without a soft step: %s", self.control.name, job.id, exc)
             soft = None
         self._extend_kill_deadline(soft)
         element = Element(job, token, paths, soft, LaunchProgress(job.attempt), sent=True)
@@ -117,6 +123,6 @@ class AdoptingSide(CancellingSide):
         job.data = self._elements[token] = element
         # Not before: a job that is in neither table while we wait for the thread is a stray, and is cancelled.
         del self._adoptable[token]
-        if not self._launched(job, running=False):
+        if not self.control.queued(job):
             self._make_stray(element)
         self._poll_requested.set()

@@ -36,14 +36,30 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from typing import Final
+from typing import Final, Unpack
 
 import trio
 
+from runtime.backend.batch.base import (
+    DEFAULT_LIMITS,
+    KILL_TIMEOUT,
+    MAX_OUTPUT_DIRS,
+    POLL_INTERVAL,
+    SOFT_TIMEOUT,
+    VISIBILITY_TIMEOUT,
+    BatchSettings,
+)
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.submitting import SubmittingSide
+from runtime.backend.batch.system import Limits, System
+from runtime.backend.contract.backend import BackendOptions, RuntimeBackend, check_limit
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.driver import Driver
 from runtime.backend.finishing import Finisher
+from runtime.backend.job_paths import job_paths
 from runtime.errors import BackendBrokenError
+from runtime.job import JobPaths, JobSpec, SoftStop
+from runtime.process import SoftSteps
 from runtime.roots import Roots
 
 logger: Final = logging.getLogger("runtime.backend.batch")
@@ -56,22 +72,121 @@ up the launch of all jobs; ten times as many of the others, and a slow file syst
 it."""
 
 
-class BatchBackend(SubmittingSide):
-    """Runs jobs as elements of a batch system's arrays. For the arguments see `BatchBase`."""
+class BatchOptions(BackendOptions, total=False):
+    """The keyword arguments of `BatchBackend`, for backends that pass them on."""
 
-    async def _setup(self) -> None:
+    poll_interval: float | None
+    visibility_timeout: float | None
+    kill_timeout: float | None
+    max_output_dirs: int | None
+    soft_stop: SoftStop | None
+    soft_timeout: float | None
+
+
+class BatchBackend(RuntimeBackend):
+    """Runs jobs as elements of a batch system's arrays.
+
+    Args:
+        system: the batch system.
+        run_dir: the run directory, which the nodes must have at the same path. It has the directories of jobs that name
+            none, and the files that jobs and backend exchange. `None` for a private temporary directory, which is not
+            deleted.
+        poll_interval: seconds between two queries of the queue while jobs change; without changes they become five
+            times as many. `None` for 2.
+        visibility_timeout: how late a file may appear on a network file system, in seconds; a job that is not in the
+            queue and has no record for so long is lost. `None` for 60.
+        kill_timeout: seconds from the request to stop a job until it must have left the queue; if it has not, it
+            completes as lost. `None` for 180.
+        max_output_dirs: how many old output directories of a job with `renew_odir` are kept; `None` for 5.
+        soft_stop: what comes before the system's own stop sequence when a job is stopped; as for `LocalBackend`, but a
+            signal goes to all processes of the job.
+        soft_timeout: seconds between that and the cancel, unless the job ends sooner; `None` for 10.
+        options: as for `RuntimeBackend`.
+
+    Raises:
+        ValueError: if an argument has no meaning, such as a negative timeout.
+    """
+
+    name = "batch"
+    shares_roots = True
+    """As for `LocalBackend`."""
+    max_batch = None  # no limit: the more jobs are offered at once, the fewer arrays they need
+
+    def __init__(
+        self,
+        system: System,
+        run_dir: str | os.PathLike[str] | None = None,
+        *,
+        poll_interval: float | None = None,
+        visibility_timeout: float | None = None,
+        kill_timeout: float | None = None,
+        max_output_dirs: int | None = None,
+        soft_stop: SoftStop | None = None,
+        soft_timeout: float | None = None,
+        **options: Unpack[BackendOptions],
+    ) -> None:
+        super().__init__(**options)
+        who = type(self).__name__
+        poll = check_limit(f"{who}: poll_interval", poll_interval, POLL_INTERVAL, whole=False)
+        if poll is None:
+            msg = f"{who}: poll_interval is {poll_interval!r}; expected a positive number of seconds"
+            raise ValueError(msg)
+        visibility = check_limit(f"{who}: visibility_timeout", visibility_timeout, VISIBILITY_TIMEOUT, whole=False)
+        keep = check_limit(f"{who}: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
+        self.max_output_dirs = None if keep is None else int(keep)
+        soft_seconds = check_limit(f"{who}: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
+        try:
+            soft_steps = SoftSteps.checked(soft_stop, soft_seconds)
+        except ValueError as exc:
+            msg = f"{who}: {exc}"
+            raise ValueError(msg) from None
+        kill = check_limit(f"{who}: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
+        self._settings = BatchSettings(
+            system, poll, visibility or 0.0, kill, self.max_output_dirs, soft_steps, has_soft_stop=soft_stop is not None
+        )
+        self._run_dir = run_dir if isinstance(run_dir, Roots) or run_dir is None else os.fspath(run_dir)
+        self._driver: BatchDriver | None = None
+
+    def paths_of(self, job: JobSpec) -> JobPaths | None:
+        """See `RuntimeBackend`. `None` before a temporary run directory is made."""
+        return None if self.run_dir is None else job_paths(job, os.path.abspath(self.run_dir))
+
+    def make_driver(self, control: Control) -> Driver:
+        """Return a driver for one block."""
+        self._driver = BatchDriver(control, self._settings, self._run_dir or self.run_dir)
+        return self._driver
+
+    @property
+    def run_dir(self) -> str | None:
+        """The run directory; `None` for a temporary one until the backend was opened; later blocks use that again."""
+        if self._driver is not None and self._driver.run_dir is not None:
+            return self._driver.run_dir
+        return None if self._run_dir is None else os.fspath(self._run_dir)
+
+    @property
+    def limits(self) -> Limits:
+        """The system's version and limits; known once the backend is open."""
+        return DEFAULT_LIMITS if self._driver is None else self._driver.system_limits
+
+
+class BatchDriver(SubmittingSide):
+    """Submits jobs as elements of a batch system's arrays, and follows them."""
+
+    async def setup(self) -> None:
+        """Prepare the run directory, and find the jobs of a previous incarnation."""
         self._file_limiter = trio.CapacityLimiter(_FILE_THREADS)
         self._hook_limiter = trio.CapacityLimiter(_HOOK_THREADS)
         self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), self._hook_limiter)
         self._submit_lock = trio.Lock()
         self._poll_requested, self._urgent, self._answer_arrived = trio.Event(), trio.Event(), trio.Event()
+        self._environment = self._system.start()
         await self._probe()
         try:
             self._store = await self._in_thread(self._make_store)
         except OSError as exc:  # out of descriptors; or a job of an earlier run has replaced a directory
             if self._own_roots is not None:
                 self._own_roots.close()
-            msg = f"backend {self.name!r} cannot be opened: {exc}"
+            msg = f"backend {self.control.name!r} cannot be opened: {exc}"
             raise BackendBrokenError(msg) from exc
         await self._find_previous_incarnation()
 
@@ -79,22 +194,24 @@ class BatchBackend(SubmittingSide):
         given = self._given_roots
         roots = self._roots = given or Roots(os.path.abspath(self.run_dir or tempfile.mkdtemp(prefix="job-runtime-")))
         if self.run_dir is None:
-            logger.info("backend %r runs its jobs in %s", self.name, roots.run_dir)
+            logger.info("backend %r runs its jobs in %s", self.control.name, roots.run_dir)
         self.run_dir = roots.run_dir
         if not roots.is_open:
             roots.open()
             self._own_roots = roots
-        store = Store(roots, self._environment(), self.max_output_dirs)
+        store = Store(roots, self._environment, self._settings.max_output_dirs)
         store.lay_out(self._system.prologue)
         return store
 
-    async def _teardown(self) -> None:
-        await super()._teardown()
+    async def teardown(self) -> None:
+        """Cancel what is left in the queue, and close the run directory."""
+        await super().teardown()
         if self._own_roots is not None:
             self._own_roots.close()
 
-    async def _serve(self) -> None:
-        self._start_task(self._finisher.verdicts.run)
+    async def serve(self) -> None:
+        """Query and cancel, tick by tick."""
+        self.control.start_task(self._finisher.verdicts.run)
         while True:
             await self._wait_due()
             # One task queries and cancels: so a cancel always goes to elements of the last listing.

@@ -1,7 +1,7 @@
-"""`BatchBase`: the arguments and the state of a backend for a batch system.
+"""`BatchBase`: the settings and the state of an open backend for a batch system.
 
 Five classes build on it, each on the one before: `ending` (from a job's end to its completion), `polling` (what has
-become of each job), `cancelling`, `adopting`, `submitting`. `BatchBackend` completes them.
+become of each job), `cancelling`, `adopting`, `submitting`. `BatchDriver` completes them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import logging
 import math
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+import attrs
 import trio
 
-from runtime.backend.backend import RuntimeBackend, check_limit, later
 from runtime.backend.batch.array_index import ArrayIndex, Observation
 from runtime.backend.batch.element import Element, LaunchProgress
 from runtime.backend.batch.pace import Pace
@@ -26,11 +26,13 @@ from runtime.backend.batch.system import (
     System,
     Unanswered,
 )
+from runtime.backend.contract.backend import later
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.driver import Driver
+from runtime.backend.contract.live import LiveJob
 from runtime.backend.finishing import Finisher
 from runtime.backend.job_paths import RootedJobPaths, job_paths
-from runtime.backend.live import LiveJob
-from runtime.job import JobPaths, JobSpec, SoftStop
-from runtime.process import SoftStep, SoftSteps, in_thread, inherited_environment
+from runtime.process import SoftStep, SoftSteps, in_thread
 from runtime.roots import Roots
 
 logger: Final = logging.getLogger("runtime.backend.batch")
@@ -67,75 +69,44 @@ DEFAULT_LIMITS: Final = Limits("unknown", 1000, accounting=False)
 """The limits of a system that did not answer when the backend was opened."""
 
 
-class BatchBase(RuntimeBackend):
-    """The arguments of a backend for a batch system, and what it knows of its jobs.
+@attrs.frozen
+class BatchSettings:
+    """The arguments of a backend for a batch system, checked."""
+
+    system: System
+    poll_interval: float
+    visibility_timeout: float
+    kill_timeout: float | None
+    max_output_dirs: int | None
+    soft_steps: SoftSteps
+    has_soft_stop: bool
+    """Whether jobs may have a soft step."""
+
+
+class BatchBase(Driver):
+    """What an open backend for a batch system knows of its jobs.
 
     Args:
-        system: the batch system.
-        run_dir: the run directory, which the nodes must have at the same path. It has the directories of jobs that name
-            none, and the files that jobs and backend exchange. `None` for a private temporary directory, which is not
-            deleted.
-        poll_interval: seconds between two queries of the queue while jobs change; without changes they become five
-            times as many. `None` for 2.
-        visibility_timeout: how late a file may appear on a network file system, in seconds; a job that is not in the
-            queue and has no record for so long is lost. `None` for 60.
-        kill_timeout: seconds from the request to stop a job until it must have left the queue; if it has not, it
-            completes as lost. `None` for 180.
-        max_output_dirs: how many old output directories of a job with `renew_odir` are kept; `None` for 5.
-        soft_stop: what comes before the system's own stop sequence when a job is stopped; as for `LocalBackend`, but a
-            signal goes to all processes of the job.
-        soft_timeout: seconds between that and the cancel, unless the job ends sooner; `None` for 10.
-        options: as for `RuntimeBackend`.
-
-    Raises:
-        ValueError: if an argument has no meaning, such as a negative timeout.
+        control: records what happens to the jobs.
+        settings: the arguments of the backend.
+        run_dir: the run directory; open `Roots`, its path, or `None` for a temporary one.
     """
 
-    name = "batch"
-    shares_roots = True
-    """As for `LocalBackend`."""
-    max_batch = None  # no limit: the more jobs are offered at once, the fewer arrays they need
-
-    def __init__(
-        self,
-        system: System,
-        run_dir: str | os.PathLike[str] | None = None,
-        *,
-        poll_interval: float | None = None,
-        visibility_timeout: float | None = None,
-        kill_timeout: float | None = None,
-        max_output_dirs: int | None = None,
-        soft_stop: SoftStop | None = None,
-        soft_timeout: float | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        who = type(self).__name__
-        self._system = system
-        self.run_dir: str | None = None if run_dir is None else os.fspath(run_dir)
-        """The run directory; `None` for a temporary one until the backend is open."""
+    def __init__(self, control: Control, settings: BatchSettings, run_dir: Roots | str | None) -> None:
+        super().__init__(control)
+        self._settings = settings
+        self._system = settings.system
         self._given_roots = run_dir if isinstance(run_dir, Roots) else None
         self._own_roots: Roots | None = None
-        poll = check_limit(f"{who}: poll_interval", poll_interval, POLL_INTERVAL, whole=False)
-        if poll is None:
-            msg = f"{who}: poll_interval is {poll_interval!r}; expected a positive number of seconds"
-            raise ValueError(msg)
-        self._visibility_timeout = (
-            check_limit(f"{who}: visibility_timeout", visibility_timeout, VISIBILITY_TIMEOUT, whole=False) or 0.0
-        )
-        keep = check_limit(f"{who}: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
-        self.max_output_dirs = None if keep is None else int(keep)
-        soft_seconds = check_limit(f"{who}: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
-        try:
-            self._soft_steps = SoftSteps.checked(soft_stop, soft_seconds)
-        except ValueError as exc:
-            msg = f"{who}: {exc}"
-            raise ValueError(msg) from None
-        self._kill_timeout = check_limit(f"{who}: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
-        self.kill_deadline = self._time_to_end(0 if soft_stop is None else soft_seconds)
-        self.limits = DEFAULT_LIMITS
+        self.run_dir: str | None = None if run_dir is None else os.fspath(run_dir)
+        self._visibility_timeout = settings.visibility_timeout
+        self._soft_steps = settings.soft_steps
+        self._kill_timeout = settings.kill_timeout
+        self.kill_deadline = self._time_to_end(settings.soft_steps.seconds if settings.has_soft_stop else 0)
+        self.system_limits = DEFAULT_LIMITS
         """The system's version and limits; known once the backend is open."""
-        self._pace = Pace(poll)
+        self._environment: Mapping[str, str] = {}  # what jobs inherit
+        self._pace = Pace(settings.poll_interval)
         self._array_index = ArrayIndex()
         self._limiting = False  # whether a task looks how large the logs are
         # By token. An element is here from its submission until its completion.
@@ -167,10 +138,6 @@ class BatchBase(RuntimeBackend):
         self._urgent: trio.Event
         self._answer_arrived: trio.Event
 
-    def paths_of(self, job: JobSpec) -> JobPaths | None:
-        """See `RuntimeBackend`. `None` before a temporary run directory is made."""
-        return None if self.run_dir is None else job_paths(job, os.path.abspath(self.run_dir))
-
     def _find_files(self, job: LiveJob) -> RootedJobPaths:
         """Set `job.paths`, and return the same paths below the roots. Blocks.
 
@@ -183,22 +150,18 @@ class BatchBase(RuntimeBackend):
     async def _probe(self) -> None:
         answer = await self._system.probe()
         if isinstance(answer, Unanswered):
-            logger.warning("backend %r: %s does not answer: %s", self.name, self._system.name, answer.why)
+            logger.warning("backend %r: %s does not answer: %s", self.control.name, self._system.name, answer.why)
             self._pace.failed()
         else:
-            self.limits = answer
+            self.system_limits = answer
             logger.info(
                 "backend %r: %s %s, arrays of up to %d jobs, accounting is %s",
-                self.name,
+                self.control.name,
                 self._system.name,
                 answer.version,
                 answer.max_array,
                 "available" if answer.accounting else "not available",
             )
-
-    def _environment(self) -> dict[str, str]:
-        """Return the environment that jobs inherit."""
-        return inherited_environment()
 
     def _time_to_end(self, soft: float | None) -> float | None:
         """Return the seconds after which a job with a soft step of `soft` seconds must be gone; `None` for no limit."""

@@ -15,7 +15,7 @@ from runtime.backend.batch.polling import PollingSide
 from runtime.backend.batch.system import (
     Unanswered,
 )
-from runtime.backend.live import LiveJob
+from runtime.backend.contract.live import LiveJob
 from runtime.job import JobStatus
 from runtime.job.shorten import shorten
 from runtime.process.trees import make_stop_file
@@ -34,7 +34,8 @@ listings do not fit; with ten times as many, Ctrl-C hangs for minutes while the 
 class CancellingSide(PollingSide):
     """Cancels jobs, until they are gone."""
 
-    def _kill(self, jobs: Sequence[LiveJob]) -> None:
+    def kill(self, jobs: Sequence[LiveJob]) -> None:
+        """Let the next cancel be for `jobs`, too."""
         for job in jobs:
             element: Element = job.data
             element.killed = True
@@ -46,13 +47,13 @@ class CancellingSide(PollingSide):
             self._due = min(self._due, trio.current_time() + self._pace.pause)
         self._urgent.set()
 
-    def _force(self, jobs: Sequence[LiveJob]) -> None:
+    def force(self, jobs: Sequence[LiveJob]) -> None:
+        """Let the next cancel come at once."""
         self._urgent.set()
 
-    def _timed_out(self, job: LiveJob) -> None:
-        """Stop a job at its time limit, unless it has ended: finding the verdict has no time limit."""
-        if job.data is None or not job.data.concluding:
-            super()._timed_out(job)
+    def has_ended(self, job: LiveJob) -> bool:
+        """Whether only the verdict is missing: finding that has no time limit."""
+        return job.data is not None and job.data.concluding
 
     async def _cancel_what_is_due(self) -> None:
         """Take the soft steps and send the cancels that are due."""
@@ -71,7 +72,7 @@ class CancellingSide(PollingSide):
                 if isinstance(what, int):
                     soft.setdefault(what, []).extend(alive)
                 else:  # in a task of its own: the job's file system may not answer, and this loop is for all jobs
-                    self._start_task(self._in_thread, make_stop_file, what)
+                    self.control.start_task(self._in_thread, make_stop_file, what)
             elif self._is_cancel_due(element, now):
                 element.cancelled_at = now
                 hard.extend(alive)
@@ -105,9 +106,9 @@ class CancellingSide(PollingSide):
             targets.setdefault(array, []).append(index)
         answer = await self._system.cancel(targets, signal)
         if isinstance(answer, Unanswered):
-            logger.warning("backend %r: a cancel failed and will be repeated: %s", self.name, answer.why)
+            logger.warning("backend %r: a cancel failed and will be repeated: %s", self.control.name, answer.why)
 
-    async def _teardown(self) -> None:
+    async def teardown(self) -> None:
         """Cancel what is left in the queue: strays, and jobs of a previous incarnation that were not adopted."""
         self._array_index.keep({*self._elements, *self._unattended()}, trio.current_time())
         names = self._array_index.names()
@@ -127,4 +128,4 @@ class CancellingSide(PollingSide):
                 await trio.sleep(self._pace.pause)
         if living:
             some = ", ".join(f"{array}_{index}" for each in living.values() for array, index in each.alive[:1])
-            logger.warning("backend %r leaves in the queue: %s", self.name, shorten(some, 500))
+            logger.warning("backend %r leaves in the queue: %s", self.control.name, shorten(some, 500))

@@ -15,8 +15,8 @@ from runtime.backend.batch.system import (
     State,
 )
 from runtime.backend.batch.transitions import ElementHistory
+from runtime.backend.contract.live import LiveJob
 from runtime.backend.job_paths import RootedJobPaths
-from runtime.backend.live import LiveJob
 from runtime.process import SoftStep
 
 

@@ -60,7 +60,7 @@ class EndingSide(BatchBase):
         message = f"{what}, and left no record of its end within {self._visibility_timeout:g} s"
         if not await self._has_files(element):
             message = f"{what}, and the record of its end is gone: {self._removed()}"
-        self._fail(element.job, FailureKind.LOST, message)
+        self.control.fail(element.job, FailureKind.LOST, message)
 
     async def _has_files(self, element: Element) -> bool:
         """Whether the run's own files of a job still exist; true, too, if their file system does not answer in time."""
@@ -76,9 +76,10 @@ class EndingSide(BatchBase):
         if record.launch_error is not None:
             program = command_words(job.spec)[0]
             about = f"program {program!r}, directory {element.paths.cwd!r}, log {element.paths.log!r}"
-            self._fail(job, FailureKind.LAUNCH_ERROR, f"on {record.host}: {record.launch_error} ({about})")
+            self.control.fail(job, FailureKind.LAUNCH_ERROR, f"on {record.host}: {record.launch_error} ({about})")
             return
-        self._running(job, note=record.host)  # a short job may never be seen running
+        if job.status is JobStatus.QUEUED:  # a short job may never be seen running
+            self.control.progress(job, JobStatus.RUNNING, record.host)
         if job.started is not None and record.seconds is not None:
             # The duration is by the node's clock; its start is not, as clocks of nodes differ from ours.
             job.started = max(job.submitted, min(job.started, trio.current_time() - record.seconds))
@@ -100,7 +101,7 @@ class EndingSide(BatchBase):
             verdict = await self._finisher.conclude(
                 job.spec, element.paths.log, exit_status, element.scope, self._visibility_timeout
             )
-            self._complete(job, verdict.status, verdict.reason, usage_of(exit_status, verdict.log))
+            self.control.finish(job, verdict.status, verdict.reason, usage_of(exit_status, verdict.log))
 
     async def _wait_log(self, element: Element, exit_status: Exit) -> None:
         """Wait up to `visibility_timeout` for a log that the verdict needs and that may still appear."""
@@ -117,13 +118,13 @@ class EndingSide(BatchBase):
         kind = job.stop.reason.kind
         judgement = await self._look_at_log(element, JobStatus.KILLED if kind is None else kind.status)
         usage = None if how is None else usage_of(how, judgement)
-        self._complete_stopped(job, usage, explain_stop(job.stop.reason, judgement))
+        self.control.finish_stopped(job, usage, explain_stop(job.stop.reason, judgement))
 
     async def _complete_ended(self, element: Element, kind: FailureKind, message: str, how: Exit | None = None) -> None:
         """Complete a job that the batch system has ended."""
         judgement = await self._look_at_log(element, kind.status)
         reason = explain_stop(JobStatusInfo(message, kind=kind), judgement)
-        self._complete(element.job, kind.status, reason, None if how is None else usage_of(how, judgement))
+        self.control.finish(element.job, kind.status, reason, None if how is None else usage_of(how, judgement))
 
     async def _look_at_log(self, element: Element, status: JobStatus) -> Judgement | None:
         """Return the judgement of the log of a job that was stopped, if it has one, and call its `post_finish`."""

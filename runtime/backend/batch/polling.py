@@ -19,7 +19,7 @@ from runtime.backend.batch.system import (
 )
 from runtime.backend.batch.transitions import Ended, Evidence, Missing, Moved, Transition, Unexpected, next_transition
 from runtime.backend.batch.wrapper import UNSEEN
-from runtime.backend.live import Stage
+from runtime.backend.contract.live import Stage
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind
 from runtime.verdict import too_large
@@ -87,7 +87,7 @@ class PollingSide(EndingSide):
         self._limit_logs(watched)
         if isinstance(answer, Unanswered):
             self._pace.failed()
-            logger.warning("backend %r: %s does not answer: %s", self.name, self._system.name, answer.why)
+            logger.warning("backend %r: %s does not answer: %s", self.control.name, self._system.name, answer.why)
         else:
             # An array of the previous incarnation that was accepted late.
             for token in seen.keys() & self._absent.keys():
@@ -105,7 +105,9 @@ class PollingSide(EndingSide):
                 self._answer_arrived = trio.Event()
             else:
                 lines = answer.unparsed
-                logger.warning("backend %r: %d lines of %s cannot be parsed", self.name, lines, self._system.name)
+                logger.warning(
+                    "backend %r: %d lines of %s cannot be parsed", self.control.name, lines, self._system.name
+                )
         self._due = now + self._pace.pause
 
     def _limit_logs(self, watched: Sequence[Element]) -> None:
@@ -113,7 +115,7 @@ class PollingSide(EndingSide):
         limited = [each for each in watched if each.job.spec.max_log is not None and each.job.stop is None]
         if limited and not self._limiting:
             self._limiting = True
-            self._start_task(self._stop_too_large, limited)
+            self.control.start_task(self._stop_too_large, limited)
 
     @trio.lowlevel.enable_ki_protection
     async def _stop_too_large(self, limited: Sequence[Element]) -> None:
@@ -123,7 +125,7 @@ class PollingSide(EndingSide):
             self._limiting = False
         for each, message in zip(limited, found, strict=True):
             if message is not None and not each.concluding:
-                self._stop([each.job], FailureKind.LOG_LIMIT, message)
+                self.control.stop([each.job], FailureKind.LOG_LIMIT, message)
 
     async def _read_records(
         self, watched: Sequence[Element], rows: dict[str, Row], *, answered: bool
@@ -139,7 +141,9 @@ class PollingSide(EndingSide):
         records, unread = await self._in_thread(self._store.read_records, tokens)
         self._shared = self._shared or bool(records)
         if unread:
-            logger.warning("backend %r: no descriptor to read %d exit records; will retry", self.name, len(unread))
+            logger.warning(
+                "backend %r: no descriptor to read %d exit records; will retry", self.control.name, len(unread)
+            )
         return records, unread
 
     async def _ask_accounting(
@@ -147,7 +151,7 @@ class PollingSide(EndingSide):
     ) -> None:
         """Add to `rows` what accounting, where there is one, says of jobs that have been missing for a while."""
         now = trio.current_time()
-        if not self.limits.accounting or now - self._accounting_asked_at < ACCOUNT_AFTER:
+        if not self.system_limits.accounting or now - self._accounting_asked_at < ACCOUNT_AFTER:
             return
         missing = {
             each.token: each
@@ -162,7 +166,7 @@ class PollingSide(EndingSide):
         self._accounting_asked_at = now
         answer = await self._system.account({each.array for each in missing.values()})
         if isinstance(answer, Unanswered):
-            logger.info("backend %r: accounting does not answer: %s", self.name, answer.why)
+            logger.info("backend %r: accounting does not answer: %s", self.control.name, answer.why)
             return
         for token, observation in self._array_index.read(answer.rows).items():
             if token in missing:
@@ -172,19 +176,21 @@ class PollingSide(EndingSide):
         """Report what has become of a job; if it has ended, start what follows."""
         job = element.job
         if isinstance(transition, Moved):
-            self._progress(job, transition.status, transition.note)
+            self.control.progress(job, transition.status, transition.note)
         elif isinstance(transition, Unexpected):
-            logger.warning("backend %r: job %r (%s) %s", self.name, job.id, self._label(element, None), transition.why)
-            self._progress(job, job.status, transition.why)
+            logger.warning(
+                "backend %r: job %r (%s) %s", self.control.name, job.id, self._label(element, None), transition.why
+            )
+            self.control.progress(job, job.status, transition.why)
         elif isinstance(transition, Ended):
             element.concluding = True
-            self._start_task(self._conclude, element, transition)
+            self.control.start_task(self._conclude, element, transition)
         elif isinstance(transition, Missing):
             element.concluding = True
-            self._start_task(self._conclude_missing, element)
+            self.control.start_task(self._conclude_missing, element)
         elif row is not None and row.code == UNSEEN:
             element.concluding = True
-            self._start_task(self._conclude_unseen, element, row)
+            self.control.start_task(self._conclude_unseen, element, row)
 
     async def _conclude_missing(self, element: Element) -> None:
         await self._fail_unrecorded(element, f"{self._label(element, None)} is no longer in the queue")
@@ -200,11 +206,11 @@ class PollingSide(EndingSide):
         message = f"{where} found that its node does not see, or may not write to, the run directory {self.run_dir}"
         if not removed and not self._shared:
             advice = "Choose one that this machine and all nodes have at the same path"
-            self._break(BackendBrokenError(f"backend {self.name!r}: {message}. {advice}"))
+            self.control.break_backend(BackendBrokenError(f"backend {self.control.name!r}: {message}. {advice}"))
         if element.job.stop is not None:
-            self._complete_stopped(element.job)  # it never ran
+            self.control.finish_stopped(element.job)  # it never ran
         elif removed:
-            self._fail(element.job, FailureKind.LAUNCH_ERROR, f"{where} cannot run: {self._removed()}")
+            self.control.fail(element.job, FailureKind.LAUNCH_ERROR, f"{where} cannot run: {self._removed()}")
         else:
-            self._fail(element.job, FailureKind.NODE_FAILURE, message)
+            self.control.fail(element.job, FailureKind.NODE_FAILURE, message)
         self._forget(element)

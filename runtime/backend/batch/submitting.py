@@ -24,7 +24,7 @@ from runtime.backend.batch.system import (
     Unanswered,
 )
 from runtime.backend.batch.tokens import array_name, job_token
-from runtime.backend.live import LiveJob, Stage
+from runtime.backend.contract.live import LiveJob, Stage
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import Work, each_in_thread, is_out_of_resources
 
@@ -49,14 +49,15 @@ class _Ready:
 class SubmittingSide(AdoptingSide):
     """Prepares jobs, and submits them as arrays."""
 
-    async def _launch(self, jobs: Sequence[LiveJob]) -> None:
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
+        """Prepare `jobs`, and submit them."""
         if self._pace.is_open:
             why = f"{self._system.name} does not answer"
-            logger.info("backend %r is busy: %s", self.name, why)
+            logger.info("backend %r is busy: %s", self.control.name, why)
             for job in jobs:
-                self._refuse(job, why)
+                self.control.refuse(job, why)
             return
-        begun = self._begin_all(jobs)
+        begun = self.control.begin_all(jobs)
         if self._adoptable or self._absent:
             begun = await self._without_adopted(begun)
         ready = _Ready([])
@@ -90,13 +91,13 @@ class SubmittingSide(AdoptingSide):
                     continue
                 if isinstance(result, Busy):
                     self._launch_progress[job.spec] = progress
-                    self._refuse(job, result.why)
+                    self.control.refuse(job, result.why)
                     continue
                 if isinstance(result, str):
-                    self._fail(job, FailureKind.LAUNCH_ERROR, result)
+                    self.control.fail(job, FailureKind.LAUNCH_ERROR, result)
                 elif job.spec.dry_run:
-                    self._launched(job)
-                    self._complete(job, JobStatus.PASSED)
+                    self.control.started(job)
+                    self.control.finish(job, JobStatus.PASSED)
                 else:
                     job.data, request = result
                     self._extend_kill_deadline(job.data.soft)
@@ -117,7 +118,7 @@ class SubmittingSide(AdoptingSide):
         spec: JobSpec = job.spec
         try:
             request = self._system.request(spec)
-            token = job_token(self.run_token, job.id, job.attempt)
+            token = job_token(self.control.run_token, job.id, job.attempt)
             if token in self._finished:
                 self._store.forget(token)
             paths = self._find_files(job)
@@ -142,7 +143,8 @@ class SubmittingSide(AdoptingSide):
         progress = self._launch_progress.pop(job.spec, None)
         return progress if progress is not None and progress.attempt == job.attempt else LaunchProgress(job.attempt)
 
-    def _take_back(self, job: LiveJob) -> bool:
+    def take_back(self, job: LiveJob) -> bool:
+        """Whether nothing of `job` was submitted."""
         return job.data is None or not job.data.sent
 
     @trio.lowlevel.enable_ki_protection
@@ -150,9 +152,9 @@ class SubmittingSide(AdoptingSide):
         """Submit jobs with equal requests, in arrays as large as the queue accepts."""
         waiting = list(elements)
         async with self._submit_lock:  # one array at a time, as all users share the controller
-            if self.limits is DEFAULT_LIMITS:  # the system did not answer when the backend was opened
+            if self.system_limits is DEFAULT_LIMITS:  # the system did not answer when the backend was opened
                 await self._probe()
-            size = self.limits.max_array
+            size = self.system_limits.max_array
             while waiting := [element for element in waiting if element.job.stage is not Stage.DONE]:
                 some = waiting[:size]
                 answer = await self._submit_array(some, request)
@@ -161,19 +163,19 @@ class SubmittingSide(AdoptingSide):
                 elif isinstance(answer, Refused):
                     for element in some:
                         message = f"{self._system.name} refused it: {answer.why}"
-                        self._fail(element.job, FailureKind.LAUNCH_ERROR, message)
+                        self.control.fail(element.job, FailureKind.LAUNCH_ERROR, message)
                 elif isinstance(answer, Busy) and len(some) > 1:
                     size = halves(len(some))
                 else:
-                    logger.info("backend %r is busy: %s", self.name, answer.why)
+                    logger.info("backend %r is busy: %s", self.control.name, answer.why)
                     for element in waiting:
                         self._launch_progress[element.job.spec] = element.progress
-                        self._refuse(element.job, answer.why)
+                        self.control.refuse(element.job, answer.why)
 
     async def _submit_array(self, some: Sequence[Element], request: Hashable) -> Accepted | Busy | Refused | Unanswered:
         """Submit one array, and report its jobs as launched if it is accepted."""
         tokens = [element.token for element in some]
-        name = array_name(self.run_token, tokens)
+        name = array_name(self.control.run_token, tokens)
         for element in some:
             element.name = name
             element.sent = True  # from here on it is part of the array, and cannot be taken back
@@ -195,7 +197,7 @@ class SubmittingSide(AdoptingSide):
         entry.ids.add(answer.array)
         for index, element in enumerate(some):
             element.array, element.index = answer.array, index
-            if not self._launched(element.job, running=False):  # it completed meanwhile, by a deadline
+            if not self.control.queued(element.job):  # it completed meanwhile, by a deadline
                 self._make_stray(element)
         self._pace.hurry()
         self._poll_requested.set()
@@ -207,7 +209,10 @@ class SubmittingSide(AdoptingSide):
         again = True
         while isinstance(answer, Doubtful):
             logger.warning(
-                "backend %r: it is not known whether array %s was submitted: %s", self.name, array.name, answer.why
+                "backend %r: it is not known whether array %s was submitted: %s",
+                self.control.name,
+                array.name,
+                answer.why,
             )
             entry.doubtful_until = math.inf  # so that the queue is asked for its name
             turned_up = await self._is_in_queue(entry.ids)

@@ -148,6 +148,14 @@ class System(Protocol):
     prologue: str
     """Lines of POSIX shell that begin the wrapper: see `wrapper`."""
 
+    def start(self) -> Mapping[str, str]:
+        """Begin a block, and return the environment that jobs inherit. May be called again when that block has ended.
+
+        Raises:
+            BackendBrokenError, ValueError: if the system cannot be used.
+        """
+        ...
+
     def request(self, spec: Any) -> Hashable:
         """Return a job's request; jobs with equal requests may share an array.
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from runtime.backend.backend import check_limit
+from runtime.backend.contract.backend import check_limit
 from runtime.backend.legacy.launcher import LauncherError
 from runtime.job import JobStatus, JobStatusInfo, JobUsage
 from runtime.job.numbers import is_number

@@ -388,26 +388,31 @@ class LauncherProcess:
                 os.killpg(self.popen.pid, signal.SIGKILL)
 
 
+def check_importable(launcher_cls: type) -> None:
+    """Check that another process can import a class by its name.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    module, name = launcher_cls.__module__, launcher_cls.__qualname__
+    if module == "__main__" or "<locals>" in name:
+        where = "a function" if "<locals>" in name else "the program that was started"
+        msg = (
+            f"LegacyLauncherAdapter: isolated is True, and {name} is defined in {where}, from where no other "
+            "process can import it; expected a class at the top level of a module"
+        )
+        raise ValueError(msg)
+
+
 class Isolation:
-    """Builds the isolated launchers of one adapter, and starts their process.
+    """Builds the isolated launchers of one block, and starts their process.
 
     Args:
         launcher_cls: the class; another process must be able to import it by its name.
         view: a function from a job to the constructor's argument, called in that process; `None` for the job itself.
-
-    Raises:
-        ValueError: if the class cannot be imported by its name.
     """
 
     def __init__(self, launcher_cls: type, view: Callable[[Any], Any] | None) -> None:
-        module, name = launcher_cls.__module__, launcher_cls.__qualname__
-        if module == "__main__" or "<locals>" in name:
-            where = "a function" if "<locals>" in name else "the program that was started"
-            msg = (
-                f"LegacyLauncherAdapter: isolated is True, and {name} is defined in {where}, from where no other "
-                "process can import it; expected a class at the top level of a module"
-            )
-            raise ValueError(msg)
         self._cls = launcher_cls
         self._view = view
         self._lock = threading.Lock()

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 import attrs
 
+from runtime.backend.contract.live import LiveJob
 from runtime.backend.legacy.call_batches import BATCH_TIME, Call, StalledCall, Step
 from runtime.backend.legacy.duck_typing import reason_of, status_of, usage_of
-from runtime.backend.live import LiveJob
 from runtime.job import JobStatus, JobStatusInfo, JobUsage
 
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-import attrs
-
-from runtime.backend.backend import check_limit
-from runtime.backend.batch.backend import BatchBackend
-from runtime.backend.batch.wrapper import without_shell_variables
+from runtime.backend.batch.backend import BatchBackend, BatchOptions
+from runtime.backend.contract.backend import check_limit
 from runtime.backend.slurm.requests import VARIABLES, Options, Requests, Rule, check_options
 from runtime.backend.slurm.system import SlurmSystem
-from runtime.backend.slurm.text import clean_environment
-from runtime.errors import BackendBrokenError
-from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, inherited_environment
 
 COMMAND_TIMEOUT: Final = 30.0
 """Seconds after which a command of Slurm's is killed. Its own `MessageTimeout` is 10 s by default. Arbitrary: with a
@@ -66,42 +60,22 @@ class SlurmBackend(BatchBackend):
         rules: Sequence[Mapping[str, Any]] | None = None,
         licences: Mapping[str, str] | None = None,
         command_timeout: float | None = None,
-        **options: Any,
+        **options: Unpack[BatchOptions],
     ) -> None:
         timeout = check_limit("SlurmBackend: command_timeout", command_timeout, COMMAND_TIMEOUT, whole=False)
-        system = SlurmSystem(timeout)
-        super().__init__(system, run_dir, **options)
-        self._slurm = system
         given = {"partition": partition, "account": account, "qos": qos, "time": time}
         checked = check_options({**given, "requeue": requeue, "extra": extra}, "SlurmBackend: ")
         if rules is not None and (isinstance(rules, str | Mapping) or not isinstance(rules, Sequence)):
             msg = f"SlurmBackend: rules is {rules!r}; expected a list of mappings"
             raise ValueError(msg)
-        self._requests = Requests(
+        self.requests = Requests(
             Options(**checked),
             [Rule.checked(rule, f"SlurmBackend: rules[{number}]") for number, rule in enumerate(rules or ())],
             _check_licences(licences),
         )
-        self.resources = self._requests.resources
-
-    async def _setup(self) -> None:
-        if ignores_sigchld():  # the exit codes of Slurm's commands could not be read
-            msg = f"backend {self.name!r} cannot be opened: {SIGCHLD_IGNORED}"
-            raise BackendBrokenError(msg)
-        options = self._requests.options
-        found: dict[str, Any] = {
-            option: os.environ[variable]
-            for variable, option in VARIABLES.items()
-            if getattr(options, option) is None and os.environ.get(variable)
-        }
-        found = check_options(found, "SlurmBackend: from the environment: ")
-        requests = attrs.evolve(self._requests, options=attrs.evolve(options, **found))
-        # Before super(): that probes the cluster, and for this the commands need their environment.
-        self._slurm.start(without_shell_variables(self._environment()), requests)
-        await super()._setup()
-
-    def _environment(self) -> dict[str, str]:
-        return clean_environment(inherited_environment())
+        """What jobs request, without the defaults in the environment."""
+        super().__init__(SlurmSystem(self.requests, timeout), run_dir, **options)
+        self.resources = self.requests.resources
 
 
 def _check_licences(licences: object) -> dict[str, str]:

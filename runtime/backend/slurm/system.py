@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any, Final
 
+import attrs
+
 from runtime.backend.batch.system import (
     Array,
     Limits,
@@ -14,10 +16,12 @@ from runtime.backend.batch.system import (
     Targets,
     Unanswered,
 )
+from runtime.backend.batch.wrapper import without_shell_variables
 from runtime.backend.slurm.commands import Commands
-from runtime.backend.slurm.requests import Requests
+from runtime.backend.slurm.requests import VARIABLES, Requests, check_options
 from runtime.backend.slurm.text import (
     PROLOGUE,
+    clean_environment,
     is_not_configured,
     one_line,
     read_config,
@@ -31,31 +35,52 @@ from runtime.backend.slurm.text import (
     squeue_arguments,
 )
 from runtime.errors import BackendBrokenError
+from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, inherited_environment
 
 PROGRAMS: Final = ("sbatch", "squeue", "scancel", "scontrol")
 """The commands that are required; sacct is used only where there is accounting."""
 
 
 class SlurmSystem:
-    """Slurm, by its commands on the ``PATH``. Call `start` before all else.
+    """Slurm, by its commands on the ``PATH``.
 
     Args:
+        requests: the options of jobs.
         timeout: seconds after which a command is killed; `None` for no limit.
     """
 
     name = "Slurm"
     prologue = PROLOGUE
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, requests: Requests, timeout: float | None) -> None:
+        self._given = requests
         self._timeout = timeout
         self._user = os.getuid()
         self._commands: Commands
         self._requests: Requests
 
-    def start(self, environment: Mapping[str, str], requests: Requests) -> None:
-        """Set the environment of the commands, which jobs inherit, and the options of jobs."""
-        self._commands = Commands(environment, self._timeout)
-        self._requests = requests
+    def start(self) -> Mapping[str, str]:
+        """Read the environment: the variables that are defaults of options, and what jobs inherit.
+
+        Raises:
+            BackendBrokenError: if SIGCHLD is ignored.
+            ValueError: if a variable has no meaning.
+        """
+        if ignores_sigchld():  # the exit codes of Slurm's commands could not be read
+            msg = f"the backend for Slurm cannot be opened: {SIGCHLD_IGNORED}"
+            raise BackendBrokenError(msg)
+        options = self._given.options
+        found: dict[str, Any] = {
+            option: os.environ[variable]
+            for variable, option in VARIABLES.items()
+            if getattr(options, option) is None and os.environ.get(variable)
+        }
+        found = check_options(found, "SlurmBackend: from the environment: ")
+        self._requests = attrs.evolve(self._given, options=attrs.evolve(options, **found))
+        environment = clean_environment(inherited_environment())
+        # The commands get it, too: sbatch passes its own environment on to the jobs.
+        self._commands = Commands(without_shell_variables(environment), self._timeout)
+        return environment
 
     def request(self, spec: Any) -> Hashable:
         """Return a job's options of sbatch."""

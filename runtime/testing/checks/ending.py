@@ -19,17 +19,21 @@ class OnPurposeError(Exception):
     """The exception that a check raises in its block."""
 
 
-async def a_backend_opens_once(context: CheckContext) -> None:
-    """Opening it again is an error, inside its block and after it, and disturbs nothing."""
+async def a_backend_can_be_opened_again(context: CheckContext) -> None:
+    """After its block, also a cancelled one; but not inside its block, which that does not disturb."""
     async with context.session() as session:
-        async with session.open():
-            with expect_raises(BackendClosedError, "it is open"):
-                async with session.open():
-                    pass
-            await session.start(PASS)
-        with expect_raises(BackendClosedError, "its block has ended"):
+        with trio.CancelScope() as scope:
             async with session.open():
-                pass
+                with expect_raises(BackendClosedError, "it is open"):
+                    async with session.open():
+                        pass
+                (stale,) = await session.start(RUN)
+                scope.cancel()
+        async with session.open() as backend:
+            expect_equal(backend.statistics().live, 0, "live jobs when it was opened again")
+            (handle,) = await session.start(PASS)
+            await backend.kill(stale)
+            expect_status(await session.completed(handle), JobStatus.PASSED)
 
 
 async def a_normal_end_waits_for_the_jobs(context: CheckContext) -> None:
@@ -146,7 +150,7 @@ async def statistics_and_repr_show_the_state(context: CheckContext) -> None:
 
 
 ENDING: Final = (
-    a_backend_opens_once,
+    a_backend_can_be_opened_again,
     a_normal_end_waits_for_the_jobs,
     an_exception_leaves_as_it_is,
     a_cancel_kills_and_delivers,

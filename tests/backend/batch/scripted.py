@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from runtime.backend.batch.store import Store
 from runtime.backend.batch.system import SubmitAnswer, Targets
 from runtime.backend.job_paths import RootedJobPaths, job_paths
 from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobSpec
+from runtime.process import inherited_environment
 from runtime.roots import Roots
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
 
@@ -129,6 +130,9 @@ class ScriptedSystem:
         self.ends: Path | None = None
         self.duration = 0.0
         self.unparsed = 0
+
+    def start(self) -> Mapping[str, str]:
+        return inherited_environment()
 
     def request(self, spec: JobSpec) -> Hashable:
         if spec.target == "impossible":

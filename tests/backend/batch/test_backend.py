@@ -18,7 +18,7 @@ from runtime.backend.batch.store import Store
 from runtime.backend.batch.tokens import array_name, job_token
 from runtime.backend.batch.wrapper import TAKEN, UNSEEN
 from runtime.errors import BackendBrokenError
-from runtime.job import JobSpec, JobStatus
+from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
 from runtime.roots import RootedPath, Roots
 from tests.backend.batch.scripted import Element, ScriptedSystem, Stage, jobs, passes, prepared, stays
 
@@ -38,11 +38,13 @@ def idle(_system: ScriptedSystem, _element: Element) -> None:
 async def test_jobs_with_equal_requests_share_arrays_as_large_as_can_be(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
-    async with stage.open() as scene:
-        scene.system.limits = Limits("1", 4, accounting=False)
-        scene.backend.limits = scene.system.limits
-        specs = [JobSpec(name=f"{kind}{number}", cmd="true", job_type=kind) for number in range(5) for kind in "ab"]
-        assert await scene.submit(*specs) == [spec.id for spec in specs]
+    async with trio.open_nursery() as nursery:
+        system = ScriptedSystem(nursery)
+        system.limits = Limits("1", 4, accounting=False)
+        async with stage.open(system=system) as scene:
+            specs = [JobSpec(name=f"{kind}{number}", cmd="true", job_type=kind) for number in range(5) for kind in "ab"]
+            assert await scene.submit(*specs) == [spec.id for spec in specs]
+        nursery.cancel_scope.cancel()
     assert [(array.request, array.size) for array in scene.system.arrays] == [("a", 4), ("a", 1), ("b", 4), ("b", 1)]
     names = [array.name for array in scene.system.arrays]
     tokens = [job_token("run", f"a{number}", 1) for number in range(4)]
@@ -143,12 +145,11 @@ async def test_a_system_that_does_not_answer_is_a_busy_backend(stage: Stage, aut
         scene.system.down_until = math.inf
         assert await scene.submit(*jobs(3)) == []
         submissions = len(scene.system.arrays)
-        while scene.backend._pace.is_open is False:
+        while scene.backend.busy_because != "Scripted does not answer":
             await scene.submit(*jobs(3))
         before = len(scene.system.arrays)
         await scene.submit(*jobs(3))
         assert len(scene.system.arrays) == before >= submissions  # the open circuit lets no submission through
-        assert scene.backend.busy_because == "Scripted does not answer"
         scene.system.down_until = -math.inf
         await trio.sleep(61)
         assert await scene.submit(*jobs(3)) == ["job0", "job1", "job2"]
@@ -652,3 +653,25 @@ async def test_wherever_a_cancel_meets_a_submission_nothing_of_it_is_left(
         assert {element.word for element in scene.system.elements} <= {"CANCELLED"}
         submitted += bool(scene.system.elements)
     assert 0 < submitted < 30
+
+
+async def test_a_backend_can_be_opened_again(stage: Stage, autojump_clock: MockClock) -> None:
+    """Also with a job that an earlier block killed, and in the directory of that block."""
+    async with trio.open_nursery() as nursery:
+        backend = BatchBackend(ScriptedSystem(nursery, stays), stage.directory, poll_interval=1)
+        send, receive = trio.open_memory_channel[EventBatch](math.inf)
+        for _ in range(2):
+            async with backend.open(send):
+                await backend.submit(JobSpec(name="job", cmd="true"))
+                await trio.sleep(3)
+                await backend.kill("job")
+        assert [event.status for event in _completions(receive)] == [JobStatus.KILLED] * 2
+        nursery.cancel_scope.cancel()
+
+
+def _completions(receive: trio.MemoryReceiveChannel[EventBatch]) -> list[JobCompletionEvent]:
+    events: list[JobCompletionEvent] = []
+    with pytest.raises(trio.WouldBlock):
+        while True:
+            events += [event for event in receive.receive_nowait() if isinstance(event, JobCompletionEvent)]
+    return events

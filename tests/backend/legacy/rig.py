@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ def job(name: str, **fields: Any) -> JobSpec:
 
 @asynccontextmanager
 async def rig(
-    launcher_cls: type, adapter: type[LegacyLauncherAdapter] = VirtualAdapter, **options: Any
+    launcher_cls: type, adapter: Callable[..., LegacyLauncherAdapter] = VirtualAdapter, **options: Any
 ) -> AsyncIterator[Rig]:
     """Open an adapter; after the block, `events` has all its events."""
     send, receive = trio.open_memory_channel[EventBatch](0)

@@ -15,13 +15,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backend.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, adapter
+from runtime.backend.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, driver
 from runtime.backend.legacy.poller import Poller
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus
 from runtime.scheduler.run import run_jobs
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, ScriptedLauncher, raises, says, scripted
-from runtime.testing.virtual import Gate
+from runtime.testing.virtual import Gate, VirtualAdapter
 from tests.backend.legacy.rig import job, rig
 
 QUEUED, FAILED, KILLED = JobStatus.QUEUED, JobStatus.FAILED, JobStatus.KILLED
@@ -144,7 +144,18 @@ async def test_launches_that_take_long_hold_the_first_tick_up_for_a_second(autoj
     steps = [deed.step for deed in cls.trace if deed.step != "build"]
     before = steps.index("poll")
     assert steps.count("launch") == 10
-    assert adapter.FIRST_TICK <= 0.3 * before < adapter.FIRST_TICK + 1
+    assert driver.FIRST_TICK <= 0.3 * before < driver.FIRST_TICK + 1
+
+
+async def test_it_can_be_opened_again_and_keeps_nothing(autojump_clock: MockClock) -> None:
+    cls = scripted({"b": Script(launch=[raises(LauncherBusyError()), Act()])})
+    backend, spec = VirtualAdapter(cls), job("b")
+    for _ in range(2):
+        async with rig(cls, lambda _: backend) as it:
+            assert await it.backend.submit(spec) is None
+            await it.submit("a")
+        assert it.end("a").status is PASSED
+    assert cls.steps("b") == ["build", "launch"] * 2, "no launcher of the first block serves the second"
 
 
 # ---------------------------------------------------------------------- launching
@@ -420,7 +431,7 @@ async def test_abandoned_threads_are_named_on_leaving(autojump_clock: MockClock)
 
 
 async def test_threads_that_hang_are_bounded(monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock) -> None:
-    monkeypatch.setattr(adapter, "MAX_HUNG", 3)
+    monkeypatch.setattr(driver, "MAX_HUNG", 3)
     gate = Gate()
     cls = scripted(lambda _job: Script(poll=[says(RUNNING, gate=gate)]))
     names = [f"job{number}" for number in range(10)]

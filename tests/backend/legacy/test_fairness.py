@@ -15,6 +15,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend.legacy import LegacyLauncherAdapter
+from runtime.backend.legacy.launcher_threads import ThreadWorkers
 from runtime.backend.local import LocalBackend
 from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, ScriptedLauncher, says, scripted
@@ -105,10 +106,15 @@ async def test_a_slow_tick_is_followed_by_a_rest_for_all_jobs(autojump_clock: Mo
 async def test_calls_that_hang_disturb_nothing_else(tmp_path: Path) -> None:
     gate = Gate()
     cls = mixed(gate, poll_freq=0.01)
+    workers = ThreadWorkers()
+
+    class Adapter(LegacyLauncherAdapter):
+        workers_factory = staticmethod(lambda: workers)
+
     try:
-        async with rig(cls, LegacyLauncherAdapter, stall_timeout=0.01, poll_timeout=1000, kill_timeout=0.5) as it:
+        async with rig(cls, Adapter, stall_timeout=0.01, poll_timeout=1000, kill_timeout=0.5) as it:
             await it.submit(*MIXED)
-            while it.backend._workers.hung < len(HUNG):  # noqa: ASYNC110 - there is no event for it
+            while workers.hung < len(HUNG):  # noqa: ASYNC110 - there is no event for it
                 await trio.sleep(0.01)
             seen = len(cls.times(HEALTHY[0], "poll"))
             send, receive = trio.open_memory_channel[EventBatch](math.inf)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import trio
 
-from runtime.backend.legacy import DVSimView, LegacyLauncherAdapter, adapter, isolated, isolated_program
+from runtime.backend.legacy import DVSimView, LegacyLauncherAdapter, driver, isolated, isolated_program
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus
 from runtime.process.exits import ExitWatch
@@ -132,8 +132,18 @@ async def test_a16_a_death_of_the_process_loses_each_of_its_jobs_once_and_the_ne
     assert it.end("after").status is JobStatus.PASSED
 
 
+async def test_each_block_has_a_process_of_its_own() -> None:
+    backend = LegacyLauncherAdapter(CommandLauncher, isolated=True)
+    pids = []
+    for name in ("one", "two"):
+        async with rig(CommandLauncher, lambda _: backend) as it:
+            await submit(it, **{name: "poll:where"})
+        pids.append(pid_of(it, name))
+    assert pids[0] != pids[1]
+
+
 async def test_restarts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "MAX_RESTARTS", 2)
+    monkeypatch.setattr(driver, "MAX_RESTARTS", 2)
     seen = []
     with pytest.raises(BackendBrokenError, match=r"exit code 3.*restarted 2 times"):
         async with isolated_rig() as it:
@@ -300,20 +310,19 @@ def test_bytes_that_are_no_request_are_one_line_and_end_the_connection(
 
 
 async def test_bytes_that_are_no_request_disturb_no_other_connection(capfd: pytest.CaptureFixture[str]) -> None:
-    async with isolated_rig() as it:
-        await submit(it, held="poll:run")
-        process = it.backend._isolation._process
-        assert process is not None
-        connection = isolated._Connection(process)
-        connection._stream.send(b"no pickle\n", math.inf)
-        with pytest.raises(EOFError):
-            await trio.to_thread.run_sync(connection._stream.receive, math.inf)
-        connection.close()
-        await submit(it, other="pass")
-        await it.wait_ended("other")
-        await it.backend.kill("held")
-    assert it.end("other").status is JobStatus.PASSED
-    assert it.kind("held") is FailureKind.CANCELLED
+    isolation = isolated.Isolation(CommandLauncher, None)
+    held = isolation.make(job("held", cmd="poll:run"))
+    held.launch()
+    connection = isolated._Connection(held.process)
+    connection._stream.send(b"no pickle\n", math.inf)
+    with pytest.raises(EOFError):
+        connection._stream.receive(math.inf)
+    connection.close()
+    other = isolation.make(job("other", cmd="pass"))
+    other.launch()
+    assert other.process is held.process
+    assert [held.poll(), other.poll(), other.poll()] == [JobStatus.RUNNING, JobStatus.RUNNING, JobStatus.PASSED]
+    await isolation.close()
     err = capfd.readouterr().err
     assert (err.count("\n"), "Traceback" in err) == (1, False)
 

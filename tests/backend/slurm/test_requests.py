@@ -82,7 +82,7 @@ def test_rules_are_for_those_that_they_fit_and_the_last_one_counts() -> None:
             {"job": "nightly.x", "account": "x"},
         ],
     )
-    of = backend._requests.of
+    of = backend.requests.of
     assert of(job()) == ("--no-requeue", "--partition=normal", "--nice=1")
     assert of(job(target="build")) == ("--no-requeue", "--partition=fast", "--nice=1", "--constraint=ssd")
     assert of(job(tags=["big"])) == of(job())

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from runtime.backend.live import DONE, LiveJob
+from runtime.backend.contract.live import DONE, LiveJob
 
 _STANDSTILL: Final = 0.1
 """Seconds past a deadline after which the loop counts as having stood still, and for which it then runs other tasks

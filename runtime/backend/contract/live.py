@@ -47,7 +47,7 @@ DONE: Final = Stage.DONE
 
 
 class LiveJob:
-    """A live job of a backend. A backend reads the fields, and assigns only `data` and `paths`.
+    """A live job of a backend. A driver reads the fields, and assigns only `data` and `paths`.
 
     Made by `make_live`, many at once: calling a constructor would cost as much as assigning the fields.
     """
@@ -94,9 +94,9 @@ class LiveJob:
     forced: bool
     """Whether the gentle steps of its stop are skipped."""
     data: Any
-    """For the backend."""
+    """For the driver."""
     paths: JobPaths | None
-    """Where its files are, for its completion; `None` until the backend that launches it tells."""
+    """Where its files are, for its completion; `None` until the driver that launches it tells."""
     ended: trio.Event | None
     """Set when it is no longer live; made by the first `wait_ended`."""
 
@@ -142,11 +142,21 @@ def make_live(
 
 
 class Ledger:
-    """The live jobs of one backend, by id."""
+    """The live jobs of an open backend, by id, and how many others there were."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, LiveJob] = {}
         self._idle: trio.Event | None = None
+        self.submitted = 0
+        """Jobs submitted, refused ones included."""
+        self.refused = 0
+        """Jobs refused because the backend was busy, and jobs cancelled before their launch began."""
+        self.completed = 0
+        """Completions queued."""
+        self.late = 0
+        """Completions reported for a job that had already completed; they were dropped."""
+        self.lost: list[str] = []
+        """Ids of the jobs that were abandoned and may be alive."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -168,6 +178,7 @@ class Ledger:
         if len(entering) < len(jobs) or not self._jobs.keys().isdisjoint(entering):
             raise self._duplicate(jobs)
         self._jobs.update(entering)
+        self.submitted += len(jobs)
 
     def _duplicate(self, jobs: Sequence[LiveJob]) -> DuplicateJobError:
         seen: set[str] = set()
@@ -180,8 +191,12 @@ class Ledger:
         return DuplicateJobError(f"job {job.id!r} {where}; nothing of the call was launched. {advice}")
 
     def remove(self, *leaving: LiveJob, accepted: bool = True) -> None:
-        """Remove jobs, which are then no longer live."""
+        """Remove jobs, which are then no longer live: they have completed or, unless `accepted`, were refused."""
         jobs = self._jobs
+        if accepted:
+            self.completed += len(leaving)
+        else:
+            self.refused += len(leaving)
         for job in leaving:
             del jobs[job.id]
             job.stage = DONE
