@@ -302,12 +302,14 @@ class JobSpec:
                 raise self._error(f"exports[{name!r}]", Secret(value), "text without NUL")
 
     def _check_patterns(self) -> None:
-        reports = (self.runtime_pattern, self.simulated_time_pattern)
-        self._check_each("pass_patterns", self.pass_patterns)
-        self._check_each("fail_patterns", self.fail_patterns)
-        for key, pattern in zip(("runtime_pattern", "simulated_time_pattern"), reports, strict=True):
-            if pattern is not None:
-                self._check_each(key, [pattern], _REPORT_GROUPS)
+        if self.pass_patterns:
+            self._check_each("pass_patterns", self.pass_patterns)
+        if self.fail_patterns:
+            self._check_each("fail_patterns", self.fail_patterns)
+        if self.runtime_pattern is not None:
+            self._check_each("runtime_pattern", [self.runtime_pattern], _REPORT_GROUPS)
+        if self.simulated_time_pattern is not None:
+            self._check_each("simulated_time_pattern", [self.simulated_time_pattern], _REPORT_GROUPS)
 
     def _check_each(self, key: str, patterns: Iterable[str], groups: tuple[str, ...] = ()) -> None:
         try:
