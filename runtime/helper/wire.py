@@ -1,6 +1,6 @@
-"""Messages between this program and a helper process. A message is a marshalled tuple.
+"""Messages between this program and a helper process. A message is bytes, in most cases a marshalled tuple.
 
-On a stream of bytes, each is a *frame*: preceded by its length. A socket that preserves the boundaries of messages
+On a stream, each is a *frame*: preceded by its length. A socket that preserves the boundaries of messages
 (`SOCK_SEQPACKET`) needs no frames.
 """
 
@@ -42,24 +42,45 @@ def decode(data: bytes) -> tuple[Any, ...]:
     return message
 
 
-def frame(*message: Any) -> bytes:
-    """Return a message as bytes, preceded by its length."""
-    body = encode(*message)
-    return HEADER.pack(len(body)) + body
+def frame(message: bytes) -> bytes:
+    """Return a message, preceded by its length."""
+    return HEADER.pack(len(message)) + message
 
 
-def unframe(data: bytes) -> tuple[list[tuple[Any, ...]], bytes]:
-    """Return the complete messages in `data`, and the rest: the beginning of the next message."""
-    messages = []
-    begin = 0
-    while len(data) >= begin + HEADER.size:
-        (size,) = HEADER.unpack_from(data, begin)
-        end = begin + HEADER.size + size
-        if len(data) < end:
-            break
-        messages.append(decode(data[begin + HEADER.size : end]))
-        begin = end
-    return messages, data[begin:]
+def pack(*message: Any) -> bytes:
+    """Return a message of `encode` as a frame."""
+    return frame(encode(*message))
+
+
+class FrameBuffer:
+    """Collects the bytes of a stream until frames are complete.
+
+    Args:
+        longest: the most bytes of a message; `None` for no limit.
+    """
+
+    def __init__(self, longest: int | None = None) -> None:
+        self._longest = longest
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the messages that are complete with `data`. Raises `ValueError` if one is longer than the limit."""
+        self._bytes += data
+        messages = []
+        begin = 0
+        with memoryview(self._bytes) as view:
+            while len(view) >= begin + HEADER.size:
+                (size,) = HEADER.unpack_from(view, begin)
+                if self._longest is not None and size > self._longest:
+                    msg = f"a message of {size} bytes is too long; expected at most {self._longest}"
+                    raise ValueError(msg)
+                end = begin + HEADER.size + size
+                if len(view) < end:
+                    break
+                messages.append(bytes(view[begin + HEADER.size : end]))
+                begin = end
+        del self._bytes[:begin]
+        return messages
 
 
 def try_send(fd: int, message: bytes) -> bool:
@@ -76,19 +97,25 @@ def try_send(fd: int, message: bytes) -> bool:
 
 
 class Frames:
-    """Receives frames, and at most one descriptor with each, from a stream."""
+    """Receives frames, and at most one descriptor with each, from a stream.
 
-    def __init__(self, stream: socket.socket) -> None:
+    Args:
+        stream: is read only here.
+        longest: as for `FrameBuffer`.
+    """
+
+    def __init__(self, stream: socket.socket, longest: int | None = None) -> None:
         self._stream = stream
-        self._buffer = b""
+        self._buffer = FrameBuffer(longest)
         self.fds: list[int] = []
         """Received descriptors, in order. The caller that removes one closes it."""
 
-    def receive(self) -> list[tuple[Any, ...]]:
+    def receive(self) -> list[bytes]:
         """Return the messages that are complete after one more read, which may block.
 
         Raises:
             EndOfStream: at the end of the stream.
+            ValueError: if a message is longer than the limit.
         """
         try:
             # Close-on-exec from the beginning: no program that is started meanwhile may inherit it.
@@ -99,5 +126,4 @@ class Frames:
             self.fds.append(int.from_bytes(fd[:4], sys.byteorder))
         if not data:
             raise EndOfStream
-        messages, self._buffer = unframe(self._buffer + data)
-        return messages
+        return self._buffer.feed(data)

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 import trio
 
-from runtime.helper.wire import frame
+from runtime.helper.process import hang_up
+from runtime.helper.wire import pack
 from runtime.process.guard.messages import FORCE, JOB, PAUSE, STOP, UNPAUSE
 from runtime.process.guard.procfs import children, read_entries, with_descendants
 from runtime.process.guard.signals import signal_process
@@ -39,13 +40,6 @@ machine; ten times longer, and a shim that is stopped holds up a thread for as l
 
 _SMALL: Final = 1 << 16
 """Bytes of a job that are sent without waiting: the buffer of an empty socket is larger."""
-
-
-def hang_up(stream: socket.socket) -> None:
-    """Close a socket so that the other side sees its end, even if a forked process has a copy of the descriptor."""
-    with suppress(OSError):
-        stream.shutdown(socket.SHUT_RDWR)
-    stream.close()
 
 
 @attrs.frozen
@@ -317,7 +311,7 @@ class Shim:
         if to_make is not None:
             names = map(os.fsencode, (to_make.log, to_make.environment_file))
             made = (self.wire_path(to_make.directory), *names, to_make.dump)
-        return number, frame(
+        return number, pack(
             JOB,
             number,
             leftover_timeout,
@@ -348,7 +342,7 @@ class Shim:
     def send(self, *message: Any) -> None:
         """Send a small command. If the shim has ended, the supervisor reports that."""
         with suppress(OSError):
-            self._commands.send(frame(*message))
+            self._commands.send(pack(*message))
 
     def abandon(self) -> None:
         """End it and its job at once; it gets no more jobs."""

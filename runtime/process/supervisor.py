@@ -17,10 +17,8 @@ import itertools
 import logging
 import math
 import os
-import select
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -32,8 +30,9 @@ import trio
 from runtime.descriptors import Descriptor
 from runtime.errors import BUSY_ERRORS
 from runtime.helper import program
-from runtime.helper.interpreter import library_path, start_helper
-from runtime.helper.wire import decode, frame
+from runtime.helper.interpreter import library_path
+from runtime.helper.process import HelperProcess, deadline_in, hang_up
+from runtime.helper.wire import decode, encode, pack
 from runtime.job.shorten import shorten_to_end
 from runtime.process.child import Exit
 from runtime.process.guard import supervisor_process
@@ -53,7 +52,7 @@ from runtime.process.guard.messages import (
     STUCK,
 )
 from runtime.process.limits import usable_cpus
-from runtime.process.shim import Shim, Tree, hang_up
+from runtime.process.shim import Shim, Tree
 from runtime.process.threads import in_background, in_thread
 from runtime.process.trees import NotMadeError, TreeEnd
 from runtime.verdict import signal_name
@@ -122,22 +121,13 @@ would leave CPUs idle, ten times shorter would save nothing."""
 class Supervisor:
     """A supervisor process and its shims. Make one with `start`. Answers are handled only while `serve` runs."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        pidfd: int,
-        control: socket.socket,
-        answers: socket.socket,
-        errors: int,
-        roots: int,
-    ) -> None:
-        self._process = process
-        self.roots = roots
-        """How many roots it has the descriptors of."""
-        self._pidfd = pidfd
-        self._control = control
+    def __init__(self, helper: HelperProcess, answers: socket.socket, errors: int, roots: int) -> None:
+        self._helper = helper
+        self._control = helper.channel.stream
         self._answers = answers
         self._errors = errors
+        self.roots = roots
+        """How many roots it has the descriptors of."""
         self._idle: list[Shim] = []
         self._shims: dict[int, Shim] = {}
         self._shim_numbers = itertools.count(1)
@@ -159,12 +149,12 @@ class Supervisor:
         """Whether its end was noticed."""
 
     def __repr__(self) -> str:
-        return f"<Supervisor {self._process.pid}{' dead' if self.dead else ''}, {len(self._shims)} shims>"
+        return f"<Supervisor {self.pid}{' dead' if self.dead else ''}, {len(self._shims)} shims>"
 
     @property
     def pid(self) -> int:
         """The process id of the supervisor."""
-        return self._process.pid
+        return self._helper.pid
 
     @property
     def shims(self) -> Sequence[Shim]:
@@ -179,7 +169,7 @@ class Supervisor:
         kill_timeout: float,
         dump: bytes = b"",
         roots: Sequence[Descriptor] = (),
-        note: Callable[[subprocess.Popen[bytes]], object] = lambda _: None,
+        note: Callable[[HelperProcess], object] = lambda _: None,
     ) -> Supervisor:
         """Start a supervisor. Blocks until it says hello.
 
@@ -193,13 +183,8 @@ class Supervisor:
         Raises:
             OSError: if it cannot be started.
         """
-        words = program.words(supervisor_process)
-        reap_leftover_supervisors()
         with ExitStack() as made:  # any of these calls may fail with EMFILE
             with ExitStack() as child_ends:
-                control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-                made.callback(control.close)
-                child_ends.callback(child_control.close)
                 answers, child_answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 made.callback(answers.close)
                 child_ends.callback(child_answers.close)
@@ -209,45 +194,30 @@ class Supervisor:
                 made.callback(os.close, errors)
                 runtime = os.pidfd_open(os.getpid())
                 child_ends.callback(os.close, runtime)
-                fds = (child_control.fileno(), child_answers.fileno(), runtime, *map(child_ends.enter_context, roots))
-                process = start_helper(
-                    [*words, *map(str, fds)],
-                    stdin=subprocess.DEVNULL,  # jobs inherit it
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    pass_fds=fds,
-                    start_new_session=True,
-                    env=library_path(),
-                )
-                # Called in reverse order: kill, then reap.
-                made.callback(process.wait)
-                made.callback(process.kill)
-            note(process)
-            pidfd = os.pidfd_open(process.pid)
-            made.callback(os.close, pidfd)
-            supervisor = cls(process, pidfd, control, answers, errors, len(roots))
+                fds = (child_answers.fileno(), runtime, *map(child_ends.enter_context, roots))
+                words = program.words(supervisor_process)
+                helper = HelperProcess(words, env=library_path(), fds=fds, errors=errors)
+                # Called in reverse order: kill and reap, then close.
+                made.callback(helper.close)
+                made.callback(helper.end)
+            note(helper)
+            supervisor = cls(helper, answers, errors, len(roots))
             variables = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
-            supervisor._handshake(variables, dump, kill_timeout)
-            # Only now: SETUP may be larger than the buffer of the socket.
-            control.setblocking(False)
+            supervisor._handshake(encode(SETUP, variables, dump, kill_timeout))
             made.pop_all()  # the supervisor closes them from now on
         return supervisor
 
-    def _handshake(self, environment: Mapping[bytes, bytes], dump: bytes, kill_timeout: float) -> None:
-        ready = select.poll()
-        ready.register(self._answers, select.POLLIN)
+    def _handshake(self, setup: bytes) -> None:
+        deadline = deadline_in(_START_TIMEOUT)
         try:
-            if not ready.poll(1000 * _START_TIMEOUT):
-                raise TimeoutError
-            hello = self._answers.recv(MAX_ANSWER)
-            if hello:
-                self._control.sendall(frame(SETUP, dict(environment), dump, kill_timeout))
+            self._helper.channel.receive(deadline)
+            self._helper.channel.send(setup, deadline)
+        except EOFError:
+            msg = f"the supervisor of processes did not start: {self._stderr_text() or 'it wrote no error message'}"
+            raise OSError(msg) from None
         except OSError as exc:
             msg = f"the supervisor of processes did not start: {str(exc) or type(exc).__name__}"
             raise OSError(msg) from exc
-        if not hello:
-            msg = f"the supervisor of processes did not start: {self._stderr_text() or 'it wrote no error message'}"
-            raise OSError(msg)
 
     # ------------------------------------------------------------------ shims
 
@@ -310,7 +280,7 @@ class Supervisor:
         shim = Shim(self, next(self._shim_numbers), ours)
         with its:
             try:
-                socket.send_fds(self._control, [frame(FORK, shim.number)], [its.fileno()])
+                socket.send_fds(self._control, [pack(FORK, shim.number)], [its.fileno()])
             except OSError as exc:
                 ours.close()
                 raise OSError(errno.EAGAIN, f"the supervisor of processes accepts no commands: {exc}") from exc
@@ -361,7 +331,7 @@ class Supervisor:
         self._flushed = trio.Event()
         with suppress(OSError):
             # Fails if the supervisor has died or does not read: then the timeout ends the wait.
-            self._control.send(frame(PING, _FLUSH))
+            self._control.send(pack(PING, _FLUSH))
         with trio.move_on_after(_FLUSH_TIMEOUT):
             await self._flushed.wait()
 
@@ -451,7 +421,7 @@ class Supervisor:
     @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
         """Wait for the end of the supervisor, and log it."""
-        await trio.lowlevel.wait_readable(self._pidfd)
+        await self._helper.watch.wait_exited()
         self.dead = True
         if not self._retired:
             logger.error("the supervisor of processes has ended; its jobs end with it. %s", self._stderr_text())
@@ -462,7 +432,7 @@ class Supervisor:
         # Unanswered pings are counted, not seconds: it may be this event loop that was held up.
         for ping in itertools.count(1):
             with suppress(OSError):
-                self._control.send(frame(PING, ping))
+                self._control.send(pack(PING, ping))
             await trio.sleep(_HEARTBEAT_INTERVAL)
             unanswered = ping - self._answered
             if unanswered >= _MISSED_PINGS and not self.dead:
@@ -516,34 +486,25 @@ class Supervisor:
         with trio.move_on_after(join_timeout):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._continue_guards)
-                await trio.lowlevel.wait_readable(self._pidfd)
+                await self._helper.watch.wait_exited()
                 nursery.cancel_scope.cancel()
-        if self._process.poll() is None:
+        if self._helper.has_exited():
+            self._helper.reap()
+        else:
             logger.error("the supervisor of processes (pid %d) still waits for processes to die", self.pid)
-            _unreaped.append(self._process)
+            self._helper.leave()
         self._close()
         await trio.lowlevel.checkpoint()
 
     def destroy(self) -> None:
         """Kill a supervisor that has no shims yet, and reap it. Blocks until it has died."""
-        self._process.kill()
-        self._process.wait()
+        self._helper.end()
         self._close()
 
     def _close(self) -> None:
-        self._control.close()
+        self._helper.close()
         self._answers.close()
-        os.close(self._pidfd)
         os.close(self._errors)
-
-
-_unreaped: list[subprocess.Popen[bytes]] = []
-"""Supervisors that had not exited when their backend ended."""
-
-
-def reap_leftover_supervisors() -> None:
-    """Reap the supervisors that have exited after their backend ended."""
-    _unreaped[:] = [process for process in _unreaped if process.poll() is None]
 
 
 class _Start:
@@ -559,7 +520,7 @@ class _Start:
         self._lock = threading.Lock()
         self._begun = False
         self._abandoned = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._helper: HelperProcess | None = None
         self._supervisor: Supervisor | None = None
         self._ended = trio.Event()
 
@@ -579,10 +540,10 @@ class _Start:
         finally:
             self._set_ended()
 
-    def _note(self, process: subprocess.Popen[bytes]) -> None:
+    def _note(self, helper: HelperProcess) -> None:
         with self._lock:
             self._raise_if_abandoned()
-            self._process = process
+            self._helper = helper
 
     def _raise_if_abandoned(self) -> None:
         if self._abandoned:
@@ -592,9 +553,9 @@ class _Start:
         """End what was started; wait for that, shielded, for at most `_END_MARGIN` seconds."""
         with self._lock:
             self._abandoned = True
-            supervisor, process, begun = self._supervisor, self._process, self._begun
-            if process is not None and supervisor is None:
-                process.kill()  # the thread that waits for its hello notices that, and reaps it
+            supervisor, helper, begun = self._supervisor, self._helper, self._begun
+            if helper is not None and supervisor is None:
+                helper.kill()  # the thread that waits for its hello notices that, and reaps it
         if supervisor is not None:  # it was started just when the call was cancelled
             self._ended = trio.Event()
             in_background(partial(self._destroy, supervisor))

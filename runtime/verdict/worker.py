@@ -2,28 +2,28 @@
 
 A thread cannot be stopped, and `re` holds the interpreter's lock while it searches; so a pattern like ``(a+)+$`` must
 not run in this process. A worker is started when one is needed, and kept for the next log. `Workers.close` ends it, and
-so does the end of this process, which closes the pipe that the worker reads. The kernel limits its processor time. A
+so does the end of this process, which closes the socket that the worker reads. The kernel limits its processor time. A
 timeout on the wall clock covers a worker that was stopped or does not get to run. Everything here blocks: for threads.
 """
 
 from __future__ import annotations
 
-import marshal
-import os
 import re
-import select
 import signal
-import subprocess
 import threading
-from collections.abc import Collection, Generator, Sequence
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Callable, Collection, Generator, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from runtime.helper import program
-from runtime.helper.interpreter import library_path, start_helper
+from runtime.helper.interpreter import library_path
+from runtime.helper.process import HelperProcess, deadline_in
+from runtime.helper.wire import decode, encode
 from runtime.verdict import worker_program
 from runtime.verdict.decide import signal_name
 from runtime.verdict.engine import Hit
+
+T = TypeVar("T")
 
 _MAX_IDLE: Final = 2
 """Idle workers that are kept. Arbitrary: each takes about 10 MB; with none, a log would wait for an interpreter to
@@ -33,8 +33,9 @@ _ANSWER_TIMEOUT: Final = 60.0
 """Seconds without an answer, beyond ten times the budget, after which a worker is killed. Arbitrary: ten times less,
 and a busy machine would fail good jobs; ten times more, and a stopped worker would hold a thread for long."""
 
-_PIPE: Final = 1 << 16
-"""Bytes that a pipe holds, by default on Linux (pipe(7))."""
+_END_TIMEOUT: Final = 0.5
+"""Seconds that a worker may take to end by itself: if the kernel has ended it for its budget, its status says so.
+Arbitrary: ten times less, and a busy machine hides that; ten times more, and one that was stopped holds a thread."""
 
 
 class JudgingError(Exception):
@@ -46,81 +47,37 @@ class _NoAnswerError(Exception):
 
 
 class _WorkerProcess:
-    """One process, and the pipes to it."""
+    """A worker, and how long it may take."""
 
     def __init__(self) -> None:
-        self._process = start_helper(
-            program.words(worker_program),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env=library_path(),
-            start_new_session=True,  # Ctrl-C at the terminal must not end it: a graceful stop still judges logs
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
-        os.set_blocking(self._to, False)  # a write to a worker that was stopped would block for ever
+        self.helper = HelperProcess(program.words(worker_program), env=library_path())
         self.timeout = _ANSWER_TIMEOUT
-        """Seconds to wait for the worker to read or to write."""
+        """Seconds that it may take to read a request, and for each answer."""
         self.timed_out = False
-        """Whether one of these waits took longer."""
+        """Whether it has taken longer."""
 
-    def send(self, message: tuple[Any, ...]) -> None:
+    def send(self, *request: Any) -> None:
         """Send a request; raise `_NoAnswerError` if the worker does not read it."""
-        text = marshal.dumps(message)
-        left = memoryview(len(text).to_bytes(4, "little") + text)
-        while left:
-            self._wait(self._to, select.POLLOUT)
-            try:
-                left = left[os.write(self._to, left[: 16 * _PIPE]) :]
-            except BlockingIOError:
-                continue
-            except OSError as exc:  # EPIPE: it has ended
-                raise _NoAnswerError from exc
+        self._wait_for(partial(self.helper.channel.send, encode(*request)))
 
-    def receive(self) -> Any:
+    def receive(self) -> tuple[Any, ...]:
         """Return the next answer; raise `_NoAnswerError` if none comes."""
-        return marshal.loads(self._read(int.from_bytes(self._read(4), "little")))
-
-    def _read(self, size: int) -> bytes:
-        text = bytearray()
-        while len(text) < size:
-            self._wait(self._from, select.POLLIN)
-            chunk = os.read(self._from, min(size - len(text), _PIPE))
-            if not chunk:
-                raise _NoAnswerError
-            text += chunk
-        return bytes(text)
-
-    def _wait(self, fd: int, event: int) -> None:
-        poll = select.poll()  # `select.select` fails for descriptors from 1024 on
-        poll.register(fd, event)
-        if not poll.poll(self.timeout * 1000):
-            self.timed_out = True
-            raise _NoAnswerError
-
-    def is_alive(self) -> bool:
-        """Whether its process runs."""
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        """Kill the process. A thread that waits for its answer gets `_NoAnswerError`."""
-        self._process.kill()
+        return decode(self._wait_for(self.helper.channel.receive))
 
     def end(self) -> int:
-        """Wait until it has ended, kill it if need be, close its pipes; return its exit status as `subprocess` does."""
-        # Not killed at once: if the kernel ended it for its budget, its status tells that from any other end. Half a
-        # second is arbitrary: a process whose pipe is closed ends in less, and one that is stopped never does.
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.5)
-        self._process.kill()
-        code = self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        """Wait until it has ended, kill it if need be; return its exit status as `subprocess` does."""
+        code = self.helper.end(_END_TIMEOUT)
+        self.helper.close()
         return code
+
+    def _wait_for(self, call: Callable[[float], T]) -> T:
+        try:
+            return call(deadline_in(self.timeout))
+        except TimeoutError as exc:
+            self.timed_out = True
+            raise _NoAnswerError from exc
+        except (EOFError, OSError) as exc:  # it has ended
+            raise _NoAnswerError from exc
 
 
 class Workers:
@@ -141,7 +98,7 @@ class Workers:
         """
         with self._lock:
             worker = self._idle.pop() if self._idle else None
-        if worker is not None and not worker.is_alive():  # it was killed while idle, for memory, say
+        if worker is not None and worker.helper.has_exited():  # it was killed while idle, for memory, say
             worker.end()
             worker = None
         worker = worker or _WorkerProcess()  # not under the lock: starting a process takes milliseconds
@@ -150,7 +107,7 @@ class Workers:
                 self._busy.add(worker)
                 return worker
         # `close` ran while the process was being started, and does not know of it.
-        worker.kill()
+        worker.helper.kill()
         worker.end()
         msg = "judging was cancelled: the pool of workers is closed"
         raise JudgingError(msg)
@@ -162,7 +119,7 @@ class Workers:
             if not self._closed and len(self._idle) < _MAX_IDLE:
                 self._idle.append(worker)
                 return
-        worker.kill()
+        worker.helper.kill()
         worker.end()
 
     def end(self, worker: _WorkerProcess) -> int:
@@ -177,9 +134,9 @@ class Workers:
             self._closed = True
             idle, self._idle = self._idle, []
             for worker in self._busy:  # killed only: the thread that has it waits for its end
-                worker.kill()
+                worker.helper.kill()
         for worker in idle:
-            worker.kill()
+            worker.helper.kill()
             worker.end()
 
 
@@ -210,7 +167,7 @@ class WorkerEngine:
         done = 0  # answers come in the order of `numbers`, so this tells which pattern is being searched
         try:
             worker = self._begin()
-            worker.send((block, tuple(first), tuple(last)))
+            worker.send(block, tuple(first), tuple(last))
             for number in numbers:
                 line, value, unit = worker.receive()
                 done += 1
@@ -221,7 +178,7 @@ class WorkerEngine:
         finally:
             # The caller has closed this generator. The answers that are left would be read as those of the next block.
             if done < len(numbers) and self._worker is not None:
-                self._worker.kill()
+                self._worker.helper.kill()
                 self._workers.end(self._worker)
                 self._worker = None
 
@@ -231,7 +188,7 @@ class WorkerEngine:
         if worker is None:
             return
         try:
-            worker.send((None, [], 0.0))  # disarms the timer: the next log has a budget of its own
+            worker.send(None, [], 0.0)  # disarms the timer: the next log has a budget of its own
         except _NoAnswerError:
             self._workers.end(worker)
         else:
@@ -241,7 +198,7 @@ class WorkerEngine:
         if self._worker is None:
             self._worker = self._workers.take()
             self._worker.timeout = _ANSWER_TIMEOUT + 10 * self._budget
-            self._worker.send((None, self._patterns, self._budget))
+            self._worker.send(None, self._patterns, self._budget)
         return self._worker
 
     def _fail(self, pattern: str) -> None:

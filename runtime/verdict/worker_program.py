@@ -1,49 +1,62 @@
 r"""The program of a worker: searches line by line, in a process that may be killed at any time.
 
-Run by `runtime.helper.boot`. Requests come on standard input, answers go to standard output; each is
-a length of four bytes and a value in the format of `marshal`. A request is either ``(None, patterns, seconds)``, the
-patterns and the processor time for all blocks that follow; or ``(block, first, last)`` as for `Engine.scan`, which is
-answered pattern by pattern with ``(line, value, unit)``, where the line is -1 if there is no hit. So the number of
-answers tells which pattern was being searched when the kernel ended this process. It exits at the end of its input.
+Run by `runtime.helper.boot`. Requests and answers are frames on a socket (`runtime.helper.wire`). A request is either
+``(None, patterns, seconds)``, the patterns and the processor time for all blocks that follow; or ``(block, first,
+last)`` as for `Engine.scan`, which is answered pattern by pattern with ``(line, value, unit)``, where the line is -1 if
+there is no hit. So the number of answers tells which pattern was being searched when the kernel ended this process. It
+exits when the other end of the socket is closed.
 """
 
 from __future__ import annotations
 
-import marshal
 import re
 import resource
 import signal
-import sys
-from collections.abc import Iterable
+import socket
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
+
+from runtime.helper.wire import EndOfStream, Frames, decode, pack
 
 _MEMORY: Final = 2 << 30
 """Bytes of address space. Arbitrary: backtracking over a line of a megabyte may take some hundred megabytes, so ten
 times less would fail good logs; ten times more, and a bad pattern could fill the memory of the machine."""
 
 
-def main() -> None:
-    """Answer requests until the input ends."""
-    # A user may send SIGTERM to every process of the run. This one ends with its input, or at its limit, so all other
+def main(control: str) -> None:
+    """Answer requests until the other end is closed.
+
+    Args:
+        control: the number of the socket.
+    """
+    # A user may send SIGTERM to every process of the run. This one ends with its socket, or at its limit, so all other
     # signals are blocked. SIGPROF enforces the limit; the process that started this one may have it blocked or ignored.
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {signal.SIGPROF})
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     patterns: list[re.Pattern[bytes]] = []
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
-    while head := source.read(4):
-        block, first, last = marshal.loads(source.read(int.from_bytes(head, "little")))
-        if block is None:
-            patterns = [re.compile(pattern) for pattern in first]
-            signal.setitimer(signal.ITIMER_PROF, last)  # SIGPROF ends this process; 0 disarms the timer
-            continue
-        lines = block.split(b"\n")
-        backwards = range(len(lines) - 1, -1, -1)
-        for numbers, order in ((first, range(len(lines))), (last, backwards)):
-            for number in numbers:
-                answer = marshal.dumps(find(patterns[number], lines, order))
-                sink.write(len(answer).to_bytes(4, "little") + answer)
-                sink.flush()
+    with socket.socket(fileno=int(control)) as stream:
+        for block, first, last in requests(Frames(stream)):
+            if block is None:
+                patterns = [re.compile(pattern) for pattern in first]
+                signal.setitimer(signal.ITIMER_PROF, last)  # SIGPROF ends this process; 0 disarms the timer
+                continue
+            lines = block.split(b"\n")
+            backwards = range(len(lines) - 1, -1, -1)
+            for numbers, order in ((first, range(len(lines))), (last, backwards)):
+                for number in numbers:
+                    stream.sendall(pack(*find(patterns[number], lines, order)))
+
+
+def requests(frames: Frames) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield the requests until the stream ends."""
+    while True:
+        try:
+            for request in frames.receive():
+                block, first, last = decode(request)
+                yield block, first, last
+        except EndOfStream:
+            return
 
 
 def find(pattern: re.Pattern[bytes], lines: list[bytes], order: Iterable[int]) -> tuple[int, Any, Any]:

@@ -21,6 +21,7 @@ import pytest
 import trio
 import trio.testing
 
+from runtime.helper import process as helper_process
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.process import supervisor as supervisor_module
 from runtime.process.supervisor import Supervisor
@@ -293,7 +294,7 @@ async def test_the_end_of_a_block_continues_guards_that_were_stopped(
     await trio.lowlevel.wait_readable(held)
     os.close(held)
     assert "still waits" not in caplog.text
-    assert supervisor_module._unreaped == []
+    assert not helper_process._left
 
 
 async def test_when_the_supervisor_is_killed_its_jobs_end_and_the_next_gets_a_new_one(tmp_path: Path) -> None:
@@ -803,8 +804,8 @@ async def test_a_process_that_is_stuck_is_named_and_holds_nothing_up(
             assert one.alive()
             (freezer / "freezer.state").write_text("THAWED")
             await one.wait_gone()
-            while supervisor_module._unreaped:
-                supervisor_module.reap_leftover_supervisors()
+            while helper_process._left:
+                helper_process.reap_left()
                 await trio.sleep(0.001)
     finally:
         (freezer / "freezer.state").write_text("THAWED")

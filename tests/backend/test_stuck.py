@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.helper import process as helper_process
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.process import supervisor
 from runtime.process.filesystems import MOST_STALLED
 from tests.backend.local_jobs import local
 
@@ -128,8 +128,8 @@ async def test_l15_a_process_that_writes_to_a_frozen_file_system_is_named_and_ho
     disk.thaw()
     if containment == "group":
         os.waitpid(pid, 0)  # it is our own child, and the backend has abandoned it
-    while exists(pid) or supervisor._unreaped:
-        supervisor.reap_leftover_supervisors()
+    while exists(pid) or helper_process._left:
+        helper_process.reap_left()
         await trio.sleep(0.001)
 
 

@@ -219,7 +219,7 @@ async def test_a_pattern_that_takes_for_ever_costs_its_job_and_leaves_no_process
         (tmp_path / "log").write_bytes(b"z")
         assert (await judges.of(spec, WELL, str(tmp_path / "log"))).passed
         (worker,) = judges._verdicts._workers._idle
-    assert not worker.is_alive()
+    assert worker.helper.has_exited()
 
 
 @pytest.mark.slow

@@ -85,9 +85,7 @@ exit 127
         Supervisor.start({}, kill_timeout=1)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/of-the-site/lib")
     supervisor = Supervisor.start({}, kill_timeout=1)
-    supervisor._process.kill()
-    supervisor._process.wait()
-    supervisor._close()
+    supervisor.destroy()
 
 
 def test_a_frozen_programs_own_libraries_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

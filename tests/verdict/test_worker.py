@@ -94,12 +94,12 @@ def test_a_worker_that_died_is_replaced_and_one_that_dies_at_work_is_an_error(wo
     with closing(engine(workers, "a")) as ours:
         list(ours.scan(b"a", [0], []))
     (idle,) = workers._idle
-    os.kill(idle._process.pid, signal.SIGKILL)
-    idle._process.wait()
+    os.kill(idle.helper.pid, signal.SIGKILL)
+    idle.helper.watch.wait(60)
     with closing(engine(workers, "a")) as ours:
         assert list(ours.scan(b"a", [0], [])) == [Hit(0, 0)]
         assert ours._worker is not None
-        os.kill(ours._worker._process.pid, signal.SIGKILL)
+        os.kill(ours._worker.helper.pid, signal.SIGKILL)
         with pytest.raises(JudgingError, match="ended with SIGKILL, pattern 'a'"):
             list(ours.scan(b"a" * (1 << 20), [0], []))
 
@@ -109,7 +109,7 @@ def test_a_sigterm_to_every_process_disturbs_no_judging(workers: Workers, number
     with closing(engine(workers, "b")) as ours:
         assert list(ours.scan(b"a\nb", [0], [])) == [Hit(0, 1, None, None)]
         assert ours._worker is not None
-        ours._worker._process.send_signal(number)
+        os.kill(ours._worker.helper.pid, number)
         assert list(ours.scan(b"b", [0], [])) == [Hit(0, 0, None, None)]
 
 
@@ -117,7 +117,7 @@ def test_a_worker_that_does_not_answer_is_ended(workers: Workers) -> None:
     with closing(engine(workers, "a")) as ours:
         list(ours.scan(b"a", [0], []))
         assert ours._worker is not None
-        os.kill(ours._worker._process.pid, signal.SIGSTOP)
+        os.kill(ours._worker.helper.pid, signal.SIGSTOP)
         ours._worker.timeout = 0.05
         with pytest.raises(JudgingError, match="exceeded its budget"):
             list(ours.scan(b"a" * (1 << 21), [0], []))
@@ -148,4 +148,4 @@ def test_no_more_workers_are_kept_than_needed(workers: Workers) -> None:
     for one in taken:
         workers.give_back(one)
     assert workers._idle == taken[:-1]
-    assert not taken[-1].is_alive()
+    assert taken[-1].helper.has_exited()

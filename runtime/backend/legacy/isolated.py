@@ -25,21 +25,15 @@ first call is abandoned. Then the same follows, and the reason names the calls t
 
 from __future__ import annotations
 
-import atexit
 import copyreg
-import functools
 import io
 import itertools
 import json
 import os
 import pickle
-import select
-import signal
 import socket
-import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -54,10 +48,11 @@ from runtime.backend.legacy.failures import FailedCallError, Failure
 from runtime.backend.legacy.isolated_program import PING
 from runtime.backend.legacy.launcher import ErrorMessage, LauncherError
 from runtime.backend.legacy.launcher_calls import BUILD, KILL, LAUNCH, POLL
-from runtime.helper.interpreter import environment, start_helper
+from runtime.helper.interpreter import environment
+from runtime.helper.process import Channel, HelperProcess, deadline_in, hang_up
 from runtime.job import JobStatus
 from runtime.job.shorten import shorten, some_of
-from runtime.process.exits import ExitWatch
+from runtime.verdict import signal_name
 
 START_TIMEOUT: Final = 60.0
 """Seconds that importing the class may take. Arbitrary: ten times as long would hide a hanging import, with a tenth
@@ -71,6 +66,10 @@ END_TIMEOUT: Final = 2.0
 """Seconds that the process may take to end when its control socket is closed; usual is a millisecond. Arbitrary: ten
 times as long would delay the end of a run, a tenth would kill it on a busy machine before it has flushed its output."""
 
+EXIT_TIMEOUT: Final = 1.0
+"""Seconds that a process which no longer answers may take to exit by itself: its exit code tells more than a SIGKILL.
+Arbitrary: ten times as long would delay all launches, a tenth would hide the code on a busy machine."""
+
 LONGEST_ANSWER: Final = 1 << 22
 """Most bytes of an answer. An answer has a few texts of bounded length, so more than this is not an answer."""
 
@@ -78,9 +77,6 @@ _BOOT: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from runtime.backend.legacy.isolated_program import main; main(*map(int, sys.argv[2:]))"
 )
-
-_lingering: Final[list[LauncherProcess]] = []
-"""Processes of closed backends in which abandoned calls hang. Like abandoned threads, they last as long as ours."""
 
 
 class LauncherProxy:
@@ -118,53 +114,6 @@ class LauncherProxy:
         self.ask(KILL.name)
 
 
-class _WatchedSocket:
-    """A socket to the process. Waiting on it raises `EOFError` when the process dies."""
-
-    def __init__(self, ours: socket.socket, watch: ExitWatch) -> None:
-        self._socket = ours
-        self._watch = watch
-        self._unread = b""
-        ours.setblocking(False)
-
-    def send(self, message: bytes, deadline: float) -> None:
-        left = memoryview(message)
-        while left:
-            try:
-                left = left[self._socket.send(left) :]
-            except BlockingIOError:
-                self._wait(select.POLLOUT, deadline)
-
-    def receive(self, deadline: float) -> Any:
-        """Return one answer, which is a line of JSON."""
-        while b"\n" not in self._unread:
-            if len(self._unread) > LONGEST_ANSWER:
-                raise EOFError
-            self._wait(select.POLLIN, deadline)
-            try:
-                more = self._socket.recv(1 << 16)
-            except BlockingIOError:
-                continue
-            if not more:
-                raise EOFError
-            self._unread += more
-        line, _, self._unread = self._unread.partition(b"\n")
-        try:
-            return json.loads(line)
-        except RecursionError as exc:
-            msg = "an answer is nested too deeply"
-            raise ValueError(msg) from exc
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # `close` is not enough: a child that we forked may have a copy
-        self._socket.close()
-
-    def _wait(self, events: int, deadline: float) -> None:
-        if not self._watch.wait_ready(self._socket.fileno(), events, deadline):
-            raise EOFError
-
-
 class _Connection:
     """A thread's own connection to the process."""
 
@@ -175,7 +124,7 @@ class _Connection:
         self._is_closed = False
         self._numbers = itertools.count(1)
         ours, theirs = socket.socketpair()
-        self._stream = _WatchedSocket(ours, process.watch)
+        self._channel = Channel(ours, process.watch, LONGEST_ANSWER)
         with theirs:
             try:
                 process.send_descriptor(theirs)
@@ -184,15 +133,15 @@ class _Connection:
                 raise
 
     def ask(self, message: tuple[Any, ...], timeout: float = float("inf")) -> list[Any]:
-        deadline = time.monotonic() + timeout
+        deadline = deadline_in(timeout)
         with self._lock:
             if self._is_closed:
                 raise EOFError
             try:
                 number = next(self._numbers)
-                self._stream.send(pickle.dumps((number, *message)), deadline)
+                self._channel.send(pickle.dumps((number, *message)), deadline)
                 while True:
-                    answer = _checked_answer(self._stream.receive(deadline))
+                    answer = _checked_answer(_from_json(self._channel.receive(deadline)))
                     if answer[0] == number:  # so that a stray answer is not taken for this one
                         return answer[1:]
             except BaseException:
@@ -207,7 +156,7 @@ class _Connection:
 
     def _close(self) -> None:
         self._is_closed = True
-        self._stream.close()
+        self._channel.close()
 
     __del__ = close  # runs when the thread that owns it has ended
 
@@ -229,31 +178,29 @@ class LauncherProcess:
         self._local = threading.local()
         """`connection`: that of the current thread."""
         self._connections = weakref.WeakSet[_Connection]()
-        self._control, theirs = socket.socketpair()
         self._lifeline, their_lifeline = socket.socketpair()
         """Closed when our process ends, for whatever reason: the kernel then ends the other process with SIGIO."""
-        with theirs, their_lifeline:
-            fds = theirs.fileno(), their_lifeline.fileno()
+        with their_lifeline:
             try:
                 mode = f"utf8={sys.flags.utf8_mode}"  # texts must have the same encoding in both processes
-                self.popen = start_helper(
-                    ["-X", mode, "-c", _BOOT, json.dumps(sys.path), *map(str, fds), str(os.getpid())],
-                    stdin=subprocess.DEVNULL,
-                    block_signals=False,  # programs that its launchers start would inherit the mask
-                    pass_fds=fds,
+                self._helper = HelperProcess(
+                    ["-X", mode, "-c", _BOOT, json.dumps(sys.path), str(os.getpid())],
                     env=environment(),
-                    start_new_session=True,
+                    fds=[their_lifeline.fileno()],
+                    output=None,
+                    errors=None,
+                    block_signals=False,  # programs that its launchers start would inherit the mask
+                    longest=LONGEST_ANSWER,
                 )
             except BaseException:
-                self._close_sockets()
+                self._lifeline.close()
                 raise
-        self.watch = ExitWatch(self.popen.pid, functools.partial(_has_exited, self.popen))
+        self.watch = self._helper.watch
         """Wakes the threads that wait for the process when it ends."""
-        deadline = time.monotonic() + START_TIMEOUT
+        channel, deadline = self._helper.channel, deadline_in(START_TIMEOUT)
         try:
-            stream = _WatchedSocket(self._control, self.watch)
-            stream.send(greeting, deadline)
-            error = stream.receive(deadline)
+            channel.send(greeting, deadline)
+            error = _from_json(channel.receive(deadline))
         except (OSError, EOFError, ValueError):
             error = f"its process {self._end_process()} while starting, or took more than {START_TIMEOUT:g} s"
         if error:
@@ -261,7 +208,6 @@ class LauncherProcess:
             self._close_sockets()
             msg = f"{owner} cannot be isolated: {error}"
             raise LauncherError(msg)
-        self._control.setblocking(True)
 
     def ask(self, what: str, key: int, job_id: str, payload: bytes | None) -> Any:
         """Make the call `what` of a launcher, on the connection of this thread.
@@ -286,7 +232,7 @@ class LauncherProcess:
 
     def send_descriptor(self, theirs: socket.socket) -> None:
         """Send the process the other end of a connection."""
-        socket.send_fds(self._control, [b"."], [theirs.fileno()])
+        self._helper.channel.send_descriptor(theirs.fileno())
 
     def probe(self) -> str:
         """Kill the process if it does not answer; return its exit reason then, else an empty string."""
@@ -295,7 +241,7 @@ class LauncherProcess:
             connection.ask((PING, 0, "", None, ()), PROBE_TIMEOUT)
             connection.close()
         except TimeoutError:
-            self.popen.kill()
+            self._helper.kill()
             how = f"answered no request for {PROBE_TIMEOUT:g} s, as a call holds its interpreter's lock, and"
             return self._died(how)
         except (EOFError, OSError, ValueError):
@@ -308,12 +254,7 @@ class LauncherProcess:
 
     def has_ended(self) -> bool:
         """Return whether the process has ended. Does not block."""
-        return bool(self._exit_reason) or self.watch.has_exited()
-
-    def reap(self) -> None:
-        """Collect its status, and close all that belongs to it. It must have ended, or been killed."""
-        self.close_idle_connections()
-        self._died()
+        return bool(self._exit_reason) or self._helper.has_exited()
 
     def close_idle_connections(self) -> None:
         """Close all connections on which no thread waits for an answer."""
@@ -326,35 +267,33 @@ class LauncherProcess:
         A cancelled scope does not interrupt it; it takes at most twice `END_TIMEOUT`.
         """
         self.close_idle_connections()
-        self._shut_control()  # the process exits when it sees that
+        self._helper.channel.close()  # the process exits when it sees that
         with trio.move_on_after(END_TIMEOUT, shield=True):
             await self.watch.wait_exited()
-        self._kill_group()  # children that launchers have left; and the process itself, if it has not exited
+        self._helper.kill()  # children that launchers have left; and the process itself, if it has not exited
         with trio.move_on_after(END_TIMEOUT, shield=True):
             await self.watch.wait_exited()
         if self.has_ended():
-            self.popen.wait()
+            self._helper.reap()
+        else:
+            self._helper.leave()
         self._close_sockets()
 
     def linger(self) -> None:
         """Leave it running for the calls that hang in it; it ends with our process."""
-        for ended in [process for process in _lingering if process.has_ended()]:
-            ended.reap()
-            _lingering.remove(ended)
-        _lingering.append(self)
+        # Like an abandoned thread, it lasts as long as our process.
+        self._helper.leave(self._end_at_once)
         self.close_idle_connections()
         threading.Thread(target=self.probe, daemon=True).start()
 
-    def _shut_control(self) -> None:
-        with suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)  # `close` is not enough: a child that we forked may have a copy
-
     def _close_sockets(self) -> None:
-        self._shut_control()
-        self._control.close()
-        with suppress(OSError):
-            self._lifeline.shutdown(socket.SHUT_RDWR)
-        self._lifeline.close()
+        self._helper.channel.close()  # not the watch: other threads may still wait for it
+        hang_up(self._lifeline)
+
+    def _end_at_once(self) -> None:
+        self._helper.kill()
+        self.close_idle_connections()
+        self._died()
 
     def _take_forgotten(self) -> list[int]:
         keys = []
@@ -374,18 +313,8 @@ class LauncherProcess:
 
     def _end_process(self) -> str:
         """Make sure that it has ended, and return how."""
-        for _ in range(100):
-            if self.has_ended():
-                break
-            time.sleep(0.01)  # it may be about to exit: its own exit code tells more than our SIGKILL
-        self._kill_group()
-        code = self.popen.wait()
-        return f"ended with exit code {code}" if code >= 0 else f"was ended by {_signal_name(-code)}"
-
-    def _kill_group(self) -> None:
-        if self.popen.returncode is None:  # until it is reaped, neither its pid nor its group's can be reused
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.popen.pid, signal.SIGKILL)
+        code = self._helper.end(EXIT_TIMEOUT)
+        return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal_name(-code)}"
 
 
 def check_importable(launcher_cls: type) -> None:
@@ -510,32 +439,16 @@ def _pickled(value: object) -> bytes:
     return stream.getvalue()
 
 
+def _from_json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as exc:
+        msg = "an answer is nested too deeply"
+        raise ValueError(msg) from exc
+
+
 def _checked_answer(answer: object) -> list[Any]:
     if isinstance(answer, list) and len(answer) == 4 and isinstance(answer[0], int):  # noqa: PLR2004 - see `ask`
         return answer
     msg = f"the answer is {shorten(repr(answer), 100)}; expected a list of a number and three values"
     raise ValueError(msg)
-
-
-def _has_exited(popen: subprocess.Popen[bytes]) -> bool:
-    if popen.returncode is not None:
-        return True
-    try:
-        # It is left a zombie, so that its pid is not reused before its group is killed.
-        return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-    except ChildProcessError:
-        return True
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-@atexit.register
-def _kill_lingering() -> None:
-    for process in _lingering:
-        process.popen.kill()
-        process.reap()

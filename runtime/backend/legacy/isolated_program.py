@@ -25,9 +25,9 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from runtime.backend.legacy.call_batches import Call, Step
 from runtime.backend.legacy.duck_typing import describe
@@ -36,19 +36,24 @@ from runtime.backend.legacy.forks import end_fork
 from runtime.backend.legacy.launcher_calls import BUILD, KILL, LAUNCH, POLL, Ended
 from runtime.backend.legacy.main_thread import LONG_WAIT, SHORT_WAIT, MainThread, needs_main_thread
 from runtime.backend.legacy.process_state import process_state
+from runtime.helper.exits import ExitWatch
+from runtime.helper.wire import EndOfStream, Frames, frame
 from runtime.job import JobStatus
 from runtime.job.shorten import shorten
 from runtime.process.default_signals import restore_default_signals, survive_signals_to_all
-from runtime.process.exits import ExitWatch
 
 PING: Final = "ping"
 """The request that probes whether the process answers at all."""
 
-MAX_FDS: Final = 8
-"""Most descriptors received at once; each message carries one. Arbitrary: more would stay in the socket."""
+LONGEST_REQUEST: Final = 1 << 28
+"""Most bytes of a request. Arbitrary: far more than a job has; the length in a frame of text would be twice as much."""
 
 _REPEATABLE: Final = frozenset({POLL.name, KILL.name})
 """Calls that can be repeated if they have failed because they need the main thread."""
+
+
+_Request = tuple[int, str, int, str, bytes | None, list[int]]
+"""Its number, the call, the launcher's number, the job's id, the pickled job, and the numbers of dropped launchers."""
 
 
 class _LauncherRef:
@@ -86,37 +91,37 @@ class _Program:
 
     def serve(self, connection: socket.socket) -> None:
         """Serve the requests of a connection until it ends."""
-        with connection, connection.makefile("rb") as requests:
-            while True:
-                try:
-                    number, name, key, job_id, payload, forgotten = self._read(requests)
-                    if forgotten:
-                        self._forgotten.put(forgotten)
-                    result = ("", False, None) if name == PING else self._do(name, _LauncherRef(key, job_id, payload))
-                    connection.sendall(json.dumps((number, *result)).encode() + b"\n")
-                except (EOFError, OSError):
-                    return  # no thread waits for the answer any more
+        with connection, suppress(EndOfStream, OSError):  # then no thread waits for an answer any more
+            for number, name, key, job_id, payload, forgotten in self._requests(Frames(connection, LONGEST_REQUEST)):
+                if forgotten:
+                    self._forgotten.put(forgotten)
+                result = ("", False, None) if name == PING else self._do(name, _LauncherRef(key, job_id, payload))
+                connection.sendall(frame(json.dumps((number, *result)).encode()))
 
-    def _read(self, requests: BinaryIO) -> tuple[int, str, int, str, bytes | None, list[int]]:
-        """Return the next request.
+    def _requests(self, frames: Frames) -> Iterator[_Request]:
+        """Yield the requests of a connection. Returns at bytes that are no request: one line on stderr says so.
 
         Raises:
-            EOFError: if there is none, or the bytes are not a request; then one line on stderr says so.
+            EndOfStream: at its end.
             OSError: if the connection is broken.
         """
         try:
-            number, name, key, job_id, payload, forgotten = pickle.load(requests)
-            if not isinstance(number, int) or (name != PING and name not in self._steps):
-                msg = shorten(f"request {number!r} for {name!r}", 100)
-                raise ValueError(msg)
-        except (EOFError, OSError):
+            while True:
+                for request in frames.receive():
+                    yield self._checked(pickle.loads(request))
+        except (EndOfStream, OSError):
             raise
-        except Exception as exc:  # bytes that are no pickle raise anything
-            # The stream has no framing of its own, so the start of the next request is unknown.
+        except Exception as exc:  # noqa: BLE001 - bytes that are no pickle raise anything
+            # Whoever has sent them is not our process, and may have sent a part of a frame, too.
             why = f"its process cannot read a request, and closes the connection: {describe(exc)!a}"
             with suppress(OSError):
                 os.write(2, f"{self._cls.__qualname__}: {why}\n".encode(errors="replace"))
-            raise EOFError from exc
+
+    def _checked(self, request: Any) -> _Request:
+        number, name, key, job_id, payload, forgotten = request
+        if not isinstance(number, int) or (name != PING and name not in self._steps):
+            msg = shorten(f"request {number!r} for {name!r}", 100)
+            raise ValueError(msg)
         return number, name, key, job_id, payload, forgotten
 
     def forget(self) -> None:
@@ -180,45 +185,51 @@ class _PollTarget:
         self.launcher = launcher
 
 
-def main(control_fd: int, lifeline_fd: int, parent: int) -> None:
+def main(parent: int, control_fd: int, lifeline_fd: int) -> None:
     """Run until the parent closes the control socket, or dies.
 
     Args:
+        parent: the id of the process at the other end of both sockets.
         control_fd: the control socket.
         lifeline_fd: the socket whose end the kernel reports with a signal.
-        parent: the id of the process at the other end of both.
     """
     restore_default_signals()
     fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, os.O_ASYNC)
     control = socket.socket(fileno=control_fd)
     survive_signals_to_all()
+    frames = Frames(control)
     try:
-        with control.makefile("rb") as greeting:  # buffering is safe: the parent sends nothing more before the answer
-            program = _Program(*pickle.load(greeting))
+        program = _Program(*pickle.loads(_greeting(frames)))
     except BaseException as exc:  # noqa: BLE001 - foreign code is imported here; the parent reports it
         _answer(control, failure_of(exc).why)
         os._exit(1)
     _answer(control, "")
     threading.Thread(target=program.forget, daemon=True).start()
-    threading.Thread(target=_accept_connections, args=[program, control, parent], daemon=True).start()
+    threading.Thread(target=_accept_connections, args=[program, frames, control, parent], daemon=True).start()
     program.main_thread.run()
 
 
+def _greeting(frames: Frames) -> bytes:
+    while True:
+        for greeting in frames.receive():  # the parent sends nothing more before the answer
+            return greeting
+
+
 def _answer(control: socket.socket, error: str) -> None:
-    control.sendall(json.dumps(error).encode() + b"\n")
+    control.sendall(frame(json.dumps(error).encode()))
 
 
-def _accept_connections(program: _Program, control: socket.socket, parent: int) -> None:
+def _accept_connections(program: _Program, frames: Frames, control: socket.socket, parent: int) -> None:
     """Start a thread for each connection, and end this process when the parent ends."""
     watch = ExitWatch(parent, lambda: os.getppid() != parent)
     try:
         while watch.wait_ready(control.fileno(), select.POLLIN):
-            message, fds, _flags, _address = socket.recv_fds(control, 1, MAX_FDS)
-            if not message:
-                break
-            for fd in fds:
-                threading.Thread(target=program.serve, args=[socket.socket(fileno=fd)], daemon=True).start()
+            frames.receive()
+            while frames.fds:
+                connection = socket.socket(fileno=frames.fds.pop(0))
+                threading.Thread(target=program.serve, args=[connection], daemon=True).start()
+    except EndOfStream:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
     finally:

@@ -42,6 +42,7 @@ UNPAUSE: Final = "unpause"
 
 # Answers of the supervisor.
 HELLO: Final = "hello"
+"""Sent on the control socket, when commands can be handled."""
 FORKED: Final = "forked"
 """The shim's number, its pid."""
 NOT_FORKED: Final = "not forked"

@@ -9,7 +9,7 @@ import select
 import time
 
 from runtime import rooted
-from runtime.helper.wire import EndOfStream, Frames, encode, try_send
+from runtime.helper.wire import EndOfStream, Frames, decode, encode, try_send
 from runtime.process.guard.contained_job import ContainedJob
 from runtime.process.guard.launch import make_files, short_log, start
 from runtime.process.guard.messages import (
@@ -133,7 +133,7 @@ class ShimProcess:
             self.poll.unregister(self.commands)
             self.shut_down("the runtime has gone")
             return
-        for kind, number, *rest in commands:
+        for kind, number, *rest in map(decode, commands):
             job = self.job
             if kind == JOB:
                 # Not run here: this may be called while an answer about the previous job waits for the socket.

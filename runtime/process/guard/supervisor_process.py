@@ -7,7 +7,7 @@ import os
 import select
 import time
 
-from runtime.helper.wire import EndOfStream, Frames, encode, try_send
+from runtime.helper.wire import EndOfStream, Frames, decode, encode, pack, try_send
 from runtime.process.guard.messages import (
     DEAD,
     FORK,
@@ -75,7 +75,7 @@ class SupervisorProcess:
 
     def serve(self) -> None:
         """Fork shims on command until the runtime has ended; then end them, and return when no process is left."""
-        self.report(HELLO, self.pid)
+        self.control.sendall(pack(HELLO))
         while not self.shutting_down:
             self.wait()
         self.sweeping = True
@@ -125,7 +125,7 @@ class SupervisorProcess:
                     self.shut_down()
                 else:
                     for command in commands:
-                        self.handle_command(*command)
+                        self.handle_command(*decode(command))
         if not self.shutting_down:
             self.reap()
             if self.sweeping:

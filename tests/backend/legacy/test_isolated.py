@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import pickle
 import signal
@@ -21,8 +20,10 @@ import trio
 
 from runtime.backend.legacy import DVSimView, LegacyLauncherAdapter, driver, isolated, isolated_program
 from runtime.errors import BackendBrokenError
+from runtime.helper import process as helper_process
+from runtime.helper.exits import ExitWatch
+from runtime.helper.wire import frame
 from runtime.job import FailureKind, JobStatus
-from runtime.process.exits import ExitWatch
 from tests.backend.legacy.isolated_launchers import CommandLauncher, DroppedLauncher, UnimportableLauncher
 from tests.backend.legacy.rig import Rig, job, rig
 
@@ -252,9 +253,9 @@ def test_an_answer_to_another_request_is_dropped() -> None:
     )
     connection = isolated._Connection(process)
     (theirs,) = handed
-    theirs.sendall(b'[0, "", false, ["PASSED"]]\n[1, "", false, ["FAILED"]]\n')
+    theirs.sendall(frame(b'[0, "", false, ["PASSED"]]') + frame(b'[1, "", false, ["FAILED"]]'))
     assert connection.ask(("poll()", 1, "a", None, ())) == ["", False, ["FAILED"]]
-    theirs.sendall(b"no json\n")
+    theirs.sendall(frame(b"no json"))
     with pytest.raises(ValueError, match="Expecting value"):
         connection.ask(("poll()", 1, "a", None, ()))
     connection.close()
@@ -262,7 +263,11 @@ def test_an_answer_to_another_request_is_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"5\n", b"{}\n", b'["", false, null]\n', b'["1", "", false, 1]\n', b"[" * 100_000 + b"\n"]
+    "answer",
+    [
+        *map(frame, [b"5", b"{}", b'["", false, null]', b'["1", "", false, 1]', b"[" * 100_000]),
+        b"no frame",
+    ],
 )
 def test_bytes_that_are_no_answer_end_the_connection(answer: bytes) -> None:
     handed: list[socket.socket] = []
@@ -272,7 +277,7 @@ def test_bytes_that_are_no_answer_end_the_connection(answer: bytes) -> None:
     connection = isolated._Connection(process)
     (theirs,) = handed
     theirs.sendall(answer)
-    with pytest.raises(ValueError, match=r"the answer is .*expected|nested too deeply"):
+    with pytest.raises(ValueError, match=r"the answer is .*expected|nested too deeply|is too long"):
         connection.ask(("poll()", 1, "a", None, ()))
     with pytest.raises(EOFError):
         connection.ask(("poll()", 1, "a", None, ()))
@@ -280,15 +285,15 @@ def test_bytes_that_are_no_answer_end_the_connection(answer: bytes) -> None:
 
 
 NO_REQUESTS = {
-    "text": b"hello\n",
+    "text": frame(b"hello\n"),
     "zeros": bytes(64),
-    "cut": pickle.dumps((1, "poll()", 1, "a", None, ()))[:-3],
-    "number": pickle.dumps(5),
-    "short": pickle.dumps((1, "poll()")),
-    "unknown": pickle.dumps((1, "explode()", 1, "a", None, ())),
-    "unhashable": pickle.dumps((1, [], 1, "a", None, ())),
-    "no module": b"cno_such_module\nname\n.",
-    "newline": b"cos\nno such\tname\n.",
+    "cut": frame(pickle.dumps((1, "poll()", 1, "a", None, ()))[:-3]),
+    "number": frame(pickle.dumps(5)),
+    "short": frame(pickle.dumps((1, "poll()"))),
+    "unknown": frame(pickle.dumps((1, "explode()", 1, "a", None, ()))),
+    "unhashable": frame(pickle.dumps((1, [], 1, "a", None, ()))),
+    "no module": frame(b"cno_such_module\nname\n."),
+    "newline": frame(b"cos\nno such\tname\n."),
 }
 
 
@@ -299,10 +304,22 @@ def test_bytes_that_are_no_request_are_one_line_and_end_the_connection(
     program = isolated_program._Program(CommandLauncher, None)
     ours, theirs = socket.socketpair()
     with ours:
-        ours.sendall(pickle.dumps((7, isolated_program.PING, 0, "", None, ())) + bad)
+        ours.sendall(frame(pickle.dumps((7, isolated_program.PING, 0, "", None, ()))) + bad)
         ours.shutdown(socket.SHUT_WR)
         program.serve(theirs)
-        assert ours.recv(100) == b'[7, "", false, null]\n'
+        assert ours.recv(100) == frame(b'[7, "", false, null]')
+        assert ours.recv(100) == b""
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert err.startswith("CommandLauncher: its process cannot read a request, and closes the connection: ")
+
+
+def test_bytes_that_are_no_frame_are_one_line_and_end_the_connection(capfd: pytest.CaptureFixture[str]) -> None:
+    program = isolated_program._Program(CommandLauncher, None)
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(b"hello\n")
+        program.serve(theirs)
         assert ours.recv(100) == b""
     err = capfd.readouterr().err
     assert err.count("\n") == 1
@@ -314,9 +331,9 @@ async def test_bytes_that_are_no_request_disturb_no_other_connection(capfd: pyte
     held = isolation.make(job("held", cmd="poll:run"))
     held.launch()
     connection = isolated._Connection(held.process)
-    connection._stream.send(b"no pickle\n", math.inf)
+    connection._channel.send(b"no pickle")
     with pytest.raises(EOFError):
-        connection._stream.receive(math.inf)
+        connection._channel.receive()
     connection.close()
     other = isolation.make(job("other", cmd="pass"))
     other.launch()
@@ -456,10 +473,10 @@ async def test_a_call_that_only_hangs_costs_its_own_job() -> None:
         await it.backend.kill("other")
     assert it.text("bad") == "CommandLauncher.poll() timed out after 0.2 s, state unknown"
     assert it.kind("other") is FailureKind.CANCELLED
-    (process,) = [process for process in isolated._lingering if not process.has_ended()]
-    isolated._kill_lingering()  # as at the end of the interpreter
-    assert not is_alive(process.popen.pid)
-    isolated._lingering.clear()
+    (left,) = [one for one in helper_process._left if not one.has_exited()]
+    helper_process.end_all_left()  # as at the end of the interpreter
+    assert not is_alive(left.pid)
+    assert left not in helper_process._left
 
 
 async def test_a_directory_that_an_isolated_launcher_changes() -> None:

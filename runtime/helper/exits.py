@@ -19,6 +19,10 @@ POLL_INTERVAL: Final = 0.1
 second late; ten times shorter, and each waiting thread wakes up a hundred times a second."""
 
 
+_WAIT_INTERVAL: Final = 0.01
+"""The same while a thread waits for the end that is due. Arbitrary."""
+
+
 class ExitWatch:
     """Watches one process until this object is deleted. Any number of threads may wait at the same time.
 
@@ -31,9 +35,24 @@ class ExitWatch:
         self.has_exited = has_exited
         self._pidfd = _pidfd_of(pid)
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Stop watching: for an owner that knows that no thread waits. Idempotent."""
+        pidfd, self._pidfd = self._pidfd, None
+        if pidfd is not None:
+            os.close(pidfd)
+
+    __del__ = close
+
+    def wait(self, timeout: float) -> bool:
+        """Block until the process has exited, for at most `timeout` seconds; return whether it has."""
+        deadline = time.monotonic() + timeout
         if self._pidfd is not None:
-            os.close(self._pidfd)
+            poll = select.poll()
+            poll.register(self._pidfd, select.POLLIN)
+            poll.poll(timeout * 1000)
+        while not self.has_exited() and time.monotonic() < deadline:
+            time.sleep(_WAIT_INTERVAL)
+        return self.has_exited()
 
     def wait_ready(self, fd: int, events: int, deadline: float = float("inf")) -> bool:
         """Block until `fd` is ready, and return true; or until the process has exited, and return false.

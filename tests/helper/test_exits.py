@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from runtime.process import exits
-from runtime.process.exits import ExitWatch
+from runtime.helper import exits
+from runtime.helper.exits import ExitWatch
 
 
 @pytest.fixture(params=["pidfd", "none"])
