@@ -31,12 +31,15 @@ TOP_LEVEL_MODULES = {
 # Values and decisions: no event loop, no clock, no files, and no import of a module that has them.
 PURE = (
     "runtime.backend.batch.array_index",
-    "runtime.backend.batch.transitions",
+    "runtime.backend.batch.element",
     "runtime.backend.batch.grouping",
     "runtime.backend.batch.pace",
+    "runtime.backend.batch.reactor",
     "runtime.backend.batch.records",
+    "runtime.backend.batch.submission",
     "runtime.backend.batch.system",
     "runtime.backend.batch.tokens",
+    "runtime.backend.batch.transitions",
     "runtime.backend.slurm.requests",
     "runtime.backend.slurm.states",
     "runtime.backend.slurm.text",

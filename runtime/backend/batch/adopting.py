@@ -1,128 +1,167 @@
-"""`AdoptingSide`: jobs that a previous incarnation of this run left in the queue are found, and adopted or ended."""
+"""`Adopter`: jobs that a previous incarnation of this run left in the queue are found, and adopted or ended."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
-from runtime.backend.batch.base import DOUBT_TIMEOUT
-from runtime.backend.batch.cancelling import CancellingSide
-from runtime.backend.batch.element import GONE, Element, LaunchProgress
-from runtime.backend.batch.system import (
-    Unanswered,
-)
+from runtime.backend.batch.element import ABSENT, ADOPTABLE, STRAY, Element
+from runtime.backend.batch.files import Files
+from runtime.backend.batch.following import Follower
+from runtime.backend.batch.job import BatchJob, LaunchProgress
+from runtime.backend.batch.polling import Poller
+from runtime.backend.batch.queue import Queue
+from runtime.backend.batch.reactor import Reactor
+from runtime.backend.batch.system import Unanswered
 from runtime.backend.batch.tokens import job_token, run_prefix
-from runtime.backend.contract.live import LiveJob, Stage
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.live import DONE, LiveJob
+from runtime.backend.job_paths import job_paths
 from runtime.job import FailureKind
 from runtime.process import is_out_of_resources
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
-class AdoptingSide(CancellingSide):
-    """Adopts the jobs of a previous incarnation of the same run."""
+class Adopter:
+    """Adopts the jobs of a previous incarnation of the same run.
 
-    async def _find_previous_incarnation(self) -> None:
+    Args:
+        control: records what happens to the jobs.
+        queue: the queue.
+        files: the files of the run.
+        reactor: the elements that may be in the queue.
+        poller: asks whether earlier attempts have ended.
+        follower: follows the jobs that are adopted.
+        kill_timeout: seconds that earlier attempts may take to leave the queue; `None` for no limit.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        queue: Queue,
+        files: Files,
+        reactor: Reactor,
+        poller: Poller,
+        follower: Follower,
+        kill_timeout: float | None,
+    ) -> None:
+        self._control = control
+        self._queue = queue
+        self._files = files
+        self._reactor = reactor
+        self._poller = poller
+        self._follower = follower
+        self._kill_timeout = math.inf if kill_timeout is None else kill_timeout
+        self._found: dict[str, list[str]] = {}
+        """The tokens that were found, by id of the job: one for each attempt."""
+
+    async def find(self) -> None:
         """Find the jobs of a previous incarnation in the queue and in the run directory.
 
         Waits until the queue answers, and until there are descriptors: a job that is overlooked would run twice.
         """
-        arrays = await self._until_descriptors_are_free(self._store.arrays, run_prefix(self.control.run_token))
-        if not arrays:
+        store, queue, reactor = self._files.store, self._queue, self._reactor
+        found = await self._until_descriptors_are_free(store.arrays, run_prefix(self._control.run_token))
+        if not found:
             return
-        for name, members in arrays.items():
-            self._array_index.put(name, [token for token, _, _ in members])
+        arrays = {name: [token for token, _, _ in members] for name, members in found.items()}
+        for name, tokens in arrays.items():
+            reactor.arrays.put(name, tokens)
         # Only a complete listing rules out that a job is alive; the backend opens when there is one.
-        while isinstance(answer := await self._system.query(self._array_index.names()), Unanswered) or answer.unparsed:
+        while isinstance(answer := await queue.system.query(list(arrays)), Unanswered) or answer.unparsed:
             why = answer.why if isinstance(answer, Unanswered) else "some lines of its answer cannot be parsed"
-            logger.warning(
-                "backend %r waits for %s, which may have its jobs: %s", self.control.name, self._system.name, why
-            )
-            self._pace.failed()
-            await trio.sleep(self._pace.pause)
-        self._pace.answered(0, changed=True)
-        seen = self._array_index.read(answer.rows)
-        jobs = {token: job_id for members in arrays.values() for token, job_id, _ in members}
-        records = await self._until_descriptors_are_free(self._store.read_all_records, jobs)
-        self._adoptable = {token: job_id for token, job_id in jobs.items() if token in seen or token in records}
-        others = jobs.keys() - self._adoptable.keys()
-        begun = await self._until_descriptors_are_free(self._store.claimed, others)
-        # These began, and left neither a row nor a record: their claims are removed before they are submitted again.
-        self._finished.update(begun)
-        # These may have been submitted just before the kill, and a slow controller may still accept them.
-        self._absent = {token: jobs[token] for token in others - begun}
-        for name, members in arrays.items():
-            if any(token in self._absent for token, _, _ in members):
-                self._array_index.put(name, ()).doubtful_until = trio.current_time() + DOUBT_TIMEOUT
-        self._shared = bool(records)
-        logger.info(
-            "backend %r found %d jobs of a previous incarnation of this run", self.control.name, len(self._adoptable)
-        )
+            message = "backend %r waits for %s, which may have its jobs: %s"
+            logger.warning(message, queue.backend, queue.system.name, why)
+            queue.pace.failed()
+            await trio.sleep(queue.pace.pause)
+        queue.pace.answered(0, changed=True)
+        for members in found.values():
+            for token, job_id, _ in members:
+                self._found.setdefault(job_id, []).append(token)
+        tokens = [token for tokens in arrays.values() for token in tokens]
+        records = await self._until_descriptors_are_free(store.read_all_records, tokens)
+        self._files.is_shared = bool(records)
+        present = {*reactor.arrays.read(answer.rows), *records}
+        others = [token for token in tokens if token not in present]
+        begun = await self._until_descriptors_are_free(store.claimed, others)
+        reactor.find(arrays, present, begun, trio.current_time())
+        message = "backend %r found %d jobs of a previous incarnation of this run"
+        logger.info(message, queue.backend, len(present))
 
-    async def _until_descriptors_are_free(self, function: Callable[..., T], *args: Any) -> T:
+    async def _until_descriptors_are_free(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Call a function of the store in a thread; repeat it while it fails for lack of descriptors."""
         waited = False
         while True:
             try:
-                return await self._in_thread(function, *args)
+                return await self._files.run(function, *args)
             except OSError as exc:
                 if not is_out_of_resources(exc):
                     raise
                 if not waited:
-                    logger.warning(
-                        "backend %r waits for descriptors to look for earlier jobs: %s", self.control.name, exc
-                    )
+                    message = "backend %r waits for descriptors to look for earlier jobs: %s"
+                    logger.warning(message, self._queue.backend, exc)
                 waited = True
-            await trio.sleep(self._pace.pause)
+            await trio.sleep(self._queue.pace.pause)
 
-    async def _without_adopted(self, jobs: Sequence[LiveJob]) -> list[LiveJob]:
+    async def adopt(self, jobs: Sequence[LiveJob]) -> Sequence[LiveJob]:
         """Adopt jobs that a previous incarnation submitted; end earlier attempts at the others, and return these."""
-        if any(job_token(self.control.run_token, job.id, job.attempt) in self._absent for job in jobs):
-            await self._next_answer()  # they may have been accepted since
+        if not self._found:
+            return jobs
+        elements = self._reactor.elements
+        tokens = {live.id: job_token(self._control.run_token, live.id, live.attempt) for live in jobs}
+        if any(self._reactor.state_of(token) is ABSENT for token in tokens.values()):
+            await self._poller.next_answer()  # they may have been accepted since
         others: list[LiveJob] = []
-        by_job: dict[str, list[str]] = {}
-        for token, job_id in self._adoptable.items():
-            by_job.setdefault(job_id, []).append(token)
-        for job in jobs:
-            token = job_token(self.control.run_token, job.id, job.attempt)
-            if token in self._adoptable:
-                await self._adopt(job, token)
+        for live in jobs:
+            if self._reactor.state_of(tokens[live.id]) is ADOPTABLE:
+                await self._adopt_one(live, elements[tokens[live.id]])
             else:
-                self._absent.pop(token, None)  # if it is accepted after all, the claim decides which copy runs
-                others.append(job)
-        superseded = {token for job in others for token in by_job.get(job.id, ())}
-        for token in superseded:
-            del self._adoptable[token]  # so the next listing makes it a stray, which is cancelled
-        with trio.move_on_after(self._kill_timeout or math.inf):
-            for _ in range(2 if superseded else 0):  # one listing may miss a job on its way to a node
-                await self._next_answer()
-            while any(token in self._stray_observations for token in superseded):
-                await self._next_answer()
-        for job in others:
-            if any(token in self._stray_observations for token in by_job.get(job.id, ())):
-                self.control.fail(job, FailureKind.LOST, "an earlier attempt at it did not end when it was cancelled")
-        return [job for job in others if job.stage is not Stage.DONE]
+                others.append(live)
+        earlier = {
+            live.id: [token for token in self._found.get(live.id, ()) if self._reactor.state_of(token) is ADOPTABLE]
+            for live in others
+        }
+        await self._end([elements[token] for some in earlier.values() for token in some])
+        for live in others:
+            if any(map(self._is_stray, earlier[live.id])):
+                message = "an earlier attempt at it did not end when it was cancelled"
+                self._control.fail(live, FailureKind.LOST, message)
+        return [live for live in others if live.stage is not DONE]
 
-    async def _adopt(self, job: LiveJob, token: str) -> None:
-        paths = await self._in_thread(self._find_files, job)
+    async def _adopt_one(self, live: LiveJob, element: Element) -> None:
+        # ADOPTABLE until the threads have returned: an element that is in no table is a stray, and is cancelled.
+        store = self._files.store
+        live.paths = job_paths(live.spec, store.run_dir)
+        paths = await self._files.run(store.locate, live.paths)
         try:
-            soft = await self._in_thread(self._soft_steps.of, job.spec, str(paths.odir), self._roots.resolve)
+            soft = await self._files.run(store.soft_step, live.spec, paths)
         except OSError as exc:
-            logger.warning("backend %r: job %r is adopted without a soft step: %s", self.control.name, job.id, exc)
+            message = "backend %r: job %r is adopted without a soft step: %s"
+            logger.warning(message, self._queue.backend, live.id, exc)
             soft = None
-        self._extend_kill_deadline(soft)
-        element = Element(job, token, paths, soft, LaunchProgress(job.attempt), sent=True)
-        element.name, element.array, element.index = self._array_index.find(token)
-        element.observation = GONE  # until a listing says more
-        job.data = self._elements[token] = element
-        # Not before: a job that is in neither table while we wait for the thread is a stray, and is cancelled.
-        del self._adoptable[token]
-        if not self.control.queued(job):
-            self._make_stray(element)
-        self._poll_requested.set()
+        self._reactor.adopt(element)
+        job = BatchJob(live, element, paths, soft, None, LaunchProgress(live.attempt))
+        live.data = job
+        self._follower.follow(job)
+        self._poller.ask()
+
+    async def _end(self, superseded: Sequence[Element]) -> None:
+        """Make strays of elements, so that they are cancelled, and wait until they have left the queue."""
+        for element in superseded:
+            self._reactor.abandon(element)
+        with trio.move_on_after(self._kill_timeout):
+            for _ in range(2 if superseded else 0):  # one listing may miss a job on its way to a node
+                await self._poller.next_answer()
+            while any(self._is_stray(element.token) for element in superseded):
+                await self._poller.next_answer()
+
+    def _is_stray(self, token: str) -> bool:
+        return self._reactor.state_of(token) is STRAY

@@ -77,20 +77,10 @@ class ArrayIndex:
             if entry.doubtful_until > now or any(token in tokens for token in entry.tokens)
         }
 
-    def find(self, token: str) -> tuple[str, str, int]:
-        """Return a job's element: name of its array, id of that (``""`` if not known yet), and index.
-
-        Raises:
-            LookupError: if it is in no array.
-        """
-        for name, entry in self._entries.items():
-            if token in entry.tokens:
-                return name, min(entry.ids, default=""), entry.tokens.index(token)
-        raise LookupError(token)
-
-    def drop(self, name: str) -> None:
-        """Remove an array that was not submitted."""
-        self._entries.pop(name, None)
+    def id_of(self, name: str) -> str:
+        """Return the system's id of an array; ``""`` if it is not known."""
+        entry = self._entries.get(name)
+        return "" if entry is None else min(entry.ids, default="")
 
     def read(self, rows: Iterable[Row]) -> dict[str, Observation]:
         """Return what a listing says, by token. Rows of other users' arrays, or with an unknown index, are ignored."""

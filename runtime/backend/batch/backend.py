@@ -33,43 +33,40 @@ arrays of that one by their names and files.
 
 from __future__ import annotations
 
-import logging
 import os
-import tempfile
 from typing import Final, Unpack
 
-import trio
-
-from runtime.backend.batch.base import (
-    DEFAULT_LIMITS,
-    KILL_TIMEOUT,
-    MAX_OUTPUT_DIRS,
-    POLL_INTERVAL,
-    SOFT_TIMEOUT,
-    VISIBILITY_TIMEOUT,
-    BatchSettings,
-)
-from runtime.backend.batch.store import Store
-from runtime.backend.batch.submitting import SubmittingSide
+from runtime.backend.batch.driver import BatchDriver, BatchSettings
+from runtime.backend.batch.queue import DEFAULT_LIMITS
 from runtime.backend.batch.system import Limits, System
 from runtime.backend.contract.backend import BackendOptions, RuntimeBackend, check_limit
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.driver import Driver
-from runtime.backend.finishing import Finisher
 from runtime.backend.job_paths import job_paths
-from runtime.errors import BackendBrokenError
+from runtime.backend.run_directory import RunDirectory
 from runtime.job import JobPaths, JobSpec, SoftStop
 from runtime.process import SoftSteps
-from runtime.roots import Roots
 
-logger: Final = logging.getLogger("runtime.backend.batch")
+POLL_INTERVAL: Final = 2.0
+"""Seconds between two queries while jobs change. Arbitrary: with 20, each end is seen 10 s late on average; with 0.2, a
+run is a load for the controller that all users share."""
 
-_FILE_THREADS: Final = 4
-_VERDICT_THREADS: Final = 6
-_HOOK_THREADS: Final = 64
-"""Threads for each class of blocking work. Arbitrary. A tenth of the hook threads, and a few slow hooks of users hold
-up the launch of all jobs; ten times as many of the others, and a slow file system has hundreds of threads wait for
-it."""
+VISIBILITY_TIMEOUT: Final = 60.0
+"""Seconds that a file on a network file system may appear late. NFS remembers for 60 s at most, by default
+(`acdirmax`), that a name is absent. With a tenth, jobs on a slow file system are lost; with ten times as many, each job
+that was really lost holds up its dependents for ten minutes."""
+
+KILL_TIMEOUT: Final = 180.0
+"""Seconds from the request to stop a job until it must have left the queue. Slurm's default is 30 s from SIGTERM to
+SIGKILL (`KillWait`); the rest is for a controller that restarts. Arbitrary: with a tenth, jobs are given up that would
+still have ended; with ten times as many, Ctrl-C takes half an hour while the controller is away."""
+
+SOFT_TIMEOUT: Final = 10.0
+"""Seconds between the soft step of a stop, if there is one, and the cancel. Arbitrary: long enough for a simulator to
+write its coverage, short enough for a person who pressed Ctrl-C."""
+
+MAX_OUTPUT_DIRS: Final = 5
+"""Old output directories that are kept of a job. DVSim's default."""
 
 
 class BatchOptions(BackendOptions, total=False):
@@ -141,80 +138,26 @@ class BatchBackend(RuntimeBackend):
             msg = f"{who}: {exc}"
             raise ValueError(msg) from None
         kill = check_limit(f"{who}: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
-        self._settings = BatchSettings(
-            system, poll, visibility or 0.0, kill, self.max_output_dirs, soft_steps, has_soft_stop=soft_stop is not None
-        )
-        self._run_dir = run_dir if isinstance(run_dir, Roots) or run_dir is None else os.fspath(run_dir)
+        self._settings = BatchSettings(poll, visibility or 0.0, kill, self.max_output_dirs, soft_steps)
+        self._system = system
+        self._directory = RunDirectory(run_dir)
         self._driver: BatchDriver | None = None
+
+    def make_driver(self, control: Control) -> Driver:
+        """Return a driver for one block."""
+        self._driver = BatchDriver(control, self._system, self._settings, self._directory)
+        return self._driver
 
     def paths_of(self, job: JobSpec) -> JobPaths | None:
         """See `RuntimeBackend`. `None` before a temporary run directory is made."""
         return None if self.run_dir is None else job_paths(job, os.path.abspath(self.run_dir))
 
-    def make_driver(self, control: Control) -> Driver:
-        """Return a driver for one block."""
-        self._driver = BatchDriver(control, self._settings, self._run_dir or self.run_dir)
-        return self._driver
-
     @property
     def run_dir(self) -> str | None:
-        """The run directory; `None` for a temporary one until the backend was opened; later blocks use that again."""
-        if self._driver is not None and self._driver.run_dir is not None:
-            return self._driver.run_dir
-        return None if self._run_dir is None else os.fspath(self._run_dir)
+        """The path of the run directory; for a temporary one, `None` until the backend is open."""
+        return self._directory.path
 
     @property
     def limits(self) -> Limits:
         """The system's version and limits; known once the backend is open."""
-        return DEFAULT_LIMITS if self._driver is None else self._driver.system_limits
-
-
-class BatchDriver(SubmittingSide):
-    """Submits jobs as elements of a batch system's arrays, and follows them."""
-
-    async def setup(self) -> None:
-        """Prepare the run directory, and find the jobs of a previous incarnation."""
-        self._file_limiter = trio.CapacityLimiter(_FILE_THREADS)
-        self._hook_limiter = trio.CapacityLimiter(_HOOK_THREADS)
-        self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), self._hook_limiter)
-        self._submit_lock = trio.Lock()
-        self._poll_requested, self._urgent, self._answer_arrived = trio.Event(), trio.Event(), trio.Event()
-        self._environment = self._system.start()
-        await self._probe()
-        try:
-            self._store = await self._in_thread(self._make_store)
-        except OSError as exc:  # out of descriptors; or a job of an earlier run has replaced a directory
-            if self._own_roots is not None:
-                self._own_roots.close()
-            msg = f"backend {self.control.name!r} cannot be opened: {exc}"
-            raise BackendBrokenError(msg) from exc
-        await self._find_previous_incarnation()
-
-    def _make_store(self) -> Store:
-        given = self._given_roots
-        roots = self._roots = given or Roots(os.path.abspath(self.run_dir or tempfile.mkdtemp(prefix="job-runtime-")))
-        if self.run_dir is None:
-            logger.info("backend %r runs its jobs in %s", self.control.name, roots.run_dir)
-        self.run_dir = roots.run_dir
-        if not roots.is_open:
-            roots.open()
-            self._own_roots = roots
-        store = Store(roots, self._environment, self._settings.max_output_dirs)
-        store.lay_out(self._system.prologue)
-        return store
-
-    async def teardown(self) -> None:
-        """Cancel what is left in the queue, and close the run directory."""
-        await super().teardown()
-        if self._own_roots is not None:
-            self._own_roots.close()
-
-    async def serve(self) -> None:
-        """Query and cancel, tick by tick."""
-        self.control.start_task(self._finisher.verdicts.run)
-        while True:
-            await self._wait_due()
-            # One task queries and cancels: so a cancel always goes to elements of the last listing.
-            await self._cancel_what_is_due()
-            if trio.current_time() >= self._due:
-                await self._ask_queue()
+        return DEFAULT_LIMITS if self._driver is None else self._driver.queue.limits

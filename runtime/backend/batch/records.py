@@ -12,6 +12,14 @@ from typing import Final
 
 import attrs
 
+# Exit codes of the wrapper of which no record tells.
+UNSEEN: Final = 113
+"""The exit code of a wrapper whose node does not see the run directory, or cannot write to it. Arbitrary: any code that
+shells and programs seldom use."""
+
+TAKEN: Final = 114
+"""The exit code of a wrapper that finds its job claimed by another copy. Arbitrary, too."""
+
 _FIRST: Final = "job-runtime end 1"
 _MAX_SIGNAL: Final = 64
 """The highest signal number of Linux."""

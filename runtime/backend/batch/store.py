@@ -37,8 +37,8 @@ from runtime.backend.job_paths import (
     starting_words,
     write_private,
 )
-from runtime.job import JobSpec
-from runtime.process import is_out_of_resources, render_environment
+from runtime.job import JobPaths, JobSpec
+from runtime.process import SoftStep, SoftSteps, is_out_of_resources, render_environment
 from runtime.roots import RootedPath, Roots
 
 logger: Final = logging.getLogger("runtime.backend.batch")
@@ -49,6 +49,8 @@ _MAX_RECORD_BYTES: Final = 1 << 16
 _MAX_LIST_BYTES: Final = 1 << 28
 """Bytes that are read of the list of an array's jobs; a million jobs take some 100 MB. It is read into memory, and any
 job can write the file. Arbitrary: with a tenth, the jobs of the largest arrays would not be adopted."""
+
+NO_SOFT_STEPS: Final = SoftSteps(None, None)
 
 
 @attrs.frozen
@@ -68,10 +70,19 @@ class Store:
         roots: where the run has its files; open.
         environment: what jobs inherit, by way of the batch system.
         max_output_dirs: how many old output directories of a job are kept; `None` for all.
+        soft_steps: return the soft step of each job.
     """
 
-    def __init__(self, roots: Roots, environment: Mapping[str, str], max_output_dirs: int | None) -> None:
+    def __init__(
+        self,
+        roots: Roots,
+        environment: Mapping[str, str],
+        max_output_dirs: int | None,
+        soft_steps: SoftSteps = NO_SOFT_STEPS,
+    ) -> None:
         self._roots = roots
+        self._soft_steps = soft_steps
+        self.run_dir = roots.run_dir
         folder = roots.run.below(FOLDER)
         self._script = folder.below("wrapper")
         self._arrays = folder.below("arrays")
@@ -114,6 +125,22 @@ class Store:
         if not there:
             logger.warning("%s was removed or replaced, and is written again", self._script)
             self._write_script()
+
+    def locate(self, paths: JobPaths) -> RootedJobPaths:
+        """Return the paths of a job below the roots.
+
+        Raises:
+            OSError: if a directory of the job cannot be opened.
+        """
+        return RootedJobPaths.resolve(paths, self._roots)
+
+    def soft_step(self, spec: JobSpec, paths: RootedJobPaths) -> SoftStep | None:
+        """Return a job's soft step; `None` if it has none.
+
+        Raises:
+            OSError: if the directory of its stop file cannot be opened.
+        """
+        return self._soft_steps.of(spec, str(paths.odir), self._roots.resolve)
 
     def prepare(self, spec: JobSpec, paths: RootedJobPaths, *, renew: bool) -> None:
         """Make a job's directories, and remove its old log.

@@ -1,32 +1,30 @@
-"""`SubmittingSide`: from specifications to arrays that are certainly in the queue."""
+"""`Submitter`: from jobs to arrays that are certainly in the queue."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import attrs
 import trio
 
-from runtime.backend.batch.adopting import AdoptingSide
 from runtime.backend.batch.array_index import ArrayEntry
-from runtime.backend.batch.base import DEFAULT_LIMITS, DOUBT_TIMEOUT
-from runtime.backend.batch.element import Element, LaunchProgress
+from runtime.backend.batch.files import Files
+from runtime.backend.batch.following import Follower
 from runtime.backend.batch.grouping import chunks, group, halves
-from runtime.backend.batch.system import (
-    Accepted,
-    Array,
-    Busy,
-    Doubtful,
-    Refused,
-    Unanswered,
-)
-from runtime.backend.batch.tokens import array_name, job_token
-from runtime.backend.contract.live import LiveJob, Stage
-from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.process import Work, each_in_thread, is_out_of_resources
+from runtime.backend.batch.job import BatchJob
+from runtime.backend.batch.polling import Poller
+from runtime.backend.batch.preparing import Preparer
+from runtime.backend.batch.queue import Queue
+from runtime.backend.batch.reactor import Reactor
+from runtime.backend.batch.submission import Outcome, Submission
+from runtime.backend.batch.system import Accepted, Array, Busy, Refused, Unanswered
+from runtime.backend.batch.tokens import array_name
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.live import DONE, LiveJob
+from runtime.job import FailureKind
+from runtime.process import is_out_of_resources
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
@@ -35,203 +33,129 @@ _PREPARE_BATCH: Final = 64
 take a tenth of the time; ten times as many save hardly anything more."""
 
 
-_Preparation = tuple[LiveJob, LaunchProgress]
+class Submitter:
+    """Submits jobs as arrays.
 
+    Args:
+        control: records what happens to the jobs.
+        queue: the queue.
+        files: the files of the run.
+        reactor: the elements that may be in the queue.
+        preparer: prepares the jobs.
+        poller: asks the queue for arrays that are in doubt.
+        follower: follows the jobs whose arrays were accepted.
+        visibility_timeout: how long an element waits for its file to appear, in seconds.
+    """
 
-@attrs.define(eq=False)
-class _Ready:
-    """The jobs of a submission whose files are ready, with their requests."""
+    def __init__(
+        self,
+        control: Control,
+        queue: Queue,
+        files: Files,
+        reactor: Reactor,
+        preparer: Preparer,
+        poller: Poller,
+        follower: Follower,
+        visibility_timeout: float,
+    ) -> None:
+        self._control = control
+        self._queue = queue
+        self._files = files
+        self._reactor = reactor
+        self._preparer = preparer
+        self._poller = poller
+        self._follower = follower
+        self._visibility_timeout = str(math.ceil(visibility_timeout))
+        self._lock = trio.Lock()  # one array at a time, as all users share the controller
 
-    pairs: list[tuple[Element, Hashable]] | None
-    """`None` once they are being submitted; a job that is ready later is submitted alone."""
+    async def submit(self, jobs: Sequence[LiveJob]) -> None:
+        """Prepare jobs whose launch has begun, and submit them. Those that were not accepted are refused."""
+        prepared: list[BatchJob] = []
+        is_submitting = False
 
+        def ready(job: BatchJob) -> None:
+            job.live.data = job
+            if is_submitting:  # the others are on their way: it is submitted alone
+                slow.start_soon(self._submit_group, [job])
+            else:
+                prepared.append(job)
 
-class SubmittingSide(AdoptingSide):
-    """Prepares jobs, and submits them as arrays."""
-
-    async def launch(self, jobs: Sequence[LiveJob]) -> None:
-        """Prepare `jobs`, and submit them."""
-        if self._pace.is_open:
-            why = f"{self._system.name} does not answer"
-            logger.info("backend %r is busy: %s", self.control.name, why)
-            for job in jobs:
-                self.control.refuse(job, why)
-            return
-        begun = self.control.begin_all(jobs)
-        if self._adoptable or self._absent:
-            begun = await self._without_adopted(begun)
-        ready = _Ready([])
         async with trio.open_nursery() as slow:
             async with trio.open_nursery() as nursery:
-                for job in begun:
-                    if job.spec.pre_launch is not None:  # it may block for long: a thread for each
-                        nursery.start_soon(self._prepare, [job], self._hook_limiter, ready, nursery)
+                for live in jobs:
+                    if live.spec.pre_launch is not None:
+                        nursery.start_soon(self._preparer.prepare, [live], ready, nursery)
                 # A group that hangs in its file system must not hold up the rest: it goes on in the outer nursery.
-                others = [job for job in begun if job.spec.pre_launch is None]
+                others = [live for live in jobs if live.spec.pre_launch is None]
                 for some in chunks(others, _PREPARE_BATCH):
-                    await self._prepare(some, self._file_limiter, ready, slow)
-            pairs, ready.pairs = ready.pairs or [], None
-            order = {id(job): number for number, job in enumerate(begun)}
-            pairs.sort(key=lambda pair: order[id(pair[0].job)])
-            for request, some_pairs in group(pairs, lambda pair: pair[1]).items():
-                await self._submit_group([element for element, _ in some_pairs], request)
+                    await self._preparer.prepare(some, ready, slow)
+            is_submitting = True
+            order = {live.id: number for number, live in enumerate(jobs)}
+            prepared.sort(key=lambda job: order[job.live.id])
+            for some_jobs in group(prepared, lambda job: job.request).values():
+                await self._submit_group(some_jobs)
 
     @trio.lowlevel.enable_ki_protection
-    async def _prepare(
-        self, jobs: Sequence[LiveJob], limiter: trio.CapacityLimiter, ready: _Ready, nursery: trio.Nursery
-    ) -> None:
-        """Prepare jobs in a thread; add those that can be submitted to `ready`, and complete or refuse the others.
-
-        A job whose file system does not answer is prepared by a task of `nursery`, and is submitted alone.
-        """
-
-        def done(results: Sequence[tuple[_Preparation, tuple[Element, Hashable] | Busy | str]]) -> None:
-            for (job, progress), result in results:
-                if job.stage is Stage.DONE:
-                    continue
-                if isinstance(result, Busy):
-                    self._launch_progress[job.spec] = progress
-                    self.control.refuse(job, result.why)
-                    continue
-                if isinstance(result, str):
-                    self.control.fail(job, FailureKind.LAUNCH_ERROR, result)
-                elif job.spec.dry_run:
-                    self.control.started(job)
-                    self.control.finish(job, JobStatus.PASSED)
-                else:
-                    job.data, request = result
-                    self._extend_kill_deadline(job.data.soft)
-                    if ready.pairs is None:
-                        nursery.start_soon(self._submit_group, [job.data], request)
-                    else:
-                        ready.pairs.append(result)
-
-        work = Work(self._prepare_one, [(job, self._take_launch_progress(job)) for job in jobs])
-        await each_in_thread(work, limiter=limiter, nursery=nursery, done=done)
-
-    def _prepare_one(self, preparation: _Preparation) -> tuple[Element, Hashable] | Busy | str:
-        """Prepare a job's files and call its `pre_launch`; return its element and request.
-
-        Returns `Busy` if it cannot be launched now, or text if it never can be.
-        """
-        job, progress = preparation
-        spec: JobSpec = job.spec
-        try:
-            request = self._system.request(spec)
-            token = job_token(self.control.run_token, job.id, job.attempt)
-            if token in self._finished:
-                self._store.forget(token)
-            paths = self._find_files(job)
-            self._store.prepare(spec, paths, renew=not progress.renewed)
-            progress.renewed = True
-            soft = self._soft_steps.of(spec, str(paths.odir), self._roots.resolve)
-            element = Element(job, token, paths, soft, progress)
-            # Before the hook: a job that cannot be written down must have no side effects.
-            self._store.check(element.member)
-            if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
-                try:
-                    spec.pre_launch()
-                except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
-                    return f"pre_launch raised {exc!r}"
-            progress.hooked = True
-        except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
-            message = f"cannot be prepared: {str(exc) or repr(exc)}"
-            return Busy(message) if is_out_of_resources(exc) else message
-        return element, request
-
-    def _take_launch_progress(self, job: LiveJob) -> LaunchProgress:
-        progress = self._launch_progress.pop(job.spec, None)
-        return progress if progress is not None and progress.attempt == job.attempt else LaunchProgress(job.attempt)
-
-    def take_back(self, job: LiveJob) -> bool:
-        """Whether nothing of `job` was submitted."""
-        return job.data is None or not job.data.sent
-
-    @trio.lowlevel.enable_ki_protection
-    async def _submit_group(self, elements: Sequence[Element], request: Hashable) -> None:
+    async def _submit_group(self, jobs: Sequence[BatchJob]) -> None:
         """Submit jobs with equal requests, in arrays as large as the queue accepts."""
-        waiting = list(elements)
-        async with self._submit_lock:  # one array at a time, as all users share the controller
-            if self.system_limits is DEFAULT_LIMITS:  # the system did not answer when the backend was opened
-                await self._probe()
-            size = self.system_limits.max_array
-            while waiting := [element for element in waiting if element.job.stage is not Stage.DONE]:
+        waiting = list(jobs)
+        async with self._lock:
+            await self._queue.probe()  # does nothing, unless the system did not answer when the backend was opened
+            size = self._queue.limits.max_array
+            while waiting := [job for job in waiting if job.live.stage is not DONE]:
                 some = waiting[:size]
-                answer = await self._submit_array(some, request)
+                answer = await self._submit_array(some)
                 if isinstance(answer, Accepted):
                     del waiting[: len(some)]
                 elif isinstance(answer, Refused):
-                    for element in some:
-                        message = f"{self._system.name} refused it: {answer.why}"
-                        self.control.fail(element.job, FailureKind.LAUNCH_ERROR, message)
+                    message = f"{self._queue.system.name} refused it: {answer.why}"
+                    for job in some:
+                        self._control.fail(job.live, FailureKind.LAUNCH_ERROR, message)
                 elif isinstance(answer, Busy) and len(some) > 1:
                     size = halves(len(some))
                 else:
-                    logger.info("backend %r is busy: %s", self.control.name, answer.why)
-                    for element in waiting:
-                        self._launch_progress[element.job.spec] = element.progress
-                        self.control.refuse(element.job, answer.why)
+                    logger.info("backend %r is busy: %s", self._queue.backend, answer.why)
+                    for job in waiting:
+                        self._preparer.refuse(job.live, job.progress, answer.why)
 
-    async def _submit_array(self, some: Sequence[Element], request: Hashable) -> Accepted | Busy | Refused | Unanswered:
+    async def _submit_array(self, jobs: Sequence[BatchJob]) -> Outcome:
         """Submit one array, and report its jobs as launched if it is accepted."""
-        tokens = [element.token for element in some]
-        name = array_name(self.control.run_token, tokens)
-        for element in some:
-            element.name = name
-            element.sent = True  # from here on it is part of the array, and cannot be taken back
+        elements = [job.element for job in jobs]
+        name = array_name(self._control.run_token, [element.token for element in elements])
+        # Before the files are written: a job that is killed meanwhile is part of the array, and cannot be taken back.
+        entry = self._reactor.submit(name, elements)
         try:
-            directory = await self._in_thread(self._store.write_array, name, [element.member for element in some])
+            directory = await self._files.run(self._files.store.write_array, name, [job.member for job in jobs])
         except OSError as exc:
-            return (Busy if is_out_of_resources(exc) else Refused)(f"its files cannot be written: {exc}")
-        arguments = (directory, str(math.ceil(self._visibility_timeout)))
-        array = Array(name, len(some), request, self._store.wrapper, arguments)
-        entry = self._array_index.put(name, tokens)
-        # Before the submission: what a listing has in the meantime is no stray.
-        self._elements.update((element.token, element) for element in some)
-        answer = await self._submit_until_known(array, entry)
-        if not isinstance(answer, Accepted):
-            for element in some:
-                element.sent = False
-                self._elements.pop(element.token, None)
-            return answer
-        entry.ids.add(answer.array)
-        for index, element in enumerate(some):
-            element.array, element.index = answer.array, index
-            if not self.control.queued(element.job):  # it completed meanwhile, by a deadline
-                self._make_stray(element)
-        self._pace.hurry()
-        self._poll_requested.set()
+            answer: Outcome = (Busy if is_out_of_resources(exc) else Refused)(f"its files cannot be written: {exc}")
+        else:
+            script = self._files.store.wrapper
+            array = Array(name, len(jobs), jobs[0].request, script, (directory, self._visibility_timeout))
+            answer = await self._submit_until_known(array, entry)
+        if isinstance(answer, Accepted):
+            self._reactor.accept(entry, elements, answer.array)
+            for job in jobs:
+                self._follower.follow(job)
+            self._poller.expect_change()
+        else:
+            self._reactor.withdraw(elements)
         return answer
 
-    async def _submit_until_known(self, array: Array, entry: ArrayEntry) -> Accepted | Busy | Refused | Unanswered:
+    async def _submit_until_known(self, array: Array, entry: ArrayEntry) -> Outcome:
         """Submit an array, and find out whether it was accepted."""
-        answer = await self._system.submit(array)
-        again = True
-        while isinstance(answer, Doubtful):
-            logger.warning(
-                "backend %r: it is not known whether array %s was submitted: %s",
-                self.control.name,
-                array.name,
-                answer.why,
-            )
-            entry.doubtful_until = math.inf  # so that the queue is asked for its name
-            turned_up = await self._is_in_queue(entry.ids)
-            entry.doubtful_until = trio.current_time() + DOUBT_TIMEOUT
-            if turned_up:
-                return Accepted(min(entry.ids))
-            if answer.busy:
-                return Busy(answer.why)
-            # Once more under the same name: should both be accepted, the claims let each job run once.
-            answer = await self._system.submit(array) if again else Unanswered(answer.why)
-            again = False
-        if isinstance(answer, Unanswered):
-            self._pace.failed()
-            self._poll_requested.set()  # the circuit is closed by an answer only
-        return answer
-
-    async def _is_in_queue(self, ids: set[str]) -> bool:
-        """Return whether the array with these ids is in the queue: true once a listing has it, false if two do not."""
-        for _ in range(2):
-            if not ids:
-                await self._next_answer()
-        return bool(ids)
+        submission = Submission(entry)
+        outcome = None
+        while outcome is None:
+            answer = await self._queue.system.submit(array)
+            outcome = submission.on_answer(answer)
+            if outcome is None:
+                message = "backend %r: it is not known whether array %s was submitted: %s"
+                logger.warning(message, self._queue.backend, array.name, getattr(answer, "why", ""))
+                for _ in range(2):  # one listing may be older than the array
+                    if not entry.ids:
+                        await self._poller.next_answer()
+                outcome = submission.on_search(trio.current_time())
+        if isinstance(outcome, Unanswered):
+            self._queue.pace.failed()
+            self._poller.ask()  # the circuit is closed by an answer only
+        return outcome

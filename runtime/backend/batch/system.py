@@ -2,17 +2,34 @@
 
 All answers, also of a system that is down, are values. An exception from a system is a bug of ours, and breaks the
 backend.
+
+For another batch system, write a class with the members of `System`, and a backend that makes one::
+
+    class MineBackend(BatchBackend):
+        name = "mine"
+
+        def __init__(self, run_dir=None, *, queue=None, **options: Unpack[BatchOptions]) -> None:
+            super().__init__(MineSystem(queue), run_dir, **options)
+
+The system must provide three things; all else is the core's:
+
+- *Arrays with names.* `submit` returns whether an array was accepted, and `query` lists elements by the name of their
+  array, with its id, their index and their state. A system whose indices begin at 1 adds and subtracts one.
+- *Answers that are never guessed.* If a command was killed or its output cannot be understood, that is `Doubtful` or
+  `Unanswered`; a line of a listing that cannot be parsed is counted in `Listing.unparsed`; a state that is not in the
+  system's table is `Phase.UNKNOWN`. What is wrong here makes jobs run twice, or lost.
+- *A prologue* for the wrapper, which tells an element its index and how often it was started again: see `wrapper`.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
-from runtime.job import FailureKind
+from runtime.job import FailureKind, JobSpec
 
 
 class Phase(enum.IntEnum):
@@ -141,7 +158,7 @@ Targets = Mapping[str, Sequence[int]]
 
 
 class System(Protocol):
-    """One batch system. Each call returns within a time limit of the system's own."""
+    """One batch system. Each call returns within a time limit of the system's own, and may be cancelled."""
 
     name: str
     """Its name in messages."""
@@ -156,7 +173,7 @@ class System(Protocol):
         """
         ...
 
-    def request(self, spec: Any) -> Hashable:
+    def request(self, spec: JobSpec) -> Hashable:
         """Return a job's request; jobs with equal requests may share an array.
 
         Raises:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import attrs
 
-from runtime.backend.batch.records import Record
+from runtime.backend.batch.records import UNSEEN, Record
 from runtime.backend.batch.system import Phase, Row
 from runtime.job import FailureKind, JobStatus
 
@@ -94,10 +94,17 @@ class Missing:
     """It is not in the queue, and has no record, for `visibility_timeout`."""
 
 
-Transition = Moved | Unexpected | Ended | Missing | None
+@attrs.frozen
+class Unseen:
+    """It did not begin, because its node does not see its files."""
+
+    row: Row
 
 
-def next_transition(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition:
+Transition = Moved | Unexpected | Ended | Missing | Unseen
+
+
+def next_transition(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition | None:
     """Return what has changed, or `None`; and update `history`.
 
     Args:
@@ -105,6 +112,12 @@ def next_transition(history: ElementHistory, evidence: Evidence, visibility_time
         evidence: what is observed of it now.
         visibility_timeout: how late a file, or a row of the queue, may appear, in seconds.
     """
+    transition = _next(history, evidence, visibility_timeout)
+    row = evidence.row
+    return Unseen(row) if transition is None and row is not None and row.code == UNSEEN else transition
+
+
+def _next(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition | None:
     row, now = evidence.row, evidence.now
     record = evidence.record
     if record is not None and row is not None and _is_of_an_earlier_start(record, row):
@@ -130,14 +143,14 @@ def _is_of_an_earlier_start(record: Record, row: Row) -> bool:
     return row.restarts > record.restarts or row.state.phase is Phase.PENDING
 
 
-def _missing(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition:
+def _missing(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition | None:
     if evidence.stopping and history.missing_since is not None:  # the second listing in a row
         return Ended(None, None)
     history.missing_since = _since(history.missing_since, evidence.now)
     return Missing() if _is_over(history.missing_since, evidence.now, visibility_timeout) else None
 
 
-def _alive(history: ElementHistory, row: Row, now: float, visibility_timeout: float) -> Transition:
+def _alive(history: ElementHistory, row: Row, now: float, visibility_timeout: float) -> Transition | None:
     phase = row.state.phase
     is_unexpected = phase in (Phase.UNKNOWN, Phase.ENDING)
     history.unexpected_since = _since(history.unexpected_since, now) if is_unexpected else None

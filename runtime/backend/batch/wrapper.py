@@ -40,9 +40,8 @@ The steps:
 3. Create the record, still empty, and a new log; change directory; look for the program. The order is that of a local
    job, so a relative program is found from the job's directory. A failure is recorded as a job that was not launched.
 4. Run the job in a subshell that it replaces, in the foreground, as a job in the background would ignore SIGINT. A
-batch
-   system signals all processes of a job, so there is nothing to forward: the wrapper only notes the signal, which keeps
-   it alive until the job has ended, and records it.
+   batch system signals all processes of a job, so there is nothing to forward: the wrapper only notes the signal, which
+   keeps it alive until the job has ended, and records it.
 5. Record the end, and exit with the job's status, so that the system's own accounting agrees; but not with one of the
    two codes that have another meaning, as a record may be visible later than the end.
 
@@ -58,16 +57,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from runtime.backend.batch.records import TAKEN, UNSEEN
+
 FOLDER: Final = ".batch"
 """The directory in the run directory with the files of the batch core. No job's own directory can have this name, as no
 safe id begins with a dot."""
-
-UNSEEN: Final = 113
-"""The exit code of a wrapper whose node does not see the run directory, or cannot write to it. Arbitrary: any code that
-shells and programs seldom use."""
-
-TAKEN: Final = 114
-"""The exit code of a wrapper that finds its job claimed by another copy. Arbitrary, too."""
 
 _SCRIPT: Final = r"""#!/bin/sh
 # Written by job-runtime. Arguments: the directory of the array; seconds to wait for it to be seen.

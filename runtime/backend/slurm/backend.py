@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 from runtime.backend.batch.backend import BatchBackend, BatchOptions
 from runtime.backend.contract.backend import check_limit
-from runtime.backend.slurm.requests import VARIABLES, Options, Requests, Rule, check_options
+from runtime.backend.slurm.requests import VARIABLES, Options, Requests, Rule
 from runtime.backend.slurm.system import SlurmSystem
 
 COMMAND_TIMEOUT: Final = 30.0
@@ -57,19 +57,19 @@ class SlurmBackend(BatchBackend):
         time: str | None = None,
         requeue: bool = False,
         extra: Sequence[str] | None = None,
-        rules: Sequence[Mapping[str, Any]] | None = None,
+        rules: Sequence[Mapping[str, object]] | None = None,
         licences: Mapping[str, str] | None = None,
         command_timeout: float | None = None,
         **options: Unpack[BatchOptions],
     ) -> None:
         timeout = check_limit("SlurmBackend: command_timeout", command_timeout, COMMAND_TIMEOUT, whole=False)
         given = {"partition": partition, "account": account, "qos": qos, "time": time}
-        checked = check_options({**given, "requeue": requeue, "extra": extra}, "SlurmBackend: ")
+        given_options = Options.checked({**given, "requeue": requeue, "extra": extra}, "SlurmBackend: ")
         if rules is not None and (isinstance(rules, str | Mapping) or not isinstance(rules, Sequence)):
             msg = f"SlurmBackend: rules is {rules!r}; expected a list of mappings"
             raise ValueError(msg)
         self.requests = Requests(
-            Options(**checked),
+            given_options,
             [Rule.checked(rule, f"SlurmBackend: rules[{number}]") for number, rule in enumerate(rules or ())],
             _check_licences(licences),
         )

@@ -48,50 +48,60 @@ licences for an hour, and fewer partitions admit the job."""
 
 @attrs.frozen
 class Options:
-    """What is requested besides resources."""
+    """What is requested besides resources. `None` where nothing is said."""
 
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     time: str | None = None
     """Slurm's time limit, in its notation; ``"none"`` for the partition's; `None` for one beyond the job's own."""
-    requeue: bool = False
+    requeue: bool | None = None
     """Whether Slurm may start a job again, as after the failure of its node."""
     extra: tuple[str, ...] = ()
     """Further options of sbatch."""
 
+    @classmethod
+    def checked(cls, given: Mapping[str, object], where: str) -> Options:
+        """Return options.
 
-def check_options(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the options that are not `None`, by name.
+        Args:
+            given: the options, by name; `None` where nothing is said.
+            where: how messages begin.
 
-    Args:
-        given: the options, by name.
-        where: how messages begin.
-
-    Raises:
-        ValueError: if a value is not of the expected kind, or `extra` has an option that the backend sets.
-    """
-    found: dict[str, Any] = {}
-    for name, value in given.items():
-        if value is None:
-            continue
-        if name in _TEXTS:
-            expected, good = "text that is not empty", isinstance(value, str) and bool(value) and "\0" not in value
-        elif name == "requeue":
-            expected, good = "True or False", isinstance(value, bool)
-        else:
-            expected = "a list of options of sbatch, each with its value: ['--constraint=gpu', '--nice=100']"
-            good = not isinstance(value, str) and isinstance(value, Sequence) and all(map(_is_option, value))
-            value = tuple(value) if good else value  # noqa: PLW2901 - the same, frozen
-        if not good:
-            msg = f"{where}{name} is {value!r}; expected {expected}"
-            raise ValueError(msg)
-        for word in value if name == "extra" else ():
+        Raises:
+            ValueError: if a value is not of the expected kind, or `extra` has an option that the backend sets.
+        """
+        for name, value in given.items():
+            if value is None:
+                continue
+            if name in _TEXTS:
+                expected, good = "text that is not empty", isinstance(value, str) and value and "\0" not in value
+            elif name == "requeue":
+                expected, good = "True or False", isinstance(value, bool)
+            else:
+                expected = "a list of options of sbatch, each with its value: ['--constraint=gpu', '--nice=100']"
+                good = not isinstance(value, str) and isinstance(value, Sequence) and all(map(_is_option, value))
+            if not good:
+                msg = f"{where}{name} is {value!r}; expected {expected}"
+                raise ValueError(msg)
+        extra: Any = given.get("extra") or ()
+        for word in extra:
             if word.partition("=")[0] in _OURS or word[:2] in _OURS_SHORT:
                 msg = f"{where}extra has {word!r}; expected only options that the backend does not set itself"
                 raise ValueError(msg)
-        found[name] = value
-    return found
+        checked: Any = {**given, "extra": tuple(extra)}
+        return cls(**checked)
+
+    def overridden_by(self, other: Options) -> Options:
+        """Return these options with those that `other` has in their places; options in `extra` add up."""
+        return Options(
+            self.partition if other.partition is None else other.partition,
+            self.account if other.account is None else other.account,
+            self.qos if other.qos is None else other.qos,
+            self.time if other.time is None else other.time,
+            self.requeue if other.requeue is None else other.requeue,
+            self.extra + other.extra,
+        )
 
 
 def _is_option(word: object) -> bool:
@@ -103,7 +113,7 @@ class Rule:
     """Options for some jobs."""
 
     matches: Mapping[str, str]
-    options: Mapping[str, Any]
+    options: Options
 
     @classmethod
     def checked(cls, given: object, where: str) -> Rule:
@@ -130,7 +140,7 @@ class Rule:
         if not matches:
             msg = f"{where} selects no jobs; expected at least one of {', '.join(MATCHES)}"
             raise ValueError(msg)
-        return cls(matches, check_options({k: v for k, v in given.items() if k in OPTIONS}, f"{where}: "))
+        return cls(matches, Options.checked({k: v for k, v in given.items() if k in OPTIONS}, f"{where}: "))
 
     def fits(self, spec: JobSpec) -> bool:
         """Whether the rule is for this job."""
@@ -168,8 +178,7 @@ class Requests:
         options = self.options
         for rule in self.rules:
             if rule.fits(spec):
-                extra = (*options.extra, *rule.options.get("extra", ()))
-                options = attrs.evolve(options, **{**rule.options, "extra": extra})
+                options = options.overridden_by(rule.options)
         words = ["--requeue" if options.requeue else "--no-requeue"]
         words += [
             f"--{name}={value}"

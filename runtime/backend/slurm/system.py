@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Hashable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -18,7 +18,7 @@ from runtime.backend.batch.system import (
 )
 from runtime.backend.batch.wrapper import without_shell_variables
 from runtime.backend.slurm.commands import Commands
-from runtime.backend.slurm.requests import VARIABLES, Requests, check_options
+from runtime.backend.slurm.requests import VARIABLES, Options, Requests
 from runtime.backend.slurm.text import (
     PROLOGUE,
     clean_environment,
@@ -35,6 +35,7 @@ from runtime.backend.slurm.text import (
     squeue_arguments,
 )
 from runtime.errors import BackendBrokenError
+from runtime.job import JobSpec
 from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, inherited_environment
 
 PROGRAMS: Final = ("sbatch", "squeue", "scancel", "scontrol")
@@ -64,25 +65,19 @@ class SlurmSystem:
 
         Raises:
             BackendBrokenError: if SIGCHLD is ignored.
-            ValueError: if a variable has no meaning.
         """
         if ignores_sigchld():  # the exit codes of Slurm's commands could not be read
             msg = f"the backend for Slurm cannot be opened: {SIGCHLD_IGNORED}"
             raise BackendBrokenError(msg)
-        options = self._given.options
-        found: dict[str, Any] = {
-            option: os.environ[variable]
-            for variable, option in VARIABLES.items()
-            if getattr(options, option) is None and os.environ.get(variable)
-        }
-        found = check_options(found, "SlurmBackend: from the environment: ")
-        self._requests = attrs.evolve(self._given, options=attrs.evolve(options, **found))
+        found = {option: os.environ.get(variable) or None for variable, option in VARIABLES.items()}
+        defaults = Options.checked(found, "SlurmBackend: from the environment: ")
+        self._requests = attrs.evolve(self._given, options=defaults.overridden_by(self._given.options))
         environment = clean_environment(inherited_environment())
         # The commands get it, too: sbatch passes its own environment on to the jobs.
         self._commands = Commands(without_shell_variables(environment), self._timeout)
         return environment
 
-    def request(self, spec: Any) -> Hashable:
+    def request(self, spec: JobSpec) -> Hashable:
         """Return a job's options of sbatch."""
         return self._requests.of(spec)
 

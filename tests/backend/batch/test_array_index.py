@@ -59,9 +59,7 @@ def test_arrays_are_forgotten_with_their_last_job_unless_in_doubt(arrays: ArrayI
     assert arrays.names() == []
 
 
-def test_a_job_is_found_with_its_index(arrays: ArrayIndex) -> None:
+def test_an_array_has_an_id_once_a_listing_has_it(arrays: ArrayIndex) -> None:
+    assert arrays.id_of("one") == ""
     arrays.read([row("one", "7", 0, Phase.RUNNING)])
-    assert arrays.find("b") == ("one", "7", 1)
-    assert arrays.find("c") == ("two", "", 0)
-    with pytest.raises(LookupError):
-        arrays.find("z")
+    assert [arrays.id_of(name) for name in ("one", "two", "unknown")] == ["7", "", ""]

@@ -14,9 +14,9 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend.batch import Accepted, Array, BatchBackend, Busy, Doubtful, Limits, Refused, Unanswered
+from runtime.backend.batch.records import TAKEN, UNSEEN
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.tokens import array_name, job_token
-from runtime.backend.batch.wrapper import TAKEN, UNSEEN
 from runtime.errors import BackendBrokenError
 from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
 from runtime.roots import RootedPath, Roots
@@ -312,6 +312,20 @@ async def test_a_job_with_a_long_soft_step_of_its_own_is_not_given_up_early(
         await scene.backend.kill_many(["long", "none"])
         assert 100 <= trio.current_time() - began <= 110
         assert {scene.why(await scene.completion(name)) for name in ("long", "none")} == {("KILLED", "cancelled")}
+
+
+async def test_a_soft_step_that_is_over_waits_for_a_system_that_does_not_answer(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    """And does not keep the loop awake meanwhile: the clock of this test would stand still."""
+    async with stage.open(stays, soft_stop="SIGINT", soft_timeout=7, kill_timeout=1000) as scene:
+        await scene.submit(*jobs(1))
+        await trio.sleep(3)
+        scene.system.down_until = trio.current_time() + 300
+        with trio.fail_after(1000):
+            await scene.backend.kill("job0")
+        assert trio.current_time() >= scene.system.down_until
+        assert scene.why(await scene.completion("job0")) == ("KILLED", "cancelled")
 
 
 async def test_force_leaves_the_soft_step_out(stage: Stage, autojump_clock: MockClock) -> None:

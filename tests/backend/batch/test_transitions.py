@@ -34,7 +34,7 @@ class Timeline:
     def __init__(self) -> None:
         self.history = ElementHistory()
 
-    def observe(self, now: float, **evidence: Any) -> Transition:
+    def observe(self, now: float, **evidence: Any) -> Transition | None:
         return next_transition(self.history, Evidence(now, **{"answered": True, **evidence}), VISIBILITY_TIMEOUT)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from runtime.backend.batch.records import Record
+from runtime.backend.batch.records import TAKEN, UNSEEN, Record
 from runtime.backend.batch.store import Member, Store
-from runtime.backend.batch.wrapper import TAKEN, UNSEEN, render_job, without_shell_variables
+from runtime.backend.batch.wrapper import render_job, without_shell_variables
 from runtime.job import JobSpec
 from runtime.process import inherited_environment
 from runtime.roots import Roots

@@ -1,0 +1,43 @@
+"""`Files`: the store of a run, called in threads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar, TypeVarTuple
+
+import trio
+
+from runtime.backend.batch.records import Record
+from runtime.backend.batch.store import Store
+from runtime.process import in_thread
+
+logger: Final = logging.getLogger("runtime.backend.batch")
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Files:
+    """Makes calls of a store in threads.
+
+    Args:
+        store: the files of the run.
+        limiter: limits the threads.
+    """
+
+    def __init__(self, store: Store, limiter: trio.CapacityLimiter) -> None:
+        self.store = store
+        self.limiter = limiter
+        self.is_shared = False
+        """Whether a record was ever read, so that some node sees the run directory."""
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Call ``function(*args)``, which blocks, in a thread."""
+        return await in_thread(function, *args, limiter=self.limiter)
+
+    async def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, Record], set[str]]:
+        """Read exit records; see `Store.read_records`."""
+        records, unread = await self.run(self.store.read_records, tokens)
+        self.is_shared = self.is_shared or bool(records)
+        return records, unread

@@ -1,0 +1,53 @@
+"""`BatchJob`: a live job of a batch backend, with its element and its files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+
+import attrs
+import trio
+
+from runtime.backend.batch.element import Element
+from runtime.backend.batch.store import Member
+from runtime.backend.contract.live import LiveJob
+from runtime.backend.job_paths import RootedJobPaths
+from runtime.process import SoftStep
+
+
+@attrs.define(eq=False)
+class LaunchProgress:
+    """How far the launch of an attempt has got; kept while the queue is full, so that no step is repeated."""
+
+    attempt: int
+    renewed: bool = False
+    """Whether old output directories have been rotated."""
+    hooked: bool = False
+    """Whether `pre_launch` has been called."""
+
+
+@attrs.define(eq=False)
+class BatchJob:
+    """A live job whose files are ready. The `data` of its `LiveJob`, from its submission on."""
+
+    live: LiveJob
+    element: Element
+    paths: RootedJobPaths
+    soft: SoftStep | None
+    request: Hashable
+    """What it requests from the system; jobs with equal requests may share an array."""
+    progress: LaunchProgress
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    """The scope of its verdict and its `post_finish`; a kill gives it a deadline."""
+
+    @property
+    def soft_seconds(self) -> float:
+        """The most seconds of its soft step; 0: it has none."""
+        if self.soft is None:
+            return 0.0
+        return math.inf if self.soft.seconds is None else self.soft.seconds
+
+    @property
+    def member(self) -> Member:
+        """What the store writes down about it."""
+        return Member(self.live.spec, self.live.attempt, self.element.token, self.paths)
