@@ -18,7 +18,7 @@ import outcome
 import trio
 
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
-from runtime.backend.legacy.call_batches import BATCH_TIME, Call, LauncherThread, LauncherWorkers, StalledCall
+from runtime.backend.legacy.call_batches import BATCH_TIME, C, Call, LauncherThread, LauncherWorkers, StalledCall
 
 _recorder: Final = threading.local()
 """Its attribute `waits`, while a virtual thread makes a call: the durations and gates for which the call waits."""
@@ -134,11 +134,13 @@ class _Progress(StalledCall):
 class _VirtualThread(LauncherThread):
     def __init__(self, workers: VirtualWorkers) -> None:
         self._workers = workers
+        self._given_up: Call | None = None
+        """The call that is not waited for any longer."""
         self._waiting = trio.CancelScope()
 
-    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], StalledCall | None]:
+    async def run(self, calls: deque[C], deadline: float) -> tuple[list[C], StalledCall | None]:
         await trio.lowlevel.checkpoint()
-        done: list[Call] = []
+        done: list[C] = []
         ends = trio.current_time() + BATCH_TIME
         while calls:
             call = calls.popleft()
@@ -157,7 +159,7 @@ class _VirtualThread(LauncherThread):
         ends = trio.current_time() + deadline
         try:
             while not progress.has_returned():
-                if progress.call.is_abandoned or trio.current_time() >= ends:
+                if progress.call is self._given_up or trio.current_time() >= ends:
                     return False
                 with trio.move_on_at(ends) as self._waiting:
                     await progress.wait()
@@ -167,7 +169,8 @@ class _VirtualThread(LauncherThread):
             raise
         return True
 
-    def recheck(self) -> None:
+    def abandon(self, call: Call) -> None:
+        self._given_up = call
         self._waiting.cancel()
 
 

@@ -100,11 +100,10 @@ async def test_a_call_that_is_given_up_is_late_at_once(autojump_clock: MockClock
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         await trio.sleep(3)
-        thread.recheck()
+        thread.abandon(call(1))
         await trio.sleep(3)
         assert results == []
-        hung.is_abandoned = True
-        thread.recheck()
+        thread.abandon(hung)
     assert trio.current_time() == 6
     assert results[0][1] is not None
 

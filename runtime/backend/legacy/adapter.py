@@ -13,7 +13,7 @@ from runtime.backend.contract.driver import Driver
 from runtime.backend.legacy.call_batches import LauncherWorkers
 from runtime.backend.legacy.driver import AdapterDriver, CallDeadlines, LauncherOptions
 from runtime.backend.legacy.duck_typing import INTERACTIVE, class_name, limit_of, name_of, reading_class
-from runtime.backend.legacy.isolated import Isolation, check_importable
+from runtime.backend.legacy.isolation import Isolation, check_importable
 from runtime.backend.legacy.job_view import named_paths, view_for
 from runtime.backend.legacy.launcher_threads import ThreadWorkers
 from runtime.job import JobPaths

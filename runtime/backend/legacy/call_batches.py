@@ -24,7 +24,7 @@ from __future__ import annotations
 import abc
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -35,7 +35,8 @@ BATCH_TIME: Final = 0.005
 ten times as long would make launches and polls wait for each other, a tenth would pay a hop for every few calls."""
 
 
-_PENDING: Final = object()
+PENDING: Final = object()
+"""The value of a call that has not returned."""
 
 
 @attrs.frozen
@@ -45,7 +46,7 @@ class Step:
     name: str
     """Its name in messages, such as ``poll()``."""
     function: Callable[[Any], Any]
-    """Does it, given the call's subject. Runs in a thread, may block, may raise anything."""
+    """Does it, given the call. Runs in a thread, may block, may raise anything."""
     undo: Callable[[Call], None] | None = None
     """Called in the thread if the call returns after it was abandoned. May block, may raise."""
 
@@ -53,23 +54,21 @@ class Step:
 class Call:
     """One step to do with one subject, and its result. When it has returned, `renew` makes it another call."""
 
-    __slots__ = ("_ticket", "failure", "is_abandoned", "step", "subject", "value")
+    __slots__ = ("failure", "step", "subject", "ticket", "value")
 
     def __init__(self, step: Step, subject: Any) -> None:
         self.subject = subject
-        """The argument of the step; two calls with the same subject are never in progress at once."""
+        """What it is about, for messages; two calls with the same subject are never in progress at once."""
         self.renew(step)
 
     def renew(self, step: Step) -> None:
         """Become a new call, with another step and the same subject. The old one must not be in use any more."""
         self.step = step
-        self.value: Any = _PENDING
+        self.value: Any = PENDING
         """What was returned."""
         self.failure: Failure | None = None
         """What was raised. The exception itself stays in the thread that caught it: see `failures`."""
-        self.is_abandoned = False
-        """Whether its launcher thread stops waiting for it. The loop sets it, and calls `LauncherThread.recheck`."""
-        self._ticket = None
+        self.ticket = None
 
     def __repr__(self) -> str:
         return f"<Call {self.step.name} of {self.subject!r}>"
@@ -77,17 +76,17 @@ class Call:
     @property
     def has_returned(self) -> bool:
         """Whether it has returned, or raised."""
-        return self.failure is not None or self.value is not _PENDING
+        return self.failure is not None or self.value is not PENDING
 
     @property
     def is_pending(self) -> bool:
         """Whether it has neither begun nor been taken back."""
-        return hasattr(self, "_ticket")
+        return hasattr(self, "ticket")
 
     def begin(self) -> bool:
         """Take the ticket in order to make the call; return false if the call was taken back."""
         try:
-            del self._ticket  # atomic under the interpreter's lock: of two threads, one gets the AttributeError
+            del self.ticket  # atomic under the interpreter's lock: of two threads, one gets the AttributeError
         except AttributeError:
             return False
         return True
@@ -98,9 +97,12 @@ class Call:
     def perform(self) -> None:
         """Make the call in this thread. Raises nothing, not even `SystemExit`: that is a failure of the launcher."""
         try:
-            self.value = self.step.function(self.subject)
+            self.value = self.step.function(self)
         except BaseException as exc:  # noqa: BLE001 - foreign code, and what it raises is data
             self.failure = failure_of(exc)
+
+
+C = TypeVar("C", bound=Call)
 
 
 class StalledCall(abc.ABC):
@@ -129,7 +131,7 @@ class LauncherThread(abc.ABC):
     """Makes calls, one at a time, in one thread; after a stalled call, in a new one."""
 
     @abc.abstractmethod
-    async def run(self, calls: deque[Any], deadline: float) -> tuple[list[Any], StalledCall | None]:
+    async def run(self, calls: deque[C], deadline: float) -> tuple[list[C], StalledCall | None]:
         """Make a batch of `calls`, from the left.
 
         Args:
@@ -143,8 +145,8 @@ class LauncherThread(abc.ABC):
         """
 
     @abc.abstractmethod
-    def recheck(self) -> None:
-        """Check now whether the call in progress has been abandoned."""
+    def abandon(self, call: Call) -> None:
+        """Stop waiting for `call`, which then counts as stalled. Does nothing if it is not in progress."""
 
 
 class LauncherWorkers(abc.ABC):

@@ -1,19 +1,20 @@
-"""`AdapterDriver`: launches, polls and kills the launchers of one block.
+"""`AdapterDriver`: decides which launcher is called when, and what its answers mean.
 
 One launcher thread for all calls but kills
 -------------------------------------------
 Launchers block, hang and raise; they share class state, and some are bound to one thread. So the adapter builds,
 launches and polls all of them in one launcher thread, one call at a time. Each submission has a queue of calls, and so
 has the poller. The queues share the thread batch by batch (see `call_batches`), in FIFO order: neither a thousand
-launches nor a thousand polls starve the other.
+launches nor a thousand polls starve the other (`shared_thread`).
 
 Kills do not wait for that thread. A pool of at most `kill_threads` threads takes them from one queue: a kill that takes
-two seconds occupies one of these threads, and the others go on.
+two seconds occupies one of these threads, and the others go on (`kill_pool`).
 
 A launcher never has two calls in progress
 ------------------------------------------
-An entry has at most one `call`. A kill takes back a call that has not begun, and proceeds at once. If the call is in
-progress, the kill waits until it returns, for at most `kill_timeout`. Then the job is lost, and the call is abandoned.
+The states of a launcher and their moves are in `entry`. A kill takes back a call that has not begun, and proceeds at
+once. If the call is in progress, the kill waits until it returns, for at most `kill_timeout`. Then the job is lost, and
+the call is abandoned.
 
 What happens to a call that does not return
 -------------------------------------------
@@ -31,50 +32,50 @@ any            `kill_timeout` after a kill of the job (abandoned at once)
 
 A stalled call keeps its thread, and another thread takes over the queue; its answer still counts. The answer of an
 abandoned call does not: if an abandoned `launch()` or `poll()` returns, its thread calls `kill()`. At most `MAX_HUNG`
-threads may be held by stalled and abandoned calls; beyond that the adapter is broken.
+threads may be held by stalled and abandoned calls; beyond that the adapter is broken (`hung_calls`).
 
-Isolated launchers live in another process (see `isolated`). When that process dies, every job with a launcher in it is
+Isolated launchers live in another process (see `isolation`). When that process dies, every job with a launcher in it is
 lost, and the next launcher is built in a new process. The process is restarted at most `MAX_RESTARTS` times.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import trio
 
 from runtime.backend.contract.control import Control, End
 from runtime.backend.contract.driver import Driver
-from runtime.backend.contract.live import DONE, LAUNCHED, LAUNCHING, LiveJob
-from runtime.backend.legacy.call_batches import Call, LauncherThread, LauncherWorkers, StalledCall
+from runtime.backend.contract.live import DONE, LiveJob
+from runtime.backend.legacy.call_batches import Call, LauncherWorkers, StalledCall
+from runtime.backend.legacy.drops import DROP, Drops
 from runtime.backend.legacy.duck_typing import limits_of_job
-from runtime.backend.legacy.isolated import Isolation, LauncherProcess, LauncherProxy
-from runtime.backend.legacy.launcher_calls import BUILD, DROP, KILL, LAUNCH, POLL, Dropping, Ended, Entry, renew_calls
+from runtime.backend.legacy.entry import (
+    ABANDONED,
+    BUILDING,
+    IDLE,
+    KEPT,
+    KILLING,
+    LAUNCHING,
+    POLLING,
+    STALLED,
+    Entry,
+    queue_all,
+)
+from runtime.backend.legacy.hung_calls import HungCalls, StalledPolls
+from runtime.backend.legacy.isolated import LauncherProcess, LauncherProxy
+from runtime.backend.legacy.isolation import Isolation
+from runtime.backend.legacy.kill_pool import KillPool
+from runtime.backend.legacy.launcher_calls import BUILD, KILL, KILL_UNPOLLED, LAUNCH, POLL, Ended
 from runtime.backend.legacy.main_thread import hint_of
 from runtime.backend.legacy.poller import Poller
+from runtime.backend.legacy.shared_thread import SharedThread
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobPaths, JobSpec
-
-MAX_HUNG: Final = 256
-"""Threads that stalled and abandoned calls may hold; with more, the adapter is broken. Arbitrary: ten times as many can
-exceed a user's limit on threads, with a tenth one slow file server would break a run that could go on."""
-
-MAX_RESTARTS: Final = 5
-"""How often the process of isolated launchers is restarted while the backend is open. Arbitrary: ten times as often
-would lose many jobs to a class that always crashes, without a restart the first crash would end the run."""
-
-FIRST_TICK: Final = 1.0
-"""Seconds that the first tick of polls waits for launches in progress. Arbitrary: ten times as long would delay the
-first results of slow launchers, with a tenth a busy machine would poll before all slots are filled."""
-
-LAST_DROPS_TIMEOUT: Final = 1.0
-"""Seconds that closing the backend waits for `__del__` of the last launchers. Arbitrary: ten times as long would delay
-the end of a run behind one bad `__del__`, with a tenth healthy ones would run on in a daemon thread."""
 
 
 @attrs.frozen
@@ -129,38 +130,28 @@ class AdapterDriver(Driver):
         self, control: Control, options: LauncherOptions, workers: LauncherWorkers, isolation: Isolation | None
     ) -> None:
         super().__init__(control)
-        self._owner = workers.owner = options.owner
+        workers.owner = options.owner
+        limits = options.deadlines
+        self._options = options
         self._make = options.make if isolation is None else isolation.make
-        self._paths_of = options.paths_of
-        self._call_deadlines = options.deadlines
-        self._kill_threads = options.kill_threads
-        self._poll_error_limit = options.poll_error_limit
         self._workers = workers
         self._isolation = isolation
-        self._launcher_thread = workers.launcher_thread(control.name)
-        # FIFO, so that the queues of submissions, of the poller and of drops alternate batch by batch.
-        self._thread_lock = trio.StrictFIFOLock()
-        self._poller = Poller(options.poll_interval, options.max_polls, self._poll, _to_poll, self._wait_launched)
-        self._deaths = 0
-        """How often the process of isolated launchers has died."""
+        self._hung = HungCalls(control, workers)
+        self._thread = SharedThread(workers.launcher_thread(control.name), self._call_stalled)
+        self._kills = KillPool(
+            control,
+            workers.launcher_thread,
+            self._hung,
+            most=options.kill_threads,
+            deadline=limits.kill,
+            returned=self._kills_returned,
+            stalled=self._abandon,
+        )
+        self._drops = Drops(control, self._thread, limits.stall)
+        self._stalled = StalledPolls(control, limits.poll - limits.stall, self._stalled_returned, self._abandon)
+        self._poller = Poller(options.poll_interval, options.max_polls, self._poll)
         self._kept: dict[str, Entry] = {}
         """Launchers that raised `LauncherBusyError`, by job id: a retry of the job reuses its launcher."""
-        self._kills: deque[Call] = deque()
-        self._open_kills = 0
-        """How many kills are queued or in progress."""
-        self._kill_tasks = 0
-        """How many tasks make kills, each with a launcher thread."""
-        self._idle_kill_threads: list[LauncherThread] = []
-        self._launches = 0
-        """How many submissions are being launched."""
-        self._all_launched = trio.Event()
-        """Set, and replaced, when the last launching submission has finished."""
-        self._drops: deque[Any] = deque()
-        """Launchers to drop, each with its last reference."""
-        self._is_dropping = False
-        """Whether a task has them dropped."""
-
-    # ------------------------------------------------------------------ driver methods
 
     async def serve(self) -> None:
         """Poll the launchers."""
@@ -168,64 +159,11 @@ class AdapterDriver(Driver):
 
     async def teardown(self) -> None:
         """Drop all launchers, and end the threads and the process."""
-        self._is_dropping = True  # `_drop_launcher` must not start a task any more
-        for entry in [*self._kept.values(), *self._poller.take_waiting(), *(call.subject for call in self._kills)]:
-            self._drop_launcher(entry)
+        await self._drops.finish([*self._kept.values(), *self._poller.take_waiting(), *self._kills.take_queued()])
         self._kept.clear()
-        self._kills.clear()
-        with trio.move_on_after(LAST_DROPS_TIMEOUT):
-            await self._drop_all()
-        if self._drops:  # a daemon thread, so that a `__del__` that hangs does not delay the end of the program
-            threading.Thread(
-                target=_drop_all, args=[self._drops], name=f"{self.control.name}.drops", daemon=True
-            ).start()
         self._workers.close()
         if self._isolation is not None:
             await self._isolation.close()
-
-    async def launch(self, jobs: Sequence[LiveJob]) -> None:
-        """Build all launchers of `jobs`, then launch them."""
-        self._launches += 1
-        try:
-            await self._launch_all(jobs)
-        finally:
-            self._launches -= 1
-            if not self._launches:
-                self._all_launched.set()
-                self._all_launched = trio.Event()
-
-    async def _wait_launched(self) -> None:
-        with trio.move_on_after(FIRST_TICK):
-            while self._launches:  # another submission may have begun when this wakes up
-                await self._all_launched.wait()
-
-    async def _launch_all(self, jobs: Sequence[LiveJob]) -> None:
-        entries = [self._enter(job) for job in self.control.begin_all(jobs)]
-        interactive = len(entries) == 1 and _is_interactive(entries[0].job)  # an interactive job is submitted alone
-        deadline = math.inf if interactive else self._call_deadlines.launch
-        await self._run(deque([entry for entry in entries if entry.launcher is None]), deadline, self._built)
-        ready = deque([entry for entry in entries if entry.job.stage is LAUNCHING])
-        renew_calls(ready, LAUNCH)
-        await self._run(ready, deadline, self._launch_returned)
-
-    def take_back(self, job: LiveJob) -> bool:
-        """Take back the call of the launcher of `job` unless it has begun."""
-        call = job.data.call
-        # The ticket decides between this kill and the thread that may begin the call now: see `call_batches`.
-        if call is None or call.take_back():
-            self._drop_launcher(job.data)
-            return True
-        self._wait_for(job, call)
-        return False
-
-    def kill(self, jobs: Sequence[LiveJob]) -> None:
-        """Queue the kills of `jobs`; those whose launcher is in a call wait for that."""
-        for job in jobs:
-            call = job.data.call
-            if call is None or call.take_back():
-                self._kill_now(job.data)
-            else:
-                self._wait_for(job, call)
 
     def limits(self, spec: Any) -> tuple[float | None, float | None]:
         """Return the limits of a job, which may be a foreign one."""
@@ -233,80 +171,86 @@ class AdapterDriver(Driver):
             return spec.timeout, spec.queue_timeout
         return limits_of_job(spec)
 
-    def forget(self, job_id: str) -> None:
-        """Drop the launcher that is kept for a busy job."""
-        kept = self._kept.pop(job_id, None)
-        if kept is not None:
-            self._drop_launcher(kept)
-
     def notes(self) -> list[str]:
         """Name the calls that are still in progress."""
-        held = [f"{call.step.name} of {call.subject!r}" for call in self._workers.abandoned()]
-        some = ", ".join(held[:10]) + (" and others" if len(held) > 10 else "")  # noqa: PLR2004 - enough
-        note = f"backend {self.control.name!r}: {len(held)} abandoned threads are still in {some}"
-        return [note] if held else []
+        return self._hung.notes()
 
-    # ------------------------------------------------------------------ the launcher thread
+    # ------------------------------------------------------------------ launches
 
-    async def _run(self, calls: deque[Any], deadline: float, settle: Callable[[list[Any]], None]) -> None:
-        """Make `calls` in the launcher thread, batch by batch, alternating with other queues; `settle` each batch."""
-        try:
-            while calls:
-                async with self._thread_lock:
-                    done, stalled = await self._launcher_thread.run(calls, deadline)
-                settle(done)
-                if stalled is not None:
-                    self._handle_stalled(stalled)
-        except trio.Cancelled:
-            for entry in calls:
-                self._drop_launcher(entry)
-            raise
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
+        """Build all launchers of `jobs`, then launch them."""
+        begun = self.control.begin_all(jobs)
+        # The usual case inline, without a call for each job.
+        entries = [self._entry_of(job) if self._kept else Entry(job, self._make, BUILD) for job in begun]
+        interactive = len(entries) == 1 and entries[0].job.interactive  # an interactive job is submitted alone
+        deadline = math.inf if interactive else self._options.deadlines.launch
+        with self._poller.launching():
+            await self._run(deque([entry for entry in entries if entry.state is BUILDING]), deadline, self._built)
+            ready = deque([entry for entry in entries if entry.state is LAUNCHING])
+            await self._run(ready, deadline, self._launched)
 
-    def _enter(self, job: LiveJob) -> Entry:
-        entry = job.data = Entry(job, self._make)  # its first call builds the launcher
-        kept = self._kept.pop(job.id, None) if self._kept else None
+    def _entry_of(self, job: LiveJob) -> Entry:
+        kept = self._kept.pop(job.id, None)
         if kept is not None:
             # Another job may have the same id: only the same specification gets the same launcher.
             if kept.job.spec is job.spec and not _has_died(kept.launcher):
-                entry.launcher = kept.launcher
-            else:
-                self._drop_launcher(kept)
-        return entry
+                queue_all([kept], LAUNCH, LAUNCHING)
+                kept.job, job.data = job, kept
+                return kept
+            self._drops.add(kept)
+        return Entry(job, self._make, BUILD)
+
+    async def _run(self, entries: deque[Entry], deadline: float, returned: Callable[[list[Entry]], None]) -> None:
+        """Make calls in the launcher thread, in turn with other queues, and pass those that have returned on."""
+        try:
+            await self._thread.run(entries, deadline, returned)
+        except trio.Cancelled:
+            for entry in entries:
+                if entry.is_pending:  # those that were taken back are dropped or killed already
+                    self._drops.add(entry)
+            raise
 
     def _built(self, entries: list[Entry]) -> None:
+        built: list[Entry] = []
         for entry in entries:
-            entry.call = None
             job = entry.job
             if entry.failure is not None:
-                if not self._lost_with_process(entry):
-                    self._not_launched(entry)
-            elif job.stop is not None or job.stage is DONE:  # killed, or lost, while the constructor ran
+                self._not_launched(entry)
+            elif job.stop is None and job.stage is not DONE:
+                built.append(entry)
+            else:  # killed, or lost, while the constructor ran
+                self._drops.add(entry)
                 if job.stage is not DONE:
                     self.control.finish_stopped(job)
-                self._drop_launcher(entry)
+        queue_all(built, LAUNCH, LAUNCHING)  # for `launch`, which makes these calls when all are built
 
-    def _launch_returned(self, entries: list[Entry]) -> None:
+    def _launched(self, entries: list[Entry]) -> None:
         launched: list[Entry] = []
+        paths_of = self._options.paths_of
         for entry in entries:
-            entry.call = None
-            entry.job.paths = self._paths_of(entry.job.spec)
+            entry.job.paths = paths_of(entry.job.spec)
             if entry.failure is None:
+                entry.move(IDLE)
                 launched.append(entry)
-            elif not self._lost_with_process(entry):
+            else:
                 self._not_launched(entry)
         self.control.started_all([entry.job for entry in launched])  # also starts the kill of jobs that are to end
         for entry in launched:
             if entry.job.stage is DONE:
-                self._kill_now(entry)  # the job was lost while `launch()` was in progress, and runs now
-        self._poller.feed(_to_poll(launched))
+                self._kills.add(entry, KILL)  # the job was lost while `launch()` was in progress, and runs now
+        self._poller.feed(launched)
 
     def _not_launched(self, entry: Entry) -> None:
+        """Handle a constructor or a `launch()` that raised."""
+        if self._died_with_process(entry):
+            return
         job = entry.job
         is_busy = entry.failure is not None and entry.failure.is_busy
-        if is_busy and job.stage is not DONE and job.stop is None and entry.launcher is not None:
+        if is_busy and entry.state is LAUNCHING and job.stage is not DONE and job.stop is None:
+            entry.move(KEPT)
             self._kept[job.id] = entry
         else:
-            self._drop_launcher(entry)
+            self._drops.add(entry)
         if job.stage is DONE:
             return
         if is_busy:
@@ -314,14 +258,25 @@ class AdapterDriver(Driver):
         else:
             self.control.fail(job, FailureKind.LAUNCH_ERROR, self._raised(entry))
 
+    def forget(self, job_id: str) -> None:
+        """Drop the launcher that is kept for a busy job."""
+        kept = self._kept.pop(job_id, None)
+        if kept is not None:
+            self._drops.add(kept)
+
     # ------------------------------------------------------------------ polls
 
     async def _poll(self, entries: deque[Entry]) -> list[Entry]:
         """Poll `entries`; return those to poll again. Called by the poller."""
         alive: list[Entry] = []
-        renew_calls(entries, POLL)
-        await self._run(entries, self._call_deadlines.stall, lambda done: self._polled(done, alive))
+        queue_all(entries, POLL, POLLING)
+        await self._run(entries, self._options.deadlines.stall, lambda done: self._polled(done, alive))
         return alive
+
+    def _stalled_returned(self, entry: Entry) -> None:
+        alive: list[Entry] = []
+        self._polled([entry], alive)
+        self._poller.feed(alive)
 
     def _polled(self, entries: list[Entry], alive: list[Entry]) -> None:
         self.control.finish_all(self._ends_of(entries, alive))
@@ -334,22 +289,23 @@ class AdapterDriver(Driver):
         entries.reverse()
         while entries:
             entry = entries.pop()
-            entry.call = entry.stalled = None
             job = entry.job
             answer: Any = entry.value
             if answer.__class__ is Ended:
-                self._drop_launcher(entry)
+                self._drops.add(entry)
                 if job.stage is not DONE:
                     # Job and entry refer to each other: without this only the cyclic collector would free them.
                     job.data = None
                     yield job, answer.status, answer.reason, answer.usage
-            elif entry.failure is not None and self._lost_with_process(entry):
+            elif entry.failure is not None and self._died_with_process(entry):
                 pass
             elif job.stop is not None or job.stage is DONE:
-                self._kill_now(entry)  # a kill has waited for this call
+                self._kills.add(entry, KILL)  # a kill has waited for this call
             elif entry.failure is not None:
+                entry.move(IDLE)
                 self._poll_failed(entry, alive)
             else:
+                entry.move(IDLE)
                 entry.failures = 0
                 if answer is not job.status:
                     self.control.progress(job, answer)
@@ -357,193 +313,126 @@ class AdapterDriver(Driver):
 
     def _poll_failed(self, entry: Entry, alive: list[Entry]) -> None:
         entry.failures += 1
-        if entry.failures < self._poll_error_limit:
+        if entry.failures < self._options.poll_error_limit:
             alive.append(entry)
         else:
-            entry.polling_failed = True  # before the kill is queued: it makes no last poll then
             times = f"{entry.failures} times in a row, the last time " if entry.failures > 1 else ""
             self.control.stop([entry.job], FailureKind.LAUNCHER_ERROR, self._raised(entry, times))
 
     # ------------------------------------------------------------------ kills
 
-    def _kill_now(self, entry: Entry) -> None:
-        """Queue the kill of a launcher that has no other call, and start a task for it if the pool allows."""
-        entry.call = call = Call(KILL, entry)
-        self._kills.append(call)
-        self._open_kills += 1
-        self._spawn_killer()
+    def take_back(self, job: LiveJob) -> bool:
+        """Take back the constructor or the `launch()` of `job` unless it is in progress."""
+        entry: Entry = job.data
+        # The ticket decides between this kill and the thread that may begin the call now: see `call_batches`.
+        if entry.take_back():
+            self._drops.add(entry)
+            return True
+        self._wait_for_call(job)
+        return False
 
-    def _spawn_killer(self) -> None:
-        # Never more tasks than kills: `_open_kills` also counts those in progress, each of which occupies a task.
-        if self._kills and self._kill_tasks < min(self._kill_threads, self._open_kills):
-            self._kill_tasks += 1
-            self.control.start_task(self._run_kills)
+    def kill(self, jobs: Sequence[LiveJob]) -> None:
+        """Queue the kills of `jobs`; those whose launcher is in a poll wait for that."""
+        for job in jobs:
+            entry: Entry = job.data
+            if entry.state is IDLE or (entry.state is POLLING and entry.take_back()):
+                has_failed = entry.failures >= self._options.poll_error_limit
+                self._kills.add(entry, KILL_UNPOLLED if has_failed else KILL)
+            else:
+                self._wait_for_call(job)
 
-    async def _run_kills(self) -> None:
-        number = self._kill_tasks
-        if self._idle_kill_threads:
-            thread = self._idle_kill_threads.pop()
-        else:
-            thread = self._workers.launcher_thread(f"{self.control.name}.kill.{number}")
-        try:
-            while self._kills and self._workers.hung <= MAX_HUNG:  # beyond that `_check_hung` breaks the backend
-                # Each task starts the next one: to start 64 threads in one step would hold up the event loop.
-                self._spawn_killer()
-                done, stalled = await thread.run(self._kills, self._call_deadlines.kill)
-                self._killed(done)
-                if stalled is not None:
-                    self._abandon_call(stalled)
-        finally:
-            self._kill_tasks -= 1
-            self._idle_kill_threads.append(thread)
-
-    def _killed(self, calls: list[Call]) -> None:
+    def _kills_returned(self, calls: list[Call]) -> None:
         for call in calls:
             entry: Entry = call.subject
-            entry.call = None
-            self._drop_launcher(entry)
-            self._open_kills -= 1
+            self._drops.add(entry)
             job = entry.job  # it may have been lost while it was being killed
-            end: Any = None if call.failure is not None else call.value
-            if job.stage is DONE or self._lost_with_process(call):
+            if job.stage is DONE or self._died_with_process(call):
                 continue
-            if end is not None:
-                self.control.finish(job, end.status, end.reason, end.usage)
-            elif call.failure is not None:
+            if call.failure is not None:
                 self._lose(job, self._raised(call))
+            elif call.value is not None:
+                self.control.finish(job, call.value.status, call.value.reason, call.value.usage)
             else:
                 self.control.finish_stopped(job)
 
-    def _wait_for(self, job: LiveJob, call: Call) -> None:
+    def _wait_for_call(self, job: LiveJob) -> None:
         """Let the kill of `job` wait for a call in progress; after `kill_timeout` the job is lost."""
-        if self._call_deadlines.kill < math.inf:
-            at = trio.current_time() + self._call_deadlines.kill
-            self.control.deadlines.add(at, job, lambda job: self._wait_timed_out(job, call))
+        if self._options.deadlines.kill < math.inf:
+            self.control.deadlines.add(trio.current_time() + self._options.deadlines.kill, job, self._wait_timed_out)
 
-    def _wait_timed_out(self, job: LiveJob, call: Call) -> None:
+    def _wait_timed_out(self, job: LiveJob) -> None:
         entry: Entry = job.data
-        if entry.call is not call or (entry.stalled is not None and entry.stalled.has_returned()):
-            return  # it has returned, and `_ends_of` or `_launch_returned` makes the kill
-        limit = self._call_deadlines.kill
-        self._lose(job, f"{self._named(call)} did not return within {limit:g} s, and could not be killed")
-        call.is_abandoned = True
-        if entry.stalled is not None:
-            entry.stalled.abandon()
-            self._check_hung()
+        if entry.state is KILLING:
+            return  # the call has returned, and the kill has a deadline of its own
+        stalled = None
+        if entry.state is STALLED and (stalled := self._stalled.give_up(entry)) is None:
+            return  # it has just returned, and the kill follows
+        limit = self._options.deadlines.kill
+        self._lose(job, f"{self._named(entry)} did not return within {limit:g} s, and could not be killed")
+        if stalled is not None:
+            self._abandon(stalled)
         else:
-            # The launcher thread still waits for this call: it must look at `is_abandoned` now, not at the deadline.
-            self._launcher_thread.recheck()
+            self._thread.abandon(entry)  # which comes back as a call that has stalled
 
-    # ------------------------------------------------------------------ dropping launchers
+    # ------------------------------------------------------------------ calls that do not return
 
-    def _drop_launcher(self, entry: Entry) -> None:
-        """Drop the reference to a launcher in the launcher thread: the last one runs the launcher's `__del__`."""
-        if isinstance(entry.launcher, LauncherProxy):
-            entry.launcher = None  # the proxy is our own class, and its `__del__` does not block
-        elif entry.launcher is not None:
-            # Only as an argument: a variable here could hold the last reference, if the thread is quicker.
-            self._drops.append(entry.take_launcher())
-            if not self._is_dropping:
-                self._is_dropping = True
-                self.control.start_task(self._run_drops)
-
-    async def _run_drops(self) -> None:
-        try:
-            await self._drop_all()
-        finally:
-            self._is_dropping = False
-
-    async def _drop_all(self) -> None:
-        while self._drops:
-            call = deque([Call(DROP, Dropping(self._drops))])
-            async with self._thread_lock:
-                _, stalled = await self._launcher_thread.run(call, self._call_deadlines.stall)
-            if stalled is not None:
-                self._handle_stalled(stalled)
-
-    # ------------------------------------------------------------------ stalled and abandoned calls
-
-    def _handle_stalled(self, stalled: StalledCall) -> None:
-        call = stalled.call
+    def _call_stalled(self, stalled: StalledCall) -> None:
+        """Handle a call in the launcher thread that has passed its deadline, or was abandoned."""
+        call, limits = stalled.call, self._options.deadlines
         if call.step is DROP:  # `__del__` has no answer, and no job depends on it
-            stalled.abandon()
-            self._check_hung()
-        elif call.step is POLL and not call.is_abandoned and self._call_deadlines.stall < self._call_deadlines.poll:
-            call.subject.stalled = stalled
-            self.control.start_task(self._wait_stalled, stalled)
-            self._check_hung()
+            self._hung.abandon(stalled)
+        elif call.step is POLL and call.subject.job.stage is not DONE and limits.stall < limits.poll:
+            self._stalled.add(call.subject, stalled)
+            self._hung.check()
         else:
-            self._abandon_call(stalled)
+            self._abandon(stalled)
 
-    async def _wait_stalled(self, stalled: StalledCall) -> None:
-        try:
-            with trio.move_on_after(self._call_deadlines.poll - self._call_deadlines.stall):
-                await stalled.wait()
-        except trio.Cancelled:
-            stalled.abandon()  # the backend is closing: nothing reads the answer any more
-            raise
-        if stalled.call.is_abandoned:
-            return  # `_wait_timed_out` has lost the job meanwhile
-        # Read only now: a call that returned just as the limit passed has its answer counted.
-        if stalled.has_returned():
-            alive: list[Entry] = []
-            self._polled([stalled.call.subject], alive)
-            self._poller.feed(alive)
-        else:
-            self._abandon_call(stalled)
-
-    def _abandon_call(self, stalled: StalledCall) -> None:
+    def _abandon(self, stalled: StalledCall) -> None:
         """Abandon a call; its job is lost."""
-        call = stalled.call
-        if call.step is KILL:
-            self._open_kills -= 1
-            self._lose(call.subject.job, f"{self._named(call)} did not return within {self._call_deadlines.kill:g} s")
+        call, limits = stalled.call, self._options.deadlines
+        entry: Entry = call.subject
+        if entry.state is KILLING:
+            text = f"{self._named(call)} did not return within {limits.kill:g} s"
         elif call.step is POLL:
-            text = f"{self._named(call)} timed out after {self._call_deadlines.poll:g} s, state unknown"
-            self._lose(call.subject.job, text)
+            text = f"{self._named(call)} timed out after {limits.poll:g} s, state unknown"
         else:
-            self._lose(call.subject.job, f"launch timed out after {self._call_deadlines.launch:g} s, state unknown")
-        stalled.abandon()
-        self._check_hung()
+            text = f"launch timed out after {limits.launch:g} s, state unknown"
+        self._lose(entry.job, text)
+        entry.move(ABANDONED)
+        self._hung.abandon(stalled)
         if self._isolation is not None:
             self._isolation.suspect(self._process_died)
 
     # ------------------------------------------------------------------ the process of isolated launchers
 
-    def _lost_with_process(self, call: Call) -> bool:
+    def _died_with_process(self, call: Call) -> bool:
         """Return whether `call` failed because the process of its launcher has died; lose all jobs of that process."""
         failure = call.failure
         if failure is None or failure.dead_process is None:
             return False
+        self._drops.add(call.subject)
         self._lose(call.subject.job, failure.why)
         self._process_died(failure.dead_process, failure.why)
         return True
 
     def _process_died(self, process: LauncherProcess, text: str) -> None:
         """Lose all jobs whose launchers were in `process`. Does nothing the second time."""
-        if self._isolation is None or process.is_discarded:
+        if self._isolation is None or not self._isolation.discard(process):
             return
-        self._isolation.discard(process)
-        self._deaths += 1
-        self._kept = {name: entry for name, entry in self._kept.items() if entry.launcher.process is not process}
+        for name, entry in list(self._kept.items()):
+            if _lives_in(process, entry):
+                self.forget(name)
         for job in self.control.live_jobs():
-            entry: Entry | None = job.data
-            if entry is not None and isinstance(entry.launcher, LauncherProxy) and entry.launcher.process is process:
-                # A queued kill stays queued, as `_open_kills` counts it; it fails like any call of a dead process.
-                if entry.call is not None and entry.call.step is not KILL:
-                    entry.call.take_back()
+            entry = job.data
+            if entry is not None and _lives_in(process, entry):
+                # A queued kill stays queued; it fails like any call of a dead process, and so does one in progress.
+                if entry.state is IDLE or (entry.state is not KILLING and entry.take_back()):
+                    self._drops.add(entry)
                 self._lose(job, text)
-        if self._deaths > MAX_RESTARTS:
-            msg = f"backend {self.control.name!r}: {text}; it was restarted {MAX_RESTARTS} times, which is the limit"
-            self.control.break_backend(BackendBrokenError(msg))
+        if why := self._isolation.why_exhausted():
+            self.control.break_backend(BackendBrokenError(f"backend {self.control.name!r}: {text}; {why}"))
 
-    def _check_hung(self) -> None:
-        if self._workers.hung > MAX_HUNG:
-            msg = (
-                f"backend {self.control.name!r}: {self._workers.hung} calls of {self._owner} do not return, "
-                f"and each holds a thread; at most {MAX_HUNG} may"
-            )
-            self.control.break_backend(BackendBrokenError(msg))
+    # ------------------------------------------------------------------ messages
 
     def _lose(self, job: LiveJob, text: str) -> None:
         if job.stage is not DONE:
@@ -557,20 +446,12 @@ class AdapterDriver(Driver):
         return f"{self._named(call)} raised {times}{why}{hint}"
 
     def _named(self, call: Call) -> str:
-        return f"{self._owner}()" if call.step is BUILD else f"{self._owner}.{call.step.name}"
+        owner = self._options.owner
+        return f"{owner}()" if call.step is BUILD else f"{owner}.{call.step.name}"
 
 
-def _is_interactive(job: LiveJob) -> bool:
-    return bool(getattr(job.spec, "interactive", False))
-
-
-def _to_poll(entries: list[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.call is None and entry.job.stop is None and entry.job.stage is LAUNCHED]
-
-
-def _drop_all(launchers: deque[Any]) -> None:
-    while launchers:
-        Dropping(launchers).drop()
+def _lives_in(process: LauncherProcess, entry: Entry) -> bool:
+    return isinstance(entry.launcher, LauncherProxy) and entry.launcher.process is process
 
 
 def _has_died(launcher: Any) -> bool:

@@ -1,4 +1,4 @@
-"""`Isolation`: launchers in a process and session of their own, for classes that must not share ours.
+"""`LauncherProcess`: a process and session of their own for launchers that must not share ours; and `LauncherProxy`.
 
 Some hold the interpreter's lock for seconds, and with it the event loop; some call `os._exit`, or crash; some start
 children that must not get the terminal's Ctrl-C, or change the directory of the process; some need the main thread. In
@@ -17,7 +17,7 @@ When the process dies
 A thread that waits for an answer, or sends the next request, sees the death by a pidfd (see `ExitWatch`), even if a
 child that the process has forked keeps its sockets open: the call fails with `dead_process` set. All its launchers are
 gone, so each of its jobs is lost, once; the adapter does that. What is left of the process's group is killed, as it is
-when the process ends because the backend closes. The next launcher is built in a new process.
+when the process ends because the backend closes. The next launcher is built in a new process: see `isolation`.
 
 A process that answers no request, since one of its threads never releases the interpreter's lock, is killed after the
 first call is abandoned. Then the same follows, and the reason names the calls that were in progress.
@@ -25,8 +25,6 @@ first call is abandoned. Then the same follows, and the reason names the calls t
 
 from __future__ import annotations
 
-import copyreg
-import io
 import itertools
 import json
 import os
@@ -36,18 +34,15 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any, Final
 
 import trio
 
-from runtime.backend.legacy.duck_typing import class_name, describe
 from runtime.backend.legacy.failures import FailedCallError, Failure
 from runtime.backend.legacy.isolated_program import PING
 from runtime.backend.legacy.launcher import ErrorMessage, LauncherError
-from runtime.backend.legacy.launcher_calls import BUILD, KILL, LAUNCH, POLL
+from runtime.backend.legacy.launcher_calls import KILL, LAUNCH, POLL
 from runtime.helper.interpreter import environment
 from runtime.helper.process import Channel, HelperProcess, deadline_in, hang_up
 from runtime.job import JobStatus
@@ -315,128 +310,6 @@ class LauncherProcess:
         """Make sure that it has ended, and return how."""
         code = self._helper.end(EXIT_TIMEOUT)
         return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal_name(-code)}"
-
-
-def check_importable(launcher_cls: type) -> None:
-    """Check that another process can import a class by its name.
-
-    Raises:
-        ValueError: if it cannot.
-    """
-    module, name = launcher_cls.__module__, launcher_cls.__qualname__
-    if module == "__main__" or "<locals>" in name:
-        where = "a function" if "<locals>" in name else "the program that was started"
-        msg = (
-            f"LegacyLauncherAdapter: isolated is True, and {name} is defined in {where}, from where no other "
-            "process can import it; expected a class at the top level of a module"
-        )
-        raise ValueError(msg)
-
-
-class Isolation:
-    """Builds the isolated launchers of one block, and starts their process.
-
-    Args:
-        launcher_cls: the class; another process must be able to import it by its name.
-        view: a function from a job to the constructor's argument, called in that process; `None` for the job itself.
-    """
-
-    def __init__(self, launcher_cls: type, view: Callable[[Any], Any] | None) -> None:
-        self._cls = launcher_cls
-        self._view = view
-        self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
-        self._process: LauncherProcess | None = None
-        self._is_closed = False
-        self._probing: threading.Thread | None = None
-
-    def make(self, job: Any) -> LauncherProxy:
-        """Build a launcher. Blocks.
-
-        Raises:
-            LauncherError: if the job does not pickle, or the process cannot be started.
-        """
-        try:
-            payload = _pickled(job)
-        except Exception as exc:  # pickling runs foreign code
-            msg = f"job {job.id!r} does not pickle, as the job of an isolated launcher must: {describe(exc)}"
-            raise LauncherError(msg) from exc
-        if self._probing is not None:
-            self._probing.join()  # a process that may be killed gets no more launchers; `PROBE_TIMEOUT` bounds the wait
-        launcher = LauncherProxy(self._living_process(), next(self._numbers), job.id)
-        launcher.ask(BUILD.name, payload)
-        return launcher
-
-    def suspect(self, on_death: Callable[[LauncherProcess, str], object]) -> None:
-        """Probe the process in a thread; if it does not answer, kill it and call `on_death` in the loop.
-
-        Does not block.
-
-        Args:
-            on_death: called with the process and its exit reason.
-        """
-        if self._process is not None and (self._probing is None or not self._probing.is_alive()):
-            token = trio.lowlevel.current_trio_token()
-            self._probing = threading.Thread(target=_probe, args=[self._process, token, on_death], daemon=True)
-            self._probing.start()
-
-    def discard(self, process: LauncherProcess) -> None:
-        """Stop using `process`: the next launcher is built in a new one. Does not block."""
-        process.is_discarded = True
-        process.close_idle_connections()
-        if self._process is process:
-            self._process = None
-
-    async def close(self) -> None:
-        """End the process, or leave it running if calls hang in it."""
-        self._is_closed = True
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.is_busy():
-            process.linger()
-        else:
-            await process.close()
-
-    def _living_process(self) -> LauncherProcess:
-        name = class_name(self._cls)
-        with self._lock:
-            if self._is_closed:  # an abandoned constructor may get here after the backend has closed
-                msg = f"{name} is isolated, and its process has ended with its backend"
-                raise LauncherError(msg)
-            if self._process is None or self._process.has_ended():  # the threads that wait for it see that themselves
-                try:
-                    greeting = _pickled((self._cls, self._view))
-                except Exception as exc:  # pickling runs foreign code
-                    msg = f"{name} cannot be isolated: it, or its view, does not pickle: {describe(exc)}"
-                    raise LauncherError(msg) from exc
-                self._process = LauncherProcess(name, greeting)
-            return self._process
-
-
-def _probe(
-    process: LauncherProcess, token: trio.lowlevel.TrioToken, on_death: Callable[[LauncherProcess, str], object]
-) -> None:
-    text = process.probe()
-    if text:
-        with suppress(trio.RunFinishedError):  # the event loop has ended during the probe
-            token.run_sync_soon(on_death, process, text)
-
-
-class _Pickler(pickle.Pickler):
-    """A pickler that can also pickle a read-only mapping, which every `JobSpec` contains."""
-
-    dispatch_table = copyreg.dispatch_table | {MappingProxyType: lambda proxy: (_read_only, (dict(proxy),))}
-
-
-def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
-    return MappingProxyType(mapping)
-
-
-def _pickled(value: object) -> bytes:
-    stream = io.BytesIO()
-    _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(value)
-    return stream.getvalue()
 
 
 def _from_json(text: bytes) -> Any:

@@ -81,9 +81,9 @@ class _Program:
             step.name: Step(step.name, function)
             for step, function in (
                 (BUILD, self._build),
-                (LAUNCH, lambda ref: self._launchers[ref.key].launch()),
+                (LAUNCH, lambda call: self._launchers[call.subject.key].launch()),
                 (POLL, self._poll),
-                (KILL, lambda ref: self._launchers[ref.key].kill()),
+                (KILL, lambda call: self._launchers[call.subject.key].kill()),
             )
         }
         self._drop = Step("__del__()", self._drop_launcher)
@@ -153,16 +153,17 @@ class _Program:
             end_fork(call, self._cls.__qualname__)
         process_state.leave(call, self._cls.__qualname__, [call])
 
-    def _drop_launcher(self, ref: _LauncherRef) -> None:
-        self._launchers.pop(ref.key, None)
+    def _drop_launcher(self, call: Call) -> None:
+        self._launchers.pop(call.subject.key, None)
 
-    def _build(self, ref: _LauncherRef) -> None:
+    def _build(self, call: Call) -> None:
+        ref: _LauncherRef = call.subject
         job = pickle.loads(ref.payload or b"")
         self._launchers[ref.key] = self._cls(job if self._view is None else self._view(job))
 
-    def _poll(self, ref: _LauncherRef) -> tuple[Any, ...]:
+    def _poll(self, call: Call) -> tuple[Any, ...]:
         """Poll, and return the status, the reason and the times as plain values."""
-        answer = POLL.function(_PollTarget(self._launchers[ref.key]))
+        answer = POLL.function(_PollTarget(self._launchers[call.subject.key]))
         if isinstance(answer, JobStatus):
             return (answer.name, None, None, (), None, None)
         assert isinstance(answer, Ended)  # for mypy

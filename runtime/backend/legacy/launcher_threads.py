@@ -48,12 +48,12 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, thread_time
-from typing import Final
+from typing import Any, Final, Generic
 
 import outcome
 import trio
 
-from runtime.backend.legacy.call_batches import BATCH_TIME, Call, LauncherThread, LauncherWorkers, StalledCall
+from runtime.backend.legacy.call_batches import BATCH_TIME, C, Call, LauncherThread, LauncherWorkers, StalledCall
 from runtime.backend.legacy.failures import Failure, failure_of
 from runtime.backend.legacy.forks import end_fork
 from runtime.backend.legacy.process_state import process_state
@@ -75,7 +75,7 @@ class ThreadWorkers(LauncherWorkers):
     """Makes launcher threads that are OS threads."""
 
     def __init__(self) -> None:
-        self.held: set[_Batch] = set()
+        self.held: set[_Batch[Any]] = set()
         """Batches whose call is stalled or abandoned: each holds its thread."""
         self.leaving: list[_Worker] = []
         """Threads that were told to end, and may not have ended."""
@@ -155,10 +155,10 @@ class _Worker:
         self._is_over = True
 
 
-class _Batch(StalledCall):
+class _Batch(StalledCall, Generic[C]):
     """One batch in a thread: the state that the thread and the loop share."""
 
-    def __init__(self, workers: ThreadWorkers, worker: _Worker, calls: deque[Call]) -> None:
+    def __init__(self, workers: ThreadWorkers, worker: _Worker, calls: deque[C]) -> None:
         self._workers = workers
         self._worker = worker
         self._calls = calls
@@ -166,11 +166,13 @@ class _Batch(StalledCall):
         self._home = os.getpid()
         self._has_begun = self._has_left = False
         self._ended = trio.Event()
-        self.done: list[Call] = []
-        self.now: tuple[Call, float] | None = None
+        self.done: list[C] = []
+        self.now: tuple[C, float] | None = None
         """The call in progress, and its start on the monotonic clock."""
         self.retired = False
         """Whether the thread begins no more calls."""
+        self.given_up: Call | None = None
+        """The call that is not waited for any longer."""
         self.is_abandoned = False
         self._is_cancelled = False
         self.in_time = 0
@@ -200,11 +202,11 @@ class _Batch(StalledCall):
         spent = thread_time()
         began = monotonic()
         end = began + BATCH_TIME
-        call: Call | None = None
+        call: C | None = None
         try:
             for call in iter(calls.popleft, None):
                 try:
-                    del call._ticket  # `Call.begin`, inlined: this runs for each poll of each job
+                    del call.ticket  # `Call.begin`, inlined: this runs for each poll of each job
                 except AttributeError:
                     continue
                 self.now = (call, began)
@@ -273,12 +275,12 @@ class _Batch(StalledCall):
         now = self.now
         if now is None:
             return deadline
-        return 0.0 if now[0].is_abandoned else max(0.0, now[1] + deadline - monotonic())
+        return 0.0 if now[0] is self.given_up else max(0.0, now[1] + deadline - monotonic())
 
     def retire_if_stalled(self, deadline: float) -> bool:
         """Retire the thread if the call in progress has stalled; return whether it has."""
         now = self.now
-        if now is None or (not now[0].is_abandoned and monotonic() < now[1] + deadline):
+        if now is None or (now[0] is not self.given_up and monotonic() < now[1] + deadline):
             return False
         # The order closes the race with the thread: write `retired`, count what has returned, and only then read `now`.
         # If `now` is unchanged, `done` cannot grow before the call returns, and the thread begins no other call.
@@ -325,13 +327,15 @@ class _LauncherThread(LauncherThread):
         self._name = name
         self._number = itertools.count(1)
         self.worker: _Worker | None = None
+        self._batch: _Batch[Any] | None = None
+        """The batch in progress."""
         self._waiting = trio.CancelScope()
 
-    async def run(self, calls: deque[Call], deadline: float) -> tuple[list[Call], StalledCall | None]:
+    async def run(self, calls: deque[C], deadline: float) -> tuple[list[C], StalledCall | None]:
         worker = self.worker
         if worker is None:
             worker = self.worker = _Worker(f"{self._name}.{next(self._number)}")
-        batch = _Batch(self._workers, worker, calls)
+        batch = self._batch = _Batch(self._workers, worker, calls)
         watchdog.begin(self._workers, batch)
         worker.give(batch.work)
         try:
@@ -347,8 +351,11 @@ class _LauncherThread(LauncherThread):
             batch.cancel()
             raise
         finally:
+            self._batch = None
             watchdog.end(batch)
         return batch.done, None
 
-    def recheck(self) -> None:
-        self._waiting.cancel()
+    def abandon(self, call: Call) -> None:
+        if self._batch is not None:
+            self._batch.given_up = call
+            self._waiting.cancel()

@@ -14,12 +14,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import trio
 
-from runtime.backend.legacy.launcher_calls import Entry
+from runtime.backend.legacy.entry import IDLE, Entry
+
+FIRST_TICK: Final = 1.0
+"""Seconds that the first tick of polls waits for launches in progress. Arbitrary: ten times as long would delay the
+first results of slow launchers, with a tenth a busy machine would poll before all slots are filled."""
 
 MIN_INTERVAL: Final = 0.001
 """Seconds between two ticks if the interval is 0 and the last tick ended no job. Arbitrary: ten times as long would be
@@ -27,49 +32,57 @@ noticed by short jobs, a tenth would keep a processor busy with polls."""
 
 
 class Poller:
-    """A task that polls the entries it receives over a memory channel.
+    """A task that polls the entries it receives over a memory channel, as long as they are IDLE.
 
     Args:
         interval: seconds between ticks; 0 for none.
         max_per_tick: how many entries are polled in a tick; `math.inf` for all.
         poll: polls these entries in order, removes them, and returns when none is left; returns those to poll again.
-        still_due: filters waiting entries: those that still need a poll, in order. The others do not count towards
-            `max_per_tick`.
-        wait_launched: awaited before the first tick; must be bounded.
     """
 
     def __init__(
-        self,
-        interval: float,
-        max_per_tick: float,
-        poll: Callable[[deque[Entry]], Awaitable[list[Entry]]],
-        still_due: Callable[[list[Entry]], list[Entry]],
-        wait_launched: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+        self, interval: float, max_per_tick: float, poll: Callable[[deque[Entry]], Awaitable[list[Entry]]]
     ) -> None:
         self._interval = interval
         self._max_per_tick = max_per_tick
         self._poll = poll
-        self._still_due = still_due
-        self._wait_launched = wait_launched
         self._send, self._receive = trio.open_memory_channel[list[Entry]](math.inf)
         self._waiting: deque[Entry] = deque()
+        self._launches = 0
+        """How many submissions are being launched."""
+        self._all_launched = trio.Event()
+        """Set, and replaced, when `_launches` becomes 0."""
 
     def feed(self, entries: list[Entry]) -> None:
-        """Poll these entries from now on, after all others."""
-        if entries:
-            self._send.send_nowait(entries)
+        """Poll those of `entries` that are IDLE from now on, after all others."""
+        if idle := _idle(entries):
+            self._send.send_nowait(idle)
+
+    @contextmanager
+    def launching(self) -> Iterator[None]:
+        """Return a context in which a submission is launched: the first tick waits for its end."""
+        self._launches += 1
+        try:
+            yield
+        finally:
+            self._launches -= 1
+            if not self._launches:
+                self._all_launched.set()
+                self._all_launched = trio.Event()
 
     def take_waiting(self) -> list[Entry]:
         """Remove and return all waiting entries."""
         self._receive_new()
-        waiting, self._waiting = list(self._waiting), deque()
+        waiting, self._waiting = _idle(self._waiting), deque()
         return waiting
 
     async def run(self) -> None:
         """Poll until cancelled."""
         due = -math.inf
         self._waiting.extend(await self._receive.receive())
-        await self._wait_launched()
+        with trio.move_on_after(FIRST_TICK):
+            while self._launches:  # another submission may have begun when this wakes up
+                await self._all_launched.wait()
         while True:
             if not self._waiting:
                 self._waiting.extend(await self._receive.receive())
@@ -96,10 +109,11 @@ class Poller:
         return len(again) < polled
 
     def _draw(self, most: float) -> deque[Entry]:
+        """Remove the next entries, at most `most` of them; those that need no poll any more do not count."""
         waiting, drawn = self._waiting, deque[Entry]()
         while waiting and len(drawn) < most:
             count = min(len(waiting), most - len(drawn))  # again, as some drawn entries may not be due any more
-            drawn += self._still_due([waiting.popleft() for _ in range(int(count))])
+            drawn += _idle([waiting.popleft() for _ in range(int(count))])
         return drawn
 
     def _receive_new(self) -> None:
@@ -108,3 +122,7 @@ class Poller:
                 self._waiting.extend(self._receive.receive_nowait())
         except trio.WouldBlock:
             pass
+
+
+def _idle(entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.state is IDLE]

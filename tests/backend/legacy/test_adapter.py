@@ -15,8 +15,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backend.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, driver
-from runtime.backend.legacy.poller import Poller
+from runtime.backend.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, hung_calls
+from runtime.backend.legacy.poller import FIRST_TICK, Poller
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus
 from runtime.scheduler.run import run_jobs
@@ -144,7 +144,7 @@ async def test_launches_that_take_long_hold_the_first_tick_up_for_a_second(autoj
     steps = [deed.step for deed in cls.trace if deed.step != "build"]
     before = steps.index("poll")
     assert steps.count("launch") == 10
-    assert driver.FIRST_TICK <= 0.3 * before < driver.FIRST_TICK + 1
+    assert FIRST_TICK <= 0.3 * before < FIRST_TICK + 1
 
 
 async def test_it_can_be_opened_again_and_keeps_nothing(autojump_clock: MockClock) -> None:
@@ -431,7 +431,7 @@ async def test_abandoned_threads_are_named_on_leaving(autojump_clock: MockClock)
 
 
 async def test_threads_that_hang_are_bounded(monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock) -> None:
-    monkeypatch.setattr(driver, "MAX_HUNG", 3)
+    monkeypatch.setattr(hung_calls, "MAX_HUNG", 3)
     gate = Gate()
     cls = scripted(lambda _job: Script(poll=[says(RUNNING, gate=gate)]))
     names = [f"job{number}" for number in range(10)]

@@ -9,12 +9,16 @@ from runtime.backend.legacy.call_batches import Call, Step
 from runtime.backend.legacy.failures import Failure
 
 
-def boom(subject: BaseException) -> NoReturn:
-    raise subject
+def boom(call: Call) -> NoReturn:
+    raise call.subject
+
+
+def as_text(call: Call) -> str:
+    return str(call.subject)
 
 
 def test_a_call_keeps_what_it_returned() -> None:
-    call = Call(Step("step", lambda subject: subject + 1), 41)
+    call = Call(Step("step", lambda call: call.subject + 1), 41)
     assert not call.has_returned
     call.perform()
     assert call.has_returned
@@ -34,7 +38,7 @@ def test_no_call_keeps_what_it_raised() -> None:
 
     raised: list[weakref.ref[FarmError]] = []
 
-    def fail(_subject: object) -> NoReturn:
+    def fail(_call: Call) -> NoReturn:
         error = FarmError("text")
         raised.append(weakref.ref(error))
         raise error from None
@@ -46,7 +50,7 @@ def test_no_call_keeps_what_it_raised() -> None:
 
 
 def test_the_side_that_comes_first_owns_it() -> None:
-    taken_back, begun = Call(Step("step", str), 1), Call(Step("step", str), 1)
+    taken_back, begun = Call(Step("step", as_text), 1), Call(Step("step", as_text), 1)
     assert taken_back.take_back()
     assert not taken_back.begin()
     assert begun.begin()
@@ -58,9 +62,8 @@ def test_a_call_that_has_returned_can_be_used_again() -> None:
     call = Call(Step("first", boom), ValueError("text"))
     assert call.begin()
     call.perform()
-    call.is_abandoned = True
-    call.renew(Step("second", str))
-    assert (call.step.name, call.has_returned, call.failure, call.is_abandoned) == ("second", False, None, False)
+    call.renew(Step("second", as_text))
+    assert (call.step.name, call.has_returned, call.failure) == ("second", False, None)
     assert call.begin()
     assert not call.take_back()
     call.perform()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import trio
 
-from runtime.backend.legacy import DVSimView, LegacyLauncherAdapter, driver, isolated, isolated_program
+from runtime.backend.legacy import DVSimView, LegacyLauncherAdapter, isolated, isolated_program, isolation
 from runtime.errors import BackendBrokenError
 from runtime.helper import process as helper_process
 from runtime.helper.exits import ExitWatch
@@ -144,7 +144,7 @@ async def test_each_block_has_a_process_of_its_own() -> None:
 
 
 async def test_restarts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "MAX_RESTARTS", 2)
+    monkeypatch.setattr(isolation, "MAX_RESTARTS", 2)
     seen = []
     with pytest.raises(BackendBrokenError, match=r"exit code 3.*restarted 2 times"):
         async with isolated_rig() as it:
@@ -327,19 +327,19 @@ def test_bytes_that_are_no_frame_are_one_line_and_end_the_connection(capfd: pyte
 
 
 async def test_bytes_that_are_no_request_disturb_no_other_connection(capfd: pytest.CaptureFixture[str]) -> None:
-    isolation = isolated.Isolation(CommandLauncher, None)
-    held = isolation.make(job("held", cmd="poll:run"))
+    process = isolation.Isolation(CommandLauncher, None)
+    held = process.make(job("held", cmd="poll:run"))
     held.launch()
     connection = isolated._Connection(held.process)
     connection._channel.send(b"no pickle")
     with pytest.raises(EOFError):
         connection._channel.receive()
     connection.close()
-    other = isolation.make(job("other", cmd="pass"))
+    other = process.make(job("other", cmd="pass"))
     other.launch()
     assert other.process is held.process
     assert [held.poll(), other.poll(), other.poll()] == [JobStatus.RUNNING, JobStatus.RUNNING, JobStatus.PASSED]
-    await isolation.close()
+    await process.close()
     err = capfd.readouterr().err
     assert (err.count("\n"), "Traceback" in err) == (1, False)
 

@@ -38,10 +38,10 @@ class Probe:
         self.gate = Gate()
 
     def call(self) -> Call:
-        return Call(Step("call", Probe._do, Probe._undo), self)
+        return Call(Step("call", lambda call: call.subject._do(), Probe._undo), self)
 
     def hanging(self) -> Call:
-        return Call(Step("hang", Probe._hang, Probe._undo), self)
+        return Call(Step("hang", lambda call: call.subject._hang(), Probe._undo), self)
 
     def _do(self) -> int:
         self.threads.append(threading.get_ident())
@@ -86,8 +86,7 @@ async def stall(workers: ThreadWorkers, probe: Probe, calls: deque[Call]) -> Sta
         (hanging,) = (call for call in calls if call.step.name == "hang")
         nursery.start_soon(run)
         await trio.to_thread.run_sync(probe.begun.get)
-        hanging.is_abandoned = True
-        thread.recheck()
+        thread.abandon(hanging)
     return stalled[0]
 
 
@@ -113,7 +112,7 @@ async def test_a_batch_ends_with_the_call_that_exceeds_it(
     now = [0.0]
     monkeypatch.setattr(launcher_threads, "monotonic", lambda: now[0])
 
-    def tick(_subject: object) -> None:
+    def tick(_call: Call) -> None:
         now[0] += call_batches.BATCH_TIME * 0.6
 
     calls = deque(Call(Step("tick", tick), None) for _ in range(5))
@@ -166,8 +165,9 @@ async def test_a_call_that_is_abandoned_stalls_at_once(workers: ThreadWorkers) -
     await stalled.wait()
 
 
-async def test_recheck_abandons_no_call_by_itself(workers: ThreadWorkers) -> None:
+async def test_a_call_goes_on_when_another_one_is_abandoned(workers: ThreadWorkers) -> None:
     probe, thread = Probe(), workers.launcher_thread("launcher")
+    thread.abandon(probe.call())
     calls = deque([probe.hanging()])
     results: list[tuple[list[Call], StalledCall | None]] = []
 
@@ -177,7 +177,7 @@ async def test_recheck_abandons_no_call_by_itself(workers: ThreadWorkers) -> Non
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         await trio.to_thread.run_sync(probe.begun.get)
-        thread.recheck()
+        thread.abandon(probe.call())
         await trio.testing.wait_all_tasks_blocked()
         assert results == []
         probe.gate.open()
@@ -237,7 +237,7 @@ def test_an_undo_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None
 
     class BadUndo(Probe):
         def hanging(self) -> Call:
-            return Call(Step("hang", Probe._hang, undo), self)
+            return Call(Step("hang", lambda call: call.subject._hang(), undo), self)
 
     probe, workers = BadUndo(), ThreadWorkers()
 

@@ -4,35 +4,46 @@ import math
 from collections import deque
 from typing import Any, cast
 
+import attrs
 import trio
 from trio.testing import MockClock
 
-from runtime.backend.legacy.launcher_calls import Entry
+from runtime.backend.legacy.entry import Entry, LauncherState
 from runtime.backend.legacy.poller import MIN_INTERVAL, Poller
 
 
+@attrs.define(eq=False)
+class Fake:
+    """Stands for an entry."""
+
+    name: str
+    state: LauncherState = LauncherState.IDLE
+
+
 class PollerRig:
-    """Stands for the adapter: records which entry is polled when, and releases each after its number of polls."""
+    """Stands for the driver: records which entry is polled when, and releases each after its number of polls."""
 
     def __init__(self, interval: float, max_per_tick: float = math.inf, *, takes: float = 0.0) -> None:
-        self.poller = Poller(interval, max_per_tick, self.poll, lambda some: [it for it in some if it not in self.gone])
+        self.poller = Poller(interval, max_per_tick, self.poll)
         self.polled: list[tuple[float, str]] = []
-        self.gone: set[Any] = set()
+        self.entries: dict[str, Fake] = {}
         self.left: dict[str, int] = {}
         self.takes = takes
 
     def feed(self, **polls: int) -> None:
         self.left |= polls
-        self.poller.feed(cast("list[Entry]", list(polls)))
+        fed = {name: Fake(name) for name in polls}
+        self.entries |= fed
+        self.poller.feed(cast("list[Entry]", list(fed.values())))
 
     async def poll(self, entries: deque[Any]) -> list[Any]:
         alive = []
         while entries:
-            name = entries.popleft()
-            self.polled.append((trio.current_time(), name))
-            self.left[name] -= 1
-            if self.left[name]:
-                alive.append(name)
+            entry = entries.popleft()
+            self.polled.append((trio.current_time(), entry.name))
+            self.left[entry.name] -= 1
+            if self.left[entry.name]:
+                alive.append(entry)
             await trio.sleep(self.takes)
         await trio.lowlevel.checkpoint()
         return alive
@@ -111,7 +122,8 @@ async def test_entries_that_are_not_due_do_not_count_towards_the_maximum(autojum
         nursery.start_soon(rig.poller.run)
         rig.feed(a=9, b=9, c=9, d=9, e=2, f=2)
         await trio.sleep(0.5)
-        rig.gone |= {"a", "b", "c", "d"}
+        for name in "abcd":
+            rig.entries[name].state = LauncherState.KILLING
         await trio.sleep(10)
         nursery.cancel_scope.cancel()
     assert rig.polled == [(0, "a"), (0, "b"), (1, "e"), (1, "f"), (2, "e"), (2, "f")]
