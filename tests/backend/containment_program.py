@@ -30,8 +30,8 @@ async def main(directory: Path, modes: list[str]) -> None:
         ]
         await backend.submit_many(jobs)
         assert backend._driver is not None
-        assert backend._driver._supervisors is not None
-        supervisor = backend._driver._supervisors.current
+        assert backend._driver.guards.supervisors is not None
+        supervisor = backend._driver.guards.supervisors.current
         say(supervisor.pid, *[shim.pid for shim in supervisor.shims])
         async for batch in receive:
             for event in batch:

@@ -95,7 +95,7 @@ class LocalKit:
         self._patch = patch
 
     def __call__(self) -> BackendFixture:
-        from runtime.backend.local import launch
+        from runtime.backend.local import group_starter
 
         def spawn_or_be_busy(argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Child:
             if env.get("BUSY") in self._busy:
@@ -103,7 +103,7 @@ class LocalKit:
                 raise OSError(errno.EAGAIN, "busy, the test says")
             return spawn(argv, env=env, **rest)
 
-        self._patch.setattr(launch, "spawn", spawn_or_be_busy)
+        self._patch.setattr(group_starter, "spawn", spawn_or_be_busy)
         backend = LocalBackend(
             run_dir=self._directory / uuid.uuid4().hex, max_parallelism=0, term_timeout=1, containment="group"
         )

@@ -58,8 +58,8 @@ def fifo(tmp_path: Path) -> Path:
 
 
 def supervisor_of(here: Local) -> Supervisor:
-    assert here.driver._supervisors is not None
-    return here.driver._supervisors.current
+    assert here.driver.guards.supervisors is not None
+    return here.driver.guards.supervisors.current
 
 
 def stop(*pids: int) -> None:
@@ -480,8 +480,8 @@ async def test_l6_what_supervisors_without_memory_leave_behind_is_bounded(
                     await here.session.completed(handle)
             while not old.finished:  # noqa: ASYNC110 - a process has no event
                 await trio.sleep(0.001)
-        assert here.driver._supervisors is not None
-        assert len(here.driver._supervisors._all) <= 2  # this one, and its predecessor
+        assert here.driver.guards.supervisors is not None
+        assert len(here.driver.guards.supervisors._all) <= 2  # this one, and its predecessor
         assert len(os.listdir("/proc/self/fd")) <= before + 4 + len(supervisor_of(here).shims)  # 4 of its predecessor
 
 

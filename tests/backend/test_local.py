@@ -21,7 +21,7 @@ import trio.testing
 
 from runtime.backend import verdict_pool
 from runtime.backend.contract.live import LiveJob
-from runtime.backend.local import LocalBackend, launch
+from runtime.backend.local import LocalBackend, group_starter
 from runtime.backend.local.driver import LocalDriver
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from runtime.process import Child, spawn
@@ -213,7 +213,7 @@ async def test_if_no_process_can_be_started_the_backend_is_busy_and_a_hook_is_no
 
     async with local(tmp_path) as here:
         with monkeypatch.context() as patch:
-            patch.setattr(launch, "spawn", out_of_resources)
+            patch.setattr(group_starter, "spawn", out_of_resources)
             assert await here.session.submit([spec]) == {}
         assert (await here.session.submit([spec])).keys() == {"job"}
         assert len(calls) == 1
@@ -250,7 +250,8 @@ async def test_a_completion_tells_where_the_files_are_unless_the_launch_was_not_
 async def test_a_full_disk_fails_that_job(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
         out_of_resources = 0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]  # a file can be made and not written
-        everybody = [os.getpid(), *([here.driver._supervisors.current.pid] if here.driver._supervisors else [])]
+        supervisors = here.driver.guards.supervisors
+        everybody = [os.getpid(), *([] if supervisors is None else [supervisors.current.pid])]
         before = [resource.prlimit(pid, resource.RLIMIT_FSIZE, out_of_resources) for pid in everybody]
         try:
             event = await here.run()
@@ -793,7 +794,7 @@ async def test_a_time_limit_is_not_for_the_judging(
     has_ended = LocalDriver.has_ended
 
     def note(self: LocalDriver, job: LiveJob) -> bool:
-        wait_ended(job.data.tree.pid)  # it ends just before the limit
+        wait_ended(job.data.run.tree.pid)  # it ends just before the limit
         ended = has_ended(self, job)
         noted.append(ended)
         over.set()
@@ -839,7 +840,7 @@ async def test_the_starts_of_one_submission_overlap(tmp_path: Path, monkeypatch:
         two.wait(HANG_TIMEOUT)
         return spawn(*args, **rest)
 
-    monkeypatch.setattr(launch, "spawn", spawn_with_another)
+    monkeypatch.setattr(group_starter, "spawn", spawn_with_another)
     async with local(tmp_path) as here:
         handles = await here.session.submit([JobSpec(name=name, cmd="true") for name in "ab"])
         for handle in handles.values():

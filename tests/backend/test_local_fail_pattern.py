@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from runtime.backend.local import LocalBackend, driver
+from runtime.backend.local import LocalBackend, local_job
 from runtime.job import FailureKind, JobStatus
 from tests.backend.local_jobs import local
 
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_WATCH_INTERVAL", 0.01)
+    monkeypatch.setattr(local_job, "_WATCH_INTERVAL", 0.01)
 
 
 @pytest.mark.parametrize("containment", ["group", "tree"])

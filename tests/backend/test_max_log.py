@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backend.local import driver
+from runtime.backend.local import local_job
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from tests.backend.batch.scripted import Element, ScriptedSystem, Stage
 from tests.backend.local_jobs import local
@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("containment", ["group", "tree"])
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_WATCH_INTERVAL", 0.01)
+    monkeypatch.setattr(local_job, "_WATCH_INTERVAL", 0.01)
 
 
 def check(event: JobCompletionEvent, message: str) -> None:
@@ -49,7 +49,7 @@ async def test_a_job_that_writes_without_end_is_stopped(tmp_path: Path, containm
 async def test_a_log_is_as_large_as_it_is_when_the_job_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str, patterns: list[str], size: int
 ) -> None:
-    monkeypatch.setattr(driver, "_WATCH_INTERVAL", 1000.0)
+    monkeypatch.setattr(local_job, "_WATCH_INTERVAL", 1000.0)
     cmd = f"yes a | head -c {size}"
     async with local(tmp_path, containment=containment) as jobs:
         for name in ("one", "two"):  # the second may be judged without a thread

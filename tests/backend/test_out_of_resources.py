@@ -10,13 +10,14 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import trio
 
 from runtime import LocalBackend, run_jobs
-from runtime.backend.local import launch
+from runtime.backend.local import group_starter, launch, local_run
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import in_thread
 from tests.backend import few_descriptors_program, out_of_resources_program
@@ -226,16 +227,16 @@ async def test_without_memory_to_start_a_job_the_backend_is_busy(
 
 
 @pytest.mark.parametrize(
-    ("containment", "renew", "what"),
+    ("containment", "renew", "module", "what"),
     [
-        ("group", False, "LocalRun"),
-        ("group", False, "GroupTree"),
-        ("tree", False, "LocalRun"),
-        ("tree", True, "LocalRun"),  # in a thread
+        ("group", False, local_run, "LocalRun"),
+        ("group", False, group_starter, "GroupTree"),
+        ("tree", False, local_run, "LocalRun"),
+        ("tree", True, local_run, "LocalRun"),  # in a thread
     ],
 )
 async def test_a_process_that_cannot_be_watched_for_lack_of_memory_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str, renew: bool, what: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containment: str, renew: bool, module: ModuleType, what: str
 ) -> None:
     def no_memory(*_args: object) -> None:
         raise MemoryError
@@ -243,7 +244,7 @@ async def test_a_process_that_cannot_be_watched_for_lack_of_memory_is_killed(
     lock = tmp_path / "lock"
     async with local(tmp_path, containment=containment) as here:
         with monkeypatch.context() as patch:
-            patch.setattr(launch, what, no_memory)
+            patch.setattr(module, what, no_memory)
             event = await here.run(f"exec flock {lock} sleep 1000", name="first", renew_odir=renew)
             assert event.reason is not None
             assert event.reason.kind is FailureKind.LAUNCH_ERROR

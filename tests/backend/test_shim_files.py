@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from runtime.backend import verdict_pool
-from runtime.backend.local import driver as local_driver
+from runtime.backend.local import driver, local_job, pipeline
 from runtime.job import FailureKind, JobCompletionEvent, JobStatus
 from runtime.process.guard.messages import SHORT_LOG
 from tests.backend.local_jobs import local
@@ -32,8 +32,8 @@ def hops(monkeypatch: pytest.MonkeyPatch) -> Hops:
 
         return in_thread
 
-    for module in (verdict_pool, local_driver):
-        for name in ("in_thread", "each_in_thread"):
+    for module in (verdict_pool, driver, local_job, pipeline):
+        for name in {"in_thread", "each_in_thread"} & vars(module).keys():
             monkeypatch.setattr(module, name, counted(getattr(module, name)))
     return lambda: len(asked)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.backend.local.driver import _CATCH_UP_TIME
+from runtime.backend.local.standstill_watch import _CATCH_UP_TIME
 from tests.cli.program import LIMIT, Fifo, job_file, results, started
 
 pytestmark = pytest.mark.slow

@@ -56,7 +56,7 @@ async def test_a_log_that_takes_long_holds_up_no_end(tmp_path: Path, monkeypatch
         async def hang(*_: object) -> None:
             await trio.sleep_forever()
 
-        monkeypatch.setattr(jobs.driver._finisher.verdicts, "of", hang)
+        monkeypatch.setattr(jobs.driver.services.finisher.verdicts, "of", hang)
         event = await jobs.run(HANGS, fail_patterns=["^UVM_ERROR"], timeout=0.5)
     assert event.reason is not None
     assert (event.reason.message, event.reason.context) == ("ran for longer than its timeout of 0.5 s", None)

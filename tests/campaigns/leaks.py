@@ -83,8 +83,8 @@ async def play(seed: int, count: int) -> tuple[State, State]:
                 ended += len(await receive.receive())
             await some(0, 500)
             assert backend._driver is not None
-            assert backend._driver._supervisors is not None
-            supervisor = backend._driver._supervisors.current.pid
+            assert backend._driver.guards.supervisors is not None
+            supervisor = backend._driver.guards.supervisors.current.pid
             before = State.of(supervisor)
             await some(500, 500 + count)
             return before, State.of(supervisor)

@@ -32,6 +32,8 @@ SOFT_TIMEOUT: Final = 10.0
 """Seconds from the soft step of a stop, if there is one, to SIGTERM. Arbitrary: ten times longer makes a person who
 pressed Ctrl-C wait, ten times shorter cuts off a simulator that saves its coverage."""
 
+_PAUSABLE: Final = (BackendState.OPEN, BackendState.CLOSING)
+
 
 class LocalBackend(RuntimeBackend):
     """Runs jobs as processes of this machine.
@@ -148,10 +150,10 @@ class LocalBackend(RuntimeBackend):
         limit of a job. A job that is killed meanwhile is continued, so that it can handle its signals; the timeouts of
         its stop count. Does not block. May be called in any task while the backend is open. Idempotent.
         """
-        if self._driver is not None and self.state in (BackendState.OPEN, BackendState.CLOSING):
+        if self._driver is not None and self.state in _PAUSABLE:
             self._driver.pause()
 
     def unpause(self) -> None:
         """Send SIGCONT to all processes that `pause` has stopped, and launch again. Does not block. Idempotent."""
-        if self._driver is not None:
+        if self._driver is not None and self.state in _PAUSABLE:
             self._driver.unpause()

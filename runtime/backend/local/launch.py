@@ -1,22 +1,20 @@
-"""Launching jobs: from a specification to a running process, or to the reason why there is none.
+"""The launch of one job: from a specification to running processes, or to the reason why there are none.
 
-The shim of an ordinary contained job makes its files and starts it (`launch_unprepared`). Other jobs are launched in a
-thread (`launch`), several in one call, because a call costs a tenth of starting a process. A failure is a return value,
-so it does not affect the other jobs of the call.
+A job is launched in one of three ways (`Way`), which is chosen once. A failure is a return value, so it does not affect
+the other jobs of the same call.
 """
 
 from __future__ import annotations
 
-import errno
-import json
+import enum
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
-import trio
 
+from runtime.backend.contract.live import LiveJob
 from runtime.backend.job_paths import (
     ENVIRONMENT_FILE,
     RootedJobPaths,
@@ -27,23 +25,15 @@ from runtime.backend.job_paths import (
     rotate_directory,
     starting_words,
 )
-from runtime.descriptors import Descriptor
+from runtime.backend.local.environments import Environments
+from runtime.backend.local.group_starter import GroupStarter
+from runtime.backend.local.interactive import JobTerminal, start_on_pty
+from runtime.backend.local.launch_errors import Busy, NotLaunched, explain
+from runtime.backend.local.local_run import LocalRun, keep
+from runtime.backend.local.options import LocalOptions
 from runtime.job import JobPaths, JobSpec
 from runtime.job.command import command_words
-from runtime.process import (
-    GroupTree,
-    ProcessTable,
-    ProcessTree,
-    SharedEnvironment,
-    SoftStep,
-    SoftSteps,
-    inherited_environment,
-    is_out_of_resources,
-    job_environment,
-    render_environment,
-    spawn,
-)
-from runtime.process.start_registry import StartRegistry
+from runtime.process import ProcessTree
 from runtime.roots import RootedPath, Roots
 
 if TYPE_CHECKING:  # not available on every system
@@ -56,76 +46,79 @@ a `tee` behind the job ends in milliseconds, also on a busy machine, so ten time
 that leaves a daemon completes that much later."""
 
 
+class Way(enum.Enum):
+    """How a job is launched."""
+
+    SHIM = "by its shim"
+    """Its shim makes its files and starts it. Nothing blocks, so no thread is needed: for ordinary contained jobs."""
+    THREAD = "in a thread"
+    """A thread makes its files, and starts it or hands it over to its shim. One thread launches several jobs, because a
+    call of a thread costs a tenth of starting a process."""
+    HOOK = "in a thread of its own"
+    """The same in a thread that launches no other job, because its `pre_launch` may take long."""
+
+
 @attrs.frozen
 class LaunchContext:
     """The settings and services that all launches of a backend share."""
 
     roots: Roots
     """The directories below which jobs have their files; open."""
-    terminal: int
-    """The descriptor of the user's terminal, for interactive jobs."""
-    processes: ProcessTable
-    """Finds the processes of a process group."""
-    files: trio.CapacityLimiter
-    """Limits the threads that make stop files."""
-    kill_timeout: float | None
-    """Seconds from SIGKILL until a job that is still there counts as lost; `None` for no limit."""
-    max_output_dirs: int | None
-    """How many old output directories of a job are kept; `None` for all."""
-    soft: SoftSteps
-    """Determines the soft step of a job."""
-    leftovers: str = "warn"
-    """What happens if a job leaves processes running, unless the job overrides it."""
-    starts: StartRegistry = attrs.field(factory=StartRegistry)
-    """The trees that this process starts, without a shim."""
-    environment: SharedEnvironment = attrs.field(factory=lambda: SharedEnvironment(inherited_environment()))
-    """The environment that jobs inherit."""
-    dump: bytes = attrs.field(init=False)
-    """The dump of the environment, for jobs without exports."""
+    options: LocalOptions
+    environments: Environments
+    groups: GroupStarter
 
-    @dump.default
-    def _render(self) -> bytes:
-        return render_environment(self.environment)
+    def needs_shim(self, spec: JobSpec) -> bool:
+        """Whether all processes of a job are to end with it, so that a shim has to start it."""
+        return (spec.containment or self.options.containment) == "tree" and not spec.dry_run
+
+    def way_of(self, spec: JobSpec) -> Way:
+        """Return the way in which a job is launched."""
+        if spec.pre_launch is not None:
+            return Way.HOOK
+        if spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive or has_long_text(spec):
+            return Way.THREAD
+        return Way.SHIM if self.needs_shim(spec) else Way.THREAD
 
     def leftover_timeout(self, spec: JobSpec) -> float:
         """Return the seconds for processes that a job leaves running to end by themselves; 0 if they are ignored."""
-        return 0.0 if (spec.leftovers or self.leftovers) == "ignore" else LEFTOVER_TIMEOUT
+        return 0.0 if (spec.leftovers or self.options.leftovers) == "ignore" else LEFTOVER_TIMEOUT
 
 
 @attrs.define(eq=False)
-class LocalRun:
-    """The process tree of a job, from its start until its completion."""
+class LaunchProgress:
+    """How far the launch of an attempt has come. Kept while the job is refused, so that no step is done twice."""
 
-    tree: ProcessTree
-    soft: SoftStep | None
-    """The step before SIGTERM, if there is one."""
-    log: RootedPath
-    pty: int | None = None
-    """The master of the pty of an interactive job."""
-    pty_slave: int = -1
-    log_fd: Descriptor | None = None
-    """The log of an interactive job, for writing."""
-    concluding: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    """Encloses the steps after its end: judging the log, and `post_finish`."""
-    is_concluding_limited: bool = False
-    """Whether `concluding` has a deadline, because the job was killed after its end."""
-
-    def close(self) -> None:
-        """Close all descriptors. Idempotent."""
-        self.tree.close()
-        if self.log_fd is not None:
-            self.log_fd.close()
-        if self.pty is not None:
-            for fd in (self.pty, self.pty_slave):
-                os.close(fd)
-            self.pty = None
+    attempt: int
+    renewed: bool = False
+    """Whether the old output directory was renamed."""
+    hooked: bool = False
+    """Whether `pre_launch` was called."""
 
 
-@attrs.frozen
-class NotLaunched:
-    """A job that cannot be launched, and why."""
+@attrs.define(eq=False)
+class Launch:
+    """The launch of a job."""
 
-    why: str
+    job: LiveJob
+    way: Way
+    shim: Shim | None = None
+    """The shim that starts it; `None` for this process."""
+    progress: LaunchProgress | None = None
+    """Set when it is launched in a thread."""
+    needs: Sequence[str] | None = None
+    """The paths that it needs now, the one in use first; empty while code of others runs; `None` before."""
+
+    @property
+    def paths(self) -> JobPaths:
+        """The paths of its files."""
+        assert self.job.paths is not None  # set when it begins
+        return self.job.paths
+
+    def give_back_shim(self) -> None:
+        """Return its shim, which was not used."""
+        if self.shim is not None:
+            self.shim.give_back()
 
 
 @attrs.frozen
@@ -138,133 +131,43 @@ class CalledOff:
     """A job that was killed before it was started."""
 
 
-@attrs.frozen
-class Busy:
-    """The system is out of resources for now, and why."""
-
-    why: str
-
-
-@attrs.define(eq=False)
-class LaunchProgress:
-    """How far the launch of an attempt has come. Kept while the job is refused, so that no step is done twice."""
-
-    attempt: int
-    renewed: bool = False
-    """Whether the old output directory was renamed."""
-    hooked: bool = False
-    """Whether `pre_launch` was called."""
-    needs: Sequence[str] | None = None
-    """The paths that the launch needs now, the one in use first; empty while code of others runs; `None` before."""
-
-
 Launched = LocalRun | NotLaunched | Prepared | CalledOff | Busy
 
 
 def discard(result: Launched) -> None:
     """End the run of a launch that was abandoned, if it started one. Blocks."""
     if isinstance(result, LocalRun):
-        result.tree.destroy()
-        result.close()
+        result.destroy()
 
 
-class _UnwatchedError(Exception):
-    """A process was started, and killed at once, because there is no memory to watch it."""
-
-    def __str__(self) -> str:
-        return "there is no memory to watch its process, so that was killed"
+# ---------------------------------------------------------------------- by a shim
 
 
-def needed_paths(context: LaunchContext, paths: JobPaths, progress: LaunchProgress) -> Sequence[str]:
-    """Return the paths that `launch` needs, as far as they are known: see `in_thread`. Does not block."""
-    if progress.needs is not None:
-        return progress.needs
-    found = ((path, context.roots.find(path)) for path in (paths.odir, paths.log))
-    return [path if rooted is None else rooted.real for path, rooted in found]
+def launch_by_shim(context: LaunchContext, launch: Launch, shim: Shim) -> LocalRun | NotLaunched | Busy | None:
+    """Let `shim` make the job's files and start it. Does not block; raises nothing.
 
-
-def launch(
-    context: LaunchContext,
-    spec: JobSpec,
-    job_paths: JobPaths,
-    progress: LaunchProgress,
-    wanted: Callable[[], bool],
-    shim: Shim | None = None,
-) -> Launched:
-    """Make the job's files, call `pre_launch` and, if `wanted` is still true, start the job. Blocks; raises nothing.
-
-    With a shim, `ProcessTree.wait_started` tells later whether it was started.
+    `ProcessTree.wait_started` tells later whether that succeeded. `None`: it needs a thread after all, because a
+    directory has to be resolved, or because the job is too large for the buffer of a socket.
     """
-    directory: int | None = None
+    from runtime.process.shim import ToMake
+
+    spec: JobSpec = launch.job.spec
     try:
-        paths = RootedJobPaths.resolve(job_paths, context.roots)
-        odir, log_dir = paths.odir.real, paths.log.parent.real
-        progress.needs = ()  # the directory of a stop file may be in any file system
-        soft = context.soft.of(spec, job_paths.odir, context.roots.resolve)
-        progress.needs = odir, log_dir
-        inherited = context.environment
-        environment = job_environment(inherited, spec.exports, job_paths.cwd) if spec.exports else inherited
-        if spec.renew_odir and not progress.renewed:
-            rotate_directory(paths.odir, context.max_output_dirs)
-        progress.renewed = True  # if the job is refused below, its next launch must not rename the new directory
-        if log_dir != odir:
-            paths.odir.make_directory()
-            progress.needs = log_dir, odir
-        dump = render_environment({**context.environment, **spec.exports}) if spec.exports else context.dump
-        directory = make_files(paths, dump)
-        make_command_file(spec, paths.log)
-        if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
-            progress.needs = ()
-            try:
-                spec.pre_launch()
-            except BaseException as exc:  # noqa: BLE001 - an exception of a hook fails its own job, and no other
-                return NotLaunched(f"pre_launch raised {exc!r}")
-        progress.hooked = True  # likewise, a hook is called once for each attempt
-        progress.needs = log_dir, odir
-        # As late as possible: a kill during the steps above prevents the start. `_launched` sees to a later one.
-        if not wanted():
-            return CalledOff()
-        # A hook may have replaced the directory, so that the descriptor is that of a removed one.
-        known = directory if spec.pre_launch is None else None
-        return _start(context, spec, paths, environment, soft, shim, progress, known)
-    except Exception as exc:  # noqa: BLE001 - such as text that is not a file name: it fails its own job, and no other
-        return explain(exc, spec)
-    finally:
-        progress.needs = None
-        if directory is not None:
-            os.close(directory)
-
-
-def launch_unprepared(
-    context: LaunchContext, spec: JobSpec, job_paths: JobPaths, shim: Shim
-) -> LocalRun | NotLaunched | Busy | None:
-    """Let `shim` make the job's files and start it, without a thread. Does not block; raises nothing.
-
-    `ProcessTree.wait_started` tells later whether that succeeded. `None`: this job needs `launch`.
-    """
-    if spec.pre_launch is not None or spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive:
-        return None
-    if has_long_text(spec):
-        return None
-    from runtime.process.shim import ToMake  # not available on every system
-
-    try:
-        paths = RootedJobPaths.find(job_paths, context.roots)
+        paths = RootedJobPaths.find(launch.paths, context.roots)
         if paths is None:
             return None
-        soft = context.soft.of(spec, job_paths.odir, partial(_found, context.roots))
-        dump = render_environment({**context.environment, **spec.exports}) if spec.exports else None
-        to_make = ToMake(paths.odir, paths.log.name, ENVIRONMENT_FILE, dump)
+        soft = context.options.soft.of(spec, launch.paths.odir, partial(_found, context.roots))
+        to_make = ToMake(paths.odir, paths.log.name, ENVIRONMENT_FILE, context.environments.own_dump(spec))
         tree = shim.start_and_make(
             command_words(spec),
             exports=spec.exports,
             cwd=paths.cwd,
             home=paths.home,
-            kill_timeout=context.kill_timeout,
+            kill_timeout=context.options.timeouts.kill,
             to_make=to_make,
             leftover_timeout=context.leftover_timeout(spec),
         )
-        return None if tree is None else _keep(tree, soft, paths.log)
+        return None if tree is None else keep(tree, soft, paths.log)
     except _NotFoundError:
         return None
     except Exception as exc:  # noqa: BLE001 - such as text that is not an argument: it fails its own job, and no other
@@ -282,137 +185,122 @@ def _found(roots: Roots, path: str) -> RootedPath:
     return found
 
 
-def explain(error: Exception, job: JobSpec | None = None) -> NotLaunched | Busy:
-    """Return the result of a launch that raised `error`: `Busy` if the system is out of resources."""
-    if isinstance(error, MemoryError):  # also out of resources, so the job is refused and may come later
-        error = OSError(errno.ENOMEM, "")
-    if isinstance(error, OSError):
-        return (Busy if is_out_of_resources(error) else NotLaunched)(describe(error, job))
-    return NotLaunched(f"cannot be started: {error}")
+# ---------------------------------------------------------------------- in a thread
 
 
-def describe(error: OSError, job: JobSpec | None = None) -> str:
-    """Return the message for an error of the system: its name, its text, its file, and a hint."""
-    if error.errno is None:
-        return f"cannot be started: {error}"
-    name = errno.errorcode.get(error.errno, str(error.errno))
-    about = "" if error.filename is None else f": {error.filename!r}"
-    what = os.strerror(error.errno) if is_out_of_resources(error) else error.strerror
-    return f"cannot be started: {name}, {what}{about}{_hint(error, job)}"
+def needed_paths(context: LaunchContext, launch: Launch) -> Sequence[str]:
+    """Return the paths that `launch_in_thread` needs, as far as they are known: see `in_thread`. Does not block."""
+    if launch.needs is not None:
+        return launch.needs
+    found = ((path, context.roots.find(path)) for path in (launch.paths.odir, launch.paths.log))
+    return [path if rooted is None else rooted.real for path, rooted in found]
 
 
-def _hint(error: OSError, job: JobSpec | None) -> str:
-    """Return how to fix the error, where the text of the system does not tell; else an empty text."""
-    if job is not None and job.cwd is not None and error.filename == os.path.abspath(job.cwd):
-        return ", which is its cwd; expected a directory that exists and may be entered"
-    if job is not None and isinstance(job.shell, str) and error.filename == job.shell and " " in job.shell:
-        words = json.dumps([*job.shell.split(), "-c"], ensure_ascii=False)
-        return f", which is its shell; expected a program, or its words, such as {words}"
-    if error.errno == errno.ENOEXEC:
-        return "; expected a program of this machine, or a script with a first line such as #!/bin/sh"
-    if error.errno == errno.ENOENT and isinstance(error.filename, str) and "/" not in error.filename:
-        return "; expected a program in the PATH of the job"
-    return ""
+def launch_in_thread(context: LaunchContext, launch: Launch) -> Launched:
+    """Make the job's files, call `pre_launch` and, unless the job is killed meanwhile, start it. Raises nothing.
 
-
-def _start(
-    context: LaunchContext,
-    spec: JobSpec,
-    paths: RootedJobPaths,
-    environment: Mapping[str, str],
-    soft: SoftStep | None,
-    shim: Shim | None,
-    progress: LaunchProgress,
-    directory: int | None,
-) -> LocalRun | Prepared:
-    """Start a job. `directory` is the descriptor of its output directory, if that is known."""
-    log = open_log(paths.log, None if directory is None else paths.directory_of_log(directory))
-    try:
-        progress.needs = ()  # its program and its working directory may be in any file system
-        if spec.dry_run:
-            return Prepared()
-        argv = starting_words(spec, paths.log)
-        starter = _Starter(context, spec.exports, environment, paths, shim, context.leftover_timeout(spec), directory)
-        if spec.interactive:
-            return _start_interactive(argv, starter, soft, os.dup(log))  # a copy, as `log` is closed below
-        return _keep(starter.start(argv, log, paths.log), soft, paths.log)
-    finally:
-        os.close(log)
-
-
-def _keep(tree: ProcessTree, soft: SoftStep | None, log: RootedPath) -> LocalRun:
-    """Return the run of a tree that was started.
-
-    Raises:
-        _UnwatchedError: if there is no memory for it; the tree was killed. The launch fails and is not tried again,
-            because the job has begun.
+    With a shim, `ProcessTree.wait_started` tells later whether it was started.
     """
+    directory: int | None = None
+    spec: JobSpec = launch.job.spec
+    progress = launch.progress
+    assert progress is not None
     try:
-        return LocalRun(tree, soft, log)
-    except MemoryError:
-        tree.destroy()
-        raise _UnwatchedError from None
+        paths = RootedJobPaths.resolve(launch.paths, context.roots)
+        launch.needs = ()  # the directory of a stop file may be in any file system
+        soft = context.options.soft.of(spec, launch.paths.odir, context.roots.resolve)
+        directory = _make_files(context, launch, progress, paths)
+        if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
+            launch.needs = ()
+            try:
+                spec.pre_launch()
+            except BaseException as exc:  # noqa: BLE001 - an exception of a hook fails its own job, and no other
+                return NotLaunched(f"pre_launch raised {exc!r}")
+        progress.hooked = True  # if the job is refused below, its hook must not be called again
+        launch.needs = paths.log.parent.real, paths.odir.real
+        # As late as possible: a kill during the steps above prevents the start. `Control.started` sees to a later one.
+        if launch.job.stop is not None:
+            return CalledOff()
+        # A hook may have replaced the directory, so that the descriptor is that of a removed one.
+        known = directory if spec.pre_launch is None else None
+        log = open_log(paths.log, None if known is None else paths.directory_of_log(known))
+        try:
+            launch.needs = ()  # its program and its working directory may be in any file system
+            if spec.dry_run:
+                return Prepared()
+            start = _Start(context, launch, paths, known)
+            argv = starting_words(spec, paths.log)
+            tree, terminal = start.on_pty(argv, log) if spec.interactive else (start(argv, log, paths.log), None)
+            return keep(tree, soft, paths.log, terminal)
+        finally:
+            os.close(log)
+    except Exception as exc:  # noqa: BLE001 - such as text that is not a file name: it fails its own job, and no other
+        return explain(exc, spec)
+    finally:
+        launch.needs = None
+        if directory is not None:
+            os.close(directory)
+
+
+def _make_files(context: LaunchContext, launch: Launch, progress: LaunchProgress, paths: RootedJobPaths) -> int:
+    """Make the job's directories and files; return a descriptor of its output directory."""
+    spec: JobSpec = launch.job.spec
+    odir, log_dir = paths.odir.real, paths.log.parent.real
+    launch.needs = odir, log_dir
+    if spec.renew_odir and not progress.renewed:
+        rotate_directory(paths.odir, context.options.max_output_dirs)
+    progress.renewed = True  # if the job is refused later, its next launch must not rename the new directory
+    if log_dir != odir:
+        paths.odir.make_directory()
+        launch.needs = log_dir, odir
+    directory = make_files(paths, context.environments.own_dump(spec) or context.environments.dump)
+    try:
+        make_command_file(spec, paths.log)
+    except BaseException:
+        os.close(directory)
+        raise
+    return directory
 
 
 @attrs.frozen
-class _Starter:
-    """Starts a process, by a shim or in this process."""
+class _Start:
+    """Starts the program of a job, by its shim or in this process."""
 
     context: LaunchContext
-    exports: Mapping[str, str]
-    environment: Mapping[str, str]
-    """The environment, with the exports."""
+    launch: Launch
     paths: RootedJobPaths
-    shim: Shim | None
-    leftover_timeout: float
     directory: int | None
     """The descriptor of the output directory, if it is known."""
 
-    def start(self, argv: Sequence[str], output: int, log: RootedPath | None = None) -> ProcessTree:
+    def __call__(self, argv: Sequence[str], output: int, log: RootedPath | None = None) -> ProcessTree:
+        spec: JobSpec = self.launch.job.spec
         cwd, home = self.paths.cwd, self.paths.home
-        timeout, leftovers = self.context.kill_timeout, self.leftover_timeout
-        if self.shim is not None:
-            return self.shim.start(
+        timeout = self.context.leftover_timeout(spec)
+        if self.launch.shim is not None:
+            return self.launch.shim.start(
                 argv,
-                exports=self.exports,
+                exports=spec.exports,
                 cwd=cwd,
                 home=home,
                 output=output,
-                kill_timeout=timeout,
+                kill_timeout=self.context.options.timeouts.kill,
                 log=log,
-                leftover_timeout=leftovers,
+                leftover_timeout=timeout,
             )
+        env = self.context.environments.of(spec, cwd)
         # A descriptor, not a path: another job could replace the directory by a symbolic link.
         opened = home.open_directory() if home is not None and self.directory is None else None
         directory = None if home is None else self.directory if opened is None else opened
-
-        def start_group() -> GroupTree:
-            child = spawn(argv, env=self.environment, cwd=cwd, directory=directory, output=output)
-            try:
-                return GroupTree(child, self.context.processes, timeout, self.context.files, leftovers)
-            except MemoryError:
-                child.destroy()
-                raise _UnwatchedError from None
-
         try:
-            return self.context.starts.start(start_group)
+            return self.context.groups.start(
+                argv, env=env, cwd=cwd, directory=directory, output=output, leftover_timeout=timeout
+            )
         finally:
             if opened is not None:
                 os.close(opened)
 
-
-def _start_interactive(argv: Sequence[str], starter: _Starter, soft: SoftStep | None, log: int) -> LocalRun:
-    from runtime.process.terminal import command_on_pty, open_pty  # not available on every system
-
-    try:
-        pty = open_pty(starter.context.terminal)
-        try:
-            words = command_on_pty(pty, argv, env=starter.environment, cwd=starter.paths.cwd)
-            tree = starter.start(words, pty.slave)
-        except BaseException:
-            pty.close()
-            raise
-    except BaseException:
-        os.close(log)
-        raise
-    return LocalRun(tree, soft, starter.paths.log, pty.master, pty.slave, Descriptor(log))
+    def on_pty(self, argv: Sequence[str], log: int) -> tuple[ProcessTree, JobTerminal]:
+        """Start it on a pty of its own, which will be connected with the user's terminal."""
+        spec, cwd = self.launch.job.spec, self.paths.cwd
+        env = self.context.environments.of(spec, cwd)
+        return start_on_pty(argv, self, like=self.context.options.terminal[0], env=env, cwd=cwd, log=log)

@@ -1,0 +1,267 @@
+"""`LocalJob`: a job of this machine, from the start of its processes to its completion.
+
+What a request does depends on how far the job has come::
+
+    request      its root runs              its root has exited                          it has completed
+    stop         the stop sequence begins   the rest takes at most `kill_timeout`        nothing
+    force        SIGKILL                    SIGKILL to what is left of its processes     nothing
+    time limit   stop                       nothing: the time of the judging is free     nothing
+
+When its processes have ended, `how_ended` says how, and `LocalJob` completes it accordingly. One task
+(`complete_ended`) completes the jobs that are contained, have a short log and need nothing special, many at a time.
+Each other job has a task of its own (`LocalJob.watch`), and its log is judged in a thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+import attrs
+import trio
+
+from runtime.backend.contract.control import Control, End
+from runtime.backend.contract.live import LiveJob
+from runtime.backend.finishing import Finisher, usage_of
+from runtime.backend.local.how_ended import Ending, how_ended, may_be_oom, out_of_memory, with_leftovers
+from runtime.backend.local.interactive import UserTerminal
+from runtime.backend.local.local_run import LocalRun
+from runtime.backend.local.options import LocalOptions
+from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.process import UNKNOWN, GroupTree, TreeEnd, in_thread
+from runtime.process.memory import OomKills
+from runtime.verdict import explain_stop, failed
+
+_STOPPED_VERDICT_TIMEOUT: Final = 2.0
+"""Seconds for the verdict and the hook of a job that was stopped, if there is no kill timeout. Arbitrary: ten times
+longer delays the end of a run with a hook that hangs, ten times shorter loses the diagnosis of a long log."""
+
+_WATCH_INTERVAL: Final = 1.0
+"""Seconds between readings of a log, for `stop_on_fail_pattern` and for `max_log`. Arbitrary: ten times longer lets a
+log grow by gigabytes past its limit, ten times shorter keeps threads busy with reading."""
+
+EndedJob = tuple["LocalJob", TreeEnd]
+"""A job, and the end of its processes."""
+
+
+@attrs.frozen
+class JobServices:
+    """What all jobs of a backend share."""
+
+    control: Control
+    options: LocalOptions
+    ended: trio.MemorySendChannel[EndedJob]
+    """Takes the ends for `complete_ended`; of unlimited size."""
+    finisher: Finisher
+    oom_kills: OomKills
+    threads: trio.CapacityLimiter
+    """Limits the threads that judge."""
+    terminal: UserTerminal
+
+
+class LocalJob:
+    """A job that was started; the `data` of its `LiveJob`.
+
+    Args:
+        job: the job.
+        run: its processes.
+        services: shared by all jobs.
+    """
+
+    __slots__ = ("_concluding", "_is_limited", "_services", "job", "run")
+
+    def __init__(self, job: LiveJob, run: LocalRun, services: JobServices) -> None:
+        self.job = job
+        self.run = run
+        self._services = services
+        self._concluding: trio.CancelScope | None = None
+        """Encloses the steps after its end, judging the log and `post_finish`; made on demand."""
+        self._is_limited = False
+        """Whether `_concluding` has a deadline, because the job was killed after its end."""
+
+    def start(self) -> None:
+        """Record the start, and let its end be noticed."""
+        job, tree, services = self.job, self.run.tree, self._services
+        job.data = self
+        if isinstance(tree, GroupTree):
+            tree.limit = self._limit
+        if not services.control.started(job):  # it was abandoned as lost during its launch
+            self.stop()
+        ordinary = self.run.terminal is None and not self._is_log_watched()
+        if not (ordinary and tree.announce_end(services.ended, self)):
+            services.control.start_task(self.watch)
+
+    # ------------------------------------------------------------------ requests
+
+    def stop(self) -> None:
+        """Begin the stop sequence; if its root has already exited, limit the time until its completion instead."""
+        if self.run.tree.has_ended():
+            self._limit_conclusion()
+        else:
+            self.run.tree.stop(self._services.options.timeouts.steps(self.run.soft))
+
+    def force(self) -> None:
+        """Skip the gentle steps of its stop sequence."""
+        self.run.tree.kill()
+
+    def has_ended(self) -> bool:
+        """Whether its root is known to have exited."""
+        return self.run.tree.has_ended()
+
+    def postpone(self, seconds: float) -> None:
+        """Extend the step of its stop sequence that is in progress."""
+        self.run.tree.postpone(seconds)
+
+    def _limit_conclusion(self) -> None:
+        self._is_limited = True
+        self._limit(self._conclusion_scope(), self._services.options.timeouts.kill or math.inf)
+
+    def _conclusion_scope(self) -> trio.CancelScope:
+        if self._concluding is None:
+            self._concluding = trio.CancelScope()
+        return self._concluding
+
+    def _limit(self, scope: trio.CancelScope, seconds: float) -> None:
+        """Cancel `scope`, which encloses a step of its end, after `seconds`; a standstill does not count."""
+        if seconds < math.inf:
+            self._services.control.deadlines.add(trio.current_time() + seconds, self.job, lambda _: scope.cancel())
+
+    # ------------------------------------------------------------------ until its processes have ended
+
+    async def watch(self) -> None:
+        """Wait for the end of its processes, and complete it."""
+        try:
+            end = await self._wait_ended()
+            await self._complete(end)
+            await self.run.tree.wait_gone()
+        finally:
+            self.run.close()  # an error here must not leave the processes running
+
+    async def _wait_ended(self) -> TreeEnd:
+        tree, services = self.run.tree, self._services
+        if self.run.terminal is not None:
+            return await self.run.terminal.wait_ended(tree, services.terminal)
+        if not self._is_log_watched():
+            return await tree.wait_ended()
+        async with trio.open_nursery() as nursery:
+            if self._stops_early():
+                nursery.start_soon(self._stop_when_failed)
+            if self.job.spec.max_log is not None:
+                nursery.start_soon(self._stop_when_too_large)
+            end = await tree.wait_ended()
+            nursery.cancel_scope.cancel()
+        return end
+
+    def _is_log_watched(self) -> bool:
+        """Whether its log is read while it runs."""
+        return self.job.spec.max_log is not None or self._stops_early()
+
+    def _stops_early(self) -> bool:
+        return self._services.options.stop_on_fail_pattern and bool(self.job.spec.fail_patterns)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _stop_when_failed(self) -> None:
+        await self._services.finisher.verdicts.wait_failed(self.job.spec, self.run.log, _WATCH_INTERVAL)
+        if not self.has_ended():
+            self.stop()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _stop_when_too_large(self) -> None:
+        message = await self._services.finisher.verdicts.wait_too_large(self.job.spec, self.run.log, _WATCH_INTERVAL)
+        if not self.has_ended():  # judging the log of a job that has ended checks its size, too
+            self._services.control.stop([self.job], FailureKind.LOG_LIMIT, message)
+
+    # ------------------------------------------------------------------ after that
+
+    def end_at_once(self, end: TreeEnd) -> End | None:
+        """Return the end of the job, if finding it takes microseconds; else `None`."""
+        spec: JobSpec = self.job.spec
+        if end.stopped or end.left is not None or end.broken is not None:
+            return None
+        if end.exit is UNKNOWN or may_be_oom(end.exit) or spec.post_finish is not None:
+            return None
+        verdict = self._services.finisher.verdicts.at_once(spec, end.exit, end.log)
+        if verdict is None:
+            return None
+        usage = usage_of(end.exit, verdict.log, end.left_behind)
+        if end.left_behind and verdict.passed:
+            verdict = with_leftovers(self._leftovers(), end)
+        return self.job, verdict.status, verdict.reason, usage
+
+    def _leftovers(self) -> str:
+        return self.job.spec.leftovers or self._services.options.leftovers
+
+    async def _complete(self, end: TreeEnd) -> None:
+        job, control = self.job, self._services.control
+        match how_ended(end, is_stopped=job.stop is not None):
+            case Ending.LOST:
+                pids = ", ".join(map(str, end.left or ())) or "of unknown ids"
+                seconds = self._services.options.timeouts.kill or 0
+                message = f"processes {pids} (unreaped) did not end within {seconds:g} s of SIGKILL"
+                if end.broken is not None:
+                    message = f"{end.broken}; {message}"
+                control.fail(job, FailureKind.LOST, message, usage=usage_of(end.exit))
+            case Ending.STOPPED:
+                await self._complete_stopped(end)
+            case Ending.BROKEN:
+                message = f"it was killed: {end.broken}"
+                control.fail(job, FailureKind.BACKEND_ERROR, message, usage=usage_of(end.exit))
+            case Ending.REAPED_ELSEWHERE:
+                message = "other code has reaped its process, so its exit code is not known"
+                control.fail(job, FailureKind.LOST, message)
+            case Ending.EXITED | Ending.STOPPED_EARLY:
+                await self._complete_judged(end)
+
+    async def _complete_stopped(self, end: TreeEnd) -> None:
+        """Call `post_finish`, and complete it with the reason of its stop, and what its log says about that."""
+        job, services = self.job, self._services
+        assert job.stop is not None
+        kind = job.stop.reason.kind
+        status = JobStatus.KILLED if kind is None else kind.status
+        timeout = services.options.timeouts.kill or _STOPPED_VERDICT_TIMEOUT
+        judgement = await services.finisher.conclude_stopped(job.spec, self.run.log, status, timeout, end.log)
+        services.control.finish_stopped(job, usage_of(end.exit, judgement), explain_stop(job.stop.reason, judgement))
+
+    async def _complete_judged(self, end: TreeEnd) -> None:
+        """Judge its log, call `post_finish`, and complete it."""
+        job, services = self.job, self._services
+        if job.stop is not None and not self._is_limited:  # the kill came after its end
+            self._limit_conclusion()
+        # Stopped without a request: a fail pattern had matched. We caused this exit, so it is not held against the job.
+        how = attrs.evolve(end.exit, code=0, signal=None, core_dumped=False) if end.stopped else end.exit
+        verdict = await services.finisher.conclude(
+            job.spec,
+            self.run.log,
+            how,
+            self._conclusion_scope(),
+            services.options.timeouts.kill,
+            end.log,
+            with_leftovers(self._leftovers(), end),
+        )
+        usage = usage_of(end.exit, verdict.log, end.left_behind)
+        if end.stopped and verdict.passed:
+            verdict = failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
+        if may_be_oom(how) and await in_thread(services.oom_kills.explain_one, limiter=services.threads):
+            verdict = out_of_memory(verdict)
+        services.control.finish(job, verdict.status, verdict.reason, usage)
+
+
+async def complete_ended(ended: trio.MemoryReceiveChannel[EndedJob], control: Control) -> None:
+    """Complete the jobs whose processes announce their end. Returns only if cancelled."""
+    async for first in ended:
+        ends: list[End] = []  # completed together, so that the receiver gets few and large batches
+        for job, tree_end in [first, *_further(ended)]:
+            end = job.end_at_once(tree_end)
+            if end is None:
+                control.start_task(job.watch)
+            else:
+                ends.append(end)
+        control.finish_all(ends)
+
+
+def _further(ended: trio.MemoryReceiveChannel[EndedJob]) -> Iterator[EndedJob]:
+    with suppress(trio.WouldBlock):
+        while True:
+            yield ended.receive_nowait()
