@@ -159,7 +159,7 @@ def _make_nodes(jobs: Iterable[Job], rank: int) -> tuple[dict[str, Node], list[t
         node.id = job_id = job.id
         node.rank = rank
         node.status = SCHEDULED
-        node.run_if = job.run_if if isinstance(job, JobSpec) else run_if_of(job)
+        node.run_if = job.run_if if job.__class__ is JobSpec else run_if_of(job)
         node.waiting = node.passed = node.attempt = 0
         node.dependents = ()
         node.started = node.event = None

@@ -285,19 +285,21 @@ class Plan:
     def _submitted(self, fact: Submitted, now: float) -> None:
         find, accepted = self._graph.get, fact.accepted
         refused = []
-        started: dict[float, list[Node]] = {}
+        started = []
         for job in fact.jobs:
-            node = find(job.id)
+            job_id = job.id
+            node = find(job_id)
             if node is None or node.place is not IN_FLIGHT:
                 continue  # its completion overtook the answer
-            handle = accepted.get(node.id)
+            handle = accepted.get(job_id)
             if handle is None:
                 refused.append(node)
-            elif handle.started is not None and node.status is QUEUED:  # else an event said so before
+            # Some jobs run at once, which the handle says: an event for each would cost as much as its completion. The
+            # others have an event when they begin, which may have come before this answer.
+            elif handle.started is not None and node.status is QUEUED:
                 node.started = handle.started
-                started.setdefault(handle.started, []).append(node)
-        for at, nodes in started.items():
-            self.statuses.move(nodes, RUNNING, at)
+                started.append(node)
+        self.statuses.move(started, RUNNING)
         backlog = self._dispatcher.backlogs[fact.backend]
         backlog.backoff.answered(len(fact.jobs) - len(refused), len(refused), now)
         # Each is put in front of its queue, so the last must be the first.

@@ -43,8 +43,14 @@ class Statuses:
         """Count new jobs, which are SCHEDULED."""
         self.counts[JobStatus.SCHEDULED] += count
 
-    def move(self, nodes: Iterable[Node], new: JobStatus, at: float, note: str | None = None) -> None:
+    def move(self, nodes: Iterable[Node], new: JobStatus, at: float | None = None, note: str | None = None) -> None:
         """Move jobs to another status, or note something new about the one that they have.
+
+        Args:
+            nodes: the jobs.
+            new: the status.
+            at: when; `None` for jobs that run: when each was `started`.
+            note: for watchers.
 
         Raises:
             StatusMoveError: if `LEGAL_MOVES` does not have the move. It is a bug of the plan.
@@ -59,7 +65,9 @@ class Statuses:
                 counts[old] -= 1
                 counts[new] += 1
             if changes is not None:
-                changes.append(StatusChange(node.job, node.id, old, new, at, note))
+                when = node.started if at is None else at
+                assert when is not None
+                changes.append(StatusChange(node.job, node.id, old, new, when, note))
 
     def end(self, nodes: Iterable[Node]) -> None:
         """Move jobs to the statuses of their completions, which are set.
