@@ -40,9 +40,9 @@ class Root:
     __slots__ = ("_slash", "descriptor", "number", "path")
 
     def __init__(self, fd: int, path: str, number: int, slash: Root | None = None) -> None:
-        self.descriptor = Descriptor(fd)
-        self.path = path
-        self.number = number
+        self.descriptor: Final = Descriptor(fd)
+        self.path: str = path
+        self.number: int = number
         self._slash = slash
 
     def __repr__(self) -> str:
@@ -79,8 +79,8 @@ class RootedPath:
     __slots__ = ("_text", "relative", "root")
 
     def __init__(self, root: Root, relative: str, text: str) -> None:
-        self.root = root
-        self.relative = relative
+        self.root: Root = root
+        self.relative: str = relative
         """The path relative to the root; ``.`` for the root itself."""
         self._text = text
 

@@ -29,7 +29,7 @@ class Finisher:
     """
 
     def __init__(self, judging: trio.CapacityLimiter, hooking: trio.CapacityLimiter) -> None:
-        self.verdicts = VerdictPool(judging)
+        self.verdicts: Final = VerdictPool(judging)
         """The verdicts of the backend's jobs. Its `run` must be running, unless `VerdictPool.at_once` tells all."""
         self._hooking = hooking
 

@@ -71,7 +71,7 @@ class VerdictPool:
         self._limiter = limiter
         self._sizing = trio.CapacityLimiter(_SIZE_THREADS)
         self._verdicts = Verdicts(time.thread_time, time.monotonic)
-        self.at_once = self._verdicts.at_once
+        self.at_once: Final = self._verdicts.at_once
         """Returns the verdict if finding it takes microseconds, without a thread: see `Verdicts.at_once`."""
         self._send, self._receive = trio.open_memory_channel[_Request](math.inf)
 

@@ -152,7 +152,7 @@ class Run:
         self._here = Path.cwd()  # read once: a job may delete it
         self._is_interactive = any(job.interactive for job in prepared.jobs)
         self._roots = prepared.roots
-        self.links = Links(self._roots)
+        self.links: Final = Links(self._roots)
         self._moves: dict[str, StatusChange[JobSpec]] = {}
         """By job: its last change that is not linked yet."""
         self._bugs: list[BaseException] = []

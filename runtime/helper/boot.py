@@ -32,10 +32,14 @@ def replace_packages(directory: str) -> None:
         sys.modules[name] = package
 
 
-if __name__ == "__main__":
-    _, where, module, *arguments = sys.argv
-    replace_packages(where)
+def main(directory: str, module: str, *arguments: str) -> None:
+    """Call ``main(*arguments)`` of `module`, which is imported from the package in `directory`."""
+    replace_packages(directory)
     gc.disable()  # saves 1 ms: there is no garbage yet
     __import__(module)
     gc.enable()
     sys.modules[module].main(*arguments)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

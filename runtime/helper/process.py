@@ -168,9 +168,9 @@ class HelperProcess:
             except BaseException:
                 ours.close()
                 raise
-        self.watch = ExitWatch(self._popen.pid, self.has_exited)
+        self.watch: Final = ExitWatch(self._popen.pid, self.has_exited)
         """Tells when it exits."""
-        self.channel = Channel(ours, self.watch, longest)
+        self.channel: Final = Channel(ours, self.watch, longest)
 
     def __repr__(self) -> str:
         return f"<HelperProcess {self.pid}{' ended' if self.has_exited() else ''}>"

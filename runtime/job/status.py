@@ -43,8 +43,9 @@ class JobStatus(enum.Enum):
         """Whether a job in this status has ended."""
         return self in TERMINAL
 
-    __hash__ = object.__hash__  # members are singletons, and enum's own hash is a call of a Python function
 
+# Members are singletons, and enum's own hash is a call of a Python function.
+JobStatus.__hash__ = object.__hash__  # type: ignore[method-assign]  # in the class, a type checker takes it for a method
 
 # The members as globals, for code that runs once per job: with Python 3.11, reading an attribute of an enum class takes
 # 0.1 µs, a global much less.

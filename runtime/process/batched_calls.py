@@ -47,9 +47,9 @@ class Work(Generic[T, R]):
         self._abandoned = False
         self._results: list[tuple[T, R]] = []
         self._deferred: list[T] = []
-        self.begun = 0
+        self.begun: int = 0
         """How many calls have begun."""
-        self.ended = 0
+        self.ended: int = 0
         """How many have returned."""
 
     def run(self, hop: _Hop, file_systems: FileSystems) -> None:

@@ -57,7 +57,7 @@ class Child:
     __slots__ = ("_pidfd", "_reaped", "pid")
 
     def __init__(self, pid: int, pidfd: int) -> None:
-        self.pid = pid
+        self.pid: int = pid
         """Its process id, and the id of its group and session."""
         self._pidfd = pidfd
         self._reaped = False

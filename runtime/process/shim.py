@@ -212,12 +212,12 @@ class Shim:
         self.number = number
         self.pid: int | None = None
         self.tree: Tree | None = None
-        self.forked = trio.Event()
+        self.forked: Final = trio.Event()
         """Set when it was forked, or could not be: see `error`."""
         self.awaited = True
         """Whether `Supervisor.take` still waits for it."""
         self.error: OSError | None = None
-        self.dead = False
+        self.dead: bool = False
         self.proven = False
         """Whether it has started a tree before."""
 

@@ -136,16 +136,16 @@ class Supervisor:
         self._cpus = usable_cpus()
         self._retired = False
         self._was_stopped = False
-        self.enomem_count = 0
+        self.enomem_count: int = 0
         """How many new shims in a row could not be forked, or start a program, because of ENOMEM."""
-        self.finished = False
+        self.finished: bool = False
         """Whether the supervisor and all its shims have exited."""
         self.note_standstill: Callable[[float, float], object] | None = None
         """Called with begin and end of a time in which the supervisor did not run, seconds of `time.monotonic`."""
         self._flushed = trio.Event()
-        self.numbers = itertools.count(1)
+        self.numbers: Final = itertools.count(1)
         """The numbers of jobs."""
-        self.dead = False
+        self.dead: bool = False
         """Whether its end was noticed."""
 
     def __repr__(self) -> str:

@@ -26,7 +26,7 @@ class Output:
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        self.gone = False
+        self.gone: bool = False
         """Whether all text is dropped from now on."""
         self.failure: OSError | None = None
         """The error for which text is dropped; `None` if its reader has closed the pipe, which is no failure."""

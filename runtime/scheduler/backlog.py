@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Final
 
 from runtime.scheduler.backoff import Backoff
 from runtime.scheduler.graph import Node
@@ -26,7 +27,7 @@ class Backlog:
 
     def __init__(self, name: str, limit: int | None, batch: int | None = None) -> None:
         self.name = name
-        self.limit = math.inf if limit is None else limit
+        self.limit: float = math.inf if limit is None else limit
         self.in_flight = 0
         """How many jobs it has, or is being offered."""
         self.heap: list[tuple[Key, int, ReadyQueue]] = []
@@ -36,7 +37,7 @@ class Backlog:
         """Counts entries, so that two of the same key are never compared by their queues."""
         self.queues: dict[Request, ReadyQueue] = {}
         """Each request that a job has made, and its queue."""
-        self.backoff = Backoff(batch)
+        self.backoff: Final = Backoff(batch)
         self.gone: str | None = None
         """Why it has ended, if it has; the reason of all its jobs from then on."""
 

@@ -33,7 +33,7 @@ class Backoff:
         """How many jobs it was offered and has not answered."""
         self._delay = FIRST_DELAY
         """Seconds until it is asked again if it is busy now."""
-        self.retry_at = -math.inf
+        self.retry_at: float = -math.inf
         """When it may be asked again; in the past unless it is busy."""
 
     def free(self, now: float) -> float:

@@ -64,12 +64,14 @@ class Dispatcher:
         priority: Priority | None,
     ) -> None:
         self._backends = backends
-        self.backlogs = {name: Backlog(name, each.max_parallelism, each.max_batch) for name, each in backends.items()}
+        self.backlogs: Final = {
+            name: Backlog(name, each.max_parallelism, each.max_batch) for name, each in backends.items()
+        }
         self._default = default_backend
         self._limit = math.inf if max_parallelism is None else max_parallelism
         self._arbiter = Arbiter(resources)
         self._priority: Priority = default_priority if priority is None else CheckedPriority(priority)
-        self.in_flight = 0
+        self.in_flight: int = 0
         """How many jobs are in flight."""
 
     def queues_of(self, jobs: Sequence[Job]) -> list[ReadyQueue]:

@@ -103,7 +103,7 @@ class Plan:
         max_failures: int | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
     ) -> None:
-        self.statuses = Statuses()
+        self.statuses: Final = Statuses()
         self._graph = Graph()
         self._dispatcher = Dispatcher(
             backends,
@@ -128,7 +128,7 @@ class Plan:
         self._busy_timeout = busy_timeout
         self._busy_since: dict[str, float] = {}
         """By id of a job that its backend refused: when it did first."""
-        self.unfinished = 0
+        self.unfinished: int = 0
         """How many jobs have not ended."""
 
     def apply(self, fact: Fact, now: float) -> None:

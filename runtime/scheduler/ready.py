@@ -18,21 +18,19 @@ if TYPE_CHECKING:
     from runtime.scheduler.backlog import Backlog
 
 
-class Descending:
+class Descending:  # noqa: PLW1641 - nothing hashes it
     """Reverses the order of a priority, because a heap gives the smallest first."""
 
     __slots__ = ("priority",)
 
     def __init__(self, priority: Ordered) -> None:
-        self.priority = priority
+        self.priority: Ordered = priority
 
     def __lt__(self, other: Descending) -> bool:
         return other.priority < self.priority
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Descending) and self.priority == other.priority
-
-    __hash__ = None  # type: ignore[assignment]  # nothing hashes it
 
     def __repr__(self) -> str:
         return f"Descending({self.priority!r})"
@@ -48,9 +46,9 @@ class ReadyQueue:
     __slots__ = ("_deques", "_order", "backlog", "entry", "request", "size", "waiting_since", "waits_for")
 
     def __init__(self, backlog: Backlog, request: Request) -> None:
-        self.backlog = backlog
-        self.request = request
-        self.size = 0
+        self.backlog: Backlog = backlog
+        self.request: Request = request
+        self.size: int = 0
         self.entry: Key | None = None
         """The key that it has in its backend's heap; `None` if it is not there."""
         self.waits_for: str | None = None

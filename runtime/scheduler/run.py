@@ -130,9 +130,9 @@ class Scheduler(Generic[JobT]):
         """Set when all tasks of the run have ended, or when there is an `_interrupt`."""
         self._interrupt: KeyboardInterrupt | None = None
         """A Ctrl-C that came during a call of a hook of the user's, and is still to be raised."""
-        self.run_token = secrets.token_hex(8)
+        self.run_token: str = secrets.token_hex(8)
         """Marks the work of this run, so that a backend can find it again, for example in a batch system's queue."""
-        self.epoch = time.time()
+        self.epoch: float = time.time()
         """The wall time, in seconds since 1970, at which `trio.current_time()` was 0; exact once the run has begun."""
         self._take(jobs)
 

@@ -34,7 +34,7 @@ class Statuses:
     """How many jobs are in each status, and the changes that watchers have not seen yet."""
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(JobStatus, 0)
+        self.counts: dict[JobStatus, int] = dict.fromkeys(JobStatus, 0)
         """How many jobs are in each status."""
         self.changes: list[StatusChange[Job]] | None = None
         """Changes since a watcher last emptied it; `None` while there is no watcher, to save making them."""

@@ -30,7 +30,7 @@ class StatusStream(Generic[JobT]):
         self._on_close = on_close
         self._closed = False
         self._wakeup = trio.Event()
-        self.dropped = 0
+        self.dropped: int = 0
         """How many changes were dropped because the buffer was full."""
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ class CancelAfter(trio.abc.Instrument):
     def __init__(self, scope: trio.CancelScope, steps: int) -> None:
         self._scope = scope
         self._steps = steps
-        self.taken = 0
+        self.taken: int = 0
         """The number of steps so far."""
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:

@@ -26,7 +26,7 @@ class History:
         self.accepted: Counter[Key] = Counter()
         self.doubtful: Counter[Key] = Counter()
         self.batches: list[EventBatch] = []
-        self.ended = False
+        self.ended: bool = False
         """Whether the channel has ended."""
         self._changed = trio.Event()
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import outcome
 import trio
@@ -88,7 +88,7 @@ class VirtualWorkers(LauncherWorkers):
 class VirtualAdapter(LegacyLauncherAdapter):
     """A `LegacyLauncherAdapter` whose calls take virtual time."""
 
-    workers_factory = VirtualWorkers
+    workers_factory: ClassVar[Callable[[], LauncherWorkers]] = VirtualWorkers
 
 
 class _Progress(StalledCall):

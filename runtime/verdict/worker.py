@@ -50,10 +50,10 @@ class _WorkerProcess:
     """A worker, and how long it may take."""
 
     def __init__(self) -> None:
-        self.helper = HelperProcess(program.words(worker_program), env=library_path())
+        self.helper: Final = HelperProcess(program.words(worker_program), env=library_path())
         self.timeout = _ANSWER_TIMEOUT
         """Seconds that it may take to read a request, and for each answer."""
-        self.timed_out = False
+        self.timed_out: bool = False
         """Whether it has taken longer."""
 
     def send(self, *request: Any) -> None:

@@ -107,7 +107,7 @@ class BatchBackend(RuntimeBackend):
     name = "batch"
     shares_roots = True
     """As for `LocalBackend`."""
-    max_batch = None  # no limit: the more jobs are offered at once, the fewer arrays they need
+    max_batch: int | None = None  # no limit: the more jobs are offered at once, the fewer arrays they need
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class BatchBackend(RuntimeBackend):
             raise ValueError(msg)
         visibility = check_limit(f"{who}: visibility_timeout", visibility_timeout, VISIBILITY_TIMEOUT, whole=False)
         keep = check_limit(f"{who}: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
-        self.max_output_dirs = None if keep is None else int(keep)
+        self.max_output_dirs: int | None = None if keep is None else int(keep)
         soft_seconds = check_limit(f"{who}: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
         try:
             soft_steps = SoftSteps.checked(soft_stop, soft_seconds)

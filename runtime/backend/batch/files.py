@@ -29,7 +29,7 @@ class Files:
     def __init__(self, store: Store, limiter: trio.CapacityLimiter) -> None:
         self.store = store
         self.limiter = limiter
-        self.is_shared = False
+        self.is_shared: bool = False
         """Whether a record was ever read, so that some node sees the run directory."""
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:

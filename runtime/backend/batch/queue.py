@@ -28,7 +28,7 @@ class Queue:
         self.system = system
         self.pace = pace
         self.backend = backend
-        self.limits = DEFAULT_LIMITS
+        self.limits: Limits = DEFAULT_LIMITS
 
     async def probe(self) -> None:
         """Ask for the limits, unless they are known."""

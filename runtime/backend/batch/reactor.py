@@ -58,10 +58,10 @@ class Query:
     """
 
     def __init__(self, watched: Sequence[Element]) -> None:
-        self.watched = watched
-        self.answered = False
+        self.watched: Sequence[Element] = watched
+        self.answered: bool = False
         """Whether the queue answered."""
-        self.complete = False
+        self.complete: bool = False
         """Whether its listing is complete: then an element that it does not have is not in the queue."""
         self.seen: Mapping[str, Observation] = {}
         """What the listing says, by token; also of elements that are not watched."""

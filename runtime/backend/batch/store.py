@@ -82,12 +82,12 @@ class Store:
     ) -> None:
         self._roots = roots
         self._soft_steps = soft_steps
-        self.run_dir = roots.run_dir
+        self.run_dir: str = roots.run_dir
         folder = roots.run.below(FOLDER)
         self._script = folder.below("wrapper")
         self._arrays = folder.below("arrays")
         self._ends = folder.below("ends")
-        self.wrapper = str(self._script)
+        self.wrapper: str = str(self._script)
         """The path of the script."""
         self._environment = environment
         self._unexportable = unexportable_variables(environment)

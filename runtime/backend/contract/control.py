@@ -51,7 +51,7 @@ class Control:
         """The mark of this run's jobs in a batch system."""
         self.deadlines: Final = Deadlines()
         """Deadlines of live jobs: a driver may add its own, and move all of them."""
-        self.busy_because = ""
+        self.busy_because: str = ""
         """The reason of the latest refusal, if it is known."""
         self._driver: Driver
         self._tasks = tasks

@@ -26,7 +26,7 @@ class Courier:
         """How many of the queued events are progress events."""
         self._sending = 0
         """How many completions are in the batch that is being sent."""
-        self.receiver_gone = False
+        self.receiver_gone: bool = False
         """Whether a send failed because the receiving end was closed."""
 
     @property

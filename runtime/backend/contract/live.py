@@ -147,11 +147,11 @@ class Ledger:
     def __init__(self) -> None:
         self._jobs: dict[str, LiveJob] = {}
         self._idle: trio.Event | None = None
-        self.submitted = 0
+        self.submitted: int = 0
         """Jobs submitted, refused ones included."""
-        self.refused = 0
+        self.refused: int = 0
         """Jobs refused because the backend was busy, and jobs cancelled before their launch began."""
-        self.completed = 0
+        self.completed: int = 0
         """Completions queued."""
         self.late = 0
         """Completions reported for a job that had already completed; they were dropped."""

@@ -64,7 +64,7 @@ class OpenBackend:
     def __init__(
         self, backend: Settings, channel: trio.MemorySendChannel[EventBatch], run_token: str, tickets: int
     ) -> None:
-        self.state = BackendState.OPENING
+        self.state: BackendState = BackendState.OPENING
         self.tasks: Final = Tasks(backend.name)
         self.ledger: Final = Ledger()
         self.courier: Final = Courier(channel)

@@ -50,7 +50,7 @@ class Submissions:
     def __init__(
         self, backend: Settings, driver: Driver, tasks: Tasks, ledger: Ledger, control: Control, tickets: int
     ) -> None:
-        self.tickets = tickets
+        self.tickets: int = tickets
         """How many jobs were submitted, those of earlier blocks included: a handle of such a block is stale."""
         self._backend = backend
         self._driver = driver

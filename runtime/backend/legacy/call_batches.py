@@ -57,18 +57,18 @@ class Call:
     __slots__ = ("failure", "step", "subject", "ticket", "value")
 
     def __init__(self, step: Step, subject: Any) -> None:
-        self.subject = subject
+        self.subject: Any = subject
         """What it is about, for messages; two calls with the same subject are never in progress at once."""
         self.renew(step)
 
     def renew(self, step: Step) -> None:
         """Become a new call, with another step and the same subject. The old one must not be in use any more."""
-        self.step = step
+        self.step: Step = step
         self.value: Any = PENDING
         """What was returned."""
         self.failure: Failure | None = None
         """What was raised. The exception itself stays in the thread that caught it: see `failures`."""
-        self.ticket = None
+        self.ticket: None = None
 
     def __repr__(self) -> str:
         return f"<Call {self.step.name} of {self.subject!r}>"

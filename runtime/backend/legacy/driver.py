@@ -124,7 +124,7 @@ class AdapterDriver(Driver):
     """
 
     # The usual limit would count the time in the queue, too; `kill_timeout` bounds each kill from its start.
-    kill_deadline = None
+    kill_deadline: float | None = None
 
     def __init__(
         self, control: Control, options: LauncherOptions, workers: LauncherWorkers, isolation: Isolation | None

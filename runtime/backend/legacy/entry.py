@@ -84,13 +84,13 @@ class Entry(Call):
     __slots__ = ("failures", "job", "launcher", "make", "state")
 
     def __init__(self, job: LiveJob, make: Callable[[Any], Any], build: Step) -> None:
-        self.job = job
-        self.make = make
+        self.job: LiveJob = job
+        self.make: Final = make
         self.launcher: Any = None
         """Set by the first call, in the thread."""
-        self.failures = 0
+        self.failures: int = 0
         """How many polls in a row have failed."""
-        self.state = BUILDING
+        self.state: LauncherState = BUILDING
         """Written by `move` and `queue_all` alone."""
         self.renew(build)
         job.data = self

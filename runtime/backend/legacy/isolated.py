@@ -190,7 +190,7 @@ class LauncherProcess:
             except BaseException:
                 self._lifeline.close()
                 raise
-        self.watch = self._helper.watch
+        self.watch: Final = self._helper.watch
         """Wakes the threads that wait for the process when it ends."""
         channel, deadline = self._helper.channel, deadline_in(START_TIMEOUT)
         try:

@@ -49,10 +49,10 @@ class DVSimView:
     def __init__(self, run_dir: str | Path | None = None, *, project: str = "runtime", tool: str = UNKNOWN) -> None:
         self._run_dir = None if run_dir is None else Path(run_dir)
         self._lock = threading.Lock()
-        self.block = SimpleNamespace(
+        self.block: Final = SimpleNamespace(
             name=project, variant=None, commit="", commit_short="", dirty=False, branch="", url=None, revision_info=None
         )
-        self.tool = SimpleNamespace(name=tool, version="")
+        self.tool: Final = SimpleNamespace(name=tool, version="")
 
     def __call__(self, job: Any) -> Any:
         """Return the argument for the constructor of the launcher of `job`."""
@@ -101,8 +101,8 @@ class DVSimJob:
     def __init__(self, spec: JobSpec, view: DVSimView) -> None:
         self._spec = spec
         self._view = view
-        self.block = view.block
-        self.tool = view.tool
+        self.block: SimpleNamespace = view.block
+        self.tool: SimpleNamespace = view.tool
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._spec, name)

@@ -33,7 +33,7 @@ class ProcessState:
     """Restores the directory and the environment of this process. A singleton, as each process has one of each."""
 
     def __init__(self) -> None:
-        self.checks_every_call = False
+        self.checks_every_call: bool = False
         """Whether `check` is to be called after every call, since some call has changed something."""
         self._lock = threading.Lock()
         self._busy: set[object] = set()

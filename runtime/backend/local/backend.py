@@ -107,7 +107,7 @@ class LocalBackend(RuntimeBackend):
             check_limit("LocalBackend: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False),
         )
         keep = check_limit("LocalBackend: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
-        self.max_output_dirs = None if keep is None else int(keep)
+        self.max_output_dirs: int | None = None if keep is None else int(keep)
         soft_seconds = check_limit("LocalBackend: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
         try:
             soft = SoftSteps.checked(soft_stop, soft_seconds)

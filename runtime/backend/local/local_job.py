@@ -73,8 +73,8 @@ class LocalJob:
     __slots__ = ("_concluding", "_is_limited", "_services", "job", "run")
 
     def __init__(self, job: LiveJob, run: LocalRun, services: JobServices) -> None:
-        self.job = job
-        self.run = run
+        self.job: LiveJob = job
+        self.run: LocalRun = run
         self._services = services
         self._concluding: trio.CancelScope | None = None
         """Encloses the steps after its end, judging the log and `post_finish`; made on demand."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Unpack
 
 from runtime.backend.batch.backend import BatchBackend, BatchOptions
@@ -68,14 +68,14 @@ class SlurmBackend(BatchBackend):
         if rules is not None and (isinstance(rules, str | Mapping) or not isinstance(rules, Sequence)):
             msg = f"SlurmBackend: rules is {rules!r}; expected a list of mappings"
             raise ValueError(msg)
-        self.requests = Requests(
+        self.requests: Final = Requests(
             given_options,
             [Rule.checked(rule, f"SlurmBackend: rules[{number}]") for number, rule in enumerate(rules or ())],
             _check_licences(licences),
         )
         """What jobs request, without the defaults in the environment."""
         super().__init__(SlurmSystem(self.requests, timeout), run_dir, **options)
-        self.resources = self.requests.resources
+        self.resources: Collection[str] = self.requests.resources
 
 
 def _check_licences(licences: object) -> dict[str, str]:

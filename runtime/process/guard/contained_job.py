@@ -52,12 +52,12 @@ class ContainedJob:
         note_stuck: called with the pids of processes that are stuck.
     """
 
-    status = 0
+    status: int = 0
     """The wait status of the root, once it was reaped."""
-    cpu = 0.0
-    peak = 0
+    cpu: float = 0.0
+    peak: int = 0
     """The largest resident set, KiB."""
-    stopped = False
+    stopped: bool = False
     """Whether a stop was requested while the root was running."""
     cut_off: str | None = None
     """Why it was killed without a request to stop."""

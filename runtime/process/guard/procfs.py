@@ -28,13 +28,13 @@ class ProcessEntry:
         # last closing one ends it.
         name, _, rest = text.partition(b"(")[2].rpartition(b")")
         fields = rest.split(None, 20)
-        self.pid = pid
-        self.name = name
-        self.state = fields[0]
-        self.parent = int(fields[1])
-        self.group = int(fields[2])
-        self.threads = int(fields[17])
-        self.start = fields[19]
+        self.pid: int = pid
+        self.name: bytes = name
+        self.state: bytes = fields[0]
+        self.parent: Final = int(fields[1])
+        self.group: Final = int(fields[2])
+        self.threads: Final = int(fields[17])
+        self.start: bytes = fields[19]
         """When it was started, in clock ticks after boot: differs between two processes with the same pid."""
 
 

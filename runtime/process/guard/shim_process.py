@@ -60,20 +60,20 @@ class ShimProcess:
         self.environment = environment
         self.dump = dump
         self.answers = answers
-        self.roots = system.roots
-        self.frames = Frames(commands)
-        self.signals = system.signal_descriptor(signal.SIGCHLD, signal.SIGTERM)
-        self.commands = commands.fileno()
-        self.poll = select.poll()
+        self.roots: list[int] = system.roots
+        self.frames: Frames = Frames(commands)
+        self.signals: int = system.signal_descriptor(signal.SIGCHLD, signal.SIGTERM)
+        self.commands: int = commands.fileno()
+        self.poll: select.poll = select.poll()
         self.poll.register(self.signals, select.POLLIN)
         self.poll.register(self.commands, select.POLLIN)
-        self.shutting_down = False
+        self.shutting_down: bool = False
         self.next: tuple[Any, ...] | None = None
         """The arguments of a `JOB` that has not begun."""
         self.job: ContainedJob | None = None
-        self.paused = 0
+        self.paused: int = 0
         """The number of the job that is to be paused, which may not have begun; 0 for none."""
-        self.own_peak = 0
+        self.own_peak: int = 0
 
     def serve(self) -> None:
         """Run jobs until the runtime or the supervisor ends."""

@@ -85,7 +85,7 @@ def signal_child(pid: int, number: int) -> None:
 class KillRounds:
     """Rounds of SIGKILL to children of this process, until none is left."""
 
-    delay = FIRST_DELAY
+    delay: float = FIRST_DELAY
     """Seconds until the next round, unless a process exits before."""
 
     def __init__(self) -> None:

@@ -48,30 +48,30 @@ class SupervisorProcess:
 
     def __init__(self, system: System, control: socket.socket, answers: int, runtime: int) -> None:
         self.system = system
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self.control = control
         self.answers = answers
         self.runtime = runtime
-        self.frames = Frames(control)
-        self.signals = system.signal_descriptor(signal.SIGCHLD)
-        self.poll = select.poll()
+        self.frames: Frames = Frames(control)
+        self.signals: int = system.signal_descriptor(signal.SIGCHLD)
+        self.poll: select.poll = select.poll()
         for fd in (self.signals, control.fileno(), runtime):
             self.poll.register(fd, select.POLLIN)
-        self.writable = select.poll()
+        self.writable: select.poll = select.poll()
         """Ready when answers can be sent, or the runtime has ended."""
         for fd, events in ((answers, select.POLLOUT), (control.fileno(), select.POLLRDHUP), (runtime, select.POLLIN)):
             self.writable.register(fd, events)
         self.environment: dict[bytes, bytes] = {}
-        self.dump = b""
-        self.kill_timeout = 0.0
+        self.dump: bytes = b""
+        self.kill_timeout: float = 0.0
         self.shims: dict[int, int] = {}
         """The numbers of shims by pid."""
         self.dead: list[tuple[int, int, float]] = []
         """Shims that have exited and were not reported: number, wait status, when to report them in any case."""
-        self.sweeping = False
+        self.sweeping: bool = False
         """Whether processes may be left that a shim has left behind."""
-        self.rounds = KillRounds()
-        self.shutting_down = False
+        self.rounds: KillRounds = KillRounds()
+        self.shutting_down: bool = False
 
     def serve(self) -> None:
         """Fork shims on command until the runtime has ended; then end them, and return when no process is left."""
