@@ -13,9 +13,9 @@ from runtime.backend.batch.element import ABSENT, ADOPTABLE, STRAY, Element
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.following import Follower
 from runtime.backend.batch.job import BatchJob, LaunchProgress
-from runtime.backend.batch.polling import Poller
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
+from runtime.backend.batch.schedule import Schedule
 from runtime.backend.batch.system import Unanswered
 from runtime.backend.batch.tokens import job_token, run_prefix
 from runtime.backend.contract.control import Control
@@ -38,7 +38,7 @@ class Adopter:
         queue: the queue.
         files: the files of the run.
         reactor: the elements that may be in the queue.
-        poller: asks whether earlier attempts have ended.
+        schedule: when the queue is asked whether earlier attempts have ended.
         follower: follows the jobs that are adopted.
         kill_timeout: seconds that earlier attempts may take to leave the queue; `None` for no limit.
     """
@@ -49,7 +49,7 @@ class Adopter:
         queue: Queue,
         files: Files,
         reactor: Reactor,
-        poller: Poller,
+        schedule: Schedule,
         follower: Follower,
         kill_timeout: float | None,
     ) -> None:
@@ -57,7 +57,7 @@ class Adopter:
         self._queue = queue
         self._files = files
         self._reactor = reactor
-        self._poller = poller
+        self._schedule = schedule
         self._follower = follower
         self._kill_timeout = math.inf if kill_timeout is None else kill_timeout
         self._found: dict[str, list[str]] = {}
@@ -118,7 +118,7 @@ class Adopter:
         elements = self._reactor.elements
         tokens = {live.id: job_token(self._control.run_token, live.id, live.attempt) for live in jobs}
         if any(self._reactor.state_of(token) is ABSENT for token in tokens.values()):
-            await self._poller.next_answer()  # they may have been accepted since
+            await self._schedule.next_answer()  # they may have been accepted since
         others: list[LiveJob] = []
         for live in jobs:
             if self._reactor.state_of(tokens[live.id]) is ADOPTABLE:
@@ -151,7 +151,7 @@ class Adopter:
         job = BatchJob(live, element, paths, soft, None, LaunchProgress(live.attempt))
         live.data = job
         self._follower.follow(job)
-        self._poller.ask()
+        self._schedule.ask()
 
     async def _end(self, superseded: Sequence[Element]) -> None:
         """Make strays of elements, so that they are cancelled, and wait until they have left the queue."""
@@ -159,9 +159,9 @@ class Adopter:
             self._reactor.abandon(element)
         with trio.move_on_after(self._kill_timeout):
             for _ in range(2 if superseded else 0):  # one listing may miss a job on its way to a node
-                await self._poller.next_answer()
+                await self._schedule.next_answer()
             while any(self._is_stray(element.token) for element in superseded):
-                await self._poller.next_answer()
+                await self._schedule.next_answer()
 
     def _is_stray(self, token: str) -> bool:
         return self._reactor.state_of(token) is STRAY

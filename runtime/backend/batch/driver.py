@@ -22,6 +22,7 @@ from runtime.backend.batch.polling import Poller
 from runtime.backend.batch.preparing import HOOK_THREADS, Preparer
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
+from runtime.backend.batch.schedule import Schedule
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.submitting import Submitter
 from runtime.backend.batch.system import System
@@ -70,7 +71,7 @@ class BatchDriver(Driver):
         self._settings = settings
         self._directory = directory
         self._roots: Roots
-        self._reactor: Final = Reactor(settings.visibility_timeout)
+        self._schedule: Final = Schedule(self.queue.pace)
         self._finisher: Finisher
         self._follower: Follower
         self._poller: Poller
@@ -113,19 +114,18 @@ class BatchDriver(Driver):
 
     def _connect(self, files: Files) -> None:
         """Make the members; each owns one thing, and knows those that it calls."""
-        control, queue, reactor = self.control, self.queue, self._reactor
+        control, queue = self.control, self.queue
+        reactor, schedule = Reactor(self._settings.visibility_timeout), self._schedule
         visibility_timeout = self._settings.visibility_timeout
         hook_limiter = trio.CapacityLimiter(HOOK_THREADS)
         finisher = self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), hook_limiter)
         completer = Completer(control, files, finisher, queue.system.name, visibility_timeout)
         follower = self._follower = Follower(control, files, reactor, completer, self._expect_soft_step)
         self._canceller = Canceller(control, queue, files, reactor, follower)
-        self._poller = Poller(queue, files, reactor, follower)
-        self._adopter = Adopter(control, queue, files, reactor, self._poller, follower, self._settings.kill_timeout)
+        self._poller = Poller(queue, schedule, files, reactor, follower)
+        self._adopter = Adopter(control, queue, files, reactor, schedule, follower, self._settings.kill_timeout)
         preparer = Preparer(control, queue, files, reactor, hook_limiter)
-        self._submitter = Submitter(
-            control, queue, files, reactor, preparer, self._poller, follower, visibility_timeout
-        )
+        self._submitter = Submitter(control, queue, files, reactor, preparer, schedule, follower, visibility_timeout)
 
     async def serve(self) -> None:
         """Take the steps of stops and ask the queue, whenever one of both is due."""
@@ -138,8 +138,10 @@ class BatchDriver(Driver):
 
     async def teardown(self) -> None:
         """Cancel what is left in the queue, and close the run directory."""
-        await self._canceller.cancel_rest()
-        self._directory.close(self._roots)
+        try:
+            await self._canceller.cancel_rest()
+        finally:
+            self._directory.close(self._roots)
 
     # ------------------------------------------------------------------ jobs
 
@@ -163,13 +165,13 @@ class BatchDriver(Driver):
         """Let the next step of the loop begin to stop `jobs`."""
         for job in jobs:
             self._follower.stop(job.data)
-        self._poller.hurry()
+        self._schedule.hurry()
 
     def force(self, jobs: Sequence[LiveJob]) -> None:
         """Let the next step of the loop cancel `jobs`, also if their soft steps have not ended."""
         for job in jobs:
             self._follower.force(job.data)
-        self._poller.hurry()
+        self._schedule.hurry()
 
     def _expect_soft_step(self, seconds: float) -> None:
         """Make `kill_deadline`, which is one for all jobs, late enough for a soft step of so many seconds."""

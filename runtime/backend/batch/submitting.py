@@ -14,10 +14,10 @@ from runtime.backend.batch.files import Files
 from runtime.backend.batch.following import Follower
 from runtime.backend.batch.grouping import chunks, group, halves
 from runtime.backend.batch.job import BatchJob
-from runtime.backend.batch.polling import Poller
 from runtime.backend.batch.preparing import Preparer
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
+from runtime.backend.batch.schedule import Schedule
 from runtime.backend.batch.submission import Outcome, Submission
 from runtime.backend.batch.system import Accepted, Array, Busy, Refused, Unanswered
 from runtime.backend.batch.tokens import array_name
@@ -42,7 +42,7 @@ class Submitter:
         files: the files of the run.
         reactor: the elements that may be in the queue.
         preparer: prepares the jobs.
-        poller: asks the queue for arrays that are in doubt.
+        schedule: when the queue is asked, also for arrays that are in doubt.
         follower: follows the jobs whose arrays were accepted.
         visibility_timeout: how long an element waits for its file to appear, in seconds.
     """
@@ -54,7 +54,7 @@ class Submitter:
         files: Files,
         reactor: Reactor,
         preparer: Preparer,
-        poller: Poller,
+        schedule: Schedule,
         follower: Follower,
         visibility_timeout: float,
     ) -> None:
@@ -63,7 +63,7 @@ class Submitter:
         self._files = files
         self._reactor = reactor
         self._preparer = preparer
-        self._poller = poller
+        self._schedule = schedule
         self._follower = follower
         self._visibility_timeout = str(math.ceil(visibility_timeout))
         self._lock = trio.Lock()  # one array at a time, as all users share the controller
@@ -136,7 +136,7 @@ class Submitter:
             self._reactor.accept(entry, elements, answer.array)
             for job in jobs:
                 self._follower.follow(job)
-            self._poller.expect_change()
+            self._schedule.expect_change()
         else:
             self._reactor.withdraw(elements)
         return answer
@@ -153,9 +153,9 @@ class Submitter:
                 logger.warning(message, self._queue.backend, array.name, getattr(answer, "why", ""))
                 for _ in range(2):  # one listing may be older than the array
                     if not entry.ids:
-                        await self._poller.next_answer()
+                        await self._schedule.next_answer()
                 outcome = submission.on_search(trio.current_time())
         if isinstance(outcome, Unanswered):
             self._queue.pace.failed()
-            self._poller.ask()  # the circuit is closed by an answer only
+            self._schedule.ask()  # the circuit is closed by an answer only
         return outcome

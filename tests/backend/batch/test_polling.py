@@ -16,6 +16,7 @@ from runtime.backend.batch.polling import Poller
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
 from runtime.backend.batch.records import Record
+from runtime.backend.batch.schedule import Schedule
 from runtime.backend.batch.system import Listing, Unanswered
 from runtime.job import JobStatus
 from tests.backend.batch.scripted import ScriptedSystem
@@ -38,6 +39,12 @@ class _NoFiles:
         return {}, set()
 
 
+def make_poller(queue: Queue, schedule: Schedule, reactor: Reactor) -> Poller:
+    nobody: Any = _Nobody()
+    files: Any = _NoFiles()
+    return Poller(queue, schedule, files, reactor, nobody)
+
+
 @pytest.fixture
 def system(nursery: trio.Nursery) -> ScriptedSystem:
     system = ScriptedSystem(nursery)
@@ -46,10 +53,10 @@ def system(nursery: trio.Nursery) -> ScriptedSystem:
 
 
 @pytest.fixture
-def poller(system: ScriptedSystem, nursery: trio.Nursery) -> Poller:
-    nobody: Any = _Nobody()
-    files: Any = None
-    poller = Poller(Queue(system, Pace(1), "batch"), files, Reactor(20), nobody)
+def schedule(system: ScriptedSystem, nursery: trio.Nursery) -> Schedule:
+    queue = Queue(system, Pace(1), "batch")
+    schedule = Schedule(queue.pace)
+    poller = make_poller(queue, schedule, Reactor(20))
 
     async def serve() -> None:
         while True:
@@ -57,18 +64,18 @@ def poller(system: ScriptedSystem, nursery: trio.Nursery) -> Poller:
             await poller.poll()
 
     nursery.start_soon(serve)
-    return poller
+    return schedule
 
 
 async def test_who_asks_during_a_query_waits_for_the_answer_to_the_next_one(
-    system: ScriptedSystem, poller: Poller, autojump_clock: MockClock
+    system: ScriptedSystem, schedule: Schedule, autojump_clock: MockClock
 ) -> None:
     """Also if there is nothing else to ask for."""
-    poller.ask()
+    schedule.ask()
     await trio.sleep(1)
     assert len(system.asked) == 1
     with trio.fail_after(100):
-        await poller.next_answer()
+        await schedule.next_answer()
     assert len(system.asked) == 2
     await trio.sleep(1000)
     assert len(system.asked) == 2
@@ -76,22 +83,20 @@ async def test_who_asks_during_a_query_waits_for_the_answer_to_the_next_one(
 
 @pytest.mark.parametrize("answer", [Unanswered("down"), Listing([], unparsed=1)])
 async def test_an_answer_that_is_not_complete_does_not_count(
-    system: ScriptedSystem, poller: Poller, autojump_clock: MockClock, answer: Listing | Unanswered
+    system: ScriptedSystem, schedule: Schedule, autojump_clock: MockClock, answer: Listing | Unanswered
 ) -> None:
     system.query_answers.append(answer)
     with trio.fail_after(300):
-        await poller.next_answer()
+        await schedule.next_answer()
     assert len(system.asked) == 2
 
 
 async def test_one_query_names_all_arrays(
     system: ScriptedSystem, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    nobody: Any = _Nobody()
-    files: Any = None
-    reactor = Reactor(20)
+    reactor, queue = Reactor(20), Queue(system, Pace(1), "batch")
     reactor.find({"one": ["a"], "two": ["b"]}, {"a", "b"}, set(), now=trio.current_time())
-    poller = Poller(Queue(system, Pace(1), "batch"), files, reactor, nobody)
+    poller = make_poller(queue, Schedule(queue.pace), reactor)
     await poller.wait_due()
     await poller.poll()
     asked: list[Collection[str] | None] = system.names
@@ -101,13 +106,11 @@ async def test_one_query_names_all_arrays(
 async def test_a_step_that_is_overdue_waits_with_the_queries_while_the_circuit_is_open(
     system: ScriptedSystem, autojump_clock: MockClock
 ) -> None:
-    nobody: Any = _Nobody()
-    files: Any = _NoFiles()
     reactor, queue = Reactor(20), Queue(system, Pace(1), "batch")
     element = Element("a")
     reactor.accept(reactor.submit("array", [element]), [element], "7")
     element.history.status = JobStatus.RUNNING
-    poller = Poller(queue, files, reactor, nobody)
+    poller = make_poller(queue, Schedule(queue.pace), reactor)
     reactor.stop(element, 30)
     assert reactor.due_stop_steps(trio.current_time()).soft == [element]
     system.down_until = math.inf
