@@ -140,9 +140,9 @@ class Adopter:
         # ADOPTABLE until the threads have returned: an element that is in no table is a stray, and is cancelled.
         store = self._files.store
         live.paths = job_paths(live.spec, store.run_dir)
-        paths = await self._files.run(store.locate, live.paths)
+        paths = await self._files.run(store.job_files.locate, live.paths)
         try:
-            soft = await self._files.run(store.soft_step, live.spec, paths)
+            soft = await self._files.run(store.job_files.soft_step, live.spec, paths)
         except OSError as exc:
             message = "backend %r: job %r is adopted without a soft step: %s"
             logger.warning(message, self._queue.backend, live.id, exc)

@@ -17,6 +17,7 @@ from runtime.backend.batch.element import FINISHING, PREPARED
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.following import Follower
 from runtime.backend.batch.job import BatchJob
+from runtime.backend.batch.job_files import JobFiles
 from runtime.backend.batch.pace import Pace
 from runtime.backend.batch.polling import Poller
 from runtime.backend.batch.preparing import HOOK_THREADS, Preparer
@@ -104,7 +105,8 @@ class BatchDriver(Driver):
         self._roots = self._directory.open()
         if is_temporary:
             logger.info("backend %r runs its jobs in %s", self.control.name, self._roots.run_dir)
-        store = Store(self._roots, environment, self._settings.max_output_dirs, self._settings.soft_steps)
+        keep, soft_steps = self._settings.max_output_dirs, self._settings.soft_steps
+        store = Store(self._roots, JobFiles(self._roots, environment, keep, soft_steps))
         try:
             store.lay_out(self.queue.system.prologue)
         except BaseException:

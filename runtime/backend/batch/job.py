@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from runtime.backend.batch.element import Element
-from runtime.backend.batch.store import Member
+from runtime.backend.batch.job_files import Member
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.job_paths import RootedJobPaths
 from runtime.process import SoftStep

@@ -101,12 +101,12 @@ class Preparer:
             if token in self._reactor.finished:
                 store.forget(token)
             live.paths = job_paths(spec, store.run_dir)
-            paths = store.locate(live.paths)
-            store.prepare(spec, paths, renew=not progress.renewed)
+            paths = store.job_files.locate(live.paths)
+            store.job_files.prepare(spec, paths, renew=not progress.renewed)
             progress.renewed = True
-            job = BatchJob(live, Element(token), paths, store.soft_step(spec, paths), request, progress)
+            job = BatchJob(live, Element(token), paths, store.job_files.soft_step(spec, paths), request, progress)
             # Before the hook: a job that cannot be written down must have no side effects.
-            store.check(job.member)
+            store.job_files.check(job.member)
             if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
                 try:
                     spec.pre_launch()

@@ -20,25 +20,15 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
-import attrs
-
+from runtime.backend.batch.job_files import JobFiles, Member
 from runtime.backend.batch.records import Record, parse_record
-from runtime.backend.batch.wrapper import FOLDER, render_job, render_wrapper, unexportable_variables
-from runtime.backend.job_paths import (
-    RootedJobPaths,
-    make_command_file,
-    make_files,
-    open_log,
-    rotate_directory,
-    starting_words,
-    write_private,
-)
-from runtime.job import JobPaths, JobSpec
-from runtime.process import SoftStep, SoftSteps, is_out_of_resources, render_environment
+from runtime.backend.batch.wrapper import FOLDER, render_wrapper
+from runtime.backend.job_paths import write_private
+from runtime.process import is_out_of_resources
 from runtime.roots import RootedPath, Roots
 
 logger: Final = logging.getLogger("runtime.backend.batch")
@@ -50,51 +40,34 @@ _MAX_LIST_BYTES: Final = 1 << 28
 """Bytes that are read of the list of an array's jobs; a million jobs take some 100 MB. It is read into memory, and any
 job can write the file. Arbitrary: with a tenth, the jobs of the largest arrays would not be adopted."""
 
-NO_SOFT_STEPS: Final = SoftSteps(None, None)
-
-
-@attrs.frozen
-class Member:
-    """One job of an array."""
-
-    spec: JobSpec
-    attempt: int
-    token: str
-    paths: RootedJobPaths
-
 
 class Store:
     """The files of one run.
 
     Args:
         roots: where the run has its files; open.
-        environment: what jobs inherit, by way of the batch system.
-        max_output_dirs: how many old output directories of a job are kept; `None` for all.
-        soft_steps: return the soft step of each job.
+        job_files: write down what an element runs.
     """
 
-    def __init__(
-        self,
-        roots: Roots,
-        environment: Mapping[str, str],
-        max_output_dirs: int | None,
-        soft_steps: SoftSteps = NO_SOFT_STEPS,
-    ) -> None:
+    def __init__(self, roots: Roots, job_files: JobFiles) -> None:
+        self.job_files = job_files
         self._roots = roots
-        self._soft_steps = soft_steps
-        self.run_dir: str = roots.run_dir
         folder = roots.run.below(FOLDER)
         self._script = folder.below("wrapper")
         self._arrays = folder.below("arrays")
         self._ends = folder.below("ends")
-        self.wrapper: str = str(self._script)
-        """The path of the script."""
-        self._environment = environment
-        self._unexportable = unexportable_variables(environment)
-        self._dump = render_environment(environment)
-        self._max_output_dirs = max_output_dirs
         self._text = b""  # of the script
         self._written: object = None
+
+    @property
+    def run_dir(self) -> str:
+        """The path of the run directory."""
+        return self._roots.run_dir
+
+    @property
+    def wrapper(self) -> str:
+        """The path of the script."""
+        return str(self._script)
 
     def lay_out(self, prologue: str) -> None:
         """Make the directories, and write the wrapper for the system with this prologue.
@@ -126,39 +99,6 @@ class Store:
             logger.warning("%s was removed or replaced, and is written again", self._script)
             self._write_script()
 
-    def locate(self, paths: JobPaths) -> RootedJobPaths:
-        """Return the paths of a job below the roots.
-
-        Raises:
-            OSError: if a directory of the job cannot be opened.
-        """
-        return RootedJobPaths.resolve(paths, self._roots)
-
-    def soft_step(self, spec: JobSpec, paths: RootedJobPaths) -> SoftStep | None:
-        """Return a job's soft step; `None` if it has none.
-
-        Raises:
-            OSError: if the directory of its stop file cannot be opened.
-        """
-        return self._soft_steps.of(spec, str(paths.odir), self._roots.resolve)
-
-    def prepare(self, spec: JobSpec, paths: RootedJobPaths, *, renew: bool) -> None:
-        """Make a job's directories, and remove its old log.
-
-        Raises:
-            OSError, ValueError: if that cannot be done.
-        """
-        if renew and spec.renew_odir:
-            rotate_directory(paths.odir, self._max_output_dirs)
-        dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
-        os.close(make_files(paths, dump))
-        make_command_file(spec, paths.log)
-        if paths.log.exists() or spec.dry_run:
-            os.close(open_log(paths.log))  # raises if it is not a regular file of our own
-            if not spec.dry_run:
-                # Removed, not truncated: the job creates its log, so until it starts no machine sees one.
-                paths.log.unlink()
-
     def write_array(self, name: str, members: Sequence[Member]) -> str:
         """Write the files of an array's elements, and return the directory they are in.
 
@@ -171,33 +111,14 @@ class Store:
         for shard in {member.token[:2] for member in members}:
             self._ends.below(shard).make_directory()
         for index, member in enumerate(members):
-            write_private(directory.below(str(index)), self._render(member))
+            text = self.job_files.render(member, f"{self._ends}/{_sharded(member.token)}")
+            write_private(directory.below(str(index)), text)
         lines = (
             json.dumps({"index": index, "token": member.token, "job": member.spec.id, "attempt": member.attempt})
             for index, member in enumerate(members)
         )
         directory.below("jobs").replace("".join(f"{line}\n" for line in lines).encode(), 0o600)
         return str(directory)
-
-    def check(self, member: Member) -> None:
-        """Check that a job's file can be written.
-
-        Raises:
-            ValueError: if the job has text that no program can be given.
-        """
-        self._render(member)
-
-    def _render(self, member: Member) -> bytes:
-        spec = member.spec
-        return render_job(
-            starting_words(spec, member.paths.log),
-            token=member.token,
-            files=f"{self._ends}/{_sharded(member.token)}",
-            log=str(member.paths.log),
-            cwd=member.paths.cwd,
-            exports=spec.exports,
-            unexportable=self._unexportable,
-        )
 
     def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, Record], set[str]]:
         """Return the records that exist, by token, and the tokens whose records could not be read for lack of

@@ -61,7 +61,7 @@ def record_text(token: str, *, status: str = "0", stopped: str = "", restart: in
 def prepared(store: Store, roots: Roots, job: JobSpec) -> RootedJobPaths:
     """Make the files of a job, and return where they are."""
     paths = RootedJobPaths.resolve(job_paths(job, roots.run_dir), roots)
-    store.prepare(job, paths, renew=True)
+    store.job_files.prepare(job, paths, renew=True)
     return paths
 
 

@@ -14,6 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend.batch import Accepted, Array, BatchBackend, Busy, Doubtful, Limits, Refused, Unanswered
+from runtime.backend.batch.job_files import JobFiles
 from runtime.backend.batch.records import TAKEN, UNSEEN
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.tokens import array_name, job_token
@@ -83,7 +84,7 @@ async def test_where_there_is_no_descriptor_for_its_files_a_job_is_refused_as_bu
             def none_free(*_args: object, **_options: object) -> None:
                 raise OSError(errno.EMFILE, "Too many open files")
 
-            patch.setattr(Store, what, none_free)
+            patch.setattr(JobFiles if what == "prepare" else Store, what, none_free)
             assert await scene.submit(*jobs(2)) == []
             assert "Too many open files" in scene.backend.busy_because
         assert await scene.submit(*jobs(2)) == ["job0", "job1"]
@@ -461,10 +462,10 @@ async def previous_incarnation(stage: Stage, nursery: trio.Nursery) -> ScriptedS
     system = ScriptedSystem(nursery, idle)
     roots = Roots(str(stage.directory))
     roots.open()
-    store = Store(roots, {}, None)
+    store = Store(roots, JobFiles(roots, {}, None))
     store.lay_out(system.prologue)
     tokens = [job_token("run", f"job{number}", 1) for number in range(5)]
-    from runtime.backend.batch.store import Member
+    from runtime.backend.batch.job_files import Member
 
     members = [Member(job, 1, token, prepared(store, roots, job)) for job, token in zip(jobs(5), tokens, strict=True)]
     name = array_name("run", tokens)

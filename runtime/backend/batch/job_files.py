@@ -1,0 +1,121 @@
+"""`JobFiles`: the files of each job: its directories, its log, and what an element runs. All of it blocks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from runtime.backend.batch.wrapper import render_job, unexportable_variables
+from runtime.backend.job_paths import (
+    RootedJobPaths,
+    make_command_file,
+    make_files,
+    open_log,
+    rotate_directory,
+    starting_words,
+)
+from runtime.job import JobPaths, JobSpec
+from runtime.process import SoftStep, SoftSteps, render_environment
+from runtime.roots import Roots
+
+NO_SOFT_STEPS: Final = SoftSteps(None, None)
+
+
+@attrs.frozen
+class Member:
+    """One job of an array."""
+
+    spec: JobSpec
+    attempt: int
+    token: str
+    paths: RootedJobPaths
+
+
+class JobFiles:
+    """Prepares the files of jobs.
+
+    Args:
+        roots: where the run has its files; open.
+        environment: what jobs inherit, by way of the batch system.
+        max_output_dirs: how many old output directories of a job are kept; `None` for all.
+        soft_steps: return the soft step of each job.
+    """
+
+    def __init__(
+        self,
+        roots: Roots,
+        environment: Mapping[str, str],
+        max_output_dirs: int | None,
+        soft_steps: SoftSteps = NO_SOFT_STEPS,
+    ) -> None:
+        self._roots = roots
+        self._environment = environment
+        self._unexportable = unexportable_variables(environment)
+        self._dump = render_environment(environment)
+        self._max_output_dirs = max_output_dirs
+        self._soft_steps = soft_steps
+
+    def locate(self, paths: JobPaths) -> RootedJobPaths:
+        """Return the paths of a job below the roots.
+
+        Raises:
+            OSError: if a directory of the job cannot be opened.
+        """
+        return RootedJobPaths.resolve(paths, self._roots)
+
+    def soft_step(self, spec: JobSpec, paths: RootedJobPaths) -> SoftStep | None:
+        """Return a job's soft step; `None` if it has none.
+
+        Raises:
+            OSError: if the directory of its stop file cannot be opened.
+        """
+        return self._soft_steps.of(spec, str(paths.odir), self._roots.resolve)
+
+    def prepare(self, spec: JobSpec, paths: RootedJobPaths, *, renew: bool) -> None:
+        """Make a job's directories, and remove its old log.
+
+        Raises:
+            OSError, ValueError: if that cannot be done.
+        """
+        if renew and spec.renew_odir:
+            rotate_directory(paths.odir, self._max_output_dirs)
+        dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
+        os.close(make_files(paths, dump))
+        make_command_file(spec, paths.log)
+        if paths.log.exists() or spec.dry_run:
+            os.close(open_log(paths.log))  # raises if it is not a regular file of our own
+            if not spec.dry_run:
+                # Removed, not truncated: the job creates its log, so until it starts no machine sees one.
+                paths.log.unlink()
+
+    def check(self, member: Member) -> None:
+        """Check that a job's file can be written.
+
+        Raises:
+            ValueError: if the job has text that no program can be given.
+        """
+        self.render(member, "")
+
+    def render(self, member: Member, files: str) -> bytes:
+        """Return the text of the file from which an element is started.
+
+        Args:
+            member: the job.
+            files: the path of its claim and its record, without their suffixes.
+
+        Raises:
+            ValueError: if the job has text that no program can be given.
+        """
+        spec = member.spec
+        return render_job(
+            starting_words(spec, member.paths.log),
+            token=member.token,
+            files=files,
+            log=str(member.paths.log),
+            cwd=member.paths.cwd,
+            exports=spec.exports,
+            unexportable=self._unexportable,
+        )
