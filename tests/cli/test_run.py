@@ -438,9 +438,9 @@ def test_a_run_that_has_no_memory_for_itself_says_so_and_writes_its_results(tmp_
 
 def test_of_a_backend_that_breaks_a_person_gets_no_traceback_and_the_log_file_does(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(
-        "from runtime import FakeBackend\n"
-        "async def _launch(self, jobs): raise LookupError('planted')\n"
-        "FakeBackend._launch = _launch\n"
+        "from runtime.backend.fake import FakeDriver\n"
+        "async def launch(self, jobs): raise LookupError('planted')\n"
+        "FakeDriver.launch = launch\n"
     )
     (tmp_path / "sitecustomize.py").write_text("import broken\n")
     done = call(
@@ -455,7 +455,7 @@ def test_of_a_backend_that_breaks_a_person_gets_no_traceback_and_the_log_file_do
         " (--log-file gets the traceback)"
     )
     assert "Traceback" not in done.out
-    assert "in _launch\n" in (tmp_path / "log").read_text()
+    assert "in launch\n" in (tmp_path / "log").read_text()
     assert statuses(tmp_path) == {"a": "killed", "b": "killed"}
 
 
