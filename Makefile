@@ -25,6 +25,7 @@ INSTALL := -m pip install -q --disable-pip-version-check
 EXTRAS_run := cli,re2,examples
 EXTRAS_test := test
 EXTRAS_check := check
+EXTRAS_types := types
 EXTRAS_bench := bench
 
 # Tests marked `root` need root, so they are deselected for an ordinary user; those marked `slurm` start a cluster, and have a
@@ -109,6 +110,10 @@ campaign: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## long random runs, N of them,
 	record="docs/measured/campaign-$$(date -u +%Y%m%dT%H%M%SZ).txt"; \
 	echo "seed $$seed, recorded in $$record"; \
 	$(PY) -m tests.campaigns --seed "$$seed" $(if $(N),--count $(N)) $(ARGS) 2>&1 | tee "$$record"
+
+.PHONY: types
+types: $(VENV)/stamp-types ## check that the types of the package are complete, so that all type checkers see the same
+	@$(PY) -m tools.check_types
 
 .PHONY: shape
 shape: $(VENV)/stamp ## figures about how hard the package is to maintain; ARGS='--baseline ../old/runtime' compares

@@ -45,6 +45,7 @@ from dvsim.scheduler.status_printer import create_status_printer
 from runtime import (
     FailureKind,
     FakeBackend,
+    FakeRun,
     JobResult,
     JobSpec,
     JobStatus,
@@ -54,7 +55,6 @@ from runtime import (
     RuntimeBackend,
     Scheduler,
 )
-from runtime.backend.fake import FakeRun
 
 SAME = (
     "name", "job_type", "target", "backend", "resources", "seed",

@@ -29,12 +29,19 @@ from runtime.errors import (
 
 if TYPE_CHECKING:
     from runtime.backend.contract.backend import BackendOptions, BackendStatistics, CommonOptions, RuntimeBackend
-    from runtime.backend.contract.control import Control
+    from runtime.backend.contract.control import Control, End
     from runtime.backend.contract.driver import Driver
-    from runtime.backend.contract.live import LiveJob
+    from runtime.backend.contract.live import LiveJob, StopCause
     from runtime.backend.contract.open_backend import BackendState
-    from runtime.backend.fake import FakeBackend
-    from runtime.backend.legacy import ErrorMessage, Launcher, LauncherBusyError, LauncherError, LegacyLauncherAdapter
+    from runtime.backend.fake import FakeBackend, FakePolicy, FakeRun
+    from runtime.backend.legacy import (
+        AnyLauncher,
+        ErrorMessage,
+        Launcher,
+        LauncherBusyError,
+        LauncherError,
+        LegacyLauncherAdapter,
+    )
     from runtime.backend.local import LocalBackend
     from runtime.backend.slurm import SlurmBackend
     from runtime.job import (
@@ -42,15 +49,18 @@ if TYPE_CHECKING:
         FailureKind,
         JobCompletionEvent,
         JobHandle,
+        JobPaths,
         JobProgressEvent,
         JobResult,
         JobSpec,
         JobStatus,
         JobStatusInfo,
         JobUsage,
+        RunIf,
     )
     from runtime.job.protocol import Job
     from runtime.scheduler.plan import SchedulerStatistics
+    from runtime.scheduler.priorities import Priority
     from runtime.scheduler.providers import ResourceProvider
     from runtime.scheduler.run import Scheduler, run_jobs
     from runtime.scheduler.statuses import StatusChange
@@ -59,12 +69,13 @@ else:
     # The same names for the interpreter. A type checker must not see `__getattr__`: it would accept any name.
     _LAZY_IMPORTS = {
         "runtime.backend.contract.backend": ("BackendOptions", "BackendStatistics", "CommonOptions", "RuntimeBackend"),
-        "runtime.backend.contract.control": ("Control",),
+        "runtime.backend.contract.control": ("Control", "End"),
         "runtime.backend.contract.driver": ("Driver",),
-        "runtime.backend.contract.live": ("LiveJob",),
+        "runtime.backend.contract.live": ("LiveJob", "StopCause"),
         "runtime.backend.contract.open_backend": ("BackendState",),
-        "runtime.backend.fake": ("FakeBackend",),
+        "runtime.backend.fake": ("FakeBackend", "FakePolicy", "FakeRun"),
         "runtime.backend.legacy": (
+            "AnyLauncher",
             "ErrorMessage",
             "Launcher",
             "LauncherBusyError",
@@ -78,15 +89,18 @@ else:
             "FailureKind",
             "JobCompletionEvent",
             "JobHandle",
+            "JobPaths",
             "JobProgressEvent",
             "JobResult",
             "JobSpec",
             "JobStatus",
             "JobStatusInfo",
             "JobUsage",
+            "RunIf",
         ),
         "runtime.job.protocol": ("Job",),
         "runtime.scheduler.plan": ("SchedulerStatistics",),
+        "runtime.scheduler.priorities": ("Priority",),
         "runtime.scheduler.providers": ("ResourceProvider",),
         "runtime.scheduler.run": ("Scheduler", "run_jobs"),
         "runtime.scheduler.statuses": ("StatusChange",),
@@ -107,6 +121,7 @@ else:
 
 
 __all__ = (
+    "AnyLauncher",
     "BackendBrokenError",
     "BackendClosedError",
     "BackendOptions",
@@ -117,14 +132,18 @@ __all__ = (
     "Control",
     "Driver",
     "DuplicateJobError",
+    "End",
     "ErrorMessage",
     "EventBatch",
     "FailureKind",
     "FakeBackend",
+    "FakePolicy",
+    "FakeRun",
     "GraphError",
     "Job",
     "JobCompletionEvent",
     "JobHandle",
+    "JobPaths",
     "JobProgressEvent",
     "JobResult",
     "JobSpec",
@@ -137,9 +156,11 @@ __all__ = (
     "LegacyLauncherAdapter",
     "LiveJob",
     "LocalBackend",
+    "Priority",
     "RegistryError",
     "ResourceError",
     "ResourceProvider",
+    "RunIf",
     "RuntimeBackend",
     "Scheduler",
     "SchedulerStatistics",
@@ -148,6 +169,7 @@ __all__ = (
     "StatusChange",
     "StatusMoveError",
     "StatusStream",
+    "StopCause",
     "backends",
     "run_jobs",
 )

@@ -18,12 +18,14 @@ from runtime import errors
 # fmt: off
 NAMES = (
     "JobSpec", "JobStatus", "FailureKind", "JobStatusInfo", "JobHandle",
-    "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch",
-    "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "FakeBackend", "SlurmBackend",
-    "BackendOptions", "BackendState", "BackendStatistics", "CommonOptions", "Control", "Driver", "LiveJob",
-    "Scheduler", "run_jobs", "Job", "ResourceProvider", "SchedulerStatistics", "StatusChange", "StatusStream",
+    "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch", "JobPaths", "RunIf",
+    "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "SlurmBackend", "FakeBackend", "FakePolicy", "FakeRun",
+    "BackendOptions", "BackendState", "BackendStatistics", "CommonOptions", "Control", "Driver",
+    "LiveJob", "StopCause", "End",
+    "Scheduler", "run_jobs", "Job", "Priority", "ResourceProvider", "SchedulerStatistics",
+    "StatusChange", "StatusStream",
     "BackendRegistry", "backends",
-    "Launcher", "LauncherError", "LauncherBusyError", "ErrorMessage",
+    "AnyLauncher", "Launcher", "LauncherError", "LauncherBusyError", "ErrorMessage",
 )
 # fmt: on
 

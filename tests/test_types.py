@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import assert_type
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -11,6 +13,8 @@ from runtime import (
     EventBatch,
     FailureKind,
     FakeBackend,
+    FakePolicy,
+    FakeRun,
     JobCompletionEvent,
     JobHandle,
     JobProgressEvent,
@@ -19,9 +23,12 @@ from runtime import (
     JobStatus,
     JobStatusInfo,
     JobUsage,
+    LegacyLauncherAdapter,
+    LocalBackend,
     RuntimeBackend,
     Scheduler,
     SchedulerStatistics,
+    SlurmBackend,
     StatusChange,
     StatusStream,
     backends,
@@ -85,3 +92,61 @@ def test_a_registry_and_a_scheduler() -> None:
     assert_type(scheduler.results(), list[JobResult[JobSpec]])
     assert_type(FailureKind.TIMEOUT.status, JobStatus)
     assert scheduler.results() == []
+
+
+class OwnLauncher:
+    """A launcher of another program, which derives from nothing of ours."""
+
+    def __init__(self, job: JobSpec) -> None:
+        self.job = job
+
+    def launch(self) -> None: ...
+
+    def poll(self) -> JobStatus:
+        return JobStatus.PASSED
+
+    def kill(self) -> None: ...
+
+
+def test_any_class_with_the_three_methods_is_a_launcher() -> None:
+    class Unkillable:
+        def __init__(self, job: JobSpec) -> None: ...
+
+        def launch(self) -> None: ...
+
+        def poll(self) -> JobStatus:
+            return JobStatus.PASSED
+
+    assert LegacyLauncherAdapter(OwnLauncher).name == "own"
+    with pytest.raises(TypeError, match="lacks kill"):
+        LegacyLauncherAdapter(Unkillable)  # type: ignore[arg-type]  # mypy has to find it, too
+
+
+def test_a_policy() -> None:
+    def policy(job: JobSpec, attempt: int) -> FakeRun:
+        return FakeRun(JobStatus.FAILED if job.name == "a" and attempt == 1 else JobStatus.PASSED)
+
+    typed: FakePolicy = policy
+    assert FakeBackend(typed).policy is policy
+
+
+# The reasons of these: mypy has to find each mistake, and `make check` reports an ignore where it finds none.
+# fmt: off
+MISSPELT: Mapping[str, Callable[[], object]] = {
+    "JobSpec": lambda: JobSpec(name="a", cmd="true", time_out=1),  # type: ignore[call-arg]  # misspelt
+    "FakeRun": lambda: FakeRun(durations=1),  # type: ignore[call-arg]  # misspelt
+    "FakeBackend": lambda: FakeBackend(max_paralellism=1),  # type: ignore[call-arg]  # misspelt
+    "LocalBackend": lambda: LocalBackend(kill_time=1),  # type: ignore[call-arg]  # misspelt
+    "SlurmBackend": lambda: SlurmBackend(partitions="a"),  # type: ignore[call-arg]  # misspelt
+    "SlurmBackend's common options": lambda: SlurmBackend(drain_time=1),  # type: ignore[call-arg]  # misspelt
+    "LegacyLauncherAdapter": lambda: LegacyLauncherAdapter(OwnLauncher, patience=1),  # type: ignore[call-arg]  # old name
+    "Scheduler": lambda: Scheduler([], FakeBackend(), max_failure=1),  # type: ignore[call-arg]  # misspelt
+    "run_jobs": lambda: run_jobs([], FakeBackend(), max_paralellism=1),  # type: ignore[call-arg]  # misspelt
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("name", MISSPELT)
+def test_a_misspelt_keyword_is_an_error(name: str) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        MISSPELT[name]()

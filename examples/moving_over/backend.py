@@ -11,11 +11,7 @@ from typing import Final, Unpack
 
 import trio
 
-from runtime import FailureKind, RuntimeBackend
-from runtime.backend.contract.backend import BackendOptions
-from runtime.backend.contract.control import Control
-from runtime.backend.contract.driver import Driver
-from runtime.backend.contract.live import LiveJob
+from runtime import BackendOptions, Control, Driver, FailureKind, LiveJob, RuntimeBackend
 from runtime.process import Exit
 from runtime.verdict import verdict
 

@@ -14,14 +14,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import outcome
 import trio
 
 from runtime.backend.legacy.duck_typing import describe, is_busy, status_of
+from runtime.backend.legacy.launcher import AnyLauncher
 from runtime.job import JobSpec, JobStatus
+
+T = TypeVar("T")
 
 BLOCKS: Final = 0.01
 """Seconds in one call from which on `LauncherReport.blocks` names the step. Arbitrary: ten times less would name each
@@ -86,7 +89,7 @@ class LauncherReport:
 
 
 async def check_launcher(
-    launcher_cls: Callable[[Any], Any],
+    launcher_cls: Callable[[Any], AnyLauncher],
     make_job: Callable[[str], Any] = lambda name: JobSpec(name=name, cmd="true"),
     *,
     interval: float = 0.01,
@@ -136,7 +139,11 @@ class _Driver:
     """Makes the calls, and records their durations and exceptions."""
 
     def __init__(
-        self, launcher_cls: Callable[[Any], Any], make_job: Callable[[str], Any], interval: float, deadline: float
+        self,
+        launcher_cls: Callable[[Any], AnyLauncher],
+        make_job: Callable[[str], Any],
+        interval: float,
+        deadline: float,
     ) -> None:
         self._launcher_cls = launcher_cls
         self._make_job = make_job
@@ -219,13 +226,13 @@ class _Driver:
                 nursery.start_soon(drive, thread, f"side-by-side-{number}")
         return self.raised == known and len(set(ends)) == 1
 
-    async def _begin(self, thread: _Thread, name: str) -> Any:
+    async def _begin(self, thread: _Thread, name: str) -> AnyLauncher:
         job = self._make_job(name)
         launcher = await self._call(thread, "build", lambda: self._launcher_cls(job))
         await self._call(thread, "launch", launcher.launch)
         return launcher
 
-    async def _poll_to_the_end(self, thread: _Thread, launcher: Any, statuses: list[object]) -> None:
+    async def _poll_to_the_end(self, thread: _Thread, launcher: AnyLauncher, statuses: list[object]) -> None:
         ends = trio.current_time() + self._deadline
         while True:
             statuses.append(await self._call(thread, "poll", launcher.poll))
@@ -233,7 +240,7 @@ class _Driver:
                 return
             await trio.sleep(self._interval)
 
-    async def _call(self, thread: _Thread, step: str, function: Callable[[], Any]) -> Any:
+    async def _call(self, thread: _Thread, step: str, function: Callable[[], T]) -> T:
         """Make one call, record it, and return its value. Raises `_StopRunError` if it raised or hung."""
         answer = await thread.call(function, self._deadline)
         seconds = self._deadline if answer is None else thread.seconds
@@ -245,7 +252,7 @@ class _Driver:
             busy = " (it is busy)" if is_busy(answer.error) else ""
             self.raised.setdefault(step, describe(answer.error) + busy)
             raise _StopRunError
-        return _value_of(answer)
+        return answer.unwrap()
 
 
 class _Thread:
@@ -266,11 +273,11 @@ class _Thread:
         while (work := inbox.get()) is not None:
             work()
 
-    async def call(self, function: Callable[[], Any], deadline: float) -> outcome.Outcome[Any] | None:
+    async def call(self, function: Callable[[], T], deadline: float) -> outcome.Outcome[T] | None:
         """Call `function` in the thread. Return its outcome; `None` if there is none within `deadline` seconds."""
         token = trio.lowlevel.current_trio_token()
         returned = trio.Event()
-        answers: list[tuple[outcome.Outcome[Any], float]] = []
+        answers: list[tuple[outcome.Outcome[T], float]] = []
 
         def work() -> None:
             began = time.monotonic()

@@ -2,9 +2,10 @@
 
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.legacy.job_view import DVSimView, view_as_dvsim
-from runtime.backend.legacy.launcher import ErrorMessage, Launcher, LauncherBusyError, LauncherError
+from runtime.backend.legacy.launcher import AnyLauncher, ErrorMessage, Launcher, LauncherBusyError, LauncherError
 
 __all__ = (
+    "AnyLauncher",
     "DVSimView",
     "ErrorMessage",
     "Launcher",

@@ -15,6 +15,7 @@ from runtime.backend.legacy.driver import AdapterDriver, CallDeadlines, Launcher
 from runtime.backend.legacy.duck_typing import INTERACTIVE, class_name, limit_of, name_of, reading_class
 from runtime.backend.legacy.isolation import Isolation, check_importable
 from runtime.backend.legacy.job_view import named_paths, view_for
+from runtime.backend.legacy.launcher import AnyLauncher
 from runtime.backend.legacy.launcher_threads import ThreadWorkers
 from runtime.job import JobPaths
 from runtime.job.numbers import brief
@@ -58,7 +59,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def __init__(
         self,
-        launcher_cls: Callable[[Any], Any],
+        launcher_cls: Callable[[Any], AnyLauncher],
         *,
         name: str | None = None,
         view: Callable[[Any], Any] | None = None,
@@ -133,7 +134,7 @@ class LegacyLauncherAdapter(RuntimeBackend):
         return AdapterDriver(control, options, type(self).workers_factory(), isolation)
 
 
-def _checked_class(launcher_cls: Any) -> type:
+def _checked_class(launcher_cls: object) -> type:
     missing = [name for name in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, name, None))]
     if not isinstance(launcher_cls, type) or missing:
         lacks = f", which lacks {', '.join(missing)}" if missing else ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import sys
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import attrs
 
@@ -33,6 +33,22 @@ class ErrorMessage:
     """The line of the log with the failure, counted from 1."""
     context: Sequence[str] = ()
     """Lines of the log around it."""
+
+
+class AnyLauncher(Protocol):
+    """What every launcher has, as a type checker sees it: any class with these methods is one."""
+
+    def launch(self) -> object:
+        """Launch the job."""
+        ...
+
+    def poll(self) -> object:
+        """Return its status."""
+        ...
+
+    def kill(self) -> object:
+        """End it."""
+        ...
 
 
 class Launcher(abc.ABC):
