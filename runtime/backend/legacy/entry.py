@@ -23,11 +23,11 @@ counts as in progress until the loop has handled its answer.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from runtime.backend.contract.live import LiveJob
-from runtime.backend.legacy.call_batches import PENDING, Call, Step
+from runtime.backend.legacy.call_batches import Call, Step, renew_all
 
 
 class LauncherState(enum.IntEnum):
@@ -120,7 +120,7 @@ class Entry(Call):
         return launcher
 
 
-def queue_all(entries: Iterable[Entry], step: Step, state: LauncherState) -> None:
+def queue_all(entries: Collection[Entry], step: Step, state: LauncherState) -> None:
     """Make entries that have no other call calls of `step`, and move them to `state`, whose call that is.
 
     Raises:
@@ -130,10 +130,7 @@ def queue_all(entries: Iterable[Entry], step: Step, state: LauncherState) -> Non
         if state not in MOVES[entry.state]:
             raise _illegal(entry, state)
         entry.state = state
-        entry.step = step
-        entry.value = PENDING
-        entry.failure = None
-        entry.ticket = None
+    renew_all(entries, step)
 
 
 def _illegal(entry: Entry, state: LauncherState) -> RuntimeError:

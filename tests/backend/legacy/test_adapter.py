@@ -16,6 +16,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, hung_calls
+from runtime.backend.legacy.entry import Entry
 from runtime.backend.legacy.poller import FIRST_TICK, Poller
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus
@@ -610,10 +611,12 @@ async def test_a_launcher_goes_with_its_job_and_not_when_the_collector_finds_it(
             super().__init__(job)
             made.append(weakref.ref(self))
 
+    gc.collect()  # what other tests have left
     gc.disable()
     try:
         await run_jobs([job(name) for name in "abc"], LegacyLauncherAdapter(Watched))
         assert [launcher() for launcher in made] == [None] * 3
+        assert [each for each in gc.get_objects() if isinstance(each, Entry)] == []
     finally:
         gc.enable()
 

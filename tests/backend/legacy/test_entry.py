@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import attrs
@@ -112,7 +112,7 @@ def paths(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[LauncherState]]:
         seen.setdefault(it.job.id, [it.state]).append(state)
         move(it, state)
 
-    def all_recorded(entries: Iterable[Entry], step: Step, state: LauncherState) -> None:
+    def all_recorded(entries: Collection[Entry], step: Step, state: LauncherState) -> None:
         for it in entries:
             seen.setdefault(it.job.id, [it.state]).append(state)
         queue_all(entries, step, state)
