@@ -105,21 +105,21 @@ async def check_launcher(
 
     Cancelling it abandons the call in progress, which goes on in a daemon thread.
     """
-    driver = _Driver(launcher_cls, make_job, interval, deadline)
+    examination = _Examination(launcher_cls, make_job, interval, deadline)
     main, other = _Thread(), _Thread()
     try:
-        statuses, repeats, lies, kill_raises = await driver.whole_run(main)
-        dies = await driver.killed_run(main)
-        bound = await driver.run_in_two_threads(main, other)
-        safe = await driver.runs_side_by_side(main, other)
+        statuses, repeats, lies, kill_raises = await examination.whole_run(main)
+        dies = await examination.killed_run(main)
+        bound = await examination.run_in_two_threads(main, other)
+        safe = await examination.runs_side_by_side(main, other)
     finally:
         main.stop()
         other.stop()
     return LauncherReport(
         launcher=getattr(launcher_cls, "__qualname__", repr(launcher_cls)),
-        slowest=driver.slowest,
-        hung=tuple(driver.hung),
-        raised=driver.raised,
+        slowest=examination.slowest,
+        hung=tuple(examination.hung),
+        raised=examination.raised,
         statuses=tuple(dict.fromkeys(map(_shown, statuses))),
         ended=bool(statuses) and _is_end(statuses[-1]),
         repeats_its_end=repeats,
@@ -135,7 +135,7 @@ class _StopRunError(Exception):
     """A call raised or hung, so this run ends here."""
 
 
-class _Driver:
+class _Examination:
     """Makes the calls, and records their durations and exceptions."""
 
     def __init__(
