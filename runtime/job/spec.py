@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import attrs
 
@@ -39,7 +39,7 @@ them passed, or none.
 """
 RUN_IFS: Final[tuple[RunIf, ...]] = ("passed", "any-passed", "ended")
 
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
 _DEFAULT_SHELL: Final = "/bin/sh"
 _SHELL: Final = 'the path of a shell, or the words that a command is added to: ["/bin/bash", "-eo", "pipefail", "-c"]'
@@ -265,7 +265,7 @@ class JobSpec:
                 raise self._error(field, text, "texts only")
         return texts
 
-    def _path(self, field: str, value: Any) -> str:
+    def _path(self, field: str, value: object) -> str:
         path = value.__fspath__() if hasattr(value, "__fspath__") else value
         if not isinstance(path, str) or not path or "\0" in path:
             raise self._error(field, value, "a path: text that is not empty and has no NUL byte")

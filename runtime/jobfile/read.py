@@ -15,7 +15,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import BinaryIO, Final, NoReturn, TypeGuard
 
 from runtime.jobfile.errors import InputError, bare, shown
 
@@ -44,7 +44,7 @@ _AT_END: Final = " (at end of document)"
 _TOML_POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, object]:
     """Return the tables of a job file: JSON if its name ends in ``.json``, else TOML.
 
     Raises:
@@ -55,7 +55,7 @@ def read_file(path: Path) -> dict[str, Any]:
     return parse_json(text, str(path)) if is_json else parse_toml(text, str(path))
 
 
-def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, object]]]:
     """Yield the number and the table of each JSON line. Empty lines are skipped.
 
     Raises:
@@ -79,7 +79,7 @@ def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, An
             yield number, parse_json(text, place)
 
 
-def parse_toml(text: str, where: str) -> dict[str, Any]:
+def parse_toml(text: str, where: str) -> dict[str, object]:
     """Return the tables of TOML text.
 
     Raises:
@@ -109,7 +109,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     return tables
 
 
-def parse_json(text: str, where: str) -> dict[str, Any]:
+def parse_json(text: str, where: str) -> dict[str, object]:
     """Return the tables of JSON text: an object without duplicate keys.
 
     Raises:
@@ -164,7 +164,7 @@ def _decode(data: bytes, where: str, *, first_line: int = 1) -> str:
         raise InputError(msg) from exc
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):  # `json` keeps the last of two values silently
         seen: set[str] = set()
@@ -190,10 +190,14 @@ def _finite(text: str) -> float:
     return number
 
 
-def _check_values(tables: dict[str, Any], where: str) -> None:
+_Container = dict[str, object] | list[object]
+"""A table or an array."""
+
+
+def _check_values(tables: dict[str, object], where: str) -> None:
     """Raise `InputError` if a value of any key is nested too deeply, or is a number that is too large."""
     # Level by level instead of recursively, as the depth is what is checked.
-    level: list[Any] = [tables]
+    level: list[_Container] = [tables]
     for _ in range(MAX_DEPTH):
         inner = [each for value in level for each in (value.values() if isinstance(value, dict) else value)]
         if any(_is_too_large(each) for each in inner):
@@ -207,13 +211,13 @@ def _check_values(tables: dict[str, Any], where: str) -> None:
     raise InputError(msg)
 
 
-def _is_too_large(value: Any) -> bool:
-    return value.__class__ is int and not MIN_INTEGER <= value <= MAX_INTEGER
+def _is_too_large(value: object) -> TypeGuard[int]:
+    return type(value) is int and not MIN_INTEGER <= value <= MAX_INTEGER
 
 
-def _first_too_large(tables: dict[str, Any]) -> tuple[str, int]:
+def _first_too_large(tables: dict[str, object]) -> tuple[str, int]:
     """Return the path of keys to the first number that is too large, and the number. There must be one."""
-    level: list[tuple[str, Any]] = [("", tables)]
+    level: list[tuple[str, _Container]] = [("", tables)]
     while level:
         inner = [each for keys, value in level for each in _items(keys, value)]
         for keys, value in inner:
@@ -223,7 +227,7 @@ def _first_too_large(tables: dict[str, Any]) -> tuple[str, int]:
     raise AssertionError
 
 
-def _items(keys: str, value: Any) -> list[tuple[str, Any]]:
+def _items(keys: str, value: _Container) -> list[tuple[str, object]]:
     if isinstance(value, dict):
         return [(f"{keys}.{bare(key)}" if keys else bare(key), each) for key, each in value.items()]
     return [(f"{keys}[{number}]", each) for number, each in enumerate(value)]

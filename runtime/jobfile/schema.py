@@ -37,7 +37,7 @@ _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _RANGE: Final = re.compile(r"([0-9]{1,20})\.\.([0-9]{1,20})")
 
-_WHOLE_VALUE: Final[Any] = object()
+_WHOLE_VALUE: Final[object] = object()
 """Stands for the value of the key itself, where `None` would be a value."""
 
 
@@ -50,7 +50,7 @@ class _ExpectedError(Exception):
         given: the value of that.
     """
 
-    def __init__(self, expected: str, inner: str | None = None, given: Any = _WHOLE_VALUE) -> None:
+    def __init__(self, expected: str, inner: str | None = None, given: object = _WHOLE_VALUE) -> None:
         super().__init__(expected)
         self.inner = "" if inner is None else f".{bare(inner)}"
         self.given = given
@@ -59,37 +59,37 @@ class _ExpectedError(Exception):
 # ---------------------------------------------------------------------- checks of values
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise _ExpectedError("text that is not empty")
     return value
 
 
-def _any_text(value: Any) -> str:
+def _any_text(value: object) -> str:
     if not isinstance(value, str):
         raise _ExpectedError("text")
     return value
 
 
-def _flag(value: Any) -> bool:
+def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise _ExpectedError("true or false")
     return value
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     if not is_number(value):
         raise _ExpectedError("a number")
     return value
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _ExpectedError('a list of texts, ["…"]')
     return tuple(value)
 
 
-def _command(value: Any) -> str | tuple[str, ...]:
+def _command(value: object) -> str | tuple[str, ...]:
     if isinstance(value, str):
         return value
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
@@ -97,7 +97,7 @@ def _command(value: Any) -> str | tuple[str, ...]:
     return tuple(value)
 
 
-def _shell(value: Any) -> str | tuple[str, ...]:
+def _shell(value: object) -> str | tuple[str, ...]:
     words = [value] if isinstance(value, str) else value
     if (
         not isinstance(words, list)
@@ -110,7 +110,7 @@ def _shell(value: Any) -> str | tuple[str, ...]:
             'the path of a shell, or the words that cmd is added to, such as ["/bin/bash", "-eo", "pipefail", "-c"]'
         )
         raise _ExpectedError(expected)
-    return value if isinstance(value, str) else tuple(value)
+    return value if isinstance(value, str) else tuple(words)
 
 
 _MAX_DURATION_LENGTH: Final = 50
@@ -118,7 +118,7 @@ _MAX_DURATION_LENGTH: Final = 50
 infinite as a float."""
 
 
-def duration(value: Any) -> float:
+def duration(value: object) -> float:
     """Return the seconds that `value` stands for: a positive number, or text such as ``90s``, ``10m`` or ``1.5h``."""
     seconds: float = -1
     if isinstance(value, str) and len(value) < _MAX_DURATION_LENGTH and (match := _DURATION.fullmatch(value.strip())):
@@ -131,8 +131,8 @@ def duration(value: Any) -> float:
     return float(seconds)
 
 
-def _one_of(*known: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
+def _one_of(*known: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
         if value not in known:
             raise _ExpectedError(" or ".join(f'"{word}"' for word in known))
         return str(value)
@@ -140,21 +140,21 @@ def _one_of(*known: str) -> Callable[[Any], str]:
     return check
 
 
-def _run_if(value: Any) -> RunIf:
+def _run_if(value: object) -> RunIf:
     for known in RUN_IFS:
         if value == known:
             return known
     raise _ExpectedError(" or ".join(f'"{known}"' for known in RUN_IFS))
 
 
-def _size(value: Any) -> int:
+def _size(value: object) -> int:
     try:
         return parse_size(value)
     except ValueError as exc:
         raise _ExpectedError(SIZE) from exc
 
 
-def _soft_stop(value: Any) -> str | Literal[False]:
+def _soft_stop(value: object) -> str | Literal[False]:
     if value is False:
         return value
     try:
@@ -166,19 +166,19 @@ def _soft_stop(value: Any) -> str | Literal[False]:
     return value
 
 
-def _amounts(value: Any) -> dict[str, int | None]:
+def _amounts(value: object) -> dict[str, int | None]:
     if not isinstance(value, dict):
         raise _ExpectedError("a table of names and amounts")
     return {name: _amount(name, amount, "all") for name, amount in value.items()}
 
 
-def _limits(value: Any) -> dict[str, int | None]:
+def _limits(value: object) -> dict[str, int | None]:
     if not isinstance(value, dict):
         raise _ExpectedError("a table of names and limits")
     return {name: _amount(name, limit, "unlimited") for name, limit in value.items()}
 
 
-def _amount(name: str, value: Any, unlimited: str) -> int | None:
+def _amount(name: str, value: object, unlimited: str) -> int | None:
     if not name:
         raise _ExpectedError("a name that is not empty", name, value)
     if value == unlimited:
@@ -188,7 +188,7 @@ def _amount(name: str, value: Any, unlimited: str) -> int | None:
     return value
 
 
-def _exports(value: Any) -> dict[str, str]:
+def _exports(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _ExpectedError("a table of names and texts", given=Secret(value))
     for name, item in value.items():
@@ -197,7 +197,7 @@ def _exports(value: Any) -> dict[str, str]:
     return {name: str(item) for name, item in value.items()}
 
 
-def _seeds(value: Any) -> Seeds:
+def _seeds(value: object) -> Seeds:
     if isinstance(value, str) and (match := _RANGE.fullmatch(value)):
         first, last = int(match[1]), int(match[2])
         if first <= last <= MAX_SEED:
@@ -211,11 +211,11 @@ def _seeds(value: Any) -> Seeds:
     raise _ExpectedError('a number of seeds to draw, a range such as "1..40", or a list of whole numbers')
 
 
-def _is_seed(value: Any) -> bool:
+def _is_seed(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED
 
 
-def _matrix(value: Any) -> dict[str, tuple[Scalar, ...]]:
+def _matrix(value: object) -> dict[str, tuple[Scalar, ...]]:
     if not isinstance(value, dict):
         raise _ExpectedError("a table of parameters, each with a list of values: { depth = [4, 8] }")
     for name, values in value.items():
@@ -231,7 +231,7 @@ def _matrix(value: Any) -> dict[str, tuple[Scalar, ...]]:
     return {name: tuple(values) for name, values in value.items()}
 
 
-def _tables(value: Any) -> dict[str, dict[str, Any]]:
+def _tables(value: object) -> dict[str, dict[str, object]]:
     if not isinstance(value, dict):
         raise _ExpectedError("tables, each with a name: [jobs.NAME], [backends.NAME]")
     for name, item in value.items():
@@ -240,7 +240,7 @@ def _tables(value: Any) -> dict[str, dict[str, Any]]:
     return value
 
 
-def _table(value: Any) -> dict[str, Any]:
+def _table(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise _ExpectedError("a table")
     return value
@@ -249,7 +249,7 @@ def _table(value: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------------- the tables
 
 
-def _key(check: Callable[[Any], Any], default: Any = None) -> Any:
+def _key(check: Callable[[object], object], default: object = None) -> Any:
     return attrs.field(default=default, metadata={"check": check})
 
 
@@ -305,11 +305,11 @@ class FileTable:
     name: str | None = _key(_text)
     include: tuple[str, ...] = _key(_texts, ())
     """Globs, relative to the file."""
-    defaults: Mapping[str, Any] = _key(_table, attrs.Factory(dict))
+    defaults: Mapping[str, object] = _key(_table, attrs.Factory(dict))
     resources: Mapping[str, int | None] = _key(_limits, attrs.Factory(dict))
     """Limits of the run; `None`: unlimited."""
     backends: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
-    jobs: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
+    jobs: Mapping[str, dict[str, object]] = _key(_tables, attrs.Factory(dict))
 
 
 FOREIGN_KEYS: Final = {
@@ -329,7 +329,7 @@ JOB_KEYS: Final = frozenset(field.name for field in attrs.fields(JobTable))
 T = TypeVar("T", JobTable, FileTable)
 
 
-def _hook(check: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+def _hook(check: Callable[[object], object]) -> Callable[[object, object], object]:
     return lambda value, _type: check(value)
 
 
@@ -350,7 +350,7 @@ def _converter() -> cattrs.Converter:
 _CONVERTER: Final = _converter()
 
 
-def structure(table: Mapping[str, Any], cls: type[T], where: str) -> T:
+def structure(table: Mapping[str, object], cls: type[T], where: str) -> T:
     """Return the checked value of a raw `table`.
 
     Args:
@@ -370,7 +370,7 @@ def structure(table: Mapping[str, Any], cls: type[T], where: str) -> T:
         raise InputError(f"{where}: {_explain(exc, table)}") from None
 
 
-def _hint(key: str, value: Any, cls: type) -> str:
+def _hint(key: str, value: object, cls: type) -> str:
     """Return a suggestion for a `key` that a table of this class does not have."""
     if cls is FileTable and isinstance(value, dict) and not JOB_KEYS.isdisjoint(value):
         return f"; a job of this name is [jobs.{bare(key)}]"
@@ -381,7 +381,7 @@ def _hint(key: str, value: Any, cls: type) -> str:
     return suggestion(key, [field.name for field in attrs.fields(cls)], what="the keys are")
 
 
-def _explain(error: cattrs.ClassValidationError, table: Mapping[str, Any]) -> str:
+def _explain(error: cattrs.ClassValidationError, table: Mapping[str, object]) -> str:
     known, others = error.group_exceptions()
     for exc in others:
         if isinstance(exc, cattrs.ForbiddenExtraKeysError):

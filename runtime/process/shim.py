@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 import trio
@@ -339,7 +339,7 @@ class Shim:
         """Return it to its supervisor: it was taken, and not used."""
         self._supervisor.give_back(self)
 
-    def send(self, *message: Any) -> None:
+    def send(self, *message: object) -> None:
         """Send a small command. If the shim has ended, the supervisor reports that."""
         with suppress(OSError):
             self._commands.send(pack(*message))

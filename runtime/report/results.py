@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -54,7 +54,7 @@ class RunRecord:
     """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
 
 
-def results_table(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_dir: Path) -> dict[str, Any]:
+def results_table(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_dir: Path) -> dict[str, object]:
     """Return the content of ``results.json`` without its jobs: see `job_table`."""
     return {
         "version": VERSION,
@@ -72,7 +72,7 @@ def results_table(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_
     }
 
 
-def job_table(result: JobResult[JobSpec], epoch: float, run_dir: Path) -> dict[str, Any]:
+def job_table(result: JobResult[JobSpec], epoch: float, run_dir: Path) -> dict[str, object]:
     """Return the entry of one job in ``results.json``."""
     job = result.job
     reason = result.reason
@@ -163,5 +163,5 @@ def _round(seconds: float) -> float:
     return round(seconds, 6)
 
 
-def _usage(usage: JobUsage | None) -> Mapping[str, Any] | None:
+def _usage(usage: JobUsage | None) -> Mapping[str, object] | None:
     return None if usage is None else attrs.asdict(usage)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Final
+from typing import Final
 
 _TO_ESCAPE: Final = re.compile("[\ud800-\udfff\uef80-\uefff]")
 _ESCAPED: Final = re.compile("[\uef80-\uefff]")
@@ -20,7 +20,7 @@ _MAY_NEED_ESCAPES: Final = re.compile(r"\\u(?:d|ef)")
 _BASE: Final = 0xEF00
 
 
-def dumps(value: Any, *, indent: int | None = None) -> str:
+def dumps(value: object, *, indent: int | None = None) -> str:
     """Return `value` as strict JSON, in ASCII. A float that is not finite becomes null."""
     try:
         text = json.dumps(value, indent=indent, allow_nan=False)
@@ -33,7 +33,7 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(_strict(value), indent=indent)
 
 
-def _strict(value: Any) -> Any:
+def _strict(value: object) -> object:
     if isinstance(value, str):
         return _TO_ESCAPE.sub(_escape, value)
     if isinstance(value, float):

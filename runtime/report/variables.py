@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
+
+from runtime.job import JobSpec
 
 SCRIPT_NAME: Final = "exports.sh"
 """The name of the script, in the run's directory."""
@@ -30,12 +32,12 @@ exec "$@"
 """
 
 
-def has_variables(job: Any) -> bool:
+def has_variables(job: object) -> bool:
     """Whether a job has variables of its own."""
     return bool(getattr(job, "exports", None))
 
 
-def render_variables(jobs: Iterable[Any]) -> Iterator[bytes]:
+def render_variables(jobs: Iterable[JobSpec]) -> Iterator[bytes]:
     """Yield the bytes of the script for `jobs`, all of which have variables."""
     yield _HEAD.encode()
     for job in jobs:

@@ -90,7 +90,7 @@ class LauncherReport:
 
 async def check_launcher(
     launcher_cls: Callable[[Any], AnyLauncher],
-    make_job: Callable[[str], Any] = lambda name: JobSpec(name=name, cmd="true"),
+    make_job: Callable[[str], object] = lambda name: JobSpec(name=name, cmd="true"),
     *,
     interval: float = 0.01,
     deadline: float = 10.0,
@@ -141,7 +141,7 @@ class _Examination:
     def __init__(
         self,
         launcher_cls: Callable[[Any], AnyLauncher],
-        make_job: Callable[[str], Any],
+        make_job: Callable[[str], object],
         interval: float,
         deadline: float,
     ) -> None:
@@ -300,7 +300,7 @@ class _Thread:
         self._inbox.put(None)
 
 
-def _value_of(answer: outcome.Outcome[Any]) -> Any:
+def _value_of(answer: outcome.Outcome[object]) -> object:
     """Return the value; `None`, which is not a status, if there was an exception."""
     return answer.value if isinstance(answer, outcome.Value) else None
 

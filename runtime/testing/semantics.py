@@ -182,11 +182,16 @@ def shown(*words: str) -> str:
 
 def rows(root: str) -> Sequence[Row]:
     """Return the table, for the files that `lay_out` made in the directory `root`."""
+    parts = (_programs, _unusual_programs, _words, _variables, _paths, _ends)
+    return [row for part in parts for row in part(root)]
+
+
+def _programs(root: str) -> list[Row]:
+    """How a program is found."""
     work = f"{root}/work"
     here = {"cwd": work}
     path = "/usr/bin:/bin"
     return [
-        # ------------------------------------------------------------------ programs
         Row("absolute", {"cmd": [*SHOW, "x"]}, passes("<x>")),
         Row("relative", {"cmd": ["./show", "x"], **here}, passes("<x>")),
         Row("relative-below", {"cmd": ["bin/mine"], **here}, passes("mine\n")),
@@ -214,6 +219,14 @@ def rows(root: str) -> Sequence[Row]:
         Row("equals-sign", {"cmd": ["a=b/show", "x"], **here}, passes("<x>")),
         Row("equals-sign-and-exports", {"cmd": ["a=b/show", "x"], "exports": {"A": "1"}, **here}, passes("<x>")),
         Row("odd-name", {"cmd": [f"./{ODD}/mine"], **here}, passes("mine\n")),
+    ]
+
+
+def _unusual_programs(root: str) -> list[Row]:
+    """Which files are programs, and how long their words may be."""
+    work = f"{root}/work"
+    here = {"cwd": work}
+    return [
         Row("link", {"cmd": ["./link", "x"], **here}, passes("<x>")),
         Row("dangling-link", {"cmd": ["./dangling"], **here}, UNLAUNCHED),
         Row("no-such", {"cmd": ["/no/such/program"]}, UNLAUNCHED),
@@ -243,7 +256,12 @@ def rows(root: str) -> Sequence[Row]:
         Row("words-too-long", {"cmd": ["true", *["x" * 100_000] * 70]}, UNLAUNCHED, "and 6 MiB of them"),
         Row("value-too-long", {"cmd": ["true"], "exports": {"A": "x" * 200_000}}, UNLAUNCHED),
         Row("no-such-shell", {"cmd": "true", "shell": "/no/such/shell"}, UNLAUNCHED),
-        # ------------------------------------------------------------------ words
+    ]
+
+
+def _words(root: str) -> list[Row]:
+    """What a program is given: its words, its input, its log."""
+    return [
         *(Row(f"word-{number}", {"cmd": [*SHOW, word]}, passes(shown(word))) for number, word in enumerate(WORDS)),
         Row("words", {"cmd": [*SHOW, *WORDS]}, passes(shown(*WORDS))),
         Row("words-and-exports", {"cmd": [*SHOW, *WORDS], "exports": {"A": "1"}}, passes(shown(*WORDS))),
@@ -263,7 +281,14 @@ def rows(root: str) -> Sequence[Row]:
         Row("input-of-text", {"cmd": "read -r x || echo none"}, passes("none\n")),
         Row("errors", {"cmd": "echo a; echo b >&2; echo c"}, passes("a\nb\nc\n"), "into the log, in order"),
         Row("descriptors", {"cmd": ["ls", "/proc/self/fd"]}, passes("0\n1\n2\n3\n"), "ls reads with 3"),
-        # ------------------------------------------------------------------ variables
+    ]
+
+
+def _variables(root: str) -> list[Row]:
+    """Its environment."""
+    work = f"{root}/work"
+    here = {"cwd": work}
+    return [
         *(
             Row(f"value-{number}", {"cmd": ["printenv", "A"], "exports": {"A": word}}, passes(f"{word}\n"))
             for number, word in enumerate(WORDS)
@@ -291,7 +316,13 @@ def rows(root: str) -> Sequence[Row]:
         Row(
             "OLDPWD", {"cmd": ["printenv", "OLDPWD"], **here}, exits(1), "an inherited one would be of another process"
         ),
-        # ------------------------------------------------------------------ paths
+    ]
+
+
+def _paths(root: str) -> list[Row]:
+    """Its directories and files."""
+    work = f"{root}/work"
+    return [
         Row("cwd-relative", {"cmd": ["pwd"], "cwd": os.path.relpath(work)}, passes(f"{work}\n")),
         Row("cwd-not-normal", {"cmd": ["pwd"], "cwd": f"{root}/./bin/../work/"}, passes(f"{work}\n")),
         Row("cwd-odd", {"cmd": ["printenv", "PWD"], "cwd": f"{work}/{ODD}"}, passes(f"{work}/{ODD}\n")),
@@ -307,7 +338,12 @@ def rows(root: str) -> Sequence[Row]:
         Row("log-odd", {"cmd": ["echo", "x"], "log_path": f"{root}/logs/{ODD}.log"}, passes("x\n")),
         Row("log-newline", {"cmd": ["echo", "x"], "log_path": f"{root}/logs/new\nline"}, passes("x\n")),
         Row(f"name {ODD}", {"cmd": ["echo", "x"]}, passes("x\n")),
-        # ------------------------------------------------------------------ ends
+    ]
+
+
+def _ends(_root: str) -> list[Row]:
+    """How it ends."""
+    return [
         *(
             Row(f"code-{code}", {"cmd": ["sh", "-c", f"exit {code}"]}, exits(code))
             for code in (1, 2, 113, 114, 125, 126, 127, 128, 129, 130, 137, 139, 141, 143, 192, 193, 254, 255)

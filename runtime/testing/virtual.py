@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import outcome
 import trio
@@ -174,7 +174,7 @@ class _VirtualThread(LauncherThread):
         self._waiting.cancel()
 
 
-def _record(work: Callable[[], Any]) -> list[float | Gate]:
+def _record(work: Callable[[], object]) -> list[float | Gate]:
     """Do `work`, and return what it says that it waits for."""
     waits: list[float | Gate] = []
     _recorder.waits = waits

@@ -56,7 +56,7 @@ class _WorkerProcess:
         self.timed_out: bool = False
         """Whether it has taken longer."""
 
-    def send(self, *request: Any) -> None:
+    def send(self, *request: object) -> None:
         """Send a request; raise `_NoAnswerError` if the worker does not read it."""
         self._wait_for(partial(self.helper.channel.send, encode(*request)))
 

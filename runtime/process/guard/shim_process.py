@@ -84,7 +84,7 @@ class ShimProcess:
                 command, self.next = self.next, None
                 self.run(*command)
 
-    def report(self, kind: str, number: int, *rest: Any) -> None:
+    def report(self, kind: str, number: int, *rest: object) -> None:
         """Send an answer about a job. While this shuts down, the answer is dropped if the socket is full."""
         answer = encode(kind, self.number, number, *rest)
         try:

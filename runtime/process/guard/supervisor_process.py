@@ -86,7 +86,7 @@ class SupervisorProcess:
             self.sweep()
             self.wait()
 
-    def report(self, kind: str, *rest: Any) -> None:
+    def report(self, kind: str, *rest: object) -> None:
         """Send an answer. While this shuts down, the answer is dropped if the socket is full."""
         answer = encode(kind, *rest)
         try:
