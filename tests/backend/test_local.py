@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import resource
 import shutil
@@ -24,7 +25,7 @@ from runtime.backend.contract.live import LiveJob
 from runtime.backend.local import LocalBackend, group_starter
 from runtime.backend.local.driver import LocalDriver
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
-from runtime.process import Child, spawn
+from runtime.process import Child, batched_calls, spawn
 from runtime.process.limits import Resources
 from runtime.scheduler.run import run_jobs
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
@@ -841,6 +842,7 @@ async def test_the_starts_of_one_submission_overlap(tmp_path: Path, monkeypatch:
         return spawn(*args, **rest)
 
     monkeypatch.setattr(group_starter, "spawn", spawn_with_another)
+    monkeypatch.setattr(batched_calls, "STALLED", math.inf)  # otherwise another thread takes over from the first one
     async with local(tmp_path) as here:
         handles = await here.session.submit([JobSpec(name=name, cmd="true") for name in "ab"])
         for handle in handles.values():
