@@ -6,18 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 
-class Job(Protocol):
+class Specification(Protocol):
+    """What a backend is given, as far as every backend reads it."""
+
+    @property
+    def id(self) -> str:
+        """The name that no other job of the run has."""
+        ...
+
+
+class Job(Specification, Protocol):
     """A job, as far as the scheduler reads it.
 
     More attributes count if a job has them. `run_if` says how its dependencies must have ended for it to run; without
     it, `needs_all_dependencies_passing` does, which DVSim's jobs have. `timeout`, or DVSim's `timeout_secs`, is part of
     the default priority.
     """
-
-    @property
-    def id(self) -> str:
-        """The name that no other job of the run has."""
-        ...
 
     @property
     def dependencies(self) -> Sequence[str]:

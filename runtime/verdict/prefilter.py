@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from runtime.verdict.combined import CombinedEngine
 from runtime.verdict.engine import Engine, Hit
-from runtime.verdict.translate import UNBOUNDED, Translation, parse, translate
+from runtime.verdict.translate import UNBOUNDED, Node, Translation, parse, translate
 from runtime.verdict.worker import Workers
 
 UNFILTERED: Final = 8 << 20
@@ -110,6 +110,7 @@ def expression(pattern: re.Pattern[bytes]) -> str | None:
     if translation is None:
         return None
     tree = parse(pattern.pattern)
+    assert tree is not None  # as it was translated
     if tree.getwidth()[0] == 0 or _positions(tree) > _MAX_POSITIONS:
         return None
     return _text(translation)
@@ -119,7 +120,7 @@ def _text(translation: Translation) -> str:
     return f"^(?:{translation.body})" if translation.anchored else translation.body
 
 
-def _positions(items: Iterable[tuple[Any, Any]]) -> int:
+def _positions(items: Iterable[Node]) -> int:
     """Return how many bytes a pattern has when its bounded repetitions are written out."""
     return sum(_positions_of(str(op), value) for op, value in items)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from runtime.verdict.translate import parse
+from runtime.verdict.translate import Node, parse
 
 _HARMLESS: Final = 1_000_000
 """Steps of one search: some milliseconds, as long as one thread of Python makes another wait anyway. Ten times more,
@@ -62,7 +62,7 @@ def harmless_length(pattern: re.Pattern[bytes]) -> int:
     return int((_HARMLESS / max(ways.factor, 1)) ** (1 / degree)) or -1
 
 
-def _sequence(items: Iterable[tuple[Any, Any]]) -> _Ways:
+def _sequence(items: Iterable[Node]) -> _Ways:
     return math.prod((_item(str(op), value) for op, value in items), start=_Ways())
 
 
@@ -84,7 +84,7 @@ def _item(op: str, value: Any) -> _Ways:
             raise _UnboundedError
 
 
-def _repeat(low: int, high: int, items: Any) -> _Ways:
+def _repeat(low: int, high: int, items: Iterable[Node]) -> _Ways:
     inner = _sequence(items)
     if high <= 1:
         return _Ways(inner.factor + 1, inner.degree)  # one more: without it

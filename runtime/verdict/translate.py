@@ -14,8 +14,8 @@ import functools
 import importlib
 import re
 import string
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -60,14 +60,29 @@ class Translation:
     """The whole pattern, with the groups of `TIME_GROUPS`, and with its leading ``^``."""
 
 
+Node = tuple[object, Any]
+"""A node of a parse tree: what it is, whose text says that, and its value, the form of which depends on that."""
+
+
+class ParseTree(Protocol):
+    """A parse tree of `re`, whose class is private to Python."""
+
+    def __iter__(self) -> Iterator[Node]: ...  # by its `__getitem__`
+
+    def getwidth(self) -> tuple[int, int]:
+        """Return the fewest and the most bytes that match."""
+        ...
+
+
 @functools.lru_cache(maxsize=4096)
-def parse(pattern: bytes) -> Any:
+def parse(pattern: bytes) -> ParseTree | None:
     """Return the parse tree of a pattern; `None` if this version of Python has no ``re._parser``."""
     try:
         # Private to Python, and the only parser that reads every pattern as `re` does.
-        return importlib.import_module("re._parser").parse(pattern)
+        tree: ParseTree = importlib.import_module("re._parser").parse(pattern)
     except (ImportError, AttributeError):
         return None
+    return tree
 
 
 @functools.lru_cache(maxsize=4096)
@@ -97,7 +112,7 @@ class _Writer:
     def __init__(self, names: dict[int, str]) -> None:
         self._names = names
 
-    def sequence(self, items: Iterable[tuple[Any, Any]], folded: bool) -> str:
+    def sequence(self, items: Iterable[Node], folded: bool) -> str:
         """Return a sequence of nodes as text.
 
         Args:
@@ -146,7 +161,7 @@ def _members(op: str, value: Any, folded: bool) -> frozenset[int]:
     return found - {10}
 
 
-def _set_members(items: Sequence[tuple[Any, Any]], folded: bool) -> frozenset[int]:
+def _set_members(items: Sequence[Node], folded: bool) -> frozenset[int]:
     members: set[int] = set()
     negated = False
     for op, value in items:

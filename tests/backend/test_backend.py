@@ -319,7 +319,7 @@ async def test_a_value_that_is_not_a_job_is_an_error_and_nothing_is_launched() -
     backend = FakeBackend(for_ever)
     async with opened(backend):
         with pytest.raises(AttributeError):
-            await backend.submit_many([job("a"), object()])
+            await backend.submit_many([job("a"), object()])  # type: ignore[list-item]  # mypy has to find it, too
         assert backend.statistics().submitted == 0
 
 

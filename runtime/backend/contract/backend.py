@@ -22,6 +22,7 @@ from runtime.backend.contract.open_backend import BackendState, OpenBackend, not
 from runtime.errors import BackendClosedError
 from runtime.job import EventBatch, JobHandle, JobPaths
 from runtime.job.numbers import brief, is_number
+from runtime.job.protocol import Specification
 
 DRAIN_TIMEOUT: Final = 1.0
 """Seconds without progress by the receiver after which a cancelled block drops its remaining events. Arbitrary: ten
@@ -203,7 +204,7 @@ class RuntimeBackend(abc.ABC):
                 yield self
 
     async def submit_many(
-        self, jobs: Iterable[Any], *, attempts: Mapping[str, int] | None = None
+        self, jobs: Iterable[Specification], *, attempts: Mapping[str, int] | None = None
     ) -> dict[str, JobHandle]:
         """Submit `jobs`, and return a handle for each that was accepted.
 
@@ -227,7 +228,7 @@ class RuntimeBackend(abc.ABC):
             raise BackendClosedError(not_open(self))
         return await self.__opened.submit_many(specs, attempts)
 
-    async def submit(self, job: Any, *, attempt: int = 1) -> JobHandle | None:
+    async def submit(self, job: Specification, *, attempt: int = 1) -> JobHandle | None:
         """Submit one job; return its handle, or `None` if it was refused. Otherwise like `submit_many`."""
         return (await self.submit_many([job], attempts={job.id: attempt})).get(job.id)
 

@@ -14,6 +14,7 @@ import trio
 
 from runtime.errors import DuplicateJobError
 from runtime.job import JobPaths, JobStatus, JobStatusInfo
+from runtime.job.protocol import Specification
 from runtime.job.status import QUEUED
 
 
@@ -112,7 +113,7 @@ class LiveJob:
 
 
 def make_live(
-    specs: Iterable[Any], submitted: float, *, attempts: Mapping[str, int] | None = None, ticket: int = 1
+    specs: Iterable[Specification], submitted: float, *, attempts: Mapping[str, int] | None = None, ticket: int = 1
 ) -> list[LiveJob]:
     """Return a `LiveJob`, whose launch has not begun, for each of `specs`.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -27,6 +27,7 @@ from runtime.backend.contract.submissions import Settings, Submissions
 from runtime.backend.contract.tasks import ShieldedTask, Tasks, is_cancelled
 from runtime.errors import BackendBrokenError, BackendClosedError
 from runtime.job import EventBatch, FailureKind, JobHandle
+from runtime.job.protocol import Specification
 
 logger: Final = logging.getLogger("runtime.backend")
 
@@ -226,7 +227,9 @@ class OpenBackend:
     # ------------------------------------------------------------------ for callers
 
     @trio.lowlevel.enable_ki_protection
-    async def submit_many(self, specs: Sequence[Any], attempts: Mapping[str, int] | None) -> dict[str, JobHandle]:
+    async def submit_many(
+        self, specs: Sequence[Specification], attempts: Mapping[str, int] | None
+    ) -> dict[str, JobHandle]:
         """See `RuntimeBackend.submit_many`."""
         # Before anything is launched, and before the state is checked: when the backend broke, the body of the block is
         # cancelled, and gets `Cancelled` rather than `BackendClosedError`.

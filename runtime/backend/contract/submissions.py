@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -15,6 +15,7 @@ from runtime.backend.contract.live import DONE, LAUNCHING, WAITING, Ledger, Live
 from runtime.backend.contract.tasks import Tasks, is_cancelled
 from runtime.job import FailureKind, JobHandle
 from runtime.job.drafts import make_handles
+from runtime.job.protocol import Specification
 
 
 class Settings(Protocol):
@@ -60,7 +61,7 @@ class Submissions:
         self._interactive: LiveJob | None = None
         """The interactive job that was accepted last. While it is live, no other job is accepted."""
 
-    async def submit(self, specs: Sequence[Any], attempts: Mapping[str, int] | None) -> dict[str, JobHandle]:
+    async def submit(self, specs: Sequence[Specification], attempts: Mapping[str, int] | None) -> dict[str, JobHandle]:
         """Launch what fits, and return the handles of the accepted jobs. See `RuntimeBackend.submit_many`."""
         if attempts is not None:
             _check_attempts(attempts)
