@@ -47,9 +47,10 @@ class StandstillWatch:
         while True:
             begun = time.monotonic()
             await trio.sleep(TICK)
-            self._note_ours(begun + TICK)
+            self.note_ours(begun + TICK)
 
-    def _note_ours(self, due: float) -> None:
+    def note_ours(self, due: float) -> None:
+        """Note that the loop, which was to wake up at `due`, runs again. In seconds of `time.monotonic`."""
         now = time.monotonic()
         if now - due > _STANDSTILL:
             self._have_stood_still = True
