@@ -75,7 +75,7 @@ def driven_by(
 ) -> BackendT:
     """Return a backend of this class with another driver, which is made of the control and the backend."""
 
-    class Driven(backend_class):  # type: ignore[misc,valid-type]  # mypy cannot follow a class that is an argument
+    class Driven(backend_class):  # type: ignore[misc, valid-type]  # mypy cannot follow a class that is an argument
         def make_driver(self, control: Control) -> Driver:
             return driver(control, self)
 
