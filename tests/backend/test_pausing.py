@@ -27,6 +27,13 @@ async def wait_state(pids: list[int], *, stopped: bool) -> None:
             await trio.sleep(0.001)
 
 
+async def wait_executed(pid: int, name: str) -> None:
+    """Wait until a child of a shell has executed its program. Until then it has the traps of the shell: a signal is lost."""
+    with trio.fail_after(30):
+        while Path(f"/proc/{pid}/comm").read_text().strip() != name:  # noqa: ASYNC110 - as above
+            await trio.sleep(0.001)
+
+
 async def test_all_processes_of_a_job_stop_and_go_on(tmp_path: Path, containment: str) -> None:
     os.mkfifo(tmp_path / "up")
     async with local(tmp_path, containment=containment) as here:
@@ -52,6 +59,7 @@ async def test_a_job_that_is_killed_while_it_is_paused_can_end_in_order(tmp_path
         cmd = f"trap 'kill $!; exit 7' TERM; sleep 1000 & echo $$ $! >{tmp_path / 'up'}; wait"
         handle = (await here.session.submit([JobSpec(name="a", cmd=cmd)]))["a"]
         pids = [int(word) for word in (await hear(tmp_path / "up")).split()]
+        await wait_executed(pids[1], "sleep")
         here.backend.pause()
         await wait_state(pids, stopped=True)
         await here.backend.kill("a")
