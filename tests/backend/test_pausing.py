@@ -28,7 +28,7 @@ async def wait_state(pids: list[int], *, stopped: bool) -> None:
 
 
 async def wait_executed(pid: int, name: str) -> None:
-    """Wait until a child of a shell has executed its program. Until then it has the traps of the shell: a signal is lost."""
+    """Wait until a child of a shell has executed its program; until then it has the traps of the shell."""
     with trio.fail_after(30):
         while Path(f"/proc/{pid}/comm").read_text().strip() != name:  # noqa: ASYNC110 - as above
             await trio.sleep(0.001)
