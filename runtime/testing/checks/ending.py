@@ -109,7 +109,10 @@ async def drain_waits_for_live_jobs(context: CheckContext) -> None:
 
 
 async def no_task_is_left_behind(context: CheckContext) -> None:
-    """After the block there are as many tasks as before, however it ended."""
+    """After the block there are no more tasks than before, however it ended.
+
+    There may be fewer: a task of trio's, or of another block that has just ended, may have ended meanwhile.
+    """
     for how in ("normal", "exception", "close"):
         async with context.session() as session:
             before = trio.lowlevel.current_statistics().tasks_living
@@ -124,7 +127,8 @@ async def no_task_is_left_behind(context: CheckContext) -> None:
                         raise OnPurposeError
             except OnPurposeError:
                 pass
-            expect_equal(trio.lowlevel.current_statistics().tasks_living, before, f"tasks after the {how} end")
+            after = trio.lowlevel.current_statistics().tasks_living
+            expect(after <= before, f"tasks after the {how} end: found {after}, expected at most {before}")
 
 
 async def statistics_and_repr_show_the_state(context: CheckContext) -> None:
