@@ -88,7 +88,7 @@ def _is_interpreter(path: str) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=library_path(),
+            env=loader_path(),
             timeout=_PROBE_TIMEOUT,
             check=False,
         )
@@ -97,7 +97,7 @@ def _is_interpreter(path: str) -> bool:
     return done.stdout == importlib.util.MAGIC_NUMBER.hex().encode()
 
 
-def library_path() -> dict[str, str]:
+def loader_path() -> dict[str, str]:
     """Return the part of the environment that an interpreter may need to find its library, which may be empty."""
     name = "LD_LIBRARY_PATH"
     if getattr(sys, "frozen", False):
@@ -109,8 +109,8 @@ def library_path() -> dict[str, str]:
 
 
 def environment() -> Mapping[str, str]:
-    """Return the environment of this process, with the `library_path` of an interpreter."""
-    return {**{name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}, **library_path()}
+    """Return the environment of this process, with the `loader_path` of an interpreter."""
+    return {**{name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}, **loader_path()}
 
 
 def start_helper(args: Sequence[str], *, block_signals: bool = True, **options: Any) -> subprocess.Popen[bytes]:

@@ -5,7 +5,7 @@ and in what is said. The same for all of them are:
 
 - *the start*: an interpreter in a session of its own, so that no key of a terminal signals it;
 - *the framing* (`runtime.helper.wire`), and a deadline for each message;
-- *the death*: whoever waits for a message gets `EOFError` when the process exits. A pidfd tells, not the end of the
+- *the death*: a task that waits for a message gets `EOFError` when the process exits. A pidfd tells, not the end of the
   socket, of which a process that the helper has forked keeps a copy;
 - *the end*: the socket is hung up, which a program takes for the order to exit. A process that does not is killed, with
   its process group, before it is reaped: until then nobody else can have its number.

@@ -23,7 +23,7 @@ before `KILL`, are a list, because they differ between callers:
       while (step := stop.take(now)) is not None: ...            # in each round: signal or file, cancel, give up
       stop.end()                                                 # it has left the queue, or is being judged
 
-  Whoever has another limit after which a job is lost passes `None` as `kill_timeout`.
+  A caller with another limit after which a job is lost passes `None` as `kill_timeout`.
 
 Guards import this module, too (`runtime.helper.boot`), so it imports next to nothing. Steps are texts for that reason:
 `enum` would add a tenth to the start of a guard.

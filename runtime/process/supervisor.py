@@ -30,7 +30,7 @@ import trio
 from runtime.descriptors import Descriptor
 from runtime.errors import BUSY_ERRORS
 from runtime.helper import program
-from runtime.helper.interpreter import library_path
+from runtime.helper.interpreter import loader_path
 from runtime.helper.process import HelperProcess, deadline_in, hang_up
 from runtime.helper.wire import decode, encode, pack
 from runtime.job.shorten import shorten_to_end
@@ -196,7 +196,7 @@ class Supervisor:
                 child_ends.callback(os.close, runtime)
                 fds = (child_answers.fileno(), runtime, *map(child_ends.enter_context, roots))
                 words = program.words(supervisor_process)
-                helper = HelperProcess(words, env=library_path(), fds=fds, errors=errors)
+                helper = HelperProcess(words, env=loader_path(), fds=fds, errors=errors)
                 # Called in reverse order: kill and reap, then close.
                 made.callback(helper.close)
                 made.callback(helper.end)
@@ -320,7 +320,7 @@ class Supervisor:
                 try:
                     answer = decode(data)
                 except (EOFError, TypeError, ValueError):
-                    # Not of a guard. Whoever can send it could also kill them; but it costs no job anything.
+                    # Not of a guard. What can send it could also kill them; but it costs no job anything.
                     logger.error("what is no answer of a guard was sent to the runtime, and is dropped")
                 else:
                     self._handle_answer(*answer)

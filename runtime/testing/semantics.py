@@ -188,14 +188,14 @@ def rows(root: str) -> Sequence[Row]:
 
 def _programs(root: str) -> list[Row]:
     """How a program is found."""
-    work = f"{root}/work"
+    work = f"{root}/jobs"
     here = {"cwd": work}
     path = "/usr/bin:/bin"
     return [
         Row("absolute", {"cmd": [*SHOW, "x"]}, passes("<x>")),
         Row("relative", {"cmd": ["./show", "x"], **here}, passes("<x>")),
         Row("relative-below", {"cmd": ["bin/mine"], **here}, passes("mine\n")),
-        Row("relative-above", {"cmd": ["../work/show"], **here}, passes("<>")),
+        Row("relative-above", {"cmd": ["../jobs/show"], **here}, passes("<>")),
         Row("bare", {"cmd": ["printf", "x"]}, passes("x")),
         Row("bare-not-here", {"cmd": ["show"], **here}, UNLAUNCHED, "the job's directory is not in its PATH"),
         Row("path", {"cmd": ["mine"], "exports": {"PATH": f"{work}/bin:{path}"}}, passes("mine\n")),
@@ -224,7 +224,7 @@ def _programs(root: str) -> list[Row]:
 
 def _unusual_programs(root: str) -> list[Row]:
     """Which files are programs, and how long their words may be."""
-    work = f"{root}/work"
+    work = f"{root}/jobs"
     here = {"cwd": work}
     return [
         Row("link", {"cmd": ["./link", "x"], **here}, passes("<x>")),
@@ -286,7 +286,7 @@ def _words(root: str) -> list[Row]:
 
 def _variables(root: str) -> list[Row]:
     """Its environment."""
-    work = f"{root}/work"
+    work = f"{root}/jobs"
     here = {"cwd": work}
     return [
         *(
@@ -321,10 +321,10 @@ def _variables(root: str) -> list[Row]:
 
 def _paths(root: str) -> list[Row]:
     """Its directories and files."""
-    work = f"{root}/work"
+    work = f"{root}/jobs"
     return [
         Row("cwd-relative", {"cmd": ["pwd"], "cwd": os.path.relpath(work)}, passes(f"{work}\n")),
-        Row("cwd-not-normal", {"cmd": ["pwd"], "cwd": f"{root}/./bin/../work/"}, passes(f"{work}\n")),
+        Row("cwd-not-normal", {"cmd": ["pwd"], "cwd": f"{root}/./bin/../jobs/"}, passes(f"{work}\n")),
         Row("cwd-odd", {"cmd": ["printenv", "PWD"], "cwd": f"{work}/{ODD}"}, passes(f"{work}/{ODD}\n")),
         Row("cwd-odd-relative-program", {"cmd": ["./mine"], "cwd": f"{work}/{ODD}"}, passes("mine\n")),
         Row("cwd-newline", {"cmd": ["printenv", "PWD"], "cwd": f"{work}/new\nline"}, passes(f"{work}/new\nline\n")),
@@ -368,7 +368,7 @@ def lay_out(root: str) -> None:
     """Make the files that the table needs in `root`, an empty directory."""
     show = "#!/bin/sh\nprintf '<%s>' \"$@\"\n"
     mine = "#!/bin/sh\necho mine\n"
-    work = f"{root}/work"
+    work = f"{root}/jobs"
     programs = {
         "show": show,
         "a=b/show": show,
@@ -392,7 +392,7 @@ def lay_out(root: str) -> None:
     _write(f"{work}/not/mine", mine, 0o644)
     os.symlink("show", f"{work}/link")
     os.symlink("nothing", f"{work}/dangling")
-    os.symlink("work", f"{root}/to-work")
+    os.symlink("jobs", f"{root}/to-work")
 
 
 def _write(path: str, text: str, mode: int) -> None:

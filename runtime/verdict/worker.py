@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from runtime.helper import program
-from runtime.helper.interpreter import library_path
+from runtime.helper.interpreter import loader_path
 from runtime.helper.process import HelperProcess, deadline_in
 from runtime.helper.wire import decode, encode
 from runtime.verdict import worker_program
@@ -50,7 +50,7 @@ class _WorkerProcess:
     """A worker, and how long it may take."""
 
     def __init__(self) -> None:
-        self.helper: Final = HelperProcess(program.words(worker_program), env=library_path())
+        self.helper: Final = HelperProcess(program.words(worker_program), env=loader_path())
         self.timeout = _ANSWER_TIMEOUT
         """Seconds that it may take to read a request, and for each answer."""
         self.timed_out: bool = False

@@ -90,9 +90,9 @@ exit 127
 
 def test_a_frozen_programs_own_libraries_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "/of/the/program")
-    assert interpreter.library_path() == {"LD_LIBRARY_PATH": "/of/the/program"}
+    assert interpreter.loader_path() == {"LD_LIBRARY_PATH": "/of/the/program"}
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert interpreter.library_path() == {}
+    assert interpreter.loader_path() == {}
     assert "LD_LIBRARY_PATH" not in interpreter.environment()
     monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/before")
     assert interpreter.environment()["LD_LIBRARY_PATH"] == "/before"

@@ -12,7 +12,7 @@ import trio
 from runtime.backend.batch.element import ABSENT, ADOPTABLE, STRAY, Element
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.following import Follower
-from runtime.backend.batch.job import BatchJob, LaunchProgress
+from runtime.backend.batch.job import BatchJob
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
 from runtime.backend.batch.schedule import Schedule
@@ -21,6 +21,7 @@ from runtime.backend.batch.tokens import job_token, run_prefix
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.live import DONE, LiveJob
 from runtime.backend.job_paths import job_paths
+from runtime.backend.launch_progress import LaunchProgress
 from runtime.job import FailureKind
 from runtime.process import is_out_of_resources
 

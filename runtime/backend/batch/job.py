@@ -12,18 +12,8 @@ from runtime.backend.batch.element import Element
 from runtime.backend.batch.job_files import Member
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.job_paths import RootedJobPaths
+from runtime.backend.launch_progress import LaunchProgress
 from runtime.process import SoftStep
-
-
-@attrs.define(eq=False)
-class LaunchProgress:
-    """How far the launch of an attempt has got; kept while the queue is full, so that no step is repeated."""
-
-    attempt: int
-    renewed: bool = False
-    """Whether old output directories have been rotated."""
-    hooked: bool = False
-    """Whether `pre_launch` has been called."""
 
 
 @attrs.define(eq=False)

@@ -10,7 +10,7 @@ import trio
 
 from runtime.backend.batch.element import Element
 from runtime.backend.batch.files import Files
-from runtime.backend.batch.job import BatchJob, LaunchProgress
+from runtime.backend.batch.job import BatchJob
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
 from runtime.backend.batch.system import Busy
@@ -18,6 +18,7 @@ from runtime.backend.batch.tokens import job_token
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.live import DONE, LiveJob
 from runtime.backend.job_paths import job_paths
+from runtime.backend.launch_progress import LaunchProgress
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import Work, each_in_thread, is_out_of_resources
 
@@ -110,10 +111,10 @@ class Preparer:
             if spec.pre_launch is not None and not progress.hooked and not spec.dry_run:
                 try:
                     spec.pre_launch()
-                except BaseException as exc:  # noqa: BLE001 - whatever a hook raises costs its own job, and no other
+                except BaseException as exc:  # noqa: BLE001 - an exception of a hook fails its own job, and no other
                     return f"pre_launch raised {exc!r}"
             progress.hooked = True
-        except Exception as exc:  # noqa: BLE001 - text that is no file name, say: the job's fault, and its loss alone
+        except Exception as exc:  # noqa: BLE001 - such as text that is not a file name: it fails its own job, and no other
             message = f"cannot be prepared: {str(exc) or repr(exc)}"
             return Busy(message) if is_out_of_resources(exc) else message
         return job

@@ -309,7 +309,7 @@ class Control:
     def _was_taken_back(self, job: LiveJob) -> bool:
         try:
             return self._driver.take_back(job)
-        except Exception as exc:  # noqa: BLE001 - as for `_request`
+        except Exception as exc:  # noqa: BLE001 - kept, and raised by the block
             self._tasks.fail(exc)
             return False
 

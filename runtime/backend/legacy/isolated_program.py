@@ -112,7 +112,7 @@ class _Program:
         except (EndOfStream, OSError):
             raise
         except Exception as exc:  # noqa: BLE001 - bytes that are no pickle raise anything
-            # Whoever has sent them is not our process, and may have sent a part of a frame, too.
+            # A process that is not ours has sent them, and may have sent a part of a frame, too.
             why = f"its process cannot read a request, and closes the connection: {describe(exc)!a}"
             with suppress(OSError):
                 os.write(2, f"{self._cls.__qualname__}: {why}\n".encode(errors="replace"))

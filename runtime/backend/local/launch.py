@@ -25,6 +25,7 @@ from runtime.backend.job_paths import (
     rotate_directory,
     starting_words,
 )
+from runtime.backend.launch_progress import LaunchProgress
 from runtime.backend.local.environments import Environments
 from runtime.backend.local.group_starter import GroupStarter
 from runtime.backend.local.interactive import JobTerminal, start_on_pty
@@ -83,17 +84,6 @@ class LaunchContext:
     def leftover_timeout(self, spec: JobSpec) -> float:
         """Return the seconds for processes that a job leaves running to end by themselves; 0 if they are ignored."""
         return 0.0 if (spec.leftovers or self.options.leftovers) == "ignore" else LEFTOVER_TIMEOUT
-
-
-@attrs.define(eq=False)
-class LaunchProgress:
-    """How far the launch of an attempt has come. Kept while the job is refused, so that no step is done twice."""
-
-    attempt: int
-    renewed: bool = False
-    """Whether the old output directory was renamed."""
-    hooked: bool = False
-    """Whether `pre_launch` was called."""
 
 
 @attrs.define(eq=False)

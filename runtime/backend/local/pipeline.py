@@ -24,13 +24,13 @@ import trio
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.job_paths import job_paths
+from runtime.backend.launch_progress import LaunchProgress
 from runtime.backend.local.guards import Guards
 from runtime.backend.local.launch import (
     CalledOff,
     Launch,
     LaunchContext,
     Launched,
-    LaunchProgress,
     Prepared,
     Way,
     discard,
