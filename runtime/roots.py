@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Final
 
 from runtime import rooted
@@ -155,10 +155,15 @@ class RootedPath:
 
         With `directory`, the descriptor of its parent, a new file takes one system call.
         """
+        if directory is not None:
+            try:
+                return rooted.create(directory, self.relative.rpartition("/")[2], mode, flags)
+            except FileExistsError:
+                pass  # the checks of `rooted.open_empty` are needed
+            except OSError as exc:
+                exc.filename = self._text
+                raise
         with self._root_fd as root:
-            if directory is not None:
-                with suppress(FileExistsError):  # then the checks of `rooted.open_empty` are needed
-                    return rooted.create(directory, self.relative.rpartition("/")[2], mode, flags)
             return rooted.open_empty(root, self.relative, mode, flags)
 
     def create(self, mode: int) -> int:

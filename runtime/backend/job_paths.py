@@ -50,6 +50,8 @@ class RootedJobPaths:
 
     odir: RootedPath
     log: RootedPath
+    log_directory: RootedPath
+    """The directory that contains the log: `odir` itself, if it is that."""
     cwd: str
     home: RootedPath | None
     """The working directory, if it is `odir`; else `None`, and the path `cwd` is followed wherever it leads."""
@@ -59,9 +61,7 @@ class RootedJobPaths:
         """Return the paths of a job; `None` if a directory has to be resolved first. Does not block."""
         odir = roots.find(paths.odir)
         log = roots.find(paths.log)
-        if odir is None or log is None:
-            return None
-        return cls(odir, log, paths.cwd, odir if paths.cwd == paths.odir else None)
+        return None if odir is None or log is None else cls._of(paths, odir, log)
 
     @classmethod
     def resolve(cls, paths: JobPaths, roots: Roots) -> RootedJobPaths:
@@ -70,12 +70,16 @@ class RootedJobPaths:
         Raises:
             OSError: if no part of the path of a directory can be opened.
         """
-        odir = roots.resolve(paths.odir)
-        return cls(odir, roots.resolve(paths.log), paths.cwd, odir if paths.cwd == paths.odir else None)
+        return cls._of(paths, roots.resolve(paths.odir), roots.resolve(paths.log))
+
+    @classmethod
+    def _of(cls, paths: JobPaths, odir: RootedPath, log: RootedPath) -> RootedJobPaths:
+        log_directory = odir if log.is_in(odir) else log.parent
+        return cls(odir, log, log_directory, paths.cwd, odir if paths.cwd == paths.odir else None)
 
     def directory_of_log(self, directory: int) -> int | None:
         """Return `directory`, the descriptor of the output directory, if the log is in it; else `None`."""
-        return directory if self.log.is_in(self.odir) else None
+        return directory if self.log_directory is self.odir else None
 
 
 def make_files(paths: RootedJobPaths, dump: bytes) -> int:
@@ -86,8 +90,8 @@ def make_files(paths: RootedJobPaths, dump: bytes) -> int:
     """
     directory = paths.odir.make_and_open_directory()
     try:
-        if not paths.log.is_in(paths.odir):
-            paths.log.parent.make_directory()
+        if paths.log_directory is not paths.odir:
+            paths.log_directory.make_directory()
         write_private(paths.log.with_name(ENVIRONMENT_FILE), dump, paths.directory_of_log(directory))
     except BaseException:
         os.close(directory)

@@ -60,13 +60,14 @@ class Work(Generic[T, R]):
                 if self._abandoned or not self._queue:
                     return
                 item = self._queue.popleft()
-                if not hop.is_deferred and file_systems.is_silent(self._paths(item)):
+                paths = partial(self._paths, item)
+                if not hop.is_deferred and file_systems.is_silent(paths):
                     self._deferred.append(item)
                     continue
                 self.begun += 1
-            hop.paths = partial(self._paths, item)
+            hop.paths = paths
             result = self._function(item)
-            file_systems.note_answer(self._paths(item))
+            file_systems.note_answer(paths)
             with self._lock:
                 self.ended += 1
                 if not self._abandoned:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -106,22 +106,22 @@ class FileSystems:
         self._stalled[device] -= 1
         self._answer(device)
 
-    def is_silent(self, paths: Sequence[str], *, probing: bool = False) -> bool:
-        """Whether a call for `paths` has to wait. For any thread; does not block.
+    def is_silent(self, paths: Callable[[], Sequence[str]], *, probing: bool = False) -> bool:
+        """Whether a call has to wait. For any thread; does not block.
 
         Args:
-            paths: the files that it needs.
+            paths: returns the files that it needs; called only if a file system is silent.
             probing: whether it has waited, and is a probe: then only `MOST_STALLED` stalled calls keep it waiting.
         """
         if not self._silent:
             return False
-        found = self._silent_among(paths)
+        found = self._silent_among(paths())
         return any(self._stalled[device] >= MOST_STALLED for device in found) if probing else bool(found)
 
-    def note_answer(self, paths: Sequence[str]) -> None:
-        """Note that a call for `paths` has returned. For any thread; does not block."""
+    def note_answer(self, paths: Callable[[], Sequence[str]]) -> None:
+        """Note that a call has returned; `paths` as for `is_silent`. For any thread; does not block."""
         if self._silent:
-            for device in self._silent_among(paths):
+            for device in self._silent_among(paths()):
                 with suppress(trio.RunFinishedError):
                     self._token.run_sync_soon(self._answer, device)
 

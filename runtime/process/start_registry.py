@@ -43,7 +43,8 @@ class StartRegistry:
                 self._under_way -= 1
                 if tree is not None:
                     self._trees.add(tree)
-                self._changed.notify_all()
+                if self._paused:
+                    self._changed.notify_all()
         return tree
 
     def pause(self) -> list[GroupTree]:

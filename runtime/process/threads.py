@@ -132,7 +132,7 @@ class _Call:
     def run(self) -> Any:
         if not self.begin():
             return None
-        if self._limiter_calls.file_systems.is_silent(self.paths(), probing=self._probing):
+        if self._limiter_calls.file_systems.is_silent(self.paths, probing=self._probing):
             return _NOT_BEGUN
         if hasattr(time, "pthread_getcpuclockid"):  # not on every system; without it each long call counts as stalled
             self._clock = time.pthread_getcpuclockid(threading.get_ident())
@@ -148,7 +148,7 @@ class _Call:
             if self._token_released:
                 self._limiter_calls.restore_token(self)
             else:
-                self._limiter_calls.file_systems.note_answer(self.paths())
+                self._limiter_calls.file_systems.note_answer(self.paths)
 
     def used(self) -> float:
         """Return the seconds of CPU time that its thread has used."""

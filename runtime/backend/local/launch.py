@@ -96,7 +96,7 @@ class Launch:
     """The shim that starts it; `None` for this process."""
     progress: LaunchProgress | None = None
     """Set when it is launched in a thread."""
-    needs: Sequence[str] | None = None
+    needs: Sequence[RootedPath] | None = None
     """The paths that it needs now, the one in use first; empty while code of others runs; `None` before."""
 
     @property
@@ -181,7 +181,7 @@ def _found(roots: Roots, path: str) -> RootedPath:
 def needed_paths(context: LaunchContext, launch: Launch) -> Sequence[str]:
     """Return the paths that `launch_in_thread` needs, as far as they are known: see `in_thread`. Does not block."""
     if launch.needs is not None:
-        return launch.needs
+        return [path.real for path in launch.needs]
     found = ((path, context.roots.find(path)) for path in (launch.paths.odir, launch.paths.log))
     return [path if rooted is None else rooted.real for path, rooted in found]
 
@@ -207,7 +207,7 @@ def launch_in_thread(context: LaunchContext, launch: Launch) -> Launched:
             except BaseException as exc:  # noqa: BLE001 - an exception of a hook fails its own job, and no other
                 return NotLaunched(f"pre_launch raised {exc!r}")
         progress.hooked = True  # if the job is refused below, its hook must not be called again
-        launch.needs = paths.log.parent.real, paths.odir.real
+        launch.needs = paths.log_directory, paths.odir
         # As late as possible: a kill during the steps above prevents the start. `Control.started` sees to a later one.
         if launch.job.stop is not None:
             return CalledOff()
@@ -235,14 +235,13 @@ def launch_in_thread(context: LaunchContext, launch: Launch) -> Launched:
 def _make_files(context: LaunchContext, launch: Launch, progress: LaunchProgress, paths: RootedJobPaths) -> int:
     """Make the job's directories and files; return a descriptor of its output directory."""
     spec: JobSpec = launch.job.spec
-    odir, log_dir = paths.odir.real, paths.log.parent.real
-    launch.needs = odir, log_dir
+    launch.needs = paths.odir, paths.log_directory
     if spec.renew_odir and not progress.renewed:
         rotate_directory(paths.odir, context.options.max_output_dirs)
     progress.renewed = True  # if the job is refused later, its next launch must not rename the new directory
-    if log_dir != odir:
+    if paths.log_directory is not paths.odir:
         paths.odir.make_directory()
-        launch.needs = log_dir, odir
+        launch.needs = paths.log_directory, paths.odir
     directory = make_files(paths, context.environments.own_dump(spec) or context.environments.dump)
     try:
         make_command_file(spec, paths.log)

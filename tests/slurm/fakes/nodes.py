@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.slurm.fakes.jobs import Job
 
@@ -57,7 +58,7 @@ class ProcessNodes:
             except OSError:
                 self._failed(job, NO_OUTPUT)
                 return
-            process = subprocess.Popen(
+            process = _run_once_written(
                 [str(script), *job.request.arguments],
                 cwd=cwd,
                 env={**job.request.environment, **self.environment, **_environment(job)},
@@ -81,6 +82,21 @@ class ProcessNodes:
             if script or pid != job.process:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
+
+
+def _run_once_written(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """`subprocess.Popen` of a program that this process has just written.
+
+    A child that another thread forked while the file was open for writing holds it open until it runs its own
+    program, and the kernel refuses to run a file that is open for writing.
+    """
+    while True:
+        try:
+            return subprocess.Popen(command, **options)
+        except OSError as error:
+            if error.errno != errno.ETXTBSY:
+                raise
+        os.sched_yield()
 
 
 def session(leader: int) -> list[int]:
