@@ -35,6 +35,9 @@ _FALL_BACK: Final = (errno.ENOSYS, errno.EPERM, errno.EAGAIN)
 kernel cannot tell whether the path left the root."""
 
 _ALWAYS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_EXCL: Final = os.O_EXCL
+_FOR_NEW: Final = _ALWAYS & ~os.O_NONBLOCK
+"""`_ALWAYS`, where only a new file is opened, which cannot block."""
 _WITH_PATH: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """The flags that ``openat2`` accepts together with `O_PATH`, which never blocks."""
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY
@@ -64,13 +67,10 @@ def open_below(root: int, path: str | bytes, flags: int, mode: int = 0) -> int:
         OSError: if it cannot be opened; with `errno.ELOOP` or `errno.ENOTDIR` for a symbolic link, with `errno.EXDEV`
             for a path that leads out.
     """
-    raw = os.fsencode(path)
-    flags |= _ALWAYS
-    if flags & os.O_EXCL:
-        flags &= ~os.O_NONBLOCK  # only a new file is opened, which cannot block
-    if b"/" not in raw:
-        _refuse_parent(raw, path)
+    flags |= _FOR_NEW if flags & _EXCL else _ALWAYS
+    if (b"/" not in path and path != b"..") if isinstance(path, bytes) else ("/" not in path and path != ".."):
         return os.open(path, flags, mode, dir_fd=root)  # for a single component as safe as `openat2`, and faster
+    raw = os.fsencode(path)
     if flags & os.O_PATH:
         flags &= _WITH_PATH
     how = _How(flags, mode if flags & os.O_CREAT else 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
@@ -125,9 +125,9 @@ class _Parent:
         self._path = path
         self._fd = root
 
-    def __enter__(self) -> tuple[int, Any]:
-        directory, name = os.path.split(self._path)
-        _refuse_parent(os.fsencode(name), self._path)
+    def __enter__(self) -> tuple[int, bytes]:
+        directory, _, name = os.fsencode(self._path).rpartition(b"/")
+        _refuse_parent(name, self._path)
         if directory:
             self._fd = open_below(self._root, directory, _DIRECTORY)
         return self._fd, name
@@ -149,9 +149,11 @@ def make_new_directory(root: int, path: bytes) -> int:
         FileExistsError: if anything has that name.
         OSError: as `open_below`.
     """
-    with _Parent(root, path) as (fd, name):
-        os.mkdir(name, dir_fd=fd)
-        return open_directory(fd, name)
+    if b"/" in path:
+        with _Parent(root, path) as (fd, name):
+            return make_new_directory(fd, name)
+    os.mkdir(path, dir_fd=root)
+    return os.open(path, _DIRECTORY | _ALWAYS, dir_fd=root)
 
 
 def make_directory(root: int, path: str) -> int:
@@ -186,6 +188,11 @@ def create(root: int, path: str | bytes, mode: int, flags: int = 0) -> int:
         OSError: as `open_below`.
     """
     return open_below(root, path, _NEW | flags, mode)
+
+
+def create_in(directory: int, name: str | bytes, mode: int, flags: int = 0) -> int:
+    """Do what `create` does, for a name without a slash in an opened directory. Quicker."""
+    return os.open(name, _NEW | _FOR_NEW | flags, mode, dir_fd=directory)
 
 
 def open_empty(root: int, path: str, mode: int, flags: int = 0) -> int:
@@ -349,7 +356,7 @@ def _make_writable(parent: int, name: str | bytes) -> None:
         os.close(fd)
 
 
-def _unlink_file(directory: int, name: str) -> bool:
+def _unlink_file(directory: int, name: str | bytes) -> bool:
     """Remove a path that is no directory; return whether nothing has that name then."""
     try:
         os.unlink(name, dir_fd=directory)

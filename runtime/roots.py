@@ -157,7 +157,7 @@ class RootedPath:
         """
         if directory is not None:
             try:
-                return rooted.create(directory, self.relative.rpartition("/")[2], mode, flags)
+                return rooted.create_in(directory, self.relative.rpartition("/")[2], mode, flags)
             except FileExistsError:
                 pass  # the checks of `rooted.open_empty` are needed
             except OSError as exc:

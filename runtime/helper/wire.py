@@ -65,6 +65,9 @@ class FrameBuffer:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the messages that are complete with `data`. Raises `ValueError` if one is longer than the limit."""
+        unlimited = self._longest is None and not self._bytes
+        if unlimited and len(data) >= HEADER.size and HEADER.unpack_from(data)[0] == len(data) - HEADER.size:
+            return [data[HEADER.size :]]  # the usual case: one message, as a whole
         self._bytes += data
         messages = []
         begin = 0

@@ -282,8 +282,7 @@ class Shim:
         leftover_timeout: float = 0.0,
     ) -> Tree | None:
         """As `start`, but the shim makes the job's files, and this does not block. `None` if the job is too large."""
-        log = to_make.directory.below(to_make.log)
-        number, data = self._message(argv, exports, cwd, home, kill_timeout, log, to_make, leftover_timeout)
+        number, data = self._message(argv, exports, cwd, home, kill_timeout, None, to_make, leftover_timeout)
         if len(data) > _SMALL:
             return None
         tree = self.tree = Tree(self, number)
@@ -307,10 +306,16 @@ class Shim:
         leftover_timeout: float,
     ) -> tuple[int, bytes]:
         number = next(self._supervisor.numbers)
+        directory = None if home is None else self.wire_path(home)
+        log_path = None if log is None else self.wire_path(log)
         made = None
         if to_make is not None:
-            names = map(os.fsencode, (to_make.log, to_make.environment_file))
-            made = (self.wire_path(to_make.directory), *names, to_make.dump)
+            made_in = (
+                directory if directory is not None and to_make.directory is home else self.wire_path(to_make.directory)
+            )
+            name = os.fsencode(to_make.log)
+            log_path = made_in[0], b"%b/%b" % (made_in[1], name)
+            made = made_in, name, os.fsencode(to_make.environment_file), to_make.dump
         return number, pack(
             JOB,
             number,
@@ -318,9 +323,9 @@ class Shim:
             [os.fsencode(word) for word in argv],
             {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
             os.fsencode(cwd),
-            None if home is None else self.wire_path(home),
+            directory,
             kill_timeout,
-            None if log is None else self.wire_path(log),
+            log_path,
             made,
         )
 

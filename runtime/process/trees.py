@@ -309,6 +309,7 @@ class GroupTree:
         """Kill the group, unless the root is reaped, and close the descriptor."""
         self.child.signal_group(signal.SIGKILL)
         self.child.close()
+        self.limit = limit_by_deadline  # a method of its owner, which refers to this tree
 
 
 def make_stop_file(path: RootedPath) -> bool:

@@ -14,7 +14,8 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Self
+from functools import lru_cache
+from typing import Final
 
 import attrs
 
@@ -42,7 +43,7 @@ UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 
 """Seconds per unit of a reported time; case does not matter."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class LogPatterns:
     """What to look for in a log: regular expressions, as in a `JobSpec`."""
 
@@ -57,11 +58,11 @@ class LogPatterns:
     raw_lines: bool = False
     """Whether patterns see the bytes of a line as they are: see `lines`."""
 
-    @classmethod
-    def of(cls, spec: JobSpec) -> Self:
+    @staticmethod
+    def of(spec: JobSpec) -> LogPatterns:
         """Return the patterns of a job."""
         passing, failing = tuple(spec.pass_patterns), tuple(spec.fail_patterns)
-        return cls(passing, failing, spec.runtime_pattern, spec.simulated_time_pattern, spec.raw_lines)
+        return _patterns(passing, failing, spec.runtime_pattern, spec.simulated_time_pattern, spec.raw_lines)
 
     def all(self) -> tuple[str, ...]:
         """Return all of them."""
@@ -71,6 +72,10 @@ class LogPatterns:
     def __bool__(self) -> bool:
         """Whether there is anything to look for."""
         return bool(self.passing or self.failing or self.runtime or self.simulated_time)
+
+
+_patterns: Final = lru_cache(maxsize=256)(LogPatterns)  # one object for many jobs: its hash is computed once
+"""Makes a `LogPatterns`."""
 
 
 @attrs.frozen

@@ -138,6 +138,11 @@ class LocalJob:
             await self.run.tree.wait_gone()
         finally:
             self.run.close()  # an error here must not leave the processes running
+            self._unlink()
+
+    def _unlink(self) -> None:
+        """Remove the reference of its `LiveJob` to it: without that cycle, both are freed without the collector."""
+        self.job.data = None
 
     async def _wait_ended(self) -> TreeEnd:
         tree, services = self.run.tree, self._services
@@ -188,6 +193,7 @@ class LocalJob:
         usage = usage_of(end.exit, verdict.log, end.left_behind)
         if end.left_behind and verdict.passed:
             verdict = with_leftovers(self._leftovers(), end)
+        self._unlink()
         return self.job, verdict.status, verdict.reason, usage
 
     def _leftovers(self) -> str:

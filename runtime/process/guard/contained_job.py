@@ -151,8 +151,8 @@ class ContainedJob:
             if found is None:
                 return True
             pid = found.si_pid
-            if pid == self._root and self._sequence.step is None:
-                if self._leftover_timeout and has_running_child():
+            if pid == self._root and self._sequence.step is None and has_running_child():
+                if self._leftover_timeout:
                     self._has_leftovers = True
                     self._sequence.begin([(LEFTOVERS, self._leftover_timeout)], self._kill_timeout)
                     return True

@@ -10,27 +10,28 @@ from runtime.process.guard.messages import SHORT_LOG
 from runtime.process.guard.system import ALL_SIGNALS
 
 
-def make_files(root: int, directory: bytes, log: bytes, environment_file: bytes, dump: bytes) -> int:
+def make_files(root: int, directory: bytes, log: bytes, environment_file: bytes, dump: bytes) -> tuple[int, int]:
     """Make the directory of a job, its log, and a file with `dump` that only the user can read. None of them may exist.
 
     Returns:
-        A descriptor for appending to the log.
+        Descriptors of the directory, and for appending to the log.
 
     Raises:
         OSError: if one of them exists, or cannot be made; those that were made stay.
     """
     made = rooted.make_new_directory(root, directory)
     try:
-        fd = rooted.create(made, environment_file, 0o600)
+        fd = rooted.create_in(made, environment_file, 0o600)
         try:
             # A disk that becomes full may take a part.
             if os.write(fd, dump) < len(dump):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), environment_file)
         finally:
             os.close(fd)
-        return rooted.create(made, log, 0o666, os.O_APPEND)
-    finally:
+        return made, rooted.create_in(made, log, 0o666, os.O_APPEND)
+    except BaseException:
         os.close(made)
+        raise
 
 
 def short_log(root: int, path: bytes) -> bytes | None:

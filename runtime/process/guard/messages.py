@@ -25,9 +25,9 @@ JOB: Final = "job"
 """The job's number; the leftover timeout (seconds that processes which outlive the root have to exit by themselves; 0
 kills them at once); argv, exports and working directory, in bytes; the `WirePath` of that directory, or `None` to
 follow its path wherever that leads; the kill timeout, seconds or `None`; the `WirePath` of the log, if the log is to be
-returned with the end; and the files to make: the `WirePath` of the job's directory, the names of the log and of the
-environment file in it, and the content of the latter (`None` for the dump of `SETUP`). If the files are there already
-this is `None`, and the descriptor of the job's output comes with the message.
+returned with the end; and what of its files is to be made: the `WirePath` of the job's directory, which contains the
+log, the names of the log and of the environment file, and the content of the latter (`None` for the dump of `SETUP`).
+If the files are there already this is `None`, and the descriptor of the job's output comes with the message.
 
 A `WirePath` is the number of a root and a path below it, which `rooted` opens."""
 STOP: Final = "stop"

@@ -169,19 +169,23 @@ class ShimProcess:
         to_make: tuple[WirePath, bytes, bytes, bytes | None] | None,
     ) -> None:
         """Run a job until nothing of it is left. Arguments as for `JOB`."""
+        directory: int | None = None
         if to_make is None:
             output = self.frames.fds.pop(0)
         else:
-            (root, directory), name, environment_file, dump = to_make
+            (root, path), name, environment_file, dump = to_make
             try:
-                output = make_files(
-                    self.roots[root], directory, name, environment_file, self.dump if dump is None else dump
+                directory, output = make_files(
+                    self.roots[root], path, name, environment_file, self.dump if dump is None else dump
                 )
             except OSError:
                 self.report(NOT_MADE, number)
                 return
         try:
-            self.change_directory(cwd, cwd_path)
+            if to_make is not None and directory is not None and cwd_path == to_make[0]:
+                os.fchdir(directory)
+            else:
+                self.change_directory(cwd, cwd_path)
             root = start(argv, {**self.environment, b"PWD": cwd, **exports}, output)
         except OSError as exc:
             self.report(NOT_STARTED, number, exc.errno, truncate(exc.filename or b"", MAX_PART), exc.strerror)
@@ -195,6 +199,8 @@ class ShimProcess:
             return
         finally:
             os.close(output)
+            if directory is not None:
+                os.close(directory)
         job = self.job = ContainedJob(
             number, root, kill_timeout, leftover_timeout, self.roots, lambda pids: self.report(STUCK, number, pids)
         )
