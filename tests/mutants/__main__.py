@@ -13,11 +13,13 @@ from pathlib import Path
 
 from tests.mutants.planting import (
     MIN_TIMEOUT,
+    ROOT,
     TIMEOUT_FACTOR,
     Mutant,
     Verdict,
     copy_tree,
     judge,
+    plant,
     read_mutants,
     run_tests,
 )
@@ -55,7 +57,13 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose name contains this")
     options = parser.parse_args()
 
-    mutants = [mutant for mutant in read_mutants() if options.only in mutant.name]
+    mutants = list(read_mutants())
+    # All of them, also if few are drawn: whoever changes the code learns at once which patches to make again.
+    stale = [mutant.name for mutant in mutants if plant(mutant, ROOT, "--check")]
+    if stale:
+        say(f"patches that do not apply: {', '.join(stale)}")
+        return 1
+    mutants = [mutant for mutant in mutants if options.only in mutant.name]
     if options.count is not None and options.count < len(mutants):
         seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
         mutants = random.Random(seed).sample(mutants, options.count)  # a draw, no secret

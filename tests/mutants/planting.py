@@ -117,12 +117,12 @@ def run_tests(tree: Path, tests: tuple[str, ...], timeout: float) -> tuple[int |
     return process.returncode, lines[-1] if lines else ""
 
 
-def plant(mutant: Mutant, tree: Path) -> str | None:
-    """Apply the patch in `tree`. Return the error of git if it does not apply."""
+def plant(mutant: Mutant, tree: Path, *options: str) -> str | None:
+    """Apply the patch in `tree`, or only check that it applies, with ``--check``. Return the error of git, if any."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment["GIT_CEILING_DIRECTORIES"] = str(tree.parent)
     done = subprocess.run(
-        ["git", "apply", "-C1", str(mutant.patch)],
+        ["git", "apply", "-C1", *options, str(mutant.patch)],
         cwd=tree,
         env=environment,
         capture_output=True,
