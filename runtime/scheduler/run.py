@@ -315,6 +315,7 @@ class Scheduler(Generic[JobT]):
                 self._act()
                 async for fact in facts:
                     self._plan.apply(fact, trio.current_time())
+                    del fact  # it may hold a handle of each job of a submission, see `make_handles`
                     self._act()
                 return
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from runtime.job import LEGAL_MOVES, JobCompletionEvent, JobStatus, check_move
+from runtime.job import JobCompletionEvent, JobStatus, check_move
 from runtime.job.protocol import Job
 from runtime.scheduler.graph import Node
 
@@ -56,11 +56,13 @@ class Statuses:
             StatusMoveError: if `LEGAL_MOVES` does not have the move. It is a bug of the plan.
         """
         counts, changes = self.counts, self.changes
+        checked = new
         for node in nodes:
             old = node.status
-            if new is not old:
-                if new not in LEGAL_MOVES[old]:
-                    check_move(old, new)  # raises; to ask it first would be a call for each change
+            if old is not new:
+                if old is not checked:  # checked once for many jobs, as most come from the same status
+                    check_move(old, new)
+                    checked = old
                 node.status = new
                 counts[old] -= 1
                 counts[new] += 1
@@ -76,12 +78,14 @@ class Statuses:
             StatusMoveError: as `move` does.
         """
         counts, changes = self.counts, self.changes
+        checked_old = checked_new = None
         for node in nodes:
             event = node.event
             assert event is not None
             old, new = node.status, event.status
-            if new not in LEGAL_MOVES[old]:
+            if old is not checked_old or new is not checked_new:  # as in `move`
                 check_move(old, new)
+                checked_old, checked_new = old, new
             node.status = new
             counts[old] -= 1
             counts[new] += 1
