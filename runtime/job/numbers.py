@@ -1,4 +1,4 @@
-"""Checks of numbers that users give: Python's integers have no bound, and what takes seconds or amounts has one."""
+"""Numbers that users and tools give: their checks, as Python's integers have no bound, and the units of time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Final, TypeGuard
 MAX_BRIEF: Final = 200
 """Characters of a value that a message shows. Arbitrary: enough to recognise it; ten times as many would hide the rest
 of the message."""
+
+SECONDS_PER_UNIT: Final = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12, "fs": 1e-15}
+"""The units in which simulators and launchers report times."""
 
 
 def is_number(value: object) -> TypeGuard[float]:

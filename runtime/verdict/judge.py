@@ -20,6 +20,7 @@ from typing import Final
 import attrs
 
 from runtime.job import JobSpec, compile_pattern
+from runtime.job.numbers import SECONDS_PER_UNIT
 from runtime.verdict.engine import Engine, Hit, PythonEngine
 from runtime.verdict.lines import Block, LineSplitter, visible_part
 
@@ -37,10 +38,6 @@ of a failed assertion. Arbitrary: as many as after it; must be less than `TAIL_L
 
 LINES_AFTER: Final = 4
 """Lines that are kept after a failing one: the rest of its message. As many as DVSim keeps."""
-
-
-UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12, "fs": 1e-15}
-"""Seconds per unit of a reported time; case does not matter."""
 
 
 @attrs.frozen(cache_hash=True)
@@ -117,10 +114,13 @@ class Judgement:
 
 
 def seconds(value: bytes | None, unit: bytes | None) -> float | None:
-    """Return `value` of `unit` in seconds; `None` if `value` is no finite number from 0, or `unit` not in `UNITS`."""
+    """Return `value` of `unit`, in any case, in seconds.
+
+    `None` if `value` is no finite number from 0, or `unit` not in `SECONDS_PER_UNIT`.
+    """
     try:
         number = float(value or b"")
-        result = number * UNITS[(unit or b"").decode("ascii").lower()]
+        result = number * SECONDS_PER_UNIT[(unit or b"").decode("ascii").lower()]
     except (ValueError, KeyError):
         return None
     return result if 0 <= result < math.inf else None

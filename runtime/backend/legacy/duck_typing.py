@@ -18,7 +18,7 @@ from typing import Any, Final
 from runtime.backend.contract.backend import check_limit
 from runtime.backend.legacy.launcher import LauncherError
 from runtime.job import JobStatus, JobStatusInfo, JobUsage
-from runtime.job.numbers import is_number
+from runtime.job.numbers import SECONDS_PER_UNIT, is_number
 from runtime.job.shorten import shorten
 
 STATUS_BY_NAME: Final[dict[str, JobStatus]] = {
@@ -32,17 +32,6 @@ STATUS_BY_NAME: Final[dict[str, JobStatus]] = {
     "KILLED": JobStatus.KILLED,
 }
 """From the name of a status that a poll may return to ours."""
-
-SECONDS_PER_UNIT: Final = {
-    "h": 3600.0,
-    "m": 60.0,
-    "s": 1.0,
-    "ms": 1e-3,
-    "us": 1e-6,
-    "ns": 1e-9,
-    "ps": 1e-12,
-    "fs": 1e-15,
-}
 
 LONGEST_TEXT: Final = 4000
 """Characters of a foreign message that are kept. Arbitrary: ten times as many would let a log pass as a message, a
@@ -82,8 +71,7 @@ def reading_class(launcher_cls: Any) -> Iterator[None]:
         name = (
             bounded(_QUALNAME.__get__(launcher_cls), LONGEST_NAME) if isinstance(launcher_cls, type) else "launcher_cls"
         )
-        msg = f"reading the attributes of {name} raised {describe(exc)}; expected plain values"
-        raise ValueError(msg) from exc
+        raise ValueError(f"reading the attributes of {name} raised {describe(exc)}; expected plain values") from exc
 
 
 def name_of(launcher_cls: type) -> str:
@@ -148,11 +136,10 @@ def status_of(answer: object, launcher: object) -> JobStatus:
     status = STATUS_BY_NAME.get(name) if isinstance(name, str) else None
     if status is None:
         known = ", ".join(STATUS_BY_NAME)
-        msg = (
+        raise LauncherError(
             f"{class_name(launcher)}.poll() returned {_shown(answer)}, of type {class_name(answer)}; "
             f"expected a status whose `name` is one of {known}"
         )
-        raise LauncherError(msg)
     return status
 
 
