@@ -113,8 +113,7 @@ else:
             if name in names:
                 found = globals()[name] = getattr(importlib.import_module(module), name)
                 return found
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

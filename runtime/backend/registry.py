@@ -72,11 +72,10 @@ class BackendRegistry:
         self._read_entry_points()
         self._check_free(name)
         if not isinstance(launcher, str):
-            msg = (
+            raise RegistryError(
                 f"launcher {name!r} is {launcher!r}; expected text, package.module:ClassName; pass a class itself "
                 f"with register({name!r}, functools.partial(LegacyLauncherAdapter, ...))"
             )
-            raise RegistryError(msg)
         _split(launcher.removeprefix(LEGACY_PREFIX), "package.module:ClassName")
         self._launchers[name] = launcher.removeprefix(LEGACY_PREFIX)
 
@@ -111,8 +110,7 @@ class BackendRegistry:
             known = self.names()
             hint = _hint(name, known) or "."
             there_are = ", ".join([*known, f"{LEGACY_PREFIX}package.module:ClassName"])
-            msg = f"there is no backend {name!r}{hint} There are: {there_are}"
-            raise RegistryError(msg)
+            raise RegistryError(f"there is no backend {name!r}{hint} There are: {there_are}")
 
     def load(self, name: str) -> Factory:
         """Import the factory that is registered as `name`, and return it.
@@ -152,8 +150,7 @@ class BackendRegistry:
         with foreign(f"backend {name!r} cannot be made", TypeError, ValueError):
             backend = factory(**options)
             if not isinstance(backend, RuntimeBackend):
-                msg = f"the factory of backend {name!r} returned {backend!r}; expected a RuntimeBackend"
-                raise RegistryError(msg)
+                raise RegistryError(f"the factory of backend {name!r} returned {backend!r}; expected a RuntimeBackend")
         return backend
 
     def clear(self) -> None:
@@ -168,8 +165,7 @@ class BackendRegistry:
             msg = f"{name!r} cannot be the name of a backend; expected text that does not start with {LEGACY_PREFIX!r}"
             raise RegistryError(msg)
         if name in self._factories or name in self._launchers:
-            msg = f"backend {name!r} is registered already; there are: {', '.join(self.names())}"
-            raise RegistryError(msg)
+            raise RegistryError(f"backend {name!r} is registered already; there are: {', '.join(self.names())}")
 
     def _read_entry_points(self) -> None:
         if self._entry_points_read:
@@ -197,8 +193,7 @@ def _split(path: str, expected: str) -> tuple[str, str]:
     if not all(part.isidentifier() for part in module.split(".")) or not all(
         part.isidentifier() for part in attribute.split(".")
     ):
-        msg = f"{path!r} names nothing that could be imported; expected {expected}"
-        raise RegistryError(msg)
+        raise RegistryError(f"{path!r} names nothing that could be imported; expected {expected}")
     return module, attribute
 
 
@@ -225,8 +220,7 @@ def foreign(failed: str, *passed: type[BaseException]) -> Iterator[None]:
     except (Exception, SystemExit) as exc:
         if isinstance(exc, (RegistryError, MemoryError, *passed)):  # no fault of the other package
             raise
-        msg = f"{failed}: {type(exc).__name__}: {exc}"
-        raise RegistryError(msg) from exc
+        raise RegistryError(f"{failed}: {type(exc).__name__}: {exc}") from exc
 
 
 def _import(path: str, what: str) -> Any:
@@ -254,15 +248,13 @@ class LauncherFactory:
         launcher_cls = _import(path, f"backend {name!r}")
         expected = "expected a launcher class with launch(), poll() and kill()"
         if not isinstance(launcher_cls, type):
-            msg = f"backend {name!r} stands for {launcher_cls!r}; {expected}"
-            raise RegistryError(msg)
+            raise RegistryError(f"backend {name!r} stands for {launcher_cls!r}; {expected}")
         with foreign(f"backend {name!r} cannot be examined"):
             methods = ("launch", "poll", "kill")
             missing = [method for method in methods if not callable(getattr(launcher_cls, method, None))]
             if missing:
                 lacks = f"which has no {', no '.join(missing)}"
-                msg = f"backend {name!r} stands for {launcher_cls.__qualname__}, {lacks}; {expected}"
-                raise RegistryError(msg)
+                raise RegistryError(f"backend {name!r} stands for {launcher_cls.__qualname__}, {lacks}; {expected}")
         self.launcher_cls = launcher_cls
 
     def __call__(self, *, run_dir: str | os.PathLike[str] | None = None, **options: Any) -> RuntimeBackend:

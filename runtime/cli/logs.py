@@ -65,8 +65,7 @@ def log_to_file(path: str) -> None:
     try:
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as exc:
-        msg = f"--log-file {path}: {exc.strerror if isinstance(exc, OSError) else exc}"
-        raise InputError(msg) from exc
+        raise InputError(f"--log-file {path}: {exc.strerror if isinstance(exc, OSError) else exc}") from exc
     log_to(handler, logging.DEBUG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     USER_MESSAGES.addHandler(handler)

@@ -208,8 +208,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _whole(text: str, lowest: int, highest: int = MAX_SEED) -> int:
     # Not `int(text)` alone: it takes "1_000" and " 1 ", and digits of all scripts.
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest)) and lowest <= int(text) <= highest):
-        msg = f"{text!r} is given; expected a whole number from {lowest} to {highest}"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a whole number from {lowest} to {highest}")
     return int(text)
 
 
@@ -233,24 +232,21 @@ def _number(text: str) -> float:
 def _factor(text: str) -> float:
     number = _number(text)
     if not 0 < number < 10**6:
-        msg = f"{text!r} is given; expected a number above 0 and below a million"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a number above 0 and below a million")
     return number
 
 
 def _seconds(text: str) -> float:
     number = _number(text)
     if not 0 <= number < math.inf:
-        msg = f"{text!r} is given; expected seconds, from 0"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"{text!r} is given; expected seconds, from 0")
     return number
 
 
 def _resource(text: str) -> tuple[str, int | None]:
     name, equals, amount = text.rpartition("=")
     if not name or not equals:
-        msg = f"{text!r} is given; expected NAME=N or NAME=unlimited"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"{text!r} is given; expected NAME=N or NAME=unlimited")
     return name, None if amount == "unlimited" else _whole(amount, 0)
 
 
@@ -274,8 +270,7 @@ def check_out(out: Path) -> Path:
         InputError: if `out` is not a path, or the current directory is gone.
     """
     if "\0" in str(out):
-        msg = "--out has a NUL character; expected a directory"
-        raise InputError(msg)
+        raise InputError("--out has a NUL character; expected a directory")
     check_current_directory()
     return out.absolute()
 

@@ -104,8 +104,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         )
     except (GraphError, ResourceError) as exc:
         hint = "; expected a limit under [resources], or --resource NAME=N" if "has no limit" in str(exc) else ""
-        msg = f"{regression.source}: {exc}{hint}"
-        raise InputError(msg) from exc
+        raise InputError(f"{regression.source}: {exc}{hint}") from exc
     return Prepared(
         run=run,
         run_dir=run_dir,
@@ -128,8 +127,7 @@ def add_pythonpath(directories: Iterable[str]) -> None:
     """
     for directory in directories:
         if not os.path.isdir(directory):  # `Path.is_dir` raises if the name is too long
-            msg = f"--pythonpath is {shown(directory)}; expected a directory"
-            raise InputError(msg)
+            raise InputError(f"--pythonpath is {shown(directory)}; expected a directory")
     sys.path[:0] = [str(Path(directory).absolute()) for directory in directories]
 
 
@@ -174,8 +172,7 @@ def _check_name(registry: BackendRegistry, name: str, where: str) -> None:
     try:
         registry.check(name)
     except RegistryError as exc:
-        msg = f"{where}: {exc}"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: {exc}") from exc
 
 
 def _make(
@@ -200,8 +197,7 @@ def _make(
     """
     ours: dict[str, Any] = {}
     if taken := next((key for key in given if key in NOT_KEYS), None):
-        msg = f"{where}: {_unknown_key(registry, name, taken)}"
-        raise InputError(msg)
+        raise InputError(f"{where}: {_unknown_key(registry, name, taken)}")
     if name in _ON_THIS_MACHINE and options.max_parallel is not None and "max_parallelism" not in given:
         # Else the backend's own limit, the number of CPUs, would silently lower that of --max-parallel.
         ours["max_parallelism"] = options.max_parallel
@@ -213,8 +209,7 @@ def _make(
             ours["run_dir"] = roots if getattr(registry.load(name), "shares_roots", False) else Path(roots)
         soft = next((entry for entry in entries if has_soft_stop(entry.table)), None)
         if soft is not None and "soft_stop" not in takes:
-            msg = f"{soft.where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
-            raise InputError(msg)
+            raise InputError(f"{soft.where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop")
         for key in ("containment", "leftovers"):
             entry = next((entry for entry in entries if getattr(entry.table, key) is not None), None)
             if entry is not None and key not in takes:
@@ -224,12 +219,10 @@ def _make(
     except RegistryError as exc:
         missing = isinstance(exc.__cause__, ModuleNotFoundError)
         hint = "; expected it to be installed, or --pythonpath with its directory" if missing else ""
-        msg = f"{where}: {exc}{hint}"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: {exc}{hint}") from exc
     except (TypeError, ValueError) as exc:
         unknown = _UNKNOWN_OPTION.search(str(exc))
-        msg = f"{where}: {exc if unknown is None else _unknown_key(registry, name, unknown[1])}"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: {exc if unknown is None else _unknown_key(registry, name, unknown[1])}") from exc
 
 
 def _unknown_key(registry: BackendRegistry, name: str, key: str) -> str:

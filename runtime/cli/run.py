@@ -181,8 +181,7 @@ class Run:
             call_each_with_timeout(self._resolve, self._named_paths(), what="the directory")
             self.links.make_folders()
         except OSError as exc:
-            msg = f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}"
-            raise InputError(msg) from exc
+            raise InputError(f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}") from exc
         except InputError:
             # Nothing was started, so no empty directory stays. If `_roots` is not open, it is the run's directory that
             # does not answer: do not touch it again.
@@ -204,8 +203,7 @@ class Run:
         try:
             self._roots.add(path)
         except OSError as exc:
-            msg = f"the directory {path} cannot be resolved: {exc.strerror}"
-            raise InputError(msg) from exc
+            raise InputError(f"the directory {path} cannot be resolved: {exc.strerror}") from exc
 
     def _named_paths(self) -> Iterator[str]:
         """Yield directories outside the run's directory that the user named.

@@ -79,5 +79,4 @@ def _wait(thread: threading.Thread, calls: _Calls, what: str) -> None:
         begun = calls.begun
         if checks >= _CHECKS and thread.is_alive():
             problem = f"no result for {TIMEOUT:g} s; expected a file system that works"
-            msg = f"{what} {calls.path} does not answer: {problem}"
-            raise InputError(msg)
+            raise InputError(f"{what} {calls.path} does not answer: {problem}")

@@ -75,8 +75,7 @@ class FrameBuffer:
             while len(view) >= begin + HEADER.size:
                 (size,) = HEADER.unpack_from(view, begin)
                 if self._longest is not None and size > self._longest:
-                    msg = f"a message of {size} bytes is too long; expected at most {self._longest}"
-                    raise ValueError(msg)
+                    raise ValueError(f"a message of {size} bytes is too long; expected at most {self._longest}")
                 end = begin + HEADER.size + size
                 if len(view) < end:
                     break

@@ -32,8 +32,7 @@ def compile_pattern(text: str, *, groups: tuple[str, ...] = ()) -> re.Pattern[by
             refused (see the module).
     """
     if not isinstance(text, str):
-        msg = f"a pattern is text, not {text!r}"
-        raise SpecError(msg)
+        raise SpecError(f"a pattern is text, not {text!r}")
     return _compile(text, groups)
 
 
@@ -54,14 +53,11 @@ def _compile(text: str, groups: tuple[str, ...]) -> re.Pattern[bytes]:
         raise SpecError(msg) from exc
     # `re` also fails in other ways: by depth, by a repetition beyond 32 bits, by a warning where these are errors.
     except (re.error, RecursionError, OverflowError, ValueError, FutureWarning) as exc:
-        msg = f"pattern {text!r} is not a regular expression: {exc}"
-        raise SpecError(msg) from exc
+        raise SpecError(f"pattern {text!r} is not a regular expression: {exc}") from exc
     # The flags of the whole pattern do not show ``(?L:x)``, which applies to a part of it.
     if compiled.flags & re.LOCALE or "(?L" in text:
-        msg = f"pattern {text!r} has the flag L; what it matches would depend on the machine's locale"
-        raise SpecError(msg)
+        raise SpecError(f"pattern {text!r} has the flag L; what it matches would depend on the machine's locale")
     missing = [name for name in groups if name not in compiled.groupindex]
     if missing:
-        msg = f"pattern {text!r} has no group {', '.join(missing)}; write (?P<{missing[0]}>…)"
-        raise SpecError(msg)
+        raise SpecError(f"pattern {text!r} has no group {', '.join(missing)}; write (?P<{missing[0]}>…)")
     return compiled

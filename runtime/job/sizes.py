@@ -35,8 +35,7 @@ def parse_size(value: object) -> int:
     elif isinstance(value, int) and not isinstance(value, bool) and value <= MAX_SIZE:
         size = value
     if not 1 <= size <= MAX_SIZE:
-        msg = f"{brief(value)} is no size; expected {SIZE}"
-        raise ValueError(msg)
+        raise ValueError(f"{brief(value)} is no size; expected {SIZE}")
     return int(size)
 
 

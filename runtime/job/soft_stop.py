@@ -26,11 +26,9 @@ def check_soft_stop(given: object, others: str = "or None") -> int | str:
     if isinstance(given, Signals):
         return int(given)
     if not isinstance(given, str) or not given or "\0" in given:
-        msg = f"{brief(given)}; expected {_EXPECTED}, {others}"
-        raise ValueError(msg)
+        raise ValueError(f"{brief(given)}; expected {_EXPECTED}, {others}")
     if not given.startswith("SIG"):
         return given
     if given not in Signals.__members__:
-        msg = f"{given!r}, which is no signal; expected for a file of that name: './{given}'"
-        raise ValueError(msg)
+        raise ValueError(f"{given!r}, which is no signal; expected for a file of that name: './{given}'")
     return int(Signals[given])

@@ -225,8 +225,7 @@ class JobSpec:
         try:
             check_soft_stop(self.soft_stop, "False for neither, or None for the backend's choice")
         except ValueError as exc:
-            msg = f"job {self.name!r}: soft_stop is {exc}"
-            raise SpecError(msg) from None
+            raise SpecError(f"job {self.name!r}: soft_stop is {exc}") from None
 
     def _normalise_run_if(self) -> None:
         if self.run_if not in RUN_IFS:
@@ -316,8 +315,7 @@ class JobSpec:
             for pattern in patterns:
                 compile_pattern(pattern, groups=groups)
         except SpecError as exc:
-            msg = f"job {self.name!r}: {key}: {exc}"
-            raise SpecError(msg) from exc
+            raise SpecError(f"job {self.name!r}: {key}: {exc}") from exc
 
 
 # The slot of `full_name` under a second name. A property is a call, and the id is read several times for each job.

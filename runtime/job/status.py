@@ -78,8 +78,7 @@ def check_move(old: JobStatus, new: JobStatus) -> JobStatus:
     """
     if new not in LEGAL_MOVES[old]:
         legal = ", ".join(sorted(status.name for status in LEGAL_MOVES[old])) or "nothing: it has ended"
-        msg = f"a job cannot go from {old.name} to {new.name}; from {old.name} may follow: {legal}"
-        raise StatusMoveError(msg)
+        raise StatusMoveError(f"a job cannot go from {old.name} to {new.name}; from {old.name} may follow: {legal}")
     return new
 
 

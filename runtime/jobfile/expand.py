@@ -106,16 +106,14 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
         for cell in of_entry:
             # A table ``"a.n=1"`` and the cell n=1 of a table ``a`` have one id.
             if (first := where.setdefault(cell.id, entry)) is not entry:
-                msg = f"{entry.where}: makes the job {shown(cell.id)}, and so does {first.where}"
-                raise InputError(msg)
+                raise InputError(f"{entry.where}: makes the job {shown(cell.id)}, and so does {first.where}")
             if safe_id(cell.id) in RESERVED:
                 msg = f"{entry.where}: a job cannot be called {shown(cell.id)}: the run directory uses that name itself"
                 raise InputError(msg)
         ids_of[entry.name] = tuple(cell.id for cell in of_entry)
         # Found by the ids, and not by the values: 1 and "1" are written alike.
         if len({cell.id for cell in of_entry}) < len(of_entry):
-            msg = f"{entry.where}: matrix has a value twice"
-            raise InputError(msg)
+            raise InputError(f"{entry.where}: matrix has a value twice")
         cells.append((entry, of_entry))
     needs = _Needs(ids_of, where)
     parameters = {name for entry in regression.entries for name in entry.table.matrix}
@@ -160,8 +158,7 @@ def _check_size(regression: Regression, expansion: Expansion) -> None:
         count = math.prod(len(values) for values in entry.table.matrix.values()) * repeats
         total += count
         if total > MAX_JOBS:
-            msg = f"{entry.where}: stands for {count} jobs; expected at most {MAX_JOBS} in a run"
-            raise InputError(msg)
+            raise InputError(f"{entry.where}: stands for {count} jobs; expected at most {MAX_JOBS} in a run")
 
 
 def _length(seeds: range | Sequence[int]) -> int:
@@ -177,11 +174,10 @@ def _check_logs(jobs: Sequence[JobSpec], where: Mapping[str, JobEntry], run_dir:
     for job in jobs:
         log = job_paths(job, str(run_dir)).log
         if (other := first.setdefault(log, job)) is not job:
-            msg = (
+            raise InputError(
                 f"{where[job.id].where}: the log of job {shown(job.id)} is that of job {shown(other.id)}, {log};"
                 ' expected an odir or a log_path of its own, such as log_path = "{id}.log"'
             )
-            raise InputError(msg)
 
 
 def _cells(entry: JobEntry, expansion: Expansion) -> Iterator[_Cell]:
@@ -274,8 +270,7 @@ class _SpecBuilder:
                 **self._fixed,
             )
         except (SpecError, ValueError) as exc:
-            msg = f"{entry.where}: {exc}"
-            raise InputError(msg) from exc
+            raise InputError(f"{entry.where}: {exc}") from exc
 
     def _values(self, cell: _Cell) -> dict[str, str]:
         values = {

@@ -67,13 +67,11 @@ def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, ob
         total += len(line)
         place = f"{where}:{number}"
         if len(line) > MAX_LINE:
-            msg = (
+            raise InputError(
                 f"{place}: the line is longer than {MAX_LINE} bytes; expected one JSON object for each job, a line each"
             )
-            raise InputError(msg)
         if total > MAX_JSON_BYTES:
-            msg = f"{place}: more than {MAX_JSON_BYTES >> 20} MiB of jobs"
-            raise InputError(msg)
+            raise InputError(f"{place}: more than {MAX_JSON_BYTES >> 20} MiB of jobs")
         text = _decode(line, where, first_line=number).strip()
         if text:
             yield number, parse_json(text, place)
@@ -87,8 +85,7 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
     """
     if found := _LONG_KEY.search(text):
         line = text.count("\n", 0, found.start()) + 1
-        msg = f"{where}:{line}: a key has more than {MAX_DEPTH} parts"
-        raise InputError(msg)
+        raise InputError(f"{where}:{line}: a key has more than {MAX_DEPTH} parts")
     try:
         tables = tomllib.loads(text, parse_float=_finite)
     except tomllib.TOMLDecodeError as exc:
@@ -97,14 +94,11 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
             where, reason = f"{where}:{text.count(chr(10)) + 1}", reason.replace(_AT_END, ": the file ends here")
         elif place := _TOML_POSITION.search(reason):
             where, reason = f"{where}:{place[1]}:{place[2]}", reason[: place.start()]
-        msg = f"{where}: not TOML: {reason}"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: not TOML: {reason}") from exc
     except RecursionError as exc:
-        msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file") from exc
     except ValueError as exc:  # such as an integer of more than 4300 digits
-        msg = f"{where}: not TOML: {exc}"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: not TOML: {exc}") from exc
     _check_values(tables, where)
     return tables
 
@@ -120,17 +114,13 @@ def parse_json(text: str, where: str) -> dict[str, object]:
             text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
         )
     except json.JSONDecodeError as exc:
-        msg = f"{where}:{exc.lineno}:{exc.colno}: not JSON: {exc.msg}"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}:{exc.lineno}:{exc.colno}: not JSON: {exc.msg}") from exc
     except RecursionError as exc:
-        msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file") from exc
     except ValueError as exc:
-        msg = f"{where}: not JSON: {exc}"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: not JSON: {exc}") from exc
     if not isinstance(tables, dict):
-        msg = f"{where}: holds {shown(tables)}; expected an object, {{…}}"
-        raise InputError(msg)
+        raise InputError(f"{where}: holds {shown(tables)}; expected an object, {{…}}")
     _check_values(tables, where)
     return tables
 
@@ -142,13 +132,11 @@ def _read_bytes(path: Path, limit: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                msg = f"{path}: is no regular file; JSON lines on standard input are read by 'run -'"
-                raise InputError(msg)
+                raise InputError(f"{path}: is no regular file; JSON lines on standard input are read by 'run -'")
             data = file.read(limit + 1)  # not `st_size`: the file may grow meanwhile
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
         reason = exc.strerror if isinstance(exc, OSError) else exc
-        msg = f"{path}: cannot be read: {reason}"
-        raise InputError(msg) from exc
+        raise InputError(f"{path}: cannot be read: {reason}") from exc
     if len(data) > limit:
         msg = f"{path}: is larger than {limit >> 20} MiB; a program can give more jobs as JSON lines, with 'run -'"
         raise InputError(msg)
@@ -160,8 +148,7 @@ def _decode(data: bytes, where: str, *, first_line: int = 1) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = first_line + data.count(b"\n", 0, exc.start)
-        msg = f"{where}:{line}: not UTF-8: byte 0x{data[exc.start]:02x} at offset {exc.start}"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}:{line}: not UTF-8: byte 0x{data[exc.start]:02x} at offset {exc.start}") from exc
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -170,23 +157,20 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                msg = f"the key {shown(key)} stands twice in one object"
-                raise ValueError(msg)
+                raise ValueError(f"the key {shown(key)} stands twice in one object")
             seen.add(key)
     return table
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    msg = f"{name} is no JSON number"
-    raise ValueError(msg)
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _finite(text: str) -> float:
     """Return the float that `text` stands for. ``inf`` is one; ``1e999``, which would become infinite, is an error."""
     number = float(text)
     if math.isinf(number) and "inf" not in text:
-        msg = f"the number {shown(text)} is too large; expected at most {sys.float_info.max:.1e}"
-        raise ValueError(msg)
+        raise ValueError(f"the number {shown(text)} is too large; expected at most {sys.float_info.max:.1e}")
     return number
 
 
@@ -207,8 +191,7 @@ def _check_values(tables: dict[str, object], where: str) -> None:
         level = [each for each in inner if isinstance(each, dict | list)]
         if not level:
             return
-    msg = f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file"
-    raise InputError(msg)
+    raise InputError(f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file")
 
 
 def _is_too_large(value: object) -> TypeGuard[int]:

@@ -63,8 +63,7 @@ def load(file: str, stdin: BinaryIO | None = None) -> Regression:
         source = file
     if not loader.entries:
         expected = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
-        msg = f"{source}: has no jobs; expected {expected} with a cmd for each"
-        raise InputError(msg)
+        raise InputError(f"{source}: has no jobs; expected {expected} with a cmd for each")
     return Regression(name, tuple(loader.entries.values()), loader.resources, loader.backends, source)
 
 
@@ -92,12 +91,10 @@ class _Loader:
                 # Checked before `_read`: a file of a cycle has been read, and would be skipped.
                 if found_real in (*including, real):
                     cycle = " -> ".join(str(each) for each in (*including, real, found_real))
-                    msg = f"{path}: include {shown(pattern)} closes a cycle of files: {cycle}"
-                    raise InputError(msg)
+                    raise InputError(f"{path}: include {shown(pattern)} closes a cycle of files: {cycle}")
                 if found_real not in self._read:
                     if len(self._read) >= MAX_FILES:
-                        msg = f"{path}: include {shown(pattern)}: more than {MAX_FILES} files"
-                        raise InputError(msg)
+                        raise InputError(f"{path}: include {shown(pattern)}: more than {MAX_FILES} files")
                     self.read(found, (*including, real))
         return file.name or path.stem
 
@@ -109,8 +106,7 @@ class _Loader:
             name = table.pop("name", None)
             if not isinstance(name, str) or not name:
                 given = "missing" if name is None else shown(name)
-                msg = f"{place}: name is {given}; expected the job's name, text that is not empty"
-                raise InputError(msg)
+                raise InputError(f"{place}: name is {given}; expected the job's name, text that is not empty")
             place = f"{place}: job {bare(name)}"
             self._add(JobEntry(name, structure(table, JobTable, place), directory, place))
 
@@ -120,8 +116,7 @@ class _Loader:
         for name, own in file.jobs.items():
             where = f"{path}: [jobs.{bare(name)}]"
             if not name:
-                msg = f"{where}: the name is empty; expected a name"
-                raise InputError(msg)
+                raise InputError(f"{where}: the name is empty; expected a name")
             if not JOB_KEYS.isdisjoint(own) or not any(isinstance(value, dict) for value in own.values()):
                 table = structure({**_defaults_for(own, file.defaults), **own}, JobTable, where)
             else:  # ``[jobs.a.b]``, which TOML reads as a table in a table
@@ -132,24 +127,20 @@ class _Loader:
 
     def _add(self, entry: JobEntry) -> None:
         if entry.table.cmd is None:
-            msg = f"{entry.where}: has no cmd; expected text, for a shell, or a list of texts, for no shell"
-            raise InputError(msg)
+            raise InputError(f"{entry.where}: has no cmd; expected text, for a shell, or a list of texts, for no shell")
         if (first := self.entries.setdefault(entry.name, entry)) is not entry:
-            msg = f"{entry.where}: the job is defined twice; first in {first.where}"
-            raise InputError(msg)
+            raise InputError(f"{entry.where}: the job is defined twice; first in {first.where}")
 
     def _add_settings(self, file: FileTable, path: Path) -> None:
         for name, limit in file.resources.items():
             if name in self.resources and self.resources[name] != limit:
-                msg = f"{path}: [resources] {bare(name)} has another limit than in {self._owner[name]}"
-                raise InputError(msg)
+                raise InputError(f"{path}: [resources] {bare(name)} has another limit than in {self._owner[name]}")
             self.resources[name] = limit
             self._owner[name] = str(path)
         for name, options in file.backends.items():
             where = f"{path}: [backends.{bare(name)}]"
             if name in self.backends and self.backends[name][0] != options:
-                msg = f"{where}: has other options than {self.backends[name][1]}"
-                raise InputError(msg)
+                raise InputError(f"{where}: has other options than {self.backends[name][1]}")
             self.backends.setdefault(name, (options, where))  # messages name the first place
 
 
@@ -168,18 +159,14 @@ def _matching(pattern: str, path: Path) -> Iterable[Path]:
     """Return the files that `pattern` matches, relative to the directory of `path`, sorted."""
     where = f"{path}: include {shown(pattern)}"
     if not PurePath(pattern).parts:  # ``""`` and ``"./"``, for which the errors of `Path.glob` are no help
-        msg = f"{where} names no file; expected a path relative to the file, which may have * and ?"
-        raise InputError(msg)
+        raise InputError(f"{where} names no file; expected a path relative to the file, which may have * and ?")
     try:
         # Not resolved, so that the names in messages begin as the name that the user gave.
         found = sorted(path.parent.glob(pattern))
     except (OSError, ValueError, NotImplementedError, IndexError, RecursionError) as exc:
-        msg = f"{where}: {exc}; expected a path relative to the file, which may have * and ?"
-        raise InputError(msg) from exc
+        raise InputError(f"{where}: {exc}; expected a path relative to the file, which may have * and ?") from exc
     if not found:
-        msg = f"{where} matches no file in {path.parent}"
-        raise InputError(msg)
+        raise InputError(f"{where} matches no file in {path.parent}")
     if (directory := next(filter(Path.is_dir, found), None)) is not None:
-        msg = f"{where}: {directory} is a directory; expected files, such as {shown(f'{pattern}/*.toml')}"
-        raise InputError(msg)
+        raise InputError(f"{where}: {directory} is a directory; expected files, such as {shown(f'{pattern}/*.toml')}")
     return found

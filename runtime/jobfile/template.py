@@ -56,8 +56,7 @@ def substitute_in_shell(command: str, values: Mapping[str, str]) -> str:
             if quoting.expansions or quoting.is_unclear:
                 raise _unclear(found[1], values, "inside of '${'" if quoting.expansions else 'after quotes in "${')
             if quoting.escaped:
-                msg = f"a backslash stands before {{{found[1]}}}, which is {value!r} here; leave it out"
-                raise ValueError(msg)
+                raise ValueError(f"a backslash stands before {{{found[1]}}}, which is {value!r} here; leave it out")
             value = _quoted(value, quoting.quote)
         parts += (command[end : found.start()], value)
         end = found.end()

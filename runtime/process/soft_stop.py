@@ -40,8 +40,7 @@ class SoftSteps:
         try:
             return cls(None if stop is None else check_soft_stop(stop), seconds)
         except ValueError as exc:
-            msg = f"soft_stop is {exc}"
-            raise ValueError(msg) from None
+            raise ValueError(f"soft_stop is {exc}") from None
 
     def of(self, spec: JobSpec, odir: str, locate: Callable[[str], RootedPath]) -> SoftStep | None:
         """Return the step of one job; `None` if it has none. Blocks only if `locate` does.

@@ -119,15 +119,13 @@ def _candidates(program: bytes, env: Mapping[str, str]) -> Iterable[bytes]:
 def _text(text: str) -> bytes:
     encoded = os.fsencode(text)
     if b"\0" in encoded:
-        msg = f"{text!r} has a NUL byte"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r} has a NUL byte")
     return encoded
 
 
 def _variable(name: str, value: str) -> bytes:
     if not name or "=" in name:
-        msg = f"{name!r} is no name of an environment variable"
-        raise ValueError(msg)
+        raise ValueError(f"{name!r} is no name of an environment variable")
     return _text(f"{name}={value}")
 
 

@@ -216,8 +216,7 @@ class Supervisor:
             msg = f"the supervisor of processes did not start: {self._stderr_text() or 'it wrote no error message'}"
             raise OSError(msg) from None
         except OSError as exc:
-            msg = f"the supervisor of processes did not start: {str(exc) or type(exc).__name__}"
-            raise OSError(msg) from exc
+            raise OSError(f"the supervisor of processes did not start: {str(exc) or type(exc).__name__}") from exc
 
     # ------------------------------------------------------------------ shims
 

@@ -89,8 +89,7 @@ class Dispatcher:
         backlog = self.backlogs.get(name)
         if backlog is None:
             known = ", ".join(sorted(self.backlogs))
-            msg = f"job {job.id!r} has backend {name!r}; expected a backend of this run: {known}"
-            raise GraphError(msg)
+            raise GraphError(f"job {job.id!r} has backend {name!r}; expected a backend of this run: {known}")
         pool = self._arbiter.pool
         elsewhere = self._backends[name].resources
         request = tuple(each for each in request_of(job) if each[0] not in elsewhere or pool.has_limit(each[0]))

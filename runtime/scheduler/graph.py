@@ -107,8 +107,7 @@ class Graph:
         """
         node = self._nodes.get(job_id)
         if node is None:
-            msg = f"there is no job {job_id!r}{_nearest(job_id, self._nodes)}"
-            raise GraphError(msg)
+            raise GraphError(f"there is no job {job_id!r}{_nearest(job_id, self._nodes)}")
         return node
 
     def add(self, jobs: Sequence[Job]) -> list[Node]:
@@ -191,8 +190,7 @@ def run_if_of(job: Job) -> RunIf:
     if run_if is None:
         return "passed" if getattr(job, "needs_all_dependencies_passing") else "any-passed"  # noqa: B009 - optional, so not in `Job`
     if run_if not in RUN_IFS:
-        msg = f"job {job.id!r}: run_if is {run_if!r}; expected {' or '.join(map(repr, RUN_IFS))}"
-        raise GraphError(msg)
+        raise GraphError(f"job {job.id!r}: run_if is {run_if!r}; expected {' or '.join(map(repr, RUN_IFS))}")
     return run_if
 
 
@@ -252,5 +250,4 @@ def _check_acyclic(new: Mapping[str, Node]) -> None:
     cycle = [*cycle[cycle.index(job_id) :], job_id]
     shown = " -> ".join(repr(name) for name in (cycle if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]]))  # noqa: PLR2004 - one line
     stuck_jobs = "its job cannot start" if len(cycle) == 2 else f"none of its {len(cycle) - 1} jobs can start"  # noqa: PLR2004 - a job and itself
-    msg = f"the dependencies form a cycle, so {stuck_jobs}: {shown}"
-    raise GraphError(msg)
+    raise GraphError(f"the dependencies form a cycle, so {stuck_jobs}: {shown}")

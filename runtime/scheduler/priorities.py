@@ -58,6 +58,5 @@ class CheckedPriority:
         is_unlike_itself = priority != priority  # noqa: PLR0124 - as NaN is, and whatever else orders nothing
         # Of two values that are ordered, exactly one of `<` and `>=` holds. Sets, for example, are not.
         if is_unlike_itself or (priority < self._sample) is (priority >= self._sample):
-            msg = f"{priority!r} cannot be ordered"
-            raise ValueError(msg)
+            raise ValueError(f"{priority!r} cannot be ordered")
         return priority

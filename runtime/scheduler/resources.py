@@ -34,8 +34,7 @@ def check_capacity(name: str, capacity: int) -> int:
         ResourceError: if it is not an amount.
     """
     if not _is_amount(capacity):
-        msg = f"the limit of resource {name!r} became {brief(capacity)}; expected a whole number from 0"
-        raise ResourceError(msg)
+        raise ResourceError(f"the limit of resource {name!r} became {brief(capacity)}; expected a whole number from 0")
     return capacity
 
 
@@ -72,17 +71,15 @@ class ResourcePool:
         missing: MissingPolicy = "error",
     ) -> None:
         if missing not in ("ignore", "warn", "error"):
-            msg = f"on_missing_resource is {missing!r}; expected 'ignore', 'warn' or 'error'"
-            raise ResourceError(msg)
+            raise ResourceError(f"on_missing_resource is {missing!r}; expected 'ignore', 'warn' or 'error'")
         self._missing = missing
         self._resources: dict[str, _Resource] = {}
         for name, limit in (limits or {}).items():
             if limit is not None and not _is_amount(limit):
-                msg = (
+                raise ResourceError(
                     f"the limit of resource {name!r} is {brief(limit)}; expected a whole number from 0, None for"
                     " unlimited, or a ResourceProvider"
                 )
-                raise ResourceError(msg)
             self._resources[name] = _Resource(limit)
         for name in dynamic:
             self._resources[name] = _Resource(0, dynamic=True)

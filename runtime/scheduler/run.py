@@ -89,8 +89,7 @@ class Scheduler(Generic[JobT]):
             msg = f"priority is {priority!r}; expected a function of a job and the number of its dependents, or None"
             raise ValueError(msg)
         if busy_timeout != math.inf and not (is_number(busy_timeout) and busy_timeout >= 0):
-            msg = f"busy_timeout is {brief(busy_timeout)}; expected seconds, from 0"
-            raise ValueError(msg)
+            raise ValueError(f"busy_timeout is {brief(busy_timeout)}; expected seconds, from 0")
         default = next(iter(backends)) if default_backend is None else default_backend
         if default not in backends:
             msg = f"default_backend is {default!r}; expected a backend of this run: {', '.join(sorted(backends))}"
@@ -154,8 +153,7 @@ class Scheduler(Generic[JobT]):
                 second Ctrl-C meanwhile skips the soft stop and SIGTERM.
         """
         if self._state != "new":
-            msg = f"{self!r} was run before; expected a new one for each run"
-            raise RuntimeError(msg)
+            raise RuntimeError(f"{self!r} was run before; expected a new one for each run")
         self._state = "running"
         self._token = trio.lowlevel.current_trio_token()
         self.epoch = time.time() - trio.current_time()
@@ -184,8 +182,7 @@ class Scheduler(Generic[JobT]):
         """
         check_in_loop(self._token, "Scheduler.add()")
         if self._state not in ("new", "running"):
-            msg = f"{self!r} takes no more jobs"
-            raise RuntimeError(msg)
+            raise RuntimeError(f"{self!r} takes no more jobs")
         self._take(jobs)
 
     def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
@@ -265,8 +262,7 @@ class Scheduler(Generic[JobT]):
         except KeyboardInterrupt as exc:
             self._interrupt = exc  # `_run_all` raises it
             self._halted.set()
-            msg = "it was interrupted"
-            raise RuntimeError(msg) from exc
+            raise RuntimeError("it was interrupted") from exc
 
     async def _run_all(self) -> None:
         """Run until all jobs have ended. However it ends, the backends have ended."""
@@ -362,20 +358,17 @@ class Scheduler(Generic[JobT]):
 def _by_name(backends: Mapping[str, RuntimeBackend] | RuntimeBackend) -> Mapping[str, RuntimeBackend]:
     named = {backends.name: backends} if isinstance(backends, RuntimeBackend) else backends
     if not isinstance(named, Mapping) or not all(isinstance(each, RuntimeBackend) for each in named.values()):
-        msg = (
+        raise ValueError(
             f"backends is {backends!r}; expected a backend, such as LocalBackend(), or a mapping from names to backends"
         )
-        raise ValueError(msg)
     if not named:
-        msg = "backends is empty; expected at least one backend"
-        raise ValueError(msg)
+        raise ValueError("backends is empty; expected at least one backend")
     return named
 
 
 def _limit(what: str, value: int | None) -> int | None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        msg = f"{what} is {brief(value)}; expected a whole number, or None or 0 for no limit"
-        raise ValueError(msg)
+        raise ValueError(f"{what} is {brief(value)}; expected a whole number, or None or 0 for no limit")
     return value or None
 
 

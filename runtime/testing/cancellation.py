@@ -62,5 +62,4 @@ def cancel_at_every_step(program: Program, *, limit: int = 10_000) -> int:
         # The scope was not cancelled, and the program took fewer steps: there is no later step to cancel.
         if not scope.cancelled_caught and instrument.taken < steps:
             return steps
-    msg = f"after {limit} runs the program still takes more steps"
-    raise RuntimeError(msg)
+    raise RuntimeError(f"after {limit} runs the program still takes more steps")

@@ -98,8 +98,7 @@ class Session:
         handles = await self.submit(jobs)
         refused = [job.id for job in jobs if job.id not in handles]
         if refused:
-            msg = f"refused below the limit: {refused}"
-            raise AssertionError(msg)
+            raise AssertionError(f"refused below the limit: {refused}")
         return [handles[job.id] for job in jobs]
 
     async def completed(self, handle: JobHandle) -> JobCompletionEvent:
@@ -134,8 +133,7 @@ class CheckContext:
             yield attrs.evolve(fixture, job=make)
             alive = [job_id for job_id in ids if fixture.alive is not None and fixture.alive(job_id)]
             if alive:
-                msg = f"running after the end of the block: {alive}"
-                raise AssertionError(msg)
+                raise AssertionError(f"running after the end of the block: {alive}")
 
     def channel(self) -> tuple[trio.MemorySendChannel[EventBatch], trio.MemoryReceiveChannel[EventBatch]]:
         """A channel with the buffer of this check."""

@@ -78,8 +78,7 @@ class History:
         """Return the completion of an attempt at a job. Raises `AssertionError` unless there is exactly one."""
         found = [event for event in self.completions if (event.job_id, event.attempt) == (job_id, attempt)]
         if len(found) != 1:
-            msg = f"{len(found)} completions came for attempt {attempt} at {job_id!r}; expected 1"
-            raise AssertionError(msg)
+            raise AssertionError(f"{len(found)} completions came for attempt {attempt} at {job_id!r}; expected 1")
         return found[0]
 
     def violations(self, *, undelivered: int = 0) -> list[str]:

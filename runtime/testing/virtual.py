@@ -100,8 +100,7 @@ class _Progress(StalledCall):
         self._workers = workers
         self._returned = trio.Event()
         if id(call.subject) in workers.in_progress:
-            msg = f"{call} began while another call of {call.subject} was in progress"
-            raise AssertionError(msg)
+            raise AssertionError(f"{call} began while another call of {call.subject} was in progress")
         waits = _record(call.perform)
         if waits:
             workers.in_progress.add(id(call.subject))

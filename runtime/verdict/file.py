@@ -134,8 +134,7 @@ class _Limits:
     def check(self, left: int) -> None:
         """Raise `JudgingError` if a limit is exceeded; `left` bytes are still to be judged."""
         if self._clock() > self._deadline:
-            msg = f"judging exceeded its budget of {self._budget:.3g} s, {left} bytes before the end"
-            raise JudgingError(msg)
+            raise JudgingError(f"judging exceeded its budget of {self._budget:.3g} s, {left} bytes before the end")
         now = self._wall()
         # Not `now - start`: after Ctrl-Z and `fg` every log that was being read would be over its limit.
         self._elapsed += min(now - self._last, _MAX_STEP)
@@ -214,11 +213,9 @@ def open_log(path: LogPath) -> Iterator[tuple[int, os.stat_result]]:
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            msg = f"{path!r} is no regular file; expected the log of the job"
-            raise OSError(msg)
+            raise OSError(f"{path!r} is no regular file; expected the log of the job")
         if status.st_size > MAX_LOG:
-            msg = f"{path!r} has {status.st_size} bytes; expected at most {MAX_LOG}"
-            raise OSError(msg)
+            raise OSError(f"{path!r} has {status.st_size} bytes; expected at most {MAX_LOG}")
         yield fd, status
     finally:
         os.close(fd)

@@ -109,8 +109,7 @@ class Workers:
         # `close` ran while the process was being started, and does not know of it.
         worker.helper.kill()
         worker.end()
-        msg = "judging was cancelled: the pool of workers is closed"
-        raise JudgingError(msg)
+        raise JudgingError("judging was cancelled: the pool of workers is closed")
 
     def give_back(self, worker: _WorkerProcess) -> None:
         """Return an idle worker to the pool."""

@@ -126,8 +126,7 @@ class BatchBackend(RuntimeBackend):
         who = type(self).__name__
         poll = check_limit(f"{who}: poll_interval", poll_interval, POLL_INTERVAL, whole=False)
         if poll is None:
-            msg = f"{who}: poll_interval is {poll_interval!r}; expected a positive number of seconds"
-            raise ValueError(msg)
+            raise ValueError(f"{who}: poll_interval is {poll_interval!r}; expected a positive number of seconds")
         visibility = check_limit(f"{who}: visibility_timeout", visibility_timeout, VISIBILITY_TIMEOUT, whole=False)
         keep = check_limit(f"{who}: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
         self.max_output_dirs: int | None = None if keep is None else int(keep)
@@ -135,8 +134,7 @@ class BatchBackend(RuntimeBackend):
         try:
             soft_steps = SoftSteps.checked(soft_stop, soft_seconds)
         except ValueError as exc:
-            msg = f"{who}: {exc}"
-            raise ValueError(msg) from None
+            raise ValueError(f"{who}: {exc}") from None
         kill = check_limit(f"{who}: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
         self._settings = BatchSettings(poll, visibility or 0.0, kill, self.max_output_dirs, soft_steps)
         self._system = system

@@ -91,8 +91,7 @@ class BatchDriver(Driver):
         try:
             store = await in_thread(self._make_store, environment, limiter=limiter)
         except OSError as exc:  # out of descriptors; or a job of an earlier run has replaced a directory
-            msg = f"backend {self.control.name!r} cannot be opened: {exc}"
-            raise BackendBrokenError(msg) from exc
+            raise BackendBrokenError(f"backend {self.control.name!r} cannot be opened: {exc}") from exc
         self._connect(Files(store, limiter))
         try:
             await self._adopter.find()

@@ -122,8 +122,7 @@ class Element:
             ValueError: if `MOVES` does not have that move, which is a bug.
         """
         if state not in MOVES[self.state]:
-            msg = f"element {self.token} cannot go from {self.state.name} to {state.name}"
-            raise ValueError(msg)
+            raise ValueError(f"element {self.token} cannot go from {self.state.name} to {state.name}")
         self.state = state
 
     def alive(self) -> list[tuple[str, int]]:

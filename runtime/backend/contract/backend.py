@@ -99,8 +99,7 @@ class RuntimeBackend(abc.ABC):
     ) -> None:
         if name is not None:
             if not isinstance(name, str) or not name:
-                msg = f"{type(self).__name__}: name is {name!r}; expected text that is not empty"
-                raise ValueError(msg)
+                raise ValueError(f"{type(self).__name__}: name is {name!r}; expected text that is not empty")
             self.name = name
         self.max_parallelism = self.default_parallelism if max_parallelism is None else max_parallelism
         if drain_timeout != math.inf and not _is_amount(drain_timeout):
@@ -192,8 +191,7 @@ class RuntimeBackend(abc.ABC):
             Exception: at the end, the error of a backend that broke; else the exception of the block, with notes.
         """
         if not isinstance(completions, trio.MemorySendChannel):
-            msg = f"completions is {completions!r}; expected the sending end of a trio.open_memory_channel"
-            raise TypeError(msg)
+            raise TypeError(f"completions is {completions!r}; expected the sending end of a trio.open_memory_channel")
         if self.state not in (BackendState.NEW, BackendState.CLOSED):
             msg = f"{self!r} is open already; wait for the end of that block, or make another backend"
             raise BackendClosedError(msg)
@@ -251,11 +249,9 @@ class RuntimeBackend(abc.ABC):
             BackendClosedError: if the backend was never opened.
         """
         if isinstance(targets, str):
-            msg = f"{targets!r} is one id; expected several handles or ids, or kill() for one"
-            raise TypeError(msg)
+            raise TypeError(f"{targets!r} is one id; expected several handles or ids, or kill() for one")
         if self.__opened is None:
-            msg = f"{self!r} is not open; use it inside `async with backend.open(channel)`"
-            raise BackendClosedError(msg)
+            raise BackendClosedError(f"{self!r} is not open; use it inside `async with backend.open(channel)`")
         await self.__opened.kill_many(list(targets), by, force=force)
 
     async def kill(self, target: JobHandle | str, *, by: str = "the caller", force: bool = False) -> None:
@@ -314,8 +310,7 @@ def check_limit(what: str, value: float | None, default: float | None, *, whole:
         return None
     if not _is_amount(value) or (whole and value != int(value)):
         kind = "a whole number" if whole else "a number"
-        msg = f"{what} is {brief(value)}; expected None for the default, 0 for no limit, or {kind} above 0"
-        raise ValueError(msg)
+        raise ValueError(f"{what} is {brief(value)}; expected None for the default, 0 for no limit, or {kind} above 0")
     return value or None
 
 

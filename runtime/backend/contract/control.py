@@ -184,8 +184,7 @@ class Control:
                     continue
                 if status not in TERMINAL:
                     move = f"from {job.status.name} to {status.name}"
-                    msg = f"a job cannot go {move} when it ends; expected a final status"
-                    raise StatusMoveError(msg)
+                    raise StatusMoveError(f"a job cannot go {move} when it ends; expected a final status")
                 if ran and job.stage is LAUNCHING:
                     job.started = now
                 job.status = status
@@ -223,8 +222,7 @@ class Control:
             RuntimeError: if the job was not stopped.
         """
         if job.stop is None:
-            msg = f"{job!r} was not stopped; expected a job that was killed or has exceeded a limit"
-            raise RuntimeError(msg)
+            raise RuntimeError(f"{job!r} was not stopped; expected a job that was killed or has exceeded a limit")
         kind = job.stop.reason.kind
         return self.finish(job, KILLED if kind is None else kind.status, reason or job.stop.reason, usage)
 

@@ -20,8 +20,7 @@ def check_in_loop(token: trio.lowlevel.TrioToken | None, what: str) -> None:
     except RuntimeError:  # this thread runs no event loop
         here = None
     if token is not None and here is not token:
-        msg = (
+        raise RuntimeError(
             f"{what} was called outside of the event loop of its run; expected a call from a task of that loop, or "
             f"from a thread through trio.from_thread.run_sync(..., trio_token=...)"
         )
-        raise RuntimeError(msg)

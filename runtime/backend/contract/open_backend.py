@@ -252,11 +252,9 @@ class OpenBackend:
             self._driver.forget(target)
             return self.ledger.get(target)
         if not isinstance(target, JobHandle):
-            msg = f"the job to kill is {target!r}; expected a handle or an id"
-            raise TypeError(msg)
+            raise TypeError(f"the job to kill is {target!r}; expected a handle or an id")
         if target.backend is not self._backend:
-            msg = f"{target!r} is a handle of {target.backend!r}; expected one of {self._backend!r}"
-            raise TypeError(msg)
+            raise TypeError(f"{target!r} is a handle of {target.backend!r}; expected one of {self._backend!r}")
         job = self.ledger.get(target.job_id)
         # An id may be submitted again, even with the same attempt: only the ticket tells the two submissions apart.
         stale = job is None or job.attempt != target.attempt or job.ticket != target.ticket

@@ -147,12 +147,10 @@ class Submissions:
 
 def _check_attempts(attempts: Mapping[str, int]) -> None:
     if not isinstance(attempts, Mapping):
-        msg = f"attempts is {attempts!r}; expected a mapping from ids of jobs to numbers of attempts"
-        raise ValueError(msg)
+        raise ValueError(f"attempts is {attempts!r}; expected a mapping from ids of jobs to numbers of attempts")
     for job_id, attempt in attempts.items():
         if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
-            msg = f"attempt {attempt!r} of job {job_id!r} is not valid; expected a whole number from 1"
-            raise ValueError(msg)
+            raise ValueError(f"attempt {attempt!r} of job {job_id!r} is not valid; expected a whole number from 1")
 
 
 _interactive: Final = operator.attrgetter("interactive")

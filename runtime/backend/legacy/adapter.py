@@ -138,8 +138,7 @@ def _checked_class(launcher_cls: object) -> type:
     missing = [name for name in ("launch", "poll", "kill") if not callable(getattr(launcher_cls, name, None))]
     if not isinstance(launcher_cls, type) or missing:
         lacks = f", which lacks {', '.join(missing)}" if missing else ""
-        msg = f"launcher_cls is {launcher_cls!r}{lacks}; expected a class with launch(), poll() and kill()"
-        raise TypeError(msg)
+        raise TypeError(f"launcher_cls is {launcher_cls!r}{lacks}; expected a class with launch(), poll() and kill()")
     return launcher_cls
 
 
@@ -150,8 +149,7 @@ def _limit(what: str, given: float | None, default: float, *, whole: bool = Fals
 
 def _flag(what: str, given: object) -> bool:
     if not isinstance(given, bool):
-        msg = f"LegacyLauncherAdapter: {what} is {brief(given)}; expected True or False"
-        raise ValueError(msg)
+        raise ValueError(f"LegacyLauncherAdapter: {what} is {brief(given)}; expected True or False")
     return given
 
 

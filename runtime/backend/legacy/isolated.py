@@ -201,8 +201,7 @@ class LauncherProcess:
         if error:
             self._end_process()
             self._close_sockets()
-            msg = f"{owner} cannot be isolated: {error}"
-            raise LauncherError(msg)
+            raise LauncherError(f"{owner} cannot be isolated: {error}")
 
     def ask(self, what: str, key: int, job_id: str, payload: bytes | None) -> Any:
         """Make the call `what` of a launcher, on the connection of this thread.
@@ -316,12 +315,10 @@ def _from_json(text: bytes) -> Any:
     try:
         return json.loads(text)
     except RecursionError as exc:
-        msg = "an answer is nested too deeply"
-        raise ValueError(msg) from exc
+        raise ValueError("an answer is nested too deeply") from exc
 
 
 def _checked_answer(answer: object) -> list[Any]:
     if isinstance(answer, list) and len(answer) == 4 and isinstance(answer[0], int):  # noqa: PLR2004 - see `ask`
         return answer
-    msg = f"the answer is {shorten(repr(answer), 100)}; expected a list of a number and three values"
-    raise ValueError(msg)
+    raise ValueError(f"the answer is {shorten(repr(answer), 100)}; expected a list of a number and three values")

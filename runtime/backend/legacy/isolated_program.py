@@ -120,8 +120,7 @@ class _Program:
     def _checked(self, request: Any) -> _Request:
         number, name, key, job_id, payload, forgotten = request
         if not isinstance(number, int) or (name != PING and name not in self._steps):
-            msg = shorten(f"request {number!r} for {name!r}", 100)
-            raise ValueError(msg)
+            raise ValueError(shorten(f"request {number!r} for {name!r}", 100))
         return number, name, key, job_id, payload, forgotten
 
     def forget(self) -> None:

@@ -38,11 +38,10 @@ def check_importable(launcher_cls: type) -> None:
     module, name = launcher_cls.__module__, launcher_cls.__qualname__
     if module == "__main__" or "<locals>" in name:
         where = "a function" if "<locals>" in name else "the program that was started"
-        msg = (
+        raise ValueError(
             f"LegacyLauncherAdapter: isolated is True, and {name} is defined in {where}, from where no other "
             "process can import it; expected a class at the top level of a module"
         )
-        raise ValueError(msg)
 
 
 class Isolation:
@@ -127,8 +126,7 @@ class Isolation:
         name = class_name(self._cls)
         with self._lock:
             if self._is_closed:  # an abandoned constructor may get here after the backend has closed
-                msg = f"{name} is isolated, and its process has ended with its backend"
-                raise LauncherError(msg)
+                raise LauncherError(f"{name} is isolated, and its process has ended with its backend")
             if self._process is None or self._process.has_ended():  # the threads that wait for it see that themselves
                 try:
                     greeting = _pickled((self._cls, self._view))

@@ -92,14 +92,11 @@ class LocalBackend(RuntimeBackend):
             max_parallelism = usable_cpus()
         super().__init__(max_parallelism=max_parallelism, **options)
         if containment not in CONTAINMENTS:
-            msg = f"LocalBackend: containment is {containment!r}; expected 'tree' or 'group'"
-            raise ValueError(msg)
+            raise ValueError(f"LocalBackend: containment is {containment!r}; expected 'tree' or 'group'")
         if leftovers not in LEFTOVERS:
-            msg = f"LocalBackend: leftovers is {leftovers!r}; expected 'ignore', 'warn' or 'fail'"
-            raise ValueError(msg)
+            raise ValueError(f"LocalBackend: leftovers is {leftovers!r}; expected 'ignore', 'warn' or 'fail'")
         if not isinstance(stop_on_fail_pattern, bool):
-            msg = f"LocalBackend: stop_on_fail_pattern is {stop_on_fail_pattern!r}; expected True or False"
-            raise ValueError(msg)
+            raise ValueError(f"LocalBackend: stop_on_fail_pattern is {stop_on_fail_pattern!r}; expected True or False")
         # Launches in threads gather into few calls if submissions come one at a time; launches by shims need no thread.
         self.max_submissions = None if containment == "tree" else 1
         timeouts = StopTimeouts(
@@ -112,8 +109,7 @@ class LocalBackend(RuntimeBackend):
         try:
             soft = SoftSteps.checked(soft_stop, soft_seconds)
         except ValueError as exc:
-            msg = f"LocalBackend: {exc}"
-            raise ValueError(msg) from None
+            raise ValueError(f"LocalBackend: {exc}") from None
         self.options: Final = LocalOptions(
             containment, leftovers, timeouts, soft, stop_on_fail_pattern, self.max_output_dirs, terminal
         )

@@ -90,11 +90,9 @@ class LocalDriver(Driver):
         """Open the run directory and, with containment "tree", start the supervisors."""
         name, contained = self.control.name, self._options.containment == "tree"
         if (why := missing()) is not None:
-            msg = f"backend {name!r} cannot be opened: {why}"
-            raise BackendBrokenError(msg)
+            raise BackendBrokenError(f"backend {name!r} cannot be opened: {why}")
         if not contained and ignores_sigchld():  # otherwise the jobs are not our children
-            msg = f"backend {name!r} cannot be opened with containment 'group': {SIGCHLD_IGNORED}"
-            raise BackendBrokenError(msg)
+            raise BackendBrokenError(f"backend {name!r} cannot be opened with containment 'group': {SIGCHLD_IGNORED}")
         try:
             prepared = await in_thread(self._prepare, limiter=self._launch_threads, wait_for_thread=False)
             try:
@@ -105,8 +103,7 @@ class LocalDriver(Driver):
                 self._run_directory.close(self._context.roots)  # `teardown` is not called, as this backend did not open
                 raise
         except OSError as exc:
-            msg = f"backend {name!r} cannot be opened: {exc}"
-            raise BackendBrokenError(msg) from exc
+            raise BackendBrokenError(f"backend {name!r} cannot be opened: {exc}") from exc
 
     def _prepare(self) -> tuple[LaunchContext, OomKills]:
         """Read what the system says, and open the run directory. Blocks."""

@@ -66,8 +66,7 @@ class SlurmBackend(BatchBackend):
         given = {"partition": partition, "account": account, "qos": qos, "time": time}
         given_options = Options.checked({**given, "requeue": requeue, "extra": extra}, "SlurmBackend: ")
         if rules is not None and (isinstance(rules, str | Mapping) or not isinstance(rules, Sequence)):
-            msg = f"SlurmBackend: rules is {rules!r}; expected a list of mappings"
-            raise ValueError(msg)
+            raise ValueError(f"SlurmBackend: rules is {rules!r}; expected a list of mappings")
         self.requests: Final = Requests(
             given_options,
             [Rule.checked(rule, f"SlurmBackend: rules[{number}]") for number, rule in enumerate(rules or ())],

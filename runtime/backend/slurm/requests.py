@@ -82,8 +82,7 @@ class Options:
                 expected = "a list of options of sbatch, each with its value: ['--constraint=gpu', '--nice=100']"
                 good = not isinstance(value, str) and isinstance(value, Sequence) and all(map(_is_option, value))
             if not good:
-                msg = f"{where}{name} is {value!r}; expected {expected}"
-                raise ValueError(msg)
+                raise ValueError(f"{where}{name} is {value!r}; expected {expected}")
         extra: Any = given.get("extra") or ()
         for word in extra:
             if word.partition("=")[0] in _OURS or word[:2] in _OURS_SHORT:
@@ -127,19 +126,16 @@ class Rule:
             raise ValueError(msg)
         unknown = [key for key in given if key not in MATCHES and key not in OPTIONS]
         if unknown:
-            msg = (
+            raise ValueError(
                 f"{where} has {unknown[0]!r}; expected a key that selects jobs ({', '.join(MATCHES)}) "
                 f"or an option ({', '.join(OPTIONS)})"
             )
-            raise ValueError(msg)
         matches = {key: value for key, value in given.items() if key in MATCHES}
         for key, value in matches.items():
             if not isinstance(value, str):
-                msg = f"{where}: {key} is {value!r}; expected text"
-                raise ValueError(msg)
+                raise ValueError(f"{where}: {key} is {value!r}; expected text")
         if not matches:
-            msg = f"{where} selects no jobs; expected at least one of {', '.join(MATCHES)}"
-            raise ValueError(msg)
+            raise ValueError(f"{where} selects no jobs; expected at least one of {', '.join(MATCHES)}")
         return cls(matches, Options.checked({k: v for k, v in given.items() if k in OPTIONS}, f"{where}: "))
 
     def fits(self, spec: JobSpec) -> bool:
@@ -215,8 +211,7 @@ class Requests:
                 words.append(f"--mem={amount or 0}" if amount is None else f"--mem={max(1, amount)}M")
             elif name == "gpus":
                 if amount is None:
-                    msg = "it requests all gpus; expected a number, as Slurm has no word for all"
-                    raise ValueError(msg)
+                    raise ValueError("it requests all gpus; expected a number, as Slurm has no word for all")
                 if amount:
                     words.append(f"--gres=gpu:{amount}")
         if licences:

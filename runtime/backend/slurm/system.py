@@ -67,8 +67,7 @@ class SlurmSystem:
             BackendBrokenError: if SIGCHLD is ignored.
         """
         if ignores_sigchld():  # the exit codes of Slurm's commands could not be read
-            msg = f"the backend for Slurm cannot be opened: {SIGCHLD_IGNORED}"
-            raise BackendBrokenError(msg)
+            raise BackendBrokenError(f"the backend for Slurm cannot be opened: {SIGCHLD_IGNORED}")
         found = {option: os.environ.get(variable) or None for variable, option in VARIABLES.items()}
         defaults = Options.checked(found, "SlurmBackend: from the environment: ")
         self._requests = attrs.evolve(self._given, options=defaults.overridden_by(self._given.options))
@@ -92,11 +91,10 @@ class SlurmSystem:
             msg = f"there is no Slurm here: {one_line(done.errors)}; expected {', '.join(PROGRAMS)} on the PATH"
             raise BackendBrokenError(msg)
         if done.code != 0 and is_not_configured(done.errors):
-            msg = (
+            raise BackendBrokenError(
                 f"Slurm is not configured here: {one_line(done.errors)}; "
                 "expected a configuration in /etc/slurm/slurm.conf, or the path of one in SLURM_CONF"
             )
-            raise BackendBrokenError(msg)
         if done.code != 0:
             return Unanswered(one_line(done.errors))
         try:

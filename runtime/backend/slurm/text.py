@@ -259,8 +259,7 @@ def read_config(output: str) -> Limits:
     settings = dict(_SETTING.findall(output))
     size = settings.get("MaxArraySize", "")
     if not _is_number(size) or "SLURM_VERSION" not in settings:
-        msg = f"scontrol show config printed {one_line(output)!r}; expected SLURM_VERSION and MaxArraySize"
-        raise ValueError(msg)
+        raise ValueError(f"scontrol show config printed {one_line(output)!r}; expected SLURM_VERSION and MaxArraySize")
     storage = settings.get("AccountingStorageType", "(null)")
     most = int(size) or 1  # 0 disables arrays; an array of one element works all the same
     # An array larger than MaxJobCount would be refused however empty the queue is.
