@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from runtime.backend.registry import BackendRegistry, LauncherFactory, foreign
-from runtime.cli.prepare import NOT_KEYS, Prepared, option_names
+from runtime.cli.prepare import Prepared, key_names
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
 from runtime.job.shorten import shorten
@@ -76,9 +76,8 @@ def _lines_of(registry: BackendRegistry, name: str, default: str, *, verbose: bo
     yield ((printable(name), "bold"), (default, "green"), (f"  {what}" if what else "", ""))
     if verbose:
         able = getattr(factory if adapted is None else adapted, "supports_interactive", False)
-        options = (each for each in option_names(registry, name) if each not in NOT_KEYS)
         yield ((f"    interactive jobs: {'yes' if able else 'no'}", ""),)
-        yield ((f"    keys of [backends.{name}]: {', '.join(options)}", ""),)
+        yield ((f"    keys of [backends.{name}]: {', '.join(key_names(registry, name))}", ""),)
         variables = getattr(factory, "environment_variables", {})
         if variables:
             pairs = ", ".join(f"{variable} for {option}" for variable, option in variables.items())

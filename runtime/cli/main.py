@@ -85,7 +85,7 @@ def _run_command(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
     from runtime.cli.options import check_current_directory
     from runtime.cli.prepare import add_pythonpath, prepare
-    from runtime.cli.run import raise_gc_threshold, run
+    from runtime.cli.run import Run, raise_gc_threshold
     from runtime.report.output import Output
 
     output, errors = Output(sys.stdout), Output(sys.stderr)
@@ -108,7 +108,7 @@ def _run_command(options: Namespace, command: Sequence[str]) -> int:
         return output_exit_code(output)
     if options.log_file is not None:
         log_to_file(options.log_file)
-    return run(prepare(options, stdin), options, command, output, errors, log)
+    return Run(prepare(options, stdin), options, command, output, errors, log).run()
 
 
 def _fill_descriptors() -> None:

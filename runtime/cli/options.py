@@ -133,11 +133,11 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
     )
     seeds = jobs.add_mutually_exclusive_group()
     seeds.add_argument("--reseed", metavar="N", type=_from_one, help="draw N seeds for each job that has seeds")
-    seeds.add_argument("--fixed-seed", metavar="S", type=_seed, help="run each job that has seeds once, with seed S")
+    seeds.add_argument("--fixed-seed", metavar="S", type=_from_zero, help="run each job that has seeds once, with S")
     jobs.add_argument(
         "--seed-base",
         metavar="S",
-        type=_seed,
+        type=_from_zero,
         help="draw seeds from S; the same base gives the same seeds (default: random)",
     )
     jobs.add_argument(
@@ -205,10 +205,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 # ---------------------------------------------------------------------- types
 
 
-def _whole(text: str, lowest: int, highest: int = MAX_SEED) -> int:
+def _whole(text: str, lowest: int) -> int:
     # Not `int(text)` alone: it takes "1_000" and " 1 ", and digits of all scripts.
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest)) and lowest <= int(text) <= highest):
-        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a whole number from {lowest} to {highest}")
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_SEED)) and lowest <= int(text) <= MAX_SEED):
+        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a whole number from {lowest} to {MAX_SEED}")
     return int(text)
 
 
@@ -218,10 +218,6 @@ def _from_one(text: str) -> int:
 
 def _from_zero(text: str) -> int:
     return _whole(text, 0)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0, MAX_SEED)
 
 
 def _number(text: str) -> float:

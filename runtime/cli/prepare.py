@@ -27,17 +27,15 @@ from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.regression import JobEntry, Regression, load
-from runtime.jobfile.schema import JobTable
 from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
 
 _UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 
-NOT_KEYS: Final = frozenset({"name", "run_dir", "terminal", "launcher_cls", "view", "system"})
+_NOT_KEYS: Final = frozenset({"name", "run_dir", "terminal", "launcher_cls", "view", "system", "policy"})
 """Arguments of backends that are not keys of a job file: the command line passes them, or they are objects."""
-
-# Backends whose jobs share this machine.
-_ON_THIS_MACHINE: Final = frozenset({"local"})
+_OF_LOCAL: Final = ("containment", "leftovers")
+"""Keys of jobs that only a backend with options of these names has."""
 
 
 @attrs.frozen(kw_only=True)
@@ -137,7 +135,6 @@ def make_backends(
     regression: Regression,
     options: argparse.Namespace,
     roots: Roots,
-    registry: BackendRegistry = backends,
 ) -> dict[str, RuntimeBackend]:
     """Return the backends that the jobs use, by name.
 
@@ -151,32 +148,31 @@ def make_backends(
         users.setdefault(name, job)
         tables.setdefault(name, set()).add(job.name)
     for name, (unused, where) in regression.backends.items():
-        _check_name(registry, name, where)
+        _check_name(name, where)
         # A table that no job uses is checked if its backend is built in: others may not be installed on this machine.
         if name not in users and name in BUILT_IN:
-            _make(registry, name, unused, where, options, roots, ())
+            _make(name, unused, where, options, roots, ())
     whence = "--backend" if options.backend else f"the variable {DEFAULT_VARIABLE}"
     made = {}
     for name, job in users.items():
         user = f"{regression.source}: job {shown(job.id)}" if job.backend else whence
-        _check_name(registry, name, user)
+        _check_name(name, user)
         given, where = regression.backends.get(
             name, ({}, user if job.backend or options.backend else f"backend {name}")
         )
         entries = [entry for entry in regression.entries if entry.name in tables[name]]
-        made[name] = _make(registry, name, given, where, options, roots, entries)
+        made[name] = _make(name, given, where, options, roots, entries)
     return made
 
 
-def _check_name(registry: BackendRegistry, name: str, where: str) -> None:
+def _check_name(name: str, where: str) -> None:
     try:
-        registry.check(name)
+        backends.check(name)
     except RegistryError as exc:
         raise InputError(f"{where}: {exc}") from exc
 
 
 def _make(
-    registry: BackendRegistry,
     name: str,
     given: Mapping[str, Any],
     where: str,
@@ -187,7 +183,6 @@ def _make(
     """Return a backend.
 
     Args:
-        registry: has the backend.
         name: of the backend.
         given: the keys of its table.
         where: what a message about it begins with.
@@ -196,42 +191,38 @@ def _make(
         entries: the job tables whose jobs use it.
     """
     ours: dict[str, Any] = {}
-    if taken := next((key for key in given if key in NOT_KEYS), None):
-        raise InputError(f"{where}: {_unknown_key(registry, name, taken)}")
-    if name in _ON_THIS_MACHINE and options.max_parallel is not None and "max_parallelism" not in given:
+    if taken := next((key for key in given if key in _NOT_KEYS), None):
+        raise InputError(f"{where}: {_unknown_key(name, taken)}")
+    if name == "local" and options.max_parallel is not None and "max_parallelism" not in given:
         # Else the backend's own limit, the number of CPUs, would silently lower that of --max-parallel.
         ours["max_parallelism"] = options.max_parallel
     try:
-        takes = parameters(registry.load(name))
+        factory = backends.load(name)
+        takes = parameters(factory)
         if options.max_odirs is not None and "max_output_dirs" in takes:
             ours["max_output_dirs"] = options.max_odirs
         if "run_dir" in takes:
-            ours["run_dir"] = roots if getattr(registry.load(name), "shares_roots", False) else Path(roots)
-        soft = next((entry for entry in entries if has_soft_stop(entry.table)), None)
-        if soft is not None and "soft_stop" not in takes:
-            raise InputError(f"{soft.where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop")
-        for key in ("containment", "leftovers"):
-            entry = next((entry for entry in entries if getattr(entry.table, key) is not None), None)
-            if entry is not None and key not in takes:
+            ours["run_dir"] = roots if getattr(factory, "shares_roots", False) else Path(roots)
+        for entry in entries:
+            table = entry.table
+            if "soft_stop" not in takes and (table.soft_stop is not None or table.soft_timeout is not None):
+                msg = f"{entry.where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
+                raise InputError(msg)
+            if key := next((key for key in _OF_LOCAL if key not in takes and getattr(table, key) is not None), None):
                 msg = f"{entry.where}: has {key}, which is for local jobs; the backend {shown(name)} does not have it"
                 raise InputError(msg)
-        return registry.create(name, **{**given, **ours})
+        return backends.create(name, **{**given, **ours})
     except RegistryError as exc:
         missing = isinstance(exc.__cause__, ModuleNotFoundError)
         hint = "; expected it to be installed, or --pythonpath with its directory" if missing else ""
         raise InputError(f"{where}: {exc}{hint}") from exc
     except (TypeError, ValueError) as exc:
         unknown = _UNKNOWN_OPTION.search(str(exc))
-        raise InputError(f"{where}: {exc if unknown is None else _unknown_key(registry, name, unknown[1])}") from exc
+        raise InputError(f"{where}: {exc if unknown is None else _unknown_key(name, unknown[1])}") from exc
 
 
-def _unknown_key(registry: BackendRegistry, name: str, key: str) -> str:
-    return f"unknown key {shown(key)}{suggestion(key, set(option_names(registry, name)) - NOT_KEYS, what='it knows')}"
-
-
-def has_soft_stop(table: JobTable) -> bool:
-    """Whether a job table has keys about the soft stop."""
-    return table.soft_stop is not None or table.soft_timeout is not None
+def _unknown_key(name: str, key: str) -> str:
+    return f"unknown key {shown(key)}{suggestion(key, key_names(backends, name), what='it knows')}"
 
 
 def parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
@@ -252,8 +243,8 @@ def parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
     return found
 
 
-def option_names(registry: BackendRegistry, name: str) -> list[str]:
-    """Return the names of a backend's options, including those that every backend has.
+def key_names(registry: BackendRegistry, name: str) -> list[str]:
+    """Return the keys of a backend's table in a job file, including those that every backend has.
 
     Raises:
         RegistryError: if its factory cannot be loaded.
@@ -264,7 +255,8 @@ def option_names(registry: BackendRegistry, name: str) -> list[str]:
 
         factory = LegacyLauncherAdapter
     found = {**parameters(factory), **parameters(RuntimeBackend)}
-    hidden = ("launcher_cls", "policy", "view", "system")
     return [
-        each for each, parameter in found.items() if parameter.kind is not parameter.VAR_KEYWORD and each not in hidden
+        each
+        for each, parameter in found.items()
+        if parameter.kind is not parameter.VAR_KEYWORD and each not in _NOT_KEYS
     ]

@@ -37,7 +37,7 @@ from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot
 from runtime.report.results import RunRecord, write_results
 from runtime.report.summary import Line, summary
-from runtime.report.text import printable
+from runtime.report.text import path_text
 from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
 
@@ -77,47 +77,6 @@ def raise_gc_threshold() -> None:
     gc.set_threshold(GC_THRESHOLD, 20, 100)
 
 
-def run(
-    prepared: Prepared,
-    options: argparse.Namespace,
-    command: Sequence[str],
-    output: Output,
-    errors: Output,
-    log: logging.Handler | None = None,
-) -> int:
-    """Run the jobs; return the exit code.
-
-    Args:
-        prepared: the run.
-        options: of the command line.
-        command: the words of the command line, for ``results.json``.
-        output: standard output.
-        errors: standard error.
-        log: the handler that has shown the log so far; the run's screen replaces it.
-
-    Raises:
-        InputError: if the run's directory cannot be made; then nothing was started.
-    """
-    this = Run(prepared, options, command, output, errors, log)
-    this.make_directory()
-    call_before_exit(lambda: this.rescue("the run was told to exit before it began"))
-    with closing(prepared.roots), closing(this.links):
-        return _run(this)
-
-
-def _run(this: Run) -> int:
-    gc.freeze()  # see `raise_gc_threshold`
-    try:
-        trio.run(this.main)
-    except BaseException:
-        this.rescue("the run broke off")
-        # Foreign code can raise an exception in this thread at any line, also in trio itself, which then warns that it
-        # did not finish. The error is one line, without that warning.
-        warnings.filterwarnings("ignore", "Trio guest run got abandoned", RuntimeWarning)
-        raise
-    return this.exit_code()
-
-
 @runtime_checkable
 class Pausing(Protocol):
     """A backend that can stop its jobs together with this process."""
@@ -130,7 +89,16 @@ class Pausing(Protocol):
 
 
 class Run:
-    """One run, from its directory to its exit code."""
+    """One run, from its directory to its exit code.
+
+    Args:
+        prepared: the run.
+        options: of the command line.
+        command: the words of the command line, for ``results.json``.
+        output: standard output.
+        errors: standard error.
+        log: the handler that has shown the log so far; the run's screen replaces it.
+    """
 
     def __init__(
         self,
@@ -139,7 +107,7 @@ class Run:
         command: Sequence[str],
         output: Output,
         errors: Output,
-        log: logging.Handler | None,
+        log: logging.Handler,
     ) -> None:
         self._prepared = prepared
         self._options = options
@@ -152,7 +120,7 @@ class Run:
         self._here = Path.cwd()  # read once: a job may delete it
         self._is_interactive = any(job.interactive for job in prepared.jobs)
         self._roots = prepared.roots
-        self.links: Final = Links(self._roots)
+        self._links = Links(self._roots)
         self._moves: dict[str, StatusChange[JobSpec]] = {}
         """By job: its last change that is not linked yet."""
         self._bugs: list[BaseException] = []
@@ -162,24 +130,41 @@ class Run:
         self._written = False
         """Whether ``results.json`` is complete."""
         self._started = self._ended = 0.0
-        # Set by `main`, as they need a running trio.
+        # Set by `_main`, as they need a running trio.
         self._screen: Screen
         self._stopper: Stopper
         self._progress: RunProgress
         self._moved: trio.Event
 
-    def make_directory(self) -> None:
-        """Make the directory of the run, and point the link ``latest`` to it.
+    def run(self) -> int:
+        """Run the jobs; return the exit code.
 
         Raises:
-            InputError: if it cannot be made, or the file system of a directory that the user named does not answer.
+            InputError: if the run's directory cannot be made, or the file system of a directory that the user named
+                does not answer; then nothing was started.
         """
+        self._make_directory()
+        call_before_exit(lambda: self._rescue("the run was told to exit before it began"))
+        with closing(self._roots), closing(self._links):
+            gc.freeze()  # see `raise_gc_threshold`
+            try:
+                trio.run(self._main)
+            except BaseException:
+                self._rescue("the run broke off")
+                # Foreign code can raise an exception in this thread at any line, also in trio itself, which then warns
+                # that it did not finish. The error is one line, without that warning.
+                warnings.filterwarnings("ignore", "Trio guest run got abandoned", RuntimeWarning)
+                raise
+            return self._exit_code()
+
+    def _make_directory(self) -> None:
+        """Make the directory of the run, and point the link ``latest`` to it."""
         try:
             call_each_with_timeout(
                 lambda _: self._make_run_directory(), [str(self._run_dir)], what="--out: the run's directory"
             )
             call_each_with_timeout(self._resolve, self._named_paths(), what="the directory")
-            self.links.make_folders()
+            self._links.make_folders()
         except OSError as exc:
             raise InputError(f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}") from exc
         except InputError:
@@ -226,7 +211,7 @@ class Run:
             if isinstance(stop, str) and os.path.isabs(stop):
                 yield os.path.dirname(os.path.normpath(stop))
 
-    def exit_code(self) -> int:
+    def _exit_code(self) -> int:
         """Return the exit code of a run that has ended."""
         # In this order: a bug or missing results make everything else doubtful.
         if self._bug_code is not None:
@@ -238,7 +223,7 @@ class Run:
         passed = all(result.status is JobStatus.PASSED for result in self._scheduler.results())
         return EXIT_PASSED if passed else EXIT_NOT_PASSED
 
-    async def main(self) -> None:
+    async def _main(self) -> None:
         """Run the jobs, show their progress, and write the results."""
         options = self._options
         backends = self._prepared.backends.values()
@@ -285,7 +270,7 @@ class Run:
             why, self._bug_code = describe_fatal_error(self._bugs[0], self._roots.run)
             print_error(why, self._errors)
 
-    def rescue(self, why: str) -> None:
+    def _rescue(self, why: str) -> None:
         """Write the results as far as they are known, unless they are written. May be called from a signal handler."""
         if self._written:
             return
@@ -312,8 +297,6 @@ class Run:
             self._write_results(results)
         else:
             writer.join(RESCUE_TIMEOUT)
-
-    # ------------------------------------------------------------------ inside
 
     async def _call_safely(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         """Call ``function(*args)``; keep its error, which is a bug, and let the run go on."""
@@ -355,7 +338,7 @@ class Run:
                 await self._moved.wait()
                 self._moved = trio.Event()
                 moves, self._moves = self._moves.values(), {}
-                work = Work(self.links.move, [(change.id, self._directory(change), change.new) for change in moves])
+                work = Work(self._links.move, [(change.id, self._directory(change), change.new) for change in moves])
                 await self._call_safely(self._move_links, work, limiter, stalled)
                 await trio.sleep(LINK_INTERVAL)
 
@@ -365,7 +348,7 @@ class Run:
         Links of jobs whose file system does not are abandoned. So are all others if the stalled calls use up the
         threads.
         """
-        work = Work(self.links.move, [(result.id, result.odir, result.status) for result in self._scheduler.results()])
+        work = Work(self._links.move, [(result.id, result.odir, result.status) for result in self._scheduler.results()])
         async with trio.open_nursery() as stalled:
             stalled.start_soon(self._abandon_links, work, stalled.cancel_scope)
             await self._call_safely(self._move_links, work, limiter, stalled)
@@ -396,18 +379,15 @@ class Run:
         count = len(prepared.jobs)
         return (
             f"{prepared.regression.name}: {count} {'job' if count == 1 else 'jobs'}, seed base {prepared.seed_base},"
-            f" in {self._shown_path(self._run_dir)}"
+            f" in {path_text(self._run_dir, self._here)}"
         )
 
     def _last_lines(self) -> list[Line]:
         results = self._scheduler.results()
         lines = summary(results, self._run_dir, seconds=self._ended - self._started, relative_to=self._here)
         if self._written:
-            lines.append(((f"results: {self._shown_path(self._run_dir / 'results.json')}", "dim"),))
+            lines.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
         return lines
-
-    def _shown_path(self, path: Path) -> str:
-        return printable(str(path.relative_to(self._here) if path.is_relative_to(self._here) else path))
 
     def _record(self) -> RunRecord:
         stopper = getattr(self, "_stopper", None)
@@ -456,7 +436,7 @@ class Run:
             restore_terminals()
 
     def _exit_now(self, code: int) -> NoReturn:
-        self.rescue("the run was told to exit at once")
+        self._rescue("the run was told to exit at once")
         self._restore_terminal()
         print_error("exit without waiting for the jobs", self._errors)
         exit_now(code)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Final, NoReturn, Protocol
 
+import attrs
 import trio
 
 from runtime.cli.exit_on_signal import SIGNALS, exit_code, has_default_action, signal_name
@@ -24,34 +25,23 @@ class Stoppable(Protocol):
         """Start no more jobs, and kill those that run, or (`drain`) let them end."""
 
 
+@attrs.define(eq=False)
 class Stopper:
-    """Counts requests. The first stops the run gently, the second kills its jobs, the third ends this process.
+    """Counts requests. The first stops the run gently, the second kills its jobs, the third ends this process."""
 
-    Args:
-        run: the scheduler.
-        drain: whether the first request lets running jobs finish.
-        show: called with a line for the user.
-        exit_now: ends this process, with an exit code.
-        suspend: stops this process and its jobs, and returns when it is continued.
-    """
-
-    def __init__(
-        self,
-        run: Stoppable,
-        *,
-        drain: bool,
-        show: Callable[[str], object],
-        exit_now: Callable[[int], NoReturn],
-        suspend: Callable[[], object] = lambda: None,
-    ) -> None:
-        self._run = run
-        self._drain = drain
-        self._show = show
-        self._exit_now = exit_now
-        self._suspend = suspend
-        self._count = 0
-        self.first: int | None = None
-        """The signal of the first request, which makes the exit code."""
+    _run: Stoppable
+    """The scheduler."""
+    _drain: bool
+    """Whether the first request lets running jobs finish."""
+    _show: Callable[[str], object]
+    """Called with a line for the user."""
+    _exit_now: Callable[[int], NoReturn]
+    """Ends this process, with an exit code."""
+    _suspend: Callable[[], object]
+    """Stops this process and its jobs, and returns when it is continued."""
+    _count: int = attrs.field(default=0, init=False)
+    first: int | None = attrs.field(default=None, init=False)
+    """The signal of the first request, which makes the exit code."""
 
     def receive(self, number: int) -> None:
         """Act on one request, which came by this signal."""

@@ -12,7 +12,7 @@ from runtime.job.shorten import shorten
 from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces, end_of
 from runtime.report.reproduce import reproduce
-from runtime.report.text import printable, short_duration
+from runtime.report.text import path_text, printable, short_duration
 
 Piece = tuple[str, str]
 """A text and its style, as rich writes styles; an empty one means no style."""
@@ -33,16 +33,14 @@ it is cut before the cause."""
 STYLES: Final = {JobStatus.PASSED: "green", JobStatus.FAILED: "bold red", JobStatus.KILLED: "yellow"}
 
 
-def summary(
-    results: Sequence[JobResult[JobSpec]], run_dir: Path, *, seconds: float, relative_to: Path | None = None
-) -> list[Line]:
+def summary(results: Sequence[JobResult[JobSpec]], run_dir: Path, *, seconds: float, relative_to: Path) -> list[Line]:
     """Return the lines of the summary of a run.
 
     Args:
         results: of all jobs.
         run_dir: the run's directory.
         seconds: how long the run took.
-        relative_to: the directory that paths are shown relative to; `None` for absolute paths.
+        relative_to: the directory that paths are shown relative to.
     """
     bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_rank)
     lines: list[Line] = []
@@ -62,7 +60,7 @@ def counts_line(results: Sequence[JobResult[JobSpec]], seconds: float) -> Line:
     return ((head, ""), *pieces[1:], (f", in {short_duration(seconds)}", ""))
 
 
-def failure_line(result: JobResult[JobSpec], relative_to: Path | None = None, message: str | None = None) -> Line:
+def failure_line(result: JobResult[JobSpec], relative_to: Path, message: str | None = None) -> Line:
     """Return the line of one job that did not pass: its status, id, `message` (by default its headline) and log."""
     message = shorten(printable(headline(result)), MAX_MESSAGE) if message is None else message
     pieces: list[Piece] = [
@@ -71,7 +69,7 @@ def failure_line(result: JobResult[JobSpec], relative_to: Path | None = None, me
         (f": {message}" if message else "", ""),
     ]
     if result.log_path is not None and not is_consequence(result):  # else there is no log that would explain anything
-        pieces.append((f"  {_path_text(result.log_path, relative_to)}", "dim"))
+        pieces.append((f"  {path_text(result.log_path, relative_to)}", "dim"))
     return tuple(pieces)
 
 
@@ -80,7 +78,7 @@ def _rank(result: JobResult[JobSpec]) -> tuple[bool, bool]:
     return is_consequence(result), result.status is JobStatus.KILLED
 
 
-def _failures(bad: Sequence[JobResult[JobSpec]], relative_to: Path | None) -> list[Line]:
+def _failures(bad: Sequence[JobResult[JobSpec]], relative_to: Path) -> list[Line]:
     lines: list[Line] = [(("Not passed", "bold"),)]
     before = None
     for result in bad[:MAX_FAILURES]:
@@ -93,7 +91,7 @@ def _failures(bad: Sequence[JobResult[JobSpec]], relative_to: Path | None) -> li
     return [*lines, ()]
 
 
-def _buckets(bad: Sequence[JobResult[JobSpec]], run_dir: Path, relative_to: Path | None) -> list[Line]:
+def _buckets(bad: Sequence[JobResult[JobSpec]], run_dir: Path, relative_to: Path) -> list[Line]:
     found = buckets(bad)
     if not found:
         return []
@@ -103,7 +101,7 @@ def _buckets(bad: Sequence[JobResult[JobSpec]], run_dir: Path, relative_to: Path
         lines.append(
             ((f"  {bucket.count:4} x ", "bold red"), (shorten(printable(bucket.message), MAX_MESSAGE), "")),
         )
-        log = "" if example.log_path is None else f"  {_path_text(example.log_path, relative_to)}"
+        log = "" if example.log_path is None else f"  {path_text(example.log_path, relative_to)}"
         lines.append((("         such as ", "dim"), (printable(example.id), "bold"), (log, "dim")))
         again = reproduce(example, run_dir)
         # A command with control characters is not escaped but left out: copied to a shell, it would do something else.
@@ -127,10 +125,3 @@ def _left_behind(results: Sequence[JobResult[JobSpec]]) -> list[Line]:
     if len(found) > MAX_LEFTOVERS:
         lines.append(((f"  … and {len(found) - MAX_LEFTOVERS} more, in results.json", "dim"),))
     return [*lines, ()]
-
-
-def _path_text(text: str, relative_to: Path | None) -> str:
-    path = Path(text)
-    if relative_to is not None and path.is_relative_to(relative_to):
-        path = path.relative_to(relative_to)
-    return printable(str(path))

@@ -1,6 +1,8 @@
-"""Text for a terminal: names whose control characters are escaped, and short durations. Pure."""
+"""Text for a terminal: names and paths whose control characters are escaped, and short durations. Pure."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 def printable(text: str) -> str:
@@ -12,6 +14,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def path_text(path: str | Path, relative_to: Path) -> str:
+    """Return a path, relative to the directory `relative_to` if it is below that, as `printable` text."""
+    path = Path(path)
+    return printable(str(path.relative_to(relative_to) if path.is_relative_to(relative_to) else path))
 
 
 def short_duration(seconds: float) -> str:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from runtime.backend.registry import backends
 from runtime.cli.listing import job_lines
 from runtime.cli.options import parse
-from runtime.cli.prepare import NOT_KEYS, option_names, prepare
+from runtime.cli.prepare import key_names, prepare
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.schema import JOB_KEYS
 
@@ -53,7 +53,7 @@ class Nothing:
     def kill(self) -> None: ...
 
 
-OPTIONS: Final = [(name, key) for name in BACKENDS for key in sorted(set(option_names(backends, name)) - NOT_KEYS)]
+OPTIONS: Final = [(name, key) for name in BACKENDS for key in sorted(key_names(backends, name))]
 
 
 @pytest.fixture(autouse=True)

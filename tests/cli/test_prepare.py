@@ -12,7 +12,7 @@ from runtime.backend.fake import FakeBackend
 from runtime.backend.local import LocalBackend
 from runtime.backend.registry import backends
 from runtime.cli.options import parse
-from runtime.cli.prepare import Prepared, option_names, prepare
+from runtime.cli.prepare import Prepared, key_names, prepare
 from runtime.jobfile.errors import InputError
 from tests.process.test_soft_stop import at
 
@@ -189,8 +189,8 @@ def test_a_factory_of_somebody_else_may_return_nonsense() -> None:
 
 
 def test_options_that_only_a_program_can_give_are_no_keys() -> None:
-    assert "policy" not in option_names(backends, "fake")
-    assert "max_parallelism" in option_names(backends, "fake")
+    assert "policy" not in key_names(backends, "fake")
+    assert "max_parallelism" in key_names(backends, "fake")
 
 
 def test_the_options_of_list_are_enough() -> None:

@@ -55,7 +55,7 @@ class Recorder:
         raise ExitedError(code)
 
     def stopper(self, *, drain: bool = False) -> Stopper:
-        return Stopper(self, drain=drain, show=self.shown.append, exit_now=self.exit_now)
+        return Stopper(self, drain=drain, show=self.shown.append, exit_now=self.exit_now, suspend=lambda: None)
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)

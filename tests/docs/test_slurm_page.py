@@ -11,7 +11,7 @@ from runtime.backend.batch.system import System
 from runtime.backend.registry import backends
 from runtime.backend.slurm import SlurmBackend
 from runtime.backend.slurm.requests import VARIABLES
-from runtime.cli.prepare import option_names
+from runtime.cli.prepare import key_names
 from runtime.job import JobSpec
 from runtime.jobfile.regression import load
 
@@ -40,7 +40,7 @@ def test_its_job_file_makes_a_backend_that_asks_for_what_the_page_says(tmp_path:
 def test_each_key_in_its_table_exists_and_each_option_is_listed() -> None:
     rows = re.findall(r"^\| (`[^|]+`) \| ", PAGE.partition("## What is promised")[0], re.MULTILINE)
     keys = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
-    ours = set(option_names(backends, "slurm")) - {"run_dir", "name", "max_parallelism", "drain_timeout"}
+    ours = set(key_names(backends, "slurm")) - {"max_parallelism", "drain_timeout"}
     assert keys - {"key"} == ours - {"max_output_dirs"}
 
 
