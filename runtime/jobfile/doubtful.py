@@ -7,10 +7,10 @@ ignored.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-from runtime.jobfile.schema import PLACEHOLDERS, JobTable
+from runtime.jobfile.schema import PLACEHOLDERS, TEXT_KEYS, JobTable
 from runtime.jobfile.template import placeholders
 
 MIN_SIMILARITY: Final = 0.75
@@ -45,13 +45,9 @@ def _why(name: str, known: Collection[str], parameters: Collection[str]) -> str:
 
 def _texts(table: JobTable) -> Iterator[tuple[str, str]]:
     """Yield each key whose value may have placeholders, with all its text."""
-    for key in ("cmd", "needs", "cwd", "odir", "log_path", "tags", "pass_patterns", "fail_patterns"):
+    for key in TEXT_KEYS:
         value = getattr(table, key)
-        if value:
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{name}", text) for name, text in value.items())
+        elif value:
             yield key, value if isinstance(value, str) else "\n".join(value)
-    for key in ("runtime_pattern", "simulated_time_pattern"):
-        value = getattr(table, key)
-        if value:
-            yield key, value
-    for name, value in (table.exports or {}).items():
-        yield f"exports.{name}", value

@@ -24,7 +24,7 @@ from runtime.job import JobSpec, safe_id
 from runtime.jobfile.doubtful import doubtful_placeholders
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.jobfile.regression import JobEntry, Regression
-from runtime.jobfile.schema import JobTable, Scalar, Seeds
+from runtime.jobfile.schema import JOB_KEYS, TEXT_KEYS, JobTable, Scalar, Seeds
 from runtime.jobfile.template import substitute, substitute_in_shell
 
 logger: Final = logging.getLogger("runtime.cli")
@@ -40,28 +40,8 @@ MIN_TIMEOUT: Final = 0.001
 RESERVED: Final = frozenset({"running", "passed", "failed", "killed", "results.json", "exports.sh", "crash.txt"})
 """Names of the run directory's own files, which no job's directory may have."""
 
-# The keys that are copied into a specification, if the file has them.
-_COPIED: Final = (
-    "shell",
-    "target",
-    "job_type",
-    "backend",
-    "resources",
-    "run_if",
-    "needs_all_dependencies_passing",
-    "weight",
-    "timeout",
-    "queue_timeout",
-    "soft_stop",
-    "soft_timeout",
-    "renew_odir",
-    "max_log",
-    "raw_lines",
-    "dry_run",
-    "interactive",
-    "containment",
-    "leftovers",
-)
+_COPIED: Final = JOB_KEYS - {*TEXT_KEYS, "matrix", "seeds"}
+"""The keys that are copied into a specification, if the file has them."""
 
 
 @attrs.frozen(kw_only=True)

@@ -6,6 +6,7 @@ tables mean is the task of `runtime.jobfile.schema`.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import re
 import stat
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn, TypeGuard
 
@@ -86,21 +87,7 @@ def parse_toml(text: str, where: str) -> dict[str, object]:
     if found := _LONG_KEY.search(text):
         line = text.count("\n", 0, found.start()) + 1
         raise InputError(f"{where}:{line}: a key has more than {MAX_DEPTH} parts")
-    try:
-        tables = tomllib.loads(text, parse_float=_finite)
-    except tomllib.TOMLDecodeError as exc:
-        reason = str(exc)
-        if reason.endswith(_AT_END):
-            where, reason = f"{where}:{text.count(chr(10)) + 1}", reason.replace(_AT_END, ": the file ends here")
-        elif place := _TOML_POSITION.search(reason):
-            where, reason = f"{where}:{place[1]}:{place[2]}", reason[: place.start()]
-        raise InputError(f"{where}: not TOML: {reason}") from exc
-    except RecursionError as exc:
-        raise InputError(f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file") from exc
-    except ValueError as exc:  # such as an integer of more than 4300 digits
-        raise InputError(f"{where}: not TOML: {exc}") from exc
-    _check_values(tables, where)
-    return tables
+    return _parse(functools.partial(tomllib.loads, parse_float=_finite), text, where, "TOML")
 
 
 def parse_json(text: str, where: str) -> dict[str, object]:
@@ -109,20 +96,40 @@ def parse_json(text: str, where: str) -> dict[str, object]:
     Raises:
         InputError: if it is not; the message starts with file, line and column.
     """
+    parse = functools.partial(
+        json.loads, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
+    )
+    return _parse(parse, text, where, "JSON")
+
+
+def _parse(parse: Callable[[str], object], text: str, where: str, language: str) -> dict[str, object]:
     try:
-        tables = json.loads(
-            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
-        )
-    except json.JSONDecodeError as exc:
-        raise InputError(f"{where}:{exc.lineno}:{exc.colno}: not JSON: {exc.msg}") from exc
+        tables = parse(text)
     except RecursionError as exc:
-        raise InputError(f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file") from exc
-    except ValueError as exc:
-        raise InputError(f"{where}: not JSON: {exc}") from exc
+        raise _too_deep(where) from exc
+    except ValueError as exc:  # also such as an integer of more than 4300 digits, and what our own hooks raise
+        place, reason = _place_and_reason(exc, text)
+        raise InputError(f"{where}{place}: not {language}: {reason}") from exc
     if not isinstance(tables, dict):
         raise InputError(f"{where}: holds {shown(tables)}; expected an object, {{…}}")
     _check_values(tables, where)
     return tables
+
+
+def _place_and_reason(error: ValueError, text: str) -> tuple[str, str]:
+    """Return the place of a parser's error, such as ``:3:7``, and what is wrong there."""
+    reason = str(error)
+    if isinstance(error, json.JSONDecodeError):
+        return f":{error.lineno}:{error.colno}", error.msg
+    if reason.endswith(_AT_END):
+        return f":{text.count(chr(10)) + 1}", reason.replace(_AT_END, ": the file ends here")
+    if place := _TOML_POSITION.search(reason):
+        return f":{place[1]}:{place[2]}", reason[: place.start()]
+    return "", reason
+
+
+def _too_deep(where: str) -> InputError:
+    return InputError(f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file")
 
 
 def _read_bytes(path: Path, limit: int) -> bytes:
@@ -191,7 +198,7 @@ def _check_values(tables: dict[str, object], where: str) -> None:
         level = [each for each in inner if isinstance(each, dict | list)]
         if not level:
             return
-    raise InputError(f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file")
+    raise _too_deep(where)
 
 
 def _is_too_large(value: object) -> TypeGuard[int]:

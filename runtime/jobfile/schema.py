@@ -98,18 +98,11 @@ def _command(value: object) -> str | tuple[str, ...]:
 
 
 def _shell(value: object) -> str | tuple[str, ...]:
-    words = [value] if isinstance(value, str) else value
-    if (
-        not isinstance(words, list)
-        or not words
-        or not words[0]
-        or not all(isinstance(word, str) for word in words)
-        or has_options(value)
-    ):
-        expected = (
+    words = [value] if isinstance(value, str) and not has_options(value) else value
+    if not (isinstance(words, list) and words and words[0] and all(isinstance(word, str) for word in words)):
+        raise _ExpectedError(
             'the path of a shell, or the words that cmd is added to, such as ["/bin/bash", "-eo", "pipefail", "-c"]'
         )
-        raise _ExpectedError(expected)
     return value if isinstance(value, str) else tuple(words)
 
 
@@ -138,13 +131,6 @@ def _one_of(*known: str) -> Callable[[object], str]:
         return str(value)
 
     return check
-
-
-def _run_if(value: object) -> RunIf:
-    for known in RUN_IFS:
-        if value == known:
-            return known
-    raise _ExpectedError(" or ".join(f'"{known}"' for known in RUN_IFS))
 
 
 def _size(value: object) -> int:
@@ -222,11 +208,7 @@ def _matrix(value: object) -> dict[str, tuple[Scalar, ...]]:
         if not name.isidentifier() or not name.isascii() or name in PLACEHOLDERS:
             expected = f"a parameter named like a variable, and none of {', '.join(PLACEHOLDERS)}"
             raise _ExpectedError(expected, name, values)
-        if (
-            not isinstance(values, list)
-            or not values
-            or not all(isinstance(item, str | int | float) for item in values)
-        ):
+        if not (isinstance(values, list) and values and all(isinstance(item, str | int | float) for item in values)):
             raise _ExpectedError("a list of texts and numbers", name, values)
     return {name: tuple(values) for name, values in value.items()}
 
@@ -267,7 +249,7 @@ class JobTable:
     job_type: str | None = _key(_any_text)
     backend: str | None = _key(_text)
     resources: Mapping[str, int | None] | None = _key(_amounts)
-    run_if: RunIf | None = _key(_run_if)  # noqa: RUF009 - as for `seeds`
+    run_if: RunIf | None = _key(_one_of(*RUN_IFS))  # noqa: RUF009 - as for `seeds`
     needs_all_dependencies_passing: bool | None = _key(_flag)
     """The former name of `run_if`; a table has at most one of the two."""
     weight: float | None = _key(_number)
@@ -325,6 +307,10 @@ RUN_IF_KEYS: Final = frozenset({"run_if", "needs_all_dependencies_passing"})
 """The two names of one setting."""
 
 JOB_KEYS: Final = frozenset(field.name for field in attrs.fields(JobTable))
+
+_PATTERN_KEYS: Final = ("pass_patterns", "fail_patterns", "runtime_pattern", "simulated_time_pattern")
+TEXT_KEYS: Final = ("cmd", "needs", "cwd", "odir", "log_path", "tags", *_PATTERN_KEYS, "exports")
+"""The keys of a job whose values may have placeholders."""
 
 T = TypeVar("T", JobTable, FileTable)
 
