@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Final, Protocol
 
 import attrs
 import trio
@@ -31,6 +31,13 @@ class Behaviour(enum.Enum):
     """Cannot be started: there is no such program, or the launcher raises."""
     BUSY_ONCE = "busy once"
     """Is refused as busy at its first submission; passes at the second."""
+
+
+PASS: Final = Behaviour.PASS
+FAIL: Final = Behaviour.FAIL
+RUN: Final = Behaviour.RUN_UNTIL_KILLED
+IGNORE: Final = Behaviour.IGNORE_SIGTERM
+CANNOT_LAUNCH: Final = Behaviour.CANNOT_LAUNCH
 
 
 class MakeJob(Protocol):
@@ -60,10 +67,11 @@ FixtureFactory = Callable[[], BackendFixture | AbstractAsyncContextManager[Backe
 
 @attrs.define(eq=False)
 class Session:
-    """One block of a backend: its fixture, a channel that a task reads all the time, and the history of its events."""
+    """One block of a backend: its fixture, a channel, and the history of the events that were read from it."""
 
     fixture: BackendFixture
     send: trio.MemorySendChannel[EventBatch]
+    receive: trio.MemoryReceiveChannel[EventBatch]
     history: History
     _numbers: Iterator[int] = attrs.field(factory=itertools.count)
 
@@ -109,6 +117,16 @@ class Session:
         )
         return self.history.completion(*key)
 
+    async def read(self) -> None:
+        """Read one batch, in a session that has no reader."""
+        self.history.take(await self.receive.receive())
+
+    def read_buffered(self) -> None:
+        """Read all batches that are in the channel's buffer, in a session that has no reader."""
+        with suppress(trio.WouldBlock):
+            while True:
+                self.history.take(self.receive.receive_nowait())
+
 
 @attrs.frozen
 class CheckContext:
@@ -147,7 +165,7 @@ class CheckContext:
         """
         async with self.fixture() as fixture:
             send, receive = self.channel()
-            session = Session(fixture, send, History())
+            session = Session(fixture, send, receive, History())
             failure: BaseException | None = None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(session.history.collect, receive)
@@ -163,3 +181,28 @@ class CheckContext:
             if failure is not None:
                 raise failure
             session.history.check(undelivered=fixture.backend.undelivered)
+
+    @asynccontextmanager
+    async def unread_session(self) -> AsyncIterator[Session]:
+        """A session of a new backend without a reader: the check itself reads, or lets events be lost.
+
+        When the session ends, `History.check` must pass.
+        """
+        async with self.fixture() as fixture:
+            send, receive = self.channel()
+            session = Session(fixture, send, receive, History())
+            with send, receive:
+                yield session
+            session.history.check(undelivered=fixture.backend.undelivered)
+
+
+async def checkpoints(count: int) -> None:
+    """Let other tasks run, for so many steps."""
+    for _ in range(count):
+        await trio.lowlevel.checkpoint()
+
+
+async def cancel_after(steps: int, scope: trio.CancelScope) -> None:
+    """Cancel `scope` after so many steps."""
+    await checkpoints(steps)
+    scope.cancel()

@@ -135,23 +135,17 @@ class _StopRunError(Exception):
     """A call raised or hung, so this run ends here."""
 
 
+@attrs.define(eq=False)
 class _Examination:
     """Makes the calls, and records their durations and exceptions."""
 
-    def __init__(
-        self,
-        launcher_cls: Callable[[Any], AnyLauncher],
-        make_job: Callable[[str], object],
-        interval: float,
-        deadline: float,
-    ) -> None:
-        self._launcher_cls = launcher_cls
-        self._make_job = make_job
-        self._interval = interval
-        self._deadline = deadline
-        self.slowest: dict[str, float] = {}
-        self.hung: dict[str, None] = {}
-        self.raised: dict[str, str] = {}
+    _launcher_cls: Callable[[Any], AnyLauncher]
+    _make_job: Callable[[str], object]
+    _interval: float
+    _deadline: float
+    slowest: dict[str, float] = attrs.field(factory=dict)
+    hung: dict[str, None] = attrs.field(factory=dict)
+    raised: dict[str, str] = attrs.field(factory=dict)
 
     async def whole_run(self, thread: _Thread) -> tuple[list[object], bool, bool, bool]:
         """Launch, poll until the end and beyond, kill.

@@ -29,45 +29,8 @@ ODD: Final = "o d'd\"$x\\é✓\udcff!*"
 """A file name with characters that are special to shells, and a byte that is not UTF-8."""
 
 WORDS: Final = (
-    *(
-        "",
-        " ",
-        "a b",
-        "'",
-        '"',
-        "$HOME",
-        "${x}",
-        "$(echo no)",
-        "`echo no`",
-        "a;b",
-        "a\nb",
-        "\n",
-        "\\",
-        "\\n",
-        "a\\",
-        "*",
-    ),
-    *(
-        "?",
-        "[a]",
-        "~",
-        "#",
-        "!",
-        "!!",
-        "&",
-        "|",
-        "<in",
-        ">out",
-        "-rf",
-        "--",
-        "\t",
-        "a=b",
-        "%s",
-        "é",
-        "✓",
-        "\udcff",
-        "x" * 9999,
-    ),
+    *r"""' " $HOME ${x} a;b \ \n a\ * ? [a] ~ # ! !! & | <in >out -rf -- a=b %s é ✓""".split(),  # noqa: SIM905 - a list has a line for each
+    *("", " ", "a b", "$(echo no)", "`echo no`", "a\nb", "\n", "\t", "\udcff", "x" * 9999),
 )
 """Words that are special to a shell or a wrapper, or long, or not UTF-8."""
 

@@ -9,10 +9,7 @@ import trio
 from runtime.errors import BackendClosedError
 from runtime.job import FailureKind, JobStatus
 from runtime.testing.checks.assertions import expect, expect_equal, expect_raises, expect_status
-from runtime.testing.fixture import Behaviour, CheckContext
-
-PASS: Final = Behaviour.PASS
-RUN: Final = Behaviour.RUN_UNTIL_KILLED
+from runtime.testing.fixture import IGNORE, PASS, RUN, CheckContext, cancel_after
 
 
 class OnPurposeError(Exception):
@@ -52,7 +49,7 @@ async def an_exception_leaves_as_it_is(context: CheckContext) -> None:
     async with context.session() as session:
         try:
             async with session.open() as backend:
-                handles = await session.start(RUN, Behaviour.IGNORE_SIGTERM)
+                handles = await session.start(RUN, IGNORE)
                 raise error
         except BaseException as exc:  # noqa: BLE001 - any other exception fails the check
             expect(exc is error, f"expected the exception of the block, unwrapped: {exc!r}")
@@ -68,7 +65,7 @@ async def a_cancel_kills_and_delivers(context: CheckContext) -> None:
     async with context.session() as session:
         with trio.CancelScope() as scope:
             async with session.open() as backend:
-                handles = await session.start(RUN, RUN, Behaviour.IGNORE_SIGTERM)
+                handles = await session.start(RUN, RUN, IGNORE)
                 scope.cancel()
         expect(scope.cancelled_caught, "the cancel should leave the block")
         expect_equal(backend.statistics().live, 0, "live jobs after the block")
@@ -79,19 +76,12 @@ async def a_cancel_kills_and_delivers(context: CheckContext) -> None:
 
 async def a_cancel_ends_the_wait_for_the_jobs(context: CheckContext) -> None:
     """A cancel also kills the jobs of a block that has come to its end and waits for them."""
-    async with context.session() as session:
-
-        async def cancel_soon() -> None:
-            for _ in range(5):  # let the block come to its wait for the jobs
-                await trio.lowlevel.checkpoint()
-            scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            with trio.CancelScope() as scope:
-                async with session.open():
-                    await session.start(RUN, RUN)
-                    nursery.start_soon(cancel_soon)
-            expect(scope.cancelled_caught, "the cancel should leave the block")
+    async with context.session() as session, trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            async with session.open():
+                await session.start(RUN, RUN)
+                nursery.start_soon(cancel_after, 5, scope)  # by then the block waits for the jobs
+        expect(scope.cancelled_caught, "the cancel should leave the block")
 
 
 async def drain_waits_for_live_jobs(context: CheckContext) -> None:

@@ -8,11 +8,7 @@ import trio
 
 from runtime.job import FailureKind, JobHandle, JobStatus
 from runtime.testing.checks.assertions import expect, expect_equal, expect_raises, expect_status
-from runtime.testing.fixture import Behaviour, CheckContext
-
-PASS: Final = Behaviour.PASS
-RUN: Final = Behaviour.RUN_UNTIL_KILLED
-IGNORE: Final = Behaviour.IGNORE_SIGTERM
+from runtime.testing.fixture import IGNORE, PASS, RUN, CheckContext, checkpoints
 
 
 async def a_kill_takes_handles_and_ids(context: CheckContext) -> None:
@@ -115,8 +111,7 @@ async def a_job_is_killed_while_it_is_launched(context: CheckContext) -> None:
                 jobs = session.jobs(RUN, IGNORE)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(session.submit, jobs)
-                    for _ in range(steps):
-                        await trio.lowlevel.checkpoint()
+                    await checkpoints(steps)
                     while not backend.statistics().live:
                         await trio.lowlevel.checkpoint()
                     await backend.kill_many(job.id for job in jobs)

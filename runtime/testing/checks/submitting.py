@@ -9,11 +9,7 @@ import trio
 from runtime.errors import BackendClosedError, DuplicateJobError
 from runtime.job import FailureKind, JobProgressEvent, JobStatus
 from runtime.testing.checks.assertions import expect, expect_equal, expect_raises, expect_status
-from runtime.testing.fixture import Behaviour, CheckContext
-
-PASS: Final = Behaviour.PASS
-FAIL: Final = Behaviour.FAIL
-RUN: Final = Behaviour.RUN_UNTIL_KILLED
+from runtime.testing.fixture import CANNOT_LAUNCH, FAIL, IGNORE, PASS, RUN, Behaviour, CheckContext, cancel_after
 
 
 async def a_backend_that_is_not_open_accepts_nothing(context: CheckContext) -> None:
@@ -90,7 +86,7 @@ async def a_job_that_cannot_be_launched_completes(context: CheckContext) -> None
     """It is accepted, and completes with the reason. Nothing is raised, and the other jobs of the call run."""
     async with context.session() as session:
         async with session.open():
-            good, bad, also_good = await session.start(PASS, Behaviour.CANNOT_LAUNCH, PASS)
+            good, bad, also_good = await session.start(PASS, CANNOT_LAUNCH, PASS)
         event = session.history.completion(bad.job_id)
         expect_status(event, JobStatus.KILLED, FailureKind.LAUNCH_ERROR, FailureKind.LAUNCHER_ERROR)
         expect(event.reason is not None and event.reason.message, f"the reason should have a message: {event!r}")
@@ -186,21 +182,15 @@ async def a_submit_cancelled_half_way(context: CheckContext) -> None:
     async with context.session() as session:
         async with session.open() as backend:
             for steps in (1, 2, 3, 5, 8):
-                jobs = session.jobs(RUN, PASS, RUN, Behaviour.IGNORE_SIGTERM)
+                jobs = session.jobs(RUN, PASS, RUN, IGNORE)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_cancel_after, steps, nursery.cancel_scope)
+                    nursery.start_soon(cancel_after, steps, nursery.cancel_scope)
                     handles = await session.submit(jobs)
                     nursery.cancel_scope.cancel()
                     with trio.CancelScope(shield=True):
                         await backend.kill_many(handles.values())
                 await backend.drain()
                 expect_equal(backend.statistics().live, 0, "live jobs")
-
-
-async def _cancel_after(steps: int, scope: trio.CancelScope) -> None:
-    for _ in range(steps):
-        await trio.lowlevel.checkpoint()
-    scope.cancel()
 
 
 async def a_time_limit_is_enforced(context: CheckContext) -> None:
