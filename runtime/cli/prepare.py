@@ -130,11 +130,7 @@ def add_pythonpath(directories: Iterable[str]) -> None:
 
 
 def make_backends(
-    jobs: Sequence[JobSpec],
-    default: str,
-    regression: Regression,
-    options: argparse.Namespace,
-    roots: Roots,
+    jobs: Sequence[JobSpec], default: str, regression: Regression, options: argparse.Namespace, roots: Roots
 ) -> dict[str, RuntimeBackend]:
     """Return the backends that the jobs use, by name.
 

@@ -98,9 +98,7 @@ def _buckets(bad: Sequence[JobResult[JobSpec]], run_dir: Path, relative_to: Path
     lines: list[Line] = [(("Failures by message", "bold"),)]
     for bucket in found[:MAX_BUCKETS]:
         example = bucket.example
-        lines.append(
-            ((f"  {bucket.count:4} x ", "bold red"), (shorten(printable(bucket.message), MAX_MESSAGE), "")),
-        )
+        lines.append(((f"  {bucket.count:4} x ", "bold red"), (shorten(printable(bucket.message), MAX_MESSAGE), "")))
         log = "" if example.log_path is None else f"  {path_text(example.log_path, relative_to)}"
         lines.append((("         such as ", "dim"), (printable(example.id), "bold"), (log, "dim")))
         again = reproduce(example, run_dir)

@@ -21,14 +21,7 @@ from typing import Final, assert_never
 
 import attrs
 
-from runtime.job import (
-    EventBatch,
-    FailureKind,
-    JobCompletionEvent,
-    JobProgressEvent,
-    JobResult,
-    JobStatus,
-)
+from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobProgressEvent, JobResult, JobStatus
 from runtime.job.drafts import make_results
 from runtime.job.protocol import Job
 from runtime.job.status import PASSED, QUEUED, RUNNING, SCHEDULED, TERMINAL

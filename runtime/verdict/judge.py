@@ -144,9 +144,7 @@ class LogJudge:
     """
 
     def __init__(
-        self,
-        patterns: LogPatterns,
-        engine: Callable[[Sequence[re.Pattern[bytes]]], Engine] = PythonEngine,
+        self, patterns: LogPatterns, engine: Callable[[Sequence[re.Pattern[bytes]]], Engine] = PythonEngine
     ) -> None:
         # Fail patterns come first: below, a number from `failing` on is that of a pass pattern or of a reported time.
         self._texts = (*patterns.failing, *patterns.passing)

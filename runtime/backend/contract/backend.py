@@ -91,11 +91,7 @@ class RuntimeBackend(abc.ABC):
     only if it was given a limit for them, too."""
 
     def __init__(
-        self,
-        *,
-        name: str | None = None,
-        max_parallelism: int | None = None,
-        drain_timeout: float = DRAIN_TIMEOUT,
+        self, *, name: str | None = None, max_parallelism: int | None = None, drain_timeout: float = DRAIN_TIMEOUT
     ) -> None:
         if name is not None:
             if not isinstance(name, str) or not name:

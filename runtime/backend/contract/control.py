@@ -151,11 +151,7 @@ class Control:
     # ------------------------------------------------------------------ the end of a job
 
     def finish(
-        self,
-        job: LiveJob,
-        status: JobStatus,
-        reason: JobStatusInfo | None = None,
-        usage: JobUsage | None = None,
+        self, job: LiveJob, status: JobStatus, reason: JobStatusInfo | None = None, usage: JobUsage | None = None
     ) -> bool:
         """Queue the completion of `job`. Only the first one counts: returns false if there was one before.
 

@@ -27,12 +27,7 @@ OPTIONS: Final = (*_TEXTS, "requeue", "extra")
 """Options for all jobs, or for the jobs of a rule."""
 
 VARIABLES: Final = MappingProxyType(
-    {
-        "SBATCH_PARTITION": "partition",
-        "SBATCH_ACCOUNT": "account",
-        "SBATCH_QOS": "qos",
-        "SBATCH_TIMELIMIT": "time",
-    }
+    {"SBATCH_PARTITION": "partition", "SBATCH_ACCOUNT": "account", "SBATCH_QOS": "qos", "SBATCH_TIMELIMIT": "time"}
 )
 """Environment variables of Slurm's that are the defaults of options."""
 

@@ -8,14 +8,7 @@ from typing import Final
 
 import attrs
 
-from runtime.backend.batch.system import (
-    Array,
-    Limits,
-    Listing,
-    SubmitAnswer,
-    Targets,
-    Unanswered,
-)
+from runtime.backend.batch.system import Array, Limits, Listing, SubmitAnswer, Targets, Unanswered
 from runtime.backend.batch.wrapper import without_shell_variables
 from runtime.backend.slurm.commands import Commands
 from runtime.backend.slurm.requests import VARIABLES, Options, Requests
