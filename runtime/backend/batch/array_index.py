@@ -37,13 +37,9 @@ class Observation:
     """Its elements that can be cancelled: id of the array, and index."""
 
     def add(self, row: Row, index: int) -> None:
-        """Add another row of the job."""
+        """Add a row of the job, whose element has this index."""
         if row.state.phase > self.row.state.phase:
             self.row = row
-        self.note(row, index)
-
-    def note(self, row: Row, index: int) -> None:
-        """Add the element to `alive` if it can be cancelled."""
         # An element that is ENDING needs no cancel: the system is already cleaning up after it.
         if row.state.phase not in (Phase.ENDED, Phase.ENDING):
             self.alive.append((row.array, index))
@@ -96,18 +92,9 @@ class ArrayIndex:
                 rest.append((row, entry))  # for the elements that have no row of their own: read after all others
             elif row.index < len(entry.tokens):
                 singly.add((row.array, row.index))
-                self._see(seen, entry.tokens[row.index], row, row.index)
+                seen.setdefault(entry.tokens[row.index], Observation(row)).add(row, row.index)
         for row, entry in rest:
             for index, token in enumerate(entry.tokens):
                 if (row.array, index) not in singly:
-                    self._see(seen, token, row, index)
+                    seen.setdefault(token, Observation(row)).add(row, index)
         return seen
-
-    @staticmethod
-    def _see(seen: dict[str, Observation], token: str, row: Row, index: int) -> None:
-        observation = seen.get(token)
-        if observation is None:
-            seen[token] = observation = Observation(row)
-            observation.note(row, index)
-        else:
-            observation.add(row, index)

@@ -17,11 +17,6 @@ def group(jobs: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return groups
 
 
-def halves(size: int) -> int:
-    """Return the size of the array to try when one of `size` was too large."""
-    return max(1, size // 2)
-
-
 def ranges(indices: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Yield `indices` as ranges ``(first, last)``, in ascending order, each as long as possible."""
     first = last = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
 
 import attrs
 
@@ -20,8 +19,6 @@ from runtime.backend.job_paths import (
 from runtime.job import JobPaths, JobSpec
 from runtime.process import SoftStep, SoftSteps, render_environment
 from runtime.roots import Roots
-
-NO_SOFT_STEPS: Final = SoftSteps(None, None)
 
 
 @attrs.frozen
@@ -45,11 +42,7 @@ class JobFiles:
     """
 
     def __init__(
-        self,
-        roots: Roots,
-        environment: Mapping[str, str],
-        max_output_dirs: int | None,
-        soft_steps: SoftSteps = NO_SOFT_STEPS,
+        self, roots: Roots, environment: Mapping[str, str], max_output_dirs: int | None, soft_steps: SoftSteps
     ) -> None:
         self._roots = roots
         self._environment = environment

@@ -12,7 +12,7 @@ import trio
 from runtime.backend.batch.array_index import ArrayEntry
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.following import Follower
-from runtime.backend.batch.grouping import chunks, group, halves
+from runtime.backend.batch.grouping import chunks, group
 from runtime.backend.batch.job import BatchJob
 from runtime.backend.batch.preparing import Preparer
 from runtime.backend.batch.queue import Queue
@@ -112,7 +112,7 @@ class Submitter:
                     for job in some:
                         self._control.fail(job.live, FailureKind.LAUNCH_ERROR, message)
                 elif isinstance(answer, Busy) and len(some) > 1:
-                    size = halves(len(some))
+                    size = len(some) // 2
                 else:
                     logger.info("backend %r is busy: %s", self._queue.backend, answer.why)
                     for job in waiting:

@@ -222,22 +222,10 @@ _jr_cgroups=/sys/fs/cgroup
 _jr_membership=/proc/self/cgroup
 """
 
-_DISTURBING: Final = frozenset(
-    {
-        "BASHOPTS",
-        "BASH_VERSION",
-        "EUID",
-        "IFS",
-        "LINENO",
-        "OPTARG",
-        "OPTIND",
-        "POSIXLY_CORRECT",
-        "PPID",
-        "PS4",
-        "RANDOM",
-    }
-    | {"SECONDS", "SHELLOPTS", "UID"}
+_DISTURBING_NAMES: Final = (
+    "BASHOPTS|BASH_VERSION|EUID|IFS|LINENO|OPTARG|OPTIND|POSIXLY_CORRECT|PPID|PS4|RANDOM|SECONDS|SHELLOPTS|UID"
 )
+_DISTURBING: Final = frozenset(_DISTURBING_NAMES.split("|"))
 """Variables that disturb some shell which finds them in its environment, or which some shell does not pass on
 unchanged."""
 
@@ -245,7 +233,7 @@ _SHELL_VARIABLES: Final = re.compile(
     r"_|_jr_.*|(BASH|COMP|EPOCH|EXECIGNORE|FUNC|GLOB|HIST|KSH|LANG|LC_|MAIL|OPT|PROMPT|PS\d|READLINE|SH_).*"
     r"|auto_resume|histchars|CDPATH|COLUMNS|COPROC|DIRSTACK|ENV|ERRNO|FCEDIT|FIGNORE|FPATH|GROUPS|HOME|HOST.*|PWD|OLDPWD"
     r"|IGNOREEOF|INPUTRC|INSIDE_EMACS|LINES|MACHTYPE|MAPFILE|OSTYPE|PIPESTATUS|REPLY|SHELL|SHLVL|SRANDOM|TIMEFORMAT"
-    r"|TMOUT|USER_ID|" + "|".join(sorted(_DISTURBING)),
+    r"|TMOUT|USER_ID|" + _DISTURBING_NAMES,
     re.ASCII,
 )
 """Variables with a meaning to some shell: those in the manuals of bash, dash, ksh, mksh and busybox, and those of this
@@ -288,18 +276,12 @@ def render_job(
         ValueError: if an argument is text that no program can be given.
     """
     program, words = argv[0], list(argv)
-    lines = [
-        f"_jr_token={_quote(token)}",
-        f"_jr_files={_quote(files)}",
-        f"_jr_log={_quote(log)}",
-        f"_jr_cwd={_quote(cwd)}",
-        f"_jr_program={_quote(program)}",
-    ]
+    settings = {"token": token, "files": files, "log": log, "cwd": cwd, "program": program}
     if "PATH" in exports:
-        lines.append(f"_jr_path={_quote(exports['PATH'])}")
-    by_env = bool(unexportable) or program.startswith(
-        "-"
-    )  # `exec` would take that for an option, and not every shell knows `--`
+        settings["path"] = exports["PATH"]
+    lines = [f"_jr_{name}={_quote(value)}" for name, value in settings.items()]
+    # `exec` would take a dash for an option, and not every shell knows `--`.
+    by_env = bool(unexportable) or program.startswith("-")
     by_env = by_env or any(not _NAME.fullmatch(name) or _SHELL_VARIABLES.fullmatch(name) for name in exports)
     lines += ["_jr_export() {", ":"]
     if not by_env:

@@ -88,14 +88,8 @@ class Options:
 
     def overridden_by(self, other: Options) -> Options:
         """Return these options with those that `other` has in their places; options in `extra` add up."""
-        return Options(
-            self.partition if other.partition is None else other.partition,
-            self.account if other.account is None else other.account,
-            self.qos if other.qos is None else other.qos,
-            self.time if other.time is None else other.time,
-            self.requeue if other.requeue is None else other.requeue,
-            self.extra + other.extra,
-        )
+        said = {name: value for name, value in attrs.asdict(other).items() if value is not None}
+        return attrs.evolve(self, **{**said, "extra": self.extra + other.extra})
 
 
 def _is_option(word: object) -> bool:
@@ -194,21 +188,17 @@ class Requests:
         words: list[str] = []
         licences: list[str] = []
         for name, amount in (spec.resources or {}).items():
+            if amount is None and (name in self.licences or name == "gpus"):
+                raise ValueError(f"it requests all of {name!r}; expected a number, as Slurm has no word for all")
             if name in self.licences:
-                if amount is None:
-                    msg = f"it requests all of licence {name!r}; expected a number, as Slurm has no word for all"
-                    raise ValueError(msg)
                 if amount:
                     licences.append(f"{self.licences[name]}:{amount}")
             elif name == "cpus":
                 words.append("--exclusive" if amount is None else f"--cpus-per-task={max(1, amount)}")
             elif name == "memory_mb":
                 words.append(f"--mem={amount or 0}" if amount is None else f"--mem={max(1, amount)}M")
-            elif name == "gpus":
-                if amount is None:
-                    raise ValueError("it requests all gpus; expected a number, as Slurm has no word for all")
-                if amount:
-                    words.append(f"--gres=gpu:{amount}")
+            elif name == "gpus" and amount:
+                words.append(f"--gres=gpu:{amount}")
         if licences:
             words.append(f"--licenses={','.join(sorted(licences))}")
         return sorted(words)  # so that the order of a job's resources does not split an array

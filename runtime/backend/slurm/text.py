@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from runtime.backend.batch.grouping import ranges
+from runtime.backend.batch.grouping import chunks, ranges
 from runtime.backend.batch.system import (
     Accepted,
     Array,
@@ -196,8 +196,8 @@ def scancel_arguments(targets: Targets, signal: int | None) -> Iterator[list[str
     """Yield the commands that cancel elements, or that send a signal to all processes of each."""
     how = [] if signal is None else [f"--signal={signal}", "--full"]
     words = [f"{array}_[{_ranges(indices)}]" for array, indices in targets.items()]
-    for start in range(0, len(words), _MAX_TARGETS):
-        yield ["scancel", *how, *words[start : start + _MAX_TARGETS]]
+    for some in chunks(words, _MAX_TARGETS):
+        yield ["scancel", *how, *some]
 
 
 def read_scancel(code: int | None, errors: str) -> Unanswered | None:

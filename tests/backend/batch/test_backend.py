@@ -20,6 +20,7 @@ from runtime.backend.batch.store import Store
 from runtime.backend.batch.tokens import array_name, job_token
 from runtime.errors import BackendBrokenError
 from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
+from runtime.process import SoftSteps
 from runtime.roots import RootedPath, Roots
 from tests.backend.batch.scripted import Element, ScriptedSystem, Stage, jobs, passes, prepared, stays
 
@@ -462,7 +463,7 @@ async def previous_incarnation(stage: Stage, nursery: trio.Nursery) -> ScriptedS
     system = ScriptedSystem(nursery, idle)
     roots = Roots(str(stage.directory))
     roots.open()
-    store = Store(roots, JobFiles(roots, {}, None))
+    store = Store(roots, JobFiles(roots, {}, None, SoftSteps(None, None)))
     store.lay_out(system.prologue)
     tokens = [job_token("run", f"job{number}", 1) for number in range(5)]
     from runtime.backend.batch.job_files import Member

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.backend.batch.grouping import chunks, group, halves, ranges
+from runtime.backend.batch.grouping import chunks, group, ranges
 
 
 def test_groups_and_their_members_keep_their_order() -> None:
@@ -19,13 +19,6 @@ def test_groups_and_their_members_keep_their_order() -> None:
 def test_chunks_are_full_but_for_the_last() -> None:
     assert [len(some) for some in chunks(range(2000), 1001)] == [1001, 999]
     assert list(chunks([], 3)) == []
-
-
-def test_a_size_is_halved_down_to_one() -> None:
-    sizes = [1000]
-    while sizes[-1] > 1:
-        sizes.append(halves(sizes[-1]))
-    assert sizes == [1000, 500, 250, 125, 62, 31, 15, 7, 3, 1]
 
 
 @given(st.lists(st.integers(0, 50)))

@@ -18,7 +18,7 @@ from runtime.backend.batch.records import TAKEN, UNSEEN, Record
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.wrapper import render_job, without_shell_variables
 from runtime.job import JobSpec
-from runtime.process import inherited_environment
+from runtime.process import SoftSteps, inherited_environment
 from runtime.roots import Roots
 from tests.backend.batch.scripted import prepared
 
@@ -51,7 +51,7 @@ class Runs:
         self.environment = {**inherited_environment(), "CGROUP": "", "CGROUPS": "", "MEMBERSHIP": "/dev/null"}
         self.roots = Roots(str(directory))
         self.roots.open()
-        self.store = Store(self.roots, JobFiles(self.roots, self.environment, None))
+        self.store = Store(self.roots, JobFiles(self.roots, self.environment, None, SoftSteps(None, None)))
         self.store.lay_out(PROLOGUE)
         self.array = ""
 
@@ -150,7 +150,7 @@ def test_hostile_commands_mean_what_they_mean_locally(tmp_path: Path, word: str)
 
 def test_names_of_variables_that_shells_drop_come_through_all_the_same(runs: Runs) -> None:
     runs.environment["BASH_FUNC_module%%"] = "() { echo loaded; }"
-    runs.store = Store(runs.roots, JobFiles(runs.roots, runs.environment, None))
+    runs.store = Store(runs.roots, JobFiles(runs.roots, runs.environment, None, SoftSteps(None, None)))
     runs.write(job(["env"], exports={"with-dash": "yes", "PLAIN": "also"}))
     assert runs.run() == 0
     lines = runs.log().splitlines()
@@ -226,7 +226,7 @@ def test_a_variable_of_the_shell_s_that_is_inherited_is_the_job_s_alone(runs: Ru
     """Each of them ends some shell at once, or is changed by it."""
     values = {"SHELLOPTS": "errexit:nounset"}
     inherited = {**runs.environment, name: values.get(name, "x")}
-    runs.store = Store(runs.roots, JobFiles(runs.roots, inherited, None))
+    runs.store = Store(runs.roots, JobFiles(runs.roots, inherited, None, SoftSteps(None, None)))
     runs.environment = without_shell_variables(inherited)
     runs.write(job(["/usr/bin/printenv", name]))
     assert runs.run() == 0
