@@ -5,49 +5,38 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import attrs
+
 from runtime.backend.contract.control import Control
 from runtime.backend.legacy.call_batches import Call, LauncherThread, StalledCall, Step
 from runtime.backend.legacy.entry import KILLING, Entry
 from runtime.backend.legacy.hung_calls import HungCalls
 
 
+@attrs.define(eq=False)
 class KillPool:
-    """A queue of kills, and the threads that make them.
+    """A queue of kills, and the threads that make them."""
 
-    Args:
-        control: starts the tasks.
-        make_thread: makes a launcher thread, given its name.
-        hung: counts the threads that calls hold.
-        most: how many launchers are killed concurrently; `math.inf` for no limit.
-        deadline: seconds that a kill may take; `math.inf` for no limit.
-        returned: called with kills that have returned, in order.
-        stalled: called with each kill that has passed its deadline.
-    """
-
-    def __init__(
-        self,
-        control: Control,
-        make_thread: Callable[[str], LauncherThread],
-        hung: HungCalls,
-        *,
-        most: float,
-        deadline: float,
-        returned: Callable[[list[Call]], None],
-        stalled: Callable[[StalledCall], None],
-    ) -> None:
-        self._control = control
-        self._make_thread = make_thread
-        self._hung = hung
-        self._most = most
-        self._deadline = deadline
-        self._returned = returned
-        self._stalled = stalled
-        self._queue: deque[Call] = deque()
-        self._open = 0
-        """How many kills are queued or in progress."""
-        self._tasks = 0
-        """How many tasks make kills, each with a thread."""
-        self._idle: list[LauncherThread] = []
+    _control: Control
+    """Starts the tasks."""
+    _make_thread: Callable[[str], LauncherThread]
+    """Makes a launcher thread, given its name."""
+    _hung: HungCalls
+    """Counts the threads that calls hold."""
+    _most: float
+    """How many launchers are killed concurrently; `math.inf` for no limit."""
+    _deadline: float
+    """Seconds that a kill may take; `math.inf` for no limit."""
+    _returned: Callable[[list[Call]], None]
+    """Called with kills that have returned, in order."""
+    _stalled: Callable[[StalledCall], None]
+    """Called with each kill that has passed its deadline."""
+    _queue: deque[Call] = attrs.field(factory=deque, init=False)
+    _open: int = attrs.field(default=0, init=False)
+    """How many kills are queued or in progress."""
+    _tasks: int = attrs.field(default=0, init=False)
+    """How many tasks make kills, each with a thread."""
+    _idle: list[LauncherThread] = attrs.field(factory=list, init=False)
 
     def add(self, entry: Entry, step: Step) -> None:
         """Move `entry` to KILLING, and queue the kill `step` of its launcher."""
