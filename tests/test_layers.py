@@ -26,6 +26,7 @@ TOP_LEVEL_MODULES = {
     "runtime.descriptors": None,
     "runtime.rooted": None,
     "runtime.roots": None,
+    "runtime.signal_names": None,
 }
 
 # Values and decisions: no event loop, no clock, no files, and no import of a module that has them.

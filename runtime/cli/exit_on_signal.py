@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Final
 
 from runtime.exit_calls import exit_now
+from runtime.signal_names import signal_name
 
 _NAMES: Final = "HUP INT QUIT ABRT USR1 USR2 ALRM TERM STKFLT XCPU VTALRM PROF IO PWR"
 
@@ -63,14 +64,6 @@ def also_write_to(descriptor: int) -> None:
 def exit_code(number: int) -> int:
     """Return the exit code that a shell reports for a program that was ended by this signal."""
     return 128 + number
-
-
-def signal_name(number: int) -> str:
-    """Return the name of a signal, such as ``SIGTERM`` or ``SIGRTMIN+3``."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:

@@ -21,7 +21,7 @@ from typing import Final, NoReturn, Protocol, runtime_checkable
 import trio
 
 from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, describe_fatal_error, print_error
-from runtime.cli.exit_on_signal import call_before_exit, exit_code, signal_name
+from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.screen import Screen
@@ -40,6 +40,7 @@ from runtime.report.summary import Line, summary
 from runtime.report.text import path_text
 from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
+from runtime.signal_names import signal_name
 
 logger: Final = logging.getLogger("runtime.cli")
 

@@ -10,8 +10,9 @@ from typing import Final, NoReturn, Protocol
 import attrs
 import trio
 
-from runtime.cli.exit_on_signal import SIGNALS, exit_code, has_default_action, signal_name
+from runtime.cli.exit_on_signal import SIGNALS, exit_code, has_default_action
 from runtime.cli.repeated_signals import RepeatFilter
+from runtime.signal_names import signal_name
 
 _ALWAYS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 """Signals that are handled even if the parent process ignores them: a shell without job control ignores SIGINT in what

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from runtime.job.spec import JobSpec
 
+SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+"""The names of variables that a shell can export; any other variable is set by ``env``."""
+
 _SOURCE: Final = frozenset({"csh", "tcsh", "fish"})
 """Shells that read commands from a file by ``source``; all others by ``.``, as POSIX has it."""
 

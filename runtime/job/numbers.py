@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final, TypeGuard
 
+from runtime.job.shorten import shorten
+
 MAX_BRIEF: Final = 200
 """Characters of a value that a message shows. Arbitrary: enough to recognise it; ten times as many would hide the rest
 of the message."""
@@ -28,5 +30,4 @@ def brief(value: object) -> str:
     """Return the `repr` of `value`, cut to `MAX_BRIEF` characters; for an integer of very many digits, its size."""
     if isinstance(value, int) and value.bit_length() > MAX_BRIEF:  # `repr` raises for more than 4300 digits
         return f"an integer of {value.bit_length()} bits"
-    text = repr(value)
-    return text if len(text) <= MAX_BRIEF else text[:MAX_BRIEF] + "…"
+    return shorten(repr(value), MAX_BRIEF)

@@ -55,7 +55,7 @@ from runtime.process.limits import usable_cpus
 from runtime.process.shim import Shim, Tree
 from runtime.process.threads import in_background, in_thread
 from runtime.process.trees import NotMadeError, TreeEnd
-from runtime.verdict import signal_name
+from runtime.signal_names import signal_name
 
 logger: Final = logging.getLogger("runtime.process.supervisor")
 

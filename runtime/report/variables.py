@@ -8,18 +8,15 @@ names this script, which sets the variables of one job and runs the rest of its 
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from runtime.job import JobSpec
+from runtime.job.command import SHELL_NAME
 
 SCRIPT_NAME: Final = "exports.sh"
 """The name of the script, in the run's directory."""
-
-_SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-"""The names of variables that a shell can export; any other variable is set by ``env``."""
 
 _HEAD: Final = """\
 # The variables of jobs: sh exports.sh JOB COMMAND [ARGUMENT...]
@@ -41,7 +38,7 @@ def render_variables(jobs: Iterable[JobSpec]) -> Iterator[bytes]:
     """Yield the bytes of the script for `jobs`, all of which have variables."""
     yield _HEAD.encode()
     for job in jobs:
-        for_env = {name: value for name, value in job.exports.items() if not _SHELL_NAME.fullmatch(name)}
+        for_env = {name: value for name, value in job.exports.items() if not SHELL_NAME.fullmatch(name)}
         steps = [f"export {name}={shlex.quote(value)}" for name, value in job.exports.items() if name not in for_env]
         if for_env:
             words = shlex.join(f"{name}={value}" for name, value in for_env.items())

@@ -1,6 +1,7 @@
 """Did it pass? `verdict` and `Verdicts` tell, from a job, its exit and its log. No event loop, no clock."""
 
-from runtime.verdict.decide import PASSED, ExitStatus, Verdict, explain_stop, failed, signal_name
+from runtime.signal_names import signal_name
+from runtime.verdict.decide import PASSED, ExitStatus, Verdict, explain_stop, failed
 from runtime.verdict.file import LogPath, real_path, too_large
 from runtime.verdict.follow import LogFollower
 from runtime.verdict.judge import FailingLine, Judgement

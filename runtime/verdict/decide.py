@@ -7,12 +7,13 @@ part of the reason, because they often explain the exit code.
 
 from __future__ import annotations
 
-import signal as signals
 from typing import Final, Protocol
 
 import attrs
 
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
+from runtime.job.shorten import shorten
+from runtime.signal_names import signal_name
 from runtime.verdict.judge import Judgement
 
 _MAX_MESSAGE: Final = 200
@@ -62,14 +63,6 @@ def failed(kind: FailureKind, message: str, log: Judgement | None = None) -> Ver
     return Verdict(kind.status, JobStatusInfo(message, kind=kind), log)
 
 
-def signal_name(number: int) -> str:
-    """Return the name of a signal, such as ``SIGTERM``; ``signal 77`` for a number that has no name."""
-    try:
-        return signals.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def decide(
     exit_code: int | None,
     signal: int | None,
@@ -106,7 +99,7 @@ def decide(
     if unreadable is not None:
         parts.append(f"its log could not be judged: {unreadable}")
     elif log.failure is not None:
-        parts.append(f"a fail pattern matched: {_quote(log.failure.text)}")
+        parts.append(f"a fail pattern matched: {shorten(log.failure.text.strip(), _MAX_MESSAGE)}")
     elif log.missing and not parts:  # of a process that failed, a missing pass pattern is a consequence
         patterns = ", ".join(map(repr, log.missing))
         parts.append(f"pass pattern{'s' if len(log.missing) > 1 else ''} not found: {patterns}")
@@ -126,7 +119,7 @@ def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:
         return reason
     message = reason.message
     if log.failure is not None:
-        message = f"{message}; a fail pattern matched: {_quote(log.failure.text)}"
+        message = f"{message}; a fail pattern matched: {shorten(log.failure.text.strip(), _MAX_MESSAGE)}"
     lines, context = _excerpt(log, with_tail=True)
     return attrs.evolve(reason, message=message, lines=lines or None, context=context or None)
 
@@ -146,8 +139,3 @@ def _excerpt(log: Judgement, *, with_tail: bool) -> tuple[list[int | tuple[int, 
     ranges = zip((number for number in numbers if number - 1 not in shown), ends, strict=True)
     failing = [] if log.failure is None else [log.failure.line]
     return [*failing, *ranges], tuple(shown[number] for number in numbers)
-
-
-def _quote(line: str) -> str:
-    line = line.strip()
-    return line if len(line) <= _MAX_MESSAGE else line[:_MAX_MESSAGE] + "…"

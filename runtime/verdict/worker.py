@@ -19,8 +19,8 @@ from runtime.helper import program
 from runtime.helper.interpreter import loader_path
 from runtime.helper.process import HelperProcess, deadline_in
 from runtime.helper.wire import decode, encode
+from runtime.signal_names import signal_name
 from runtime.verdict import worker_program
-from runtime.verdict.decide import signal_name
 from runtime.verdict.engine import Hit
 
 T = TypeVar("T")

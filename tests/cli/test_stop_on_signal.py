@@ -17,6 +17,7 @@ import trio.testing
 from runtime.cli import exit_on_signal
 from runtime.cli.exit_on_signal import exit_code
 from runtime.cli.stop_on_signal import Stopper
+from runtime.signal_names import signal_name
 from tests.cli.program import (
     Done,
     Fifo,
@@ -93,7 +94,7 @@ async def test_each_signal_that_would_end_the_program_stops_the_run(number: int)
             os.kill(os.getpid(), number)
             await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert recorder.stops == [{"by": exit_on_signal.signal_name(number), "drain": False}]
+    assert recorder.stops == [{"by": signal_name(number), "drain": False}]
     assert stopper.first == number
 
 
@@ -195,7 +196,7 @@ def test_each_other_signal_ends_the_run_with_results(tmp_path: Path, number: int
         program.send_signal(number)
         done = end_of(program)
     assert (done.code, done.err) == (128 + number, "")
-    assert results(tmp_path)["stopped_by"] == exit_on_signal.signal_name(number)
+    assert results(tmp_path)["stopped_by"] == signal_name(number)
     assert statuses(tmp_path) == {"stubborn": "killed", "next": "killed"}
 
 

@@ -88,5 +88,5 @@ def test_if_only_the_end_was_read_no_lines_are_numbered() -> None:
 def test_a_message_quotes_at_most_the_beginning_of_a_line() -> None:
     verdict = decide(0, None, Judgement(FailingLine("E", 1, "x" * 1000), lines=1))
     assert verdict.reason is not None
-    assert verdict.reason.message == "a fail pattern matched: " + "x" * 200 + "…"
+    assert verdict.reason.message == "a fail pattern matched: " + "x" * 199 + "…"
     assert verdict.reason.context == ("x" * 1000,)

@@ -58,6 +58,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from runtime.backend.batch.records import TAKEN, UNSEEN
+from runtime.job.command import SHELL_NAME
 
 FOLDER: Final = ".batch"
 """The directory in the run directory with the files of the batch core. No job's own directory can have this name, as no
@@ -239,8 +240,6 @@ _SHELL_VARIABLES: Final = re.compile(
 """Variables with a meaning to some shell: those in the manuals of bash, dash, ksh, mksh and busybox, and those of this
 script. One that is missing here can make the job that exports it fail; the failure is still recorded."""
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-
 
 def render_wrapper(prologue: str) -> bytes:
     """Return the script for the system with this prologue."""
@@ -282,7 +281,7 @@ def render_job(
     lines = [f"_jr_{name}={_quote(value)}" for name, value in settings.items()]
     # `exec` would take a dash for an option, and not every shell knows `--`.
     by_env = bool(unexportable) or program.startswith("-")
-    by_env = by_env or any(not _NAME.fullmatch(name) or _SHELL_VARIABLES.fullmatch(name) for name in exports)
+    by_env = by_env or any(not SHELL_NAME.fullmatch(name) or _SHELL_VARIABLES.fullmatch(name) for name in exports)
     lines += ["_jr_export() {", ":"]
     if not by_env:
         lines += [f"export {name}={_quote(value)}" for name, value in exports.items()]
@@ -305,7 +304,7 @@ def unexportable_variables(environment: Mapping[str, str]) -> dict[str, str]:
     Some have names that are not valid in a shell. Others have a meaning to it, and could also disturb the wrapper: see
     `without_shell_variables`.
     """
-    return {name: value for name, value in environment.items() if name in _DISTURBING or not _NAME.fullmatch(name)}
+    return {name: value for name, value in environment.items() if name in _DISTURBING or not SHELL_NAME.fullmatch(name)}
 
 
 def without_shell_variables(environment: Mapping[str, str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ from runtime.helper.interpreter import environment
 from runtime.helper.process import Channel, HelperProcess, deadline_in, hang_up
 from runtime.job import JobStatus
 from runtime.job.shorten import shorten, some_of
-from runtime.verdict import signal_name
+from runtime.signal_names import signal_name
 
 START_TIMEOUT: Final = 60.0
 """Seconds that importing the class may take. Arbitrary: ten times as long would hide a hanging import, with a tenth
