@@ -190,9 +190,7 @@ def _not_callable(name: str, factory: object) -> str:
 
 def _split(path: str, expected: str) -> tuple[str, str]:
     module, _, attribute = path.partition(":")
-    if not all(part.isidentifier() for part in module.split(".")) or not all(
-        part.isidentifier() for part in attribute.split(".")
-    ):
+    if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
         raise RegistryError(f"{path!r} names nothing that could be imported; expected {expected}")
     return module, attribute
 

@@ -6,6 +6,8 @@ import os
 import tempfile
 from typing import Final
 
+from runtime.backend.job_paths import job_paths
+from runtime.job import JobPaths, JobSpec
 from runtime.roots import Roots
 
 
@@ -36,6 +38,10 @@ class RunDirectory:
         roots.open()
         self.path = roots.run_dir
         return roots
+
+    def paths_of(self, job: JobSpec) -> JobPaths | None:
+        """Return the paths of a job's files; `None` before a temporary directory is made."""
+        return None if self.path is None else job_paths(job, os.path.abspath(self.path))
 
     def close(self, roots: Roots) -> None:
         """Close what `open` has returned, unless it is shared."""

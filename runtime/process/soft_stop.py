@@ -31,16 +31,16 @@ class SoftSteps:
     """The soft timeout of jobs that name none; `None` for no limit."""
 
     @classmethod
-    def checked(cls, stop: object, seconds: float | None) -> SoftSteps:
-        """Return the soft steps for the arguments of a backend.
+    def checked(cls, who: str, stop: object, seconds: float | None) -> SoftSteps:
+        """Return the soft steps for the arguments of the backend `who`.
 
         Raises:
-            ValueError: if `stop` is neither a `SoftStop` nor `None`; the message begins with the argument's name.
+            ValueError: if `stop` is neither a `SoftStop` nor `None`.
         """
         try:
             return cls(None if stop is None else check_soft_stop(stop), seconds)
         except ValueError as exc:
-            raise ValueError(f"soft_stop is {exc}") from None
+            raise ValueError(f"{who}: soft_stop is {exc}") from None
 
     def of(self, spec: JobSpec, odir: str, locate: Callable[[str], RootedPath]) -> SoftStep | None:
         """Return the step of one job; `None` if it has none. Blocks only if `locate` does.

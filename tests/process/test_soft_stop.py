@@ -27,8 +27,8 @@ def at(path: str) -> RootedPath:
     ],
 )
 def test_what_is_no_step_of_a_backend_is_named(given: object, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        SoftSteps.checked(given, None)
+    with pytest.raises(ValueError, match=f"^B: {re.escape(message)}"):
+        SoftSteps.checked("B", given, None)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_each_job_has_its_own_or_that_of_all(
     of_all: object, of_job: dict[str, Any], step: tuple[object, float] | None
 ) -> None:
     job = JobSpec(name="job", cmd="true", **of_job)
-    found = SoftSteps.checked(of_all, 7).of(job, "/out", at)
+    found = SoftSteps.checked("B", of_all, 7).of(job, "/out", at)
     assert (found and (found.what if isinstance(found.what, int) else found.what.real, found.seconds)) == step
 
 
 def test_a_job_may_have_no_limit_if_its_backend_has_none() -> None:
-    found = SoftSteps.checked("SIGINT", None).of(JobSpec(name="job", cmd="true"), "/out", at)
+    found = SoftSteps.checked("B", "SIGINT", None).of(JobSpec(name="job", cmd="true"), "/out", at)
     assert found is not None
     assert found.seconds is None

@@ -42,7 +42,6 @@ from runtime.backend.batch.system import Limits, System
 from runtime.backend.contract.backend import BackendOptions, RuntimeBackend, check_limit
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.driver import Driver
-from runtime.backend.job_paths import job_paths
 from runtime.backend.run_directory import RunDirectory
 from runtime.job import JobPaths, JobSpec, SoftStop
 from runtime.process import SoftSteps
@@ -131,10 +130,7 @@ class BatchBackend(RuntimeBackend):
         keep = check_limit(f"{who}: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
         self.max_output_dirs: int | None = None if keep is None else int(keep)
         soft_seconds = check_limit(f"{who}: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
-        try:
-            soft_steps = SoftSteps.checked(soft_stop, soft_seconds)
-        except ValueError as exc:
-            raise ValueError(f"{who}: {exc}") from None
+        soft_steps = SoftSteps.checked(who, soft_stop, soft_seconds)
         kill = check_limit(f"{who}: kill_timeout", kill_timeout, KILL_TIMEOUT, whole=False)
         self._settings = BatchSettings(poll, visibility or 0.0, kill, self.max_output_dirs, soft_steps)
         self._system = system
@@ -148,7 +144,7 @@ class BatchBackend(RuntimeBackend):
 
     def paths_of(self, job: JobSpec) -> JobPaths | None:
         """See `RuntimeBackend`. `None` before a temporary run directory is made."""
-        return None if self.run_dir is None else job_paths(job, os.path.abspath(self.run_dir))
+        return self._directory.paths_of(job)
 
     @property
     def run_dir(self) -> str | None:

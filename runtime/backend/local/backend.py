@@ -11,7 +11,6 @@ from runtime.backend.contract.backend import CommonOptions, RuntimeBackend, chec
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.open_backend import BackendState
-from runtime.backend.job_paths import job_paths
 from runtime.backend.local.driver import LocalDriver
 from runtime.backend.local.options import LocalOptions, StopTimeouts
 from runtime.backend.run_directory import RunDirectory
@@ -106,10 +105,7 @@ class LocalBackend(RuntimeBackend):
         keep = check_limit("LocalBackend: max_output_dirs", max_output_dirs, MAX_OUTPUT_DIRS)
         self.max_output_dirs: int | None = None if keep is None else int(keep)
         soft_seconds = check_limit("LocalBackend: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
-        try:
-            soft = SoftSteps.checked(soft_stop, soft_seconds)
-        except ValueError as exc:
-            raise ValueError(f"LocalBackend: {exc}") from None
+        soft = SoftSteps.checked("LocalBackend", soft_stop, soft_seconds)
         self.options: Final = LocalOptions(
             containment, leftovers, timeouts, soft, stop_on_fail_pattern, self.max_output_dirs, terminal
         )
@@ -127,7 +123,7 @@ class LocalBackend(RuntimeBackend):
 
     def paths_of(self, job: JobSpec) -> JobPaths | None:
         """See `RuntimeBackend`. `None` before a temporary run directory is made."""
-        return None if self.run_dir is None else job_paths(job, os.path.abspath(self.run_dir))
+        return self._run_directory.paths_of(job)
 
     def make_driver(self, control: Control) -> Driver:
         """Return a driver for a block that begins."""
