@@ -8,7 +8,7 @@ from pathlib import Path
 from runtime.backend.job_paths import COMMAND_FILE_ENDING, has_long_text
 from runtime.job import JobResult, JobSpec
 from runtime.job.command import command_words, words_by_file
-from runtime.report.variables import SCRIPT_NAME, has_variables
+from runtime.report.variables import SCRIPT_NAME
 
 
 def reproduce(result: JobResult[JobSpec], run_dir: Path) -> str:
@@ -24,7 +24,7 @@ def reproduce(result: JobResult[JobSpec], run_dir: Path) -> str:
         words = [*words_by_file(job, f"{paths.log}{COMMAND_FILE_ENDING}")]
     else:
         words = [*command_words(job)]
-    if has_variables(job):
+    if job.exports:
         words = ["sh", str(run_dir / SCRIPT_NAME), job.id, *words]
     cwd = job.cwd if paths is None else paths.cwd
     return shlex.join(words) if cwd is None else f"cd {shlex.quote(cwd)} && {shlex.join(words)}"

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +14,11 @@ from typing import Final
 
 import attrs
 
-from runtime.job import JobResult, JobSpec, JobUsage
+from runtime.job import JobResult, JobSpec
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
 from runtime.report.reproduce import reproduce
-from runtime.report.variables import SCRIPT_NAME, has_variables, render_variables
+from runtime.report.variables import SCRIPT_NAME, render_variables
 from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.report")
@@ -66,7 +66,7 @@ def results_table(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_
         "seed_base": record.seed_base,
         "started": wall_time(record.epoch + record.started),
         "ended": wall_time(record.epoch + record.ended),
-        "seconds": _round(record.ended - record.started),
+        "seconds": round(record.ended - record.started, 6),
         "stopped_by": record.stopped_by,
         "counts": {**dict.fromkeys(ENDS, 0), **Counter(map(end_of, results))},
     }
@@ -79,22 +79,22 @@ def job_table(result: JobResult[JobSpec], epoch: float, run_dir: Path) -> dict[s
     started = result.started
     return {
         "id": result.id,
-        "name": getattr(job, "name", result.id),
+        "name": job.name,
         "status": result.status.name.lower(),
         "kind": reason.kind.value if reason is not None and reason.kind is not None else None,
         "message": None if reason is None else reason.message,
         "lines": None if reason is None or reason.lines is None else list(reason.lines),
         "context": None if reason is None or reason.context is None else list(reason.context),
-        "seed": getattr(job, "seed", None),
-        "tags": list(getattr(job, "tags", ())),
+        "seed": job.seed,
+        "tags": list(job.tags),
         "never_ran": result.never_ran,
         "attempt": result.attempt,
         "submitted": None if result.submitted is None else wall_time(epoch + result.submitted),
         "started": None if started is None else wall_time(epoch + started),
         "ended": wall_time(epoch + result.ended),
-        "queue_seconds": None if result.submitted is None or started is None else _round(started - result.submitted),
-        "run_seconds": None if started is None else _round(result.ended - started),
-        "usage": _usage(result.usage),
+        "queue_seconds": None if result.submitted is None or started is None else round(started - result.submitted, 6),
+        "run_seconds": None if started is None else round(result.ended - started, 6),
+        "usage": None if result.usage is None else attrs.asdict(result.usage),
         "odir": result.odir,
         "log": result.log_path,
         "command": reproduce(result, run_dir),
@@ -109,7 +109,7 @@ def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResu
     Raises:
         OSError: if it cannot be written; an older file stays as it was.
     """
-    with_variables = [result.job for result in results if has_variables(result.job)]
+    with_variables = [result.job for result in results if result.job.exports]
     if with_variables:  # before the results: their commands name this script
         _write(path.with_name(SCRIPT_NAME), 0o600, render_variables(with_variables))
     lines = _document(record, results, Path(str(path.parent)))
@@ -157,11 +157,3 @@ def _document(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_dir:
 def wall_time(seconds: float) -> str:
     """Return seconds since 1970 as ISO 8601, in UTC, with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _round(seconds: float) -> float:
-    return round(seconds, 6)
-
-
-def _usage(usage: JobUsage | None) -> Mapping[str, object] | None:
-    return None if usage is None else attrs.asdict(usage)

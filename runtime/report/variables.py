@@ -29,11 +29,6 @@ exec "$@"
 """
 
 
-def has_variables(job: object) -> bool:
-    """Whether a job has variables of its own."""
-    return bool(getattr(job, "exports", None))
-
-
 def render_variables(jobs: Iterable[JobSpec]) -> Iterator[bytes]:
     """Yield the bytes of the script for `jobs`, all of which have variables."""
     yield _HEAD.encode()
