@@ -145,40 +145,29 @@ def limit_by_deadline(scope: trio.CancelScope, seconds: float) -> None:
     scope.deadline = trio.current_time() + seconds
 
 
+@attrs.define(eq=False, slots=False)
 class GroupTree:
-    """The process group of a child: a `ProcessTree` without the processes that leave the group.
+    """The process group of a child: a `ProcessTree` without the processes that leave the group."""
 
-    Args:
-        child: the root.
-        process_table: tells which processes are alive in a group.
-        kill_timeout: seconds that processes which outlive the root may take to die; `None` for no limit.
-        files: for the thread that makes a stop file; it may be stuck in the job's file system.
-        leftover_timeout: seconds that processes which outlive the root have to exit by themselves, before they are
-            named and killed; 0 to kill them at once.
-    """
-
-    def __init__(
-        self,
-        child: Child,
-        process_table: ProcessTable,
-        kill_timeout: float | None,
-        files: trio.CapacityLimiter,
-        leftover_timeout: float = 0.0,
-    ) -> None:
-        self.child = child
-        """The root."""
-        self._process_table = process_table
-        self._kill_timeout = kill_timeout
-        self._files = files
-        self._leftover_timeout = leftover_timeout
-        self._stopped = False
-        self._soft: int | RootedPath | None = None
-        self._waiting = trio.CancelScope()
-        self._scope: trio.CancelScope | None = None  # of the step in progress
-        self._paused = False
-        self.limit: Limit = limit_by_deadline
-        """How the steps of its stop are limited. A standstill is noticed only after the deadlines that it has passed: a
-        backend that learns of standstills sets a `Limit` that waits for that."""
+    child: Child
+    """The root."""
+    _process_table: ProcessTable
+    """Tells which processes are alive in a group."""
+    _kill_timeout: float | None
+    """Seconds that processes which outlive the root may take to die; `None` for no limit."""
+    _files: trio.CapacityLimiter
+    """For the thread that makes a stop file; it may be stuck in the job's file system."""
+    _leftover_timeout: float
+    """Seconds that processes which outlive the root have to exit by themselves, before they are named and killed; 0 to
+    kill them at once."""
+    _stopped: bool = attrs.field(default=False, init=False)
+    _soft: int | RootedPath | None = attrs.field(default=None, init=False)
+    _waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _scope: trio.CancelScope | None = attrs.field(default=None, init=False)  # of the step in progress
+    _paused: bool = attrs.field(default=False, init=False)
+    limit: Limit = attrs.field(default=limit_by_deadline, init=False)
+    """How the steps of its stop are limited. A standstill is noticed only after the deadlines that it has passed: a
+    backend that learns of standstills sets a `Limit` that waits for that."""
 
     @cached_property
     def _sequence(self) -> StopSequence:

@@ -158,25 +158,16 @@ BEHAVIOURS: Mapping[Behaviour, FakeRun] = {
 """How a fake runs each job of the conformance suite."""
 
 
+@attrs.frozen
 class FakeFixtures:
-    """A factory of `BackendFixture`s around fakes. It is a model for the factories of other backends.
+    """A factory of `BackendFixture`s around fakes. It is a model for the factories of other backends."""
 
-    Args:
-        make_backend: returns the backend to check, which is given a policy: a class, or a function.
-        queued: seconds that each job is QUEUED before it runs; `None`: no job is.
-        at_once: whether jobs that end by themselves have ended when `submit_many` returns.
-    """
-
-    def __init__(
-        self,
-        make_backend: Callable[[FakePolicy], FakeBackend] = FakeBackend,
-        *,
-        queued: float | None = None,
-        at_once: bool = False,
-    ) -> None:
-        self._make_backend = make_backend
-        self._queued = queued
-        self._at_once = at_once
+    make_backend: Callable[[FakePolicy], FakeBackend] = FakeBackend
+    """Returns the backend to check, which is given a policy: a class, or a function."""
+    queued: float | None = attrs.field(default=None, kw_only=True)
+    """Seconds that each job is QUEUED before it runs; `None`: no job is."""
+    at_once: bool = attrs.field(default=False, kw_only=True)
+    """Whether jobs that end by themselves have ended when `submit_many` returns."""
 
     def __call__(self) -> BackendFixture:
         """Return a fixture with a new backend."""
@@ -188,10 +179,10 @@ class FakeFixtures:
             run = BEHAVIOURS[behaviour]
             if behaviour is Behaviour.BUSY_ONCE and submissions[job.id] == 1:
                 return attrs.evolve(run, busy=True)
-            at_once = self._at_once and run.duration < math.inf
-            return attrs.evolve(run, queued=self._queued, duration=0 if at_once else run.duration)
+            at_once = self.at_once and run.duration < math.inf
+            return attrs.evolve(run, queued=self.queued, duration=0 if at_once else run.duration)
 
-        backend = self._make_backend(policy)
+        backend = self.make_backend(policy)
         return BackendFixture(backend, _make_job, alive=lambda job_id: job_id in backend.running)
 
 

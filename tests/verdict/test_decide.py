@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
@@ -56,6 +58,7 @@ def test_a_signal_is_named() -> None:
     assert decide(None, 11) == failed(FailureKind.SIGNAL, "ended by SIGSEGV")
     assert decide(None, 11, core_dumped=True) == failed(FailureKind.SIGNAL, "ended by SIGSEGV (core dumped)")
     assert signal_name(9) == "SIGKILL"
+    assert signal_name(signal.SIGRTMIN + 3) == "SIGRTMIN+3"
     assert signal_name(99) == "signal 99"
 
 
