@@ -28,7 +28,6 @@ import attrs
 import trio
 
 from runtime.descriptors import Descriptor
-from runtime.process.child import Child, spawn
 from runtime.process.foreground import is_foreground, without_stop, would_stop_writer
 
 logger: Final = logging.getLogger("runtime.process.terminal")
@@ -79,11 +78,6 @@ def copy_size(source: int, target: int) -> None:
         size = fcntl.ioctl(source, termios.TIOCGWINSZ, bytes(8))
         if size != fcntl.ioctl(target, termios.TIOCGWINSZ, bytes(8)):
             fcntl.ioctl(target, termios.TIOCSWINSZ, size)
-
-
-def spawn_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> Child:
-    """Start `argv` with the pty as its controlling terminal. Blocks; arguments and errors as for `spawn`."""
-    return spawn(command_on_pty(pty, argv, env=env, cwd=cwd), env=env, cwd=cwd, output=pty.slave)
 
 
 def command_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> list[str]:

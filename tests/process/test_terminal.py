@@ -11,9 +11,9 @@ import pytest
 import trio
 
 from runtime.descriptors import Descriptor
-from runtime.process import Child
+from runtime.process import Child, spawn
 from runtime.process import terminal as module
-from runtime.process.terminal import attached, copy_size, open_pty, raw_terminal, spawn_on_pty
+from runtime.process.terminal import attached, command_on_pty, copy_size, open_pty, raw_terminal
 from tests.process.user_terminal import UserTerminal, user_terminal
 
 
@@ -28,7 +28,8 @@ async def running(log: Path, stdin: int, stdout: int, *argv: str) -> AsyncIterat
     """A program on a pty, attached to the user for the block."""
     output = Descriptor(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
     pty = open_pty(stdin)
-    child = spawn_on_pty(pty, argv, env=dict(os.environ), cwd=None)
+    env = dict(os.environ)
+    child = spawn(command_on_pty(pty, argv, env=env, cwd=None), env=env, cwd=None, output=pty.slave)
     try:
         with trio.fail_after(30):
             async with attached(pty, output, stdin, stdout, trio.CapacityLimiter(2)):
@@ -155,7 +156,7 @@ async def test_output_that_is_not_read_is_in_the_log(log: Path, caplog: pytest.L
 def test_an_unknown_program_is_an_error(user: UserTerminal, program: str) -> None:
     pty = open_pty(user.fd)
     with pytest.raises(FileNotFoundError) as caught:
-        spawn_on_pty(pty, [program], env={}, cwd="/")
+        command_on_pty(pty, [program], env={}, cwd="/")
     pty.close()
     assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, program)
 
