@@ -32,6 +32,7 @@ MODULES: Final = (
     "runtime.process.guard.system",
     "runtime.process.stop_sequence",
     "runtime.rooted",
+    "runtime.verdict.python_search",
     "runtime.verdict.worker_program",
 )
 """What `boot` runs, and what that imports: all other imports are of the standard library."""

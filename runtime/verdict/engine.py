@@ -13,6 +13,8 @@ from typing import Protocol
 
 import attrs
 
+from runtime.verdict.python_search import search
+
 
 @attrs.frozen
 class Hit:
@@ -54,24 +56,9 @@ class PythonEngine:
 
     def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
         """See `Engine.scan`."""
-        # A search of the whole block would be faster, but ``\s`` and ``[^x]`` match ``\n``, and so would cross lines.
-        lines = block.split(b"\n")
-        for number in first:
-            search = self._patterns[number].search
-            for index, line in enumerate(lines):
-                if (match := search(line)) is not None:
-                    yield self._hit(number, index, match)
-                    break
-        for number in last:
-            search = self._patterns[number].search
-            for index in range(len(lines) - 1, -1, -1):
-                if (match := search(lines[index])) is not None:
-                    yield self._hit(number, index, match)
-                    break
+        for found in search(self._patterns, block, first, last):
+            if found[1] >= 0:
+                yield Hit(*found)
 
     def close(self) -> None:
         """See `Engine.close`."""
-
-    def _hit(self, number: int, line: int, match: re.Match[bytes]) -> Hit:
-        groups = match.groupdict()
-        return Hit(number, line, groups.get("value"), groups.get("unit"))

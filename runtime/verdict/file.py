@@ -64,14 +64,19 @@ class TooLongError(Exception):
     """A log is longer than `judge_log` was allowed to read."""
 
 
+def stopped_clock() -> float:
+    """A clock that stands still: no limit is ever reached."""
+    return 0.0
+
+
 def judge_log(
     path: LogPath,
     patterns: LogPatterns,
     workers: Workers | None = None,
     *,
     budget: float = BUDGET,
-    clock: Callable[[], float] | None = None,
-    wall: Callable[[], float] | None = None,
+    clock: Callable[[], float] = stopped_clock,
+    wall: Callable[[], float] = stopped_clock,
     longest: int | None = None,
 ) -> Judgement:
     """Judge the log at `path`, up to the size that it has now.
@@ -81,8 +86,8 @@ def judge_log(
         patterns: what to look for.
         workers: the pool of worker processes, for a pattern that needs one; `None` for a pool that ends with this call.
         budget: seconds of processor time, to which the data of the log adds (`BUDGET_RATE`); its holes do not.
-        clock: tells the processor time of this thread, in seconds; `None` for no limit.
-        wall: tells the time on the wall clock, in seconds; `None` for no limit.
+        clock: tells the processor time of this thread, in seconds; the default stands still, for no limit.
+        wall: tells the time on the wall clock, in seconds; the default stands still, for no limit.
         longest: bytes of the longest log that is read at all; `None` for no limit.
 
     Raises:
@@ -90,36 +95,28 @@ def judge_log(
         OSError: if it cannot be read, or is no regular file; symbolic links are not followed.
         JudgingError: if it took longer than the budget, or far longer on the wall clock, because reading it is slow.
     """
+
+    def judge_once() -> Judgement:
+        with open_log(path) as (fd, status), closing(Workers()) as own:
+            if longest is not None and status.st_size > longest:
+                raise TooLongError
+            whole_budget = budget + data_size(fd, status) / BUDGET_RATE
+            limits = _Limits(whole_budget, clock, wall)
+            pool = workers or own
+            with closing(LogJudge(patterns, lambda compiled: best_engine(compiled, pool, whole_budget))) as judge:
+                # Up to the size at the time of opening: a process that the job left behind may write for ever.
+                for chunk in read_chunks(fd, 0, status):
+                    judge.feed(chunk.text)
+                    limits.check(status.st_size - chunk.end)
+                return judge.finish()
+
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _judge_once(path, patterns, workers, budget, clock, wall, longest)
+            return judge_once()
         except OSError as exc:
             if exc.errno not in _TRANSIENT:
                 raise
-    return _judge_once(path, patterns, workers, budget, clock, wall, longest)
-
-
-def _judge_once(
-    path: LogPath,
-    patterns: LogPatterns,
-    workers: Workers | None,
-    budget: float,
-    clock: Callable[[], float] | None,
-    wall: Callable[[], float] | None,
-    longest: int | None,
-) -> Judgement:
-    with open_log(path) as (fd, status), closing(Workers()) as own:
-        if longest is not None and status.st_size > longest:
-            raise TooLongError
-        budget += data_size(fd, status) / BUDGET_RATE
-        limits = _Limits(budget, clock or _stopped_clock, wall or _stopped_clock)
-        pool = workers or own
-        with closing(LogJudge(patterns, lambda compiled: best_engine(compiled, pool, budget))) as judge:
-            # Up to the size at the time of opening: a process that the job left behind may write for ever.
-            for chunk in read_chunks(fd, 0, status):
-                judge.feed(chunk.text)
-                limits.check(status.st_size - chunk.end)
-            return judge.finish()
+    return judge_once()
 
 
 class _Limits:
@@ -142,11 +139,6 @@ class _Limits:
         if self._elapsed > self._wall_timeout:
             msg = f"judging took longer than {self._wall_timeout:.3g} s, {left} bytes before the end: reading is slow"
             raise JudgingError(msg)
-
-
-def _stopped_clock() -> float:
-    """A clock that stands still: no limit is ever reached."""
-    return 0.0
 
 
 def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from runtime.verdict.file import BUDGET, LogPath, open_log
+from runtime.verdict.file import BUDGET, LogPath, open_log, stopped_clock
 from runtime.verdict.judge import LogJudge, LogPatterns
 from runtime.verdict.prefilter import best_engine
 from runtime.verdict.sparse import read_chunks
@@ -29,7 +29,7 @@ class LogFollower:
         patterns: those of the job, of which the fail patterns are used.
         workers: the pool of worker processes; one that a pattern needs is kept until `close`.
         budget: seconds of processor time that the worker may take for all looks together.
-        wall: tells the time on the wall clock, in seconds; `None` if a look may take any time.
+        wall: tells the time on the wall clock, in seconds; the default stands still, for no limit.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class LogFollower:
         patterns: LogPatterns,
         workers: Workers,
         budget: float = BUDGET,
-        wall: Callable[[], float] | None = None,
+        wall: Callable[[], float] = stopped_clock,
     ) -> None:
         self._path = path
-        self._wall = wall or (lambda: 0.0)
+        self._wall = wall
         failing = attrs.evolve(patterns, passing=(), runtime=None, simulated_time=None)
         self._judge = LogJudge(failing, lambda found: best_engine(found, workers, budget))
         self._offset = 0

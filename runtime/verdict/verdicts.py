@@ -21,7 +21,7 @@ from runtime.errors import is_out_of_resources
 from runtime.job import FailureKind, JobSpec
 from runtime.verdict.combined import are_linear, is_quick
 from runtime.verdict.decide import PASSED, ExitStatus, Verdict, decide, failed
-from runtime.verdict.file import BUDGET, LogPath, TooLongError, judge_log, judge_text, read_tail, too_large
+from runtime.verdict.file import LogPath, TooLongError, judge_log, judge_text, read_tail, stopped_clock, too_large
 from runtime.verdict.follow import LogFollower
 from runtime.verdict.judge import Judgement, LogPatterns
 from runtime.verdict.worker import Workers
@@ -59,13 +59,13 @@ class Verdicts:
     """The verdicts of a backend's jobs. The methods may be called in several threads at once.
 
     Args:
-        clock: tells the processor time of the calling thread, in seconds; `None` for no limits of it.
-        wall: tells the time on the wall clock, in seconds; `None` for no limits of it.
+        clock: tells the processor time of the calling thread, in seconds; the default stands still, for no limit.
+        wall: tells the time on the wall clock, in seconds; the default stands still, for no limit.
     """
 
-    def __init__(self, clock: Callable[[], float] | None = None, wall: Callable[[], float] | None = None) -> None:
-        self._clock = clock or _stopped_clock
-        self._wall = wall or _stopped_clock
+    def __init__(self, clock: Callable[[], float] = stopped_clock, wall: Callable[[], float] = stopped_clock) -> None:
+        self._clock = clock
+        self._wall = wall
         self._workers = Workers()
         self._overruns_left: dict[LogPatterns, int] = {}
         """Patterns that RE2 has compiled, to the overruns that they have left. A short text takes microseconds with
@@ -152,9 +152,7 @@ class Verdicts:
     def _read(self, job: JobSpec, log: LogPath, longest: int | None = None) -> Judgement:
         patterns = LogPatterns.of(job)
         if patterns:
-            found = judge_log(
-                log, patterns, self._workers, budget=BUDGET, clock=self._clock, wall=self._wall, longest=longest
-            )
+            found = judge_log(log, patterns, self._workers, clock=self._clock, wall=self._wall, longest=longest)
         else:
             found = read_tail(log, raw=patterns.raw_lines)
         # Only now: before a first log was judged, RE2 may have to compile the patterns, which may take long.
@@ -185,8 +183,3 @@ def _verdict_on_text(
     text: bytes, patterns: LogPatterns, code: int | None, signal: int | None, core_dumped: bool
 ) -> Verdict:
     return decide(code, signal, judge_text(text, patterns), core_dumped=core_dumped)
-
-
-def _stopped_clock() -> float:
-    """A clock that stands still: no limit is ever reached."""
-    return 0.0

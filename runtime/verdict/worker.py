@@ -70,6 +70,11 @@ class _WorkerProcess:
         self.helper.close()
         return code
 
+    def kill(self) -> None:
+        """Kill it, and wait until it has ended."""
+        self.helper.kill()
+        self.end()
+
     def _wait_for(self, call: Callable[[float], T]) -> T:
         try:
             return call(deadline_in(self.timeout))
@@ -107,8 +112,7 @@ class Workers:
                 self._busy.add(worker)
                 return worker
         # `close` ran while the process was being started, and does not know of it.
-        worker.helper.kill()
-        worker.end()
+        worker.kill()
         raise JudgingError("judging was cancelled: the pool of workers is closed")
 
     def give_back(self, worker: _WorkerProcess) -> None:
@@ -118,8 +122,7 @@ class Workers:
             if not self._closed and len(self._idle) < _MAX_IDLE:
                 self._idle.append(worker)
                 return
-        worker.helper.kill()
-        worker.end()
+        worker.kill()
 
     def end(self, worker: _WorkerProcess) -> int:
         """End a worker that does not answer; return its exit status as `subprocess` does."""
@@ -135,8 +138,7 @@ class Workers:
             for worker in self._busy:  # killed only: the thread that has it waits for its end
                 worker.helper.kill()
         for worker in idle:
-            worker.helper.kill()
-            worker.end()
+            worker.kill()
 
 
 class WorkerEngine:

@@ -13,10 +13,11 @@ import re
 import resource
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from runtime.helper.wire import EndOfStream, Frames, decode, pack
+from runtime.verdict.python_search import search
 
 _MEMORY: Final = 2 << 30
 """Bytes of address space. Arbitrary: backtracking over a line of a megabyte may take some hundred megabytes, so ten
@@ -41,11 +42,8 @@ def main(control: str) -> None:
                 patterns = [re.compile(pattern) for pattern in first]
                 signal.setitimer(signal.ITIMER_PROF, last)  # SIGPROF ends this process; 0 disarms the timer
                 continue
-            lines = block.split(b"\n")
-            backwards = range(len(lines) - 1, -1, -1)
-            for numbers, order in ((first, range(len(lines))), (last, backwards)):
-                for number in numbers:
-                    stream.sendall(pack(*find(patterns[number], lines, order)))
+            for _, line, value, unit in search(patterns, block, first, last):
+                stream.sendall(pack(line, value, unit))
 
 
 def requests(frames: Frames) -> Iterator[tuple[Any, Any, Any]]:
@@ -57,13 +55,3 @@ def requests(frames: Frames) -> Iterator[tuple[Any, Any, Any]]:
                 yield block, first, last
         except EndOfStream:
             return
-
-
-def find(pattern: re.Pattern[bytes], lines: list[bytes], order: Iterable[int]) -> tuple[int, Any, Any]:
-    """Return the index of the first of `lines`, in `order`, that matches, and what its groups hold; -1 if none does."""
-    search = pattern.search
-    for index in order:
-        if (match := search(lines[index])) is not None:
-            groups = match.groupdict()
-            return index, groups.get("value"), groups.get("unit")
-    return -1, None, None
