@@ -68,49 +68,31 @@ if TYPE_CHECKING:
 else:
     # The same names for the interpreter. A type checker must not see `__getattr__`: it would accept any name.
     _LAZY_IMPORTS = {
-        "runtime.backend.contract.backend": ("BackendOptions", "BackendStatistics", "CommonOptions", "RuntimeBackend"),
-        "runtime.backend.contract.control": ("Control", "End"),
-        "runtime.backend.contract.driver": ("Driver",),
-        "runtime.backend.contract.live": ("LiveJob", "StopCause"),
-        "runtime.backend.contract.open_backend": ("BackendState",),
-        "runtime.backend.fake": ("FakeBackend", "FakePolicy", "FakeRun"),
-        "runtime.backend.legacy": (
-            "AnyLauncher",
-            "ErrorMessage",
-            "Launcher",
-            "LauncherBusyError",
-            "LauncherError",
-            "LegacyLauncherAdapter",
-        ),
-        "runtime.backend.local": ("LocalBackend",),
-        "runtime.backend.slurm": ("SlurmBackend",),
-        "runtime.job": (
-            "EventBatch",
-            "FailureKind",
-            "JobCompletionEvent",
-            "JobHandle",
-            "JobPaths",
-            "JobProgressEvent",
-            "JobResult",
-            "JobSpec",
-            "JobStatus",
-            "JobStatusInfo",
-            "JobUsage",
-            "RunIf",
-        ),
-        "runtime.job.protocol": ("Job",),
-        "runtime.scheduler.plan": ("SchedulerStatistics",),
-        "runtime.scheduler.priorities": ("Priority",),
-        "runtime.scheduler.providers": ("ResourceProvider",),
-        "runtime.scheduler.run": ("Scheduler", "run_jobs"),
-        "runtime.scheduler.statuses": ("StatusChange",),
-        "runtime.scheduler.stream": ("StatusStream",),
+        "runtime.backend.contract.backend": "BackendOptions BackendStatistics CommonOptions RuntimeBackend",
+        "runtime.backend.contract.control": "Control End",
+        "runtime.backend.contract.driver": "Driver",
+        "runtime.backend.contract.live": "LiveJob StopCause",
+        "runtime.backend.contract.open_backend": "BackendState",
+        "runtime.backend.fake": "FakeBackend FakePolicy FakeRun",
+        "runtime.backend.legacy": "AnyLauncher ErrorMessage Launcher LauncherBusyError LauncherError"
+        " LegacyLauncherAdapter",
+        "runtime.backend.local": "LocalBackend",
+        "runtime.backend.slurm": "SlurmBackend",
+        "runtime.job": "EventBatch FailureKind JobCompletionEvent JobHandle JobPaths JobProgressEvent JobResult"
+        " JobSpec JobStatus JobStatusInfo JobUsage RunIf",
+        "runtime.job.protocol": "Job",
+        "runtime.scheduler.plan": "SchedulerStatistics",
+        "runtime.scheduler.priorities": "Priority",
+        "runtime.scheduler.providers": "ResourceProvider",
+        "runtime.scheduler.run": "Scheduler run_jobs",
+        "runtime.scheduler.statuses": "StatusChange",
+        "runtime.scheduler.stream": "StatusStream",
     }
 
     def __getattr__(name: str) -> object:
         """Import a public name from its module, and keep it."""
         for module, names in _LAZY_IMPORTS.items():
-            if name in names:
+            if name in names.split():
                 found = globals()[name] = getattr(importlib.import_module(module), name)
                 return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
