@@ -14,6 +14,7 @@ __all__ = (
     "BackendClosedError",
     "DuplicateJobError",
     "GraphError",
+    "JournalVersionError",
     "RegistryError",
     "ResourceError",
     "SpecError",
@@ -47,6 +48,10 @@ class BackendClosedError(RuntimeError):
 
 class BackendBrokenError(RuntimeError):
     """The backend cannot go on. Its jobs were killed and completed; a new backend has to be opened."""
+
+
+class JournalVersionError(RuntimeError):
+    """A newer version of this package has written the journal. Only that version can read it; nothing was changed."""
 
 
 class StatusMoveError(RuntimeError):

@@ -17,7 +17,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # The packages in `runtime`. Each imports itself and those before it.
-PACKAGES = ("helper", "job", "verdict", "process", "backend", "scheduler", "report", "jobfile", "cli", "testing")
+PACKAGES = (
+    "helper",
+    "job",
+    "verdict",
+    "process",
+    "backend",
+    "journal",
+    "scheduler",
+    "report",
+    "jobfile",
+    "cli",
+    "testing",
+)
 # The modules that are in no package, and the package whose rights each has. `None`: it is below all packages.
 TOP_LEVEL_MODULES = {
     "runtime.__main__": "cli",
@@ -46,6 +58,10 @@ PURE = (
     "runtime.backend.slurm.text",
     "runtime.errors",
     "runtime.job",
+    "runtime.journal.columns",
+    "runtime.journal.frames",
+    "runtime.journal.json_text",
+    "runtime.journal.records",
     "runtime.process.standstill",
     "runtime.process.stop_sequence",
     "runtime.scheduler.actions",

@@ -1,0 +1,124 @@
+"""Frames: how a record stands in the file, so that what was cut off, changed or zeroed is noticed. Pure.
+
+A frame is one line: the length of its text in bytes and the CRC-32 of the text, in eight hexadecimal digits each; the
+text; a line feed. The text is JSON in ASCII, so it contains no line feed, and the file can be read with ``cut -c19-``
+and any JSON parser. A frame has exactly one form: other digits of the same value, ``A`` for ``a``, make it invalid.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+_T = TypeVar("_T")
+
+_HEADER: Final = re.compile(rb"[0-9a-f]{8} [0-9a-f]{8} ")
+_ZERO_HEADER: Final = b"00000000 00000000 "
+_HEADER_SIZE: Final = len(_ZERO_HEADER)
+
+
+def encode(text: str) -> bytes:
+    """Return the frame of a text, which must be ASCII without a line feed.
+
+    Raises:
+        UnicodeEncodeError: if it is not ASCII.
+    """
+    payload = text.encode("ascii")
+    return b"%b%b\n" % (_header(payload), payload)
+
+
+def _header(payload: bytes) -> bytes:
+    return b"%08x %08x " % (len(payload), zlib.crc32(payload))
+
+
+class Scanner(Generic[_T]):
+    """Finds the frames in the bytes of a journal, which it is given piece by piece. No bytes make it raise.
+
+    It stops for good at the first frame that is not valid: what follows may be anything.
+
+    Args:
+        parse: makes a value of the text of a frame; if it raises `ValueError`, the frame is not valid. Other exceptions
+            leave `feed`.
+    """
+
+    def __init__(self, parse: Callable[[str], _T]) -> None:
+        self._parse = parse
+        self._end = 0
+        self._rest = bytearray()
+        """What follows the last valid frame, as long as it may become one."""
+        self._beyond = 0
+        """Bytes that followed it when it was clear that they are no frame."""
+        self._flaw: str | None = None
+
+    @property
+    def end(self) -> int:
+        """Where the last valid frame ends: the length of the longest valid prefix, in bytes."""
+        return self._end
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether what follows is no frame, and will be none, whatever follows it."""
+        return self._flaw is not None
+
+    @property
+    def note(self) -> str | None:
+        """Which byte begins what is no whole, valid frame, why, and how much that is, in a line; `None` if nothing."""
+        if self._flaw is not None:
+            return f"byte {self._end}: {self._flaw}; {_count(self._beyond, 'byte')} from there on cannot be read"
+        if not self._rest:
+            return None
+        if len(self._rest) < _HEADER_SIZE:
+            return f"byte {self._end}: a frame is cut off after {_count(len(self._rest), 'byte')}"
+        return f"byte {self._end}: a frame of {self._size()} bytes is cut off after {len(self._rest)}"
+
+    def feed(self, data: bytes) -> list[_T]:
+        """Return the values of the frames that are whole with `data`."""
+        if self._flaw is not None:
+            self._beyond += len(data)
+            return []
+        self._rest += data
+        found = []
+        while (payload := self._take()) is not None:
+            try:
+                found.append(self._parse(payload.decode("ascii")))
+            except UnicodeDecodeError:
+                self._flaw = "the text of a frame is not ASCII"
+            except ValueError as exc:
+                self._flaw = f"a frame is no record: {exc}"
+            if self._flaw is not None:
+                break
+            size = len(payload) + _HEADER_SIZE + 1
+            self._end += size
+            del self._rest[:size]
+        if self._flaw is not None:
+            self._beyond = len(self._rest)
+            self._rest.clear()
+        return found
+
+    def _take(self) -> bytes | None:
+        """Return the text of the next frame; `None`, with the flaw, if there is no whole, valid one."""
+        head = bytes(self._rest[:_HEADER_SIZE])
+        if not _HEADER.fullmatch(head + _ZERO_HEADER[len(head) :]):
+            zeros = len(self._rest) - len(self._rest.lstrip(b"\0"))
+            self._flaw = f"{_count(zeros, 'byte')} of zero" if zeros else "no frame begins here"
+            return None
+        if len(head) < _HEADER_SIZE or len(self._rest) < self._size():
+            return None
+        payload = bytes(self._rest[_HEADER_SIZE : self._size() - 1])
+        if head != _header(payload):
+            self._flaw = f"the checksum of a frame of {self._size()} bytes does not match"
+        elif self._rest[self._size() - 1 : self._size()] != b"\n":
+            self._flaw = f"a frame of {self._size()} bytes has no line feed at its end"
+        else:
+            return payload
+        return None
+
+    def _size(self) -> int:
+        """Return the size of the whole frame that the header at the beginning of the rest tells."""
+        return int(self._rest[:8], 16) + _HEADER_SIZE + 1
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,313 @@
+"""The records of a journal, and each of them as a line of JSON. Pure.
+
+A batch of jobs or events is one record, with a *column* for each field: a sequence with a value for each job, in the
+same order. That takes a fraction of the time, and less than half of the space, of a record for each job. Jobs are
+referred to by their *number* in the run: 0, 1, 2, … in the order of all `Jobs` records of a journal.
+
+Times are seconds, as they are everywhere; they are written as whole microseconds. `at` and `epoch` of `Begin` are wall
+times since 1970. All others are times of the monotonic clock of their segment, whose second 0 is `epoch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
+
+import attrs
+
+from runtime.errors import JournalVersionError
+from runtime.job.status import FailureKind, JobStatus
+from runtime.journal.columns import (
+    DETAILS,
+    ENDS,
+    INTEGERS,
+    KINDS,
+    LINES,
+    LISTS_OF_TEXTS,
+    MOVES,
+    NUMBERS,
+    TEXTS,
+    TIMES,
+    Codec,
+    Repeated,
+    or_none,
+)
+from runtime.journal.json_text import JSON, dumps, loads
+
+VERSION: Final = 1
+"""The version of the format. It is increased when an older reader would misunderstand it, not when a type of record, a
+field or a kind of failure is added: a reader skips those that it does not know."""
+
+
+def _each(codec: Codec) -> Mapping[str, Codec]:
+    """Return the metadata of a field that is a column."""
+    return {"column": codec}
+
+
+def _one(codec: Codec) -> Mapping[str, Codec]:
+    """Return the metadata of a field that is one value for the record."""
+    return {"value": codec}
+
+
+def _check_lengths(record: Record) -> None:
+    """Raise `ValueError` if the columns of a record are not all as long as the first one."""
+    columns = [field.name for field in attrs.fields(type(record)) if "column" in field.metadata]
+    lengths = {name: len(getattr(record, name)) for name in columns}
+    for name, length in lengths.items():
+        if length != lengths[columns[0]]:
+            msg = f"{name} has {length} values; expected {lengths[columns[0]]}, as {columns[0]} has"
+            raise ValueError(msg)
+
+
+def _none_for_each(record: Progress | Ended) -> Repeated[None]:
+    return Repeated(None, len(record.jobs))
+
+
+_NONE: Final = attrs.Factory(_none_for_each, takes_self=True)
+
+
+@attrs.frozen(kw_only=True)
+class Begin:
+    """The first record of a segment: which process runs the run from now on. Nothing in it is secret."""
+
+    version: int = attrs.field(default=VERSION, metadata=_one(INTEGERS))
+    """The version of the format of this segment."""
+    token: str = attrs.field(metadata=_one(TEXTS))
+    """The run token."""
+    incarnation: int = attrs.field(metadata=_one(INTEGERS))
+    """How many segments were there before."""
+    at: float = attrs.field(metadata=_one(TIMES))
+    """The wall time."""
+    epoch: float = attrs.field(metadata=_one(TIMES))
+    """The wall time of second 0 of the clock of all other times of the segment."""
+    host: str = attrs.field(metadata=_one(TEXTS))
+    """The name of the machine."""
+    boot: str = attrs.field(metadata=_one(TEXTS))
+    """The boot id of the machine."""
+    pid: int = attrs.field(metadata=_one(INTEGERS))
+    """The process."""
+    start: int = attrs.field(metadata=_one(INTEGERS))
+    """When the process started, in clock ticks since the boot: with `boot` and `pid`, no other process has it."""
+    details: Mapping[str, JSON] = attrs.field(factory=dict, metadata=_one(DETAILS))
+    """Whatever else is to be known: command line, job file, seed base, versions. Nothing secret; digests of that."""
+
+
+@attrs.frozen
+class Jobs:
+    """More jobs of the run, which get the next numbers. One whose id is known replaces the job of that id."""
+
+    ids: Sequence[str] = attrs.field(metadata=_each(TEXTS))
+    digests: Sequence[str] = attrs.field(metadata=_each(TEXTS))
+    """What `digest` gives for each specification; ``""`` for a job that is no `JobSpec`."""
+
+    __attrs_post_init__ = _check_lengths
+
+
+@attrs.frozen
+class Starting:
+    """Intent: a backend is about to be asked to launch these jobs. It may have refused, or launched, any of them."""
+
+    at: float = attrs.field(metadata=_one(TIMES))
+    backend: str = attrs.field(metadata=_one(TEXTS))
+    """The backend's name."""
+    jobs: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
+    attempts: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
+    """Which attempt at the job it is, from 1. Those of a segment continue those of the segments before."""
+
+    __attrs_post_init__ = _check_lengths
+
+
+@attrs.frozen
+class Progress:
+    """Jobs moved between the queue and a machine: the fields of `JobProgressEvent`."""
+
+    jobs: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
+    attempts: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
+    statuses: Sequence[JobStatus] = attrs.field(metadata=_each(MOVES))
+    at: Sequence[float] = attrs.field(metadata=_each(TIMES))
+    notes: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+
+    __attrs_post_init__ = _check_lengths
+
+
+@attrs.frozen
+class Ended:
+    """Jobs ended: the fields of `JobCompletionEvent` and of what it consists of. `completions.ended` makes one."""
+
+    jobs: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
+    attempts: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
+    """0 for a job that was not submitted to a backend in this segment."""
+    statuses: Sequence[JobStatus] = attrs.field(metadata=_each(ENDS))
+    submitted: Sequence[float] = attrs.field(metadata=_each(TIMES))
+    ended: Sequence[float] = attrs.field(metadata=_each(TIMES))
+    started: Sequence[float | None] = attrs.field(default=_NONE, metadata=_each(or_none(TIMES)))
+    messages: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """Why it did not pass; `None` if it has no reason, and then the three that follow are `None`, too."""
+    kinds: Sequence[FailureKind | None] = attrs.field(default=_NONE, metadata=_each(KINDS))
+    lines: Sequence[Sequence[int | tuple[int, int]] | None] = attrs.field(default=_NONE, metadata=_each(LINES))
+    contexts: Sequence[Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(LISTS_OF_TEXTS))
+    cpu_seconds: Sequence[float | None] = attrs.field(default=_NONE, metadata=_each(or_none(TIMES)))
+    peak_bytes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
+    exit_codes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
+    signals: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
+    job_runtimes: Sequence[float | None] = attrs.field(default=_NONE, metadata=_each(NUMBERS))
+    simulated_times: Sequence[float | None] = attrs.field(default=_NONE, metadata=_each(NUMBERS))
+    left_behind: Sequence[Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(LISTS_OF_TEXTS))
+    odirs: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """The output directory, as `paths.relative` of the run directory; `None` if it has no `JobPaths`."""
+    logs: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """The log, as `paths.relative` of the output directory: in most records the same for all jobs."""
+    cwds: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """The directory that it ran in, as `paths.relative` of the output directory."""
+    devices: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
+    """Of `Output`, this and the two that follow; `None` if the output is not known."""
+    inodes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
+    log_sizes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
+
+    __attrs_post_init__ = _check_lengths
+
+
+@attrs.frozen
+class Kept:
+    """A resume keeps these results. Each stands in an `Ended` before this record."""
+
+    jobs: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
+    of: str | None = attrs.field(default=None, metadata=_one(or_none(TEXTS)))
+    """The run that produced them; `None` for an earlier segment of this one. Results of another run are written to this
+    journal as `Ended` first, so that a journal needs no other."""
+
+    __attrs_post_init__ = _check_lengths
+
+
+@attrs.frozen
+class End:
+    """The last record of a segment that ended in order."""
+
+    at: float = attrs.field(metadata=_one(TIMES))
+    stopped_by: str | None = attrs.field(default=None, metadata=_one(or_none(TEXTS)))
+    """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
+
+
+Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | End
+
+
+class Output(NamedTuple):
+    """What identifies the output of a job without reading it. A directory that was made again has another inode."""
+
+    device: int
+    """Of the file system of the output directory."""
+    inode: int
+    """Of the output directory."""
+    log_size: int | None
+    """Bytes of its log; `None` if there is none."""
+
+
+class _Field(NamedTuple):
+    """A field of a record."""
+
+    name: str
+    codec: Codec
+    is_column: bool
+    is_optional: bool
+
+
+class _Layout:
+    """How the records of one type are written and read."""
+
+    def __init__(self, cls: type[Record]) -> None:
+        self.name: Final = cls.__name__.lower()
+        self._make: Callable[..., Record] = cls
+        self._fields = [
+            _Field(
+                field.name,
+                field.metadata.get("column") or field.metadata["value"],
+                "column" in field.metadata,
+                field.default is not attrs.NOTHING,
+            )
+            for field in attrs.fields(cls)
+        ]
+        self._first = next((field for field in self._fields if field.is_column), None)
+
+    def write(self, record: Record) -> dict[str, object]:
+        """Return a record as JSON."""
+        table: dict[str, object] = {"type": self.name}
+        for field in self._fields:
+            value = getattr(record, field.name)
+            if field is self._first:  # never one value for all: its length is that of all columns
+                table[field.name] = list(value)
+            elif field.is_column:
+                written = field.codec.column_to_json(value)
+                if written is not None:
+                    table[field.name] = written
+            elif value is not None:
+                table[field.name] = field.codec.value_to_json(value)
+        return table
+
+    def read(self, table: Mapping[str, object]) -> Record:
+        """Return the record of a JSON table. Raises `ValueError` if it is none."""
+        count = 0
+        if self._first is not None:
+            first = table.get(self._first.name)
+            if not isinstance(first, list):
+                msg = f"{self.name} has no {self._first.name}"
+                raise ValueError(msg)
+            count = len(first)
+        values: dict[str, object] = {}
+        for field in self._fields:
+            if field.name not in table:
+                if not field.is_optional:
+                    msg = f"{self.name} has no {field.name}"
+                    raise ValueError(msg)
+                continue
+            given = table[field.name]
+            try:
+                if field.is_column:
+                    values[field.name] = field.codec.column_from_json(given, count)
+                else:
+                    values[field.name] = field.codec.value_from_json(given)
+            except (ValueError, OverflowError) as exc:
+                msg = f"{field.name} of {self.name} has {exc}"
+                raise ValueError(msg) from None
+        return self._make(**values)
+
+
+_LAYOUTS: Final[Mapping[type[Record], _Layout]] = MappingProxyType(
+    {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, End)}
+)
+_BY_NAME: Final[Mapping[str, _Layout]] = MappingProxyType({layout.name: layout for layout in _LAYOUTS.values()})
+
+
+def to_text(record: Record) -> str:
+    """Return a record as a line of JSON, in ASCII. `from_text` returns an equal record, with two exceptions.
+
+    Times are rounded to microseconds. And a number that is not finite, which JSON does not have, becomes `None`; a time
+    becomes 0.
+
+    Raises:
+        TypeError: if a value is of a class that JSON does not have.
+        ValueError: if a status is none that such a record may have.
+    """
+    return dumps(_LAYOUTS[type(record)].write(record))
+
+
+def from_text(text: str) -> Record | None:
+    """Return the record of a text; `None` if it is of a type that this version does not know.
+
+    Raises:
+        ValueError: if it is no record.
+        JournalVersionError: if it is the `Begin` of a newer version.
+    """
+    table = loads(text)
+    name = table.get("type") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not isinstance(name, str):
+        msg = "it has no type"
+        raise ValueError(msg)
+    layout = _BY_NAME.get(name)
+    if layout is None:
+        return None
+    version = table.get("version")
+    if name == "begin" and isinstance(version, int) and version > VERSION:
+        msg = f"a journal of version {version}; expected at most {VERSION}. A newer version of this package wrote it"
+        raise JournalVersionError(msg)
+    return layout.read(table)
