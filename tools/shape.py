@@ -5,6 +5,7 @@ Nothing is imported or run, so it works for any package, also one of another pro
     python tools/shape.py                            # this project's package
     python tools/shape.py --baseline ../old/runtime  # side by side with another one
     python tools/shape.py --reaches                  # where private attributes are used across files
+    python tools/shape.py --handed                   # which large objects are handed to other files
     python tools/shape.py --repeats                  # which logic is repeated
 
 `figures` has the meaning of each. They are counts, not verdicts: do not make code harder to read to lower a number.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ast
 import io
+import re
 import statistics
 import sys
 import tokenize
@@ -26,6 +28,9 @@ from typing import Final, NamedTuple
 REPEATED_LINES: Final = 6
 """Lines from which on statements of the same shape count as repeated. Arbitrary: fewer lines are idioms, and ten times
 more would find no copies."""
+
+FEW_FIELDS: Final = 8
+"""Fields up to which an object may be handed to any file. Arbitrary: a reader can keep about as many in mind."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -50,6 +55,26 @@ class Class(NamedTuple):
     """Full names of the bases that are in the package."""
     attributes: frozenset[str]
     """Names that it defines itself: in its body, or by assignments to attributes of `self`."""
+    fields: frozenset[str]
+    """Those of them that each object has: slots, annotated names, and what is assigned to `self`."""
+    is_record: bool
+    """Whether its fields are set once: it is frozen, a named tuple or a typed dictionary."""
+
+
+class Handed(NamedTuple):
+    """A class with many fields, and the other files that are handed its objects."""
+
+    name: str
+    """Its full name."""
+    fields: frozenset[str]
+    """Those of its base classes included."""
+    is_record: bool
+    """As `Class.is_record`."""
+    users: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        what = "fields of a record" if self.is_record else "fields"
+        return f"{self.name}: {len(self.fields)} {what}, handed to {', '.join(map(str, self.users))}"
 
 
 class Location(NamedTuple):
@@ -87,17 +112,20 @@ def find_classes(modules: Sequence[Module]) -> dict[str, Class]:
     for module in modules:
         names = _imported(module)
         for node in _classes(module):
-            bases = []
-            for base in node.bases:
-                # `Base[T]` is a `Base`.
-                dotted = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
-                first, _, rest = dotted.partition(".")
-                full = names.get(first, f"{module.name}.{first}") + (f".{rest}" if rest else "")
-                bases.append(exported.get(full, full))
-            attributes = frozenset(_attributes(node))
-            found = Class(node.name, module, node, tuple(base for base in bases if base in named), attributes)
+            # `Base[T]` is a `Base`.
+            bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
+            known = [full for base in bases if (full := _full_name(base, module, names, exported)) in named]
+            attributes, fields = frozenset(_attributes(node)), frozenset(_fields(node))
+            found = Class(node.name, module, node, tuple(known), attributes, fields, _is_record(node))
             classes[f"{module.name}.{node.name}"] = found
     return classes
+
+
+def _full_name(node: ast.expr, module: Module, names: dict[str, str], exported: dict[str, str]) -> str:
+    """Return the full name of a class, as an expression in `module` names it."""
+    first, _, rest = ast.unparse(node).partition(".")
+    full = names.get(first, f"{module.name}.{first}") + (f".{rest}" if rest else "")
+    return exported.get(full, full)
 
 
 def ancestors(name: str, classes: dict[str, Class]) -> Iterator[Class]:
@@ -131,16 +159,71 @@ def reaches(classes: dict[str, Class]) -> Iterator[Location]:
                 yield Location(found.module.path, node.lineno, f"{found.name} uses {homes[0].name}.{node.attr}")
 
 
+def handed(modules: Sequence[Module], classes: dict[str, Class]) -> list[Handed]:
+    """Return the classes of more than `FEW_FIELDS` fields whose objects other files are handed, as annotations say.
+
+    These are annotations of parameters, and of fields in the body of a class, as its constructor gets those. What a
+    call returns, also the call of a parameter, or an object makes for itself, is not handed.
+    """
+    exported = _exports(modules)
+    large = {}
+    for name, found in classes.items():
+        family = [found, *ancestors(name, classes)]
+        fields = frozenset[str]().union(*(each.fields for each in family))
+        if len(fields) > FEW_FIELDS:
+            large[name] = fields, any(each.is_record for each in family)
+    users = defaultdict[str, dict[Path, None]](dict)
+    for module in modules:
+        names = _imported(module)
+        for node in _taken(module):
+            full = _full_name(node, module, names, exported)
+            if full in large and classes[full].module is not module:
+                users[full][module.path] = None
+    return [Handed(name, *large[name], tuple(users[name])) for name in sorted(users)]
+
+
+def _taken(module: Module) -> Iterator[ast.expr]:
+    """Yield the names in annotations of what functions and objects are given."""
+    annotations = list[ast.expr | None]()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.arguments):
+            parameters = [*node.posonlyargs, *node.args, *node.kwonlyargs, node.vararg, node.kwarg]
+            annotations += [each.annotation for each in parameters if each is not None]
+        elif isinstance(node, ast.ClassDef):
+            annotations += [item.annotation for item in node.body if isinstance(item, ast.AnnAssign)]
+    waiting = list(filter(None, annotations))
+    while waiting:
+        inner: ast.AST = waiting.pop()
+        if isinstance(inner, ast.Name | ast.Attribute):
+            yield inner
+        elif isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+            yield ast.Name(inner.value)
+        elif isinstance(inner, ast.Subscript) and ast.unparse(inner.value).endswith("Callable"):
+            inner = inner.slice.elts[0] if isinstance(inner.slice, ast.Tuple) else inner.slice  # only its parameters
+        waiting += [each for each in ast.iter_child_nodes(inner) if isinstance(each, ast.expr)]
+
+
 def foreign_uses(modules: Sequence[Module]) -> Iterator[Location]:
-    """Yield uses of private attributes of other objects, if the file defines no attribute of that name."""
+    """Yield uses of private attributes of other objects, if the file defines no attribute of that name.
+
+    Those of modules of other packages do not count: `os._exit` is a public function with an ugly name.
+    """
+    package = modules[0].name.partition(".")[0]
     for module in modules:
         own = {name for node in _classes(module) for name in _attributes(node)}
         own |= {node.name for node in ast.walk(module.tree) if isinstance(node, Function)}
         own |= {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}
+        others = {
+            alias.asname or alias.name
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+            if alias.name.partition(".")[0] != package
+        }
         for node in ast.walk(module.tree):
             if not isinstance(node, ast.Attribute) or not _is_private(node.attr) or node.attr in own:
                 continue
-            if not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}):
+            if ast.unparse(node.value) not in {"self", "cls"} | others:
                 yield Location(module.path, node.lineno, ast.unparse(node))
 
 
@@ -229,6 +312,8 @@ def figures(root: Path) -> dict[str, str]:
     longest_file = max(modules, key=lambda module: module.text.count("\n"))
     longest = max(functions, key=sizes.__getitem__)
     ordered = sorted(sizes.values())
+    large = handed(modules, classes)
+    records = sum(each.is_record for each in large)
     return {
         "files": f"{len(modules)}",
         "lines of code": f"{code}",
@@ -240,6 +325,7 @@ def figures(root: Path) -> dict[str, str]:
         "depth of inheritance": f"{depth(deepest, classes)} ({classes[deepest].name})",
         "private attributes of a base class in another file": f"{sum(1 for _ in reaches(classes))}",
         "private attributes of other objects": f"{sum(1 for _ in foreign_uses(modules))}",
+        f"objects of over {FEW_FIELDS} fields handed to other files": f"{len(large) - records}, and {records} records",
         "Any": f"{sum(isinstance(n, ast.Name) and n.id == 'Any' for m in modules for n in ast.walk(m.tree))}",
         f"logic of {REPEATED_LINES} lines that is repeated": f"{len(repeats(modules))}",
     }
@@ -276,6 +362,22 @@ def _attributes(node: ast.ClassDef) -> Iterator[str]:
     yield from (inner.attr for inner in _of_self(node) if isinstance(inner.ctx, ast.Store))
 
 
+def _fields(node: ast.ClassDef) -> Iterator[str]:
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            # What is final in the body of a class is a constant of the class.
+            if not re.search(r"\b(Final|ClassVar)\b", ast.unparse(item.annotation)):
+                yield item.target.id
+        elif isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "__slots__":
+            yield from ast.literal_eval(item.value)
+    yield from (inner.attr for inner in _of_self(node) if isinstance(inner.ctx, ast.Store))
+
+
+def _is_record(node: ast.ClassDef) -> bool:
+    bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+    return "frozen" in " ".join(map(ast.unparse, node.decorator_list)) or bool(bases & {"NamedTuple", "TypedDict"})
+
+
 def _of_self(node: ast.ClassDef) -> Iterator[ast.Attribute]:
     """Yield each use of an attribute of `self` in the methods of a class."""
     for method in node.body:
@@ -287,7 +389,7 @@ def _of_self(node: ast.ClassDef) -> Iterator[ast.Attribute]:
 
 
 def _is_private(name: str) -> bool:
-    return name.startswith("_") and not name.endswith("__")
+    return name.startswith("_") and not name.endswith("_")  # `_name_` is public in an enumeration
 
 
 def _is_docstring(node: ast.AST) -> bool:
@@ -305,6 +407,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("package", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent / "runtime")
     parser.add_argument("--baseline", type=Path, metavar="PACKAGE", help="another package, as a second column")
     parser.add_argument("--reaches", action="store_true", help="print where private attributes are used across files")
+    parser.add_argument("--handed", action="store_true", help="print which large objects are handed to other files")
     parser.add_argument("--repeats", action="store_true", help="print which logic is repeated")
     options = parser.parse_args(arguments)
     for root in filter(None, (options.package, options.baseline)):
@@ -313,6 +416,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.reaches:
         modules = read_package(options.package)
         print(*reaches(find_classes(modules)), *foreign_uses(modules), sep="\n")
+    elif options.handed:
+        modules = read_package(options.package)
+        print(*handed(modules, find_classes(modules)), sep="\n")
     elif options.repeats:
         for group in repeats(read_package(options.package)):
             print(*group, sep="\n", end="\n\n")

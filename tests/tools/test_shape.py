@@ -28,6 +28,8 @@ class Here(Base):
         return self._secret  # in one file, so it does not count
 '''
 DERIVED = """
+import os
+
 from package.base import Base
 
 
@@ -38,11 +40,60 @@ class Derived(Base):
     def work(self, other):
         self._own += 1
         self._hook()
+        os._exit(0)  # of a module that is not ours
         return self._secret + other._hidden
 
 
 class Last(Derived):
     pass
+"""
+LARGE = """
+import attrs
+
+
+class Eight:
+    def __init__(self):
+        self.a = self.b = self.c = self.d = self.e = self.f = self.g = self.h = 0
+
+
+class Nine(Eight):
+    __slots__ = ("i",)
+
+
+class Ten(Nine):
+    '"Nobody is handed one."'
+
+    j: int
+
+
+@attrs.frozen
+class Record:
+    a: int; b: int; c: int; d: int; e: int; f: int; g: int; h: int; i: int
+
+
+def work(nine: Nine, ten: Ten) -> None:
+    "In the file that defines them, it does not count."
+"""
+HANDED = """
+from collections.abc import Callable
+
+import attrs
+
+from package import large
+from package.large import Eight, Nine, Record, Ten
+
+
+class User:
+    def __init__(self, eight: Eight, record: Record | None) -> None:
+        self.ten: Ten = Ten()  # it is this object's own
+
+    def make(self, other: Callable[[], Ten]) -> Ten:
+        "Makes one, or lets another one do it."
+
+
+@attrs.frozen
+class Holder:
+    nines: list[large.Nine]
 """
 TWICE = """
 def first(items):
@@ -80,17 +131,19 @@ def third(things):
 def package(tmp_path: Path) -> Path:
     root = tmp_path / "package"
     root.mkdir()
-    for name, text in {"__init__": "", "base": BASE, "derived": DERIVED, "twice": TWICE}.items():
+    files = {"base": BASE, "derived": DERIVED, "handed": HANDED, "large": LARGE, "twice": TWICE}
+    for name, text in {"__init__": "", **files}.items():
         (root / f"{name}.py").write_text(text, encoding="utf-8")
     return root
 
 
 def test_each_figure_of_a_package(package: Path) -> None:
     found = shape.figures(package)
-    assert found["files"] == "4"
+    assert found["files"] == "6"
     assert found["depth of inheritance"] == "3 (Last)"
+    assert found["objects of over 8 fields handed to other files"] == "1, and 1 records"
     assert found["Any"] == "1"
-    assert found["lines with a comment"].startswith("1 ")
+    assert found["lines with a comment"].startswith("3 ")
     assert found["logic of 6 lines that is repeated"] == "1"
 
 
@@ -108,6 +161,14 @@ def test_a_private_attribute_of_another_object_counts(package: Path) -> None:
     assert [each.text for each in shape.foreign_uses(shape.read_package(package))] == ["other._hidden"]
 
 
+def test_a_large_object_counts_where_another_file_is_given_it(package: Path) -> None:
+    modules = shape.read_package(package)
+    nine, record = shape.handed(modules, shape.find_classes(modules))
+    assert (nine.name, sorted(nine.fields), nine.is_record) == ("package.large.Nine", list("abcdefghi"), False)
+    assert (record.name, len(record.fields), record.is_record) == ("package.large.Record", 9, True)
+    assert nine.users == record.users == (package / "handed.py",)
+
+
 def test_logic_is_the_same_whatever_its_names_and_values(package: Path) -> None:
     (group,) = shape.repeats(shape.read_package(package))
     assert [each.line for each in group] == [3, 13]
@@ -123,4 +184,4 @@ def test_a_directory_without_a_package_is_an_error(tmp_path: Path, capsys: pytes
 def test_two_packages_are_shown_side_by_side(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shape.main([str(package), "--baseline", str(package)])
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("files"))
-    assert line.split()[1:] == ["4", "4"]
+    assert line.split()[1:] == ["6", "6"]
