@@ -25,6 +25,8 @@ R = TypeVar("R")
 class Work(Generic[T, R]):
     """Calls that are made one after the other, by one thread, or by more if one is stalled.
 
+    It is made for `each_in_thread`. Whoever made it may read its counts, ask what is `left`, and abandon it.
+
     Args:
         function: may block, and raises nothing.
         items: its arguments, one for each call.

@@ -1,13 +1,14 @@
 """`Shim`, a helper process that runs one contained job at a time, and the `Tree` that it runs: the runtime's side.
 
-A shim is taken from its supervisor (`runtime.process.supervisor`) and gets a job by `start_and_make`, or by `start` in
-a thread if the job's files exist already. It is idle again when it has reported the end of the job's tree. The
-supervisor's task reads the answers, and calls the ``note_…`` methods here.
+A shim is taken from its pool (`shim_pool`) and gets a job by `start_and_make`, or by `start` in a thread if the job's
+files exist already. It is idle again when it has reported the end of the job's tree. The task of its supervisor reads
+the answers, which come here by `Shim.note_answer`.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import math
 import os
 import select
@@ -16,21 +17,33 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import trio
 
+from runtime.errors import BUSY_ERRORS
 from runtime.helper.process import hang_up
 from runtime.helper.wire import pack
-from runtime.process.guard.messages import FORCE, JOB, PAUSE, STOP, UNPAUSE
+from runtime.process.child import Exit
+from runtime.process.guard.messages import (
+    FORCE,
+    JOB,
+    NOT_MADE,
+    NOT_STARTED,
+    PAUSE,
+    STARTED,
+    STOP,
+    STUCK,
+    UNPAUSE,
+)
 from runtime.process.guard.procfs import children, read_entries, with_descendants
 from runtime.process.guard.signals import signal_process
-from runtime.process.trees import StopSteps, TreeEnd
+from runtime.process.trees import NotMadeError, StopSteps, TreeEnd
 from runtime.roots import SLASH_NUMBER, RootedPath
 
-if TYPE_CHECKING:  # a shim belongs to its supervisor
-    from runtime.process.supervisor import Supervisor
+if TYPE_CHECKING:  # a shim belongs to its pool
+    from runtime.process.shim_pool import ShimPool
 
 T = TypeVar("T")
 
@@ -60,7 +73,8 @@ class Tree:
 
     def __init__(self, shim: Shim, number: int) -> None:
         self._shim = shim
-        self._number = number
+        self.number: Final = number
+        """Its number among the trees of its shim."""
         self._known = False
         """Whether it was reported that the root was started, or could not be."""
         # Events and the callback are made only when a task waits: most trees need one of them.
@@ -124,13 +138,13 @@ class Tree:
         """Begin the stop sequence. Does nothing if the root has exited by itself."""
         what, seconds = (None, None) if steps.soft is None else (steps.soft.what, steps.soft.seconds)
         soft = what if what is None or isinstance(what, int) else self._shim.wire_path(what)
-        self._shim.send(STOP, self._number, soft, seconds, steps.term_timeout, steps.kill_timeout)
+        self._shim.send(STOP, self.number, soft, seconds, steps.term_timeout, steps.kill_timeout)
         gentle = (math.inf if each is None else each for _, each in steps.gentle)
         self._kill_due = trio.current_time() + sum(gentle)
 
     def kill(self) -> None:
         """Skip the rest of the stop sequence: SIGKILL now."""
-        self._shim.send(FORCE, self._number)
+        self._shim.send(FORCE, self.number)
         self._kill_due = -math.inf
 
     def kill_if_due(self) -> None:
@@ -149,13 +163,13 @@ class Tree:
         """Stop all its processes, and the timeouts of its stop sequence."""
         self._paused = True
         if self._handed_over:  # otherwise `note_handed_over` does it
-            self._shim.send(PAUSE, self._number)
+            self._shim.send(PAUSE, self.number)
 
     def unpause(self, _seconds: float) -> None:
         """Continue them. The shim knows for how long it was paused."""
         self._paused = False
         if self._handed_over:
-            self._shim.send(UNPAUSE, self._number)
+            self._shim.send(UNPAUSE, self.number)
 
     def note_handed_over(self) -> None:
         """The job was sent completely: other commands may follow."""
@@ -206,19 +220,18 @@ class Tree:
 class Shim:
     """The handle of a process that runs one tree after the other."""
 
-    def __init__(self, supervisor: Supervisor, number: int, commands: socket.socket) -> None:
-        self._supervisor = supervisor
+    def __init__(self, pool: ShimPool, number: int, commands: socket.socket) -> None:
+        self._pool = pool
         self._commands = commands
-        self.number = number
+        self._trees = itertools.count(1)
+        """The numbers of its trees: an answer may be about one that has ended."""
+        self.number: Final = number
         self.pid: int | None = None
+        """`None` until it was forked."""
         self.tree: Tree | None = None
-        self.forked: Final = trio.Event()
-        """Set when it was forked, or could not be: see `error`."""
-        self.awaited = True
-        """Whether `Supervisor.take` still waits for it."""
-        self.error: OSError | None = None
         self.dead: bool = False
-        self.proven = False
+        """Whether it gets no more jobs, because its end was noticed, or begun."""
+        self.is_proven: bool = False
         """Whether it has started a tree before."""
 
     def __repr__(self) -> str:
@@ -305,7 +318,7 @@ class Shim:
         to_make: ToMake | None,
         leftover_timeout: float,
     ) -> tuple[int, bytes]:
-        number = next(self._supervisor.numbers)
+        number = next(self._trees)
         directory = None if home is None else self.wire_path(home)
         log_path = None if log is None else self.wire_path(log)
         made = None
@@ -331,7 +344,7 @@ class Shim:
 
     def wire_path(self, path: RootedPath) -> tuple[int, bytes]:
         """Return a path as the shim process knows it: the number of a root, and a path below it."""
-        if path.root.number < self._supervisor.roots:
+        if path.root.number < self._pool.roots:
             return path.root.number, os.fsencode(path.relative)
         return SLASH_NUMBER, os.fsencode(path.real[1:] or ".")  # its root was opened after the supervisor was started
 
@@ -341,11 +354,11 @@ class Shim:
         return OSError(errno.EAGAIN, f"its shim accepts no jobs: {error}")
 
     def give_back(self) -> None:
-        """Return it to its supervisor: it was taken, and not used."""
-        self._supervisor.give_back(self)
+        """Return it to its pool: it was taken, and not used."""
+        self._pool.give_back(self)
 
     def send(self, *message: object) -> None:
-        """Send a small command. If the shim has ended, the supervisor reports that."""
+        """Send a small command. If the shim has ended, its supervisor reports that."""
         with suppress(OSError):
             self._commands.send(pack(*message))
 
@@ -357,3 +370,61 @@ class Shim:
     def close(self) -> None:
         """End it and its job. Idempotent."""
         hang_up(self._commands)
+
+    # ------------------------------------------------------------------ answers
+
+    def note_answer(self, kind: str, number: int, *rest: Any) -> None:
+        """Handle an answer of the shim about its tree of this number."""
+        tree = self.tree
+        if tree is None or tree.number != number:
+            return
+        if kind == STARTED:
+            self._pool.note_start(self, None)
+            tree.note_started(rest[0])
+        elif kind == STUCK:
+            tree.note_end(TreeEnd(stopped=True, left=rest[0]))
+        else:
+            self.tree = None
+            if kind == NOT_MADE:
+                tree.note_not_started(NotMadeError())
+            elif kind == NOT_STARTED:
+                self._note_not_started(tree, *rest)
+            else:
+                self._note_ended(tree, *rest)
+
+    def _note_not_started(self, tree: Tree, number: int | None, about: bytes, text: str) -> None:
+        self._pool.note_start(self, number)
+        if number in BUSY_ERRORS:
+            self.close()  # at a limit of processes an idle shim would take the place of a job
+        else:
+            self.give_back()
+        if number is None:
+            tree.note_not_started(ValueError(text))
+        else:
+            tree.note_not_started(OSError(number, text, os.fsdecode(about)) if about else OSError(number, text))
+
+    def _note_ended(
+        self,
+        tree: Tree,
+        status: int,
+        cpu: float,
+        peak: int | None,
+        stopped: bool,
+        broken: str | None,
+        leaving: bool,
+        log: bytes | None,
+        left_behind: Sequence[str],
+    ) -> None:
+        if not leaving:
+            self.give_back()
+        code = os.waitstatus_to_exitcode(status)
+        how = Exit(code if code >= 0 else None, -code if code < 0 else None, os.WCOREDUMP(status), cpu, peak)
+        tree.note_end(TreeEnd(how, stopped, broken=broken, log=log, left_behind=tuple(left_behind)))
+
+    def note_dead(self, end: TreeEnd) -> None:
+        """It has ended, and its tree with it, in this way."""
+        self.dead = True
+        self.close()
+        if self.tree is not None:
+            self.tree.note_end(end)
+            self.tree = None

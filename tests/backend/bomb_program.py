@@ -27,7 +27,7 @@ async def main(directory: Path, containment: str, bomb: str, way: str) -> list[o
     async with local(directory, containment=containment, term_timeout=0.05, kill_timeout=5) as here:
         handles = await here.session.submit([JobSpec(name="bomb", cmd=["perl", "-e", bomb])])
         supervisors = here.driver.guards.supervisors
-        shim = None if supervisors is None else supervisors.current.shims[0].pid
+        shim = None if supervisors is None else supervisors.current.pool.shims[0].pid
         number = 0
         while await here.session.submit([JobSpec(name=f"other{number}", cmd="true")]):
             number += 1

@@ -32,7 +32,7 @@ async def main(directory: Path, modes: list[str]) -> None:
         assert backend._driver is not None
         assert backend._driver.guards.supervisors is not None
         supervisor = backend._driver.guards.supervisors.current
-        say(supervisor.pid, *[shim.pid for shim in supervisor.shims])
+        say(supervisor.pid, *[shim.pid for shim in supervisor.pool.shims])
         async for batch in receive:
             for event in batch:
                 if isinstance(event, JobCompletionEvent):

@@ -21,7 +21,7 @@ import trio
 
 from runtime.helper.wire import encode, pack
 from runtime.process.guard.messages import PING, PONG
-from runtime.process.supervisor import Supervisors
+from runtime.process.supervisors import Supervisors
 from tests.process import hostile
 
 
@@ -63,7 +63,7 @@ async def main(directory: Path, mode: str) -> None:
             hostile.sleep()
         fill(end)
         os.close(end)
-        supervisors.current._control.send(pack(PING, 1))
+        supervisors.current.pool._control.send(pack(PING, 1))
         words = [sys.executable, "-I", "-S", hostile.__file__, mode, str(directory)]
         with open(os.devnull, "w") as output:
             shim.start(words, exports={}, cwd="/", output=output.fileno(), kill_timeout=None)

@@ -23,7 +23,9 @@ import trio.testing
 
 from runtime.helper import process as helper_process
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
+from runtime.process import heartbeat
 from runtime.process import supervisor as supervisor_module
+from runtime.process import supervisors as supervisors_module
 from runtime.process.supervisor import Supervisor
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from tests.backend import containment_program, stalled_program
@@ -121,7 +123,7 @@ async def test_a_shim_serves_one_job_after_the_other(tmp_path: Path) -> None:
     async with local(tmp_path) as here:
         for _ in range(20):
             await here.run("echo $PPID")
-        (shim,) = supervisor_of(here).shims
+        (shim,) = supervisor_of(here).pool.shims
         assert here.log() == f"{shim.pid}\n"
 
 
@@ -150,7 +152,7 @@ async def test_a_job_that_kills_its_shim_is_ended_and_harms_no_other(tmp_path: P
         with hostile_jobs(tmp_path, "mixed") as (one,):
             handles = await here.session.submit([JobSpec(name="job", cmd=one.cmd)])
             await one.wait_started()
-            (shim,) = supervisor_of(here).shims
+            (shim,) = supervisor_of(here).pool.shims
             assert shim.pid is not None
             os.kill(shim.pid, signal.SIGKILL)
             event = await here.session.completed(handles["job"])
@@ -173,7 +175,7 @@ async def test_no_signal_that_can_be_caught_ends_a_guard(tmp_path: Path) -> None
         numbers = " ".join(str(int(number)) for number in CATCHABLE)
         event = await here.run(f"for n in {numbers}; do kill -$n $PPID {supervisor.pid}; done; echo $PPID; exit 3")
         assert why(event) == (JobStatus.FAILED, FailureKind.EXIT_CODE)
-        (shim,) = supervisor.shims
+        (shim,) = supervisor.pool.shims
         assert here.log() == f"{shim.pid}\n"
         assert (await here.run("echo $PPID", name="next")).status is JobStatus.PASSED
         assert here.log("next") == f"{shim.pid}\n"
@@ -187,7 +189,7 @@ async def test_a_sigterm_to_every_process_leaves_a_job_the_time_of_its_stop_sequ
     async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: no SIGKILL is sent
         handles = await here.session.submit([JobSpec(name="job", cmd=f"echo $$; {script}")])
         await hear(fifo)
-        (shim,) = supervisor_of(here).shims
+        (shim,) = supervisor_of(here).pool.shims
         for pid in (supervisor_of(here).pid, shim.pid or 0, int(here.log())):
             os.kill(pid, signal.SIGTERM)
         async with trio.open_nursery() as nursery:
@@ -206,12 +208,12 @@ async def test_a_supervisor_ends_its_shims_though_a_strangers_signal_hides_its_o
     async with local(tmp_path) as here:
         await here.run(name="first")
         supervisor = supervisor_of(here)
-        (shim,) = supervisor.shims
+        (shim,) = supervisor.pool.shims
         assert shim.pid is not None
         held = os.pidfd_open(shim.pid)
         stop(supervisor.pid, shim.pid)
         os.kill(shim.pid, signal.SIGTERM)
-        supervisor.retire()  # its sockets to its shims stay open
+        supervisor.pool.retire()  # its sockets to its shims stay open
         os.kill(supervisor.pid, signal.SIGCONT)
         await trio.lowlevel.wait_readable(held)
         os.close(held)
@@ -286,7 +288,7 @@ async def test_the_end_of_a_block_continues_guards_that_were_stopped(
     async with local(tmp_path, kill_timeout=0) as here:  # without a limit: it would wait for ever
         await here.run()
         supervisor = supervisor_of(here)
-        (shim,) = supervisor.shims
+        (shim,) = supervisor.pool.shims
         assert shim.pid is not None
         stop(supervisor.pid, shim.pid)
         here.backend.close()
@@ -370,7 +372,7 @@ async def test_l21_what_had_ended_before_its_shim_heard_of_a_kill_keeps_its_true
         cmd = f"echo $$ > {fifo}; read line < {fifo}; exit 3"
         handles = await here.session.submit([JobSpec(name="job", cmd=cmd)])
         root = int(await hear(fifo))
-        (shim,) = supervisor_of(here).shims
+        (shim,) = supervisor_of(here).pool.shims
         guards = [supervisor_of(here).pid, shim.pid or 0]
         stop(*guards)
         fifo.write_text("go\n")
@@ -387,7 +389,7 @@ async def test_l21_what_had_ended_before_its_shim_heard_of_a_kill_keeps_its_true
 async def test_a_supervisor_that_stands_still_is_reported_and_no_end_is_invented(
     tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_HEARTBEAT_INTERVAL", 0.01)
+    monkeypatch.setattr(heartbeat, "_HEARTBEAT_INTERVAL", 0.01)
     monkeypatch.setattr(supervisor_module, "_CONTINUE_INTERVAL", math.inf)  # as if no signal had stopped it
     async with local(tmp_path / "run") as here:
         spec = JobSpec(name="job", cmd=f"echo ready > {fifo}; read line < {fifo}; exit 3")
@@ -422,7 +424,7 @@ async def test_without_a_free_descriptor_the_backend_is_busy(tmp_path: Path) -> 
 async def test_without_memory_for_a_process_the_backend_is_busy(tmp_path: Path) -> None:
     async with local(tmp_path) as here:
         await here.run(name="first")
-        (shim,) = supervisor_of(here).shims
+        (shim,) = supervisor_of(here).pool.shims
         assert shim.pid is not None
         before = resource.prlimit(shim.pid, resource.RLIMIT_AS)
         resource.prlimit(shim.pid, resource.RLIMIT_AS, (4096, before[1]))
@@ -440,7 +442,7 @@ def without_memory(supervisor: Supervisor) -> None:
 async def test_l6_a_supervisor_without_memory_costs_few_refusals_and_is_replaced(
     tmp_path: Path, fifo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_RENEWAL_INTERVAL", 0)
+    monkeypatch.setattr(supervisors_module, "_RENEWAL_INTERVAL", 0)
     channel = os.open(fifo, os.O_RDWR)
     async with local(tmp_path / "run") as here:
         handles = await here.session.submit([JobSpec(name="running", cmd=f"echo ready; read line < {fifo}; exit 3")])
@@ -450,7 +452,7 @@ async def test_l6_a_supervisor_without_memory_costs_few_refusals_and_is_replaced
         while not (new := await here.session.submit([JobSpec(name="job", cmd="true")])):
             assert "ENOMEM" in here.backend.busy_because or "EAGAIN" in here.backend.busy_because
             refused += 1
-            assert refused <= supervisor_module._MAX_ENOMEM, "its jobs are refused for as long as it lives"
+            assert refused <= supervisors_module._MAX_ENOMEM, "its jobs are refused for as long as it lives"
         assert (await here.session.completed(new["job"])).status is JobStatus.PASSED
         assert supervisor_of(here) is not old
         os.write(channel, b"go\n")
@@ -459,14 +461,14 @@ async def test_l6_a_supervisor_without_memory_costs_few_refusals_and_is_replaced
         assert why(event) in ((JobStatus.FAILED, FailureKind.EXIT_CODE), (JobStatus.KILLED, FailureKind.BACKEND_ERROR))
         while not old.finished:  # noqa: ASYNC110 - a process has no event
             await trio.sleep(0.001)
-        assert old.shims == []
+        assert old.pool.shims == []
     os.close(channel)
 
 
 async def test_l6_what_supervisors_without_memory_leave_behind_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_RENEWAL_INTERVAL", 0)
+    monkeypatch.setattr(supervisors_module, "_RENEWAL_INTERVAL", 0)
     async with local(tmp_path) as here:
         assert (await here.run(name="first")).status is JobStatus.PASSED
         before = len(os.listdir("/proc/self/fd"))
@@ -475,14 +477,15 @@ async def test_l6_what_supervisors_without_memory_leave_behind_is_bounded(
             old = supervisor_of(here)
             without_memory(old)
             while supervisor_of(here) is old:  # its existing shims may still start jobs; new shims cannot
-                specs = [JobSpec(name=f"job{next(numbers)}", cmd="true") for _ in range(len(old.shims) + 1)]
+                specs = [JobSpec(name=f"job{next(numbers)}", cmd="true") for _ in range(len(old.pool.shims) + 1)]
                 for handle in (await here.session.submit(specs)).values():
                     await here.session.completed(handle)
             while not old.finished:  # noqa: ASYNC110 - a process has no event
                 await trio.sleep(0.001)
         assert here.driver.guards.supervisors is not None
         assert len(here.driver.guards.supervisors._all) <= 2  # this one, and its predecessor
-        assert len(os.listdir("/proc/self/fd")) <= before + 4 + len(supervisor_of(here).shims)  # 4 of its predecessor
+        shims = supervisor_of(here).pool.shims
+        assert len(os.listdir("/proc/self/fd")) <= before + 4 + len(shims)  # 4 of its predecessor
 
 
 async def test_l6_supervisors_are_not_replaced_in_vain(tmp_path: Path, fifo: Path) -> None:
@@ -491,10 +494,10 @@ async def test_l6_supervisors_are_not_replaced_in_vain(tmp_path: Path, fifo: Pat
         spec = JobSpec(name="running", cmd=f"echo ready > {fifo}; exec sleep 1000")
         await here.session.submit([spec])
         await hear(fifo)
-        supervisor.enomem_count = supervisor_module._MAX_ENOMEM  # as if that many starts had failed
+        supervisor.pool.enomem_count = supervisors_module._MAX_ENOMEM  # as if that many starts had failed
         assert (await here.run()).status is JobStatus.PASSED
         assert supervisor_of(here) is supervisor  # it is too young: the whole system may have no memory
-        assert supervisor.enomem_count == 0
+        assert supervisor.pool.enomem_count == 0
         here.backend.close(force=True)
 
 
@@ -559,7 +562,7 @@ async def test_descriptors_threads_and_processes_are_as_before(tmp_path: Path) -
                 assert (await here.session.completed(handle)).status is JobStatus.PASSED
 
         def state() -> tuple[int, int, set[int]]:
-            pids = {shim.pid or 0 for shim in supervisor_of(here).shims}
+            pids = {shim.pid or 0 for shim in supervisor_of(here).pool.shims}
             zombies = [pid for pid in pids if Path(f"/proc/{pid}/task/{pid}/children").read_text()]
             assert zombies == []
             return len(os.listdir("/proc/self/fd")), len(pids), pids
@@ -727,7 +730,7 @@ async def test_more_processes_than_there_are_descriptors_get_sigterm(tmp_path: P
     script = f"for i in $(seq 40); do setsid sh -c \"{child}\" & done; trap '' TERM; wait"
     async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: no SIGKILL is sent
         await here.run(name="first")
-        (shim,) = supervisor_of(here).shims
+        (shim,) = supervisor_of(here).pool.shims
         assert shim.pid is not None
         resource.prlimit(shim.pid, resource.RLIMIT_NOFILE, (16, 1024))
         listener = os.open(fifo, os.O_RDWR)

@@ -13,9 +13,11 @@ import trio
 from trio.testing import MockClock
 
 from runtime.process import supervisor
+from runtime.process import supervisors as supervisors_module
 from runtime.process.guard import messages, procfs
 from runtime.process.shim import Shim, Tree
-from runtime.process.supervisor import Supervisor, Supervisors
+from runtime.process.supervisor import Supervisor
+from runtime.process.supervisors import Supervisors
 from tests.backend.local_jobs import local
 from tests.backend.stalled_program import fill, guards_ends
 from tests.backend.test_local import state_of
@@ -92,7 +94,7 @@ async def test_a_supervisor_whose_start_was_cancelled_is_ended() -> None:
             started.append(one.pid)  # noqa: B023 - called at once
             return one
 
-        attempt = supervisor._Start(start)
+        attempt = supervisors_module._Start(start)
         with trio.fail_after(60):
             if begin_first:
                 await trio.to_thread.run_sync(attempt.run)  # the supervisor that it returns is lost
@@ -115,13 +117,14 @@ async def test_a_shim_that_is_forked_after_a_cancel_is_used_later() -> None:
         await supervisors.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervisors.run)
+            pool = supervisors.current.pool
             with trio.move_on_after(0):
-                await supervisors.current.take(1)
+                await pool.take(1)
             (shim,), _ = await supervisors.take(1)
-            while len(supervisors.current.shims) < 2 or None in [one.pid for one in supervisors.current.shims]:
+            while len(pool.shims) < 2 or None in [one.pid for one in pool.shims]:
                 await trio.lowlevel.checkpoint()
             (other,), _ = await supervisors.take(1)
-            assert {shim, other} == set(supervisors.current.shims)
+            assert {shim, other} == set(pool.shims)
             shim.give_back()
             assert await supervisors.take(1) == ([shim], None)
             nursery.cancel_scope.cancel()
@@ -201,7 +204,7 @@ async def test_a_supervisor_ends_though_a_forked_process_has_all_descriptors() -
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervisors.run)
             (shim, other), _ = await supervisors.take(2)
-            ours = (supervisors.current._control, shim._commands, other._commands)
+            ours = (supervisors.current.pool._control, shim._commands, other._commands)
             forks = [os.dup(end.fileno()) for end in ours]  # like the descriptors of a process that is forked now
             held = os.pidfd_open(shim.pid or 0)
             shim.abandon()

@@ -15,7 +15,7 @@ from runtime.process import ProcessTree
 
 if TYPE_CHECKING:  # not available on every system
     from runtime.process.shim import Shim
-    from runtime.process.supervisor import Supervisors
+    from runtime.process.supervisors import Supervisors
 
 logger: Final = logging.getLogger("runtime.backend.local")
 
@@ -50,7 +50,7 @@ class Guards:
         self.supervisors = self._witness = await self._start_supervisors(self.note_standstill)
 
     async def _start_supervisors(self, note_standstill: Callable[[float, float], object] | None) -> Supervisors:
-        from runtime.process.supervisor import Supervisors
+        from runtime.process.supervisors import Supervisors
 
         environments, timeout = self._context.environments, self._context.options.timeouts.kill
         roots = self._context.roots.descriptors
@@ -67,7 +67,7 @@ class Guards:
         await trio.sleep(TICK)  # a run that ends before needs no witness
         try:
             # An import needs a descriptor, too.
-            from runtime.process.supervisor import Supervisors
+            from runtime.process.supervisors import Supervisors
 
             witness = Supervisors({}, self._context.options.timeouts.kill, self._limiter)
             witness.note_standstill = self.note_standstill
