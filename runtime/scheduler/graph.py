@@ -36,7 +36,10 @@ IN_FLIGHT: Final = Place.IN_FLIGHT
 
 
 class Node:
-    """One job of the graph, and its state.
+    """One job of the graph, and its state: the record that all parts of a plan share.
+
+    Each part changes fields of its own: `Statuses` the status, `ReadyQueue` and `Dispatcher` the place, `Plan` the
+    rest. An object for each part would cost every job an allocation, and every event several lookups.
 
     It has no constructor, which would double the cost of making a node: `_make_nodes` sets the attributes.
     """
@@ -45,13 +48,11 @@ class Node:
         "attempt",
         "dependents",
         "event",
-        "id",
         "job",
         "passed",
         "place",
         "queue",
         "rank",
-        "run_if",
         "started",
         "status",
         "waiting",
@@ -59,12 +60,9 @@ class Node:
 
     job: Job
     """The specification."""
-    id: str
     rank: int
     """Its index among all jobs, in the order given."""
     status: JobStatus
-    run_if: RunIf
-    """How its dependencies must have ended for it to run."""
     waiting: int
     """How many of its dependencies have not ended."""
     passed: int
@@ -80,6 +78,16 @@ class Node:
     """When it began to run, in seconds of `trio.current_time`; `None` before."""
     event: JobCompletionEvent | None
     """Its completion; `None` until it has ended."""
+
+    @property
+    def id(self) -> str:
+        """The id of the job."""
+        return self.job.id
+
+    @property
+    def run_if(self) -> RunIf:
+        """How its dependencies must have ended for it to run."""
+        return run_if_of(self.job)
 
     def __repr__(self) -> str:
         return f"<Node {self.id!r} {self.status.name} {self.place.name}>"
@@ -154,11 +162,11 @@ def _make_nodes(jobs: Iterable[Job], rank: int) -> tuple[dict[str, Node], list[t
     unresolved: list[tuple[Node, str]] = []
     for job in jobs:
         node = Node()
+        if job.__class__ is not JobSpec:
+            run_if_of(job)  # raises for what a foreign job may have
         node.job = job
-        node.id = job_id = job.id
         node.rank = rank
         node.status = SCHEDULED
-        node.run_if = job.run_if if job.__class__ is JobSpec else run_if_of(job)
         node.waiting = node.passed = node.attempt = 0
         node.dependents = ()
         node.started = node.event = None
@@ -176,7 +184,7 @@ def _make_nodes(jobs: Iterable[Job], rank: int) -> tuple[dict[str, Node], list[t
                     other.dependents.append(node)  # type: ignore[attr-defined]  # a list, once there is one
                 else:
                     other.dependents = [node]
-        nodes[job_id] = node
+        nodes[job.id] = node
     return nodes, unresolved
 
 

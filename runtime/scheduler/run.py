@@ -48,7 +48,8 @@ Limit = int | None | ResourceProvider
 class Scheduler(Generic[JobT]):
     """Runs jobs in the order that their dependencies, priorities, slots and resources allow. Each instance runs once.
 
-    It reads only what `Job` has, so jobs may be of other classes than `JobSpec`.
+    It reads only what `Job` has, so jobs may be of other classes than `JobSpec`. What it decides, and the state of each
+    job, is its plan's; its own fields are private, and connect the plan with the tasks of the run.
 
     Args:
         jobs: what to run. More can be added during the run.

@@ -92,7 +92,7 @@ async def ends_by_itself(here: Local, nursery: trio.Nursery, stranger: Stranger)
     def between(_status: JobStatus) -> None:
         job = next(job for job in here.driver.control.live_jobs() if job.id == "job")
         assert job is not None
-        stranger.take_from(job.data.run.tree)
+        stranger.take_from(job.data.tree)
         trio.from_thread.run_sync(kill, trio_token=token)
         trio.from_thread.run(trio.testing.wait_all_tasks_blocked, trio_token=token)
         stranger.look()

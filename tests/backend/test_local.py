@@ -795,7 +795,7 @@ async def test_a_time_limit_is_not_for_the_judging(
     has_ended = LocalDriver.has_ended
 
     def note(self: LocalDriver, job: LiveJob) -> bool:
-        wait_ended(job.data.run.tree.pid)  # it ends just before the limit
+        wait_ended(job.data.tree.pid)  # it ends just before the limit
         ended = has_ended(self, job)
         noted.append(ended)
         over.set()

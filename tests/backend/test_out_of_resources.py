@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from runtime import LocalBackend, run_jobs
-from runtime.backend.local import group_starter, launch, local_run
+from runtime.backend.local import group_starter, launch
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import in_thread
 from tests.backend import few_descriptors_program, out_of_resources_program
@@ -229,10 +229,10 @@ async def test_without_memory_to_start_a_job_the_backend_is_busy(
 @pytest.mark.parametrize(
     ("containment", "renew", "module", "what"),
     [
-        ("group", False, local_run, "LocalRun"),
+        ("group", False, launch, "LocalJob"),
         ("group", False, group_starter, "GroupTree"),
-        ("tree", False, local_run, "LocalRun"),
-        ("tree", True, local_run, "LocalRun"),  # in a thread
+        ("tree", False, launch, "LocalJob"),
+        ("tree", True, launch, "LocalJob"),  # in a thread
     ],
 )
 async def test_a_process_that_cannot_be_watched_for_lack_of_memory_is_killed(

@@ -36,5 +36,14 @@ def test_a_path_is_found_and_a_wrong_one_is_noticed() -> None:
     assert {path for path in found if not exists(path)} == {"no/such.py"}
 
 
+def test_each_class_that_stands_for_a_job_is_in_the_module_that_the_page_names() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = re.findall(r"^\| (?:local: |batch: )?`(\w+)` \(`([\w/]+\.py)`\)", page, re.MULTILINE)
+    assert len(named) == 10  # eight on each path
+    for name, path in named:
+        (module,) = (root / path for root in ROOTS if (root / path).is_file())
+        assert f"class {name}" in module.read_text("utf-8"), path
+
+
 def test_pages_name_many_files() -> None:
     assert len(set().union(*(paths_in(page.read_text("utf-8")) for page in PAGES))) > 100

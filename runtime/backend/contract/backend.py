@@ -65,6 +65,8 @@ class BackendOptions(CommonOptions, total=False):
 class RuntimeBackend(abc.ABC):
     """A place where jobs run. Constructing one does no I/O and starts nothing. It can be opened any number of times.
 
+    Its fields are its options, which schedulers read; all state of a block belongs to what `open` makes.
+
     Args:
         name: its name in reports and job specifications; `None` for the class's `name`.
         max_parallelism: how many jobs may be live at once; `None` for the class's default, 0 for no limit.

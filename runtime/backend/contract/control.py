@@ -242,7 +242,7 @@ class Control:
                 # The first request is the cause. Of two at the same time, a kill precedes a time limit: the order of
                 # two tasks that wake at one time is random, and the result must not depend on it.
                 if kind is FailureKind.CANCELLED and job.stop.reason.kind in _LIMITS and job.stop.at == now:
-                    job.stop = StopCause(reason, now)
+                    job.stop.reason = reason
                 live.append(job)
                 continue
             job.stop = StopCause(reason, now)
@@ -258,7 +258,8 @@ class Control:
         self._request(self._driver.kill, to_kill)
         if force:
             for job in live:
-                job.forced = True
+                if job.stop is not None:
+                    job.stop.forced = True
             self._request(self._driver.force, [job for job in live if job.stage is LAUNCHED])
         return [job for job in live if job.stage is not DONE]
 
@@ -297,7 +298,7 @@ class Control:
         # `stop` could not kill a job whose launch had not returned: there was nothing to send a signal to.
         if job.stop is not None:
             self._request(self._driver.kill, [job])
-            if job.forced:
+            if job.stop.forced:
                 self._request(self._driver.force, [job])
 
     def _was_taken_back(self, job: LiveJob) -> bool:

@@ -31,13 +31,15 @@ class Stage(enum.IntEnum):
     """Its completion is queued, or it was refused: no longer live."""
 
 
-@attrs.frozen
+@attrs.define
 class StopCause:
-    """Why a live job is being stopped."""
+    """Why a live job is being stopped. A driver only reads it."""
 
     reason: JobStatusInfo
     at: float
     """When that was requested, in seconds of the event loop's clock."""
+    forced: bool = False
+    """Whether the gentle steps of the stop are skipped."""
 
 
 # Module constants, as looking up a member of an enum is slow: see `runtime.job.status`.
@@ -48,7 +50,10 @@ DONE: Final = Stage.DONE
 
 
 class LiveJob:
-    """A live job of a backend. A driver reads the fields, and assigns only `data` and `paths`.
+    """A live job of a backend: the record of it that drivers and the contract share, for as long as it is live.
+
+    A driver reads the fields, and assigns only `data` and `paths`. Those that only the contract needs (`ticket`,
+    `accepted`, `queued`, `ended`) are here as well: a second object for each job would cost as much as this one.
 
     Made by `make_live`, many at once: calling a constructor would cost as much as assigning the fields.
     """
@@ -58,7 +63,6 @@ class LiveJob:
         "attempt",
         "data",
         "ended",
-        "forced",
         "id",
         "interactive",
         "paths",
@@ -92,8 +96,6 @@ class LiveJob:
     """Why it is being stopped; `None` if it is not."""
     interactive: bool
     """Whether it needs the terminal, and so runs without other jobs of its backend."""
-    forced: bool
-    """Whether the gentle steps of its stop are skipped."""
     data: Any
     """For the driver."""
     paths: JobPaths | None
@@ -136,7 +138,6 @@ def make_live(
         job.stage = WAITING
         job.accepted = True
         job.interactive = getattr(spec, "interactive", False)
-        job.forced = False
         ticket += 1
         jobs.append(job)
     return jobs

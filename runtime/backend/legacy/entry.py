@@ -75,6 +75,9 @@ class Entry(Call):
     Only a kill is a call of its own, with the entry as subject: the queue from which the entry was taken back may still
     contain it.
 
+    It is the record that the parts of the adapter share, because each of them has it for a while, in one state; and
+    one object, call included, because all of it is renewed at each poll of each job.
+
     Args:
         job: the job, whose `data` becomes this entry.
         make: builds the launcher from the job's specification.

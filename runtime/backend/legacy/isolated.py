@@ -43,6 +43,7 @@ from runtime.backend.legacy.failures import FailedCallError, Failure
 from runtime.backend.legacy.isolated_program import PING
 from runtime.backend.legacy.launcher import ErrorMessage, LauncherError
 from runtime.backend.legacy.launcher_calls import KILL, LAUNCH, POLL
+from runtime.helper.exits import ExitWatch
 from runtime.helper.interpreter import environment
 from runtime.helper.process import Channel, HelperProcess, deadline_in, hang_up
 from runtime.job import JobStatus
@@ -156,12 +157,30 @@ class _Connection:
     __del__ = close  # runs when the thread that owns it has ended
 
 
+class _Connections:
+    """The connections to one process."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        """`connection`: that of the current thread."""
+        self._all = weakref.WeakSet[_Connection]()
+
+    def of_this_thread(self, process: LauncherProcess) -> _Connection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = _Connection(process)
+            self._all.add(self._local.connection)
+        connection: _Connection = self._local.connection
+        return connection
+
+    def close_idle(self) -> None:
+        for connection in list(self._all):
+            connection.close()
+
+
 class LauncherProcess:
     """One incarnation of the process. All methods may block and are called in threads, unless they say otherwise."""
 
     def __init__(self, owner: str, greeting: bytes) -> None:
-        self.is_discarded = False
-        """Whether the adapter has lost its jobs: that happens once."""
         self.forgotten: deque[int] = deque()
         """The numbers of launchers whose proxies were dropped; sent with the next request."""
         self._owner = owner
@@ -170,9 +189,7 @@ class LauncherProcess:
         self._exit_reason = ""
         """How the process has ended, and during which calls; empty while it runs."""
         self._lock = threading.Lock()
-        self._local = threading.local()
-        """`connection`: that of the current thread."""
-        self._connections = weakref.WeakSet[_Connection]()
+        self._connections = _Connections()
         self._lifeline, their_lifeline = socket.socketpair()
         """Closed when our process ends, for whatever reason: the kernel then ends the other process with SIGIO."""
         with their_lifeline:
@@ -190,8 +207,6 @@ class LauncherProcess:
             except BaseException:
                 self._lifeline.close()
                 raise
-        self.watch: Final = self._helper.watch
-        """Wakes the threads that wait for the process when it ends."""
         channel, deadline = self._helper.channel, deadline_in(START_TIMEOUT)
         try:
             channel.send(greeting, deadline)
@@ -203,6 +218,11 @@ class LauncherProcess:
             self._close_sockets()
             raise LauncherError(f"{owner} cannot be isolated: {error}")
 
+    @property
+    def watch(self) -> ExitWatch:
+        """Wakes the threads that wait for the process when it ends."""
+        return self._helper.watch
+
     def ask(self, what: str, key: int, job_id: str, payload: bytes | None) -> Any:
         """Make the call `what` of a launcher, on the connection of this thread.
 
@@ -212,10 +232,8 @@ class LauncherProcess:
         me = threading.get_ident()
         self._doing[me] = f"{what} of job {job_id!r}"
         try:
-            if not hasattr(self._local, "connection"):
-                self._local.connection = _Connection(self)
-                self._connections.add(self._local.connection)
-            why, busy, value = self._local.connection.ask((what, key, job_id, payload, self._take_forgotten()))
+            connection = self._connections.of_this_thread(self)
+            why, busy, value = connection.ask((what, key, job_id, payload, self._take_forgotten()))
         except (OSError, EOFError, ValueError) as exc:
             raise FailedCallError(Failure(self._died(), dead_process=self)) from exc
         finally:
@@ -252,8 +270,7 @@ class LauncherProcess:
 
     def close_idle_connections(self) -> None:
         """Close all connections on which no thread waits for an answer."""
-        for connection in list(self._connections):
-            connection.close()
+        self._connections.close_idle()
 
     async def close(self) -> None:
         """End it, and what is left of its group. No call may be in progress.

@@ -12,6 +12,7 @@ import io
 import itertools
 import pickle
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from types import MappingProxyType
@@ -53,12 +54,13 @@ class Isolation:
     """
 
     def __init__(self, launcher_cls: type, view: Callable[[Any], Any] | None) -> None:
-        self._cls = launcher_cls
-        self._view = view
+        self._greeting = launcher_cls, view
+        """What a new process is told first."""
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._process: LauncherProcess | None = None
         self._is_closed = False
+        self._discarded = weakref.WeakSet[LauncherProcess]()
         self._deaths = 0
         self._probing: threading.Thread | None = None
 
@@ -98,9 +100,9 @@ class Isolation:
         Returns:
             False if it was discarded before.
         """
-        if process.is_discarded:
+        if process in self._discarded:
             return False
-        process.is_discarded = True
+        self._discarded.add(process)
         self._deaths += 1
         process.close_idle_connections()
         if self._process is process:
@@ -123,13 +125,13 @@ class Isolation:
             await process.close()
 
     def _living_process(self) -> LauncherProcess:
-        name = class_name(self._cls)
+        name = class_name(self._greeting[0])
         with self._lock:
             if self._is_closed:  # an abandoned constructor may get here after the backend has closed
                 raise LauncherError(f"{name} is isolated, and its process has ended with its backend")
             if self._process is None or self._process.has_ended():  # the threads that wait for it see that themselves
                 try:
-                    greeting = _pickled((self._cls, self._view))
+                    greeting = _pickled(self._greeting)
                 except Exception as exc:  # pickling runs foreign code
                     msg = f"{name} cannot be isolated: it, or its view, does not pickle: {describe(exc)}"
                     raise LauncherError(msg) from exc

@@ -25,7 +25,6 @@ from runtime.backend.local.guards import Guards
 from runtime.backend.local.interactive import UserTerminal
 from runtime.backend.local.launch import LaunchContext
 from runtime.backend.local.local_job import EndedJob, JobServices, LocalJob, complete_ended
-from runtime.backend.local.local_run import LocalRun
 from runtime.backend.local.options import LocalOptions
 from runtime.backend.local.pausing import Pausing
 from runtime.backend.local.pipeline import LaunchPipeline
@@ -164,10 +163,10 @@ class LocalDriver(Driver):
         await self._pausing.wait_unpaused()
         await self._pipeline.launch(jobs)
 
-    def _start(self, job: LiveJob, run: LocalRun) -> None:
-        if run.soft is not None:  # `kill_deadline` is one for all jobs
-            self.kill_deadline = later(self.kill_deadline, self._options.timeouts.total(run.soft.seconds))
-        LocalJob(job, run, self.services).start()
+    def _start(self, job: LocalJob) -> None:
+        if job.soft is not None:  # `kill_deadline` is one for all jobs
+            self.kill_deadline = later(self.kill_deadline, self._options.timeouts.total(job.soft.seconds))
+        job.start(self.services)
 
     def kill(self, jobs: Sequence[LiveJob]) -> None:
         """Begin the stop sequences of `jobs`."""

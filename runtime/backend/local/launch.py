@@ -29,12 +29,12 @@ from runtime.backend.launch_progress import LaunchProgress
 from runtime.backend.local.environments import Environments
 from runtime.backend.local.group_starter import GroupStarter
 from runtime.backend.local.interactive import JobTerminal, start_on_pty
-from runtime.backend.local.launch_errors import Busy, NotLaunched, explain
-from runtime.backend.local.local_run import LocalRun, keep
+from runtime.backend.local.launch_errors import Busy, NotLaunched, UnwatchedError, explain
+from runtime.backend.local.local_job import LocalJob
 from runtime.backend.local.options import LocalOptions
 from runtime.job import JobPaths, JobSpec
 from runtime.job.command import command_words
-from runtime.process import ProcessTree
+from runtime.process import ProcessTree, SoftStep
 from runtime.roots import RootedPath, Roots
 
 if TYPE_CHECKING:  # not available on every system
@@ -121,19 +121,36 @@ class CalledOff:
     """A job that was killed before it was started."""
 
 
-Launched = LocalRun | NotLaunched | Prepared | CalledOff | Busy
+Launched = LocalJob | NotLaunched | Prepared | CalledOff | Busy
 
 
 def discard(result: Launched) -> None:
-    """End the run of a launch that was abandoned, if it started one. Blocks."""
-    if isinstance(result, LocalRun):
+    """End what an abandoned launch has started, if anything. Blocks."""
+    if isinstance(result, LocalJob):
         result.destroy()
+
+
+def _keep(
+    launch: Launch, tree: ProcessTree, soft: SoftStep | None, log: RootedPath, terminal: JobTerminal | None = None
+) -> LocalJob:
+    """Return the job whose processes were started.
+
+    Raises:
+        UnwatchedError: if there is no memory for it; the processes were killed.
+    """
+    try:
+        return LocalJob(launch.job, tree, soft, log, terminal)
+    except MemoryError:
+        tree.destroy()
+        if terminal is not None:
+            terminal.close()
+        raise UnwatchedError from None
 
 
 # ---------------------------------------------------------------------- by a shim
 
 
-def launch_by_shim(context: LaunchContext, launch: Launch, shim: Shim) -> LocalRun | NotLaunched | Busy | None:
+def launch_by_shim(context: LaunchContext, launch: Launch, shim: Shim) -> LocalJob | NotLaunched | Busy | None:
     """Let `shim` make the job's files and start it. Does not block; raises nothing.
 
     `ProcessTree.wait_started` tells later whether that succeeded. `None`: it needs a thread after all, because a
@@ -157,7 +174,7 @@ def launch_by_shim(context: LaunchContext, launch: Launch, shim: Shim) -> LocalR
             to_make=to_make,
             leftover_timeout=context.leftover_timeout(spec),
         )
-        return None if tree is None else keep(tree, soft, paths.log)
+        return None if tree is None else _keep(launch, tree, soft, paths.log)
     except _NotFoundError:
         return None
     except Exception as exc:  # noqa: BLE001 - such as text that is not an argument: it fails its own job, and no other
@@ -221,7 +238,7 @@ def launch_in_thread(context: LaunchContext, launch: Launch) -> Launched:
             start = _Start(context, launch, paths, known)
             argv = starting_words(spec, paths.log)
             tree, terminal = start.on_pty(argv, log) if spec.interactive else (start(argv, log, paths.log), None)
-            return keep(tree, soft, paths.log, terminal)
+            return _keep(launch, tree, soft, paths.log, terminal)
         finally:
             os.close(log)
     except Exception as exc:  # noqa: BLE001 - such as text that is not a file name: it fails its own job, and no other

@@ -1,6 +1,7 @@
 """`LocalJob`: a job of this machine, from the start of its processes to its completion.
 
-What a request does depends on how far the job has come::
+It is made by the launch, perhaps in a thread, and begins when its processes are known to run. What a request does
+depends on how far the job has come::
 
     request      its root runs              its root has exited                          it has completed
     stop         the stop sequence begins   the rest takes at most `kill_timeout`        nothing
@@ -26,12 +27,12 @@ from runtime.backend.contract.control import Control, End
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.finishing import Finisher, usage_of
 from runtime.backend.local.how_ended import Ending, how_ended, may_be_oom, out_of_memory, with_leftovers
-from runtime.backend.local.interactive import UserTerminal
-from runtime.backend.local.local_run import LocalRun
+from runtime.backend.local.interactive import JobTerminal, UserTerminal
 from runtime.backend.local.options import LocalOptions
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.process import UNKNOWN, GroupTree, TreeEnd, in_thread
+from runtime.process import UNKNOWN, GroupTree, ProcessTree, SoftStep, TreeEnd, in_thread
 from runtime.process.memory import OomKills
+from runtime.roots import RootedPath
 from runtime.verdict import explain_stop, failed
 
 _STOPPED_VERDICT_TIMEOUT: Final = 2.0
@@ -62,57 +63,83 @@ class JobServices:
 
 
 class LocalJob:
-    """A job that was started; the `data` of its `LiveJob`.
+    """A job and its processes; the `data` of its `LiveJob` from `start` on.
 
     Args:
         job: the job.
-        run: its processes.
-        services: shared by all jobs.
+        tree: its processes.
+        soft: the step before SIGTERM, if there is one.
+        log: its log.
+        terminal: that of an interactive job.
     """
 
-    __slots__ = ("_concluding", "_is_limited", "_services", "job", "run")
+    __slots__ = ("_concluding", "_is_limited", "_services", "job", "log", "soft", "terminal", "tree")
 
-    def __init__(self, job: LiveJob, run: LocalRun, services: JobServices) -> None:
+    _services: JobServices
+    """Set by `start`."""
+
+    def __init__(
+        self,
+        job: LiveJob,
+        tree: ProcessTree,
+        soft: SoftStep | None,
+        log: RootedPath,
+        terminal: JobTerminal | None = None,
+    ) -> None:
         self.job: LiveJob = job
-        self.run: LocalRun = run
-        self._services = services
+        self.tree: ProcessTree = tree
+        self.soft: SoftStep | None = soft
+        self.log: RootedPath = log
+        self.terminal: JobTerminal | None = terminal
         self._concluding: trio.CancelScope | None = None
         """Encloses the steps after its end, judging the log and `post_finish`; made on demand."""
         self._is_limited = False
         """Whether `_concluding` has a deadline, because the job was killed after its end."""
 
-    def start(self) -> None:
+    def start(self, services: JobServices) -> None:
         """Record the start, and let its end be noticed."""
-        job, tree, services = self.job, self.run.tree, self._services
-        job.data = self
+        job, tree = self.job, self.tree
+        job.data, self._services = self, services
         if isinstance(tree, GroupTree):
             tree.limit = self._limit
         if not services.control.started(job):  # it was abandoned as lost during its launch
             self.stop()
-        ordinary = self.run.terminal is None and not self._is_log_watched()
+        ordinary = self.terminal is None and not self._is_log_watched()
         if not (ordinary and tree.announce_end(services.ended, self)):
             services.control.start_task(self.watch)
+
+    def destroy(self) -> None:
+        """End its processes, if its launch was abandoned. Blocks."""
+        self.tree.destroy()
+        self.close()
+
+    def close(self) -> None:
+        """Close all descriptors. Idempotent."""
+        self.tree.close()
+        if self.terminal is not None:
+            self.terminal.close()
+            self.terminal = None
 
     # ------------------------------------------------------------------ requests
 
     def stop(self) -> None:
         """Begin the stop sequence; if its root has already exited, limit the time until its completion instead."""
-        if self.run.tree.has_ended():
+        if self.tree.has_ended():
             self._limit_conclusion()
         else:
-            self.run.tree.stop(self._services.options.timeouts.steps(self.run.soft))
+            self.tree.stop(self._services.options.timeouts.steps(self.soft))
 
     def force(self) -> None:
         """Skip the gentle steps of its stop sequence."""
-        self.run.tree.kill()
+        self.tree.kill()
 
     def has_ended(self) -> bool:
         """Whether its root is known to have exited."""
-        return self.run.tree.has_ended()
+        return self.tree.has_ended()
 
     def postpone(self, seconds: float) -> None:
         """Extend the step of its stop sequence that is in progress."""
-        self.run.tree.postpone(seconds)
+        self.tree.postpone(seconds)
 
     def _limit_conclusion(self) -> None:
         self._is_limited = True
@@ -135,9 +162,9 @@ class LocalJob:
         try:
             end = await self._wait_ended()
             await self._complete(end)
-            await self.run.tree.wait_gone()
+            await self.tree.wait_gone()
         finally:
-            self.run.close()  # an error here must not leave the processes running
+            self.close()  # an error here must not leave the processes running
             self._unlink()
 
     def _unlink(self) -> None:
@@ -145,9 +172,9 @@ class LocalJob:
         self.job.data = None
 
     async def _wait_ended(self) -> TreeEnd:
-        tree, services = self.run.tree, self._services
-        if self.run.terminal is not None:
-            return await self.run.terminal.wait_ended(tree, services.terminal)
+        tree = self.tree
+        if self.terminal is not None:
+            return await self.terminal.wait_ended(tree, self._services.terminal)
         if not self._is_log_watched():
             return await tree.wait_ended()
         async with trio.open_nursery() as nursery:
@@ -168,13 +195,13 @@ class LocalJob:
 
     @trio.lowlevel.enable_ki_protection
     async def _stop_when_failed(self) -> None:
-        await self._services.finisher.verdicts.wait_failed(self.job.spec, self.run.log, _WATCH_INTERVAL)
+        await self._services.finisher.verdicts.wait_failed(self.job.spec, self.log, _WATCH_INTERVAL)
         if not self.has_ended():
             self.stop()
 
     @trio.lowlevel.enable_ki_protection
     async def _stop_when_too_large(self) -> None:
-        message = await self._services.finisher.verdicts.wait_too_large(self.job.spec, self.run.log, _WATCH_INTERVAL)
+        message = await self._services.finisher.verdicts.wait_too_large(self.job.spec, self.log, _WATCH_INTERVAL)
         if not self.has_ended():  # judging the log of a job that has ended checks its size, too
             self._services.control.stop([self.job], FailureKind.LOG_LIMIT, message)
 
@@ -227,7 +254,7 @@ class LocalJob:
         kind = job.stop.reason.kind
         status = JobStatus.KILLED if kind is None else kind.status
         timeout = services.options.timeouts.kill or _STOPPED_VERDICT_TIMEOUT
-        judgement = await services.finisher.conclude_stopped(job.spec, self.run.log, status, timeout, end.log)
+        judgement = await services.finisher.conclude_stopped(job.spec, self.log, status, timeout, end.log)
         services.control.finish_stopped(job, usage_of(end.exit, judgement), explain_stop(job.stop.reason, judgement))
 
     async def _complete_judged(self, end: TreeEnd) -> None:
@@ -239,7 +266,7 @@ class LocalJob:
         how = attrs.evolve(end.exit, code=0, signal=None, core_dumped=False) if end.stopped else end.exit
         verdict = await services.finisher.conclude(
             job.spec,
-            self.run.log,
+            self.log,
             how,
             self._conclusion_scope(),
             services.options.timeouts.kill,

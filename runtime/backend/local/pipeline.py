@@ -39,7 +39,7 @@ from runtime.backend.local.launch import (
     needed_paths,
 )
 from runtime.backend.local.launch_errors import Busy, NotLaunched, explain
-from runtime.backend.local.local_run import LocalRun
+from runtime.backend.local.local_job import LocalJob
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import SIGCHLD_IGNORED, NotMadeError, Work, each_in_thread, ignores_sigchld
 from runtime.process.filesystems import STALLED
@@ -66,7 +66,7 @@ class LaunchPipeline:
         guards: have shims.
         threads: limits the threads that launch.
         hooks: limits the threads that call hooks.
-        started: called with each job that has started, and its run.
+        started: called with each job that has started.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LaunchPipeline:
         guards: Guards,
         threads: trio.CapacityLimiter,
         hooks: trio.CapacityLimiter,
-        started: Callable[[LiveJob, LocalRun], object],
+        started: Callable[[LocalJob], object],
     ) -> None:
         self._control = control
         self._context = context
@@ -116,7 +116,7 @@ class LaunchPipeline:
         self, launches: Sequence[Launch], limiter: trio.CapacityLimiter, nursery: trio.Nursery
     ) -> None:
         """Begin some launches; tasks in `nursery` wait until the jobs have started."""
-        started: list[tuple[Launch, LocalRun]] = []
+        started: list[tuple[Launch, LocalJob]] = []
         in_thread: list[Launch] = []
         for launch in await self._with_shims(launches):
             if not self._control.begin(launch.job):
@@ -125,7 +125,7 @@ class LaunchPipeline:
             result = self._launch_now(launch)
             if result is None:
                 in_thread.append(launch)
-            elif isinstance(result, LocalRun):
+            elif isinstance(result, LocalJob):
                 started.append((launch, result))
             else:
                 self._settle(launch, result)
@@ -136,7 +136,7 @@ class LaunchPipeline:
         else:
             await trio.lowlevel.checkpoint()  # launching many slices without one would block the loop for long
 
-    def _launch_now(self, launch: Launch) -> LocalRun | NotLaunched | Busy | None:
+    def _launch_now(self, launch: Launch) -> LocalJob | NotLaunched | Busy | None:
         """Launch a job without a thread, or find out that it cannot be launched; `None` if it needs a thread."""
         spec: JobSpec = launch.job.spec
         try:
@@ -171,9 +171,9 @@ class LaunchPipeline:
             launch.progress = self._progress_of(launch.job)
 
         def done(results: Sequence[tuple[Launch, Launched]]) -> None:
-            started: list[tuple[Launch, LocalRun]] = []
+            started: list[tuple[Launch, LocalJob]] = []
             for launch, result in results:
-                if isinstance(result, LocalRun):
+                if isinstance(result, LocalJob):
                     started.append((launch, result))
                 else:
                     self._settle(launch, result)
@@ -197,23 +197,23 @@ class LaunchPipeline:
                 self._settle(launch, explain(exc, launch.job.spec))
 
     @trio.lowlevel.enable_ki_protection
-    async def _wait_started(self, started: Sequence[tuple[Launch, LocalRun]], nursery: trio.Nursery) -> None:
-        """Wait until each run has started or has failed to start."""
+    async def _wait_started(self, started: Sequence[tuple[Launch, LocalJob]], nursery: trio.Nursery) -> None:
+        """Wait until each job has started or has failed to start."""
         left = deque(started)
         not_made: list[Launch] = []
         with trio.move_on_after(STALLED if len(started) > 1 else math.inf):
             while left:
-                launch, run = left[0]
+                launch, job = left[0]
                 try:
-                    await run.tree.wait_started()  # the only await, so that a cancel cannot leave a job half recorded
+                    await job.tree.wait_started()  # the only await, so that a cancel cannot leave a job half recorded
                 except NotMadeError:
                     not_made.append(launch)
                 except (OSError, ValueError) as exc:
-                    run.close()
+                    job.close()
                     launch.shim = None  # its supervisor has it back already
                     self._settle(launch, explain(exc, launch.job.spec))
                 else:
-                    self._started(launch.job, run)
+                    self._started(job)
                 left.popleft()
         # The file system of the first one does not answer. From now on each waits in a task of its own, because the
         # file systems of the others may answer.
