@@ -17,6 +17,7 @@ _T = TypeVar("_T")
 _HEADER: Final = re.compile(rb"[0-9a-f]{8} [0-9a-f]{8} ")
 _ZERO_HEADER: Final = b"00000000 00000000 "
 _HEADER_SIZE: Final = len(_ZERO_HEADER)
+_LINE_FEED: Final = ord("\n")
 
 
 def encode(text: str) -> bytes:
@@ -71,7 +72,7 @@ class Scanner(Generic[_T]):
             return None
         if len(self._rest) < _HEADER_SIZE:
             return f"byte {self._end}: a frame is cut off after {_count(len(self._rest), 'byte')}"
-        return f"byte {self._end}: a frame of {self._size()} bytes is cut off after {len(self._rest)}"
+        return f"byte {self._end}: a frame of {_size(self._rest)} bytes is cut off after {len(self._rest)}"
 
     def feed(self, data: bytes) -> list[_T]:
         """Return the values of the frames that are whole with `data`."""
@@ -80,44 +81,50 @@ class Scanner(Generic[_T]):
             return []
         self._rest += data
         found = []
-        while (payload := self._take()) is not None:
+        begin = 0
+        while (payload := self._take(begin)) is not None:
             try:
                 found.append(self._parse(payload.decode("ascii")))
             except UnicodeDecodeError:
                 self._flaw = "the text of a frame is not ASCII"
+                break
             except ValueError as exc:
                 self._flaw = f"a frame is no record: {exc}"
-            if self._flaw is not None:
                 break
-            size = len(payload) + _HEADER_SIZE + 1
-            self._end += size
-            del self._rest[:size]
+            begin += len(payload) + _HEADER_SIZE + 1
+        self._end += begin
+        del self._rest[:begin]
         if self._flaw is not None:
             self._beyond = len(self._rest)
             self._rest.clear()
         return found
 
-    def _take(self) -> bytes | None:
+    def _take(self, begin: int) -> bytes | None:
         """Return the text of the next frame; `None`, with the flaw, if there is no whole, valid one."""
-        head = bytes(self._rest[:_HEADER_SIZE])
+        head = bytes(self._rest[begin : begin + _HEADER_SIZE])
         if not _HEADER.fullmatch(head + _ZERO_HEADER[len(head) :]):
-            zeros = len(self._rest) - len(self._rest.lstrip(b"\0"))
+            rest = self._rest[begin:]
+            zeros = len(rest) - len(rest.lstrip(b"\0"))
             self._flaw = f"{_count(zeros, 'byte')} of zero" if zeros else "no frame begins here"
             return None
-        if len(head) < _HEADER_SIZE or len(self._rest) < self._size():
+        if len(head) < _HEADER_SIZE:
             return None
-        payload = bytes(self._rest[_HEADER_SIZE : self._size() - 1])
+        size = _size(head)
+        if len(self._rest) < begin + size:
+            return None
+        payload = bytes(self._rest[begin + _HEADER_SIZE : begin + size - 1])
         if head != _header(payload):
-            self._flaw = f"the checksum of a frame of {self._size()} bytes does not match"
-        elif self._rest[self._size() - 1 : self._size()] != b"\n":
-            self._flaw = f"a frame of {self._size()} bytes has no line feed at its end"
+            self._flaw = f"the checksum of a frame of {size} bytes does not match"
+        elif self._rest[begin + size - 1] != _LINE_FEED:
+            self._flaw = f"a frame of {size} bytes has no line feed at its end"
         else:
             return payload
         return None
 
-    def _size(self) -> int:
-        """Return the size of the whole frame that the header at the beginning of the rest tells."""
-        return int(self._rest[:8], 16) + _HEADER_SIZE + 1
+
+def _size(head: bytes | bytearray) -> int:
+    """Return the size of the whole frame that a header tells."""
+    return int(head[:8], 16) + _HEADER_SIZE + 1
 
 
 def _count(number: int, noun: str) -> str:

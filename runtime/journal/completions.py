@@ -1,0 +1,108 @@
+"""Completions as the columns of an `Ended`, and back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from runtime.job import JobCompletionEvent, JobPaths, JobStatusInfo, JobUsage
+from runtime.journal.paths import absolute, relative
+from runtime.journal.records import Ended, Output
+
+_NO_USAGE: Final = JobUsage()
+_NO_REASON: Final = (None, None, None, None)
+
+
+def ended(
+    jobs: Sequence[int],
+    events: Sequence[JobCompletionEvent],
+    run_dir: str,
+    outputs: Sequence[Output | None] | None = None,
+) -> Ended:
+    """Return the record of these completions.
+
+    Args:
+        jobs: the numbers of the jobs of `events`, in the same order.
+        events: the completions.
+        run_dir: the run directory; paths below it are written relative to it.
+        outputs: for each job that passed, what identifies its output, if it is known; `None` for none at all.
+    """
+    columns: dict[str, Any] = {}  # `Any`: one class of values for each column
+    reasons = [event.reason for event in events]
+    if any(reasons):
+        fields = [
+            _NO_REASON if reason is None else (reason.message, reason.kind, reason.lines, reason.context)
+            for reason in reasons
+        ]
+        columns |= zip(("messages", "kinds", "lines", "contexts"), map(list, zip(*fields, strict=True)), strict=True)
+    usages = [event.usage or _NO_USAGE for event in events]
+    paths = [event.paths for event in events]
+    if any(paths):
+        columns["odirs"] = [None if each is None else relative(each.odir, run_dir) for each in paths]
+        columns["logs"] = [None if each is None else relative(each.log, each.odir) for each in paths]
+        # Most jobs run in their output directory, and a call costs as much as the rest of this line.
+        columns["cwds"] = [
+            None if each is None else "." if each.cwd == each.odir else relative(each.cwd, each.odir) for each in paths
+        ]
+    if outputs is not None and any(outputs):
+        known = [(None, None, None) if each is None else each for each in outputs]
+        columns |= zip(("devices", "inodes", "log_sizes"), map(list, zip(*known, strict=True)), strict=True)
+    return Ended(
+        jobs=jobs,
+        attempts=[event.attempt for event in events],
+        statuses=[event.status for event in events],
+        submitted=[event.submitted for event in events],
+        started=[event.started for event in events],
+        ended=[event.ended for event in events],
+        cpu_seconds=[usage.cpu_seconds for usage in usages],
+        peak_bytes=[usage.peak_bytes for usage in usages],
+        exit_codes=[usage.exit_code for usage in usages],
+        signals=[usage.signal for usage in usages],
+        job_runtimes=[usage.job_runtime for usage in usages],
+        simulated_times=[usage.simulated_time for usage in usages],
+        left_behind=[usage.left_behind for usage in usages],
+        **columns,
+    )
+
+
+def completion(record: Ended, row: int, job_id: str, run_dir: str) -> JobCompletionEvent:
+    """Return the completion in a row of a record, for the job `job_id`.
+
+    It equals the event that `ended` was given, except that its times are whole microseconds, lines and texts are in
+    tuples, and a usage of which nothing is known is `None`.
+    """
+    message = record.messages[row]
+    usage = JobUsage(
+        record.cpu_seconds[row],
+        record.peak_bytes[row],
+        record.exit_codes[row],
+        record.signals[row],
+        record.job_runtimes[row],
+        record.simulated_times[row],
+        record.left_behind[row],
+    )
+    return JobCompletionEvent(
+        job_id,
+        record.attempts[row],
+        record.statuses[row],
+        None if message is None else JobStatusInfo(message, record.lines[row], record.contexts[row], record.kinds[row]),
+        record.submitted[row],
+        record.started[row],
+        record.ended[row],
+        None if usage == _NO_USAGE else usage,
+        _paths(record, row, run_dir),
+    )
+
+
+def output(record: Ended, row: int) -> Output | None:
+    """Return what identifies the output of the job in a row of a record, if it is known."""
+    device, inode = record.devices[row], record.inodes[row]
+    return None if device is None or inode is None else Output(device, inode, record.log_sizes[row])
+
+
+def _paths(record: Ended, row: int, run_dir: str) -> JobPaths | None:
+    odir, log, cwd = record.odirs[row], record.logs[row], record.cwds[row]
+    if odir is None or log is None or cwd is None:
+        return None
+    odir = absolute(odir, run_dir)
+    return JobPaths(odir, absolute(log, odir), absolute(cwd, odir))

@@ -1,0 +1,59 @@
+"""The digest of a specification: whether a job is still the one that a journal tells of. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Final
+
+import attrs
+
+from runtime.job import JobSpec
+
+_DIGITS: Final = 16
+"""Hexadecimal digits, 64 bits: a changed specification has the same digest once in 10^19 changes."""
+
+_NO_PART: Final = frozenset({"weight", "tags", "queue_timeout", "soft_stop", "soft_timeout", "_needs_all"})
+"""Fields that cannot change the result of a job that passed; see `digest`. `_needs_all` is a part of `run_if`."""
+_UNORDERED: Final = frozenset({"dependencies", "pass_patterns", "fail_patterns"})
+"""Fields whose order means nothing, and is another one in each process if they were given as sets."""
+
+_FIELDS: Final = [field for field in attrs.fields(JobSpec) if field.name not in _NO_PART]
+_NAMES: Final = [field.name for field in _FIELDS]
+_DEFAULTS: Final = [field.default for field in _FIELDS]
+_values: Final = attrgetter(*_NAMES)
+
+
+def digest(spec: JobSpec) -> str:
+    """Return 16 hexadecimal digits that are the same for equal specifications, in every process.
+
+    Whatever may change the result of a job is a part of it, the values of `exports` included. No part are `weight` and
+    `tags`, which decide when and whether it runs; `queue_timeout`, `soft_stop` and `soft_timeout`, which matter to a
+    job that is killed, and so to none that passed. A hook is known by its module and name, not by its code.
+
+    A field that has its default adds nothing, so a field that a later version of this package adds changes no digest.
+    """
+    parts = [
+        (name, _plain(name, value))
+        for name, value, default in zip(_NAMES, _values(spec), _DEFAULTS, strict=True)
+        if value is not default and value != default
+    ]
+    # `ascii` and not JSON: it is faster, and distinguishes all texts and a text from a list of one.
+    return hashlib.sha256(ascii(parts).encode("ascii")).hexdigest()[:_DIGITS]
+
+
+def _plain(name: str, value: object) -> object:
+    """Return the value of a field as one whose `repr` tells all that counts, and nothing else."""
+    if isinstance(value, str):  # the usual case
+        return value
+    if isinstance(value, Mapping):
+        return sorted(value.items())
+    if isinstance(value, tuple):
+        return sorted(value) if name in _UNORDERED else value
+    if name == "timeout" and isinstance(value, int):
+        return float(value)
+    if callable(value):
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}.{named.__qualname__}"
+    return value

@@ -1,0 +1,225 @@
+"""What is known of a run, computed from the records of its journal: a state that is the same however often it is made.
+Pure.
+
+Of two completions of a job, the one of the later attempt counts, and of one attempt the later one. No records make it
+raise: those of unknown jobs, and those of attempts that are over, are counted and change nothing. A million jobs cost
+lists with a few numbers each; their completions stay in the columns of their records, and become events on demand.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from runtime.job import JobCompletionEvent, JobStatus
+from runtime.job.status import QUEUED, SCHEDULED, TERMINAL
+from runtime.journal.completions import completion, output
+from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Output, Progress, Record, Starting
+
+_NOT_YET = -1
+
+
+def _indices() -> array[int]:
+    return array("q")
+
+
+@attrs.define
+class Segment:
+    """One incarnation of the runtime in a run."""
+
+    begin: Begin
+    end: End | None = None
+    """`None` if it is still running, or was killed."""
+    kept: int = 0
+    """Results that it kept."""
+
+
+@attrs.frozen
+class InFlight:
+    """An attempt that was to be started, and of which no end is known. It may be alive, or may never have begun."""
+
+    number: int
+    id: str
+    attempt: int
+    backend: str
+    """The name of the backend; ``""`` if it is not known."""
+    replaced: bool
+    """Whether the job has another specification by now."""
+
+
+@attrs.define
+class RunState:
+    """The state of a run. Lists have an item for each job number; `replay` makes a state, and `apply` continues it."""
+
+    run_dir: str = "."
+    """The run directory, which the paths of completions begin with."""
+    ids: list[str] = attrs.field(factory=list, init=False)
+    digests: list[str] = attrs.field(factory=list, init=False)
+    """What `digest` gave for the specification; ``""`` if it is not known."""
+    attempts: list[int] = attrs.field(factory=list, init=False)
+    """The last attempt that was to be started, from 1; 0 for none. A job that replaces another one continues its."""
+    statuses: list[JobStatus] = attrs.field(factory=list, init=False)
+    """QUEUED from its `Starting` on; RUNNING only if an event said so."""
+    numbers: dict[str, int] = attrs.field(factory=dict, init=False)
+    """Id to number, in the order of the ids; a job that was replaced is in the lists, but not here."""
+    segments: list[Segment] = attrs.field(factory=list, init=False)
+    origins: dict[int, str] = attrs.field(factory=dict, init=False)
+    """Number to the name of the run that the result is of, if that is another run."""
+    ignored: int = attrs.field(default=0, init=False)
+    """Rows of records that changed nothing, because they are of a job or an attempt that cannot be."""
+    _records: list[Starting | Ended] = attrs.field(factory=list, init=False)
+    _epochs: list[float] = attrs.field(factory=list, init=False)
+    """The epoch of each of `_records`."""
+    _begun: array[int] = attrs.field(factory=_indices, init=False)
+    """For each job, the index of its last `Starting` (or of its `Ended`, if there is none) in `_records`, or -1."""
+    _ended: array[int] = attrs.field(factory=_indices, init=False)
+    """The index of its last `Ended`, or -1."""
+    _rows: array[int] = attrs.field(factory=_indices, init=False)
+    """Its row in that."""
+
+    def apply(self, record: Record) -> None:
+        """Add what the next record of the journal says."""
+        match record:
+            case Ended():
+                self._apply_ended(record)
+            case Progress():
+                self._apply_progress(record)
+            case Starting():
+                self._apply_starting(record)
+            case Jobs():
+                self._apply_jobs(record)
+            case Kept():
+                self._apply_kept(record)
+            case Begin():
+                self.segments.append(Segment(record))
+            case End():
+                if self.segments:
+                    self.segments[-1].end = record
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last segment ended in order."""
+        return bool(self.segments) and self.segments[-1].end is not None
+
+    def result(self, number: int) -> JobCompletionEvent | None:
+        """Return the last completion of a job; `None` if it has not ended since it was last started."""
+        if self.statuses[number] not in TERMINAL:
+            return None
+        record = self._records[self._ended[number]]
+        assert isinstance(record, Ended)
+        return completion(record, self._rows[number], self.ids[number], self.run_dir)
+
+    def results(self) -> Iterator[JobCompletionEvent]:
+        """Yield the last completion of each job that has ended, in the order of the ids."""
+        for number in self.numbers.values():
+            result = self.result(number)
+            if result is not None:
+                yield result
+
+    def epoch(self, number: int) -> float | None:
+        """Return the wall time of second 0 for the times of a job's last completion; `None` if it has not ended."""
+        return None if self.statuses[number] not in TERMINAL else self._epochs[self._ended[number]]
+
+    def output(self, number: int) -> Output | None:
+        """Return what identified the output of a job when it ended; `None` if it has not, or that is not known."""
+        if self.statuses[number] not in TERMINAL:
+            return None
+        record = self._records[self._ended[number]]
+        return output(record, self._rows[number]) if isinstance(record, Ended) else None
+
+    def counts(self) -> Counter[JobStatus]:
+        """Return how many jobs have each status. Those that were replaced do not count."""
+        return Counter(self.statuses[number] for number in self.numbers.values())
+
+    def in_flight(self) -> Iterator[InFlight]:
+        """Yield the attempts of which no end is known, those of replaced jobs included."""
+        for number, status in enumerate(self.statuses):
+            if status is not SCHEDULED and status not in TERMINAL:
+                begun = self._records[self._begun[number]] if self._begun[number] != _NOT_YET else None
+                backend = begun.backend if isinstance(begun, Starting) else ""
+                job_id = self.ids[number]
+                yield InFlight(number, job_id, self.attempts[number], backend, self.numbers[job_id] != number)
+
+    def began_before_end_of(self, number: int, other: int) -> bool:
+        """Whether the last attempt at a job was begun before the last one at `other` ended, so without its output."""
+        return self._begun[number] < self._ended[other]
+
+    def _apply_jobs(self, record: Jobs) -> None:
+        for job_id in record.ids:
+            replaced = self.numbers.get(job_id)
+            self.attempts.append(0 if replaced is None else self.attempts[replaced])
+            self.numbers[job_id] = len(self.ids)
+            self.ids.append(job_id)
+        count = len(record.ids)
+        self.digests += record.digests
+        self.statuses += [SCHEDULED] * count
+        for indices in (self._begun, self._ended, self._rows):
+            indices.extend([_NOT_YET] * count)
+
+    def _apply_starting(self, record: Starting) -> None:
+        index = self._remember(record)
+        attempts, total = self.attempts, len(self.ids)
+        for number, attempt in zip(record.jobs, record.attempts, strict=True):
+            if not 0 <= number < total or attempt < attempts[number]:
+                self.ignored += 1
+                continue
+            attempts[number] = attempt
+            self.statuses[number] = QUEUED
+            self._begun[number] = index
+            self.origins.pop(number, None)
+
+    def _apply_progress(self, record: Progress) -> None:
+        statuses, total = self.statuses, len(self.ids)
+        for number, attempt, status in zip(record.jobs, record.attempts, record.statuses, strict=True):
+            if not 0 <= number < total or attempt != self.attempts[number] or statuses[number] in TERMINAL:
+                self.ignored += 1
+                continue
+            statuses[number] = status
+
+    def _apply_ended(self, record: Ended) -> None:
+        index = self._remember(record)
+        attempts, begun, total = self.attempts, self._begun, len(self.ids)
+        rows = zip(record.jobs, record.attempts, record.statuses, strict=True)
+        for row, (number, attempt, status) in enumerate(rows):
+            # Attempt 0: a later segment has ended the job without an attempt, such as when what it needs did not pass.
+            if not 0 <= number < total or (attempt and attempt < attempts[number]):
+                self.ignored += 1
+                continue
+            if attempt > attempts[number] or begun[number] == _NOT_YET:  # no `Starting` of it: it is of another run
+                attempts[number] = attempt
+                begun[number] = index
+            self.statuses[number] = status
+            self._ended[number] = index
+            self._rows[number] = row
+
+    def _apply_kept(self, record: Kept) -> None:
+        for number in record.jobs:
+            if not 0 <= number < len(self.ids) or self.statuses[number] not in TERMINAL:
+                self.ignored += 1
+                continue
+            if record.of is not None:
+                self.origins[number] = record.of
+            if self.segments:
+                self.segments[-1].kept += 1
+
+    def _remember(self, record: Starting | Ended) -> int:
+        """Return the index in `_records` of a record that is added there."""
+        self._records.append(record)
+        self._epochs.append(self.segments[-1].begin.epoch if self.segments else 0)
+        return len(self._records) - 1
+
+
+def replay(records: Iterable[Record], run_dir: str = ".") -> RunState:
+    """Return what these records, from the first one of a journal on, say of the run.
+
+    Args:
+        records: any number of them; a prefix of a journal gives the state at that time.
+        run_dir: the run directory, which the paths of completions begin with.
+    """
+    state = RunState(run_dir)
+    for record in records:
+        state.apply(record)
+    return state

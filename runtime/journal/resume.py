@@ -1,0 +1,129 @@
+"""What a resume keeps and what it runs, with the reason for each job. Pure.
+
+A result is kept if the job passed, on whichever attempt; its specification and its output are those that it had then;
+and all that it needs is kept, and ended before it began. Every other job is run. Whoever resumes the resume decides the
+same: `changes` returns the records that tell of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from runtime.job.status import PASSED, SCHEDULED, TERMINAL
+from runtime.journal.records import Jobs, Kept, Output
+from runtime.journal.replay import RunState
+
+
+@attrs.frozen
+class JobToResume:
+    """A job of today's run."""
+
+    id: str
+    digest: str
+    """What `digest` gives for its specification; ``""`` if it is no `JobSpec`."""
+    needs: Sequence[str] = ()
+    """Ids of the jobs that must end before it starts."""
+
+
+@attrs.frozen
+class Decision:
+    """What a resume does with a job."""
+
+    keep: bool
+    """Whether its result is kept; otherwise the job is run."""
+    reason: str
+    """Why, as the end of a sentence that begins with the job."""
+
+
+def decide(
+    state: RunState, jobs: Sequence[JobToResume], outputs: Callable[[str], Output | None]
+) -> dict[str, Decision]:
+    """Return for each job, by its id, whether its result is kept or it is run.
+
+    Args:
+        state: what the journal tells.
+        jobs: all jobs of today's run.
+        outputs: returns what identifies the output of a job now, by its id, and `None` if that is gone. It is called
+            only for jobs that passed with the specification of today.
+    """
+    decisions = {job.id: _of_its_own(state, job, outputs) for job in jobs}
+    dependents = defaultdict(list)
+    for job in jobs:
+        for need in job.needs:
+            dependents[need].append(job)
+    # Each job that runs makes those run that need it; no recursion, because a chain may have any length.
+    to_follow = [name for name in [*decisions, *dependents] if name not in decisions or not decisions[name].keep]
+    while to_follow:
+        for job in dependents[to_follow.pop()]:
+            if decisions[job.id].keep:
+                decisions[job.id] = Decision(keep=False, reason="")
+                to_follow.append(job.id)
+    for job in jobs:
+        if not decisions[job.id].reason:  # now that all are known: the first one that it names
+            decisions[job.id] = Decision(keep=False, reason=_of_its_needs(job, decisions))
+    return decisions
+
+
+def changes(state: RunState, jobs: Sequence[JobToResume], decisions: Mapping[str, Decision]) -> list[Jobs | Kept]:
+    """Return the records of a resume that follow its `Begin`: new and changed jobs, then the results that are kept."""
+    numbers = state.numbers
+    new = [job for job in jobs if job.id not in numbers or state.digests[numbers[job.id]] != job.digest]
+    kept = [numbers[job.id] for job in jobs if decisions[job.id].keep]
+    records: list[Jobs | Kept] = [Jobs([job.id for job in new], [job.digest for job in new])] if new else []
+    return [*records, Kept(kept)] if kept else records
+
+
+def _of_its_own(state: RunState, job: JobToResume, outputs: Callable[[str], Output | None]) -> Decision:
+    """Return the decision about a job if everything that it needs is kept."""
+    number = state.numbers.get(job.id)
+    if number is None:
+        return Decision(keep=False, reason="it is not in the journal")
+    why = _changed(state, number, job) or _moved(state.output(number), outputs(job.id))
+    if why is not None:
+        return Decision(keep=False, reason=why)
+    attempt = state.attempts[number]
+    origin = state.origins.get(number)
+    where = ("" if attempt == 1 else f" on attempt {attempt}") + ("" if origin is None else f" in the run {origin!r}")
+    return Decision(keep=True, reason=f"it passed{where}")
+
+
+def _changed(state: RunState, number: int, job: JobToResume) -> str | None:
+    """Return why the result of a job cannot be kept, as the journal alone tells; `None` if it can."""
+    status = state.statuses[number]
+    if state.digests[number] != job.digest:
+        return "its specification changed"
+    if status is SCHEDULED:
+        return "it has not run"
+    if status not in TERMINAL:
+        return "its end is not known"
+    if status is not PASSED:
+        return "it did not pass"
+    if not job.digest:
+        return "its specification cannot be compared"
+    for need in job.needs:
+        other = state.numbers.get(need)
+        if other is not None and state.began_before_end_of(number, other):
+            return f"{need!r} ran again after it"
+    return None
+
+
+def _moved(then: Output | None, now: Output | None) -> str | None:
+    """Return in what the output of a job differs from what it was; `None` if in nothing."""
+    if then == now:
+        return None
+    if then is None:
+        return "its output directory is not in the journal"
+    if now is None:
+        return "its output directory is gone"
+    if then[:2] != now[:2]:
+        return "its output directory is another one"
+    return "its log is gone" if now.log_size is None else "its log has another size"
+
+
+def _of_its_needs(job: JobToResume, decisions: Mapping[str, Decision]) -> str:
+    """Return which of the jobs that it needs makes a job run."""
+    need = next(need for need in job.needs if need not in decisions or not decisions[need].keep)
+    return f"it needs {need!r}, which " + ("runs again" if need in decisions else "is not in this run")
