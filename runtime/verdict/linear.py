@@ -13,8 +13,9 @@ from __future__ import annotations
 import functools
 import mmap
 import re
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Final, Protocol
 
 from runtime.verdict.engine import Hit
 from runtime.verdict.translate import TIME_GROUPS, Translation, translate
@@ -29,6 +30,23 @@ less, and RE2 may abort this process; ten times more, and it is not used on a ma
 _FIRST_WINDOW: Final = 1 << 12
 """Bytes at the end of a block in which a last hit is looked for first. Not measured: ten times more costs time where
 the hit is near the end, ten times less where it is not."""
+
+
+class _Match(Protocol):
+    """A match of RE2."""
+
+    def start(self) -> int: ...
+
+    def __getitem__(self, group: int, /) -> bytes | None: ...
+
+
+class _Pattern(Protocol):
+    """A pattern that RE2 has compiled."""
+
+    @property
+    def groupindex(self) -> Mapping[bytes, int]: ...
+
+    def search(self, text: bytes, position: int = 0, /) -> _Match | None: ...
 
 
 def available() -> bool:
@@ -79,7 +97,7 @@ class LinearEngine:
             if union is not None and union.search(text, _start(patterns[0][1])) is None:
                 return
         for number, translation in patterns:
-            found = _union((translation,)).search(text, _start(translation))
+            found = _known(_union((translation,))).search(text, _start(translation))
             if found is not None:
                 yield _hit(number, translation, text, found.start() + translation.anchored)
 
@@ -102,7 +120,7 @@ def _start(translation: Translation) -> int:
 def _find_last(text: bytes, number: int, translation: Translation) -> Iterator[Hit]:
     """Find the last line that matches, in a window at the end that grows until it has one."""
     # RE2 searches forwards only. From the beginning of the block, each hit before the last would cost a search.
-    pattern = _union((translation,))
+    pattern = _known(_union((translation,)))
     begin = _start(translation)
     if pattern.search(text, begin) is None:
         return
@@ -130,24 +148,38 @@ def _hit(number: int, translation: Translation, text: bytes, position: int) -> H
         # RE2 is fast only without groups, so they are read by a second search, of the line that was found.
         start = text.rfind(b"\n", 0, position) + 1
         end = text.find(b"\n", position)
-        pattern = _compile(f"(?m){translation.with_groups}")
-        assert pattern is not None
+        pattern = _known(_compile(f"(?m){translation.with_groups}"))
         line = text[start : None if end < 0 else end]
         match = pattern.search(line)
         names = pattern.groupindex
+        assert match is not None  # as it is the line that was found
         groups = {name: match[index] for name in TIME_GROUPS if (index := names.get(name.encode())) is not None}
     return Hit(number, text.count(b"\n", 1, position), groups.get("value"), groups.get("unit"))
 
 
+def _known(pattern: _Pattern | None) -> _Pattern:
+    """Return a pattern that RE2 has compiled before.
+
+    Raises:
+        MemoryError: if it has been forgotten since, and memory was low: from then on `is_linear` refuses it.
+    """
+    if pattern is None:
+        raise MemoryError
+    return pattern
+
+
 @functools.lru_cache(maxsize=64)
-def _union(translations: tuple[Translation, ...]) -> Any:
-    """Return a pattern that matches where any of `translations` does. All of them are anchored, or none is."""
+def _union(translations: tuple[Translation, ...]) -> _Pattern | None:
+    """Return a pattern that matches where any of `translations` does; `None` as for `_compile`.
+
+    All of them are anchored, or none is.
+    """
     bodies = "|".join(f"(?:{translation.body})" for translation in translations)
     return _compile(f"(?m)\\n(?:{bodies})" if translations[0].anchored else f"(?m){bodies}")
 
 
 @functools.lru_cache(maxsize=256)
-def _compile(text: str) -> Any:
+def _compile(text: str) -> _Pattern | None:
     """Return the pattern compiled by RE2; `None` if RE2 refuses it or is not installed, or if memory is low."""
     re2 = _module()
     if re2 is None or not _has_free_memory():
@@ -157,13 +189,14 @@ def _compile(text: str) -> Any:
     options.log_errors = False
     options.max_mem = _MAX_MEMORY
     try:
-        return re2.compile(text.encode("ascii"), options)
+        pattern: _Pattern = re2.compile(text.encode("ascii"), options)
     except re2.error:
         return None
+    return pattern
 
 
 @functools.cache
-def _module() -> Any:
+def _module() -> ModuleType | None:
     if not _has_free_memory():
         return None
     try:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Sequence
+from types import ModuleType
+from typing import Final, Protocol
 
 from runtime.verdict.combined import CombinedEngine
 from runtime.verdict.engine import Engine, Hit
@@ -32,6 +33,14 @@ With ten times less a short log waits for the compiler; with ten times more a lo
 _MAX_POSITIONS: Final = 300
 """Bytes of the largest pattern that is compiled, its bounded repetitions written out. Compiling it takes half a second
 at most; with ten times more, much longer."""
+
+
+class _Database(Protocol):
+    """Patterns that Hyperscan compiles, together."""
+
+    def compile(self, *, expressions: Sequence[bytes], flags: int) -> object: ...
+
+    def scan(self, block: bytes, match_event_handler: Callable[..., object], *, scratch: object) -> object: ...
 
 
 def available() -> bool:
@@ -86,14 +95,15 @@ class _Filter:
         if database is None:  # Hyperscan refuses one of them, and does not say which
             texts = {number: text for number, text in texts.items() if _compile((text,)) is not None}
             database = _compile(tuple(texts.values()))
+        hyperscan = _module()
         self._numbers = list(texts) if database is not None else []
         self._database = database
         # The database is shared by all engines with these patterns. Scratch space must not be: they run in threads.
-        self._scratch = None if database is None else _module().Scratch(database)
+        self._scratch = None if database is None or hyperscan is None else hyperscan.Scratch(database)
 
     def ruled_out(self, block: bytes) -> Collection[int]:
         """Return the indexes of the patterns that certainly match no line of `block`."""
-        if not self._numbers:
+        if self._database is None:
             return ()
         ruled_out = set(self._numbers)
 
@@ -122,11 +132,12 @@ def _text(translation: Translation) -> str:
 
 def _positions(items: Iterable[Node]) -> int:
     """Return how many bytes a pattern has when its bounded repetitions are written out."""
-    return sum(_positions_of(str(op), value) for op, value in items)
+    return sum(map(_positions_of, items))
 
 
-def _positions_of(op: str, value: Any) -> int:
-    match op:
+def _positions_of(node: Node) -> int:
+    op, value = node
+    match str(op):
         case "BRANCH":
             return sum(map(_positions, value[1]))
         case "SUBPATTERN":
@@ -139,12 +150,12 @@ def _positions_of(op: str, value: Any) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(texts: tuple[str, ...]) -> Any:
+def _compile(texts: tuple[str, ...]) -> _Database | None:
     """Return a database of these patterns; `None` if there are none, or Hyperscan refuses one."""
     hyperscan = _module()
     if hyperscan is None or not texts:
         return None
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database: _Database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     # SINGLEMATCH: one report per pattern is enough; without it the callback would be called for each match.
     flags = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_SINGLEMATCH
     try:
@@ -155,7 +166,7 @@ def _compile(texts: tuple[str, ...]) -> Any:
 
 
 @functools.cache
-def _module() -> Any:
+def _module() -> ModuleType | None:
     try:
         import hyperscan
     except ImportError:
@@ -163,7 +174,7 @@ def _module() -> Any:
     return None if _misses_matches(hyperscan) else hyperscan
 
 
-def _misses_matches(hyperscan: Any) -> bool:
+def _misses_matches(hyperscan: ModuleType) -> bool:
     """Whether this build of Hyperscan fails to report a match, so that it must not rule out any pattern.
 
     Builds 0.7.23, 0.7.27, 0.7.30, 0.8.2 and 0.9.1 do, with several short patterns that begin or end at a line's edge:

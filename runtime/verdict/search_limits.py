@@ -12,7 +12,7 @@ import functools
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -63,11 +63,12 @@ def harmless_length(pattern: re.Pattern[bytes]) -> int:
 
 
 def _sequence(items: Iterable[Node]) -> _Ways:
-    return math.prod((_item(str(op), value) for op, value in items), start=_Ways())
+    return math.prod(map(_item, items), start=_Ways())
 
 
-def _item(op: str, value: Any) -> _Ways:
-    match op:
+def _item(node: Node) -> _Ways:
+    op, value = node
+    match str(op):
         case "LITERAL" | "NOT_LITERAL" | "IN" | "ANY" | "AT" | "FAILURE":
             return _Ways()
         case "BRANCH":

@@ -61,7 +61,9 @@ class Translation:
 
 
 Node = tuple[object, Any]
-"""A node of a parse tree: what it is, whose text says that, and its value, the form of which depends on that."""
+"""A node of a parse tree: what it is, whose text says that, and its value, the form of which depends on that.
+
+The value is Python's own, which has no types for it: a number, a sequence of nodes, or a tuple of both."""
 
 
 class ParseTree(Protocol):
@@ -119,11 +121,12 @@ class _Writer:
             items: nodes of the tree.
             folded: whether upper and lower case match each other.
         """
-        return "".join(self._item(str(op), value, folded) for op, value in items)
+        return "".join(self._item(node, folded) for node in items)
 
-    def _item(self, op: str, value: Any, folded: bool) -> str:
+    def _item(self, node: Node, folded: bool) -> str:
+        op, value = str(node[0]), node[1]
         if op in {"LITERAL", "NOT_LITERAL", "IN", "ANY"}:
-            return _write_class(_members(op, value, folded))
+            return _write_class(_members(node, folded))
         if op == "BRANCH":
             return f"(?:{'|'.join(self.sequence(branch, folded) for branch in value[1])})"
         if op == "SUBPATTERN":
@@ -133,24 +136,25 @@ class _Writer:
             inner = self.sequence(items, bool((re.IGNORECASE * folded | add) & ~remove & re.IGNORECASE))
             return f"(?P<{self._names[number]}>{inner})" if number in self._names else f"(?:{inner})"
         if op in {"MAX_REPEAT", "MIN_REPEAT"}:
-            return self._repeat(op, value, folded)
+            return self._repeat(node, folded)
         if op == "AT" and str(value) in _AT:
             return _AT[str(value)]
         raise _UntranslatableError
 
-    def _repeat(self, op: str, value: Any, folded: bool) -> str:
-        low, high, items = value
+    def _repeat(self, node: Node, folded: bool) -> str:
+        op, (low, high, items) = node
         if low > _MAX_REPEAT or _MAX_REPEAT < high < UNBOUNDED:
             raise _UntranslatableError
         if high > 1 and items.getwidth()[0] == 0 and self._names:
             raise _UntranslatableError  # after an empty iteration, the two engines differ in what a group holds
         upper = "" if high >= UNBOUNDED else str(int(high))
-        lazy = "?" if op == "MIN_REPEAT" else ""
+        lazy = "?" if str(op) == "MIN_REPEAT" else ""
         return f"(?:{self.sequence(items, folded)}){{{int(low)},{upper}}}{lazy}"
 
 
-def _members(op: str, value: Any, folded: bool) -> frozenset[int]:
+def _members(node: Node, folded: bool) -> frozenset[int]:
     r"""Return the bytes that a node for one byte matches, without ``\n``."""
+    op, value = str(node[0]), node[1]
     if op == "ANY":
         found = _ALL
     elif op == "IN":

@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Generator, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from runtime.helper import program
 from runtime.helper.interpreter import loader_path
@@ -60,9 +60,10 @@ class _WorkerProcess:
         """Send a request; raise `_NoAnswerError` if the worker does not read it."""
         self._wait_for(partial(self.helper.channel.send, encode(*request)))
 
-    def receive(self) -> tuple[Any, ...]:
+    def receive(self) -> worker_program.Answer:
         """Return the next answer; raise `_NoAnswerError` if none comes."""
-        return decode(self._wait_for(self.helper.channel.receive))
+        line, value, unit = decode(self._wait_for(self.helper.channel.receive))
+        return line, value, unit
 
     def end(self) -> int:
         """Wait until it has ended, kill it if need be; return its exit status as `subprocess` does."""

@@ -13,8 +13,8 @@ import re
 import resource
 import signal
 import socket
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from runtime.helper.wire import EndOfStream, Frames, decode, pack
 from runtime.verdict.python_search import search
@@ -22,6 +22,13 @@ from runtime.verdict.python_search import search
 _MEMORY: Final = 2 << 30
 """Bytes of address space. Arbitrary: backtracking over a line of a megabyte may take some hundred megabytes, so ten
 times less would fail good logs; ten times more, and a bad pattern could fill the memory of the machine."""
+
+Setup = tuple[None, Sequence[bytes], float]
+Search = tuple[bytes, Sequence[int], Sequence[int]]
+"""The two forms of a request."""
+
+Answer = tuple[int, bytes | None, bytes | None]
+"""The index of the line, or -1; and what its groups `value` and `unit` hold."""
 
 
 def main(control: str) -> None:
@@ -37,16 +44,18 @@ def main(control: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     patterns: list[re.Pattern[bytes]] = []
     with socket.socket(fileno=int(control)) as stream:
-        for block, first, last in requests(Frames(stream)):
-            if block is None:
-                patterns = [re.compile(pattern) for pattern in first]
-                signal.setitimer(signal.ITIMER_PROF, last)  # SIGPROF ends this process; 0 disarms the timer
+        for request in requests(Frames(stream)):
+            if request[0] is None:
+                _, texts, seconds = request
+                patterns = [re.compile(text) for text in texts]
+                signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends this process; 0 disarms the timer
                 continue
+            block, first, last = request
             for _, line, value, unit in search(patterns, block, first, last):
                 stream.sendall(pack(line, value, unit))
 
 
-def requests(frames: Frames) -> Iterator[tuple[Any, Any, Any]]:
+def requests(frames: Frames) -> Iterator[Setup | Search]:
     """Yield the requests until the stream ends."""
     while True:
         try:

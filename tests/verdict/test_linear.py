@@ -88,3 +88,19 @@ def test_without_re2_nothing_is_linear(monkeypatch: pytest.MonkeyPatch, lacking:
     finally:
         for cache in caches:
             cache.cache_clear()
+
+
+def test_a_pattern_that_was_forgotten_cannot_be_compiled_again_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = engine("one", "two")
+    assert list(found.scan(b"two", [0, 1], [])) == [Hit(1, 0)]
+    caches = (linear._compile, linear._union)
+    for cache in caches:
+        cache.cache_clear()
+    monkeypatch.setattr(linear, "_MIN_FREE_MEMORY", 1 << 60)
+    try:
+        for first, last in (([0, 1], []), ([], [1])):
+            with pytest.raises(MemoryError):
+                list(found.scan(b"two", first, last))
+    finally:
+        for cache in caches:
+            cache.cache_clear()
