@@ -16,7 +16,10 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 exit_now: Final[Callable[[int], NoReturn]] = os._exit
 """The original `os._exit`, which ends this process at once, for the runtime itself."""
@@ -25,7 +28,7 @@ _NAMES: Final = ("_exit", "execv", "execve")
 """The functions of `os` that are replaced; the other ``exec`` functions call one of these."""
 
 _lock: Final = threading.Lock()
-_originals: Final[dict[str, Any]] = {}
+_originals: Final[dict[str, Callable[..., object]]] = {}
 _threads: Final[weakref.WeakKeyDictionary[threading.Thread, int]] = weakref.WeakKeyDictionary()
 """The threads in which these functions raise, each with the pid: a forked child inherits this, and must not raise."""
 _programs: Final[set[int]] = set()
@@ -72,9 +75,9 @@ def _uninstall() -> None:
     _originals.clear()
 
 
-def _raising(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+def _raising(name: str, original: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(original)
-    def end(*args: Any, **rest: Any) -> Any:
+    def end(*args: P.args, **rest: P.kwargs) -> T:
         pid, thread = os.getpid(), threading.current_thread()  # the pid differs in a forked child, which may exit
         if pid not in _programs and _threads.get(thread) != pid:
             return original(*args, **rest)

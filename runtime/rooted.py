@@ -24,7 +24,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing `typing` takes longer than importing all of this module
-    from typing import Any, Final
+    from typing import Final
 
 _OPENAT2: Final = 437
 """The number of the system call, the same on every architecture."""
@@ -50,7 +50,7 @@ class _How(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-_syscall: Any = ctypes.CDLL(None, use_errno=True).syscall
+_syscall: Final = ctypes.CDLL(None, use_errno=True).syscall
 _syscall.restype = ctypes.c_long
 
 

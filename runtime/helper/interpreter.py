@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 PYTHON_VARIABLE: Final = "JOB_RUNTIME_PYTHON"
 """The environment variable that names the interpreter, for where none is found without it."""
@@ -113,25 +113,44 @@ def environment() -> Mapping[str, str]:
     return {**{name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}, **loader_path()}
 
 
-def start_helper(args: Sequence[str], *, block_signals: bool = True, **options: Any) -> subprocess.Popen[bytes]:
-    """Start an interpreter with these arguments, and return the process. Blocks for milliseconds: call it in a thread.
+def start_helper(
+    args: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    fds: Sequence[int],
+    output: int | None,
+    errors: int | None,
+    block_signals: bool,
+) -> subprocess.Popen[bytes]:
+    """Start an interpreter, in a session of its own and with an empty standard input; return the process.
+
+    Blocks for milliseconds: call it in a thread.
 
     Args:
         args: the arguments of the interpreter.
+        env: its environment.
+        fds: descriptors that it inherits.
+        output: the descriptor of its standard output, as for `subprocess`; `None` for ours.
+        errors: as `output`, of its standard error.
         block_signals: whether it starts with all signals blocked, so that a signal that is sent to every process does
             not end it before its program has set its handlers. Its children inherit the mask.
-        options: for `subprocess.Popen`.
 
     Raises:
         NoInterpreterError: if there is no interpreter.
         OSError: if it cannot be started.
     """
     command = [interpreter(), *args]
-    if not block_signals:
-        return subprocess.Popen(command, **options)
     # The child inherits the mask of this thread. (A `preexec_fn` is not safe in a process with threads.)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() if block_signals else ())
     try:
-        return subprocess.Popen(command, **options)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            pass_fds=fds,
+            start_new_session=True,
+            env=env,
+        )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -157,13 +157,11 @@ class HelperProcess:
             try:
                 self._popen = start_helper(
                     [*words, *map(str, numbers)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=errors,
-                    block_signals=block_signals,
-                    pass_fds=numbers,
-                    start_new_session=True,
                     env=env,
+                    fds=numbers,
+                    output=output,
+                    errors=errors,
+                    block_signals=block_signals,
                 )
             except BaseException:
                 ours.close()

@@ -47,7 +47,7 @@ def frame(message: bytes) -> bytes:
     return HEADER.pack(len(message)) + message
 
 
-def pack(*message: Any) -> bytes:
+def pack(*message: object) -> bytes:
     """Return a message of `encode` as a frame."""
     return frame(encode(*message))
 

@@ -15,8 +15,8 @@ import errno
 import functools
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 _SETSIGDEF: Final = 0x04
 _SETSIGMASK: Final = 0x08
@@ -33,39 +33,43 @@ class SharedEnvironment(dict[str, str]):
     """An environment of many processes, which does not change: it is converted to a C array only once."""
 
     @functools.cached_property
-    def array(self) -> Any:
+    def array(self) -> ctypes.Array[ctypes.c_char_p]:
         """The C array of the variables, with a free slot for ``PWD`` at its end. Raises as `start` does."""
         return _array([*_variables({name: value for name, value in self.items() if name != "PWD"}), None])
 
-    def array_in(self, directory: str) -> Any:
+    def array_in(self, directory: str) -> ctypes.Array[ctypes.c_char_p]:
         """Return the C array with `directory` as ``PWD``. It is valid while this object exists."""
         array = type(self.array).from_buffer_copy(self.array)
         array[len(array) - 2] = _variable("PWD", directory)
         return array
 
 
-@functools.cache
-def _libc() -> Any:
-    """Return the C library, if it has all that is needed; `None` otherwise. Its functions hold the GIL."""
-    try:
-        libc = ctypes.PyDLL(None)
-        libc.posix_spawn_file_actions_addchdir_np  # noqa: B018 - raises `AttributeError` if it does not exist
-        libc.posix_spawn_file_actions_addclosefrom_np  # noqa: B018 - as above
-        libc.gnu_get_libc_version  # noqa: B018 - the numbers above are glibc's
-    except (AttributeError, OSError, TypeError):
-        return None
-    return libc
+_NEEDED: Final = (
+    "posix_spawn_file_actions_addchdir_np",
+    "posix_spawn_file_actions_addclosefrom_np",
+    "gnu_get_libc_version",  # the numbers above are glibc's
+)
 
 
 @functools.cache
-def _posix_spawn() -> Any:
+def _libc() -> ctypes.PyDLL:
+    """Return the C library. Its functions hold the GIL."""
+    return ctypes.PyDLL(None)
+
+
+@functools.cache
+def _posix_spawn() -> Callable[..., int]:
     """Return `posix_spawn`, which releases the GIL."""
     return ctypes.CDLL(None).posix_spawn
 
 
+@functools.cache
 def is_available() -> bool:
     """Whether the C library has all that `start` needs."""
-    return _libc() is not None
+    try:
+        return all(hasattr(_libc(), name) for name in _NEEDED)
+    except (OSError, TypeError):
+        return False
 
 
 def start(
@@ -133,7 +137,7 @@ def _variables(variables: Mapping[str, str]) -> Iterable[bytes]:
     return (_variable(name, value) for name, value in variables.items())
 
 
-def _array(texts: Iterable[bytes | None]) -> Any:
+def _array(texts: Iterable[bytes | None]) -> ctypes.Array[ctypes.c_char_p]:
     pointers = [*texts, None]
     return (ctypes.c_char_p * len(pointers))(*pointers)
 
@@ -144,7 +148,7 @@ class _Actions:
     def __init__(self, directory: bytes | int | None, output: int, errors: int) -> None:
         self._arguments = (directory, output, errors)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> ctypes.Array[ctypes.c_uint64]:
         libc, self._actions = _libc(), _Structure()
         directory, output, errors = self._arguments
         _check(libc.posix_spawn_file_actions_init(self._actions))
@@ -164,7 +168,7 @@ class _Actions:
 
 
 @functools.cache
-def _attributes() -> Any:
+def _attributes() -> ctypes.Array[ctypes.c_uint64]:
     """Return the attributes of every child: a session of its own, the default action for all signals, none blocked."""
     # Python ignores SIGPIPE and SIGXFSZ, and the process that started this one perhaps others, such as SIGINT in a
     # shell's background.

@@ -22,7 +22,7 @@ import termios
 import tty
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
@@ -114,7 +114,7 @@ def raw_terminal(fd: int) -> Iterator[None]:
             termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
-_raw: Final[dict[int, list[Any]]] = {}
+_raw: Final[dict[int, list[int | list[bytes | int]]]] = {}
 """The terminals in raw mode, with their settings before."""
 
 

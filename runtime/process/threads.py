@@ -20,13 +20,14 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Final, TypeVar, TypeVarTuple
+from typing import ClassVar, Final, Generic, TypeVar, TypeVarTuple
 
 import trio
 
 from runtime.process.filesystems import MOST_STALLED, STALLED, FileSystems
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Ts = TypeVarTuple("Ts")
 
 _MIN_CPU_SHARE: Final = 0.1
@@ -68,7 +69,7 @@ async def in_thread(
     limiter_calls = _LimiterCalls.of(limiter)
     probing = False
     while True:
-        call = _Call(function, args, limiter_calls, paths, probing=probing)
+        call = _Call(partial(function, *args), limiter_calls, paths, probing=probing)
         limiter_calls.watch_if_full()
         try:
             result = await trio.to_thread.run_sync(call.run, limiter=limiter, abandon_on_cancel=abandon_on_cancel)
@@ -82,8 +83,8 @@ async def in_thread(
             await trio.sleep(delay)
             delay = min(2 * delay, _LAST_DELAY)
         else:
-            if result is not _NOT_BEGUN:
-                return result  # type: ignore[no-any-return] # the function's result
+            if not isinstance(result, _NotBegun):
+                return result
             await limiter_calls.file_systems.wait_to_probe(paths())
             probing = True
 
@@ -96,24 +97,25 @@ def in_background(function: Callable[[], object]) -> None:
         trio.lowlevel.spawn_system_task(partial(in_thread, function, limiter=trio.CapacityLimiter(1)))
 
 
-_NOT_BEGUN: Final = object()
-"""The result of a call that did not begin, because its file system is silent."""
+class _NotBegun:
+    """The result of a call that did not begin, because its file system is silent."""
 
 
-class _Call:
+_NOT_BEGUN: Final = _NotBegun()
+
+
+class _Call(Generic[T_co]):
     """A call that is made at most once, by its thread."""
 
     def __init__(
         self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
+        function: Callable[[], T_co],
         limiter_calls: _LimiterCalls,
         paths: Callable[[], Sequence[str]],
         *,
         probing: bool,
     ) -> None:
         self._function = function
-        self._args = args
         self._limiter_calls = limiter_calls
         self.paths = paths
         self._probing = probing
@@ -129,9 +131,9 @@ class _Call:
         """Whether this is the first call of this method, by the thread or by the task that has failed to start one."""
         return self._begun.acquire(blocking=False)
 
-    def run(self) -> Any:
+    def run(self) -> T_co | _NotBegun:
         if not self.begin():
-            return None
+            return _NOT_BEGUN  # nobody waits for it
         if self._limiter_calls.file_systems.is_silent(self.paths, probing=self._probing):
             return _NOT_BEGUN
         if hasattr(time, "pthread_getcpuclockid"):  # not on every system; without it each long call counts as stalled
@@ -139,7 +141,7 @@ class _Call:
         # After the clock is known, as `_watch` reads it.
         self._limiter_calls.calls.add(self)
         try:
-            return self._function(*self._args)
+            return self._function()
         finally:
             self._limiter_calls.calls.discard(self)
             with self._lock:
@@ -181,7 +183,7 @@ class _LimiterCalls:
         self._released = 0
         """How many calls without a known file system have released their tokens."""
         self._watching = False
-        self.calls: set[_Call] = set()
+        self.calls: set[_Call[object]] = set()
         """The calls in progress. Threads change it, each by one atomic operation of the set."""
 
     @classmethod
@@ -218,7 +220,7 @@ class _LimiterCalls:
         finally:
             self._watching = False
 
-    def _note_stalled(self, call: _Call, limiter: trio.CapacityLimiter) -> None:
+    def _note_stalled(self, call: _Call[object], limiter: trio.CapacityLimiter) -> None:
         if call.has_released_token():
             return  # counted before; must not make its file system silent again after other calls there have returned
         device = self.file_systems.note_stalled(call.paths())
@@ -230,12 +232,12 @@ class _LimiterCalls:
                 self.file_systems.add_stalled(device)
             limiter.total_tokens += 1
 
-    def restore_token(self, call: _Call) -> None:
+    def restore_token(self, call: _Call[object]) -> None:
         """Take back the token of a stalled call that has returned. For any thread."""
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._restore_token, call)
 
-    def _restore_token(self, call: _Call) -> None:
+    def _restore_token(self, call: _Call[object]) -> None:
         limiter = self._limiter()
         if call.device is None:
             self._released -= 1
