@@ -13,7 +13,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.errors import RegistryError
 
@@ -123,15 +123,14 @@ class BackendRegistry:
             return LauncherFactory(name.removeprefix(LEGACY_PREFIX), name)
         if name in self._launchers:
             return LauncherFactory(self._launchers[name], name)
-        factory = self._factories[name]
-        if isinstance(factory, str):
-            factory = _import(factory, f"backend {name!r}")
+        named = self._factories[name]
+        factory = _import(named, f"backend {name!r}") if isinstance(named, str) else named
         with foreign(f"backend {name!r} cannot be examined"):
             if not callable(factory):
                 raise RegistryError(_not_callable(name, factory))
         return factory
 
-    def create(self, name: str | None = None, **options: Any) -> RuntimeBackend:
+    def create(self, name: str | None = None, **options: object) -> RuntimeBackend:
         """Return a new backend, which is not open.
 
         Args:
@@ -221,10 +220,10 @@ def foreign(failed: str, *passed: type[BaseException]) -> Iterator[None]:
         raise RegistryError(f"{failed}: {type(exc).__name__}: {exc}") from exc
 
 
-def _import(path: str, what: str) -> Any:
+def _import(path: str, what: str) -> object:
     module_name, attribute = _split(path, "package.module:attribute")
     with foreign(f"{what} is {path!r}, and importing {module_name!r} failed"):
-        found: Any = importlib.import_module(module_name)
+        found: object = importlib.import_module(module_name)
     for part in attribute.split("."):
         with foreign(f"{what} is {path!r}, and looking up {part!r} in it failed"):
             try:
@@ -255,7 +254,7 @@ class LauncherFactory:
                 raise RegistryError(f"backend {name!r} stands for {launcher_cls.__qualname__}, {lacks}; {expected}")
         self.launcher_cls = launcher_cls
 
-    def __call__(self, *, run_dir: str | os.PathLike[str] | None = None, **options: Any) -> RuntimeBackend:
+    def __call__(self, *, run_dir: str | os.PathLike[str] | None = None, **options: object) -> RuntimeBackend:
         """Return a new adapter, which is not open.
 
         Args:
@@ -267,7 +266,8 @@ class LauncherFactory:
 
         if run_dir is not None and options.get("view") is None:
             options["view"] = view_for(self.launcher_cls, os.fspath(run_dir))
-        return LegacyLauncherAdapter(self.launcher_cls, **options)
+        adapter: Factory = LegacyLauncherAdapter  # which raises a `TypeError` for an unknown option
+        return adapter(self.launcher_cls, **options)
 
 
 backends: Final = BackendRegistry()

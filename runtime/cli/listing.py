@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from runtime.backend.registry import BackendRegistry, LauncherFactory, foreign
 from runtime.cli.prepare import Prepared, key_names
@@ -66,16 +66,17 @@ def backend_lines(registry: BackendRegistry, *, verbose: bool) -> Iterator[Line]
 
 
 def _lines_of(registry: BackendRegistry, name: str, default: str, *, verbose: bool) -> Iterator[Line]:
-    factory: Any = registry.load(name)
+    factory = registry.load(name)
+    launcher_cls = factory.launcher_cls if isinstance(factory, LauncherFactory) else None
     # To make an adapter only reads the limits of its launcher class.
-    adapted = factory() if isinstance(factory, LauncherFactory) else None
-    what = inspect.getdoc(factory if adapted is None else factory.launcher_cls) or ""
+    described = factory if launcher_cls is None else factory()
+    what = inspect.getdoc(factory if launcher_cls is None else launcher_cls) or ""
     what = shorten(printable(what.partition("\n")[0]), 100)
-    if adapted is not None:
-        what = f"{what}  (launcher {printable(factory.launcher_cls.__qualname__)})".lstrip()
+    if launcher_cls is not None:
+        what = f"{what}  (launcher {printable(launcher_cls.__qualname__)})".lstrip()
     yield ((printable(name), "bold"), (default, "green"), (f"  {what}" if what else "", ""))
     if verbose:
-        able = getattr(factory if adapted is None else adapted, "supports_interactive", False)
+        able = getattr(described, "supports_interactive", False)
         yield ((f"    interactive jobs: {'yes' if able else 'no'}", ""),)
         yield ((f"    keys of [backends.{name}]: {', '.join(key_names(registry, name))}", ""),)
         variables = getattr(factory, "environment_variables", {})

@@ -249,7 +249,7 @@ def _resource(text: str) -> tuple[str, int | None]:
 class _Version(argparse.Action):
     """The option ``--version``. argparse's own action would look the version up for each command line."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import importlib.metadata
 
         try:

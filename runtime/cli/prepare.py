@@ -11,10 +11,10 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import attrs
 
@@ -170,7 +170,7 @@ def _check_name(name: str, where: str) -> None:
 
 def _make(
     name: str,
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     where: str,
     options: argparse.Namespace,
     roots: Roots,
@@ -186,7 +186,7 @@ def _make(
         roots: of the run.
         entries: the job tables whose jobs use it.
     """
-    ours: dict[str, Any] = {}
+    ours: dict[str, object] = {}
     if taken := next((key for key in given if key in _NOT_KEYS), None):
         raise InputError(f"{where}: {_unknown_key(name, taken)}")
     if name == "local" and options.max_parallel is not None and "max_parallelism" not in given:
@@ -221,7 +221,7 @@ def _unknown_key(name: str, key: str) -> str:
     return f"unknown key {shown(key)}{suggestion(key, key_names(backends, name), what='it knows')}"
 
 
-def parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
+def parameters(factory: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a factory; for a class that passes options on, those of its bases as well.
 
     Raises:
@@ -245,7 +245,7 @@ def key_names(registry: BackendRegistry, name: str) -> list[str]:
     Raises:
         RegistryError: if its factory cannot be loaded.
     """
-    factory: Any = registry.load(name)
+    factory: Callable[..., object] = registry.load(name)
     if isinstance(factory, LauncherFactory):  # it passes all options on to the adapter
         from runtime.backend.legacy import LegacyLauncherAdapter
 

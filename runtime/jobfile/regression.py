@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import attrs
 
@@ -41,7 +41,7 @@ class Regression:
     """In the order of the files."""
     resources: Mapping[str, int | None]
     """Limits by name; `None`: unlimited."""
-    backends: Mapping[str, tuple[Mapping[str, Any], str]]
+    backends: Mapping[str, tuple[Mapping[str, object], str]]
     """Name of a backend to its options, and to their place for messages."""
     source: str
     """The file that the user named, for messages."""
@@ -73,7 +73,7 @@ class _Loader:
     def __init__(self) -> None:
         self.entries: dict[str, JobEntry] = {}
         self.resources: dict[str, int | None] = {}
-        self.backends: dict[str, tuple[Mapping[str, Any], str]] = {}
+        self.backends: dict[str, tuple[Mapping[str, object], str]] = {}
         self._owner: dict[str, str] = {}
         """Name of a resource to the file that set its limit."""
         self._read: set[Path] = set()
@@ -144,7 +144,7 @@ class _Loader:
             self.backends.setdefault(name, (options, where))  # messages name the first place
 
 
-def _defaults_for(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+def _defaults_for(own: Mapping[str, object], defaults: Mapping[str, object]) -> Mapping[str, object]:
     """Return `defaults` without the other name of a setting that a job's `own` keys have."""
     if RUN_IF_KEYS.isdisjoint(own):
         return defaults

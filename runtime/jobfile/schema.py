@@ -290,7 +290,7 @@ class FileTable:
     defaults: Mapping[str, object] = _key(_table, attrs.Factory(dict))
     resources: Mapping[str, int | None] = _key(_limits, attrs.Factory(dict))
     """Limits of the run; `None`: unlimited."""
-    backends: Mapping[str, dict[str, Any]] = _key(_tables, attrs.Factory(dict))
+    backends: Mapping[str, dict[str, object]] = _key(_tables, attrs.Factory(dict))
     jobs: Mapping[str, dict[str, object]] = _key(_tables, attrs.Factory(dict))
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.job import JobStatus
 from runtime.report.output import Output, styled, terminal_console
 from runtime.report.progress import RunSnapshot, progress_line
 from runtime.report.summary import STYLES, Line, Piece, failure_line
 from runtime.report.text import printable, short_duration
+
+if TYPE_CHECKING:  # an extra
+    from rich.text import Text
 
 MAX_RUNNING: Final = 10
 """Running jobs that are shown. Arbitrary: ten times more, and they fill the screen; with one, a stuck job is missed."""
@@ -72,7 +75,7 @@ def render(snapshot: RunSnapshot, relative_to: Path, size: tuple[int, int]) -> l
     # One column less than there are: some terminals wrap a line that is exactly as wide as they are.
     width, height = max(20, size[0] - 1), max(4, size[1] - 1)
     console, buffer = terminal_console(width)
-    rows: list[Any] = [
+    rows: list[Text] = [
         _bar(snapshot, width),
         *(Text.assemble(*line) for line in packed(progress_line(snapshot), width)),
     ]
@@ -91,7 +94,7 @@ def render(snapshot: RunSnapshot, relative_to: Path, size: tuple[int, int]) -> l
     return buffer.getvalue().splitlines()[:height]
 
 
-def running_row(job_id: str, seconds: float, note: str, width: int) -> Any:
+def running_row(job_id: str, seconds: float, note: str, width: int) -> Text:
     """Return the line of a running job: its time, its id, and a note on where it runs, each in a column of its own."""
     from rich.text import Text
 
@@ -119,7 +122,7 @@ def packed(line: Line, width: int) -> list[Line]:
     return [tuple(pieces) for pieces in lines]
 
 
-def _bar(snapshot: RunSnapshot, width: int) -> Any:
+def _bar(snapshot: RunSnapshot, width: int) -> Text:
     """Return the title and a bar, in which the length of each part is its share of the jobs."""
     from rich.text import Text
 

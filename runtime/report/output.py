@@ -10,9 +10,11 @@ import io
 import os
 import select
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from runtime.report.summary import Line
 
 _DUMB: Final = frozenset({"", "dumb", "unknown"})
@@ -102,7 +104,7 @@ def styled(lines: Iterable[Line], width: int) -> str:
     return buffer.getvalue()
 
 
-def terminal_console(width: int) -> tuple[Any, io.StringIO]:
+def terminal_console(width: int) -> tuple[Console, io.StringIO]:
     """Return a console of rich, with the colours that the environment tells of, and the buffer that it writes to."""
     from rich.console import Console
 

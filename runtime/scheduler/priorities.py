@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
+
+from runtime.job.protocol import Job
 
 _FOREVER: Final = math.inf
 
@@ -12,9 +14,9 @@ _FOREVER: Final = math.inf
 class Ordered(Protocol):
     """What a priority must be: ordered with all other priorities of the run, and hashable."""
 
-    def __lt__(self, other: Any, /) -> bool: ...
+    def __lt__(self, other: Self, /) -> bool: ...
 
-    def __ge__(self, other: Any, /) -> bool: ...
+    def __ge__(self, other: Self, /) -> bool: ...
 
     def __hash__(self) -> int: ...
 
@@ -23,15 +25,12 @@ Priority = Callable[[Any, int], Ordered]
 """Maps a job, of the class that the run has, and the number of its dependents to its priority; larger goes first."""
 
 
-def default_priority(job: Any, dependents: int) -> tuple[float, float, int]:
+def default_priority(job: Job, dependents: int) -> tuple[float, float, int]:
     """Return the default priority: weight, then timeout (none is the longest), then the number of dependents.
 
     A foreign job may have `timeout_secs` instead of `timeout`.
     """
-    try:
-        timeout = job.timeout
-    except AttributeError:
-        timeout = getattr(job, "timeout_secs", None)
+    timeout: float | None = getattr(job, "timeout" if hasattr(job, "timeout") else "timeout_secs", None)
     return job.weight, _FOREVER if timeout is None else timeout, dependents
 
 
@@ -43,7 +42,7 @@ class CheckedPriority:
         self._sample: Ordered | None = None
         """The first value; all others must be comparable with it."""
 
-    def __call__(self, job: Any, dependents: int) -> Ordered:
+    def __call__(self, job: Job, dependents: int) -> Ordered:
         """Return the priority.
 
         Raises:

@@ -29,7 +29,8 @@ def test_its_job_file_makes_a_backend_that_asks_for_what_the_page_says(tmp_path:
     path.write_text(code("toml"))
     regression = load(str(path))
     options, _ = regression.backends["slurm"]
-    backend = SlurmBackend(**options)
+    backend = backends.create("slurm", **options)
+    assert isinstance(backend, SlurmBackend)
     (entry,) = regression.entries
     words = backend.requests.of(JobSpec(name="smoke", cmd="true", resources=entry.table.resources, target="build"))
     assert "--partition=fast" in words

@@ -56,7 +56,7 @@ class Options:
     """Further options of sbatch."""
 
     @classmethod
-    def checked(cls, given: Mapping[str, object], where: str) -> Options:
+    def checked(cls, given: Mapping[str, Any], where: str) -> Options:
         """Return options.
 
         Args:
@@ -78,13 +78,12 @@ class Options:
                 good = not isinstance(value, str) and isinstance(value, Sequence) and all(map(_is_option, value))
             if not good:
                 raise ValueError(f"{where}{name} is {value!r}; expected {expected}")
-        extra: Any = given.get("extra") or ()
+        extra = given.get("extra") or ()
         for word in extra:
             if word.partition("=")[0] in _OURS or word[:2] in _OURS_SHORT:
                 msg = f"{where}extra has {word!r}; expected only options that the backend does not set itself"
                 raise ValueError(msg)
-        checked: Any = {**given, "extra": tuple(extra)}
-        return cls(**checked)
+        return cls(**{**given, "extra": tuple(extra)})
 
     def overridden_by(self, other: Options) -> Options:
         """Return these options with those that `other` has in their places; options in `extra` add up."""
