@@ -6,13 +6,14 @@ import enum
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
 import trio
 
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.job import EventBatch, JobCompletionEvent, JobHandle
+from runtime.job.protocol import Specification
 from runtime.testing.history import History
 
 
@@ -43,7 +44,13 @@ CANNOT_LAUNCH: Final = Behaviour.CANNOT_LAUNCH
 class MakeJob(Protocol):
     """A function that makes job specifications. Its parameter `id` is named as the field of a job is."""
 
-    def __call__(self, behaviour: Behaviour, id: str, *, timeout: float | None = None) -> Any:  # noqa: A002 - its name
+    def __call__(
+        self,
+        behaviour: Behaviour,
+        id: str,  # noqa: A002 - its name
+        *,
+        timeout: float | None = None,
+    ) -> Specification:
         """Return a job with this behaviour, this id, and this time limit in seconds."""
 
 
@@ -84,11 +91,13 @@ class Session:
         """Return the backend's block, which sends its events to this session."""
         return self.backend.open(self.send)
 
-    def jobs(self, *behaviours: Behaviour) -> list[Any]:
+    def jobs(self, *behaviours: Behaviour) -> list[Specification]:
         """Return a job for each of `behaviours`, each with a new id."""
         return [self.fixture.job(each, f"{each.name.lower()}-{next(self._numbers)}") for each in behaviours]
 
-    async def submit(self, jobs: Iterable[Any], attempts: Mapping[str, int] | None = None) -> dict[str, JobHandle]:
+    async def submit(
+        self, jobs: Iterable[Specification], attempts: Mapping[str, int] | None = None
+    ) -> dict[str, JobHandle]:
         """Submit, and record what was accepted; if cancelled, record what may have been accepted."""
         jobs = list(jobs)
         try:
@@ -144,7 +153,12 @@ class CheckContext:
             fixture = made if isinstance(made, BackendFixture) else await stack.enter_async_context(made)
             ids: list[str] = []
 
-            def make(behaviour: Behaviour, id: str, *, timeout: float | None = None) -> Any:  # noqa: A002 - see MakeJob
+            def make(
+                behaviour: Behaviour,
+                id: str,  # noqa: A002 - see MakeJob
+                *,
+                timeout: float | None = None,
+            ) -> Specification:
                 ids.append(id)
                 return fixture.job(behaviour, id, timeout=timeout)
 

@@ -14,14 +14,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import outcome
 import trio
 
 from runtime.backend.legacy.duck_typing import describe, is_busy, status_of
-from runtime.backend.legacy.launcher import AnyLauncher
+from runtime.backend.legacy.launcher import AnyLauncher, LauncherClass
 from runtime.job import JobSpec, JobStatus
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class LauncherReport:
 
 
 async def check_launcher(
-    launcher_cls: Callable[[Any], AnyLauncher],
+    launcher_cls: LauncherClass,
     make_job: Callable[[str], object] = lambda name: JobSpec(name=name, cmd="true"),
     *,
     interval: float = 0.01,
@@ -139,7 +139,7 @@ class _StopRunError(Exception):
 class _Examination:
     """Makes the calls, and records their durations and exceptions."""
 
-    _launcher_cls: Callable[[Any], AnyLauncher]
+    _launcher_cls: LauncherClass
     _make_job: Callable[[str], object]
     _interval: float
     _deadline: float

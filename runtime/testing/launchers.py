@@ -37,7 +37,7 @@ class Act:
     """Seconds that the call takes."""
     gate: Gate | None = None
     """After the delay, the call hangs until this gate is opened."""
-    does: Callable[[Any], object] | None = None
+    does: Callable[[ScriptedLauncher], object] | None = None
     """Called with the launcher, just before the call returns or raises."""
 
 
@@ -79,14 +79,17 @@ class TracedCall:
     """Seconds on trio's clock when it began; in a thread, on the monotonic clock."""
     thread: int
     """The identifier of the thread."""
-    launcher: Any
-    """The launcher object."""
+    launcher: ScriptedLauncher
+
+
+Scripts = Mapping[str, Script] | Callable[[Any], Script]
+"""A script for each job id, or a function from a job, of whatever class, to its script."""
 
 
 class ScriptedLauncher(Launcher):
     """A launcher that acts as `scripts` says. `scripted` makes subclasses."""
 
-    scripts: ClassVar[Mapping[str, Script] | Callable[[Any], Script]] = {}
+    scripts: ClassVar[Scripts] = {}
     trace: ClassVar[list[TracedCall]]
     """All calls of all launchers of the class, in the order in which they began."""
 
@@ -113,7 +116,7 @@ class ScriptedLauncher(Launcher):
         """Do the next act of the step `launch`."""
         self._act("launch")
 
-    def poll(self) -> Any:
+    def poll(self) -> object:
         """Do the next act of the step `poll`, and return its status."""
         return self._act("poll")
 
@@ -137,14 +140,11 @@ class ScriptedLauncher(Launcher):
         return act.says
 
 
-def scripted(
-    scripts: Mapping[str, Script] | Callable[[Any], Script] | None = None, **attributes: object
-) -> type[ScriptedLauncher]:
+def scripted(scripts: Scripts | None = None, **attributes: object) -> type[ScriptedLauncher]:
     """Return a new launcher class with a trace of its own.
 
     Args:
-        scripts: a script for each job id, or a function from a job to its script. A job without a script passes at
-            its first poll.
+        scripts: what the launchers do. A job without a script passes at its first poll.
         attributes: attributes of the class, such as `poll_freq`.
     """
     chosen = scripts or {}

@@ -20,6 +20,7 @@ from runtime.backend.local.driver import LocalDriver
 from runtime.job import JobCompletionEvent, JobSpec
 from runtime.process import Child, spawn
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
+from tests.no_job import no_job
 
 HANG_TIMEOUT = 60.0
 """Seconds after which a test counts as hung."""
@@ -62,7 +63,7 @@ class Local:
 async def local(run_dir: Path | None, **options: Any) -> AsyncIterator[Local]:
     """A backend that is open; each job that was accepted must have completed once when it is closed."""
     backend = LocalBackend(run_dir=run_dir, **{"max_parallelism": 0, "containment": "group", **options})
-    fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    fixture = BackendFixture(backend, job=no_job)
     with trio.fail_after(HANG_TIMEOUT):
         async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
             yield Local(backend, session)

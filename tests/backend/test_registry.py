@@ -198,7 +198,10 @@ def test_launchers_get_the_directory_of_the_run(registry: BackendRegistry, tmp_p
     for view, odir in ((None, str(tmp_path / "a")), (own, None)):
         adapter = given(run_dir=tmp_path, view=view)
         assert isinstance(adapter, LegacyLauncherAdapter)
-        assert adapter._make(job).job.odir == odir
+        launcher = adapter._make(job)
+        assert isinstance(launcher, TinyLauncher)
+        assert isinstance(launcher.job, JobSpec)
+        assert launcher.job.odir == odir
 
 
 def test_the_default_is_the_name_that_was_set_or_the_variable_or_local(

@@ -18,7 +18,8 @@ from trio.testing import MockClock
 from runtime.backend.contract.backend import DRAIN_TIMEOUT
 from runtime.backend.contract.open_backend import BROKEN_DEADLINE, TEARDOWN_DEADLINE
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
-from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus
+from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobStatus
+from runtime.job.protocol import Specification
 from runtime.testing.backends import Act, Delay, FakeFixtures, Hang, Raise, Script, ScriptedBackend, Step
 from runtime.testing.fixture import Behaviour
 from runtime.testing.history import History
@@ -214,7 +215,7 @@ class Player:
             self.dropped = True
 
     async def submit(self, op: Submit) -> None:
-        jobs: list[JobSpec] = []
+        jobs: list[Specification] = []
         attempts: dict[str, int] = {}
         for name, behaviour in op.jobs:
             self.attempts[name] += 1

@@ -17,6 +17,7 @@ from runtime.backend.slurm import SlurmBackend
 from runtime.job import JobSpec
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
 from tests.backend.local_jobs import COMMANDS, TOKEN, alive
+from tests.no_job import no_job
 from tests.slurm.fakes import FakeSlurm
 from tests.slurm.fakes.jobs import Request
 
@@ -118,7 +119,7 @@ async def on_slurm(
 ) -> AsyncIterator[tuple[SlurmBackend, Session]]:
     """Open a backend and a session; when it closes, each accepted job must have completed once."""
     backend = SlurmBackend(run_dir, **{"poll_interval": POLL_INTERVAL, **options})
-    fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    fixture = BackendFixture(backend, job=no_job)
     with trio.fail_after(time_limit):
         async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
             yield backend, session

@@ -18,6 +18,7 @@ from runtime.backend.slurm import SlurmBackend
 from runtime.backend.slurm.commands import Commands
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
+from tests.no_job import no_job
 from tests.slurm import killed_program
 from tests.slurm.fakes import FakeSlurm, Hang, Stop
 from tests.slurm.jobs import on_slurm, use_fake
@@ -77,7 +78,7 @@ async def first_incarnation(directory: Path, count: int) -> AsyncIterator[subpro
 async def second_incarnation(directory: Path) -> AsyncIterator[tuple[SlurmBackend, Session]]:
     """Open a backend with the run token of the program."""
     backend = SlurmBackend(directory / "run", poll_interval=0.05)
-    fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+    fixture = BackendFixture(backend, job=no_job)
     async with CheckContext(lambda: fixture, math.inf).session() as session:
         async with backend.open(session.send, TOKEN):
             yield backend, session

@@ -28,6 +28,7 @@ from runtime.backend.slurm import SlurmBackend
 from runtime.backend.slurm.commands import CommandResult
 from runtime.job import JobCompletionEvent, JobHandle, JobSpec
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
+from tests.no_job import no_job
 from tests.slurm.fakes.commands import NO_CONTACT, Commands
 from tests.slurm.fakes.controller import Controller, Settings
 from tests.slurm.fakes.faults import Answer, Edit, Hang, Only, Orders, Say
@@ -312,7 +313,7 @@ async def open_scene(
                 return await slurm.run(argv, self.environment, self.timeout)
 
         patch.setattr(system, "Commands", VirtualCommands)
-        fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+        fixture = BackendFixture(backend, job=no_job)
         async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
             yield Scene(slurm, backend, session)
         nursery.cancel_scope.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from runtime.backend.contract.backend import DRAIN_TIMEOUT, RuntimeBackend, check_limit
 from runtime.backend.contract.control import Control
@@ -15,10 +15,11 @@ from runtime.backend.legacy.driver import AdapterDriver, CallDeadlines, Launcher
 from runtime.backend.legacy.duck_typing import INTERACTIVE, class_name, limit_of, name_of, reading_class
 from runtime.backend.legacy.isolation import Isolation, check_importable
 from runtime.backend.legacy.job_view import named_paths, view_for
-from runtime.backend.legacy.launcher import AnyLauncher
+from runtime.backend.legacy.launcher import AnyLauncher, LauncherClass, View
 from runtime.backend.legacy.launcher_threads import ThreadWorkers
 from runtime.job import JobPaths
 from runtime.job.numbers import brief
+from runtime.job.protocol import Specification
 
 DEFAULT_POLL_FREQ: Final = 1.0
 """Seconds between ticks if a class has no `poll_freq`; as in DVSim."""
@@ -59,10 +60,10 @@ class LegacyLauncherAdapter(RuntimeBackend):
 
     def __init__(
         self,
-        launcher_cls: Callable[[Any], AnyLauncher],
+        launcher_cls: LauncherClass,
         *,
         name: str | None = None,
-        view: Callable[[Any], Any] | None = None,
+        view: View | None = None,
         poll_interval: float | None = None,
         max_polls_per_interval: int | None = None,
         max_parallelism: int | None = None,
@@ -106,12 +107,14 @@ class LegacyLauncherAdapter(RuntimeBackend):
             poll=poll_deadline,
             kill=_limit("kill_timeout", kill_timeout, 30),
         )
-        self._make: Callable[[Any], Any] = cls if view is None else functools.partial(_make, cls, view)
+        self._make: Callable[[Specification], AnyLauncher] = (
+            cls if view is None else functools.partial(_make, cls, view)
+        )
         self._view = view
-        self._paths_of: Callable[[Any], JobPaths | None] = getattr(view, "paths_of", named_paths)
+        self._paths_of: Callable[[object], JobPaths | None] = getattr(view, "paths_of", named_paths)
         self._is_isolated = isolated
 
-    def paths_of(self, job: Any) -> JobPaths | None:
+    def paths_of(self, job: object) -> JobPaths | None:
         """See `RuntimeBackend`. Of a job that is given to a launcher unchanged, the paths that the job names."""
         try:
             return self._paths_of(job)
@@ -157,5 +160,5 @@ def _whole(limit: float | None) -> int | None:
     return None if limit is None else int(limit)
 
 
-def _make(launcher_cls: type, view: Callable[[Any], Any], spec: Any) -> Any:
+def _make(launcher_cls: LauncherClass, view: View, spec: Specification) -> AnyLauncher:
     return launcher_cls(view(spec))

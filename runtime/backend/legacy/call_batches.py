@@ -45,7 +45,7 @@ class Step:
 
     name: str
     """Its name in messages, such as ``poll()``."""
-    function: Callable[[Any], Any]
+    function: Callable[[Any], object]
     """Does it, given the call. Runs in a thread, may block, may raise anything."""
     undo: Callable[[Call], None] | None = None
     """Called in the thread if the call returns after it was abandoned. May block, may raise."""
@@ -56,7 +56,7 @@ class Call:
 
     __slots__ = ("failure", "step", "subject", "ticket", "value")
 
-    def __init__(self, step: Step, subject: Any) -> None:
+    def __init__(self, step: Step, subject: object) -> None:
         self.subject: Any = subject
         """What it is about, for messages; two calls with the same subject are never in progress at once."""
         self.renew(step)
@@ -64,7 +64,7 @@ class Call:
     def renew(self, step: Step) -> None:
         """Become a new call, with another step and the same subject. The old one must not be in use any more."""
         self.step: Step = step
-        self.value: Any = PENDING
+        self.value: object = PENDING
         """What was returned."""
         self.failure: Failure | None = None
         """What was raised. The exception itself stays in the thread that caught it: see `failures`."""

@@ -70,12 +70,14 @@ from runtime.backend.legacy.hung_calls import HungCalls, StalledPolls
 from runtime.backend.legacy.isolated import LauncherProcess, LauncherProxy
 from runtime.backend.legacy.isolation import Isolation
 from runtime.backend.legacy.kill_pool import KillPool
+from runtime.backend.legacy.launcher import AnyLauncher
 from runtime.backend.legacy.launcher_calls import BUILD, KILL, KILL_UNPOLLED, LAUNCH, POLL, Ended
 from runtime.backend.legacy.main_thread import hint_of
 from runtime.backend.legacy.poller import Poller
 from runtime.backend.legacy.shared_thread import SharedThread
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobPaths, JobSpec
+from runtime.job.protocol import Specification
 
 
 @attrs.frozen
@@ -98,9 +100,9 @@ class LauncherOptions:
 
     owner: str
     """The name of the launchers' class, for messages."""
-    make: Callable[[Any], Any]
+    make: Callable[[Specification], AnyLauncher]
     """Builds a launcher from a job's specification."""
-    paths_of: Callable[[Any], JobPaths | None]
+    paths_of: Callable[[Specification], JobPaths | None]
     """Returns where the files of a specification's job are. Must not raise."""
     deadlines: CallDeadlines
     kill_threads: float
@@ -133,7 +135,7 @@ class AdapterDriver(Driver):
         workers.owner = options.owner
         limits = options.deadlines
         self._options = options
-        self._make = options.make if isolation is None else isolation.make
+        self._make: Callable[[Specification], AnyLauncher] = options.make if isolation is None else isolation.make
         self._workers = workers
         self._isolation = isolation
         self._hung = HungCalls(control, workers)
@@ -350,7 +352,7 @@ class AdapterDriver(Driver):
                 continue
             if call.failure is not None:
                 self._lose(job, self._raised(call))
-            elif call.value is not None:
+            elif isinstance(call.value, Ended):
                 self.control.finish(job, call.value.status, call.value.reason, call.value.usage)
             else:
                 self.control.finish_stopped(job)
@@ -454,5 +456,5 @@ def _lives_in(process: LauncherProcess, entry: Entry) -> bool:
     return isinstance(entry.launcher, LauncherProxy) and entry.launcher.process is process
 
 
-def _has_died(launcher: Any) -> bool:
+def _has_died(launcher: object) -> bool:
     return isinstance(launcher, LauncherProxy) and launcher.process.has_ended()

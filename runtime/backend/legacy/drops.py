@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from os import getpid
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -40,7 +40,7 @@ class Drops:
         self._control = control
         self._thread = thread
         self._stall_timeout = stall_timeout
-        self._launchers: deque[Any] = deque()
+        self._launchers: deque[object] = deque()
         """Each with its last reference."""
         self._has_task = False
 
@@ -89,7 +89,7 @@ class Dropping:
 
     __slots__ = ("_launchers",)
 
-    def __init__(self, launchers: deque[Any]) -> None:
+    def __init__(self, launchers: deque[object]) -> None:
         self._launchers = launchers
 
     def __repr__(self) -> str:
@@ -108,7 +108,7 @@ class Dropping:
 DROP: Final = Step("__del__()", lambda call: call.subject.drop())
 
 
-def _drop_all(launchers: deque[Any]) -> None:
+def _drop_all(launchers: deque[object]) -> None:
     while launchers:
         Dropping(launchers).drop()
 

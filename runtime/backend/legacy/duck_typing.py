@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import GetSetDescriptorType
 from typing import Any, Final
 
 from runtime.backend.contract.backend import check_limit
@@ -48,14 +49,14 @@ report, a tenth would cut stack traces."""
 _LARGEST_LINE: Final = 1 << 63
 """More lines than any log has: such a number is not a line."""
 
-_QUALNAME: Final[Any] = vars(type)["__qualname__"]
+_QUALNAME: Final[GetSetDescriptorType] = vars(type)["__qualname__"]
 
 INTERACTIVE: Final = frozenset({"local", "nc"})
 """Variants of DVSim's launchers that run interactive jobs; their classes have no attribute for it."""
 
 
 @contextmanager
-def reading_class(launcher_cls: Any) -> Iterator[None]:
+def reading_class(launcher_cls: object) -> Iterator[None]:
     """A context in which attributes of `launcher_cls` are read: properties of its metaclass may raise anything.
 
     Raises:
@@ -195,7 +196,7 @@ def reason_of(launcher: Any) -> JobStatusInfo:
     return JobStatusInfo(f"{class_name(cls)} gave no reason")
 
 
-def usage_of(launcher: Any) -> JobUsage | None:
+def usage_of(launcher: object) -> JobUsage | None:
     """Return the times that a launcher reports after the end of its job; `None` if it reports none.
 
     A time that cannot be read is unknown.

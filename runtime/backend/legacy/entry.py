@@ -28,6 +28,8 @@ from typing import Any, Final
 
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.legacy.call_batches import Call, Step, renew_all
+from runtime.backend.legacy.launcher import AnyLauncher
+from runtime.job.protocol import Specification
 
 
 class LauncherState(enum.IntEnum):
@@ -86,7 +88,7 @@ class Entry(Call):
 
     __slots__ = ("failures", "job", "launcher", "make", "state")
 
-    def __init__(self, job: LiveJob, make: Callable[[Any], Any], build: Step) -> None:
+    def __init__(self, job: LiveJob, make: Callable[[Specification], AnyLauncher], build: Step) -> None:
         self.job: LiveJob = job
         self.make: Final = make
         self.launcher: Any = None
@@ -116,9 +118,9 @@ class Entry(Call):
             raise _illegal(self, state)
         self.state = state
 
-    def take_launcher(self) -> Any:
+    def take_launcher(self) -> AnyLauncher | None:
         """Return the launcher, and release the reference to it."""
-        launcher = self.launcher
+        launcher: AnyLauncher | None = self.launcher
         self.launcher = None
         return launcher
 

@@ -6,16 +6,20 @@ and dropping the last reference to a launcher runs its `__del__`.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from types import GetSetDescriptorType, MemberDescriptorType
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from runtime.backend.legacy.duck_typing import describe, is_busy
 
+if TYPE_CHECKING:
+    from runtime.backend.legacy.isolated import LauncherProcess
+
 # The descriptors of the base classes: a subclass may override these attributes with properties that raise.
-_CAUSE: Final[Any] = vars(BaseException)["__cause__"]
-_CONTEXT: Final[Any] = vars(BaseException)["__context__"]
-_MEMBERS: Final[Any] = vars(BaseExceptionGroup)["exceptions"]
+_CAUSE: Final[GetSetDescriptorType] = vars(BaseException)["__cause__"]
+_CONTEXT: Final[GetSetDescriptorType] = vars(BaseException)["__context__"]
+_MEMBERS: Final[MemberDescriptorType] = vars(BaseExceptionGroup)["exceptions"]
 
 
 @attrs.frozen
@@ -28,7 +32,7 @@ class Failure:
     """Whether the exception says that the launcher is busy."""
     exit_code: int | None = None
     """The exit code of a `SystemExit`."""
-    dead_process: Any = None
+    dead_process: LauncherProcess | None = None
     """The process of isolated launchers, if the call failed because that has ended."""
 
 

@@ -78,7 +78,7 @@ _BOOT: Final = (
 class LauncherProxy:
     """A proxy of a launcher in the process. Its methods block, and raise `FailedCallError` if the launcher's do."""
 
-    fail_msg: Any = None
+    fail_msg: ErrorMessage | None = None
     job_runtime: float | None = None
     simulated_time: float | None = None
 
@@ -128,7 +128,7 @@ class _Connection:
                 self._close()
                 raise
 
-    def ask(self, message: tuple[Any, ...], timeout: float = float("inf")) -> list[Any]:
+    def ask(self, message: tuple[object, ...], timeout: float = float("inf")) -> list[Any]:
         deadline = deadline_in(timeout)
         with self._lock:
             if self._is_closed:
@@ -328,7 +328,7 @@ class LauncherProcess:
         return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal_name(-code)}"
 
 
-def _from_json(text: bytes) -> Any:
+def _from_json(text: bytes) -> object:
     try:
         return json.loads(text)
     except RecursionError as exc:

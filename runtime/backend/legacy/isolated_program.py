@@ -25,14 +25,15 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from runtime.backend.legacy.call_batches import Call, Step
 from runtime.backend.legacy.duck_typing import describe
 from runtime.backend.legacy.failures import failure_of
 from runtime.backend.legacy.forks import end_fork
+from runtime.backend.legacy.launcher import AnyLauncher, View
 from runtime.backend.legacy.launcher_calls import BUILD, KILL, LAUNCH, POLL, Ended
 from runtime.backend.legacy.main_thread import LONG_WAIT, SHORT_WAIT, MainThread, needs_main_thread
 from runtime.backend.legacy.process_state import process_state
@@ -71,11 +72,11 @@ class _LauncherRef:
 class _Program:
     """The launchers of this process, and the calls of them."""
 
-    def __init__(self, launcher_cls: Any, view: Callable[[Any], Any] | None) -> None:
+    def __init__(self, launcher_cls: type, view: View | None) -> None:
         self._cls = launcher_cls
         self._view = view
         self._pid = os.getpid()
-        self._launchers: dict[int, Any] = {}
+        self._launchers: dict[int, AnyLauncher] = {}
         self._forgotten = queue.SimpleQueue[list[int]]()
         self._steps = {
             step.name: Step(step.name, function)
@@ -108,7 +109,7 @@ class _Program:
         try:
             while True:
                 for request in frames.receive():
-                    yield self._checked(pickle.loads(request))
+                    yield self._checked(request)
         except (EndOfStream, OSError):
             raise
         except Exception as exc:  # noqa: BLE001 - bytes that are no pickle raise anything
@@ -117,8 +118,8 @@ class _Program:
             with suppress(OSError):
                 os.write(2, f"{self._cls.__qualname__}: {why}\n".encode(errors="replace"))
 
-    def _checked(self, request: Any) -> _Request:
-        number, name, key, job_id, payload, forgotten = request
+    def _checked(self, request: bytes) -> _Request:
+        number, name, key, job_id, payload, forgotten = pickle.loads(request)
         if not isinstance(number, int) or (name != PING and name not in self._steps):
             raise ValueError(shorten(f"request {number!r} for {name!r}", 100))
         return number, name, key, job_id, payload, forgotten
@@ -131,7 +132,7 @@ class _Program:
                 if not self.main_thread.do(call, LONG_WAIT):
                     self._perform(call)
 
-    def _do(self, name: str, ref: _LauncherRef) -> tuple[str, bool, Any]:
+    def _do(self, name: str, ref: _LauncherRef) -> tuple[str, bool, object]:
         """Make a call; return why it failed or an empty string, whether the launcher is busy, and the value."""
         step = self._steps[name]
         call = Call(step, ref)
@@ -160,7 +161,7 @@ class _Program:
         job = pickle.loads(ref.payload or b"")
         self._launchers[ref.key] = self._cls(job if self._view is None else self._view(job))
 
-    def _poll(self, call: Call) -> tuple[Any, ...]:
+    def _poll(self, call: Call) -> tuple[object, ...]:
         """Poll, and return the status, the reason and the times as plain values."""
         answer = POLL.function(_PollTarget(self._launchers[call.subject.key]))
         if isinstance(answer, JobStatus):
@@ -181,7 +182,7 @@ class _Program:
 class _PollTarget:
     """The part of an `Entry` that a poll uses."""
 
-    def __init__(self, launcher: Any) -> None:
+    def __init__(self, launcher: AnyLauncher) -> None:
         self.launcher = launcher
 
 

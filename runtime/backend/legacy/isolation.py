@@ -16,14 +16,18 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import trio
 
 from runtime.backend.legacy.duck_typing import class_name, describe
 from runtime.backend.legacy.isolated import LauncherProcess, LauncherProxy
-from runtime.backend.legacy.launcher import LauncherError
+from runtime.backend.legacy.launcher import LauncherError, View
 from runtime.backend.legacy.launcher_calls import BUILD
+from runtime.job.protocol import Specification
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 MAX_RESTARTS: Final = 5
 """How often the process of isolated launchers is restarted while the backend is open. Arbitrary: ten times as often
@@ -53,7 +57,7 @@ class Isolation:
         view: a function from a job to the constructor's argument, called in that process; `None` for the job itself.
     """
 
-    def __init__(self, launcher_cls: type, view: Callable[[Any], Any] | None) -> None:
+    def __init__(self, launcher_cls: type, view: View | None) -> None:
         self._greeting = launcher_cls, view
         """What a new process is told first."""
         self._lock = threading.Lock()
@@ -64,7 +68,7 @@ class Isolation:
         self._deaths = 0
         self._probing: threading.Thread | None = None
 
-    def make(self, job: Any) -> LauncherProxy:
+    def make(self, job: Specification) -> LauncherProxy:
         """Build a launcher. Blocks.
 
         Raises:
@@ -154,7 +158,7 @@ class _Pickler(pickle.Pickler):
     dispatch_table = copyreg.dispatch_table | {MappingProxyType: lambda proxy: (_read_only, (dict(proxy),))}
 
 
-def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+def _read_only(mapping: dict[K, V]) -> MappingProxyType[K, V]:
     return MappingProxyType(mapping)
 
 

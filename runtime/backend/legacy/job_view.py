@@ -23,6 +23,7 @@ from typing import Any, Final
 import attrs
 
 from runtime.backend.job_paths import job_paths
+from runtime.backend.legacy.launcher import View
 from runtime.job import JobPaths, JobSpec, JobStatus
 from runtime.job.command import command_words
 
@@ -54,17 +55,18 @@ class DVSimView:
         )
         self.tool: Final = SimpleNamespace(name=tool, version="")
 
-    def __call__(self, job: Any) -> Any:
+    def __call__(self, job: object) -> Any:
         """Return the argument for the constructor of the launcher of `job`."""
         return DVSimJob(job, self) if isinstance(job, JobSpec) else job
 
-    def paths_of(self, job: Any) -> JobPaths | None:
+    def paths_of(self, job: object) -> JobPaths | None:
         """Return where the files of `job` are, once its launcher was started; `None` if it does not say."""
         # Not `run_dir`, which would make a directory: a launcher that has asked for one has made it.
-        known = isinstance(job, JobSpec) and self._run_dir is not None
-        return job_paths(job, os.path.abspath(self._run_dir or "")) if known else named_paths(job)
+        if isinstance(job, JobSpec) and self._run_dir is not None:
+            return job_paths(job, os.path.abspath(self._run_dir))
+        return named_paths(job)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # Pickled with the directory, which is made now if need be: an isolated launcher gets the same one.
         return _rebuild_view, (str(self.run_dir), self.block.name, self.tool.name)
 
@@ -199,19 +201,19 @@ class JobPathsView:
     def __init__(self, run_dir: str | Path) -> None:
         self._run_dir = os.path.abspath(run_dir)
 
-    def __call__(self, job: Any) -> Any:
+    def __call__(self, job: object) -> Any:
         """Return the argument for the constructor of the launcher of `job`."""
         if not isinstance(job, JobSpec):
             return job
         paths = job_paths(job, self._run_dir)
         return attrs.evolve(job, odir=paths.odir, log_path=paths.log, cwd=paths.cwd)
 
-    def paths_of(self, job: Any) -> JobPaths | None:
+    def paths_of(self, job: object) -> JobPaths | None:
         """Return where the files of `job` are; `None` if it does not say."""
         return job_paths(job, self._run_dir) if isinstance(job, JobSpec) else named_paths(job)
 
 
-def named_paths(job: Any) -> JobPaths | None:
+def named_paths(job: object) -> JobPaths | None:
     """Return where the files of a job are that a launcher gets unchanged; `None` if the job does not say.
 
     A foreign job, such as one of DVSim's, says it by an `odir` and a `log_path`.
@@ -230,7 +232,7 @@ def named_paths(job: Any) -> JobPaths | None:
     return None
 
 
-def view_for(launcher_cls: type, run_dir: str | Path | None = None) -> Callable[[Any], Any] | None:
+def view_for(launcher_cls: type, run_dir: str | Path | None = None) -> View | None:
     """Return the view for a class of launchers; `None` if it gets jobs unchanged.
 
     A class with `prepare_workspace` gets DVSim's form of a job: all launchers of DVSim define that method.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import attrs
@@ -51,6 +51,13 @@ class AnyLauncher(Protocol):
         ...
 
 
+LauncherClass = Callable[[Any], AnyLauncher]
+"""A class of launchers, whoever has written it: it is called with a job, in the form that it expects."""
+
+View = Callable[[Any], Any]
+"""A function from a job, of the class that the jobs of the run have, to what a launcher class expects."""
+
+
 class Launcher(abc.ABC):
     """A base class for launchers, with the attributes that the adapter reads.
 
@@ -67,11 +74,11 @@ class Launcher(abc.ABC):
     poll_freq: ClassVar[float | None] = 1
     """Seconds between two ticks; 0 or `None`: none."""
 
-    fail_msg: Any = None
+    fail_msg: object = None
     """After a failure: an `ErrorMessage` or an object with its attributes, set on the instance."""
-    job_runtime: Any = None
+    job_runtime: object = None
     """After the end: the run time that the tool reports, in seconds, or an object with ``get() -> (time, unit)``."""
-    simulated_time: Any = None
+    simulated_time: object = None
     """After the end: the simulated time that the tool reports, in the same form."""
 
     def __init__(self, job: Any) -> None:
@@ -82,7 +89,7 @@ class Launcher(abc.ABC):
         """Launch the job. Raise `LauncherBusyError` to be retried later, anything else if it cannot be launched."""
 
     @abc.abstractmethod
-    def poll(self) -> Any:
+    def poll(self) -> object:
         """Return the status: any object with the `name` of a `JobStatus`. Not called again after a terminal status."""
 
     @abc.abstractmethod

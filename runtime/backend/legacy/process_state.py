@@ -19,7 +19,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from runtime.backend.legacy.call_batches import Call
 
@@ -40,7 +40,7 @@ class ProcessState:
         self._is_shared = False
         """Whether calls of several threads have overlapped since the last comparison."""
         self._cwd: str | None = None
-        self._environ: Mapping[Any, Any] = {}
+        self._environ: Mapping[bytes, bytes] = {}
         self._warned: set[str] = set()
 
     def enter(self, user: object) -> None:
@@ -79,7 +79,7 @@ class ProcessState:
             self._change_back()
         if environ != self._environ:
             keys = [key for key in {**environ, **self._environ} if environ.get(key) != self._environ.get(key)]
-            names = sorted(_text(key) for key in keys)
+            names = sorted(map(os.fsdecode, keys))
             some = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
             changes.append(f"the environment ({some})")
             for key in keys:
@@ -115,21 +115,17 @@ def _cwd() -> str | None:
         return None  # the directory has been removed
 
 
-def _environ() -> Mapping[Any, Any]:
+def _environ() -> Mapping[bytes, bytes]:
     # The dictionary of bytes behind `os.environ`: to compare it takes a twentieth of the time.
     raw = getattr(os.environ, "_data", None)
-    return raw if isinstance(raw, dict) else dict(os.environ)
+    return raw if isinstance(raw, dict) else {os.fsencode(key): os.fsencode(value) for key, value in os.environ.items()}
 
 
-def _put(key: Any, value: Any) -> None:
+def _put(key: bytes, value: bytes | None) -> None:
     if value is None:
-        os.environ.pop(_text(key), None)
+        os.environ.pop(os.fsdecode(key), None)
     else:
-        os.environ[_text(key)] = _text(value)
-
-
-def _text(raw: Any) -> str:
-    return os.fsdecode(raw)
+        os.environ[os.fsdecode(key)] = os.fsdecode(value)
 
 
 process_state: Final = ProcessState()

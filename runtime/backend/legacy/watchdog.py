@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -107,7 +107,7 @@ class Watchdog:
         self._is_asleep = False
         self._warned: set[str] = set()
 
-    def begin(self, user: object, busy: Any) -> None:
+    def begin(self, user: object, busy: object) -> None:
         """Note that a thread of `user` begins calls. Does not block."""
         # The order closes the race with `_run`, which writes `_is_asleep` and then reads `_busy`.
         self._busy.add(busy)
@@ -116,7 +116,7 @@ class Watchdog:
         if self._is_asleep:
             self._wake.set()
 
-    def end(self, busy: Any) -> None:
+    def end(self, busy: object) -> None:
         """Note that these calls have returned, or stalled. Does not block."""
         self._busy.discard(busy)
 

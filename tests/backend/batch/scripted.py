@@ -37,6 +37,7 @@ from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobSp
 from runtime.process import inherited_environment
 from runtime.roots import Roots
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
+from tests.no_job import no_job
 
 WORDS = {
     "PENDING": State(Phase.PENDING),
@@ -291,7 +292,7 @@ class Stage:
             system = ScriptedSystem(nursery, behaviour) if system is None else system
             checked: System = system  # so that mypy checks that it has the protocol
             backend = BatchBackend(checked, self.directory, **{"poll_interval": 1, "visibility_timeout": 20, **options})
-            fixture = BackendFixture(backend, job=lambda behaviour, id, *, timeout=None: None)  # noqa: A006 - its name
+            fixture = BackendFixture(backend, job=no_job)
             async with CheckContext(lambda: fixture, math.inf).session() as session:
                 async with backend.open(session.send, token):
                     yield Scene(backend, system, session, self.directory)

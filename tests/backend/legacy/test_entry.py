@@ -28,7 +28,7 @@ LEGAL = {(before, after) for before, afters in MOVES.items() for after in afters
 @pytest.mark.parametrize("after", LauncherState)
 def test_a_move_is_legal_if_it_is_in_the_table(before: LauncherState, after: LauncherState) -> None:
     (live,) = make_live([job("a")], 0.0)
-    it = Entry(live, str, BUILD)
+    it = Entry(live, CommandLauncher, BUILD)
     for move in (it.move, lambda state: queue_all([it], POLL, state)):
         it.state = before
         if (before, after) in LEGAL:
