@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -34,6 +34,8 @@ _UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 
 _NOT_KEYS: Final = frozenset({"name", "run_dir", "terminal", "launcher_cls", "view", "system", "policy"})
 """Arguments of backends that are not keys of a job file: the command line passes them, or they are objects."""
+_OLDER_KEYS: Final = {"grace": "visibility_timeout", "patience": "stall_timeout"}
+"""Keys of backends' tables that have another name now, to that name. Job files with the older one are still read."""
 _OF_LOCAL: Final = ("containment", "leftovers")
 """Keys of jobs that only a backend with options of these names has."""
 
@@ -195,6 +197,7 @@ def _make(
     try:
         factory = backends.load(name)
         takes = parameters(factory)
+        given = _with_present_names(given, takes, where)
         if options.max_odirs is not None and "max_output_dirs" in takes:
             ours["max_output_dirs"] = options.max_odirs
         if "run_dir" in takes:
@@ -215,6 +218,15 @@ def _make(
     except (TypeError, ValueError) as exc:
         unknown = _UNKNOWN_OPTION.search(str(exc))
         raise InputError(f"{where}: {exc if unknown is None else _unknown_key(name, unknown[1])}") from exc
+
+
+def _with_present_names(given: Mapping[str, object], takes: Container[str], where: str) -> Mapping[str, object]:
+    """Return the keys of a backend's table, with the older names replaced that the backend does not take."""
+    older = [key for key in _OLDER_KEYS if key in given and key not in takes and _OLDER_KEYS[key] in takes]
+    for key in older:
+        if _OLDER_KEYS[key] in given:
+            raise InputError(f"{where}: has both {key} and {_OLDER_KEYS[key]}, which replaces it; expected that alone")
+    return {_OLDER_KEYS[key] if key in older else key: value for key, value in given.items()}
 
 
 def _unknown_key(name: str, key: str) -> str:

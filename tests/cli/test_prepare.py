@@ -117,6 +117,14 @@ def test_a_launcher_is_found_in_the_pythonpath_which_is_the_command_lines_to_set
     assert 'unknown key "poll_interwal"; did you mean "poll_interval"?' in wrong(JOBS + table, "--backend", name)
 
 
+def test_the_older_name_of_a_key_is_still_read() -> None:
+    table = "[jobs.a]\ncmd='x'\nbackend='slurm'\n[backends.slurm]\n"
+    assert list(prepared(table + "grace = 7").backends) == ["slurm"]
+    assert "visibility_timeout is -1; expected" in wrong(table + "grace = -1")
+    both = "jobs.toml: [backends.slurm]: has both grace and visibility_timeout, which replaces it; expected that alone"
+    assert wrong(table + "grace = 7\nvisibility_timeout = 7") == both
+
+
 def test_what_a_backend_does_not_take_is_named() -> None:
     message = wrong(JOBS + "[backends.fake]\nmax_parallel = 9")
     assert message == 'jobs.toml: [backends.fake]: unknown key "max_parallel"; did you mean "max_parallelism"?'
