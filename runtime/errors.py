@@ -14,6 +14,7 @@ __all__ = (
     "BackendClosedError",
     "DuplicateJobError",
     "GraphError",
+    "JournalLockedError",
     "JournalVersionError",
     "RegistryError",
     "ResourceError",
@@ -50,6 +51,10 @@ class BackendBrokenError(RuntimeError):
     """The backend cannot go on. Its jobs were killed and completed; a new backend has to be opened."""
 
 
+class JournalLockedError(RuntimeError):
+    """Another process writes the journal of this run, or may do so. A retry helps when that process has ended."""
+
+
 class JournalVersionError(RuntimeError):
     """A newer version of this package has written the journal. Only that version can read it; nothing was changed."""
 
@@ -66,6 +71,9 @@ def is_out_of_resources(error: BaseException) -> bool:
     """Whether an error means that the system is out of resources: what failed may work later."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in BUSY_ERRORS)
 
+
+NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
+"""Errors of a file system that has no fsync, or of a seccomp filter that denies it."""
 
 NO_MEMORY: Final = "there is not enough memory for the runtime itself"
 """The message for an error that `is_out_of_memory`."""

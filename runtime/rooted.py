@@ -217,6 +217,22 @@ def open_empty(root: int, path: str, mode: int, flags: int = 0) -> int:
     return fd
 
 
+def open_to_append(root: int, path: str, mode: int) -> int:
+    """Return a descriptor for reading, and appending to, a regular file of ours, which is made unless it exists.
+
+    Raises:
+        OSError: as `open_empty`.
+    """
+    # Without O_EXCL: two processes that start together get the same file, and can lock it against each other.
+    fd = open_below(root, path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
+    try:
+        _check_ours(root, fd, path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 def _check_ours(root: int, fd: int, path: str) -> None:
     """Raise `OSError` if an opened file may not be written: it is no regular file, not ours, or has further links."""
     found = os.fstat(fd)

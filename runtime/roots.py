@@ -166,6 +166,11 @@ class RootedPath:
         with self._root_fd as root:
             return rooted.open_empty(root, self.relative, mode, flags)
 
+    def open_to_append(self, mode: int) -> int:
+        """Return a descriptor for reading it and appending to it, a file of ours, which is made unless it exists."""
+        with self._root_fd as root:
+            return rooted.open_to_append(root, self.relative, mode)
+
     def create(self, mode: int) -> int:
         """Return a descriptor for writing to it, a new file."""
         with self._root_fd as root:
@@ -205,6 +210,15 @@ class RootedPath:
             fd = rooted.open_below(root, self.relative, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 return os.listdir(fd)
+            finally:
+                os.close(fd)
+
+    def sync(self) -> None:
+        """Write the names of what is in this directory to disk."""
+        with self._root_fd as root:
+            fd = rooted.open_below(root, self.relative, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
             finally:
                 os.close(fd)
 

@@ -94,9 +94,23 @@ def test_what_was_put_in_the_place_of_a_file_is_not_written(place: Place, kind: 
     PLANTED[kind](place.path / name, place)
     with pytest.raises(OSError, match=r"."):
         os.close(rooted.open_empty(place.fd, name, 0o600))
+    with pytest.raises(OSError, match=r"."):
+        os.close(rooted.open_to_append(place.fd, name, 0o600))
     with pytest.raises(FileExistsError):
         os.close(rooted.create(place.fd, name, 0o600))
     assert place.is_unharmed()
+
+
+def test_a_file_is_made_or_kept_and_only_appended_to(place: Place) -> None:
+    for text in (b"one", b"two"):
+        fd = rooted.open_to_append(place.fd, "sub/file", 0o600)
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.write(fd, text)
+        assert os.pread(fd, 10, 0).endswith(text)
+        os.close(fd)
+    path = place.path / "sub" / "file"
+    assert path.read_bytes() == b"onetwo"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @planted
@@ -158,6 +172,7 @@ def test_nothing_is_done_below_what_is_no_directory(place: Place, kind: str) -> 
         lambda: rooted.open_directory(root, "way"),
         lambda: rooted.create(root, path, 0o600),
         lambda: rooted.open_empty(root, path, 0o600),
+        lambda: rooted.open_to_append(root, path, 0o600),
         lambda: rooted.open_regular(root, path),
         lambda: rooted.status(root, path),
         lambda: rooted.touch(root, path),

@@ -1,4 +1,12 @@
-"""What happened, for good? The journal of a run: records, the file that they are in, and what they say of the run."""
+"""What happened, for good? The journal of a run: records, the file that they are in, and what they say of the run.
+
+What writes and follows a journal needs trio, and is imported when it is first used: who only reads does without.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 from runtime.journal.columns import Repeated
 from runtime.journal.completions import completion, ended
@@ -23,17 +31,47 @@ from runtime.journal.records import (
 from runtime.journal.replay import InFlight, RunState, Segment, replay
 from runtime.journal.resume import Decision, JobToResume, changes, decide
 
+if TYPE_CHECKING:
+    from runtime.journal.disk import Disk, JournalFile
+    from runtime.journal.follower import Follower, follow
+    from runtime.journal.lock import Holder, JournalLock, acquire, holder_of
+    from runtime.journal.writer import JournalWriter
+else:
+    # The same names for the interpreter, as in `runtime`.
+    _LAZY_IMPORTS = {
+        "runtime.journal.disk": ("Disk", "JournalFile"),
+        "runtime.journal.follower": ("Follower", "follow"),
+        "runtime.journal.lock": ("Holder", "JournalLock", "acquire", "holder_of"),
+        "runtime.journal.writer": ("JournalWriter",),
+    }
+
+    def __getattr__(name: str) -> object:
+        """Import a name from its module, and keep it."""
+        for module, names in _LAZY_IMPORTS.items():
+            if name in names:
+                found = globals()[name] = getattr(importlib.import_module(module), name)
+                return found
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+
 __all__ = (
     "JSON",
     "VERSION",
     "Begin",
     "Decision",
+    "Disk",
     "End",
     "Ended",
+    "Follower",
+    "Holder",
     "InFlight",
     "JobToResume",
     "Jobs",
     "Journal",
+    "JournalFile",
+    "JournalLock",
+    "JournalWriter",
     "Kept",
     "Output",
     "Progress",
@@ -43,13 +81,16 @@ __all__ = (
     "Scanner",
     "Segment",
     "Starting",
+    "acquire",
     "changes",
     "completion",
     "decide",
     "digest",
     "encode",
     "ended",
+    "follow",
     "from_text",
+    "holder_of",
     "read",
     "replay",
     "to_text",

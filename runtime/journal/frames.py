@@ -42,11 +42,12 @@ class Scanner(Generic[_T]):
     Args:
         parse: makes a value of the text of a frame; if it raises `ValueError`, the frame is not valid. Other exceptions
             leave `feed`.
+        start: which byte of the journal is the first that `feed` is given.
     """
 
-    def __init__(self, parse: Callable[[str], _T]) -> None:
+    def __init__(self, parse: Callable[[str], _T], start: int = 0) -> None:
         self._parse = parse
-        self._end = 0
+        self._end = start
         self._rest = bytearray()
         """What follows the last valid frame, as long as it may become one."""
         self._beyond = 0

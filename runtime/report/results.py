@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from runtime.errors import NO_FSYNC
 from runtime.job import JobResult, JobSpec
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
@@ -22,9 +22,6 @@ from runtime.report.variables import SCRIPT_NAME, render_variables
 from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.report")
-
-_NO_FSYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
-"""Errors of a file system that has no fsync, or of a seccomp filter that denies it."""
 
 VERSION: Final = 2
 """The version of the format. It is increased when a key is removed or changes its meaning, not when one is added."""
@@ -127,7 +124,7 @@ def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
             try:
                 os.fsync(file.fileno())
             except OSError as exc:
-                if exc.errno not in _NO_FSYNC:  # such as EIO: the data is lost, so the older file must stay
+                if exc.errno not in NO_FSYNC:  # such as EIO: the data is lost, so the older file must stay
                     raise
                 logger.warning("%s may not survive a power cut: its file system has no fsync (%s)", path, exc.strerror)
         try:

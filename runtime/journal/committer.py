@@ -1,0 +1,183 @@
+"""`Committer`: what a journal's thread does with the records that were appended: encode, write, sync.
+
+Writes and syncs are apart, because they protect from different things. What was *written* survives the death of this
+process, so records are written at once. What was *synced* survives the death of the machine; a sync may take ten
+milliseconds, so it is made once for all that came meanwhile: the group commit.
+
+After the first error nothing more is written. The frame that was cut off by it is the last of the file, so readers find
+all that is before it, and the next segment cuts it off. To try again would be wrong in both cases: a frame behind one
+that was cut off would never be read, and after a failed sync the kernel may have dropped the data, and report the next
+sync as successful (PostgreSQL, "fsyncgate", 2018).
+
+The thread and the clock are the caller's: `commit` is told the time. So tests need neither.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from runtime.errors import NO_FSYNC
+from runtime.journal.disk import Disk
+from runtime.journal.frames import Scanner, encode
+from runtime.journal.records import Begin, End, Jobs, Record, from_text, to_text
+
+logger: Final = logging.getLogger("runtime.journal")
+
+_BLOCK_SIZE: Final = 1 << 20
+"""Bytes that are read at once, and that are encoded before they are written. Arbitrary: ten times more would hold that
+much more memory; ten times less is still more than the records of one turn of the event loop."""
+
+_OF_THE_SEGMENT: Final = (Begin, End)
+"""The records that are not about jobs. `Begin | End` in an `isinstance` would be made anew by each call."""
+
+
+def jobs_in(record: Record) -> int:
+    """Return how many jobs a record is about; 0 if it is about the segment."""
+    if isinstance(record, Jobs):
+        return len(record.ids)
+    return 0 if isinstance(record, _OF_THE_SEGMENT) else len(record.jobs)
+
+
+class Committer:
+    """Writes the records of one segment. Its methods block and are for one thread; its attributes may be read by any.
+
+    Args:
+        disk: the file.
+        sync_interval: seconds after which what was written is synced.
+    """
+
+    def __init__(self, disk: Disk, sync_interval: float) -> None:
+        self.name: Final = disk.name
+        self.written: int = 0
+        """How many records were written."""
+        self.jobs_written: int = 0
+        """How many jobs these are about: the sum of their `jobs_in`."""
+        self.jobs_size: int = 0
+        """Bytes of the frames of the records that are about jobs."""
+        self.synced: int = 0
+        """How many records are on disk."""
+        self.failure: str | None = None
+        """What has gone wrong, in one line; nothing is written after that."""
+        self._disk = disk
+        self._sync_interval = sync_interval
+        self._has_sync = True
+        self._unsynced_since: float | None = None
+        """When the first record was written that is not synced; `None` if there is none."""
+        self._failing = threading.Lock()
+
+    def fail(self, why: str) -> None:
+        """Write nothing from now on, and log why. For any thread; only the first call counts."""
+        with self._failing:
+            if self.failure is not None:
+                return
+            self.failure = f"{why}; the run goes on, and what happens from now on is not recorded"
+        logger.error("%s", self.failure)
+
+    def open(self) -> None:
+        """Open the file, and cut off what a previous incarnation did not write to its end."""
+        if self._try("opened", self._disk.open):
+            self._try("continued", self._cut_torn_tail)
+
+    def _cut_torn_tail(self) -> None:
+        # With the parser of the readers, which also stop at a frame that is no record.
+        scanner, size = Scanner(from_text), 0
+        while block := self._disk.read(size, _BLOCK_SIZE):
+            scanner.feed(block)
+            size += len(block)
+        if scanner.note is not None:  # nothing that is appended behind it would ever be read
+            self._disk.truncate(scanner.end)
+            logger.warning("the journal %s was cut to its first %d bytes: %s", self.name, scanner.end, scanner.note)
+
+    def commit(self, records: Sequence[Record], now: float, *, sync: bool) -> float | None:
+        """Write `records`, and sync if that is due.
+
+        Args:
+            records: in their order.
+            now: the present time, in seconds.
+            sync: whether to sync now, due or not.
+
+        Returns:
+            Seconds until a sync is due; `None` if nothing has to be synced.
+        """
+        if records:
+            self._try("written", lambda: self._append(records, now))
+        if self._unsynced_since is None or self.failure is not None:
+            return None
+        due = self._unsynced_since + self._sync_interval - now
+        if not sync and due > 0:
+            return due
+        self._sync()
+        return None
+
+    def close(self) -> None:
+        """Sync what was written, if no sync has failed, and close the file."""
+        # Also after a failed write: the frames before it are whole.
+        self._sync()
+        try:
+            self._disk.close()
+        except OSError as exc:  # some network file systems write when a file is closed
+            self._fail("closed", exc)
+
+    def _append(self, records: Sequence[Record], now: float) -> None:
+        if self._unsynced_since is None:
+            self._unsynced_since = now
+        frames, count, jobs, jobs_size = bytearray(), 0, 0, 0
+        for number, record in enumerate(records, 1):
+            frame = encode(to_text(record))
+            frames += frame
+            count += 1
+            if more := jobs_in(record):
+                jobs += more
+                jobs_size += len(frame)
+            if len(frames) >= _BLOCK_SIZE or number == len(records):
+                self._write(frames)
+                if self.failure is not None:
+                    return
+                self.written += count
+                self.jobs_written += jobs
+                self.jobs_size += jobs_size
+                frames, count, jobs, jobs_size = bytearray(), 0, 0, 0
+
+    def _write(self, frames: bytearray) -> None:
+        left = memoryview(frames)
+        # `failure` is looked at before each call: the event loop may have given up the last one, which took too long.
+        while left and self.failure is None:
+            size = self._disk.write(left)
+            if not size:
+                raise OSError(errno.EIO, "nothing was written")
+            left = left[size:]
+
+    def _sync(self) -> None:
+        if self._unsynced_since is None:
+            return
+        self._unsynced_since = None  # also if it fails: it is not repeated
+        try:
+            if self._has_sync:
+                self._disk.datasync()
+        except Exception as exc:  # noqa: BLE001 - as in `_try`
+            if not (isinstance(exc, OSError) and exc.errno in NO_FSYNC):
+                self._fail("synced", exc)
+                return
+            self._has_sync = False
+            logger.warning("the journal %s may not survive a power cut: it has no fsync (%s)", self.name, exc.strerror)
+        self.synced = self.written
+
+    def _try(self, what: str, call: Callable[[], object]) -> bool:
+        """Make a call, unless one has failed; return whether it was made and has not failed."""
+        if self.failure is None:
+            try:
+                call()
+            except Exception as exc:  # noqa: BLE001 - a bug, or no memory: no run ends because of its journal
+                self._fail(what, exc)
+        return self.failure is None
+
+    def _fail(self, what: str, error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) else None
+        if reason is None:
+            reason = repr(error)
+            logger.debug("the journal %s: a bug, or no memory", self.name, exc_info=error)
+        self.fail(f"the journal {self.name} cannot be {what} ({reason})")

@@ -1,0 +1,99 @@
+"""`Disk`: what a journal needs of a file, so that a simulation can give another; and `JournalFile`, a real one."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, Protocol
+
+from runtime.errors import NO_FSYNC
+from runtime.roots import RootedPath
+
+JOURNAL_NAME: Final = "journal.jsonl"
+"""The name of the journal in its run directory."""
+
+_MODE: Final = 0o600
+"""Of the journal: messages and log lines of jobs are nobody else's business."""
+
+
+class Disk(Protocol):
+    """The file of a journal. All methods but `name` block, are called by one thread, and may raise `OSError`."""
+
+    @property
+    def name(self) -> str:
+        """The path of the file, for messages."""
+        ...
+
+    def open(self) -> None:
+        """Open the file, which is made unless it exists. Called first, and once."""
+        ...
+
+    def read(self, offset: int, most: int) -> bytes:
+        """Return at most `most` bytes from `offset` on; none at the end of the file."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        ...
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append a part of `data`, from its beginning; return how many bytes."""
+        ...
+
+    def datasync(self) -> None:
+        """Return when what was written would survive a power cut. Errors of `NO_FSYNC`: it cannot be told."""
+        ...
+
+    def close(self) -> None:
+        """Close the file. Called last, and once, also if `open` has failed."""
+        ...
+
+
+class JournalFile:
+    """The journal in a run directory. A job can reach it, so it is opened by the rules of `runtime.rooted`.
+
+    Args:
+        directory: the run directory.
+    """
+
+    def __init__(self, directory: RootedPath) -> None:
+        self._path = directory.below(JOURNAL_NAME)
+        self._fd = -1
+        self._name_synced = False
+        """Whether the entry in the directory is on disk: without it, the file would be gone after a power cut."""
+
+    @property
+    def name(self) -> str:
+        """Its absolute path."""
+        return str(self._path)
+
+    def open(self) -> None:
+        """Open it, or make it with mode 0600."""
+        self._fd = self._path.open_to_append(_MODE)
+
+    def read(self, offset: int, most: int) -> bytes:
+        """Return at most `most` bytes from `offset` on; none at the end of the file."""
+        return os.pread(self._fd, most, offset)
+
+    def truncate(self, size: int) -> None:
+        """Cut it to `size` bytes."""
+        os.ftruncate(self._fd, size)
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append a part of `data`."""
+        return os.write(self._fd, data)
+
+    def datasync(self) -> None:
+        """Sync the file and, the first time, its directory."""
+        os.fdatasync(self._fd)
+        if not self._name_synced:
+            try:
+                self._path.parent.sync()
+            except OSError as exc:
+                if exc.errno not in NO_FSYNC:  # some file systems can sync files, but no directories
+                    raise
+            self._name_synced = True
+
+    def close(self) -> None:
+        """Close it."""
+        if self._fd >= 0:
+            os.close(self._fd)

@@ -1,0 +1,294 @@
+"""`JournalWriter`: appends records to a journal without ever holding up the event loop.
+
+Records go through a queue to one thread, which sleeps while the queue is empty. The queue is all that the event loop
+gives to the thread; counters that the thread alone writes are all that it gives back. `queue.SimpleQueue` wakes its
+reader only if that waits: a thread that is writing is not woken for each record, so a busy journal costs one wake-up
+per commit, and `append` less than a microsecond.
+
+A disk may not answer: a network file system whose server is restarted. Then the thread waits, and with it those who
+asked to: `durable` and `room`, which can be cancelled. After `timeout` the journal has failed, and its thread is left
+alone: it looks at that before each further call, so it writes nothing more if its call ever returns.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import queue
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+import trio
+
+from runtime.backend.contract.interrupts import protected_block, wait_through_interrupts
+from runtime.backend.contract.tasks import is_cancelled
+from runtime.journal.committer import Committer, jobs_in
+from runtime.journal.disk import Disk
+from runtime.journal.records import Record
+from runtime.process.threads import in_thread
+
+SYNC_INTERVAL: Final = 0.1
+"""Seconds after a write until it is synced. With ten times more, a power cut would lose a second more; ten times less
+would sync a hundred times a second, which takes a slow disk all of its time."""
+
+TIMEOUT: Final = 120.0
+"""Seconds without an answer of the disk after which the journal has failed, and how long the end of a block may take:
+more than the 90 s for which an NFSv4 server that was restarted refuses writes. Ten times more looks like a hang."""
+
+MAX_PENDING: Final = 8 << 20
+"""Bytes that wait to be written from which on `room` waits. Arbitrary: 30,000 jobs. Ten times more would hold that much
+more memory (several times that, as records); ten times less would hold up a run at a pause of a second."""
+
+_HURRY: Final = 1.0
+"""Seconds that the end of a block may still take after a Ctrl-C. Arbitrary: ten times more looks like a hang; with a
+tenth, a busy disk would lose the end of the run."""
+
+_MOST: Final = 1000
+"""Records that are taken from the queue at once. Arbitrary: with any number, a steady stream is synced when due."""
+
+_BYTES_PER_JOB: Final = 300
+"""What a job takes in the journal, until something was written from which it can be computed."""
+
+
+class _Order(enum.Enum):
+    """What the thread finds in the queue besides records."""
+
+    SYNC = enum.auto()
+    END = enum.auto()
+
+
+class _Progress:
+    """Tasks that wait until the thread has done something."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._waiting = 0
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    async def wait(self, done: Callable[[], bool], limit: float) -> bool:
+        """Wait until `done()`; return false after `limit` seconds in which the thread has done nothing."""
+        await trio.lowlevel.checkpoint()
+        self._token = trio.lowlevel.current_trio_token()
+        # Before `done` is looked at: from now on the thread wakes us, so no progress is missed in between.
+        self._waiting += 1
+        try:
+            while not done():
+                with trio.move_on_after(limit) as scope:
+                    await self._event.wait()
+                if scope.cancelled_caught:
+                    return False
+        finally:
+            self._waiting -= 1
+        return True
+
+    def note(self) -> None:
+        """Wake all tasks that wait. For the thread; it costs nothing if none does."""
+        if self._waiting and self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self.wake, idempotent=True)
+
+    def wake(self) -> None:
+        """Wake all tasks that wait. For the event loop."""
+        self._event.set()
+        self._event = trio.Event()
+
+
+class _Thread:
+    """The loop of the journal's thread, and the queue that it reads.
+
+    Args:
+        committer: does the work.
+        note: called after each step.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, committer: Committer, note: Callable[[], object], clock: Callable[[], float]) -> None:
+        self.queue: Final[queue.SimpleQueue[Record | _Order]] = queue.SimpleQueue()
+        self._committer = committer
+        self._note = note
+        self._clock = clock
+
+    def run(self) -> None:
+        """Commit what comes, until the order to end or a failure. Raises nothing."""
+        committer, order = self._committer, None
+        committer.open()
+        wait: float | None = None
+        while committer.failure is None and order is not _Order.END:
+            records, order = self._take(wait)
+            wait = committer.commit(records, self._clock(), sync=order is not None)
+            self._note()
+        committer.close()
+        self._note()
+
+    def _take(self, wait: float | None) -> tuple[Sequence[Record], _Order | None]:
+        """Return the next records, and an order that is among them; nothing if none come for `wait` seconds.
+
+        An order to sync is passed on with all that has come since: of many callers of `durable`, most share a sync.
+        """
+        records: list[Record] = []
+        order: _Order | None = None
+        with suppress(queue.Empty):
+            item = self.queue.get(timeout=wait)
+            while True:
+                if isinstance(item, _Order):
+                    order = item
+                else:
+                    records.append(item)
+                if order is _Order.END or len(records) == _MOST:
+                    break
+                item = self.queue.get_nowait()
+        return records, order
+
+
+class JournalWriter:
+    """Writes one segment of a journal: ``async with JournalWriter(JournalFile(directory)) as journal``.
+
+    What is appended is written at once, and synced at most `sync_interval` after that. So the death of this process
+    loses what it appended in its last moment at most, and the death of the machine what it appended in the last
+    `sync_interval` and the duration of a sync; neither loses anything for which `durable` has returned true.
+
+    Nothing here raises because of the disk, or ends the block. An error is logged once, as an error of the logger
+    ``runtime.journal``, and is in `failure`. From then on `append` drops its records, and nothing waits.
+
+    Leaving the block writes and syncs what was appended, and closes the file, also if an exception or a cancel is in
+    flight. That takes `timeout` at most, and a second at most after a Ctrl-C.
+
+    Who opens the block holds the lock of the run directory (`runtime.journal.lock`).
+
+    Args:
+        disk: the file. Bytes at its end that are no valid frame are cut off when the block begins, with a warning.
+        sync_interval: seconds from a write to its sync.
+        timeout: seconds without an answer of the disk after which the journal has failed.
+        clock: returns the time in seconds, for `sync_interval`; called in the thread.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        *,
+        sync_interval: float = SYNC_INTERVAL,
+        timeout: float = TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._timeout = timeout
+        self._committer = Committer(disk, sync_interval)
+        self._progress = _Progress()
+        self._thread = _Thread(self._committer, self._progress.note, clock)
+        self._appended = 0
+        self._jobs = 0
+        """How many jobs the records are about that were appended."""
+        self._ended = False
+        self._block = self._run()
+
+    def __repr__(self) -> str:
+        return (
+            f"<JournalWriter {self._committer.name!r}, {self._committer.written} of {self._appended} records written>"
+        )
+
+    # ------------------------------------------------------------------ the block
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aenter__(self) -> Self:
+        await self._block.__aenter__()
+        return self
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, exc, traceback)
+
+    @protected_block
+    async def _run(self) -> AsyncIterator[None]:
+        """Run the thread during the block. An exception of the block is raised when the thread has ended, unwrapped."""
+        failure: BaseException | None = None
+        async with trio.open_nursery() as nursery:
+            scope, ended = trio.CancelScope(shield=True), trio.Event()
+            nursery.start_soon(self._run_thread, scope, ended)
+            try:
+                yield
+            except BaseException as exc:  # noqa: BLE001 - raised below; even a Cancelled
+                failure = exc
+            self._thread.queue.put(_Order.END)
+            scope.deadline = trio.current_time() + self._timeout
+            interrupt = await wait_through_interrupts(ended, lambda _: _hurry(scope))
+        if interrupt is not None and (failure is None or is_cancelled(failure)):
+            failure = interrupt
+        if failure is not None:
+            raise failure
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run_thread(self, scope: trio.CancelScope, ended: trio.Event) -> None:
+        """Run the thread until it ends, or `scope` is cancelled."""
+        try:
+            with scope:
+                await in_thread(self._thread.run, limiter=trio.CapacityLimiter(1))
+        finally:
+            if scope.cancelled_caught:
+                name, missing = self._committer.name, self._appended - self._committer.written
+                self._committer.fail(f"the journal {name} did not end in time: {missing} records may not be written")
+            self._ended = True
+            self._progress.wake()
+            ended.set()
+
+    # ------------------------------------------------------------------ for callers, in the event loop
+
+    @property
+    def failure(self) -> str | None:
+        """What has gone wrong, in one line, if the journal has failed."""
+        return self._committer.failure
+
+    @property
+    def pending(self) -> int:
+        """About how many bytes were appended and are not written: the number of jobs, times what a job took so far."""
+        jobs, size = self._committer.jobs_written, self._committer.jobs_size
+        return (self._jobs - jobs) * (size // jobs if jobs else _BYTES_PER_JOB)
+
+    @trio.lowlevel.enable_ki_protection
+    def append(self, record: Record) -> None:
+        """Append a record, which must not change from now on. Never blocks, and never raises.
+
+        After a failure, or the end of the block, it is dropped. For tasks of the event loop, not for threads.
+        """
+        if self._committer.failure is None and not self._ended:
+            self._appended += 1
+            self._jobs += jobs_in(record)
+            self._thread.queue.put(record)
+
+    async def durable(self) -> bool:
+        """Wait until all that was appended so far is on disk; return whether it is. Always a checkpoint.
+
+        False after a failure, and after the end of the block if that came first. On a file system without fsync, true
+        means only that it was written. Cancelling it stops the waiting, and nothing else.
+        """
+        committer, appended = self._committer, self._appended
+        if committer.synced < appended:
+            self._thread.queue.put(_Order.SYNC)
+        await self._wait(lambda: committer.synced >= appended)
+        return committer.synced >= appended
+
+    async def room(self) -> None:
+        """Wait while more than `MAX_PENDING` bytes are pending. Always a checkpoint.
+
+        For who makes more work, such as the launch of jobs. What has happened is appended without asking.
+        """
+        await self._wait(lambda: self.pending <= MAX_PENDING)
+
+    async def wait_failed(self) -> str | None:
+        """Wait until the journal has failed, and return its `failure`; `None` if the block ends without one."""
+        await self._progress.wait(lambda: self.failure is not None or self._ended, math.inf)
+        return self.failure
+
+    async def _wait(self, done: Callable[[], bool]) -> None:
+        """Wait until `done()`, a failure, or the end of the block."""
+        committer = self._committer
+        if not await self._progress.wait(lambda: done() or self._ended or committer.failure is not None, self._timeout):
+            committer.fail(f"the journal {committer.name} has had no answer from its disk for {self._timeout:g} s")
+            self._progress.wake()
+
+
+def _hurry(scope: trio.CancelScope) -> None:
+    scope.deadline = min(scope.deadline, trio.current_time() + _HURRY)

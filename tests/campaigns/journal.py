@@ -1,0 +1,79 @@
+"""SIGKILL of a process that appends to a journal, at random instants; the next process continues the same journal.
+
+Is everything that was acknowledged in the file? Is the file a valid prefix, without a hole? Does the next process take
+the lock, and append behind the last whole frame?
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from tests.campaigns import Campaign
+from tests.journal import killed_program
+from tests.journal.disks import numbers, readable
+
+
+def found(path: Path) -> list[int]:
+    """Return the numbers of the records that are in the journal."""
+    return numbers(readable(path.read_bytes())) if path.exists() else []
+
+
+def kill(program: subprocess.Popen[str], first: int, chance: random.Random) -> int:
+    """Let a process append records from `first` on, and kill it. Return the last acknowledged number, or -1."""
+    orders, answers = streams(program)
+    orders.write(f"{first}\n")
+    orders.flush()
+    child = int(answers.readline())
+    acknowledged = -1
+    for _ in range(chance.randrange(8)):
+        line = answers.readline()
+        assert line != "dead\n", "it has ended by itself"
+        acknowledged = int(line)
+    for _ in range(chance.randrange(3000)):  # so that it is not always killed just behind an answer
+        pass
+    os.kill(child, signal.SIGKILL)
+    for line in iter(answers.readline, "dead\n"):
+        acknowledged = int(line)
+    return acknowledged
+
+
+def streams(program: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    """Return the standard input and output of a program."""
+    if program.stdin is None or program.stdout is None:
+        raise AssertionError
+    return program.stdin, program.stdout
+
+
+def run(seed: int, count: int) -> str:
+    """Kill `count` processes, one after the other, which continue one journal."""
+    chance = random.Random(seed)
+    torn = before = 0
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "journal.jsonl"
+        words = [sys.executable, "-m", killed_program.__name__, directory]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+            for _ in range(count):
+                acknowledged = kill(program, before, chance)
+                records = found(path)
+                assert records == list(range(len(records))), f"there is a hole in {path.read_bytes()!r}"
+                assert len(records) > acknowledged, f"{acknowledged} was acknowledged, and {len(records)} are there"
+                assert len(records) >= before, "what an earlier process wrote is gone"
+                torn += not path.read_bytes().endswith(b"\n") if path.exists() else False
+                before = len(records)
+            streams(program)[0].close()
+    return f"{count} processes killed, {torn} in the middle of a frame; {before} records, none lost or twice"
+
+
+CAMPAIGN = Campaign(
+    name="journal",
+    question="is what was acknowledged in the journal, whenever its process is killed?",
+    count=300,
+    run=run,
+)
