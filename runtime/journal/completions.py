@@ -35,15 +35,12 @@ def ended(
             for reason in reasons
         ]
         columns |= zip(("messages", "kinds", "lines", "contexts"), map(list, zip(*fields, strict=True)), strict=True)
-    usages = [event.usage or _NO_USAGE for event in events]
+    usages = [event.usage for event in events]
+    if any(usages):
+        columns |= _usages([usage or _NO_USAGE for usage in usages])
     paths = [event.paths for event in events]
     if any(paths):
-        columns["odirs"] = [None if each is None else relative(each.odir, run_dir) for each in paths]
-        columns["logs"] = [None if each is None else relative(each.log, each.odir) for each in paths]
-        # Most jobs run in their output directory, and a call costs as much as the rest of this line.
-        columns["cwds"] = [
-            None if each is None else "." if each.cwd == each.odir else relative(each.cwd, each.odir) for each in paths
-        ]
+        columns |= _files(paths, run_dir)
     if outputs is not None and any(outputs):
         known = [(None, None, None) if each is None else each for each in outputs]
         columns |= zip(("devices", "inodes", "log_sizes"), map(list, zip(*known, strict=True)), strict=True)
@@ -54,15 +51,44 @@ def ended(
         submitted=[event.submitted for event in events],
         started=[event.started for event in events],
         ended=[event.ended for event in events],
-        cpu_seconds=[usage.cpu_seconds for usage in usages],
-        peak_bytes=[usage.peak_bytes for usage in usages],
-        exit_codes=[usage.exit_code for usage in usages],
-        signals=[usage.signal for usage in usages],
-        job_runtimes=[usage.job_runtime for usage in usages],
-        simulated_times=[usage.simulated_time for usage in usages],
-        left_behind=[usage.left_behind for usage in usages],
         **columns,
     )
+
+
+def _usages(usages: Sequence[JobUsage]) -> dict[str, object]:
+    return {
+        "cpu_seconds": [usage.cpu_seconds for usage in usages],
+        "peak_bytes": [usage.peak_bytes for usage in usages],
+        "exit_codes": [usage.exit_code for usage in usages],
+        "signals": [usage.signal for usage in usages],
+        "job_runtimes": [usage.job_runtime for usage in usages],
+        "simulated_times": [usage.simulated_time for usage in usages],
+        "left_behind": [usage.left_behind for usage in usages],
+    }
+
+
+def _files(paths: Sequence[JobPaths | None], run_dir: str) -> dict[str, object]:
+    odirs: list[str | None] = []
+    logs: list[str | None] = []
+    cwds: list[str | None] = []
+    name = ""  # of the last log
+    for each in paths:
+        if each is None:
+            odirs.append(None)
+            logs.append(None)
+            cwds.append(None)
+            continue
+        odir = each.odir
+        odirs.append(relative(odir, run_dir))
+        # Most logs have the name of the last one, and most jobs run in their output directory: two calls less.
+        if each.log != f"{odir}/{name}":
+            log = relative(each.log, odir)
+            name = "" if log[:1] in {"", "/", "."} else log
+        else:
+            log = name
+        logs.append(log)
+        cwds.append("." if each.cwd == odir else relative(each.cwd, odir))
+    return {"odirs": odirs, "logs": logs, "cwds": cwds}
 
 
 def completion(record: Ended, row: int, job_id: str, run_dir: str) -> JobCompletionEvent:

@@ -14,12 +14,14 @@ _AS_GIVEN: Final = "./"
 
 def relative(path: str, directory: str) -> str:
     """Return the text for `path` in a journal; `absolute` returns `path` of it. Both are compared as text."""
-    if path == directory:
-        return _HERE
-    prefix = _prefix(directory)
-    below = path[len(prefix) :] if path.startswith(prefix) else _HERE
-    if below != _HERE and not below.startswith(("/", _AS_GIVEN)):  # otherwise it would be read as something else
-        return below
+    size = len(directory)
+    if path.startswith(directory) and size:
+        if len(path) == size:
+            return _HERE
+        slash = size - 1 if directory[-1] == "/" else size
+        below = path[slash + 1 :]
+        if path[slash] == "/" and below[:1] != "/" and below[:2] != _AS_GIVEN and below != _HERE:
+            return below  # anything else would be read as something else
     return path if path.startswith("/") else _AS_GIVEN + path
 
 
