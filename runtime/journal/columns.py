@@ -28,7 +28,7 @@ class Repeated(Sequence[_T_co]):
     __slots__ = ("_count", "value")
 
     def __init__(self, value: _T_co, count: int) -> None:
-        self.value = value
+        self.value: _T_co = value
         self._count = count
 
     def __repr__(self) -> str:
@@ -58,7 +58,9 @@ class Repeated(Sequence[_T_co]):
             return NotImplemented
         return len(other) == self._count and all(each == self.value for each in other)
 
-    __hash__ = None  # type: ignore[assignment]  # as for a list, which it may equal
+    def __hash__(self) -> int:
+        msg = "unhashable type: 'Repeated'"  # as a list, which it may equal
+        raise TypeError(msg)
 
 
 @attrs.frozen

@@ -52,11 +52,12 @@ def _one(codec: Codec) -> Mapping[str, Codec]:
 
 def _check_lengths(record: Record) -> None:
     """Raise `ValueError` if the columns of a record are not all as long as the first one."""
-    columns = [field.name for field in attrs.fields(type(record)) if "column" in field.metadata]
-    lengths = {name: len(getattr(record, name)) for name in columns}
-    for name, length in lengths.items():
-        if length != lengths[columns[0]]:
-            msg = f"{name} has {length} values; expected {lengths[columns[0]]}, as {columns[0]} has"
+    first, *others = _COLUMNS[type(record)]
+    count = len(getattr(record, first))
+    for name in others:
+        length = len(getattr(record, name))
+        if length != count:
+            msg = f"{name} has {length} values; expected {count}, as {first} has"
             raise ValueError(msg)
 
 
@@ -236,6 +237,8 @@ class _Layout:
             value = getattr(record, field.name)
             if field is self._first:  # never one value for all: its length is that of all columns
                 table[field.name] = list(value)
+            elif value.__class__ is Repeated and value.value is None:
+                pass  # quick, because most columns of most records are like that
             elif field.is_column:
                 written = field.codec.column_to_json(value)
                 if written is not None:
@@ -272,6 +275,13 @@ class _Layout:
         return self._make(**values)
 
 
+_COLUMNS: Final[Mapping[type[Record], Sequence[str]]] = MappingProxyType(
+    {
+        cls: [field.name for field in attrs.fields(cls) if "column" in field.metadata]
+        for cls in (Jobs, Starting, Progress, Ended, Kept)
+    }
+)
+"""The names of the columns of the records that have some."""
 _LAYOUTS: Final[Mapping[type[Record], _Layout]] = MappingProxyType(
     {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, End)}
 )
