@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _fill_descriptors()
     if arguments is None:  # then this process is the program, and its signals and encoding are for us to choose
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # during the imports below it would be a traceback
         from runtime.cli.encoding import use_utf8
 
         use_utf8()

@@ -47,6 +47,26 @@ def test_before_the_run_any_signal_ends_it_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+INTERRUPTED_IMPORTS = """
+import builtins, os, signal
+from runtime.cli.main import main
+real_import = builtins.__import__
+def interrupted_import(name, *args, **options):
+    if name == "runtime.cli.encoding":
+        os.kill(os.getpid(), signal.SIGINT)
+    return real_import(name, *args, **options)
+builtins.__import__ = interrupted_import
+main()
+"""
+
+
+def test_ctrl_c_before_the_handlers_are_there_ends_it_without_a_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORTS], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 PROGRAM = """
 import os, signal
 from runtime.cli.exit_on_signal import call_before_exit, exit_on_signals
