@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ async def test_a_short_log_that_may_take_long_holds_up_no_other(
 async def test_a_pattern_that_takes_for_ever_costs_its_job_and_leaves_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "BUDGET", 0.1)
+    monkeypatch.setattr(verdicts, "judge_log", partial(judge_log, budget=0.1))
     spec = JobSpec(name="bad", cmd="true", fail_patterns=[r"(?=x)(x+)+y"])
     (tmp_path / "log").write_bytes(b"x" * 40)
     async with open_judges() as judges:
