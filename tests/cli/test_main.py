@@ -125,7 +125,7 @@ BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "a policy": (
         GOOD + "backend = 'fake'\n[backends.fake]\npolicy = 1",
-        ["[backends.fake]: FakeBackend: policy is 1; expected a function of a job"],
+        ['[backends.fake]: unknown key "policy"; it knows: drain_timeout, max_parallelism'],
     ),
     "empty": ("", ["jobs.toml: has no jobs"]),
     "include of nothing": (GOOD + "[x]", ['unknown key "x"']),
