@@ -47,10 +47,12 @@ def _plain(name: str, value: object) -> object:
     """Return the value of a field as one whose `repr` tells all that counts, and nothing else."""
     if isinstance(value, str):  # the usual case
         return value
-    if isinstance(value, Mapping):
-        return sorted(value.items())
     if isinstance(value, tuple):
         return sorted(value) if name in _UNORDERED else value
+    if value.__class__ is int and name != "timeout":
+        return value
+    if isinstance(value, Mapping):  # after the others, because it is slow to check
+        return sorted(value.items())
     if name == "timeout" and isinstance(value, int):
         return float(value)
     if callable(value):
