@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from runtime.job.shorten import shorten
-
 MAX_LISTED: Final = 12
 """Names, or items of a list, that a message shows. Arbitrary: about a line; with ten times as many, the message would
 scroll away."""
@@ -48,7 +46,7 @@ def shown(value: object, limit: int = 80) -> str:
     if isinstance(value, int) and value.bit_length() > limit:
         return f"a number of {value.bit_length()} bits"
     text = f"[{', '.join(shown(item, limit // 4) for item in value)}]" if isinstance(value, list) else repr(value)
-    return shorten(text, limit)
+    return text if len(text) <= limit else text[:limit] + "…"  # `shorten` is in a package that imports more
 
 
 def bare(name: str) -> str:
