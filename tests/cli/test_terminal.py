@@ -165,7 +165,8 @@ def test_the_terminal_comes_back_when_three_signals_end_an_interactive_job_at_on
     jobs = {"talk": {"cmd": "trap '' TERM INT HUP; echo ready; sleep 60; sleep 60", "interactive": True}}
     # Each of them is a request, so that the third comes before the second has killed the job.
     program_text = (
-        "import sys, runtime.cli.repeated_signals as r, runtime.__main__ as m; r.MOMENT = 0; sys.exit(m.main())"
+        "import sys, runtime.cli.repeated_signals as r, runtime.__main__ as m\n"
+        "r.ANY_SIGNAL_INTERVAL = 0; sys.exit(m.main())"
     )
     words = [sys.executable, "-c", program_text, "run", job_file(tmp_path, jobs)]
     with on(terminal, tmp_path, words=words, preexec_fn=take_terminal) as program:
