@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from runtime.journal.disk import Disk, JournalFile
     from runtime.journal.follower import Follower, follow
     from runtime.journal.lock import Holder, JournalLock, acquire, holder_of
+    from runtime.journal.recorder import Recorder, RecordSink
     from runtime.journal.writer import JournalWriter
 else:
     # The same names for the interpreter, as in `runtime`.
@@ -42,6 +43,7 @@ else:
         "runtime.journal.disk": ("Disk", "JournalFile"),
         "runtime.journal.follower": ("Follower", "follow"),
         "runtime.journal.lock": ("Holder", "JournalLock", "acquire", "holder_of"),
+        "runtime.journal.recorder": ("RecordSink", "Recorder"),
         "runtime.journal.writer": ("JournalWriter",),
     }
 
@@ -76,6 +78,8 @@ __all__ = (
     "Output",
     "Progress",
     "Record",
+    "RecordSink",
+    "Recorder",
     "Repeated",
     "RunState",
     "Scanner",

@@ -247,6 +247,11 @@ class JournalWriter:
         jobs, size = self._committer.jobs_written, self._committer.jobs_size
         return (self._jobs - jobs) * (size // jobs if jobs else _BYTES_PER_JOB)
 
+    @property
+    def appended(self) -> int:
+        """How many records were appended."""
+        return self._appended
+
     @trio.lowlevel.enable_ki_protection
     def append(self, record: Record) -> None:
         """Append a record, which must not change from now on. Never blocks, and never raises.
@@ -257,6 +262,15 @@ class JournalWriter:
             self._appended += 1
             self._jobs += jobs_in(record)
             self._thread.queue.put(record)
+
+    async def written(self) -> bool:
+        """Wait until all that was appended so far is written, so that the death of this process does not lose it.
+
+        Otherwise as `durable`.
+        """
+        committer, appended = self._committer, self._appended
+        await self._wait(lambda: committer.written >= appended)
+        return committer.written >= appended
 
     async def durable(self) -> bool:
         """Wait until all that was appended so far is on disk; return whether it is. Always a checkpoint.

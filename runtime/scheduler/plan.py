@@ -16,7 +16,7 @@ spends half its time here, and in Python a call costs as much as what it does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
 import attrs
@@ -171,6 +171,15 @@ class Plan:
     def wake_at(self, now: float) -> float:
         """Return when to call `decide` again although no fact has come; `math.inf` for never."""
         return self._dispatcher.wake_at(now)
+
+    def jobs(self) -> Iterator[Job]:
+        """Return all jobs, in the order given."""
+        return (node.job for node in self._graph)
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Who stopped the run last; `None` while jobs may start."""
+        return self._stopped_by
 
     def results(self) -> list[JobResult[Job]]:
         """Return the result of each job that has ended, in the order given."""

@@ -16,7 +16,7 @@ import math
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from typing import Final, Generic, cast
+from typing import TYPE_CHECKING, Final, Generic, cast
 
 import trio
 
@@ -26,7 +26,7 @@ from runtime.backend.contract.interrupts import call_hook, is_interrupt, wait_th
 from runtime.job import JobResult
 from runtime.job.numbers import brief, is_number
 from runtime.job.protocol import Job, JobT
-from runtime.scheduler.actions import Action
+from runtime.scheduler.actions import Action, Submit
 from runtime.scheduler.collector import collector_paused
 from runtime.scheduler.dispatcher import BackendLimits
 from runtime.scheduler.facts import Fact, JobsAdded, KillRequested, RunEnded, StopRequested
@@ -37,6 +37,9 @@ from runtime.scheduler.resources import MissingPolicy, ResourcePool
 from runtime.scheduler.runner import BackendRunner
 from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
+
+if TYPE_CHECKING:  # who needs no journal does not load it
+    from runtime.journal.recorder import Recorder
 
 _CANCELLED: Final = "the end of the run, which was cancelled"
 """What kills the jobs of a cancelled run, for their reasons."""
@@ -65,6 +68,9 @@ class Scheduler(Generic[JobT]):
         busy_timeout: seconds, from the first refusal, after which a job that its busy backend still refuses is killed,
             with the reason *busy*. The backend is asked again after 0.05 s, then after twice as long each time, at most
             10 s, and at once when one of its jobs ends.
+        journal: records the run in a journal, which is open while the run runs: ``Recorder(writer, run_dir)``. If that
+            fails, the run goes on.
+        run_token: marks the work of this run, so that a later process can find it again; `None` for a random one.
 
     Raises:
         GraphError: for a duplicate, an unknown dependency or backend, or a cycle; the message shows the cycle's path.
@@ -84,8 +90,12 @@ class Scheduler(Generic[JobT]):
         priority: Priority | None = None,
         max_failures: int | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
+        journal: Recorder | None = None,
+        run_token: str | None = None,
     ) -> None:
         backends = _by_name(backends)
+        if run_token is not None and not (isinstance(run_token, str) and run_token):
+            raise ValueError(f"run_token is {brief(run_token)}; expected text that is not empty, or None")
         if priority is not None and not callable(priority):
             msg = f"priority is {priority!r}; expected a function of a job and the number of its dependents, or None"
             raise ValueError(msg)
@@ -130,8 +140,9 @@ class Scheduler(Generic[JobT]):
         """Set when all tasks of the run have ended, or when there is an `_interrupt`."""
         self._interrupt: KeyboardInterrupt | None = None
         """A Ctrl-C that came during a call of a hook of the user's, and is still to be raised."""
-        self.run_token: str = secrets.token_hex(8)
+        self.run_token: str = run_token or secrets.token_hex(8)
         """Marks the work of this run, so that a backend can find it again, for example in a batch system's queue."""
+        self._recorder = journal
         self.epoch: float = time.time()
         """The wall time, in seconds since 1970, at which `trio.current_time()` was 0; exact once the run has begun."""
         self._take(jobs)
@@ -158,6 +169,10 @@ class Scheduler(Generic[JobT]):
         self._state = "running"
         self._token = trio.lowlevel.current_trio_token()
         self.epoch = time.time() - trio.current_time()
+        if self._recorder is not None:
+            self._plan.statuses.completions = []
+            self._recorder.begin(self.run_token, self.epoch)
+            self._recorder.add(self._plan.jobs())
         try:
             await trio.lowlevel.checkpoint()  # inside: from here on every job gets a result, whatever happens
             await self._run_all()
@@ -167,8 +182,12 @@ class Scheduler(Generic[JobT]):
             raise
         finally:
             self._state = "ended"
-            self._plan.apply(RunEnded(f"killed by {_CANCELLED}"), trio.current_time())
+            now = trio.current_time()
+            self._plan.apply(RunEnded(f"killed by {_CANCELLED}"), now)
             self._publish()
+            if self._recorder is not None:
+                self._record(self._recorder, (), now)
+                self._recorder.end(now, self._plan.stopped_by)
             for stream in list(self._streams):
                 stream.close()
         return self.results()
@@ -245,7 +264,10 @@ class Scheduler(Generic[JobT]):
 
     def _take(self, jobs: Iterable[JobT]) -> None:
         # The list is made here, where Ctrl-C is not held back: an iterator is the user's code, and may take long.
-        self._tell(JobsAdded(list(jobs)))
+        added = list(jobs)
+        self._tell(JobsAdded(added))
+        if self._recorder is not None and self._state == "running":
+            self._recorder.add(added)
 
     @trio.lowlevel.enable_ki_protection
     def _tell(self, fact: Fact) -> None:
@@ -295,7 +317,8 @@ class Scheduler(Generic[JobT]):
                     with send:
                         for name, backend in self._backends.items():
                             self._actions[name], actions = trio.open_memory_channel[Action](math.inf)
-                            nursery.start_soon(BackendRunner(name, backend, actions, send.clone()).run, self.run_token)
+                            runner = BackendRunner(name, backend, actions, send.clone(), self._recorder)
+                            nursery.start_soon(runner.run, self.run_token)
                         nursery.start_soon(self._follow_limits, send.clone())
                     # Shielded, because the completions of a cancelled run count as well. The shield has no deadline of
                     # its own: the channel ends with the backends' blocks, whose ends are bounded.
@@ -311,6 +334,8 @@ class Scheduler(Generic[JobT]):
             with trio.CancelScope() as self._waiting:
                 self._act()
                 async for fact in facts:
+                    if self._recorder is not None and isinstance(fact, tuple):
+                        self._recorder.progress(fact)
                     self._plan.apply(fact, trio.current_time())
                     del fact  # it may hold a handle of each job of a submission, see `make_handles`
                     self._act()
@@ -319,7 +344,10 @@ class Scheduler(Generic[JobT]):
     def _act(self) -> None:
         """Pass the plan's actions on to the runners, and its changes to watchers. Never blocks."""
         now = trio.current_time()
-        for action in self._plan.decide(now):
+        actions = self._plan.decide(now)
+        if self._recorder is not None:
+            self._record(self._recorder, actions, now)
+        for action in actions:
             # A runner that has ended takes no action; its `BackendEnded` is on its way, and ends the jobs concerned.
             with contextlib.suppress(trio.BrokenResourceError):
                 self._actions[action.backend].send_nowait(action)
@@ -329,8 +357,20 @@ class Scheduler(Generic[JobT]):
         elif self._state == "running":
             self._state = "ending"
             self._providing.cancel()
-            for actions in self._actions.values():
-                actions.close()  # nothing more to do: the runner ends
+            for channel in self._actions.values():
+                channel.close()  # nothing more to do: the runner ends
+
+    def _record(self, recorder: Recorder, actions: Iterable[Action], now: float) -> None:
+        """Record the completions since the last call, and the intents of `actions`, before these are carried out."""
+        # The completions first: a job is submitted after those that it needs have ended, and the journal says so.
+        completions = self._plan.statuses.completions
+        if completions:
+            recorder.ended(completions)
+            completions.clear()
+        for action in actions:
+            if isinstance(action, Submit):
+                ids = [job.id for job in action.jobs]
+                recorder.starting(action.backend, ids, [1] * len(ids), now)
 
     @trio.lowlevel.enable_ki_protection
     async def _follow_limits(self, facts: trio.MemorySendChannel[Fact]) -> None:

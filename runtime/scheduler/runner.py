@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -17,6 +17,9 @@ from runtime.errors import NO_MEMORY, BackendBrokenError, is_out_of_memory
 from runtime.job.protocol import Job
 from runtime.scheduler.actions import Action, Kill, Submit
 from runtime.scheduler.facts import BackendEnded, Fact, SubmissionFailed, Submitted, Withdrawn
+
+if TYPE_CHECKING:  # who needs no journal does not load it
+    from runtime.journal.recorder import Recorder
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
@@ -34,6 +37,7 @@ class BackendRunner:
         actions: what to do. The first is a `Submit`. When the channel ends, so does the runner.
         facts: where it and the backend tell what happened; without a limit, so that telling never waits. The runner
             closes it. Its last fact is a `BackendEnded`.
+        recorder: has recorded the intent of each `Submit` before its action comes; `None` without a journal.
     """
 
     def __init__(
@@ -42,11 +46,13 @@ class BackendRunner:
         backend: RuntimeBackend,
         actions: trio.MemoryReceiveChannel[Action],
         facts: trio.MemorySendChannel[Fact],
+        recorder: Recorder | None = None,
     ) -> None:
         self._name = name
         self._backend = backend
         self._actions = actions
         self._facts = facts
+        self._recorder = recorder
         self._pending: list[Job] = []
         """Jobs for the next submission."""
         self._is_starting = False
@@ -125,6 +131,8 @@ class BackendRunner:
     @trio.lowlevel.enable_ki_protection
     async def _submit(self, backend: RuntimeBackend, calls: trio.Nursery) -> None:
         """Submit the jobs that are pending now, and tell the answer."""
+        if self._recorder is not None:
+            await self._recorder.wait_for_intents(durable=backend.jobs_outlive_runtime)
         # Taken here, not when this task was started: a kill that comes in between finds them, and withdraws them. If
         # they were in neither place, the kill would be lost.
         jobs, self._pending = self._pending, []

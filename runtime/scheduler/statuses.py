@@ -38,6 +38,8 @@ class Statuses:
         """How many jobs are in each status."""
         self.changes: list[StatusChange[Job]] | None = None
         """Changes since a watcher last emptied it; `None` while there is no watcher, to save making them."""
+        self.completions: list[JobCompletionEvent] | None = None
+        """Completions since the journal was last told of them; `None` without a journal."""
 
     def add(self, count: int) -> None:
         """Count new jobs, which are SCHEDULED."""
@@ -78,6 +80,7 @@ class Statuses:
             StatusMoveError: as `move` does.
         """
         counts, changes = self.counts, self.changes
+        completions = self.completions
         checked_old = checked_new = None
         for node in nodes:
             event = node.event
@@ -91,3 +94,5 @@ class Statuses:
             counts[new] += 1
             if changes is not None:
                 changes.append(StatusChange(node.job, node.id, old, new, event.ended, None, event))
+            if completions is not None:
+                completions.append(event)

@@ -85,6 +85,9 @@ class RuntimeBackend(abc.ABC):
     max_batch: int | None = 1_000
     """The most jobs that the scheduler passes to one `submit_many`. A small batch launches soon, so a kill stays quick.
     `None` means all jobs that are ready, for a backend that makes arrays of them."""
+    jobs_outlive_runtime: ClassVar[bool] = False
+    """Whether its jobs go on after the death of the runtime, as in a batch system. Then a run with a journal submits a
+    job only when the intent to do so is on disk; otherwise it is enough that it is written."""
     max_submissions: int | None = 1
     """How many calls of `submit_many` the scheduler has in progress at once; one that takes over a second no longer
     counts. Jobs that become ready meanwhile go together in the next call. `None` for any number."""

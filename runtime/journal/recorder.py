@@ -1,0 +1,153 @@
+"""`Recorder`: makes the records of one segment of a journal from what happens in a run.
+
+It knows the numbers of the jobs, and nothing else of the run. Its methods append, so they never block and never raise.
+Only `wait_for_intents` waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from runtime.job import EventBatch, JobCompletionEvent, JobProgressEvent, JobSpec
+from runtime.job.protocol import Specification
+from runtime.journal.completions import ended
+from runtime.journal.digests import digest
+from runtime.journal.json_text import JSON
+from runtime.journal.lock import Holder
+from runtime.journal.records import Begin, End, Jobs, Kept, Progress, Record, Starting
+from runtime.journal.replay import RunState
+
+
+class RecordSink(Protocol):
+    """What takes records: a `JournalWriter`, or a stand-in for it in a test or a simulation."""
+
+    def append(self, record: Record) -> None:
+        """Append a record. Never blocks, and never raises."""
+        ...
+
+    async def room(self) -> None:
+        """Wait while too much is pending."""
+        ...
+
+    async def written(self) -> bool:
+        """Wait until all that was appended so far is written; return whether it is."""
+        ...
+
+    async def durable(self) -> bool:
+        """Wait until all that was appended so far is on disk; return whether it is."""
+        ...
+
+
+class Recorder:
+    """Appends the records of one segment.
+
+    Args:
+        journal: takes them.
+        run_dir: the run directory.
+        state: what the segments before this one tell; `None` if it is the first.
+        details: as in `Begin`.
+    """
+
+    def __init__(
+        self,
+        journal: RecordSink,
+        run_dir: str,
+        *,
+        state: RunState | None = None,
+        details: Mapping[str, JSON] | None = None,
+    ) -> None:
+        self._journal = journal
+        self._append = journal.append
+        self._intents = 0
+        """How many intents were recorded."""
+        self._run_dir = run_dir
+        self._details = details or {}
+        state = RunState() if state is None else state
+        self._incarnation = len(state.segments)
+        self._numbers = dict(state.numbers)
+        self._digests = {job_id: state.digests[number] for job_id, number in state.numbers.items()}
+        self._count = len(state.ids)
+
+    def begin(self, token: str, epoch: float) -> None:
+        """Record that this process runs the run from now on.
+
+        Args:
+            token: the run token.
+            epoch: the wall time, in seconds since 1970, of second 0 of the clock of all events.
+        """
+        here = Holder.this_process()
+        self._append(
+            Begin(
+                token=token,
+                incarnation=self._incarnation,
+                at=time.time(),
+                epoch=epoch,
+                host=here.host,
+                boot=here.boot,
+                pid=here.pid,
+                start=here.start,
+                details=self._details,
+            )
+        )
+
+    def add(self, jobs: Iterable[Specification]) -> None:
+        """Record those of `jobs` that are new, or have another specification than before."""
+        changed: dict[str, str] = {}
+        for job in jobs:
+            its_digest = digest(job) if isinstance(job, JobSpec) else ""
+            if self._digests.get(job.id) != its_digest:
+                changed[job.id] = self._digests[job.id] = its_digest
+        if changed:
+            self._numbers |= zip(changed, range(self._count, self._count + len(changed)), strict=True)
+            self._count += len(changed)
+            self._append(Jobs(list(changed), list(changed.values())))
+
+    def keep(self, ids: Sequence[str]) -> None:
+        """Record that the results of these jobs are kept."""
+        if ids:
+            self._append(Kept(self._numbers_of(ids)))
+
+    def starting(self, backend: str, ids: Sequence[str], attempts: Sequence[int], at: float) -> None:
+        """Record the intent to submit these jobs to a backend, at a time in seconds of the clock of all events."""
+        self._intents += 1
+        self._append(Starting(at, backend, self._numbers_of(ids), attempts))
+
+    async def wait_for_intents(self, *, durable: bool) -> None:
+        """Wait until the recorded intents are written, or on disk if `durable`, and while too much is pending.
+
+        Returns also after a failure of the journal: the run goes on without it. A cancel is prompt.
+        """
+        await self._journal.room()
+        intents = -1
+        while intents != self._intents:  # those that came during the wait belong to the next submission, too
+            intents = self._intents
+            await (self._journal.durable() if durable else self._journal.written())
+
+    def progress(self, batch: EventBatch) -> None:
+        """Record the progress in a batch of events. Its completions are for `ended`."""
+        events = [event for event in batch if isinstance(event, JobProgressEvent)]
+        if events:
+            self._append(
+                Progress(
+                    self._numbers_of([event.job_id for event in events]),
+                    [event.attempt for event in events],
+                    [event.status for event in events],
+                    [event.at for event in events],
+                    [event.note for event in events],
+                )
+            )
+
+    def ended(self, events: Sequence[JobCompletionEvent]) -> None:
+        """Record completions."""
+        if events:
+            self._append(ended(self._numbers_of([event.job_id for event in events]), events, self._run_dir))
+
+    def end(self, at: float, stopped_by: str | None = None) -> None:
+        """Record that the segment ends in order, at a time in seconds of the clock of all events."""
+        self._append(End(at, stopped_by))
+
+    def _numbers_of(self, ids: Iterable[str]) -> list[int]:
+        numbers = self._numbers
+        return [numbers[job_id] for job_id in ids]

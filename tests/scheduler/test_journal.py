@@ -1,0 +1,111 @@
+"""A scheduler with a journal: what it records, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pytest
+import trio
+
+from runtime import FakeBackend, FakeRun, JobSpec, JobStatus, Scheduler
+from runtime.job import JobHandle
+from runtime.job.protocol import Specification
+from runtime.journal import Begin, End, Ended, Jobs, Recorder, Starting, replay
+from tests.journal.sink import Sink
+
+
+class Noting(FakeBackend):
+    """A fake backend that notes what was on the journal's disk at each submission."""
+
+    def __init__(self, sink: Sink, *, outlives: bool = False, fails: str = "") -> None:
+        super().__init__(
+            lambda spec, _attempt: FakeRun(status=JobStatus.FAILED if spec.id == fails else JobStatus.PASSED)
+        )
+        self.sink = sink
+        self.submitted: list[str] = []
+        type(self).jobs_outlive_runtime = outlives
+
+    async def submit_many(
+        self, jobs: Iterable[Specification], *, attempts: Mapping[str, int] | None = None
+    ) -> dict[str, JobHandle]:
+        jobs = list(jobs)
+        intended = {number for record in self.sink.of(Starting) for number in record.jobs}
+        ids = replay(self.sink.records).ids
+        assert {job.id for job in jobs} <= {ids[number] for number in intended}
+        self.submitted += [job.id for job in jobs]
+        return await super().submit_many(jobs, attempts=attempts)
+
+
+GRAPH = [
+    JobSpec(name="build", cmd="x"),
+    JobSpec(name="one", cmd="x", dependencies=("build",)),
+    JobSpec(name="two", cmd="x", dependencies=("one",)),
+]
+
+
+@pytest.mark.parametrize(("outlives", "wait"), [(False, "written"), (True, "durable")])
+async def test_an_intent_is_recorded_before_the_job_is_submitted(outlives: bool, wait: str) -> None:
+    sink = Sink()
+    backend = Noting(sink, outlives=outlives)
+    scheduler = Scheduler(GRAPH, backend, journal=Recorder(sink, "/run"), run_token="the token")
+    await scheduler.run()
+    assert backend.submitted == ["build", "one", "two"]
+    assert sink.waits == [wait] * 3
+    first, second, *_, last = sink.records
+    assert isinstance(first, Begin)
+    assert (first.token, first.epoch) == ("the token", scheduler.epoch)
+    assert isinstance(second, Jobs)
+    assert isinstance(last, End)
+    state = replay(sink.records)
+    assert state.is_complete
+    assert {event.job_id: event.status for event in state.results()} == {
+        result.id: result.status for result in scheduler.results()
+    }
+    # Each job began after the one that it needs had ended: so a resume keeps all of them.
+    assert not any(state.began_before_end_of(number, number - 1) for number in (1, 2))
+
+
+async def test_jobs_that_end_without_a_backend_are_recorded_and_those_that_are_added() -> None:
+    sink = Sink()
+    scheduler = Scheduler(GRAPH, Noting(sink, fails="build"), journal=Recorder(sink, "/run"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scheduler.run)
+        await trio.lowlevel.checkpoint()
+        scheduler.add([JobSpec(name="later", cmd="x")])
+    state = replay(sink.records)
+    assert {job_id: state.statuses[number] for job_id, number in state.numbers.items()} == {
+        "build": JobStatus.FAILED,
+        "one": JobStatus.KILLED,
+        "two": JobStatus.KILLED,
+        "later": JobStatus.PASSED,
+    }
+    assert state.ignored == 0
+
+
+async def test_a_slow_journal_holds_back_launches_and_a_kill_meanwhile_withdraws_them() -> None:
+    sink = Sink()
+    backend = Noting(sink)
+    scheduler = Scheduler(
+        [JobSpec(name="a", cmd="x"), JobSpec(name="b", cmd="x")], backend, journal=Recorder(sink, "/run")
+    )
+    sink.disk = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scheduler.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sink.waits == ["written"]
+        scheduler.kill(["a"])
+        await trio.testing.wait_all_tasks_blocked()
+        assert backend.submitted == []
+        sink.disk.set()
+    assert backend.submitted == ["b"]
+    assert {result.id: result.status for result in scheduler.results()} == {
+        "a": JobStatus.KILLED,
+        "b": JobStatus.PASSED,
+    }
+    assert len(sink.of(Ended)) >= 1
+
+
+@pytest.mark.parametrize("token", ["", 7])
+def test_a_run_token_is_text(token: object) -> None:
+    with pytest.raises(ValueError, match=r"run_token is .*; expected text that is not empty, or None"):
+        Scheduler(GRAPH, FakeBackend(), run_token=token)  # type: ignore[arg-type]
