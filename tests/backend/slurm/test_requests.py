@@ -124,14 +124,16 @@ def test_a_rule_needs_all_its_keys_to_fit() -> None:
     assert not rule.fits(job(target="build", tags=["a"]))
 
 
-def test_an_old_name_of_an_option_is_an_unknown_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("key", ["visibility_timeout", "grace"])
+def test_an_unknown_option_is_named_and_an_older_name_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     """`visibility_timeout` was called `grace`."""
     monkeypatch.chdir(tmp_path)
-    Path("jobs.toml").write_text('[backends.slurm]\ngrace = 60\n[jobs.a]\ncmd = "true"\nbackend = "slurm"\n')
+    jobs = '\n[jobs.a]\ncmd = "true"\nbackend = "slurm"\n'
+    Path("jobs.toml").write_text("[backends.slurm]\nzeal = 60" + jobs)
     known = "account, command_timeout, drain_timeout, extra"
-    with pytest.raises(InputError, match=rf'\[backends\.slurm\]: unknown key "grace"; it knows: {known}, '):
+    with pytest.raises(InputError, match=rf'\[backends\.slurm\]: unknown key "zeal"; it knows: {known}, '):
         prepare(parse(["run", "jobs.toml"]))
-    Path("jobs.toml").write_text(
-        '[backends.slurm]\nvisibility_timeout = 60\n[jobs.a]\ncmd = "true"\nbackend = "slurm"\n'
-    )
+    Path("jobs.toml").write_text(f"[backends.slurm]\n{key} = 60{jobs}")
     assert sorted(prepare(parse(["run", "jobs.toml"])).backends) == ["slurm"]
