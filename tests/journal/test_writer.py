@@ -195,6 +195,13 @@ async def test_room_waits_while_much_is_pending_and_only_then() -> None:
 
 # ---------------------------------------------------------------------- hung disks
 
+
+async def has_begun(disk: HangingDisk) -> None:
+    """Wait until the thread has written, or hangs; it tells nobody that it has written."""
+    while not (disk.hanging.is_set() or disk.content):
+        await trio.lowlevel.checkpoint()
+
+
 HANGS = [("open", 0), ("read", 0), ("write", 0), ("write", 1), ("datasync", 0), ("close", 0)]
 
 
@@ -204,6 +211,7 @@ async def test_a_hung_disk_holds_up_neither_the_loop_nor_a_cancel(name: str, nth
     async with patient(disk) as journal:
         journal.append(job(0))
         if name != "close":
+            await has_begun(disk)  # else one write may take all records, and the second one never comes
             for _ in range(2):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(journal.durable)
@@ -211,7 +219,7 @@ async def test_a_hung_disk_holds_up_neither_the_loop_nor_a_cancel(name: str, nth
                     await wait_all_tasks_blocked()
                     nursery.cancel_scope.cancel()
                 journal.append(job(1))
-            await trio.to_thread.run_sync(disk.hanging.wait)
+            assert await trio.to_thread.run_sync(disk.hanging.wait, 60)
             assert journal.failure is None
         disk.answer.set()
     assert numbers(readable(disk.synced))[:2] == ([0] if name == "close" else [0, 1])
@@ -225,11 +233,10 @@ async def test_a_hung_disk_holds_up_the_end_until_the_timeout(
     disk = HangingDisk(name, nth)
     async with JournalWriter(disk, sync_interval=LONG, timeout=0.01) as journal:
         journal.append(job(0))
-        while not (disk.hanging.is_set() or disk.content):  # the thread tells nobody that it has written
-            await trio.lowlevel.checkpoint()
+        await has_begun(disk)
         if (name, nth) == ("write", 1):
             journal.append(job(1))
-            await trio.to_thread.run_sync(disk.hanging.wait)
+            assert await trio.to_thread.run_sync(disk.hanging.wait, 60)
     (told,) = errors(caplog)
     assert "did not end in time" in told
     assert told == journal.failure
