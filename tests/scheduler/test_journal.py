@@ -108,4 +108,4 @@ async def test_a_slow_journal_holds_back_launches_and_a_kill_meanwhile_withdraws
 @pytest.mark.parametrize("token", ["", 7])
 def test_a_run_token_is_text(token: object) -> None:
     with pytest.raises(ValueError, match=r"run_token is .*; expected text that is not empty, or None"):
-        Scheduler(GRAPH, FakeBackend(), run_token=token)  # type: ignore[arg-type]
+        Scheduler(GRAPH, FakeBackend(), run_token=token)  # type: ignore[arg-type]  # what a caller may pass
