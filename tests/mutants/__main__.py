@@ -58,7 +58,7 @@ def main() -> int:
     options = parser.parse_args()
 
     mutants = list(read_mutants())
-    # All of them, also if few are drawn: whoever changes the code learns at once which patches to make again.
+    # All of them, also if few are drawn: a change of the code shows at once which patches must be made again.
     stale = [mutant.name for mutant in mutants if plant(mutant, ROOT, "--check")]
     if stale:
         say(f"patches that do not apply: {', '.join(stale)}")

@@ -52,7 +52,7 @@ class AnyLauncher(Protocol):
 
 
 LauncherClass = Callable[[Any], AnyLauncher]
-"""A class of launchers, whoever has written it: it is called with a job, in the form that it expects."""
+"""A class of launchers, of any author: it is called with a job, in the form that it expects."""
 
 View = Callable[[Any], Any]
 """A function from a job, of the class that the jobs of the run have, to what a launcher class expects."""
