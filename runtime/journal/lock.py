@@ -30,6 +30,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
@@ -179,14 +180,26 @@ def _forget_all() -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def acquire(directory: RootedPath) -> JournalLock:
-    """Take the lock of a run directory. Blocks, but does not wait for another process.
+_GRACE: Final = 1.0
+"""Seconds for which a file is tried that is locked although no process is seen to live that runs the run. Arbitrary: a
+child that a killed process has just forked has it open until it executes its program, and who has just begun writes its
+name into it; both take milliseconds."""
+_INTERVAL: Final = 0.01
+
+
+def acquire(directory: RootedPath, *, grace: float = _GRACE) -> JournalLock:
+    """Take the lock of a run directory. Blocks, but does not wait for another process that is seen to live.
+
+    Args:
+        directory: the run directory.
+        grace: seconds for which a file is tried that somebody has locked who is not seen to live.
 
     Raises:
         JournalLockedError: if another process holds it, or may do so; the message says which, and what to do.
         OSError: if the file cannot be made or written.
     """
     path, here = directory.below(LOCK_NAME), Holder.this_process()
+    limit = time.monotonic() + grace
     while True:
         try:
             fd = path.open_to_append(_MODE)
@@ -196,7 +209,10 @@ def acquire(directory: RootedPath) -> JournalLock:
             msg = f"{path} is no file that the runtime has made ({exc.strerror}); remove it, and start again"
             raise JournalLockedError(msg) from exc
         try:
-            _check_free(fd, path, here)
+            if not _is_free(fd, path, here, may_wait=time.monotonic() < limit):
+                os.close(fd)
+                time.sleep(_INTERVAL)
+                continue
             # A process that released the lock meanwhile has removed this file, and the next has made another.
             if not _is_at(fd, path):
                 os.close(fd)
@@ -209,8 +225,8 @@ def acquire(directory: RootedPath) -> JournalLock:
         return JournalLock(path, fd)
 
 
-def _check_free(fd: int, path: RootedPath, here: Holder) -> None:
-    """Lock the opened file, and raise `JournalLockedError` unless it is free then."""
+def _is_free(fd: int, path: RootedPath, here: Holder, *, may_wait: bool) -> bool:
+    """Lock the opened file. Return false if it may soon be free; raise `JournalLockedError` if somebody else has it."""
     locked_by_another = False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -219,9 +235,13 @@ def _check_free(fd: int, path: RootedPath, here: Holder) -> None:
     except OSError:
         pass  # the file system has no locks: the content has to do
     holder = Holder.from_content(os.pread(fd, _MAX_CONTENT, 0))
+    is_held = holder is not None and may_live(holder, here)
+    if locked_by_another and not is_held and may_wait:
+        return False
     reason = _why_not(holder, here, path, locked_by_another=locked_by_another)
     if reason is not None:
         raise JournalLockedError(f"{path.parent} is in use: {reason}")
+    return True
 
 
 def _why_not(holder: Holder | None, here: Holder, path: RootedPath, *, locked_by_another: bool) -> str | None:

@@ -53,10 +53,13 @@ def main() -> None:
                 lock.release()
             lock, answer = None, "released"
         elif order == "fork":
+            begun, begin = os.pipe()
             child = os.fork()
             if child == 0:
+                os.write(begin, b"x")
                 while True:  # it executes no program, as a child of `multiprocessing`
                     time.sleep(60)
+            os.read(begun, 1)
             answer = str(child)
         else:
             answer = "ready"

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,8 @@ from runtime.journal.lock import Holder, acquire, holder_of, may_live, start_of
 from runtime.roots import RootedPath, Roots
 from tests.journal import lock_program
 
+LIMIT = 60.0
+"""Seconds; none of them passes."""
 HERE = Holder.this_process()
 _PARENT = os.getppid() or 1  # 0: it is in another PID namespace
 PARENT = attrs.evolve(HERE, pid=_PARENT, start=start_of(_PARENT) or 0)
@@ -61,10 +64,10 @@ def content_of(directory: RootedPath) -> Holder | None:
     return Holder.from_content(file_of(directory).read_bytes())
 
 
-def refusal(directory: RootedPath) -> str:
+def refusal(directory: RootedPath, *, grace: float = 0) -> str:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(JournalLockedError) as caught:
-        acquire(directory)
+        acquire(directory, grace=grace)
     assert len(os.listdir("/proc/self/fd")) == before
     text = str(caught.value)
     assert text.isprintable()
@@ -153,8 +156,32 @@ def test_what_another_process_has_locked_is_refused_whatever_it_says(directory: 
     file_of(directory).write_bytes(content)
     with file_of(directory).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert message in refusal(directory)
+        assert message in refusal(directory, grace=0.05)
         assert file_of(directory).read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", FREE["another start time"]], ids=["nobody yet", "a dead process"])
+def test_a_child_that_a_killed_process_has_just_forked_is_waited_for(
+    directory: RootedPath, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the locked file open until it executes its program."""
+    file_of(directory).write_bytes(content)
+    file_of(directory).chmod(0o600)
+    file = file_of(directory).open()
+    fcntl.flock(file, fcntl.LOCK_EX)
+    waits = iter([lambda: None, file.close])
+    monkeypatch.setattr(time, "sleep", lambda _: next(waits)())
+    with acquire(directory, grace=LIMIT):
+        assert content_of(directory) == HERE
+    assert next(waits, None) is None
+
+
+def test_a_process_that_lives_is_not_waited_for(directory: RootedPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    file_of(directory).write_bytes(PARENT.to_content())
+    with file_of(directory).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits"))
+        assert "runs it" in refusal(directory, grace=LIMIT)
 
 
 def bind(path: Path, _: Path) -> None:

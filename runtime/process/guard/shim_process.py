@@ -6,7 +6,6 @@ import errno
 import os
 import resource
 import select
-import time
 
 from runtime import rooted
 from runtime.helper.wire import EndOfStream, Frames, decode, encode, try_send
@@ -27,7 +26,7 @@ from runtime.process.guard.messages import (
     UNPAUSE,
     truncate,
 )
-from runtime.process.guard.system import STANDSTILL, TICK, System, read_signals
+from runtime.process.guard.system import TICK, StandstillMeter, System, read_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ class ShimProcess:
         self.paused: int = 0
         """The number of the job that is to be paused, which may not have begun; 0 for none."""
         self.own_peak: int = 0
+        self.standstills: StandstillMeter = StandstillMeter()
 
     def serve(self) -> None:
         """Run jobs until the runtime or the supervisor ends."""
@@ -108,13 +108,11 @@ class ShimProcess:
     def wait(self, seconds: float | None) -> None:
         """Wait for signals and commands, and handle them. May return earlier than after `seconds`, without any."""
         if seconds is not None:
-            seconds = min(seconds, TICK)  # only the part of a standstill that exceeds the wait is noticed
-        begun = time.monotonic()
-        ready = self.poll.poll(None if seconds is None else max(0.0, seconds * 1000))
-        if seconds is not None and self.job is not None:
-            overrun = time.monotonic() - begun - seconds
-            if overrun > STANDSTILL:
-                self.job.postpone(overrun)
+            seconds = min(max(0.0, seconds), TICK)  # only the part of a standstill that exceeds the sleep is noticed
+        ready = self.poll.poll(None if seconds is None else seconds * 1000)
+        standstill = self.standstills.look(float("inf") if seconds is None else seconds)
+        if standstill and self.job is not None:
+            self.job.postpone(standstill)
         for fd, _ in ready:
             if fd == self.signals:
                 for number, sender in read_signals(self.signals):

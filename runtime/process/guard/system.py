@@ -6,10 +6,12 @@ import ctypes
 import os
 import struct
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable
     from typing import Final
 else:
     # The Python modules around these take 10 ms to import.
@@ -30,12 +32,42 @@ ALL_SIGNALS: Final = tuple(signal.valid_signals())
 
 TICK: Final = 1.0
 """Longest sleep, in seconds, of the supervisor, and of a shim during a stop sequence, so that they notice a standstill:
-only the time beyond a wait is noticed. Arbitrary: ten times longer, and a standstill of some seconds may count against
+only the time beyond a sleep is noticed. Arbitrary: ten times longer, and a standstill of some seconds may count against
 the timeouts of a stop; ten times shorter, and each wakes up ten times a second."""
 
 STANDSTILL: Final = 1.0
-"""Seconds by which a wait must overrun to count as a standstill, as in a frozen cgroup; this process has one thread and
+"""Seconds that this process must not have run to count as a standstill, as in a frozen cgroup; it has one thread and
 little to do. Arbitrary: longer than a busy system delays it, shorter than the timeouts of a job."""
+
+
+class StandstillMeter:
+    """Measures how long this process did not run although it had not gone to sleep.
+
+    From one look to the next without a gap: a standstill also counts if it begins right after a signal was sent to a
+    job, before the wait for its effect.
+
+    Args:
+        now: the time, in seconds.
+        worked: the processor time of this process, in seconds.
+    """
+
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, worked: Callable[[], float] = time.process_time
+    ) -> None:
+        self._now = now
+        self._worked = worked
+        self._last = (now(), worked())
+
+    def look(self, asleep: float) -> float:
+        """Return the seconds of a standstill since the last look, 0 if there was none.
+
+        Args:
+            asleep: for how many seconds it meant to sleep since then; of those a standstill is not noticed.
+        """
+        now, worked = self._now(), self._worked()
+        seconds = now - self._last[0] - (worked - self._last[1]) - asleep
+        self._last = (now, worked)
+        return seconds if seconds > STANDSTILL else 0.0
 
 
 class System:
