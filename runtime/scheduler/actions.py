@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 import attrs
 
 from runtime.job.protocol import Job
+
+NO_ATTEMPTS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -15,6 +19,8 @@ class Submit:
 
     backend: str
     jobs: Sequence[Job]
+    attempts: Mapping[str, int] = NO_ATTEMPTS
+    """Id to the number of the attempt, as for `RuntimeBackend.submit_many`; an id that is absent means attempt 1."""
 
 
 @attrs.frozen

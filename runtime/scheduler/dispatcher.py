@@ -19,6 +19,7 @@ import attrs
 from runtime.errors import GraphError
 from runtime.job.protocol import Job
 from runtime.job.status import QUEUED, SCHEDULED
+from runtime.scheduler.actions import NO_ATTEMPTS
 from runtime.scheduler.arbiter import Arbiter
 from runtime.scheduler.backlog import Backlog
 from runtime.scheduler.graph import IN_FLIGHT, NOWHERE, READY, Node
@@ -52,6 +53,7 @@ class Dispatcher:
         resources: the limits.
         priority: replaces `default_priority`. What it raises, or a value that cannot be ordered, is logged once, and
             the default counts from then on.
+        attempts: for `attempts`.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Dispatcher:
         max_parallelism: int | None,
         resources: ResourcePool,
         priority: Priority | None,
+        attempts: Mapping[str, int] = NO_ATTEMPTS,
     ) -> None:
         self._backends = backends
         self.backlogs: Final = {
@@ -73,6 +76,9 @@ class Dispatcher:
         self._priority: Priority = default_priority if priority is None else CheckedPriority(priority)
         self.in_flight: int = 0
         """How many jobs are in flight."""
+        self.attempts: Final = dict(attempts)
+        """By id of a job: the number of the attempt that begins when it is submitted next, if that is not 1. (A
+        submission that is refused is no attempt, so the next one has the same number.)"""
 
     def queues_of(self, jobs: Sequence[Job]) -> list[ReadyQueue]:
         """Return the queue of each of these new jobs.
@@ -159,11 +165,18 @@ class Dispatcher:
                 nodes += queue.take(most - len(nodes) if len(backlog.heap) == 1 else 1)
         for node in nodes:
             node.place = IN_FLIGHT
-            node.attempt = node.attempt or 1  # a refused submission is no attempt
+            node.attempt = node.attempt or 1
+        if self.attempts:  # asked once for all jobs, because in most runs there is only one attempt at each
+            for node in nodes:
+                node.attempt = self.attempts.get(node.id, 1)
         backlog.in_flight += len(nodes)
         backlog.backoff.offer(len(nodes))
         self.in_flight += len(nodes)
         return nodes
+
+    def attempts_of(self, nodes: Iterable[Node]) -> Mapping[str, int]:
+        """Return the numbers of the attempts of jobs in flight by id, without those that are 1."""
+        return {node.id: node.attempt for node in nodes if node.attempt > 1} if self.attempts else NO_ATTEMPTS
 
     def release(self, nodes: Sequence[Node]) -> None:
         """Free the slots and resources of these jobs, which are no longer in flight."""

@@ -11,6 +11,7 @@ import attrs
 
 from runtime.job import EventBatch, JobHandle
 from runtime.job.protocol import Job
+from runtime.scheduler.actions import NO_ATTEMPTS
 
 
 @attrs.frozen
@@ -31,6 +32,8 @@ class Submitted:
     """Id to handle, for each job that the backend accepted."""
     busy_because: str = ""
     """Why it refused some, if it did and the reason is known."""
+    attempts: Mapping[str, int] = NO_ATTEMPTS
+    """As in `Submit`. By now a newer attempt at a job may have begun."""
 
 
 @attrs.frozen
@@ -41,6 +44,8 @@ class SubmissionFailed:
     jobs: Sequence[Job]
     message: str
     """Why, for the reasons of the jobs."""
+    attempts: Mapping[str, int] = NO_ATTEMPTS
+    """As in `Submitted`."""
 
 
 @attrs.frozen

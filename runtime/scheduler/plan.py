@@ -25,7 +25,7 @@ from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobProgress
 from runtime.job.drafts import make_results
 from runtime.job.protocol import Job
 from runtime.job.status import PASSED, QUEUED, RUNNING, SCHEDULED, TERMINAL
-from runtime.scheduler.actions import Action, Kill, Submit
+from runtime.scheduler.actions import NO_ATTEMPTS, Action, Kill, Submit
 from runtime.scheduler.collector import collector_paused
 from runtime.scheduler.dispatcher import BackendLimits, Dispatcher
 from runtime.scheduler.endings import corrected, end_of, end_without_run
@@ -83,6 +83,7 @@ class Plan:
         max_failures: the run stops after so many jobs that failed or were killed, not counting those that ended
             because of a dependency or were killed by the caller.
         busy_timeout: seconds, from the first refusal, after which a job that is still refused is killed.
+        first_attempts: id to the number of the first attempt at a job; an id that is absent means 1.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Plan:
         priority: Priority | None = None,
         max_failures: int | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
+        first_attempts: Mapping[str, int] = NO_ATTEMPTS,
     ) -> None:
         self.statuses: Final = Statuses()
         self._graph = Graph()
@@ -104,6 +106,7 @@ class Plan:
             max_parallelism=max_parallelism,
             resources=resources or ResourcePool(),
             priority=priority,
+            attempts=first_attempts,
         )
         self._max_failures = max_failures
         self._failures = 0
@@ -140,10 +143,11 @@ class Plan:
             case JobsAdded():
                 self._add(fact.jobs)
             case SubmissionFailed():
-                self._return_unsubmitted(fact.backend, fact.jobs, FailureKind.LAUNCH_ERROR, fact.message, now)
+                jobs = self._still_current(fact.jobs, fact.attempts)
+                self._return_unsubmitted(fact, jobs, FailureKind.LAUNCH_ERROR, fact.message, now)
             case Withdrawn():
                 # The kind and the message do not matter: a job is withdrawn only if it was killed.
-                self._return_unsubmitted(fact.backend, fact.jobs, FailureKind.CANCELLED, "", now)
+                self._return_unsubmitted(fact, fact.jobs, FailureKind.CANCELLED, "", now)
             case BackendEnded():
                 self._backend_ended(fact, now)
             case CapacityChanged():
@@ -165,7 +169,8 @@ class Plan:
         self._kills.clear()
         if self._stopped_by is None:
             chosen = self._dispatcher.choose(now)
-            actions.extend(Submit(name, [node.job for node in nodes]) for name, nodes in chosen.items())
+            for name, nodes in chosen.items():
+                actions.append(Submit(name, [node.job for node in nodes], self._dispatcher.attempts_of(nodes)))
         return actions
 
     def wake_at(self, now: float) -> float:
@@ -288,7 +293,7 @@ class Plan:
         find, accepted = self._graph.get, fact.accepted
         refused = []
         started = []
-        for job in fact.jobs:
+        for job in self._still_current(fact.jobs, fact.attempts):
             job_id = job.id
             node = find(job_id)
             if node is None or node.place is not IN_FLIGHT:
@@ -308,6 +313,15 @@ class Plan:
         for node in reversed(refused):
             self._refused(node, fact.busy_because, now)
 
+    def _still_current(self, jobs: Sequence[Job], attempts: Mapping[str, int]) -> Sequence[Job]:
+        """Return those of `jobs`, of a submission with these `attempts`, that have not been submitted again since.
+
+        An answer can be overtaken not only by the completion of a job, but also by the next attempt at it.
+        """
+        if not self._dispatcher.attempts:  # the usual case: no job is tried again
+            return jobs
+        return [job for job in jobs if self._graph.find(job.id).attempt == attempts.get(job.id, 1)]
+
     def _refused(self, node: Node, busy_because: str, now: float) -> None:
         """Make a refused job ready again, unless it was killed, the run stops, or it was refused for too long."""
         self._dispatcher.release([node])
@@ -325,10 +339,10 @@ class Plan:
             self._dispatcher.enqueue([node], front=True)
 
     def _return_unsubmitted(
-        self, backend: str, jobs: Sequence[Job], kind: FailureKind, message: str, now: float
+        self, fact: SubmissionFailed | Withdrawn, jobs: Sequence[Job], kind: FailureKind, message: str, now: float
     ) -> None:
-        """End these jobs, which their backend was offered and does not have, unless they have ended."""
-        self._dispatcher.backlogs[backend].backoff.withdraw(len(jobs))
+        """End these `jobs` of a fact, which their backend was offered and does not have, unless they have ended."""
+        self._dispatcher.backlogs[fact.backend].backoff.withdraw(len(fact.jobs))
         for job in jobs:
             node = self._graph.find(job.id)
             if node.place is IN_FLIGHT:

@@ -71,6 +71,9 @@ class Scheduler(Generic[JobT]):
         journal: records the run in a journal, which is open while the run runs: ``Recorder(writer, run_dir)``. If that
             fails, the run goes on.
         run_token: marks the work of this run, so that a later process can find it again; `None` for a random one.
+        first_attempts: id to the number of the first attempt at a job, from 1, for a run that continues another one; an
+            id that is absent means 1. A job of a batch system that is to be adopted keeps its number; any other attempt
+            gets a new one.
 
     Raises:
         GraphError: for a duplicate, an unknown dependency or backend, or a cycle; the message shows the cycle's path.
@@ -92,6 +95,7 @@ class Scheduler(Generic[JobT]):
         busy_timeout: float = BUSY_TIMEOUT,
         journal: Recorder | None = None,
         run_token: str | None = None,
+        first_attempts: Mapping[str, int] | None = None,
     ) -> None:
         backends = _by_name(backends)
         if run_token is not None and not (isinstance(run_token, str) and run_token):
@@ -124,6 +128,7 @@ class Scheduler(Generic[JobT]):
             priority=None if priority is None else functools.partial(self._ask_priority, priority),
             max_failures=_limit("max_failures", max_failures),
             busy_timeout=busy_timeout,
+            first_attempts=_attempts(first_attempts or {}),
         )
         self._actions: dict[str, trio.MemorySendChannel[Action]] = {}
         """To the runner of each backend."""
@@ -370,7 +375,9 @@ class Scheduler(Generic[JobT]):
         for action in actions:
             if isinstance(action, Submit):
                 ids = [job.id for job in action.jobs]
-                recorder.starting(action.backend, ids, [1] * len(ids), now)
+                attempts = action.attempts
+                numbers = [attempts.get(job_id, 1) for job_id in ids] if attempts else [1] * len(ids)
+                recorder.starting(action.backend, ids, numbers, now)
 
     @trio.lowlevel.enable_ki_protection
     async def _follow_limits(self, facts: trio.MemorySendChannel[Fact]) -> None:
@@ -405,6 +412,16 @@ def _by_name(backends: Mapping[str, RuntimeBackend] | RuntimeBackend) -> Mapping
     if not named:
         raise ValueError("backends is empty; expected at least one backend")
     return named
+
+
+def _attempts(given: Mapping[str, int]) -> Mapping[str, int]:
+    expected = "expected a mapping from ids of jobs to whole numbers from 1"
+    if not isinstance(given, Mapping):
+        raise ValueError(f"first_attempts is {brief(given)}; {expected}")
+    for job_id, number in given.items():
+        if number.__class__ is not int or number < 1:
+            raise ValueError(f"first_attempts has {brief(number)} for the job {job_id!r}; {expected}")
+    return given
 
 
 def _limit(what: str, value: int | None) -> int | None:

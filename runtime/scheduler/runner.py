@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -55,6 +56,8 @@ class BackendRunner:
         self._recorder = recorder
         self._pending: list[Job] = []
         """Jobs for the next submission."""
+        self._attempts: dict[str, int] = {}
+        """As in `Submit`, for the next submission."""
         self._is_starting = False
         """Whether a submission is about to begin: it takes all jobs that are pending then."""
         self._in_progress = 0
@@ -104,6 +107,7 @@ class BackendRunner:
     def _carry_out(self, action: Action, backend: RuntimeBackend, calls: trio.Nursery) -> None:
         if isinstance(action, Submit):
             self._pending += action.jobs
+            self._attempts |= action.attempts
             self._submit_if_due(backend, calls)
             return
         ids = frozenset(action.ids)
@@ -136,15 +140,16 @@ class BackendRunner:
         # Taken here, not when this task was started: a kill that comes in between finds them, and withdraws them. If
         # they were in neither place, the kill would be lost.
         jobs, self._pending = self._pending, []
+        attempts, self._attempts = self._attempts, {}
         self._is_starting = False
         if jobs:
-            self._facts.send_nowait(await self._answer(backend, jobs))
+            self._facts.send_nowait(await self._answer(backend, jobs, attempts))
         self._in_progress -= 1
         self._submit_if_due(backend, calls)
 
-    async def _answer(self, backend: RuntimeBackend, jobs: list[Job]) -> Fact:
+    async def _answer(self, backend: RuntimeBackend, jobs: list[Job], attempts: Mapping[str, int]) -> Fact:
         try:
-            accepted = await backend.submit_many(jobs)
+            accepted = await backend.submit_many(jobs, attempts=attempts)
         except (Exception, SystemExit) as exc:
             # A bug of the backend, as it was given no duplicate. Jobs that it has launched all the same are killed, and
             # complete; the others end by the fact, which comes after those completions: they would be stray otherwise.
@@ -153,8 +158,9 @@ class BackendRunner:
             completed = backend.statistics().completed
             while (now := backend.statistics()).completed - now.undelivered < completed:
                 await trio.lowlevel.checkpoint()  # a few times: the courier's next step sends them, and never waits
-            return SubmissionFailed(self._name, jobs, f"backend {self._name!r} could not launch it: {exc!r}")
-        return Submitted(self._name, jobs, accepted, backend.busy_because)
+            why = f"backend {self._name!r} could not launch it: {exc!r}"
+            return SubmissionFailed(self._name, jobs, why, attempts)
+        return Submitted(self._name, jobs, accepted, backend.busy_because, attempts)
 
     @staticmethod
     @trio.lowlevel.enable_ki_protection

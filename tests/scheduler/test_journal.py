@@ -105,6 +105,30 @@ async def test_a_slow_journal_holds_back_launches_and_a_kill_meanwhile_withdraws
     assert len(sink.of(Ended)) >= 1
 
 
+async def test_a_run_that_continues_another_one_continues_the_numbers_of_its_attempts() -> None:
+    sink = Sink()
+    seen: dict[str, int] = {}
+
+    def policy(spec: JobSpec, attempt: int) -> FakeRun:
+        seen[spec.id] = attempt
+        return FakeRun()
+
+    first = {"one": 3, "two": 2, "of another run": 7}
+    scheduler = Scheduler(GRAPH, FakeBackend(policy), journal=Recorder(sink, "/run"), first_attempts=first)
+    results = await scheduler.run()
+    assert seen == {result.id: result.attempt for result in results} == {"build": 1, "one": 3, "two": 2}
+    assert [(record.jobs, record.attempts) for record in sink.of(Starting)] == [([0], [1]), ([1], [3]), ([2], [2])]
+    assert replay(sink.records).attempts == [1, 3, 2]
+
+
+@pytest.mark.parametrize("given", [["a"], {"a": 0}, {"a": True}, {"a": 1.0}])
+def test_the_numbers_of_first_attempts_are_whole_and_from_1(given: object) -> None:
+    with pytest.raises(
+        ValueError, match=r"first_attempts .*; expected a mapping from ids of jobs to whole numbers from 1"
+    ):
+        Scheduler(GRAPH, FakeBackend(), first_attempts=given)  # type: ignore[arg-type]  # what a caller may pass
+
+
 @pytest.mark.parametrize("token", ["", 7])
 def test_a_run_token_is_text(token: object) -> None:
     with pytest.raises(ValueError, match=r"run_token is .*; expected text that is not empty, or None"):
