@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 
 class Specification(Protocol):
@@ -42,6 +42,18 @@ class Job(Specification, Protocol):
     def weight(self) -> float:
         """Priority: a heavier job starts first."""
         ...
+
+
+def timeout_of(job: object) -> Any:
+    """Return the time limit of a job, in seconds, as it has it; `None` if it has none.
+
+    A job of DVSim calls it `timeout_secs`, which counts if a job has both. It is asked for first: a Pydantic model
+    takes several microseconds to say that it has no such attribute.
+    """
+    try:
+        return job.timeout_secs  # type: ignore[attr-defined]  # of a foreign job
+    except AttributeError:
+        return getattr(job, "timeout", None)
 
 
 JobT = TypeVar("JobT", bound=Job)

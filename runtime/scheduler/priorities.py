@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, Final, Protocol, Self
 
-from runtime.job.protocol import Job
+from runtime.job import JobSpec
+from runtime.job.protocol import Job, timeout_of
 
 _FOREVER: Final = math.inf
 
@@ -30,7 +31,7 @@ def default_priority(job: Job, dependents: int) -> tuple[float, float, int]:
 
     A foreign job may have `timeout_secs` instead of `timeout`.
     """
-    timeout: float | None = getattr(job, "timeout" if hasattr(job, "timeout") else "timeout_secs", None)
+    timeout: float | None = job.timeout if type(job) is JobSpec else timeout_of(job)
     return job.weight, _FOREVER if timeout is None else timeout, dependents
 
 

@@ -20,6 +20,7 @@ from runtime.backend.contract.backend import check_limit
 from runtime.backend.legacy.launcher import LauncherError
 from runtime.job import JobStatus, JobStatusInfo, JobUsage
 from runtime.job.numbers import SECONDS_PER_UNIT, is_number
+from runtime.job.protocol import timeout_of
 from runtime.job.shorten import shorten
 
 STATUS_BY_NAME: Final[dict[str, JobStatus]] = {
@@ -120,8 +121,7 @@ def limits_of_job(spec: object) -> tuple[float | None, float | None]:
 
     A value that is not a number above 0 means no limit.
     """
-    timeout = _limit_or_none(getattr(spec, "timeout", None)) or _limit_or_none(getattr(spec, "timeout_secs", None))
-    return timeout, _limit_or_none(getattr(spec, "queue_timeout", None))
+    return _limit_or_none(timeout_of(spec)), _limit_or_none(getattr(spec, "queue_timeout", None))
 
 
 def status_of(answer: object, launcher: object) -> JobStatus:

@@ -228,7 +228,8 @@ def named_paths(job: object) -> JobPaths | None:
         return job_paths(job, "")
     log = getattr(job, "log_path", None)
     if isinstance(odir, str | PurePath) and isinstance(log, str | PurePath):
-        return JobPaths(str(odir), str(log), str(odir))
+        directory = str(odir)
+        return JobPaths(directory, str(log), directory)
     return None
 
 

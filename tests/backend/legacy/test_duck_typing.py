@@ -162,7 +162,8 @@ def test_names() -> None:
     ("fields", "limits"),
     [
         ({}, (None, None)),
-        ({"timeout": 3, "queue_timeout": 4.5, "timeout_secs": 9}, (3, 4.5)),
+        ({"timeout": 3, "queue_timeout": 4.5}, (3, 4.5)),
+        ({"timeout": 3, "timeout_secs": 9}, (9, None)),
         ({"timeout_secs": 90.0}, (90, None)),
         ({"timeout": "10m", "queue_timeout": True, "timeout_secs": 0}, (None, None)),
         ({"timeout": float("inf"), "timeout_secs": float("nan")}, (None, None)),
