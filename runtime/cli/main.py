@@ -85,7 +85,7 @@ def _run_command(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.exit_codes import output_exit_code, print_error
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
-    from runtime.cli.options import check_current_directory
+    from runtime.cli.options import check_current_directory, hide_values
     from runtime.cli.prepare import add_pythonpath, prepare
     from runtime.cli.run import Run, raise_gc_threshold
     from runtime.report.output import Output
@@ -110,6 +110,7 @@ def _run_command(options: Namespace, command: Sequence[str]) -> int:
         return output_exit_code(output)
     if options.log_file is not None:
         log_to_file(options.log_file)
+    command = hide_values(command, options.define)
     return Run(prepare(options, stdin), options, command, output, errors, log).run()
 
 

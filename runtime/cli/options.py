@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
 from runtime.jobfile.errors import InputError
+from runtime.jobfile.template import NAME
 from runtime.report.output import Output
 
 PROGRAM: Final = "job-runtime"
@@ -124,6 +125,15 @@ def _add_pythonpath(parser: argparse.ArgumentParser) -> None:
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
     jobs = parser.add_argument_group("which jobs")
+    jobs.add_argument(
+        "-D",
+        dest="define",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        type=_definition,
+        help="what {var.NAME} in the job files stands for; can be repeated, the last one of a name counts",
+    )
     jobs.add_argument(
         "--select",
         metavar="GLOB",
@@ -244,6 +254,33 @@ def _resource(text: str) -> tuple[str, int | None]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is given; expected NAME=N or NAME=unlimited")
     return name, None if amount == "unlimited" else _whole(amount, 0)
+
+
+def _definition(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not NAME.fullmatch(name):
+        # Only the name is shown, as the value may be secret.
+        given = f"the name {name!r}" if equals else f"{name!r}"
+        raise argparse.ArgumentTypeError(
+            f"{given} is given; expected NAME=VALUE, with a name of letters, digits and _, such as -D width=8"
+        )
+    return name, value
+
+
+def hide_values(words: Sequence[str], definitions: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the words of a command line with ``***`` for the values of ``-D``, which may be secret.
+
+    Args:
+        words: of the command line.
+        definitions: the names and values of all ``-D``.
+    """
+    # A word may be ``-Da=b``, ``a=b`` or ``-vDa=b``: whatever comes before, the definition is its end.
+    hidden = list(words)
+    for name, value in definitions:
+        if value:
+            ending = f"{name}={value}"
+            hidden = [f"{word.removesuffix(value)}***" if word.endswith(ending) else word for word in hidden]
+    return hidden
 
 
 class _Version(argparse.Action):

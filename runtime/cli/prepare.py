@@ -27,6 +27,7 @@ from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.regression import JobEntry, Regression, load
+from runtime.jobfile.variables import Variables
 from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
 
@@ -71,7 +72,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         InputError: for any wrong input.
     """
     add_pythonpath(options.pythonpath)
-    regression = load(options.file, stdin)
+    regression = load(options.file, stdin, Variables(dict(options.define), os.environ))
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     run_dir = check_out(options.out) / run
     seed_base = secrets.randbits(32) if options.seed_base is None else options.seed_base

@@ -55,6 +55,7 @@ _TYPES: Final = (
     ("seed", (_NONE, int), "a whole number, or None"),
     ("renew_odir", (bool,), "True or False"),
     ("raw_lines", (bool,), "True or False"),
+    ("secret_cmd", (bool,), "True or False"),
     ("dry_run", (bool,), "True or False"),
     ("interactive", (bool,), "True or False"),
 )
@@ -82,6 +83,9 @@ class JobSpec:
     """The class of job, for launchers and reports that distinguish classes."""
     seed: int | None = None
     """The seed that `cmd` was made with."""
+    secret_cmd: bool = False
+    """Whether values in `cmd` may be secret: no message and no result of ours quotes it then. Other programs of the
+    machine may see the command of a process (``ps``); a secret is safer in `exports`."""
     backend: str | None = None
     """The name of the backend to run on; `None` for the run's default."""
     resources: Mapping[str, int | None] | None = None
@@ -251,9 +255,9 @@ class JobSpec:
             words = self._texts("cmd", cmd)
             object.__setattr__(self, "cmd", words)
         if not words or not words[0].strip():
-            raise self._error("cmd", cmd, _COMMAND)
+            raise self._error("cmd", Secret(cmd) if self.secret_cmd else cmd, _COMMAND)
         if any("\0" in word for word in words):
-            raise self._error("cmd", cmd, "text without NUL bytes")
+            raise self._error("cmd", Secret(cmd) if self.secret_cmd else cmd, "text without NUL bytes")
 
     def _texts(self, field: str, value: object) -> tuple[str, ...]:
         if isinstance(value, str) or not isinstance(value, _COLLECTIONS):

@@ -1,4 +1,4 @@
-"""Warnings about placeholders of a job table that are not replaced: misspelt ones, and those of other jobs. Pure.
+"""Warnings about placeholders that are not replaced: misspelt ones, those of other jobs, those in defaults. Pure.
 
 A warning, not an error, because braces mean something to many programs. Text in braces that resembles no placeholder is
 ignored.
@@ -7,47 +7,71 @@ ignored.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from runtime.jobfile.schema import PLACEHOLDERS, TEXT_KEYS, JobTable
+from runtime.jobfile.references import texts
+from runtime.jobfile.schema import PLACEHOLDERS, JobTable
 from runtime.jobfile.template import placeholders
+from runtime.jobfile.variables import Variables
 
 MIN_SIMILARITY: Final = 0.75
 """The ratio of `difflib` from which a name is taken for a misspelt one. Arbitrary: one letter of four may be wrong.
 With less, words of awk or of a shell would be warned about; with more, a misspelt ``seed`` would be missed."""
 
+_NOT_IN_DEFAULTS: Final = frozenset(PLACEHOLDERS) - {"file_dir"}
+"""Placeholders that differ by job or by run."""
 
-def doubtful_placeholders(table: JobTable, parameters: Collection[str]) -> Iterator[str]:
+# As other tools write a variable: ``${env.PATH}``, ``{env:PATH}``, ``{ENV.PATH}``, ``{ vars.name }``.
+_MISWRITTEN: Final = re.compile(
+    r"\$?\{\s*(?:(vars?)|envs?|environ|environment)\s*[.:]\s*([A-Za-z_]\w*)\s*\}", re.IGNORECASE | re.ASCII
+)
+
+
+def doubtful_placeholders(
+    table: JobTable, parameters: Collection[str], variables: Collection[str] = ()
+) -> Iterator[str]:
     """Yield a sentence for each placeholder in `table` that is not replaced, and probably should be.
 
     Args:
         table: the table of a job.
         parameters: the parameters of all matrices of the run.
+        variables: the names of the variables of the run, without ``var.``.
     """
     known = {*PLACEHOLDERS, *table.matrix}
     if table.seeds is None:
         known.remove("seed")
-    for key, text in _texts(table):
+    for key, text in texts(table):
         for name in sorted(placeholders(text) - known):
-            if why := _why(name, known, parameters):
+            if why := _why(name, known, parameters, variables):
                 yield f"{key} has {{{name}}}, which stays as it is{why}"
+        for sentence in _miswritten(text):
+            yield f"{key} has {sentence}"
 
 
-def _why(name: str, known: Collection[str], parameters: Collection[str]) -> str:
+def doubtful_defaults(variables: Variables) -> Iterator[str]:
+    """Yield a sentence, with its place, for each placeholder in a default of `variables` that is not replaced."""
+    for where, text in variables.texts():
+        for name in sorted(placeholders(text) & _NOT_IN_DEFAULTS):
+            yield f"{where} has {{{name}}}, which stays as it is; expected it beside the variable, in a job"
+        for sentence in _miswritten(text):
+            yield f"{where} has {sentence}"
+
+
+def _miswritten(text: str) -> Iterator[str]:
+    for found in _MISWRITTEN.finditer(text) if "{" in text else ():
+        meant = f"{{{'var' if found[1] else 'env'}.{found[2]}}}"
+        if found[0] != meant:
+            yield f"{found[0]}, which stays as it is; did you mean {meant}?"
+
+
+def _why(name: str, known: Collection[str], parameters: Collection[str], variables: Collection[str]) -> str:
     if name == "seed":
         return ", as the job has no seeds"
     if name in parameters:
         return f", as the job's matrix has no {name}"
+    if name in variables:
+        return f"; did you mean {{var.{name}}}?"
     near = difflib.get_close_matches(name.lower(), [*known, "seed"], n=1, cutoff=MIN_SIMILARITY)
     return f"; did you mean {{{near[0]}}}?" if near else ""
-
-
-def _texts(table: JobTable) -> Iterator[tuple[str, str]]:
-    """Yield each key whose value may have placeholders, with all its text."""
-    for key in TEXT_KEYS:
-        value = getattr(table, key)
-        if isinstance(value, Mapping):
-            yield from ((f"{key}.{name}", text) for name, text in value.items())
-        elif value:
-            yield key, value if isinstance(value, str) else "\n".join(value)

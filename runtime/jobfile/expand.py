@@ -21,10 +21,11 @@ import attrs
 from runtime.backend.job_paths import job_paths, usual_odir
 from runtime.errors import SpecError
 from runtime.job import JobSpec, safe_id
-from runtime.jobfile.doubtful import doubtful_placeholders
+from runtime.jobfile.doubtful import doubtful_defaults, doubtful_placeholders
 from runtime.jobfile.errors import InputError, shown, suggestion
+from runtime.jobfile.references import References, resolve
 from runtime.jobfile.regression import JobEntry, Regression
-from runtime.jobfile.schema import JOB_KEYS, TEXT_KEYS, JobTable, Scalar, Seeds
+from runtime.jobfile.schema import JOB_KEYS, TEXT_KEYS, JobTable, Seeds, scalar_text
 from runtime.jobfile.template import substitute, substitute_in_shell
 
 logger: Final = logging.getLogger("runtime.cli")
@@ -74,8 +75,8 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
     """Return all jobs, in the order of the tables.
 
     Raises:
-        InputError: for too many jobs, two jobs with one id or one log, a need that names no job, or a value that
-            `JobSpec` refuses.
+        InputError: for too many jobs, two jobs with one id or one log, a need that names no job, a variable without a
+            value, a value of the command line that no job uses, or one that `JobSpec` refuses.
     """
     _check_size(regression, expansion)
     where: dict[str, JobEntry] = {}
@@ -97,11 +98,17 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
         cells.append((entry, of_entry))
     needs = _Needs(ids_of, where)
     parameters = {name for entry in regression.entries for name in entry.table.matrix}
+    # Those of all tables before the first job is made: making a million of them takes a while.
+    references = [resolve(entry.table, regression.variables, entry.where) for entry, _ in cells]
+    regression.variables.check_definitions()
+    for sentence in doubtful_defaults(regression.variables):
+        logger.warning("%s", sentence)
+    variables = {name.removeprefix("var.") for name in regression.variables.names()}
     jobs = []
-    for entry, of_entry in cells:
-        builder = _SpecBuilder(entry, expansion, needs)
+    for (entry, of_entry), referred in zip(cells, references, strict=True):
+        builder = _SpecBuilder(entry, expansion, needs, referred)
         jobs += [builder.build(cell) for cell in of_entry]
-        for sentence in doubtful_placeholders(entry.table, parameters):
+        for sentence in doubtful_placeholders(entry.table, parameters, variables):
             logger.warning("%s: %s", entry.where, sentence)
     _check_logs(jobs, where, expansion.run_dir)
     return jobs
@@ -164,7 +171,7 @@ def _cells(entry: JobEntry, expansion: Expansion) -> Iterator[_Cell]:
     names = list(entry.table.matrix)
     given = expansion.seeds(entry.table)
     for values in itertools.product(*entry.table.matrix.values()):
-        params = {name: _text(value) for name, value in zip(names, values, strict=True)}
+        params = {name: scalar_text(value) for name, value in zip(names, values, strict=True)}
         base_id = entry.name + "".join(f".{name}={value}" for name, value in params.items())
         if given is None:
             yield _Cell(base_id, params, None)
@@ -172,10 +179,6 @@ def _cells(entry: JobEntry, expansion: Expansion) -> Iterator[_Cell]:
         seeds = draw_seeds(expansion.seed_base, base_id, given) if isinstance(given, int) else given
         for seed in seeds:
             yield _Cell(f"{base_id}.seed={seed}", params, seed)
-
-
-def _text(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _Needs:
@@ -206,10 +209,11 @@ class _Needs:
 class _SpecBuilder:
     """Makes the specifications of one table's jobs."""
 
-    def __init__(self, entry: JobEntry, expansion: Expansion, needs: _Needs) -> None:
+    def __init__(self, entry: JobEntry, expansion: Expansion, needs: _Needs, references: References) -> None:
         table = entry.table
         self._entry = entry
         self._needs = needs
+        self._variables = references.values
         self._run_dir = str(expansion.run_dir)
         self._fixed: dict[str, Any] = {
             name: getattr(table, name) for name in _COPIED if getattr(table, name) is not None
@@ -219,6 +223,8 @@ class _SpecBuilder:
             self._fixed["timeout"] = max(self._fixed["timeout"] * expansion.timeout_multiplier, MIN_TIMEOUT)
         if expansion.dry_run:
             self._fixed["dry_run"] = True
+        if references.is_secret_in_cmd:
+            self._fixed["secret_cmd"] = True
         self._dependencies: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def build(self, cell: _Cell) -> JobSpec:
@@ -254,6 +260,7 @@ class _SpecBuilder:
 
     def _values(self, cell: _Cell) -> dict[str, str]:
         values = {
+            **self._variables,
             **cell.params,
             "name": self._entry.name,
             "id": cell.id,
@@ -268,24 +275,27 @@ class _SpecBuilder:
     def _odir(self, cell: _Cell, values: Mapping[str, str]) -> str:
         if self._entry.table.odir is None:
             return usual_odir(cell.id, self._run_dir)
-        odir = substitute(self._entry.table.odir, self._in_paths(cell, values))
+        odir = self._path("odir", self._entry.table.odir, cell, values)
         return os.path.normpath(os.path.join(self._run_dir, odir))
 
     def _log_path(self, cell: _Cell, values: Mapping[str, str]) -> str | None:
         if self._entry.table.log_path is None:
             return None
-        log_path = substitute(self._entry.table.log_path, self._in_paths(cell, values))
+        log_path = self._path("log_path", self._entry.table.log_path, cell, values)
         return os.path.normpath(Path(values["odir"]) / log_path)
 
     def _cwd(self, cell: _Cell, values: Mapping[str, str]) -> str:
         if self._entry.table.cwd is None:
             return str(self._entry.directory)
-        return os.path.normpath(self._entry.directory / substitute(self._entry.table.cwd, self._in_paths(cell, values)))
+        return os.path.normpath(self._entry.directory / self._path("cwd", self._entry.table.cwd, cell, values))
 
-    def _in_paths(self, cell: _Cell, values: Mapping[str, str]) -> dict[str, str]:
-        """Return the values for paths: names and parameters become safe file names, which cannot lead out of one."""
+    def _path(self, key: str, text: str, cell: _Cell, values: Mapping[str, str]) -> str:
+        """Return a path: names and parameters in it become safe file names, which cannot lead out of a directory."""
         names = {"name": self._entry.name, "id": cell.id, **cell.params}
-        return {**values, **{name: safe_id(value) for name, value in names.items()}}
+        path = substitute(text, {**values, **{name: safe_id(value) for name, value in names.items()}})
+        if not path:
+            raise ValueError(f"{key} is {shown(text)}, which is empty here; expected a path")
+        return path
 
     def _command(self, values: Mapping[str, str]) -> str | tuple[str, ...]:
         cmd = self._entry.table.cmd

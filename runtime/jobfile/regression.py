@@ -12,6 +12,7 @@ import attrs
 from runtime.jobfile.errors import InputError, bare, shown
 from runtime.jobfile.read import read_file, read_lines
 from runtime.jobfile.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, structure
+from runtime.jobfile.variables import Variables
 
 MAX_FILES: Final = 10_000
 """Files of one run. Arbitrary: a glob that matches a whole file system fails after seconds instead of hours."""
@@ -45,15 +46,23 @@ class Regression:
     """Name of a backend to its options, and to their place for messages."""
     source: str
     """The file that the user named, for messages."""
+    variables: Variables = attrs.field(factory=Variables)
+    """What the variables in it stand for."""
 
 
-def load(file: str, stdin: BinaryIO | None = None) -> Regression:
+def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None = None) -> Regression:
     """Return what a job file and its includes say; ``-`` stands for JSON lines, a job each, from `stdin`.
+
+    Args:
+        file: the path of the job file.
+        stdin: standard input, if there is one.
+        variables: those of the command line and of the environment, to which the defaults of the files are added;
+            without it, those of the environment of this process.
 
     Raises:
         InputError: if a file is wrong, or if two files contradict each other.
     """
-    loader = _Loader()
+    loader = _Loader(Variables(environment=os.environ) if variables is None else variables)
     if file == STANDARD_INPUT:
         loader.read_stdin(stdin)
         name = source = "standard input"
@@ -64,13 +73,14 @@ def load(file: str, stdin: BinaryIO | None = None) -> Regression:
     if not loader.entries:
         expected = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
         raise InputError(f"{source}: has no jobs; expected {expected} with a cmd for each")
-    return Regression(name, tuple(loader.entries.values()), loader.resources, loader.backends, source)
+    return Regression(name, tuple(loader.entries.values()), loader.resources, loader.backends, source, loader.variables)
 
 
 class _Loader:
     """Reads files, and holds their contents so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Variables) -> None:
+        self.variables = variables
         self.entries: dict[str, JobEntry] = {}
         self.resources: dict[str, int | None] = {}
         self.backends: dict[str, tuple[Mapping[str, object], str]] = {}
@@ -132,6 +142,7 @@ class _Loader:
             raise InputError(f"{entry.where}: the job is defined twice; first in {first.where}")
 
     def _add_settings(self, file: FileTable, path: Path) -> None:
+        self.variables.add_defaults(file.vars, str(path), str(_real(path).parent))
         for name, limit in file.resources.items():
             if name in self.resources and self.resources[name] != limit:
                 raise InputError(f"{path}: [resources] {bare(name)} has another limit than in {self._owner[name]}")

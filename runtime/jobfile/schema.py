@@ -20,6 +20,7 @@ from runtime.job.numbers import is_number
 from runtime.job.secret import Secret
 from runtime.job.sizes import SIZE, parse_size
 from runtime.jobfile.errors import InputError, bare, shown, suggestion
+from runtime.jobfile.template import NAME
 
 MAX_SEED: Final = 2**64 - 1
 """Simulators take at most 64 bits."""
@@ -213,6 +214,36 @@ def _matrix(value: object) -> dict[str, tuple[Scalar, ...]]:
     return {name: tuple(values) for name, values in value.items()}
 
 
+def scalar_text(value: Scalar) -> str:
+    """Return a value as a placeholder inserts it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _variables(value: object) -> dict[str, str]:
+    """Return the defaults of variables, by names such as ``var.name`` and ``env.NAME``."""
+    if not isinstance(value, dict):
+        raise _ExpectedError('a table of names and values: [vars], then such as width = 8, or env.NAME = "text"')
+    found: dict[str, str] = {}
+    for name, item in value.items():
+        if name == "env":
+            if not isinstance(item, dict):
+                raise _ExpectedError("a table, of what variables of the environment are that are not set", name, item)
+            found |= {f"env.{inner}": _variable(f"env.{bare(inner)}", inner, each) for inner, each in item.items()}
+        else:
+            found[f"var.{name}"] = _variable(bare(name), name, item)
+    return found
+
+
+def _variable(key: str, name: str, value: object) -> str:
+    error = _ExpectedError("text, a number, or true or false", given=value)
+    error.inner = f".{key}"
+    if not NAME.fullmatch(name):
+        error.args = ("a name of letters, digits and _, which does not begin with a digit",)
+    elif isinstance(value, str | int | float):
+        return scalar_text(value)
+    raise error
+
+
 def _tables(value: object) -> dict[str, dict[str, object]]:
     if not isinstance(value, dict):
         raise _ExpectedError("tables, each with a name: [jobs.NAME], [backends.NAME]")
@@ -288,6 +319,8 @@ class FileTable:
     include: tuple[str, ...] = _key(_texts, ())
     """Globs, relative to the file."""
     defaults: Mapping[str, object] = _key(_table, attrs.Factory(dict))
+    vars: Mapping[str, str] = _key(_variables, attrs.Factory(dict))
+    """Defaults of variables, by names such as ``var.name`` and ``env.NAME``."""
     resources: Mapping[str, int | None] = _key(_limits, attrs.Factory(dict))
     """Limits of the run; `None`: unlimited."""
     backends: Mapping[str, dict[str, object]] = _key(_tables, attrs.Factory(dict))

@@ -1,6 +1,7 @@
-"""Replaces placeholders, such as ``{seed}``, in a command, a path or a pattern.
+"""Replaces placeholders, such as ``{seed}`` or ``{var.name}``, in a command, a path or a pattern.
 
-Only known names are replaced; anything else in braces stays, and so does ``${x}``. A value in a *shell command* never
+Only known names are replaced; anything else in braces stays, and so does ``${x}``. A value that was inserted is not
+searched again: braces in it stay. A value in a *shell command* never
 becomes shell syntax: a value of plain characters is inserted as it is; any other is quoted for its position, which is
 outside of quotes, in double quotes or in single quotes. Where the position is ambiguous (a here-document, a command
 substitution, a comment), such a value is refused; the user can write the command as a list, which no shell reads.
@@ -13,7 +14,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-_PLACEHOLDER: Final = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_]*)\}")
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""The name of a variable."""
+
+_PLACEHOLDER: Final = re.compile(r"(?<!\$)\{((?:(?:var|env)\.)?[A-Za-z_][A-Za-z0-9_]*)\}")
+# More than names, so that ``{var.a-b}`` is an error, and not silently left.
+_VARIABLE: Final = re.compile(r"(?<!\$)\{((?:var|env)\.[\w.-]*)\}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 # Syntax in which quotes have another meaning: a command substitution, ``$'…'``, arithmetic, a here-document, a comment.
 # ``$x`` and ``${x}`` are harmless; for ``${x:-y}`` see `_Quoting`.
@@ -21,8 +27,16 @@ _AMBIGUOUS: Final = re.compile(r"""`|\$[('"\[]|<<|(?<![^\s;&|()])\#""")
 
 
 def placeholders(text: str) -> set[str]:
-    """Return the names of all placeholders in `text`, known or not."""
-    return set(_PLACEHOLDER.findall(text))
+    """Return the names of all placeholders in `text`, known or not, without those of variables."""
+    return {name for name in _PLACEHOLDER.findall(text) if "." not in name}
+
+
+def variables_in(text: str) -> list[str]:
+    """Return what stands for a variable in `text`, such as ``var.name`` or ``env.PATH``, each as often as it does.
+
+    The part behind the dot may also be no `NAME`.
+    """
+    return _VARIABLE.findall(text) if "{" in text else []
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
@@ -56,7 +70,8 @@ def substitute_in_shell(command: str, values: Mapping[str, str]) -> str:
             if quoting.expansions or quoting.is_unclear:
                 raise _unclear(found[1], values, "inside of '${'" if quoting.expansions else 'after quotes in "${')
             if quoting.escaped:
-                raise ValueError(f"a backslash stands before {{{found[1]}}}, which is {value!r} here; leave it out")
+                msg = f"a backslash stands before {{{found[1]}}}, which is {_shown(found[1], values)} here"
+                raise ValueError(f"{msg}; leave it out")
             value = _quoted(value, quoting.quote)
         parts += (command[end : found.start()], value)
         end = found.end()
@@ -75,10 +90,15 @@ def _quoted(value: str, quote: str) -> str:
 
 def _unclear(name: str, values: Mapping[str, str], where: str) -> ValueError:
     msg = (
-        f"{{{name}}} is {values[name]!r} here, which needs quotes, and {where} in a shell command it"
+        f"{{{name}}} is {_shown(name, values)} here, which needs quotes, and {where} in a shell command it"
         " is not clear which; write the cmd as a list of words, or give the value without special characters"
     )
     return ValueError(msg)
+
+
+def _shown(name: str, values: Mapping[str, str]) -> str:
+    """Return the value of a placeholder for a message. That of a variable may be secret, and is not shown."""
+    return "text that is not shown" if "." in name else repr(values[name])
 
 
 class _Quoting:

@@ -18,7 +18,7 @@ from runtime.job import JobResult, JobSpec
 from runtime.report import strict
 from runtime.report.counts import ENDS, end_of
 from runtime.report.reproduce import reproduce
-from runtime.report.variables import SCRIPT_NAME, render_variables
+from runtime.report.variables import SCRIPT_NAME, needs_script, render_variables
 from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.report")
@@ -106,9 +106,9 @@ def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResu
     Raises:
         OSError: if it cannot be written; an older file stays as it was.
     """
-    with_variables = [result.job for result in results if result.job.exports]
-    if with_variables:  # before the results: their commands name this script
-        _write(path.with_name(SCRIPT_NAME), 0o600, render_variables(with_variables))
+    with_script = [result.job for result in results if needs_script(result.job)]
+    if with_script:  # before the results: their commands name this script
+        _write(path.with_name(SCRIPT_NAME), 0o600, render_variables(with_script))
     lines = _document(record, results, Path(str(path.parent)))
     _write(path, 0o666, (line.encode("ascii") for line in lines))
 

@@ -1,9 +1,12 @@
-"""``exports.sh``: the environment variables of a run's jobs, in a script that only its owner can read.
+"""``exports.sh``: the environment variables of a run's jobs, and secret commands, in a script for its owner alone.
 
 The commands in ``results.json`` and on the screen may be seen by others, and variables may be secret. So a command
 names this script, which sets the variables of one job and runs the rest of its arguments::
 
     cd /run/smoke@8 && sh /run/exports.sh smoke=8 ./sim +seed=1
+
+Without these arguments it runs the command of the job, if that has values that may be secret: those of ``-D``, and of
+the environment.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from runtime.job import JobSpec
-from runtime.job.command import SHELL_NAME
+from runtime.job.command import SHELL_NAME, command_words
 
 SCRIPT_NAME: Final = "exports.sh"
 """The name of the script, in the run's directory."""
@@ -23,18 +26,25 @@ _HEAD: Final = """\
 case $1 in
 """
 _TAIL: Final = """\
-*) echo "exports.sh: no variables of the job $1" >&2; exit 64 ;;
+*) echo "exports.sh: it has nothing of the job $1" >&2; exit 64 ;;
 esac
 exec "$@"
 """
 
 
+def needs_script(job: JobSpec) -> bool:
+    """Whether running the command of a job again takes the script."""
+    return bool(job.exports) or job.secret_cmd
+
+
 def render_variables(jobs: Iterable[JobSpec]) -> Iterator[bytes]:
-    """Yield the bytes of the script for `jobs`, all of which have variables."""
+    """Yield the bytes of the script for `jobs`, each of which needs it."""
     yield _HEAD.encode()
     for job in jobs:
         for_env = {name: value for name, value in job.exports.items() if not SHELL_NAME.fullmatch(name)}
         steps = [f"export {name}={shlex.quote(value)}" for name, value in job.exports.items() if name not in for_env]
+        if job.secret_cmd:
+            steps.append(f'[ "$#" -gt 0 ] || set -- {shlex.join(command_words(job))}')
         if for_env:
             words = shlex.join(f"{name}={value}" for name, value in for_env.items())
             steps.append(f'set -- env {words} "$@"')

@@ -134,6 +134,26 @@ BAD_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "repetitions": (GOOD + "seeds = 1_000_000_000", ["jobs.toml: [jobs.good]: stands for 1000000000 jobs"]),
     "depth": ("x = " + "[" * 100_000, ["jobs.toml: nested too deeply"]),
     "long key": ("a." * 500_000 + "a = 1", ["jobs.toml:1: a key has more than"]),
+    "a misspelt variable": (
+        "[vars]\nwidth = 8\n[jobs.good]\ncmd = 'x {var.widht}'",
+        ["jobs.toml: [jobs.good]: cmd has {var.widht}, which has no value; did you mean {var.width}?"],
+    ),
+    "defaults that multiply": (
+        "[vars]\na0 = '0123456789'\n"
+        + "".join(f"a{number} = '{{var.a{number - 1}}}{{var.a{number - 1}}}'\n" for number in range(1, 40))
+        + "[jobs.a]\ncmd = '{var.a39}'",
+        ["jobs.toml: [vars]: a14 has 163840 characters; expected at most 131072"],
+    ),
+    "a chain of defaults": (
+        "[vars]\n"
+        + "".join(f"a{number} = '{{var.a{number + 1}}}'\n" for number in range(20_000))
+        + "[jobs.a]\ncmd = '{var.a0}'",
+        ["jobs.toml: [vars]: a50 is the last of more than 50 defaults that contain each other"],
+    ),
+    "a text of variables": (
+        f"[vars]\na = '{'x' * 100_000}'\n[jobs.a]\ncmd = '{'{var.a}' * 300_000}'",
+        ["jobs.toml: [jobs.a]: cmd has variables of 30000000000 characters; expected at most 16777216"],
+    ),
     "escape sequences": ("[jobs.'\x9b']", ['[jobs."\\x9b"]: has no cmd']),
     "escape sequences in names": ('[jobs."\\u001b[2J"]\ncmd=1', ["\\x1b[2J", "cmd is 1"]),
 }
@@ -158,7 +178,13 @@ finally:
 """
 
 
-@pytest.mark.parametrize("what", ["repetitions", "depth", "long key", "binary junk"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("repetitions", "depth", "long key", "binary junk"),
+        *("defaults that multiply", "a chain of defaults", "a text of variables"),
+    ],
+)
 def test_a_hostile_file_costs_little(tmp_path: Path, what: str) -> None:
     """At most 200 MB, and not even two seconds of a processor, the start of the program included."""
     file = toml(tmp_path, BAD_FILES[what][0])

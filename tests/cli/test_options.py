@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli import options as module
-from runtime.cli.options import parse
+from runtime.cli.options import hide_values, parse
 from runtime.jobfile.expand import RESERVED, Expansion, expand
 from runtime.jobfile.regression import load
 from runtime.jobfile.schema import JOB_KEYS, PLACEHOLDERS
@@ -22,6 +22,7 @@ def test_the_defaults_of_a_run() -> None:
     assert vars(options) == {
         "command": "run",
         "file": "f.toml",
+        "define": [],
         "select": [],
         "reseed": None,
         "fixed_seed": None,
@@ -57,6 +58,47 @@ def test_options_are_read() -> None:
     assert options.resource == [("x", 3), ("a=b", None)]
     assert (options.seed_base, options.timeout_multiplier, options.max_parallel) == (0, 0.5, 0)
     assert (options.verbose, options.print_interval) == (2, 0.5)
+
+
+@pytest.mark.parametrize("words", [["-D", "sim=a=b"], ["-Dsim=a=b"], ["-vqDsim=a=b"], ["-D", "sim=x", "-D", "sim=a=b"]])
+def test_a_variable_is_defined(words: list[str]) -> None:
+    assert dict(parse(["run", "f", *words, "-D", "empty="]).define) == {"sim": "a=b", "empty": ""}
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("hush", "argument -D: 'hush' is given; expected NAME=VALUE"),
+        ("a-b=hush", "argument -D: the name 'a-b' is given; expected NAME=VALUE"),
+        ("=hush", "argument -D: the name '' is given; expected NAME=VALUE"),
+        ("1=hush", "argument -D: the name '1' is given; expected NAME=VALUE"),
+    ],
+)
+def test_what_defines_no_variable_is_one_line(capfd: pytest.CaptureFixture[str], word: str, said: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["run", "f", "-D", word])
+    assert caught.value.code == 2
+    error = capfd.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert "=hush" not in error
+
+
+@pytest.mark.parametrize(
+    ("words", "hidden"),
+    [
+        (["run", "f", "-D", "a=hush"], ["run", "f", "-D", "a=***"]),
+        (["run", "f", "-Da=hush"], ["run", "f", "-Da=***"]),
+        (["run", "-vqDa=hush", "f", "-D", "a=x=hush"], ["run", "-vqDa=***", "f", "-D", "a=***"]),
+        (
+            ["run", "hush", "-D", "a=hush", "-D", "b=", "-D", "c=hush"],
+            ["run", "hush", "-D", "a=***", "-D", "b=", "-D", "c=***"],
+        ),
+        (["run", "f", "-D", "a=a=hush", "-D", "a=hush"], ["run", "f", "-D", "a=***", "-D", "a=***"]),
+    ],
+)
+def test_a_command_line_is_shown_without_the_values_of_variables(words: list[str], hidden: list[str]) -> None:
+    assert hide_values(words, parse(words).define) == hidden
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

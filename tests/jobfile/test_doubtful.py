@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from runtime.jobfile.doubtful import doubtful_placeholders
+from runtime.jobfile.doubtful import doubtful_defaults, doubtful_placeholders
 from runtime.jobfile.schema import JobTable, structure
+from runtime.jobfile.variables import Variables
 
 
 def warnings(**table: Any) -> list[str]:
@@ -20,6 +21,43 @@ def test_a_misspelt_placeholder_is_named_with_the_most_similar_one(written: str,
     assert warnings(cmd=f"./sim {{{written}}}", seeds=2, matrix={"depth": [1]}) == [
         f"cmd has {{{written}}}, which stays as it is; did you mean {{{meant}}}?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("${env.PATH}", "env.PATH"),
+        ("{env:PATH}", "env.PATH"),
+        ("{ENV.PATH}", "env.PATH"),
+        ("{environment.PATH}", "env.PATH"),
+        ("{ env.PATH }", "env.PATH"),
+        ("{vars.width}", "var.width"),
+        ("${var.width}", "var.width"),
+        ("{Var.width}", "var.width"),
+        ("{width}", "var.width"),
+    ],
+)
+def test_a_variable_that_is_written_as_elsewhere_is_named_as_it_is_here(written: str, meant: str) -> None:
+    found = list(doubtful_placeholders(structure({"cmd": f"x {written}"}, JobTable, ""), (), {"width"}))
+    assert found == [f"cmd has {written}, which stays as it is; did you mean {{{meant}}}?"]
+
+
+def test_what_stays_as_it_is_in_a_default_that_is_used_is_named() -> None:
+    variables = Variables({"given": "{run_dir}"})
+    defaults = {"var.a": "{run_dir}/{odir}/{file_dir}/{b}", "env.B": "${env.X}", "var.given": "{id}", "var.c": "{id}"}
+    variables.add_defaults(defaults, "f.toml", "/files")
+    for name in ("var.a", "env.B", "var.given"):
+        variables.value(name, "")
+    assert list(doubtful_defaults(variables)) == [
+        "f.toml: [vars]: a has {odir}, which stays as it is; expected it beside the variable, in a job",
+        "f.toml: [vars]: a has {run_dir}, which stays as it is; expected it beside the variable, in a job",
+        "f.toml: [vars.env]: B has ${env.X}, which stays as it is; did you mean {env.X}?",
+    ]
+
+
+def test_a_variable_that_is_replaced_is_not_doubtful() -> None:
+    table = structure({"cmd": "{var.width} {env.seeed} {{var.width}} {env} {var}"}, JobTable, "")
+    assert list(doubtful_placeholders(table, (), {"width"})) == []
 
 
 def test_seed_without_seeds_and_parameters_of_other_jobs_are_named() -> None:

@@ -16,20 +16,21 @@ from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, draw_seeds, expand
 from runtime.jobfile.regression import JobEntry, Regression
 from runtime.jobfile.schema import JobTable, structure
+from runtime.jobfile.variables import Variables
 
 RUN_DIR = Path("/out/run")
 
 
-def regression(tables: Mapping[str, Any]) -> Regression:
+def regression(tables: Mapping[str, Any], variables: Variables | None = None) -> Regression:
     entries = [
         JobEntry(name, structure({"cmd": "x", **table}, JobTable, name), Path("/files"), f"f: [jobs.{name}]")
         for name, table in tables.items()
     ]
-    return Regression("f", tuple(entries), {}, {}, "f")
+    return Regression("f", tuple(entries), {}, {}, "f", variables or Variables())
 
 
-def expanded(tables: Mapping[str, Any], **options: Any) -> dict[str, JobSpec]:
-    jobs = expand(regression(tables), Expansion(**{"run_dir": RUN_DIR, "seed_base": 1, **options}))
+def expanded(tables: Mapping[str, Any], variables: Variables | None = None, **options: Any) -> dict[str, JobSpec]:
+    jobs = expand(regression(tables, variables), Expansion(**{"run_dir": RUN_DIR, "seed_base": 1, **options}))
     assert len({job.id for job in jobs}) == len(jobs)
     return {job.id: job for job in jobs}
 
@@ -152,6 +153,79 @@ def test_a_missing_key_has_the_default_of_a_specification() -> None:
 def test_values_go_into_patterns_as_text() -> None:
     job = expanded({"a": {"matrix": {"v": ["a.b+"]}, "pass_patterns": ["^{v}$"]}})["a.v=a.b+"]
     assert job.pass_patterns == (r"^a\.b\+$",)
+
+
+def test_variables_are_replaced_in_every_text() -> None:
+    table = {
+        "cmd": ["{var.sim}", "{env.HOME}", "{seed}", "${env.HOME}"],
+        "seeds": [7],
+        "needs": ["{var.need}"],
+        "odir": "{env.HOME}/{var.sim}",
+        "log_path": "{var.sim}.log",
+        "cwd": "{env.HOME}/x",
+        "exports": {"PATH": "/tools:{env.PATH}", "A": "{var.braces}"},
+        "tags": ["{var.sim}"],
+        "pass_patterns": ["^{var.dots}$"],
+        "fail_patterns": ["{var.dots}"],
+        "runtime_pattern": "{var.sim} (?P<value>.) (?P<unit>.)",
+        "simulated_time_pattern": "{var.sim} (?P<value>.) (?P<unit>.)",
+    }
+    definitions = {"sim": "vcs", "need": "build", "dots": "a.b", "braces": "{seed}{var.sim}"}
+    variables = Variables(definitions, {"HOME": "/home/me", "PATH": "/bin"})
+    job = expanded({"build": {}, "a": table}, variables)["a.seed=7"]
+    assert job.cmd == ("vcs", "/home/me", "7", "${env.HOME}")
+    assert job.dependencies == ("build",)
+    assert (job.odir, job.log_path, job.cwd) == ("/home/me/vcs", "/home/me/vcs/vcs.log", "/home/me/x")
+    assert job.exports == {"PATH": "/tools:/bin", "A": "{seed}{var.sim}"}
+    assert (job.tags, job.pass_patterns, job.fail_patterns) == (("vcs",), (r"^a\.b$",), (r"a\.b",))
+    assert job.runtime_pattern == job.simulated_time_pattern == "vcs (?P<value>.) (?P<unit>.)"
+    assert job.secret_cmd
+
+
+def test_a_command_is_secret_if_a_value_in_it_comes_from_outside() -> None:
+    variables = Variables({"a": "x"}, {})
+    variables.add_defaults({"var.b": "x"}, "f", "/files")
+    jobs = expanded({"a": {"cmd": "{var.a}"}, "b": {"cmd": "{var.b}"}, "c": {"exports": {"A": "{var.a}"}}}, variables)
+    assert {job.id: job.secret_cmd for job in jobs.values()} == {"a": True, "b": False, "c": False}
+
+
+def test_what_is_wrong_with_variables_is_one_message_before_the_first_job_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(module, "JobSpec", never)
+    message = wrong({"a": {}, "b": {"tags": ["{var.x}"]}})
+    assert (
+        message == "f: [jobs.b]: tags has {var.x}, which has no value; expected -D x=VALUE, or a default under [vars]"
+    )
+    assert (
+        wrong({"a": {}}, variables=Variables({"x": "1"})) == "-D x: no job has {var.x}; the job files have no variables"
+    )
+
+
+def test_what_stays_as_it_is_in_a_default_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    variables = Variables()
+    variables.add_defaults({"var.a": "{file_dir}/{seed}"}, "f", "/files")
+    assert expanded({"a": {"cmd": ["{var.a}"]}}, variables)["a"].cmd == ("/files/{seed}",)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["f: [vars]: a has {seed}, which stays as it is; expected it beside the variable, in a job"]
+
+
+@pytest.mark.parametrize("key", ["odir", "log_path", "cwd"])
+def test_a_path_that_becomes_empty_is_an_error(key: str) -> None:
+    message = wrong({"a": {key: "{var.a}"}}, variables=Variables({"a": ""}))
+    assert message == f'f: [jobs.a]: {key} is "{{var.a}}", which is empty here; expected a path'
+
+
+def test_no_message_has_a_value_from_outside() -> None:
+    """Not even if it makes no specification: a NUL beside it, quotes that it needs."""
+    for cmd in ("\0{var.a}", ["x", "\0{var.a}"], "echo `{var.a}`", "echo \\{var.a}"):
+        message = wrong({"a": {"cmd": cmd}}, variables=Variables({"a": "hush hush"}))
+        assert message.startswith("f: [jobs.a]: ")
+        assert "hush" not in message
+    assert "hush" not in wrong({"a": {"exports": {"A": "\0{var.a}"}}}, variables=Variables({"a": "hush"}))
 
 
 def test_relative_paths_begin_in_the_directory_that_the_docs_name() -> None:

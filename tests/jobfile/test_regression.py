@@ -8,6 +8,7 @@ import pytest
 
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.regression import Regression, load
+from runtime.jobfile.variables import Variables
 
 
 def files(directory: Path, **contents: str) -> Path:
@@ -109,6 +110,34 @@ def test_includes_are_followed_with_their_own_directories_and_defaults(tmp_path:
     assert regression.backends["local"][0] == {"max_parallelism": 3}
 
 
+def test_the_variables_of_all_files_belong_to_the_run(tmp_path: Path) -> None:
+    main = files(
+        tmp_path,
+        main_toml="""
+            include = ["other.toml"]
+            [vars]
+            width = 8
+            is_fast = true
+            env.TOOLS = "/tools"
+            [jobs.a]
+            cmd = "x"
+        """,
+        other_toml="vars = { width = '8', ratio = 0.5 }\n[jobs.b]\ncmd = 'x'",
+    )
+    variables = load(str(main), variables=Variables({"width": "9"}, {"A": "1"})).variables
+    found = {name: variables.value(name, "").text for name in sorted(variables.names())}
+    assert found == {"env.TOOLS": "/tools", "var.is_fast": "true", "var.ratio": "0.5", "var.width": "9"}
+    assert variables.value("env.A", "").text == "1"
+    assert variables.given() == [("env.A", "1"), ("var.width", "9")]
+
+
+def test_without_others_the_variables_are_those_of_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUST_A_TEST", "1")
+    assert load(str(files(tmp_path, a_toml="[jobs.a]\ncmd = 'x'"))).variables.value("env.JUST_A_TEST", "").text == "1"
+
+
 def test_a_file_that_two_files_include_is_read_once(tmp_path: Path) -> None:
     main = files(
         tmp_path,
@@ -161,6 +190,7 @@ def test_what_is_wrong_in_an_included_file_names_that_file(tmp_path: Path) -> No
         ("[jobs.a]\ncmd = 'y'", "other.toml: [jobs.a]: the job is defined twice; first in "),
         ("[resources]\nlicence = 5", "other.toml: [resources] licence has another limit than in "),
         ("[backends.local]\nmax_parallelism = 2", "other.toml: [backends.local]: has other options than "),
+        ("[vars]\nwidth = 9", "other.toml: [vars]: width has another default than in "),
     ],
 )
 def test_files_that_contradict_each_other_are_an_error(tmp_path: Path, other: str, complaint: str) -> None:
@@ -172,6 +202,8 @@ def test_files_that_contradict_each_other_are_an_error(tmp_path: Path, other: st
             licence = 4
             [backends.local]
             max_parallelism = 1
+            [vars]
+            width = 8
             [jobs.a]
             cmd = "x"
         """,
@@ -193,6 +225,17 @@ def test_files_that_contradict_each_other_are_an_error(tmp_path: Path, other: st
             '[jobs.smoke]: unknown key "fast"; for a name with a dot, write [jobs."smoke.fast"]',
         ),
         ("[jobs.'a b']\ncmd = 1", '[jobs."a b"]: cmd is 1'),
+        ("vars = 1", "vars is 1; expected a table of names and values"),
+        ("[vars]\na-b = 1", "vars.a-b is 1; expected a name of letters, digits and _, which does not begin with a"),
+        ("[vars]\n1 = 1", "vars.1 is 1; expected a name of letters"),
+        ("[vars]\n'' = 1", 'vars."" is 1; expected a name of letters'),
+        ("[vars]\na = [1]", "vars.a is [1]; expected text, a number, or true or false"),
+        ("[vars]\na.b = 1", "vars.a is a table; expected text, a number, or true or false"),
+        ("[vars]\nenv = 'x'", 'vars.env is "x"; expected a table'),
+        ("[vars.env]\n'a b' = 1", 'vars.env."a b" is 1; expected a name of letters'),
+        ("[vars.env]\nA = 1979-05-27", "vars.env.A is 1979-05-27; expected text, a number"),
+        ("[variables]\na = 1", 'unknown key "variables"; did you mean "vars"?'),
+        ("[jobs.a]\ncmd = 'x'\nvars = {}", '[jobs.a]: unknown key "vars"'),
         ("jbos = 1", 'unknown key "jbos"; did you mean "jobs"?'),
     ],
 )

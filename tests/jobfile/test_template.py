@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.jobfile.template import substitute, substitute_in_shell
+from runtime.jobfile.template import placeholders, substitute, substitute_in_shell, variables_in
 
-VALUES = {"seed": "7", "name": "smoke", "depth": "4"}
+VALUES = {"seed": "7", "name": "smoke", "depth": "4", "var.sim": "vcs", "env.TOP": "/top"}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,9 @@ VALUES = {"seed": "7", "name": "smoke", "depth": "4"}
         ("{unknown} {} {{seed}} ${seed} {seed", "{unknown} {} {7} ${seed} {seed"),
         ("awk '{print $1}' {3} {see}", "awk '{print $1}' {3} {see}"),
         ("$({seed})", "$(7)"),
+        ("{var.sim} -y {env.TOP}/lib", "vcs -y /top/lib"),
+        ("${env.TOP} {env.top} {var.}", "${env.TOP} {env.top} {var.}"),
+        ("{{var.sim}} {sim} {TOP} {x.sim} {var.sim.x}", "{vcs} {sim} {TOP} {x.sim} {var.sim.x}"),
         ("none", "none"),
     ],
 )
@@ -53,6 +56,19 @@ def test_a_value_that_needs_quotes_is_refused_where_they_are_ambiguous(command: 
         substitute_in_shell(command, {"v": "a b"})
 
 
+@pytest.mark.parametrize("command", ["echo `{var.v}`", "echo \\{var.v}", "echo ${x:-{var.v}}"])
+def test_the_value_of_a_variable_is_in_no_message(command: str) -> None:
+    with pytest.raises(ValueError, match=r"\{var\.v\}.* is text that is not shown here") as caught:
+        substitute_in_shell(command, {"var.v": "hush hush"})
+    assert "hush" not in str(caught.value)
+
+
+def test_variables_are_found_as_often_as_they_stand_there() -> None:
+    text = "{var.a}{env.B} ${var.c} {var.a} {d} {var.e-f.g} {var.} {var.x y} {vars.x} {var. x}"
+    assert variables_in(text) == ["var.a", "env.B", "var.a", "var.e-f.g", "var."]
+    assert placeholders(text) == {"d"}
+
+
 def test_a_value_that_needs_quotes_is_refused_after_a_backslash() -> None:
     with pytest.raises(ValueError, match="backslash"):
         substitute_in_shell("echo \\{v}", {"v": "a b"})
@@ -77,6 +93,35 @@ def test_no_value_becomes_shell_syntax_wherever_it_stands(first: str, second: st
     expected += [f"11{first}", f"a#{second}"]
     assert done.stdout.decode() == "".join(f"{word}\0" for word in expected)
     assert done.stderr == b""
+
+
+PIECES = st.lists(
+    st.sampled_from(["{seed}", "{var.a}", "{env.A}", "{other}", "${seed}", "{", "}", "$", "x", "{{var.a}}", "{var.a"]),
+    max_size=8,
+).map("".join)
+
+
+@given(PIECES, PIECES | NASTY, PIECES | NASTY)
+def test_a_value_is_inserted_once_and_not_searched_again(text: str, first: str, second: str) -> None:
+    """Compared with a replacement by hand, from left to right, that never looks at what it has inserted."""
+    values = {"var.a": first, "env.A": second, "seed": first + second}
+    expected, rest = "", text
+    while rest:
+        found = next((name for name in values if rest.startswith(f"{{{name}}}")), None)
+        if found is not None and not (len(rest) < len(text) and text[len(text) - len(rest) - 1] == "$"):
+            expected, rest = expected + values[found], rest[len(found) + 2 :]
+        else:
+            expected, rest = expected + rest[0], rest[1:]
+    assert substitute(text, values) == expected
+
+
+@given(NASTY)
+@settings(max_examples=60)
+def test_a_variable_is_one_word_of_a_shell_as_any_other_value(value: str) -> None:
+    command = r"""printf '%s\0' {var.a} "{var.a}" '{env.A}' p{env.A}q a={var.a}"""
+    replaced = substitute_in_shell(command, {"var.a": value, "env.A": value})
+    done = subprocess.run(["/bin/sh", "-c", replaced], capture_output=True, check=True)
+    assert done.stdout.decode() == "".join(f"{word}\0" for word in [value, value, value, f"p{value}q", f"a={value}"])
 
 
 EXPANSIONS = (

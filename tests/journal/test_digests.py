@@ -62,6 +62,7 @@ NO_CHANGES: Mapping[str, Any] = {
     "queue_timeout": 60,
     "soft_stop": "SIGINT",
     "soft_timeout": 5,
+    "secret_cmd": True,
 }
 
 

@@ -1,0 +1,81 @@
+"""`resolve`: the values of all variables that a job table refers to, before the first job of it is made. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from runtime.jobfile.errors import InputError
+from runtime.jobfile.schema import TEXT_KEYS, JobTable
+from runtime.jobfile.template import variables_in
+from runtime.jobfile.variables import Variables
+
+MAX_TEXT: Final = 16 << 20
+"""Characters of the variables of a key, once they are replaced. Arbitrary: a hundred of the longest."""
+
+_WITHOUT: Final = ("shell", "target", "job_type", "backend", "resources", "soft_stop", "matrix")
+"""The keys that have text, in which placeholders are not replaced."""
+
+
+@attrs.frozen
+class References:
+    """What the variables in a job table stand for."""
+
+    values: Mapping[str, str]
+    """By names such as ``var.name`` and ``env.NAME``."""
+    is_secret_in_cmd: bool
+    """Whether one of those in ``cmd`` may be secret."""
+
+
+def resolve(table: JobTable, variables: Variables, where: str) -> References:
+    """Return the values of all variables in `table`.
+
+    Args:
+        table: of jobs.
+        variables: of the run.
+        where: the file and the table, for messages.
+
+    Raises:
+        InputError: for a variable without a value, or in a key in which it is not replaced.
+    """
+    for key in _WITHOUT:
+        for text in _texts_in(getattr(table, key)):
+            if found := variables_in(text):
+                keys = ", ".join(TEXT_KEYS)
+                raise InputError(f"{where}: {key} has {{{found[0]}}}, which is not replaced there, but in {keys}")
+    values: dict[str, str] = {}
+    is_secret_in_cmd = False
+    for key, text in texts(table):
+        length = 0
+        for name in variables_in(text):
+            value = variables.value(name, f"{where}: {key}")
+            values[name] = value.text
+            is_secret_in_cmd |= value.is_secret and key == "cmd"
+            length += len(value.text)
+        if length > MAX_TEXT:
+            raise InputError(f"{where}: {key} has variables of {length} characters; expected at most {MAX_TEXT}")
+    return References(values, is_secret_in_cmd)
+
+
+def texts(table: JobTable) -> Iterator[tuple[str, str]]:
+    """Yield each key whose value may have placeholders, with all its text."""
+    for key in TEXT_KEYS:
+        value = getattr(table, key)
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{name}", text) for name, text in value.items())
+        elif value:
+            yield key, value if isinstance(value, str) else "\n".join(value)
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield name
+            yield from _texts_in(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts_in(item)
