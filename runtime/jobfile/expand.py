@@ -97,7 +97,7 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
             raise InputError(f"{entry.where}: matrix has a value twice")
         cells.append((entry, of_entry))
     needs = _Needs(ids_of, where)
-    parameters = {name for entry in regression.entries for name in entry.table.matrix}
+    parameters = {name for entry in regression.entries for name in entry.matrix}
     # Those of all tables before the first job is made: making a million of them takes a while.
     references = [resolve(entry.table, regression.variables, entry.where) for entry, _ in cells]
     regression.variables.check_definitions()
@@ -142,7 +142,7 @@ def _check_size(regression: Regression, expansion: Expansion) -> None:
     for entry in regression.entries:
         seeds = expansion.seeds(entry.table)
         repeats = 1 if seeds is None else seeds if isinstance(seeds, int) else _length(seeds)
-        count = math.prod(len(values) for values in entry.table.matrix.values()) * repeats
+        count = math.prod(len(values) for values in entry.matrix.values()) * repeats
         total += count
         if total > MAX_JOBS:
             raise InputError(f"{entry.where}: stands for {count} jobs; expected at most {MAX_JOBS} in a run")
@@ -168,9 +168,9 @@ def _check_logs(jobs: Sequence[JobSpec], where: Mapping[str, JobEntry], run_dir:
 
 
 def _cells(entry: JobEntry, expansion: Expansion) -> Iterator[_Cell]:
-    names = list(entry.table.matrix)
+    names = list(entry.matrix)
     given = expansion.seeds(entry.table)
-    for values in itertools.product(*entry.table.matrix.values()):
+    for values in itertools.product(*entry.matrix.values()):
         params = {name: scalar_text(value) for name, value in zip(names, values, strict=True)}
         base_id = entry.name + "".join(f".{name}={value}" for name, value in params.items())
         if given is None:

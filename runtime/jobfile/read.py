@@ -25,6 +25,8 @@ MAX_TOML_BYTES: Final = 8 << 20
 MAX_JSON_BYTES: Final = 64 << 20
 """Bytes of a JSON file, or of all JSON lines together. Arbitrary: 300,000 jobs of 200 bytes. Ten times as many
 could fill the memory."""
+MAX_LIST_BYTES: Final = 8 << 20
+"""Bytes of a file that lists values. Arbitrary: a million of eight bytes, as many as a run may have jobs."""
 MAX_LINE: Final = 1 << 20
 """Bytes of one JSON line. Arbitrary: a command of megabytes belongs in a file; with a tenth, long ones would fail."""
 MAX_DEPTH: Final = 32
@@ -41,6 +43,8 @@ _LONG_KEY: Final = re.compile(
     r"""(?m)(?:^|[\[{,])[ \t]*+\[?(?:[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.)"""
     f"{{{MAX_DEPTH}}}"
 )
+_NO_FILE: Final = "JSON lines on standard input are read by 'run -'"
+_TOO_LARGE: Final = "a program can give more jobs as JSON lines, with 'run -'"
 _AT_END: Final = " (at end of document)"
 _TOML_POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
@@ -52,8 +56,23 @@ def read_file(path: Path) -> dict[str, object]:
         InputError: if it cannot be read, is no regular file, is too large or too deep, or is not TOML or JSON.
     """
     is_json = path.suffix.lower() == ".json"
-    text = _decode(_read_bytes(path, MAX_JSON_BYTES if is_json else MAX_TOML_BYTES), str(path))
+    limit = MAX_JSON_BYTES if is_json else MAX_TOML_BYTES
+    text = _decode(_read_bytes(path, limit, _NO_FILE, _TOO_LARGE), str(path))
     return parse_json(text, str(path)) if is_json else parse_toml(text, str(path))
+
+
+def read_list(path: Path) -> list[tuple[int, str]]:
+    """Return the numbers and the texts of the lines of a file, without those that are empty or begin with ``#``.
+
+    White space at both ends of a line is removed.
+
+    Raises:
+        InputError: if it cannot be read, is no regular file, is too large, or is not UTF-8.
+    """
+    data = _read_bytes(path, MAX_LIST_BYTES, "expected a file that has a value a line", "expected a value a line")
+    # Not `splitlines`, for which a form feed or a character of Unicode ends a line, too.
+    lines = ((number, line.strip()) for number, line in enumerate(_decode(data, str(path)).split("\n"), 1))
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
 
 
 def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, object]]]:
@@ -132,21 +151,21 @@ def _too_deep(where: str) -> InputError:
     return InputError(f"{where}: nested too deeply; {MAX_DEPTH} levels are enough for any job file")
 
 
-def _read_bytes(path: Path, limit: int) -> bytes:
+def _read_bytes(path: Path, limit: int, no_file: str, too_large: str) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes; the texts are what else an error says."""
     try:
         # Without O_NONBLOCK, opening a FIFO would block until a writer opens it. The type is checked by the descriptor,
         # because the path may stand for another file a moment later.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise InputError(f"{path}: is no regular file; JSON lines on standard input are read by 'run -'")
+                raise InputError(f"{path}: is no regular file; {no_file}")
             data = file.read(limit + 1)  # not `st_size`: the file may grow meanwhile
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
         reason = exc.strerror if isinstance(exc, OSError) else exc
         raise InputError(f"{path}: cannot be read: {reason}") from exc
     if len(data) > limit:
-        msg = f"{path}: is larger than {limit >> 20} MiB; a program can give more jobs as JSON lines, with 'run -'"
-        raise InputError(msg)
+        raise InputError(f"{path}: is larger than {limit >> 20} MiB; {too_large}")
     return data
 
 

@@ -10,8 +10,9 @@ from typing import BinaryIO, Final
 import attrs
 
 from runtime.jobfile.errors import InputError, bare, shown
+from runtime.jobfile.matrix import Matrices
 from runtime.jobfile.read import read_file, read_lines
-from runtime.jobfile.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, structure
+from runtime.jobfile.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, Scalar, structure
 from runtime.jobfile.variables import Variables
 
 MAX_FILES: Final = 10_000
@@ -31,6 +32,8 @@ class JobEntry:
     """The directory of its file; absolute."""
     where: str
     """The file and the table, for messages."""
+    matrix: Mapping[str, tuple[Scalar, ...]] = attrs.field(factory=dict)
+    """The values of each parameter in the table's matrix, those that are listed in files included."""
 
 
 @attrs.frozen
@@ -73,7 +76,7 @@ def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None =
     if not loader.entries:
         expected = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
         raise InputError(f"{source}: has no jobs; expected {expected} with a cmd for each")
-    return Regression(name, tuple(loader.entries.values()), loader.resources, loader.backends, source, loader.variables)
+    return Regression(name, loader.complete_entries(), loader.resources, loader.backends, source, loader.variables)
 
 
 class _Loader:
@@ -119,6 +122,17 @@ class _Loader:
                 raise InputError(f"{place}: name is {given}; expected the job's name, text that is not empty")
             place = f"{place}: job {bare(name)}"
             self._add(JobEntry(name, structure(table, JobTable, place), directory, place))
+
+    def complete_entries(self) -> tuple[JobEntry, ...]:
+        """Return all job tables with the values of their matrices. To be called when the files have been read.
+
+        A variable in the name of a list may have its default in a file that comes later.
+        """
+        matrices = Matrices(self.variables)
+        return tuple(
+            attrs.evolve(entry, matrix=matrices.values(entry.table.matrix, entry.directory, entry.where))
+            for entry in self.entries.values()
+        )
 
     def _add_jobs(self, file: FileTable, path: Path) -> None:
         directory = _real(path).parent

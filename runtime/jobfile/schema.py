@@ -31,6 +31,19 @@ PLACEHOLDERS: Final = ("seed", "name", "id", "odir", "run_dir", "file_dir")
 """The names of placeholders that every job has, which no parameter of a matrix may have."""
 
 Scalar = str | int | float | bool
+
+
+@attrs.frozen
+class Listing:
+    """The values of a parameter that stand in a file, or are the names of files."""
+
+    kind: Literal["file", "glob"]
+    text: str
+    """The path of the file, or the glob; relative to the job file. It may have variables."""
+    value: Literal["path", "name", "stem"] = "path"
+    """Which part of the names of files is a value: for ``a/b.sv``, all of it, ``b.sv`` or ``b``."""
+
+
 Seeds = int | range | tuple[int, ...]
 """How many seeds to draw, or the seeds themselves."""
 
@@ -202,16 +215,39 @@ def _is_seed(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED
 
 
-def _matrix(value: object) -> dict[str, tuple[Scalar, ...]]:
+_LIST: Final = 'a list of texts and numbers, { file = "tests.txt" } or { glob = "tests/*.sv" }'
+
+
+def _matrix(value: object) -> dict[str, tuple[Scalar, ...] | Listing]:
     if not isinstance(value, dict):
         raise _ExpectedError("a table of parameters, each with a list of values: { depth = [4, 8] }")
     for name, values in value.items():
         if not name.isidentifier() or not name.isascii() or name in PLACEHOLDERS:
             expected = f"a parameter named like a variable, and none of {', '.join(PLACEHOLDERS)}"
             raise _ExpectedError(expected, name, values)
-        if not (isinstance(values, list) and values and all(isinstance(item, str | int | float) for item in values)):
-            raise _ExpectedError("a list of texts and numbers", name, values)
-    return {name: tuple(values) for name, values in value.items()}
+    return {name: _values(name, values) for name, values in value.items()}
+
+
+def _values(name: str, values: object) -> tuple[Scalar, ...] | Listing:
+    if isinstance(values, list) and values and all(isinstance(item, str | int | float) for item in values):
+        return tuple(values)
+    if not isinstance(values, dict) or len(values.keys() & {"file", "glob"}) != 1:
+        raise _ExpectedError(_LIST, name, values)
+    for key, item in values.items():
+        expected = "text that is not empty"
+        if key == "value" and "glob" in values:
+            expected = '"path", "name" or "stem"'
+            if item in ("path", "name", "stem"):
+                continue
+        elif key not in ("file", "glob"):
+            expected = f"no such key; {_LIST}"
+        elif isinstance(item, str) and item:
+            continue
+        error = _ExpectedError(expected, given=item)
+        error.inner = f".{name}.{bare(key)}"
+        raise error
+    kind: Literal["file", "glob"] = "file" if "file" in values else "glob"
+    return Listing(kind, values[kind], values.get("value", "path"))
 
 
 def scalar_text(value: Scalar) -> str:
@@ -273,7 +309,7 @@ class JobTable:
     cmd: str | tuple[str, ...] | None = _key(_command)
     needs: tuple[str, ...] = _key(_texts, ())
     """Names of job tables, or ids of jobs; may contain placeholders."""
-    matrix: Mapping[str, tuple[Scalar, ...]] = _key(_matrix, attrs.Factory(dict))
+    matrix: Mapping[str, tuple[Scalar, ...] | Listing] = _key(_matrix, attrs.Factory(dict))
     seeds: Seeds | None = _key(_seeds)  # noqa: RUF009 - it is `attrs.field`, as on every other line
     shell: str | tuple[str, ...] | None = _key(_shell)
     target: str | None = _key(_text)

@@ -42,6 +42,10 @@ class _Default:
     directory: str
     """That of the file."""
 
+    def means(self, other: _Default) -> bool:
+        """Whether it has the same value as `other`."""
+        return self.text == other.text and (self.directory == other.directory or "{file_dir}" not in self.text)
+
 
 class Variables:
     """The variables of a run. It remembers which of them were asked for.
@@ -75,7 +79,7 @@ class Variables:
             kind, _, rest = name.partition(".")
             default = _Default(text, f"{file}: [vars{'.env' if kind == 'env' else ''}]", directory)
             first = self._defaults.setdefault(name, default)
-            if first.text != text:
+            if not first.means(default):
                 raise InputError(f"{default.where}: {rest} has another default than in {first.where}")
 
     def value(self, name: str, where: str) -> Value:

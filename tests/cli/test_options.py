@@ -125,6 +125,9 @@ def test_the_examples_of_the_reference_are_right(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "other.toml").write_text("[jobs.other]\ncmd = 'true'")
     (tmp_path / "fifo.toml").write_text(example)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "nightly.txt").write_text("fast\n")
+    (tmp_path / "tests" / "first.sv").touch()
     jobs = expand(load(str(tmp_path / "fifo.toml")), Expansion(run_dir=tmp_path, seed_base=1))
     assert [job.name for job in jobs].count("smoke") == 40
     for number, part in enumerate(parts):  # which show some keys of a file

@@ -15,17 +15,18 @@ from runtime.jobfile import expand as module
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, draw_seeds, expand
 from runtime.jobfile.regression import JobEntry, Regression
-from runtime.jobfile.schema import JobTable, structure
+from runtime.jobfile.schema import JobTable, Listing, structure
 from runtime.jobfile.variables import Variables
 
 RUN_DIR = Path("/out/run")
 
 
 def regression(tables: Mapping[str, Any], variables: Variables | None = None) -> Regression:
-    entries = [
-        JobEntry(name, structure({"cmd": "x", **table}, JobTable, name), Path("/files"), f"f: [jobs.{name}]")
-        for name, table in tables.items()
-    ]
+    entries = []
+    for name, keys in tables.items():
+        table = structure({"cmd": "x", **keys}, JobTable, name)
+        matrix = {parameter: values for parameter, values in table.matrix.items() if not isinstance(values, Listing)}
+        entries.append(JobEntry(name, table, Path("/files"), f"f: [jobs.{name}]", matrix))
     return Regression("f", tuple(entries), {}, {}, "f", variables or Variables())
 
 

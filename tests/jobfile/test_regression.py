@@ -131,6 +131,34 @@ def test_the_variables_of_all_files_belong_to_the_run(tmp_path: Path) -> None:
     assert variables.given() == [("env.A", "1"), ("var.width", "9")]
 
 
+def test_a_list_may_be_named_by_a_variable_of_a_file_that_comes_later(tmp_path: Path) -> None:
+    main = files(
+        tmp_path,
+        main_toml="""
+            include = ["more/other.toml"]
+            defaults.matrix = { test = { file = "{var.suite}.txt" }, n = [1] }
+            [jobs.a]
+            cmd = "x"
+            [jobs.b]
+            cmd = "x"
+            matrix = {}
+        """,
+        more_other_toml="vars.suite = 'nightly'\n[jobs.c]\ncmd = 'x'\nmatrix = { test = { glob = '*.txt' } }",
+        nightly_txt="one\ntwo\n",
+        more_list_txt="",
+    )
+    regression = load(str(main))
+    assert {entry.name: entry.matrix for entry in regression.entries} == {
+        "a": {"test": ("one", "two"), "n": (1,)},
+        "b": {},
+        "c": {"test": ("list.txt",)},
+    }
+    (tmp_path / "nightly.txt").unlink()
+    assert wrong(main) == (
+        f"{main}: [jobs.a]: matrix.test.file: {tmp_path}/nightly.txt: cannot be read: No such file or directory"
+    )
+
+
 def test_without_others_the_variables_are_those_of_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

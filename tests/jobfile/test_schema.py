@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.jobfile.errors import InputError
-from runtime.jobfile.schema import JOB_KEYS, FileTable, JobTable, structure
+from runtime.jobfile.schema import JOB_KEYS, FileTable, JobTable, Listing, structure
 
 
 def wrong(table: dict[str, Any], cls: type[JobTable] | type[FileTable] = JobTable) -> str:
@@ -28,6 +28,39 @@ def wrong(table: dict[str, Any], cls: type[JobTable] | type[FileTable] = JobTabl
 )
 def test_a_duration_is_seconds_or_text_with_a_unit(given_: object, seconds: float) -> None:
     assert structure({"timeout": given_}, JobTable, "").timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        ([1, "a"], (1, "a")),
+        ({"file": "a.txt"}, Listing("file", "a.txt")),
+        ({"glob": "*.sv"}, Listing("glob", "*.sv", "path")),
+        ({"glob": "*.sv", "value": "stem"}, Listing("glob", "*.sv", "stem")),
+    ],
+)
+def test_a_parameter_has_a_list_or_names_one(values: object, read: object) -> None:
+    assert structure({"matrix": {"test": values}}, JobTable, "").matrix == {"test": read}
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ([], "matrix.test is []; expected a list of texts and numbers, { file = "),
+        ("a.txt", 'matrix.test is "a.txt"; expected a list of texts and numbers, { file = '),
+        ({}, "matrix.test is a table; expected a list of texts and numbers, { file = "),
+        ({"value": "stem"}, "matrix.test is a table; expected a list"),
+        ({"file": "a", "glob": "b"}, "matrix.test is a table; expected a list"),
+        ({"file": ""}, 'matrix.test.file is ""; expected text that is not empty'),
+        ({"glob": ["a"]}, 'matrix.test.glob is ["a"]; expected text that is not empty'),
+        ({"glob": "a", "value": "suffix"}, 'matrix.test.value is "suffix"; expected "path", "name" or "stem"'),
+        ({"glob": "a", "value": ["path"]}, 'matrix.test.value is ["path"]; expected "path", "name" or "stem"'),
+        ({"file": "a", "value": "stem"}, 'matrix.test.value is "stem"; expected no such key; a list of texts'),
+        ({"file": "a", "x y": 1}, 'matrix.test."x y" is 1; expected no such key; a list of texts'),
+    ],
+)
+def test_a_wrong_list_of_a_parameter_is_named(values: object, complaint: str) -> None:
+    assert wrong({"matrix": {"test": values}}).startswith(complaint)
 
 
 @pytest.mark.parametrize(

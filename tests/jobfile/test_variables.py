@@ -56,6 +56,8 @@ def test_a_default_may_contain_other_variables_and_is_secret_if_they_are() -> No
 def test_a_value_is_not_searched_for_variables() -> None:
     made = variables({"var.b": "{var.a}", "var.c": "{env.A}"}, {"a": "{var.b}"}, {"A": "{env.A}"})
     assert [made.value(name, "").text for name in ("var.a", "var.b", "var.c")] == ["{var.b}", "{var.b}", "{env.A}"]
+    made = variables({"var.c": "{var.a}{var.b}"}, {"a": "{var.b}", "b": "x"})
+    assert made.value("var.c", "").text == "{var.b}x"
 
 
 def test_the_text_of_a_placeholder_can_be_written_in_two_pieces() -> None:
@@ -163,6 +165,8 @@ def test_two_files_may_have_one_default_but_not_two() -> None:
     with pytest.raises(InputError) as caught:
         made.add_defaults({"var.a": "2"}, "h.toml", "/files")
     assert str(caught.value) == "h.toml: [vars]: a has another default than in f.toml: [vars]"
+    with pytest.raises(InputError, match=r"another default"):
+        variables({"var.a": "{file_dir}"}).add_defaults({"var.a": "{file_dir}"}, "more/f.toml", "/files/more")
     with pytest.raises(
         InputError, match=re.escape("h.toml: [vars.env]: B has another default than in f.toml: [vars.env]")
     ):
