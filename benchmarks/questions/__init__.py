@@ -12,6 +12,7 @@ from benchmarks.questions import (
     adapter_kill,
     adapter_stall,
     imports,
+    journal,
     log,
     output,
     scheduler,
@@ -21,6 +22,7 @@ from benchmarks.questions import (
 
 QUESTIONS: Final[Mapping[str, Callable[[bool], Question]]] = {
     "scheduler": scheduler.question,
+    "journal": journal.question,
     "adapter": adapter.question,
     "adapter_stall": adapter_stall.question,
     "adapter_isolated": adapter_isolated.question,
