@@ -1,4 +1,7 @@
-"""`resolve`: the values of all variables that a job table refers to, before the first job of it is made. Pure."""
+"""`resolve`: the values of all variables that a job table refers to, before the first job of it is made. Pure.
+
+`replaced`: the options of a backend, in which nothing but variables is replaced.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from typing import Final
 
 import attrs
 
-from runtime.jobfile.errors import InputError
+from runtime.jobfile.errors import InputError, bare
 from runtime.jobfile.schema import TEXT_KEYS, JobTable
-from runtime.jobfile.template import variables_in
+from runtime.jobfile.template import substitute, variables_in
 from runtime.jobfile.variables import Variables
 
 MAX_TEXT: Final = 16 << 20
@@ -54,9 +57,37 @@ def resolve(table: JobTable, variables: Variables, where: str) -> References:
             values[name] = value.text
             is_secret_in_cmd |= value.is_secret and key == "cmd"
             length += len(value.text)
-        if length > MAX_TEXT:
-            raise InputError(f"{where}: {key} has variables of {length} characters; expected at most {MAX_TEXT}")
+        _check_length(length, f"{where}: {key}")
     return References(values, is_secret_in_cmd)
+
+
+def replaced(value: object, variables: Variables, where: str) -> object:
+    """Return an option of a backend with the variables in all its texts replaced.
+
+    Args:
+        value: as the job file has it: text, or a list or a table, of any depth that a file may have.
+        variables: of the run.
+        where: the file, the table and the key, for messages.
+
+    Raises:
+        InputError: for a variable without a value, or values that are too long all together.
+    """
+    if isinstance(value, str):
+        used = variables_in(value)
+        values = {name: variables.value(name, where).text for name in used}
+        _check_length(sum(len(values[name]) for name in used), where)
+        return substitute(value, values)
+    if isinstance(value, dict):
+        return {key: replaced(item, variables, f"{where}.{bare(key)}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [replaced(item, variables, where) for item in value]
+    return value
+
+
+def _check_length(length: int, where: str) -> None:
+    # Before the text is made, which could fill the memory.
+    if length > MAX_TEXT:
+        raise InputError(f"{where} has variables of {length} characters; expected at most {MAX_TEXT}")
 
 
 def texts(table: JobTable) -> Iterator[tuple[str, str]]:

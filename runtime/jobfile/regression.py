@@ -12,6 +12,7 @@ import attrs
 from runtime.jobfile.errors import InputError, bare, shown
 from runtime.jobfile.matrix import Matrices
 from runtime.jobfile.read import read_file, read_lines
+from runtime.jobfile.references import replaced
 from runtime.jobfile.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, Scalar, structure
 from runtime.jobfile.variables import Variables
 
@@ -65,7 +66,8 @@ def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None =
     Raises:
         InputError: if a file is wrong, or if two files contradict each other.
     """
-    loader = _Loader(Variables(environment=os.environ) if variables is None else variables)
+    variables = Variables(environment=os.environ) if variables is None else variables
+    loader = _Loader(variables)
     if file == STANDARD_INPUT:
         loader.read_stdin(stdin)
         name = source = "standard input"
@@ -76,7 +78,7 @@ def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None =
     if not loader.entries:
         expected = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
         raise InputError(f"{source}: has no jobs; expected {expected} with a cmd for each")
-    return Regression(name, loader.complete_entries(), loader.resources, loader.backends, source, loader.variables)
+    return Regression(name, loader.complete_entries(), loader.resources, loader.complete_backends(), source, variables)
 
 
 class _Loader:
@@ -133,6 +135,13 @@ class _Loader:
             attrs.evolve(entry, matrix=matrices.values(entry.table.matrix, entry.directory, entry.where))
             for entry in self.entries.values()
         )
+
+    def complete_backends(self) -> dict[str, tuple[Mapping[str, object], str]]:
+        """Return the options of all backends with the variables in them replaced. As above, to be called at the end."""
+        return {
+            name: ({key: replaced(value, self.variables, f"{where}: {key}") for key, value in options.items()}, where)
+            for name, (options, where) in self.backends.items()
+        }
 
     def _add_jobs(self, file: FileTable, path: Path) -> None:
         directory = _real(path).parent

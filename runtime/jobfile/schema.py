@@ -20,7 +20,7 @@ from runtime.job.numbers import is_number
 from runtime.job.secret import Secret
 from runtime.job.sizes import SIZE, parse_size
 from runtime.jobfile.errors import InputError, bare, shown, suggestion
-from runtime.jobfile.template import NAME
+from runtime.jobfile.template import NAME, variables_in
 
 MAX_SEED: Final = 2**64 - 1
 """Simulators take at most 64 bits."""
@@ -446,5 +446,6 @@ def _explain(error: cattrs.ClassValidationError, table: Mapping[str, object]) ->
     for exc, note in known:
         if isinstance(exc, _ExpectedError):
             given = table[note.name] if exc.given is _WHOLE_VALUE else exc.given
-            return f"{note.name}{exc.inner} is {shown(given)}; expected {exc}"
+            hint = ", as no placeholder is replaced in it" if isinstance(given, str) and variables_in(given) else ""
+            return f"{note.name}{exc.inner} is {shown(given)}; expected {exc}{hint}"
     raise AssertionError(error)

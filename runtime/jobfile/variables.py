@@ -123,12 +123,10 @@ class Variables:
                 continue
             known = [each.removeprefix("var.") for each in self.names() if each.startswith("var.")]
             short = name.removeprefix("var.")
-            msg = f"-D {short}: no job has {{{name}}}"
+            msg = f"-D {short}: nothing in the job files has {{{name}}}"
             if name in self._defaults:
-                raise InputError(
-                    f"{msg}, although {self._defaults[name].where} has a default for it; expected it in a job"
-                )
-            hint = suggestion(short, known, what="the job files have") if known else "; the job files have no variables"
+                raise InputError(f"{msg}, although {self._defaults[name].where} has a default for it")
+            hint = suggestion(short, known, what="they have") if known else "; they have no variables"
             raise InputError(f"{msg}{hint}")
 
     def _given(self, name: str) -> str | None:

@@ -99,7 +99,10 @@ def test_any_value_of_any_key_of_a_job_is_taken_or_named(key: str, value: Any, p
 
 
 @FILES
-@given(key=st.sampled_from(["name", "include", "defaults", "resources", "backends", "jobs", "jbos", ""]), value=VALUES)
+@given(
+    key=st.sampled_from(["name", "include", "defaults", "vars", "resources", "backends", "jobs", "jbos", ""]),
+    value=VALUES,
+)
 @example(key="include", value=["./"])
 @example(key="include", value=[".."])
 def test_any_value_of_any_key_of_a_file_is_taken_or_named(key: str, value: Any) -> None:
@@ -125,6 +128,31 @@ def test_any_value_of_any_option_of_a_backend_is_taken_or_named(option: tuple[st
 )
 def test_any_tables_are_taken_or_one_line(tables: dict[str, Any]) -> None:
     complaint({"jobs": {name: {"cmd": "true", **table} for name, table in tables.items()}})
+
+
+@FILES
+@given(
+    variables=st.dictionaries(
+        TEXTS | st.sampled_from(["a", "b", "env"]), VALUES | st.just("{var.a}{var.b}"), max_size=4
+    ),
+    word=st.sampled_from(["{var.a}", "{var.b}", "{env.PATH}", "{env.a}", "{var.}", "${var.a}"]),
+    key=st.sampled_from(["cmd", "exports", "tags", "odir", "cwd", "log_path", "needs", "pass_patterns", "shell"]),
+)
+def test_any_defaults_of_variables_are_taken_or_one_line(variables: dict[str, Any], word: str, key: str) -> None:
+    text = {"cmd": word, "exports": {"A": word}, "tags": [word], "needs": [word], "pass_patterns": [word]}.get(
+        key, word
+    )
+    complaint({"vars": variables, "jobs": {"a": {"cmd": "true", key: text}}})
+
+
+@FILES
+@given(
+    text=TEXTS.filter(lambda text: "\0" not in text), key=st.sampled_from(["cmd", "exports", "odir", "cwd", "log_path"])
+)
+def test_any_value_of_a_variable_is_taken_or_one_line_without_it(text: str, key: str) -> None:
+    job = {"cmd": ["true"], key: {"A": "{var.a}"} if key == "exports" else "{var.a}"}
+    message = complaint({"jobs": {"a": job}}, "-D", f"a=hush{text}")
+    assert message is None or key != "cmd" or "hush" not in message
 
 
 WITH_TEXT: Final = (

@@ -202,7 +202,8 @@ def test_what_is_wrong_with_variables_is_one_message_before_the_first_job_is_mad
         message == "f: [jobs.b]: tags has {var.x}, which has no value; expected -D x=VALUE, or a default under [vars]"
     )
     assert (
-        wrong({"a": {}}, variables=Variables({"x": "1"})) == "-D x: no job has {var.x}; the job files have no variables"
+        wrong({"a": {}}, variables=Variables({"x": "1"}))
+        == "-D x: nothing in the job files has {var.x}; they have no variables"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.jobfile import references as module
 from runtime.jobfile.errors import InputError
-from runtime.jobfile.references import resolve
+from runtime.jobfile.references import replaced, resolve
 from runtime.jobfile.schema import TEXT_KEYS, JobTable, structure
 from runtime.jobfile.variables import Variables
 
@@ -67,9 +67,26 @@ def test_what_cannot_be_replaced_is_one_message(table: dict[str, Any], complaint
     assert wrong(**table).startswith(f"f.toml: [jobs.a]: {complaint}")
 
 
+def test_variables_in_the_options_of_a_backend_are_replaced_and_nothing_else() -> None:
+    variables = Variables({"queue": "{var.queue}", "n": "4"}, {})
+    options = {"a": "{var.queue} {seed} ${var.n}", "b": [{"{var.n}": ["{var.n}", 1, True, None]}], "c": 0.5}
+    assert replaced(options, variables, "f") == {
+        "a": "{var.queue} {seed} ${var.n}",
+        "b": [{"{var.n}": ["4", 1, True, None]}],
+        "c": 0.5,
+    }
+    assert variables.given() == [("var.n", "4"), ("var.queue", "{var.queue}")]
+    with pytest.raises(InputError) as caught:
+        replaced({"x y": ["{var.quue}"]}, variables, "f: [backends.b]: hooks")
+    expected = 'f: [backends.b]: hooks."x y" has {var.quue}, which has no value; did you mean {var.queue}?'
+    assert str(caught.value) == expected
+
+
 def test_text_that_would_fill_the_memory_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TEXT", 99)
     assert resolved(cmd="{var.file}" * 11).values == {"var.file": "from-file"}
     assert wrong(cmd="{var.file}" * 12) == (
         "f.toml: [jobs.a]: cmd has variables of 108 characters; expected at most 99"
     )
+    with pytest.raises(InputError, match="f: x has variables of 100 characters"):
+        replaced("{var.a}" * 10, Variables({"a": "x" * 10}), "f: x")

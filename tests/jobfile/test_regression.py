@@ -159,6 +159,17 @@ def test_a_list_may_be_named_by_a_variable_of_a_file_that_comes_later(tmp_path: 
     )
 
 
+def test_the_options_of_backends_may_have_variables(tmp_path: Path) -> None:
+    content = "[vars]\nqueue = 'long'\n[backends.slurm]\npartition = '{var.queue}'\n[jobs.a]\ncmd = 'x'"
+    main = files(tmp_path, main_toml=content)
+    assert load(str(main)).backends["slurm"][0] == {"partition": "long"}
+    assert load(str(main), variables=Variables({"queue": "short"})).backends["slurm"][0] == {"partition": "short"}
+    main.write_text(content.replace("var.queue", "var.qeue"))
+    assert wrong(main).startswith(
+        f"{main}: [backends.slurm]: partition has {{var.qeue}}, which has no value; did you mean "
+    )
+
+
 def test_without_others_the_variables_are_those_of_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

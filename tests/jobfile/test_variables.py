@@ -176,13 +176,17 @@ def test_two_files_may_have_one_default_but_not_two() -> None:
 @pytest.mark.parametrize(
     ("defaults", "asked", "complaint"),
     [
-        ({"var.width": "8"}, ["var.width"], '-D widht: no job has {var.widht}; did you mean "width"?'),
-        ({"var.x": "8"}, [], "-D widht: no job has {var.widht}; the job files have: x"),
-        ({}, ["env.PATH"], "-D widht: no job has {var.widht}; the job files have no variables"),
+        (
+            {"var.width": "8"},
+            ["var.width"],
+            '-D widht: nothing in the job files has {var.widht}; did you mean "width"?',
+        ),
+        ({"var.x": "8"}, [], "-D widht: nothing in the job files has {var.widht}; they have: x"),
+        ({}, ["env.PATH"], "-D widht: nothing in the job files has {var.widht}; they have no variables"),
         (
             {"var.widht": "8"},
             [],
-            "-D widht: no job has {var.widht}, although f.toml: [vars] has a default for it; expected it in a job",
+            "-D widht: nothing in the job files has {var.widht}, although f.toml: [vars] has a default for it",
         ),
     ],
 )
