@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Runs jobs that depend on each other, as many at once as limits and resources allow.",
         epilog="Exit codes: 0 all passed, 1 some did not, 2 wrong input, 70 a bug of job-runtime, 71 no memory or"
-        " thread for the run itself, 74 the results could not be written, 129 130 143 after SIGHUP SIGINT SIGTERM.",
+        " thread for the run itself, 74 the results or the journal could not be written, 129 130 143 after SIGHUP"
+        " SIGINT SIGTERM.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version")

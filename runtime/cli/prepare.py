@@ -21,6 +21,7 @@ import attrs
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
 from runtime.cli.options import check_out
+from runtime.cli.run_journal import RunJournal
 from runtime.cli.select import DrawnSeeds, select
 from runtime.errors import GraphError, RegistryError, ResourceError
 from runtime.job import JobSpec
@@ -58,6 +59,7 @@ class Prepared:
     jobs: Sequence[JobSpec]
     backends: Mapping[str, RuntimeBackend]
     default_backend: str
+    journal: RunJournal
     scheduler: Scheduler[JobSpec]
 
     def backend_of(self, job: JobSpec) -> RuntimeBackend:
@@ -92,6 +94,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
     jobs = select(expand(regression, expansion), options.select, drawn)
     default = options.backend or backends.default
     roots = Roots(str(run_dir))
+    journal = RunJournal(roots, regression, jobs)
     made = make_backends(jobs, default, regression, options, roots)
     try:
         scheduler = Scheduler(
@@ -102,6 +105,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
             resources={**regression.resources, **dict(options.resource)},
             on_missing_resource=options.on_missing_resource,
             max_failures=1 if options.fail_fast else options.max_failures,
+            journal=journal.recorder,
         )
     except (GraphError, ResourceError) as exc:
         hint = "; expected a limit under [resources], or --resource NAME=N" if "has no limit" in str(exc) else ""
@@ -116,6 +120,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         jobs=jobs,
         backends=made,
         default_backend=default,
+        journal=journal,
         scheduler=scheduler,
     )
 

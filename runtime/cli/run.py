@@ -22,6 +22,7 @@ import trio
 
 from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, describe_fatal_error, print_error
 from runtime.cli.exit_on_signal import call_before_exit, exit_code
+from runtime.cli.link_updates import LinkUpdates
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.screen import Screen
@@ -30,7 +31,7 @@ from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.exit_calls import exit_now
 from runtime.job import FailureKind, JobCompletionEvent, JobPaths, JobResult, JobSpec, JobStatus, JobStatusInfo
 from runtime.jobfile.errors import InputError
-from runtime.process import Work, each_in_thread, in_thread
+from runtime.process import in_thread
 from runtime.report.links import Links, point_latest
 from runtime.report.messages import USER_MESSAGES
 from runtime.report.output import Output
@@ -48,24 +49,12 @@ BUFFER: Final = 1 << 16
 """Status changes that may wait for the screen and the links; older ones are dropped. Arbitrary: ten times more
 could hold some 100 MB; ten times fewer would drop changes when a large run is killed (the last links are made in any
 case, from the results)."""
-LINK_INTERVAL: Final = 0.1
-"""Seconds between two rounds of the links: of several changes of a job in between, only the last is linked. Arbitrary:
-ten times longer, links are visibly late; ten times shorter, short jobs cost two links each."""
-_LINK_THREADS: Final = 2
-"""Threads that make links; threads in stalled calls do not count. Arbitrary: they wait for a file system, so ten times
-more only load it; with one, a slow file system would delay the links of all others."""
-_LINKS_TIMEOUT: Final = 2.0
-"""Seconds without a new link after which, at the end of a run, the missing ones are abandoned. Arbitrary: ten times
-longer, the program seems to hang; ten times shorter, links on a slow file system are lost."""
 RESCUE_TIMEOUT: Final = 2.0
 """Seconds for writing the results when the process is told to exit at once. Arbitrary: ten times longer, the third
 Ctrl-C seems to do nothing; ten times shorter, the results of a large run may be lost."""
 GC_THRESHOLD: Final = 50_000
 """Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them. Arbitrary:
 ten times fewer, collections take a noticeable part of a large run again; ten times more, garbage piles up."""
-
-_Move = tuple[str, str | None, JobStatus]
-"""A job whose link is to be moved: its id, its output directory if that is known, its status."""
 
 
 def raise_gc_threshold() -> None:
@@ -121,9 +110,8 @@ class Run:
         self._here = Path.cwd()  # read once: a job may delete it
         self._is_interactive = any(job.interactive for job in prepared.jobs)
         self._roots = prepared.roots
+        self._journal = prepared.journal
         self._links = Links(self._roots)
-        self._moves: dict[str, StatusChange[JobSpec]] = {}
-        """By job: its last change that is not linked yet."""
         self._bugs: list[BaseException] = []
         """Errors of the scheduler and the watchers."""
         self._bug_code: int | None = None
@@ -131,11 +119,12 @@ class Run:
         self._written = False
         """Whether ``results.json`` is complete."""
         self._started = self._ended = 0.0
+        self._describing = trio.CancelScope()
         # Set by `_main`, as they need a running trio.
         self._screen: Screen
         self._stopper: Stopper
         self._progress: RunProgress
-        self._moved: trio.Event
+        self._link_updates: LinkUpdates
 
     def run(self) -> int:
         """Run the jobs; return the exit code.
@@ -146,7 +135,7 @@ class Run:
         """
         self._make_directory()
         call_before_exit(lambda: self._rescue("the run was told to exit before it began"))
-        with closing(self._roots), closing(self._links):
+        with closing(self._roots), closing(self._journal), closing(self._links):
             gc.freeze()  # see `raise_gc_threshold`
             try:
                 trio.run(self._main)
@@ -166,6 +155,7 @@ class Run:
             )
             call_each_with_timeout(self._resolve, self._named_paths(), what="the directory")
             self._links.make_folders()
+            self._journal.write_secrets()
         except OSError as exc:
             raise InputError(f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}") from exc
         except InputError:
@@ -173,6 +163,7 @@ class Run:
             # does not answer: do not touch it again.
             if self._roots.is_open:
                 with suppress(OSError):
+                    self._journal.close()
                     self._run_dir.rmdir()
             raise
         try:
@@ -184,6 +175,7 @@ class Run:
         self._run_dir.parent.mkdir(parents=True, exist_ok=True)
         self._run_dir.mkdir()
         self._roots.open()
+        self._journal.lock()
 
     def _resolve(self, path: str) -> None:
         try:
@@ -217,7 +209,7 @@ class Run:
         # In this order: a bug or missing results make everything else doubtful.
         if self._bug_code is not None:
             return self._bug_code
-        if not self._written:
+        if not self._written or self._journal.failure is not None:
             return EXIT_NOT_WRITTEN
         if self._stopper.first is not None:
             return exit_code(self._stopper.first)
@@ -232,7 +224,7 @@ class Run:
         # Other backends do not tell when an interactive job has the terminal: then there is no live area at all.
         others = any(backend.supports_interactive and backend not in lenders for backend in backends)
         self._started = trio.current_time()
-        self._moved = trio.Event()
+        self._link_updates = LinkUpdates(self._links, self._paths_of, self._call_safely)
         self._progress = RunProgress(self._prepared.regression.name, self._started)
         self._screen = Screen(
             self._output,
@@ -250,26 +242,40 @@ class Run:
             USER_MESSAGES.info("%s", self._title())
         else:
             self._screen.say(self._title(), "bold")
-        # Two limiters: a job's file system may not answer when links are made, and the results must not wait for that.
-        results, links = trio.CapacityLimiter(1), trio.CapacityLimiter(_LINK_THREADS)
+        # Not that of the links: a job's file system may not answer, and the results must not wait for that.
+        results = trio.CapacityLimiter(1)
         # Two nurseries: signals are handled until the last line is shown, when the watchers have ended.
         async with trio.open_nursery() as nursery:
             await nursery.start(self._stopper.watch)
             async with trio.open_nursery() as watching:
                 # Subscribed before the scheduler runs: no change is missed.
                 watching.start_soon(self._call_safely, self._follow, self._scheduler.subscribe(BUFFER))
-                watching.start_soon(self._call_safely, self._update_links, links)
+                watching.start_soon(self._call_safely, self._link_updates.run)
                 watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
-                await self._call_safely(self._scheduler.run)
+                await self._call_safely(self._describe)
+                async with self._journal.writer:
+                    await self._call_safely(self._scheduler.run)
                 self._ended = trio.current_time()
                 await in_thread(self._write_results, limiter=results)
                 watching.cancel_scope.cancel()
-            await self._call_safely(self._finish_links, links)
+            await self._call_safely(self._link_updates.finish, self._scheduler.results())
             await self._call_safely(self._screen.finish, self._progress, self._last_lines())
             nursery.cancel_scope.cancel()
         if self._bugs:
             why, self._bug_code = describe_fatal_error(self._bugs[0], self._roots.run)
             print_error(why, self._errors)
+
+    async def _describe(self) -> None:
+        """Find out what the run is made of; a request to stop ends that."""
+        with self._describing:
+            await self._journal.describe(
+                {
+                    "run": self._prepared.run,
+                    "command": self._command,
+                    "directory": str(self._here),
+                    "seed_base": self._prepared.seed_base,
+                }
+            )
 
     def _rescue(self, why: str) -> None:
         """Write the results as far as they are known, unless they are written. May be called from a signal handler."""
@@ -317,61 +323,20 @@ class Run:
 
     def _see(self, change: StatusChange[JobSpec]) -> None:
         self._progress.apply(change)
-        self._moves[change.id] = change
-        self._moved.set()
+        self._link_updates.see(change)
         if change.job.interactive:
             self._screen.held = change.new is JobStatus.RUNNING
-
-    def _directory(self, change: StatusChange[JobSpec]) -> str | None:
-        """Return the output directory of a job that runs or has ended, if it is known."""
-        if change.new is not JobStatus.RUNNING:
-            return None if change.event is None else change.event.odir
-        paths = self._paths_of(change.job)  # no completion tells yet
-        return None if paths is None else paths.odir
 
     def _paths_of(self, job: JobSpec) -> JobPaths | None:
         """Return where the files of a job are that has not completed, as its backend tells it."""
         return self._prepared.backend_of(job).paths_of(job)
-
-    async def _update_links(self, limiter: trio.CapacityLimiter) -> None:
-        async with trio.open_nursery() as stalled:
-            while True:
-                await self._moved.wait()
-                self._moved = trio.Event()
-                moves, self._moves = self._moves.values(), {}
-                work = Work(self._links.move, [(change.id, self._directory(change), change.new) for change in moves])
-                await self._call_safely(self._move_links, work, limiter, stalled)
-                await trio.sleep(LINK_INTERVAL)
-
-    async def _finish_links(self, limiter: trio.CapacityLimiter) -> None:
-        """Make all links, as far as file systems answer.
-
-        Links of jobs whose file system does not are abandoned. So are all others if the stalled calls use up the
-        threads.
-        """
-        work = Work(self._links.move, [(result.id, result.odir, result.status) for result in self._scheduler.results()])
-        async with trio.open_nursery() as stalled:
-            stalled.start_soon(self._abandon_links, work, stalled.cancel_scope)
-            await self._call_safely(self._move_links, work, limiter, stalled)
-            stalled.cancel_scope.cancel()
-
-    async def _abandon_links(self, work: Work[_Move, None], scope: trio.CancelScope) -> None:
-        """Cancel `scope` when no link was made for `_LINKS_TIMEOUT`."""
-        ended = -1
-        while ended < work.ended:
-            ended = work.ended
-            await trio.sleep(_LINKS_TIMEOUT)
-        scope.cancel()  # the threads stay in their calls until the process ends
-        logger.warning("links of %d jobs were not made: their file systems do not answer", len(work.left()))
-
-    async def _move_links(self, work: Work[_Move, None], limiter: trio.CapacityLimiter, stalled: trio.Nursery) -> None:
-        await each_in_thread(work, limiter=limiter, nursery=stalled, done=lambda _: None)
 
     def _snapshot(self) -> RunSnapshot:
         now = self._scheduler.statistics()
         return self._progress.snapshot(now.counts, trio.current_time(), rows=100, never_ran=now.never_ran)
 
     def _show_stop(self, text: str) -> None:
+        self._describing.cancel()
         self._progress.stopping = text
         self._screen.say(text, "yellow")
 

@@ -38,10 +38,23 @@ MAX_EDGES: Final = 20_000_000
 MIN_TIMEOUT: Final = 0.001
 """Seconds of a timeout after it was multiplied, at least. Arbitrary: no process starts in less."""
 
-RESERVED: Final = frozenset({"running", "passed", "failed", "killed", "results.json", "exports.sh", "crash.txt"})
+RESERVED: Final = frozenset(
+    {
+        "running",
+        "passed",
+        "failed",
+        "killed",
+        "results.json",
+        "exports.sh",
+        "crash.txt",
+        "journal.jsonl",
+        "journal.lock",
+        "journal.secrets",
+    }
+)
 """Names of the run directory's own files, which no job's directory may have."""
 
-_COPIED: Final = JOB_KEYS - {*TEXT_KEYS, "matrix", "seeds"}
+_COPIED: Final = JOB_KEYS - {*TEXT_KEYS, "matrix", "seeds", "version"}
 """The keys that are copied into a specification, if the file has them."""
 
 

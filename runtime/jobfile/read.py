@@ -49,8 +49,8 @@ _AT_END: Final = " (at end of document)"
 _TOML_POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
-def read_file(path: Path) -> dict[str, object]:
-    """Return the tables of a job file: JSON if its name ends in ``.json``, else TOML.
+def read_file(path: Path) -> tuple[str, dict[str, object]]:
+    """Return the text and the tables of a job file: JSON if its name ends in ``.json``, else TOML.
 
     Raises:
         InputError: if it cannot be read, is no regular file, is too large or too deep, or is not TOML or JSON.
@@ -58,7 +58,7 @@ def read_file(path: Path) -> dict[str, object]:
     is_json = path.suffix.lower() == ".json"
     limit = MAX_JSON_BYTES if is_json else MAX_TOML_BYTES
     text = _decode(_read_bytes(path, limit, _NO_FILE, _TOO_LARGE), str(path))
-    return parse_json(text, str(path)) if is_json else parse_toml(text, str(path))
+    return text, parse_json(text, str(path)) if is_json else parse_toml(text, str(path))
 
 
 def read_list(path: Path) -> list[tuple[int, str]]:
@@ -75,8 +75,8 @@ def read_list(path: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in lines if line and not line.startswith("#")]
 
 
-def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield the number and the table of each JSON line. Empty lines are skipped.
+def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, str, dict[str, object]]]:
+    """Yield the number, the text and the table of each JSON line. Empty lines are skipped.
 
     Raises:
         InputError: at the first line that is no JSON object, is too long, or exceeds the limit of all lines together.
@@ -94,7 +94,7 @@ def read_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, dict[str, ob
             raise InputError(f"{place}: more than {MAX_JSON_BYTES >> 20} MiB of jobs")
         text = _decode(line, where, first_line=number).strip()
         if text:
-            yield number, parse_json(text, place)
+            yield number, text, parse_json(text, place)
 
 
 def parse_toml(text: str, where: str) -> dict[str, object]:

@@ -52,6 +52,8 @@ class Regression:
     """The file that the user named, for messages."""
     variables: Variables = attrs.field(factory=Variables)
     """What the variables in it stand for."""
+    texts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """Path of each file to its text, in the order in which they were read; ``-`` for standard input."""
 
 
 def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None = None) -> Regression:
@@ -78,7 +80,15 @@ def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None =
     if not loader.entries:
         expected = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
         raise InputError(f"{source}: has no jobs; expected {expected} with a cmd for each")
-    return Regression(name, loader.complete_entries(), loader.resources, loader.complete_backends(), source, variables)
+    return Regression(
+        name,
+        loader.complete_entries(),
+        loader.resources,
+        loader.complete_backends(),
+        source,
+        variables,
+        loader.texts,
+    )
 
 
 class _Loader:
@@ -89,14 +99,17 @@ class _Loader:
         self.entries: dict[str, JobEntry] = {}
         self.resources: dict[str, int | None] = {}
         self.backends: dict[str, tuple[Mapping[str, object], str]] = {}
+        self.texts: dict[str, str] = {}
         self._owner: dict[str, str] = {}
         """Name of a resource to the file that set its limit."""
         self._read: set[Path] = set()
 
     def read(self, path: Path, including: tuple[Path, ...]) -> str:
         """Read a file, then its includes, each file once; return its name."""
-        file = structure(read_file(path), FileTable, str(path))
+        text, tables = read_file(path)
+        file = structure(tables, FileTable, str(path))
         real = _real(path)
+        self.texts[str(real)] = text
         self._read.add(real)
         self._add_jobs(file, path)
         self._add_settings(file, path)
@@ -116,7 +129,9 @@ class _Loader:
     def read_stdin(self, stdin: BinaryIO | None) -> None:
         where = "<stdin>"
         directory = _real(Path())
-        for number, table in read_lines(stdin, where) if stdin is not None else ():
+        lines = []
+        for number, line, table in read_lines(stdin, where) if stdin is not None else ():
+            lines.append(f"{line}\n")
             place = f"{where}:{number}"
             name = table.pop("name", None)
             if not isinstance(name, str) or not name:
@@ -124,6 +139,7 @@ class _Loader:
                 raise InputError(f"{place}: name is {given}; expected the job's name, text that is not empty")
             place = f"{place}: job {bare(name)}"
             self._add(JobEntry(name, structure(table, JobTable, place), directory, place))
+        self.texts[STANDARD_INPUT] = "".join(lines)
 
     def complete_entries(self) -> tuple[JobEntry, ...]:
         """Return all job tables with the values of their matrices. To be called when the files have been read.

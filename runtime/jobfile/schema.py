@@ -345,6 +345,8 @@ class JobTable:
     tags: tuple[str, ...] | None = _key(_texts)
     containment: str | None = _key(_one_of(*CONTAINMENTS))
     leftovers: str | None = _key(_one_of(*LEFTOVERS))
+    version: str | None = _key(_text)
+    """A command for ``/bin/sh``; the first line that it prints is recorded with the run."""
 
 
 @attrs.frozen(kw_only=True)

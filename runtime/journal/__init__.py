@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from runtime.journal.follower import Follower, follow
     from runtime.journal.lock import Holder, JournalLock, acquire, holder_of
     from runtime.journal.recorder import Recorder, RecordSink
+    from runtime.journal.secret_values import SECRETS_NAME, SecretValues, append_secrets, read_secrets
     from runtime.journal.writer import JournalWriter
 else:
     # The same names for the interpreter, as in `runtime`.
@@ -44,6 +45,7 @@ else:
         "runtime.journal.follower": ("Follower", "follow"),
         "runtime.journal.lock": ("Holder", "JournalLock", "acquire", "holder_of"),
         "runtime.journal.recorder": ("RecordSink", "Recorder"),
+        "runtime.journal.secret_values": ("SECRETS_NAME", "SecretValues", "append_secrets", "read_secrets"),
         "runtime.journal.writer": ("JournalWriter",),
     }
 
@@ -59,6 +61,7 @@ else:
 
 __all__ = (
     "JSON",
+    "SECRETS_NAME",
     "VERSION",
     "Begin",
     "Decision",
@@ -83,9 +86,11 @@ __all__ = (
     "Repeated",
     "RunState",
     "Scanner",
+    "SecretValues",
     "Segment",
     "Starting",
     "acquire",
+    "append_secrets",
     "changes",
     "completion",
     "decide",
@@ -96,6 +101,7 @@ __all__ = (
     "from_text",
     "holder_of",
     "read",
+    "read_secrets",
     "replay",
     "to_text",
 )

@@ -6,7 +6,7 @@ import os
 from typing import Final, Protocol
 
 from runtime.errors import NO_FSYNC
-from runtime.roots import RootedPath
+from runtime.roots import RootedPath, Roots
 
 JOURNAL_NAME: Final = "journal.jsonl"
 """The name of the journal in its run directory."""
@@ -52,11 +52,11 @@ class JournalFile:
     """The journal in a run directory. A job can reach it, so it is opened by the rules of `runtime.rooted`.
 
     Args:
-        directory: the run directory.
+        directory: the run directory; as `Roots`, it need not be open before the journal.
     """
 
-    def __init__(self, directory: RootedPath) -> None:
-        self._path = directory.below(JOURNAL_NAME)
+    def __init__(self, directory: RootedPath | Roots) -> None:
+        self._directory = directory
         self._fd = -1
         self._name_synced = False
         """Whether the entry in the directory is on disk: without it, the file would be gone after a power cut."""
@@ -64,11 +64,11 @@ class JournalFile:
     @property
     def name(self) -> str:
         """Its absolute path."""
-        return str(self._path)
+        return f"{self._directory}/{JOURNAL_NAME}"
 
     def open(self) -> None:
         """Open it, or make it with mode 0600."""
-        self._fd = self._path.open_to_append(_MODE)
+        self._fd = self._run_directory.below(JOURNAL_NAME).open_to_append(_MODE)
 
     def read(self, offset: int, most: int) -> bytes:
         """Return at most `most` bytes from `offset` on; none at the end of the file."""
@@ -87,11 +87,15 @@ class JournalFile:
         os.fdatasync(self._fd)
         if not self._name_synced:
             try:
-                self._path.parent.sync()
+                self._run_directory.sync()
             except OSError as exc:
                 if exc.errno not in NO_FSYNC:  # some file systems can sync files, but no directories
                     raise
             self._name_synced = True
+
+    @property
+    def _run_directory(self) -> RootedPath:
+        return self._directory.run if isinstance(self._directory, Roots) else self._directory
 
     def close(self) -> None:
         """Close it."""

@@ -47,7 +47,7 @@ class Recorder:
         journal: takes them.
         run_dir: the run directory.
         state: what the segments before this one tell; `None` if it is the first.
-        details: as in `Begin`.
+        details: as in `Begin`; the attribute may be replaced until `begin` is called.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Recorder:
         self._intents = 0
         """How many intents were recorded."""
         self._run_dir = run_dir
-        self._details = details or {}
+        self.details: Mapping[str, JSON] = details or {}
         state = RunState() if state is None else state
         self._incarnation = len(state.segments)
         self._numbers = dict(state.numbers)
@@ -88,7 +88,7 @@ class Recorder:
                 boot=here.boot,
                 pid=here.pid,
                 start=here.start,
-                details=self._details,
+                details=self.details,
             )
         )
 

@@ -54,6 +54,8 @@ def test_a_run_that_passes(tmp_path: Path) -> None:
         "a",
         "b",
         "failed",
+        "journal.jsonl",
+        "journal.secrets",
         "killed",
         "passed",
         "results.json",

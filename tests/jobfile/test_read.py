@@ -32,12 +32,12 @@ def written(path: Path, content: bytes) -> Path:
 
 @pytest.mark.parametrize("content", [b"a = 1\nb = 2\n", b"\xef\xbb\xbfa = 1\nb = 2\n", b"a = 1\r\nb = 2\r\n"])
 def test_toml_is_read_with_a_byte_order_mark_and_with_any_line_ends(tmp_path: Path, content: bytes) -> None:
-    assert read_file(written(tmp_path / "jobs.toml", content)) == {"a": 1, "b": 2}
+    assert read_file(written(tmp_path / "jobs.toml", content))[1] == {"a": 1, "b": 2}
 
 
 @pytest.mark.parametrize("name", ["jobs.json", "jobs.JSON"])
 def test_json_is_read_when_the_name_says_so(tmp_path: Path, name: str) -> None:
-    assert read_file(written(tmp_path / name, b'\xef\xbb\xbf{"a": [1, {}]}')) == {"a": [1, {}]}
+    assert read_file(written(tmp_path / name, b'\xef\xbb\xbf{"a": [1, {}]}'))[1] == {"a": [1, {}]}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_invalid_json_is_one_message_with_its_position(tmp_path: Path, content: 
 
 def test_numbers_of_64_bits_and_infinity_are_read(tmp_path: Path) -> None:
     content = b"a = [-9223372036854775808, 18446744073709551615, 1e308]\nb = -inf"
-    assert read_file(written(tmp_path / "x.toml", content)) == {"a": [-(2**63), 2**64 - 1, 1e308], "b": -math.inf}
+    assert read_file(written(tmp_path / "x.toml", content))[1] == {"a": [-(2**63), 2**64 - 1, 1e308], "b": -math.inf}
 
 
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
@@ -131,9 +131,17 @@ def test_a_long_dotted_word_in_a_value_is_no_key() -> None:
     assert parse_toml(f'cmd = "./sim +{"u." * 200}q"', "f")
 
 
+def test_the_text_of_a_file_is_kept_as_it_was(tmp_path: Path) -> None:
+    assert read_file(written(tmp_path / "x.toml", b"a = 1  # why\n")) == ("a = 1  # why\n", {"a": 1})
+
+
 def test_lines_are_numbered_and_empty_ones_skipped() -> None:
     stream = io.BytesIO(b'\xef\xbb\xbf{"a": 1}\n\n  \r\n{"a": 2}\r\n{"a": 3}')
-    assert list(read_lines(stream, "<stdin>")) == [(1, {"a": 1}), (4, {"a": 2}), (5, {"a": 3})]
+    assert list(read_lines(stream, "<stdin>")) == [
+        (1, '{"a": 1}', {"a": 1}),
+        (4, '{"a": 2}', {"a": 2}),
+        (5, '{"a": 3}', {"a": 3}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +157,7 @@ def test_lines_are_numbered_and_empty_ones_skipped() -> None:
 )
 def test_a_bad_line_is_named(line: bytes, complaint: str) -> None:
     lines = read_lines(io.BytesIO(b"{}\n" + line + b"\n{}"), "<stdin>")
-    assert next(lines) == (1, {})
+    assert next(lines) == (1, "{}", {})
     with pytest.raises(InputError) as caught:
         next(lines)
     assert str(caught.value).startswith(complaint)
@@ -159,6 +167,10 @@ def test_all_lines_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(read, "MAX_JSON_BYTES", 100)
     with pytest.raises(InputError, match="<stdin>:34: more than"):
         list(read_lines(io.BytesIO(b"{}\n" * 50), "<stdin>"))
+
+
+def tables_of(path: Path) -> dict[str, Any]:
+    return read_file(path)[1]
 
 
 def check(read: outcome.Maybe[dict[str, Any]], place: str) -> None:
@@ -176,7 +188,7 @@ def test_any_bytes_are_tables_or_one_error(tmp_path_factory: pytest.TempPathFact
     for name in ("fuzz.toml", "fuzz.json"):
         path = tmp_path_factory.getbasetemp() / name
         path.write_bytes(content)
-        check(outcome.capture(read_file, path), str(path))
+        check(outcome.capture(tables_of, path), str(path))
 
 
 TOML_WORDS = st.sampled_from(

@@ -1,0 +1,141 @@
+"""`RunJournal`: the journal of a run of the command line: its lock, its secret values, its records.
+
+::
+
+    take the lock ──► secret values ──► [ writer: `Begin` with what the run is made of … `End` ] ──► release the lock
+
+Only the lock can refuse a run. Whatever else fails is said once, costs the record, and makes the exit code 74.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from runtime.cli.provenance import (
+    git_state,
+    machine,
+    package_version,
+    python_version,
+    tool_versions,
+    version_commands,
+)
+from runtime.errors import JournalLockedError
+from runtime.job import JobSpec
+from runtime.jobfile.errors import InputError
+from runtime.jobfile.regression import Regression
+from runtime.journal.disk import JournalFile
+from runtime.journal.json_text import JSON
+from runtime.journal.lock import JournalLock, acquire
+from runtime.journal.recorder import Recorder
+from runtime.journal.secret_values import SECRETS_NAME, SecretValues, append_secrets
+from runtime.journal.writer import JournalWriter
+from runtime.process import in_thread
+from runtime.roots import Roots
+
+logger: Final = logging.getLogger("runtime.cli")
+
+
+class RunJournal:
+    """Writes the journal of one run.
+
+    Args:
+        roots: of the run; the run directory is open before `lock` is called.
+        regression: what the job files say.
+        jobs: of the run.
+    """
+
+    def __init__(self, roots: Roots, regression: Regression, jobs: Sequence[JobSpec]) -> None:
+        self._roots = roots
+        self._regression = regression
+        self._jobs = jobs
+        self._secrets = SecretValues(
+            files=regression.texts, environment=dict(os.environ), variables=dict(regression.variables.given())
+        )
+        self._lock: JournalLock | None = None
+        self.writer: Final = JournalWriter(JournalFile(roots))
+        """An async context, in which the scheduler runs."""
+        self.recorder: Final = Recorder(self.writer, str(roots))
+        """For the scheduler."""
+        self._secrets_failure: str | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """What could not be recorded, in one line; `None` if nothing has failed."""
+        return self.writer.failure or self._secrets_failure
+
+    def lock(self) -> None:
+        """Take the lock of the run directory. Blocks.
+
+        Raises:
+            InputError: if another process writes the journal, or may do so.
+            OSError: if the lock cannot be written.
+        """
+        try:
+            self._lock = acquire(self._roots.run)
+        except JournalLockedError as exc:
+            raise InputError(str(exc)) from exc
+
+    def close(self) -> None:
+        """Release the lock, if it was taken. Blocks.
+
+        Raises:
+            OSError: if its file cannot be removed; the next process takes the lock nevertheless.
+        """
+        if self._lock is not None:
+            self._lock.release()
+
+    def write_secrets(self) -> None:
+        """Write the secret values. Blocks. An error is logged, and is in `failure`."""
+        try:
+            append_secrets(self._roots.run, self._secrets)
+        except OSError as exc:
+            self._secrets_failure = f"{self._roots}/{SECRETS_NAME} cannot be written ({exc.strerror}); the run goes on"
+            logger.error("%s", self._secrets_failure)
+
+    async def describe(self, known: Mapping[str, JSON]) -> None:
+        """Find out what the run is made of, for its first record. Takes bounded time.
+
+        A cancel leaves out what is not known yet.
+
+        Args:
+            known: what needs no finding out, by key.
+        """
+        regression = self._regression
+        details = {
+            **known,
+            "name": regression.name,
+            "files": self._files(),
+            "environment": self._secrets.digests(self._secrets.environment),
+            "variables": self._secrets.digests(self._secrets.variables),
+            "machine": machine(),
+        }
+        self.recorder.details = details  # what is added below is there when it is written
+        texts = {entry.name: entry.table.version for entry in regression.entries if entry.table.version is not None}
+
+        async def ask_tools() -> None:
+            details["tools"] = await tool_versions(version_commands(self._jobs, texts))
+
+        async def ask_git() -> None:
+            details["git"] = await git_state(str(regression.entries[0].directory), str(Path(self._roots).parent))
+
+        details["versions"] = {
+            "runtime": await in_thread(package_version, limiter=trio.CapacityLimiter(1)),
+            "python": python_version(),
+        }
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_tools)
+            nursery.start_soon(ask_git)
+
+    def _files(self) -> list[JSON]:
+        """Return of each job file its path, a digest of its text, and its text unless it sets variables of jobs."""
+        is_secret = any(entry.table.exports for entry in self._regression.entries)
+        return [
+            {"path": path, "digest": self._secrets.digest(text), "text": None if is_secret else text}
+            for path, text in self._regression.texts.items()
+        ]
