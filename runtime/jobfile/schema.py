@@ -448,6 +448,6 @@ def _explain(error: cattrs.ClassValidationError, table: Mapping[str, object]) ->
     for exc, note in known:
         if isinstance(exc, _ExpectedError):
             given = table[note.name] if exc.given is _WHOLE_VALUE else exc.given
-            hint = ", as no placeholder is replaced in it" if isinstance(given, str) and variables_in(given) else ""
+            hint = "; no placeholder is replaced here" if isinstance(given, str) and variables_in(given) else ""
             return f"{note.name}{exc.inner} is {shown(given)}; expected {exc}{hint}"
     raise AssertionError(error)

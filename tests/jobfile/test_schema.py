@@ -33,8 +33,8 @@ def test_a_duration_is_seconds_or_text_with_a_unit(given_: object, seconds: floa
 def test_a_placeholder_in_a_key_without_them_is_named() -> None:
     message = wrong({"timeout": "{var.limit}"})
     assert message.startswith('timeout is "{var.limit}"; expected a number of seconds')
-    assert message.endswith(", as no placeholder is replaced in it")
-    assert not wrong({"timeout": "{limit}"}).endswith("in it")
+    assert message.endswith("; no placeholder is replaced here")
+    assert not wrong({"timeout": "{limit}"}).endswith("here")
 
 
 @pytest.mark.parametrize(
