@@ -1,15 +1,16 @@
-"""`Committer`: what a journal's thread does with the records that were appended: encode, write, sync.
+"""`Committer`: what a journal's threads do with the records that were appended: encode, write, sync.
 
 Writes and syncs are apart, because they protect from different things. What was *written* survives the death of this
 process, so records are written at once. What was *synced* survives the death of the machine; a sync may take ten
-milliseconds, so it is made once for all that came meanwhile: the group commit.
+milliseconds, so it is made once for all that came meanwhile: the group commit. And it is made by another thread, so
+that the start of a local job, which waits for its intent to be written, never waits for a sync.
 
 After the first error nothing more is written. The frame that was cut off by it is the last of the file, so readers find
 all that is before it, and the next segment cuts it off. To try again would be wrong in both cases: a frame behind one
 that was cut off would never be read, and after a failed sync the kernel may have dropped the data, and report the next
 sync as successful (PostgreSQL, "fsyncgate", 2018).
 
-The thread and the clock are the caller's: `commit` is told the time. So tests need neither.
+The threads and the clock are the caller's: `write` and `seconds_to_sync` are told the time. So tests need neither.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def jobs_in(record: Record) -> int:
 
 
 class Committer:
-    """Writes the records of one segment. Its methods block and are for one thread; its attributes may be read by any.
+    """Writes the records of one segment. Its methods block; its attributes may be read by any thread.
+
+    `open` and `write` are for one thread, `sync` for one other, or the same; `close` comes when no other call is made.
 
     Args:
         disk: the file.
@@ -65,6 +68,8 @@ class Committer:
         self._disk = disk
         self._sync_interval = sync_interval
         self._has_sync = True
+        self._counted = 0
+        """How many records were written when the last sync began."""
         self._unsynced_since: float | None = None
         """When the first record was written that is not synced; `None` if there is none."""
         self._failing = threading.Lock()
@@ -92,39 +97,52 @@ class Committer:
             self._disk.truncate(scanner.end)
             logger.warning("the journal %s was cut to its first %d bytes: %s", self.name, scanner.end, scanner.note)
 
-    def commit(self, records: Sequence[Record], now: float, *, sync: bool) -> float | None:
-        """Write `records`, and sync if that is due.
-
-        Args:
-            records: in their order.
-            now: the present time, in seconds.
-            sync: whether to sync now, due or not.
+    def write(self, records: Sequence[Record], now: float) -> bool:
+        """Write `records`, in their order, at a time in seconds.
 
         Returns:
-            Seconds until a sync is due; `None` if nothing has to be synced.
+            Whether they are the first that have to be synced, so that `seconds_to_sync` returns a number again.
         """
-        if records:
-            self._try("written", lambda: self._append(records, now))
-        if self._unsynced_since is None or self.failure is not None:
-            return None
-        due = self._unsynced_since + self._sync_interval - now
-        if not sync and due > 0:
-            return due
-        self._sync()
-        return None
+        self._try("written", lambda: self._append(records))
+        # After the write: a sync that has just begun may not have counted these records, and another one must follow.
+        if self._unsynced_since is not None or self.written == self._counted:
+            return False
+        self._unsynced_since = now
+        return True
+
+    def seconds_to_sync(self, now: float) -> float | None:
+        """Return in how many seconds a sync is due, 0 if it is overdue; `None` if nothing has to be synced."""
+        since = self._unsynced_since
+        return None if since is None else max(0.0, since + self._sync_interval - now)
+
+    def sync(self) -> None:
+        """Put what was written on disk, if something was written since the last sync. A failed sync is not repeated."""
+        self._unsynced_since = None  # before `written` is read: see `write`
+        written = self.written
+        if written == self._counted:
+            return
+        self._counted = written
+        try:
+            if self._has_sync:
+                self._disk.datasync()
+        except Exception as exc:  # noqa: BLE001 - as in `_try`
+            if not (isinstance(exc, OSError) and exc.errno in NO_FSYNC):
+                self._fail("synced", exc)
+                return
+            self._has_sync = False
+            logger.warning("the journal %s may not survive a power cut: it has no fsync (%s)", self.name, exc.strerror)
+        self.synced = written
 
     def close(self) -> None:
         """Sync what was written, if no sync has failed, and close the file."""
         # Also after a failed write: the frames before it are whole.
-        self._sync()
+        self.sync()
         try:
             self._disk.close()
         except OSError as exc:  # some network file systems write when a file is closed
             self._fail("closed", exc)
 
-    def _append(self, records: Sequence[Record], now: float) -> None:
-        if self._unsynced_since is None:
-            self._unsynced_since = now
+    def _append(self, records: Sequence[Record]) -> None:
         frames, count, jobs, jobs_size = bytearray(), 0, 0, 0
         for number, record in enumerate(records, 1):
             frame = encode(to_text(record))
@@ -150,21 +168,6 @@ class Committer:
             if not size:
                 raise OSError(errno.EIO, "nothing was written")
             left = left[size:]
-
-    def _sync(self) -> None:
-        if self._unsynced_since is None:
-            return
-        self._unsynced_since = None  # also if it fails: it is not repeated
-        try:
-            if self._has_sync:
-                self._disk.datasync()
-        except Exception as exc:  # noqa: BLE001 - as in `_try`
-            if not (isinstance(exc, OSError) and exc.errno in NO_FSYNC):
-                self._fail("synced", exc)
-                return
-            self._has_sync = False
-            logger.warning("the journal %s may not survive a power cut: it has no fsync (%s)", self.name, exc.strerror)
-        self.synced = self.written
 
     def _try(self, what: str, call: Callable[[], object]) -> bool:
         """Make a call, unless one has failed; return whether it was made and has not failed."""

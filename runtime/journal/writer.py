@@ -1,13 +1,14 @@
 """`JournalWriter`: appends records to a journal without ever holding up the event loop.
 
-Records go through a queue to one thread, which sleeps while the queue is empty. The queue is all that the event loop
-gives to the thread; counters that the thread alone writes are all that it gives back. `queue.SimpleQueue` wakes its
-reader only if that waits: a thread that is writing is not woken for each record, so a busy journal costs one wake-up
-per commit, and `append` less than a microsecond.
+Records go through a queue to a thread that writes them, which sleeps while the queue is empty. Another thread syncs,
+so that nobody who waits for a write waits for a sync as well. The queues are all that is given to the threads; counters
+that they alone write are all that they give back. `queue.SimpleQueue` wakes its reader only if that waits: a thread
+that is writing is not woken for each record, so a busy journal costs one wake-up per write, and `append` less than a
+microsecond.
 
-A disk may not answer: a network file system whose server is restarted. Then the thread waits, and with it those who
-asked to: `durable` and `room`, which can be cancelled. After `timeout` the journal has failed, and its thread is left
-alone: it looks at that before each further call, so it writes nothing more if its call ever returns.
+A disk may not answer: a network file system whose server is restarted. Then the threads wait, and with them those who
+asked to: `written`, `durable` and `room`, which can be cancelled. After `timeout` the journal has failed, and its
+threads are left alone: they look at that before each further call, so they write nothing more if a call ever returns.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import queue
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -54,14 +56,20 @@ _BYTES_PER_JOB: Final = 300
 
 
 class _Order(enum.Enum):
-    """What the thread finds in the queue besides records."""
+    """What the threads find in their queues besides records."""
 
+    WAIT = enum.auto()
+    """A sync is due in an interval."""
     SYNC = enum.auto()
     END = enum.auto()
 
 
+_URGENCY: Final = (None, *_Order)
+"""What a thread is told, the most urgent last."""
+
+
 class _Progress:
-    """Tasks that wait until the thread has done something."""
+    """Tasks that wait until a thread has done something."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -69,10 +77,10 @@ class _Progress:
         self._token: trio.lowlevel.TrioToken | None = None
 
     async def wait(self, done: Callable[[], bool], limit: float) -> bool:
-        """Wait until `done()`; return false after `limit` seconds in which the thread has done nothing."""
+        """Wait until `done()`; return false after `limit` seconds in which no thread has done anything."""
         await trio.lowlevel.checkpoint()
         self._token = trio.lowlevel.current_trio_token()
-        # Before `done` is looked at: from now on the thread wakes us, so no progress is missed in between.
+        # Before `done` is looked at: from now on the threads wake us, so no progress is missed in between.
         self._waiting += 1
         try:
             while not done():
@@ -85,7 +93,7 @@ class _Progress:
         return True
 
     def note(self) -> None:
-        """Wake all tasks that wait. For the thread; it costs nothing if none does."""
+        """Wake all tasks that wait. For threads; it costs nothing if none does."""
         if self._waiting and self._token is not None:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self.wake, idempotent=True)
@@ -96,8 +104,8 @@ class _Progress:
         self._event = trio.Event()
 
 
-class _Thread:
-    """The loop of the journal's thread, and the queue that it reads.
+class _SyncThread:
+    """The loop of the thread that syncs, and the orders for it.
 
     Args:
         committer: does the work.
@@ -106,32 +114,80 @@ class _Thread:
     """
 
     def __init__(self, committer: Committer, note: Callable[[], object], clock: Callable[[], float]) -> None:
-        self.queue: Final[queue.SimpleQueue[Record | _Order]] = queue.SimpleQueue()
+        self.orders: Final[queue.SimpleQueue[_Order]] = queue.SimpleQueue()
         self._committer = committer
         self._note = note
         self._clock = clock
 
     def run(self) -> None:
-        """Commit what comes, until the order to end or a failure. Raises nothing."""
+        """Sync when it is due or ordered, until the order to end; then close the file. Raises nothing."""
         committer, order = self._committer, None
-        committer.open()
-        wait: float | None = None
-        while committer.failure is None and order is not _Order.END:
-            records, order = self._take(wait)
-            wait = committer.commit(records, self._clock(), sync=order is not None)
-            self._note()
+        while order is not _Order.END:
+            order = self._next(committer.seconds_to_sync(self._clock()))
+            if order is not _Order.WAIT:
+                committer.sync()
+                self._note()
         committer.close()
         self._note()
 
-    def _take(self, wait: float | None) -> tuple[Sequence[Record], _Order | None]:
-        """Return the next records, and an order that is among them; nothing if none come for `wait` seconds.
+    def _next(self, wait: float | None) -> _Order | None:
+        """Return the order that all that have come amount to; `None` if none comes for `wait` seconds.
 
-        An order to sync is passed on with all that has come since: of many callers of `durable`, most share a sync.
+        All records that they are about are written, so of many callers of `durable` most share a sync.
+        """
+        orders: list[_Order | None] = [None]
+        with suppress(queue.Empty):
+            orders.append(self.orders.get(timeout=wait))
+            while True:
+                orders.append(self.orders.get_nowait())
+        return max(orders, key=_URGENCY.index)
+
+
+class _WriteThread:
+    """The loop of the thread that writes, and the queue that it reads.
+
+    Args:
+        committer: does the work.
+        sync: takes orders to sync.
+        note: called after each step.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(
+        self,
+        committer: Committer,
+        sync: queue.SimpleQueue[_Order],
+        note: Callable[[], object],
+        clock: Callable[[], float],
+    ) -> None:
+        self.queue: Final[queue.SimpleQueue[Record | _Order]] = queue.SimpleQueue()
+        self._committer = committer
+        self._sync = sync
+        self._note = note
+        self._clock = clock
+
+    def run(self) -> None:
+        """Write what comes, until the order to end or a failure. Raises nothing."""
+        committer, order = self._committer, None
+        committer.open()
+        while committer.failure is None and order is not _Order.END:
+            records, order = self._take()
+            first = bool(records) and committer.write(records, self._clock())
+            if first or order is _Order.SYNC:
+                self._sync.put(_Order.SYNC if order is _Order.SYNC else _Order.WAIT)
+            self._note()
+        self._sync.put(_Order.END)
+        self._note()
+
+    def _take(self) -> tuple[Sequence[Record], _Order | None]:
+        """Return the next records, and an order that is among them.
+
+        An order to sync is passed on with all that has come since.
         """
         records: list[Record] = []
         order: _Order | None = None
         with suppress(queue.Empty):
-            item = self.queue.get(timeout=wait)
+            item = self.queue.get()
             while True:
                 if isinstance(item, _Order):
                     order = item
@@ -162,7 +218,7 @@ class JournalWriter:
         disk: the file. Bytes at its end that are no valid frame are cut off when the block begins, with a warning.
         sync_interval: seconds from a write to its sync.
         timeout: seconds without an answer of the disk after which the journal has failed.
-        clock: returns the time in seconds, for `sync_interval`; called in the thread.
+        clock: returns the time in seconds, for `sync_interval`; called in the threads.
     """
 
     def __init__(
@@ -176,7 +232,8 @@ class JournalWriter:
         self._timeout = timeout
         self._committer = Committer(disk, sync_interval)
         self._progress = _Progress()
-        self._thread = _Thread(self._committer, self._progress.note, clock)
+        self._sync = _SyncThread(self._committer, self._progress.note, clock)
+        self._thread = _WriteThread(self._committer, self._sync.orders, self._progress.note, clock)
         self._appended = 0
         self._jobs = 0
         """How many jobs the records are about that were appended."""
@@ -203,11 +260,11 @@ class JournalWriter:
 
     @protected_block
     async def _run(self) -> AsyncIterator[None]:
-        """Run the thread during the block. An exception of the block is raised when the thread has ended, unwrapped."""
+        """Run the threads during the block. An exception of it is raised when both have ended, unwrapped."""
         failure: BaseException | None = None
         async with trio.open_nursery() as nursery:
             scope, ended = trio.CancelScope(shield=True), trio.Event()
-            nursery.start_soon(self._run_thread, scope, ended)
+            nursery.start_soon(self._run_threads, scope, ended)
             try:
                 yield
             except BaseException as exc:  # noqa: BLE001 - raised below; even a Cancelled
@@ -221,11 +278,14 @@ class JournalWriter:
             raise failure
 
     @trio.lowlevel.enable_ki_protection
-    async def _run_thread(self, scope: trio.CancelScope, ended: trio.Event) -> None:
-        """Run the thread until it ends, or `scope` is cancelled."""
+    async def _run_threads(self, scope: trio.CancelScope, ended: trio.Event) -> None:
+        """Run the threads until both end, or `scope` is cancelled."""
+        limiter = trio.CapacityLimiter(2)
         try:
             with scope:
-                await in_thread(self._thread.run, limiter=trio.CapacityLimiter(1))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(partial(in_thread, self._sync.run, limiter=limiter))
+                    await in_thread(self._thread.run, limiter=limiter)
         finally:
             if scope.cancelled_caught:
                 name, missing = self._committer.name, self._appended - self._committer.written

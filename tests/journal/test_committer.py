@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Sequence
 
 import pytest
 
 from runtime.journal.committer import Committer
 from runtime.journal.frames import encode
-from runtime.journal.records import Jobs, to_text
+from runtime.journal.records import Jobs, Record, to_text
 from tests.journal.disks import FakeDisk, Hook, SmallDisk, failing, job, numbers, readable
 
 INTERVAL = 0.1
@@ -25,14 +26,23 @@ def opened(disk: FakeDisk) -> Committer:
     return committer
 
 
+def commit(committer: Committer, records: Sequence[Record], now: float, *, sync: bool) -> float | None:
+    """Write, and sync if that is wanted or due, as the two threads do; return the seconds until a sync is due."""
+    if records:
+        committer.write(records, now)
+    if committer.failure is None and (sync or committer.seconds_to_sync(now) == 0):
+        committer.sync()
+    return committer.seconds_to_sync(now)
+
+
 def test_a_thousand_appends_in_an_interval_cost_one_sync() -> None:
     disk = FakeDisk()
     committer = opened(disk)
     for number in range(1000):
-        wait = committer.commit([job(number)], now=number * INTERVAL / 1000, sync=False)
+        wait = commit(committer, [job(number)], now=number * INTERVAL / 1000, sync=False)
         assert wait is not None
         assert 0 < wait <= INTERVAL
-    assert committer.commit([], now=INTERVAL, sync=False) is None
+    assert commit(committer, [], now=INTERVAL, sync=False) is None
     committer.close()
     assert numbers(readable(disk.synced)) == list(range(1000))
     assert disk.calls.count("write") == 1000  # each at once: a SIGKILL loses nothing that was written
@@ -43,14 +53,14 @@ def test_a_steady_stream_is_synced_once_in_an_interval() -> None:
     disk = FakeDisk()
     committer = opened(disk)
     for number in range(1000):
-        committer.commit([job(number)], now=number / 100, sync=False)
+        commit(committer, [job(number)], now=number / 100, sync=False)
     assert disk.calls.count("datasync") == pytest.approx(1000 / 11, abs=1)  # ten seconds; due with each 11th write
 
 
 def test_what_comes_together_is_written_together() -> None:
     disk = FakeDisk()
     committer = opened(disk)
-    committer.commit([job(number) for number in range(1000)], now=0, sync=False)
+    commit(committer, [job(number) for number in range(1000)], now=0, sync=False)
     assert disk.calls == ["open", "read", "write"]
     assert committer.written == committer.jobs_written == 1000
     assert committer.jobs_size == len(disk.content)
@@ -59,9 +69,9 @@ def test_what_comes_together_is_written_together() -> None:
 def test_a_sync_on_demand_is_at_once_and_none_is_made_for_nothing() -> None:
     disk = FakeDisk()
     committer = opened(disk)
-    assert committer.commit([], now=0, sync=True) is None
-    assert committer.commit([job(0)], now=0, sync=True) is None
-    assert committer.commit([], now=0, sync=True) is None
+    assert commit(committer, [], now=0, sync=True) is None
+    assert commit(committer, [job(0)], now=0, sync=True) is None
+    assert commit(committer, [], now=0, sync=True) is None
     assert committer.synced == 1
     committer.close()
     assert disk.calls == ["open", "read", "write", "datasync", "close"]
@@ -70,9 +80,24 @@ def test_a_sync_on_demand_is_at_once_and_none_is_made_for_nothing() -> None:
 def test_the_first_unsynced_write_counts_for_the_interval() -> None:
     disk = FakeDisk()
     committer = opened(disk)
-    assert committer.commit([job(0)], now=5, sync=False) == pytest.approx(INTERVAL)
-    assert committer.commit([job(1)], now=5.06, sync=False) == pytest.approx(0.04)
-    assert committer.commit([], now=5.06 + 0.04, sync=False) is None
+    assert commit(committer, [job(0)], now=5, sync=False) == pytest.approx(INTERVAL)
+    assert commit(committer, [job(1)], now=5.06, sync=False) == pytest.approx(0.04)
+    assert commit(committer, [], now=5.06 + 0.04, sync=False) is None
+    assert committer.synced == 2
+
+
+def test_what_is_written_while_a_sync_is_made_is_synced_by_the_next_one() -> None:
+    def write_another(name: str, count: int) -> None:
+        if (name, count) == ("datasync", 0):
+            assert committer.write([job(1)], now=1)
+
+    disk = FakeDisk(before=write_another)
+    committer = opened(disk)
+    assert committer.write([job(0)], now=0)
+    committer.sync()
+    assert committer.synced == 1
+    assert committer.seconds_to_sync(now=1) == pytest.approx(INTERVAL)
+    committer.sync()
     assert committer.synced == 2
 
 
@@ -80,7 +105,7 @@ def test_a_short_write_is_continued() -> None:
     disk = FakeDisk()
     disk.most = 7
     committer = opened(disk)
-    committer.commit([job(0), job(1)], now=0, sync=True)
+    commit(committer, [job(0), job(1)], now=0, sync=True)
     assert numbers(readable(disk.synced)) == [0, 1]
 
 
@@ -92,7 +117,7 @@ def test_what_a_previous_incarnation_left_at_the_end_is_cut_off(torn: bytes, cap
     assert disk.content == whole
     (warning,) = caplog.messages
     assert warning.startswith(f"the journal fake.jsonl was cut to its first {len(whole)} bytes: byte {len(whole)}: ")
-    committer.commit([job(2)], now=0, sync=True)
+    commit(committer, [job(2)], now=0, sync=True)
     assert numbers(readable(disk.synced)) == [0, 1, 2]
 
 
@@ -104,7 +129,7 @@ def test_a_frame_that_is_no_record_is_cut_off_because_readers_stop_there() -> No
 
 def test_a_whole_journal_is_continued() -> None:
     disk = FakeDisk(frame(0))
-    opened(disk).commit([job(1)], now=0, sync=True)
+    commit(opened(disk), [job(1)], now=0, sync=True)
     assert disk.calls == ["open", "read", "read", "write", "datasync"]
     assert numbers(readable(disk.synced)) == [0, 1]
 
@@ -114,7 +139,7 @@ def run(disk: FakeDisk) -> tuple[Committer, int]:
     committer = opened(disk)
     acknowledged = 0
     for number in range(20):
-        committer.commit([job(number)], now=number, sync=number % 2 == 1)
+        commit(committer, [job(number)], now=number, sync=number % 2 == 1)
         acknowledged = max(acknowledged, committer.synced)
     committer.close()
     return committer, acknowledged
@@ -198,8 +223,8 @@ def test_a_bug_or_no_memory_is_a_failure_like_others(error: Exception) -> None:
 def test_a_record_that_cannot_be_encoded_is_a_failure() -> None:
     disk = FakeDisk()
     committer = opened(disk)
-    committer.commit([job(0)], now=0, sync=False)
-    committer.commit([Jobs([object()], [""])], now=0, sync=False)  # type: ignore[list-item] # that is what is wrong
+    commit(committer, [job(0)], now=0, sync=False)
+    commit(committer, [Jobs([object()], [""])], now=0, sync=False)  # type: ignore[list-item] # that is what is wrong
     committer.close()
     assert committer.failure is not None
     assert numbers(readable(disk.synced)) == [0]
@@ -213,7 +238,7 @@ def test_a_write_that_was_given_up_writes_nothing_more_when_it_returns() -> None
     disk = FakeDisk(before=give_up)
     disk.most = 10
     committer = opened(disk)
-    committer.commit([job(0)], now=0, sync=True)
+    commit(committer, [job(0)], now=0, sync=True)
     committer.close()
     assert disk.calls.count("write") == 2
     assert committer.written == 0

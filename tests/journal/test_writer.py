@@ -103,6 +103,22 @@ async def test_callers_of_durable_share_a_sync() -> None:
     assert disk.calls.count("datasync") <= 3
 
 
+async def test_who_waits_for_a_write_waits_for_no_sync() -> None:
+    """So no local job starts later because of the group commit."""
+    disk = HangingDisk("datasync")
+    async with patient(disk) as journal, trio.open_nursery() as nursery:
+        journal.append(job(0))
+        nursery.start_soon(journal.durable)
+        await trio.to_thread.run_sync(disk.hanging.wait)
+        for number in range(1, 10):
+            journal.append(job(number))
+            assert await journal.written()
+        assert numbers(readable(bytes(disk.content))) == list(range(10))
+        assert disk.calls.count("datasync") == 1
+        disk.answer.set()
+    assert numbers(readable(disk.synced)) == list(range(10))
+
+
 async def test_the_thread_syncs_by_itself_when_the_interval_is_over() -> None:
     synced = trio.Event()
     token = trio.lowlevel.current_trio_token()
@@ -306,7 +322,7 @@ async def test_no_thread_is_left() -> None:
     async with patient(FakeDisk()) as journal:
         journal.append(job(0))
         await journal.durable()
-        assert running_journals() == 1
+        assert running_journals() == 2
     assert running_journals() == 0
 
 
