@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         JobStatus,
         JobStatusInfo,
         JobUsage,
+        Retry,
         RunIf,
     )
     from runtime.job.protocol import Job
@@ -81,7 +82,7 @@ else:
         "runtime.backend.local": "LocalBackend",
         "runtime.backend.slurm": "SlurmBackend",
         "runtime.job": "EventBatch FailureKind JobCompletionEvent JobHandle JobPaths JobProgressEvent JobResult"
-        " JobSpec JobStatus JobStatusInfo JobUsage RunIf",
+        " JobSpec JobStatus JobStatusInfo JobUsage Retry RunIf",
         "runtime.job.protocol": "Job",
         "runtime.scheduler.plan": "SchedulerStatistics",
         "runtime.scheduler.priorities": "Priority",
@@ -145,6 +146,7 @@ __all__ = (
     "RegistryError",
     "ResourceError",
     "ResourceProvider",
+    "Retry",
     "RunIf",
     "RuntimeBackend",
     "Scheduler",

@@ -82,6 +82,7 @@ PURE = (
     "runtime.scheduler.priorities",
     "runtime.scheduler.ready",
     "runtime.scheduler.resources",
+    "runtime.scheduler.retries",
     "runtime.scheduler.statuses",
 )
 NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"})

@@ -18,7 +18,7 @@ from runtime import errors
 # fmt: off
 NAMES = (
     "JobSpec", "JobStatus", "FailureKind", "JobStatusInfo", "JobHandle",
-    "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch", "JobPaths", "RunIf",
+    "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch", "JobPaths", "Retry", "RunIf",
     "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "SlurmBackend", "FakeBackend", "FakePolicy", "FakeRun",
     "BackendOptions", "BackendState", "BackendStatistics", "CommonOptions", "Control", "Driver",
     "LiveJob", "StopCause", "End",

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from runtime.job import JobPaths, JobSpec, safe_id
+from runtime.job.attempts import name_of_earlier, renames_odir
 from runtime.job.command import command_words, is_read_by_shell, words_by_file
 from runtime.rooted import write_all
 from runtime.roots import RootedPath, Roots
@@ -126,6 +127,22 @@ def starting_words(spec: JobSpec, log: RootedPath) -> Sequence[str]:
 def _command_file(log: RootedPath) -> RootedPath:
     # Named after the log, because jobs may share a directory (and so a dump of the environment), but never a log.
     return log.with_name(log.name + COMMAND_FILE_ENDING)
+
+
+def set_aside_earlier(spec: JobSpec, paths: RootedJobPaths, attempt: int) -> None:
+    """Rename what the attempt before this one left, as `runtime.job.attempts` says; nothing for the first attempt.
+
+    Raises:
+        OSError: if it cannot be renamed.
+    """
+    if attempt == 1:
+        return
+    # The log after the directory: if it was in that, it is not found any more.
+    for path in (paths.odir, paths.log) if renames_odir(spec) else (paths.log,):
+        if path.exists():
+            earlier = path.with_name(name_of_earlier(path.name, attempt - 1))
+            earlier.remove()  # of an older run, if there is any: a run uses the number of an attempt once
+            path.rename(earlier.name)
 
 
 def rotate_directory(path: RootedPath, keep: int | None) -> None:

@@ -11,6 +11,6 @@ class LaunchProgress:
 
     attempt: int
     renewed: bool = False
-    """Whether the old output directories were renamed."""
+    """Whether the old output directories, and what an earlier attempt left, were renamed."""
     hooked: bool = False
     """Whether `pre_launch` was called."""

@@ -12,18 +12,22 @@ from runtime.job.events import (
 )
 from runtime.job.naming import safe_id
 from runtime.job.patterns import compile_pattern
+from runtime.job.retry import FLAKY, RETRIED_KINDS, Flaky, Retry
 from runtime.job.soft_stop import SoftStop, check_soft_stop
 from runtime.job.spec import CONTAINMENTS, LEFTOVERS, RUN_IFS, Containment, JobSpec, Leftovers, RunIf
 from runtime.job.status import LEGAL_MOVES, FailureKind, JobStatus, check_move
 
 __all__ = (
     "CONTAINMENTS",
+    "FLAKY",
     "LEFTOVERS",
     "LEGAL_MOVES",
+    "RETRIED_KINDS",
     "RUN_IFS",
     "Containment",
     "EventBatch",
     "FailureKind",
+    "Flaky",
     "JobCompletionEvent",
     "JobHandle",
     "JobPaths",
@@ -34,6 +38,7 @@ __all__ = (
     "JobStatusInfo",
     "JobUsage",
     "Leftovers",
+    "Retry",
     "RunIf",
     "SoftStop",
     "check_move",

@@ -81,6 +81,7 @@ def make_completion(
     event.ended = ended
     event.usage = usage
     event.paths = job.paths
+    event.earlier = ()
     event.__class__ = JobCompletionEvent  # frozen from now on
     return event  # type: ignore[no-any-return]  # it is one now
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from runtime.job.status import KILLED, FailureKind, JobStatus
+from runtime.job.status import KILLED, PASSED, FailureKind, JobStatus
 
 _JobT_co = TypeVar("_JobT_co", covariant=True)
 
@@ -112,6 +112,21 @@ class JobCompletionEvent:
     usage: JobUsage | None = None
     paths: JobPaths | None = None
     """Where its files are, or would be; `None` if its backend does not tell, or did not begin to launch it."""
+    earlier: Sequence[JobCompletionEvent] = ()
+    """The completions of the attempts in this run that did not pass and were followed by another one, in their order,
+    with the paths that their files have now. The scheduler adds them; none of them has any itself."""
+
+    @property
+    def is_flaky(self) -> bool:
+        """Whether it passed after a failure of its own; with ``flaky="fail"``, it has then failed for that."""
+        if self.status is not PASSED and (self.reason is None or self.reason.kind is not FailureKind.FLAKY):
+            return False
+        return any(each.kind is None or not each.kind.is_infrastructure for each in self.earlier)
+
+    @property
+    def kind(self) -> FailureKind | None:
+        """The kind of failure, if it has one."""
+        return None if self.reason is None else self.reason.kind
 
     @property
     def odir(self) -> str | None:
@@ -165,6 +180,16 @@ class JobResult(Generic[_JobT_co]):
     def never_ran(self) -> bool:
         """Whether it is KILLED and never began to run; see `JobCompletionEvent`."""
         return self.event.never_ran
+
+    @property
+    def is_flaky(self) -> bool:
+        """Whether it passed after a failure of its own; see `JobCompletionEvent`."""
+        return self.event.is_flaky
+
+    @property
+    def earlier(self) -> Sequence[JobCompletionEvent]:
+        """The completions of the attempts that did not pass and were tried again; see `JobCompletionEvent`."""
+        return self.event.earlier
 
     @property
     def reason(self) -> JobStatusInfo | None:

@@ -16,6 +16,7 @@ from runtime.errors import SpecError
 from runtime.job.command import has_options
 from runtime.job.numbers import brief, is_number
 from runtime.job.patterns import compile_pattern
+from runtime.job.retry import Retry
 from runtime.job.secret import Secret
 from runtime.job.sizes import MAX_SIZE
 from runtime.job.soft_stop import SoftStop, check_soft_stop
@@ -143,9 +144,14 @@ class JobSpec:
     leftovers: Leftovers | None = None
     """What happens when a local job leaves processes running: see `LocalBackend`; `None` for the backend's choice."""
     pre_launch: Callable[[], object] | None = None
-    """Called once, in a thread, before the job starts; if it raises, the job is KILLED with a launch error."""
+    """Called once for each attempt, in a thread, before the job starts; if it raises, the job is KILLED with a launch
+    error."""
     post_finish: Callable[[JobStatus], object] | None = None
-    """Called once, in a thread, with the final status; if it raises, a job that passed has failed."""
+    """Called once for each attempt, in a thread, with its status; if it raises, a job that passed has failed."""
+    retry: Retry | int | Mapping[str, int] | None = None
+    """Whether a scheduler tries it again if it does not pass: a `Retry`, or what its `times` may be, which becomes one;
+    `None` for no retry. Each attempt has the same command and the same directory: what an earlier attempt left is
+    renamed before it begins, see `runtime.job.attempts`."""
     full_name: str = ""
     """The name that no other job of the run has; `name` unless given."""
     qual_name: str = ""
@@ -183,11 +189,11 @@ class JobSpec:
             # An empty tuple, the default, needs no check: most fields of most jobs have it.
             if value.__class__ is not tuple or value:
                 object.__setattr__(self, field, self._texts(field, value))
-        for field in ("cwd", "odir", "log_path"):
-            value = getattr(self, field)
-            if value is not None:
-                object.__setattr__(self, field, self._path(field, value))
+        if self.cwd is not None or self.odir is not None or self.log_path is not None:
+            self._normalise_paths()
         self._check_numbers()
+        if self.retry is not None:
+            self._normalise_retry(self.retry)
         if self.resources is not None:
             self._check_resources(self.resources)
         if self.exports:
@@ -202,6 +208,8 @@ class JobSpec:
             value = getattr(self, field)
             if value.__class__ not in kinds and not (isinstance(value, str) and str in kinds):
                 raise self._error(field, value, expected)
+        if self.pre_launch is None and self.post_finish is None:  # usual: a loop would cost more than this question
+            return
         for field in ("pre_launch", "post_finish"):
             value = getattr(self, field)
             if value is not None and not callable(value):
@@ -245,6 +253,13 @@ class JobSpec:
         object.__setattr__(self, "run_if", meant)
         object.__setattr__(self, "_needs_all", None)  # so that `attrs.evolve` can set another `run_if`
 
+    def _normalise_retry(self, given: Retry | int | Mapping[str, int]) -> None:
+        try:
+            retry = given if isinstance(given, Retry) else Retry(given)
+        except SpecError as exc:
+            raise SpecError(f"job {self.name!r}: {exc}") from None
+        object.__setattr__(self, "retry", retry if retry.times else None)
+
     def _normalise_command(self) -> None:
         cmd = self.cmd
         if isinstance(cmd, str):
@@ -268,6 +283,12 @@ class JobSpec:
                 raise self._error(field, text, "texts only")
         return texts
 
+    def _normalise_paths(self) -> None:
+        for field in ("cwd", "odir", "log_path"):
+            value = getattr(self, field)
+            if value is not None:
+                object.__setattr__(self, field, self._path(field, value))
+
     def _path(self, field: str, value: object) -> str:
         path = value.__fspath__() if hasattr(value, "__fspath__") else value
         if not isinstance(path, str) or not path or "\0" in path:
@@ -275,16 +296,20 @@ class JobSpec:
         return path
 
     def _check_numbers(self) -> None:
-        for field in ("timeout", "queue_timeout", "soft_timeout"):
-            value = getattr(self, field)
-            if value is not None and not (is_number(value) and value > 0):
-                raise self._error(field, value, "a positive number of seconds, or None")
+        if self.timeout is not None or self.queue_timeout is not None or self.soft_timeout is not None:
+            self._check_timeouts()
         if self.seed is not None and self.seed.bit_length() > MAX_SEED_BITS:
             raise self._error("seed", self.seed, f"a whole number of at most {MAX_SEED_BITS} bits, or None")
         if self.max_log is not None and not (self.max_log.__class__ is int and 0 < self.max_log <= MAX_SIZE):
             raise self._error("max_log", self.max_log, f"a whole number of bytes from 1 to {MAX_SIZE}, or None")
         if not is_number(self.weight):
             raise self._error("weight", self.weight, "a finite number")
+
+    def _check_timeouts(self) -> None:
+        for field in ("timeout", "queue_timeout", "soft_timeout"):
+            value = getattr(self, field)
+            if value is not None and not (is_number(value) and value > 0):
+                raise self._error(field, value, "a positive number of seconds, or None")
 
     def _check_resources(self, resources: Mapping[str, int | None]) -> None:
         if not isinstance(resources, Mapping):

@@ -105,6 +105,8 @@ class FailureKind(enum.StrEnum):
     """It passed and left processes running, with ``leftovers="fail"``."""
     LICENCE = "licence"
     """There was no licence, as a pattern that the user gave shows."""
+    FLAKY = "flaky"
+    """It passed, after an attempt that failed, with ``flaky="fail"``."""
     TIMEOUT = "timeout"
     """It ran for longer than its `timeout`."""
     QUEUE_TIMEOUT = "queue_timeout"
@@ -133,6 +135,11 @@ class FailureKind(enum.StrEnum):
         """The terminal status that goes with this kind."""
         return FAILED if self in _FAILED_KINDS else KILLED
 
+    @property
+    def is_infrastructure(self) -> bool:
+        """Whether it says something about machines, licences and queues, and nothing about what the job tests."""
+        return self in _INFRASTRUCTURE
+
 
 _FAILED_KINDS: Final = frozenset(
     {
@@ -146,5 +153,20 @@ _FAILED_KINDS: Final = frozenset(
         FailureKind.HOOK,
         FailureKind.LEFTOVERS,
         FailureKind.LICENCE,
+        FailureKind.FLAKY,
+    }
+)
+_INFRASTRUCTURE: Final = frozenset(
+    {
+        FailureKind.OUT_OF_MEMORY,
+        FailureKind.LICENCE,
+        FailureKind.QUEUE_TIMEOUT,
+        FailureKind.BUSY,
+        FailureKind.LAUNCH_ERROR,
+        FailureKind.LAUNCHER_ERROR,
+        FailureKind.PREEMPTED,
+        FailureKind.NODE_FAILURE,
+        FailureKind.LOST,
+        FailureKind.BACKEND_ERROR,
     }
 )

@@ -20,12 +20,13 @@ import attrs
 
 from runtime.backend.job_paths import job_paths, usual_odir
 from runtime.errors import SpecError
-from runtime.job import JobSpec, safe_id
+from runtime.job import JobSpec, Retry, safe_id
+from runtime.job.retry import FIRST_RETRY_DELAY
 from runtime.jobfile.doubtful import doubtful_defaults, doubtful_placeholders
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.jobfile.references import References, resolve
 from runtime.jobfile.regression import JobEntry, Regression
-from runtime.jobfile.schema import JOB_KEYS, TEXT_KEYS, JobTable, Seeds, scalar_text
+from runtime.jobfile.schema import JOB_KEYS, RETRY_KEYS, TEXT_KEYS, JobTable, Seeds, scalar_text
 from runtime.jobfile.template import substitute, substitute_in_shell
 
 logger: Final = logging.getLogger("runtime.cli")
@@ -54,7 +55,7 @@ RESERVED: Final = frozenset(
 )
 """Names of the run directory's own files, which no job's directory may have."""
 
-_COPIED: Final = JOB_KEYS - {*TEXT_KEYS, "matrix", "seeds", "version"}
+_COPIED: Final = JOB_KEYS - {*TEXT_KEYS, *RETRY_KEYS, "matrix", "seeds", "version"}
 """The keys that are copied into a specification, if the file has them."""
 
 
@@ -238,6 +239,9 @@ class _SpecBuilder:
             self._fixed["dry_run"] = True
         if references.is_secret_in_cmd:
             self._fixed["secret_cmd"] = True
+        if table.retry:
+            delay = FIRST_RETRY_DELAY if table.retry_delay is None else table.retry_delay
+            self._fixed["retry"] = Retry(table.retry, delay, table.flaky or "pass")
         self._dependencies: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def build(self, cell: _Cell) -> JobSpec:

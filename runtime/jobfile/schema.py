@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeGuard, TypeVar
 
 import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
-from runtime.job import CONTAINMENTS, LEFTOVERS, RUN_IFS, RunIf, check_soft_stop
+from runtime.job import CONTAINMENTS, FLAKY, LEFTOVERS, RETRIED_KINDS, RUN_IFS, Flaky, RunIf, check_soft_stop
 from runtime.job.command import has_options
 from runtime.job.numbers import is_number
 from runtime.job.secret import Secret
@@ -152,6 +152,30 @@ def _size(value: object) -> int:
         return parse_size(value)
     except ValueError as exc:
         raise _ExpectedError(SIZE) from exc
+
+
+def _delay(value: object) -> float:
+    """Return the seconds of a duration, which may be 0."""
+    if (is_number(value) and value == 0) or value in ("0", "0s"):
+        return 0.0
+    return duration(value)
+
+
+def _retry(value: object) -> int | dict[str, int]:
+    if isinstance(value, dict):
+        for kind, number in value.items():
+            if kind not in RETRIED_KINDS:
+                raise _ExpectedError(f"a kind of failure{suggestion(kind, RETRIED_KINDS)}", given=kind)
+            if not _is_count(number):
+                raise _ExpectedError("a whole number of retries, from 0", kind, number)
+        return value
+    if _is_count(value):
+        return value
+    raise _ExpectedError("a whole number of retries, or a table of kinds of failure, { licence = 5, node_failure = 2 }")
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _soft_stop(value: object) -> str | Literal[False]:
@@ -345,6 +369,10 @@ class JobTable:
     tags: tuple[str, ...] | None = _key(_texts)
     containment: str | None = _key(_one_of(*CONTAINMENTS))
     leftovers: str | None = _key(_one_of(*LEFTOVERS))
+    retry: int | Mapping[str, int] | None = _key(_retry)
+    retry_delay: float | None = _key(_delay)
+    """Seconds; for a table with `retry`, as is `flaky`."""
+    flaky: Flaky | None = _key(_one_of(*FLAKY))  # noqa: RUF009 - as for `seeds`
     version: str | None = _key(_text)
     """A command for ``/bin/sh``; the first line that it prints is recorded with the run."""
 
@@ -376,6 +404,9 @@ FOREIGN_KEYS: Final = {
 
 RUN_IF_KEYS: Final = frozenset({"run_if", "needs_all_dependencies_passing"})
 """The two names of one setting."""
+
+RETRY_KEYS: Final = ("retry", "retry_delay", "flaky")
+"""The keys of a job that are one field of its specification."""
 
 JOB_KEYS: Final = frozenset(field.name for field in attrs.fields(JobTable))
 

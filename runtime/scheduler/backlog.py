@@ -23,10 +23,13 @@ class Backlog:
         name: of the backend.
         limit: how many jobs it may have at once, `None` for no limit.
         batch: how many jobs may be offered to it at once, `None` for no limit.
+        keeps_attempts: for `keeps_attempts`.
     """
 
-    def __init__(self, name: str, limit: int | None, batch: int | None = None) -> None:
+    def __init__(self, name: str, limit: int | None, batch: int | None = None, *, keeps_attempts: bool = True) -> None:
         self.name = name
+        self.keeps_attempts: Final = keeps_attempts
+        """See `BackendLimits`."""
         self.limit: float = math.inf if limit is None else limit
         self.in_flight = 0
         """How many jobs it has, or is being offered."""

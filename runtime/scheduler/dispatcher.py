@@ -41,6 +41,8 @@ class BackendLimits:
     resources: Collection[str] = ()
     """The resources that it requests itself, as a batch system does. For its jobs they are counted only if the run has
     a limit for them."""
+    keeps_attempts: bool = True
+    """Whether the files of earlier attempts are where `runtime.job.attempts` says."""
 
 
 class Dispatcher:
@@ -68,7 +70,8 @@ class Dispatcher:
     ) -> None:
         self._backends = backends
         self.backlogs: Final = {
-            name: Backlog(name, each.max_parallelism, each.max_batch) for name, each in backends.items()
+            name: Backlog(name, each.max_parallelism, each.max_batch, keeps_attempts=each.keeps_attempts)
+            for name, each in backends.items()
         }
         self._default = default_backend
         self._limit = math.inf if max_parallelism is None else max_parallelism
@@ -173,6 +176,10 @@ class Dispatcher:
         backlog.backoff.offer(len(nodes))
         self.in_flight += len(nodes)
         return nodes
+
+    def begin_another_attempt(self, node: Node) -> None:
+        """Let the next submission of a job be another attempt at it."""
+        self.attempts[node.id] = node.attempt + 1
 
     def attempts_of(self, nodes: Iterable[Node]) -> Mapping[str, int]:
         """Return the numbers of the attempts of jobs in flight by id, without those that are 1."""

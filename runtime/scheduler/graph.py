@@ -27,19 +27,22 @@ class Place(enum.Enum):
     """In its ready queue."""
     IN_FLIGHT = enum.auto()
     """It was submitted to its backend, and has not completed."""
+    DELAYED = enum.auto()
+    """An attempt at it did not pass, and it waits until the next one is due."""
 
 
 # A global is read faster than a member of an enumeration: see `runtime.job.status`.
 NOWHERE: Final = Place.NOWHERE
 READY: Final = Place.READY
 IN_FLIGHT: Final = Place.IN_FLIGHT
+DELAYED: Final = Place.DELAYED
 
 
 class Node:
     """One job of the graph, and its state: the record that all parts of a plan share.
 
-    Each part changes fields of its own: `Statuses` the status, `ReadyQueue` and `Dispatcher` the place, `Plan` the
-    rest. An object for each part would cost every job an allocation, and every event several lookups.
+    Each part changes fields of its own: `Statuses` the status, `ReadyQueue`, `Dispatcher` and `Retries` the place,
+    `Plan` the rest. An object for each part would cost every job an allocation, and every event several lookups.
 
     It has no constructor, which would double the cost of making a node: `_make_nodes` sets the attributes.
     """
@@ -73,7 +76,7 @@ class Node:
     """The ready queue that it belongs to. The plan sets it, as soon as the graph has the node."""
     place: Place
     attempt: int
-    """From 1; 0 until it is submitted."""
+    """The number of its last attempt, from 1; 0 until it is submitted."""
     started: float | None
     """When it began to run, in seconds of `trio.current_time`; `None` before."""
     event: JobCompletionEvent | None

@@ -7,8 +7,9 @@
 
 `run.Scheduler` applies each fact (`facts`) with the time at which it heard of it, and then asks `decide` for actions
 (`actions`), which the runners of the backends carry out. What a plan consists of: the `graph` of the jobs; the
-`statuses`; the `dispatcher`, which has the ready jobs and chooses among them. This module decides what becomes of a job
-when others end, are killed or refused, and when the run stops.
+`statuses`; the `dispatcher`, which has the ready jobs and chooses among them; the `retries`, which have those that are
+to be tried again. This module decides what becomes of a job when others end, are killed or refused, and when the run
+stops.
 
 Facts come in batches, and one loop does the work for each job of a batch inline: a run of 100,000 jobs that do nothing
 spends half its time here, and in Python a call costs as much as what it does.
@@ -41,9 +42,10 @@ from runtime.scheduler.facts import (
     Submitted,
     Withdrawn,
 )
-from runtime.scheduler.graph import IN_FLIGHT, READY, Graph, Node
+from runtime.scheduler.graph import IN_FLIGHT, NOWHERE, READY, Graph, Node
 from runtime.scheduler.priorities import Priority
 from runtime.scheduler.resources import ResourcePool
+from runtime.scheduler.retries import Retries
 from runtime.scheduler.statuses import Statuses
 
 BUSY_TIMEOUT: Final = 6 * 3600.0
@@ -108,6 +110,7 @@ class Plan:
             priority=priority,
             attempts=first_attempts,
         )
+        self._retries = Retries()
         self._max_failures = max_failures
         self._failures = 0
         self._never_ran = 0
@@ -165,6 +168,8 @@ class Plan:
         """Return the actions to carry out now. The plan counts them as done."""
         if self._new:
             self._admit(now)
+        if self._retries.waiting:
+            self._make_ready(self._retries.take_due(now), now)
         actions: list[Action] = [*self._kills]
         self._kills.clear()
         if self._stopped_by is None:
@@ -175,7 +180,8 @@ class Plan:
 
     def wake_at(self, now: float) -> float:
         """Return when to call `decide` again although no fact has come; `math.inf` for never."""
-        return self._dispatcher.wake_at(now)
+        wake_at = self._dispatcher.wake_at(now)
+        return min(wake_at, self._retries.waiting[0].due) if self._retries.waiting else wake_at
 
     def jobs(self) -> Iterator[Job]:
         """Return all jobs, in the order given."""
@@ -226,6 +232,7 @@ class Plan:
                 scheduled = node.status is SCHEDULED
                 assert scheduled if node.waiting else (not scheduled or node in self._new), node
         self._dispatcher.sanity_check(nodes)
+        self._retries.sanity_check(nodes)
 
     # ------------------------------------------------------------------ new jobs
 
@@ -269,14 +276,16 @@ class Plan:
         """Take in events of a backend: jobs that began to run, or wait again, and completions."""
         find = self._graph.get
         ended: list[Node] = []
+        failures = self._retries.failures
         for event in batch:
             node = find(event.job_id)
             # `node.event` is set, with its place unchanged, if an earlier event of this batch completed it.
             if node is None or node.place is not IN_FLIGHT or node.attempt != event.attempt or node.event is not None:
                 self._stray += 1
             elif isinstance(event, JobCompletionEvent):
-                node.event = event if event.status in TERMINAL else corrected(event)
-                ended.append(node)
+                node.event = event if event.status is PASSED and not failures else self._conclusion(node, event, now)
+                if node.event is not None:
+                    ended.append(node)
             else:
                 self._progressed(node, event)
         self._dispatcher.complete(ended, now)
@@ -332,7 +341,7 @@ class Plan:
         elif waited >= self._busy_timeout:
             why = f": {busy_because}" if busy_because else ""
             message = f"its backend {node.queue.backlog.name!r} has been busy for {waited:g} s{why}"
-            self._end_early(node, FailureKind.BUSY, message, now)
+            self._end_attempt(node, FailureKind.BUSY, message, now)
         else:
             if node.status is not QUEUED:  # a backend that first says that it runs, and then refuses it
                 self.statuses.move((node,), QUEUED, now)
@@ -410,8 +419,8 @@ class Plan:
             self.statuses.end(ended)
             wave, ended = ended, []
             for done in wave:
-                if done.place is READY:
-                    self._dispatcher.remove(done)
+                if done.place is not NOWHERE:
+                    self._take_out(done)
                 passed = done.status is PASSED
                 if not passed:
                     self._count_failure(done)
@@ -430,6 +439,13 @@ class Plan:
             count = self._max_failures
             self._stop(StopRequested(f"the limit of {count} failure{'' if count == 1 else 's'}"), now)
 
+    def _take_out(self, node: Node) -> None:
+        """Take a job that has ended out of where it waited."""
+        if node.place is READY:
+            self._dispatcher.remove(node)
+        else:
+            node.place = NOWHERE  # `Retries` skips it
+
     def _count_failure(self, node: Node) -> None:
         event = node.event
         assert event is not None
@@ -442,10 +458,36 @@ class Plan:
         self._dispatcher.release([node])
         if node.id in self._killed_by:
             kind, message = FailureKind.CANCELLED, f"killed by {self._killed_by[node.id]}"
-        self._end_early(node, kind, message, now)
+        self._end_attempt(node, kind, message, now)
+
+    def _end_attempt(self, node: Node, kind: FailureKind, message: str, now: float) -> None:
+        """End the attempt at a job that is no longer in flight, and the job, unless it is tried again."""
+        node.event = self._conclusion(node, end_of(node, kind, message, now), now)
+        if node.event is not None:
+            self._complete([node], now)
 
     def _end_early(self, node: Node, kind: FailureKind, message: str, now: float) -> None:
-        """End a job that is not in flight; nothing happens if it has ended."""
+        """End a job that is not in flight; nothing happens if it has ended.
+
+        If it waits for another attempt, it ends as the last one did: no other has begun, which could have this reason.
+        """
         if node.event is None:
-            node.event = end_of(node, kind, message, now)
+            node.event = self._retries.last_end(node) or end_of(node, kind, message, now)
             self._complete([node], now)
+
+    def _conclusion(self, node: Node, event: JobCompletionEvent, now: float) -> JobCompletionEvent | None:
+        """Return the completion with which a job ends, after this one of an attempt; `None` if it is tried again."""
+        if event.status not in TERMINAL:
+            event = corrected(event)
+        may_start = self._stopped_by is None and node.id not in self._killed_by and node.queue.backlog.gone is None
+        delay = self._retries.delay_after(node, event) if may_start else None
+        if delay is None:
+            return self._retries.concluded(node, event)
+        if node.place is IN_FLIGHT:
+            self._dispatcher.complete([node], now)
+        note = f"attempt {event.attempt} did not pass; the next one begins in {delay:.0f} s"
+        self.statuses.try_again(node, self._retries.add(node, event, now + delay), note)
+        self._dispatcher.begin_another_attempt(node)
+        self._busy_since.pop(node.id, None)
+        node.started = None
+        return None

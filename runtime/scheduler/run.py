@@ -119,7 +119,9 @@ class Scheduler(Generic[JobT]):
         self._backends = backends
         self._plan = Plan(
             {
-                name: BackendLimits(backend.max_parallelism, backend.max_batch, backend.resources)
+                name: BackendLimits(
+                    backend.max_parallelism, backend.max_batch, backend.resources, backend.keeps_attempts
+                )
                 for name, backend in backends.items()
             },
             default,

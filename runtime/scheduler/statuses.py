@@ -9,6 +9,7 @@ import attrs
 
 from runtime.job import JobCompletionEvent, JobStatus, check_move
 from runtime.job.protocol import Job
+from runtime.job.status import QUEUED
 from runtime.scheduler.graph import Node
 
 _JobT_co = TypeVar("_JobT_co", covariant=True)
@@ -27,7 +28,8 @@ class StatusChange(Generic[_JobT_co]):
     note: str | None = None
     """Where the job waits or runs, as its backend describes it."""
     event: JobCompletionEvent | None = None
-    """The completion, when `new` is terminal."""
+    """The completion, when `new` is terminal; or that of an attempt after which the job is tried again, when `new` is
+    QUEUED."""
 
 
 class Statuses:
@@ -45,7 +47,14 @@ class Statuses:
         """Count new jobs, which are SCHEDULED."""
         self.counts[JobStatus.SCHEDULED] += count
 
-    def move(self, nodes: Iterable[Node], new: JobStatus, at: float | None = None, note: str | None = None) -> None:
+    def move(
+        self,
+        nodes: Iterable[Node],
+        new: JobStatus,
+        at: float | None = None,
+        note: str | None = None,
+        event: JobCompletionEvent | None = None,
+    ) -> None:
         """Move jobs to another status, or note something new about the one that they have.
 
         Args:
@@ -53,6 +62,7 @@ class Statuses:
             new: the status.
             at: when; `None` for jobs that run: when each was `started`.
             note: for watchers.
+            event: of the attempt that has ended, if the jobs move because of it.
 
         Raises:
             StatusMoveError: if `LEGAL_MOVES` does not have the move. It is a bug of the plan.
@@ -71,7 +81,13 @@ class Statuses:
             if changes is not None:
                 when = node.started if at is None else at
                 assert when is not None
-                changes.append(StatusChange(node.job, node.id, old, new, when, note))
+                changes.append(StatusChange(node.job, node.id, old, new, when, note, event))
+
+    def try_again(self, node: Node, event: JobCompletionEvent, note: str) -> None:
+        """Move a job to QUEUED, because its last attempt has ended with `event`, and it is tried again."""
+        if self.completions is not None:
+            self.completions.append(event)
+        self.move((node,), QUEUED, event.ended, note, event)
 
     def end(self, nodes: Iterable[Node]) -> None:
         """Move jobs to the statuses of their completions, which are set.

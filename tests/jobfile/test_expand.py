@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.backend.job_paths import job_paths
-from runtime.job import JobSpec
+from runtime.job import JobSpec, Retry
 from runtime.jobfile import expand as module
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, draw_seeds, expand
@@ -369,3 +369,18 @@ def test_no_name_leads_out_of_the_runs_directory(name: str, value: str) -> None:
     tables[name].pop("log_path")
     (job,) = expanded(tables).values()
     assert Path(job_paths(job, str(RUN_DIR)).odir).parent == RUN_DIR
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"retry": 2}, Retry(2)),
+        ({"retry": {"licence": 5, "lost": 1}}, Retry({"licence": 5, "lost": 1})),
+        ({"retry": 1, "retry_delay": "2m", "flaky": "fail"}, Retry(1, delay=120, flaky="fail")),
+        ({"retry": 1, "retry_delay": 0}, Retry(1, delay=0)),
+        ({"retry": 0, "flaky": "fail"}, None),
+        ({"retry_delay": "1s"}, None),
+    ],
+)
+def test_how_often_a_job_is_tried(table: dict[str, Any], expected: Retry | None) -> None:
+    assert expanded({"a": table})["a"].retry == expected

@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.job import FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus, JobStatusInfo
 from runtime.job.protocol import Job
-from runtime.scheduler.actions import Action, Kill, Submit
+from runtime.scheduler.actions import NO_ATTEMPTS, Action, Kill, Submit
 from runtime.scheduler.dispatcher import BackendLimits
 from runtime.scheduler.facts import (
     BackendEnded,
@@ -27,13 +27,23 @@ def job(name: str, *needs: str, **fields: Any) -> JobSpec:
     return JobSpec(name=name, cmd="true", dependencies=needs, **fields)
 
 
-def ended(job_id: str, status: JobStatus = JobStatus.PASSED, at: float = 0.0) -> JobCompletionEvent:
-    reason = None if status is JobStatus.PASSED else JobStatusInfo("exit code 1", kind=FailureKind.EXIT_CODE)
-    return JobCompletionEvent(job_id, 1, status, reason, at, at, at)
+def ended(
+    job_id: str,
+    status: JobStatus = JobStatus.PASSED,
+    at: float = 0.0,
+    *,
+    attempt: int = 1,
+    kind: FailureKind = FailureKind.EXIT_CODE,
+) -> JobCompletionEvent:
+    message = "exit code 1" if kind is FailureKind.EXIT_CODE else f"it is {kind}"
+    reason = None if status is JobStatus.PASSED else JobStatusInfo(message, kind=kind)
+    return JobCompletionEvent(job_id, attempt, status, reason, at, at, at)
 
 
-def handles(jobs: Iterable[Job], started: float | None) -> dict[str, JobHandle]:
-    return {each.id: JobHandle(each.id, 1, started) for each in jobs}
+def handles(
+    jobs: Iterable[Job], started: float | None, attempts: Mapping[str, int] = NO_ATTEMPTS
+) -> dict[str, JobHandle]:
+    return {each.id: JobHandle(each.id, attempts.get(each.id, 1), started) for each in jobs}
 
 
 class Driven:
@@ -53,7 +63,8 @@ class Driven:
         allowed = {name: BackendLimits(most, None, (provided or {}).get(name, ())) for name, most in backends.items()}
         self.plan = Plan(allowed, next(iter(backends)), resources=pool, **options)
         self.now = 0.0
-        self.flying: dict[str, Job] = {}
+        self.flying: dict[str, int] = {}
+        """By id: the number of the attempt."""
         self.history: list[str] = []
         self.killed: list[Kill] = []
         self.add(jobs)
@@ -91,8 +102,9 @@ class Driven:
         ids = [each.id for each in action.jobs]
         self.history += ids
         accepted = [each for each in action.jobs if each.id not in refuse]
-        self.flying.update({each.id: each for each in accepted})
-        self.apply(Submitted(action.backend, action.jobs, handles(accepted, self.now)))
+        self.flying.update({each.id: action.attempts.get(each.id, 1) for each in accepted})
+        taken = handles(accepted, self.now, action.attempts)
+        self.apply(Submitted(action.backend, action.jobs, taken, attempts=action.attempts))
         return ids
 
     def decide(self) -> Submit:
@@ -104,10 +116,17 @@ class Driven:
     def withdraw(self, action: Submit, *ids: str) -> None:
         self.apply(Withdrawn(action.backend, [each for each in action.jobs if each.id in ids]))
 
-    def end(self, job_id: str, status: JobStatus = JobStatus.PASSED) -> None:
-        del self.flying[job_id]
-        self.apply((ended(job_id, status, self.now),))
+    def end(self, job_id: str, status: JobStatus = JobStatus.PASSED, kind: FailureKind = FailureKind.EXIT_CODE) -> None:
+        attempt = self.flying.pop(job_id)
+        self.apply((ended(job_id, status, self.now, attempt=attempt, kind=kind),))
         self.plan.sanity_check()
+
+    def fail(self, job_id: str, kind: FailureKind = FailureKind.EXIT_CODE) -> None:
+        self.end(job_id, kind.status, kind)
+
+    def result(self, job_id: str) -> JobCompletionEvent:
+        (event,) = (result.event for result in self.plan.results() if result.id == job_id)
+        return event
 
     def statuses(self) -> dict[str, str]:
         results = {result.id: result.status.name for result in self.plan.results()}

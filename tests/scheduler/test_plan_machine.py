@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from runtime.job import RUN_IFS, JobHandle, JobProgressEvent, JobSpec, JobStatus
+from runtime.job import RUN_IFS, JobHandle, JobProgressEvent, JobSpec, JobStatus, Retry
 from runtime.job.protocol import Job
 from runtime.scheduler.actions import Kill, Submit
 from runtime.scheduler.dispatcher import BackendLimits
@@ -31,6 +31,9 @@ from tests.scheduler.planning import ended, handles, job
 BACKENDS = {"one": 1, "few": 3, "any": None}
 LIMITS = {name: BackendLimits(most) for name, most in BACKENDS.items()}
 ENDS = st.sampled_from([JobStatus.PASSED, JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED])
+RETRIES = st.sampled_from(
+    [None, None, Retry(2, delay=0), Retry({"exit_code": 1, "launch_error": 1, "busy": 1}, delay=9)]
+)
 NEEDS = st.dictionaries(st.sampled_from(["lic", "mem"]), st.sampled_from([0, 1, 2, None]), max_size=2)
 
 
@@ -43,10 +46,12 @@ class PlanMachine(RuleBasedStateMachine):
         self.count = 0
         self.jobs: dict[str, JobSpec] = {}
         self.offered: list[Submit] = []
-        self.flying: set[str] = set()
+        self.answers: list[Submitted] = []
+        """Those that were overtaken by other facts so far."""
+        self.flying: dict[str, int] = {}
+        """By id: the number of the attempt."""
         self.killed: set[str] = set()
-        self.launched: list[str] = []
-        self.ended: list[str] = []
+        self.ended: list[tuple[str, int]] = []
         self.stopped = False
 
     @initialize(width=st.sampled_from([None, 1, 4]), failures=st.sampled_from([None, 3]))
@@ -64,6 +69,7 @@ class PlanMachine(RuleBasedStateMachine):
                 "resources": data.draw(NEEDS) or None,
                 "weight": data.draw(st.integers(0, 2)),
                 "run_if": data.draw(st.sampled_from(RUN_IFS)),
+                "retry": data.draw(RETRIES),
             }
             needs = data.draw(st.lists(st.sampled_from(known), max_size=3, unique=True)) if known else []
             jobs.append(job(f"j{self.count}", *needs, **fields))
@@ -99,18 +105,31 @@ class PlanMachine(RuleBasedStateMachine):
         accepted: dict[str, JobHandle] = {}
         for each in jobs:
             answer = data.draw(st.sampled_from(["runs", "queued", "done", "busy"]))
+            attempt = action.attempts.get(each.id, 1)
             if answer == "busy":
                 if data.draw(st.booleans()):  # it breaks the contract: it said first that the job runs
-                    self.apply((JobProgressEvent(each.id, 1, JobStatus.RUNNING, self.now),))
+                    self.apply((JobProgressEvent(each.id, attempt, JobStatus.RUNNING, self.now),))
                 continue
-            accepted |= handles([each], self.now if answer != "queued" else None)
-            self.launched.append(each.id)
+            accepted |= handles([each], self.now if answer != "queued" else None, action.attempts)
             if answer == "done":
-                self.apply((ended(each.id, data.draw(ENDS), self.now),))
-                self.ended.append(each.id)
+                self.end_attempt(each.id, attempt, data.draw(ENDS))
             else:
-                self.flying.add(each.id)
-        self.apply(Submitted(action.backend, jobs, accepted))
+                self.flying[each.id] = attempt
+        self.answers.append(Submitted(action.backend, jobs, accepted, attempts=action.attempts))
+        if data.draw(st.booleans()):
+            self.answer()
+
+    @precondition(lambda self: self.answers)
+    @rule()
+    def answer(self) -> None:
+        """A backend answers in the order of its submissions, but completions, and further attempts, may come before."""
+        for answer in self.answers:
+            self.apply(answer)
+        self.answers.clear()
+
+    def end_attempt(self, job_id: str, attempt: int, status: JobStatus) -> None:
+        self.apply((ended(job_id, status, self.now, attempt=attempt),))
+        self.ended.append((job_id, attempt))
 
     @precondition(lambda self: self.offered)
     @rule(data=st.data())
@@ -119,32 +138,31 @@ class PlanMachine(RuleBasedStateMachine):
         jobs = self.launching(action)
         for each in jobs:
             if data.draw(st.booleans()):
-                self.apply((ended(each.id, JobStatus.KILLED, self.now),))
-                self.ended.append(each.id)
-        self.apply(SubmissionFailed(action.backend, jobs, "it raised"))
+                self.end_attempt(each.id, action.attempts.get(each.id, 1), JobStatus.KILLED)
+        if data.draw(st.booleans()):
+            self.decide()  # a further attempt may be submitted before the plan hears of the failure
+        self.apply(SubmissionFailed(action.backend, jobs, "it raised", action.attempts))
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), status=ENDS)
     def end(self, data: st.DataObject, status: JobStatus) -> None:
         job_id = data.draw(st.sampled_from(sorted(self.flying)))
-        self.flying.remove(job_id)
-        self.apply((ended(job_id, status, self.now),))
-        self.ended.append(job_id)
+        self.end_attempt(job_id, self.flying.pop(job_id), status)
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), status=st.sampled_from(JobStatus))
     def progress(self, data: st.DataObject, status: JobStatus) -> None:
         """Also to a status that is none of progress, from a backend that breaks the contract."""
         job_id = data.draw(st.sampled_from(sorted(self.flying)))
-        self.apply((JobProgressEvent(job_id, 1, status, self.now, "note"),))
+        self.apply((JobProgressEvent(job_id, self.flying[job_id], status, self.now, "note"),))
 
     @rule(data=st.data())
     def stray_events(self, data: st.DataObject) -> None:
         before = self.plan.statistics().stray_events
-        ids = data.draw(st.lists(st.sampled_from(["stranger", *self.ended]), max_size=2))
-        for job_id in ids:
-            self.apply((ended(job_id),))
-        assert self.plan.statistics().stray_events == before + len(ids)
+        strays = data.draw(st.lists(st.sampled_from([("stranger", 1), *self.ended]), max_size=2))
+        for job_id, attempt in strays:
+            self.apply((ended(job_id, attempt=attempt),))
+        assert self.plan.statistics().stray_events == before + len(strays)
 
     @rule(seconds=st.sampled_from([0.01, 1.0, 60.0]))
     def wait(self, seconds: float) -> None:
@@ -170,7 +188,11 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(sorted(BACKENDS)), sure=st.integers(0, 9))
     def backend_goes(self, name: str, sure: int) -> None:
         if sure == 0:
-            self.flying = {job_id for job_id in self.flying if (self.jobs[job_id].backend or "any") != name}
+            self.flying = {
+                job_id: attempt
+                for job_id, attempt in self.flying.items()
+                if (self.jobs[job_id].backend or "any") != name
+            }
             self.apply(BackendEnded(name, "gone"))
 
     @invariant()
@@ -182,6 +204,7 @@ class PlanMachine(RuleBasedStateMachine):
         """Whatever happened, the run can be brought to its end, and then every job has a result."""
         if not hasattr(self, "plan"):
             return
+        self.answer()
         self.apply(CapacityChanged("mem", 3))
         for _ in range(20 * self.count + 50):
             if not self.plan.unfinished:
@@ -190,16 +213,22 @@ class PlanMachine(RuleBasedStateMachine):
             self.decide()
             for action in self.offered:
                 jobs = self.launching(action)
-                self.apply(Submitted(action.backend, jobs, handles(jobs, self.now)))
+                taken = handles(jobs, self.now, action.attempts)
+                self.apply(Submitted(action.backend, jobs, taken, attempts=action.attempts))
                 for each in jobs:
-                    self.apply((ended(each.id, at=self.now),))
+                    self.apply((ended(each.id, at=self.now, attempt=action.attempts.get(each.id, 1)),))
             self.offered.clear()
-            for job_id in self.flying:
-                self.apply((ended(job_id),))
+            for job_id, attempt in self.flying.items():
+                self.apply((ended(job_id, attempt=attempt),))
             self.flying.clear()
         self.plan.sanity_check()
         assert not self.plan.unfinished, "jobs are left, and nothing starts"
-        assert len(self.plan.results()) == self.plan.statistics().total
+        results = self.plan.results()
+        assert len(results) == self.plan.statistics().total
+        for result in results:
+            numbers = [each.attempt for each in (*result.earlier, result.event)]
+            assert numbers == [*range(1, len(numbers) + 1)] or numbers == [0]
+            assert not result.earlier or self.jobs[result.id].retry is not None
 
 
 TestPlan = PlanMachine.TestCase

@@ -14,6 +14,7 @@ from runtime.backend.job_paths import (
     make_files,
     open_log,
     rotate_directory,
+    set_aside_earlier,
     starting_words,
 )
 from runtime.job import JobPaths, JobSpec
@@ -67,14 +68,22 @@ class JobFiles:
         """
         return self._soft_steps.of(spec, str(paths.odir), self._roots.resolve)
 
-    def prepare(self, spec: JobSpec, paths: RootedJobPaths, *, renew: bool) -> None:
+    def prepare(self, spec: JobSpec, paths: RootedJobPaths, attempt: int = 1, *, renew: bool) -> None:
         """Make a job's directories, and remove its old log.
+
+        Args:
+            spec: the job.
+            paths: of its files.
+            attempt: the number of the attempt.
+            renew: whether to rename what an earlier attempt, or an older run, left.
 
         Raises:
             OSError, ValueError: if that cannot be done.
         """
-        if renew and spec.renew_odir:
-            rotate_directory(paths.odir, self._max_output_dirs)
+        if renew:
+            set_aside_earlier(spec, paths, attempt)
+            if spec.renew_odir:
+                rotate_directory(paths.odir, self._max_output_dirs)
         dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
         os.close(make_files(paths, dump))
         make_command_file(spec, paths.log)

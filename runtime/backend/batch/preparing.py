@@ -103,7 +103,7 @@ class Preparer:
                 store.forget(token)
             live.paths = job_paths(spec, store.run_dir)
             paths = store.job_files.locate(live.paths)
-            store.job_files.prepare(spec, paths, renew=not progress.renewed)
+            store.job_files.prepare(spec, paths, live.attempt, renew=not progress.renewed)
             progress.renewed = True
             job = BatchJob(live, Element(token), paths, store.job_files.soft_step(spec, paths), request, progress)
             # Before the hook: a job that cannot be written down must have no side effects.

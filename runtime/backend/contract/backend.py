@@ -88,6 +88,9 @@ class RuntimeBackend(abc.ABC):
     jobs_outlive_runtime: ClassVar[bool] = False
     """Whether its jobs go on after the death of the runtime, as in a batch system. Then a run with a journal submits a
     job only when the intent to do so is on disk; otherwise it is enough that it is written."""
+    keeps_attempts: ClassVar[bool] = False
+    """Whether it renames what an attempt at a job left before it begins the next one, as `runtime.job.attempts` says.
+    If not, it is not known where the files of an earlier attempt are."""
     max_submissions: int | None = 1
     """How many calls of `submit_many` the scheduler has in progress at once; one that takes over a second no longer
     counts. Jobs that become ready meanwhile go together in the next call. `None` for any number."""

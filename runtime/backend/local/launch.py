@@ -23,6 +23,7 @@ from runtime.backend.job_paths import (
     make_files,
     open_log,
     rotate_directory,
+    set_aside_earlier,
     starting_words,
 )
 from runtime.backend.launch_progress import LaunchProgress
@@ -73,10 +74,12 @@ class LaunchContext:
         """Whether all processes of a job are to end with it, so that a shim has to start it."""
         return (spec.containment or self.options.containment) == "tree" and not spec.dry_run
 
-    def way_of(self, spec: JobSpec) -> Way:
-        """Return the way in which a job is launched."""
+    def way_of(self, spec: JobSpec, attempt: int = 1) -> Way:
+        """Return the way in which an attempt at a job is launched."""
         if spec.pre_launch is not None:
             return Way.HOOK
+        if attempt > 1:  # what the attempt before left is renamed, which blocks
+            return Way.THREAD
         if spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive or has_long_text(spec):
             return Way.THREAD
         return Way.SHIM if self.needs_shim(spec) else Way.THREAD
@@ -253,8 +256,10 @@ def _make_files(context: LaunchContext, launch: Launch, progress: LaunchProgress
     """Make the job's directories and files; return a descriptor of its output directory."""
     spec: JobSpec = launch.job.spec
     launch.needs = paths.odir, paths.log_directory
-    if spec.renew_odir and not progress.renewed:
-        rotate_directory(paths.odir, context.options.max_output_dirs)
+    if not progress.renewed:
+        set_aside_earlier(spec, paths, launch.job.attempt)
+        if spec.renew_odir:
+            rotate_directory(paths.odir, context.options.max_output_dirs)
     progress.renewed = True  # if the job is refused later, its next launch must not rename the new directory
     if paths.log_directory is not paths.odir:
         paths.odir.make_directory()

@@ -91,7 +91,7 @@ class LaunchPipeline:
     async def launch(self, jobs: Sequence[LiveJob]) -> None:
         """Launch jobs; return when it is known of each whether it runs. See `Driver.launch`."""
         way_of = self._context.way_of
-        launches = [Launch(job, way_of(job.spec)) for job in jobs]
+        launches = [Launch(job, way_of(job.spec, job.attempt)) for job in jobs]
         others = [launch for launch in launches if launch.way is not Way.HOOK]
         async with trio.open_nursery() as nursery:
             for launch in launches:
