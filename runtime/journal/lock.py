@@ -117,7 +117,7 @@ def may_live(holder: Holder, here: Holder, start_of: Callable[[int], int | None]
 def holder_of(directory: RootedPath) -> Holder | None:
     """Return the process that writes the journal in a run directory, or that may do so on another host. Blocks.
 
-    For lists of runs: who wants to write takes the lock. `None` also if the file cannot be read.
+    For lists of runs: a process that is to write takes the lock. `None` also if the file cannot be read.
     """
     try:
         found = Holder.from_content(directory.below(LOCK_NAME).read(_MAX_CONTENT))
@@ -180,26 +180,28 @@ def _forget_all() -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-_GRACE: Final = 1.0
-"""Seconds for which a file is tried that is locked although no process is seen to live that runs the run. Arbitrary: a
-child that a killed process has just forked has it open until it executes its program, and who has just begun writes its
-name into it; both take milliseconds."""
+_TIMEOUT: Final = 1.0
+"""Seconds for which `acquire` tries again while a process that cannot be seen has locked the file. Arbitrary: a child
+that a killed process has just forked has it open until it executes its program, and a process that has just taken the
+lock has still to write its name; both take milliseconds. Ten times longer looks like a hang; ten times shorter refuses
+on a busy machine what is free."""
 _INTERVAL: Final = 0.01
+"""Seconds between two attempts. Arbitrary: each is a few system calls."""
 
 
-def acquire(directory: RootedPath, *, grace: float = _GRACE) -> JournalLock:
+def acquire(directory: RootedPath, *, timeout: float = _TIMEOUT) -> JournalLock:
     """Take the lock of a run directory. Blocks, but does not wait for another process that is seen to live.
 
     Args:
         directory: the run directory.
-        grace: seconds for which a file is tried that somebody has locked who is not seen to live.
+        timeout: seconds for which it is tried again while a process that cannot be seen has locked the file.
 
     Raises:
         JournalLockedError: if another process holds it, or may do so; the message says which, and what to do.
         OSError: if the file cannot be made or written.
     """
     path, here = directory.below(LOCK_NAME), Holder.this_process()
-    limit = time.monotonic() + grace
+    limit = time.monotonic() + timeout
     while True:
         try:
             fd = path.open_to_append(_MODE)
@@ -208,21 +210,21 @@ def acquire(directory: RootedPath, *, grace: float = _GRACE) -> JournalLock:
                 raise
             msg = f"{path} is no file that the runtime has made ({exc.strerror}); remove it, and start again"
             raise JournalLockedError(msg) from exc
+        lock: JournalLock | None = None
         try:
             if not _is_free(fd, path, here, may_wait=time.monotonic() < limit):
-                os.close(fd)
                 time.sleep(_INTERVAL)
-                continue
             # A process that released the lock meanwhile has removed this file, and the next has made another.
-            if not _is_at(fd, path):
+            elif _is_at(fd, path):
+                os.ftruncate(fd, 0)
+                os.write(fd, here.to_content())
+                lock = JournalLock(path, fd)
+        finally:
+            # Here alone, so once: a Ctrl-C may be raised at any line, and the number be that of another file by then.
+            if lock is None:
                 os.close(fd)
-                continue
-            os.ftruncate(fd, 0)
-            os.write(fd, here.to_content())
-        except BaseException:
-            os.close(fd)
-            raise
-        return JournalLock(path, fd)
+        if lock is not None:
+            return lock
 
 
 def _is_free(fd: int, path: RootedPath, here: Holder, *, may_wait: bool) -> bool:

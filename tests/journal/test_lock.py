@@ -64,10 +64,10 @@ def content_of(directory: RootedPath) -> Holder | None:
     return Holder.from_content(file_of(directory).read_bytes())
 
 
-def refusal(directory: RootedPath, *, grace: float = 0) -> str:
+def refusal(directory: RootedPath, *, timeout: float = 0) -> str:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(JournalLockedError) as caught:
-        acquire(directory, grace=grace)
+        acquire(directory, timeout=timeout)
     assert len(os.listdir("/proc/self/fd")) == before
     text = str(caught.value)
     assert text.isprintable()
@@ -156,7 +156,7 @@ def test_what_another_process_has_locked_is_refused_whatever_it_says(directory: 
     file_of(directory).write_bytes(content)
     with file_of(directory).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert message in refusal(directory, grace=0.05)
+        assert message in refusal(directory, timeout=0.05)
         assert file_of(directory).read_bytes() == content
 
 
@@ -171,9 +171,28 @@ def test_a_child_that_a_killed_process_has_just_forked_is_waited_for(
     fcntl.flock(file, fcntl.LOCK_EX)
     waits = iter([lambda: None, file.close])
     monkeypatch.setattr(time, "sleep", lambda _: next(waits)())
-    with acquire(directory, grace=LIMIT):
+    with acquire(directory, timeout=LIMIT):
         assert content_of(directory) == HERE
     assert next(waits, None) is None
+
+
+def test_an_interruption_closes_no_other_file(directory: RootedPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ctrl-C in the main thread, while the lock is waited for."""
+    file_of(directory).touch(0o600)
+    before = len(os.listdir("/proc/self/fd"))
+    with file_of(directory).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        others: list[int] = []
+
+        def interrupt(_: float) -> None:
+            others.append(os.open(os.devnull, os.O_RDONLY))  # gets the number of what was closed last
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(time, "sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            acquire(directory, timeout=LIMIT)
+        os.close(others[0])  # an error, if it was closed by `acquire`
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_process_that_lives_is_not_waited_for(directory: RootedPath, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +200,7 @@ def test_a_process_that_lives_is_not_waited_for(directory: RootedPath, monkeypat
     with file_of(directory).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits"))
-        assert "runs it" in refusal(directory, grace=LIMIT)
+        assert "runs it" in refusal(directory, timeout=LIMIT)
 
 
 def bind(path: Path, _: Path) -> None:
