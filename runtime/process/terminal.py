@@ -185,9 +185,12 @@ async def _copy_input(source: int, master: int, limiter: trio.CapacityLimiter) -
 async def _read_input(source: int, limiter: trio.CapacityLimiter) -> bytes:
     try:
         try:
-            await trio.lowlevel.wait_readable(source)
-            # In the background this input is for another job of the shell. No event reports a change.
-            while os.isatty(source) and not _is_ours(source):  # noqa: ASYNC110 - no event to wait for
+            while True:
+                await trio.lowlevel.wait_readable(source)
+                if not os.isatty(source) or _is_ours(source):
+                    break
+                # In the background this input is for another job of the shell. No event reports a change. When there
+                # is one, what was readable has been read: it is waited for anew, because a read would block the loop.
                 await trio.sleep(_SIZE_INTERVAL)
         except PermissionError:  # a regular file: epoll does not support it
             return await trio.to_thread.run_sync(os.read, source, _CHUNK, limiter=limiter, abandon_on_cancel=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from runtime.descriptors import Descriptor
 from runtime.process import Child, spawn
@@ -178,6 +179,36 @@ def test_a_terminal_that_another_job_of_the_shell_has_is_left_alone(
     with raw_terminal(user.fd):
         assert user.raw
     assert not user.raw
+
+
+async def test_input_that_the_shell_has_taken_is_not_read_when_this_is_in_the_foreground_again(
+    user: UserTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read would block the event loop until the user presses a key."""
+    os.set_blocking(user.fd, False)  # so here it would raise, and count as the end of the input
+    answers = iter([False, True])
+
+    def is_ours(fd: int) -> bool:
+        is_foreground = next(answers)
+        if not is_foreground:
+            assert os.read(fd, 100) == b"fg\n"  # by the shell
+        return is_foreground
+
+    monkeypatch.setattr(module, "_is_ours", is_ours)
+    monkeypatch.setattr(module, "_SIZE_INTERVAL", 0.001)
+    user.type(b"fg\n")
+    read: list[bytes] = []
+
+    async def read_input() -> None:
+        read.append(await module._read_input(user.fd, trio.CapacityLimiter(1)))
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_input)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert not read
+            user.type(b"for us\n")
+    assert read == [b"for us\n"]
 
 
 async def test_output_that_is_stuck_goes_to_no_other_file_when_its_own_is_closed(tmp_path: Path) -> None:
