@@ -902,6 +902,49 @@ async def test_a_launch_that_raises_breaks_the_backend_at_once(autojump_clock: M
     assert not backend.steps[Step.LAUNCH, "c"]
 
 
+@pytest.mark.parametrize("error", [BUG, SystemExit(0)])
+async def test_a_kill_that_raises_breaks_the_backend_and_not_its_caller(
+    error: BaseException, autojump_clock: MockClock
+) -> None:
+    """Also if it ends the process: a run with other backends goes on, and the caller has a bug of its own otherwise."""
+
+    class Raising(ManualDriver):
+        kill_deadline = None  # else it would expire at the same time as `BROKEN_DEADLINE`
+
+        def kill(self, jobs: Sequence[LiveJob]) -> None:
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        async with opened(backend := driven_by(Raising, ManualBackend)) as history:
+            await backend.submit(job())
+            backend.close()
+            await trio.sleep_forever()
+    assert caught.value is error
+    reason = history.completion("a").reason
+    assert reason is not None
+    assert reason.kind is FailureKind.BACKEND_ERROR
+
+
+@pytest.mark.parametrize("error", [BUG, SystemExit(0)])
+async def test_a_launch_that_cannot_be_taken_back_because_of_a_bug_breaks_the_backend(
+    error: BaseException, autojump_clock: MockClock
+) -> None:
+    class Raising(ManualDriver):
+        async def launch(self, jobs: Sequence[LiveJob]) -> None:
+            self.control.begin_all(jobs)
+            await trio.sleep_forever()
+
+        def take_back(self, job: LiveJob) -> bool:
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        async with opened(backend := driven_by(Raising, ManualBackend)):
+            with trio.move_on_after(1):
+                await backend.submit(job())
+            await trio.sleep_forever()
+    assert caught.value is error
+
+
 async def test_the_end_of_a_broken_backend_is_bounded(autojump_clock: MockClock) -> None:
     class Unbounded(ManualDriver):
         kill_deadline = None

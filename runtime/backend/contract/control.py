@@ -304,7 +304,7 @@ class Control:
     def _was_taken_back(self, job: LiveJob) -> bool:
         try:
             return self._driver.take_back(job)
-        except Exception as exc:  # noqa: BLE001 - kept, and raised by the block
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - kept, and raised by the block
             self._tasks.fail(exc)
             return False
 
@@ -313,7 +313,7 @@ class Control:
         if jobs:
             try:
                 method(jobs)
-            except Exception as exc:  # noqa: BLE001 - kept, and raised by the block
+            except (Exception, SystemExit) as exc:  # noqa: BLE001 - kept, and raised by the block
                 self._tasks.fail(exc)
 
     def _timed_out(self, job: LiveJob) -> None:
