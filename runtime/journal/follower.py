@@ -46,7 +46,7 @@ class Follower(AsyncIterator[Record]):
 
     Raises (of each step):
         OSError: if the journal exists and cannot be read.
-        Exception: as `from_text`, if the journal is of a newer version.
+        JournalVersionError: if a newer version of this package has written the journal.
     """
 
     def __init__(self, directory: RootedPath, interval: float, is_live: Callable[[], bool]) -> None:

@@ -105,9 +105,9 @@ class BatchBackend(RuntimeBackend):
 
     name = "batch"
     shares_roots = True
+    """As for `LocalBackend`."""
     jobs_outlive_runtime = True
     keeps_attempts = True
-    """As for `LocalBackend`."""
     max_batch: int | None = None  # no limit: the more jobs are offered at once, the fewer arrays they need
 
     def __init__(

@@ -6,7 +6,7 @@ below it: trio then raises at the next checkpoint of the *main task* (the functi
 shielded scope. The rules that follow:
 
 - Each function that a task of ours begins with is marked. A mark belongs to a function, and a new task has none, so
-  each task of a nursery needs one. `RuntimeBackend._start_task` marks the tasks of a backend.
+  each task of a nursery needs one. `Tasks.guard` is marked, in which each task of a backend runs.
 - Functions that a caller calls and that change our state are marked: opening and closing a block, a submission, a kill.
   An iterable that the caller passes is read before, unprotected.
 - Code of the user that runs in the event loop, a *hook*, can be interrupted, as it may never return: `call_hook`.
