@@ -114,7 +114,7 @@ class Query:
 
 
 @attrs.frozen
-class StopSteps:
+class DueSteps:
     """The steps of stops that are due."""
 
     soft: list[Element]
@@ -243,7 +243,7 @@ class Reactor:
         if element.stop is not None:
             element.stop.force()
 
-    def due_stop_steps(self, now: float) -> StopSteps:
+    def due_stop_steps(self, now: float) -> DueSteps:
         """Return the steps of stops that are due, and record that they are taken now."""
         soft: list[Element] = []
         cancels: list[tuple[str, int]] = []
@@ -253,7 +253,7 @@ class Reactor:
                 soft.append(element)
             elif step == KILL:
                 cancels.extend(element.alive())
-        return StopSteps(soft, cancels)
+        return DueSteps(soft, cancels)
 
     def next_stop_step(self, now: float) -> float:
         """Return when the next soft step ends, in seconds; `math.inf` if none does."""
