@@ -41,7 +41,7 @@ class RecordSink(Protocol):
 
 
 class Recorder:
-    """Appends the records of one segment.
+    """Appends the records of one segment. It is handed around for its methods; its fields are private.
 
     Args:
         journal: takes them.

@@ -52,7 +52,11 @@ class InFlight:
 
 @attrs.define
 class RunState:
-    """The state of a run. Lists have an item for each job number; `replay` makes a state, and `apply` continues it."""
+    """The state of a run. Lists have an item for each job number; `replay` makes a state, and `apply` continues it.
+
+    It has many fields because each is a list, of one thing that is known of all jobs: an object for each of a million
+    jobs would take far more memory. What reads it needs one or two of them.
+    """
 
     run_dir: str = "."
     """The run directory, which the paths of completions begin with."""
