@@ -189,7 +189,7 @@ class HelperProcess:
             return True  # other code has reaped it, or the kernel, if SIGCHLD is ignored
 
     def kill(self) -> None:
-        """Kill it and its process group, unless it is reaped. Who waits for a message gets `EOFError`."""
+        """Kill it and its process group, unless it is reaped. A thread that waits for a message gets `EOFError`."""
         with self._lock:
             # Once: nobody has its number before it was killed, and somebody else may have it once it is reaped.
             if self._is_killed or self._popen.returncode is not None:

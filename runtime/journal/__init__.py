@@ -1,6 +1,7 @@
 """What happened, for good? The journal of a run: records, the file that they are in, and what they say of the run.
 
-What writes and follows a journal needs trio, and is imported when it is first used: who only reads does without.
+What writes and follows a journal needs trio, and is imported when it is first used: a program that only reads one
+does without.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """`JournalLock`: at most one process writes the journal of a run.
 
-The file ``journal.lock`` in the run directory says who writes: host, boot id, pid, and when that process was started,
-which tells it from a later one with the same pid. In addition, the file is locked (``flock``) while the writer lives:
-the kernel gives that lock to one of two processes that start together, and takes it back when its process dies, however
-that happens. So nobody has to remove a lock after a SIGKILL or a reboot.
+The file ``journal.lock`` in the run directory names the process that writes: host, boot id, pid, and when that process
+was started, which tells it from a later one with the same pid. In addition, the file is locked (``flock``) while the
+writer lives: the kernel gives that lock to one of two processes that start together, and takes it back when its process
+dies, however that happens. So nobody has to remove a lock after a SIGKILL or a reboot.
 
 ============================================  ====================================================
 the file                                      the result

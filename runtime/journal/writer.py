@@ -6,9 +6,9 @@ that they alone write are all that they give back. `queue.SimpleQueue` wakes its
 that is writing is not woken for each record, so a busy journal costs one wake-up per write, and `append` less than a
 microsecond.
 
-A disk may not answer: a network file system whose server is restarted. Then the threads wait, and with them those who
-asked to: `written`, `durable` and `room`, which can be cancelled. After `timeout` the journal has failed, and its
-threads are left alone: they look at that before each further call, so they write nothing more if a call ever returns.
+A disk may not answer, such as a network file system whose server is restarted. Then the threads wait, and with them the
+tasks in `written`, `durable` and `room`, which can be cancelled. After `timeout` the journal has failed, and its threads
+are left alone: they check for that before each further write, so they write nothing more if a call ever returns.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class JournalWriter:
     Leaving the block writes and syncs what was appended, and closes the file, also if an exception or a cancel is in
     flight. That takes `timeout` at most, and a second at most after a Ctrl-C.
 
-    Who opens the block holds the lock of the run directory (`runtime.journal.lock`).
+    The process that opens the block must hold the lock of the run directory (`runtime.journal.lock`).
 
     Args:
         disk: the file. Bytes at its end that are no valid frame are cut off when the block begins, with a warning.
@@ -347,7 +347,7 @@ class JournalWriter:
     async def room(self) -> None:
         """Wait while more than `MAX_PENDING` bytes are pending. Always a checkpoint.
 
-        For who makes more work, such as the launch of jobs. What has happened is appended without asking.
+        For a task that makes more work, such as one that launches jobs. What has happened is appended without waiting.
         """
         await self._wait(lambda: self.pending <= MAX_PENDING)
 

@@ -19,7 +19,7 @@ from runtime.job.protocol import Job
 from runtime.scheduler.actions import Action, Kill, Submit
 from runtime.scheduler.facts import BackendEnded, Fact, SubmissionFailed, Submitted, Withdrawn
 
-if TYPE_CHECKING:  # who needs no journal does not load it
+if TYPE_CHECKING:  # a run without a journal does not load it
     from runtime.journal.recorder import Recorder
 
 logger: Final = logging.getLogger("runtime.scheduler")

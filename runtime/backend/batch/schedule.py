@@ -1,4 +1,4 @@
-"""`Schedule`: when the queue is asked next, and who waits for its answer."""
+"""`Schedule`: when the queue is asked next, and which tasks wait for its answer."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class Schedule:
         """Begin a query if one is due; return whether it is."""
         if trio.current_time() < self._due:
             return False
-        self._asked = trio.Event()  # not later: who asks during this query waits for the answer to the next one
+        self._asked = trio.Event()  # not later: a task that asks during this query waits for the next one
         self._queries += 1
         return True
 
     def end_query(self, *, complete: bool) -> None:
-        """End the query that was begun last, and wake those who wait for it, if its answer was `complete`."""
+        """End the query that was begun last, and wake the tasks that wait for it, if its answer was `complete`."""
         self._due = trio.current_time() + self._pace.pause
         if complete:
             self._last_answer = self._queries
