@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -16,12 +18,17 @@ import trio
 
 from runtime.errors import BackendBrokenError
 from runtime.process import SIGCHLD_IGNORED, UNKNOWN, Child, ignores_sigchld, in_thread, spawn
+from runtime.process.threads import in_background
 
 _THREADS: Final = 4
 """Threads that start commands. Arbitrary: seldom more than one command runs at a time."""
 _MAX_OUTPUT_BYTES: Final = 1 << 28
 """Bytes of output that are read: a million rows of squeue. Arbitrary: with a tenth, the listings of the largest runs
 are cut off and never complete; with ten times as many, a command that went wrong fills the memory."""
+
+_END_TIMEOUT: Final = 1.0
+"""Seconds that a command may take to die of SIGKILL, before a thread waits for that. Arbitrary: it takes milliseconds,
+unless its file system does not answer; ten times longer, and such a command delays the end of a run by as much."""
 
 
 @attrs.frozen
@@ -54,23 +61,60 @@ class Commands:
     async def run(self, argv: Sequence[str]) -> CommandResult:
         """Run a command, and return how it ended. Its process group is killed after the timeout, and on cancellation.
 
+        Cancellation is prompt, also while it is being started from a file system that does not answer; it takes at most
+        a second if the command does not die.
+
         Raises:
             BackendBrokenError: if SIGCHLD is ignored, so that exit codes are lost.
         """
-        # Shielded: a cancel between the fork and our knowledge of the child would leave a process behind.
-        with trio.CancelScope(shield=True):
-            try:
-                started = await in_thread(_start, argv, self._environment, limiter=self._threads, wait_for_thread=False)
-            except OSError as exc:  # no thread can be started
-                return _not_started(argv, exc)
+        start = _Start(argv, self._environment)
+        try:
+            started = await in_thread(start.run, limiter=self._threads, wait_for_thread=False)
+        except OSError as exc:  # no thread can be started
+            return _not_started(argv, exc)
+        except trio.Cancelled:
+            start.abandon()
+            raise
         if isinstance(started, CommandResult):
             return started
         try:
             with trio.move_on_after(self._timeout) as scope:
                 await started.child.wait_exited()
-            return started.finish(timed_out=scope.cancelled_caught, timeout=self._timeout)
+            return started.result(timed_out=scope.cancelled_caught, timeout=self._timeout)
         finally:
-            started.close()  # also kills it, if this call was cancelled
+            await started.aclose()
+
+
+class _Start:
+    """The start of a command in a thread, which can be abandoned at any time."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._argv = argv
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._started: _Started | None = None
+
+    def run(self) -> _Started | CommandResult:
+        """Return the command that runs, or why none does. Blocks."""
+        started = _start(self._argv, self._environment)
+        if isinstance(started, CommandResult):
+            return started
+        with self._lock:
+            # Under the lock: either `abandon` finds it, or it is ended here.
+            if not self._abandoned:
+                self._started = started
+                return started
+        started.destroy()
+        return CommandResult(None, "", f"the start of {self._argv[0]} was cancelled")
+
+    def abandon(self) -> None:
+        """End the command, now or as soon as it was started. Does not block."""
+        with self._lock:
+            self._abandoned = True
+            started = self._started
+        if started is not None:  # it was started just when the call was cancelled
+            in_background(started.destroy)
 
 
 @attrs.define(eq=False)
@@ -85,10 +129,9 @@ class _Started:
     name: str
     """The name of its program."""
 
-    def finish(self, *, timed_out: bool, timeout: float) -> CommandResult:
-        """Reap it and return its result. If it `timed_out`, it is killed first."""
+    def result(self, *, timed_out: bool, timeout: float) -> CommandResult:
+        """Return its result, and reap it. If it `timed_out` it still runs, and is not reaped."""
         if timed_out:
-            self.child.destroy()
             errors = f"{_read(self.errors)}\nit did not return within {timeout:g} s"
             return CommandResult(None, _read(self.output), errors, timed_out=True)
         how = self.child.reap()
@@ -97,8 +140,19 @@ class _Started:
         code = how.code
         return CommandResult(code, _read(self.output), _read(self.errors))
 
-    def close(self) -> None:
-        """Kill it if it runs, and close its descriptors."""
+    async def aclose(self) -> None:
+        """Kill it if it runs, and close its descriptors. Shielded, for at most `_END_TIMEOUT` seconds."""
+        if not self.child.reaped:
+            self.child.signal_group(signal.SIGKILL)
+            with trio.move_on_after(_END_TIMEOUT, shield=True):
+                await self.child.wait_exited()
+            if not self.child.has_exited():
+                in_background(self.destroy)  # in this thread, it would hold up the event loop until it dies
+                return
+        self.destroy()
+
+    def destroy(self) -> None:
+        """Kill it if it runs, and close its descriptors. Blocks until it has died."""
         if not self.child.reaped:
             self.child.destroy()
         self.child.close()

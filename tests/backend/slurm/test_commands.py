@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 import trio
 
+from runtime.backend.slurm import commands as module
 from runtime.backend.slurm.commands import Commands
+from runtime.process import Child
 from tests.backend.local_jobs import TOKEN, alive
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -65,3 +70,47 @@ async def test_cancelling_kills_it() -> None:
         await commands.run(["sleep", "1000"])
     assert scope.cancelled_caught
     assert not alive(mark)
+
+
+async def test_a_start_that_hangs_is_not_waited_for_by_a_cancel_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The directory of a program may be in a file system that does not answer."""
+    mark = f"hanging-{os.getpid()}"
+    begun, answers = threading.Event(), threading.Event()
+    start = module._start
+
+    def slow(argv: Sequence[str], environment: Mapping[str, str]) -> object:
+        begun.set()
+        answers.wait()
+        started = start(argv, environment)
+        assert alive(mark)
+        return started
+
+    monkeypatch.setattr(module, "_start", slow)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Commands({**ENVIRONMENT, TOKEN: mark}, 60).run, ["sleep", "1000"])
+            await trio.to_thread.run_sync(begun.wait)
+            nursery.cancel_scope.cancel()
+    answers.set()
+    with trio.fail_after(30):
+        while alive(mark):  # noqa: ASYNC110 - a thread ends it, in its own time
+            await trio.sleep(0.01)
+
+
+async def test_one_that_does_not_die_does_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when its file system does not answer: it dies of SIGKILL when that answers again."""
+    monkeypatch.setattr(module, "_END_TIMEOUT", 0.01)
+    pids: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Child, "signal_group", lambda self, number: pids.append(self.pid))
+        done = await Commands(ENVIRONMENT, 0.1).run(["sleep", "1000"])
+        assert done.timed_out
+        with trio.fail_after(30):
+            while len(pids) < 2:  # noqa: ASYNC110 - the second is that of the thread, which waits for its death now
+                await trio.sleep(0.01)
+    os.kill(pids[0], 9)
+    with trio.fail_after(30):
+        while os.path.exists(f"/proc/{pids[0]}"):  # noqa: ASYNC110 - that thread reaps it
+            await trio.sleep(0.01)
