@@ -48,6 +48,9 @@ class Committer:
 
     `open` and `write` are for one thread, `sync` for one other, or the same; `close` comes when no other call is made.
 
+    It has many fields because five are counters, each of which one thread writes alone, so that the others can read it
+    without a lock. `JournalWriter` reads them in the event loop, and changes none.
+
     Args:
         disk: the file.
         sync_interval: seconds after which what was written is synced.

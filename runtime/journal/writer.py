@@ -7,8 +7,9 @@ that is writing is not woken for each record, so a busy journal costs one wake-u
 microsecond.
 
 A disk may not answer, such as a network file system whose server is restarted. Then the threads wait, and with them the
-tasks in `written`, `durable` and `room`, which can be cancelled. After `timeout` the journal has failed, and its threads
-are left alone: they check for that before each further write, so they write nothing more if a call ever returns.
+tasks in `written`, `durable` and `room`, which can be cancelled. After `timeout` the journal has failed, and its
+threads are left alone: they check for that before each further write, so they write nothing more if a call ever
+returns.
 """
 
 from __future__ import annotations
