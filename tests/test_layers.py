@@ -60,6 +60,7 @@ PURE = (
     "runtime.job",
     "runtime.journal.columns",
     "runtime.journal.completions",
+    "runtime.journal.descriptions",
     "runtime.journal.digests",
     "runtime.journal.frames",
     "runtime.journal.json_text",

@@ -14,7 +14,7 @@ import attrs
 
 from runtime.job import JobPaths, JobSpec, safe_id
 from runtime.job.attempts import name_of_earlier, renames_odir
-from runtime.job.command import command_words, is_read_by_shell, words_by_file
+from runtime.job.command import HasCommand, command_words, is_read_by_shell, words_by_file
 from runtime.rooted import write_all
 from runtime.roots import RootedPath, Roots
 
@@ -100,7 +100,7 @@ def make_files(paths: RootedJobPaths, dump: bytes) -> int:
     return directory
 
 
-def has_long_text(spec: JobSpec) -> bool:
+def has_long_text(spec: HasCommand) -> bool:
     """Whether the `cmd` of a job is text that is too long for an argument, and so is passed in a file."""
     cmd = spec.cmd
     if not isinstance(cmd, str) or 4 * len(cmd) <= LONGEST_WORD:  # not even with four bytes a character

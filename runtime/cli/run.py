@@ -29,19 +29,19 @@ from runtime.cli.screen import Screen
 from runtime.cli.stop_on_signal import Stopper, stop_this_process
 from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.exit_calls import exit_now
-from runtime.job import FailureKind, JobCompletionEvent, JobPaths, JobResult, JobSpec, JobStatus, JobStatusInfo
+from runtime.job import JobPaths, JobSpec, JobStatus
 from runtime.jobfile.errors import InputError
 from runtime.process import in_thread
+from runtime.report.files import write_results, write_variables
 from runtime.report.links import Links, point_latest
 from runtime.report.messages import USER_MESSAGES
 from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot
-from runtime.report.results import RunRecord, write_results
+from runtime.report.results import RESULTS_NAME, results_lines
 from runtime.report.summary import Line, summary
 from runtime.report.text import path_text
 from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
-from runtime.signal_names import signal_name
 
 logger: Final = logging.getLogger("runtime.cli")
 
@@ -134,13 +134,13 @@ class Run:
                 does not answer; then nothing was started.
         """
         self._make_directory()
-        call_before_exit(lambda: self._rescue("the run was told to exit before it began"))
+        call_before_exit(lambda: self._rescue("a signal before it began"))
         with closing(self._roots), closing(self._journal), closing(self._links):
             gc.freeze()  # see `raise_gc_threshold`
             try:
                 trio.run(self._main)
             except BaseException:
-                self._rescue("the run broke off")
+                self._rescue("an error of the runtime")
                 # Foreign code can raise an exception in this thread at any line, also in trio itself, which then warns
                 # that it did not finish. The error is one line, without that warning.
                 warnings.filterwarnings("ignore", "Trio guest run got abandoned", RuntimeWarning)
@@ -251,6 +251,7 @@ class Run:
                 # Subscribed before the scheduler runs: no change is missed.
                 watching.start_soon(self._call_safely, self._follow, self._scheduler.subscribe(BUFFER))
                 watching.start_soon(self._call_safely, self._link_updates.run)
+                watching.start_soon(self._call_safely, self._write_variables_early)
                 watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
                 await self._call_safely(self._describe)
                 async with self._journal.writer:
@@ -264,6 +265,14 @@ class Run:
         if self._bugs:
             why, self._bug_code = describe_fatal_error(self._bugs[0], self._roots.run)
             print_error(why, self._errors)
+
+    async def _write_variables_early(self) -> None:
+        """Write the script of the variables while the run runs, so that it is there if the run is killed.
+
+        At the end it is written again, because jobs can reach it; then an error counts, too.
+        """
+        with suppress(OSError):
+            await in_thread(self._write_variables, limiter=trio.CapacityLimiter(1))
 
     async def _describe(self) -> None:
         """Find out what the run is made of; a request to stop ends that."""
@@ -281,27 +290,13 @@ class Run:
         """Write the results as far as they are known, unless they are written. May be called from a signal handler."""
         if self._written:
             return
-        known = {result.id: result for result in self._scheduler.results()}
-        now = max((result.ended for result in known.values()), default=self._started)
-        with suppress(RuntimeError):  # trio may not run, or no longer
-            now = trio.current_time()
-        reason = JobStatusInfo(f"not known to have ended: {why}", kind=FailureKind.CANCELLED)
-        progress = getattr(self, "_progress", None)
-        results = []
-        for job in self._prepared.jobs:
-            since = None if progress is None else progress.started(job.id)
-            paths = None if since is None else self._paths_of(job)
-            event = JobCompletionEvent(
-                job.id, int(since is not None), JobStatus.KILLED, reason, now, since, now, paths=paths
-            )
-            results.append(known.get(job.id) or JobResult(job, event))
-        self._ended = now  # for the record
+        self._journal.break_off(why, self._scheduler.run_token, self._scheduler.epoch)
         # In a thread, because a file system that does not answer must not prevent the exit.
-        writer = threading.Thread(target=self._write_results, args=[results], daemon=True)
+        writer = threading.Thread(target=self._write_results, daemon=True)
         try:
             writer.start()
         except RuntimeError:  # no thread can be started
-            self._write_results(results)
+            self._write_results()
         else:
             writer.join(RESCUE_TIMEOUT)
 
@@ -355,29 +350,20 @@ class Run:
             lines.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
         return lines
 
-    def _record(self) -> RunRecord:
-        stopper = getattr(self, "_stopper", None)
-        return RunRecord(
-            run=self._prepared.run,
-            name=self._prepared.regression.name,
-            command=self._command,
-            directory=str(self._here),
-            seed_base=self._prepared.seed_base,
-            epoch=self._scheduler.epoch,
-            started=self._started,
-            ended=self._ended,
-            stopped_by=signal_name(stopper.first) if stopper is not None and stopper.first is not None else None,
-        )
-
-    def _write_results(self, results: Sequence[JobResult[JobSpec]] | None = None) -> None:
+    def _write_results(self) -> None:
         """Write ``results.json``. Blocks. If it fails, the error is printed, and the exit code is 74."""
-        path = self._roots.run.below("results.json")
+        path = self._roots.run.below(RESULTS_NAME)
         try:
-            write_results(path, self._record(), self._scheduler.results() if results is None else results)
+            self._write_variables()  # first: the commands in the results name their script
+            write_results(path, results_lines(self._journal.state()))
         except OSError as exc:
             print_error(f"{path} cannot be written: {exc.strerror}", self._errors)
         else:
             self._written = True
+
+    def _write_variables(self) -> None:
+        """Write the script that the commands in the results name. Blocks. Raises as `write_variables`."""
+        write_variables(self._roots.run, self._prepared.jobs)
 
     def _suspend(self) -> None:
         """Stop this process and all jobs on this machine, as Ctrl-Z stops a program and its children."""
@@ -402,7 +388,7 @@ class Run:
             restore_terminals()
 
     def _exit_now(self, code: int) -> NoReturn:
-        self._rescue("the run was told to exit at once")
+        self._rescue("a signal")
         self._restore_terminal()
         print_error("exit without waiting for the jobs", self._errors)
         exit_now(code)

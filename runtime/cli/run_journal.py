@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -31,8 +32,10 @@ from runtime.jobfile.errors import InputError
 from runtime.jobfile.regression import Regression
 from runtime.journal.disk import JournalFile
 from runtime.journal.json_text import JSON
+from runtime.journal.kept_records import KeptRecords
 from runtime.journal.lock import JournalLock, acquire
 from runtime.journal.recorder import Recorder
+from runtime.journal.replay import RunState
 from runtime.journal.secret_values import SECRETS_NAME, SecretValues, append_secrets
 from runtime.journal.writer import JournalWriter
 from runtime.process import in_thread
@@ -60,7 +63,8 @@ class RunJournal:
         self._lock: JournalLock | None = None
         self.writer: Final = JournalWriter(JournalFile(roots))
         """An async context, in which the scheduler runs."""
-        self.recorder: Final = Recorder(self.writer, str(roots))
+        self._records = KeptRecords(self.writer)
+        self.recorder: Final = Recorder(self._records, str(roots))
         """For the scheduler."""
         self._secrets_failure: str | None = None
 
@@ -68,6 +72,23 @@ class RunJournal:
     def failure(self) -> str | None:
         """What could not be recorded, in one line; `None` if nothing has failed."""
         return self.writer.failure or self._secrets_failure
+
+    def state(self) -> RunState:
+        """Return what was recorded of the run so far, whether or not it could be written. For any thread."""
+        return self._records.state(str(self._roots))
+
+    def break_off(self, why: str, token: str, epoch: float) -> None:
+        """Record that the run ends early and out of order, and its jobs, if it never came to that.
+
+        Args:
+            why: what counts as the reason, unless the run is being stopped already.
+            token: the run token.
+            epoch: as for `Recorder.begin`.
+        """
+        if self._records.is_empty:
+            self.recorder.begin(token, epoch)
+            self.recorder.add(self._jobs)
+        self.recorder.stopping(time.time() - epoch, why)
 
     def lock(self) -> None:
         """Take the lock of the run directory. Blocks.

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from runtime.job.spec import JobSpec
+from typing import Final, Protocol
 
 SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 """The names of variables that a shell can export; any other variable is set by ``env``."""
@@ -25,17 +22,31 @@ _OPTIONS: Final = re.compile(r"\S\s+-")
 """An option behind a program: ``bash -e``. A blank alone may be part of a path."""
 
 
-def command_words(spec: JobSpec) -> Sequence[str]:
+class HasCommand(Protocol):
+    """What has a command: a `JobSpec`, or what is known of one."""
+
+    @property
+    def cmd(self) -> str | Sequence[str]:
+        """As `JobSpec.cmd`."""
+        ...
+
+    @property
+    def shell(self) -> str | Sequence[str]:
+        """As `JobSpec.shell`."""
+        ...
+
+
+def command_words(spec: HasCommand) -> Sequence[str]:
     """Return the program of a job and its arguments; if `cmd` is text, the shell, its options and the text."""
     return spec.cmd if not isinstance(spec.cmd, str) else [*_shell(spec), spec.cmd]
 
 
-def is_read_by_shell(spec: JobSpec) -> bool:
+def is_read_by_shell(spec: HasCommand) -> bool:
     """Whether a `cmd` that is text is run by a shell, and not by an interpreter that `shell` names instead."""
     return not any(_NO_SHELL.fullmatch(word.rpartition("/")[2]) for word in _shell(spec))
 
 
-def words_by_file(spec: JobSpec, path: str) -> Sequence[str]:
+def words_by_file(spec: HasCommand, path: str) -> Sequence[str]:
     """Return the same as `command_words` for a `cmd` that is text and that has been written to the file `path`.
 
     The shell gets a short command that reads the file.
@@ -53,5 +64,5 @@ def has_options(shell: object) -> bool:
     return isinstance(shell, str) and _OPTIONS.search(shell) is not None
 
 
-def _shell(spec: JobSpec) -> Sequence[str]:
+def _shell(spec: HasCommand) -> Sequence[str]:
     return [spec.shell, "-c"] if isinstance(spec.shell, str) else spec.shell

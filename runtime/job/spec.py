@@ -42,7 +42,7 @@ RUN_IFS: Final[tuple[RunIf, ...]] = ("passed", "any-passed", "ended")
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
-_DEFAULT_SHELL: Final = "/bin/sh"
+DEFAULT_SHELL: Final = "/bin/sh"
 _SHELL: Final = 'the path of a shell, or the words that a command is added to: ["/bin/bash", "-eo", "pipefail", "-c"]'
 _COMMAND: Final = "a command: text for the shell, or a sequence of words"
 _COLLECTIONS: Final = (tuple, list, set, frozenset, Sequence)  # the abstract one last, because it is slow to check
@@ -75,7 +75,7 @@ class JobSpec:
     """The name for people. Any text but the empty one."""
     cmd: str | Sequence[str]
     """A string is run by `shell`; a sequence of strings is a program and its arguments, which no shell sees."""
-    shell: str | Sequence[str] = _DEFAULT_SHELL
+    shell: str | Sequence[str] = DEFAULT_SHELL
     """The shell for a `cmd` that is a string: its path, to which ``-c`` and `cmd` are added; or words to which `cmd` is
     added, such as ``["/bin/bash", "-eo", "pipefail", "-c"]``."""
     target: str = "run"
@@ -177,7 +177,7 @@ class JobSpec:
         self._check_types()
         if self.run_if != "passed" or self._needs_all is not None:
             self._normalise_run_if()
-        if self.shell is not _DEFAULT_SHELL:
+        if self.shell is not DEFAULT_SHELL:
             self._normalise_shell()
         if self.containment is not None or self.leftovers is not None or self.soft_stop is not None:
             self._check_choice("containment", CONTAINMENTS)

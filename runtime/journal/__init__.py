@@ -26,6 +26,7 @@ from runtime.journal.records import (
     Progress,
     Record,
     Starting,
+    Stopping,
     from_text,
     to_text,
 )
@@ -90,6 +91,7 @@ __all__ = (
     "SecretValues",
     "Segment",
     "Starting",
+    "Stopping",
     "acquire",
     "append_secrets",
     "changes",

@@ -133,10 +133,11 @@ def _write_times(column: Sequence[float | None]) -> list[int | None]:
     try:
         return [None if each is None else round(each * _MICRO) for each in column]
     except (OverflowError, ValueError):  # not finite, which no clock gives; the record must be written all the same
-        return [None if each is None else _micros(each) for each in column]
+        return [None if each is None else microseconds(each) for each in column]
 
 
-def _micros(seconds: float) -> int:
+def microseconds(seconds: float) -> int:
+    """Return seconds as whole microseconds, as they are written; 0 for a number that is not finite."""
     try:
         return round(seconds * _MICRO)
     except (OverflowError, ValueError):
@@ -191,17 +192,23 @@ def _read_line(line: object) -> int | tuple[int, int]:
 
 
 def _read_texts(column: Sequence[list[object] | None]) -> list[Sequence[str] | None]:
-    found: list[Sequence[str] | None] = []
-    for texts in column:
-        strings = None if texts is None else tuple(text for text in texts if isinstance(text, str))
-        if strings is not None and texts is not None and len(strings) < len(texts):
-            msg = "texts that are not all texts"
-            raise ValueError(msg)
-        found.append(strings)
-    return found
+    return [None if texts is None else _texts(texts) for texts in column]
+
+
+def _read_words(column: Sequence[str | list[object] | None]) -> list[str | Sequence[str] | None]:
+    return [_texts(each) if isinstance(each, list) else each for each in column]
+
+
+def _texts(texts: list[object]) -> tuple[str, ...]:
+    strings = tuple(text for text in texts if isinstance(text, str))
+    if len(strings) < len(texts):
+        msg = "texts that are not all texts"
+        raise ValueError(msg)
+    return strings
 
 
 INTEGERS: Final = Codec(frozenset({int}))
+FLAGS: Final = or_none(Codec(frozenset({bool})))
 TEXTS: Final = Codec(frozenset({str}))
 TIMES: Final = Codec(frozenset({int}), _write_times, _read_times)
 """Seconds, written as whole microseconds; one that is not finite is written as 0."""
@@ -217,5 +224,7 @@ LINES: Final = or_none(Codec(frozenset({list}), None, _read_lines, is_nested=Tru
 """Line numbers of a log, as in `JobStatusInfo`, or `None`; read as tuples."""
 LISTS_OF_TEXTS: Final = or_none(Codec(frozenset({list}), None, _read_texts, is_nested=True))
 """Sequences of texts or `None`; read as tuples."""
+WORDS: Final = or_none(Codec(frozenset({str, list}), None, _read_words, is_nested=True))
+"""Texts, sequences of texts, or `None`; sequences are read as tuples."""
 DETAILS: Final = Codec(frozenset({dict}), lambda column: [dict(each) for each in column])
 """Mappings with any JSON in them."""

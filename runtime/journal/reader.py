@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -41,22 +41,31 @@ def read(path: RootedPath | str | os.PathLike[str]) -> Journal:
         OSError: if it cannot be opened or read, or is no regular file. No symbolic link is followed.
         JournalVersionError: if a newer version of this package has written it.
     """
-    scanner = Scanner(from_text)
-    records: list[Record] = []
-    skipped = 0
     fd = open_journal(path)
     try:
-        while block := os.read(fd, BLOCK):
-            for record in scanner.feed(block):
-                if record is None:
-                    skipped += 1
-                else:
-                    records.append(record)
+        return read_blocks(iter(lambda: os.read(fd, BLOCK), b""))
     except JournalVersionError as exc:
         msg = f"{path} is {exc}"
         raise JournalVersionError(msg) from None
     finally:
         os.close(fd)
+
+
+def read_blocks(blocks: Iterable[bytes]) -> Journal:
+    """Return what can be read of a journal of which these are the bytes, from the first one on.
+
+    Raises:
+        JournalVersionError: if a newer version of this package has written it.
+    """
+    scanner = Scanner(from_text)
+    records: list[Record] = []
+    skipped = 0
+    for block in blocks:
+        for record in scanner.feed(block):
+            if record is None:
+                skipped += 1
+            else:
+                records.append(record)
     return Journal(records, scanner.note, scanner.end, skipped)
 
 

@@ -13,10 +13,11 @@ from typing import Protocol
 from runtime.job import EventBatch, JobCompletionEvent, JobProgressEvent, JobSpec
 from runtime.job.protocol import Specification
 from runtime.journal.completions import ended
+from runtime.journal.descriptions import jobs_record
 from runtime.journal.digests import digest
 from runtime.journal.json_text import JSON
 from runtime.journal.lock import Holder
-from runtime.journal.records import Begin, End, Jobs, Kept, Progress, Record, Starting
+from runtime.journal.records import Begin, End, Kept, Progress, Record, Starting, Stopping
 from runtime.journal.replay import RunState
 
 
@@ -60,6 +61,7 @@ class Recorder:
     ) -> None:
         self._journal = journal
         self._append = journal.append
+        self._stopped_by: str | None = None
         self._intents = 0
         """How many intents were recorded."""
         self._run_dir = run_dir
@@ -94,15 +96,18 @@ class Recorder:
 
     def add(self, jobs: Iterable[Specification]) -> None:
         """Record those of `jobs` that are new, or have another specification than before."""
-        changed: dict[str, str] = {}
+        changed: list[Specification] = []
+        digests: list[str] = []
         for job in jobs:
             its_digest = digest(job) if isinstance(job, JobSpec) else ""
             if self._digests.get(job.id) != its_digest:
-                changed[job.id] = self._digests[job.id] = its_digest
+                self._digests[job.id] = its_digest
+                self._numbers[job.id] = self._count + len(changed)
+                changed.append(job)
+                digests.append(its_digest)
         if changed:
-            self._numbers |= zip(changed, range(self._count, self._count + len(changed)), strict=True)
             self._count += len(changed)
-            self._append(Jobs(list(changed), list(changed.values())))
+            self._append(jobs_record(changed, digests))
 
     def keep(self, ids: Sequence[str]) -> None:
         """Record that the results of these jobs are kept."""
@@ -143,6 +148,15 @@ class Recorder:
         """Record completions."""
         if events:
             self._append(ended(self._numbers_of([event.job_id for event in events]), events, self._run_dir))
+
+    def stopping(self, at: float, by: str | None) -> None:
+        """Record what stops the run, if anything does; at a time in seconds of the clock of all events.
+
+        The first counts: what stops it harder later is not recorded.
+        """
+        if by is not None and self._stopped_by is None:
+            self._stopped_by = by
+            self._append(Stopping(at, by))
 
     def end(self, at: float, stopped_by: str | None = None) -> None:
         """Record that the segment ends in order, at a time in seconds of the clock of all events."""

@@ -21,6 +21,7 @@ from runtime.job.status import FailureKind, JobStatus
 from runtime.journal.columns import (
     DETAILS,
     ENDS,
+    FLAGS,
     INTEGERS,
     KINDS,
     LINES,
@@ -29,6 +30,7 @@ from runtime.journal.columns import (
     NUMBERS,
     TEXTS,
     TIMES,
+    WORDS,
     Codec,
     Repeated,
     or_none,
@@ -61,8 +63,8 @@ def _check_lengths(record: Record) -> None:
             raise ValueError(msg)
 
 
-def _none_for_each(record: Progress | Ended) -> Repeated[None]:
-    return Repeated(None, len(record.jobs))
+def _none_for_each(record: Jobs | Progress | Ended) -> Repeated[None]:
+    return Repeated(None, len(record.ids if isinstance(record, Jobs) else record.jobs))
 
 
 _NONE: Final = attrs.Factory(_none_for_each, takes_self=True)
@@ -96,11 +98,31 @@ class Begin:
 
 @attrs.frozen
 class Jobs:
-    """More jobs of the run, which get the next numbers. One whose id is known replaces the job of that id."""
+    """More jobs of the run, which get the next numbers. One whose id is known replaces the job of that id.
+
+    The optional columns describe a job for reports, as far as it is a `JobSpec`. `descriptions.jobs_record` makes one.
+    """
 
     ids: Sequence[str] = attrs.field(metadata=_each(TEXTS))
     digests: Sequence[str] = attrs.field(metadata=_each(TEXTS))
     """What `digest` gives for each specification; ``""`` for a job that is no `JobSpec`."""
+    names: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """`None` if it is the id."""
+    seeds: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
+    tags: Sequence[Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(LISTS_OF_TEXTS))
+    """`None` for no tags."""
+    commands: Sequence[str | Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(WORDS))
+    """`JobSpec.cmd`; `None` if it may have secret values."""
+    secret_cmds: Sequence[bool | None] = attrs.field(default=_NONE, metadata=_each(FLAGS))
+    """`True` if its command may have secret values; otherwise `None`."""
+    shells: Sequence[str | Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(WORDS))
+    """`JobSpec.shell`; `None` for the default."""
+    cwds: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    odirs: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    logs: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """`JobSpec.log_path`."""
+    exports: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """The names of its variables, joined by ``=``, which no name contains. Values may be secret, and are not here."""
 
     __attrs_post_init__ = _check_lengths
 
@@ -182,6 +204,15 @@ class Kept:
 
 
 @attrs.frozen
+class Stopping:
+    """The run is being stopped: from now on no more jobs are started."""
+
+    at: float = attrs.field(metadata=_one(TIMES))
+    by: str = attrs.field(metadata=_one(TEXTS))
+    """The signal, or anything else, that ends the run early."""
+
+
+@attrs.frozen
 class End:
     """The last record of a segment that ended in order."""
 
@@ -190,7 +221,7 @@ class End:
     """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
 
 
-Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | End
+Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | Stopping | End
 
 
 class Output(NamedTuple):
@@ -283,7 +314,7 @@ _COLUMNS: Final[Mapping[type[Record], Sequence[str]]] = MappingProxyType(
 )
 """The names of the columns of the records that have some."""
 _LAYOUTS: Final[Mapping[type[Record], _Layout]] = MappingProxyType(
-    {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, End)}
+    {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, Stopping, End)}
 )
 _BY_NAME: Final[Mapping[str, _Layout]] = MappingProxyType({layout.name: layout for layout in _LAYOUTS.values()})
 

@@ -9,6 +9,7 @@ lists with a few numbers each; their completions stay in the columns of their re
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +18,8 @@ import attrs
 from runtime.job import JobCompletionEvent, JobStatus
 from runtime.job.status import QUEUED, SCHEDULED, TERMINAL
 from runtime.journal.completions import completion, output
-from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Output, Progress, Record, Starting
+from runtime.journal.descriptions import JobDescription, description
+from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Output, Progress, Record, Starting, Stopping
 
 _NOT_YET = -1
 
@@ -33,6 +35,8 @@ class Segment:
     begin: Begin
     end: End | None = None
     """`None` if it is still running, or was killed."""
+    stopped_by: str | None = None
+    """What ends, or ended, it early; `None` if nothing does."""
     kept: int = 0
     """Results that it kept."""
 
@@ -75,8 +79,11 @@ class RunState:
     ignored: int = attrs.field(default=0, init=False)
     """Rows of records that changed nothing, because they are of a job or an attempt that cannot be."""
     _records: list[Starting | Ended] = attrs.field(factory=list, init=False)
-    _epochs: list[float] = attrs.field(factory=list, init=False)
-    """The epoch of each of `_records`."""
+    _segments: array[int] = attrs.field(factory=_indices, init=False)
+    """The index in `segments` of the segment of each of `_records`; -1 if no segment had begun."""
+    _jobs: list[Jobs] = attrs.field(factory=list, init=False)
+    _first_numbers: list[int] = attrs.field(factory=list, init=False)
+    """The number of the first job of each of `_jobs`."""
     _begun: array[int] = attrs.field(factory=_indices, init=False)
     """For each job, the index of its last `Starting` (or of its `Ended`, if there is none) in `_records`, or -1."""
     _ended: array[int] = attrs.field(factory=_indices, init=False)
@@ -99,9 +106,13 @@ class RunState:
                 self._apply_kept(record)
             case Begin():
                 self.segments.append(Segment(record))
+            case Stopping():
+                if self.segments:
+                    self.segments[-1].stopped_by = self.segments[-1].stopped_by or record.by
             case End():
                 if self.segments:
                     self.segments[-1].end = record
+                    self.segments[-1].stopped_by = self.segments[-1].stopped_by or record.stopped_by
 
     @property
     def is_complete(self) -> bool:
@@ -123,9 +134,24 @@ class RunState:
             if result is not None:
                 yield result
 
+    def description(self, number: int) -> JobDescription:
+        """Return what is known of a job besides its results."""
+        index = bisect_right(self._first_numbers, number) - 1
+        return description(self._jobs[index], number - self._first_numbers[index])
+
+    def segment(self, number: int) -> Segment | None:
+        """Return the segment in which a job ended; `None` if it has not ended, or if no segment had begun."""
+        if self.statuses[number] not in TERMINAL:
+            return None
+        index = self._segments[self._ended[number]]
+        return None if index < 0 else self.segments[index]
+
     def epoch(self, number: int) -> float | None:
         """Return the wall time of second 0 for the times of a job's last completion; `None` if it has not ended."""
-        return None if self.statuses[number] not in TERMINAL else self._epochs[self._ended[number]]
+        if self.statuses[number] not in TERMINAL:
+            return None
+        segment = self.segment(number)
+        return 0 if segment is None else segment.begin.epoch
 
     def output(self, number: int) -> Output | None:
         """Return what identified the output of a job when it ended; `None` if it has not, or that is not known."""
@@ -152,6 +178,9 @@ class RunState:
         return self._begun[number] < self._ended[other]
 
     def _apply_jobs(self, record: Jobs) -> None:
+        if record.ids:
+            self._jobs.append(record)
+            self._first_numbers.append(len(self.ids))
         for job_id in record.ids:
             replaced = self.numbers.get(job_id)
             self.attempts.append(0 if replaced is None else self.attempts[replaced])
@@ -212,7 +241,7 @@ class RunState:
     def _remember(self, record: Starting | Ended) -> int:
         """Return the index in `_records` of a record that is added there."""
         self._records.append(record)
-        self._epochs.append(self.segments[-1].begin.epoch if self.segments else 0)
+        self._segments.append(len(self.segments) - 1)
         return len(self._records) - 1
 
 

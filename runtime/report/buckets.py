@@ -8,8 +8,9 @@ from typing import Final
 
 import attrs
 
-from runtime.job import FailureKind, JobResult, JobSpec, JobStatus
+from runtime.job import FailureKind, JobResult, JobStatus
 from runtime.job.shorten import shorten
+from runtime.report.reported_job import ReportedJob
 
 MAX_LENGTH: Final = 300
 """Characters of a message that are compared. Arbitrary: ten times more, and differences far behind the cause would make
@@ -41,7 +42,7 @@ class Bucket:
     """The normalised message."""
     count: int
     """How many failures there are."""
-    example: JobResult[JobSpec]
+    example: JobResult[ReportedJob]
     """The first of them."""
 
 
@@ -53,7 +54,7 @@ def normalise(message: str) -> str:
     return " ".join(message.split())
 
 
-def headline(result: JobResult[JobSpec]) -> str:
+def headline(result: JobResult[ReportedJob]) -> str:
     """Return the message of a failure: its reason, and where that explains little, the last line of the log as well."""
     reason = result.reason
     if reason is None:
@@ -65,12 +66,12 @@ def headline(result: JobResult[JobSpec]) -> str:
     return f"{reason.message}: {last}" if last else reason.message
 
 
-def buckets(results: Iterable[JobResult[JobSpec]]) -> list[Bucket]:
+def buckets(results: Iterable[JobResult[ReportedJob]]) -> list[Bucket]:
     """Return the buckets of the results that did not pass, the largest first.
 
     Jobs that did not run because another job failed, or because the run was stopped, are consequences and in no bucket.
     """
-    found: dict[str, tuple[int, JobResult[JobSpec]]] = {}
+    found: dict[str, tuple[int, JobResult[ReportedJob]]] = {}
     for result in results:
         if result.status is JobStatus.PASSED or is_consequence(result):
             continue
@@ -80,11 +81,11 @@ def buckets(results: Iterable[JobResult[JobSpec]]) -> list[Bucket]:
     return sorted((Bucket(message, *rest) for message, rest in found.items()), key=lambda bucket: -bucket.count)
 
 
-def is_consequence(result: JobResult[JobSpec]) -> bool:
+def is_consequence(result: JobResult[ReportedJob]) -> bool:
     """Whether a job did not pass only because of something else: another job, or a stop."""
     return result.reason is not None and result.reason.kind in (FailureKind.DEPENDENCY, FailureKind.CANCELLED)
 
 
-def is_of_backend(result: JobResult[JobSpec]) -> bool:
+def is_of_backend(result: JobResult[ReportedJob]) -> bool:
     """Whether a job never ran because its backend failed, which is then the reason of all jobs of that backend."""
     return result.never_ran and result.reason is not None and result.reason.kind is FailureKind.BACKEND_ERROR

@@ -64,17 +64,21 @@ class Output:
             Whether it was written. It is not if text is dropped, or if this process is in the background of a terminal
             that stops background processes which write (``stty tostop``).
         """
+        return self.write_bytes(text.encode(self._encoding, "backslashreplace"))
+
+    def write_bytes(self, content: bytes) -> bool:
+        """Write `content` as it is; return what `write` does. Not for a terminal, unless it was made for one."""
         if self.gone or not os.isatty(self._descriptor):
-            return self._write(text)
+            return self._write(content)
         from runtime.process.foreground import without_stop, would_stop_writer  # not for every system
 
         if would_stop_writer(self._descriptor):
             return False
         with without_stop():
-            return self._write(text)
+            return self._write(content)
 
-    def _write(self, text: str) -> bool:
-        data = memoryview(text.encode(self._encoding, "backslashreplace"))
+    def _write(self, content: bytes) -> bool:
+        data = memoryview(content)
         while data and not self.gone:
             try:
                 data = data[os.write(self._descriptor, data) :]

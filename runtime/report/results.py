@@ -1,156 +1,187 @@
-"""``results.json``: all that is known of a run, for programs. It is written atomically: as a whole, or not at all."""
+"""``results.json``: all that is known of a run, for programs. A function of its journal, and of nothing else. Pure.
+
+The run itself makes it of the records that it has written, and ``report`` makes it of the journal: it is the same text.
+So times are computed from the whole microseconds that are in a journal. ``results.schema.json`` describes the format.
+"""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import attrs
-
-from runtime.errors import NO_FSYNC
-from runtime.job import JobResult, JobSpec
+from runtime.job import JobUsage
+from runtime.journal.columns import microseconds
+from runtime.journal.json_text import JSON
+from runtime.journal.replay import RunState, Segment
 from runtime.report import strict
-from runtime.report.counts import ENDS, end_of
 from runtime.report.reproduce import reproduce
-from runtime.report.variables import SCRIPT_NAME, needs_script, render_variables
-from runtime.roots import RootedPath
-
-logger: Final = logging.getLogger("runtime.report")
+from runtime.report.run_results import KnownResult, count_ends, known_results
 
 VERSION: Final = 2
 """The version of the format. It is increased when a key is removed or changes its meaning, not when one is added."""
 
+RESULTS_NAME: Final = "results.json"
+"""The name of the file in its run directory."""
 
-@attrs.frozen(kw_only=True)
-class RunRecord:
-    """What is known of the run as a whole."""
-
-    run: str
-    """The name of the run."""
-    name: str
-    """The name of the job file."""
-    command: Sequence[str]
-    """The command line that started it."""
-    directory: str
-    """The working directory of that command line."""
-    seed_base: int
-    """The seed from which the jobs' seeds are derived."""
-    epoch: float
-    """The wall time, in seconds since 1970, of second 0 on the scheduler's clock."""
-    started: float
-    """When the run began, in seconds on the scheduler's clock."""
-    ended: float
-    """When the run ended, in seconds on the scheduler's clock."""
-    stopped_by: str | None = None
-    """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
+_MICRO: Final = 1e6
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def results_table(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_dir: Path) -> dict[str, object]:
+def results_lines(state: RunState, *, is_live: bool = False) -> Iterator[str]:
+    """Yield the text of ``results.json``, with one job per line, for ``grep`` and ``diff``.
+
+    Args:
+        state: of the run; its `run_dir` is an absolute path.
+        is_live: whether a process runs the run. If none does, and the journal has no end, the run has died: a job that
+            had not ended then is *killed*, with the reason that its end is not known.
+    """
+    head = strict.dumps(run_table(state, is_live=is_live), indent=1)
+    yield head.removesuffix("\n}") + ',\n "jobs": ['
+    separator = "\n  "
+    segments = {id(segment): index for index, segment in enumerate(state.segments, 1)}
+    for known in known_results(state, is_live=is_live):
+        segment = None if known.segment is None else segments[id(known.segment)]
+        yield separator + strict.dumps(job_table(known, segment, Path(state.run_dir)))
+        separator = ",\n  "
+    yield "\n ]\n}\n"
+
+
+def run_table(state: RunState, *, is_live: bool) -> dict[str, object]:
     """Return the content of ``results.json`` without its jobs: see `job_table`."""
+    first = state.segments[0] if state.segments else None
+    last = state.segments[-1] if state.segments else None
+    details = {} if first is None else first.begin.details
+    started = None if first is None else microseconds(first.begin.at)
+    ended = None if last is None or is_live else _end(last)
     return {
         "version": VERSION,
-        "run": record.run,
-        "name": record.name,
-        "command": list(record.command),
-        "directory": record.directory,
-        "run_dir": str(run_dir),
-        "seed_base": record.seed_base,
-        "started": wall_time(record.epoch + record.started),
-        "ended": wall_time(record.epoch + record.ended),
-        "seconds": round(record.ended - record.started, 6),
-        "stopped_by": record.stopped_by,
-        "counts": {**dict.fromkeys(ENDS, 0), **Counter(map(end_of, results))},
+        "run": state.run_dir.rpartition("/")[2],
+        "name": _text(details.get("name")),
+        "state": run_state(state, is_live=is_live),
+        "command": _texts(details.get("command")),
+        "directory": _text(details.get("directory")),
+        "run_dir": state.run_dir,
+        "seed_base": _whole(details.get("seed_base")),
+        "started": _time(started),
+        "ended": _time(ended),
+        "seconds": _seconds(started, ended),
+        "stopped_by": None if last is None else last.stopped_by,
+        "counts": count_ends(state, is_live=is_live),
+        "segments": [_segment_table(segment) for segment in state.segments],
     }
 
 
-def job_table(result: JobResult[JobSpec], epoch: float, run_dir: Path) -> dict[str, object]:
-    """Return the entry of one job in ``results.json``."""
-    job = result.job
-    reason = result.reason
-    started = result.started
+def run_state(state: RunState, *, is_live: bool) -> str:
+    """Return ``running``, ``ended``, or ``died`` for a run that no process runs and whose journal has no end."""
+    return "running" if is_live else "ended" if state.is_complete else "died"
+
+
+def _segment_table(segment: Segment) -> dict[str, object]:
+    begin = segment.begin
+    started, ended = microseconds(begin.at), _end(segment)
     return {
-        "id": result.id,
+        "command": _texts(begin.details.get("command")),
+        "host": begin.host,
+        "pid": begin.pid,
+        "started": _time(started),
+        "ended": _time(ended),
+        "seconds": _seconds(started, ended),
+        "stopped_by": segment.stopped_by,
+        "kept": segment.kept,
+    }
+
+
+def job_table(known: KnownResult, segment: int | None, run_dir: Path) -> dict[str, object]:
+    """Return the entry of one job.
+
+    Args:
+        known: what is known of it.
+        segment: the number of the segment in which it ended, from 1, if that is known.
+        run_dir: the run directory.
+    """
+    job, result = known.job, known.result
+    reason = None if result is None else result.reason
+    epoch = 0 if known.segment is None else microseconds(known.segment.begin.epoch)
+    submitted = started = ended = None
+    if result is not None and known.is_recorded:
+        submitted, started, ended = (
+            None if each is None else epoch + microseconds(each)
+            for each in (result.submitted, result.started, result.ended)
+        )
+    usage = None if result is None else result.usage
+    return {
+        "id": job.id,
         "name": job.name,
-        "status": result.status.name.lower(),
+        "status": known.status.name.lower(),
         "kind": reason.kind.value if reason is not None and reason.kind is not None else None,
         "message": None if reason is None else reason.message,
         "lines": None if reason is None or reason.lines is None else list(reason.lines),
         "context": None if reason is None or reason.context is None else list(reason.context),
         "seed": job.seed,
         "tags": list(job.tags),
-        "never_ran": result.never_ran,
-        "attempt": result.attempt,
-        "submitted": None if result.submitted is None else wall_time(epoch + result.submitted),
-        "started": None if started is None else wall_time(epoch + started),
-        "ended": wall_time(epoch + result.ended),
-        "queue_seconds": None if result.submitted is None or started is None else round(started - result.submitted, 6),
-        "run_seconds": None if started is None else round(result.ended - started, 6),
-        "usage": None if result.usage is None else attrs.asdict(result.usage),
-        "odir": result.odir,
-        "log": result.log_path,
-        "command": reproduce(result, run_dir),
+        "never_ran": result is not None and result.never_ran,
+        "attempt": known.attempt,
+        "segment": segment,
+        "origin": known.origin,
+        "submitted": _time(submitted),
+        "started": _time(started),
+        "ended": _time(ended),
+        "queue_seconds": _seconds(submitted, started),
+        "run_seconds": _seconds(started, ended),
+        "usage": None if usage is None else _usage_table(usage),
+        "odir": None if result is None else result.odir,
+        "log": None if result is None else result.log_path,
+        "command": None if result is None else reproduce(result, run_dir) or None,
     }
 
 
-def write_results(path: RootedPath, record: RunRecord, results: Sequence[JobResult[JobSpec]]) -> None:
-    """Write ``results.json`` to `path`, in the run's directory, and next to it the script of the variables, if needed.
-
-    Blocks: for threads.
-
-    Raises:
-        OSError: if it cannot be written; an older file stays as it was.
-    """
-    with_script = [result.job for result in results if needs_script(result.job)]
-    if with_script:  # before the results: their commands name this script
-        _write(path.with_name(SCRIPT_NAME), 0o600, render_variables(with_script))
-    lines = _document(record, results, Path(str(path.parent)))
-    _write(path, 0o666, (line.encode("ascii") for line in lines))
+def _usage_table(usage: JobUsage) -> dict[str, object]:
+    cpu = usage.cpu_seconds
+    return {
+        "cpu_seconds": None if cpu is None else microseconds(cpu) / _MICRO,
+        "peak_bytes": usage.peak_bytes,
+        "exit_code": usage.exit_code,
+        "signal": usage.signal,
+        "job_runtime": None if usage.job_runtime is None else float(usage.job_runtime),
+        "simulated_time": None if usage.simulated_time is None else float(usage.simulated_time),
+        "left_behind": None if usage.left_behind is None else list(usage.left_behind),
+    }
 
 
-def _write(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:
-    """Write a file atomically: others see it as a whole or not at all."""
-    # A unique name: if a write hangs in a thread, the last attempt to save the results writes at the same time.
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+def _end(segment: Segment) -> int | None:
+    """Return the wall time at which a segment ended, in microseconds; `None` if it did not end in order."""
+    return None if segment.end is None else microseconds(segment.begin.epoch) + microseconds(segment.end.at)
+
+
+def _seconds(since: int | None, until: int | None) -> float | None:
+    return None if since is None or until is None else (until - since) / _MICRO
+
+
+def _time(micros: int | None) -> str | None:
+    """Return microseconds since 1970 as ISO 8601, in UTC, with milliseconds; `None` for what no calendar has."""
+    if micros is None:
+        return None
     try:
-        with open(temporary.create(mode), "wb") as file:
-            file.writelines(lines)
-            file.flush()
-            try:
-                os.fsync(file.fileno())
-            except OSError as exc:
-                if exc.errno not in NO_FSYNC:  # such as EIO: the data is lost, so the older file must stay
-                    raise
-                logger.warning("%s may not survive a power cut: its file system has no fsync (%s)", path, exc.strerror)
-        try:
-            temporary.rename(path.name)
-        except IsADirectoryError:  # made by a job; a rename replaces anything else
-            aside = f"{temporary.name.removeprefix('.')}.moved"
-            path.rename(aside)
-            logger.warning("%s was a directory; it is renamed to %s", path, aside)
-            temporary.rename(path.name)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+        time = _EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return None
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _document(record: RunRecord, results: Sequence[JobResult[JobSpec]], run_dir: Path) -> Iterator[str]:
-    """Yield the text of the file, with one job per line: for ``grep`` and ``diff``, and never in memory as a whole."""
-    head = strict.dumps(results_table(record, results, run_dir), indent=1)
-    yield head.removesuffix("\n}") + ',\n "jobs": ['
-    separator = "\n  "
-    for result in results:
-        yield separator + strict.dumps(job_table(result, record.epoch, run_dir))
-        separator = ",\n  "
-    yield "\n ]\n}\n"
+# The details of a journal are what its writer put there, so nothing about their classes is certain.
 
 
-def wall_time(seconds: float) -> str:
-    """Return seconds since 1970 as ISO 8601, in UTC, with milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _text(value: JSON) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: JSON) -> Sequence[str] | None:
+    if not isinstance(value, list | tuple):
+        return None
+    return [each for each in value if isinstance(each, str)]
+
+
+def _whole(value: JSON) -> int | None:
+    return value if type(value) is int else None

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from runtime.job import JobResult, JobSpec, JobStatus
+from runtime.job import JobResult, JobStatus
 from runtime.job.shorten import shorten
 from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces, end_of
+from runtime.report.reported_job import ReportedJob
 from runtime.report.reproduce import reproduce
 from runtime.report.text import path_text, printable, short_duration
 
@@ -33,13 +34,15 @@ it is cut before the cause."""
 STYLES: Final = {JobStatus.PASSED: "green", JobStatus.FAILED: "bold red", JobStatus.KILLED: "yellow"}
 
 
-def summary(results: Sequence[JobResult[JobSpec]], run_dir: Path, *, seconds: float, relative_to: Path) -> list[Line]:
+def summary(
+    results: Sequence[JobResult[ReportedJob]], run_dir: Path, *, seconds: float | None, relative_to: Path
+) -> list[Line]:
     """Return the lines of the summary of a run.
 
     Args:
         results: of all jobs.
         run_dir: the run's directory.
-        seconds: how long the run took.
+        seconds: how long the run took; `None` if that is not known.
         relative_to: the directory that paths are shown relative to.
     """
     bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_rank)
@@ -51,16 +54,16 @@ def summary(results: Sequence[JobResult[JobSpec]], run_dir: Path, *, seconds: fl
     return [*lines, counts_line(results, seconds)]
 
 
-def counts_line(results: Sequence[JobResult[JobSpec]], seconds: float) -> Line:
+def counts_line(results: Sequence[JobResult[ReportedJob]], seconds: float | None) -> Line:
     """Return the last line of the summary: how many jobs ended in which way, and how long the run took."""
     pieces: list[Piece] = []
     for piece in count_pieces(Counter(map(end_of, results))):
         pieces += [(", ", ""), piece]
     head = f"{len(results)} {'job' if len(results) == 1 else 'jobs'}: "
-    return ((head, ""), *pieces[1:], (f", in {short_duration(seconds)}", ""))
+    return ((head, ""), *pieces[1:], ("" if seconds is None else f", in {short_duration(seconds)}", ""))
 
 
-def failure_line(result: JobResult[JobSpec], relative_to: Path, message: str | None = None) -> Line:
+def failure_line(result: JobResult[ReportedJob], relative_to: Path, message: str | None = None) -> Line:
     """Return the line of one job that did not pass: its status, id, `message` (by default its headline) and log."""
     message = shorten(printable(headline(result)), MAX_MESSAGE) if message is None else message
     pieces: list[Piece] = [
@@ -73,12 +76,12 @@ def failure_line(result: JobResult[JobSpec], relative_to: Path, message: str | N
     return tuple(pieces)
 
 
-def _rank(result: JobResult[JobSpec]) -> tuple[bool, bool]:
+def _rank(result: JobResult[ReportedJob]) -> tuple[bool, bool]:
     """Return the sort key of a result: failed jobs come before killed ones, consequences last."""
     return is_consequence(result), result.status is JobStatus.KILLED
 
 
-def _failures(bad: Sequence[JobResult[JobSpec]], relative_to: Path) -> list[Line]:
+def _failures(bad: Sequence[JobResult[ReportedJob]], relative_to: Path) -> list[Line]:
     lines: list[Line] = [(("Not passed", "bold"),)]
     before = None
     for result in bad[:MAX_FAILURES]:
@@ -91,7 +94,7 @@ def _failures(bad: Sequence[JobResult[JobSpec]], relative_to: Path) -> list[Line
     return [*lines, ()]
 
 
-def _buckets(bad: Sequence[JobResult[JobSpec]], run_dir: Path, relative_to: Path) -> list[Line]:
+def _buckets(bad: Sequence[JobResult[ReportedJob]], run_dir: Path, relative_to: Path) -> list[Line]:
     found = buckets(bad)
     if not found:
         return []
@@ -103,13 +106,15 @@ def _buckets(bad: Sequence[JobResult[JobSpec]], run_dir: Path, relative_to: Path
         lines.append((("         such as ", "dim"), (printable(example.id), "bold"), (log, "dim")))
         again = reproduce(example, run_dir)
         # A command with control characters is not escaped but left out: copied to a shell, it would do something else.
-        lines.append((("         again:  ", "dim"), (again if again.isprintable() else "see results.json", "")))
+        lines.append(
+            (("         again:  ", "dim"), (again if again and again.isprintable() else "see results.json", ""))
+        )
     if len(found) > MAX_BUCKETS:
         lines.append(((f"  … and {len(found) - MAX_BUCKETS} more messages", "dim"),))
     return [*lines, ()]
 
 
-def _left_behind(results: Sequence[JobResult[JobSpec]]) -> list[Line]:
+def _left_behind(results: Sequence[JobResult[ReportedJob]]) -> list[Line]:
     """Return the jobs that ended by themselves and left processes running, whose work no verdict covers."""
     found = [(result.id, result.usage.left_behind) for result in results if result.usage and result.usage.left_behind]
     if not found:

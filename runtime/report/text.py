@@ -22,6 +22,29 @@ def path_text(path: str | Path, relative_to: Path) -> str:
     return printable(str(path.relative_to(relative_to) if path.is_relative_to(relative_to) else path))
 
 
+def printable_line(text: str) -> str:
+    """Return a line of a log, without its end, as `printable` text that keeps its tabs."""
+    return text if text.isprintable() else "\t".join(map(printable, text.split("\t")))
+
+
+def short_size(size: int) -> str:
+    """Return a number of bytes as ``512 B``, ``4.2 MB`` or ``130 GB``."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:  # noqa: PLR2004 - the next unit
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"  # noqa: PLR2004 - 3 digits
+
+
+def short_age(seconds: float) -> str:
+    """Return an age as ``5 min``, ``3 h`` or ``12 d``."""
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"
+
+
 def short_duration(seconds: float) -> str:
     """Return a duration as ``4.2 s``, ``3:05`` or ``2:00:09``."""
     if seconds < 60:  # noqa: PLR2004 - a minute

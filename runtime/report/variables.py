@@ -17,6 +17,7 @@ from typing import Final
 
 from runtime.job import JobSpec
 from runtime.job.command import SHELL_NAME, command_words
+from runtime.report.reported_job import ReportedJob
 
 SCRIPT_NAME: Final = "exports.sh"
 """The name of the script, in the run's directory."""
@@ -32,7 +33,7 @@ exec "$@"
 """
 
 
-def needs_script(job: JobSpec) -> bool:
+def needs_script(job: ReportedJob) -> bool:
     """Whether running the command of a job again takes the script."""
     return bool(job.exports) or job.secret_cmd
 

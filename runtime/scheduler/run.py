@@ -368,12 +368,13 @@ class Scheduler(Generic[JobT]):
                 channel.close()  # nothing more to do: the runner ends
 
     def _record(self, recorder: Recorder, actions: Iterable[Action], now: float) -> None:
-        """Record the completions since the last call, and the intents of `actions`, before these are carried out."""
+        """Record completions since the last call, a stop, and the intents of `actions`, before those are acted on."""
         # The completions first: a job is submitted after those that it needs have ended, and the journal says so.
         completions = self._plan.statuses.completions
         if completions:
             recorder.ended(completions)
             completions.clear()
+        recorder.stopping(now, self._plan.stopped_by)
         for action in actions:
             if isinstance(action, Submit):
                 ids = [job.id for job in action.jobs]

@@ -89,7 +89,7 @@ def test_a_run_that_does_not_pass(tmp_path: Path) -> None:
     assert "FAILED bad: exit code 3: the cause  results/" in done.out
     assert "4 jobs: 1 passed, 1 failed, 1 killed, 1 never ran, in" in done.out
     assert "NO RUN after: it needs 'bad', which ended as FAILED" in done.out
-    assert results(tmp_path)["counts"] == {"passed": 1, "failed": 1, "killed": 1, "never_ran": 1}
+    assert results(tmp_path)["counts"] == {"passed": 1, "failed": 1, "killed": 1, "never_ran": 1, "unfinished": 0}
     assert links(tmp_path) == {"failed": ["bad"], "killed": ["slow"], "passed": ["good"]}
     document = results(tmp_path)
     assert document["seed_base"] == 5

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 from runtime.job import FailureKind, JobStatus
-from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Progress, Record, Starting
+from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Progress, Record, Starting, Stopping
 
 T = TypeVar("T")
 
@@ -61,7 +61,21 @@ def batches(draw: st.DrawFn) -> Record:
     kind = draw(st.sampled_from([Jobs, Starting, Progress, Ended, Kept]))
     if kind is Jobs:
         ids = st.sampled_from(["a", "b", "c"]) | ANY_TEXT
-        return Jobs(draw(columns(ids, count)), draw(columns(ANY_TEXT, count)))
+        words = st.none() | ANY_TEXT | st.lists(ANY_TEXT, max_size=3).map(tuple)
+        columns_of_jobs: dict[str, st.SearchStrategy[Any]] = {
+            "names": st.none() | ANY_TEXT,
+            "seeds": st.none() | WHOLE,
+            "tags": tuples(ANY_TEXT),
+            "commands": words,
+            "secret_cmds": st.none() | st.booleans(),
+            "shells": words,
+            "cwds": st.none() | ANY_TEXT,
+            "odirs": st.none() | ANY_TEXT,
+            "logs": st.none() | ANY_TEXT,
+            "exports": st.none() | ANY_TEXT,
+        }
+        described = {name: draw(columns(each, count)) for name, each in columns_of_jobs.items() if draw(st.booleans())}
+        return Jobs(draw(columns(ids, count)), draw(columns(ANY_TEXT, count)), **described)
     if kind is Starting:
         return Starting(draw(MICROS), draw(ANY_TEXT), jobs, attempts)
     if kind is Progress:
@@ -101,5 +115,6 @@ def batches(draw: st.DrawFn) -> Record:
     )
 
 
-RECORD: st.SearchStrategy[Record] = BEGIN | END | batches()
+STOPPING = st.builds(Stopping, MICROS, ANY_TEXT)
+RECORD: st.SearchStrategy[Record] = BEGIN | STOPPING | END | batches()
 RECORDS = st.lists(RECORD, max_size=12)

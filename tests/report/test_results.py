@@ -1,80 +1,74 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
+from hypothesis import given
+from jsonschema import Draft202012Validator
 
 from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
-from runtime.report.results import RunRecord, wall_time, write_results
+from runtime.journal import Begin, End, Kept, Record, Starting, replay
+from runtime.report.results import results_lines
 from runtime.report.strict import original
-from runtime.roots import Roots
+from tests.journal.journals import begin, ended, starting
+from tests.journal.strategies import RECORDS
+from tests.report import schema
 from tests.report.results import result
+from tests.report.states import EPOCH, in_a_file, records, state_of
 
 ROOT = Path(__file__).resolve().parents[2]
-
-RECORD = RunRecord(
-    run="20260102-030405-abcdef",
-    name="fifo",
-    command=["job-runtime", "run", "fifo.toml"],
-    directory="/here",
-    seed_base=7,
-    epoch=1_000_000_000.0,
-    started=1.0,
-    ended=5.5,
-)
+RUN_DIR = "/out/20260102-030405-abcdef"
 
 
-def written(path: Path, *results: JobResult[JobSpec], record: RunRecord = RECORD) -> dict[str, Any]:
-    roots = Roots(str(path))
-    roots.open()
-    with closing(roots):
-        write_results(roots.run.below("results.json"), record, results)
-    assert {file.name for file in path.iterdir()} - {"exports.sh"} == {"results.json"}
-    document: dict[str, Any] = json.loads((path / "results.json").read_bytes())
-    return document
+def document(written: Sequence[Record], *, is_live: bool = False, run_dir: Path | str = RUN_DIR) -> dict[str, Any]:
+    """Return ``results.json`` of these records: what the run itself makes, which is what a reader makes."""
+    text = "".join(results_lines(state_of(written, run_dir), is_live=is_live))
+    assert text == "".join(results_lines(state_of(in_a_file(written), run_dir), is_live=is_live))
+    found: dict[str, Any] = json.loads(text)
+    Draft202012Validator(schema.closed()).validate(found)
+    return found
 
 
-def test_the_run_is_described(tmp_path: Path) -> None:
-    document = written(
-        tmp_path, result("a"), result("b", FailureKind.TIMEOUT), record=attrs.evolve(RECORD, stopped_by="SIGINT")
-    )
-    del document["jobs"]
-    assert document == {
+def of(*results: JobResult[JobSpec], run_dir: Path | str = RUN_DIR) -> dict[str, Any]:
+    return document(records(results, run_dir), run_dir=run_dir)
+
+
+def test_the_run_is_described() -> None:
+    found = document(records([result("a"), result("b", FailureKind.TIMEOUT)], RUN_DIR, stopped_by="SIGINT"))
+    (segment,) = found["segments"]
+    assert segment.pop("host")
+    assert segment.pop("pid") > 0
+    started = segment["started"]
+    del found["jobs"], found["seconds"], segment["seconds"]
+    assert found == {
         "version": 2,
         "run": "20260102-030405-abcdef",
         "name": "fifo",
+        "state": "ended",
         "command": ["job-runtime", "run", "fifo.toml"],
         "directory": "/here",
-        "run_dir": str(tmp_path),
+        "run_dir": RUN_DIR,
         "seed_base": 7,
-        "started": "2001-09-09T01:46:41.000Z",
+        "started": started,
         "ended": "2001-09-09T01:46:45.500Z",
-        "seconds": 4.5,
         "stopped_by": "SIGINT",
-        "counts": {"passed": 1, "failed": 0, "killed": 1, "never_ran": 0},
+        "counts": {"passed": 1, "failed": 0, "killed": 1, "never_ran": 0, "unfinished": 0},
+        "segments": [
+            {
+                "command": ["job-runtime", "run", "fifo.toml"],
+                "started": started,
+                "ended": "2001-09-09T01:46:45.500Z",
+                "stopped_by": "SIGINT",
+                "kept": 0,
+            }
+        ],
     }
 
 
-@pytest.mark.parametrize("name", ["results.json", "exports.sh"])
-def test_a_directory_in_its_place_is_moved_aside(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / name / "inner").mkdir(parents=True)
-    (tmp_path / name / "file").write_text("theirs")
-    roots = Roots(str(tmp_path))
-    roots.open()
-    with closing(roots):
-        write_results(roots.run.below("results.json"), RECORD, [result("a", exports={"A": "1"})])
-    assert json.loads((tmp_path / "results.json").read_bytes())["counts"]["passed"] == 1
-    assert (tmp_path / "exports.sh").is_file()
-    (aside,) = tmp_path.glob(f"{name}.*.moved")
-    assert (aside / "file").read_text() == "theirs"
-    assert f"{name} was a directory; it is renamed to {aside.name}" in caplog.text
-
-
-def test_jobs_that_never_ran_are_counted_apart(tmp_path: Path) -> None:
+def test_jobs_that_never_ran_are_counted_apart() -> None:
     ends = [
         result("a"),
         result("b", FailureKind.EXIT_CODE),
@@ -84,27 +78,26 @@ def test_jobs_that_never_ran_are_counted_apart(tmp_path: Path) -> None:
         result("f", FailureKind.CANCELLED),
         result("g", FailureKind.LOST, attempt=0),  # it may be running
     ]
-    document = written(tmp_path, *ends)
-    assert document["counts"] == {"passed": 1, "failed": 1, "killed": 3, "never_ran": 2}
-    assert [job["id"] for job in document["jobs"] if job["never_ran"]] == ["d", "e"]
-    assert [job["status"] for job in document["jobs"]] == ["passed", "failed", *["killed"] * 5]
+    found = of(*ends)
+    assert found["counts"] == {"passed": 1, "failed": 1, "killed": 3, "never_ran": 2, "unfinished": 0}
+    assert [job["id"] for job in found["jobs"] if job["never_ran"]] == ["d", "e"]
+    assert [job["status"] for job in found["jobs"]] == ["passed", "failed", *["killed"] * 5]
 
 
-def test_a_job_is_described(tmp_path: Path) -> None:
-    (job,) = written(
-        tmp_path,
+def test_a_job_is_described() -> None:
+    (job,) = of(
         result(
             "smoke",
             FailureKind.FAIL_PATTERN,
             "bad",
             lines=[3, (7, 9)],
             context=["x", "y"],
-            usage=JobUsage(cpu_seconds=1.5, exit_code=0),
+            usage=JobUsage(cpu_seconds=1.5000001, exit_code=0, job_runtime=2),
             full_name="smoke.seed=3",
             seed=3,
             tags=["nightly"],
             exports={"A": "1"},
-            run_dir=tmp_path,
+            run_dir=RUN_DIR,
         ),
     )["jobs"]
     assert job == {
@@ -119,6 +112,8 @@ def test_a_job_is_described(tmp_path: Path) -> None:
         "tags": ["nightly"],
         "never_ran": False,
         "attempt": 1,
+        "segment": 1,
+        "origin": None,
         "submitted": "2001-09-09T01:46:41.000Z",
         "started": "2001-09-09T01:46:42.000Z",
         "ended": "2001-09-09T01:46:44.500Z",
@@ -129,26 +124,75 @@ def test_a_job_is_described(tmp_path: Path) -> None:
             "peak_bytes": None,
             "exit_code": 0,
             "signal": None,
-            "job_runtime": None,
+            "job_runtime": 2.0,
             "simulated_time": None,
             "left_behind": None,
         },
-        "odir": f"{tmp_path}/smoke.seed@3",
-        "log": f"{tmp_path}/smoke.seed@3/job.log",
-        "command": f"cd /work && sh {tmp_path}/exports.sh smoke.seed=3 /bin/sh -c ./sim",
+        "odir": f"{RUN_DIR}/smoke.seed@3",
+        "log": f"{RUN_DIR}/smoke.seed@3/job.log",
+        "command": f"cd /work && sh {RUN_DIR}/exports.sh smoke.seed=3 /bin/sh -c ./sim",
     }
 
 
-def test_every_key_is_in_the_reference(tmp_path: Path) -> None:
+def test_of_a_run_that_died_each_job_has_a_result_and_nothing_is_invented() -> None:
+    written = records([result("a")], RUN_DIR, ended=None, more=[JobSpec(name="b", cmd="x"), JobSpec(name="c", cmd="x")])
+    written.append(Starting(2.0, "local", [1], [1]))
+    found = document(written)
+    assert (found["state"], found["ended"], found["seconds"]) == ("died", None, None)
+    assert found["counts"] == {"passed": 1, "failed": 0, "killed": 1, "never_ran": 1, "unfinished": 0}
+    _, flying, waiting = found["jobs"]
+    assert (flying["status"], flying["kind"], flying["never_ran"], flying["attempt"]) == ("killed", "lost", False, 1)
+    assert (waiting["status"], waiting["kind"], waiting["never_ran"]) == ("killed", "cancelled", True)
+    assert {job[key] for job in (flying, waiting) for key in ("submitted", "started", "ended", "run_seconds")} == {None}
+    assert flying["message"] == "the run ended before this job did; its end is not known"
+
+
+def test_of_a_live_run_jobs_that_have_not_ended_have_no_result() -> None:
+    written = records([result("a")], RUN_DIR, ended=None, more=[JobSpec(name="b", cmd="x"), JobSpec(name="c", cmd="x")])
+    written.append(Starting(2.0, "local", [1], [1]))
+    found = document(written, is_live=True)
+    assert (found["state"], found["ended"]) == ("running", None)
+    assert found["counts"] == {"passed": 1, "failed": 0, "killed": 0, "never_ran": 0, "unfinished": 2}
+    assert [(job["status"], job["kind"], job["command"]) for job in found["jobs"][1:]] == [
+        ("queued", None, None),
+        ("scheduled", None, None),
+    ]
+
+
+def test_a_job_names_the_segment_in_which_it_ended() -> None:
+    first = records([result("a"), result("b", FailureKind.EXIT_CODE), result("c")], RUN_DIR)
+    resume: list[Record] = [
+        begin(1),
+        Kept([0]),
+        Kept([2], "yesterday"),
+        starting(1, attempt=2),
+        ended(1, attempt=2),
+        End(3.0),
+    ]
+    found = document([*first, *resume])
+    assert [(job["id"], job["status"], job["segment"], job["attempt"], job["origin"]) for job in found["jobs"]] == [
+        ("a", "passed", 1, 1, None),
+        ("b", "passed", 2, 2, None),
+        ("c", "passed", 1, 1, "yesterday"),
+    ]
+    assert [segment["kept"] for segment in found["segments"]] == [0, 2]
+
+
+def test_without_a_journal_there_is_a_document_too() -> None:
+    found = document([])
+    assert (found["state"], found["jobs"], found["segments"], found["started"]) == ("died", [], [], None)
+
+
+def test_every_key_is_in_the_schema_and_in_the_reference() -> None:
     reference = (ROOT / "docs" / "job-files.md").read_text("utf-8")
-    document = written(tmp_path, result("a", usage=JobUsage()))
-    (job,) = document["jobs"]
-    missing = [key for table in (document, job, job["usage"]) for key in table if f"`{key}`" not in reference]
-    assert missing == []
+    for name, known, required in schema.objects():
+        assert required == known, name
+        assert [key for key in known if f"`{key}`" not in reference] == []
+    Draft202012Validator.check_schema(schema.SCHEMA)
 
 
-def test_a_job_that_never_ran_has_no_times_of_its_run(tmp_path: Path) -> None:
-    (job,) = written(tmp_path, result("a", FailureKind.DEPENDENCY, attempt=0))["jobs"]
+def test_a_job_that_never_ran_has_no_times_of_its_run() -> None:
+    (job,) = of(result("a", FailureKind.DEPENDENCY, attempt=0))["jobs"]
     assert (job["attempt"], job["submitted"], job["started"], job["queue_seconds"], job["run_seconds"]) == (
         0,
         *[None] * 4,
@@ -156,44 +200,34 @@ def test_a_job_that_never_ran_has_no_times_of_its_run(tmp_path: Path) -> None:
     assert (job["odir"], job["log"], job["command"]) == (None, None, "cd /work && /bin/sh -c ./sim")
 
 
-def test_any_text_survives(tmp_path: Path) -> None:
+def test_any_text_survives() -> None:
     evil = 'x\x1b"\\\ud800\u202e\n'
-    jobs = written(tmp_path, result(evil, FailureKind.EXIT_CODE, evil, context=[evil]), result("b"))["jobs"]
-    strict = evil.replace(
-        "\ud800", "\uefed\uefa0\uef80"
-    )  # a lone surrogate is no character: see runtime/report/strict.py
+    written = records([result(evil, FailureKind.EXIT_CODE, evil, context=[evil]), result("b")], RUN_DIR)
+    jobs = document(written)["jobs"]
+    # A lone surrogate is no character: see runtime/report/strict.py.
+    strict = evil.replace("\ud800", "\uefed\uefa0\uef80")
     assert (jobs[0]["id"], jobs[0]["message"], jobs[0]["context"]) == (strict, strict, [strict])
     assert original(strict) == evil.encode("utf-8", "surrogatepass")
-    assert (tmp_path / "results.json").read_bytes().isascii()
+    assert "".join(results_lines(state_of(written, RUN_DIR))).isascii()
 
 
-def test_no_jobs_are_a_document_too(tmp_path: Path) -> None:
-    assert written(tmp_path)["jobs"] == []
-
-
-def test_an_older_file_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
-    written(tmp_path, result("old"))
-
-    @attrs.frozen
-    class Broken:
-        event = result().event
-        job = None
-
-    with pytest.raises(AttributeError):
-        written(tmp_path, result("new"), Broken())  # type: ignore[arg-type]  # it breaks in the middle
-    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
-    assert json.loads((tmp_path / "results.json").read_text())["jobs"][0]["id"] == "old"
-
-
-def test_a_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "precious").write_text("precious")
-    run_dir = tmp_path / "run"
-    run_dir.mkdir()
-    (run_dir / "results.json").symlink_to("../precious")
-    written(run_dir, result())
-    assert (tmp_path / "precious").read_text() == "precious"
+def test_times_that_no_calendar_has_are_not_known() -> None:
+    first = Begin(token="t", incarnation=0, at=1e300, epoch=0, host="h", boot="b", pid=1, start=1, details={"name": 7})
+    found = json.loads("".join(results_lines(replay([first], RUN_DIR))))
+    schema.check(found)
+    assert (found["started"], found["name"]) == (None, None)
 
 
 def test_wall_times_are_utc_with_milliseconds() -> None:
-    assert wall_time(0.0004) == "1970-01-01T00:00:00.000Z"
-    assert wall_time(1_000_000_000.9876) == "2001-09-09T01:46:40.987Z"
+    (job,) = of(result("a"))["jobs"]
+    assert job["ended"] == "2001-09-09T01:46:44.500Z"
+    assert EPOCH == 1_000_000_000.0
+
+
+@pytest.mark.slow
+@given(written=RECORDS)
+def test_what_the_run_makes_of_its_records_is_what_a_reader_makes_of_its_journal(written: list[Record]) -> None:
+    for is_live in (False, True):
+        text = "".join(results_lines(replay(written, RUN_DIR), is_live=is_live))
+        assert text == "".join(results_lines(replay(in_a_file(written), RUN_DIR), is_live=is_live))
+        schema.check(json.loads(text))

@@ -1,0 +1,50 @@
+"""`KeptRecords`: passes records on to a journal, and keeps them, for results that need no journal that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runtime.journal.recorder import RecordSink
+from runtime.journal.records import Record
+from runtime.journal.replay import RunState, replay
+
+
+class KeptRecords:
+    """Takes the records of a segment, and passes them on.
+
+    What a disk that is full has not taken is here all the same.
+
+    Args:
+        journal: takes the records, too.
+        before: the records of the segments before this one.
+    """
+
+    def __init__(self, journal: RecordSink, before: Iterable[Record] = ()) -> None:
+        self._journal = journal
+        self._records = list(before)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no record yet."""
+        return not self._records
+
+    def state(self, run_dir: str) -> RunState:
+        """Return what the records so far say of the run. Takes time in proportion to them; for any thread."""
+        return replay(list(self._records), run_dir)  # a copy: more may come meanwhile
+
+    def append(self, record: Record) -> None:
+        """Append a record. Never blocks, and never raises."""
+        self._records.append(record)
+        self._journal.append(record)
+
+    async def room(self) -> None:
+        """Wait while too much is pending."""
+        await self._journal.room()
+
+    async def written(self) -> bool:
+        """Wait until all that was appended so far is written; return whether it is."""
+        return await self._journal.written()
+
+    async def durable(self) -> bool:
+        """Wait until all that was appended so far is on disk; return whether it is."""
+        return await self._journal.durable()

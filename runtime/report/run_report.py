@@ -1,0 +1,41 @@
+"""What ``report`` shows of a run, whatever has become of it: lines for people, computed from its journal. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from runtime.journal.replay import RunState
+from runtime.report.results import run_table
+from runtime.report.run_results import UNFINISHED, known_results
+from runtime.report.summary import Line, summary
+from runtime.report.text import path_text, printable
+
+STATES: Final = {"running": "cyan", "ended": "green", "died": "bold red"}
+"""The states that a run can have, and their styles."""
+
+
+def report_lines(state: RunState, *, is_live: bool, relative_to: Path) -> list[Line]:
+    """Return the lines of the report of a run: what it is, and the summary that the run itself shows at its end.
+
+    Args:
+        state: of the run.
+        is_live: whether a process runs it.
+        relative_to: the directory that paths are shown relative to.
+    """
+    table = run_table(state, is_live=is_live)
+    counts, how, seconds = table["counts"], str(table["state"]), table["seconds"]
+    assert isinstance(counts, dict)
+    total = sum(counts.values())
+    head: Line = (
+        (f"{printable(str(table['name'] or table['run']))}: ", "bold"),
+        (f"{total} {'job' if total == 1 else 'jobs'}, ", ""),
+        (how, STATES[how]),
+        (f", begun {table['started'] or 'at an unknown time'}, in {path_text(state.run_dir, relative_to)}", ""),
+    )
+    lines = [head]
+    if is_live:
+        lines.append(((f"{counts[UNFINISHED]} of its jobs have not ended", ""),))
+    results = [known.result for known in known_results(state, is_live=is_live) if known.result is not None]
+    took = seconds if isinstance(seconds, float) else None
+    return lines + summary(results, Path(state.run_dir), seconds=took, relative_to=relative_to)
