@@ -81,6 +81,25 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _run_command(options: Namespace, command: Sequence[str]) -> int:
+    from runtime.cli.past_options import ABOUT_RUNS
+
+    return _about_runs(options) if options.command in ABOUT_RUNS else _about_jobs(options, command)
+
+
+def _about_runs(options: Namespace) -> int:
+    """Run a command about runs that there are."""
+    from runtime.cli.logs import ErrorLines, level_of, log_to
+    from runtime.cli.options import check_current_directory
+    from runtime.cli.past_commands import run_command
+    from runtime.report.output import Output
+
+    log_to(ErrorLines(Output(sys.stderr)), level_of(options))
+    check_current_directory()
+    return run_command(options, Output(sys.stdout))
+
+
+def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
+    """Run a command about the jobs of a file, or about backends."""
     from runtime.backend.registry import backends
     from runtime.cli.exit_codes import output_exit_code, print_error
     from runtime.cli.listing import backend_lines, job_lines

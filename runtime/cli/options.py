@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
+from runtime.cli.past_options import add_past_commands
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.template import NAME
 from runtime.report.output import Output
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     backends = commands.add_parser("backends", help="show the backends that there are", allow_abbrev=False)
     backends.add_argument("-v", "--verbose", action="store_true", help="also what each is and can do, and its options")
     _add_pythonpath(backends)
+    add_past_commands(commands.add_parser)
     return parser
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from runtime.cli.main import main
+from tests.cli.conftest import Here
 from tests.cli.program import Done, call, end_of, environment, job_file, started
-
-Here = Callable[..., Done]
 
 RAN = "touch {file_dir}/ran"
 
@@ -30,27 +25,6 @@ def check_refused(directory: Path, done: Done, *complaints: str) -> None:
         assert complaint in done.err
     assert not (directory / "ran").exists()
     assert not (directory / "results").exists()
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Here]:
-    """Call the command line in this process, which is much faster than a new one; for calls that start no job."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("JOB_RUNTIME_BACKEND", raising=False)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    log = logging.getLogger("runtime")
-    before = (list(log.handlers), log.level, log.propagate)
-
-    def call_here(*arguments: str, stdin: bytes = b"") -> Done:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        try:
-            code = main(arguments)
-        except SystemExit as exc:
-            code = int(exc.code or 0)
-        return Done(code, *capfd.readouterr())
-
-    yield call_here
-    log.handlers[:], log.level, log.propagate = before
 
 
 def toml(directory: Path, content: str | bytes) -> str:
@@ -293,7 +267,6 @@ def test_help_says_what_there_is(tmp_path: Path, here: Here) -> None:
 def test_help_waits_for_nothing_that_only_a_run_needs(tmp_path: Path) -> None:
     program = """
 import sys
-from runtime.cli.main import main
 try:
     main(["--help"])
 except SystemExit as ended:

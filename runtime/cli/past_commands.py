@@ -1,0 +1,171 @@
+"""The commands about runs that there are: ``report``, ``runs``, ``export``, ``logs``, ``shell``. None starts a job."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import trio
+
+from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, output_exit_code, print_error
+from runtime.cli.job_files import paths_of
+from runtime.cli.job_log import LogPrinter, follow_log
+from runtime.cli.job_shell import start_shell
+from runtime.cli.options import check_out
+from runtime.cli.past_runs import PastRun, find_run, load_run
+from runtime.cli.runs import Runs
+from runtime.job import safe_id
+from runtime.job.status import PASSED
+from runtime.jobfile.errors import InputError
+from runtime.journal.disk import JOURNAL_NAME
+from runtime.journal.reader import open_journal
+from runtime.report.archive import MAX_LOG, read_log, write_archive
+from runtime.report.buckets import is_consequence
+from runtime.report.output import Output
+from runtime.report.results import results_lines
+from runtime.report.run_report import report_lines
+from runtime.report.run_results import known_results
+from runtime.report.text import path_text
+from runtime.roots import RootedPath, Roots
+
+
+def run_command(options: argparse.Namespace, output: Output) -> int:
+    """Run one of `COMMANDS`; return the exit code.
+
+    Raises:
+        InputError: for wrong input.
+    """
+    return COMMANDS[options.command](options, output)
+
+
+def _report(options: argparse.Namespace, output: Output) -> int:
+    run = _load(options)
+    if options.json:
+        for line in results_lines(run.state, is_live=run.is_live):
+            output.write(line)
+    else:
+        output.show(report_lines(run.state, is_live=run.is_live, relative_to=Path.cwd()))
+    return output_exit_code(output)
+
+
+def _runs(options: argparse.Namespace, output: Output) -> int:
+    runs = Runs(check_out(options.out))
+    if options.prune is None:
+        for line in runs.lines():
+            output.show([line])
+        return output_exit_code(output)
+    keep, older_than = options.prune
+    try:
+        for line in runs.prune(keep=keep, older_than=older_than, dry_run=options.dry_run):
+            output.show([line])
+    except OSError as exc:
+        print_error(f"not removed: {exc.filename}: {exc.strerror}")
+        return EXIT_NOT_WRITTEN
+    return output_exit_code(output)
+
+
+def _export(options: argparse.Namespace, output: Output) -> int:
+    run = _load(options)
+    if run.is_exported:
+        raise InputError(f"RUN is {run.path}, which was exported already; expected a run directory")
+    path = (options.file or Path(f"{run.name}.tar.gz")).absolute()
+    roots = Roots(str(run.path))
+    try:
+        roots.open()
+        with closing(roots), open(open_journal(roots.run.below(JOURNAL_NAME)), "rb") as journal:
+            write_archive(
+                path,
+                run.state.run_dir,
+                (journal, run.journal_end),
+                results_lines(run.state, is_live=run.is_live),
+                _failed_logs(run, roots),
+                is_live=run.is_live,
+            )
+    except OSError as exc:
+        print_error(f"{exc.filename or path}: {exc.strerror}")
+        return EXIT_NOT_WRITTEN
+    output.write(f"{path_text(path, Path.cwd())}\n")
+    return output_exit_code(output)
+
+
+def _failed_logs(run: PastRun, roots: Roots) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the logs that explain a failure; one that cannot be read is left out."""
+    for known in known_results(run.state, is_live=run.is_live):
+        result = known.result
+        if result is None or result.status is PASSED or result.log_path is None or is_consequence(result):
+            continue
+        try:
+            content = _end_of(roots.resolve(os.path.normpath(result.log_path)))
+        except OSError:
+            continue
+        yield _log_name(result.id), content
+
+
+def _log_name(job_id: str) -> str:
+    return f"{safe_id(job_id)}.log"
+
+
+def _end_of(log: RootedPath) -> bytes:
+    with open(log.open_regular(), "rb", buffering=0) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - MAX_LOG))
+        return file.read(MAX_LOG)
+
+
+def _logs(options: argparse.Namespace, output: Output) -> int:
+    run = _load(options)
+    number = run.number_of(options.job)
+    if run.is_exported:
+        content = read_log(run.path, _log_name(options.job))
+        if content is None:
+            raise InputError(f"{run.path} has no log of the job {options.job}: it has those of failures alone")
+        with closing(LogPrinter(lambda: io.BytesIO(content), output)) as printer:
+            printer.print_new()
+        return output_exit_code(output)
+    log = paths_of(run.state, number).log
+    roots = Roots(str(run.path))
+    try:
+        roots.open()
+        path = roots.resolve(log)
+        with closing(roots), closing(LogPrinter(lambda: open(path.open_regular(), "rb"), output)) as printer:
+            if options.follow and run.is_live:
+                trio.run(follow_log, roots.run, number, printer)
+            else:
+                printer.print_new()
+    except OSError as exc:
+        raise InputError(f"the log of the job {options.job}: {exc.filename or log}: {exc.strerror}") from exc
+    return output_exit_code(output)
+
+
+def _shell(options: argparse.Namespace, _: Output) -> int:
+    run = _load(options)
+    number = run.number_of(options.job)
+    if run.is_exported:
+        raise InputError(f"RUN is {run.path}, which was exported; expected a run directory, for its jobs' directories")
+    paths = paths_of(run.state, number)
+    roots = Roots(str(run.path))
+    try:
+        roots.open()
+        with closing(roots):
+            start_shell(options.job, paths, roots.resolve(paths.odir), roots.resolve(paths.log))
+    except OSError as exc:
+        raise InputError(f"the directory of the job {options.job}: {exc.filename}: {exc.strerror}") from exc
+
+
+def _load(options: argparse.Namespace) -> PastRun:
+    """Return the run that the options name; say what is missing in its journal."""
+    run = load_run(find_run(options.run, check_out(options.out)))
+    if run.note is not None:
+        print_error(f"{run.path}: the journal is read up to {run.note}")
+    return run
+
+
+COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Output], int]]] = MappingProxyType(
+    {"report": _report, "runs": _runs, "export": _export, "logs": _logs, "shell": _shell}
+)
+"""The commands, by their names."""

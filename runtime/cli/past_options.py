@@ -1,0 +1,80 @@
+"""The options of the commands about runs that there are."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+ABOUT_RUNS: Final = frozenset({"report", "runs", "export", "logs", "shell"})
+"""The names of the commands."""
+
+_AGE: Final = re.compile(r"([1-9][0-9]{0,5})([hdw])")
+_COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
+_SECONDS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the commands about runs that there are to a parser of the command line.
+
+    Args:
+        add: `add_parser` of its commands.
+    """
+    report = add("report", help="show what happened in a run, also in one that was killed", allow_abbrev=False)
+    _add_run(report, optional=True)
+    report.add_argument("--json", action="store_true", help="print results.json instead")
+
+    runs = add("runs", help="show the runs that there are, or remove old ones", allow_abbrev=False)
+    _add_out(runs)
+    runs.add_argument(
+        "--prune",
+        metavar="N|AGE",
+        type=_what_to_prune,
+        help="remove all runs but the newest N, or those that began before AGE, such as 12h, 14d or 8w",
+    )
+    runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed")
+
+    export = add("export", help="pack what is known of a run into one file", allow_abbrev=False)
+    _add_run(export, optional=True)
+    export.add_argument("-o", "--output", dest="file", metavar="FILE", type=Path, help="the file (default: RUN.tar.gz)")
+
+    logs = add("logs", help="print the log of a job", allow_abbrev=False)
+    _add_run(logs)
+    _add_job(logs)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the job has ended")
+
+    shell = add("shell", help="start a shell in the directory of a job, with its environment", allow_abbrev=False)
+    _add_run(shell)
+    _add_job(shell)
+
+
+def _add_run(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    text = "the name of a run, its directory, or the file that it was exported to"
+    if optional:
+        parser.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{text} (default: latest)")
+    else:
+        parser.add_argument("run", metavar="RUN", help=f"{text}; latest for the latest one")
+    _add_out(parser)
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("results"), help="where run directories are (default: results)"
+    )
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="the id of a job")
+
+
+def _what_to_prune(text: str) -> tuple[int | None, float | None]:
+    """Return how many runs stay, or from which age in seconds on they go."""
+    if _COUNT.fullmatch(text):
+        return int(text), None
+    if found := _AGE.fullmatch(text):
+        return None, float(int(found[1]) * _SECONDS[found[2]])
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is given; expected a number of runs from 1, or an age in hours, days or weeks, such as 14d"
+    )

@@ -1,0 +1,140 @@
+"""The run that a command is about: found by what the user wrote, and read from its journal or from an export."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from runtime.cli.timed_calls import call_each_with_timeout
+from runtime.errors import JournalVersionError
+from runtime.jobfile.errors import InputError, shown, suggestion
+from runtime.journal.disk import JOURNAL_NAME
+from runtime.journal.lock import holder_of
+from runtime.journal.reader import Journal, read
+from runtime.journal.replay import RunState, replay
+from runtime.report.archive import ArchiveError, read_archive
+from runtime.roots import Root, RootedPath
+
+LATEST: Final = "latest"
+"""The name of the link to the latest run, and so the name of that run on the command line."""
+
+
+@attrs.frozen
+class PastRun:
+    """A run that has ended, has died, or runs in another process."""
+
+    path: Path
+    """Its directory, or the file that it was exported to; absolute."""
+    is_exported: bool
+    state: RunState
+    is_live: bool
+    """Whether a process runs it."""
+    journal_end: int
+    """Where the last valid record of its journal ends, in bytes."""
+    note: str | None = None
+    """What is missing at the end of its journal, in a line; `None` if nothing is."""
+
+    @property
+    def name(self) -> str:
+        """The name of its directory."""
+        return self.state.run_dir.rpartition("/")[2]
+
+    def number_of(self, job_id: str) -> int:
+        """Return the number of a job.
+
+        Raises:
+            InputError: if the run has none of this id.
+        """
+        number = self.state.numbers.get(job_id)
+        if number is None:
+            hint = suggestion(job_id, self.state.numbers, what="it has")
+            raise InputError(f"JOB is {shown(job_id)}, and the run {self.name} has no such job{hint}")
+        return number
+
+
+def find_run(text: str, out: Path) -> Path:
+    """Return the path of a run directory, or of an exported run, as an absolute path.
+
+    Args:
+        text: the name of a run in `out`, ``latest`` included; or a path.
+        out: the directory of the run directories; absolute.
+
+    Raises:
+        InputError: if there is none, or its file system does not answer.
+    """
+    found: list[Path] = []
+
+    def look(path: str) -> None:
+        if os.path.isdir(path) or os.path.isfile(path):
+            found.append(Path(os.path.realpath(path) if os.path.islink(path) else path))
+
+    if text and "\0" not in text:
+        paths = [str(Path(text).absolute())] if "/" in text else [str(out / text), str(Path(text).absolute())]
+        call_each_with_timeout(look, paths, what="RUN")
+    if not found:
+        raise InputError(
+            f"RUN is {shown(text)}; expected the name of a run in {out} (job-runtime runs shows them), or the path of a"
+            " run directory or of an exported run"
+        )
+    return found[0]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[RootedPath]:
+    """Open a run directory for a block. It is not made.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+    root = Root(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), str(path), 0)
+    try:
+        yield RootedPath(root, ".", str(path))
+    finally:
+        root.close()
+
+
+def load_run(path: Path) -> PastRun:
+    """Return the run of a directory, or of an exported run. Blocks.
+
+    Raises:
+        InputError: if it is neither, or a newer version of this package wrote it.
+    """
+    try:
+        if path.is_dir():
+            with opened(path) as directory:
+                return load_directory(directory)
+        exported = read_archive(path)
+    except (OSError, ArchiveError) as exc:
+        raise InputError(f"RUN is {path}: {_reason(exc)}; expected a run directory, or an exported run") from exc
+    except JournalVersionError as exc:
+        raise InputError(str(exc)) from exc
+    state = replay(exported.journal.records, exported.run_dir)
+    is_live = exported.is_live and not state.is_complete
+    return PastRun(path, True, state, is_live, exported.journal.end, exported.journal.note)
+
+
+def load_directory(directory: RootedPath) -> PastRun:
+    """Return the run of a directory. Blocks.
+
+    Raises:
+        OSError: if it has no journal that can be read.
+        JournalVersionError: if a newer version of this package wrote it.
+    """
+    # Before the journal is read: a run that ends in between has its end in the journal.
+    holder = holder_of(directory)
+    journal: Journal = read(directory.below(JOURNAL_NAME))
+    state = replay(journal.records, str(directory))
+    is_live = holder is not None and not state.is_complete
+    # Behind the last record of a live run there is the beginning of the next one, at most.
+    return PastRun(Path(str(directory)), False, state, is_live, journal.end, None if is_live else journal.note)
+
+
+def _reason(error: OSError | ArchiveError) -> str:
+    if isinstance(error, FileNotFoundError) and str(error.filename).endswith(JOURNAL_NAME):
+        return "it has no journal"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

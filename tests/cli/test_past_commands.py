@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from runtime.job import FailureKind, JobSpec
+from runtime.journal import encode, read, replay
+from runtime.report.results import results_lines
+from tests.cli.conftest import Here
+from tests.cli.past_run import NAME, held, write_journal, write_run
+from tests.report import schema
+from tests.report.results import result
+
+
+def spec(name: str) -> JobSpec:
+    return JobSpec(name=name, cmd="x")
+
+
+# ---------------------------------------------------------------------- report
+
+
+def test_a_report_is_the_summary_that_the_run_showed(here: Here, tmp_path: Path) -> None:
+    write_run(tmp_path / "results", [result("a"), result("b", FailureKind.EXIT_CODE, "exit code 1")])
+    done = here("report")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0].startswith("fifo: 2 jobs, ended, begun 20")
+    assert lines[0].endswith(f", in results/{NAME}")
+    assert "  FAILED b: exit code 1" in done.out
+    assert lines[-1].startswith("2 jobs: 1 passed, 1 failed, 0 killed, in ")
+
+
+@pytest.mark.parametrize(
+    "run", [[], ["latest"], [NAME], [f"results/{NAME}"], ["results/latest"], [f"./results/{NAME}/"]]
+)
+def test_a_run_is_found_by_its_name_its_path_and_as_the_latest(here: Here, tmp_path: Path, run: list[str]) -> None:
+    run_dir = write_run(tmp_path / "results", [result("a")])
+    done = here("report", "--json", *run)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "".join(results_lines(replay(read(run_dir / "journal.jsonl").records, str(run_dir))))
+    schema.check(json.loads(done.out))
+
+
+def test_of_a_run_that_died_the_report_tells_what_is_known_and_what_is_missing(here: Here, tmp_path: Path) -> None:
+    write_run(tmp_path / "results", [result("a")], ended=None, more=[spec("b")], torn=b"0000")
+    done = here("report")
+    assert done.code == 0
+    assert "2 jobs, died, begun" in done.out
+    assert done.out.endswith("2 jobs: 1 passed, 0 failed, 0 killed, 1 never ran\n")
+    assert done.err.count("\n") == 1
+    assert "the journal is read up to byte" in done.err
+    assert "a frame is cut off after 4 bytes" in done.err
+
+
+def test_of_a_live_run_the_report_tells_what_has_not_ended(here: Here, tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path / "results", [result("a")], ended=None, more=[spec("b")], torn=b"0000")
+    with held(run_dir):
+        done = here("report")
+        document = json.loads(here("report", "--json").out)
+    assert (done.code, done.err) == (0, "")  # the next record is being written
+    assert "2 jobs, running, begun" in done.out
+    assert "1 of its jobs have not ended" in done.out
+    assert document["state"] == "running"
+    assert [job["status"] for job in document["jobs"]] == ["passed", "scheduled"]
+
+
+@pytest.mark.parametrize("run", ["nothing", "results/nothing", "nul\0", "", "file", "no_journal", "linked"])
+def test_what_is_no_run_is_one_error(here: Here, tmp_path: Path, run: str) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "results" / "no_journal").mkdir(parents=True)
+    linked = write_journal(tmp_path / "results" / "linked", [])
+    (linked / "journal.jsonl").rename(tmp_path / "elsewhere")
+    (linked / "journal.jsonl").symlink_to(tmp_path / "elsewhere")
+    done = here("report", run)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("job-runtime: RUN is ")
+    assert "expected " in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_journal_of_a_newer_version_is_one_error(here: Here, tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path / "results", [])
+    text = '{"type":"begin","version":99}'
+    (run_dir / "journal.jsonl").write_bytes(encode(text))
+    done = here("report")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "a journal of version 99" in done.err
+
+
+# ---------------------------------------------------------------------- logs
+
+
+def with_log(run_dir: Path, job: str, content: bytes) -> None:
+    (run_dir / job).mkdir()
+    (run_dir / job / "job.log").write_bytes(content)
+
+
+def test_the_log_of_a_job_is_printed_as_it_is(here: Here, tmp_path: Path) -> None:
+    run_dir = tmp_path / "results" / NAME
+    write_run(tmp_path / "results", [result("a", run_dir=run_dir)])
+    with_log(run_dir, "a", b"one\ntwo \x1b[31mred\n")
+    done = here("logs", "latest", "a")
+    assert (done.code, done.out, done.err) == (0, "one\ntwo \x1b[31mred\n", "")
+
+
+def test_a_job_that_is_not_there_is_one_error_with_a_hint(here: Here, tmp_path: Path) -> None:
+    write_run(tmp_path / "results", [result("smoke")])
+    done = here("logs", "latest", "smoek")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f'job-runtime: JOB is "smoek", and the run {NAME} has no such job; did you mean "smoke"?\n'
+
+
+@pytest.mark.parametrize("plant", ["nothing", "link", "directory", "fifo"])
+def test_a_log_that_is_none_is_one_error(here: Here, tmp_path: Path, plant: str) -> None:
+    run_dir = tmp_path / "results" / NAME
+    write_run(tmp_path / "results", [result("a", run_dir=run_dir)])
+    (run_dir / "a").mkdir()
+    log = run_dir / "a" / "job.log"
+    (tmp_path / "secret").write_text("secret")
+    match plant:
+        case "link":
+            log.symlink_to(tmp_path / "secret")
+        case "directory":
+            log.mkdir()
+        case "fifo":
+            os.mkfifo(log)
+    done = here("logs", "latest", "a")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert str(log) in done.err
+
+
+# ---------------------------------------------------------------------- export
+
+
+def test_an_exported_run_opens_elsewhere_as_it_was(here: Here, tmp_path: Path) -> None:
+    run_dir = tmp_path / "results" / NAME
+    kinds = [None, FailureKind.EXIT_CODE, FailureKind.DEPENDENCY]
+    ends = [result(name, kind, run_dir=run_dir) for name, kind in zip("abc", kinds, strict=True)]
+    write_run(tmp_path / "results", ends, torn=b"torn")
+    for name in "abc":
+        with_log(run_dir, name, f"log of {name}\n".encode())
+    (run_dir / "journal.secrets").write_text("secret")
+    here_report, here_json = here("report").out, here("report", "--json").out
+    done = here("export")
+    assert (done.code, done.out) == (0, f"{NAME}.tar.gz\n")
+    exported = tmp_path / f"{NAME}.tar.gz"
+    assert exported.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(exported) as archive:
+        members = archive.getnames()
+    assert members == [f"{NAME}/{name}" for name in ("run.json", "journal.jsonl", "results.json", "logs/b.log")]
+    run_dir.rename(tmp_path / "gone")
+    moved = tmp_path / "mail"
+    exported.rename(moved)
+    assert here("report", str(moved)).out == here_report
+    assert here("report", "--json", "./mail").out == here_json
+    assert here("logs", "./mail", "b").out == "log of b\n"
+    refused = here("logs", "./mail", "a")
+    assert (refused.code, refused.out) == (2, "")
+    assert "has those of failures alone" in refused.err
+    for command in (["export", "./mail"], ["shell", "./mail", "a"]):
+        assert here(*command).code == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "text", "newer"])
+def test_a_damaged_export_is_one_error(here: Here, tmp_path: Path, damage: str) -> None:
+    write_run(tmp_path / "results", [result("a")])
+    here("export", "-o", "it")
+    it = tmp_path / "it"
+    match damage:
+        case "cut":
+            it.write_bytes(it.read_bytes()[:60])
+        case "text":
+            it.write_text("hello")
+        case "foreign" | "newer":
+            (tmp_path / "run.json").write_text('{"format": 99, "run_dir": "/x", "is_live": false}')
+            with tarfile.open(it, "w:gz") as archive:
+                archive.add(tmp_path / "run.json", "x/run.json" if damage == "newer" else "x/y")
+    done = here("report", "./it")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"RUN is {it}: it is" in done.err
+
+
+def test_of_a_large_log_the_end_is_exported(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.cli.past_commands.MAX_LOG", 4)
+    run_dir = tmp_path / "results" / NAME
+    write_run(tmp_path / "results", [result("a", FailureKind.EXIT_CODE, run_dir=run_dir)])
+    with_log(run_dir, "a", b"0123456789")
+    here("export", "-o", "it")
+    assert here("logs", "./it", "a").out == "6789"
+
+
+# ---------------------------------------------------------------------- shell
+
+
+def test_a_shell_has_the_directory_and_the_environment_of_a_job(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = tmp_path / "results" / NAME
+    write_run(tmp_path / "results", [result("a", cwd=None, run_dir=run_dir)])
+    with_log(run_dir, "a", b"")
+    (run_dir / "a" / "env_vars").write_text("A='it is'\nTERM=theirs\nPATH=/job/bin\n")
+    monkeypatch.setenv("SHELL", "/my/shell")
+    monkeypatch.setenv("TERM", "mine")
+    started = []
+
+    def execve(*arguments: object) -> None:
+        started.append((*arguments, os.getcwd()))
+        raise OSError("not in a test")
+
+    monkeypatch.setattr(os, "execve", execve)
+    assert here("shell", "latest", "a").code == 2
+    ((program, words, environment, directory),) = started
+    assert (program, words, directory) == ("/my/shell", ["/my/shell"], str(run_dir / "a"))
+    assert environment == {
+        "A": "it is",
+        "PATH": "/job/bin",
+        "TERM": "mine",
+        "SHELL": "/my/shell",
+        "PWD": str(run_dir / "a"),
+        "JOB_RUNTIME_SHELL": "a",
+        **{name: os.environ[name] for name in ("DISPLAY", "COLORTERM", "SSH_AUTH_SOCK") if name in os.environ},
+    }
+
+
+@pytest.mark.parametrize("plant", ["no directory", "no environment", "link"])
+def test_without_its_directory_or_environment_there_is_no_shell(here: Here, tmp_path: Path, plant: str) -> None:
+    run_dir = tmp_path / "results" / NAME
+    write_run(tmp_path / "results", [result("a", cwd=None, run_dir=run_dir)])
+    if plant == "no environment":
+        (run_dir / "a").mkdir()
+    elif plant == "link":
+        (tmp_path / "env_vars").write_text("A=1\n")
+        (run_dir / "a").symlink_to(tmp_path)
+    done = here("shell", "latest", "a")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
