@@ -126,6 +126,10 @@ class Screen(logging.Handler):
         failures = [failure_line(result, self._relative_to) for result in new[:MAX_FAILURES_AT_ONCE]]
         if len(new) > MAX_FAILURES_AT_ONCE:
             failures.append(((f"… and {len(new) - MAX_FAILURES_AT_ONCE} more that did not pass", "dim"),))
+        retries = progress.take_retries()
+        failures += retries[:MAX_FAILURES_AT_ONCE]
+        if len(retries) > MAX_FAILURES_AT_ONCE:
+            failures.append(((f"… and {len(retries) - MAX_FAILURES_AT_ONCE} more that are tried again", "dim"),))
         _log(failures)
         return lines + failures if self._area is None else lines
 

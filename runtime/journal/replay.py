@@ -90,6 +90,10 @@ class RunState:
     """The index of its last `Ended`, or -1."""
     _rows: array[int] = attrs.field(factory=_indices, init=False)
     """Its row in that."""
+    _earlier: dict[int, list[tuple[int, int]]] = attrs.field(factory=dict, init=False)
+    """By number of a job that was tried again in the segment of its last `Ended`: index and row of each one before."""
+    _segment_begins: int = attrs.field(default=0, init=False)
+    """The index of the first of `_records` in the last segment."""
 
     def apply(self, record: Record) -> None:
         """Add what the next record of the journal says."""
@@ -106,6 +110,7 @@ class RunState:
                 self._apply_kept(record)
             case Begin():
                 self.segments.append(Segment(record))
+                self._segment_begins = len(self._records)
             case Stopping():
                 if self.segments:
                     self.segments[-1].stopped_by = self.segments[-1].stopped_by or record.by
@@ -120,12 +125,17 @@ class RunState:
         return bool(self.segments) and self.segments[-1].end is not None
 
     def result(self, number: int) -> JobCompletionEvent | None:
-        """Return the last completion of a job; `None` if it has not ended since it was last started."""
+        """Return the last completion of a job; `None` if it has not ended since it was last started.
+
+        Its `earlier` are those of the same segment: of a job that was tried again, and not of one that a resume ran.
+        """
         if self.statuses[number] not in TERMINAL:
             return None
-        record = self._records[self._ended[number]]
-        assert isinstance(record, Ended)
-        return completion(record, self._rows[number], self.ids[number], self.run_dir)
+        last = self._completion(number, self._ended[number], self._rows[number])
+        if number not in self._earlier:
+            return last
+        earlier = tuple(self._completion(number, index, row) for index, row in self._earlier[number])
+        return attrs.evolve(last, earlier=earlier)
 
     def results(self) -> Iterator[JobCompletionEvent]:
         """Yield the last completion of each job that has ended, in the order of the ids."""
@@ -177,6 +187,11 @@ class RunState:
         """Whether the last attempt at a job was begun before the last one at `other` ended, so without its output."""
         return self._begun[number] < self._ended[other]
 
+    def _completion(self, number: int, index: int, row: int) -> JobCompletionEvent:
+        record = self._records[index]
+        assert isinstance(record, Ended)
+        return completion(record, row, self.ids[number], self.run_dir)
+
     def _apply_jobs(self, record: Jobs) -> None:
         if record.ids:
             self._jobs.append(record)
@@ -225,8 +240,20 @@ class RunState:
                 attempts[number] = attempt
                 begun[number] = index
             self.statuses[number] = status
+            if self._ended[number] != _NOT_YET:
+                self._remember_earlier(number, attempt)
             self._ended[number] = index
             self._rows[number] = row
+
+    def _remember_earlier(self, number: int, attempt: int) -> None:
+        """Take note that an attempt at a job has ended that had ended before."""
+        index, row = self._ended[number], self._rows[number]
+        record = self._records[index]
+        if index < self._segment_begins:
+            self._earlier.pop(number, None)
+        # Not if it is told again of the same attempt: no other one followed, although it was to.
+        elif isinstance(record, Ended) and record.attempts[row] < attempt:
+            self._earlier.setdefault(number, []).append((index, row))
 
     def _apply_kept(self, record: Kept) -> None:
         for number in record.jobs:

@@ -9,10 +9,11 @@ from typing import Final
 import attrs
 
 from runtime.job import JobResult, JobSpec, JobStatus
+from runtime.job.shorten import shorten
 from runtime.report.buckets import headline, is_consequence, is_of_backend
 from runtime.report.counts import NEVER_RAN, count_pieces
-from runtime.report.summary import Line, Piece
-from runtime.report.text import short_duration
+from runtime.report.summary import MAX_MESSAGE, Line, Piece
+from runtime.report.text import printable, short_duration
 from runtime.scheduler.statuses import StatusChange
 
 MAX_RECENT: Final = 5
@@ -63,6 +64,7 @@ class RunProgress:
         self._running: dict[str, tuple[float, str]] = {}
         self._recent: deque[JobResult[JobSpec]] = deque(maxlen=MAX_RECENT)
         self._unreported: list[JobResult[JobSpec]] = []
+        self._retries: list[Line] = []
         self._backend_errors: set[str] = set()
         """The backends' errors that were reported. Each is the reason of all jobs of its backend."""
         self.stopping = ""
@@ -77,7 +79,9 @@ class RunProgress:
             self._running[job_id] = (since, change.note or "")
             return
         self._running.pop(job_id, None)
-        if event is not None and event.status is not JobStatus.PASSED:
+        if event is not None and not change.new.is_terminal:
+            self._retries.append(retry_line(change))
+        elif event is not None and event.status is not JobStatus.PASSED:
             result = JobResult(change.job, event)
             # There may be thousands of these, and they would hide the failure that caused them.
             if not (is_consequence(result) or self._was_reported(result)):
@@ -102,6 +106,11 @@ class RunProgress:
         taken, self._unreported = self._unreported, []
         return taken
 
+    def take_retries(self) -> list[Line]:
+        """Return a line for each failure, since the last call, after which a job is tried again."""
+        taken, self._retries = self._retries, []
+        return taken
+
     def snapshot(
         self, counts: Mapping[JobStatus, int], now: float, *, rows: int = 1000, never_ran: int = 0
     ) -> RunSnapshot:
@@ -119,6 +128,13 @@ class RunProgress:
         ]
         elapsed = now - self._started
         return RunSnapshot(self._title, elapsed, dict(counts), running, tuple(self._recent), self.stopping, never_ran)
+
+
+def retry_line(change: StatusChange[JobSpec]) -> Line:
+    """Return the line of a job that is tried again: why, and when."""
+    reason = None if change.event is None else change.event.reason
+    message = "" if reason is None else f"{shorten(printable(reason.message), MAX_MESSAGE)}; "
+    return ("RETRY  ", "yellow"), (printable(change.id), "bold"), (f": {message}{change.note}", "")
 
 
 def progress_line(snapshot: RunSnapshot) -> Line:

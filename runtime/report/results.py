@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from runtime.job import JobUsage
+from runtime.job import JobCompletionEvent, JobUsage
 from runtime.journal.columns import microseconds
 from runtime.journal.json_text import JSON
 from runtime.journal.replay import RunState, Segment
@@ -123,6 +123,8 @@ def job_table(known: KnownResult, segment: int | None, run_dir: Path) -> dict[st
         "tags": list(job.tags),
         "never_ran": result is not None and result.never_ran,
         "attempt": known.attempt,
+        "flaky": result is not None and result.is_flaky,
+        "earlier": [] if result is None else [_earlier_table(event) for event in result.earlier],
         "segment": segment,
         "origin": known.origin,
         "submitted": _time(submitted),
@@ -134,6 +136,18 @@ def job_table(known: KnownResult, segment: int | None, run_dir: Path) -> dict[st
         "odir": None if result is None else result.odir,
         "log": None if result is None else result.log_path,
         "command": None if result is None else reproduce(result, run_dir) or None,
+    }
+
+
+def _earlier_table(event: JobCompletionEvent) -> dict[str, object]:
+    """Return the entry of an attempt that did not pass, and after which the job was tried again."""
+    return {
+        "attempt": event.attempt,
+        "status": event.status.name.lower(),
+        "kind": None if event.kind is None else event.kind.value,
+        "message": None if event.reason is None else event.reason.message,
+        "odir": event.odir,
+        "log": event.log_path,
     }
 
 

@@ -25,6 +25,8 @@ MAX_FAILURES: Final = 20
 buckets scroll off the screen; ten times less hide failures that differ."""
 MAX_BUCKETS: Final = 10
 """Buckets that are listed. Arbitrary: ten times more, and the counts scroll off the screen; one hides the others."""
+MAX_FLAKY: Final = 10
+"""Flaky jobs that are listed. Arbitrary, for the same reasons."""
 MAX_LEFTOVERS: Final = 10
 """Jobs with leftover processes that are listed. Arbitrary, for the same reasons."""
 MAX_MESSAGE: Final = 160
@@ -50,6 +52,7 @@ def summary(
     if bad:
         lines += _failures(bad, relative_to)
         lines += _buckets(bad, run_dir, relative_to)
+    lines += _flaky(results, relative_to)
     lines += _left_behind(results)
     return [*lines, counts_line(results, seconds)]
 
@@ -59,6 +62,9 @@ def counts_line(results: Sequence[JobResult[ReportedJob]], seconds: float | None
     pieces: list[Piece] = []
     for piece in count_pieces(Counter(map(end_of, results))):
         pieces += [(", ", ""), piece]
+    flaky = sum(result.is_flaky for result in results)
+    if flaky:
+        pieces.append((f", {flaky} of them flaky", "yellow"))
     head = f"{len(results)} {'job' if len(results) == 1 else 'jobs'}: "
     return ((head, ""), *pieces[1:], ("" if seconds is None else f", in {short_duration(seconds)}", ""))
 
@@ -111,6 +117,23 @@ def _buckets(bad: Sequence[JobResult[ReportedJob]], run_dir: Path, relative_to: 
         )
     if len(found) > MAX_BUCKETS:
         lines.append(((f"  … and {len(found) - MAX_BUCKETS} more messages", "dim"),))
+    return [*lines, ()]
+
+
+def _flaky(results: Sequence[JobResult[ReportedJob]], relative_to: Path) -> list[Line]:
+    """Return the jobs that passed after a failure. Those that fail for that are among the failures."""
+    found = [result for result in results if result.is_flaky and result.status is JobStatus.PASSED]
+    if not found:
+        return []
+    lines: list[Line] = [(("Flaky: passed after a failure", "bold"),)]
+    for result in found[:MAX_FLAKY]:
+        last = result.earlier[-1]
+        message = "" if last.reason is None else shorten(printable(last.reason.message), MAX_MESSAGE)
+        log = "" if last.log_path is None else f"  {path_text(last.log_path, relative_to)}"
+        what = f": passed on attempt {result.attempt}; on attempt {last.attempt}: {message}"
+        lines.append((("  ", ""), (printable(result.id), "bold"), (what, ""), (log, "dim")))
+    if len(found) > MAX_FLAKY:
+        lines.append(((f"  … and {len(found) - MAX_FLAKY} more, in results.json", "dim"),))
     return [*lines, ()]
 
 

@@ -506,3 +506,24 @@ def test_a_run_goes_on_while_nobody_reads_what_it_says(tmp_path: Path) -> None:
         assert end_of(program).code == 0
     assert b"2 jobs: 2 passed" in said
     assert statuses(tmp_path) == {"a": "passed", "b": "passed"}
+
+
+def test_a_job_that_is_tried_again(tmp_path: Path) -> None:
+    jobs = {
+        "flaky": {"cmd": "mkdir {file_dir}/once 2>/dev/null && exit 3; echo good", "retry": 1, "retry_delay": 0},
+        "bad": {"cmd": "echo bad; exit 4", "retry": {"exit_code": 1}, "retry_delay": 0},
+    }
+    done = call(tmp_path, "run", job_file(tmp_path, jobs))
+    assert done.code == 1
+    assert "RETRY  flaky: exit code 3; attempt 1 did not pass; the next one begins in 0 s\n" in done.out
+    assert "2 jobs: 1 passed, 1 failed, 0 killed, 1 of them flaky, in " in done.out
+    assert "  flaky: passed on attempt 2; on attempt 1: exit code 3  results/" in done.out
+    by_id = {job["id"]: job for job in results(tmp_path)["jobs"]}
+    assert {name: (job["status"], job["attempt"], job["flaky"]) for name, job in by_id.items()} == {
+        "flaky": ("passed", 2, True),
+        "bad": ("failed", 2, False),
+    }
+    (earlier,) = by_id["bad"]["earlier"]
+    assert Path(earlier["log"]).parent.name == "bad~attempt1"
+    assert Path(earlier["log"]).read_text() == "bad\n"
+    assert links(tmp_path) == {"passed": ["flaky"], "failed": ["bad"]}

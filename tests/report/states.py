@@ -35,6 +35,9 @@ def records(
     recorder.add([*(result.job for result in results), *more])
     for result in results:
         if result.attempt:
+            for event in result.earlier:
+                recorder.starting("local", [result.id], [event.attempt], 1.0)
+                recorder.ended([event])
             recorder.starting("local", [result.id], [result.attempt], 1.0)
     recorder.ended([result.event for result in results])
     if ended is not None:

@@ -58,3 +58,17 @@ def test_a_line_counts_everything() -> None:
     assert text(progress, counts, 61) == "[1:01] 15/21 done: 4 passed, 5 failed, 6 killed, 3 running, 3 waiting"
     progress.stopping = "SIGINT"
     assert text(progress, {}).endswith("0 running, 0 waiting (SIGINT)")
+
+
+def test_a_job_that_is_tried_again_has_a_line_and_is_no_failure_yet() -> None:
+    progress = RunProgress("fifo", 0.0)
+    progress.apply(change("a", S.RUNNING))
+    failed = result("a", FailureKind.EXIT_CODE, "exit\x1b 1")
+    note = "attempt 1 did not pass; the next one begins in 5 s"
+    progress.apply(StatusChange(failed.job, "a", S.RUNNING, S.QUEUED, 1.0, note, failed.event))
+    assert progress.take_failures() == []
+    assert [["".join(piece for piece, _ in line) for line in progress.take_retries()] for _ in range(2)] == [
+        [f"RETRY  a: exit\\x1b 1; {note}"],
+        [],
+    ]
+    assert progress.snapshot({}, 2.0).running == []

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from jsonschema import Draft202012Validator
@@ -112,6 +113,8 @@ def test_a_job_is_described() -> None:
         "tags": ["nightly"],
         "never_ran": False,
         "attempt": 1,
+        "flaky": False,
+        "earlier": [],
         "segment": 1,
         "origin": None,
         "submitted": "2001-09-09T01:46:41.000Z",
@@ -231,3 +234,20 @@ def test_what_the_run_makes_of_its_records_is_what_a_reader_makes_of_its_journal
         text = "".join(results_lines(replay(written, RUN_DIR), is_live=is_live))
         assert text == "".join(results_lines(replay(in_a_file(written), RUN_DIR), is_live=is_live))
         schema.check(json.loads(text))
+
+
+def test_a_flaky_job_tells_of_its_earlier_attempts() -> None:
+    passed = result("a", attempt=2)
+    failed = result("a", FailureKind.TIMEOUT, "too long", run_dir=f"{RUN_DIR}/earlier")
+    (job,) = of(JobResult(passed.job, attrs.evolve(passed.event, earlier=(failed.event,))))["jobs"]
+    assert (job["status"], job["attempt"], job["flaky"]) == ("passed", 2, True)
+    assert job["earlier"] == [
+        {
+            "attempt": 1,
+            "status": "killed",
+            "kind": "timeout",
+            "message": "too long",
+            "odir": f"{RUN_DIR}/earlier/a",
+            "log": f"{RUN_DIR}/earlier/a/job.log",
+        }
+    ]

@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
+
 from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
-from runtime.report.summary import MAX_FAILURES, Line, summary
+from runtime.report.summary import MAX_FAILURES, MAX_FLAKY, Line, summary
 from tests.report.results import result
 
 K = FailureKind
@@ -86,3 +88,24 @@ def test_nothing_that_a_job_says_reaches_the_terminal_raw() -> None:
     lines = summed(result(evil, K.EXIT_CODE, evil, context=[evil], cmd=["./sim", evil], cwd="/\x1b"))
     assert all(line.isprintable() for line in lines)
     assert "         again:  see results.json" in lines
+
+
+def flaky(name: str, kind: FailureKind = K.EXIT_CODE) -> JobResult[JobSpec]:
+    passed, failed = result(name, attempt=2), result(name, kind, "exit code 1", run_dir="/out/earlier")
+    return JobResult(passed.job, attrs.evolve(passed.event, earlier=(failed.event,)))
+
+
+def test_flaky_jobs_are_listed_and_counted() -> None:
+    lines = summed(result("a"), flaky("b"), flaky("c", K.NODE_FAILURE))
+    assert lines == [
+        "Flaky: passed after a failure",
+        "  b: passed on attempt 2; on attempt 1: exit code 1  out/earlier/b/job.log",
+        "",
+        "3 jobs: 3 passed, 0 failed, 0 killed, 1 of them flaky, in 1:15",
+    ]
+
+
+def test_of_many_flaky_jobs_some_are_listed() -> None:
+    lines = summed(*(flaky(f"j{i}") for i in range(MAX_FLAKY + 3)))
+    assert len(lines) == MAX_FLAKY + 4
+    assert lines[-3] == "  … and 3 more, in results.json"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import pytest
 import trio
+from trio.testing import MockClock
 
-from runtime import FakeBackend, FakeRun, JobSpec, JobStatus, Scheduler
-from runtime.job import JobHandle
+from runtime import FakeBackend, FakeRun, JobSpec, JobStatus, Retry, Scheduler
+from runtime.job import FailureKind, JobHandle, JobStatusInfo
 from runtime.job.protocol import Specification
 from runtime.journal import Begin, End, Ended, Jobs, Recorder, Starting, replay
 from tests.journal.sink import Sink
@@ -103,6 +105,40 @@ async def test_a_slow_journal_holds_back_launches_and_a_kill_meanwhile_withdraws
         "b": JobStatus.PASSED,
     }
     assert len(sink.of(Ended)) >= 1
+
+
+async def test_a_job_that_is_tried_again_has_each_attempt_in_the_journal(autojump_clock: MockClock) -> None:
+    sink = Sink()
+    jobs = [
+        JobSpec(name="a", cmd="x", retry=Retry(3)),
+        JobSpec(name="b", cmd="x", retry=Retry(1, flaky="fail")),
+        JobSpec(name="c", cmd="x", dependencies=("a",), retry=Retry(1, delay=1e6)),
+    ]
+
+    def policy(spec: JobSpec, attempt: int) -> FakeRun:
+        ends = {"a": 3, "b": 2}.get(spec.id, math.inf)
+        if attempt >= ends:
+            return FakeRun(duration=2)
+        return FakeRun(status=JobStatus.FAILED, reason=JobStatusInfo("no", kind=FailureKind.EXIT_CODE), duration=1)
+
+    scheduler = Scheduler(jobs, FakeBackend(policy), journal=Recorder(sink, "/run"))
+    with trio.move_on_after(1000):
+        await scheduler.run()
+    results = scheduler.results()
+    state = replay(sink.records)
+    assert state.ignored == 0
+    for number, result in enumerate(results):
+        there = state.result(number)
+        assert there is not None
+        assert (there.status, there.attempt, there.is_flaky) == (result.status, result.attempt, result.is_flaky)
+        assert [(each.attempt, each.reason) for each in there.earlier] == [
+            (each.attempt, each.reason) for each in result.earlier
+        ]
+    assert [(each.status.name, each.attempt, len(each.earlier), each.is_flaky) for each in results] == [
+        ("PASSED", 3, 2, True),
+        ("FAILED", 2, 1, True),
+        ("FAILED", 1, 0, False),  # the run was over before its next attempt was due
+    ]
 
 
 async def test_a_run_that_continues_another_one_continues_the_numbers_of_its_attempts() -> None:
