@@ -99,10 +99,10 @@ class Recorder:
         changed: list[Specification] = []
         digests: list[str] = []
         for job in jobs:
-            its_digest = digest(job) if isinstance(job, JobSpec) else ""
-            if self._digests.get(job.id) != its_digest:
-                self._digests[job.id] = its_digest
-                self._numbers[job.id] = self._count + len(changed)
+            job_id, its_digest = job.id, digest(job) if isinstance(job, JobSpec) else ""
+            if self._digests.get(job_id) != its_digest:
+                self._digests[job_id] = its_digest
+                self._numbers[job_id] = self._count + len(changed)
                 changed.append(job)
                 digests.append(its_digest)
         if changed:

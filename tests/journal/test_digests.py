@@ -63,6 +63,7 @@ NO_CHANGES: Mapping[str, Any] = {
     "soft_stop": "SIGINT",
     "soft_timeout": 5,
     "secret_cmd": True,
+    "retry": 2,
 }
 
 
@@ -152,4 +153,4 @@ def test_other_processes_with_other_hashes_give_the_same_digest() -> None:
         for seed in ("1", "2", "3")
     }
     # A fixed value: another one means that every job of a run that is resumed after an update runs again.
-    assert digests == {"378c09f8aed3ecd1\n"}
+    assert digests == {"58402a7c7a4028b1\n"}
