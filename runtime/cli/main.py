@@ -130,7 +130,11 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
     if options.log_file is not None:
         log_to_file(options.log_file)
     command = hide_values(command, options.define)
-    return Run(prepare(options, stdin), options, command, output, errors, log).run()
+    prepared = prepare(options, stdin)
+    if prepared.resumption is not None and options.dry_run:
+        output.show(prepared.resumption.lines())
+        return output_exit_code(output)
+    return Run(prepared, options, command, output, errors, log).run()
 
 
 def _fill_descriptors() -> None:

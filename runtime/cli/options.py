@@ -19,6 +19,8 @@ from runtime.jobfile.template import NAME
 from runtime.report.output import Output
 
 PROGRAM: Final = "job-runtime"
+LATEST: Final = "latest"
+"""The name of the link to the latest run, which stands for it on the command line."""
 PRINT_INTERVAL: Final = 10.0
 """Seconds between two lines of progress where output is not a terminal. As in DVSim."""
 MAX_SEED: Final = 2**64 - 1
@@ -67,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_file(show)
     _add_jobs(show)
-    show.set_defaults(fail_fast=False, max_failures=None, max_odirs=None)
+    show.set_defaults(fail_fast=False, max_failures=None, max_odirs=None, resume=None, rerun=None)
 
     backends = commands.add_parser("backends", help="show the backends that there are", allow_abbrev=False)
     backends.add_argument("-v", "--verbose", action="store_true", help="also what each is and can do, and its options")
@@ -144,6 +146,14 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="only jobs whose id, name or tag is GLOB or matches it, and their dependencies; can be repeated",
     )
+    jobs.add_argument(
+        "--exclude",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="without the jobs whose id, name or tag is GLOB or matches it, unless another job needs them; can be"
+        " repeated",
+    )
     seeds = jobs.add_mutually_exclusive_group()
     seeds.add_argument("--reseed", metavar="N", type=_from_one, help="draw N seeds for each job that has seeds")
     seeds.add_argument("--fixed-seed", metavar="S", type=_from_zero, help="run each job that has seeds once, with S")
@@ -186,6 +196,23 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     running = parser.add_argument_group("when jobs fail, or the run is stopped")
+    earlier = running.add_mutually_exclusive_group()
+    earlier.add_argument(
+        "--rerun",
+        metavar="RUN",
+        nargs="?",
+        const=LATEST,
+        help="run the jobs that did not pass in an earlier run, with their seeds, and all that they need, in a new run"
+        " (default: the latest)",
+    )
+    earlier.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const=LATEST,
+        help="go on with a run that was stopped or killed: keep what passed, run the rest; with --dry-run, show what"
+        " would be kept and run, and why (default: the latest)",
+    )
     failures = running.add_mutually_exclusive_group()
     failures.add_argument("--keep-going", action="store_true", help="run all that can be run (default)")
     failures.add_argument("--fail-fast", action="store_true", help="stop after the first job that does not pass")

@@ -12,6 +12,7 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -21,6 +22,8 @@ import attrs
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
 from runtime.cli.options import check_out
+from runtime.cli.past_runs import find_run
+from runtime.cli.resuming import Earlier, Resumption, plan_resumption
 from runtime.cli.run_journal import RunJournal
 from runtime.cli.select import DrawnSeeds, select
 from runtime.errors import GraphError, RegistryError, ResourceError
@@ -49,9 +52,11 @@ class Prepared:
     run: str
     """Its name: the time in UTC and random digits."""
     run_dir: Path
-    """Its directory; absolute, not made yet."""
+    """Its directory; absolute. Not made yet, unless the run is resumed."""
     roots: Roots
-    """The directories of its files; not opened yet."""
+    """The directories of its files; not opened yet, unless the run is resumed."""
+    token: str
+    """The run token."""
     seed_base: int
     draws_seeds: bool
     """Whether the id of some job depends on the seed base."""
@@ -60,6 +65,8 @@ class Prepared:
     backends: Mapping[str, RuntimeBackend]
     default_backend: str
     journal: RunJournal
+    resumption: Resumption | None
+    """What becomes of each job, if the run is resumed."""
     scheduler: Scheduler[JobSpec]
 
     def backend_of(self, job: JobSpec) -> RuntimeBackend:
@@ -75,27 +82,59 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
     """
     add_pythonpath(options.pythonpath)
     regression = load(options.file, stdin, Variables(dict(options.define), os.environ))
-    run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    run_dir = check_out(options.out) / run
-    seed_base = secrets.randbits(32) if options.seed_base is None else options.seed_base
+    out = check_out(options.out)
+    if options.rerun is not None:
+        with closing(Earlier(find_run(options.rerun, out), lock=False)) as again:
+            return _prepare(options, regression, out, None, again)
+    if options.resume is None:
+        return _prepare(options, regression, out, None)
+    # A dry run takes no lock: it may look at a run that lives.
+    earlier = Earlier(find_run(options.resume, out), lock=not options.dry_run)
+    try:
+        return _prepare(options, regression, out, earlier)
+    except BaseException:
+        earlier.close()
+        raise
+
+
+def _prepare(
+    options: argparse.Namespace,
+    regression: Regression,
+    out: Path,
+    earlier: Earlier | None,
+    again: Earlier | None = None,
+) -> Prepared:
+    """Return all parts of a run that goes on after `earlier`, or is a new one, of what did not pass in `again`."""
+    run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}" if earlier is None else earlier.run_dir.name
+    run_dir = out / run if earlier is None else earlier.run_dir
+    seed_base = options.seed_base
+    if seed_base is None and (before := earlier or again) is not None:
+        seed_base = before.seed_base
+    is_drawn = seed_base is None
+    if seed_base is None:
+        seed_base = secrets.randbits(32)
     expansion = Expansion(
         run_dir=run_dir,
         seed_base=seed_base,
         reseed=options.reseed,
         fixed_seed=options.fixed_seed,
         timeout_multiplier=options.timeout_multiplier,
-        dry_run=options.dry_run,
+        dry_run=options.dry_run and earlier is None,  # else all specifications would be others
     )
     drawn = DrawnSeeds(
         frozenset(entry.name for entry in regression.entries if isinstance(expansion.seeds(entry.table), int)),
         seed_base,
-        given=options.seed_base is not None,
+        given=not is_drawn,
     )
-    jobs = select(expand(regression, expansion), options.select, drawn)
+    jobs = expand(regression, expansion)
+    only = None if again is None else again.not_passed(jobs)
+    jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only)
     default = options.backend or backends.default
-    roots = Roots(str(run_dir))
-    journal = RunJournal(roots, regression, jobs)
+    roots = Roots(str(run_dir)) if earlier is None else earlier.roots
+    journal = RunJournal(roots, regression, jobs, earlier)
+    token = secrets.token_hex(8) if earlier is None else earlier.token
     made = make_backends(jobs, default, regression, options, roots)
+    resumption = None if earlier is None else plan_resumption(earlier, jobs, made)
     try:
         scheduler = Scheduler(
             jobs,
@@ -105,7 +144,9 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
             resources={**regression.resources, **dict(options.resource)},
             on_missing_resource=options.on_missing_resource,
             max_failures=1 if options.fail_fast else options.max_failures,
+            first_attempts=None if resumption is None else resumption.first_attempts,
             journal=journal.recorder,
+            run_token=token,
         )
     except (GraphError, ResourceError) as exc:
         hint = "; expected a limit under [resources], or --resource NAME=N" if "has no limit" in str(exc) else ""
@@ -114,6 +155,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         run=run,
         run_dir=run_dir,
         roots=roots,
+        token=token,
         seed_base=seed_base,
         draws_seeds=any(job.name in drawn.names for job in jobs),
         regression=regression,
@@ -121,6 +163,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         backends=made,
         default_backend=default,
         journal=journal,
+        resumption=resumption,
         scheduler=scheduler,
     )
 

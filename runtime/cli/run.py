@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import threading
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -25,6 +26,7 @@ from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.link_updates import LinkUpdates
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
+from runtime.cli.resuming import end_what_is_left
 from runtime.cli.screen import Screen
 from runtime.cli.stop_on_signal import Stopper, stop_this_process
 from runtime.cli.timed_calls import call_each_with_timeout
@@ -32,6 +34,7 @@ from runtime.exit_calls import exit_now
 from runtime.job import JobPaths, JobSpec, JobStatus
 from runtime.jobfile.errors import InputError
 from runtime.process import in_thread
+from runtime.process.environment import HERE_VARIABLE, RUN_VARIABLE
 from runtime.report.files import write_results, write_variables
 from runtime.report.links import Links, point_latest
 from runtime.report.messages import USER_MESSAGES
@@ -134,6 +137,7 @@ class Run:
                 does not answer; then nothing was started.
         """
         self._make_directory()
+        os.environ |= dict.fromkeys((RUN_VARIABLE, HERE_VARIABLE), self._prepared.token)  # for all that it starts
         call_before_exit(lambda: self._rescue("a signal before it began"))
         with closing(self._roots), closing(self._journal), closing(self._links):
             gc.freeze()  # see `raise_gc_threshold`
@@ -154,6 +158,8 @@ class Run:
                 lambda _: self._make_run_directory(), [str(self._run_dir)], what="--out: the run's directory"
             )
             call_each_with_timeout(self._resolve, self._named_paths(), what="the directory")
+            if self._prepared.resumption is not None:
+                end_what_is_left(self._prepared.token)
             self._links.make_folders()
             self._journal.write_secrets()
         except OSError as exc:
@@ -172,9 +178,10 @@ class Run:
             logger.warning("%s/latest: %s", self._run_dir.parent, exc.strerror)
 
     def _make_run_directory(self) -> None:
-        self._run_dir.parent.mkdir(parents=True, exist_ok=True)
-        self._run_dir.mkdir()
-        self._roots.open()
+        if self._prepared.resumption is None:
+            self._run_dir.parent.mkdir(parents=True, exist_ok=True)
+            self._run_dir.mkdir()
+            self._roots.open()
         self._journal.lock()
 
     def _resolve(self, path: str) -> None:
@@ -254,6 +261,9 @@ class Run:
                 watching.start_soon(self._call_safely, self._write_variables_early)
                 watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
                 await self._call_safely(self._describe)
+                if self._prepared.resumption is not None:
+                    epoch = time.time() - trio.current_time()
+                    self._scheduler.keep(self._prepared.resumption.kept(epoch))
                 async with self._journal.writer:
                     await self._call_safely(self._scheduler.run)
                 self._ended = trio.current_time()
@@ -338,9 +348,10 @@ class Run:
     def _title(self) -> str:
         prepared = self._prepared
         count = len(prepared.jobs)
+        resumed = "" if prepared.resumption is None else f", resumed: {prepared.resumption.summary()}"
         return (
             f"{prepared.regression.name}: {count} {'job' if count == 1 else 'jobs'}, seed base {prepared.seed_base},"
-            f" in {path_text(self._run_dir, self._here)}"
+            f" in {path_text(self._run_dir, self._here)}{resumed}"
         )
 
     def _last_lines(self) -> list[Line]:

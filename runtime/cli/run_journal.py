@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import attrs
 import trio
 
 from runtime.cli.provenance import (
@@ -26,6 +27,7 @@ from runtime.cli.provenance import (
     tool_versions,
     version_commands,
 )
+from runtime.cli.resuming import Earlier
 from runtime.errors import JournalLockedError
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError
@@ -33,7 +35,8 @@ from runtime.jobfile.regression import Regression
 from runtime.journal.disk import JournalFile
 from runtime.journal.json_text import JSON
 from runtime.journal.kept_records import KeptRecords
-from runtime.journal.lock import JournalLock, acquire
+from runtime.journal.lock import acquire
+from runtime.journal.outputs import OutputFinder
 from runtime.journal.recorder import Recorder
 from runtime.journal.replay import RunState
 from runtime.journal.secret_values import SECRETS_NAME, SecretValues, append_secrets
@@ -51,20 +54,25 @@ class RunJournal:
         roots: of the run; the run directory is open before `lock` is called.
         regression: what the job files say.
         jobs: of the run.
+        earlier: the segments before this one; `None` if it is the first.
     """
 
-    def __init__(self, roots: Roots, regression: Regression, jobs: Sequence[JobSpec]) -> None:
+    def __init__(
+        self, roots: Roots, regression: Regression, jobs: Sequence[JobSpec], earlier: Earlier | None = None
+    ) -> None:
         self._roots = roots
         self._regression = regression
         self._jobs = jobs
         self._secrets = SecretValues(
             files=regression.texts, environment=dict(os.environ), variables=dict(regression.variables.given())
         )
-        self._lock: JournalLock | None = None
-        self.writer: Final = JournalWriter(JournalFile(roots))
+        if earlier is not None and earlier.secrets_key is not None:
+            self._secrets = attrs.evolve(self._secrets, key=earlier.secrets_key)
+        self._lock = None if earlier is None else earlier.lock
+        self.writer: Final = JournalWriter(JournalFile(roots), complete=OutputFinder(roots).complete)
         """An async context, in which the scheduler runs."""
-        self._records = KeptRecords(self.writer)
-        self.recorder: Final = Recorder(self._records, str(roots))
+        self._records = KeptRecords(self.writer, () if earlier is None else earlier.records)
+        self.recorder: Final = Recorder(self._records, str(roots), state=None if earlier is None else earlier.state)
         """For the scheduler."""
         self._secrets_failure: str | None = None
 
@@ -91,12 +99,14 @@ class RunJournal:
         self.recorder.stopping(time.time() - epoch, why)
 
     def lock(self) -> None:
-        """Take the lock of the run directory. Blocks.
+        """Take the lock of the run directory, unless the run is resumed, which has it. Blocks.
 
         Raises:
             InputError: if another process writes the journal, or may do so.
             OSError: if the lock cannot be written.
         """
+        if self._lock is not None:
+            return
         try:
             self._lock = acquire(self._roots.run)
         except JournalLockedError as exc:

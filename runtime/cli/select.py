@@ -31,7 +31,14 @@ class DrawnSeeds:
     """Whether the user gave the base; else it is random."""
 
 
-def select(jobs: Sequence[JobSpec], globs: Sequence[str], drawn: DrawnSeeds | None = None) -> list[JobSpec]:
+def select(
+    jobs: Sequence[JobSpec],
+    globs: Sequence[str],
+    drawn: DrawnSeeds | None = None,
+    *,
+    exclude: Sequence[str] = (),
+    only: Collection[str] | None = None,
+) -> list[JobSpec]:
     """Return the jobs that `globs` select, and their dependencies, in the order of `jobs`; without globs, all jobs.
 
     Text that is the id of a job, its name or a tag, as it is or as ``list`` prints it, selects exactly those, whatever
@@ -41,22 +48,23 @@ def select(jobs: Sequence[JobSpec], globs: Sequence[str], drawn: DrawnSeeds | No
         jobs: all jobs of the run.
         globs: the values of ``--select``.
         drawn: which jobs have drawn seeds, for the message about an id with another seed.
+        exclude: the values of ``--exclude``, of the same kind: these jobs are not selected; one that a selected job
+            needs is a part of the result all the same.
+        only: ids; no other job is selected.
 
     Raises:
-        InputError: if one of `globs` selects no job.
+        InputError: if one of `globs` selects no job, or one of `exclude` matches none, or nothing is left.
     """
-    if not globs:
+    if not globs and not exclude and only is None:
         return list(jobs)
+    drawn = drawn or DrawnSeeds()
+    chosen = {name for glob in globs for name in _matches("--select", glob, jobs, drawn)}
+    chosen = chosen if globs else {job.id for job in jobs}
+    excluded = {name for glob in exclude for name in _matches("--exclude", glob, jobs, drawn)}
+    selected = dict.fromkeys(chosen - excluded if only is None else (chosen - excluded) & set(only))
+    if not selected:
+        raise InputError("no job is left to run: all that were selected are excluded; expected at least one")
     by_id = {job.id: job for job in jobs}
-    selected: dict[str, None] = {}
-    for glob in globs:
-        found = [job.id for job in jobs if glob in _names(job) or glob in map(printable, _names(job))]
-        if not found:
-            matches = re.compile(fnmatch.translate(glob)).match
-            found = [job.id for job in jobs if any(map(matches, _names(job)))]
-        if not found:
-            raise InputError(_no_match(glob, jobs, drawn or DrawnSeeds()))
-        selected |= dict.fromkeys(found)
     left = list(selected)
     while left:
         for needed in by_id[left.pop()].dependencies:
@@ -66,15 +74,26 @@ def select(jobs: Sequence[JobSpec], globs: Sequence[str], drawn: DrawnSeeds | No
     return [job for job in jobs if job.id in selected]
 
 
+def _matches(option: str, glob: str, jobs: Sequence[JobSpec], drawn: DrawnSeeds) -> list[str]:
+    """Return the ids of the jobs that the value of an option names or matches."""
+    found = [job.id for job in jobs if glob in _names(job) or glob in map(printable, _names(job))]
+    if not found:
+        matches = re.compile(fnmatch.translate(glob)).match
+        found = [job.id for job in jobs if any(map(matches, _names(job)))]
+    if not found:
+        raise InputError(_no_match(option, glob, jobs, drawn))
+    return found
+
+
 def _names(job: JobSpec) -> tuple[str, ...]:
     return job.id, job.name, *job.tags
 
 
-def _no_match(glob: str, jobs: Sequence[JobSpec], drawn: DrawnSeeds) -> str:
+def _no_match(option: str, glob: str, jobs: Sequence[JobSpec], drawn: DrawnSeeds) -> str:
     """Return the message about a glob that selects no job."""
     if (parts := _SEED.fullmatch(glob)) and (others := [job for job in jobs if _is_of(job, parts[1])]):
         seeds = ", ".join(str(job.seed) for job in others[:MAX_SEEDS])
-        text = f"--select {shown(glob)}: in this run {shown(parts[1])} has no seed {parts[2]}, but {seeds}"
+        text = f"{option} {shown(glob)}: in this run {shown(parts[1])} has no seed {parts[2]}, but {seeds}"
         if len(others) > MAX_SEEDS:
             text += f" and {len(others) - MAX_SEEDS} more"
         if others[0].name not in drawn.names:
@@ -85,7 +104,7 @@ def _no_match(glob: str, jobs: Sequence[JobSpec], drawn: DrawnSeeds) -> str:
             " (its title and its results.json say it), and as many seeds"
         )
     some = some_of([shown(name) for name in dict.fromkeys(job.name for job in jobs)], 12)
-    return f"--select {shown(glob)} matches no job's id, name or tag; expected, for example: {some}"
+    return f"{option} {shown(glob)} matches no job's id, name or tag; expected, for example: {some}"
 
 
 def _is_of(job: JobSpec, base_id: str) -> bool:

@@ -31,12 +31,13 @@ from runtime.journal.records import (
     to_text,
 )
 from runtime.journal.replay import InFlight, RunState, Segment, replay
-from runtime.journal.resume import Decision, JobToResume, changes, decide
+from runtime.journal.resume import Decision, JobToResume, changes, decide, first_attempts
 
 if TYPE_CHECKING:
     from runtime.journal.disk import Disk, JournalFile
     from runtime.journal.follower import Follower, follow
     from runtime.journal.lock import Holder, JournalLock, acquire, holder_of
+    from runtime.journal.outputs import OutputFinder
     from runtime.journal.recorder import Recorder, RecordSink
     from runtime.journal.secret_values import SECRETS_NAME, SecretValues, append_secrets, read_secrets
     from runtime.journal.writer import JournalWriter
@@ -46,6 +47,7 @@ else:
         "runtime.journal.disk": ("Disk", "JournalFile"),
         "runtime.journal.follower": ("Follower", "follow"),
         "runtime.journal.lock": ("Holder", "JournalLock", "acquire", "holder_of"),
+        "runtime.journal.outputs": ("OutputFinder",),
         "runtime.journal.recorder": ("RecordSink", "Recorder"),
         "runtime.journal.secret_values": ("SECRETS_NAME", "SecretValues", "append_secrets", "read_secrets"),
         "runtime.journal.writer": ("JournalWriter",),
@@ -81,6 +83,7 @@ __all__ = (
     "JournalWriter",
     "Kept",
     "Output",
+    "OutputFinder",
     "Progress",
     "Record",
     "RecordSink",
@@ -100,6 +103,7 @@ __all__ = (
     "digest",
     "encode",
     "ended",
+    "first_attempts",
     "follow",
     "from_text",
     "holder_of",

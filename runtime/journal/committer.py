@@ -54,9 +54,10 @@ class Committer:
     Args:
         disk: the file.
         sync_interval: seconds after which what was written is synced.
+        complete: returns a record with what is to be found out before it is written.
     """
 
-    def __init__(self, disk: Disk, sync_interval: float) -> None:
+    def __init__(self, disk: Disk, sync_interval: float, complete: Callable[[Record], Record] | None = None) -> None:
         self.name: Final = disk.name
         self.written: int = 0
         """How many records were written."""
@@ -70,6 +71,7 @@ class Committer:
         """What has gone wrong, in one line; nothing is written after that."""
         self._disk = disk
         self._sync_interval = sync_interval
+        self._complete = complete
         self._has_sync = True
         self._counted = 0
         """How many records were written when the last sync began."""
@@ -148,7 +150,7 @@ class Committer:
     def _append(self, records: Sequence[Record]) -> None:
         frames, count, jobs, jobs_size = bytearray(), 0, 0, 0
         for number, record in enumerate(records, 1):
-            frame = encode(to_text(record))
+            frame = encode(to_text(record if self._complete is None else self._complete(record)))
             frames += frame
             count += 1
             if more := jobs_in(record):

@@ -116,7 +116,7 @@ def completion(record: Ended, row: int, job_id: str, run_dir: str) -> JobComplet
         record.started[row],
         record.ended[row],
         None if usage == _NO_USAGE else usage,
-        _paths(record, row, run_dir),
+        paths_in(record, row, run_dir),
     )
 
 
@@ -126,7 +126,8 @@ def output(record: Ended, row: int) -> Output | None:
     return None if device is None or inode is None else Output(device, inode, record.log_sizes[row])
 
 
-def _paths(record: Ended, row: int, run_dir: str) -> JobPaths | None:
+def paths_in(record: Ended, row: int, run_dir: str) -> JobPaths | None:
+    """Return where the files are of the job in a row of a record, if that is known."""
     odir, log, cwd = record.odirs[row], record.logs[row], record.cwds[row]
     if odir is None or log is None or cwd is None:
         return None

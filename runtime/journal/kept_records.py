@@ -22,11 +22,12 @@ class KeptRecords:
     def __init__(self, journal: RecordSink, before: Iterable[Record] = ()) -> None:
         self._journal = journal
         self._records = list(before)
+        self._before = len(self._records)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no record yet."""
-        return not self._records
+        """Whether the segment has no record yet."""
+        return len(self._records) == self._before
 
     def state(self, run_dir: str) -> RunState:
         """Return what the records so far say of the run. Takes time in proportion to them; for any thread."""

@@ -8,7 +8,7 @@ same: `changes` returns the records that tell of it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import attrs
 
@@ -65,6 +65,40 @@ def decide(
         if not decisions[job.id].reason:  # now that all are known: the first one that it names
             decisions[job.id] = Decision(keep=False, reason=_of_its_needs(job, decisions))
     return decisions
+
+
+def first_attempts(
+    state: RunState, jobs: Sequence[JobToResume], decisions: Mapping[str, Decision], outliving: Container[str]
+) -> tuple[dict[str, Decision], dict[str, int]]:
+    """Return the decisions, and the number of the first attempt of each job that runs, if that is not 1.
+
+    The attempts of a job go on where those of the journal end, so that no directory and no token is used twice. Only a
+    job that may be in flight in a batch system keeps its number, by which it is found there and followed, and its
+    decision says so; if it has been lost, it is submitted again. That needs that another run would give the same: its
+    specification is the same, and all that it needs is kept, and ended before it began.
+
+    Args:
+        state: what the journal tells.
+        jobs: all jobs of today's run.
+        decisions: what `decide` returned for them.
+        outliving: the names of the backends whose jobs outlive the runtime.
+    """
+    followed = {each.number for each in state.in_flight() if each.backend in outliving}
+    told, attempts = dict(decisions), {}
+    for job in jobs:
+        number = state.numbers.get(job.id)
+        if number is None or decisions[job.id].keep or not state.attempts[number]:
+            continue
+        attempts[job.id] = state.attempts[number] + 1
+        if (
+            number in followed
+            and state.digests[number] == job.digest
+            and all(need in decisions and decisions[need].keep for need in job.needs)
+            and not any(state.began_before_end_of(number, state.numbers[need]) for need in job.needs)
+        ):
+            attempts[job.id] = state.attempts[number]
+            told[job.id] = Decision(keep=False, reason="it may be in flight, and is followed if it is")
+    return told, {job_id: attempt for job_id, attempt in attempts.items() if attempt > 1}
 
 
 def changes(state: RunState, jobs: Sequence[JobToResume], decisions: Mapping[str, Decision]) -> list[Jobs | Kept]:

@@ -220,6 +220,8 @@ class JournalWriter:
         sync_interval: seconds from a write to its sync.
         timeout: seconds without an answer of the disk after which the journal has failed.
         clock: returns the time in seconds, for `sync_interval`; called in the threads.
+        complete: returns a record with what is to be found out before it is written, as `OutputFinder.complete` does;
+            called with each record, in the thread that writes. It may block, and should not raise.
     """
 
     def __init__(
@@ -229,9 +231,10 @@ class JournalWriter:
         sync_interval: float = SYNC_INTERVAL,
         timeout: float = TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
+        complete: Callable[[Record], Record] | None = None,
     ) -> None:
         self._timeout = timeout
-        self._committer = Committer(disk, sync_interval)
+        self._committer = Committer(disk, sync_interval, complete)
         self._progress = _Progress()
         self._sync = _SyncThread(self._committer, self._progress.note, clock)
         self._thread = _WriteThread(self._committer, self._sync.orders, self._progress.note, clock)

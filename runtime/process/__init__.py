@@ -3,7 +3,12 @@
 from runtime.errors import BUSY_ERRORS, is_out_of_resources
 from runtime.process.batched_calls import Work, each_in_thread
 from runtime.process.child import SIGCHLD_IGNORED, UNKNOWN, Child, Exit, ignores_sigchld, spawn
-from runtime.process.environment import inherited_environment, job_environment, render_environment
+from runtime.process.environment import (
+    inherited_environment,
+    job_environment,
+    outliving_environment,
+    render_environment,
+)
 from runtime.process.group import GroupEnd, ProcessTable, sweep_group, terminate_group
 from runtime.process.soft_stop import SoftStep, SoftSteps
 from runtime.process.start import SharedEnvironment
@@ -33,6 +38,7 @@ __all__ = (
     "inherited_environment",
     "is_out_of_resources",
     "job_environment",
+    "outliving_environment",
     "render_environment",
     "spawn",
     "sweep_group",

@@ -11,12 +11,26 @@ LEFT_OUT: Final = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PWD", "
 """With the first four, a `make` in a job would act as a sub-make of the `make` that started the runtime. The last two
 name the directory of the runtime; a job has a ``PWD`` of its own: see `job_environment`."""
 
+RUN_VARIABLE: Final = "JOB_RUNTIME_RUN"
+"""The variable with the run token, in the environment of all jobs of a run of the command line."""
+
+HERE_VARIABLE: Final = "JOB_RUNTIME_HERE"
+"""The variable with the run token, in the environment of all processes of such a run that end with it: what is left of
+them after a kill is found by it. A batch system must not pass it on to its jobs, which go on."""
+
 
 def inherited_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return a copy of `environment` (by default that of this process) without `LEFT_OUT`."""
     inherited = dict(os.environ if environment is None else environment)
     for name in LEFT_OUT:
         inherited.pop(name, None)
+    return inherited
+
+
+def outliving_environment() -> dict[str, str]:
+    """Return what processes inherit that outlive this one, such as jobs of a batch system."""
+    inherited = inherited_environment()
+    inherited.pop(HERE_VARIABLE, None)
     return inherited
 
 

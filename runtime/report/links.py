@@ -46,13 +46,14 @@ class Links:
         """Ids of the jobs for which a call is in progress. It may hang in the job's file system."""
 
     def make_folders(self) -> None:
-        """Make the folders, which must not exist, and open them; `close` closes them.
+        """Make the folders, without what an earlier segment has left in them, and open them; `close` closes them.
 
         Raises:
             OSError: if one cannot be made.
         """
         with self._roots.run.root.descriptor as root:
             for folder in FOLDERS.values():
+                self._roots.run.below(folder).remove()
                 self._folders[folder] = Descriptor(make_new_directory(root, os.fsencode(folder)))
 
     def move(self, change: tuple[str, str | None, JobStatus]) -> None:

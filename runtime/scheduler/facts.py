@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from runtime.job import EventBatch, JobHandle
+from runtime.job import EventBatch, JobCompletionEvent, JobHandle
 from runtime.job.protocol import Job
 from runtime.scheduler.actions import NO_ATTEMPTS
 
@@ -19,6 +19,13 @@ class JobsAdded:
     """There are more jobs. The next `Plan.decide` looks at them."""
 
     jobs: Sequence[Job]
+
+
+@attrs.frozen
+class JobsKept:
+    """An earlier process has run these jobs, and they passed; they are not run again. Before the first `decide`."""
+
+    events: Sequence[JobCompletionEvent]
 
 
 @attrs.frozen
@@ -107,6 +114,7 @@ class RunEnded:
 Fact = (
     EventBatch
     | JobsAdded
+    | JobsKept
     | Submitted
     | SubmissionFailed
     | Withdrawn

@@ -35,6 +35,7 @@ from runtime.scheduler.facts import (
     CapacityChanged,
     Fact,
     JobsAdded,
+    JobsKept,
     KillRequested,
     RunEnded,
     StopRequested,
@@ -145,6 +146,8 @@ class Plan:
                 self._submitted(fact, now)
             case JobsAdded():
                 self._add(fact.jobs)
+            case JobsKept():
+                self._keep(fact.events)
             case SubmissionFailed():
                 jobs = self._still_current(fact.jobs, fact.attempts)
                 self._return_unsubmitted(fact, jobs, FailureKind.LAUNCH_ERROR, fact.message, now)
@@ -245,6 +248,18 @@ class Plan:
         self.unfinished += len(nodes)
         self.statuses.add(len(nodes))
         self._new += nodes
+
+    def _keep(self, events: Sequence[JobCompletionEvent]) -> None:
+        """Let jobs have passed that were added since the last `decide`."""
+        nodes = [self._graph.find(event.job_id) for event in events]
+        for node, event in zip(nodes, events, strict=True):
+            node.event = event
+            node.attempt = event.attempt
+        self.statuses.end(nodes)
+        self.unfinished -= len(nodes)
+        for node in nodes:
+            for dependent in node.dependents:
+                dependent.waiting -= 1  # `_admit` counts it as passed
 
     def _admit(self, now: float) -> None:
         """Take in the new jobs: each waits for others, is ready, or ends at once."""

@@ -23,13 +23,13 @@ import trio
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.contract.event_loop import check_in_loop
 from runtime.backend.contract.interrupts import call_hook, is_interrupt, wait_through_interrupts
-from runtime.job import JobResult
+from runtime.job import JobCompletionEvent, JobResult, JobStatus
 from runtime.job.numbers import brief, is_number
 from runtime.job.protocol import Job, JobT
 from runtime.scheduler.actions import Action, Submit
 from runtime.scheduler.collector import collector_paused
 from runtime.scheduler.dispatcher import BackendLimits
-from runtime.scheduler.facts import Fact, JobsAdded, KillRequested, RunEnded, StopRequested
+from runtime.scheduler.facts import Fact, JobsAdded, JobsKept, KillRequested, RunEnded, StopRequested
 from runtime.scheduler.plan import BUSY_TIMEOUT, Plan, SchedulerStatistics
 from runtime.scheduler.priorities import Ordered, Priority
 from runtime.scheduler.providers import ResourceProvider, follow_limits
@@ -150,6 +150,8 @@ class Scheduler(Generic[JobT]):
         self.run_token: str = run_token or secrets.token_hex(8)
         """Marks the work of this run, so that a backend can find it again, for example in a batch system's queue."""
         self._recorder = journal
+        self._kept: list[str] = []
+        """Ids of the jobs that an earlier process has run."""
         self.epoch: float = time.time()
         """The wall time, in seconds since 1970, at which `trio.current_time()` was 0; exact once the run has begun."""
         self._take(jobs)
@@ -180,6 +182,7 @@ class Scheduler(Generic[JobT]):
             self._plan.statuses.completions = []
             self._recorder.begin(self.run_token, self.epoch)
             self._recorder.add(self._plan.jobs())
+            self._recorder.keep(self._kept)
         try:
             await trio.lowlevel.checkpoint()  # inside: from here on every job gets a result, whatever happens
             await self._run_all()
@@ -211,6 +214,29 @@ class Scheduler(Generic[JobT]):
         if self._state not in ("new", "running"):
             raise RuntimeError(f"{self!r} takes no more jobs")
         self._take(jobs)
+
+    def keep(self, completions: Iterable[JobCompletionEvent]) -> None:
+        """Take completions of an earlier process as the results of their jobs, which are not run.
+
+        Args:
+            completions: of jobs of this run that passed, each once, with times on the clock of this process.
+
+        Raises:
+            GraphError: for an unknown job; none was taken.
+            ValueError: for a job that did not pass, or is given twice; none was taken.
+            RuntimeError: if the run has begun.
+        """
+        if self._state != "new":
+            raise RuntimeError(f"{self!r} has begun; expected the results that are kept before that")
+        events = list(completions)
+        ids = [event.job_id for event in events]
+        if len({*ids, *self._kept}) < len(ids) + len(self._kept):
+            raise ValueError("a completion is given twice; expected one for each job that is kept")
+        for event in events:
+            if event.status is not JobStatus.PASSED:
+                raise ValueError(f"the completion of job {event.job_id!r} is {event.status.name}; expected PASSED")
+        self._tell(JobsKept(events))
+        self._kept += ids
 
     def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
         """Kill jobs, ignoring those that have ended.

@@ -190,3 +190,9 @@ def test_the_lock_is_held_during_a_run_and_gone_after_it(tmp_path: Path) -> None
         go.say()
         assert end_of(program).code == 0
     assert not (run_dir(tmp_path) / "journal.lock").exists()
+
+
+def test_jobs_see_the_token_of_their_run(tmp_path: Path) -> None:
+    name = job_file(tmp_path, {"a": {"cmd": "printenv JOB_RUNTIME_RUN"}})
+    assert call(tmp_path, "run", name, env={"JOB_RUNTIME_RUN": "that of another run"}).code == 0
+    assert (run_dir(tmp_path) / "a" / "job.log").read_text() == f"{begin_of(tmp_path).token}\n"

@@ -104,3 +104,19 @@ def test_of_an_unknown_job_no_seed_is_said_to_be_wrong(glob: str) -> None:
 def test_a_long_chain_is_followed_without_recursion() -> None:
     chain = [job("0"), *(job(str(number), str(number - 1)) for number in range(1, 5000))]
     assert len(select(chain, ["4999"])) == 5000
+
+
+def test_what_is_excluded_is_left_out_unless_another_job_needs_it() -> None:
+    jobs = [
+        JobSpec(name="build", cmd="x"),
+        JobSpec(name="a", cmd="x", dependencies=("build",), tags=("slow",)),
+        JobSpec(name="b", cmd="x", dependencies=("build",)),
+    ]
+    assert [job.id for job in select(jobs, [], exclude=["slow"])] == ["build", "b"]
+    assert [job.id for job in select(jobs, [], exclude=["build"])] == ["build", "a", "b"]
+    assert [job.id for job in select(jobs, ["?"], exclude=["b"])] == ["build", "a"]
+    assert [job.id for job in select(jobs, [], only={"b", "unknown"})] == ["build", "b"]
+    with pytest.raises(InputError, match='--exclude "none" matches no job'):
+        select(jobs, [], exclude=["none"])
+    with pytest.raises(InputError, match="no job is left"):
+        select(jobs, ["a"], exclude=["slow"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.journal.records import End, Jobs, Kept, Output, Record
 from runtime.journal.replay import RunState, replay
-from runtime.journal.resume import Decision, JobToResume, changes, decide
+from runtime.journal.resume import Decision, JobToResume, changes, decide, first_attempts
 from tests.journal.journals import FAILED, HERE, KILLED, begin, ended, running, starting
 
 BUILD, SIM, COV = (JobToResume(name, name.upper()) for name in ("build", "sim", "cov"))
@@ -394,3 +394,62 @@ def test_a_run_that_dies_again_and_again_keeps_exactly_what_is_still_true(random
     state = night.resume(float("inf"))
     assert night.ran - ran <= len(night.needs) - len(good)
     assert len(list(state.results())) == len(night.needs)
+
+
+FOLLOWED = "it may be in flight, and is followed if it is"
+
+ATTEMPTS: Mapping[str, tuple[list[Record], list[JobToResume], Mapping[str, int], str]] = {
+    "nothing has run": (START, JOBS, {}, "it has not run"),
+    "all passed": (PASSED_ALL, JOBS, {}, "it passed"),
+    "a local job was in flight": (
+        [*START, starting(0), ended(0), starting(1)],
+        JOBS,
+        {"sim": 2},
+        "its end is not known",
+    ),
+    "an element was in flight": (
+        [*START, starting(0), ended(0), starting(1, backend="slurm")],
+        JOBS,
+        {},
+        FOLLOWED,
+    ),
+    "an element was in flight, on its third attempt": (
+        [*START, starting(0), ended(0), starting(1, backend="slurm", attempt=3), running(1, attempt=3)],
+        JOBS,
+        {"sim": 3},
+        FOLLOWED,
+    ),
+    "an element was in flight, and its specification changed": (
+        [*START, starting(0), ended(0), starting(1, backend="slurm")],
+        changed(SIM),
+        {"sim": 2},
+        "its specification changed",
+    ),
+    "an element was in flight, and what it needs runs again": (
+        [*START, starting(0), ended(0), starting(1, backend="slurm")],
+        changed(BUILD),
+        {"build": 2, "sim": 2},
+        "its end is not known",
+    ),
+    "an element was in flight, and what it needs ran again after it": (
+        [*START, starting(0), ended(0), starting(1, backend="slurm"), starting(0, attempt=2), ended(0, attempt=2)],
+        JOBS,
+        {"sim": 2},
+        "its end is not known",
+    ),
+    "it failed": (
+        [*START, starting(0), ended(0), starting(1), ended(1, status=FAILED)],
+        JOBS,
+        {"sim": 2},
+        "it did not pass",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ATTEMPTS)
+def test_which_attempt_is_next_and_which_element_is_followed(case: str) -> None:
+    records, jobs, expected, reason = ATTEMPTS[case]
+    state = replay(records)
+    told, attempts = first_attempts(state, jobs, decide(state, jobs, OUTPUTS.get), {"slurm"})
+    assert attempts == expected
+    assert told["sim"].reason == reason

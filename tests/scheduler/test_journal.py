@@ -9,10 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime import FakeBackend, FakeRun, JobSpec, JobStatus, Retry, Scheduler
-from runtime.job import FailureKind, JobHandle, JobStatusInfo
+from runtime import FakeBackend, FakeRun, GraphError, JobSpec, JobStatus, Retry, Scheduler
+from runtime.job import FailureKind, JobCompletionEvent, JobHandle, JobStatusInfo
 from runtime.job.protocol import Specification
-from runtime.journal import Begin, End, Ended, Jobs, Recorder, Starting, replay
+from runtime.journal import Begin, End, Ended, Jobs, Kept, Recorder, Starting, replay
 from tests.journal.sink import Sink
 
 
@@ -155,6 +155,72 @@ async def test_a_run_that_continues_another_one_continues_the_numbers_of_its_att
     assert seen == {result.id: result.attempt for result in results} == {"build": 1, "one": 3, "two": 2}
     assert [(record.jobs, record.attempts) for record in sink.of(Starting)] == [([0], [1]), ([1], [3]), ([2], [2])]
     assert replay(sink.records).attempts == [1, 3, 2]
+
+
+def kept(job_id: str, status: JobStatus = JobStatus.PASSED) -> JobCompletionEvent:
+    return JobCompletionEvent(job_id, 2, status, None, -9.0, -8.0, -7.0)
+
+
+async def test_what_an_earlier_process_has_run_is_a_result_and_not_run_again() -> None:
+    sink = Sink()
+    backend = Noting(sink)
+    scheduler = Scheduler(GRAPH, backend, journal=Recorder(sink, "/run"))
+    scheduler.keep([kept("build")])
+    scheduler.keep([kept("one")])
+    results = await scheduler.run()
+    assert backend.submitted == ["two"]
+    assert [(result.id, result.attempt, result.status) for result in results] == [
+        ("build", 2, JobStatus.PASSED),
+        ("one", 2, JobStatus.PASSED),
+        ("two", 1, JobStatus.PASSED),
+    ]
+    assert results[0].event == kept("build")
+    assert [record.jobs for record in sink.of(Kept)] == [[0, 1]]
+    assert [record.jobs for record in sink.of(Ended)] == [[2]]
+
+
+async def test_a_job_waits_for_those_that_are_not_kept() -> None:
+    backend = FakeBackend()
+    jobs = [
+        JobSpec(name="a", cmd="x"),
+        JobSpec(name="b", cmd="x"),
+        JobSpec(name="c", cmd="x", dependencies=("a", "b")),
+    ]
+    scheduler = Scheduler(jobs, backend)
+    scheduler.keep([kept("a")])
+    results = {result.id: result for result in await scheduler.run()}
+    assert {result.status for result in results.values()} == {JobStatus.PASSED}
+    assert results["b"].ended <= (results["c"].submitted or 0)
+
+
+async def test_a_run_of_which_everything_is_kept_ends_at_once() -> None:
+    backend = Noting(sink := Sink())
+    scheduler = Scheduler(GRAPH, backend, journal=Recorder(sink, "/run"))
+    scheduler.keep(map(kept, ["two", "one", "build"]))
+    assert [result.id for result in await scheduler.run()] == ["build", "one", "two"]
+    assert backend.submitted == []
+    assert replay(sink.records).is_complete
+
+
+@pytest.mark.parametrize(
+    ("events", "error", "message"),
+    [
+        ([kept("build"), kept("nobody")], GraphError, "no job 'nobody'"),
+        ([kept("build"), kept("build")], ValueError, "given twice"),
+        ([kept("build"), kept("one", JobStatus.FAILED)], ValueError, "'one' is FAILED; expected PASSED"),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused_and_nothing_is_kept(
+    events: list[JobCompletionEvent], error: type[Exception], message: str
+) -> None:
+    backend = Noting(sink := Sink())
+    scheduler = Scheduler(GRAPH, backend, journal=Recorder(sink, "/run"))
+    with pytest.raises(error, match=message):
+        scheduler.keep(events)
+    await scheduler.run()
+    assert backend.submitted == ["build", "one", "two"]
+    with pytest.raises(RuntimeError, match="has begun"):
+        scheduler.keep([])
 
 
 @pytest.mark.parametrize("given", [["a"], {"a": 0}, {"a": True}, {"a": 1.0}])

@@ -29,7 +29,7 @@ from runtime.backend.slurm.text import (
 )
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec
-from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, inherited_environment
+from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, outliving_environment
 
 PROGRAMS: Final = ("sbatch", "squeue", "scancel", "scontrol")
 """The commands that are required; sacct is used only where there is accounting."""
@@ -64,7 +64,7 @@ class SlurmSystem:
         found = {option: os.environ.get(variable) or None for variable, option in VARIABLES.items()}
         defaults = Options.checked(found, "SlurmBackend: from the environment: ")
         self._requests = attrs.evolve(self._given, options=defaults.overridden_by(self._given.options))
-        environment = clean_environment(inherited_environment())
+        environment = clean_environment(outliving_environment())
         # The commands get it, too: sbatch passes its own environment on to the jobs.
         self._commands = Commands(without_shell_variables(environment), self._timeout)
         return environment
