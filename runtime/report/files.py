@@ -33,7 +33,7 @@ def write_variables(directory: RootedPath, jobs: Iterable[JobSpec]) -> None:
     """
     with_script = [job for job in jobs if needs_script(job)]
     if with_script:
-        write_atomically(directory.below(SCRIPT_NAME), 0o600, render_variables(with_script))
+        write_atomically(directory.below(SCRIPT_NAME), 0o600, render_variables(with_script, str(directory)))
 
 
 def write_atomically(path: RootedPath, mode: int, lines: Iterable[bytes]) -> None:

@@ -12,11 +12,12 @@ the environment.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from runtime.backend.job_paths import COMMAND_FILE_ENDING, has_long_text, job_paths
 from runtime.job import JobSpec
-from runtime.job.command import SHELL_NAME, command_words
+from runtime.job.command import SHELL_NAME, command_words, words_by_file
 from runtime.report.reported_job import ReportedJob
 
 SCRIPT_NAME: Final = "exports.sh"
@@ -38,14 +39,19 @@ def needs_script(job: ReportedJob) -> bool:
     return bool(job.exports) or job.secret_cmd
 
 
-def render_variables(jobs: Iterable[JobSpec]) -> Iterator[bytes]:
-    """Yield the bytes of the script for `jobs`, each of which needs it."""
+def render_variables(jobs: Iterable[JobSpec], run_dir: str = "") -> Iterator[bytes]:
+    """Yield the bytes of the script for `jobs`, each of which needs it.
+
+    Args:
+        jobs: the jobs.
+        run_dir: the run directory, where the file of a command is that is too long for an argument.
+    """
     yield _HEAD.encode()
     for job in jobs:
         for_env = {name: value for name, value in job.exports.items() if not SHELL_NAME.fullmatch(name)}
         steps = [f"export {name}={shlex.quote(value)}" for name, value in job.exports.items() if name not in for_env]
         if job.secret_cmd:
-            steps.append(f'[ "$#" -gt 0 ] || set -- {shlex.join(command_words(job))}')
+            steps.append(f'[ "$#" -gt 0 ] || set -- {shlex.join(_words(job, run_dir))}')
         if for_env:
             words = shlex.join(f"{name}={value}" for name, value in for_env.items())
             steps.append(f'set -- env {words} "$@"')
@@ -61,3 +67,10 @@ def _has_bytes(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _words(job: JobSpec, run_dir: str) -> Sequence[str]:
+    """Return the words that run the command of a job; if that is too long for an argument, those that read its file."""
+    if not has_long_text(job):
+        return command_words(job)
+    return words_by_file(job, f"{job_paths(job, run_dir).log}{COMMAND_FILE_ENDING}")

@@ -267,6 +267,7 @@ def test_help_says_what_there_is(tmp_path: Path, here: Here) -> None:
 def test_help_waits_for_nothing_that_only_a_run_needs(tmp_path: Path) -> None:
     program = """
 import sys
+from runtime.cli.main import main
 try:
     main(["--help"])
 except SystemExit as ended:

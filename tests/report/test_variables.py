@@ -43,7 +43,7 @@ def test_values_of_exports_stand_in_files_of_their_owner_alone(tmp_path: Path) -
         if path.is_file() and not path.is_symlink() and SECRET.encode() in path.read_bytes()
     }
     assert found.pop("jobs.toml")
-    assert {Path(name).name for name in found} == {"exports.sh", "env_vars"}
+    assert {Path(name).name for name in found} == {"exports.sh", "env_vars", "journal.secrets"}
     assert set(found.values()) == {0o600}
 
 
@@ -85,7 +85,7 @@ def test_values_of_the_command_line_and_of_the_environment_stand_in_files_of_the
     words = ["run", "jobs.toml", "-vv", "--log-file", "log", f"-Dtoken={SECRET}"]
     done = call(tmp_path, *words, env={"KEY": key})
     assert done.code == 1, done.err
-    kept = {"exports.sh", "env_vars", "job.log.cmd", "job.log"}
+    kept = {"exports.sh", "env_vars", "job.log.cmd", "job.log", "journal.secrets"}
     for secret in (SECRET, key):
         assert secret not in done.out + done.err
         found = [
