@@ -163,12 +163,14 @@ class _WriteThread:
     ) -> None:
         self.queue: Final[queue.SimpleQueue[Record | _Order]] = queue.SimpleQueue()
         self._committer = committer
+        self.has_begun: bool = False
         self._sync = sync
         self._note = note
         self._clock = clock
 
     def run(self) -> None:
-        """Write what comes, until the order to end or a failure. Raises nothing."""
+        """Write what comes, until the order to end or a failure; then end the thread that syncs. Raises nothing."""
+        self.has_begun = True
         committer, order = self._committer, None
         committer.open()
         while committer.failure is None and order is not _Order.END:
@@ -294,6 +296,8 @@ class JournalWriter:
             if scope.cancelled_caught:
                 name, missing = self._committer.name, self._appended - self._committer.written
                 self._committer.fail(f"the journal {name} did not end in time: {missing} records may not be written")
+            if not self._thread.has_begun:  # no thread could be started; else it ends the other one, when it may
+                self._sync.orders.put(_Order.END)
             self._ended = True
             self._progress.wake()
             ended.set()

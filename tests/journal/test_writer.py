@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -20,6 +21,7 @@ from runtime.journal import writer
 from runtime.journal.disk import JournalFile
 from runtime.journal.records import Jobs
 from runtime.journal.writer import JournalWriter
+from runtime.process import threads
 from runtime.roots import Roots
 from tests.journal.disks import FakeDisk, HangingDisk, SmallDisk, failing, job, numbers, readable
 from tests.journal.test_committer import POINTS, frame
@@ -319,6 +321,7 @@ async def test_what_is_appended_before_the_block_is_written_and_what_comes_after
 
 async def test_no_thread_is_left() -> None:
     """Threads of trio wait for more work; none of them is in a journal."""
+    await no_journal_runs()  # of an earlier test, whose disk has just answered
     async with patient(FakeDisk()) as journal:
         journal.append(job(0))
         await journal.durable()
@@ -329,6 +332,29 @@ async def test_no_thread_is_left() -> None:
 def running_journals() -> int:
     frames = [frame for thread, frame in sys._current_frames().items() if thread != threading.get_ident()]
     return sum("journal" in each.f_code.co_filename for each in frames)
+
+
+async def no_journal_runs() -> None:
+    with trio.fail_after(60):
+        while running_journals():
+            await trio.lowlevel.checkpoint()
+
+
+async def test_if_one_of_the_threads_cannot_be_started_the_other_one_is_not_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = threads.in_thread
+
+    async def in_thread(function: Callable[[], None], **options: Any) -> None:
+        if getattr(function, "__qualname__", "").startswith("_WriteThread"):
+            await trio.sleep_forever()  # as it waits for a thread
+        await real(function, **options)
+
+    monkeypatch.setattr(writer, "in_thread", in_thread)
+    async with JournalWriter(FakeDisk(), timeout=0.05) as journal:
+        journal.append(job(0))
+    assert journal.failure is not None
+    await no_journal_runs()
 
 
 async def test_records_wait_until_a_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
