@@ -20,7 +20,6 @@ import queue
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -290,7 +289,7 @@ class JournalWriter:
         try:
             with scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(partial(in_thread, self._sync.run, limiter=limiter))
+                    nursery.start_soon(self._run_sync_thread, limiter)
                     await in_thread(self._thread.run, limiter=limiter)
         finally:
             if scope.cancelled_caught:
@@ -301,6 +300,10 @@ class JournalWriter:
             self._ended = True
             self._progress.wake()
             ended.set()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run_sync_thread(self, limiter: trio.CapacityLimiter) -> None:
+        await in_thread(self._sync.run, limiter=limiter)
 
     # ------------------------------------------------------------------ for callers, in the event loop
 

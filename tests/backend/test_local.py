@@ -396,6 +396,7 @@ async def test_the_dumped_environment_is_for_its_owner_only(tmp_path: Path, cont
         lines = old.read_text().splitlines()
         assert "SECRET='a b'" in lines
         assert any(line.startswith("PATH=") for line in lines)
+    async with local(tmp_path, containment=containment) as here:
         await here.run(exports={"SECRET": "c"}, renew_odir=True)
         assert "SECRET=c" in old.read_text().splitlines()
         assert stat.S_IMODE(old.stat().st_mode) == 0o600
@@ -629,29 +630,30 @@ async def test_what_was_planted_is_not_written_to(tmp_path: Path, name: str, pla
 
 @pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_old_output_directories_are_renamed_and_few_are_kept(tmp_path: Path, containment: str) -> None:
-    async with local(tmp_path, containment=containment, max_output_dirs=2) as here:
-        assert here.backend.max_output_dirs == 2
-        for number in range(5):
+    for number in range(5):
+        async with local(tmp_path, containment=containment, max_output_dirs=2) as here:
+            assert here.backend.max_output_dirs == 2
             await here.run(f"echo {number}", renew_odir=True)
-        kept = {path.name: (path / "job.log").read_text() for path in tmp_path.iterdir()}
-        assert kept == {"job": "4\n", "job.~1~": "3\n", "job.~2~": "2\n"}
+    kept = {path.name: (path / "job.log").read_text() for path in tmp_path.iterdir()}
+    assert kept == {"job": "4\n", "job.~1~": "3\n", "job.~2~": "2\n"}
+    async with local(tmp_path, containment=containment, max_output_dirs=2) as here:
         await here.run("echo 5")  # not renewed: the directory stays
         assert here.log() == "5\n"
-        assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 async def test_without_a_limit_all_old_output_directories_are_kept(tmp_path: Path) -> None:
-    async with local(tmp_path, max_output_dirs=0) as here:
-        for _ in range(8):
+    for _ in range(8):
+        async with local(tmp_path, max_output_dirs=0) as here:
             await here.run(renew_odir=True)
-        assert len(list(tmp_path.iterdir())) == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job", *(f"job.~{n}~" for n in range(1, 8))]
 
 
 async def test_a_lower_limit_deletes_what_is_above_it(tmp_path: Path) -> None:
-    async with local(tmp_path) as here:
-        for _ in range(8):
+    for _ in range(8):
+        async with local(tmp_path) as here:
             await here.run(renew_odir=True)
-        assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.iterdir())) == 6
     (tmp_path / "job.~1~").rename(tmp_path / "elsewhere")
     (tmp_path / "job.~1~").symlink_to("elsewhere")  # a link is deleted, and not what it leads to
     async with local(tmp_path, max_output_dirs=1) as here:

@@ -104,12 +104,12 @@ async def test_a_directory_that_is_there_already_is_used_again(tmp_path: Path) -
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "mine").write_text("kept")
     (tmp_path / "job" / "job.log").write_text("ERROR of an older run")
-    async with local(tmp_path, containment="tree") as here:
-        for _ in range(2):
+    for _ in range(2):
+        async with local(tmp_path, containment="tree") as here:
             event = await here.run("echo $0", fail_patterns=["ERROR"])
             assert event.status is JobStatus.PASSED
             assert here.log() == "/bin/sh\n"
-        assert files(tmp_path / "job").keys() == {"job.log", "env_vars", "mine"}
+    assert files(tmp_path / "job").keys() == {"job.log", "env_vars", "mine"}
 
 
 async def test_parents_that_are_missing_are_made(tmp_path: Path) -> None:
