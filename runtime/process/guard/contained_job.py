@@ -7,7 +7,6 @@ nothing else; none of their pids is reused before it is reaped here.
 from __future__ import annotations
 
 import os
-import time
 
 from runtime import rooted
 from runtime.process.guard.messages import MAX_PIDS
@@ -49,6 +48,7 @@ class ContainedJob:
         leftover_timeout: seconds that processes which outlive the root have to exit by themselves; 0 kills them at
             once.
         roots: descriptors of the directories below which stop files are made.
+        clock: the time of its stop sequence, in seconds.
         note_stuck: called with the pids of processes that are stuck.
     """
 
@@ -71,6 +71,7 @@ class ContainedJob:
         kill_timeout: float | None,
         leftover_timeout: float,
         roots: Sequence[int],
+        clock: Callable[[], float],
         note_stuck: Callable[[list[int]], object],
     ) -> None:
         self.number = number
@@ -78,6 +79,7 @@ class ContainedJob:
         self._kill_timeout = kill_timeout
         self._leftover_timeout = leftover_timeout
         self._roots = roots
+        self._clock = clock
         self._note_stuck = note_stuck
         self._sequence = StopSequence(kill_timeout)
         self._soft: int | WirePath | None = None
@@ -117,7 +119,7 @@ class ContainedJob:
 
     def pause(self) -> None:
         """Send SIGSTOP to all its processes, unless they are being killed."""
-        if self._sequence.pause(time.monotonic()):
+        if self._sequence.pause(self._clock()):
             self._signal_group(signal.SIGSTOP)
             # A process outside the group that is forked during one pass is found by the next.
             for _ in range(STOP_PASSES):
@@ -125,12 +127,8 @@ class ContainedJob:
 
     def unpause(self) -> None:
         """Send SIGCONT to all its processes, if it is paused."""
-        if self._sequence.unpause(time.monotonic()):
+        if self._sequence.unpause(self._clock()):
             signal_tree(children(), signal.SIGCONT)
-
-    def postpone(self, seconds: float) -> None:
-        """Extend the step of its stop by a time in which nothing ran."""
-        self._sequence.postpone(seconds)
 
     # ------------------------------------------------------------------ what is done
 
@@ -166,14 +164,14 @@ class ContainedJob:
         elif self._sequence.step == SOFT and not self._root and not self._may_act():
             self._sequence.end_step()
         self._take_steps()
-        seconds = self._sequence.seconds_left(time.monotonic())
+        seconds = self._sequence.seconds_left(self._clock())
         if self._sequence.step == KILL:
             # At each call: an exit may have made other processes children of this one.
             seconds = min(seconds, self._rounds.kill(children()))
         return None if seconds == float("inf") else seconds
 
     def _take_steps(self) -> None:
-        while (step := self._sequence.take(time.monotonic())) is not None:
+        while (step := self._sequence.take(self._clock())) is not None:
             if step == SOFT:
                 self._take_soft_step()
             elif step == TERM:

@@ -26,7 +26,7 @@ from runtime.process.guard.messages import (
     UNPAUSE,
     truncate,
 )
-from runtime.process.guard.system import TICK, StandstillMeter, System, read_signals
+from runtime.process.guard.system import TICK, AwakeClock, System, read_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ShimProcess:
         self.paused: int = 0
         """The number of the job that is to be paused, which may not have begun; 0 for none."""
         self.own_peak: int = 0
-        self.standstills: StandstillMeter = StandstillMeter()
+        self.clock: AwakeClock = AwakeClock()
 
     def serve(self) -> None:
         """Run jobs until the runtime or the supervisor ends."""
@@ -109,10 +109,9 @@ class ShimProcess:
         """Wait for signals and commands, and handle them. May return earlier than after `seconds`, without any."""
         if seconds is not None:
             seconds = min(max(0.0, seconds), TICK)  # only the part of a standstill that exceeds the sleep is noticed
+        self.clock.sleep(float("inf") if seconds is None else seconds)
         ready = self.poll.poll(None if seconds is None else seconds * 1000)
-        standstill = self.standstills.look(float("inf") if seconds is None else seconds)
-        if standstill and self.job is not None:
-            self.job.postpone(standstill)
+        self.clock()
         for fd, _ in ready:
             if fd == self.signals:
                 for number, sender in read_signals(self.signals):
@@ -200,7 +199,13 @@ class ShimProcess:
             if directory is not None:
                 os.close(directory)
         job = self.job = ContainedJob(
-            number, root, kill_timeout, leftover_timeout, self.roots, lambda pids: self.report(STUCK, number, pids)
+            number,
+            root,
+            kill_timeout,
+            leftover_timeout,
+            self.roots,
+            self.clock,
+            lambda pids: self.report(STUCK, number, pids),
         )
         self.own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.report(STARTED, number, root)

@@ -23,7 +23,7 @@ from runtime.process.guard.messages import (
 from runtime.process.guard.procfs import children
 from runtime.process.guard.shim_process import ShimProcess
 from runtime.process.guard.signals import FIRST_DELAY, KillRounds
-from runtime.process.guard.system import ALL_SIGNALS, TICK, StandstillMeter, System, read_signals
+from runtime.process.guard.system import ALL_SIGNALS, TICK, AwakeClock, System, read_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class SupervisorProcess:
         self.sweeping: bool = False
         """Whether processes may be left that a shim has left behind."""
         self.rounds: KillRounds = KillRounds()
-        self.standstills: StandstillMeter = StandstillMeter()
+        self.clock: AwakeClock = AwakeClock()
         self.shutting_down: bool = False
 
     def serve(self) -> None:
@@ -109,11 +109,13 @@ class SupervisorProcess:
         seconds = TICK
         if self.sweeping:
             seconds = self.rounds.delay
+        before = self.clock.stood_still
+        self.clock.sleep(seconds)
         ready = self.poll.poll(seconds * 1000)
-        standstill = self.standstills.look(seconds)
-        if standstill:
+        self.clock()
+        if self.clock.stood_still > before:
             now = time.monotonic()
-            self.report(STOOD_STILL, now - standstill, now)
+            self.report(STOOD_STILL, now - (self.clock.stood_still - before), now)
         for fd, _ in ready:
             if fd == self.signals:
                 read_signals(self.signals)

@@ -40,11 +40,11 @@ STANDSTILL: Final = 1.0
 little to do. Arbitrary: longer than a busy system delays it, shorter than the timeouts of a job."""
 
 
-class StandstillMeter:
-    """Measures how long this process did not run although it had not gone to sleep.
+class AwakeClock:
+    """The time without the standstills of this process, in seconds: ``clock()``.
 
-    From one look to the next without a gap: a standstill also counts if it begins right after a signal was sent to a
-    job, before the wait for its effect.
+    Every reading looks for one, from the reading before on: so no deadline by this clock passes during a standstill,
+    wherever it falls, also between a signal that a job was sent and the wait for its effect.
 
     Args:
         now: the time, in seconds.
@@ -57,17 +57,22 @@ class StandstillMeter:
         self._now = now
         self._worked = worked
         self._last = (now(), worked())
+        self._asleep = 0.0
+        self.stood_still: float = 0.0
+        """Seconds of all standstills until the last reading."""
 
-    def look(self, asleep: float) -> float:
-        """Return the seconds of a standstill since the last look, 0 if there was none.
+    def sleep(self, seconds: float) -> None:
+        """Note that this process goes to sleep for so many seconds, of which a standstill is not noticed."""
+        self._asleep = seconds
 
-        Args:
-            asleep: for how many seconds it meant to sleep since then; of those a standstill is not noticed.
-        """
+    def __call__(self) -> float:
+        """Return the time."""
         now, worked = self._now(), self._worked()
-        seconds = now - self._last[0] - (worked - self._last[1]) - asleep
-        self._last = (now, worked)
-        return seconds if seconds > STANDSTILL else 0.0
+        seconds = now - self._last[0] - (worked - self._last[1]) - self._asleep
+        if seconds > STANDSTILL:
+            self.stood_still += seconds
+        self._last, self._asleep = (now, worked), 0.0
+        return now - self.stood_still
 
 
 class System:

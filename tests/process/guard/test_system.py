@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
+from runtime.process.guard import contained_job
+from runtime.process.guard.contained_job import ContainedJob
 from runtime.process.guard.messages import STOOD_STILL
 from runtime.process.guard.shim_process import ShimProcess
 from runtime.process.guard.supervisor_process import SupervisorProcess
-from runtime.process.guard.system import STANDSTILL, StandstillMeter
+from runtime.process.guard.system import STANDSTILL, AwakeClock
+
+NONE = 20.0
+"""Seconds of a wait without a limit."""
 
 
 class Clocks:
@@ -16,8 +23,8 @@ class Clocks:
     def __init__(self) -> None:
         self.now = self.worked = 100.0
 
-    def meter(self) -> StandstillMeter:
-        return StandstillMeter(lambda: self.now, lambda: self.worked)
+    def awake(self) -> AwakeClock:
+        return AwakeClock(lambda: self.now, lambda: self.worked)
 
     def work(self, seconds: float) -> None:
         self.now += seconds
@@ -33,22 +40,27 @@ def clocks() -> Clocks:
 
 
 def test_neither_sleep_nor_work_nor_a_busy_machine_is_a_standstill(clocks: Clocks) -> None:
-    meter = clocks.meter()
+    clock = clocks.awake()
     clocks.work(50)
+    clock.sleep(7)
     clocks.now += 7 + STANDSTILL
-    assert meter.look(7) == 0
+    assert clock() == clocks.now
+    clock.sleep(float("inf"))
     clocks.now += 1000
-    assert meter.look(float("inf")) == 0
+    assert clock() == clocks.now
 
 
 def test_a_standstill_counts_once_and_only_beyond_the_sleep(clocks: Clocks) -> None:
-    meter = clocks.meter()
+    clock = clocks.awake()
     clocks.work(2)
+    clock.sleep(1)
     clocks.stand_still(30)
-    assert meter.look(1) == 29
-    assert meter.look(0) == 0
+    assert clock() == clocks.now - 29
+    assert clock() == clocks.now - 29
+    clock.sleep(3)
     clocks.stand_still(2)
-    assert meter.look(3) == 0, "less than it meant to sleep"
+    assert clock() == clocks.now - 29, "less than it meant to sleep"
+    assert clock.stood_still == 29
 
 
 class Poll:
@@ -58,44 +70,51 @@ class Poll:
         self._clocks = clocks
 
     def poll(self, milliseconds: float | None) -> list[tuple[int, int]]:
-        self._clocks.now += 0 if milliseconds is None else milliseconds / 1000
+        self._clocks.now += NONE if milliseconds is None else milliseconds / 1000
         return []
 
 
-class Job:
-    """Notes by how much its stop is postponed."""
-
-    def __init__(self) -> None:
-        self.postponed: list[float] = []
-
-    def postpone(self, seconds: float) -> None:
-        self.postponed.append(seconds)
-
-
 @pytest.fixture
-def shim(clocks: Clocks) -> tuple[ShimProcess, Job]:
-    shim, job = object.__new__(ShimProcess), Job()
-    shim.standstills = clocks.meter()
-    shim.poll, shim.job = Poll(clocks), job  # type: ignore[assignment]  # stand-ins
-    return shim, job
+def shim(clocks: Clocks) -> ShimProcess:
+    shim = object.__new__(ShimProcess)
+    shim.clock = clocks.awake()
+    shim.poll = Poll(clocks)  # type: ignore[assignment]  # a stand-in
+    return shim
+
+
+def test_time_in_a_wait_counts_and_a_standstill_before_it_or_in_it_does_not(shim: ShimProcess, clocks: Clocks) -> None:
+    begun = shim.clock()
+    clocks.stand_still(9)
+    shim.wait(0.5)
+    assert shim.clock() - begun == 0.5
+    shim.wait(None)
+    clocks.stand_still(9)
+    assert shim.clock() - begun == 0.5 + NONE
 
 
 def test_a_standstill_right_after_a_signal_was_sent_shortens_no_step(
-    shim: tuple[ShimProcess, Job], clocks: Clocks
+    clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is stopped after it has sent SIGTERM, and before it waits for the effect."""
-    process, job = shim
-    process.wait(None)
-    clocks.stand_still(9)
-    process.wait(0.5)
-    process.wait(0.5)
-    assert job.postponed == [9]
+    """It is stopped while it sends SIGTERM, before it looks which step is due next."""
+    sent: list[int] = []
+
+    def signal_tree(_: object, *numbers: int) -> None:
+        sent.extend(numbers)
+        clocks.stand_still(9)
+
+    monkeypatch.setattr(contained_job, "signal_tree", signal_tree)
+    monkeypatch.setattr(ContainedJob, "root_has_exited", lambda _: False)
+    monkeypatch.setattr(contained_job, "children", list)
+    job = ContainedJob(1, 0, None, 0, [], clocks.awake(), lambda _: None)
+    job.stop(None, None, 8, 5)
+    assert sent == [signal.SIGTERM, signal.SIGCONT]
+    assert job.take_due_steps() == 8
 
 
 def test_the_witness_reports_a_standstill_between_two_waits(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[tuple[object, ...]] = []
     witness = object.__new__(SupervisorProcess)
-    witness.standstills, witness.sweeping, witness.shutting_down = clocks.meter(), False, False
+    witness.clock, witness.sweeping, witness.shutting_down = clocks.awake(), False, False
     witness.dead = []
     witness.poll = Poll(clocks)  # type: ignore[assignment]  # a stand-in
     monkeypatch.setattr(witness, "report", lambda *words: reports.append(words), raising=False)
