@@ -59,7 +59,8 @@ def test_figures_have_names_of_their_own() -> None:
     [
         ("scheduler.py", ("100", "--as-cli"), {"jobs_per_second", "microseconds_per_job"}),
         ("scheduler.py", ("100", "--width", "7"), {"jobs_per_second", "microseconds_per_job"}),
-        ("journal.py", ("100", "--rate"), {"jobs_per_second"}),
+        ("journal.py", ("100", "--cost", "journal"), {"microseconds_per_job", "jobs_per_second"}),
+        ("journal.py", ("100", "--cost", "lines"), {"microseconds_per_job", "jobs_per_second"}),
         ("journal.py", ("100",), {"load_seconds", "bytes_per_job"}),
         ("journal.py", ("100", "--lines"), {"load_seconds", "bytes_per_job"}),
         ("adapter.py", ("100",), {"microseconds_per_job"}),
@@ -86,13 +87,6 @@ def test_a_program_of_ours_checks_its_run_and_prints_numbers(
     printed = take_sample(ours("ours", script, *arguments))
     assert printed.keys() == {*measures, PEAK}
     assert all(value > 0 for value in printed.values())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--lines",)])
-def test_what_a_journal_adds_is_a_difference_of_runs_and_may_be_anything(options: tuple[str, ...]) -> None:
-    printed = take_sample(ours("ours", "journal.py", 20, "--added", *options))
-    assert printed.keys() == {"added_microseconds", PEAK}
 
 
 @pytest.mark.slow
