@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from runtime.journal import RunState, read, replay
 from tests.campaigns import resumes
 from tests.cli.program import (
+    LIMIT,
     Done,
     Fifo,
     call,
@@ -191,6 +193,10 @@ def test_what_is_left_of_a_killed_run_ends_before_anything_starts(tmp_path: Path
     assert not is_alive(left.pid)
 
 
+def count_of(slurm: FakeSlurm, program: str) -> int:
+    return sum(each.program == program for each in slurm.calls)
+
+
 def test_jobs_of_a_batch_system_go_on_and_are_followed(tmp_path: Path) -> None:
     fifo = Fifo(tmp_path / "fifo")
     count = 10
@@ -205,13 +211,19 @@ def test_jobs_of_a_batch_system_go_on_and_are_followed(tmp_path: Path) -> None:
                 begun += len(fifo.hear().splitlines())
             program.send_signal(signal.SIGKILL)
             program.wait()
-        submitted = sum(each.program == "sbatch" for each in slurm.calls)
+        submitted = count_of(slurm, "sbatch")
         dry = call(tmp_path, *words, "--resume", "--dry-run", env=env)
         assert dry.out.count("it may be in flight, and is followed if it is") == count
-        (tmp_path / "go").touch()
-        done = call(tmp_path, *words, "--resume", env=env)
+        asked = count_of(slurm, "squeue")
+        with started(tmp_path, *words, "--resume", env=env) as program:
+            # They run on this machine, and go on until they are followed: none of them is taken for what is left.
+            deadline = time.monotonic() + LIMIT
+            while count_of(slurm, "squeue") == asked:
+                assert time.monotonic() < deadline
+            (tmp_path / "go").touch()
+            done = end_of(program)
         assert done.code == 0, done
-        assert sum(each.program == "sbatch" for each in slurm.calls) == submitted
+        assert count_of(slurm, "sbatch") == submitted
     assert sorted(ran(tmp_path)) == sorted(jobs)
     assert statuses(tmp_path) == dict.fromkeys(jobs, "passed")
     assert set(state_of(tmp_path).attempts) == {1}
