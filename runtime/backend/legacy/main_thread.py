@@ -11,6 +11,7 @@ repeated: a poll or a kill. A call that may have started a job is never repeated
 
 from __future__ import annotations
 
+import queue
 import re
 import threading
 from collections.abc import Callable
@@ -33,7 +34,7 @@ slow."""
 
 _LOST_WAKEUP: Final = 1.0
 """Seconds after which a thread that waits for a call checks its end itself: an exception from a signal handler may be
-raised between the two statements that end a call and set the event. Arbitrary: it is how late such a call returns."""
+raised between the two statements that end a call and tell so. Arbitrary: it is how late such a call returns."""
 
 _NEEDS_MAIN_THREAD: Final = re.compile(r"main thread|event loop in thread")
 
@@ -57,13 +58,15 @@ class MainThread:
         perform: makes a call in the current thread.
     """
 
-    # A signal handler of a launcher may raise at any line of `run`: so no state is kept in local variables alone.
+    # A signal handler of a launcher may raise at any line of `run`, so no state is kept in local variables alone; and
+    # at any line of what `run` calls, so both sides wake each other through a `SimpleQueue`, whose methods are one step
+    # each. An `Event` is written in Python: an exception in the middle of it leaves its lock locked for ever.
 
     def __init__(self, perform: Callable[[Call], object]) -> None:
         self._perform = perform
         self._lock = threading.Lock()
-        self._has_call = threading.Event()
-        self._done = threading.Event()
+        self._has_call = queue.SimpleQueue[None]()
+        self._done = queue.SimpleQueue[None]()
         self._call: Call | None = None
         """The call to make, or in progress."""
         self._since: float | None = None
@@ -72,21 +75,24 @@ class MainThread:
     def run(self) -> NoReturn:
         """Make calls, for ever. Called in the main thread."""
         while True:
-            with suppress(BaseException):  # from a launcher's signal handler, between two calls
-                self._next()
+            # A loop of its own inside: the interpreter looks for signals where a loop begins again.
+            try:
+                while True:
+                    self._next()
+            except BaseException:  # noqa: BLE001 - of a signal handler, between two calls; `suppress` is Python, too
+                pass
 
     def _next(self) -> None:
         call = self._call
         if call is None:
-            self._has_call.wait()
-            self._has_call.clear()  # no call is missed: `do` sets `_call` before the event
+            self._has_call.get()  # no call is missed: `do` sets `_call` before that
             return
         if call.begin():
             self._perform(call)
         if not call.has_returned:
             call.failure = Failure("a signal handler raised an exception before the call could begin")
-        self._call = None  # before the event: `do` takes either as the end
-        self._done.set()
+        self._call = None  # `do` takes this as the end, and is woken
+        self._done.put(None)
 
     def do(self, call: Call, timeout: float) -> bool:
         """Have `call` made in the main thread, and block until it has returned. Called in any other thread.
@@ -103,11 +109,14 @@ class MainThread:
             return False
         try:
             self._since = monotonic()
-            self._done.clear()  # before the main thread can see the call, and set it
+            with suppress(queue.Empty):
+                while True:
+                    self._done.get_nowait()  # of earlier calls
             self._call = call
-            self._has_call.set()
-            while not self._done.wait(_LOST_WAKEUP) and self._call is call:
-                pass
+            self._has_call.put(None)
+            while self._call is call:
+                with suppress(queue.Empty):
+                    self._done.get(timeout=_LOST_WAKEUP)
         finally:
             self._since = None
             self._lock.release()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 import pytest
 
@@ -14,6 +17,10 @@ from runtime.backend.legacy.main_thread import MainThread, hint_of, needs_main_t
 from tests.backend.legacy.injection import inject, take_back
 
 FOR_EVER = 1000.0
+LIMIT = 30.0
+"""Seconds; none of them passes."""
+
+TraceFunction = Callable[[FrameType, str, object], object]
 
 
 class Rig:
@@ -85,6 +92,47 @@ def test_an_exception_between_two_calls_or_in_one_ends_nothing(rig: Rig) -> None
         assert call.failure is not None or call.value is rig.thread
     assert rig.thread.is_alive()
     take_back([rig.thread])
+
+
+class Raiser:
+    """A trace function that raises once, as a signal handler does, at the `nth` line that its thread executes.
+
+    The loop of `run` is left out: its lines are executed once, before any launcher has a handler.
+    """
+
+    def __init__(self, nth: int) -> None:
+        self.left = nth
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> TraceFunction | None:
+        if event == "line" and frame.f_code is not MainThread.run.__code__ and frame.f_code.co_filename != __file__:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+def test_an_exception_at_any_line_between_two_calls_ends_nothing_and_loses_no_call() -> None:
+    """Also in what it calls: the lines of the standard library count."""
+    for nth in itertools.count(1):
+        main, raiser = MainThread(lambda call: call.perform()), Raiser(nth)
+
+        def run(main: MainThread = main, raiser: Raiser = raiser) -> None:
+            sys.settrace(raiser)  # type: ignore[arg-type]  # typeshed wants a function of its own private type
+            main.run()
+
+        threading.Thread(target=run, daemon=True).start()
+        calls = [where() for _ in range(3)]
+        caller = threading.Thread(
+            target=lambda calls, main: [main.do(call, FOR_EVER) for call in calls], args=[calls, main]
+        )
+        caller.daemon = True
+        caller.start()
+        caller.join(LIMIT)
+        assert not caller.is_alive(), f"a call does not end after an exception at line {nth}"
+        assert all(call.has_returned for call in calls)
+        if raiser.left > 0:
+            break
+    assert nth > 20
 
 
 @pytest.mark.parametrize(
