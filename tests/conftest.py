@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+from runtime.roots import Roots
 from tests.slurm.cluster import Cluster, ClusterError
 from tests.slurm.cluster_paths import of_this_program
 
@@ -15,6 +17,15 @@ hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Iterator[Roots]:
+    """The roots of a run whose directory is ``run`` in `tmp_path`."""
+    roots = Roots(str(tmp_path / "run"))
+    roots.open()
+    yield roots
+    roots.close()
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from runtime.roots import Roots
 sys.path.append(str(Path(__file__).resolve().parent))
 from scheduler import as_cli, check, make_specs  # type: ignore[import-not-found]  # it is beside this program
 
-RUN_DIR = "/work/results/20261126-031415-a0eb68"
+RUN_DIR = "/home/user/results/20261126-031415-a0eb68"
 BATCH = 1000
 """Completions of a batch, as the scheduler passes them on in a busy run."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from runtime.job import Retry
 from runtime.process import Child, SoftSteps
 from runtime.roots import Roots
 from tests.backend.local_jobs import local
-
-
-@pytest.fixture
-def roots(tmp_path: Path) -> Iterator[Roots]:
-    roots = Roots(str(tmp_path / "run"))
-    roots.open()
-    yield roots
-    roots.close()
 
 
 def at_last(count: int, marker: Path) -> str:

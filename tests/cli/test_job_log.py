@@ -89,8 +89,8 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Live:
 
 async def until(condition: Callable[[], bool]) -> None:
     with trio.fail_after(60):
-        while not condition():  # noqa: ASYNC110 - a thread makes it true
-            await trio.sleep(0.001)
+        while not condition():  # a thread makes it true
+            await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,14 +19,6 @@ from runtime.journal.writer import JournalWriter
 from runtime.roots import Roots
 from tests.journal.disks import job, numbers
 from tests.journal.test_committer import frame
-
-
-@pytest.fixture
-def roots(tmp_path: Path) -> Iterator[Roots]:
-    roots = Roots(str(tmp_path / "run"))
-    roots.open()
-    yield roots
-    roots.close()
 
 
 class Live:

