@@ -9,7 +9,7 @@ import attrs
 
 from runtime.job import JobCompletionEvent, JobStatus, check_move
 from runtime.job.protocol import Job
-from runtime.job.status import QUEUED
+from runtime.job.status import QUEUED, SCHEDULED
 from runtime.scheduler.graph import Node
 
 _JobT_co = TypeVar("_JobT_co", covariant=True)
@@ -67,21 +67,21 @@ class Statuses:
         Raises:
             StatusMoveError: if `LEGAL_MOVES` does not have the move. It is a bug of the plan.
         """
-        counts, changes = self.counts, self.changes
-        checked = new
+        changes = self.changes
+        old, moved = new, 0  # so many have come from `old`: checked and counted together, as most come from one status
         for node in nodes:
-            old = node.status
-            if old is not new:
-                if old is not checked:  # checked once for many jobs, as most come from the same status
+            if node.status is not old:
+                self._count(old, new, moved)
+                old, moved = node.status, 0
+                if old is not new:
                     check_move(old, new)
-                    checked = old
-                node.status = new
-                counts[old] -= 1
-                counts[new] += 1
+            node.status = new
+            moved += 1
             if changes is not None:
                 when = node.started if at is None else at
                 assert when is not None
                 changes.append(StatusChange(node.job, node.id, old, new, when, note, event))
+        self._count(old, new, moved)
 
     def try_again(self, node: Node, event: JobCompletionEvent, note: str) -> None:
         """Move a job to QUEUED, because its last attempt has ended with `event`, and it is tried again."""
@@ -95,20 +95,26 @@ class Statuses:
         Raises:
             StatusMoveError: as `move` does.
         """
-        counts, changes = self.counts, self.changes
-        completions = self.completions
-        checked_old = checked_new = None
+        changes, completions = self.changes, self.completions
+        is_watched = changes is not None or completions is not None
+        old = new = SCHEDULED
+        moved = 0  # as in `move`
         for node in nodes:
             event = node.event
             assert event is not None
-            old, new = node.status, event.status
-            if old is not checked_old or new is not checked_new:  # as in `move`
+            if event.status is not new or node.status is not old:
+                self._count(old, new, moved)
+                old, new, moved = node.status, event.status, 0
                 check_move(old, new)
-                checked_old, checked_new = old, new
             node.status = new
-            counts[old] -= 1
-            counts[new] += 1
-            if changes is not None:
-                changes.append(StatusChange(node.job, node.id, old, new, event.ended, None, event))
-            if completions is not None:
-                completions.append(event)
+            moved += 1
+            if is_watched:
+                if changes is not None:
+                    changes.append(StatusChange(node.job, node.id, old, new, event.ended, None, event))
+                if completions is not None:
+                    completions.append(event)
+        self._count(old, new, moved)
+
+    def _count(self, old: JobStatus, new: JobStatus, jobs: int) -> None:
+        self.counts[old] -= jobs
+        self.counts[new] += jobs
