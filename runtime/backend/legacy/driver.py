@@ -64,6 +64,7 @@ from runtime.backend.legacy.entry import (
     POLLING,
     STALLED,
     Entry,
+    move_all,
     queue_all,
 )
 from runtime.backend.legacy.hung_calls import HungCalls, StalledPolls
@@ -232,10 +233,10 @@ class AdapterDriver(Driver):
         for entry in entries:
             entry.job.paths = paths_of(entry.job.spec)
             if entry.failure is None:
-                entry.move(IDLE)
                 launched.append(entry)
             else:
                 self._not_launched(entry)
+        move_all(launched, IDLE)
         self.control.started_all([entry.job for entry in launched])  # also starts the kill of jobs that are to end
         for entry in launched:
             if entry.job.stage is DONE:

@@ -23,7 +23,7 @@ counts as in progress until the loop has handled its answer.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from runtime.backend.contract.live import LiveJob
@@ -96,7 +96,7 @@ class Entry(Call):
         self.failures: int = 0
         """How many polls in a row have failed."""
         self.state: LauncherState = BUILDING
-        """Written by `move` and `queue_all` alone."""
+        """Written by `move` and `move_all` alone."""
         self.renew(build)
         job.data = self
 
@@ -131,11 +131,16 @@ def queue_all(entries: Collection[Entry], step: Step, state: LauncherState) -> N
     Raises:
         RuntimeError: if such a move is not in `MOVES`.
     """
-    for entry in entries:  # without a call for each, as each poll of each job gets here
+    move_all(entries, state)
+    renew_all(entries, step)
+
+
+def move_all(entries: Iterable[Entry], state: LauncherState) -> None:
+    """Call `Entry.move` of each; inlined, as each poll of each job gets here."""
+    for entry in entries:
         if state not in MOVES[entry.state]:
             raise _illegal(entry, state)
         entry.state = state
-    renew_all(entries, step)
 
 
 def _illegal(entry: Entry, state: LauncherState) -> RuntimeError:

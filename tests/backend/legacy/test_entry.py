@@ -13,8 +13,7 @@ from trio.testing import MockClock
 
 from runtime.backend.contract.live import make_live
 from runtime.backend.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, driver, entry
-from runtime.backend.legacy.call_batches import Step
-from runtime.backend.legacy.entry import MOVES, Entry, LauncherState, queue_all
+from runtime.backend.legacy.entry import MOVES, Entry, LauncherState, move_all, queue_all
 from runtime.backend.legacy.launcher_calls import BUILD, POLL
 from runtime.testing.launchers import PASSED, RUNNING, Act, Script, raises, says, scripted
 from runtime.testing.virtual import Gate
@@ -112,13 +111,14 @@ def paths(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[LauncherState]]:
         seen.setdefault(it.job.id, [it.state]).append(state)
         move(it, state)
 
-    def all_recorded(entries: Collection[Entry], step: Step, state: LauncherState) -> None:
+    def all_recorded(entries: Collection[Entry], state: LauncherState) -> None:
         for it in entries:
             seen.setdefault(it.job.id, [it.state]).append(state)
-        queue_all(entries, step, state)
+        move_all(entries, state)
 
     monkeypatch.setattr(Entry, "move", recorded)
-    monkeypatch.setattr(driver, "queue_all", all_recorded)
+    monkeypatch.setattr(driver, "move_all", all_recorded)
+    monkeypatch.setattr(entry, "move_all", all_recorded)
     return seen
 
 
