@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import marshal
+from collections.abc import Mapping
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Final
@@ -29,8 +30,11 @@ _SHARED: Final = [(field.name, field.default) for field in _FIELDS if field.name
 _own: Final = attrgetter(*_OWN)
 _shared: Final = attrgetter(*(name for name, _ in _SHARED))
 
-_last: tuple[tuple[object, ...], bytes] = ((), b"")
-"""The shared fields of the last specification, and what they add to a digest. Replaced as a whole, for threads."""
+_last: tuple[tuple[object, ...], blake2b] = ((), blake2b())
+"""The shared fields of the last specification, and the hash of them. Replaced as a whole, for threads."""
+_MARSHAL_VERSION: Final = 0
+"""The only format of `marshal` that depends on nothing but the values: the later ones also tell which of them are the
+same object."""
 
 
 def digest(spec: JobSpec) -> str:
@@ -52,28 +56,20 @@ def digest(spec: JobSpec) -> str:
             for (name, default), value in zip(_SHARED, shared, strict=True)
             if value is not default and value != default
         ]
-        common = _as_bytes(parts)
+        # `ascii` and not JSON: it is faster, and distinguishes all texts and a text from a list of one.
+        common = blake2b(ascii(parts).encode("ascii"), digest_size=_DIGITS // 2)
         _last = shared, common
     name, full_name, qual_name, cmd, dependencies, seed, exports, odir, log_path = _own(spec)
-    own: list[object] = [name, cmd]
-    if full_name != name:
-        own.append(("full_name", full_name))
-    if qual_name != name:
-        own.append(("qual_name", qual_name))
-    if dependencies:
-        own.append(("dependencies", sorted(dependencies)))
-    if seed is not None:
-        own.append(("seed", seed))
-    if exports:
-        own.append(("exports", sorted(exports.items())))
-    if odir is not None or log_path is not None:
-        own.append(("files", odir, log_path))
-    return blake2b(_as_bytes(own) + common, digest_size=_DIGITS // 2).hexdigest()
-
-
-def _as_bytes(parts: Sequence[object]) -> bytes:
-    # `ascii` and not JSON: it is faster, and distinguishes all texts and a text from a list of one.
-    return ascii(parts).encode("ascii")
+    needs = dependencies if len(dependencies) < 2 else tuple(sorted(dependencies))  # noqa: PLR2004 - one has its order
+    values = sorted(exports.items()) if exports else None
+    own = (name, full_name, qual_name, cmd, needs, seed, values, odir, log_path)
+    try:
+        data = marshal.dumps(own, _MARSHAL_VERSION)  # in half the time that `ascii` takes
+    except ValueError:  # a text of a class that is derived from `str`
+        data = ascii(own).encode("ascii")
+    found = common.copy()
+    found.update(data)
+    return found.hexdigest()
 
 
 def _plain(name: str, value: object) -> object:
