@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 import attrs
 
@@ -11,6 +12,8 @@ from runtime.job import JobSpec
 from runtime.job.protocol import Specification
 from runtime.job.spec import DEFAULT_SHELL
 from runtime.journal.records import Jobs
+
+_fields: Final = attrgetter("name", "secret_cmd", "cmd", "seed", "tags", "shell", "cwd", "odir", "log_path", "exports")
 
 
 @attrs.frozen(weakref_slot=False)
@@ -42,30 +45,28 @@ def jobs_record(jobs: Sequence[Specification], digests: Sequence[str]) -> Jobs:
         digests: of their specifications, in the same order.
     """
     ids = [job.id for job in jobs]
+    if not ids:
+        return Jobs([], [])
     described = [job if isinstance(job, JobSpec) else JobDescription(job.id) for job in jobs]
     # By columns, and most of them only looked at: this is done for each job of a run.
-    columns: dict[str, Any] = {  # `Any`: one class of values for each column
-        "names": [job.name for job in described],
-        "commands": [None if job.secret_cmd else job.cmd for job in described],
+    names, secret, cmds, seeds, tags, shells, cwds, odirs, logs, exports = zip(*map(_fields, described), strict=True)
+    columns: dict[str, Any] = {"commands": cmds}  # `Any`: one class of values for each column
+    if names != tuple(ids):
+        columns["names"] = names
+    if any(secret):
+        columns["commands"] = [None if job.secret_cmd else job.cmd for job in described]
+        columns["secret_cmds"] = [each or None for each in secret]
+    if any(tags):
+        columns["tags"] = [each or None for each in tags]
+    if shells.count(DEFAULT_SHELL) < len(ids):
+        columns["shells"] = [None if each == DEFAULT_SHELL else each for each in shells]
+    if any(exports):
+        columns["exports"] = ["=".join(each) or None for each in exports]
+    columns |= {
+        name: column
+        for name, column in (("seeds", seeds), ("cwds", cwds), ("odirs", odirs), ("logs", logs))
+        if column.count(None) < len(ids)
     }
-    if any(job.secret_cmd for job in described):
-        columns["secret_cmds"] = [job.secret_cmd or None for job in described]
-    if columns["names"] == ids:
-        del columns["names"]
-    if any(job.seed is not None for job in described):
-        columns["seeds"] = [job.seed for job in described]
-    if any(job.tags for job in described):
-        columns["tags"] = [job.tags or None for job in described]
-    if any(job.shell is not DEFAULT_SHELL for job in described):
-        columns["shells"] = [None if job.shell == DEFAULT_SHELL else job.shell for job in described]
-    if any(job.cwd is not None for job in described):
-        columns["cwds"] = [job.cwd for job in described]
-    if any(job.odir is not None for job in described):
-        columns["odirs"] = [job.odir for job in described]
-    if any(job.log_path is not None for job in described):
-        columns["logs"] = [job.log_path for job in described]
-    if any(job.exports for job in described):
-        columns["exports"] = ["=".join(job.exports) or None for job in described]
     return Jobs(ids, digests, **columns)
 
 
