@@ -68,6 +68,7 @@ PURE = (
     "runtime.journal.records",
     "runtime.journal.replay",
     "runtime.journal.resume",
+    "runtime.journal.segments",
     "runtime.process.standstill",
     "runtime.process.stop_sequence",
     "runtime.scheduler.actions",

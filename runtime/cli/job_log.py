@@ -7,6 +7,7 @@ control the terminal of who reads its log.
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Callable
 from typing import BinaryIO, Final
 
@@ -53,6 +54,30 @@ class LogPrinter:
             self._print(block)
         return not self._output.gone
 
+    def print_all_new(self) -> bool:
+        """Print what is new, also in the logs of later attempts, each of which takes the path of the one before.
+
+        Returns and raises as `print_new`.
+        """
+        is_read = self.print_new()
+        while is_read and self._file is not None and (later := self._open_later(self._file)) is not None:
+            is_read = self.print_new()  # the attempt has ended meanwhile: what it wrote last
+            self.close()
+            self._file = later
+            is_read = is_read and self.print_new()
+        return is_read
+
+    def _open_later(self, file: BinaryIO) -> BinaryIO | None:
+        """Return what has the path of the log now, if that is another file; `None` if it is not, or nothing has it."""
+        try:
+            later = self._open_log()
+        except FileNotFoundError:  # the next attempt has not made it yet
+            return None
+        if os.path.sameopenfile(file.fileno(), later.fileno()):
+            later.close()
+            return None
+        return later
+
     def _print(self, content: bytes, *, last: bool = False) -> None:
         if self._decoder is None:
             self._output.write_bytes(content)
@@ -70,6 +95,8 @@ class LogPrinter:
 
 async def follow_log(directory: RootedPath, number: int, printer: LogPrinter) -> None:
     """Print a log until its job has ended, or its run, or nobody reads it any more. A cancel is prompt.
+
+    If the job is tried again, the log of the next attempt follows, unless that comes and goes between two looks.
 
     Args:
         directory: the run directory.
@@ -99,7 +126,7 @@ async def print_until(ended: trio.Event, printer: LogPrinter, failures: list[OSE
     while not is_over:
         is_over = ended.is_set()  # before the log is read: what the job wrote before it ended is found then
         try:
-            is_over |= not await in_thread(printer.print_new, limiter=limiter)
+            is_over |= not await in_thread(printer.print_all_new, limiter=limiter)
         except OSError as exc:
             if is_over or not isinstance(exc, FileNotFoundError):  # a job that has just begun makes it soon
                 failures.append(exc)

@@ -23,6 +23,7 @@ from runtime.errors import JournalLockedError, JournalVersionError
 from runtime.job import JobCompletionEvent, JobSpec
 from runtime.job.status import PASSED
 from runtime.jobfile.errors import InputError
+from runtime.journal.completions import shifted
 from runtime.journal.digests import digest
 from runtime.journal.disk import JOURNAL_NAME
 from runtime.journal.lock import JournalLock, acquire
@@ -152,6 +153,13 @@ class Resumption:
     """By id: the number of the first attempt of this segment, if that is not 1. A job of a batch system that is still
     in flight has the number of that attempt, and is adopted."""
     state: RunState
+    earlier: Mapping[str, Sequence[JobCompletionEvent]] = attrs.field(factory=dict)
+    """By id of a job that runs: the attempts after which it was to be tried again."""
+
+    def to_continue(self, epoch: float) -> Iterator[JobCompletionEvent]:
+        """Yield the completions in `earlier`; `epoch` as for `kept`."""
+        begun = self.state.segments[-1].begin.epoch
+        return (shifted(event, begun - epoch) for events in self.earlier.values() for event in events)
 
     def kept(self, epoch: float) -> Iterator[JobCompletionEvent]:
         """Yield the completions that are kept.
@@ -164,7 +172,7 @@ class Resumption:
                 number = self.state.numbers[job_id]
                 event, then = self.state.result(number), self.state.epoch(number)
                 assert event is not None and then is not None  # noqa: PT018 - a job that is kept has ended
-                yield _shifted(event, then - epoch)
+                yield shifted(event, then - epoch)
 
     def lines(self) -> Iterator[Line]:
         """Yield a line for each job: what becomes of it, and why; then one with their numbers."""
@@ -178,17 +186,6 @@ class Resumption:
         """Return how many jobs are kept and run."""
         kept = sum(decision.keep for decision in self.decisions.values())
         return f"{kept} kept, {len(self.decisions) - kept} to run"
-
-
-def _shifted(event: JobCompletionEvent, seconds: float) -> JobCompletionEvent:
-    """Return a completion with times on a clock that was set back by `seconds`."""
-    return attrs.evolve(
-        event,
-        submitted=event.submitted + seconds,
-        started=None if event.started is None else event.started + seconds,
-        ended=event.ended + seconds,
-        earlier=tuple(_shifted(each, seconds) for each in event.earlier),
-    )
 
 
 def plan_resumption(earlier: Earlier, jobs: Sequence[JobSpec], backends: Mapping[str, RuntimeBackend]) -> Resumption:
@@ -208,7 +205,14 @@ def plan_resumption(earlier: Earlier, jobs: Sequence[JobSpec], backends: Mapping
     decisions = decide(state, to_resume, outputs.get)
     outliving = {name for name, backend in backends.items() if backend.jobs_outlive_runtime}
     decisions, attempts = first_attempts(state, to_resume, decisions, outliving)
-    return Resumption(decisions=decisions, first_attempts=attempts, state=state)
+    attempts_before = {
+        job.id: state.earlier(number)
+        for job in to_resume
+        if not decisions[job.id].keep
+        and (number := state.numbers.get(job.id)) is not None
+        and state.digests[number] == job.digest
+    }
+    return Resumption(decisions=decisions, first_attempts=attempts, state=state, earlier=attempts_before)
 
 
 def _outputs(earlier: Earlier, jobs: Sequence[JobToResume]) -> dict[str, Output | None]:

@@ -263,7 +263,8 @@ class Run:
                 await self._call_safely(self._describe)
                 if self._prepared.resumption is not None:
                     epoch = time.time() - trio.current_time()
-                    self._scheduler.keep(self._prepared.resumption.kept(epoch))
+                    resumption = self._prepared.resumption
+                    self._scheduler.keep(resumption.kept(epoch), earlier=resumption.to_continue(epoch))
                 async with self._journal.writer:
                     await self._call_safely(self._scheduler.run)
                 self._ended = trio.current_time()

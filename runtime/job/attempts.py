@@ -23,6 +23,24 @@ def renames_odir(spec: JobSpec) -> bool:
     return spec.odir is None or spec.renew_odir
 
 
+def paths_of_last(paths: JobPaths, attempt: int) -> JobPaths:
+    """Return the paths that the files of an attempt have as long as no later one has begun.
+
+    Args:
+        paths: what `paths_of_earlier` returned for it.
+        attempt: its number.
+    """
+    ending, below = name_of_earlier("", attempt), f"{paths.odir}/"
+    odir = paths.odir.removesuffix(ending)
+
+    is_renamed = odir != paths.odir
+    log, cwd = paths.log, paths.cwd
+    log = f"{odir}/{log[len(below) :]}" if is_renamed and log.startswith(below) else log.removesuffix(ending)
+    if is_renamed and f"{cwd}/".startswith(below):
+        cwd = odir + cwd[len(paths.odir) :]
+    return JobPaths(odir, log, cwd)
+
+
 def paths_of_earlier(spec: JobSpec, paths: JobPaths, attempt: int) -> JobPaths:
     """Return the paths that the files of an attempt have once a later one has begun.
 

@@ -30,8 +30,9 @@ from runtime.journal.records import (
     from_text,
     to_text,
 )
-from runtime.journal.replay import InFlight, RunState, Segment, replay
+from runtime.journal.replay import RunState, replay
 from runtime.journal.resume import Decision, JobToResume, changes, decide, first_attempts
+from runtime.journal.segments import InFlight, Segment
 
 if TYPE_CHECKING:
     from runtime.journal.disk import Disk, JournalFile

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import attrs
+
 from runtime.job import JobCompletionEvent, JobPaths, JobStatusInfo, JobUsage
 from runtime.journal.paths import absolute, relative
 from runtime.journal.records import Ended, Output
@@ -18,6 +20,8 @@ def ended(
     events: Sequence[JobCompletionEvent],
     run_dir: str,
     outputs: Sequence[Output | None] | None = None,
+    *,
+    again: bool = False,
 ) -> Ended:
     """Return the record of these completions.
 
@@ -26,6 +30,7 @@ def ended(
         events: the completions.
         run_dir: the run directory; paths below it are written relative to it.
         outputs: for each job that passed, what identifies its output, if it is known; `None` for none at all.
+        again: whether the jobs are tried again.
     """
     columns: dict[str, Any] = {}  # `Any`: one class of values for each column
     reasons = [event.reason for event in events]
@@ -51,6 +56,7 @@ def ended(
         submitted=[event.submitted for event in events],
         started=[event.started for event in events],
         ended=[event.ended for event in events],
+        again=again or None,
         **columns,
     )
 
@@ -117,6 +123,19 @@ def completion(record: Ended, row: int, job_id: str, run_dir: str) -> JobComplet
         record.ended[row],
         None if usage == _NO_USAGE else usage,
         paths_in(record, row, run_dir),
+    )
+
+
+def shifted(event: JobCompletionEvent, seconds: float) -> JobCompletionEvent:
+    """Return a completion, and its earlier ones, with times on a clock that was set back by `seconds`."""
+    if not seconds:
+        return event
+    return attrs.evolve(
+        event,
+        submitted=event.submitted + seconds,
+        started=None if event.started is None else event.started + seconds,
+        ended=event.ended + seconds,
+        earlier=tuple(shifted(each, seconds) for each in event.earlier),
     )
 
 

@@ -144,10 +144,11 @@ class Recorder:
                 )
             )
 
-    def ended(self, events: Sequence[JobCompletionEvent]) -> None:
-        """Record completions."""
+    def ended(self, events: Sequence[JobCompletionEvent], *, again: bool = False) -> None:
+        """Record completions: of jobs; or, if they are tried again, of attempts at them."""
         if events:
-            self._append(ended(self._numbers_of([event.job_id for event in events]), events, self._run_dir))
+            numbers = self._numbers_of([event.job_id for event in events])
+            self._append(ended(numbers, events, self._run_dir, again=again))
 
     def stopping(self, at: float, by: str | None) -> None:
         """Record what stops the run, if anything does; at a time in seconds of the clock of all events.

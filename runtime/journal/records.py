@@ -187,6 +187,9 @@ class Ended:
     """Of `Output`, this and the two that follow; `None` if the output is not known."""
     inodes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
     log_sizes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
+    again: bool | None = attrs.field(default=None, metadata=_one(FLAGS))
+    """`True` if attempts at these jobs ended, and not the jobs: each waits for its next attempt, and so is QUEUED; its
+    paths are those that its files have once that has begun."""
 
     __attrs_post_init__ = _check_lengths
 

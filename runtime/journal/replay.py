@@ -11,47 +11,22 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
 from runtime.job import JobCompletionEvent, JobStatus
 from runtime.job.status import QUEUED, SCHEDULED, TERMINAL
-from runtime.journal.completions import completion, output
+from runtime.journal.completions import completion, output, shifted
 from runtime.journal.descriptions import JobDescription, description
 from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Output, Progress, Record, Starting, Stopping
+from runtime.journal.segments import InFlight, Segment
 
 _NOT_YET = -1
 
 
 def _indices() -> array[int]:
     return array("q")
-
-
-@attrs.define
-class Segment:
-    """One incarnation of the runtime in a run."""
-
-    begin: Begin
-    end: End | None = None
-    """`None` if it is still running, or was killed."""
-    stopped_by: str | None = None
-    """What ends, or ended, it early; `None` if nothing does."""
-    kept: int = 0
-    """Results that it kept."""
-
-
-@attrs.frozen
-class InFlight:
-    """An attempt that was to be started, and of which no end is known. It may be alive, or may never have begun."""
-
-    number: int
-    id: str
-    attempt: int
-    backend: str
-    """The name of the backend; ``""`` if it is not known."""
-    replaced: bool
-    """Whether the job has another specification by now."""
 
 
 @attrs.define
@@ -70,7 +45,7 @@ class RunState:
     attempts: list[int] = attrs.field(factory=list, init=False)
     """The last attempt that was to be started, from 1; 0 for none. A job that replaces another one continues its."""
     statuses: list[JobStatus] = attrs.field(factory=list, init=False)
-    """QUEUED from its `Starting` on; RUNNING only if an event said so."""
+    """QUEUED from its `Starting` on, and while it waits for another attempt; RUNNING only if an event said so."""
     numbers: dict[str, int] = attrs.field(factory=dict, init=False)
     """Id to number, in the order of the ids; a job that was replaced is in the lists, but not here."""
     segments: list[Segment] = attrs.field(factory=list, init=False)
@@ -91,7 +66,7 @@ class RunState:
     _rows: array[int] = attrs.field(factory=_indices, init=False)
     """Its row in that."""
     _earlier: dict[int, list[tuple[int, int]]] = attrs.field(factory=dict, init=False)
-    """By number of a job that was tried again in the segment of its last `Ended`: index and row of each one before."""
+    """By number of a job that was tried again: index and row of each `Ended` before the last one."""
     _segment_begins: int = attrs.field(default=0, init=False)
     """The index of the first of `_records` in the last segment."""
 
@@ -127,15 +102,34 @@ class RunState:
     def result(self, number: int) -> JobCompletionEvent | None:
         """Return the last completion of a job; `None` if it has not ended since it was last started.
 
-        Its `earlier` are those of the same segment: of a job that was tried again, and not of one that a resume ran.
+        Its `earlier` are the attempts after which it was to be tried again, also those of earlier segments. A failure
+        with which the job ended is none of them, if a resume ran it again.
         """
         if self.statuses[number] not in TERMINAL:
             return None
-        last = self._completion(number, self._ended[number], self._rows[number])
+        index = self._ended[number]
+        last = self._completion(number, index, self._rows[number])
         if number not in self._earlier:
             return last
-        earlier = tuple(self._completion(number, index, row) for index, row in self._earlier[number])
+        earlier = self._completions(number, self._earlier[number], self._epoch_of(index))
         return attrs.evolve(last, earlier=earlier)
+
+    def is_waiting(self, number: int) -> bool:
+        """Whether the last attempt at a job has ended, and the job waits for the next one."""
+        return self.statuses[number] is QUEUED and self._ended[number] >= self._begun[number] > _NOT_YET
+
+    def earlier(self, number: int) -> Sequence[JobCompletionEvent]:
+        """Return the `earlier` completions that the next result of a job will have, or the attempts that count so far.
+
+        Their times are on the clock of the last segment, and their paths those that their files have when the next
+        attempt has begun.
+        """
+        index, row = self._ended[number], self._rows[number]
+        rows = self._earlier.get(number, [])
+        record = self._records[index] if index != _NOT_YET else None
+        if isinstance(record, Ended):
+            rows = [*rows, (index, row)] if record.again else rows if not record.attempts[row] else []
+        return self._completions(number, rows, self.segments[-1].begin.epoch if self.segments else 0)
 
     def results(self) -> Iterator[JobCompletionEvent]:
         """Yield the last completion of each job that has ended, in the order of the ids."""
@@ -160,8 +154,7 @@ class RunState:
         """Return the wall time of second 0 for the times of a job's last completion; `None` if it has not ended."""
         if self.statuses[number] not in TERMINAL:
             return None
-        segment = self.segment(number)
-        return 0 if segment is None else segment.begin.epoch
+        return self._epoch_of(self._ended[number])
 
     def output(self, number: int) -> Output | None:
         """Return what identified the output of a job when it ended; `None` if it has not, or that is not known."""
@@ -177,7 +170,7 @@ class RunState:
     def in_flight(self) -> Iterator[InFlight]:
         """Yield the attempts of which no end is known, those of replaced jobs included."""
         for number, status in enumerate(self.statuses):
-            if status is not SCHEDULED and status not in TERMINAL:
+            if status is not SCHEDULED and status not in TERMINAL and not self.is_waiting(number):
                 begun = self._records[self._begun[number]] if self._begun[number] != _NOT_YET else None
                 backend = begun.backend if isinstance(begun, Starting) else ""
                 job_id = self.ids[number]
@@ -191,6 +184,19 @@ class RunState:
         record = self._records[index]
         assert isinstance(record, Ended)
         return completion(record, row, self.ids[number], self.run_dir)
+
+    def _completions(
+        self, number: int, rows: Iterable[tuple[int, int]], epoch: float
+    ) -> tuple[JobCompletionEvent, ...]:
+        """Return completions of a job, with times on the clock whose second 0 has the wall time `epoch`."""
+        return tuple(
+            shifted(self._completion(number, index, row), self._epoch_of(index) - epoch) for index, row in rows
+        )
+
+    def _epoch_of(self, index: int) -> float:
+        """Return the wall time of second 0 for the times of one of `_records`."""
+        segment = self._segments[index]
+        return 0 if segment < 0 else self.segments[segment].begin.epoch
 
     def _apply_jobs(self, record: Jobs) -> None:
         if record.ids:
@@ -222,7 +228,8 @@ class RunState:
     def _apply_progress(self, record: Progress) -> None:
         statuses, total = self.statuses, len(self.ids)
         for number, attempt, status in zip(record.jobs, record.attempts, record.statuses, strict=True):
-            if not 0 <= number < total or attempt != self.attempts[number] or statuses[number] in TERMINAL:
+            is_known = 0 <= number < total and attempt == self.attempts[number] and statuses[number] not in TERMINAL
+            if not is_known or self.is_waiting(number):
                 self.ignored += 1
                 continue
             statuses[number] = status
@@ -239,7 +246,7 @@ class RunState:
             if attempt > attempts[number] or begun[number] == _NOT_YET:  # no `Starting` of it: it is of another run
                 attempts[number] = attempt
                 begun[number] = index
-            self.statuses[number] = status
+            self.statuses[number] = QUEUED if record.again else status
             if self._ended[number] != _NOT_YET:
                 self._remember_earlier(number, attempt)
             self._ended[number] = index
@@ -249,10 +256,14 @@ class RunState:
         """Take note that an attempt at a job has ended that had ended before."""
         index, row = self._ended[number], self._rows[number]
         record = self._records[index]
-        if index < self._segment_begins:
-            self._earlier.pop(number, None)
+        assert isinstance(record, Ended)
+        before = record.attempts[row]
+        if not before:
+            return  # it ended without an attempt, so that its earlier ones count as before
+        if index < self._segment_begins and not record.again:
+            self._earlier.pop(number, None)  # it ended for good, and a resume ran it again
         # Not if it is told again of the same attempt: no other one followed, although it was to.
-        elif isinstance(record, Ended) and record.attempts[row] < attempt:
+        elif before < attempt or not attempt:
             self._earlier.setdefault(number, []).append((index, row))
 
     def _apply_kept(self, record: Kept) -> None:

@@ -132,7 +132,7 @@ def _changed(state: RunState, number: int, job: JobToResume) -> str | None:
     if status is SCHEDULED:
         return "it has not run"
     if status not in TERMINAL:
-        return "its end is not known"
+        return "it was to be tried again" if state.is_waiting(number) else "its end is not known"
     if status is not PASSED:
         return "it did not pass"
     if not job.digest:

@@ -14,7 +14,8 @@ from typing import Final
 from runtime.job import JobCompletionEvent, JobUsage
 from runtime.journal.columns import microseconds
 from runtime.journal.json_text import JSON
-from runtime.journal.replay import RunState, Segment
+from runtime.journal.replay import RunState
+from runtime.journal.segments import Segment
 from runtime.report import strict
 from runtime.report.reproduce import reproduce
 from runtime.report.run_results import KnownResult, count_ends, known_results
@@ -124,7 +125,7 @@ def job_table(known: KnownResult, segment: int | None, run_dir: Path) -> dict[st
         "never_ran": result is not None and result.never_ran,
         "attempt": known.attempt,
         "flaky": result is not None and result.is_flaky,
-        "earlier": [] if result is None else [_earlier_table(event) for event in result.earlier],
+        "earlier": [_earlier_table(event) for event in known.earlier],
         "segment": segment,
         "origin": known.origin,
         "submitted": _time(submitted),

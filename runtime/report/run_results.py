@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
 
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobStatus, JobStatusInfo
+from runtime.job.attempts import paths_of_last
 from runtime.job.status import KILLED, SCHEDULED, TERMINAL
 from runtime.journal.descriptions import JobDescription
-from runtime.journal.replay import RunState, Segment
+from runtime.journal.replay import RunState
+from runtime.journal.segments import Segment
 from runtime.report.counts import ENDS, NEVER_RAN
 
 NOT_BEGUN: Final = JobStatusInfo("the run ended before this job began", kind=FailureKind.CANCELLED)
 """The reason of a job that had not begun when the run died."""
 NOT_OBSERVED: Final = JobStatusInfo("the run ended before this job did; its end is not known", kind=FailureKind.LOST)
 """The reason of a job that was in flight when the run died."""
+NOT_TRIED_AGAIN: Final = "the run ended before this job was tried again; attempt {}: {}"
+"""The message of a job that waited for its next attempt when the run died."""
 
 UNFINISHED: Final = "unfinished"
 """The key of the jobs of a live run that have not ended, in their counts."""
@@ -39,6 +43,8 @@ class KnownResult:
     """The segment in which it ended; `None` if that is not known."""
     origin: str | None = None
     """The name of the run that the result is of, if that is another run."""
+    earlier: Sequence[JobCompletionEvent] = ()
+    """The completions of the attempts after which it was, or is, tried again; with the paths that their files have."""
 
 
 def known_results(state: RunState, *, is_live: bool) -> Iterator[KnownResult]:
@@ -48,21 +54,43 @@ def known_results(state: RunState, *, is_live: bool) -> Iterator[KnownResult]:
         state: of the run.
         is_live: whether a process runs the run, so that jobs which have not ended may still do so.
     """
-    for job_id, number in state.numbers.items():
+    for number in state.numbers.values():
         job = state.description(number)
         status, attempt = state.statuses[number], state.attempts[number]
         event = state.result(number)
         if event is not None:
-            result = JobResult(job, event)
-            yield KnownResult(
-                job, status, event.attempt, result, True, state.segment(number), state.origins.get(number)
-            )
-        elif is_live:
-            yield KnownResult(job, status, attempt, None, False)
+            segment, origin = state.segment(number), state.origins.get(number)
+            yield KnownResult(job, status, event.attempt, JobResult(job, event), True, segment, origin, event.earlier)
+            continue
+        earlier = _earlier(state, number)
+        if is_live:
+            yield KnownResult(job, status, attempt, None, False, earlier=earlier)
         else:
-            reason = NOT_BEGUN if status is SCHEDULED else NOT_OBSERVED
-            event = JobCompletionEvent(job_id, attempt, JobStatus.KILLED, reason, 0, None, 0)
-            yield KnownResult(job, JobStatus.KILLED, attempt, JobResult(job, event), False)
+            event = _end_by_death(state, number, earlier)
+            yield KnownResult(job, JobStatus.KILLED, attempt, JobResult(job, event), False, earlier=earlier)
+
+
+def _earlier(state: RunState, number: int) -> Sequence[JobCompletionEvent]:
+    """Return the completions of the earlier attempts at a job that has not ended, with the paths of their files."""
+    earlier = state.earlier(number)
+    if not state.is_waiting(number):
+        return earlier
+    *before, last = earlier
+    if last.paths is None:
+        return earlier
+    return (*before, attrs.evolve(last, paths=paths_of_last(last.paths, last.attempt)))
+
+
+def _end_by_death(state: RunState, number: int, earlier: Sequence[JobCompletionEvent]) -> JobCompletionEvent:
+    """Return what the death of the run means for a job that had not ended."""
+    if state.is_waiting(number):
+        last = earlier[-1]
+        why = "it did not pass" if last.reason is None else last.reason.message
+        reason = JobStatusInfo(NOT_TRIED_AGAIN.format(last.attempt, why), kind=FailureKind.CANCELLED)
+        return attrs.evolve(last, status=KILLED, reason=reason, usage=None, earlier=tuple(earlier))
+    reason = NOT_BEGUN if state.statuses[number] is SCHEDULED else NOT_OBSERVED
+    job_id, attempt = state.ids[number], state.attempts[number]
+    return JobCompletionEvent(job_id, attempt, KILLED, reason, 0, None, 0, earlier=tuple(earlier))
 
 
 def count_ends(state: RunState, *, is_live: bool) -> Mapping[str, int]:
@@ -72,6 +100,8 @@ def count_ends(state: RunState, *, is_live: bool) -> Mapping[str, int]:
         status = state.statuses[number]
         if status not in TERMINAL:
             never_began = status is SCHEDULED
+            if state.is_waiting(number):
+                never_began = state.earlier(number)[-1].started is None
             counts[UNFINISHED if is_live else NEVER_RAN if never_began else KILLED.name.lower()] += 1
         elif status is KILLED and (event := state.result(number)) is not None and event.never_ran:
             counts[NEVER_RAN] += 1

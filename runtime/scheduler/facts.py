@@ -26,6 +26,8 @@ class JobsKept:
     """An earlier process has run these jobs, and they passed; they are not run again. Before the first `decide`."""
 
     events: Sequence[JobCompletionEvent]
+    earlier: Sequence[JobCompletionEvent] = ()
+    """Of attempts at jobs that the earlier process was to try again, and that are run; in the order of the attempts."""
 
 
 @attrs.frozen

@@ -135,8 +135,9 @@ class Plan:
         """Take in a fact.
 
         Raises:
-            GraphError: for jobs that were added: see `Graph.add`; or if the backend of one is unknown. For a kill: if
-                an id is unknown. Then nothing has changed.
+            GraphError: for jobs that were added: see `Graph.add`; or if the backend of one is unknown. For a kill, and
+                for what is kept: if an id is unknown. Then nothing has changed.
+            ValueError: for an earlier attempt that is not before the first one of this run. Then nothing has changed.
             ResourceError: for jobs that were added, see `ResourcePool.check`. Then none was added.
         """
         match fact:
@@ -147,7 +148,7 @@ class Plan:
             case JobsAdded():
                 self._add(fact.jobs)
             case JobsKept():
-                self._keep(fact.events)
+                self._keep(fact.events, fact.earlier)
             case SubmissionFailed():
                 jobs = self._still_current(fact.jobs, fact.attempts)
                 self._return_unsubmitted(fact, jobs, FailureKind.LAUNCH_ERROR, fact.message, now)
@@ -249,9 +250,17 @@ class Plan:
         self.statuses.add(len(nodes))
         self._new += nodes
 
-    def _keep(self, events: Sequence[JobCompletionEvent]) -> None:
-        """Let jobs have passed that were added since the last `decide`."""
+    def _keep(self, events: Sequence[JobCompletionEvent], earlier: Sequence[JobCompletionEvent]) -> None:
+        """Let jobs have passed that were added since the last `decide`; let `earlier` attempts at others count."""
         nodes = [self._graph.find(event.job_id) for event in events]
+        for event in earlier:
+            self._graph.find(event.job_id)
+            if (first := self._dispatcher.attempts.get(event.job_id, 1)) <= event.attempt:
+                raise ValueError(
+                    f"attempt {event.attempt} at job {event.job_id!r} is given; expected one before the first of this"
+                    f" run, which is {first}"
+                )
+        self._retries.continue_from(earlier)
         for node, event in zip(nodes, events, strict=True):
             node.event = event
             node.attempt = event.attempt

@@ -6,6 +6,7 @@ Who asks for a retry is the job, by its `Retry`; whether it may start again, the
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import attrs
@@ -38,7 +39,10 @@ class Retries:
 
     def __init__(self) -> None:
         self.failures: Final[dict[str, list[JobCompletionEvent]]] = {}
-        """By id of a job that was tried again: the completions of the attempts that were followed by another one."""
+        """By id of a job that is tried again: the completions of the attempts that are followed by another one, with
+        the paths that their files have when that has begun. Some may be of an earlier process."""
+        self._last: Final[dict[str, JobCompletionEvent]] = {}
+        """By id of a job that was tried again in this process: the last of them, with the paths that it came with."""
         self.waiting: Final[list[Waiting]] = []
         """A heap of the jobs that wait, by when they are due and by rank. One that has ended meanwhile stays in it, and
         is skipped: to remove it from the middle would cost more."""
@@ -57,10 +61,17 @@ class Retries:
         Returns:
             The completion with the paths that the files have when the next attempt has begun.
         """
-        self.failures.setdefault(node.id, []).append(event)
+        earlier = _earlier(node, event)
+        self.failures.setdefault(node.id, []).append(earlier)
+        self._last[node.id] = event
         node.place = DELAYED
         heapq.heappush(self.waiting, Waiting(due, node.rank, node))
-        return _earlier(node, event)
+        return earlier
+
+    def continue_from(self, events: Iterable[JobCompletionEvent]) -> None:
+        """Take completions of attempts of an earlier process, which was to try their jobs again."""
+        for event in events:
+            self.failures.setdefault(event.job_id, []).append(event)
 
     def take_due(self, now: float) -> list[Node]:
         """Take out and return the jobs that are due, in their order."""
@@ -77,17 +88,17 @@ class Retries:
 
         From the submission of the next attempt on, that one has an end of its own.
         """
-        failures = self.failures.get(node.id)
-        if not failures or failures[-1].attempt < node.attempt:
+        last = self._last.get(node.id)
+        if last is None or last.attempt < node.attempt:
             return None
-        return attrs.evolve(failures[-1], earlier=tuple(_earlier(node, each) for each in failures[:-1]))
+        return attrs.evolve(last, earlier=tuple(self.failures[node.id][:-1]))
 
     def concluded(self, node: Node, event: JobCompletionEvent) -> JobCompletionEvent:
         """Return the completion with which a job ends, after this one of its last attempt: with the earlier ones."""
         failures = self.failures.get(node.id)
         if not failures:
             return event
-        event = attrs.evolve(event, earlier=tuple(_earlier(node, each) for each in failures))
+        event = attrs.evolve(event, earlier=tuple(failures))
         retry = retry_of(node.job)
         if event.is_flaky and retry is not None and retry.flaky == "fail":
             reason = JobStatusInfo(_flaky_message(event), kind=FailureKind.FLAKY)
@@ -102,7 +113,7 @@ class Retries:
         """
         waiting = [each.node.id for each in self.waiting if each.node.place is DELAYED]
         assert sorted(waiting) == sorted(node.id for node in nodes if node.place is DELAYED)
-        assert all(node.attempt >= len(self.failures.get(node.id, ())) for node in nodes)
+        assert all(node.attempt >= len(self.failures.get(node.id, ())) for node in nodes if node.attempt)
 
 
 def _earlier(node: Node, event: JobCompletionEvent) -> JobCompletionEvent:

@@ -215,27 +215,35 @@ class Scheduler(Generic[JobT]):
             raise RuntimeError(f"{self!r} takes no more jobs")
         self._take(jobs)
 
-    def keep(self, completions: Iterable[JobCompletionEvent]) -> None:
+    def keep(self, completions: Iterable[JobCompletionEvent], *, earlier: Iterable[JobCompletionEvent] = ()) -> None:
         """Take completions of an earlier process as the results of their jobs, which are not run.
 
         Args:
             completions: of jobs of this run that passed, each once, with times on the clock of this process.
+            earlier: of attempts that did not pass, at jobs that the earlier process was to try again, and that are run:
+                they count as attempts of this run, so a job has the retries that were left, and may be flaky. Of each
+                job in their order, all before its first attempt of this run (`first_attempts`), with times as above,
+                and the paths that their files have when the next attempt has begun.
 
         Raises:
             GraphError: for an unknown job; none was taken.
-            ValueError: for a job that did not pass, or is given twice; none was taken.
+            ValueError: for a job that did not pass, or is given twice; for an earlier attempt that passed, or is not
+                before the first one of this run. None was taken.
             RuntimeError: if the run has begun.
         """
         if self._state != "new":
             raise RuntimeError(f"{self!r} has begun; expected the results that are kept before that")
-        events = list(completions)
+        events, attempts = list(completions), list(earlier)
         ids = [event.job_id for event in events]
         if len({*ids, *self._kept}) < len(ids) + len(self._kept):
             raise ValueError("a completion is given twice; expected one for each job that is kept")
         for event in events:
             if event.status is not JobStatus.PASSED:
                 raise ValueError(f"the completion of job {event.job_id!r} is {event.status.name}; expected PASSED")
-        self._tell(JobsKept(events))
+        for event in attempts:
+            if event.status is JobStatus.PASSED:
+                raise ValueError(f"attempt {event.attempt} at job {event.job_id!r} passed; expected one that did not")
+        self._tell(JobsKept(events, attempts))
         self._kept += ids
 
     def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
@@ -396,7 +404,11 @@ class Scheduler(Generic[JobT]):
     def _record(self, recorder: Recorder, actions: Iterable[Action], now: float) -> None:
         """Record completions since the last call, a stop, and the intents of `actions`, before those are acted on."""
         # The completions first: a job is submitted after those that it needs have ended, and the journal says so.
-        completions = self._plan.statuses.completions
+        statuses = self._plan.statuses
+        if statuses.retried:  # before all others: a job that waited for its next attempt may have ended since
+            recorder.ended(statuses.retried, again=True)
+            statuses.retried.clear()
+        completions = statuses.completions
         if completions:
             recorder.ended(completions)
             completions.clear()

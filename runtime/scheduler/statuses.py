@@ -42,6 +42,8 @@ class Statuses:
         """Changes since a watcher last emptied it; `None` while there is no watcher, to save making them."""
         self.completions: list[JobCompletionEvent] | None = None
         """Completions since the journal was last told of them; `None` without a journal."""
+        self.retried: list[JobCompletionEvent] = []
+        """Likewise, completions of attempts at jobs that are tried again; empty without a journal."""
 
     def add(self, count: int) -> None:
         """Count new jobs, which are SCHEDULED."""
@@ -86,7 +88,7 @@ class Statuses:
     def try_again(self, node: Node, event: JobCompletionEvent, note: str) -> None:
         """Move a job to QUEUED, because its last attempt has ended with `event`, and it is tried again."""
         if self.completions is not None:
-            self.completions.append(event)
+            self.retried.append(event)
         self.move((node,), QUEUED, event.ended, note, event)
 
     def end(self, nodes: Iterable[Node]) -> None:

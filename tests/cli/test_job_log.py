@@ -11,7 +11,7 @@ import trio
 
 from runtime.cli import job_log
 from runtime.cli.job_log import LogPrinter, follow_log
-from runtime.job import JobSpec
+from runtime.job import JobSpec, JobStatus
 from runtime.journal import End, Record, Starting, acquire, encode, to_text
 from runtime.roots import Roots
 from tests.cli.past_run import write_journal
@@ -117,6 +117,53 @@ async def test_a_log_is_followed_until_its_job_or_its_run_ends(live: Live, how: 
         log.close()
         roots.close()
     assert live.screen.content == b"one\ntwo\n"
+
+
+@pytest.mark.slow
+async def test_the_log_of_each_attempt_is_followed_until_the_job_has_ended(live: Live) -> None:
+    roots = Roots(str(live.run_dir))
+    roots.open()
+    lock = acquire(roots.run)
+    log = LogPrinter(live.open, live.screen)  # type: ignore[arg-type]  # a stand-in
+    try:
+        live.log.write_bytes(b"one\n")
+        live.append(Starting(1.0, "local", [0], [1]))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow_log, roots.run, 0, log)
+            await until(lambda: live.screen.content == b"one\n")
+            with open(live.log, "ab") as file:
+                file.write(b"failed\n")
+            live.append(ended(0, status=JobStatus.FAILED, again=True))
+            await until(lambda: live.screen.content == b"one\nfailed\n")
+            live.append(Starting(2.0, "local", [0], [2]))
+            live.log.rename(live.log.with_name("job.log~attempt1"))
+            opens = live.opens
+            await until(lambda: live.opens > opens)  # there is no log now
+            live.log.write_bytes(b"two\n")
+            await until(lambda: live.screen.content == b"one\nfailed\ntwo\n")
+            live.append(ended(0, attempt=2))
+    finally:
+        lock.release()
+        log.close()
+        roots.close()
+
+
+def test_what_an_attempt_wrote_last_is_printed_before_the_log_of_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "job.log"
+    path.write_bytes(b"one\n")
+    screen = Screen(is_terminal=False)
+
+    def open_log() -> BinaryIO:
+        if screen.content == b"one\n":  # between the two looks: the attempt ends, and the next one begins
+            with open(path, "ab") as file:
+                file.write(b"last\n")
+            path.rename(tmp_path / "job.log~attempt1")
+            path.write_bytes(b"two\n")
+        return open(path, "rb")
+
+    with closing(LogPrinter(open_log, screen)) as log:  # type: ignore[arg-type]  # a stand-in
+        assert log.print_all_new()
+        assert screen.content == b"one\nlast\ntwo\n"
 
 
 @pytest.mark.slow

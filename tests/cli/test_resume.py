@@ -31,6 +31,7 @@ from tests.cli.program import (
     results,
     started,
     statuses,
+    wait_for,
 )
 from tests.slurm.fakes.controller import Settings
 from tests.slurm.fakes.slurm import FakeSlurm
@@ -260,6 +261,47 @@ def test_a_few_kills_at_random_instants(tmp_path: Path) -> None:
     kills, kept = resumes.kill_a_run(tmp_path, 4, Random(7))
     assert kills == 4
     assert kept > 0
+
+
+def test_a_run_that_is_killed_before_a_job_is_tried_again_tries_it_again_when_it_is_resumed(tmp_path: Path) -> None:
+    jobs: dict[str, Any] = {
+        "a": {"cmd": notes(tmp_path, f"test -e {tmp_path}/fixed"), "retry": 1, "retry_delay": "1h"},
+        "b": {"cmd": notes(tmp_path), "needs": ["a"]},
+    }
+    with started(tmp_path, "run", job_file(tmp_path, jobs)) as program:
+        wait_for(program.stdout, "RETRY")
+        live = json.loads(call(tmp_path, "report", "--json").out)["jobs"][0]
+        assert (live["status"], live["earlier"][0]["status"]) == ("queued", "failed")
+        program.send_signal(signal.SIGKILL)
+        program.wait()
+    assert ran(tmp_path) == ["a"]
+    dead = json.loads(call(tmp_path, "report", "--json").out)["jobs"][0]
+    assert (dead["status"], dead["kind"]) == ("killed", "cancelled")
+    assert Path(dead["log"]).is_file()
+    dry = run(tmp_path, jobs, "--resume", "--dry-run")
+    assert "run   a  it was to be tried again" in dry.out
+    (tmp_path / "fixed").touch()
+    assert run(tmp_path, jobs, "--resume").code == 0
+    assert ran(tmp_path) == ["a", "b"]
+    job = results(tmp_path)["jobs"][0]
+    assert (job["status"], job["attempt"], job["flaky"]) == ("passed", 2, True)
+    (earlier,) = job["earlier"]
+    assert (earlier["attempt"], earlier["kind"]) == (1, "exit_code")
+    assert Path(earlier["log"]).is_file()
+    assert Path(earlier["odir"]).name == "a~attempt1"
+
+
+def test_the_retries_of_a_run_that_was_killed_are_not_granted_again(tmp_path: Path) -> None:
+    jobs: dict[str, Any] = {"a": {"cmd": notes(tmp_path, "false"), "retry": 1, "retry_delay": "1h"}}
+    with started(tmp_path, "run", job_file(tmp_path, jobs)) as program:
+        wait_for(program.stdout, "RETRY")
+        program.send_signal(signal.SIGKILL)
+        program.wait()
+    done = run(tmp_path, jobs, "--resume")
+    assert done.code == 1
+    assert ran(tmp_path) == ["a", "a"]
+    assert "FAILED" in done.out
+    assert [each["attempt"] for each in results(tmp_path)["jobs"][0]["earlier"]] == [1]
 
 
 def test_what_did_not_pass_runs_again_with_its_seed_and_what_it_needs(tmp_path: Path) -> None:

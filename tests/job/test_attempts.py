@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.job import JobPaths, JobSpec
-from runtime.job.attempts import paths_of_earlier
+from runtime.job.attempts import paths_of_earlier, paths_of_last
 
 USUAL = JobPaths("/run/a", "/run/a/job.log", "/run/a")
 
@@ -38,3 +38,4 @@ def test_the_directory_is_renamed_or_if_it_may_be_that_of_others_the_log(
 ) -> None:
     spec = JobSpec(name="a", cmd="x", **fields)  # type: ignore[arg-type]  # some of its fields
     assert paths_of_earlier(spec, paths, 2) == expected
+    assert paths_of_last(expected, 2) == paths

@@ -28,8 +28,14 @@ def running(*jobs: int, attempt: int = 1) -> Progress:
     return Progress(list(jobs), Repeated(attempt, count), Repeated(RUNNING, count), Repeated(2.0, count))
 
 
-def ended(*jobs: int, status: JobStatus = PASSED, attempt: int = 1, output: Output | None = HERE) -> Ended:
-    """The end of jobs; the output is that of jobs that passed."""
+def ended(
+    *jobs: int,
+    status: JobStatus = PASSED,
+    attempt: int = 1,
+    output: Output | None = HERE,
+    again: bool | None = None,
+) -> Ended:
+    """The end of jobs, or of attempts at them; the output is that of jobs that passed."""
     count = len(jobs)
     passed = status is PASSED
     known = output if passed else None
@@ -45,4 +51,5 @@ def ended(*jobs: int, status: JobStatus = PASSED, attempt: int = 1, output: Outp
         devices=Repeated(None if known is None else known.device, count),
         inodes=Repeated(None if known is None else known.inode, count),
         log_sizes=Repeated(None if known is None else known.log_size, count),
+        again=again,
     )

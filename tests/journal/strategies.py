@@ -101,7 +101,9 @@ def batches(draw: st.DrawFn) -> Record:
         "inodes": WHOLE,
         "log_sizes": WHOLE,
     }
-    given = {name: draw(columns(st.none() | values, count)) for name, values in optional.items() if draw(st.booleans())}
+    given: dict[str, Any] = {
+        name: draw(columns(st.none() | values, count)) for name, values in optional.items() if draw(st.booleans())
+    }
     return Ended(
         jobs,
         attempts,
@@ -111,6 +113,7 @@ def batches(draw: st.DrawFn) -> Record:
         lines=draw(columns(tuples(LINE), count)),
         contexts=draw(columns(tuples(ANY_TEXT), count)),
         left_behind=draw(columns(tuples(ANY_TEXT), count)),
+        again=draw(st.none() | st.just(True)),
         **given,
     )
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from runtime.job import JobCompletionEvent, JobPaths, JobStatusInfo
 from runtime.journal import completions
 from runtime.journal.records import End, Jobs, Kept, Record
-from runtime.journal.replay import InFlight, RunState, Segment, replay
+from runtime.journal.replay import RunState, replay
+from runtime.journal.segments import InFlight, Segment
 from tests.journal.journals import (
     FAILED,
     HERE,
@@ -105,6 +106,89 @@ def test_jobs_in_flight_are_named_with_backend_and_attempt() -> None:
     ]
 
 
+AGAIN = ended(0, status=FAILED, again=True)
+"""An attempt at the first job did not pass, and it is tried again."""
+
+
+def attempts_of(state: RunState) -> list[int]:
+    """The attempts that count when the first job is tried again, or was."""
+    result = state.result(0)
+    return [event.attempt for event in (state.earlier(0) if result is None else result.earlier)]
+
+
+def test_a_job_that_is_tried_again_waits_and_its_attempt_is_known() -> None:
+    state = replay([begin(), JOBS, starting(0), AGAIN])
+    assert (state.statuses[0], state.attempts[0], state.result(0)) == (QUEUED, 1, None)
+    assert state.is_waiting(0)
+    assert [state.is_waiting(number) for number in (1, 2)] == [False, False]
+    assert list(state.in_flight()) == []  # nothing of it is alive
+    assert [(event.attempt, event.status) for event in state.earlier(0)] == [(1, FAILED)]
+    state.apply(running(0))  # of the attempt that has ended
+    assert (state.is_waiting(0), state.ignored) == (True, 1)
+    state.apply(starting(0, attempt=2))
+    assert not state.is_waiting(0)
+    assert [job.attempt for job in state.in_flight()] == [2]
+    assert attempts_of(state) == [1]
+
+
+def test_a_job_that_waited_may_end_as_its_last_attempt_did() -> None:
+    state = replay([begin(), JOBS, starting(0), AGAIN, ended(0, status=FAILED)])
+    assert (state.statuses[0], state.is_waiting(0), attempts_of(state)) == (FAILED, False, [])
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([starting(0), AGAIN, begin(1)], [1]),
+        ([starting(0), AGAIN, begin(1), starting(0, attempt=2), ended(0, attempt=2)], [1]),
+        ([starting(0), AGAIN, starting(0, attempt=2), begin(1), starting(0, attempt=3), ended(0, attempt=3)], [1]),
+        (
+            [starting(0), AGAIN, starting(0, attempt=2), ended(0, status=FAILED, attempt=2, again=True), begin(1)],
+            [1, 2],
+        ),
+        # It failed for good, and a resume ran it again: that says nothing about the job.
+        ([starting(0), ended(0, status=FAILED), begin(1), starting(0, attempt=2), ended(0, attempt=2)], []),
+        (
+            [
+                starting(0),
+                AGAIN,
+                starting(0, attempt=2),
+                ended(0, status=FAILED, attempt=2),
+                begin(1),
+                starting(0, attempt=3),
+            ],
+            [],
+        ),
+        # A resume that ended before its next attempt began is in between.
+        ([starting(0), AGAIN, begin(1), ended(0, status=KILLED, attempt=0)], [1]),
+        ([starting(0), AGAIN, begin(1), ended(0, status=KILLED, attempt=0), begin(2)], [1]),
+        (
+            [
+                starting(0),
+                AGAIN,
+                begin(1),
+                ended(0, status=KILLED, attempt=0),
+                begin(2),
+                starting(0, attempt=2),
+                ended(0, attempt=2),
+            ],
+            [1],
+        ),
+    ],
+)
+def test_attempts_count_in_all_segments_until_the_job_ends(records: list[Record], expected: list[int]) -> None:
+    assert attempts_of(replay([begin(), JOBS, *records])) == expected
+
+
+def test_earlier_attempts_have_the_clock_of_the_result() -> None:
+    state = replay([begin(), JOBS, starting(0), AGAIN, begin(1, epoch=5000.0), starting(0, attempt=2)])
+    assert [event.ended for event in state.earlier(0)] == [3.0 - 4000.0]
+    state.apply(ended(0, attempt=2))
+    result = state.result(0)
+    assert result is not None
+    assert (result.ended, [event.ended for event in result.earlier]) == (3.0, [3.0 - 4000.0])
+
+
 def test_a_changed_job_replaces_the_old_one_and_continues_its_attempts() -> None:
     state = replay([begin(), JOBS, starting(0, 1), ended(0), begin(1), Jobs(["b", "a"], ["20", "10"])])
     assert state.numbers == {"a": 4, "b": 3, "c": 2}
@@ -164,6 +248,8 @@ def look(state: RunState) -> list[object]:
         *map(state.result, numbers),
         *map(state.output, numbers),
         *map(state.epoch, numbers),
+        *map(state.is_waiting, numbers),
+        *map(state.earlier, numbers),
         *state.results(),
         *state.in_flight(),
         state.counts(),

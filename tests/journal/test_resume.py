@@ -173,7 +173,7 @@ TABLE: Mapping[str, Case] = {
         dict.fromkeys(KEPT, "it passed on attempt 2"),
     ),
     "it passed on attempt 2": (
-        [*START, starting(0), ended(0, status=FAILED), starting(0, attempt=2), ended(0, attempt=2)],
+        [*START, starting(0), ended(0, status=FAILED, again=True), starting(0, attempt=2), ended(0, attempt=2)],
         [BUILD],
         OUTPUTS,
         {"build": "it passed on attempt 2"},
@@ -194,6 +194,18 @@ TABLE: Mapping[str, Case] = {
     ),
     "it was about to start": ([*START, starting(0)], [BUILD], OUTPUTS, {"build": "its end is not known"}),
     "it was running": ([*START, starting(0), running(0)], [BUILD], OUTPUTS, {"build": "its end is not known"}),
+    "it was to be tried again": (
+        [*START, starting(0), ended(0, status=FAILED, again=True)],
+        [BUILD],
+        OUTPUTS,
+        {"build": "it was to be tried again"},
+    ),
+    "it was tried again": (
+        [*START, starting(0), ended(0, status=FAILED, again=True), starting(0, attempt=2)],
+        [BUILD],
+        OUTPUTS,
+        {"build": "its end is not known"},
+    ),
     "it passed, and was running again": (
         [*START, starting(0), ended(0), starting(0, attempt=2), running(0, attempt=2)],
         [BUILD],
@@ -442,6 +454,12 @@ ATTEMPTS: Mapping[str, tuple[list[Record], list[JobToResume], Mapping[str, int],
         JOBS,
         {"sim": 2},
         "it did not pass",
+    ),
+    "an element failed, and waited for its next attempt": (
+        [*START, starting(0), ended(0), starting(1, backend="slurm"), ended(1, status=FAILED, again=True)],
+        JOBS,
+        {"sim": 2},
+        "it was to be tried again",
     ),
 }
 

@@ -37,7 +37,7 @@ def records(
         if result.attempt:
             for event in result.earlier:
                 recorder.starting("local", [result.id], [event.attempt], 1.0)
-                recorder.ended([event])
+                recorder.ended([event], again=True)
             recorder.starting("local", [result.id], [result.attempt], 1.0)
     recorder.ended([result.event for result in results])
     if ended is not None:

@@ -11,10 +11,12 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
-from runtime.journal import Begin, End, Kept, Record, Starting, replay
+from runtime.job.attempts import paths_of_earlier
+from runtime.journal import Begin, End, Kept, Record, Recorder, Starting, replay
 from runtime.report.results import results_lines
 from runtime.report.strict import original
 from tests.journal.journals import begin, ended, starting
+from tests.journal.sink import Sink
 from tests.journal.strategies import RECORDS
 from tests.report import schema
 from tests.report.results import result
@@ -251,3 +253,44 @@ def test_a_flaky_job_tells_of_its_earlier_attempts() -> None:
             "log": f"{RUN_DIR}/earlier/a/job.log",
         }
     ]
+
+
+def waiting() -> list[Record]:
+    """The records of a run with a job whose first attempt has failed, and that waits for the next one."""
+    failed = result("a", FailureKind.EXIT_CODE, "exit code 1", run_dir=RUN_DIR).event
+    assert failed.paths is not None
+    sink = Sink()
+    recorder = Recorder(sink, RUN_DIR)
+    recorder.begin("token", 1000.0)
+    recorder.add([JobSpec(name="a", cmd="x")])
+    recorder.starting("local", ["a"], [1], 1.0)
+    moved = paths_of_earlier(JobSpec(name="a", cmd="x"), failed.paths, 1)
+    recorder.ended([attrs.evolve(failed, paths=moved)], again=True)
+    return sink.records
+
+
+def test_a_job_that_waits_for_its_next_attempt_has_not_failed_and_the_attempt_is_known() -> None:
+    found = document(waiting(), is_live=True)
+    (job,) = found["jobs"]
+    assert (job["status"], job["attempt"], job["kind"], job["log"]) == ("queued", 1, None, None)
+    assert found["counts"]["unfinished"] == 1
+    # Its files have their names until the next attempt begins.
+    (earlier,) = job["earlier"]
+    assert (earlier["attempt"], earlier["status"], earlier["log"]) == (1, "failed", f"{RUN_DIR}/a/job.log")
+    written = [*waiting(), Starting(2.0, "local", [0], [2])]
+    (job,) = document(written, is_live=True)["jobs"]
+    assert (job["status"], job["attempt"]) == ("queued", 2)
+    assert job["earlier"][0]["log"] == f"{RUN_DIR}/a~attempt1/job.log"
+
+
+def test_a_job_that_waited_for_its_next_attempt_when_the_run_died_was_killed_by_that() -> None:
+    found = document(waiting())
+    (job,) = found["jobs"]
+    assert (job["status"], job["kind"], job["never_ran"], job["attempt"]) == ("killed", "cancelled", False, 1)
+    assert job["message"] == "the run ended before this job was tried again; attempt 1: exit code 1"
+    assert job["log"] == f"{RUN_DIR}/a/job.log"
+    assert found["counts"]["killed"] == 1
+    assert [each["attempt"] for each in job["earlier"]] == [1]
+    (job,) = document([*waiting(), Starting(2.0, "local", [0], [2])])["jobs"]
+    assert (job["status"], job["kind"], job["attempt"]) == ("killed", "lost", 2)
+    assert [each["attempt"] for each in job["earlier"]] == [1]

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from runtime import FakeBackend, FakeRun, GraphError, JobSpec, JobStatus, Retry, Scheduler
 from runtime.job import FailureKind, JobCompletionEvent, JobHandle, JobStatusInfo
 from runtime.job.protocol import Specification
+from runtime.job.retry import Flaky
 from runtime.journal import Begin, End, Ended, Jobs, Kept, Recorder, Starting, replay
 from tests.journal.sink import Sink
 
@@ -139,6 +140,94 @@ async def test_a_job_that_is_tried_again_has_each_attempt_in_the_journal(autojum
         ("FAILED", 2, 1, True),
         ("FAILED", 1, 0, False),  # the run was over before its next attempt was due
     ]
+
+
+async def test_a_job_that_waits_for_its_next_attempt_is_queued_in_the_journal(autojump_clock: MockClock) -> None:
+    sink = Sink()
+
+    def policy(_: JobSpec, attempt: int) -> FakeRun:
+        return FakeRun(status=JobStatus.FAILED if attempt == 1 else JobStatus.PASSED)
+
+    scheduler = Scheduler(
+        [JobSpec(name="a", cmd="x", retry=Retry(1, delay=100))], FakeBackend(policy), journal=Recorder(sink, "/run")
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scheduler.run)
+        await trio.sleep(50)
+        state = replay(sink.records)
+        assert (state.statuses[0], state.is_waiting(0), [*state.in_flight()]) == (JobStatus.QUEUED, True, [])
+        assert [event.attempt for event in state.earlier(0)] == [1]
+    assert [record.again for record in sink.of(Ended)] == [True, None]
+
+
+async def test_an_attempt_stands_in_the_journal_before_the_end_of_its_job(autojump_clock: MockClock) -> None:
+    sink = Sink()
+    jobs = [JobSpec(name="a", cmd="x", retry=Retry(1, delay=100)), JobSpec(name="b", cmd="x")]
+    backend = FakeBackend(lambda *_: FakeRun(status=JobStatus.FAILED, duration=1))
+    scheduler = Scheduler(jobs, backend, journal=Recorder(sink, "/run"), max_failures=1)
+    await scheduler.run()
+    # Both attempts ended in one batch: so the first job was to be tried again, and then the run was stopped.
+    assert [(record.jobs, record.again) for record in sink.of(Ended)] == [([0], True), ([1, 0], None)]
+    assert replay(sink.records).counts() == {JobStatus.FAILED: 2}
+
+
+def failed(job_id: str, attempt: int, status: JobStatus = JobStatus.FAILED) -> JobCompletionEvent:
+    reason = None if status is JobStatus.PASSED else JobStatusInfo("no", kind=FailureKind.EXIT_CODE)
+    return JobCompletionEvent(job_id, attempt, status, reason, -9.0, -8.0, -7.0)
+
+
+@pytest.mark.parametrize(
+    ("passes_at", "flaky", "expected"),
+    [
+        (3, "pass", ("PASSED", 3, [1, 2], True)),
+        (4, "pass", ("PASSED", 4, [1, 2, 3], True)),
+        (3, "fail", ("FAILED", 3, [1, 2], True)),
+        (9, "pass", ("FAILED", 4, [1, 2, 3], False)),
+    ],
+)
+async def test_attempts_of_an_earlier_process_count(
+    passes_at: int, flaky: Flaky, expected: tuple[object, ...], autojump_clock: MockClock
+) -> None:
+    def policy(_: JobSpec, attempt: int) -> FakeRun:
+        reason = JobStatusInfo("no", kind=FailureKind.EXIT_CODE)
+        return FakeRun() if attempt >= passes_at else FakeRun(status=JobStatus.FAILED, reason=reason)
+
+    scheduler = Scheduler(
+        [JobSpec(name="a", cmd="x", retry=Retry(3, flaky=flaky))], FakeBackend(policy), first_attempts={"a": 3}
+    )
+    scheduler.keep([], earlier=[failed("a", 1), failed("a", 2)])
+    (result,) = await scheduler.run()
+    attempts = [event.attempt for event in result.earlier]
+    assert (result.status.name, result.attempt, attempts, result.is_flaky) == expected
+
+
+async def test_a_continued_job_that_never_begins_was_killed_and_did_not_fail() -> None:
+    scheduler = Scheduler([JobSpec(name="a", cmd="x", retry=1)], FakeBackend(), first_attempts={"a": 2})
+    scheduler.keep([], earlier=[failed("a", 1)])
+    scheduler.stop(by="SIGINT")
+    (result,) = await scheduler.run()
+    assert (result.status, result.attempt, result.never_ran) == (JobStatus.KILLED, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "message"),
+    [
+        (failed("nobody", 1), GraphError, "no job 'nobody'"),
+        (failed("one", 1, JobStatus.PASSED), ValueError, "attempt 1 at job 'one' passed; expected one that did not"),
+        (failed("one", 2), ValueError, "attempt 2 at job 'one' is given; expected one before the first of this run"),
+        (failed("two", 1), ValueError, "expected one before the first of this run, which is 1"),
+    ],
+)
+async def test_an_attempt_that_cannot_count_is_refused_and_nothing_is_kept(
+    event: JobCompletionEvent, error: type[Exception], message: str
+) -> None:
+    backend = Noting(sink := Sink())
+    scheduler = Scheduler(GRAPH, backend, journal=Recorder(sink, "/run"), first_attempts={"one": 2})
+    with pytest.raises(error, match=message):
+        scheduler.keep([kept("build")], earlier=[failed("one", 1), event])
+    results = await scheduler.run()
+    assert backend.submitted == ["build", "one", "two"]
+    assert [result.earlier for result in results] == [(), (), ()]
 
 
 async def test_a_run_that_continues_another_one_continues_the_numbers_of_its_attempts() -> None:

@@ -310,11 +310,13 @@ def test_watchers_and_the_journal_learn_of_each_attempt() -> None:
     changes: list[StatusChange[Job]] = []
     completions: list[JobCompletionEvent] = []
     run.plan.statuses.changes, run.plan.statuses.completions = changes, completions
+    retried = run.plan.statuses.retried
     run.dispatch()
     run.fail("a")
     again = changes[-1]
     assert (again.old, again.new) == (JobStatus.RUNNING, JobStatus.QUEUED)
-    assert again.event is completions[-1]
+    assert completions == []  # its attempt has ended, and it has not
+    assert again.event is retried[-1]
     assert again.event is not None
     assert (again.event.attempt, again.event.status) == (1, FAILED)
     assert again.note is not None
@@ -323,7 +325,8 @@ def test_watchers_and_the_journal_learn_of_each_attempt() -> None:
     run.dispatch()
     assert (changes[-2].new, changes[-2].note, changes[-2].event) == (JobStatus.QUEUED, None, None)
     run.end("a")
-    assert [each.attempt for each in completions] == [1, 2]
+    assert [each.attempt for each in retried] == [1]
+    assert [each.attempt for each in completions] == [2]
     assert [change.new for change in changes][-2:] == [JobStatus.RUNNING, PASSED]
 
 
@@ -343,11 +346,11 @@ def test_an_earlier_attempt_has_the_paths_of_its_renamed_directory_once_another_
     moved = JobPaths("/run/a~attempt1", "/run/a~attempt1/job.log", "/src")
     assert (event.attempt, event.log_path) == (2, "/run/a/job.log")
     assert [each.paths for each in event.earlier] == [moved]
-    assert [each.log_path for each in completions] == [
+    assert [each.log_path for each in run.plan.statuses.retried] == [
         "/run/a~attempt1/job.log",
         "/run/a~attempt2/job.log",
-        "/run/a/job.log",
     ]
+    assert [each.log_path for each in completions] == ["/run/a/job.log"]
 
 
 def test_a_job_that_fails_for_good_counts_as_one_failure() -> None:
