@@ -18,7 +18,7 @@ from typing import IO, Final
 import trio
 
 from runtime import BackendBrokenError, Control, Driver, FailureKind, JobPaths, JobSpec, LiveJob, RuntimeBackend
-from runtime.process import Exit, inherited_environment, is_out_of_resources, job_environment
+from runtime.process import Exit, inherited_environment, is_out_of_resources, job_environment, job_variables
 from runtime.verdict import verdict
 
 UNSHARE: Final = "/usr/bin/unshare"
@@ -137,7 +137,8 @@ class SandboxDriver(Driver):
             raise LaunchError(f"the job sets {unsupported}, which backend {self.control.name!r} does not have")
         shell = (spec.shell, "-c") if isinstance(spec.shell, str) else spec.shell
         command = (*shell, spec.cmd) if isinstance(spec.cmd, str) else spec.cmd
-        env = job_environment(inherited_environment(), spec.exports, paths.cwd)
+        variables = job_variables(job.id, job.attempt, spec.seed, spec.exports)
+        env = job_environment(inherited_environment(), variables, paths.cwd)
         ours, theirs = socket.socketpair()  # not trio's, with two non-blocking ends: init reads the other one
         init = owned.enter_context(trio.socket.from_stdlib_socket(ours))
         with theirs:

@@ -4,8 +4,11 @@ from runtime.errors import BUSY_ERRORS, is_out_of_resources
 from runtime.process.batched_calls import Work, each_in_thread
 from runtime.process.child import SIGCHLD_IGNORED, UNKNOWN, Child, Exit, ignores_sigchld, spawn
 from runtime.process.environment import (
+    EnvironmentDumps,
     inherited_environment,
     job_environment,
+    job_identity,
+    job_variables,
     outliving_environment,
     render_environment,
 )
@@ -20,6 +23,7 @@ __all__ = (
     "SIGCHLD_IGNORED",
     "UNKNOWN",
     "Child",
+    "EnvironmentDumps",
     "Exit",
     "GroupEnd",
     "GroupTree",
@@ -38,6 +42,8 @@ __all__ = (
     "inherited_environment",
     "is_out_of_resources",
     "job_environment",
+    "job_identity",
+    "job_variables",
     "outliving_environment",
     "render_environment",
     "spawn",

@@ -19,7 +19,7 @@ import attrs
 import trio
 
 from runtime.process.default_signals import restore_default_signals
-from runtime.process.start import SharedEnvironment, is_available, start
+from runtime.process.start import is_available, start
 
 SIGCHLD_IGNORED: Final = (
     "this process ignores SIGCHLD, so the system forgets how its children end;"
@@ -191,8 +191,6 @@ def _start(
     directory: int | None = None,
 ) -> int:
     """Do what `start` does, by `subprocess`, where `start` is not available."""
-    if isinstance(env, SharedEnvironment) and cwd is not None:
-        env = {**env, "PWD": cwd}
     others = signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}  # which `subprocess` restores
     is_any_ignored = any(signal.getsignal(number) == signal.SIG_IGN for number in others)
     # A child inherits the signal mask of the thread that starts it.

@@ -42,8 +42,9 @@ from runtime.process.guard.signals import signal_process
 from runtime.process.trees import NotMadeError, StopSteps, TreeEnd
 from runtime.roots import SLASH_NUMBER, RootedPath
 
-if TYPE_CHECKING:  # a shim belongs to its pool
-    from runtime.process.shim_pool import ShimPool
+if TYPE_CHECKING:
+    from runtime.process.identity import Identity
+    from runtime.process.shim_pool import ShimPool  # a shim belongs to its pool
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ class ToMake:
     environment_file: str
     """The name of a file in it, for the dump of the environment."""
     dump: bytes | None
-    """The content of that file; `None` for the dump that the supervisor was given."""
+    """The content of that file; `None` for the dump that the supervisor was given, and what the job is told about
+    itself."""
 
 
 class Tree:
@@ -242,6 +244,7 @@ class Shim:
         argv: Sequence[str],
         *,
         exports: Mapping[str, str],
+        identity: Identity | None = None,
         cwd: str,
         home: RootedPath | None = None,
         output: int,
@@ -253,6 +256,7 @@ class Shim:
 
         Args:
             argv: the program, looked up in the ``PATH`` of its environment, and its arguments.
+            identity: what the job is told about itself; `None` for nothing.
             exports: variables that are added to the environment of the supervisor.
             cwd: the absolute path of the directory that it starts in.
             home: that directory below a root; `None` to follow the path `cwd` wherever it leads.
@@ -266,7 +270,7 @@ class Shim:
             OSError: if it cannot be handed over; then this shim is abandoned.
             ValueError: if an argument or variable cannot be passed to a program.
         """
-        number, data = self._message(argv, exports, cwd, home, kill_timeout, log, None, leftover_timeout)
+        number, data = self._message(argv, exports, identity, cwd, home, kill_timeout, log, None, leftover_timeout)
         tree = self.tree = Tree(self, number)
         try:
             sent = socket.send_fds(self._commands, [data], [output])
@@ -288,6 +292,7 @@ class Shim:
         argv: Sequence[str],
         *,
         exports: Mapping[str, str],
+        identity: Identity | None = None,
         cwd: str,
         home: RootedPath | None = None,
         kill_timeout: float | None,
@@ -295,7 +300,7 @@ class Shim:
         leftover_timeout: float = 0.0,
     ) -> Tree | None:
         """As `start`, but the shim makes the job's files, and this does not block. `None` if the job is too large."""
-        number, data = self._message(argv, exports, cwd, home, kill_timeout, None, to_make, leftover_timeout)
+        number, data = self._message(argv, exports, identity, cwd, home, kill_timeout, None, to_make, leftover_timeout)
         if len(data) > _SMALL:
             return None
         tree = self.tree = Tree(self, number)
@@ -311,6 +316,7 @@ class Shim:
         self,
         argv: Sequence[str],
         exports: Mapping[str, str],
+        identity: Identity | None,
         cwd: str,
         home: RootedPath | None,
         kill_timeout: float | None,
@@ -334,7 +340,8 @@ class Shim:
             number,
             leftover_timeout,
             [os.fsencode(word) for word in argv],
-            {os.fsencode(name): os.fsencode(value) for name, value in exports.items()},
+            identity,
+            {os.fsencode(name): os.fsencode(value) for name, value in exports.items()} if exports else {},
             os.fsencode(cwd),
             directory,
             kill_timeout,

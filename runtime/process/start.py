@@ -30,17 +30,38 @@ _Structure: Final = ctypes.c_uint64 * _STRUCTURE_WORDS
 
 
 class SharedEnvironment(dict[str, str]):
-    """An environment of many processes, which does not change: it is converted to a C array only once."""
+    """What the environments of many processes share, which does not change: it is converted to a C array only once."""
 
     @functools.cached_property
     def array(self) -> ctypes.Array[ctypes.c_char_p]:
-        """The C array of the variables, with a free slot for ``PWD`` at its end. Raises as `start` does."""
-        return _array([*_variables({name: value for name, value in self.items() if name != "PWD"}), None])
+        """The C array of the variables. Raises as `start` does."""
+        return _array(_variables(self))
 
-    def array_in(self, directory: str) -> ctypes.Array[ctypes.c_char_p]:
-        """Return the C array with `directory` as ``PWD``. It is valid while this object exists."""
-        array = type(self.array).from_buffer_copy(self.array)
-        array[len(array) - 2] = _variable("PWD", directory)
+    def extended(self, own: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the environment of a process that has these variables, and those of `own`, which win."""
+        return ExtendedEnvironment(self, own) if self.keys().isdisjoint(own) else {**self, **own}
+
+
+class ExtendedEnvironment(dict[str, str]):
+    """The environment of a process that adds some variables to those that it shares, and replaces none of them."""
+
+    def __init__(self, shared: SharedEnvironment, own: Mapping[str, str]) -> None:
+        super().__init__({**shared, **own})
+        self._shared = shared
+        self._own = own
+
+    @property
+    def array(self) -> ctypes.Array[ctypes.c_char_p]:
+        """The C array of the variables, made of the shared one. Raises as `start` does.
+
+        It is valid while this object exists.
+        """
+        shared = self._shared.array
+        count = len(shared) - 1  # without the end of the array
+        array = (ctypes.c_char_p * (count + len(self._own) + 1))()
+        ctypes.memmove(array, shared, count * ctypes.sizeof(ctypes.c_char_p))
+        for number, variable in enumerate(_variables(self._own), count):
+            array[number] = variable
         return array
 
 
@@ -83,8 +104,7 @@ def start(
 ) -> int:
     """Start `argv` in a session of its own, with an empty standard input; return its process id. Blocks: for threads.
 
-    Arguments as for `runtime.process.child.spawn`; the descriptors must not be 0, 1 or 2. In a
-    `SharedEnvironment` ``PWD`` becomes `cwd`; any other environment is not changed.
+    Arguments as for `runtime.process.child.spawn`; the descriptors must not be 0, 1 or 2.
 
     Raises:
         OSError: if it cannot be started; it names the program, or the directory if that is at fault.
@@ -92,10 +112,10 @@ def start(
     """
     program = _text(argv[0])
     words = _array(map(_text, argv))
-    if not isinstance(env, SharedEnvironment):
-        environment = _array(_variables(env))
+    if isinstance(env, SharedEnvironment | ExtendedEnvironment):
+        environment = env.array
     else:
-        environment = env.array if cwd is None else env.array_in(cwd)
+        environment = _array(_variables(env))
     where = directory if directory is not None or cwd is None else _text(cwd)
     with _Actions(where, output, output if errors is None else errors) as actions:
         spawn, attributes, found = _posix_spawn(), _attributes(), errno.ENOENT

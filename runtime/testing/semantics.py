@@ -7,7 +7,8 @@ A job is started as `execve` starts a program, after a `chdir` to its directory:
   execute is a launch error, also where `execvp` and `sh` would run it as a script (so an empty file that a linker has
   left behind does not pass). No name means a builtin of a shell.
 - The environment is the inherited one with the job's `exports`, byte for byte. ``PWD`` is the job's directory, and
-  ``OLDPWD`` is not set, unless the job exports them.
+  ``OLDPWD`` is not set, unless the job exports them. ``JOB_RUNTIME_ID``, ``JOB_RUNTIME_ATTEMPT`` and
+  ``JOB_RUNTIME_SEED`` say which job it is, unless it exports them; without a seed there is no ``JOB_RUNTIME_SEED``.
 - Standard input is empty. The output goes to the log.
 - An exit code is an exit code, also from 129 on, and a signal is a signal.
 
@@ -279,6 +280,21 @@ def _variables(root: str) -> list[Row]:
         Row(
             "OLDPWD", {"cmd": ["printenv", "OLDPWD"], **here}, exits(1), "an inherited one would be of another process"
         ),
+        *_own_variables(),
+    ]
+
+
+def _own_variables() -> list[Row]:
+    """What a job is told about itself."""
+    told = {f"JOB_RUNTIME_{name}": "x" for name in ("ID", "ATTEMPT", "SEED")}
+    return [
+        Row("told-id", {"cmd": ["printenv", "JOB_RUNTIME_ID"]}, passes("told-id\n")),
+        Row(f"told-id {ODD}", {"cmd": ["printenv", "JOB_RUNTIME_ID"]}, passes(f"told-id {ODD}\n")),
+        Row("told-attempt", {"cmd": ["printenv", "JOB_RUNTIME_ATTEMPT"]}, passes("1\n")),
+        Row("told-seed", {"cmd": ["printenv", "JOB_RUNTIME_SEED"], "seed": 2**64 - 1}, passes(f"{2**64 - 1}\n")),
+        Row("told-seed-of-text", {"cmd": "echo $JOB_RUNTIME_SEED", "seed": 0, "exports": {"A": "1"}}, passes("0\n")),
+        Row("told-no-seed", {"cmd": ["printenv", "JOB_RUNTIME_SEED"]}, exits(1), "it has none"),
+        Row("told-by-exports", {"cmd": ["printenv", *told], "seed": 3, "exports": told}, passes("x\nx\nx\n")),
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runtime.cli.job_shell import parse_environment
 from runtime.journal import Begin, End, RunState, read, read_secrets, replay
 from runtime.roots import Roots
 from tests.cli.program import Fifo, call, end_of, is_alive, job_file, results, started, statuses
@@ -190,6 +191,26 @@ def test_the_lock_is_held_during_a_run_and_gone_after_it(tmp_path: Path) -> None
         go.say()
         assert end_of(program).code == 0
     assert not (run_dir(tmp_path) / "journal.lock").exists()
+
+
+@pytest.mark.parametrize("fields", [{}, {"containment": "group"}, {"exports": {"PATH": "/usr/bin:/bin"}}])
+def test_jobs_see_which_attempt_at_which_job_they_are(tmp_path: Path, fields: dict[str, object]) -> None:
+    told = "$JOB_RUNTIME_ID $JOB_RUNTIME_ATTEMPT ${JOB_RUNTIME_SEED-none}"
+    cmd = f'echo "{told}"; test $JOB_RUNTIME_ATTEMPT = 2'
+    again = {"cmd": cmd, "retry": 1, "retry_delay": 0, **fields}
+    name = job_file(tmp_path, {"a": {**again, "seeds": [7]}, "b": again})
+    outer = {"JOB_RUNTIME_ID": "outer", "JOB_RUNTIME_ATTEMPT": "9", "JOB_RUNTIME_SEED": "9"}
+    assert call(tmp_path, "run", name, env=outer).code == 0
+    for odir, expected in {
+        "a.seed@7~attempt1": ["a.seed=7", "1", "7"],
+        "a.seed@7": ["a.seed=7", "2", "7"],
+        "b~attempt1": ["b", "1", "none"],
+        "b": ["b", "2", "none"],
+    }.items():
+        assert (run_dir(tmp_path) / odir / "job.log").read_text() == f"{' '.join(expected)}\n"
+        variables = parse_environment((run_dir(tmp_path) / odir / "env_vars").read_bytes())
+        names = ("JOB_RUNTIME_ID", "JOB_RUNTIME_ATTEMPT", "JOB_RUNTIME_SEED")
+        assert [variables.get(name, "none") for name in names] == expected
 
 
 def test_jobs_see_the_token_of_their_run(tmp_path: Path) -> None:

@@ -180,6 +180,25 @@ async def test_an_environment_for_many_is_that_of_each(start: Starter) -> None:
     assert start.log.read_text() == "PATH=/usr/bin:/bin\nNAME=value\n" * 2
 
 
+async def test_an_environment_for_many_is_extended_for_each(start: Starter) -> None:
+    shared = SharedEnvironment({"PATH": "/usr/bin:/bin", "NAME": "value"})
+    for own in ({"A": "1", "B": "2"}, {}, {"NAME": "mine"}):
+        environment = shared.extended(own)
+        assert environment == {**shared, **own}
+        child = spawn(["env"], env=environment, cwd=None, output=start.output)
+        start.children.append(child)
+        await ended(child)
+    lines = ["NAME=value", "A=1", "B=2", "PATH=/usr/bin:/bin", "NAME=value", "PATH=/usr/bin:/bin", "NAME=mine"]
+    assert start.log.read_text().splitlines() == ["PATH=/usr/bin:/bin", *lines]
+
+
+@pytest.mark.parametrize("wrong", [{"a=b": "x"}, {"A": "a\0b"}, {"A": "\ud800"}])
+def test_what_no_environment_can_have_is_refused_in_an_extended_one(start: Starter, wrong: dict[str, str]) -> None:
+    shared = SharedEnvironment({"PATH": "/usr/bin:/bin"})
+    with pytest.raises(ValueError, match=r"no name|null byte|NUL byte|illegal environment|surrogates"):
+        spawn(["true"], env=shared.extended(wrong), cwd=None, output=start.output)
+
+
 @pytest.mark.parametrize("wrong", [{"a=b": "x"}, {"NAME": "a\0b"}])
 def test_an_environment_for_many_that_cannot_be_is_refused_each_time(start: Starter, wrong: dict[str, str]) -> None:
     shared = SharedEnvironment({"PATH": "/usr/bin:/bin", **wrong})

@@ -13,7 +13,7 @@ from runtime.backend.job_paths import has_long_text, job_paths
 from runtime.backend.legacy.launcher import ErrorMessage, Launcher
 from runtime.job import JobStatus
 from runtime.job.command import command_words, words_by_file
-from runtime.process import inherited_environment, job_environment
+from runtime.process import inherited_environment, job_environment, job_variables
 
 
 class ProcessLauncher(Launcher):
@@ -25,6 +25,7 @@ class ProcessLauncher(Launcher):
 
     def launch(self) -> None:
         places = job_paths(self.job, self.run_dir)
+        variables = job_variables(self.job.id, seed=self.job.seed, exports=self.job.exports)
         os.makedirs(places.odir, exist_ok=True)
         log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
@@ -34,7 +35,7 @@ class ProcessLauncher(Launcher):
                 stdout=log,
                 stderr=log,
                 cwd=places.cwd,
-                env=job_environment(inherited_environment(), self.job.exports, places.cwd),
+                env=job_environment(inherited_environment(), variables, places.cwd),
                 start_new_session=True,
             )
         finally:

@@ -18,7 +18,7 @@ from runtime.backend.job_paths import (
     starting_words,
 )
 from runtime.job import JobPaths, JobSpec
-from runtime.process import SoftStep, SoftSteps, render_environment
+from runtime.process import EnvironmentDumps, SoftStep, SoftSteps, job_variables
 from runtime.roots import Roots
 
 
@@ -46,9 +46,8 @@ class JobFiles:
         self, roots: Roots, environment: Mapping[str, str], max_output_dirs: int | None, soft_steps: SoftSteps
     ) -> None:
         self._roots = roots
-        self._environment = environment
         self._unexportable = unexportable_variables(environment)
-        self._dump = render_environment(environment)
+        self._dumps = EnvironmentDumps(environment)
         self._max_output_dirs = max_output_dirs
         self._soft_steps = soft_steps
 
@@ -84,8 +83,8 @@ class JobFiles:
             set_aside_earlier(spec, paths, attempt)
             if spec.renew_odir:
                 rotate_directory(paths.odir, self._max_output_dirs)
-        dump = render_environment({**self._environment, **spec.exports}) if spec.exports else self._dump
-        os.close(make_files(paths, dump))
+        variables = job_variables(spec.id, attempt, spec.seed, spec.exports)
+        os.close(make_files(paths, self._dumps.of(variables)))
         make_command_file(spec, paths.log)
         if paths.log.exists() or spec.dry_run:
             os.close(open_log(paths.log))  # raises if it is not a regular file of our own
@@ -118,6 +117,6 @@ class JobFiles:
             files=files,
             log=str(member.paths.log),
             cwd=member.paths.cwd,
-            exports=spec.exports,
+            exports=job_variables(spec.id, member.attempt, spec.seed, spec.exports),
             unexportable=self._unexportable,
         )

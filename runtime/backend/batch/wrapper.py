@@ -268,7 +268,7 @@ def render_job(
         files: the path of its claim and its record, without their suffixes.
         log: the absolute path of its log.
         cwd: the absolute path of the directory that it runs in.
-        exports: environment variables to add to those of the script.
+        exports: environment variables of the job, to add to those of the script.
         unexportable: variables of the script's environment that shells do not pass on: see `unexportable_variables`.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from runtime.job import JobSpec
-from runtime.process import SharedEnvironment, inherited_environment, job_environment, render_environment
+from runtime.backend.contract.live import LiveJob
+from runtime.process import EnvironmentDumps, SharedEnvironment, inherited_environment, job_variables
 
 
 class Environments:
@@ -15,13 +15,18 @@ class Environments:
     def __init__(self) -> None:
         self.inherited: Final = SharedEnvironment(inherited_environment())
         """What all jobs inherit."""
-        self.dump: Final = render_environment(self.inherited)
-        """The dump of a job that exports nothing."""
+        self._dumps = EnvironmentDumps(self.inherited)
+        self.shared_dump: Final = self._dumps.shared
+        """The dump of what all jobs inherit."""
 
-    def of(self, spec: JobSpec, cwd: str) -> Mapping[str, str]:
+    def of(self, job: LiveJob, cwd: str) -> Mapping[str, str]:
         """Return the environment of a job that starts in `cwd`, if this process starts it."""
-        return job_environment(self.inherited, spec.exports, cwd) if spec.exports else self.inherited
+        return self.inherited.extended({"PWD": cwd, **_variables(job)})
 
-    def own_dump(self, spec: JobSpec) -> bytes | None:
-        """Return the dump of a job's environment; `None` if it is `dump`."""
-        return render_environment({**self.inherited, **spec.exports}) if spec.exports else None
+    def dump(self, job: LiveJob) -> bytes:
+        """Return the dump of the environment of a job."""
+        return self._dumps.of(_variables(job))
+
+
+def _variables(job: LiveJob) -> Mapping[str, str]:
+    return job_variables(job.id, job.attempt, job.spec.seed, job.spec.exports)

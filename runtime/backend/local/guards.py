@@ -54,7 +54,7 @@ class Guards:
 
         environments, timeout = self._context.environments, self._context.options.timeouts.kill
         roots = self._context.roots.descriptors
-        supervisors = Supervisors(environments.inherited, timeout, self._limiter, environments.dump, roots)
+        supervisors = Supervisors(environments.inherited, timeout, self._limiter, environments.shared_dump, roots)
         supervisors.note_standstill = note_standstill
         await supervisors.start()
         return supervisors

@@ -35,7 +35,7 @@ from runtime.backend.local.local_job import LocalJob
 from runtime.backend.local.options import LocalOptions
 from runtime.job import JobPaths, JobSpec
 from runtime.job.command import command_words
-from runtime.process import ProcessTree, SoftStep
+from runtime.process import ProcessTree, SoftStep, job_identity
 from runtime.roots import RootedPath, Roots
 
 if TYPE_CHECKING:  # not available on every system
@@ -167,9 +167,11 @@ def launch_by_shim(context: LaunchContext, launch: Launch, shim: Shim) -> LocalJ
         if paths is None:
             return None
         soft = context.options.soft.of(spec, launch.paths.odir, partial(_found, context.roots))
-        to_make = ToMake(paths.odir, paths.log.name, ENVIRONMENT_FILE, context.environments.own_dump(spec))
+        dump = context.environments.dump(launch.job) if spec.exports else None
+        to_make = ToMake(paths.odir, paths.log.name, ENVIRONMENT_FILE, dump)
         tree = shim.start_and_make(
             command_words(spec),
+            identity=job_identity(spec.id, launch.job.attempt, spec.seed),
             exports=spec.exports,
             cwd=paths.cwd,
             home=paths.home,
@@ -264,7 +266,7 @@ def _make_files(context: LaunchContext, launch: Launch, progress: LaunchProgress
     if paths.log_directory is not paths.odir:
         paths.odir.make_directory()
         launch.needs = paths.log_directory, paths.odir
-    directory = make_files(paths, context.environments.own_dump(spec) or context.environments.dump)
+    directory = make_files(paths, context.environments.dump(launch.job))
     try:
         make_command_file(spec, paths.log)
     except BaseException:
@@ -290,6 +292,7 @@ class _Start:
         if self.launch.shim is not None:
             return self.launch.shim.start(
                 argv,
+                identity=job_identity(spec.id, self.launch.job.attempt, spec.seed),
                 exports=spec.exports,
                 cwd=cwd,
                 home=home,
@@ -298,7 +301,7 @@ class _Start:
                 log=log,
                 leftover_timeout=timeout,
             )
-        env = self.context.environments.of(spec, cwd)
+        env = self.context.environments.of(self.launch.job, cwd)
         # A descriptor, not a path: another job could replace the directory by a symbolic link.
         opened = home.open_directory() if home is not None and self.directory is None else None
         directory = None if home is None else self.directory if opened is None else opened
@@ -312,6 +315,6 @@ class _Start:
 
     def on_pty(self, argv: Sequence[str], log: int) -> tuple[ProcessTree, JobTerminal]:
         """Start it on a pty of its own, which will be connected with the user's terminal."""
-        spec, cwd = self.launch.job.spec, self.paths.cwd
-        env = self.context.environments.of(spec, cwd)
+        cwd = self.paths.cwd
+        env = self.context.environments.of(self.launch.job, cwd)
         return start_on_pty(argv, self, like=self.context.options.terminal[0], env=env, cwd=cwd, log=log)

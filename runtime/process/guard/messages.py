@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Commands to the supervisor. The first item of each tuple is one of these.
 SETUP: Final = "setup"
-"""The environment, a dict of bytes; its dump, for jobs that add nothing to it; seconds that the processes left by a
+"""The environment, a dict of bytes; its dump, which those of most jobs begin with; seconds that the processes left by a
 killed shim may take to die before the shim's end is reported without them."""
 FORK: Final = "fork"
 """The number of the new shim. Its end of the command socket comes as a descriptor."""
@@ -23,11 +23,12 @@ PING: Final = "ping"
 # Commands to a shim.
 JOB: Final = "job"
 """The job's number; the leftover timeout (seconds that processes which outlive the root have to exit by themselves; 0
-kills them at once); argv, exports and working directory, in bytes; the `WirePath` of that directory, or `None` to
-follow its path wherever that leads; the kill timeout, seconds or `None`; the `WirePath` of the log, if the log is to be
-returned with the end; and what of its files is to be made: the `WirePath` of the job's directory, which contains the
-log, the names of the log and of the environment file, and the content of the latter (`None` for the dump of `SETUP`).
-If the files are there already this is `None`, and the descriptor of the job's output comes with the message.
+kills them at once); argv; what the job is told about itself, an `Identity` or `None`; exports and working directory, in
+bytes; the `WirePath` of that directory, or `None` to follow its path wherever that leads; the kill timeout, seconds or
+`None`; the `WirePath` of the log, if the log is to be returned with the end; and what of its files is to be made: the
+`WirePath` of the job's directory, which contains the log, the names of the log and of the environment file, and the
+content of the latter (`None` for the dump of `SETUP` and what the job is told about itself). If the files are there
+already this is `None`, and the descriptor of the job's output comes with the message.
 
 A `WirePath` is the number of a root and a path below it, which `rooted` opens."""
 STOP: Final = "stop"

@@ -27,6 +27,7 @@ from runtime.process.guard.messages import (
     truncate,
 )
 from runtime.process.guard.system import TICK, AwakeClock, System, read_signals
+from runtime.process.identity import identity_variables, render_variables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.process.guard.messages import WirePath
+    from runtime.process.identity import Identity
 else:
     # The Python modules around these take 10 ms to import.
     import _signal as signal
@@ -158,6 +160,7 @@ class ShimProcess:
         number: int,
         leftover_timeout: float,
         argv: list[bytes],
+        identity: Identity | None,
         exports: dict[bytes, bytes],
         cwd: bytes,
         cwd_path: WirePath | None,
@@ -166,15 +169,15 @@ class ShimProcess:
         to_make: tuple[WirePath, bytes, bytes, bytes | None] | None,
     ) -> None:
         """Run a job until nothing of it is left. Arguments as for `JOB`."""
+        told = {} if identity is None else identity_variables(identity)
         directory: int | None = None
         if to_make is None:
             output = self.frames.fds.pop(0)
         else:
             (root, path), name, environment_file, dump = to_make
             try:
-                directory, output = make_files(
-                    self.roots[root], path, name, environment_file, self.dump if dump is None else dump
-                )
+                dump = self.dump + render_variables(told) if dump is None else dump
+                directory, output = make_files(self.roots[root], path, name, environment_file, dump)
             except OSError:
                 self.report(NOT_MADE, number)
                 return
@@ -183,7 +186,7 @@ class ShimProcess:
                 os.fchdir(directory)
             else:
                 self.change_directory(cwd, cwd_path)
-            root = start(argv, {**self.environment, b"PWD": cwd, **exports}, output)
+            root = start(argv, {**self.environment, b"PWD": cwd, **told, **exports}, output)
         except OSError as exc:
             self.report(NOT_STARTED, number, exc.errno, truncate(exc.filename or b"", MAX_PART), exc.strerror)
             return
