@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import inspect
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -36,18 +37,25 @@ def job_lines(prepared: Prepared) -> Iterator[Line]:
 
 
 def in_order(jobs: Sequence[JobSpec]) -> list[JobSpec]:
-    """Return `jobs`, which form no cycle, with each job after its dependencies."""
-    waits = {job.id: len(set(job.dependencies)) for job in jobs}
-    dependents: dict[str, list[JobSpec]] = {}
-    for job in jobs:
+    """Return `jobs`, which form no cycle, in the order in which they would start one at a time.
+
+    Each comes after its dependencies; of those that could start, the heaviest is first, and then the first of `jobs`.
+    """
+    waits = [len(set(job.dependencies)) for job in jobs]
+    dependents: dict[str, list[int]] = {}
+    for number, job in enumerate(jobs):
         for needed in set(job.dependencies):
-            dependents.setdefault(needed, []).append(job)
-    ordered = [job for job in jobs if not job.dependencies]
-    for job in ordered:  # it grows while it is read
-        for dependent in dependents.get(job.id, ()):
-            waits[dependent.id] -= 1
-            if not waits[dependent.id]:
-                ordered.append(dependent)
+            dependents.setdefault(needed, []).append(number)
+    ready = [(-job.weight, number) for number, job in enumerate(jobs) if not waits[number]]
+    heapq.heapify(ready)
+    ordered = []
+    while ready:
+        job = jobs[heapq.heappop(ready)[1]]
+        ordered.append(job)
+        for number in dependents.get(job.id, ()):
+            waits[number] -= 1
+            if not waits[number]:
+                heapq.heappush(ready, (-jobs[number].weight, number))
     return ordered
 
 

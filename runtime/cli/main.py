@@ -101,6 +101,7 @@ def _about_runs(options: Namespace) -> int:
 def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
     """Run a command about the jobs of a file, or about backends."""
     from runtime.backend.registry import backends
+    from runtime.cli.dry_run import dry_run_lines
     from runtime.cli.exit_codes import output_exit_code, print_error
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
@@ -131,8 +132,8 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
         log_to_file(options.log_file)
     command = hide_values(command, options.define)
     prepared = prepare(options, stdin)
-    if prepared.resumption is not None and options.dry_run:
-        output.show(prepared.resumption.lines())
+    if options.dry_run:
+        output.show(dry_run_lines(prepared))
         return output_exit_code(output)
     return Run(prepared, options, command, output, errors, log).run()
 

@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_file(show)
     _add_jobs(show)
-    show.set_defaults(fail_fast=False, max_failures=None, max_odirs=None, resume=None, rerun=None)
+    show.set_defaults(
+        fail_fast=False, max_failures=None, max_odirs=None, resume=None, rerun=None, each_bucket=False, dry_run=False
+    )
 
     backends = commands.add_parser("backends", help="show the backends that there are", allow_abbrev=False)
     backends.add_argument("-v", "--verbose", action="store_true", help="also what each is and can do, and its options")
@@ -166,7 +168,6 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
     jobs.add_argument(
         "--timeout-multiplier", metavar="X", type=_factor, default=1.0, help="multiply the timeout of each job"
     )
-    jobs.add_argument("--dry-run", action="store_true", help="prepare everything, start nothing")
     where = parser.add_argument_group("where")
     where.add_argument(
         "--backend",
@@ -196,6 +197,12 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     running = parser.add_argument_group("when jobs fail, or the run is stopped")
+    running.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="start nothing and write nothing: show what would run, in which order, and of an earlier run what would be"
+        " kept, and why",
+    )
     earlier = running.add_mutually_exclusive_group()
     earlier.add_argument(
         "--rerun",
@@ -206,13 +213,22 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         " (default: the latest)",
     )
     earlier.add_argument(
+        "--rerun-each-bucket",
+        metavar="RUN",
+        nargs="?",
+        const=LATEST,
+        dest="rerun",
+        action=_RerunEachBucket,
+        help="as --rerun, but of the failures that have the same message only the shortest job",
+    )
+    earlier.add_argument(
         "--resume",
         metavar="RUN",
         nargs="?",
         const=LATEST,
-        help="go on with a run that was stopped or killed: keep what passed, run the rest; with --dry-run, show what"
-        " would be kept and run, and why (default: the latest)",
+        help="go on with a run that was stopped or killed: keep what passed, run the rest (default: the latest)",
     )
+    running.set_defaults(each_bucket=False)
     failures = running.add_mutually_exclusive_group()
     failures.add_argument("--keep-going", action="store_true", help="run all that can be run (default)")
     failures.add_argument("--fail-fast", action="store_true", help="stop after the first job that does not pass")
@@ -311,6 +327,15 @@ def hide_values(words: Sequence[str], definitions: Sequence[tuple[str, str]]) ->
             ending = f"{name}={value}"
             hidden = [f"{word.removesuffix(value)}***" if word.endswith(ending) else word for word in hidden]
     return hidden
+
+
+class _RerunEachBucket(argparse.Action):
+    """The option ``--rerun-each-bucket``: a rerun, of one job of each failure bucket."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        namespace.rerun, namespace.each_bucket = values, True
 
 
 class _Version(argparse.Action):

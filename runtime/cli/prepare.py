@@ -119,7 +119,6 @@ def _prepare(
         reseed=options.reseed,
         fixed_seed=options.fixed_seed,
         timeout_multiplier=options.timeout_multiplier,
-        dry_run=options.dry_run and earlier is None,  # else all specifications would be others
     )
     drawn = DrawnSeeds(
         frozenset(entry.name for entry in regression.entries if isinstance(expansion.seeds(entry.table), int)),
@@ -127,7 +126,7 @@ def _prepare(
         given=not is_drawn,
     )
     jobs = expand(regression, expansion)
-    only = None if again is None else again.not_passed(jobs)
+    only = None if again is None else again.not_passed(jobs, each_bucket=options.each_bucket)
     jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only)
     default = options.backend or backends.default
     roots = Roots(str(run_dir)) if earlier is None else earlier.roots

@@ -11,7 +11,7 @@ looks, and takes no lock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,8 @@ from runtime.journal.secret_values import read_secrets
 from runtime.process.environment import HERE_VARIABLE
 from runtime.process.guard.procfs import describe
 from runtime.process.leftovers import end_leftovers
+from runtime.report.buckets import shortest_of_each
+from runtime.report.run_results import known_results
 from runtime.report.summary import Line, Piece
 from runtime.report.text import printable
 from runtime.roots import Roots
@@ -116,11 +118,13 @@ class Earlier:
         found = self.state.segments[-1].begin.details.get("seed_base")
         return found if isinstance(found, int) else None
 
-    def not_passed(self, jobs: Sequence[JobSpec]) -> set[str]:
+    def not_passed(self, jobs: Sequence[JobSpec], *, each_bucket: bool = False) -> set[str]:
         """Return the ids of the jobs that did not pass, whatever their specifications were.
 
         Args:
             jobs: of today's run. Those that the earlier run had, and that are not among them, are told of in a warning.
+            each_bucket: whether of each failure bucket only the shortest job is returned, and none that did not run
+                because another one failed, or because the run was stopped.
 
         Raises:
             InputError: if there is none among `jobs`.
@@ -133,7 +137,17 @@ class Earlier:
             raise InputError(f"nothing is to be run again of the run {self.run_dir.name}: {what}")
         if gone := len(failed) - len(found):
             logger.warning("%d jobs that did not pass in %s are no jobs of this run", gone, self.run_dir.name)
-        return found
+        return self._shortest_of_each_bucket(found) if each_bucket else found
+
+    def _shortest_of_each_bucket(self, failed: Container[str]) -> set[str]:
+        known = known_results(self.state, is_live=False)
+        shortest = shortest_of_each(each.result for each in known if each.result is not None and each.job.id in failed)
+        if not shortest:
+            raise InputError(
+                f"the run {self.run_dir.name} has no failure bucket: its jobs that did not pass never ran, because they"
+                " were stopped, or others failed; expected --rerun, which runs them"
+            )
+        return shortest
 
     def close(self) -> None:
         """Release the lock, and close the directory."""

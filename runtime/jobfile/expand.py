@@ -73,8 +73,6 @@ class Expansion:
     """The only seed of each job that has seeds; `None` for its own. Goes before `reseed`."""
     timeout_multiplier: float = 1
     """The factor for the `timeout` of each job."""
-    dry_run: bool = False
-    """Whether all jobs are dry runs."""
 
     def seeds(self, table: JobTable) -> Seeds | None:
         """Return the seeds of a table, or how many to draw, with the options of this run; `None` for no seed."""
@@ -235,8 +233,6 @@ class _SpecBuilder:
         if "timeout" in self._fixed:
             # A tiny factor must not round the timeout to 0, which `JobSpec` refuses.
             self._fixed["timeout"] = max(self._fixed["timeout"] * expansion.timeout_multiplier, MIN_TIMEOUT)
-        if expansion.dry_run:
-            self._fixed["dry_run"] = True
         if references.is_secret_in_cmd:
             self._fixed["secret_cmd"] = True
         if table.retry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -71,14 +72,29 @@ def buckets(results: Iterable[JobResult[ReportedJob]]) -> list[Bucket]:
 
     Jobs that did not run because another job failed, or because the run was stopped, are consequences and in no bucket.
     """
-    found: dict[str, tuple[int, JobResult[ReportedJob]]] = {}
+    found = [Bucket(message, len(members), members[0]) for message, members in _members(results).items()]
+    return sorted(found, key=lambda bucket: -bucket.count)
+
+
+def shortest_of_each(results: Iterable[JobResult[ReportedJob]]) -> set[str]:
+    """Return of each bucket the id of the job with the shortest run time, of several the first id in their order.
+
+    One whose run time is not known comes after all others.
+    """
+    return {min(map(_rank, members))[1] for members in _members(results).values()}
+
+
+def _rank(result: JobResult[ReportedJob]) -> tuple[float, str]:
+    return math.inf if result.started is None else result.ended - result.started, result.id
+
+
+def _members(results: Iterable[JobResult[ReportedJob]]) -> dict[str, list[JobResult[ReportedJob]]]:
+    """Return the failures of each bucket, by its message."""
+    found: dict[str, list[JobResult[ReportedJob]]] = {}
     for result in results:
-        if result.status is JobStatus.PASSED or is_consequence(result):
-            continue
-        message = normalise(headline(result))
-        count, example = found.get(message, (0, result))
-        found[message] = (count + 1, example)
-    return sorted((Bucket(message, *rest) for message, rest in found.items()), key=lambda bucket: -bucket.count)
+        if result.status is not JobStatus.PASSED and not is_consequence(result):
+            found.setdefault(normalise(headline(result)), []).append(result)
+    return found
 
 
 def is_consequence(result: JobResult[ReportedJob]) -> bool:

@@ -25,6 +25,16 @@ def test_jobs_that_need_nothing_keep_their_order() -> None:
     assert in_order(jobs) == jobs
 
 
+def test_of_those_that_could_start_the_heaviest_is_first() -> None:
+    jobs = [
+        JobSpec(name="light", cmd="x"),
+        JobSpec(name="heavy", cmd="x", weight=9, dependencies=["last"]),
+        JobSpec(name="middle", cmd="x", weight=2),
+        JobSpec(name="last", cmd="x", weight=1.5),
+    ]
+    assert [job.id for job in in_order(jobs)] == ["middle", "last", "heavy", "light"]
+
+
 def test_a_backend_that_cannot_be_loaded_is_shown_with_the_reason() -> None:
     registry = BackendRegistry()
     registry.register("broken", "nowhere.at.all:Backend")

@@ -42,6 +42,7 @@ def test_the_defaults_of_a_run() -> None:
         "max_odirs": None,
         "resume": None,
         "rerun": None,
+        "each_bucket": False,
         "exclude": [],
         "print_interval": 10.0,
         "verbose": 0,

@@ -140,8 +140,38 @@ def test_json_lines_run(tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"a": "passed", "b": "passed"}
 
 
-def test_a_dry_run_starts_nothing(tmp_path: Path) -> None:
-    assert call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "touch {file_dir}/ran"}}), "--dry-run").code == 0
+def test_a_dry_run_says_what_would_run_and_starts_and_writes_nothing(tmp_path: Path) -> None:
+    jobs = {
+        "report": {"cmd": ["./report", "of all"], "needs": ["smoke"], "run_if": "ended"},
+        "smoke": {"cmd": "./sim {seed}\n\x1b[31m", "needs": ["build"], "seeds": [7]},
+        "login": {"cmd": "./login {env.PASSWORD}"},
+        "build": {"cmd": "touch {file_dir}/ran", "weight": 2, "exports": {"A": "hunter2"}},
+    }
+    file = job_file(tmp_path, jobs)
+    before = sorted(os.listdir(tmp_path))
+    done = call(tmp_path, "run", file, "--dry-run", env={"PASSWORD": "hunter2"})
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        f"run   build         touch {tmp_path}/ran",
+        "run   smoke.seed=7  ./sim 7\\n\\x1b[31m",
+        "run   report        ./report 'of all'",
+        "run   login         (its command has values that may be secret)",
+        "4 to run; nothing was started",
+    ]
+    assert sorted(os.listdir(tmp_path)) == before
+    only = call(tmp_path, "run", file, "--dry-run", "--select", "build", env={"PASSWORD": "x"})
+    assert only.out.splitlines()[-1] == "1 to run; nothing was started"
+
+
+def test_a_dry_run_finds_what_is_wrong(tmp_path: Path) -> None:
+    done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "true", "resources": {"x": 1}}}), "--dry-run")
+    assert (done.code, done.out) == (2, "")
+    assert "has no limit" in done.err
+
+
+def test_a_job_that_is_a_dry_run_passes_without_a_process(tmp_path: Path) -> None:
+    file = job_file(tmp_path, {"a": {"cmd": "touch {file_dir}/ran", "dry_run": True}})
+    assert call(tmp_path, "run", file).code == 0
     assert statuses(tmp_path) == {"a": "passed"}
     assert not (tmp_path / "ran").exists()
 

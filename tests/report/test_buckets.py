@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.job import FailureKind
-from runtime.report.buckets import buckets, headline, normalise
+from runtime.job import FailureKind, JobResult
+from runtime.report.buckets import buckets, headline, normalise, shortest_of_each
 from tests.report.results import result
 
 K = FailureKind
@@ -68,6 +69,22 @@ def test_buckets_are_the_largest_first_each_with_its_first_job() -> None:
         ("error at <n>", 2, "b"),
         ("ran for <n> s", 1, "a"),
     ]
+
+
+def test_the_shortest_of_each_bucket_is_known_by_its_run_time_and_then_by_its_id() -> None:
+    failed = [
+        result("passed"),
+        result("slow", K.FAIL_PATTERN, "error at 1"),
+        result("never", K.FAIL_PATTERN, "error at 2", attempt=0),
+        result("fast", K.FAIL_PATTERN, "error at 3"),
+        result("a", K.TIMEOUT, "ran for 3 s", attempt=0),
+        result("also fast", K.FAIL_PATTERN, "error at 4"),
+        result("d", K.DEPENDENCY, "needs b"),
+    ]
+    times = {"slow": 4.4, "fast": 4.0, "also fast": 4.0}
+    events = [(each.job, attrs.evolve(each.event, ended=2 + times.get(each.id, 0.0))) for each in failed]
+    assert shortest_of_each(JobResult(*each) for each in events) == {"also fast", "a"}
+    assert shortest_of_each([]) == set()
 
 
 def test_hangs_are_as_many_buckets_as_there_are_things_that_they_say() -> None:
