@@ -91,6 +91,10 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
     # A dry run takes no lock: it may look at a run that lives.
     earlier = Earlier(find_run(options.resume, out), lock=not options.dry_run)
     try:
+        if not earlier.has_begun and not options.dry_run:
+            earlier.close()
+            # A new one, because what is in its directories is not known, and may be of another night.
+            return _prepare(options, regression, out, None)
         return _prepare(options, regression, out, earlier)
     except BaseException:
         earlier.close()
@@ -131,7 +135,7 @@ def _prepare(
     default = options.backend or backends.default
     roots = Roots(str(run_dir)) if earlier is None else earlier.roots
     journal = RunJournal(roots, regression, jobs, earlier)
-    token = secrets.token_hex(8) if earlier is None else earlier.token
+    token = earlier.token if earlier is not None and earlier.has_begun else secrets.token_hex(8)
     made = make_backends(jobs, default, regression, options, roots)
     resumption = None if earlier is None else plan_resumption(earlier, jobs, made)
     try:

@@ -28,11 +28,11 @@ from runtime.journal.digests import digest
 from runtime.journal.disk import JOURNAL_NAME
 from runtime.journal.lock import JournalLock, acquire
 from runtime.journal.outputs import OutputFinder
-from runtime.journal.reader import read
+from runtime.journal.reader import Journal, read
 from runtime.journal.records import Output, Record
 from runtime.journal.replay import RunState, replay
 from runtime.journal.resume import Decision, JobToResume, decide, first_attempts
-from runtime.journal.secret_values import read_secrets
+from runtime.journal.secret_values import SECRETS_NAME, read_secrets
 from runtime.process.environment import HERE_VARIABLE
 from runtime.process.guard.procfs import describe
 from runtime.process.leftovers import end_leftovers
@@ -77,30 +77,57 @@ class Earlier:
         self.records: Sequence[Record] = ()
         self.state: RunState = RunState()
         call_each_with_timeout(lambda _: self._open(lock=lock), [str(run_dir)], what="the run's directory")
-        if not self.state.segments:
-            self.close()
-            raise InputError(f"{run_dir}: its journal has no record of a run; expected a run that has begun")
 
     def _open(self, *, lock: bool) -> None:
         try:
             self.roots.open()
             if lock:
-                self.lock = acquire(self.roots.run)
-            journal = read(self.roots.run.below(JOURNAL_NAME))
+                self._acquire()
+            journal = self._read()
         except (JournalLockedError, JournalVersionError) as exc:
             self.close()
             raise InputError(str(exc)) from exc
         except OSError as exc:
             self.close()
             raise InputError(f"{self.run_dir}: its journal cannot be read: {exc.strerror}") from exc
-        if journal.note is not None:
-            logger.warning("%s: %s; what came after that is not known", self.run_dir / JOURNAL_NAME, journal.note)
+        except InputError:
+            self.close()
+            raise
         self.records = journal.records
         self.state = replay(journal.records, str(self.run_dir))
+        if not self.has_begun:
+            why = "it has no record of a run" if journal.note is None else journal.note
+            logger.warning("%s: %s; nothing is known of the run", self.run_dir / JOURNAL_NAME, why)
+        elif journal.note is not None:
+            logger.warning("%s: %s; what came after that is not known", self.run_dir / JOURNAL_NAME, journal.note)
+
+    def _acquire(self) -> None:
+        try:
+            self.lock = acquire(self.roots.run)
+        except OSError as exc:
+            raise InputError(f"{self.run_dir}: its lock cannot be written: {exc.strerror}") from exc
+
+    def _read(self) -> Journal:
+        run = self.roots.run
+        try:
+            return read(run.below(JOURNAL_NAME))
+        except FileNotFoundError:
+            if not run.below(SECRETS_NAME).exists():
+                raise
+            return Journal([], None, 0)  # it was killed while it found out what it is made of
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the journal tells of any segment.
+
+        It does not if the run was killed before its first record was written, which is before any job starts; or if
+        that record was damaged, so that nothing behind it can be read.
+        """
+        return bool(self.state.segments)
 
     @property
     def token(self) -> str:
-        """The run token."""
+        """The run token; `has_begun` must be true."""
         return self.state.segments[-1].begin.token
 
     @property
@@ -115,6 +142,8 @@ class Earlier:
     @property
     def seed_base(self) -> int | None:
         """The seed base of the last segment; `None` if the journal has none."""
+        if not self.has_begun:
+            return None
         found = self.state.segments[-1].begin.details.get("seed_base")
         return found if isinstance(found, int) else None
 
@@ -127,9 +156,11 @@ class Earlier:
                 because another one failed, or because the run was stopped.
 
         Raises:
-            InputError: if there is none among `jobs`.
+            InputError: if there is none among `jobs`, or the run has not begun.
         """
         state = self.state
+        if not self.has_begun:
+            raise InputError(f"{self.run_dir}: its journal has no record of a run; expected a run that has begun")
         failed = {name for name, number in state.numbers.items() if state.statuses[number] is not PASSED}
         found = failed.intersection(job.id for job in jobs)
         if not found:

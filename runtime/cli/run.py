@@ -162,16 +162,16 @@ class Run:
                 end_what_is_left(self._prepared.token)
             self._links.make_folders()
             self._journal.write_secrets()
-        except OSError as exc:
-            raise InputError(f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}") from exc
-        except InputError:
+        except (OSError, InputError) as exc:
             # Nothing was started, so no empty directory stays. If `_roots` is not open, it is the run's directory that
-            # does not answer: do not touch it again.
+            # does not answer, or cannot be made: do not touch it again.
             if self._roots.is_open:
+                self._journal.close()
                 with suppress(OSError):
-                    self._journal.close()
                     self._run_dir.rmdir()
-            raise
+            if isinstance(exc, InputError):
+                raise
+            raise InputError(f"--out: the run's directory {self._run_dir} cannot be made: {exc.strerror}") from exc
         try:
             point_latest(self._run_dir)
         except OSError as exc:

@@ -33,6 +33,7 @@ import socket
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -41,6 +42,7 @@ import attrs
 from runtime.errors import JournalLockedError
 from runtime.job.shorten import shorten
 from runtime.process.guard.procfs import EXITED, read_entry
+from runtime.rooted import write_all
 from runtime.roots import RootedPath
 
 LOCK_NAME: Final = "journal.lock"
@@ -216,8 +218,7 @@ def acquire(directory: RootedPath, *, timeout: float = _TIMEOUT) -> JournalLock:
                 time.sleep(_INTERVAL)
             # A process that released the lock meanwhile has removed this file, and the next has made another.
             elif _is_at(fd, path):
-                os.ftruncate(fd, 0)
-                os.write(fd, here.to_content())
+                _name_holder(fd, path, here)
                 lock = JournalLock(path, fd)
         finally:
             # Here alone, so once: a Ctrl-C may be raised at any line, and the number be that of another file by then.
@@ -225,6 +226,17 @@ def acquire(directory: RootedPath, *, timeout: float = _TIMEOUT) -> JournalLock:
                 os.close(fd)
         if lock is not None:
             return lock
+
+
+def _name_holder(fd: int, path: RootedPath, here: Holder) -> None:
+    """Write the name of this process. If the disk is full, the file is removed, so that no half of a name is left."""
+    try:
+        os.ftruncate(fd, 0)
+        write_all(fd, here.to_content())
+    except OSError:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _is_free(fd: int, path: RootedPath, here: Holder, *, may_wait: bool) -> bool:

@@ -26,6 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     before = (list(log.handlers), log.level, log.propagate)
 
     def call_here(*arguments: str, stdin: bytes = b"") -> Done:
+        log.handlers[:] = before[0]
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         try:
             code = main(arguments)

@@ -244,6 +244,38 @@ def test_a_torn_journal_is_continued_behind_its_last_whole_record(tmp_path: Path
     assert len(state_of(tmp_path).segments) == 2
 
 
+@pytest.mark.parametrize("content", [None, b"", b"0000", b"no journal at all"])
+def test_a_run_that_was_killed_before_its_first_record_runs_anew(tmp_path: Path, content: bytes | None) -> None:
+    jobs = {"a": {"cmd": notes(tmp_path)}}
+    assert run(tmp_path, jobs).code == 0
+    first = run_dir(tmp_path)
+    (first / "journal.jsonl").unlink()
+    if content is not None:
+        (first / "journal.jsonl").write_bytes(content)
+    ran(tmp_path)
+    dry = run(tmp_path, jobs, "--resume", "--dry-run")
+    assert (dry.code, dry.out) == (0, "run   a  it is not in the journal\n0 kept, 1 to run\n")
+    done = run(tmp_path, jobs, "--resume")
+    assert done.code == 0, done
+    for each in (dry, done):
+        (line,) = each.err.splitlines()
+        assert line.endswith("; nothing is known of the run")
+    assert ran(tmp_path) == ["a"]
+    assert run_dir(tmp_path) != first
+    assert not (first / "journal.lock").exists()
+    again = run(tmp_path, jobs, f"--rerun={first.name}")
+    assert (again.code, again.out) == (2, "")
+    assert again.err.splitlines()[-1].endswith("expected a run that has begun")
+
+
+def test_a_directory_that_is_no_run_is_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run(tmp_path, {"a": {"cmd": "true"}}, f"--resume={tmp_path}/empty")
+    assert (done.code, done.out) == (2, "")
+    assert "its journal cannot be read: No such file or directory" in done.err
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_job_that_changes_the_journal_of_its_run_gets_no_file_of_others_written(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
