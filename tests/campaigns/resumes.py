@@ -31,12 +31,13 @@ MAX_KILLS = 12
 """Kills of one run, after which it may end. Arbitrary: with ten times more, only its beginning is tested."""
 
 
-def write_jobs(directory: Path) -> None:
-    """Write a job file. Each job notes in ``ran/ID`` that it has begun, and lives for some milliseconds."""
+def write_jobs(directory: Path, count: int = JOBS, lives: int = 7) -> None:
+    """Write a job file. Each job notes in ``ran/ID`` that it has begun, and lives for up to ``10 * lives`` ms."""
     (directory / "ran").mkdir()
     jobs: dict[str, Any] = {}
-    for number in range(JOBS):
-        body = f"echo $$ >> {directory}/ran/j{number}; sleep 0.0{number % 7}; echo done"
+    for number in range(count):
+        pause = f"sleep 0.0{number % lives}; " if number % lives else ""
+        body = f"echo $$ >> {directory}/ran/j{number}; {pause}echo done"
         jobs[f"j{number}"] = {"cmd": body, "needs": [] if number < BUILDS else [f"j{number % BUILDS}"]}
     (directory / "jobs.json").write_text(json.dumps({"jobs": jobs}))
 
@@ -123,15 +124,20 @@ def kill_a_run(directory: Path, most: int, chance: random.Random) -> tuple[int, 
     return kills, kept
 
 
-def check_end(directory: Path) -> None:
+def check_end(directory: Path, count: int = JOBS) -> None:
     """Check that each job has one result, and that no process is left."""
-    results = json.loads((directory / "results" / "latest" / "results.json").read_bytes())
-    ids = [job["id"] for job in results["jobs"]]
-    assert sorted(ids) == sorted(f"j{number}" for number in range(JOBS))
-    assert {job["status"] for job in results["jobs"]} == {"passed"}
+    check_results(directory, count)
     token = state_of(directory).segments[0].begin.token
     left = list(left_of(HERE_VARIABLE, token))
     assert not left, f"{len(left)} processes are left"
+
+
+def check_results(directory: Path, count: int = JOBS) -> None:
+    """Check that each job has one result, and passed."""
+    results = json.loads((directory / "results" / "latest" / "results.json").read_bytes())
+    ids = [job["id"] for job in results["jobs"]]
+    assert sorted(ids) == sorted(f"j{number}" for number in range(count))
+    assert {job["status"] for job in results["jobs"]} == {"passed"}
 
 
 def run(seed: int, count: int) -> str:
