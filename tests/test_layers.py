@@ -55,7 +55,7 @@ PURE = (
     "runtime.backend.batch.transitions",
     "runtime.backend.slurm.requests",
     "runtime.backend.slurm.states",
-    "runtime.backend.slurm.text",
+    "runtime.backend.slurm.command_text",
     "runtime.errors",
     "runtime.job",
     "runtime.journal.columns",

@@ -28,7 +28,9 @@ NO_THREAD: Final = "can't start new thread"
 
 def print_error(text: str, errors: Output | None = None) -> None:
     """Write one line to `errors`, or else to standard error; a log file gets it, too."""
-    from runtime.report.messages import USER_MESSAGES  # here, as it imports `logging`, which ``--help`` does not need
+    from runtime.report.user_messages import (
+        USER_MESSAGES,  # here, as it imports `logging`, which ``--help`` does not need
+    )
 
     USER_MESSAGES.error("%s", text)
     (errors or Output(sys.stderr)).write(f"job-runtime: {printable(text)}\n")

@@ -8,9 +8,9 @@ from typing import Final
 
 from runtime.cli import exit_on_signal
 from runtime.jobfile.errors import InputError
-from runtime.report.messages import USER_MESSAGES
 from runtime.report.output import Output
 from runtime.report.text import printable
+from runtime.report.user_messages import USER_MESSAGES
 
 LOG: Final = logging.getLogger("runtime")
 

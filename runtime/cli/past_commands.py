@@ -14,10 +14,10 @@ from typing import Final
 import trio
 
 from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, output_exit_code, print_error
-from runtime.cli.job_files import paths_of
 from runtime.cli.job_log import LogPrinter, follow_log
 from runtime.cli.job_shell import start_shell
 from runtime.cli.options import check_out
+from runtime.cli.past_paths import paths_of
 from runtime.cli.past_runs import PastRun, find_run, load_run
 from runtime.cli.runs import Runs
 from runtime.job import safe_id

@@ -35,14 +35,14 @@ from runtime.job import JobPaths, JobSpec, JobStatus
 from runtime.jobfile.errors import InputError
 from runtime.process import in_thread
 from runtime.process.environment import HERE_VARIABLE, RUN_VARIABLE
-from runtime.report.files import write_results, write_variables
 from runtime.report.links import Links, point_latest
-from runtime.report.messages import USER_MESSAGES
 from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot
+from runtime.report.result_files import write_results, write_variables
 from runtime.report.results import RESULTS_NAME, results_lines
 from runtime.report.summary import Line, summary
 from runtime.report.text import path_text
+from runtime.report.user_messages import USER_MESSAGES
 from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
 

@@ -17,12 +17,12 @@ from typing import Final
 import trio
 
 from runtime.process import in_thread
-from runtime.report.live import LiveArea, render
-from runtime.report.messages import USER_MESSAGES
+from runtime.report.live_area import LiveArea, render
 from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot, progress_line
 from runtime.report.summary import Line, failure_line
 from runtime.report.text import printable
+from runtime.report.user_messages import USER_MESSAGES
 
 LIVE_INTERVAL: Final = 0.25
 """Seconds between two updates. Arbitrary: to a person it seems immediate. Ten times longer, it would seem to hang; ten

@@ -23,7 +23,7 @@ MODULES: Final = (
     "runtime.helper.boot",
     "runtime.helper.wire",
     "runtime.process.guard.contained_job",
-    "runtime.process.guard.launch",
+    "runtime.process.guard.job_files",
     "runtime.process.guard.messages",
     "runtime.process.guard.procfs",
     "runtime.process.guard.shim_process",

@@ -13,7 +13,7 @@ from runtime.process.environment import (
     render_environment,
 )
 from runtime.process.group import GroupEnd, ProcessTable, sweep_group, terminate_group
-from runtime.process.soft_stop import SoftStep, SoftSteps
+from runtime.process.soft_steps import SoftStep, SoftSteps
 from runtime.process.start import SharedEnvironment
 from runtime.process.threads import in_thread
 from runtime.process.trees import GroupTree, NotMadeError, ProcessTree, StopSteps, TreeEnd

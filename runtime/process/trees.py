@@ -25,7 +25,7 @@ from runtime.process.group import (
     sweep_group,
     terminate_group,
 )
-from runtime.process.soft_stop import SoftStep
+from runtime.process.soft_steps import SoftStep
 from runtime.process.stop_sequence import LEFTOVERS, SOFT, TERM, StopSequence
 from runtime.process.threads import in_thread
 from runtime.roots import RootedPath

@@ -8,8 +8,8 @@ from pathlib import Path
 from runtime.backend.job_paths import COMMAND_FILE_ENDING, has_long_text
 from runtime.job import JobResult
 from runtime.job.command import command_words, words_by_file
+from runtime.report.exports_script import SCRIPT_NAME, needs_script
 from runtime.report.reported_job import ReportedJob
-from runtime.report.variables import SCRIPT_NAME, needs_script
 
 
 def reproduce(result: JobResult[ReportedJob], run_dir: Path) -> str:

@@ -14,7 +14,7 @@ from runtime.backend.registry import backends
 from runtime.cli.options import parse
 from runtime.cli.prepare import Prepared, key_names, prepare
 from runtime.jobfile.errors import InputError
-from tests.process.test_soft_stop import at
+from tests.process.test_soft_steps import at
 
 JOBS = """
 [jobs.here]

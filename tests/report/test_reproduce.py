@@ -10,8 +10,8 @@ import pytest
 from runtime.backend.job_paths import job_paths
 from runtime.backend.local import LocalBackend
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus
+from runtime.report.exports_script import SCRIPT_NAME, render_variables
 from runtime.report.reproduce import reproduce
-from runtime.report.variables import SCRIPT_NAME, render_variables
 from runtime.scheduler.run import run_jobs
 from tests.report.results import result
 

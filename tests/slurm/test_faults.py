@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backend.slurm import text
+from runtime.backend.slurm import command_text as text
 from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobStatus
 from tests.slurm.fakes import Answer, Edit, Hang, Only, Say
 from tests.slurm.fakes.controller import Controller, Settings

@@ -10,9 +10,7 @@ import attrs
 
 from runtime.backend.batch.system import Array, Limits, QueueListing, SubmitAnswer, Targets, Unanswered
 from runtime.backend.batch.wrapper import without_shell_variables
-from runtime.backend.slurm.commands import Commands
-from runtime.backend.slurm.requests import VARIABLES, Options, Requests
-from runtime.backend.slurm.text import (
+from runtime.backend.slurm.command_text import (
     PROLOGUE,
     clean_environment,
     is_not_configured,
@@ -27,6 +25,8 @@ from runtime.backend.slurm.text import (
     scancel_arguments,
     squeue_arguments,
 )
+from runtime.backend.slurm.commands import Commands
+from runtime.backend.slurm.requests import VARIABLES, Options, Requests
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec
 from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, outliving_environment

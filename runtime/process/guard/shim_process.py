@@ -10,7 +10,7 @@ import select
 from runtime import rooted
 from runtime.helper.wire import EndOfStream, Frames, decode, encode, try_send
 from runtime.process.guard.contained_job import ContainedJob
-from runtime.process.guard.launch import make_files, short_log, start
+from runtime.process.guard.job_files import make_files, short_log, start
 from runtime.process.guard.messages import (
     ENDED,
     FORCE,

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from runtime.job import FailureKind, JobResult, JobSpec, JobStatus
-from runtime.report.live import LiveArea, render
+from runtime.report.live_area import LiveArea, render
 from runtime.report.output import Output
 from runtime.report.progress import RunSnapshot
 from tests.report.results import result

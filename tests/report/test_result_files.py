@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.job import JobSpec
-from runtime.report.files import write_results, write_variables
+from runtime.report.result_files import write_results, write_variables
 from runtime.roots import RootedPath, Roots
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from runtime.errors import NO_FSYNC
 from runtime.job import JobSpec
-from runtime.report.variables import SCRIPT_NAME, needs_script, render_variables
+from runtime.report.exports_script import SCRIPT_NAME, needs_script, render_variables
 from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.report")

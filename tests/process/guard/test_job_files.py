@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.process.guard.launch import start
+from runtime.process.guard.job_files import start
 
 
 def test_a_program_is_looked_up_in_the_path_of_its_environment(tmp_path: Path) -> None:

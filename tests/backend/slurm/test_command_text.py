@@ -14,7 +14,7 @@ from runtime.backend.batch.system import (
     Refused,
     Unanswered,
 )
-from runtime.backend.slurm.text import (
+from runtime.backend.slurm.command_text import (
     clean_environment,
     one_line,
     read_config,

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.errors import SpecError
 from runtime.job import JobSpec
-from runtime.report.variables import render_variables
+from runtime.report.exports_script import render_variables
 from tests.cli.program import call, results
 
 SECRET = "hush-8f3a"
