@@ -311,6 +311,17 @@ def rename(root: int, path: str, new: str) -> None:
         os.rename(name, new_name, src_dir_fd=fd, dst_dir_fd=new_fd)
 
 
+def make_link(root: int, path: str, target: str) -> None:
+    """Make a symbolic link with the content `target`, which is not looked at.
+
+    Raises:
+        FileExistsError: if anything has that name.
+        OSError: as `open_below`.
+    """
+    with _Parent(root, path) as (fd, name):
+        os.symlink(os.fsencode(target), name, dir_fd=fd)
+
+
 def unlink(root: int, path: str, *, missing_ok: bool = False) -> None:
     """Remove a path that is no directory. Raises as `open_below`."""
     with _Parent(root, path) as (fd, name):

@@ -228,6 +228,11 @@ class RootedPath:
         with open(fd, "rb", buffering=0) as file:
             return file.read(most)
 
+    def make_link(self, target: str) -> None:
+        """Make it, a symbolic link with the content `target`."""
+        with self._root_fd as root:
+            rooted.make_link(root, self.relative, target)
+
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Remove it, which must not be a directory."""
         with self._root_fd as root:

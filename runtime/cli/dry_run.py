@@ -24,10 +24,10 @@ the screen."""
 def dry_run_lines(prepared: Prepared) -> Iterator[Line]:
     """Yield the lines: the jobs in the order in which they would start one at a time, each with its command.
 
-    Of a run that is resumed: what is kept and what runs, and why.
+    Of a run that may keep results: what is kept and what runs, and why.
     """
-    if prepared.resumption is not None:
-        yield from prepared.resumption.lines()
+    if prepared.keeps is not None:
+        yield from prepared.keeps.lines()
         return
     jobs = in_order(prepared.jobs)
     names = [printable(job.id) for job in jobs]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from runtime.backend.registry import BackendRegistry, LauncherFactory, foreign
-from runtime.cli.prepare import Prepared, key_names
+from runtime.cli.make_backends import key_names
+from runtime.cli.prepare import Prepared
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
 from runtime.job.shorten import shorten

@@ -70,7 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_file(show)
     _add_jobs(show)
     show.set_defaults(
-        fail_fast=False, max_failures=None, max_odirs=None, resume=None, rerun=None, each_bucket=False, dry_run=False
+        fail_fast=False,
+        max_failures=None,
+        max_odirs=None,
+        resume=None,
+        rerun=None,
+        each_bucket=False,
+        keep_builds=False,
+        dry_run=False,
     )
 
     backends = commands.add_parser("backends", help="show the backends that there are", allow_abbrev=False)
@@ -209,7 +216,8 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         nargs="?",
         const=LATEST,
-        help="run the jobs that did not pass in an earlier run, with their seeds, and all that they need, in a new run"
+        help="run the jobs that did not pass in an earlier run, with their seeds, in a new run; what they need is kept"
+        " of that run if the source tree is clean and has the same git revision, and is built again otherwise"
         " (default: the latest)",
     )
     earlier.add_argument(
@@ -229,6 +237,11 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         help="go on with a run that was stopped or killed: keep what passed, run the rest (default: the latest)",
     )
     running.set_defaults(each_bucket=False)
+    running.add_argument(
+        "--keep-builds",
+        action="store_true",
+        help="with --rerun: keep what passed there and is needed, whatever has become of the source tree",
+    )
     failures = running.add_mutually_exclusive_group()
     failures.add_argument("--keep-going", action="store_true", help="run all that can be run (default)")
     failures.add_argument("--fail-fast", action="store_true", help="stop after the first job that does not pass")

@@ -16,6 +16,7 @@ import trio
 from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, output_exit_code, print_error
 from runtime.cli.job_log import LogPrinter, follow_log
 from runtime.cli.job_shell import start_shell
+from runtime.cli.linked_directories import add_origins
 from runtime.cli.options import check_out
 from runtime.cli.past_paths import paths_of
 from runtime.cli.past_runs import PastRun, find_run, load_run
@@ -78,6 +79,7 @@ def _export(options: argparse.Namespace, output: Output) -> int:
     roots = Roots(str(run.path))
     try:
         roots.open()
+        add_origins(roots, run.state)
         with closing(roots), open(open_journal(roots.run.below(JOURNAL_NAME)), "rb") as journal:
             write_archive(
                 path,
@@ -131,6 +133,7 @@ def _logs(options: argparse.Namespace, output: Output) -> int:
     roots = Roots(str(run.path))
     try:
         roots.open()
+        add_origins(roots, run.state)
         path = roots.resolve(log)
         with closing(roots), closing(LogPrinter(lambda: open(path.open_regular(), "rb"), output)) as printer:
             if options.follow and run.is_live:
@@ -151,6 +154,7 @@ def _shell(options: argparse.Namespace, _: Output) -> int:
     roots = Roots(str(run.path))
     try:
         roots.open()
+        add_origins(roots, run.state)
         with closing(roots):
             start_shell(options.job, paths, roots.resolve(paths.odir), roots.resolve(paths.log))
     except OSError as exc:

@@ -71,7 +71,7 @@ def find_run(text: str, out: Path) -> Path:
 
     def look(path: str) -> None:
         if os.path.isdir(path) or os.path.isfile(path):
-            found.append(Path(os.path.realpath(path) if os.path.islink(path) else path))
+            found.append(Path(_without_last_link(path)))
 
     if text and "\0" not in text:
         paths = [str(Path(text).absolute())] if "/" in text else [str(out / text), str(Path(text).absolute())]
@@ -82,6 +82,19 @@ def find_run(text: str, out: Path) -> Path:
             " run directory or of an exported run"
         )
     return found[0]
+
+
+def _without_last_link(path: str) -> str:
+    """Return where a path leads whose last component may be a link, such as ``latest``, to something that exists.
+
+    Links above it stay: specifications have the path of the run directory in them, as it was given then.
+    """
+    while os.path.islink(path):
+        target = os.readlink(path)
+        if ".." in target.split("/"):  # where that leads depends on the links above
+            return os.path.realpath(path)
+        path = os.path.join(os.path.dirname(path), target)
+    return path.rstrip("/")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import trio
 from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, describe_fatal_error, print_error
 from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.link_updates import LinkUpdates
+from runtime.cli.linked_directories import make_link, remove_link
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.resuming import end_what_is_left
@@ -158,8 +159,9 @@ class Run:
                 lambda _: self._make_run_directory(), [str(self._run_dir)], what="--out: the run's directory"
             )
             call_each_with_timeout(self._resolve, self._named_paths(), what="the directory")
-            if self._prepared.resumption is not None:
+            if self._prepared.is_resumed:
                 end_what_is_left(self._prepared.token)
+            self._make_directory_links()
             self._links.make_folders()
             self._journal.write_secrets()
         except (OSError, InputError) as exc:
@@ -178,11 +180,34 @@ class Run:
             logger.warning("%s/latest: %s", self._run_dir.parent, exc.strerror)
 
     def _make_run_directory(self) -> None:
-        if self._prepared.resumption is None:
+        if not self._prepared.is_resumed:
             self._run_dir.parent.mkdir(parents=True, exist_ok=True)
             self._run_dir.mkdir()
             self._roots.open()
         self._journal.lock()
+
+    def _make_directory_links(self) -> None:
+        """Make the links to the directories of other runs, and remove those that are not needed any more.
+
+        Raises:
+            InputError: if one cannot be made, or a file system does not answer.
+        """
+        keeps = self._prepared.keeps
+        if keeps is None:
+            return
+
+        def make(place: str) -> None:
+            try:
+                make_link(self._roots, place, keeps.links[place])
+            except OSError as exc:
+                raise InputError(
+                    f"{place} is to be a link to {keeps.links[place]}, which is kept: {exc.strerror}; expected nothing"
+                    " else at that place"
+                ) from exc
+
+        # First, because a link may lead to where another one is to be made.
+        call_each_with_timeout(lambda place: remove_link(self._roots, place), keeps.places, what="the directory")
+        call_each_with_timeout(make, keeps.links, what="the directory")
 
     def _resolve(self, path: str) -> None:
         try:
@@ -195,6 +220,8 @@ class Run:
 
         They are resolved before the run: later a job may have replaced one with a link.
         """
+        if self._prepared.keeps is not None:
+            yield from self._prepared.keeps.directories
         for job in self._prepared.jobs:
             if job.odir is not None or job.log_path is not None:
                 paths = self._paths_of(job)
@@ -249,6 +276,8 @@ class Run:
             USER_MESSAGES.info("%s", self._title())
         else:
             self._screen.say(self._title(), "bold")
+            if self._prepared.keeps is not None and self._prepared.keeps.note is not None:
+                self._screen.say(self._prepared.keeps.note, "yellow")
         # Not that of the links: a job's file system may not answer, and the results must not wait for that.
         results = trio.CapacityLimiter(1)
         # Two nurseries: signals are handled until the last line is shown, when the watchers have ended.
@@ -261,10 +290,10 @@ class Run:
                 watching.start_soon(self._call_safely, self._write_variables_early)
                 watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
                 await self._call_safely(self._describe)
-                if self._prepared.resumption is not None:
+                if self._prepared.keeps is not None:
                     epoch = time.time() - trio.current_time()
-                    resumption = self._prepared.resumption
-                    self._scheduler.keep(resumption.kept(epoch), earlier=resumption.to_continue(epoch))
+                    keeps = self._prepared.keeps
+                    self._scheduler.keep(keeps.kept(epoch), earlier=keeps.to_continue(epoch))
                 async with self._journal.writer:
                     await self._call_safely(self._scheduler.run)
                 self._ended = trio.current_time()
@@ -349,18 +378,29 @@ class Run:
     def _title(self) -> str:
         prepared = self._prepared
         count = len(prepared.jobs)
-        resumed = "" if prepared.resumption is None else f", resumed: {prepared.resumption.summary()}"
+        keeps = "" if prepared.keeps is None else f", {prepared.keeps.title}: {prepared.keeps.summary()}"
         return (
             f"{prepared.regression.name}: {count} {'job' if count == 1 else 'jobs'}, seed base {prepared.seed_base},"
-            f" in {path_text(self._run_dir, self._here)}{resumed}"
+            f" in {path_text(self._run_dir, self._here)}{keeps}"
         )
 
     def _last_lines(self) -> list[Line]:
         results = self._scheduler.results()
-        lines = summary(results, self._run_dir, seconds=self._ended - self._started, relative_to=self._here)
+        lines = summary(
+            results,
+            self._run_dir,
+            seconds=self._ended - self._started,
+            relative_to=self._here,
+            origins=self._origins(),
+        )
         if self._written:
             lines.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
         return lines
+
+    def _origins(self) -> dict[str, str]:
+        """Return the names of the other runs whose results are kept, by the ids of the jobs."""
+        keeps = self._prepared.keeps
+        return {} if keeps is None else {job_id: origin.run for job_id, origin in keeps.origins.items()}
 
     def _write_results(self) -> None:
         """Write ``results.json``. Blocks. If it fails, the error is printed, and the exit code is 74."""

@@ -19,6 +19,7 @@ from typing import Final
 import attrs
 import trio
 
+from runtime.cli.earlier import Earlier
 from runtime.cli.provenance import (
     git_state,
     machine,
@@ -27,7 +28,6 @@ from runtime.cli.provenance import (
     tool_versions,
     version_commands,
 )
-from runtime.cli.resuming import Earlier
 from runtime.errors import JournalLockedError
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError

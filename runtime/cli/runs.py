@@ -96,8 +96,14 @@ class Runs:
             yield ((printable(name), "bold"), (f"  stays: {printable(why)}", ""))
         if not dry_run:
             self._remove_left()
-        for run in old:
-            reason = None if dry_run else self._remove(run.name)
+        used_by: dict[str, str] = {}
+        for run in reversed(old):  # the newest first: if this is killed, no run is left without what it uses
+            reason = None
+            if not dry_run:
+                user = used_by.get(run.name)
+                reason = self._remove(run.name) if user is None else f"the run {user} uses its directories"
+            if reason is not None:
+                used_by |= dict.fromkeys(run.uses, run.name)
             what = f"stays: {reason}" if reason else "would be removed" if dry_run else "removed"
             yield ((printable(run.name), "bold"), (f"  {what}", ""))
 

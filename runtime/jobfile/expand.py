@@ -83,8 +83,13 @@ class Expansion:
         return table.seeds if self.reseed is None else self.reseed
 
 
-def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
+def expand(regression: Regression, expansion: Expansion, *, warn: bool = True) -> list[JobSpec]:
     """Return all jobs, in the order of the tables.
+
+    Args:
+        regression: what the job files say.
+        expansion: the options of the run.
+        warn: whether to log what is doubtful in the job files.
 
     Raises:
         InputError: for too many jobs, two jobs with one id or one log, a need that names no job, a variable without a
@@ -113,14 +118,14 @@ def expand(regression: Regression, expansion: Expansion) -> list[JobSpec]:
     # Those of all tables before the first job is made: making a million of them takes a while.
     references = [resolve(entry.table, regression.variables, entry.where) for entry, _ in cells]
     regression.variables.check_definitions()
-    for sentence in doubtful_defaults(regression.variables):
+    for sentence in doubtful_defaults(regression.variables) if warn else ():
         logger.warning("%s", sentence)
     variables = {name.removeprefix("var.") for name in regression.variables.names()}
     jobs = []
     for (entry, of_entry), referred in zip(cells, references, strict=True):
         builder = _SpecBuilder(entry, expansion, needs, referred)
         jobs += [builder.build(cell) for cell in of_entry]
-        for sentence in doubtful_placeholders(entry.table, parameters, variables):
+        for sentence in doubtful_placeholders(entry.table, parameters, variables) if warn else ():
             logger.warning("%s: %s", entry.where, sentence)
     _check_logs(jobs, where, expansion.run_dir)
     return jobs

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runtime.journal.follower import Follower, follow
     from runtime.journal.lock import Holder, JournalLock, acquire, holder_of
     from runtime.journal.outputs import OutputFinder
-    from runtime.journal.recorder import Recorder, RecordSink
+    from runtime.journal.recorder import Origin, Recorder, RecordSink
     from runtime.journal.secret_values import SECRETS_NAME, SecretValues, append_secrets, read_secrets
     from runtime.journal.writer import JournalWriter
 else:
@@ -49,7 +49,7 @@ else:
         "runtime.journal.follower": ("Follower", "follow"),
         "runtime.journal.lock": ("Holder", "JournalLock", "acquire", "holder_of"),
         "runtime.journal.outputs": ("OutputFinder",),
-        "runtime.journal.recorder": ("RecordSink", "Recorder"),
+        "runtime.journal.recorder": ("Origin", "RecordSink", "Recorder"),
         "runtime.journal.secret_values": ("SECRETS_NAME", "SecretValues", "append_secrets", "read_secrets"),
         "runtime.journal.writer": ("JournalWriter",),
     }
@@ -83,6 +83,7 @@ __all__ = (
     "JournalLock",
     "JournalWriter",
     "Kept",
+    "Origin",
     "Output",
     "OutputFinder",
     "Progress",

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+import attrs
+
 from runtime.job import EventBatch, JobCompletionEvent, JobProgressEvent, JobSpec
 from runtime.job.protocol import Specification
 from runtime.journal.completions import ended
@@ -41,6 +43,16 @@ class RecordSink(Protocol):
         ...
 
 
+@attrs.frozen
+class Origin:
+    """Where the kept result of a job is from."""
+
+    run: str
+    """The name of the run that produced it."""
+    revision: str | None = None
+    """As in `Kept`."""
+
+
 class Recorder:
     """Appends the records of one segment. It is handed around for its methods; its fields are private.
 
@@ -66,6 +78,8 @@ class Recorder:
         """How many intents were recorded."""
         self._run_dir = run_dir
         self.details: Mapping[str, JSON] = details or {}
+        self.origins: Mapping[str, Origin] = {}
+        """By id: where the kept result of a job is from, if that is another run; may be replaced until `keep`."""
         state = RunState() if state is None else state
         self._incarnation = len(state.segments)
         self._numbers = dict(state.numbers)
@@ -109,10 +123,20 @@ class Recorder:
             self._count += len(changed)
             self._append(jobs_record(changed, digests))
 
-    def keep(self, ids: Sequence[str]) -> None:
-        """Record that the results of these jobs are kept."""
-        if ids:
-            self._append(Kept(self._numbers_of(ids)))
+    def keep(self, events: Iterable[JobCompletionEvent]) -> None:
+        """Record that these results are kept; and the results themselves, if they are of another run."""
+        by_origin: dict[Origin | None, list[JobCompletionEvent]] = {}
+        for event in events:
+            by_origin.setdefault(self.origins.get(event.job_id), []).append(event)
+        for origin, kept in by_origin.items():
+            of, revision = (None, None) if origin is None else (origin.run, origin.revision)
+            self._append(Kept(self._numbers_of([event.job_id for event in kept]), of, revision))
+        by_origin.pop(None, None)
+        # After all `Kept`: killed in between, this run has none of these results, and not some of an unknown origin. In
+        # one record, because a job that has begun in a record before that of its need is taken for older than that.
+        others = [event for kept in by_origin.values() for event in kept]
+        self.ended([attempt for event in others for attempt in event.earlier], again=True)
+        self.ended(others)
 
     def starting(self, backend: str, ids: Sequence[str], attempts: Sequence[int], at: float) -> None:
         """Record the intent to submit these jobs to a backend, at a time in seconds of the clock of all events."""

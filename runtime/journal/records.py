@@ -196,12 +196,18 @@ class Ended:
 
 @attrs.frozen
 class Kept:
-    """A resume keeps these results. Each stands in an `Ended` before this record."""
+    """These results are kept: of an earlier segment, in which each has its `Ended`, or of another run.
+
+    Results of another run are written to this journal, so that it needs no other. Their `Ended` come after this record:
+    if the process is killed in between, the jobs have not run. The other way round, they would be results of this run.
+    """
 
     jobs: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
     of: str | None = attrs.field(default=None, metadata=_one(or_none(TEXTS)))
-    """The run that produced them; `None` for an earlier segment of this one. Results of another run are written to this
-    journal as `Ended` first, so that a journal needs no other."""
+    """The run that produced them; `None` for an earlier segment of this one."""
+    revision: str | None = attrs.field(default=None, metadata=_one(or_none(TEXTS)))
+    """With `of`: the git revision of the clean source tree that they were made of; `None` if it is not known, or the
+    tree was not clean."""
 
     __attrs_post_init__ = _check_lengths
 

@@ -51,6 +51,8 @@ class RunState:
     segments: list[Segment] = attrs.field(factory=list, init=False)
     origins: dict[int, str] = attrs.field(factory=dict, init=False)
     """Number to the name of the run that the result is of, if that is another run."""
+    revisions: dict[int, str] = attrs.field(factory=dict, init=False)
+    """Number to the revision of the source tree, of those of `origins` of which it is known."""
     ignored: int = attrs.field(default=0, init=False)
     """Rows of records that changed nothing, because they are of a job or an attempt that cannot be."""
     _records: list[Starting | Ended] = attrs.field(factory=list, init=False)
@@ -163,6 +165,26 @@ class RunState:
         record = self._records[self._ended[number]]
         return output(record, self._rows[number]) if isinstance(record, Ended) else None
 
+    def origins_by_id(self) -> dict[str, str]:
+        """Return the names of the other runs that results are of, by the ids of the jobs."""
+        if not self.origins:  # as of most runs
+            return {}
+        return {job_id: self.origins[number] for job_id, number in self.numbers.items() if number in self.origins}
+
+    def revision(self, number: int) -> str | None:
+        """Return the git revision of the clean source tree that a result was made of.
+
+        `None` if the job has not ended, or the revision is not known, or the tree was not clean.
+        """
+        if number in self.origins:
+            return self.revisions.get(number)
+        segment = self.segment(number)
+        git = None if segment is None else segment.begin.details.get("git")
+        if not isinstance(git, dict) or git.get("clean") is not True:
+            return None
+        found = git.get("revision")
+        return found if isinstance(found, str) else None
+
     def counts(self) -> Counter[JobStatus]:
         """Return how many jobs have each status. Those that were replaced do not count."""
         return Counter(self.statuses[number] for number in self.numbers.values())
@@ -223,7 +245,13 @@ class RunState:
             attempts[number] = attempt
             self.statuses[number] = QUEUED
             self._begun[number] = index
+            self._forget_origin(number)
+
+    def _forget_origin(self, number: int) -> None:
+        """Take note that a job is run in this run, whichever run its result was of."""
+        if self.origins:  # most runs have none
             self.origins.pop(number, None)
+            self.revisions.pop(number, None)
 
     def _apply_progress(self, record: Progress) -> None:
         statuses, total = self.statuses, len(self.ids)
@@ -262,17 +290,21 @@ class RunState:
             return  # it ended without an attempt, so that its earlier ones count as before
         if index < self._segment_begins and not record.again:
             self._earlier.pop(number, None)  # it ended for good, and a resume ran it again
-        # Not if it is told again of the same attempt: no other one followed, although it was to.
-        elif before < attempt or not attempt:
+        # Not if it is told again of the same attempt: no other one followed, although it was to. Nor if that passed,
+        # after which no other one follows, whatever a damaged journal says.
+        elif (before < attempt or not attempt) and record.statuses[row] is not JobStatus.PASSED:
             self._earlier.setdefault(number, []).append((index, row))
 
     def _apply_kept(self, record: Kept) -> None:
         for number in record.jobs:
-            if not 0 <= number < len(self.ids) or self.statuses[number] not in TERMINAL:
+            # Of a result of another run, the `Ended` is still to come.
+            if not 0 <= number < len(self.ids) or (record.of is None and self.statuses[number] not in TERMINAL):
                 self.ignored += 1
                 continue
             if record.of is not None:
                 self.origins[number] = record.of
+            if record.of is not None and record.revision is not None:
+                self.revisions[number] = record.revision
             if self.segments:
                 self.segments[-1].kept += 1
 

@@ -26,6 +26,9 @@ class JobToResume:
     """What `digest` gives for its specification; ``""`` if it is no `JobSpec`."""
     needs: Sequence[str] = ()
     """Ids of the jobs that must end before it starts."""
+    obstacle: str = ""
+    """Why its result is not kept although it passed and nothing has changed, as the end of a sentence that begins with
+    the job; ``""`` for nothing."""
 
 
 @attrs.frozen
@@ -135,6 +138,8 @@ def _changed(state: RunState, number: int, job: JobToResume) -> str | None:
         return "it was to be tried again" if state.is_waiting(number) else "its end is not known"
     if status is not PASSED:
         return "it did not pass"
+    if job.obstacle:
+        return job.obstacle
     if not job.digest:
         return "its specification cannot be compared"
     for need in job.needs:

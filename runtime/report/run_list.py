@@ -55,7 +55,7 @@ def run_summary(name: str, state: RunState, *, is_live: bool, began: float) -> R
         state=how,
         began=state.segments[0].begin.at if state.segments else began,
         counts=count_ends(state, is_live=is_live),
-        uses=frozenset(state.origins.values()),
+        uses=frozenset(state.origins_by_id().values()),
         may_run_on=frozenset() if how == "ended" else {job.backend for job in state.in_flight()} - {_OWN_BACKEND},
     )
 
@@ -107,7 +107,7 @@ def to_prune(
     while staying:  # a run that stays because it is used may use another one
         used = {name: run.name for run in staying for name in run.uses}
         staying = [run for run in old if run.name in used and run.name not in reasons]
-        reasons |= {run.name: f"the run {used[run.name]} uses it" for run in staying}
+        reasons |= {run.name: f"the run {used[run.name]} uses its directories" for run in staying}
     return [run for run in reversed(old) if run.name not in reasons], reasons
 
 

@@ -38,4 +38,6 @@ def report_lines(state: RunState, *, is_live: bool, relative_to: Path) -> list[L
         lines.append(((f"{counts[UNFINISHED]} of its jobs have not ended", ""),))
     results = [known.result for known in known_results(state, is_live=is_live) if known.result is not None]
     took = seconds if isinstance(seconds, float) else None
-    return lines + summary(results, Path(state.run_dir), seconds=took, relative_to=relative_to)
+    return lines + summary(
+        results, Path(state.run_dir), seconds=took, relative_to=relative_to, origins=state.origins_by_id()
+    )

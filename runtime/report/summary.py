@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from runtime.job import JobResult, JobStatus
-from runtime.job.shorten import shorten
+from runtime.job.shorten import shorten, some_of
 from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces, end_of
 from runtime.report.reported_job import ReportedJob
@@ -29,6 +29,8 @@ MAX_FLAKY: Final = 10
 """Flaky jobs that are listed. Arbitrary, for the same reasons."""
 MAX_LEFTOVERS: Final = 10
 """Jobs with leftover processes that are listed. Arbitrary, for the same reasons."""
+MAX_KEPT: Final = 6
+"""Jobs of another run that are named in a line. Arbitrary: ten times more would wrap over several lines."""
 MAX_MESSAGE: Final = 160
 """Characters of a message in a line. Arbitrary: ten times more, and one message fills the screen; ten times less, and
 it is cut before the cause."""
@@ -37,7 +39,12 @@ STYLES: Final = {JobStatus.PASSED: "green", JobStatus.FAILED: "bold red", JobSta
 
 
 def summary(
-    results: Sequence[JobResult[ReportedJob]], run_dir: Path, *, seconds: float | None, relative_to: Path
+    results: Sequence[JobResult[ReportedJob]],
+    run_dir: Path,
+    *,
+    seconds: float | None,
+    relative_to: Path,
+    origins: Mapping[str, str] | None = None,
 ) -> list[Line]:
     """Return the lines of the summary of a run.
 
@@ -46,6 +53,7 @@ def summary(
         run_dir: the run's directory.
         seconds: how long the run took; `None` if that is not known.
         relative_to: the directory that paths are shown relative to.
+        origins: id to the name of the run that the result is of, if that is another run.
     """
     bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_rank)
     lines: list[Line] = []
@@ -54,6 +62,7 @@ def summary(
         lines += _buckets(bad, run_dir, relative_to)
     lines += _flaky(results, relative_to)
     lines += _left_behind(results)
+    lines += _kept(results, origins or {})
     return [*lines, counts_line(results, seconds)]
 
 
@@ -135,6 +144,17 @@ def _flaky(results: Sequence[JobResult[ReportedJob]], relative_to: Path) -> list
     if len(found) > MAX_FLAKY:
         lines.append(((f"  … and {len(found) - MAX_FLAKY} more, in results.json", "dim"),))
     return [*lines, ()]
+
+
+def _kept(results: Sequence[JobResult[ReportedJob]], origins: Mapping[str, str]) -> list[Line]:
+    """Return a line for each other run whose results were kept."""
+    by_run: dict[str, list[str]] = {}
+    for result in results if origins else ():
+        if result.id in origins:
+            by_run.setdefault(origins[result.id], []).append(printable(result.id))
+    return [
+        ((f"kept of {printable(run)}: ", ""), (some_of(ids, MAX_KEPT), "bold")) for run, ids in sorted(by_run.items())
+    ]
 
 
 def _left_behind(results: Sequence[JobResult[ReportedJob]]) -> list[Line]:

@@ -150,8 +150,8 @@ class Scheduler(Generic[JobT]):
         self.run_token: str = run_token or secrets.token_hex(8)
         """Marks the work of this run, so that a backend can find it again, for example in a batch system's queue."""
         self._recorder = journal
-        self._kept: list[str] = []
-        """Ids of the jobs that an earlier process has run."""
+        self._kept: list[JobCompletionEvent] = []
+        """The results that `keep` was given."""
         self.epoch: float = time.time()
         """The wall time, in seconds since 1970, at which `trio.current_time()` was 0; exact once the run has begun."""
         self._take(jobs)
@@ -216,7 +216,7 @@ class Scheduler(Generic[JobT]):
         self._take(jobs)
 
     def keep(self, completions: Iterable[JobCompletionEvent], *, earlier: Iterable[JobCompletionEvent] = ()) -> None:
-        """Take completions of an earlier process as the results of their jobs, which are not run.
+        """Take completions of an earlier process, or of another run, as the results of their jobs, which are not run.
 
         Args:
             completions: of jobs of this run that passed, each once, with times on the clock of this process.
@@ -235,7 +235,7 @@ class Scheduler(Generic[JobT]):
             raise RuntimeError(f"{self!r} has begun; expected the results that are kept before that")
         events, attempts = list(completions), list(earlier)
         ids = [event.job_id for event in events]
-        if len({*ids, *self._kept}) < len(ids) + len(self._kept):
+        if len({*ids, *(event.job_id for event in self._kept)}) < len(ids) + len(self._kept):
             raise ValueError("a completion is given twice; expected one for each job that is kept")
         for event in events:
             if event.status is not JobStatus.PASSED:
@@ -244,7 +244,7 @@ class Scheduler(Generic[JobT]):
             if event.status is JobStatus.PASSED:
                 raise ValueError(f"attempt {event.attempt} at job {event.job_id!r} passed; expected one that did not")
         self._tell(JobsKept(events, attempts))
-        self._kept += ids
+        self._kept += events
 
     def kill(self, ids: Iterable[str], *, by: str = "the caller", force: bool = False) -> None:
         """Kill jobs, ignoring those that have ended.

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from runtime.backend.registry import backends
 from runtime.cli.listing import job_lines
+from runtime.cli.make_backends import key_names
 from runtime.cli.options import parse
-from runtime.cli.prepare import key_names, prepare
+from runtime.cli.prepare import prepare
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.schema import JOB_KEYS
 

@@ -43,6 +43,7 @@ def test_the_defaults_of_a_run() -> None:
         "resume": None,
         "rerun": None,
         "each_bucket": False,
+        "keep_builds": False,
         "exclude": [],
         "print_interval": 10.0,
         "verbose": 0,

@@ -11,8 +11,9 @@ import pytest
 from runtime.backend.fake import FakeBackend
 from runtime.backend.local import LocalBackend
 from runtime.backend.registry import backends
+from runtime.cli.make_backends import key_names
 from runtime.cli.options import parse
-from runtime.cli.prepare import Prepared, key_names, prepare
+from runtime.cli.prepare import Prepared, prepare
 from runtime.jobfile.errors import InputError
 from tests.process.test_soft_steps import at
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -334,71 +333,3 @@ def test_the_retries_of_a_run_that_was_killed_are_not_granted_again(tmp_path: Pa
     assert ran(tmp_path) == ["a", "a"]
     assert "FAILED" in done.out
     assert [each["attempt"] for each in results(tmp_path)["jobs"][0]["earlier"]] == [1]
-
-
-def test_what_did_not_pass_runs_again_with_its_seed_and_what_it_needs(tmp_path: Path) -> None:
-    good = f"test -e {tmp_path}/fixed || test {{seed}} != $(cat {tmp_path}/seed)"
-    jobs: dict[str, Any] = {
-        "build": {"cmd": notes(tmp_path)},
-        "t": {"cmd": notes(tmp_path, good), "needs": ["build"], "seeds": 3},
-        "after": {"cmd": notes(tmp_path), "needs": ["t"]},
-    }
-    listed = call(tmp_path, "list", job_file(tmp_path, jobs), "--seed-base", "8").out
-    seed = re.findall(r"t\.seed=(\d+)", listed)[1]
-    (tmp_path / "seed").write_text(seed)
-    assert run(tmp_path, jobs, "--seed-base", "8").code == 1
-    ran(tmp_path)
-    first = run_dir(tmp_path)
-    (tmp_path / "fixed").touch()
-    done = run(tmp_path, {**jobs, "new": {"cmd": notes(tmp_path)}}, "--rerun")
-    assert done.code == 0, done
-    # `after` did not run, so it needs all of `t`.
-    assert ran(tmp_path)[0] == "build"
-    assert "new" not in statuses(tmp_path)
-    assert f"t.seed={seed}" in statuses(tmp_path)
-    assert run_dir(tmp_path) != first
-    done = run(tmp_path, jobs, "--rerun")
-    assert (done.code, done.out) == (2, "")
-    assert "all of its jobs passed" in done.err
-    only = run(tmp_path, jobs, f"--rerun={first.name}", "--exclude", "after")
-    assert only.code == 0
-    assert sorted(statuses(tmp_path)) == ["build", f"t.seed={seed}"]
-
-
-def test_of_each_failure_bucket_the_shortest_job_runs_again(tmp_path: Path) -> None:
-    jobs: dict[str, Any] = {
-        "red": {"cmd": "echo red {seed}; false", "seeds": "1..3"},
-        "blue": {"cmd": "echo blue {seed}; false", "seeds": "1..3", "needs": ["build"]},
-        "build": {"cmd": "true"},
-        "good": {"cmd": "true"},
-        "after": {"cmd": "true", "needs": ["red"]},
-    }
-    assert run(tmp_path, jobs).code == 1
-    seconds = {job["id"]: job["run_seconds"] for job in results(tmp_path)["jobs"]}
-    name = run_dir(tmp_path).name
-    dry = run(tmp_path, jobs, "--rerun-each-bucket", name, "--dry-run")
-    assert dry.out.splitlines()[-1] == "3 to run; nothing was started"
-    assert run(tmp_path, jobs, f"--rerun-each-bucket={name}").code == 1
-    red, blue = sorted(statuses(tmp_path).keys() - {"build"}, reverse=True)
-    for chosen in (red, blue):
-        colour = chosen.partition(".")[0]
-        assert seconds[chosen] == min(seconds[f"{colour}.seed={seed}"] for seed in (1, 2, 3))
-    assert (red[:4], blue[:5]) == ("red.", "blue.")
-    del jobs["red"]
-    del jobs["after"]
-    assert run(tmp_path, jobs, f"--rerun-each-bucket={name}").code == 1
-    assert statuses(tmp_path) == {"build": "passed", blue: "failed"}
-
-
-def test_a_run_of_consequences_alone_has_no_bucket(tmp_path: Path) -> None:
-    fifo = Fifo(tmp_path / "fifo")
-    jobs = {"a": {"cmd": f"echo x > {fifo.path}; sleep 100"}}
-    with started(tmp_path, "run", job_file(tmp_path, jobs)) as program:
-        fifo.hear()
-        program.send_signal(signal.SIGTERM)
-        program.wait()
-    done = run(tmp_path, jobs, "--rerun-each-bucket")
-    assert (done.code, done.out) == (2, "")
-    assert "has no failure bucket" in done.err
-    both = run(tmp_path, jobs, "--rerun-each-bucket", "--rerun")
-    assert (both.code, "not allowed with argument" in both.err) == (2, True)

@@ -92,7 +92,7 @@ def test_a_live_run_and_one_that_another_uses_stay(here: Here, out: Path) -> Non
     assert done.code == 0
     assert names(out) == {oldest.name, second.name, "20260104-000000-abcdef", "user"}
     assert f"{oldest.name}  stays: it is running\n" in done.out
-    assert f"{second.name}  stays: the run user uses it\n" in done.out
+    assert f"{second.name}  stays: the run user uses its directories\n" in done.out
     assert f"{third.name}  removed\n" in done.out
 
 
@@ -103,6 +103,17 @@ def test_a_run_whose_lock_is_taken_meanwhile_stays(here: Here, out: Path) -> Non
     assert oldest.exists()
     assert f"{oldest.name}  stays: " in done.out
     assert "is in use" in done.out
+
+
+def test_a_run_stays_if_the_lock_of_one_that_uses_it_is_taken_meanwhile(here: Here, out: Path) -> None:
+    oldest, *_ = sorted(out.iterdir())
+    user = records([result("a")], out / "user")
+    write_journal(out / "user", [*user[:-1], Kept([0], oldest.name), user[-1]])
+    age(out / "user", 3)
+    with held(out / "user"):
+        done = here("runs", "--prune", "1")
+    assert names(out) == {oldest.name, "user", "20260104-000000-abcdef"}
+    assert f"{oldest.name}  stays: the run user uses its directories\n" in done.out
 
 
 def test_what_a_removal_that_was_killed_has_left_is_removed_by_the_next(here: Here, out: Path) -> None:

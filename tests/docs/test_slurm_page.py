@@ -11,7 +11,7 @@ from runtime.backend.batch.system import System
 from runtime.backend.registry import backends
 from runtime.backend.slurm import SlurmBackend
 from runtime.backend.slurm.requests import VARIABLES
-from runtime.cli.prepare import key_names
+from runtime.cli.make_backends import key_names
 from runtime.job import JobSpec
 from runtime.jobfile.regression import load
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runtime.job import JobCompletionEvent, JobProgressEvent, JobSpec, JobStatus
-from runtime.journal import Begin, Jobs, Recorder, RunState, replay
+import attrs
+
+from runtime.job import JobCompletionEvent, JobProgressEvent, JobSpec, JobStatus, JobStatusInfo
+from runtime.journal import Begin, Jobs, Origin, Recorder, RunState, replay
 from tests.journal.sink import Sink
 
 
@@ -52,6 +54,25 @@ def test_nothing_is_recorded_of_nothing() -> None:
     assert [type(record) for record in journal.records] == [Begin]
 
 
+def test_results_of_another_run_are_in_the_journal_with_their_origin_and_their_earlier_attempts() -> None:
+    journal = Sink()
+    recorder = a_segment(journal, None, [spec("test"), spec("build"), spec("own")])
+    recorder.origins = {"build": Origin("monday", "abc"), "test": Origin("tuesday")}
+    failed = attrs.evolve(passed("test"), status=JobStatus.FAILED, reason=JobStatusInfo("no"))
+    flaky = attrs.evolve(passed("test", 2), earlier=(failed,))
+    recorder.keep([flaky, passed("build", 3)])
+    state = replay(journal.records)
+    assert state.origins_by_id() == {"test": "tuesday", "build": "monday"}
+    assert [state.revision(number) for number in range(3)] == [None, "abc", None]
+    assert [state.result(number) for number in range(3)] == [flaky, passed("build", 3), None]
+    assert [segment.kept for segment in state.segments] == [2]
+    # It does not matter that the test, which needs the build, comes first.
+    assert not state.began_before_end_of(0, 1)
+    for count in range(len(journal.records)):  # killed in between, it has all of them or none
+        cut = replay(journal.records[:count])
+        assert [event.job_id for event in cut.results()] == []
+
+
 def test_the_next_segment_records_new_and_changed_jobs_alone() -> None:
     journal = Sink()
     recorder = a_segment(journal, None, [spec("same"), spec("changed")])
@@ -60,7 +81,7 @@ def test_the_next_segment_records_new_and_changed_jobs_alone() -> None:
     before = len(journal.records)
     state = replay(journal.records)
     recorder = a_segment(journal, state, [spec("same"), spec("changed", "false"), spec("new")])
-    recorder.keep(["same"])
+    recorder.keep([passed("same")])
     recorder.starting("local", ["changed"], [1], 1.0)
     begin, jobs, *_ = journal.records[before:]
     assert isinstance(begin, Begin)

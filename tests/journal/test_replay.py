@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.job import JobCompletionEvent, JobPaths, JobStatusInfo
-from runtime.journal import completions
+from runtime.journal import JSON, completions
 from runtime.journal.records import End, Jobs, Kept, Record
 from runtime.journal.replay import RunState, replay
 from runtime.journal.segments import InFlight, Segment
@@ -225,13 +226,42 @@ def test_a_result_has_the_clock_of_its_segment() -> None:
     assert [state.epoch(number) for number in range(3)] == [1000.0, 5000.0, None]
 
 
+@pytest.mark.parametrize("first", [ended(0, attempt=0, status=KILLED), ended(0)])
+def test_what_is_no_attempt_that_failed_is_no_earlier_one(first: Record) -> None:
+    result = replay([begin(), JOBS, first, starting(0, attempt=2), ended(0, attempt=2)]).result(0)
+    assert result is not None
+    assert result.earlier == ()
+
+
 def test_a_result_of_another_run_has_its_name_until_the_job_runs_here() -> None:
-    state = replay([begin(), JOBS, ended(0, 1), Kept([0, 1], "monday"), Kept([2], "monday")])
-    assert state.origins == {0: "monday", 1: "monday"}
+    state = replay([begin(), JOBS, Kept([0, 1], "monday", "abc"), Kept([2])])
+    assert state.statuses == [SCHEDULED] * 3  # its results come next, or never
     assert state.ignored == 1  # a result that is not here cannot be kept
+    state.apply(ended(0, 1))
     assert (state.attempts[0], state.statuses[0]) == (1, PASSED)
+    assert state.origins_by_id() == {state.ids[0]: "monday", state.ids[1]: "monday"}
+    assert state.revision(0) == "abc"
     state.apply(starting(0, attempt=2))
     assert state.origins == {1: "monday"}
+    assert state.revision(0) is None
+
+
+@pytest.mark.parametrize(
+    ("git", "revision"),
+    [
+        ({"revision": "abc", "clean": True}, "abc"),
+        ({"revision": "abc", "clean": False}, None),
+        ({"revision": "abc", "clean": None}, None),
+        ({"revision": 7, "clean": True}, None),
+        ({"clean": True}, None),
+        (None, None),
+        ("abc", None),
+    ],
+)
+def test_a_result_is_of_the_clean_tree_of_its_segment(git: JSON, revision: str | None) -> None:
+    first = attrs.evolve(begin(), details={"git": git})
+    state = replay([first, JOBS, starting(0), ended(0), begin(1), starting(1), ended(1), Kept([0])])
+    assert [state.revision(number) for number in range(3)] == [revision, None, None]
 
 
 @pytest.mark.parametrize("record", [starting(3), starting(-1), running(7), ended(-4), ended(3), Kept([3]), Kept([-1])])

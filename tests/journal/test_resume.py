@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,6 +172,12 @@ TABLE: Mapping[str, Case] = {
         JOBS,
         OUTPUTS,
         dict.fromkeys(KEPT, "it passed on attempt 2"),
+    ),
+    "a result is not to be kept although nothing has changed": (
+        PASSED_ALL,
+        [attrs.evolve(BUILD, obstacle="the tree has changed"), SIM, COV],
+        OUTPUTS,
+        {"build": "the tree has changed", "sim": BUILD_RUNS, "cov": SIM_RUNS},
     ),
     "it passed on attempt 2": (
         [*START, starting(0), ended(0, status=FAILED, again=True), starting(0, attempt=2), ended(0, attempt=2)],

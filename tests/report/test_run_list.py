@@ -65,7 +65,7 @@ def test_a_run_that_another_one_uses_stays_as_long_as_that_one() -> None:
     assert pruned(runs, keep=1) == ["a", "b", "c", "d"]  # the users go, too
     old, reasons = to_prune(runs, keep=3, older_than=None, now=10)
     assert old == []
-    assert reasons == {"b": "the run c uses it", "a": "the run b uses it"}
+    assert reasons == {"b": "the run c uses its directories", "a": "the run b uses its directories"}
 
 
 NAMES = st.sampled_from("abcdef")

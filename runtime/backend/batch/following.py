@@ -1,4 +1,4 @@
-"""`JobTracker`: the jobs that are in the queue, from the acceptance of their arrays to their completions."""
+"""`Follower`: the jobs that are in the queue, from the acceptance of their arrays to their completions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.verdict import too_large
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 
-class JobTracker:
+class Follower:
     """Reports what has become of jobs.
 
     Args:

@@ -1,0 +1,166 @@
+"""`make_backends`: from the tables of a job file, and options, to the backends of a run, checked. None is opened."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from runtime.backend.contract.backend import RuntimeBackend
+from runtime.backend.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
+from runtime.errors import RegistryError
+from runtime.job import JobSpec
+from runtime.jobfile.errors import InputError, shown, suggestion
+from runtime.jobfile.regression import JobEntry, Regression
+from runtime.roots import Roots
+
+_UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
+
+_NOT_KEYS: Final = frozenset({"name", "run_dir", "terminal", "launcher_cls", "view", "system", "policy"})
+"""Arguments of backends that are not keys of a job file: the command line passes them, or they are objects."""
+_OLDER_KEYS: Final = {"grace": "visibility_timeout", "patience": "stall_timeout"}
+"""Keys of backends' tables that have another name now, to that name. Job files with the older one are still read."""
+_OF_LOCAL: Final = ("containment", "leftovers")
+"""Keys of jobs that only a backend with options of these names has."""
+
+
+def make_backends(
+    jobs: Sequence[JobSpec], default: str, regression: Regression, options: argparse.Namespace, roots: Roots
+) -> dict[str, RuntimeBackend]:
+    """Return the backends that the jobs use, by name.
+
+    Raises:
+        InputError: for an unknown name, also of a table that no job uses, or an option that a backend does not have.
+    """
+    users: dict[str, JobSpec] = {}
+    tables: dict[str, set[str]] = {}
+    for job in jobs:
+        name = job.backend or default
+        users.setdefault(name, job)
+        tables.setdefault(name, set()).add(job.name)
+    for name, (unused, where) in regression.backends.items():
+        _check_name(name, where)
+        # A table that no job uses is checked if its backend is built in: others may not be installed on this machine.
+        if name not in users and name in BUILT_IN:
+            _make(name, unused, where, options, roots, ())
+    whence = "--backend" if options.backend else f"the variable {DEFAULT_VARIABLE}"
+    made = {}
+    for name, job in users.items():
+        user = f"{regression.source}: job {shown(job.id)}" if job.backend else whence
+        _check_name(name, user)
+        given, where = regression.backends.get(
+            name, ({}, user if job.backend or options.backend else f"backend {name}")
+        )
+        entries = [entry for entry in regression.entries if entry.name in tables[name]]
+        made[name] = _make(name, given, where, options, roots, entries)
+    return made
+
+
+def _check_name(name: str, where: str) -> None:
+    try:
+        backends.check(name)
+    except RegistryError as exc:
+        raise InputError(f"{where}: {exc}") from exc
+
+
+def _make(
+    name: str,
+    given: Mapping[str, object],
+    where: str,
+    options: argparse.Namespace,
+    roots: Roots,
+    entries: Sequence[JobEntry],
+) -> RuntimeBackend:
+    """Return a backend.
+
+    Args:
+        name: of the backend.
+        given: the keys of its table.
+        where: what a message about it begins with.
+        options: of the command line.
+        roots: of the run.
+        entries: the job tables whose jobs use it.
+    """
+    ours: dict[str, object] = {}
+    if taken := next((key for key in given if key in _NOT_KEYS), None):
+        raise InputError(f"{where}: {_unknown_key(name, taken)}")
+    if name == "local" and options.max_parallel is not None and "max_parallelism" not in given:
+        # Else the backend's own limit, the number of CPUs, would silently lower that of --max-parallel.
+        ours["max_parallelism"] = options.max_parallel
+    try:
+        factory = backends.load(name)
+        takes = parameters(factory)
+        given = _with_present_names(given, takes, where)
+        if options.max_odirs is not None and "max_output_dirs" in takes:
+            ours["max_output_dirs"] = options.max_odirs
+        if "run_dir" in takes:
+            ours["run_dir"] = roots if getattr(factory, "shares_roots", False) else Path(roots)
+        for entry in entries:
+            table = entry.table
+            if "soft_stop" not in takes and (table.soft_stop is not None or table.soft_timeout is not None):
+                msg = f"{entry.where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
+                raise InputError(msg)
+            if key := next((key for key in _OF_LOCAL if key not in takes and getattr(table, key) is not None), None):
+                msg = f"{entry.where}: has {key}, which is for local jobs; the backend {shown(name)} does not have it"
+                raise InputError(msg)
+        return backends.create(name, **{**given, **ours})
+    except RegistryError as exc:
+        missing = isinstance(exc.__cause__, ModuleNotFoundError)
+        hint = "; expected it to be installed, or --pythonpath with its directory" if missing else ""
+        raise InputError(f"{where}: {exc}{hint}") from exc
+    except (TypeError, ValueError) as exc:
+        unknown = _UNKNOWN_OPTION.search(str(exc))
+        raise InputError(f"{where}: {exc if unknown is None else _unknown_key(name, unknown[1])}") from exc
+
+
+def _with_present_names(given: Mapping[str, object], takes: Container[str], where: str) -> Mapping[str, object]:
+    """Return the keys of a backend's table, with the older names replaced that the backend does not take."""
+    older = [key for key in _OLDER_KEYS if key in given and key not in takes and _OLDER_KEYS[key] in takes]
+    for key in older:
+        if _OLDER_KEYS[key] in given:
+            raise InputError(f"{where}: has both {key} and {_OLDER_KEYS[key]}, which replaces it; expected that alone")
+    return {_OLDER_KEYS[key] if key in older else key: value for key, value in given.items()}
+
+
+def _unknown_key(name: str, key: str) -> str:
+    return f"unknown key {shown(key)}{suggestion(key, key_names(backends, name), what='it knows')}"
+
+
+def parameters(factory: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a factory; for a class that passes options on, those of its bases as well.
+
+    Raises:
+        RegistryError: if inspecting it raises anything.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    with foreign("what the factory of a backend takes cannot be found out", TypeError, ValueError):
+        for each in factory.__mro__ if isinstance(factory, type) else (factory,):
+            if isinstance(each, type) and "__init__" not in vars(each):
+                continue
+            own = inspect.signature(each).parameters
+            found = {**found, **{name: parameter for name, parameter in own.items() if name not in found}}
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+                break
+    return found
+
+
+def key_names(registry: BackendRegistry, name: str) -> list[str]:
+    """Return the keys of a backend's table in a job file, including those that every backend has.
+
+    Raises:
+        RegistryError: if its factory cannot be loaded.
+    """
+    factory: Callable[..., object] = registry.load(name)
+    if isinstance(factory, LauncherFactory):  # it passes all options on to the adapter
+        from runtime.backend.legacy import LegacyLauncherAdapter
+
+        factory = LegacyLauncherAdapter
+    found = {**parameters(factory), **parameters(RuntimeBackend)}
+    return [
+        each
+        for each, parameter in found.items()
+        if parameter.kind is not parameter.VAR_KEYWORD and each not in _NOT_KEYS
+    ]
