@@ -31,7 +31,7 @@ from runtime.errors import (
 
 if TYPE_CHECKING:
     from runtime.backend.contract.backend import BackendOptions, BackendStatistics, CommonOptions, RuntimeBackend
-    from runtime.backend.contract.control import Control, End
+    from runtime.backend.contract.control import Control, JobEnd
     from runtime.backend.contract.driver import Driver
     from runtime.backend.contract.live import LiveJob, StopCause
     from runtime.backend.contract.open_backend import BackendState
@@ -72,7 +72,7 @@ else:
     # The same names for the interpreter. A type checker must not see `__getattr__`: it would accept any name.
     _LAZY_IMPORTS = {
         "runtime.backend.contract.backend": "BackendOptions BackendStatistics CommonOptions RuntimeBackend",
-        "runtime.backend.contract.control": "Control End",
+        "runtime.backend.contract.control": "Control JobEnd",
         "runtime.backend.contract.driver": "Driver",
         "runtime.backend.contract.live": "LiveJob StopCause",
         "runtime.backend.contract.open_backend": "BackendState",
@@ -116,7 +116,6 @@ __all__ = (
     "Control",
     "Driver",
     "DuplicateJobError",
-    "End",
     "ErrorMessage",
     "EventBatch",
     "FailureKind",
@@ -126,6 +125,7 @@ __all__ = (
     "GraphError",
     "Job",
     "JobCompletionEvent",
+    "JobEnd",
     "JobHandle",
     "JobPaths",
     "JobProgressEvent",

@@ -48,7 +48,7 @@ PURE = (
     "runtime.backend.batch.grouping",
     "runtime.backend.batch.pace",
     "runtime.backend.batch.reactor",
-    "runtime.backend.batch.records",
+    "runtime.backend.batch.exit_records",
     "runtime.backend.batch.submission",
     "runtime.backend.batch.system",
     "runtime.backend.batch.tokens",

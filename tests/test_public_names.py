@@ -21,7 +21,7 @@ NAMES = (
     "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch", "JobPaths", "Retry", "RunIf",
     "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "SlurmBackend", "FakeBackend", "FakePolicy", "FakeRun",
     "BackendOptions", "BackendState", "BackendStatistics", "CommonOptions", "Control", "Driver",
-    "LiveJob", "StopCause", "End",
+    "LiveJob", "StopCause", "JobEnd",
     "Scheduler", "run_jobs", "Job", "Priority", "ResourceProvider", "SchedulerStatistics",
     "StatusChange", "StatusStream",
     "BackendRegistry", "backends",

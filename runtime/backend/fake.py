@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from runtime.backend.contract.backend import BackendOptions, RuntimeBackend
-from runtime.backend.contract.control import Control, End
+from runtime.backend.contract.control import Control, JobEnd
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.interrupts import call_hook
 from runtime.backend.contract.live import LiveJob
@@ -101,7 +101,7 @@ class FakeDriver(Driver):
         """Launch jobs whose launch has begun."""
         self.control.finish_all(self._launch_each(jobs), ran=True)
 
-    def _launch_each(self, jobs: Sequence[LiveJob]) -> Iterator[End]:
+    def _launch_each(self, jobs: Sequence[LiveJob]) -> Iterator[JobEnd]:
         """Launch `jobs`; yield the ends of those that end within their launch."""
         for job in jobs:
             run = call_hook(self.backend.policy, job.spec, job.attempt)

@@ -29,7 +29,7 @@ MODULES: Final = (
     "runtime.process.guard.shim_process",
     "runtime.process.guard.signals",
     "runtime.process.guard.supervisor_process",
-    "runtime.process.guard.system",
+    "runtime.process.guard.system_calls",
     "runtime.process.stop_sequence",
     "runtime.rooted",
     "runtime.verdict.python_search",

@@ -33,7 +33,7 @@ _Handle: Final = _draft_of(JobHandle)
 _Result: Final = _draft_of(JobResult)
 
 
-class LiveJob(Protocol):
+class CompletableJob(Protocol):
     """A job that is live in a backend, as far as a completion or a handle is made of it."""
 
     id: str
@@ -46,7 +46,7 @@ class LiveJob(Protocol):
     ticket: int
 
 
-_LiveJobT = TypeVar("_LiveJobT", bound=LiveJob)
+_LiveJobT = TypeVar("_LiveJobT", bound=CompletableJob)
 
 
 _JobT = TypeVar("_JobT")
@@ -68,7 +68,7 @@ class EndedJob(Protocol[_JobT_co]):
 
 
 def make_completion(
-    job: LiveJob, reason: JobStatusInfo | None, ended: float, usage: JobUsage | None
+    job: CompletableJob, reason: JobStatusInfo | None, ended: float, usage: JobUsage | None
 ) -> JobCompletionEvent:
     """Return the `JobCompletionEvent` of `job`, whose `status` is already the final one."""
     event = _Completion()

@@ -130,7 +130,7 @@ async def each_in_thread(
     Raises:
         OSError: as `in_thread`; `Work.left` returns the items whose calls have not begun.
     """
-    calls = _Calls(limiter, nursery, done)
+    calls = _CallMaker(limiter, nursery, done)
     stalled: list[_Hop] = []
     while True:
         hop = _Hop()
@@ -176,7 +176,7 @@ class _Hop:
 
 
 @attrs.frozen
-class _Calls(Generic[T, R]):
+class _CallMaker(Generic[T, R]):
     """How calls are made, and where their results go."""
 
     limiter: trio.CapacityLimiter

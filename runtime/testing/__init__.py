@@ -5,7 +5,7 @@ completed exactly once; `cancel_at_every_step` finds the await at which a clean-
 `check_launcher` reports how a class behaves; `scripted` makes launchers that misbehave.
 """
 
-from runtime.testing.backends import Busy, Delay, FakeFixtures, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.backends import Delay, FakeFixtures, Hang, Raise, Refuse, ScriptedBackend, ScriptPoint
 from runtime.testing.cancellation import cancel_at_every_step
 from runtime.testing.conformance import BUFFERS, CHECKS, check_backend, run_check
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
@@ -20,7 +20,6 @@ __all__ = (
     "Act",
     "BackendFixture",
     "Behaviour",
-    "Busy",
     "CheckContext",
     "Delay",
     "FakeFixtures",
@@ -29,11 +28,12 @@ __all__ = (
     "History",
     "LauncherReport",
     "Raise",
+    "Refuse",
     "Script",
+    "ScriptPoint",
     "ScriptedBackend",
     "ScriptedLauncher",
     "Session",
-    "Step",
     "VirtualAdapter",
     "cancel_at_every_step",
     "check_backend",

@@ -25,7 +25,7 @@ from runtime.job import FailureKind, JobSpec, JobStatus, JobStatusInfo
 from runtime.testing.fixture import BackendFixture, Behaviour
 
 
-class Step(enum.Enum):
+class ScriptPoint(enum.Enum):
     """Where a script can act."""
 
     SETUP = "setup"
@@ -56,12 +56,12 @@ class Raise:
 
 
 @attrs.frozen
-class Busy:
-    """Refuse the job. Only for `Step.LAUNCH`."""
+class Refuse:
+    """Refuse the job. Only for `ScriptPoint.LAUNCH`."""
 
 
-Act = Delay | Hang | Raise | Busy
-Script = Mapping[Step | tuple[Step, str], Act]
+Act = Delay | Hang | Raise | Refuse
+Script = Mapping[ScriptPoint | tuple[ScriptPoint, str], Act]
 """Maps a step, or a step and a job id, to what happens there. The entry with the job id has precedence."""
 
 
@@ -80,7 +80,7 @@ class ScriptedBackend(FakeBackend):
     ) -> None:
         super().__init__(policy, **options)
         self.script: Script = script or {}
-        self.steps: Counter[tuple[Step, str]] = Counter()
+        self.steps: Counter[tuple[ScriptPoint, str]] = Counter()
         """How often each step ran, by step and job id. The id is empty for steps that belong to no job."""
         self.control: Control
         """The control of the last block, for a test that breaks the backend."""
@@ -90,7 +90,7 @@ class ScriptedBackend(FakeBackend):
         self.control = control
         return _ScriptedDriver(FakeDriver(control, self), self)
 
-    def take_act(self, step: Step, job_id: str = "") -> Act | None:
+    def take_act(self, step: ScriptPoint, job_id: str = "") -> Act | None:
         """Count a step, and return what happens there."""
         self.steps[step, job_id] += 1
         return self.script.get((step, job_id), self.script.get(step))
@@ -105,18 +105,18 @@ class _ScriptedDriver(Driver):
         self._backend = backend
 
     async def setup(self) -> None:
-        await self._act(Step.SETUP)
+        await self._act(ScriptPoint.SETUP)
 
     async def serve(self) -> None:
-        await self._act(Step.SERVE)
+        await self._act(ScriptPoint.SERVE)
 
     async def teardown(self) -> None:
-        await self._act(Step.TEARDOWN)
+        await self._act(ScriptPoint.TEARDOWN)
 
     async def launch(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
             if self.control.begin(job):
-                if isinstance(await self._act(Step.LAUNCH, job.id), Busy):
+                if isinstance(await self._act(ScriptPoint.LAUNCH, job.id), Refuse):
                     self.control.refuse(job)
                 else:
                     self._fake.launch_begun([job])
@@ -124,7 +124,7 @@ class _ScriptedDriver(Driver):
 
     def kill(self, jobs: Sequence[LiveJob]) -> None:
         for job in jobs:
-            act = self._backend.take_act(Step.KILL, job.id)
+            act = self._backend.take_act(ScriptPoint.KILL, job.id)
             if isinstance(act, Raise):
                 raise act.error
             if isinstance(act, Delay):
@@ -136,7 +136,7 @@ class _ScriptedDriver(Driver):
         await trio.sleep(seconds)
         self._fake.kill([job])
 
-    async def _act(self, step: Step, job_id: str = "") -> Act | None:
+    async def _act(self, step: ScriptPoint, job_id: str = "") -> Act | None:
         act = self._backend.take_act(step, job_id)
         if isinstance(act, Raise):
             raise act.error

@@ -65,7 +65,7 @@ class VirtualWorkers(LauncherWorkers):
     """Makes launcher threads without OS threads. It also checks that no launcher has two calls at once."""
 
     def __init__(self) -> None:
-        self.held: set[_Progress] = set()
+        self.held: set[_VirtualCall] = set()
         self.in_progress: set[int] = set()
 
     def launcher_thread(self, name: str) -> LauncherThread:
@@ -91,7 +91,7 @@ class VirtualAdapter(LegacyLauncherAdapter):
     workers_factory: ClassVar[Callable[[], LauncherWorkers]] = VirtualWorkers
 
 
-class _Progress(StalledCall):
+class _VirtualCall(StalledCall):
     """A call in progress."""
 
     def __init__(self, workers: VirtualWorkers, call: Call) -> None:
@@ -145,7 +145,7 @@ class _VirtualThread(LauncherThread):
             call = calls.popleft()
             if not call.begin():
                 continue
-            if await self._do(progress := _Progress(self._workers, call), deadline):
+            if await self._do(progress := _VirtualCall(self._workers, call), deadline):
                 done.append(call)
             else:
                 self._workers.held.add(progress)
@@ -154,7 +154,7 @@ class _VirtualThread(LauncherThread):
                 break
         return done, None
 
-    async def _do(self, progress: _Progress, deadline: float) -> bool:
+    async def _do(self, progress: _VirtualCall, deadline: float) -> bool:
         ends = trio.current_time() + deadline
         try:
             while not progress.has_returned():

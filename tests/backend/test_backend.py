@@ -15,14 +15,14 @@ import trio.testing
 from trio.testing import MockClock
 
 from runtime.backend.contract.backend import RuntimeBackend, check_limit
-from runtime.backend.contract.control import Control, End
+from runtime.backend.contract.control import Control, JobEnd
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.contract.open_backend import BROKEN_DEADLINE, TEARDOWN_DEADLINE, BackendState
 from runtime.backend.fake import FakeBackend, FakeDriver, FakeRun
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobProgressEvent, JobStatus, JobStatusInfo
-from runtime.testing.backends import Delay, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.backends import Delay, Hang, Raise, ScriptedBackend, ScriptPoint
 from tests.backend.manual import ManualBackend, ManualDriver, driven_by, job, opened
 
 FOREVER = FakeRun(duration=math.inf)
@@ -172,7 +172,7 @@ class EndsInItsLaunch(ManualDriver):
         for each in jobs:
             if self.control.begin(each):
                 reason = JobStatusInfo("no luck", kind=FailureKind.EXIT_CODE)
-                ends: list[End] = [(each, JobStatus.FAILED, reason, None), (each, JobStatus.PASSED, None, None)]
+                ends: list[JobEnd] = [(each, JobStatus.FAILED, reason, None), (each, JobStatus.PASSED, None, None)]
                 assert self.control.finish_all(ends, ran=True) == 1
 
 
@@ -199,7 +199,7 @@ async def test_only_a_sending_end_is_taken_for_completions(end: Any) -> None:
 
 
 async def test_what_setup_raises_is_raised_by_open() -> None:
-    backend = ScriptedBackend(script={Step.SETUP: Raise(BUG)})
+    backend = ScriptedBackend(script={ScriptPoint.SETUP: Raise(BUG)})
     send, receive = trio.open_memory_channel[EventBatch](0)
     with send, receive:
         with pytest.raises(RuntimeError) as caught:
@@ -208,11 +208,11 @@ async def test_what_setup_raises_is_raised_by_open() -> None:
         assert caught.value is BUG
         assert send.statistics().open_send_channels == 1
     assert backend.statistics().state is BackendState.CLOSED
-    assert not backend.steps[Step.TEARDOWN, ""]
+    assert not backend.steps[ScriptPoint.TEARDOWN, ""]
 
 
 async def test_a_backend_that_is_being_opened_takes_no_jobs(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(for_ever, script={Step.SETUP: Delay(1)})
+    backend = ScriptedBackend(for_ever, script={ScriptPoint.SETUP: Delay(1)})
 
     async def early() -> None:
         await trio.testing.wait_all_tasks_blocked()
@@ -247,11 +247,11 @@ async def test_a_backend_can_be_opened_again_and_a_handle_of_the_first_block_is_
 
 
 async def test_a_backend_that_could_not_be_opened_or_broke_can_be_opened_again() -> None:
-    backend = ScriptedBackend(script={Step.SETUP: Raise(BUG)})
+    backend = ScriptedBackend(script={ScriptPoint.SETUP: Raise(BUG)})
     with pytest.raises(RuntimeError):
         async with opened(backend):
             raise AssertionError
-    backend.script = {Step.SERVE: Raise(BUG)}
+    backend.script = {ScriptPoint.SERVE: Raise(BUG)}
     with pytest.raises(RuntimeError):
         async with opened(backend):
             await trio.sleep_forever()
@@ -367,14 +367,14 @@ async def test_an_interactive_job_fails_where_none_can_run() -> None:
 
 
 async def test_what_was_not_begun_when_the_submit_was_cancelled_is_never_launched(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(for_ever, script={Step.LAUNCH: Delay(1)})
+    backend = ScriptedBackend(for_ever, script={ScriptPoint.LAUNCH: Delay(1)})
     async with opened(backend) as history:
         with trio.move_on_after(1.5) as scope:
             await backend.submit_many([job("a"), job("b"), job("c")])
         assert scope.cancelled_caught
         assert trio.current_time() == 1.5
         await backend.drain()
-        assert [backend.steps[Step.LAUNCH, name] for name in "abc"] == [1, 1, 0]
+        assert [backend.steps[ScriptPoint.LAUNCH, name] for name in "abc"] == [1, 1, 0]
         assert backend.statistics().refused == 1
     assert {event.job_id for event in history.completions} == {"a", "b"}
     reason = history.completion("b").reason
@@ -389,7 +389,7 @@ async def test_a_submit_cancelled_at_once_launches_nothing() -> None:
             scope.cancel()
             await backend.submit_many([job("a", interactive=True), job("b")])
         await trio.testing.wait_all_tasks_blocked()
-        assert not backend.steps[Step.LAUNCH, "a"]
+        assert not backend.steps[ScriptPoint.LAUNCH, "a"]
         assert await backend.submit(job("b"))
         await backend.kill("b")
     assert [event.job_id for event in history.completions] == ["b"]
@@ -399,7 +399,7 @@ async def test_a_submit_cancelled_at_once_launches_nothing() -> None:
 
 
 async def test_a_job_is_killed_as_soon_as_its_launch_returns(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(for_ever, script={Step.LAUNCH: Delay(3)})
+    backend = ScriptedBackend(for_ever, script={ScriptPoint.LAUNCH: Delay(3)})
     async with opened(backend) as history, trio.open_nursery() as nursery:
         nursery.start_soon(backend.submit_many, [job("a"), job("b")])
         await trio.sleep(1)
@@ -407,7 +407,7 @@ async def test_a_job_is_killed_as_soon_as_its_launch_returns(autojump_clock: Moc
         assert trio.current_time() == 1, "b was not begun, so there is nothing to wait for"
         await backend.kill_many(["a"])
         assert trio.current_time() == 3
-    assert [backend.steps[Step.LAUNCH, name] for name in "ab"] == [1, 0]
+    assert [backend.steps[ScriptPoint.LAUNCH, name] for name in "ab"] == [1, 0]
     assert {event.job_id: event.started for event in history.completions} == {"a": 3, "b": None}
 
 
@@ -605,7 +605,7 @@ async def test_one_id_where_several_are_expected_is_an_error() -> None:
 
 
 async def test_the_caller_of_a_kill_does_not_see_a_bug_of_the_backend(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(for_ever, script={(Step.KILL, "a"): Raise(BUG)})
+    backend = ScriptedBackend(for_ever, script={(ScriptPoint.KILL, "a"): Raise(BUG)})
     seen: list[BaseException] = []
     with pytest.raises(RuntimeError) as caught:
         async with opened(backend) as history:
@@ -622,7 +622,7 @@ async def test_the_caller_of_a_kill_does_not_see_a_bug_of_the_backend(autojump_c
 
 
 async def test_a_bug_in_the_kill_of_a_time_limit_breaks_the_backend(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(for_ever, script={Step.KILL: Raise(BUG)})
+    backend = ScriptedBackend(for_ever, script={ScriptPoint.KILL: Raise(BUG)})
     with pytest.raises(RuntimeError) as caught:
         async with opened(backend) as history:
             await backend.submit(job(timeout=5))
@@ -655,7 +655,7 @@ async def test_a_timeout_counts_from_the_start_and_a_queue_timeout_from_the_queu
 
 
 async def test_a_slow_launch_is_not_counted(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(lambda *_: FakeRun(duration=2), script={Step.LAUNCH: Delay(10)})
+    backend = ScriptedBackend(lambda *_: FakeRun(duration=2), script={ScriptPoint.LAUNCH: Delay(10)})
     async with opened(backend) as history:
         handle = await backend.submit(job(timeout=3))
     assert handle is not None
@@ -783,7 +783,7 @@ async def test_an_illegal_completion_is_a_bug_and_breaks_the_backend(autojump_cl
 
 
 async def test_a_broken_backend_kills_completes_and_raises_its_error(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(for_ever, script={Step.TEARDOWN: Delay(1)})
+    backend = ScriptedBackend(for_ever, script={ScriptPoint.TEARDOWN: Delay(1)})
     seen: list[BaseException] = []
     with pytest.raises(RuntimeError) as caught:
         async with opened(backend) as history:
@@ -800,7 +800,7 @@ async def test_a_broken_backend_kills_completes_and_raises_its_error(autojump_cl
     reason = history.completion("a").reason
     assert reason is not None
     assert reason.kind is FailureKind.BACKEND_ERROR
-    assert backend.steps[Step.TEARDOWN, ""] == 1
+    assert backend.steps[ScriptPoint.TEARDOWN, ""] == 1
 
 
 @pytest.mark.parametrize(
@@ -819,7 +819,7 @@ async def test_a_backend_that_has_no_memory_for_itself_says_so_and_no_more(error
     assert reason is not None
     assert reason.message == message
     with pytest.raises(BackendBrokenError, match="'scripted' cannot be opened: there is not enough memory"):
-        async with opened(ScriptedBackend(script={Step.SETUP: Raise(error)})):
+        async with opened(ScriptedBackend(script={ScriptPoint.SETUP: Raise(error)})):
             raise AssertionError
 
 
@@ -851,7 +851,7 @@ async def test_a_broken_backend_takes_no_jobs() -> None:
 
 
 async def test_the_error_of_a_broken_backend_is_a_note_on_that_of_the_body() -> None:
-    backend = ScriptedBackend(script={Step.SERVE: Raise(BUG)})
+    backend = ScriptedBackend(script={ScriptPoint.SERVE: Raise(BUG)})
     with pytest.raises(ValueError, match="on purpose") as caught:
         async with opened(backend):
             try:
@@ -889,7 +889,7 @@ async def test_a_broken_backend_kills_at_once_whatever_the_body_does(autojump_cl
 
 
 async def test_a_launch_that_raises_breaks_the_backend_at_once(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(for_ever, script={(Step.LAUNCH, "b"): Raise(BUG)})
+    backend = ScriptedBackend(for_ever, script={(ScriptPoint.LAUNCH, "b"): Raise(BUG)})
     with pytest.raises(RuntimeError) as caught:
         async with opened(backend) as history:
             await backend.submit_many([job("a"), job("b"), job("c")])
@@ -899,7 +899,7 @@ async def test_a_launch_that_raises_breaks_the_backend_at_once(autojump_clock: M
     assert {event.job_id: event.reason and event.reason.kind for event in history.completions} == dict.fromkeys(
         "abc", FailureKind.BACKEND_ERROR
     )
-    assert not backend.steps[Step.LAUNCH, "c"]
+    assert not backend.steps[ScriptPoint.LAUNCH, "c"]
 
 
 @pytest.mark.parametrize("error", [BUG, SystemExit(0)])
@@ -994,7 +994,7 @@ async def test_the_errors_of_a_group_break_the_backend() -> None:
 
 
 async def test_an_exit_in_a_task_of_the_backend_is_raised_by_the_block() -> None:
-    backend = ScriptedBackend(script={Step.SERVE: Raise(SystemExit(3))})
+    backend = ScriptedBackend(script={ScriptPoint.SERVE: Raise(SystemExit(3))})
     with pytest.raises(SystemExit):
         async with opened(backend):
             await trio.sleep_forever()
@@ -1003,10 +1003,12 @@ async def test_an_exit_in_a_task_of_the_backend_is_raised_by_the_block() -> None
 # ---------------------------------------------------------------------- the end
 
 
-@pytest.mark.parametrize("step", [Step.LAUNCH, Step.KILL, Step.TEARDOWN, Step.SERVE])
+@pytest.mark.parametrize("step", [ScriptPoint.LAUNCH, ScriptPoint.KILL, ScriptPoint.TEARDOWN, ScriptPoint.SERVE])
 @pytest.mark.parametrize("how", ["cancel", "close"])
-async def test_whatever_hangs_the_end_is_bounded(step: Step, how: str, autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(for_ever, script={(step, "" if step in {Step.TEARDOWN, Step.SERVE} else "a"): Hang()})
+async def test_whatever_hangs_the_end_is_bounded(step: ScriptPoint, how: str, autojump_clock: MockClock) -> None:
+    backend = ScriptedBackend(
+        for_ever, script={(step, "" if step in {ScriptPoint.TEARDOWN, ScriptPoint.SERVE} else "a"): Hang()}
+    )
     error: BaseException | None = None
     handles: dict[str, object] = {}
     with trio.move_on_after(10):
@@ -1026,8 +1028,8 @@ async def test_whatever_hangs_the_end_is_bounded(step: Step, how: str, autojump_
     assert {event.job_id for event in history.completions} <= {"a", "b"}
     assert backend.statistics().live == 0
     assert backend.statistics().state is BackendState.CLOSED
-    assert (error is not None) == (step is Step.TEARDOWN)
-    if step in {Step.LAUNCH, Step.KILL}:
+    assert (error is not None) == (step is ScriptPoint.TEARDOWN)
+    if step in {ScriptPoint.LAUNCH, ScriptPoint.KILL}:
         reason = history.completion("a").reason
         assert reason is not None
         assert reason.kind is FailureKind.LOST
@@ -1035,7 +1037,7 @@ async def test_whatever_hangs_the_end_is_bounded(step: Step, how: str, autojump_
 
 
 async def test_a_setup_that_hangs_can_be_cancelled(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(script={Step.SETUP: Hang()})
+    backend = ScriptedBackend(script={ScriptPoint.SETUP: Hang()})
     with trio.move_on_after(1) as scope:
         async with opened(backend):
             raise AssertionError
@@ -1044,7 +1046,7 @@ async def test_a_setup_that_hangs_can_be_cancelled(autojump_clock: MockClock) ->
 
 
 async def test_what_teardown_raises_is_raised_when_all_was_delivered() -> None:
-    backend = ScriptedBackend(script={Step.TEARDOWN: Raise(BUG)})
+    backend = ScriptedBackend(script={ScriptPoint.TEARDOWN: Raise(BUG)})
     with pytest.raises(RuntimeError) as caught:
         async with opened(backend) as history:
             await backend.submit(job())
@@ -1053,7 +1055,7 @@ async def test_what_teardown_raises_is_raised_when_all_was_delivered() -> None:
 
 
 async def test_a_slow_teardown_is_waited_for(autojump_clock: MockClock) -> None:
-    backend = ScriptedBackend(script={Step.TEARDOWN: Delay(TEARDOWN_DEADLINE - 1)})
+    backend = ScriptedBackend(script={ScriptPoint.TEARDOWN: Delay(TEARDOWN_DEADLINE - 1)})
     with trio.CancelScope() as scope:
         async with opened(backend):
             scope.cancel()

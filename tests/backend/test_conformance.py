@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio.testing
 
-from runtime.testing.backends import Delay, FakeFixtures, ScriptedBackend, Step
+from runtime.testing.backends import Delay, FakeFixtures, ScriptedBackend, ScriptPoint
 from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from runtime.testing.fixture import FixtureFactory
 
@@ -14,7 +14,7 @@ FAKES: dict[str, FixtureFactory] = {
     "at_once": FakeFixtures(at_once=True),
     "queued": FakeFixtures(queued=2),
     "slow": FakeFixtures(
-        lambda policy: ScriptedBackend(policy, script={Step.LAUNCH: Delay(0.25), Step.KILL: Delay(0.25)})
+        lambda policy: ScriptedBackend(policy, script={ScriptPoint.LAUNCH: Delay(0.25), ScriptPoint.KILL: Delay(0.25)})
     ),
 }
 

@@ -20,7 +20,7 @@ from runtime.backend.contract.open_backend import BROKEN_DEADLINE, TEARDOWN_DEAD
 from runtime.errors import BackendBrokenError, BackendClosedError, DuplicateJobError
 from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobStatus
 from runtime.job.protocol import Specification
-from runtime.testing.backends import Act, Delay, FakeFixtures, Hang, Raise, Script, ScriptedBackend, Step
+from runtime.testing.backends import Act, Delay, FakeFixtures, Hang, Raise, Script, ScriptedBackend, ScriptPoint
 from runtime.testing.fixture import Behaviour
 from runtime.testing.history import History
 from tests.campaigns import Campaign
@@ -91,7 +91,7 @@ class Scenario:
     limit: int
     """`max_parallelism`; 0: no limit."""
     queued: float | None
-    script: tuple[tuple[Step, Act], ...]
+    script: tuple[tuple[ScriptPoint, Act], ...]
 
 
 def scenarios() -> st.SearchStrategy[Scenario]:
@@ -111,12 +111,16 @@ def scenarios() -> st.SearchStrategy[Scenario]:
         st.just(DropReceiver()),
     )
     acts = st.sampled_from((Delay(0.0), Delay(0.5), Hang()))
-    some = st.dictionaries(st.sampled_from((Step.LAUNCH, Step.KILL, Step.TEARDOWN)), acts, max_size=2)
-    none: dict[Step, Act] = {}
+    some = st.dictionaries(
+        st.sampled_from((ScriptPoint.LAUNCH, ScriptPoint.KILL, ScriptPoint.TEARDOWN)), acts, max_size=2
+    )
+    none: dict[ScriptPoint, Act] = {}
     steps = st.just(none) | some
-    broken = st.sampled_from((None,) * 8 + (Step.LAUNCH, Step.KILL, Step.SERVE, Step.TEARDOWN))
+    broken = st.sampled_from(
+        (None,) * 8 + (ScriptPoint.LAUNCH, ScriptPoint.KILL, ScriptPoint.SERVE, ScriptPoint.TEARDOWN)
+    )
 
-    def script(acts: dict[Step, Act], bug: Step | None) -> tuple[tuple[Step, Act], ...]:
+    def script(acts: dict[ScriptPoint, Act], bug: ScriptPoint | None) -> tuple[tuple[ScriptPoint, Act], ...]:
         return tuple((acts | ({} if bug is None else {bug: Raise(BugError())})).items())
 
     return st.builds(
@@ -170,7 +174,7 @@ class Player:
                 except (BodyError, BugError, trio.BrokenResourceError):
                     pass
                 except BackendBrokenError:
-                    assert (Step.TEARDOWN, Hang()) in self.scenario.script
+                    assert (ScriptPoint.TEARDOWN, Hang()) in self.scenario.script
             nursery.cancel_scope.cancel()
         if self.scenario.end != "normal":
             assert trio.current_time() <= max(left_at, 0) + 31 + BROKEN_DEADLINE + TEARDOWN_DEADLINE + self.slack()

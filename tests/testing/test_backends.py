@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from runtime.backend.fake import FakeRun
 from runtime.job import JobStatus
-from runtime.testing.backends import BEHAVIOURS, Busy, Delay, FakeFixtures, Hang, Raise, ScriptedBackend, Step
+from runtime.testing.backends import BEHAVIOURS, Delay, FakeFixtures, Hang, Raise, Refuse, ScriptedBackend, ScriptPoint
 from runtime.testing.fixture import Behaviour
 from tests.backend.manual import job, opened
 
@@ -23,13 +23,13 @@ async def test_without_a_script_it_is_a_fake_that_counts(autojump_clock: MockClo
         backend.close()
     assert len(history.completions) == 2
     assert backend.steps == {
-        (Step.SETUP, ""): 1,
-        (Step.SERVE, ""): 1,
-        (Step.LAUNCH, "a"): 1,
-        (Step.LAUNCH, "b"): 1,
-        (Step.KILL, "a"): 1,
-        (Step.KILL, "b"): 1,
-        (Step.TEARDOWN, ""): 1,
+        (ScriptPoint.SETUP, ""): 1,
+        (ScriptPoint.SERVE, ""): 1,
+        (ScriptPoint.LAUNCH, "a"): 1,
+        (ScriptPoint.LAUNCH, "b"): 1,
+        (ScriptPoint.KILL, "a"): 1,
+        (ScriptPoint.KILL, "b"): 1,
+        (ScriptPoint.TEARDOWN, ""): 1,
     }
 
 
@@ -37,12 +37,12 @@ async def test_delays_take_their_time_and_a_jobs_own_goes_first(autojump_clock: 
     backend = ScriptedBackend(
         lambda *_: FakeRun(duration=math.inf),
         script={
-            Step.SETUP: Delay(1),
-            Step.LAUNCH: Delay(2),
-            (Step.LAUNCH, "b"): Delay(10),
-            Step.KILL: Delay(20),
-            Step.TEARDOWN: Delay(5),
-            Step.SERVE: Delay(3),
+            ScriptPoint.SETUP: Delay(1),
+            ScriptPoint.LAUNCH: Delay(2),
+            (ScriptPoint.LAUNCH, "b"): Delay(10),
+            ScriptPoint.KILL: Delay(20),
+            ScriptPoint.TEARDOWN: Delay(5),
+            ScriptPoint.SERVE: Delay(3),
         },
     )
     async with opened(backend) as history:
@@ -56,7 +56,7 @@ async def test_delays_take_their_time_and_a_jobs_own_goes_first(autojump_clock: 
 
 
 async def test_a_script_can_refuse_and_be_replaced() -> None:
-    backend = ScriptedBackend(script={(Step.LAUNCH, "a"): Busy()})
+    backend = ScriptedBackend(script={(ScriptPoint.LAUNCH, "a"): Refuse()})
     async with opened(backend):
         assert list(await backend.submit_many([job("a"), job("b")])) == ["b"]
         backend.script = {}
@@ -66,7 +66,7 @@ async def test_a_script_can_refuse_and_be_replaced() -> None:
 async def test_a_kill_that_hangs_does_nothing_and_one_that_raises_raises(autojump_clock: MockClock) -> None:
     error = OSError("on purpose")
     backend = ScriptedBackend(
-        lambda *_: FakeRun(duration=5), script={(Step.KILL, "a"): Hang(), (Step.KILL, "b"): Raise(error)}
+        lambda *_: FakeRun(duration=5), script={(ScriptPoint.KILL, "a"): Hang(), (ScriptPoint.KILL, "b"): Raise(error)}
     )
     with pytest.raises(OSError, match="on purpose") as caught:
         async with opened(backend) as history:

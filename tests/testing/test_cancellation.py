@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import trio
 
-from runtime.testing.backends import Delay, FakeFixtures, Script, ScriptedBackend, Step
+from runtime.testing.backends import Delay, FakeFixtures, Script, ScriptedBackend, ScriptPoint
 from runtime.testing.cancellation import cancel_at_every_step
 from runtime.testing.conformance import BUFFERS
 from runtime.testing.fixture import Behaviour, CheckContext, FixtureFactory
 
-SCRIPT: Script = {Step.LAUNCH: Delay(0.1), Step.KILL: Delay(0.1)}
+SCRIPT: Script = {ScriptPoint.LAUNCH: Delay(0.1), ScriptPoint.KILL: Delay(0.1)}
 SLOW = FakeFixtures(lambda policy: ScriptedBackend(policy, script=SCRIPT), queued=1)
 
 

@@ -11,8 +11,8 @@ import trio
 
 from runtime.backend.batch.element import ABSENT, ADOPTABLE, STRAY, Element
 from runtime.backend.batch.files import Files
-from runtime.backend.batch.following import Follower
 from runtime.backend.batch.job import BatchJob
+from runtime.backend.batch.job_tracker import JobTracker
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
 from runtime.backend.batch.schedule import Schedule
@@ -40,7 +40,7 @@ class Adopter:
         files: the files of the run.
         reactor: the elements that may be in the queue.
         schedule: when the queue is asked whether earlier attempts have ended.
-        follower: follows the jobs that are adopted.
+        tracker: follows the jobs that are adopted.
         kill_timeout: seconds that earlier attempts may take to leave the queue; `None` for no limit.
     """
 
@@ -51,7 +51,7 @@ class Adopter:
         files: Files,
         reactor: Reactor,
         schedule: Schedule,
-        follower: Follower,
+        tracker: JobTracker,
         kill_timeout: float | None,
     ) -> None:
         self._control = control
@@ -59,7 +59,7 @@ class Adopter:
         self._files = files
         self._reactor = reactor
         self._schedule = schedule
-        self._follower = follower
+        self._tracker = tracker
         self._kill_timeout = math.inf if kill_timeout is None else kill_timeout
         self._found: dict[str, list[str]] = {}
         """The tokens that were found, by id of the job: one for each attempt."""
@@ -151,7 +151,7 @@ class Adopter:
         self._reactor.adopt(element)
         job = BatchJob(live, element, paths, soft, None, LaunchProgress(live.attempt))
         live.data = job
-        self._follower.follow(job)
+        self._tracker.follow(job)
         self._schedule.ask()
 
     async def _end(self, superseded: Sequence[Element]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 
-from runtime.backend.batch.system import Phase, Row
+from runtime.backend.batch.system import Phase, QueueRow
 
 
 @attrs.define(eq=False)
@@ -31,12 +31,12 @@ class ArrayEntry:
 class Observation:
     """What a listing says of one job."""
 
-    row: Row
+    row: QueueRow
     """The row of its most alive element."""
     alive: list[tuple[str, int]] = attrs.field(factory=list)
     """Its elements that can be cancelled: id of the array, and index."""
 
-    def add(self, row: Row, index: int) -> None:
+    def add(self, row: QueueRow, index: int) -> None:
         """Add a row of the job, whose element has this index."""
         if row.state.phase > self.row.state.phase:
             self.row = row
@@ -78,11 +78,11 @@ class ArrayIndex:
         entry = self._entries.get(name)
         return "" if entry is None else min(entry.ids, default="")
 
-    def read(self, rows: Iterable[Row]) -> dict[str, Observation]:
+    def read(self, rows: Iterable[QueueRow]) -> dict[str, Observation]:
         """Return what a listing says, by token. Rows of other users' arrays, or with an unknown index, are ignored."""
         seen: dict[str, Observation] = {}
         singly: set[tuple[str, int]] = set()
-        rest: list[tuple[Row, ArrayEntry]] = []
+        rest: list[tuple[QueueRow, ArrayEntry]] = []
         for row in rows:
             entry = self._entries.get(row.name)
             if entry is None:

@@ -9,7 +9,7 @@ import trio
 
 from runtime.backend.batch.array_index import Observation
 from runtime.backend.batch.files import Files
-from runtime.backend.batch.following import Follower
+from runtime.backend.batch.job_tracker import JobTracker
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
 from runtime.backend.batch.system import Unanswered
@@ -32,15 +32,15 @@ class Canceller:
         queue: the queue.
         files: the files of the run.
         reactor: the elements that may be in the queue.
-        follower: knows the soft steps of jobs.
+        tracker: knows the soft steps of jobs.
     """
 
-    def __init__(self, control: Control, queue: Queue, files: Files, reactor: Reactor, follower: Follower) -> None:
+    def __init__(self, control: Control, queue: Queue, files: Files, reactor: Reactor, tracker: JobTracker) -> None:
         self._control = control
         self._queue = queue
         self._files = files
         self._reactor = reactor
-        self._follower = follower
+        self._tracker = tracker
 
     async def cancel_due(self) -> None:
         """Take the steps of stops that are due. Called by the task that queries: so what is cancelled was listed."""
@@ -49,7 +49,7 @@ class Canceller:
         steps = self._reactor.due_stop_steps(trio.current_time())
         signals: dict[int, list[tuple[str, int]]] = {}
         for element in steps.soft:
-            step = self._follower.job_of(element).soft
+            step = self._tracker.job_of(element).soft
             assert step is not None
             if isinstance(step.what, int):
                 signals.setdefault(step.what, []).extend(element.alive())

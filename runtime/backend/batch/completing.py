@@ -7,12 +7,12 @@ from typing import Final
 import trio
 
 from runtime.backend.batch.element import Element
+from runtime.backend.batch.exit_records import ExitRecord
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.job import BatchJob
-from runtime.backend.batch.records import Record
 from runtime.backend.batch.store import may_appear
-from runtime.backend.batch.system import Row
-from runtime.backend.batch.transitions import Ended, Transition, Unseen
+from runtime.backend.batch.system import QueueRow
+from runtime.backend.batch.transitions import Finished, Transition, Unseen
 from runtime.backend.batch.wrapper import FOLDER
 from runtime.backend.contract.control import Control
 from runtime.backend.finishing import Finisher, usage_of
@@ -47,7 +47,7 @@ class Completer:
         self._system = system
         self._visibility_timeout = visibility_timeout
 
-    def label(self, element: Element, row: Row | None) -> str:
+    def label(self, element: Element, row: QueueRow | None) -> str:
         """Return what people call an element: its id in the system, and its node if that is known."""
         note = f" on {row.note}" if row is not None and row.note else ""
         return f"{self._system} job {element.array}_{element.index}{note}"
@@ -56,7 +56,7 @@ class Completer:
         """Complete a job that has ended, or is lost."""
         if isinstance(transition, Unseen):
             await self._complete_unseen(job, transition.row)
-        elif not isinstance(transition, Ended):
+        elif not isinstance(transition, Finished):
             await self._fail_unrecorded(job, f"{self.label(job.element, None)} is no longer in the queue")
         elif transition.record is None:
             await self._complete_unrecorded(job, transition.row)
@@ -65,7 +65,7 @@ class Completer:
 
     # ------------------------------------------------------------------ without a record
 
-    async def _complete_unrecorded(self, job: BatchJob, row: Row | None) -> None:
+    async def _complete_unrecorded(self, job: BatchJob, row: QueueRow | None) -> None:
         if job.live.stop is not None and (row is None or row.state.kind is FailureKind.CANCELLED):
             # The cancel and the start may have crossed on their way to a node: then the element still begins.
             await self._files.run(self._files.store.revoke, job.element.token)
@@ -84,7 +84,7 @@ class Completer:
             message = f"{what}, and the record of its end is gone: {self._removed()}"
         self._control.fail(job.live, FailureKind.LOST, message)
 
-    async def _complete_unseen(self, job: BatchJob, row: Row) -> None:
+    async def _complete_unseen(self, job: BatchJob, row: QueueRow) -> None:
         """Complete a job whose node does not see its files; break the backend if no node ever saw any.
 
         If a job has removed the files, that is the reason, and the run directory may well be shared.
@@ -116,7 +116,7 @@ class Completer:
 
     # ------------------------------------------------------------------ with a record
 
-    async def _complete_recorded(self, job: BatchJob, record: Record, row: Row | None) -> None:
+    async def _complete_recorded(self, job: BatchJob, record: ExitRecord, row: QueueRow | None) -> None:
         live = job.live
         if record.launch_error is not None:
             program = command_words(live.spec)[0]
@@ -142,7 +142,7 @@ class Completer:
         else:
             await self._complete_judged(job, record)
 
-    async def _complete_judged(self, job: BatchJob, record: Record) -> None:
+    async def _complete_judged(self, job: BatchJob, record: ExitRecord) -> None:
         """Complete a job that has ended by itself."""
         if job.element.stop is not None:  # it had ended when it was stopped
             self.hurry(job)
@@ -187,7 +187,7 @@ class Completer:
         return await self._finisher.conclude_stopped(spec, log, status, self._visibility_timeout)
 
 
-def _exit_of(record: Record) -> Exit:
+def _exit_of(record: ExitRecord) -> Exit:
     """Return the end of a job as a local process would report it."""
     return Exit(
         record.code, record.signal, record.core_dumped, cpu_seconds=record.cpu_seconds, peak_bytes=record.peak_bytes

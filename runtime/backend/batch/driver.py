@@ -15,11 +15,11 @@ from runtime.backend.batch.cancelling import Canceller
 from runtime.backend.batch.completing import Completer
 from runtime.backend.batch.element import FINISHING, PREPARED
 from runtime.backend.batch.files import Files
-from runtime.backend.batch.following import Follower
 from runtime.backend.batch.job import BatchJob
 from runtime.backend.batch.job_files import JobFiles
+from runtime.backend.batch.job_tracker import JobTracker
 from runtime.backend.batch.pace import Pace
-from runtime.backend.batch.polling import Poller
+from runtime.backend.batch.polling import QueuePoller
 from runtime.backend.batch.preparing import HOOK_THREADS, Preparer
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
@@ -74,8 +74,8 @@ class BatchDriver(Driver):
         self._roots: Roots
         self._schedule: Final = Schedule(self.queue.pace)
         self._finisher: Finisher
-        self._follower: Follower
-        self._poller: Poller
+        self._tracker: JobTracker
+        self._poller: QueuePoller
         self._canceller: Canceller
         self._adopter: Adopter
         self._submitter: Submitter
@@ -121,12 +121,12 @@ class BatchDriver(Driver):
         hook_limiter = trio.CapacityLimiter(HOOK_THREADS)
         finisher = self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), hook_limiter)
         completer = Completer(control, files, finisher, queue.system.name, visibility_timeout)
-        follower = self._follower = Follower(control, files, reactor, completer, self._expect_soft_step)
-        self._canceller = Canceller(control, queue, files, reactor, follower)
-        self._poller = Poller(queue, schedule, files, reactor, follower)
-        self._adopter = Adopter(control, queue, files, reactor, schedule, follower, self._settings.kill_timeout)
+        tracker = self._tracker = JobTracker(control, files, reactor, completer, self._expect_soft_step)
+        self._canceller = Canceller(control, queue, files, reactor, tracker)
+        self._poller = QueuePoller(queue, schedule, files, reactor, tracker)
+        self._adopter = Adopter(control, queue, files, reactor, schedule, tracker, self._settings.kill_timeout)
         preparer = Preparer(control, queue, files, reactor, hook_limiter)
-        self._submitter = Submitter(control, queue, files, reactor, preparer, schedule, follower, visibility_timeout)
+        self._submitter = Submitter(control, queue, files, reactor, preparer, schedule, tracker, visibility_timeout)
 
     async def serve(self) -> None:
         """Take the steps of stops and ask the queue, whenever one of both is due."""
@@ -165,13 +165,13 @@ class BatchDriver(Driver):
     def kill(self, jobs: Sequence[LiveJob]) -> None:
         """Let the next step of the loop begin to stop `jobs`."""
         for job in jobs:
-            self._follower.stop(job.data)
+            self._tracker.stop(job.data)
         self._schedule.hurry()
 
     def force(self, jobs: Sequence[LiveJob]) -> None:
         """Let the next step of the loop cancel `jobs`, also if their soft steps have not ended."""
         for job in jobs:
-            self._follower.force(job.data)
+            self._tracker.force(job.data)
         self._schedule.hurry()
 
     def _expect_soft_step(self, seconds: float) -> None:

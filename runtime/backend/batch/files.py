@@ -8,7 +8,7 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
-from runtime.backend.batch.records import Record
+from runtime.backend.batch.exit_records import ExitRecord
 from runtime.backend.batch.store import Store
 from runtime.process import in_thread
 
@@ -36,7 +36,7 @@ class Files:
         """Call ``function(*args)``, which blocks, in a thread."""
         return await in_thread(function, *args, limiter=self.limiter)
 
-    async def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, Record], set[str]]:
+    async def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, ExitRecord], set[str]]:
         """Read exit records; see `Store.read_records`."""
         records, unread = await self.run(self.store.read_records, tokens)
         self.is_shared = self.is_shared or bool(records)

@@ -1,4 +1,4 @@
-"""`Poller`: one query for all jobs, tick by tick."""
+"""`QueuePoller`: one query for all jobs, tick by tick."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final
 
 import trio
 
+from runtime.backend.batch.exit_records import ExitRecord
 from runtime.backend.batch.files import Files
-from runtime.backend.batch.following import Follower
+from runtime.backend.batch.job_tracker import JobTracker
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import ACCOUNT_AFTER, Query, Reactor
-from runtime.backend.batch.records import Record
 from runtime.backend.batch.schedule import Schedule
 from runtime.backend.batch.system import Unanswered
 
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 
-class Poller:
+class QueuePoller:
     """Asks the queue, and passes on what has become of the jobs.
 
     Args:
@@ -27,15 +27,15 @@ class Poller:
         schedule: when it is asked.
         files: the files of the run.
         reactor: the elements that may be in the queue.
-        follower: reports what has become of the jobs.
+        tracker: reports what has become of the jobs.
     """
 
-    def __init__(self, queue: Queue, schedule: Schedule, files: Files, reactor: Reactor, follower: Follower) -> None:
+    def __init__(self, queue: Queue, schedule: Schedule, files: Files, reactor: Reactor, tracker: JobTracker) -> None:
         self._queue = queue
         self._schedule = schedule
         self._files = files
         self._reactor = reactor
-        self._follower = follower
+        self._tracker = tracker
         self._accounting_asked_at = -math.inf
 
     async def wait_due(self) -> None:
@@ -58,10 +58,10 @@ class Poller:
             query.add_records(*await self._read_records(tokens))
         await self._ask_accounting(query)
         now = trio.current_time()
-        self._follower.abandon_completed()
+        self._tracker.abandon_completed()
         transitions = self._reactor.on_answer(query, now)
-        self._follower.react(transitions)
-        self._follower.limit_logs()
+        self._tracker.react(transitions)
+        self._tracker.limit_logs()
         if isinstance(answer, Unanswered):
             self._queue.note_no_answer(answer.why)
         else:
@@ -71,7 +71,7 @@ class Poller:
                 logger.warning(message, self._queue.backend, answer.unparsed, self._queue.system.name)
         self._schedule.end_query(complete=query.complete)
 
-    async def _read_records(self, tokens: list[str]) -> tuple[dict[str, Record], set[str]]:
+    async def _read_records(self, tokens: list[str]) -> tuple[dict[str, ExitRecord], set[str]]:
         records, unread = await self._files.read_records(tokens)
         if unread:
             message = "backend %r: no descriptor to read %d exit records; will retry"

@@ -13,7 +13,7 @@ from runtime.backend.batch.files import Files
 from runtime.backend.batch.job import BatchJob
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
-from runtime.backend.batch.system import Busy
+from runtime.backend.batch.system import QueueFull
 from runtime.backend.batch.tokens import job_token
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.live import DONE, LiveJob
@@ -60,11 +60,11 @@ class Preparer:
         A job whose file system does not answer is prepared by a task of `nursery`.
         """
 
-        def done(results: Sequence[tuple[_Preparation, BatchJob | Busy | str]]) -> None:
+        def done(results: Sequence[tuple[_Preparation, BatchJob | QueueFull | str]]) -> None:
             for (live, progress), result in results:
                 if live.stage is DONE:  # killed meanwhile
                     continue
-                if isinstance(result, Busy):
+                if isinstance(result, QueueFull):
                     self.refuse(live, progress, result.why)
                 elif isinstance(result, str):
                     self._control.fail(live, FailureKind.LAUNCH_ERROR, result)
@@ -88,10 +88,10 @@ class Preparer:
         progress = self._progress.pop(live.spec, None)
         return progress if progress is not None and progress.attempt == live.attempt else LaunchProgress(live.attempt)
 
-    def _prepare_one(self, preparation: _Preparation) -> BatchJob | Busy | str:
+    def _prepare_one(self, preparation: _Preparation) -> BatchJob | QueueFull | str:
         """Prepare one job. Blocks.
 
-        Returns `Busy` if it cannot be launched now, or text if it never can be.
+        Returns `QueueFull` if it cannot be launched now, or text if it never can be.
         """
         live, progress = preparation
         spec: JobSpec = live.spec
@@ -116,5 +116,5 @@ class Preparer:
             progress.hooked = True
         except Exception as exc:  # noqa: BLE001 - such as text that is not a file name: it fails its own job, and no other
             message = f"cannot be prepared: {str(exc) or repr(exc)}"
-            return Busy(message) if is_out_of_resources(exc) else message
+            return QueueFull(message) if is_out_of_resources(exc) else message
         return job

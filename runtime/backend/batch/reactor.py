@@ -31,8 +31,8 @@ from runtime.backend.batch.element import (
     ElementState,
     Stop,
 )
-from runtime.backend.batch.records import Record
-from runtime.backend.batch.system import Listing, Phase, Row, State, Unanswered
+from runtime.backend.batch.exit_records import ExitRecord
+from runtime.backend.batch.system import Phase, QueueListing, QueueRow, State, Unanswered
 from runtime.backend.batch.transitions import Evidence, Moved, Transition, Unexpected, next_transition
 from runtime.process.stop_sequence import KILL, SOFT
 
@@ -45,7 +45,7 @@ ACCOUNT_AFTER: Final = 2.0
 """Seconds that a job must be missing before accounting is asked for it. Arbitrary: with a tenth, each job that ends
 costs an sacct; with ten times as many, the reason of an end is known 20 s late."""
 
-GONE: Final = Observation(Row("", "", None, State(Phase.ENDED), ""))
+GONE: Final = Observation(QueueRow("", "", None, State(Phase.ENDED), ""))
 """The observation of an element that the queue does not have."""
 
 
@@ -65,12 +65,12 @@ class Query:
         """Whether its listing is complete: then an element that it does not have is not in the queue."""
         self.seen: Mapping[str, Observation] = {}
         """What the listing says, by token; also of elements that are not watched."""
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, QueueRow] = {}
         """What the queue, or accounting, says of the watched elements, by token."""
-        self.records: Mapping[str, Record] = {}
+        self.records: Mapping[str, ExitRecord] = {}
         """The exit records that were found, by token."""
 
-    def add_listing(self, answer: Listing | Unanswered, arrays: ArrayIndex) -> None:
+    def add_listing(self, answer: QueueListing | Unanswered, arrays: ArrayIndex) -> None:
         """Add the answer of the queue."""
         if not isinstance(answer, Unanswered):
             self.answered = True
@@ -87,7 +87,7 @@ class Query:
             if not self.answered or (row := rows.get(each.token)) is None or row.state.phase <= Phase.ENDING
         ]
 
-    def add_records(self, records: Mapping[str, Record], unread: set[str]) -> None:
+    def add_records(self, records: Mapping[str, ExitRecord], unread: set[str]) -> None:
         """Add the records that were found, and the tokens of those that could not be read for lack of descriptors.
 
         An element whose record cannot be read is not known to be without one, so this query says nothing of it.
@@ -107,7 +107,7 @@ class Query:
             and each.token not in self.records
         ]
 
-    def add_accounting(self, asked: Sequence[Element], answer: Listing, arrays: ArrayIndex) -> None:
+    def add_accounting(self, asked: Sequence[Element], answer: QueueListing, arrays: ArrayIndex) -> None:
         """Add what accounting says of the elements for which it was asked."""
         told = arrays.read(answer.rows)
         self.rows.update((each.token, told[each.token].row) for each in asked if each.token in told)

@@ -24,8 +24,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from runtime.backend.batch.exit_records import ExitRecord, parse_record
 from runtime.backend.batch.job_files import JobFiles, Member
-from runtime.backend.batch.records import Record, parse_record
 from runtime.backend.batch.wrapper import FOLDER, render_wrapper
 from runtime.backend.job_paths import write_private
 from runtime.process import is_out_of_resources
@@ -120,13 +120,13 @@ class Store:
         directory.below("jobs").replace("".join(f"{line}\n" for line in lines).encode(), 0o600)
         return str(directory)
 
-    def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, Record], set[str]]:
+    def read_records(self, tokens: Iterable[str]) -> tuple[dict[str, ExitRecord], set[str]]:
         """Return the records that exist, by token, and the tokens whose records could not be read for lack of
         descriptors.
 
         The latter are not known to be absent: try again later.
         """
-        found: dict[str, Record] = {}
+        found: dict[str, ExitRecord] = {}
         unread: set[str] = set()
         for token in tokens:
             try:
@@ -139,7 +139,7 @@ class Store:
                 found[token] = record
         return found, unread
 
-    def read_all_records(self, tokens: Iterable[str]) -> dict[str, Record]:
+    def read_all_records(self, tokens: Iterable[str]) -> dict[str, ExitRecord]:
         """Return the records that exist, by token.
 
         Raises:

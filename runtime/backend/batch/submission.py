@@ -11,9 +11,9 @@ import math
 
 from runtime.backend.batch.array_index import ArrayEntry
 from runtime.backend.batch.reactor import DOUBT_TIMEOUT
-from runtime.backend.batch.system import Accepted, Busy, Doubtful, Refused, SubmitAnswer, Unanswered
+from runtime.backend.batch.system import Accepted, Doubtful, QueueFull, Refused, SubmitAnswer, Unanswered
 
-Outcome = Accepted | Busy | Refused | Unanswered
+Outcome = Accepted | QueueFull | Refused | Unanswered
 """What is known in the end."""
 
 
@@ -43,7 +43,7 @@ class Submission:
         if self._entry.ids:
             return Accepted(min(self._entry.ids))
         if self._doubt.busy:
-            return Busy(self._doubt.why)
+            return QueueFull(self._doubt.why)
         if self._is_second:
             return Unanswered(self._doubt.why)
         self._is_second = True

@@ -11,15 +11,15 @@ import trio
 
 from runtime.backend.batch.array_index import ArrayEntry
 from runtime.backend.batch.files import Files
-from runtime.backend.batch.following import Follower
 from runtime.backend.batch.grouping import chunks, group
 from runtime.backend.batch.job import BatchJob
+from runtime.backend.batch.job_tracker import JobTracker
 from runtime.backend.batch.preparing import Preparer
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
 from runtime.backend.batch.schedule import Schedule
 from runtime.backend.batch.submission import Outcome, Submission
-from runtime.backend.batch.system import Accepted, Array, Busy, Refused, Unanswered
+from runtime.backend.batch.system import Accepted, Array, QueueFull, Refused, Unanswered
 from runtime.backend.batch.tokens import array_name
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.live import DONE, LiveJob
@@ -43,7 +43,7 @@ class Submitter:
         reactor: the elements that may be in the queue.
         preparer: prepares the jobs.
         schedule: when the queue is asked, also for arrays that are in doubt.
-        follower: follows the jobs whose arrays were accepted.
+        tracker: follows the jobs whose arrays were accepted.
         visibility_timeout: how long an element waits for its file to appear, in seconds.
     """
 
@@ -55,7 +55,7 @@ class Submitter:
         reactor: Reactor,
         preparer: Preparer,
         schedule: Schedule,
-        follower: Follower,
+        tracker: JobTracker,
         visibility_timeout: float,
     ) -> None:
         self._control = control
@@ -64,7 +64,7 @@ class Submitter:
         self._reactor = reactor
         self._preparer = preparer
         self._schedule = schedule
-        self._follower = follower
+        self._tracker = tracker
         self._visibility_timeout = str(math.ceil(visibility_timeout))
         self._lock = trio.Lock()  # one array at a time, as all users share the controller
 
@@ -111,7 +111,7 @@ class Submitter:
                     message = f"{self._queue.system.name} refused it: {answer.why}"
                     for job in some:
                         self._control.fail(job.live, FailureKind.LAUNCH_ERROR, message)
-                elif isinstance(answer, Busy) and len(some) > 1:
+                elif isinstance(answer, QueueFull) and len(some) > 1:
                     size = len(some) // 2
                 else:
                     logger.info("backend %r is busy: %s", self._queue.backend, answer.why)
@@ -127,7 +127,9 @@ class Submitter:
         try:
             directory = await self._files.run(self._files.store.write_array, name, [job.member for job in jobs])
         except OSError as exc:
-            answer: Outcome = (Busy if is_out_of_resources(exc) else Refused)(f"its files cannot be written: {exc}")
+            answer: Outcome = (QueueFull if is_out_of_resources(exc) else Refused)(
+                f"its files cannot be written: {exc}"
+            )
         else:
             script = self._files.store.wrapper
             array = Array(name, len(jobs), jobs[0].request, script, (directory, self._visibility_timeout))
@@ -135,7 +137,7 @@ class Submitter:
         if isinstance(answer, Accepted):
             self._reactor.accept(entry, elements, answer.array)
             for job in jobs:
-                self._follower.follow(job)
+                self._tracker.follow(job)
             self._schedule.expect_change()
         else:
             self._reactor.withdraw(elements)

@@ -16,8 +16,8 @@ The system must provide three things; all else is the core's:
 - *Arrays with names.* `submit` returns whether an array was accepted, and `query` lists elements by the name of their
   array, with its id, their index and their state. A system whose indices begin at 1 adds and subtracts one.
 - *Answers that are never guessed.* If a command was killed or its output cannot be understood, that is `Doubtful` or
-  `Unanswered`; a line of a listing that cannot be parsed is counted in `Listing.unparsed`; a state that is not in the
-  system's table is `Phase.UNKNOWN`. What is wrong here makes jobs run twice, or lost.
+  `Unanswered`; a line of a listing that cannot be parsed is counted in `QueueListing.unparsed`; a state that is not in
+  the system's table is `Phase.UNKNOWN`. What is wrong here makes jobs run twice, or lost.
 - *A prologue* for the wrapper, which tells an element its index and how often it was started again: see `wrapper`.
 """
 
@@ -57,7 +57,7 @@ class State:
 
 
 @attrs.frozen
-class Row:
+class QueueRow:
     """What the queue, or accounting, says of one element; or of all those of an array without a row of their own."""
 
     name: str
@@ -78,10 +78,10 @@ class Row:
 
 
 @attrs.frozen
-class Listing:
+class QueueListing:
     """A listing of the queue, or of accounting."""
 
-    rows: Sequence[Row]
+    rows: Sequence[QueueRow]
     unparsed: int = 0
     """Lines that could not be parsed. Above 0, an element without a row is not known to be absent."""
 
@@ -122,7 +122,7 @@ class Accepted:
 
 
 @attrs.frozen
-class Busy:
+class QueueFull:
     """The queue is too full for an array of this size; a smaller one may fit. Nothing was submitted."""
 
     why: str
@@ -151,7 +151,7 @@ class Doubtful:
     """Whether a full queue is the reason, if the array turns out not to be accepted."""
 
 
-SubmitAnswer = Accepted | Busy | Refused | Unanswered | Doubtful
+SubmitAnswer = Accepted | QueueFull | Refused | Unanswered | Doubtful
 
 Targets = Mapping[str, Sequence[int]]
 """From the id of an array to indices of its elements."""
@@ -189,7 +189,7 @@ class System(Protocol):
         """Submit an array."""
         ...
 
-    async def query(self, names: Collection[str] | None) -> Listing | Unanswered:
+    async def query(self, names: Collection[str] | None) -> QueueListing | Unanswered:
         """List, with one command, all elements of the arrays with these names, or of all arrays of the user.
 
         Elements that have ended are included while the queue remembers them. In a listing without unparsed lines, an
@@ -201,6 +201,6 @@ class System(Protocol):
         """Cancel elements; or, with a signal, send it to all their processes. `None` if the request was accepted."""
         ...
 
-    async def account(self, arrays: Collection[str]) -> Listing | Unanswered:
+    async def account(self, arrays: Collection[str]) -> QueueListing | Unanswered:
         """List elements of the arrays with these ids that have left the queue."""
         ...

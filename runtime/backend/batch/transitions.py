@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import attrs
 
-from runtime.backend.batch.records import UNSEEN, Record
-from runtime.backend.batch.system import Phase, Row
+from runtime.backend.batch.exit_records import UNSEEN, ExitRecord
+from runtime.backend.batch.system import Phase, QueueRow
 from runtime.job import FailureKind, JobStatus
 
 
@@ -58,9 +58,9 @@ class Evidence:
     """Seconds, of the same clock as the times of `ElementHistory`."""
     answered: bool
     """Whether there is a complete listing that was asked for after the job was accepted."""
-    row: Row | None = None
+    row: QueueRow | None = None
     """What the queue, or accounting, says of it."""
-    record: Record | None = None
+    record: ExitRecord | None = None
     """Its exit record, if that is visible."""
     stopping: bool = False
     """Whether it is being stopped, which explains an end without a record."""
@@ -82,11 +82,11 @@ class Unexpected:
 
 
 @attrs.frozen
-class Ended:
+class Finished:
     """It has ended; record and row tell how."""
 
-    record: Record | None
-    row: Row | None
+    record: ExitRecord | None
+    row: QueueRow | None
 
 
 @attrs.frozen
@@ -98,10 +98,10 @@ class Missing:
 class Unseen:
     """It did not begin, because its node does not see its files."""
 
-    row: Row
+    row: QueueRow
 
 
-Transition = Moved | Unexpected | Ended | Missing | Unseen
+Transition = Moved | Unexpected | Finished | Missing | Unseen
 
 
 def next_transition(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition | None:
@@ -127,7 +127,7 @@ def _next(history: ElementHistory, evidence: Evidence, visibility_timeout: float
     has_ended = row is not None and row.state.phase is Phase.ENDED
     is_missing = row is None and evidence.answered
     if record is not None and (has_ended or is_missing or _is_over(history.recorded_since, now, visibility_timeout)):
-        return Ended(record, row)
+        return Finished(record, row)
     if row is None:
         return _missing(history, evidence, visibility_timeout) if is_missing else None
     history.missing_since = None
@@ -135,22 +135,22 @@ def _next(history: ElementHistory, evidence: Evidence, visibility_timeout: float
     if not has_ended:
         return _alive(history, row, now, visibility_timeout)
     stopped_as_asked = evidence.stopping and row.state.kind is FailureKind.CANCELLED
-    return Ended(None, row) if stopped_as_asked or _is_over(history.ended_since, now, visibility_timeout) else None
+    return Finished(None, row) if stopped_as_asked or _is_over(history.ended_since, now, visibility_timeout) else None
 
 
-def _is_of_an_earlier_start(record: Record, row: Row) -> bool:
+def _is_of_an_earlier_start(record: ExitRecord, row: QueueRow) -> bool:
     # A job that is requeued is PENDING again before its restart is counted.
     return row.restarts > record.restarts or row.state.phase is Phase.PENDING
 
 
 def _missing(history: ElementHistory, evidence: Evidence, visibility_timeout: float) -> Transition | None:
     if evidence.stopping and history.missing_since is not None:  # the second listing in a row
-        return Ended(None, None)
+        return Finished(None, None)
     history.missing_since = _since(history.missing_since, evidence.now)
     return Missing() if _is_over(history.missing_since, evidence.now, visibility_timeout) else None
 
 
-def _alive(history: ElementHistory, row: Row, now: float, visibility_timeout: float) -> Transition | None:
+def _alive(history: ElementHistory, row: QueueRow, now: float, visibility_timeout: float) -> Transition | None:
     phase = row.state.phase
     is_unexpected = phase in (Phase.UNKNOWN, Phase.ENDING)
     history.unexpected_since = _since(history.unexpected_since, now) if is_unexpected else None

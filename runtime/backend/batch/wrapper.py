@@ -57,7 +57,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from runtime.backend.batch.records import TAKEN, UNSEEN
+from runtime.backend.batch.exit_records import TAKEN, UNSEEN
 from runtime.job.command import SHELL_NAME
 
 FOLDER: Final = ".batch"

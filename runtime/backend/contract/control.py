@@ -30,7 +30,7 @@ from runtime.job import (
 from runtime.job.drafts import make_completion
 from runtime.job.status import KILLED, QUEUED, RUNNING, TERMINAL
 
-End = tuple[LiveJob, JobStatus, JobStatusInfo | None, JobUsage | None]
+JobEnd = tuple[LiveJob, JobStatus, JobStatusInfo | None, JobUsage | None]
 """A job, its final status, the reason unless it passed, and its usage if that is known."""
 
 
@@ -160,7 +160,7 @@ class Control:
         """
         return self.finish_all([(job, status, reason, usage)]) == 1
 
-    def finish_all(self, ends: Iterable[End], *, ran: bool = False) -> int:
+    def finish_all(self, ends: Iterable[JobEnd], *, ran: bool = False) -> int:
         """Queue the completions of jobs that have ended; return how many were the first of their job.
 
         Args:

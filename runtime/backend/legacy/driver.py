@@ -48,7 +48,7 @@ from typing import Any
 import attrs
 import trio
 
-from runtime.backend.contract.control import Control, End
+from runtime.backend.contract.control import Control, JobEnd
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.live import DONE, LiveJob
 from runtime.backend.legacy.call_batches import Call, LauncherWorkers, StalledCall
@@ -72,7 +72,7 @@ from runtime.backend.legacy.isolated import LauncherProcess, LauncherProxy
 from runtime.backend.legacy.isolation import Isolation
 from runtime.backend.legacy.kill_pool import KillPool
 from runtime.backend.legacy.launcher import AnyLauncher
-from runtime.backend.legacy.launcher_calls import BUILD, KILL, KILL_UNPOLLED, LAUNCH, POLL, Ended
+from runtime.backend.legacy.launcher_calls import BUILD, KILL, KILL_UNPOLLED, LAUNCH, POLL, PolledEnd
 from runtime.backend.legacy.main_thread import hint_of
 from runtime.backend.legacy.poller import Poller
 from runtime.backend.legacy.shared_thread import SharedThread
@@ -284,7 +284,7 @@ class AdapterDriver(Driver):
     def _polled(self, entries: list[Entry], alive: list[Entry]) -> None:
         self.control.finish_all(self._ends_of(entries, alive))
 
-    def _ends_of(self, entries: list[Entry], alive: list[Entry]) -> Iterator[End]:
+    def _ends_of(self, entries: list[Entry], alive: list[Entry]) -> Iterator[JobEnd]:
         """Handle the answers of polls: yield the ends, and add the entries to poll again to `alive`.
 
         The list is empty afterwards: each entry is released before the next one is handled. See `make_handles` for why.
@@ -294,7 +294,7 @@ class AdapterDriver(Driver):
             entry = entries.pop()
             job = entry.job
             answer: Any = entry.value
-            if answer.__class__ is Ended:
+            if answer.__class__ is PolledEnd:
                 self._drops.add(entry)
                 if job.stage is not DONE:
                     # Job and entry refer to each other: without this only the cyclic collector would free them.
@@ -353,7 +353,7 @@ class AdapterDriver(Driver):
                 continue
             if call.failure is not None:
                 self._lose(job, self._raised(call))
-            elif isinstance(call.value, Ended):
+            elif isinstance(call.value, PolledEnd):
                 self.control.finish(job, call.value.status, call.value.reason, call.value.usage)
             else:
                 self.control.finish_stopped(job)

@@ -34,7 +34,7 @@ from runtime.backend.legacy.duck_typing import describe
 from runtime.backend.legacy.failures import failure_of
 from runtime.backend.legacy.forks import end_fork
 from runtime.backend.legacy.launcher import AnyLauncher, View
-from runtime.backend.legacy.launcher_calls import BUILD, KILL, LAUNCH, POLL, Ended
+from runtime.backend.legacy.launcher_calls import BUILD, KILL, LAUNCH, POLL, PolledEnd
 from runtime.backend.legacy.main_thread import LONG_WAIT, SHORT_WAIT, MainThread, needs_main_thread
 from runtime.backend.legacy.process_state import process_state
 from runtime.helper.exits import ExitWatch
@@ -166,7 +166,7 @@ class _Program:
         answer = POLL.function(_PollTarget(self._launchers[call.subject.key]))
         if isinstance(answer, JobStatus):
             return (answer.name, None, None, (), None, None)
-        assert isinstance(answer, Ended)  # for mypy
+        assert isinstance(answer, PolledEnd)  # for mypy
         reason, usage = answer.reason, answer.usage
         line = reason.lines[0] if reason is not None and reason.lines else None
         return (

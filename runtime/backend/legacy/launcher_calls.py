@@ -19,7 +19,7 @@ from runtime.job import JobStatus, JobStatusInfo, JobUsage
 
 
 @attrs.frozen
-class Ended:
+class PolledEnd:
     """The answer of a poll that reports the end of the job."""
 
     status: JobStatus
@@ -31,7 +31,7 @@ QUEUED: Final = JobStatus.QUEUED  # a module's name is found faster than an enum
 RUNNING: Final = JobStatus.RUNNING
 PASSED: Final = JobStatus.PASSED
 
-_PASSED: Final = Ended(PASSED, None, None)
+_PASSED: Final = PolledEnd(PASSED, None, None)
 """The most frequent one, made once."""
 
 
@@ -43,7 +43,7 @@ def _launch(entry: Entry) -> None:
     entry.launcher.launch()
 
 
-def _poll(entry: Entry) -> JobStatus | Ended:
+def _poll(entry: Entry) -> JobStatus | PolledEnd:
     launcher = entry.launcher
     answer: object = launcher.poll()
     if answer is RUNNING:  # the most frequent answer, and one comparison
@@ -53,17 +53,17 @@ def _poll(entry: Entry) -> JobStatus | Ended:
         return status
     reason = None if status is PASSED else reason_of(launcher)
     usage = usage_of(launcher)
-    return _PASSED if reason is None and usage is None else Ended(status, reason, usage)
+    return _PASSED if reason is None and usage is None else PolledEnd(status, reason, usage)
 
 
-def _poll_and_kill(call: Call) -> Ended | None:
+def _poll_and_kill(call: Call) -> PolledEnd | None:
     """Poll once more, and call `kill()` unless the job has ended by itself."""
     try:
         answer = _poll(call.subject)
     except BaseException:  # noqa: BLE001 - foreign code; a job whose state is unknown is killed all the same
         pass
     else:
-        if answer.__class__ is Ended:
+        if answer.__class__ is PolledEnd:
             return answer
     _kill(call)
     return None
@@ -88,7 +88,7 @@ def _kill_abandoned(call: Call) -> None:
     """Kill the job of an abandoned launch or poll that has returned: nothing else will."""
     if call.failure is not None and (call.step is LAUNCH or call.failure.dead_process is not None):
         return  # the job was not launched, or its launcher died with its process
-    if call.value.__class__ is Ended:
+    if call.value.__class__ is PolledEnd:
         return
     _kill(call)
 

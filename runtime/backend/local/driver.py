@@ -1,7 +1,7 @@
 """`LocalDriver`: the parts of an opened `LocalBackend`, and how they work together.
 
 A job goes through `LaunchPipeline` until it runs, and is a `LocalJob` from then on, until its completion. `Guards` has
-the processes that contain jobs; `Pausing` and `StandstillWatch` take time out of the limits of all jobs.
+the processes that contain jobs; `Pauser` and `StandstillWatch` take time out of the limits of all jobs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runtime.backend.local.interactive import UserTerminal
 from runtime.backend.local.launch import LaunchContext
 from runtime.backend.local.local_job import EndedJob, JobServices, LocalJob, complete_ended
 from runtime.backend.local.options import LocalOptions
-from runtime.backend.local.pausing import Pausing
+from runtime.backend.local.pausing import Pauser
 from runtime.backend.local.pipeline import LaunchPipeline
 from runtime.backend.local.standstill_watch import StandstillWatch
 from runtime.backend.run_directory import RunDirectory
@@ -81,7 +81,7 @@ class LocalDriver(Driver):
         """What the jobs that have started share."""
         self._context: LaunchContext
         self._pipeline: LaunchPipeline
-        self._pausing: Pausing
+        self._pausing: Pauser
         self._standstill: StandstillWatch
         self._ended: trio.MemoryReceiveChannel[EndedJob]
 
@@ -136,7 +136,7 @@ class LocalDriver(Driver):
         self.guards = Guards(control, context, launching)
         self._standstill = StandstillWatch(control, self.guards.flush)
         self.guards.note_standstill = self._standstill.note_theirs
-        self._pausing = Pausing(control.deadlines, context.groups.registry, self.guards.trees)
+        self._pausing = Pauser(control.deadlines, context.groups.registry, self.guards.trees)
         ended, self._ended = trio.open_memory_channel[EndedJob](math.inf)
         finisher, terminal = Finisher(judging, hooking), UserTerminal(*options.terminal, self._lend_terminal, judging)
         self.services = JobServices(control, options, ended, finisher, oom_kills, judging, terminal)

@@ -30,7 +30,7 @@ from runtime.backend.launch_progress import LaunchProgress
 from runtime.backend.local.environments import Environments
 from runtime.backend.local.group_starter import GroupStarter
 from runtime.backend.local.interactive import JobTerminal, start_on_pty
-from runtime.backend.local.launch_errors import Busy, NotLaunched, UnwatchedError, explain
+from runtime.backend.local.launch_errors import NotLaunched, OutOfResources, UnwatchedError, explain
 from runtime.backend.local.local_job import LocalJob
 from runtime.backend.local.options import LocalOptions
 from runtime.job import JobPaths, JobSpec
@@ -115,7 +115,7 @@ class Launch:
 
 
 @attrs.frozen
-class Prepared:
+class DryRun:
     """A dry run: the files were made, and nothing was started."""
 
 
@@ -124,7 +124,7 @@ class CalledOff:
     """A job that was killed before it was started."""
 
 
-Launched = LocalJob | NotLaunched | Prepared | CalledOff | Busy
+Launched = LocalJob | NotLaunched | DryRun | CalledOff | OutOfResources
 
 
 def discard(result: Launched) -> None:
@@ -153,7 +153,9 @@ def _keep(
 # ---------------------------------------------------------------------- by a shim
 
 
-def launch_by_shim(context: LaunchContext, launch: Launch, shim: Shim) -> LocalJob | NotLaunched | Busy | None:
+def launch_by_shim(
+    context: LaunchContext, launch: Launch, shim: Shim
+) -> LocalJob | NotLaunched | OutOfResources | None:
     """Let `shim` make the job's files and start it. Does not block; raises nothing.
 
     `ProcessTree.wait_started` tells later whether that succeeded. `None`: it needs a thread after all, because a
@@ -239,8 +241,8 @@ def launch_in_thread(context: LaunchContext, launch: Launch) -> Launched:
         try:
             launch.needs = ()  # its program and its working directory may be in any file system
             if spec.dry_run:
-                return Prepared()
-            start = _Start(context, launch, paths, known)
+                return DryRun()
+            start = _ProgramStart(context, launch, paths, known)
             argv = starting_words(spec, paths.log)
             tree, terminal = start.on_pty(argv, log) if spec.interactive else (start(argv, log, paths.log), None)
             return _keep(launch, tree, soft, paths.log, terminal)
@@ -276,7 +278,7 @@ def _make_files(context: LaunchContext, launch: Launch, progress: LaunchProgress
 
 
 @attrs.frozen
-class _Start:
+class _ProgramStart:
     """Starts the program of a job, by its shim or in this process."""
 
     context: LaunchContext

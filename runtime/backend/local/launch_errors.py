@@ -20,7 +20,7 @@ class NotLaunched:
 
 
 @attrs.frozen
-class Busy:
+class OutOfResources:
     """The system is out of resources for now, and why."""
 
     why: str
@@ -36,12 +36,12 @@ class UnwatchedError(Exception):
         return "there is no memory to watch its process, so that was killed"
 
 
-def explain(error: Exception, job: JobSpec | None = None) -> NotLaunched | Busy:
-    """Return the result of a launch that raised `error`: `Busy` if the system is out of resources."""
+def explain(error: Exception, job: JobSpec | None = None) -> NotLaunched | OutOfResources:
+    """Return the result of a launch that raised `error`: `OutOfResources` if the system is out of resources."""
     if isinstance(error, MemoryError):  # also out of resources, so the job is refused and may come later
         error = OSError(errno.ENOMEM, "")
     if isinstance(error, OSError):
-        return (Busy if is_out_of_resources(error) else NotLaunched)(describe(error, job))
+        return (OutOfResources if is_out_of_resources(error) else NotLaunched)(describe(error, job))
     return NotLaunched(f"cannot be started: {error}")
 
 

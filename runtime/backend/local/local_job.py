@@ -23,7 +23,7 @@ from typing import Final
 import attrs
 import trio
 
-from runtime.backend.contract.control import Control, End
+from runtime.backend.contract.control import Control, JobEnd
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.finishing import Finisher, usage_of
 from runtime.backend.local.how_ended import Ending, how_ended, may_be_oom, out_of_memory, with_leftovers
@@ -207,7 +207,7 @@ class LocalJob:
 
     # ------------------------------------------------------------------ after that
 
-    def end_at_once(self, end: TreeEnd) -> End | None:
+    def end_at_once(self, end: TreeEnd) -> JobEnd | None:
         """Return the end of the job, if finding it takes microseconds; else `None`."""
         spec: JobSpec = self.job.spec
         if end.stopped or end.left is not None or end.broken is not None:
@@ -284,7 +284,7 @@ class LocalJob:
 async def complete_ended(ended: trio.MemoryReceiveChannel[EndedJob], control: Control) -> None:
     """Complete the jobs whose processes announce their end. Returns only if cancelled."""
     async for first in ended:
-        ends: list[End] = []  # completed together, so that the receiver gets few and large batches
+        ends: list[JobEnd] = []  # completed together, so that the receiver gets few and large batches
         for job, tree_end in [first, *_further(ended)]:
             end = job.end_at_once(tree_end)
             if end is None:

@@ -1,4 +1,4 @@
-"""`Pausing`: all jobs of a backend are stopped for a while, together with the program that runs them."""
+"""`Pauser`: all jobs of a backend are stopped for a while, together with the program that runs them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.process import ProcessTree
 from runtime.process.start_registry import StartRegistry
 
 
-class Pausing:
+class Pauser:
     """See `LocalBackend.pause`.
 
     Args:

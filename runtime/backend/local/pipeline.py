@@ -28,17 +28,17 @@ from runtime.backend.launch_progress import LaunchProgress
 from runtime.backend.local.guards import Guards
 from runtime.backend.local.launch import (
     CalledOff,
+    DryRun,
     Launch,
     LaunchContext,
     Launched,
-    Prepared,
     Way,
     discard,
     launch_by_shim,
     launch_in_thread,
     needed_paths,
 )
-from runtime.backend.local.launch_errors import Busy, NotLaunched, explain
+from runtime.backend.local.launch_errors import NotLaunched, OutOfResources, explain
 from runtime.backend.local.local_job import LocalJob
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import SIGCHLD_IGNORED, NotMadeError, Work, each_in_thread, ignores_sigchld
@@ -136,7 +136,7 @@ class LaunchPipeline:
         else:
             await trio.lowlevel.checkpoint()  # launching many slices without one would block the loop for long
 
-    def _launch_now(self, launch: Launch) -> LocalJob | NotLaunched | Busy | None:
+    def _launch_now(self, launch: Launch) -> LocalJob | NotLaunched | OutOfResources | None:
         """Launch a job without a thread, or find out that it cannot be launched; `None` if it needs a thread."""
         spec: JobSpec = launch.job.spec
         try:
@@ -222,11 +222,11 @@ class LaunchPipeline:
         if not_made:
             await self._launch_in_thread(not_made, self._threads, nursery)
 
-    def _settle(self, launch: Launch, result: NotLaunched | Busy | CalledOff | Prepared) -> None:
+    def _settle(self, launch: Launch, result: NotLaunched | OutOfResources | CalledOff | DryRun) -> None:
         """Record a launch after which no process runs."""
         job = launch.job
         launch.give_back_shim()
-        if isinstance(result, Busy):
+        if isinstance(result, OutOfResources):
             logger.info("backend %r is busy: job %r %s", self._control.name, job.id, result.why)
             if launch.progress is not None:
                 self._refused[job.spec] = launch.progress

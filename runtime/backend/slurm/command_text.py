@@ -14,13 +14,13 @@ from runtime.backend.batch.grouping import chunks, ranges
 from runtime.backend.batch.system import (
     Accepted,
     Array,
-    Busy,
     Doubtful,
     Limits,
-    Listing,
     Phase,
+    QueueFull,
+    QueueListing,
+    QueueRow,
     Refused,
-    Row,
     SubmitAnswer,
     Targets,
     Unanswered,
@@ -123,7 +123,7 @@ def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:
     if _has_any(errors, _ANSWER_LOST):
         return Doubtful(why)
     if _has_any(errors, _FULL):
-        return Busy(why)
+        return QueueFull(why)
     return Refused(why) if errors.strip() else Doubtful(why)
 
 
@@ -147,7 +147,7 @@ def squeue_arguments(user: int, names: Collection[str] | None) -> list[str]:
     return ["squeue", "--noheader", "--array", "--states=all", f"--user={user}", *filtered, f"--Format={fields}"]
 
 
-def read_squeue(output: str) -> Listing:
+def read_squeue(output: str) -> QueueListing:
     """Return the listing in the output of squeue; lines that cannot be parsed are counted."""
     rows, unparsed = [], 0
     lines = output.split("\n")
@@ -159,10 +159,10 @@ def read_squeue(output: str) -> Listing:
             unparsed += 1
         else:
             rows.append(row)
-    return Listing(rows, unparsed)
+    return QueueListing(rows, unparsed)
 
 
-def _queue_row(line: str) -> Row | None:
+def _queue_row(line: str) -> QueueRow | None:
     fields = line.split("|")
     if len(fields) != len(_QUEUE_FIELDS) + 1 or fields[-1].strip():
         return None
@@ -177,7 +177,7 @@ def _queue_row(line: str) -> Row | None:
         note = nodes if word == "RUNNING" else f"{word.lower()} on {nodes}"
     else:
         note = reason if word in ("PENDING", "") else f"{word}: {reason}".removesuffix(": ")
-    return Row(
+    return QueueRow(
         name=name,
         array=array,
         index=None if index == "N/A" else int(index),
@@ -230,7 +230,7 @@ def sacct_arguments(arrays: Collection[str]) -> list[str]:
     ]
 
 
-def read_sacct(output: str) -> Listing:
+def read_sacct(output: str) -> QueueListing:
     """Return the listing in the output of sacct; rows that are not of single elements are left out."""
     rows, unparsed = [], 0
     for line in output.splitlines():
@@ -242,9 +242,9 @@ def read_sacct(output: str) -> Listing:
         element = _ELEMENT.fullmatch(job)
         if element is None:
             continue  # a row for several elements that wait: the queue lists these singly
-        row = Row(name, element[1], int(element[2]), state_of(word), word, nodes or None, code=_exit_code(code))
+        row = QueueRow(name, element[1], int(element[2]), state_of(word), word, nodes or None, code=_exit_code(code))
         rows.append(row)
-    return Listing(rows, unparsed)
+    return QueueListing(rows, unparsed)
 
 
 # ---------------------------------------------------------------------- the configuration

@@ -67,7 +67,7 @@ class Commands:
         Raises:
             BackendBrokenError: if SIGCHLD is ignored, so that exit codes are lost.
         """
-        start = _Start(argv, self._environment)
+        start = _CommandStart(argv, self._environment)
         try:
             started = await in_thread(start.run, limiter=self._threads, wait_for_thread=False)
         except OSError as exc:  # no thread can be started
@@ -85,7 +85,7 @@ class Commands:
             await started.aclose()
 
 
-class _Start:
+class _CommandStart:
     """The start of a command in a thread, which can be abandoned at any time."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:

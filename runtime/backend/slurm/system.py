@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from runtime.backend.batch.system import Array, Limits, Listing, SubmitAnswer, Targets, Unanswered
+from runtime.backend.batch.system import Array, Limits, QueueListing, SubmitAnswer, Targets, Unanswered
 from runtime.backend.batch.wrapper import without_shell_variables
 from runtime.backend.slurm.command_text import (
     PROLOGUE,
@@ -105,7 +105,7 @@ class SlurmSystem:
             return Unanswered(one_line(done.errors))
         return read_sbatch(done.code, done.output, done.errors)
 
-    async def query(self, names: Collection[str] | None) -> Listing | Unanswered:
+    async def query(self, names: Collection[str] | None) -> QueueListing | Unanswered:
         """List arrays with one squeue."""
         done = await self._commands.run(squeue_arguments(self._user, names))
         return read_squeue(done.output) if done.code == 0 else Unanswered(one_line(done.errors) or "squeue failed")
@@ -119,7 +119,7 @@ class SlurmSystem:
                 return answer
         return None
 
-    async def account(self, arrays: Collection[str]) -> Listing | Unanswered:
+    async def account(self, arrays: Collection[str]) -> QueueListing | Unanswered:
         """List arrays with one sacct."""
         done = await self._commands.run(sacct_arguments(arrays))
         return read_sacct(done.output) if done.code == 0 else Unanswered(one_line(done.errors) or "sacct failed")

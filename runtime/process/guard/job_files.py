@@ -7,7 +7,7 @@ import os
 
 from runtime import rooted
 from runtime.process.guard.messages import SHORT_LOG
-from runtime.process.guard.system import ALL_SIGNALS
+from runtime.process.guard.system_calls import ALL_SIGNALS
 
 
 def make_files(root: int, directory: bytes, log: bytes, environment_file: bytes, dump: bytes) -> tuple[int, int]:

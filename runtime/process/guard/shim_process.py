@@ -26,7 +26,7 @@ from runtime.process.guard.messages import (
     UNPAUSE,
     truncate,
 )
-from runtime.process.guard.system import TICK, AwakeClock, System, read_signals
+from runtime.process.guard.system_calls import TICK, AwakeClock, SystemCalls, read_signals
 from runtime.process.identity import identity_variables, render_variables
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ class ShimProcess:
 
     def __init__(
         self,
-        system: System,
+        system: SystemCalls,
         supervisor: int,
         number: int,
         commands: socket.socket,

@@ -23,7 +23,7 @@ from runtime.process.guard.messages import (
 from runtime.process.guard.procfs import children
 from runtime.process.guard.shim_process import ShimProcess
 from runtime.process.guard.signals import FIRST_DELAY, KillRounds
-from runtime.process.guard.system import ALL_SIGNALS, TICK, AwakeClock, System, read_signals
+from runtime.process.guard.system_calls import ALL_SIGNALS, TICK, AwakeClock, SystemCalls, read_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class SupervisorProcess:
         runtime: a pidfd of the runtime.
     """
 
-    def __init__(self, system: System, control: socket.socket, answers: int, runtime: int) -> None:
+    def __init__(self, system: SystemCalls, control: socket.socket, answers: int, runtime: int) -> None:
         self.system = system
         self.pid: int = os.getpid()
         self.control = control
@@ -215,7 +215,7 @@ def main(*descriptors: str) -> None:
         os.set_inheritable(fd, False)
     os.chdir("/")
     signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
-    system = System(roots)
+    system = SystemCalls(roots)
     system.default_action(signal.SIGCHLD)  # ignored, the kernel would reap all children itself
     system.configure("job-supervisor", None)
     gc.disable()

@@ -23,9 +23,9 @@ from runtime.backend.batch import (
     Array,
     BatchBackend,
     Limits,
-    Listing,
     Phase,
-    Row,
+    QueueListing,
+    QueueRow,
     State,
     System,
     Unanswered,
@@ -81,9 +81,9 @@ class Element:
     code: int | None = None
     listed: bool = True
 
-    def row(self) -> Row:
+    def row(self) -> QueueRow:
         state = WORDS.get(self.word, State(Phase.UNKNOWN))
-        return Row(self.name, self.array, self.index, state, self.word, self.note, self.restarts, self.code)
+        return QueueRow(self.name, self.array, self.index, state, self.word, self.note, self.restarts, self.code)
 
 
 Behaviour = Callable[["ScriptedSystem", Element], object]
@@ -123,11 +123,11 @@ class ScriptedSystem:
         self.cancels: list[tuple[dict[str, list[int]], int | None]] = []
         self.accounts: list[Collection[str]] = []
         self.submit_answers: deque[Callable[[Array], SubmitAnswer]] = deque()
-        self.query_answers: deque[Listing | Unanswered] = deque()
+        self.query_answers: deque[QueueListing | Unanswered] = deque()
         self.down_until = -math.inf
         self.deaf = 0
         """How many of the next cancels are accepted and do nothing."""
-        self.accounting: list[Row] = []
+        self.accounting: list[QueueRow] = []
         self.ends: Path | None = None
         self.duration = 0.0
         self.unparsed = 0
@@ -165,7 +165,7 @@ class ScriptedSystem:
             self.behaviour(self, element)
         return Accepted(number)
 
-    async def query(self, names: Collection[str] | None) -> Listing | Unanswered:
+    async def query(self, names: Collection[str] | None) -> QueueListing | Unanswered:
         self.asked.append(trio.current_time())
         self.names.append(names)
         await trio.sleep(self.duration)
@@ -174,7 +174,7 @@ class ScriptedSystem:
         if self._is_down():
             return Unanswered("no answer")
         rows = [each.row() for each in self.elements if each.listed and (names is None or each.name in names)]
-        return Listing(rows, self.unparsed)
+        return QueueListing(rows, self.unparsed)
 
     async def cancel(self, targets: Targets, signal: int | None) -> Unanswered | None:
         await trio.sleep(self.duration)
@@ -189,10 +189,10 @@ class ScriptedSystem:
                 self.take_away(element)
         return None
 
-    async def account(self, arrays: Collection[str]) -> Listing | Unanswered:
+    async def account(self, arrays: Collection[str]) -> QueueListing | Unanswered:
         await trio.sleep(self.duration)
         self.accounts.append(arrays)
-        return Listing(self.accounting)
+        return QueueListing(self.accounting)
 
     # ------------------------------------------------------------------ for tests
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from runtime.backend.batch.array_index import ArrayIndex
-from runtime.backend.batch.system import Phase, Row, State
+from runtime.backend.batch.system import Phase, QueueRow, State
 
 
-def row(name: str, array: str, index: int | None, phase: Phase) -> Row:
-    return Row(name, array, index, State(phase), phase.name)
+def row(name: str, array: str, index: int | None, phase: Phase) -> QueueRow:
+    return QueueRow(name, array, index, State(phase), phase.name)
 
 
 @pytest.fixture

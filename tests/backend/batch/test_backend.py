@@ -13,9 +13,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backend.batch import Accepted, Array, BatchBackend, Busy, Doubtful, Limits, Refused, Unanswered
+from runtime.backend.batch import Accepted, Array, BatchBackend, Doubtful, Limits, QueueFull, Refused, Unanswered
+from runtime.backend.batch.exit_records import TAKEN, UNSEEN
 from runtime.backend.batch.job_files import JobFiles
-from runtime.backend.batch.records import TAKEN, UNSEEN
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.tokens import array_name, job_token
 from runtime.errors import BackendBrokenError
@@ -61,10 +61,10 @@ async def test_an_array_that_is_too_large_is_halved_until_it_fits_and_the_rest_i
     async with stage.open() as scene:
         room = [3]
 
-        def admit(array: Array) -> Accepted | Busy:
+        def admit(array: Array) -> Accepted | QueueFull:
             scene.system.submit_answers.append(admit)
             if array.size > room[0]:
-                return Busy("full")
+                return QueueFull("full")
             room[0] -= array.size
             return scene.system.accept(array)
 
@@ -185,7 +185,7 @@ async def test_hooks_are_called_once_however_often_the_queue_is_full(stage: Stag
     called: list[Any] = []
     spec = JobSpec(name="job", cmd="true", pre_launch=lambda: called.append("pre"), post_finish=called.append)
     async with stage.open() as scene:
-        scene.system.submit_answers.extend([lambda _array: Busy("full")] * 2)
+        scene.system.submit_answers.extend([lambda _array: QueueFull("full")] * 2)
         assert [await scene.submit(spec), await scene.submit(spec), await scene.submit(spec)] == [[], [], ["job"]]
         await scene.completion("job")
     assert called == ["pre", JobStatus.PASSED]

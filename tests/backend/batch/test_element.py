@@ -9,7 +9,7 @@ import pytest
 
 from runtime.backend.batch.array_index import Observation
 from runtime.backend.batch.element import CANCEL_INTERVAL, MOVES, Element, ElementState, Stop
-from runtime.backend.batch.system import Phase, Row, State
+from runtime.backend.batch.system import Phase, QueueRow, State
 from runtime.job import JobStatus
 from runtime.process.stop_sequence import KILL, SOFT
 
@@ -84,5 +84,5 @@ def test_an_element_can_be_cancelled_where_it_was_accepted_until_a_listing_says_
     assert element.alive() == []
     element.array, element.index = "7", 3
     assert element.alive() == [("7", 3)]
-    element.observation = Observation(Row("name", "8", 3, State(Phase.RUNNING), "RUNNING"), [("8", 3), ("9", 3)])
+    element.observation = Observation(QueueRow("name", "8", 3, State(Phase.RUNNING), "RUNNING"), [("8", 3), ("9", 3)])
     assert element.alive() == [("8", 3), ("9", 3)]

@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backend.batch.records import UNSEEN
+from runtime.backend.batch.exit_records import UNSEEN
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec, JobStatus
 from runtime.process.trees import make_stop_file

@@ -11,19 +11,19 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend.batch.element import Element
+from runtime.backend.batch.exit_records import ExitRecord
 from runtime.backend.batch.pace import Pace
-from runtime.backend.batch.polling import Poller
+from runtime.backend.batch.polling import QueuePoller
 from runtime.backend.batch.queue import Queue
 from runtime.backend.batch.reactor import Reactor
-from runtime.backend.batch.records import Record
 from runtime.backend.batch.schedule import Schedule
-from runtime.backend.batch.system import Listing, Unanswered
+from runtime.backend.batch.system import QueueListing, Unanswered
 from runtime.job import JobStatus
 from tests.backend.batch.scripted import ScriptedSystem
 
 
 class _Nobody:
-    """A follower without jobs."""
+    """A tracker without jobs."""
 
     def abandon_completed(self) -> None: ...
 
@@ -35,14 +35,14 @@ class _Nobody:
 class _NoFiles:
     """Files without records."""
 
-    async def read_records(self, tokens: object) -> tuple[dict[str, Record], set[str]]:
+    async def read_records(self, tokens: object) -> tuple[dict[str, ExitRecord], set[str]]:
         return {}, set()
 
 
-def make_poller(queue: Queue, schedule: Schedule, reactor: Reactor) -> Poller:
+def make_poller(queue: Queue, schedule: Schedule, reactor: Reactor) -> QueuePoller:
     nobody: Any = _Nobody()
     files: Any = _NoFiles()
-    return Poller(queue, schedule, files, reactor, nobody)
+    return QueuePoller(queue, schedule, files, reactor, nobody)
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ async def test_who_asks_during_a_query_waits_for_the_answer_to_the_next_one(
     assert len(system.asked) == 2
 
 
-@pytest.mark.parametrize("answer", [Unanswered("down"), Listing([], unparsed=1)])
+@pytest.mark.parametrize("answer", [Unanswered("down"), QueueListing([], unparsed=1)])
 async def test_an_answer_that_is_not_complete_does_not_count(
-    system: ScriptedSystem, schedule: Schedule, autojump_clock: MockClock, answer: Listing | Unanswered
+    system: ScriptedSystem, schedule: Schedule, autojump_clock: MockClock, answer: QueueListing | Unanswered
 ) -> None:
     system.query_answers.append(answer)
     with trio.fail_after(300):

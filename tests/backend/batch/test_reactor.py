@@ -19,18 +19,18 @@ from runtime.backend.batch.element import (
     SUBMITTING,
     Element,
 )
+from runtime.backend.batch.exit_records import UNSEEN, ExitRecord
 from runtime.backend.batch.reactor import ACCOUNT_AFTER, DOUBT_TIMEOUT, Query, Reactor
-from runtime.backend.batch.records import UNSEEN, Record
-from runtime.backend.batch.system import Listing, Phase, Row, State, Unanswered
-from runtime.backend.batch.transitions import Ended, Missing, Moved, Transition, Unseen
+from runtime.backend.batch.system import Phase, QueueListing, QueueRow, State, Unanswered
+from runtime.backend.batch.transitions import Finished, Missing, Moved, Transition, Unseen
 from runtime.job import FailureKind, JobStatus
 
 VISIBILITY_TIMEOUT = 60.0
-RECORD = Record(restarts=0, id="7_0", host="n1", code=0)
+RECORD = ExitRecord(restarts=0, id="7_0", host="n1", code=0)
 
 
-def row(index: int | None, phase: Phase = Phase.RUNNING, *, name: str = "array", array: str = "7") -> Row:
-    return Row(name, array, index, State(phase), phase.name)
+def row(index: int | None, phase: Phase = Phase.RUNNING, *, name: str = "array", array: str = "7") -> QueueRow:
+    return QueueRow(name, array, index, State(phase), phase.name)
 
 
 class Scene:
@@ -44,15 +44,15 @@ class Scene:
             self.reactor.accept(entry, self.elements, "7")
 
     def ask(
-        self, now: float, *rows: Row, unparsed: int = 0, records: dict[str, Record] | None = None
+        self, now: float, *rows: QueueRow, unparsed: int = 0, records: dict[str, ExitRecord] | None = None
     ) -> list[tuple[str, Transition]]:
         """Ask the queue, and return what follows for each token."""
         query = self.reactor.begin_query()
-        query.add_listing(Listing(rows, unparsed), self.reactor.arrays)
+        query.add_listing(QueueListing(rows, unparsed), self.reactor.arrays)
         return self.conclude(query, now, records)
 
     def conclude(
-        self, query: Query, now: float, records: dict[str, Record] | None = None
+        self, query: Query, now: float, records: dict[str, ExitRecord] | None = None
     ) -> list[tuple[str, Transition]]:
         wanted = query.may_have_ended()
         query.add_records({token: each for token, each in (records or {}).items() if token in wanted}, set())
@@ -106,7 +106,7 @@ def test_an_element_that_is_accepted_while_the_queue_is_asked_is_not_missing() -
     entry = scene.reactor.submit("array", [element])
     query = scene.reactor.begin_query()
     scene.reactor.accept(entry, [element], "7")
-    query.add_listing(Listing([]), scene.reactor.arrays)
+    query.add_listing(QueueListing([]), scene.reactor.arrays)
     assert scene.conclude(query, 0) == []
     assert element.history.missing_since is None
 
@@ -116,10 +116,10 @@ def test_an_element_that_is_accepted_while_the_queue_is_asked_is_not_missing() -
 
 def test_what_has_become_of_each_element_follows_from_one_answer() -> None:
     scene = Scene("a", "b", "c", "d")
-    unseen = Row("array", "7", 3, State(Phase.ENDED), "FAILED", code=UNSEEN)
+    unseen = QueueRow("array", "7", 3, State(Phase.ENDED), "FAILED", code=UNSEEN)
     rows = row(0), row(1, Phase.ENDED), unseen
     found = scene.ask(0, *rows, records={"a": RECORD, "b": RECORD})
-    assert found == [("a", Moved(JobStatus.RUNNING, None)), ("b", Ended(RECORD, rows[1])), ("d", Unseen(unseen))]
+    assert found == [("a", Moved(JobStatus.RUNNING, None)), ("b", Finished(RECORD, rows[1])), ("d", Unseen(unseen))]
     assert [scene.state(token) for token in "abcd"] == [SUBMITTED, FINISHING, SUBMITTED, FINISHING]
     assert scene.ask(VISIBILITY_TIMEOUT, row(0)) == [("c", Missing())]
 
@@ -127,7 +127,7 @@ def test_what_has_become_of_each_element_follows_from_one_answer() -> None:
 def test_records_are_read_only_of_elements_that_may_have_ended() -> None:
     scene = Scene("a", "b", "c")
     query = scene.reactor.begin_query()
-    query.add_listing(Listing([row(0), row(1, Phase.ENDING)]), scene.reactor.arrays)
+    query.add_listing(QueueListing([row(0), row(1, Phase.ENDING)]), scene.reactor.arrays)
     assert query.may_have_ended() == ["b", "c"]
     silent = scene.reactor.begin_query()
     silent.add_listing(Unanswered("down"), scene.reactor.arrays)
@@ -137,7 +137,7 @@ def test_records_are_read_only_of_elements_that_may_have_ended() -> None:
 def test_an_element_whose_record_cannot_be_read_is_passed_over() -> None:
     scene = Scene("a", "b")
     query = scene.reactor.begin_query()
-    query.add_listing(Listing([]), scene.reactor.arrays)
+    query.add_listing(QueueListing([]), scene.reactor.arrays)
     query.add_records({}, {"a"})
     assert scene.reactor.on_answer(query, 0) == []
     assert [element.history.missing_since for element in scene.elements] == [None, 0]
@@ -157,12 +157,12 @@ def test_accounting_is_asked_for_what_is_missing_for_a_while() -> None:
     scene = Scene("a", "b", "c")
     scene.ask(0, row(1))
     query = scene.reactor.begin_query()
-    query.add_listing(Listing([row(1)]), scene.reactor.arrays)
+    query.add_listing(QueueListing([row(1)]), scene.reactor.arrays)
     query.add_records({"c": RECORD}, set())
     assert query.unaccounted(ACCOUNT_AFTER - 0.1) == []
     assert query.unaccounted(ACCOUNT_AFTER) == [scene.elements[0]]
     told = row(0, Phase.ENDED)
-    query.add_accounting([scene.elements[0]], Listing([told, row(1, Phase.ENDED)]), scene.reactor.arrays)
+    query.add_accounting([scene.elements[0]], QueueListing([told, row(1, Phase.ENDED)]), scene.reactor.arrays)
     assert query.rows["a"] == told
     assert query.rows["b"] == row(1)  # accounting was not asked for it
 
@@ -191,7 +191,7 @@ def test_a_job_that_is_given_up_while_the_queue_is_asked_has_no_transition() -> 
     scene = Scene("a")
     query = scene.reactor.begin_query()
     scene.reactor.abandon(scene.elements[0])
-    query.add_listing(Listing([row(0)]), scene.reactor.arrays)
+    query.add_listing(QueueListing([row(0)]), scene.reactor.arrays)
     assert scene.conclude(query, 0) == []
     assert scene.cancels(0) == [("7", 0)]
 
@@ -248,10 +248,10 @@ def test_an_element_that_has_ended_is_not_cancelled() -> None:
 def test_an_end_that_was_asked_for_needs_no_record() -> None:
     scene = Scene("a")
     scene.ask(0, row(0))
-    cancelled = Row("array", "7", 0, State(Phase.ENDED, FailureKind.CANCELLED), "CANCELLED")
+    cancelled = QueueRow("array", "7", 0, State(Phase.ENDED, FailureKind.CANCELLED), "CANCELLED")
     assert scene.ask(1, cancelled) == []
     scene.reactor.stop(scene.elements[0], 0)
-    assert scene.ask(2, cancelled) == [("a", Ended(None, cancelled))]
+    assert scene.ask(2, cancelled) == [("a", Finished(None, cancelled))]
 
 
 # ---------------------------------------------------------------------- a previous incarnation

@@ -9,10 +9,10 @@ import pytest
 from runtime.backend.batch.array_index import ArrayEntry
 from runtime.backend.batch.reactor import DOUBT_TIMEOUT
 from runtime.backend.batch.submission import Submission
-from runtime.backend.batch.system import Accepted, Busy, Doubtful, Refused, SubmitAnswer, Unanswered
+from runtime.backend.batch.system import Accepted, Doubtful, QueueFull, Refused, SubmitAnswer, Unanswered
 
 
-@pytest.mark.parametrize("answer", [Accepted("7"), Busy("full"), Refused("no partition"), Unanswered("down")])
+@pytest.mark.parametrize("answer", [Accepted("7"), QueueFull("full"), Refused("no partition"), Unanswered("down")])
 def test_an_answer_without_a_doubt_is_the_outcome(answer: SubmitAnswer) -> None:
     entry = ArrayEntry(["a"])
     assert Submission(entry).on_answer(answer) == answer
@@ -40,7 +40,7 @@ def test_an_array_that_is_not_found_is_submitted_once_more_and_no_more() -> None
 def test_an_array_that_a_full_queue_has_not_accepted_is_not_submitted_again() -> None:
     submission = Submission(ArrayEntry(["a"]))
     assert submission.on_answer(Doubtful("retrying", busy=True)) is None
-    assert submission.on_search(100) == Busy("retrying")
+    assert submission.on_search(100) == QueueFull("retrying")
 
 
 def test_the_second_submission_may_be_clear() -> None:

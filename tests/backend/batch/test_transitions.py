@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from runtime.backend.batch.records import Record
-from runtime.backend.batch.system import Phase, Row, State
+from runtime.backend.batch.exit_records import ExitRecord
+from runtime.backend.batch.system import Phase, QueueRow, State
 from runtime.backend.batch.transitions import (
     ElementHistory,
-    Ended,
     Evidence,
+    Finished,
     Missing,
     Moved,
     Transition,
@@ -21,11 +21,11 @@ from runtime.backend.batch.transitions import (
 from runtime.job import FailureKind, JobStatus
 
 VISIBILITY_TIMEOUT = 60.0
-RECORD = Record(restarts=0, id="1_0", host="n1", code=0)
+RECORD = ExitRecord(restarts=0, id="1_0", host="n1", code=0)
 
 
-def row(phase: Phase, *, kind: FailureKind | None = None, note: str | None = None, restarts: int = 0) -> Row:
-    return Row("name", "1", 0, State(phase, kind), phase.name, note, restarts)
+def row(phase: Phase, *, kind: FailureKind | None = None, note: str | None = None, restarts: int = 0) -> QueueRow:
+    return QueueRow("name", "1", 0, State(phase, kind), phase.name, note, restarts)
 
 
 class Timeline:
@@ -49,22 +49,22 @@ def test_waiting_and_running_are_told_when_they_are_new() -> None:
 
 
 @pytest.mark.parametrize("seen", [None, row(Phase.ENDED), row(Phase.ENDED, kind=FailureKind.NODE_FAILURE)])
-def test_a_record_is_an_end_when_the_queue_agrees(seen: Row | None) -> None:
-    assert Timeline().observe(0, row=seen, record=RECORD) == Ended(RECORD, seen)
+def test_a_record_is_an_end_when_the_queue_agrees(seen: QueueRow | None) -> None:
+    assert Timeline().observe(0, row=seen, record=RECORD) == Finished(RECORD, seen)
 
 
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.ENDING, Phase.UNKNOWN])
 def test_a_record_alone_waits_for_the_queue_but_not_for_ever(phase: Phase) -> None:
     timeline = Timeline()
     for now in (0, 30, 59.9):
-        assert not isinstance(timeline.observe(now, row=row(phase), record=RECORD), Ended)
-    assert timeline.observe(60, row=row(phase), record=RECORD) == Ended(RECORD, row(phase))
+        assert not isinstance(timeline.observe(now, row=row(phase), record=RECORD), Finished)
+    assert timeline.observe(60, row=row(phase), record=RECORD) == Finished(RECORD, row(phase))
 
 
 def test_a_record_is_an_end_in_time_though_the_queue_does_not_answer() -> None:
     timeline = Timeline()
     assert timeline.observe(0, answered=False, record=RECORD) is None
-    assert timeline.observe(60, answered=False, record=RECORD) == Ended(RECORD, None)
+    assert timeline.observe(60, answered=False, record=RECORD) == Finished(RECORD, None)
 
 
 def test_a_record_of_an_earlier_start_is_dropped() -> None:
@@ -73,10 +73,10 @@ def test_a_record_of_an_earlier_start_is_dropped() -> None:
     for now in (1, 100, 200):
         assert timeline.observe(now, row=row(Phase.RUNNING, restarts=1), record=RECORD) is None
     for now in (300, 400):  # requeued, before the restart is counted
-        assert not isinstance(timeline.observe(now, row=row(Phase.PENDING), record=RECORD), Ended)
+        assert not isinstance(timeline.observe(now, row=row(Phase.PENDING), record=RECORD), Finished)
     ended = row(Phase.ENDED, restarts=1)
     assert timeline.observe(500, row=ended, record=RECORD) is None
-    assert timeline.observe(560, row=ended, record=RECORD) == Ended(None, ended)
+    assert timeline.observe(560, row=ended, record=RECORD) == Finished(None, ended)
 
 
 def test_an_end_without_a_record_waits_for_one() -> None:
@@ -84,13 +84,13 @@ def test_an_end_without_a_record_waits_for_one() -> None:
     ended = row(Phase.ENDED)
     assert timeline.observe(0, row=ended) is None
     assert timeline.observe(59, row=ended) is None
-    assert timeline.observe(59.5, row=ended, record=RECORD) == Ended(RECORD, ended)
-    assert timeline.observe(60, row=ended) == Ended(None, ended)
+    assert timeline.observe(59.5, row=ended, record=RECORD) == Finished(RECORD, ended)
+    assert timeline.observe(60, row=ended) == Finished(None, ended)
 
 
 def test_what_was_cancelled_because_we_asked_needs_no_record() -> None:
     cancelled = row(Phase.ENDED, kind=FailureKind.CANCELLED)
-    assert Timeline().observe(0, row=cancelled, stopping=True) == Ended(None, cancelled)
+    assert Timeline().observe(0, row=cancelled, stopping=True) == Finished(None, cancelled)
     assert Timeline().observe(0, row=cancelled, stopping=False) is None
     assert Timeline().observe(0, row=row(Phase.ENDED), stopping=True) is None  # its record is on its way
 
@@ -123,7 +123,7 @@ def test_one_absence_is_not_enough_even_when_its_end_was_asked_for() -> None:
     timeline = Timeline()
     assert timeline.observe(0, stopping=True) is None
     assert timeline.observe(1, answered=False, stopping=True) is None
-    assert timeline.observe(2, stopping=True) == Ended(None, None)
+    assert timeline.observe(2, stopping=True) == Finished(None, None)
     again = Timeline()
     again.observe(0, stopping=True)
     again.observe(1, row=row(Phase.RUNNING), stopping=True)  # it was on its way to a node

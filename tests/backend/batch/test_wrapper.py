@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from runtime.backend.batch.exit_records import TAKEN, UNSEEN, ExitRecord
 from runtime.backend.batch.job_files import JobFiles, Member
-from runtime.backend.batch.records import TAKEN, UNSEEN, Record
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.wrapper import render_job, without_shell_variables
 from runtime.job import JobSpec
@@ -81,7 +81,7 @@ class Runs:
     def run(self, index: int = 0, **environment: str) -> int:
         return self.finish(self.start(index, **environment))
 
-    def record(self, index: int = 0) -> Record:
+    def record(self, index: int = 0) -> ExitRecord:
         return self.store.read_all_records([f"aa{index}"])[f"aa{index}"]
 
     def log(self, job: str = "job") -> bytes:

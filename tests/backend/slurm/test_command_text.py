@@ -7,10 +7,10 @@ import pytest
 from runtime.backend.batch.system import (
     Accepted,
     Array,
-    Busy,
     Doubtful,
     Limits,
     Phase,
+    QueueFull,
     Refused,
     Unanswered,
 )
@@ -100,7 +100,7 @@ def test_what_is_not_exactly_an_id_is_a_doubt(output: str) -> None:
         ("sbatch: error: Invalid --time specification", Refused),
         ("sbatch: error: Batch job submission failed: Invalid license specification", Refused),
         ("sbatch: unrecognized option '--bogus'", Refused),
-        ("sbatch: error: Batch job submission failed: Invalid job array specification", Busy),
+        ("sbatch: error: Batch job submission failed: Invalid job array specification", QueueFull),
         (
             "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
             Unanswered,
@@ -108,8 +108,8 @@ def test_what_is_not_exactly_an_id_is_a_doubt(output: str) -> None:
         # From Slurm's sources and users' reports.
         ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", Doubtful),
         ("sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received", Doubtful),
-        (FULL, Busy),
-        ("sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying", Busy),
+        (FULL, QueueFull),
+        ("sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying", QueueFull),
         ("sbatch: error: Batch job submission failed: Slurm backup controller in standby mode", Unanswered),
         ("", Doubtful),
     ],

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.backend.batch.records import Record, parse_record
+from runtime.backend.batch.exit_records import ExitRecord, parse_record
 from tests.backend.batch.scripted import record_text
 
 
-def parsed(**fields: str) -> Record | None:
+def parsed(**fields: str) -> ExitRecord | None:
     return parse_record(record_text("t", **fields).encode(), "t")  # type: ignore[arg-type]  # one of them is a number
 
 
 def test_a_record_says_how_it_ended_and_what_it_used() -> None:
     raw = record_text("t", status="3").replace("peak ", "peak 4096").encode()
-    assert parse_record(raw, "t") == Record(
+    assert parse_record(raw, "t") == ExitRecord(
         restarts=0, id="1_0", host="n1", code=3, seconds=2.5, cpu_seconds=0.75, peak_bytes=4096
     )
 

@@ -75,7 +75,7 @@ class AwakeClock:
         return now - self.stood_still
 
 
-class System:
+class SystemCalls:
     """System calls that Python has no function for, and the descriptors of the roots."""
 
     def __init__(self, roots: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""`Follower`: the jobs that are in the queue, from the acceptance of their arrays to their completions."""
+"""`JobTracker`: the jobs that are in the queue, from the acceptance of their arrays to their completions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.verdict import too_large
 logger: Final = logging.getLogger("runtime.backend.batch")
 
 
-class Follower:
+class JobTracker:
     """Reports what has become of jobs.
 
     Args:

@@ -11,7 +11,7 @@ from runtime.process.guard.contained_job import ContainedJob
 from runtime.process.guard.messages import STOOD_STILL
 from runtime.process.guard.shim_process import ShimProcess
 from runtime.process.guard.supervisor_process import SupervisorProcess
-from runtime.process.guard.system import STANDSTILL, AwakeClock
+from runtime.process.guard.system_calls import STANDSTILL, AwakeClock
 
 NONE = 20.0
 """Seconds of a wait without a limit."""

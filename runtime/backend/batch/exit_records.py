@@ -40,7 +40,7 @@ _LAUNCHES: Final = {
 
 
 @attrs.frozen
-class Record:
+class ExitRecord:
     """How one start of a job ended."""
 
     restarts: int
@@ -66,7 +66,7 @@ class Record:
     """The peak memory of all its processes together; `None` without a cgroup of its own."""
 
 
-def parse_record(raw: bytes, token: str) -> Record | None:
+def parse_record(raw: bytes, token: str) -> ExitRecord | None:
     """Return the record in `raw`, or `None` if it is incomplete, of another job, or not a record."""
     text = raw.decode("utf-8", "replace")
     if not text.endswith(f"\nend {token}\n"):
@@ -86,7 +86,7 @@ def parse_record(raw: bytes, token: str) -> Record | None:
         return None
 
 
-def _record(values: dict[str, str], times: str) -> Record:
+def _record(values: dict[str, str], times: str) -> ExitRecord:
     code: int | None = None
     signal: int | None = None
     launch = values["launch"]
@@ -107,7 +107,7 @@ def _record(values: dict[str, str], times: str) -> Record:
     if spent is None:
         raise ValueError(times)
     user, system = (60 * int(minutes) + float(seconds) for minutes, seconds in (spent.group(1, 2), spent.group(3, 4)))
-    return Record(
+    return ExitRecord(
         restarts=_whole(values["restart"]),
         id=values["id"],
         host=values["host"],
