@@ -262,6 +262,7 @@ class Run:
         self._progress = RunProgress(self._prepared.regression.name, self._started)
         self._screen = Screen(
             self._output,
+            self._errors,
             self._here,
             interval=math.inf if options.quiet or not options.print_interval else options.print_interval,
             live=not options.quiet and not (others and self._is_interactive),

@@ -41,20 +41,25 @@ more, a terminal that was stopped shows pages of old lines; ten times fewer, a b
 class Screen(logging.Handler):
     """Shows a run's progress, its failures and its log. As a handler it may be called from any thread.
 
+    Errors go to standard error, as those before and after the run do; but above a live area, if there is one.
+
     Args:
         output: to write to.
+        errors: to write errors of the log to.
         relative_to: the directory that paths are shown relative to.
         interval: seconds between two lines of progress where there is no live area; `math.inf` for none.
         live: whether to draw a live area if `output` is a terminal.
     """
 
-    def __init__(self, output: Output, relative_to: Path, *, interval: float, live: bool) -> None:
+    def __init__(self, output: Output, errors: Output, relative_to: Path, *, interval: float, live: bool) -> None:
         super().__init__()
         self._output = output
+        self._errors = errors
         self._relative_to = relative_to
         self._interval = interval
         self._area = LiveArea(output) if live and output.is_terminal else None
         self._pending: deque[Line] = deque(maxlen=MAX_PENDING_LINES)
+        self._pending_errors: deque[Line] = deque(maxlen=MAX_PENDING_LINES)
         self._limiter = trio.CapacityLimiter(1)  # one writer at a time: lines must not mix
         self._next_line = math.inf
         self.held = False
@@ -65,9 +70,11 @@ class Screen(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record, soon. May be called from any thread: `deque.append` is atomic."""
-        self._pending.append(
-            ((printable(self.format(record)), "yellow" if record.levelno >= logging.WARNING else "dim"),)
-        )
+        text = printable(self.format(record))
+        if record.levelno >= logging.ERROR and self._area is None:
+            self._pending_errors.append(((f"job-runtime: {text}", ""),))
+        else:
+            self._pending.append(((text, "yellow" if record.levelno >= logging.WARNING else "dim"),))
 
     def say(self, text: str, style: str = "") -> None:
         """Show a line of text, soon."""
@@ -104,7 +111,7 @@ class Screen(logging.Handler):
         """Remove the live area, show lines that are still pending, and then the `last` lines."""
         lines = self._lines(progress)
         _log(last)
-        await in_thread(self._finish, [*lines, *last], limiter=self._limiter)
+        await in_thread(self._finish, [*lines, *last], _take(self._pending_errors), limiter=self._limiter)
 
     async def _write(self, lines: list[Line], snapshot: RunSnapshot, *, due: bool) -> None:
         if self._area is not None:
@@ -116,12 +123,12 @@ class Screen(logging.Handler):
             self._next_line = trio.current_time() + self._interval
         if lines:
             await in_thread(self._output.show, lines, limiter=self._limiter)
+        if errors := _take(self._pending_errors):
+            await in_thread(self._errors.show, errors, limiter=self._limiter)
 
     def _lines(self, progress: RunProgress) -> list[Line]:
         """Return new lines: the log, and the failures, unless a live area shows these."""
-        lines = []
-        while self._pending:
-            lines.append(self._pending.popleft())
+        lines = _take(self._pending)
         new = progress.take_failures()
         failures = [failure_line(result, self._relative_to) for result in new[:MAX_FAILURES_AT_ONCE]]
         if len(new) > MAX_FAILURES_AT_ONCE:
@@ -147,9 +154,15 @@ class Screen(logging.Handler):
             self._redraw_below = False
             area.leave()
 
-    def _finish(self, lines: list[Line]) -> None:
+    def _finish(self, lines: list[Line], errors: list[Line]) -> None:
         self._clear()
         self._output.show(lines)
+        self._errors.show(errors)
+
+
+def _take(lines: deque[Line]) -> list[Line]:
+    """Remove and return the lines that have come so far; another thread may add more meanwhile."""
+    return [lines.popleft() for _ in range(len(lines))]
 
 
 def _log(lines: Iterable[Line]) -> None:

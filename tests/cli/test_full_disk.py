@@ -46,11 +46,6 @@ def latest(directory: Path) -> Path:
     return (directory / "disk" / "results" / "latest").resolve()
 
 
-def said(done: Done) -> list[str]:
-    """Return the lines about what is not written; those of a run that goes on stand above its live display."""
-    return [line for line in (done.out + done.err).splitlines() if "No space left on device" in line]
-
-
 def passed_in_journal(directory: Path) -> set[str]:
     """Return which jobs passed, as the journal tells."""
     state = replay(read(latest(directory) / "journal.jsonl").records)
@@ -60,7 +55,7 @@ def passed_in_journal(directory: Path) -> set[str]:
 def test_a_run_whose_disk_fills_up_goes_on_says_so_once_and_is_resumed(tmp_path: Path, disk: Path) -> None:
     done = run(tmp_path, frees=True)
     assert done.code == 74, done
-    (line,) = said(done)
+    (line,) = done.err.splitlines()
     assert "journal.jsonl cannot be written (No space left on device)" in line
     assert "52 passed" in done.out
     kept = passed_in_journal(tmp_path)
@@ -77,7 +72,7 @@ def test_a_run_whose_disk_fills_up_goes_on_says_so_once_and_is_resumed(tmp_path:
 def test_without_room_for_the_results_two_lines_say_what_is_not_written(tmp_path: Path, disk: Path) -> None:
     done = run(tmp_path, frees=False)
     assert done.code == 74, done
-    journal, results = said(done)
+    journal, results = done.err.splitlines()
     assert "journal.jsonl cannot be written (No space left on device)" in journal
     assert "results.json cannot be written: No space left on device" in results
     assert "51 passed" in done.out

@@ -30,7 +30,7 @@ def screen(interval: float = math.inf) -> Iterator[tuple[Screen, int]]:
     """Yield a screen that writes to a pipe, and the end to read from."""
     reading, writing = os.pipe()
     with open(writing, "w", encoding="utf-8") as stream, open(reading, "rb") as reader:
-        yield Screen(Output(stream), Path("/out"), interval=interval, live=True), reader.fileno()
+        yield Screen(Output(stream), Output(None), Path("/out"), interval=interval, live=True), reader.fileno()
 
 
 def failed(progress: RunProgress, *names: str) -> None:
@@ -93,6 +93,26 @@ async def test_what_is_logged_said_and_failed_becomes_lines() -> None:
         shown.say("late")
         await shown.finish(progress, [(("the end", "bold"),)])
         assert await read(reader) == "late\nthe end\n"
+
+
+def record(level: int, text: str) -> logging.LogRecord:
+    return logging.LogRecord("runtime", level, "", 0, text, (), None)
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+async def test_errors_go_to_standard_error_but_above_a_live_area(
+    tmp_path: Path, is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Output, "is_terminal", is_terminal)
+    with (tmp_path / "out").open("w") as output, (tmp_path / "err").open("w") as errors:
+        shown = Screen(Output(output), Output(errors), Path("/out"), interval=math.inf, live=True)
+        shown.handle(record(logging.WARNING, "careful"))
+        shown.handle(record(logging.ERROR, "broken"))
+        await shown.finish(RunProgress("fifo", 0.0), ())
+    out, err = (tmp_path / "out").read_text(), (tmp_path / "err").read_text()
+    assert "careful" in out
+    assert ("broken" in out) is is_terminal
+    assert err == ("" if is_terminal else "job-runtime: broken\n")
 
 
 async def test_progress_is_a_line_at_each_interval() -> None:
