@@ -106,7 +106,7 @@ def kill_a_run(directory: Path, most: int, chance: random.Random) -> tuple[int, 
     write_jobs(directory)
     seen, kills, kept = Seen(directory), 0, 0
     while True:
-        resumes = bool(state_of(directory).segments)
+        resumes = (directory / "results" / "latest").exists()  # also of a run that had not begun, which runs anew
         with started(directory, resumes=resumes) as program:
             if kills == most:
                 code = program.wait(LIMIT)
