@@ -56,6 +56,7 @@ PURE = (
     "runtime.backend.slurm.requests",
     "runtime.backend.slurm.states",
     "runtime.backend.slurm.command_text",
+    "runtime.cli.settled",
     "runtime.errors",
     "runtime.job",
     "runtime.journal.columns",

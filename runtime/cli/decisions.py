@@ -35,7 +35,8 @@ def decide_with_links(
         of_others: ids of the jobs whose results are of another run than today's.
         run_dir: of today's run.
     """
-    targets = {job_id: _odir(state, job_id) for job_id in of_others}
+    # A directory that was removed is needed by no job that runs.
+    targets = {job_id: _odir(state, job_id) for job_id in of_others if not _is_removed(state, job_id)}
     while True:
         decisions = decide(state, to_resume, outputs.get)
         plan = plan_links(jobs, decisions, targets, run_dir)
@@ -46,7 +47,7 @@ def decide_with_links(
 
 
 def outputs_now(earlier: Earlier, jobs: Sequence[JobToResume]) -> dict[str, Output | None]:
-    """Return what identifies the output of each job that may be kept, as it is now, by id. Blocks.
+    """Return what identifies the output of each job that may be kept, or that was removed, as it is now. Blocks.
 
     Raises:
         InputError: if the file system of an output directory does not answer.
@@ -55,7 +56,9 @@ def outputs_now(earlier: Earlier, jobs: Sequence[JobToResume]) -> dict[str, Outp
     ids: dict[str, list[str]] = {}
     for job in jobs:
         number = state.numbers.get(job.id)
-        if number is None or state.statuses[number] is not PASSED or state.digests[number] != job.digest:
+        if number is None or state.statuses[number] is not PASSED:
+            continue
+        if state.digests[number] != job.digest and not state.is_removed(number):
             continue
         event = state.result(number)
         if event is not None and event.paths is not None:
@@ -78,3 +81,9 @@ def _odir(state: RunState, job_id: str) -> str | None:
     number = state.numbers.get(job_id)
     event = None if number is None else state.result(number)
     return None if event is None else event.odir
+
+
+def _is_removed(state: RunState, job_id: str) -> bool:
+    """Whether the output directory of a job was removed, as it passed."""
+    number = state.numbers.get(job_id)
+    return number is not None and state.is_removed(number)

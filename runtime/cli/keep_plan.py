@@ -41,6 +41,19 @@ class KeepPlan:
     places: Sequence[str] = ()
     """The output directories of the jobs that run, from which links are removed that an earlier segment has made."""
 
+    removed: Mapping[str, str | None] = attrs.field(factory=dict)
+    """By id of a job of this run whose output directory was removed, or was about to be: its path, if it is still there
+    as it was."""
+
+    def kept_without_output(self) -> set[str]:
+        """Return the ids of the jobs that are kept, and whose output directories were removed."""
+        state = self.state
+        return {
+            job_id
+            for job_id, decision in self.decisions.items()
+            if decision.keep and state.is_removed(state.numbers[job_id])
+        }
+
     def to_continue(self, epoch: float) -> Iterator[JobCompletionEvent]:
         """Yield the completions in `earlier`; `epoch` as for `kept`."""
         begun = self.state.segments[-1].begin.epoch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -44,11 +44,19 @@ class LinkUpdates:
         links: makes the links.
         paths_of: returns where the files of a job are that has not completed; `None` if that is not known.
         call_safely: keeps errors, so that they end nothing.
+        goes: whether the directory of a job, by its id, goes when it has passed. Then it gets no link before `finish`.
     """
 
-    def __init__(self, links: Links, paths_of: Callable[[JobSpec], JobPaths | None], call_safely: CallSafely) -> None:
+    def __init__(
+        self,
+        links: Links,
+        paths_of: Callable[[JobSpec], JobPaths | None],
+        call_safely: CallSafely,
+        goes: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._links = links
         self._paths_of = paths_of
+        self._goes = goes
         self._call_safely = call_safely
         self._limiter = trio.CapacityLimiter(_LINK_THREADS)
         self._changes: dict[str, StatusChange[JobSpec]] = {}
@@ -71,13 +79,14 @@ class LinkUpdates:
                 await self._call_safely(self._move, work, stalled)
                 await trio.sleep(LINK_INTERVAL)
 
-    async def finish(self, results: Sequence[JobResult[JobSpec]]) -> None:
-        """Make the links of all results, as far as file systems answer.
+    async def finish(self, results: Sequence[JobResult[JobSpec]], removed: Container[str] = ()) -> None:
+        """Make the links of all results but those of `removed` directories, by id, as far as file systems answer.
 
         Links of jobs whose file system does not are abandoned. So are all others if the stalled calls use up the
         threads.
         """
-        work = Work(self._links.move, [(result.id, result.odir, result.status) for result in results])
+        moves = [(each.id, None if each.id in removed else each.odir, each.status) for each in results]
+        work = Work(self._links.move, moves)
         async with trio.open_nursery() as stalled:
             stalled.start_soon(self._abandon, work, stalled.cancel_scope)
             await self._call_safely(self._move, work, stalled)
@@ -86,7 +95,8 @@ class LinkUpdates:
     def _directory(self, change: StatusChange[JobSpec]) -> str | None:
         """Return the output directory of a job that runs or has ended, if it is known."""
         if change.new is not JobStatus.RUNNING:
-            return None if change.event is None else change.event.odir
+            goes = change.new is JobStatus.PASSED and self._goes(change.id)
+            return None if change.event is None or goes else change.event.odir
         paths = self._paths_of(change.job)  # no completion tells yet
         return None if paths is None else paths.odir
 

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
-from runtime.cli.past_options import add_past_commands
+from runtime.cli.past_options import LATEST, add_past_commands
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.template import NAME
 from runtime.report.output import Output
 
 PROGRAM: Final = "job-runtime"
-LATEST: Final = "latest"
-"""The name of the link to the latest run, which stands for it on the command line."""
 PRINT_INTERVAL: Final = 10.0
 """Seconds between two lines of progress where output is not a terminal. As in DVSim."""
 MAX_SEED: Final = 2**64 - 1
@@ -78,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         each_bucket=False,
         keep_builds=False,
         dry_run=False,
+        keep=None,
     )
 
     backends = commands.add_parser("backends", help="show the backends that there are", allow_abbrev=False)
@@ -246,6 +245,12 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     failures.add_argument("--keep-going", action="store_true", help="run all that can be run (default)")
     failures.add_argument("--fail-fast", action="store_true", help="stop after the first job that does not pass")
     failures.add_argument("--max-failures", metavar="N", type=_from_one, help="stop after N jobs that did not pass")
+    running.add_argument(
+        "--keep",
+        choices=("all", "failed"),
+        help="failed: remove the output directories of jobs that passed, when all that need them passed; instead of"
+        " the key of each job (default: all)",
+    )
     running.add_argument("--drain", action="store_true", help="at the first Ctrl-C, let running jobs finish")
     running.add_argument(
         "--max-odirs",

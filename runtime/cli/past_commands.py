@@ -141,6 +141,8 @@ def _logs(options: argparse.Namespace, output: Output) -> int:
             else:
                 printer.print_new()
     except OSError as exc:
+        if isinstance(exc, FileNotFoundError):
+            _check_not_removed(run, number, "log")
         raise InputError(f"the log of the job {options.job}: {exc.filename or log}: {exc.strerror}") from exc
     return output_exit_code(output)
 
@@ -150,6 +152,7 @@ def _shell(options: argparse.Namespace, _: Output) -> int:
     number = run.number_of(options.job)
     if run.is_exported:
         raise InputError(f"RUN is {run.path}, which was exported; expected a run directory, for its jobs' directories")
+    _check_not_removed(run, number, "directory")
     paths = paths_of(run.state, number)
     roots = Roots(str(run.path))
     try:
@@ -159,6 +162,18 @@ def _shell(options: argparse.Namespace, _: Output) -> int:
             start_shell(options.job, paths, roots.resolve(paths.odir), roots.resolve(paths.log))
     except OSError as exc:
         raise InputError(f"the directory of the job {options.job}: {exc.filename}: {exc.strerror}") from exc
+
+
+def _check_not_removed(run: PastRun, number: int, what: str) -> None:
+    """Check that the output directory of a job was not removed.
+
+    Raises:
+        InputError: if it was.
+    """
+    if run.state.is_removed(number):
+        job_id = run.state.ids[number]
+        why = 'its output directory was removed, as it passed (keep = "failed"); --keep all keeps it'
+        raise InputError(f"the {what} of the job {job_id} is gone: {why}")
 
 
 def _load(options: argparse.Namespace) -> PastRun:

@@ -11,6 +11,9 @@ from typing import Final
 ABOUT_RUNS: Final = frozenset({"report", "runs", "export", "logs", "shell"})
 """The names of the commands."""
 
+LATEST: Final = "latest"
+"""The name of the link to the latest run, which stands for that run on the command line."""
+
 _AGE: Final = re.compile(r"([1-9][0-9]{0,5})([hdw])")
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
 _SECONDS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400}
@@ -53,7 +56,7 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _add_run(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     text = "the name of a run, its directory, or the file that it was exported to"
     if optional:
-        parser.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{text} (default: latest)")
+        parser.add_argument("run", metavar="RUN", nargs="?", default=LATEST, help=f"{text} (default: latest)")
     else:
         parser.add_argument("run", metavar="RUN", help=f"{text}; latest for the latest one")
     _add_out(parser)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import attrs
 
@@ -19,9 +18,6 @@ from runtime.journal.reader import Journal, read
 from runtime.journal.replay import RunState, replay
 from runtime.report.archive import ArchiveError, read_archive
 from runtime.roots import Root, RootedPath
-
-LATEST: Final = "latest"
-"""The name of the link to the latest run, and so the name of that run on the command line."""
 
 
 @attrs.frozen

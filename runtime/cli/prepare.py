@@ -33,6 +33,7 @@ from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError, shown
 from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.regression import Regression, load
+from runtime.jobfile.removable import removable_odirs
 from runtime.jobfile.variables import Variables
 from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
@@ -57,6 +58,8 @@ class Prepared:
     jobs: Sequence[JobSpec]
     backends: Mapping[str, RuntimeBackend]
     default_backend: str
+    removable: Mapping[str, str]
+    """The output directories that are removed when their jobs have passed, by the ids of the jobs."""
     journal: RunJournal
     keeps: KeepPlan | None
     """What becomes of each job, if results may be kept."""
@@ -173,6 +176,7 @@ def _prepare(
         jobs=jobs,
         backends=made,
         default_backend=default,
+        removable=removable_odirs(regression, jobs, run_dir, options.keep),
         journal=journal,
         keeps=keeps,
         is_resumed=earlier is not None,

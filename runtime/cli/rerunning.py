@@ -98,7 +98,8 @@ def plan_rerun(rerun: Rerun, jobs: Sequence[JobSpec], run_dir: Path) -> KeepPlan
 def _origin(state: RunState, job_id: str, earlier: Earlier) -> Origin:
     """Return where a result is from: the earlier run, or the run whose result that has kept."""
     number = state.numbers[job_id]
-    return Origin(state.origins.get(number, earlier.run_dir.name), state.revision(number))
+    run = state.origins.get(number, earlier.run_dir.name)
+    return Origin(run, state.revision(number), removed=state.is_removed(number))
 
 
 def _of_other_trees(rerun: Rerun, state: RunState, jobs: Sequence[JobSpec], out: Path) -> dict[str, str]:

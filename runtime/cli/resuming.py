@@ -21,6 +21,8 @@ from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError
 from runtime.journal.digests import digest
 from runtime.journal.recorder import Origin
+from runtime.journal.records import Output
+from runtime.journal.replay import RunState
 from runtime.journal.resume import JobToResume, first_attempts
 from runtime.process.environment import HERE_VARIABLE
 from runtime.process.guard.procfs import describe
@@ -78,5 +80,25 @@ def plan_resumption(earlier: Earlier, jobs: Sequence[JobSpec], backends: Mapping
             if job_id in decisions and decisions[job_id].keep
         },
         links=links,
+        removed=_removed(state, to_resume, outputs),
         places=[job_paths(job, run_dir).odir for job in jobs if not decisions[job.id].keep],
     )
+
+
+def _removed(
+    state: RunState, jobs: Sequence[JobToResume], outputs: Mapping[str, Output | None]
+) -> dict[str, str | None]:
+    """Return by id the output directories that were removed, or about to be: the path of each that is as it was."""
+    found: dict[str, str | None] = {}
+    for job in jobs:
+        number = state.numbers.get(job.id)
+        if number is None or not state.is_removed(number):
+            continue
+        event, then = state.result(number), state.output(number)
+        found[job.id] = None
+        if event is None or event.paths is None or then is None or then.log_size is None:
+            continue
+        # By its log, too: somebody may have made another directory since, which has got the same inode.
+        if then == outputs.get(job.id) and event.paths.log.startswith(f"{event.paths.odir}/"):
+            found[job.id] = event.paths.odir
+    return found

@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, runtime_checkable
 
@@ -27,6 +28,7 @@ from runtime.cli.link_updates import LinkUpdates
 from runtime.cli.linked_directories import make_link, remove_link
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
+from runtime.cli.removals import Removals
 from runtime.cli.resuming import end_what_is_left
 from runtime.cli.screen import Screen
 from runtime.cli.stop_on_signal import Stopper, stop_this_process
@@ -41,7 +43,7 @@ from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot
 from runtime.report.result_files import write_results, write_variables
 from runtime.report.results import RESULTS_NAME, results_lines
-from runtime.report.summary import Line, summary
+from runtime.report.summary import Line, removed_line, summary
 from runtime.report.text import path_text
 from runtime.report.user_messages import USER_MESSAGES
 from runtime.scheduler.statuses import StatusChange
@@ -129,6 +131,7 @@ class Run:
         self._stopper: Stopper
         self._progress: RunProgress
         self._link_updates: LinkUpdates
+        self._removals: Removals
 
     def run(self) -> int:
         """Run the jobs; return the exit code.
@@ -258,7 +261,8 @@ class Run:
         # Other backends do not tell when an interactive job has the terminal: then there is no live area at all.
         others = any(backend.supports_interactive and backend not in lenders for backend in backends)
         self._started = trio.current_time()
-        self._link_updates = LinkUpdates(self._links, self._paths_of, self._call_safely)
+        self._removals = self._make_removals()
+        self._link_updates = LinkUpdates(self._links, self._paths_of, self._call_safely, self._removals.goes)
         self._progress = RunProgress(self._prepared.regression.name, self._started)
         self._screen = Screen(
             self._output,
@@ -288,6 +292,7 @@ class Run:
                 # Subscribed before the scheduler runs: no change is missed.
                 watching.start_soon(self._call_safely, self._follow, self._scheduler.subscribe(BUFFER))
                 watching.start_soon(self._call_safely, self._link_updates.run)
+                watching.start_soon(self._call_safely, self._removals.run)
                 watching.start_soon(self._call_safely, self._write_variables_early)
                 watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
                 await self._call_safely(self._describe)
@@ -297,10 +302,12 @@ class Run:
                     self._scheduler.keep(keeps.kept(epoch), earlier=keeps.to_continue(epoch))
                 async with self._journal.writer:
                     await self._call_safely(self._scheduler.run)
+                    events = [result.event for result in self._scheduler.results()]
+                    await self._call_safely(self._removals.finish, events)
                 self._ended = trio.current_time()
                 await in_thread(self._write_results, limiter=results)
                 watching.cancel_scope.cancel()
-            await self._call_safely(self._link_updates.finish, self._scheduler.results())
+            await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
             await self._call_safely(self._screen.finish, self._progress, self._last_lines())
             nursery.cancel_scope.cancel()
         if self._bugs:
@@ -316,8 +323,9 @@ class Run:
             await in_thread(self._write_variables, limiter=trio.CapacityLimiter(1))
 
     async def _describe(self) -> None:
-        """Find out what the run is made of; a request to stop ends that."""
+        """Find out what the run is made of, and finish what an earlier segment began; a request to stop ends that."""
         with self._describing:
+            await self._removals.finish_begun()
             await self._journal.describe(
                 {
                     "run": self._prepared.run,
@@ -360,8 +368,14 @@ class Run:
     def _see(self, change: StatusChange[JobSpec]) -> None:
         self._progress.apply(change)
         self._link_updates.see(change)
+        self._removals.see(change)
         if change.job.interactive:
             self._screen.held = change.new is JobStatus.RUNNING
+
+    def _make_removals(self) -> Removals:
+        prepared, keeps = self._prepared, self._prepared.keeps
+        make = partial(Removals, prepared.jobs, prepared.removable, self._roots, self._journal)
+        return make() if keeps is None else make(before=keeps.kept_without_output(), begun=keeps.removed)
 
     def _paths_of(self, job: JobSpec) -> JobPaths | None:
         """Return where the files of a job are that has not completed, as its backend tells it."""
@@ -394,6 +408,8 @@ class Run:
             relative_to=self._here,
             origins=self._origins(),
         )
+        if self._removals.removed:
+            lines.append(removed_line(len(self._removals.removed)))
         if self._written:
             lines.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
         return lines

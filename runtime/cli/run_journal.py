@@ -98,6 +98,15 @@ class RunJournal:
             self.recorder.add(self._jobs)
         self.recorder.stopping(time.time() - epoch, why)
 
+    async def record_removal(self, ids: Sequence[str]) -> bool:
+        """Record that the output directories of these jobs are about to be removed; return whether that is written."""
+        record = self.recorder.removal(ids)
+        self.writer.append(record)
+        is_written = await self.writer.written()
+        if is_written:  # else nothing is removed, and no result may say so
+            self._records.note(record)
+        return is_written
+
     def lock(self) -> None:
         """Take the lock of the run directory, unless the run is resumed, which has it. Blocks.
 

@@ -55,7 +55,7 @@ RESERVED: Final = frozenset(
 )
 """Names of the run directory's own files, which no job's directory may have."""
 
-_COPIED: Final = JOB_KEYS - {*TEXT_KEYS, *RETRY_KEYS, "matrix", "seeds", "version"}
+_COPIED: Final = JOB_KEYS - {*TEXT_KEYS, *RETRY_KEYS, "matrix", "seeds", "keep", "version"}
 """The keys that are copied into a specification, if the file has them."""
 
 

@@ -44,6 +44,10 @@ class Listing:
     """Which part of the names of files is a value: for ``a/b.sv``, all of it, ``b.sv`` or ``b``."""
 
 
+Keep = Literal["all", "failed"]
+"""Which output directories stay when their jobs have ended."""
+KEEPS: Final[tuple[Keep, ...]] = ("all", "failed")
+
 Seeds = int | range | tuple[int, ...]
 """How many seeds to draw, or the seeds themselves."""
 
@@ -373,6 +377,7 @@ class JobTable:
     retry_delay: float | None = _key(_delay)
     """Seconds; for a table with `retry`, as is `flaky`."""
     flaky: Flaky | None = _key(_one_of(*FLAKY))  # noqa: RUF009 - as for `seeds`
+    keep: Keep | None = _key(_one_of(*KEEPS))  # noqa: RUF009 - as for `seeds`
     version: str | None = _key(_text)
     """A command for ``/bin/sh``; the first line that it prints is recorded with the run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import Any, Final
@@ -68,6 +69,26 @@ def jobs_record(jobs: Sequence[Specification], digests: Sequence[str]) -> Jobs:
         if column.count(None) < len(ids)
     }
     return Jobs(ids, digests, **columns)
+
+
+@attrs.define
+class Descriptions:
+    """The descriptions of all jobs of a journal, which stay in their records until they are asked for."""
+
+    _records: list[Jobs] = attrs.field(factory=list, init=False)
+    _first_numbers: list[int] = attrs.field(factory=list, init=False)
+    """The number of the first job of each record."""
+
+    def add(self, record: Jobs, first: int) -> None:
+        """Add the jobs of a record, the numbers of which begin with `first`, behind those of all others."""
+        if record.ids:
+            self._records.append(record)
+            self._first_numbers.append(first)
+
+    def of(self, number: int) -> JobDescription:
+        """Return the description of a job."""
+        index = bisect_right(self._first_numbers, number) - 1
+        return description(self._records[index], number - self._first_numbers[index])
 
 
 def description(record: Jobs, row: int) -> JobDescription:

@@ -38,6 +38,10 @@ class KeptRecords:
         self._records.append(record)
         self._journal.append(record)
 
+    def note(self, record: Record) -> None:
+        """Keep a record that the journal has already."""
+        self._records.append(record)
+
     async def room(self) -> None:
         """Wait while too much is pending."""
         await self._journal.room()

@@ -19,7 +19,7 @@ from runtime.journal.descriptions import jobs_record
 from runtime.journal.digests import digest
 from runtime.journal.json_text import JSON
 from runtime.journal.lock import Holder
-from runtime.journal.records import Begin, End, Kept, Progress, Record, Starting, Stopping
+from runtime.journal.records import Begin, End, Kept, Progress, Record, Removed, Starting, Stopping
 from runtime.journal.replay import RunState
 
 
@@ -51,6 +51,8 @@ class Origin:
     """The name of the run that produced it."""
     revision: str | None = None
     """As in `Kept`."""
+    removed: bool = False
+    """Whether its output directory was removed, as it passed."""
 
 
 class Recorder:
@@ -137,6 +139,7 @@ class Recorder:
         others = [event for kept in by_origin.values() for event in kept]
         self.ended([attempt for event in others for attempt in event.earlier], again=True)
         self.ended(others)
+        self.removed([event.job_id for event in others if self.origins[event.job_id].removed])
 
     def starting(self, backend: str, ids: Sequence[str], attempts: Sequence[int], at: float) -> None:
         """Record the intent to submit these jobs to a backend, at a time in seconds of the clock of all events."""
@@ -173,6 +176,15 @@ class Recorder:
         if events:
             numbers = self._numbers_of([event.job_id for event in events])
             self._append(ended(numbers, events, self._run_dir, again=again))
+
+    def removed(self, ids: Sequence[str]) -> None:
+        """Record the intent to remove the output directories of these jobs, which passed."""
+        if ids:
+            self._append(self.removal(ids))
+
+    def removal(self, ids: Sequence[str]) -> Removed:
+        """Return the record of the intent to remove the output directories of these jobs, which passed."""
+        return Removed(self._numbers_of(ids))
 
     def stopping(self, at: float, by: str | None) -> None:
         """Record what stops the run, if anything does; at a time in seconds of the clock of all events.

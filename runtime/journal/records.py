@@ -213,6 +213,16 @@ class Kept:
 
 
 @attrs.frozen
+class Removed:
+    """Intent: the output directories of these jobs are about to be removed, as they passed. They may be gone, or not.
+
+    It may follow the `End` of its segment.
+    """
+
+    jobs: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
+
+
+@attrs.frozen
 class Stopping:
     """The run is being stopped: from now on no more jobs are started."""
 
@@ -230,7 +240,7 @@ class End:
     """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
 
 
-Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | Stopping | End
+Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | Removed | Stopping | End
 
 
 class Output(NamedTuple):
@@ -318,12 +328,12 @@ class _Layout:
 _COLUMNS: Final[Mapping[type[Record], Sequence[str]]] = MappingProxyType(
     {
         cls: [field.name for field in attrs.fields(cls) if "column" in field.metadata]
-        for cls in (Jobs, Starting, Progress, Ended, Kept)
+        for cls in (Jobs, Starting, Progress, Ended, Kept, Removed)
     }
 )
 """The names of the columns of the records that have some."""
 _LAYOUTS: Final[Mapping[type[Record], _Layout]] = MappingProxyType(
-    {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, Stopping, End)}
+    {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, Removed, Stopping, End)}
 )
 _BY_NAME: Final[Mapping[str, _Layout]] = MappingProxyType({layout.name: layout for layout in _LAYOUTS.values()})
 

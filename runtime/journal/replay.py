@@ -9,17 +9,16 @@ lists with a few numbers each; their completions stay in the columns of their re
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
 from runtime.job import JobCompletionEvent, JobStatus
-from runtime.job.status import QUEUED, SCHEDULED, TERMINAL
+from runtime.job.status import PASSED, QUEUED, SCHEDULED, TERMINAL
 from runtime.journal.completions import completion, output, shifted
-from runtime.journal.descriptions import JobDescription, description
-from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Output, Progress, Record, Starting, Stopping
+from runtime.journal.descriptions import Descriptions, JobDescription
+from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Output, Progress, Record, Removed, Starting, Stopping
 from runtime.journal.segments import InFlight, Segment
 
 _NOT_YET = -1
@@ -58,19 +57,17 @@ class RunState:
     _records: list[Starting | Ended] = attrs.field(factory=list, init=False)
     _segments: array[int] = attrs.field(factory=_indices, init=False)
     """The index in `segments` of the segment of each of `_records`; -1 if no segment had begun."""
-    _jobs: list[Jobs] = attrs.field(factory=list, init=False)
-    _first_numbers: list[int] = attrs.field(factory=list, init=False)
-    """The number of the first job of each of `_jobs`."""
+    _descriptions: Descriptions = attrs.field(factory=Descriptions, init=False)
     _begun: array[int] = attrs.field(factory=_indices, init=False)
     """For each job, the index of its last `Starting` (or of its `Ended`, if there is none) in `_records`, or -1."""
     _ended: array[int] = attrs.field(factory=_indices, init=False)
     """The index of its last `Ended`, or -1."""
     _rows: array[int] = attrs.field(factory=_indices, init=False)
     """Its row in that."""
+    _removed: bytearray = attrs.field(factory=bytearray, init=False)
+    """1 for each job whose output directory was removed since it ended last, or was about to be."""
     _earlier: dict[int, list[tuple[int, int]]] = attrs.field(factory=dict, init=False)
     """By number of a job that was tried again: index and row of each `Ended` before the last one."""
-    _segment_begins: int = attrs.field(default=0, init=False)
-    """The index of the first of `_records` in the last segment."""
 
     def apply(self, record: Record) -> None:
         """Add what the next record of the journal says."""
@@ -85,16 +82,17 @@ class RunState:
                 self._apply_jobs(record)
             case Kept():
                 self._apply_kept(record)
+            case Removed():
+                self._apply_removed(record)
             case Begin():
                 self.segments.append(Segment(record))
-                self._segment_begins = len(self._records)
             case Stopping():
                 if self.segments:
-                    self.segments[-1].stopped_by = self.segments[-1].stopped_by or record.by
+                    self.segments[-1].stop(record.by)
             case End():
                 if self.segments:
                     self.segments[-1].end = record
-                    self.segments[-1].stopped_by = self.segments[-1].stopped_by or record.stopped_by
+                    self.segments[-1].stop(record.stopped_by)
 
     @property
     def is_complete(self) -> bool:
@@ -104,8 +102,8 @@ class RunState:
     def result(self, number: int) -> JobCompletionEvent | None:
         """Return the last completion of a job; `None` if it has not ended since it was last started.
 
-        Its `earlier` are the attempts after which it was to be tried again, also those of earlier segments. A failure
-        with which the job ended is none of them, if a resume ran it again.
+        Its `earlier` are the attempts after which it was to be tried again, also those of earlier segments; but not a
+        failure with which it ended for good, before a resume ran it again.
         """
         if self.statuses[number] not in TERMINAL:
             return None
@@ -115,6 +113,10 @@ class RunState:
             return last
         earlier = self._completions(number, self._earlier[number], self._epoch_of(index))
         return attrs.evolve(last, earlier=earlier)
+
+    def is_removed(self, number: int) -> bool:
+        """Whether the output directory of a job that passed was removed, or was about to be."""
+        return bool(self._removed[number])
 
     def is_waiting(self, number: int) -> bool:
         """Whether the last attempt at a job has ended, and the job waits for the next one."""
@@ -142,8 +144,7 @@ class RunState:
 
     def description(self, number: int) -> JobDescription:
         """Return what is known of a job besides its results."""
-        index = bisect_right(self._first_numbers, number) - 1
-        return description(self._jobs[index], number - self._first_numbers[index])
+        return self._descriptions.of(number)
 
     def segment(self, number: int) -> Segment | None:
         """Return the segment in which a job ended; `None` if it has not ended, or if no segment had begun."""
@@ -221,9 +222,7 @@ class RunState:
         return 0 if segment < 0 else self.segments[segment].begin.epoch
 
     def _apply_jobs(self, record: Jobs) -> None:
-        if record.ids:
-            self._jobs.append(record)
-            self._first_numbers.append(len(self.ids))
+        self._descriptions.add(record, len(self.ids))
         for job_id in record.ids:
             replaced = self.numbers.get(job_id)
             self.attempts.append(0 if replaced is None else self.attempts[replaced])
@@ -232,6 +231,7 @@ class RunState:
         count = len(record.ids)
         self.digests += record.digests
         self.statuses += [SCHEDULED] * count
+        self._removed += bytes(count)
         for indices in (self._begun, self._ended, self._rows):
             indices.extend([_NOT_YET] * count)
 
@@ -245,6 +245,7 @@ class RunState:
             attempts[number] = attempt
             self.statuses[number] = QUEUED
             self._begun[number] = index
+            self._removed[number] = 0
             self._forget_origin(number)
 
     def _forget_origin(self, number: int) -> None:
@@ -275,6 +276,7 @@ class RunState:
                 attempts[number] = attempt
                 begun[number] = index
             self.statuses[number] = QUEUED if record.again else status
+            self._removed[number] = 0
             if self._ended[number] != _NOT_YET:
                 self._remember_earlier(number, attempt)
             self._ended[number] = index
@@ -288,7 +290,7 @@ class RunState:
         before = record.attempts[row]
         if not before:
             return  # it ended without an attempt, so that its earlier ones count as before
-        if index < self._segment_begins and not record.again:
+        if self._segments[index] < len(self.segments) - 1 and not record.again:
             self._earlier.pop(number, None)  # it ended for good, and a resume ran it again
         # Not if it is told again of the same attempt: no other one followed, although it was to. Nor if that passed,
         # after which no other one follows, whatever a damaged journal says.
@@ -307,6 +309,13 @@ class RunState:
                 self.revisions[number] = record.revision
             if self.segments:
                 self.segments[-1].kept += 1
+
+    def _apply_removed(self, record: Removed) -> None:
+        for number in record.jobs:
+            if 0 <= number < len(self.ids) and self.statuses[number] is PASSED:
+                self._removed[number] = 1
+            else:
+                self.ignored += 1
 
     def _remember(self, record: Starting | Ended) -> int:
         """Return the index in `_records` of a record that is added there."""

@@ -1,13 +1,14 @@
 """What a resume keeps and what it runs, with the reason for each job. Pure.
 
 A result is kept if the job passed, on whichever attempt; its specification and its output are those that it had then;
-and all that it needs is kept, and ended before it began. Every other job is run. Whoever resumes the resume decides the
-same: `changes` returns the records that tell of it.
+and all that it needs is kept, and ended before it began. Every other job is run. An output directory that the run
+itself has removed counts as unchanged, unless a job that needs it is run: then its job runs, too. Whoever resumes the
+resume decides the same: `changes` returns the records that tell of it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Container, Mapping, Sequence
 
 import attrs
@@ -53,17 +54,25 @@ def decide(
             only for jobs that passed with the specification of today.
     """
     decisions = {job.id: _of_its_own(state, job, outputs) for job in jobs}
+    needs = {job.id: job.needs for job in jobs}
     dependents = defaultdict(list)
     for job in jobs:
         for need in job.needs:
             dependents[need].append(job)
-    # Each job that runs makes those run that need it; no recursion, because a chain may have any length.
-    to_follow = [name for name in [*decisions, *dependents] if name not in decisions or not decisions[name].keep]
+    # Each job that runs makes those run that need it, and those that it needs and whose directories were removed; no
+    # recursion, because a chain may have any length.
+    to_follow = deque(name for name in [*decisions, *dependents] if name not in decisions or not decisions[name].keep)
     while to_follow:
-        for job in dependents[to_follow.pop()]:
+        name = to_follow.popleft()
+        for job in dependents[name]:
             if decisions[job.id].keep:
                 decisions[job.id] = Decision(keep=False, reason="")
                 to_follow.append(job.id)
+        for need in needs.get(name, ()):
+            if need in decisions and decisions[need].keep and state.is_removed(state.numbers[need]):
+                why = f"its output directory was removed, and {name!r} needs it"
+                decisions[need] = Decision(keep=False, reason=why)
+                to_follow.append(need)
     for job in jobs:
         if not decisions[job.id].reason:  # now that all are known: the first one that it names
             decisions[job.id] = Decision(keep=False, reason=_of_its_needs(job, decisions))
@@ -118,13 +127,17 @@ def _of_its_own(state: RunState, job: JobToResume, outputs: Callable[[str], Outp
     number = state.numbers.get(job.id)
     if number is None:
         return Decision(keep=False, reason="it is not in the journal")
-    why = _changed(state, number, job) or _moved(state.output(number), outputs(job.id))
+    is_removed = state.is_removed(number)
+    why = _changed(state, number, job)
+    if why is None and not is_removed:
+        why = _moved(state.output(number), outputs(job.id))
     if why is not None:
         return Decision(keep=False, reason=why)
     attempt = state.attempts[number]
     origin = state.origins.get(number)
     where = ("" if attempt == 1 else f" on attempt {attempt}") + ("" if origin is None else f" in the run {origin!r}")
-    return Decision(keep=True, reason=f"it passed{where}")
+    removed = "; its output directory was removed" if is_removed else ""
+    return Decision(keep=True, reason=f"it passed{where}{removed}")
 
 
 def _changed(state: RunState, number: int, job: JobToResume) -> str | None:

@@ -19,6 +19,10 @@ class Segment:
     kept: int = 0
     """Results that it kept."""
 
+    def stop(self, by: str | None) -> None:
+        """Take note of what ends it early, if anything does. The first counts."""
+        self.stopped_by = self.stopped_by or by
+
 
 @attrs.frozen
 class InFlight:

@@ -136,6 +136,7 @@ def job_table(known: KnownResult, segment: int | None, run_dir: Path) -> dict[st
         "usage": None if usage is None else _usage_table(usage),
         "odir": None if result is None else result.odir,
         "log": None if result is None else result.log_path,
+        "removed": known.removed,
         "command": None if result is None else reproduce(result, run_dir) or None,
     }
 

@@ -8,7 +8,7 @@ from typing import Final
 from runtime.journal.replay import RunState
 from runtime.report.results import run_table
 from runtime.report.run_results import UNFINISHED, known_results
-from runtime.report.summary import Line, summary
+from runtime.report.summary import Line, removed_line, summary
 from runtime.report.text import path_text, printable
 
 STATES: Final = {"running": "cyan", "ended": "green", "died": "bold red"}
@@ -37,7 +37,8 @@ def report_lines(state: RunState, *, is_live: bool, relative_to: Path) -> list[L
     if is_live:
         lines.append(((f"{counts[UNFINISHED]} of its jobs have not ended", ""),))
     results = [known.result for known in known_results(state, is_live=is_live) if known.result is not None]
+    removed = sum(map(state.is_removed, state.numbers.values()))
+    last = [removed_line(removed)] if removed else []
     took = seconds if isinstance(seconds, float) else None
-    return lines + summary(
-        results, Path(state.run_dir), seconds=took, relative_to=relative_to, origins=state.origins_by_id()
-    )
+    lines += summary(results, Path(state.run_dir), seconds=took, relative_to=relative_to, origins=state.origins_by_id())
+    return [*lines, *last]

@@ -45,6 +45,8 @@ class KnownResult:
     """The name of the run that the result is of, if that is another run."""
     earlier: Sequence[JobCompletionEvent] = ()
     """The completions of the attempts after which it was, or is, tried again; with the paths that their files have."""
+    removed: bool = False
+    """Whether its output directory was removed, as it passed."""
 
 
 def known_results(state: RunState, *, is_live: bool) -> Iterator[KnownResult]:
@@ -60,7 +62,10 @@ def known_results(state: RunState, *, is_live: bool) -> Iterator[KnownResult]:
         event = state.result(number)
         if event is not None:
             segment, origin = state.segment(number), state.origins.get(number)
-            yield KnownResult(job, status, event.attempt, JobResult(job, event), True, segment, origin, event.earlier)
+            removed = state.is_removed(number)
+            yield KnownResult(
+                job, status, event.attempt, JobResult(job, event), True, segment, origin, event.earlier, removed
+            )
             continue
         earlier = _earlier(state, number)
         if is_live:

@@ -66,6 +66,12 @@ def summary(
     return [*lines, counts_line(results, seconds)]
 
 
+def removed_line(count: int) -> Line:
+    """Return the line that tells of the output directories that were removed."""
+    what = "directory of 1 job" if count == 1 else f"directories of {count} jobs"
+    return ((f"the output {what} that passed {'was' if count == 1 else 'were'} removed", "dim"),)
+
+
 def counts_line(results: Sequence[JobResult[ReportedJob]], seconds: float | None) -> Line:
     """Return the last line of the summary: how many jobs ended in which way, and how long the run took."""
     pieces: list[Piece] = []

@@ -44,6 +44,7 @@ def test_the_defaults_of_a_run() -> None:
         "rerun": None,
         "each_bucket": False,
         "keep_builds": False,
+        "keep": None,
         "exclude": [],
         "print_interval": 10.0,
         "verbose": 0,

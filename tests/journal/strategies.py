@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from runtime.job import FailureKind, JobStatus
-from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Progress, Record, Starting, Stopping
+from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Progress, Record, Removed, Starting, Stopping
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def batches(draw: st.DrawFn) -> Record:
     count = draw(st.integers(0, 4))
     jobs = draw(columns(NUMBER, count))
     attempts = draw(columns(ATTEMPT, count))
-    kind = draw(st.sampled_from([Jobs, Starting, Progress, Ended, Kept]))
+    kind = draw(st.sampled_from([Jobs, Starting, Progress, Ended, Kept, Removed]))
     if kind is Jobs:
         ids = st.sampled_from(["a", "b", "c"]) | ANY_TEXT
         words = st.none() | ANY_TEXT | st.lists(ANY_TEXT, max_size=3).map(tuple)
@@ -82,6 +82,8 @@ def batches(draw: st.DrawFn) -> Record:
         statuses = st.sampled_from([JobStatus.QUEUED, JobStatus.RUNNING])
         notes = columns(st.none() | ANY_TEXT, count)
         return Progress(jobs, attempts, draw(columns(statuses, count)), draw(columns(MICROS, count)), draw(notes))
+    if kind is Removed:
+        return Removed(jobs)
     if kind is Kept:
         return Kept(jobs, draw(st.none() | ANY_TEXT))
     optional = {

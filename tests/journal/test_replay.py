@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.job import JobCompletionEvent, JobPaths, JobStatusInfo
 from runtime.journal import JSON, completions
-from runtime.journal.records import End, Jobs, Kept, Record
+from runtime.journal.records import End, Jobs, Kept, Record, Removed
 from runtime.journal.replay import RunState, replay
 from runtime.journal.segments import InFlight, Segment
 from tests.journal.journals import (
@@ -130,6 +130,27 @@ def test_a_job_that_is_tried_again_waits_and_its_attempt_is_known() -> None:
     assert not state.is_waiting(0)
     assert [job.attempt for job in state.in_flight()] == [2]
     assert attempts_of(state) == [1]
+
+
+def test_the_directory_of_a_job_that_passed_is_removed_until_it_runs_again() -> None:
+    state = replay([begin(), JOBS, starting(0, 1), ended(0), ended(1, status=FAILED), Removed([0])])
+    assert [state.is_removed(number) for number in range(3)] == [True, False, False]
+    assert state.output(0) == HERE  # what it was
+    for record in (Removed([1]), Removed([2]), Removed([3]), Removed([-1])):
+        state.apply(record)
+    assert state.ignored == 4
+    assert [state.is_removed(number) for number in range(3)] == [True, False, False]
+    state.apply(begin(1))
+    state.apply(Kept([0]))
+    assert state.is_removed(0)
+    state.apply(starting(0, attempt=2))
+    assert not state.is_removed(0)
+    state.apply(ended(0, attempt=2))
+    assert not state.is_removed(0)
+    state.apply(Removed([0]))
+    state.apply(End(9.0))
+    state.apply(Jobs(["a"], ["other"]))
+    assert [state.is_removed(number) for number in (0, 3)] == [True, False]
 
 
 def test_a_job_that_waited_may_end_as_its_last_attempt_did() -> None:
@@ -280,6 +301,7 @@ def look(state: RunState) -> list[object]:
         *map(state.epoch, numbers),
         *map(state.is_waiting, numbers),
         *map(state.earlier, numbers),
+        *map(state.is_removed, numbers),
         *state.results(),
         *state.in_flight(),
         state.counts(),

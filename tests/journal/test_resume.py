@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.journal.records import End, Jobs, Kept, Output, Record
+from runtime.journal.records import End, Jobs, Kept, Output, Record, Removed
 from runtime.journal.replay import RunState, replay
 from runtime.journal.resume import Decision, JobToResume, changes, decide, first_attempts
 from tests.journal.journals import FAILED, HERE, KILLED, begin, ended, running, starting
@@ -231,6 +231,65 @@ TABLE: Mapping[str, Case] = {
         {**OUTPUTS, "build": None},
         {"build": "its output directory is gone", "sim": "it did not pass", "cov": "it has not run"},
     ),
+    "output directories were removed": (
+        [*PASSED_ALL, Removed([2, 1, 0])],
+        JOBS,
+        {},
+        dict.fromkeys(KEPT, "it passed; its output directory was removed"),
+    ),
+    "output directories were to be removed, and are there": (
+        [*PASSED_ALL, Removed([0, 1, 2])],
+        JOBS,
+        {**OUTPUTS, "sim": HERE._replace(log_size=None), "cov": HERE._replace(inode=78)},
+        dict.fromkeys(KEPT, "it passed; its output directory was removed"),
+    ),
+    "a job that was removed is needed by one that did not pass": (
+        [*START, starting(0), ended(0), starting(1), ended(1, status=FAILED), Removed([0])],
+        JOBS,
+        {},
+        {
+            "build": "its output directory was removed, and 'sim' needs it",
+            "sim": "it did not pass",
+            "cov": "it has not run",
+        },
+    ),
+    "a job that was removed is needed by a new one": (
+        [*PASSED_ALL, Removed([0])],
+        [*JOBS, JobToResume("new", "NEW", ["build"])],
+        OUTPUTS,
+        {
+            "build": "its output directory was removed, and 'new' needs it",
+            "sim": BUILD_RUNS,
+            "cov": SIM_RUNS,
+            "new": "it is not in the journal",
+        },
+    ),
+    "all that was removed is needed by the last one": (
+        [*PASSED_ALL, Removed([0, 1])],
+        changed(COV),
+        OUTPUTS,
+        {
+            "build": "its output directory was removed, and 'sim' needs it",
+            "sim": "its output directory was removed, and 'cov' needs it",
+            "cov": "its specification changed",
+        },
+    ),
+    "a job that was removed changed": (
+        [*PASSED_ALL, Removed([0, 1, 2])],
+        changed(COV),
+        {},
+        {
+            "build": "its output directory was removed, and 'sim' needs it",
+            "sim": "its output directory was removed, and 'cov' needs it",
+            "cov": "its specification changed",
+        },
+    ),
+    "a job that was removed ran again": (
+        [*PASSED_ALL, Removed([2]), begin(1), starting(2, attempt=2), ended(2, attempt=2)],
+        JOBS,
+        {**OUTPUTS, "cov": None},
+        {**KEPT, "cov": "its output directory is gone"},
+    ),
     "the result of another run is kept": (
         [*START, ended(0, 1, attempt=3), Kept([0, 1], "monday")],
         [BUILD, SIM],
@@ -308,6 +367,33 @@ def test_a_long_chain_runs_again_without_a_recursion() -> None:
     run = decide(replay(records), jobs, lambda name: None if name == "0" else HERE)
     assert not any(decision.keep for decision in run.values())
     assert run["19999"].reason == "it needs '19998', which runs again"
+
+
+@given(st.randoms(use_true_random=False))
+def test_nothing_runs_without_what_it_needs_whatever_was_removed(random: Random) -> None:
+    names = "abcdef"
+    needs = {name: [need for need in names[:at] if random.random() < 0.4] for at, name in enumerate(names)}
+    jobs = [JobToResume(name, "d", needs[name]) for name in names]
+    removed = [number for number in range(len(names)) if random.random() < 0.5]
+    bad = {name for name in names if random.random() < 0.2}
+    records: list[Record] = [begin(), Jobs(list(names), ["d"] * len(names)), ended(*range(len(names)))]
+    before = replay([*records, Removed(removed)])
+    decisions = check_again(
+        [*records, Removed(removed)],
+        [attrs.evolve(job, digest="new") if job.id in bad else job for job in jobs],
+        lambda _: HERE,
+    )
+    runs = {name for name, decision in decisions.items() if not decision.keep}
+    # The least set that has what changed, with each job that needs one of it, and each removed one that it needs.
+    expected, size = set(bad), -1
+    while size < len(expected):
+        size = len(expected)
+        expected |= {name for name in names if expected.intersection(needs[name])}
+        expected |= {need for name in expected for need in needs[name] if before.is_removed(names.index(need))}
+    assert runs == expected
+    for name in runs - bad:
+        reason = decisions[name].reason
+        assert any(f"{other!r}" in reason for other in runs - {name}), reason
 
 
 def test_needs_in_a_circle_are_no_endless_loop() -> None:

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
 from runtime.job.attempts import paths_of_earlier
-from runtime.journal import Begin, End, Kept, Record, Recorder, Starting, replay
+from runtime.journal import Begin, End, Kept, Record, Recorder, Removed, Starting, replay
 from runtime.report.results import results_lines
 from runtime.report.strict import original
 from tests.journal.journals import begin, ended, starting
@@ -135,6 +135,7 @@ def test_a_job_is_described() -> None:
         },
         "odir": f"{RUN_DIR}/smoke.seed@3",
         "log": f"{RUN_DIR}/smoke.seed@3/job.log",
+        "removed": False,
         "command": f"cd /work && sh {RUN_DIR}/exports.sh smoke.seed=3 /bin/sh -c ./sim",
     }
 
@@ -294,3 +295,9 @@ def test_a_job_that_waited_for_its_next_attempt_when_the_run_died_was_killed_by_
     (job,) = document([*waiting(), Starting(2.0, "local", [0], [2])])["jobs"]
     assert (job["status"], job["kind"], job["attempt"]) == ("killed", "lost", 2)
     assert [each["attempt"] for each in job["earlier"]] == [1]
+
+
+def test_a_directory_that_was_removed_is_told_of() -> None:
+    written = [*records([result(name, run_dir=RUN_DIR) for name in "ab"], RUN_DIR, ended=None), Removed([1]), End(5.5)]
+    found = document(written)
+    assert [(job["removed"], job["odir"]) for job in found["jobs"]] == [(False, f"{RUN_DIR}/a"), (True, f"{RUN_DIR}/b")]
