@@ -151,7 +151,7 @@ class Removals:
     async def run(self) -> None:
         """Remove what is due, until `finish` is called."""
         try:
-            async with trio.open_nursery() as stalled:
+            async with trio.open_nursery() as stalled:  # it ends when all that was stalled has returned, too
                 while self._due or not self._ending.is_set():
                     await self._changed.wait()
                     self._changed = trio.Event()
@@ -161,7 +161,6 @@ class Removals:
                         await self._remove([_Removal(self._odirs[job_id]) for job_id in due], stalled)
                     with trio.move_on_after(_INTERVAL):
                         await self._ending.wait()
-                stalled.cancel_scope.cancel()
         finally:
             self._ended.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from runtime.journal import Removed, encode, to_text
 from tests.cli.program import Fifo, call, end_of, job_file, links, results, started, statuses
 from tests.cli.test_resume import killed_with, notes, ran, run, run_dir, state_of
 from tests.cli.test_run_journal import limited
+from tests.slurm.fakes.controller import Settings
+from tests.slurm.fakes.slurm import FakeSlurm
 
 pytestmark = pytest.mark.slow
 
@@ -226,3 +229,18 @@ def test_with_a_full_disk_nothing_is_removed_and_no_result_says_so(tmp_path: Pat
     with started(tmp_path, "run", "jobs.toml", preexec_fn=limited(100_000)) as program:
         assert end_of(program).code == 74
     assert (directories(tmp_path), removed(tmp_path)) == (["a"], [])
+
+
+def test_directories_of_a_batch_system_go_too(tmp_path: Path) -> None:
+    jobs: dict[str, Any] = {
+        "build": {"cmd": "echo x > {odir}/bin", **KEEP},
+        "t": {"cmd": "test -e {run_dir}/build/bin && test {seed} != 2", "needs": ["build"], "seeds": [1, 2], **KEEP},
+        "u": {"cmd": "true", **KEEP},
+    }
+    file = job_file(tmp_path, jobs, backends={"slurm": {"poll_interval": 0.2}})
+    with FakeSlurm(Settings(cpus=64)) as slurm:
+        done = call(tmp_path, "run", file, "--backend", "slurm", env={"PATH": f"{slurm.bin}:{os.environ['PATH']}"})
+    assert done.code == 1, done
+    assert {"build", "t.seed@2"} <= set(directories(tmp_path))
+    assert not {"u", "t.seed@1"} & set(directories(tmp_path))
+    assert removed(tmp_path) == ["t.seed=1", "u"]
