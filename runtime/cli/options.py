@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the jobs of a file", allow_abbrev=False)
     _add_file(run)
     _add_jobs(run)
+    _add_where(run)
     _add_running(run)
     _add_output(run)
 
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_file(show)
     _add_jobs(show)
+    _add_where(show)
     show.set_defaults(
         fail_fast=False,
         max_failures=None,
@@ -174,6 +176,9 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
     jobs.add_argument(
         "--timeout-multiplier", metavar="X", type=_factor, default=1.0, help="multiply the timeout of each job"
     )
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where")
     where.add_argument(
         "--backend",

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from runtime.jobfile.references import texts
-from runtime.jobfile.schema import PLACEHOLDERS, JobTable
+from runtime.jobfile.schema import JobTable
 from runtime.jobfile.template import placeholders
+from runtime.jobfile.values import PLACEHOLDERS
 from runtime.jobfile.variables import Variables
 
 MIN_SIMILARITY: Final = 0.75

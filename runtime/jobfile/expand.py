@@ -26,8 +26,9 @@ from runtime.jobfile.doubtful import doubtful_defaults, doubtful_placeholders
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.jobfile.references import References, resolve
 from runtime.jobfile.regression import JobEntry, Regression
-from runtime.jobfile.schema import JOB_KEYS, RETRY_KEYS, TEXT_KEYS, JobTable, Seeds, scalar_text
+from runtime.jobfile.schema import JOB_KEYS, RETRY_KEYS, TEXT_KEYS, JobTable
 from runtime.jobfile.template import substitute, substitute_in_shell
+from runtime.jobfile.values import Seeds, scalar_text
 
 logger: Final = logging.getLogger("runtime.cli")
 

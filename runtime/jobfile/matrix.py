@@ -9,8 +9,8 @@ from typing import Final
 
 from runtime.jobfile.errors import InputError, bare, shown
 from runtime.jobfile.read import read_list
-from runtime.jobfile.schema import Listing, Scalar
 from runtime.jobfile.template import substitute, variables_in
+from runtime.jobfile.values import Listing, Scalar
 from runtime.jobfile.variables import Variables
 
 MAX_FOUND: Final = 1_000_000

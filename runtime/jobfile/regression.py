@@ -13,7 +13,8 @@ from runtime.jobfile.errors import InputError, bare, shown
 from runtime.jobfile.matrix import Matrices
 from runtime.jobfile.read import read_file, read_lines
 from runtime.jobfile.references import replaced
-from runtime.jobfile.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, Scalar, structure
+from runtime.jobfile.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, structure
+from runtime.jobfile.values import Scalar
 from runtime.jobfile.variables import Variables
 
 MAX_FILES: Final = 10_000

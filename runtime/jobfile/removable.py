@@ -11,7 +11,7 @@ from runtime.job import JobPaths, JobSpec
 from runtime.jobfile.errors import InputError, shown
 from runtime.jobfile.expand import RESERVED
 from runtime.jobfile.regression import Regression
-from runtime.jobfile.schema import Keep
+from runtime.jobfile.values import Keep
 
 REMOVED_ENDING: Final = "~removed"
 """What the name of a directory ends with while it is removed. A safe id has no tilde, so only an `odir` can be in its

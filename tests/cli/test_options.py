@@ -11,7 +11,8 @@ from runtime.cli import options as module
 from runtime.cli.options import hide_values, parse
 from runtime.jobfile.expand import RESERVED, Expansion, expand
 from runtime.jobfile.regression import load
-from runtime.jobfile.schema import JOB_KEYS, PLACEHOLDERS
+from runtime.jobfile.schema import JOB_KEYS
+from runtime.jobfile.values import PLACEHOLDERS
 from tests.cli.program import ROOT
 
 DOCS = (ROOT / "docs" / "job-files.md").read_text("utf-8")

@@ -15,7 +15,8 @@ from runtime.jobfile import expand as module
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, draw_seeds, expand
 from runtime.jobfile.regression import JobEntry, Regression
-from runtime.jobfile.schema import JobTable, Listing, structure
+from runtime.jobfile.schema import JobTable, structure
+from runtime.jobfile.values import Listing
 from runtime.jobfile.variables import Variables
 
 RUN_DIR = Path("/out/run")

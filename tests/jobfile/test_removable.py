@@ -10,7 +10,7 @@ import pytest
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.removable import removable_odirs
-from runtime.jobfile.schema import Keep
+from runtime.jobfile.values import Keep
 from tests.jobfile.test_expand import RUN_DIR, regression
 
 FAILED = {"keep": "failed"}

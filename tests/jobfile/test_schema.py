@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.jobfile.errors import InputError
-from runtime.jobfile.schema import JOB_KEYS, FileTable, JobTable, Listing, structure
+from runtime.jobfile.schema import JOB_KEYS, FileTable, JobTable, structure
+from runtime.jobfile.values import Listing
 
 
 def wrong(table: dict[str, Any], cls: type[JobTable] | type[FileTable] = JobTable) -> str:
