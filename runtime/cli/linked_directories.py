@@ -55,7 +55,7 @@ def plan_links(
     for place, job_id in kept:  # in the order of the paths: a directory comes before those in it
         target = targets[job_id]
         above = next((each for each in _and_parents(place, below) if each in links), None)
-        if target is None:
+        if target is None or not target.startswith("/") or "\0" in target:  # a journal may say anything
             obstacles[job_id] = "its output directory is not in the journal"
         elif place == target:
             pass  # outside of both run directories
@@ -123,7 +123,7 @@ def add_origins(roots: Roots, state: RunState) -> None:
     Then what is below them is found without following a link that a job has put there. One that is gone is left out.
     """
     for directory in origin_directories(state):
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # a name may have characters that no file system has
             roots.add(directory)
 
 

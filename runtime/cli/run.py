@@ -202,10 +202,14 @@ class Run:
         def make(place: str) -> None:
             try:
                 make_link(self._roots, place, keeps.links[place])
-            except OSError as exc:
+            except (OSError, ValueError) as exc:
+                for made in () if self._prepared.is_resumed else keeps.links:
+                    with suppress(OSError, ValueError):
+                        remove_link(self._roots, made)  # so that the new run directory can be removed
+                why = exc.strerror if isinstance(exc, OSError) else exc
                 raise InputError(
-                    f"{place} is to be a link to {keeps.links[place]}, which is kept: {exc.strerror}; expected nothing"
-                    " else at that place"
+                    f"{place} is to be a link to {keeps.links[place]}, which is kept: {why}; expected nothing else at"
+                    " that place"
                 ) from exc
 
         # First, because a link may lead to where another one is to be made.
@@ -215,8 +219,9 @@ class Run:
     def _resolve(self, path: str) -> None:
         try:
             self._roots.add(path)
-        except OSError as exc:
-            raise InputError(f"the directory {path} cannot be resolved: {exc.strerror}") from exc
+        except (OSError, ValueError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else exc
+            raise InputError(f"the directory {path} cannot be resolved: {why}") from exc
 
     def _named_paths(self) -> Iterator[str]:
         """Yield directories outside the run's directory that the user named.

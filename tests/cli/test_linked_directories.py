@@ -42,6 +42,7 @@ def test_a_directory_outside_of_both_runs_needs_no_link() -> None:
 
 
 OUTSIDE = "its output directory is outside of the run directory, and another one in this run"
+UNKNOWN = "its output directory is not in the journal"
 WRITES = "'t' writes into its output directory"
 IN_THAT = "its output directory is in that of 'a'"
 X = f"{RUN}/x"
@@ -50,7 +51,9 @@ X = f"{RUN}/x"
 @pytest.mark.parametrize(
     ("kept", "runs", "obstacle"),
     [
-        ({job("b"): None}, [], "its output directory is not in the journal"),
+        ({job("b"): None}, [], UNKNOWN),
+        ({job("b"): "old/b"}, [], UNKNOWN),
+        ({job("b"): "/old/\0"}, [], UNKNOWN),
         ({job("b", "/scratch/new"): "/scratch/old"}, [], OUTSIDE),
         ({job("b", RUN): "/out/old"}, [], OUTSIDE),
         ({job("b", f"{RUN}/passed"): "/x"}, [], "its output directory has a name that the run directory uses itself"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.conftest import Here
 from tests.cli.program import Done, Fifo, call, job_file, links, results, started, statuses
 from tests.cli.test_resume import notes, ran, run, run_dir, state_of
 
@@ -51,6 +52,11 @@ def failed_run(directory: Path) -> Path:
     return run_dir(directory)
 
 
+def dry(here: Here, directory: Path, jobs: dict[str, Any], *arguments: str) -> Done:
+    """Call the command line in this process; nothing is started."""
+    return here("run", job_file(directory, jobs), *arguments, "--dry-run")
+
+
 def origins(directory: Path) -> dict[str, str | None]:
     return {job["id"]: job["origin"] for job in results(directory)["jobs"]}
 
@@ -59,10 +65,10 @@ def reruns(directory: Path, *arguments: str) -> Done:
     return run(directory, jobs_in(directory), "--rerun", *arguments)
 
 
-def test_what_passed_of_the_same_clean_tree_is_kept_and_linked(tree: Path) -> None:
+def test_what_passed_of_the_same_clean_tree_is_kept_and_linked(here: Here, tree: Path) -> None:
     first = failed_run(tree)
-    dry = reruns(tree, "--dry-run")
-    assert [line.split(maxsplit=2) for line in dry.out.splitlines()] == [
+    told = dry(here, tree, jobs_in(tree), "--rerun")
+    assert [line.split(maxsplit=2) for line in told.out.splitlines()] == [
         ["keep", "gen", "it passed"],
         ["keep", "build", "it passed"],
         ["run", "t", "it did not pass"],
@@ -83,9 +89,9 @@ def test_what_passed_of_the_same_clean_tree_is_kept_and_linked(tree: Path) -> No
     assert statuses(tree) == dict.fromkeys(["gen", "build", "t"], "passed")
     assert origins(tree) == {"gen": first.name, "build": first.name, "t": None}
     assert [job["odir"] for job in results(tree)["jobs"]] == [f"{first}/gen", f"{first}/build", f"{second}/t"]
-    assert call(tree, "report", "--json").out == (second / "results.json").read_text()
-    assert f"kept of {first.name}: gen, build\n" in call(tree, "report").out
-    assert call(tree, "logs", "latest", "build").code == 0
+    assert here("report", "--json").out == (second / "results.json").read_text()
+    assert f"kept of {first.name}: gen, build\n" in here("report").out
+    assert here("logs", "latest", "build").code == 0
 
 
 def test_a_rerun_of_a_rerun_names_the_run_that_produced_a_result(tree: Path) -> None:
@@ -115,11 +121,13 @@ def test_a_resume_of_a_rerun_keeps_what_that_has_kept(tree: Path) -> None:
 
 
 def test_a_kept_build_that_has_to_run_in_the_resume_runs_in_this_run(tree: Path) -> None:
-    first = failed_run(tree)
-    assert reruns(tree).code == 1
+    jobs = jobs_in(tree)
+    jobs["build"]["odir"] = "{run_dir}/build"  # so that it is not renamed before the second attempt
+    assert run(tree, jobs).code == 1
+    first = run_dir(tree)
+    assert run(tree, jobs, "--rerun").code == 1
     ran(tree)
     (tree / "fixed").touch()
-    jobs = jobs_in(tree)
     jobs["build"]["cmd"] += "; echo changed >> {odir}/sim"
     done = run(tree, jobs, "--resume", "--exclude", "other")
     assert done.code == 0, done
@@ -151,12 +159,12 @@ def no_tree(tree: Path) -> None:
         (no_tree, "the job file is in no git tree whose revision could be compared"),
     ],
 )
-def test_what_passed_of_another_tree_is_built_again(tree: Path, change: Any, reason: str) -> None:
+def test_what_passed_of_another_tree_is_built_again(here: Here, tree: Path, change: Any, reason: str) -> None:
     first = failed_run(tree)
     change(tree)
     (tree / "fixed").touch()
-    dry = reruns(tree, "--dry-run")
-    assert re.search(f"^run   gen    {reason}$", dry.out, re.MULTILINE)
+    told = dry(here, tree, jobs_in(tree), "--rerun")
+    assert re.search(f"^run   gen    {reason}$", told.out, re.MULTILINE)
     done = reruns(tree)
     assert done.code == 0, done
     assert re.search(f"^built again: {reason}; --keep-builds keeps what passed$", done.out, re.MULTILINE)
@@ -189,16 +197,16 @@ def test_what_was_kept_of_another_tree_is_not_taken_for_one_of_this_tree(tree: P
     assert ran(tree) == ["gen", "build", "t"]
 
 
-def test_what_has_changed_since_is_run_again_even_so(tree: Path) -> None:
+def test_what_has_changed_since_is_run_again_even_so(here: Here, tree: Path) -> None:
     first = failed_run(tree)
     shutil.rmtree(first / "build")
-    done = reruns(tree, "--dry-run", "--keep-builds")
+    done = dry(here, tree, jobs_in(tree), "--rerun", "--keep-builds")
     assert "run   build  its output directory is gone" in done.out
     (first / "build").symlink_to(first / "gen")  # as a job may do
-    assert "run   build  its output directory is gone" in reruns(tree, "--dry-run").out
+    assert "run   build  its output directory is gone" in dry(here, tree, jobs_in(tree), "--rerun").out
     jobs = jobs_in(tree)
     jobs["gen"]["exports"] = {"NEW": "1"}
-    done = run(tree, jobs, "--rerun", "--dry-run")
+    done = dry(here, tree, jobs, "--rerun")
     assert "run   gen    its specification changed" in done.out
     assert "run   build  its output directory is gone" in done.out
 
@@ -241,15 +249,15 @@ def test_runs_below_a_linked_directory_are_the_same_runs(tree: Path) -> None:
     assert ran(tree) == ["t"]
 
 
-def test_a_run_whose_directories_are_used_is_not_pruned_before_its_user(tree: Path) -> None:
+def test_a_run_whose_directories_are_used_is_not_pruned_before_its_user(here: Here, tree: Path) -> None:
     first = failed_run(tree)
     assert reruns(tree).code == 1
     second = run_dir(tree)
-    done = call(tree, "runs", "--prune", "1")
+    done = here("runs", "--prune", "1")
     assert f"{first.name}  stays: the run {second.name} uses its directories" in done.out
     assert first.exists()
     assert run(tree, jobs_in(tree)).code == 1
-    done = call(tree, "runs", "--prune", "1")
+    done = here("runs", "--prune", "1")
     assert done.out.count("  removed\n") == 2
     assert not first.exists()
     assert not second.exists()
@@ -264,9 +272,9 @@ def test_a_run_whose_directories_are_used_is_not_pruned_before_its_user(tree: Pa
         (["--rerun=file"], "expected a run directory"),
     ],
 )
-def test_what_makes_no_sense_is_one_error(tmp_path: Path, words: list[str], message: str) -> None:
+def test_what_makes_no_sense_is_one_error(here: Here, tmp_path: Path, words: list[str], message: str) -> None:
     (tmp_path / "file").write_text("x")
-    done = run(tmp_path, {"a": {"cmd": "true"}}, *words)
+    done = here("run", job_file(tmp_path, {"a": {"cmd": "true"}}), *words)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert message in done.err
 
