@@ -20,6 +20,7 @@ import attrs
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.registry import backends
 from runtime.cli.earlier import Earlier
+from runtime.cli.job_options import recorded_options
 from runtime.cli.keep_plan import KeepPlan
 from runtime.cli.make_backends import make_backends
 from runtime.cli.options import check_out
@@ -134,7 +135,7 @@ def _prepare(
     jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only)
     default = options.backend or backends.default
     roots = Roots(str(run_dir)) if earlier is None else earlier.roots
-    journal = RunJournal(roots, regression, jobs, earlier)
+    journal = RunJournal(roots, regression, jobs, recorded_options(options), earlier)
     token = earlier.token if earlier is not None and earlier.has_begun else secrets.token_hex(8)
     made = make_backends(jobs, default, regression, options, roots)
     keeps = None if earlier is None else plan_resumption(earlier, jobs, made)

@@ -54,17 +54,27 @@ class RunJournal:
         roots: of the run; the run directory is open before `lock` is called.
         regression: what the job files say.
         jobs: of the run.
+        options: of the command line, as `recorded_options` returns them.
         earlier: the segments before this one; `None` if it is the first.
     """
 
     def __init__(
-        self, roots: Roots, regression: Regression, jobs: Sequence[JobSpec], earlier: Earlier | None = None
+        self,
+        roots: Roots,
+        regression: Regression,
+        jobs: Sequence[JobSpec],
+        options: Mapping[str, str],
+        earlier: Earlier | None = None,
     ) -> None:
         self._roots = roots
         self._regression = regression
         self._jobs = jobs
         self._secrets = SecretValues(
-            files=regression.texts, environment=dict(os.environ), variables=dict(regression.variables.given())
+            files=regression.recorded.texts,
+            environment=dict(os.environ),
+            variables=dict(regression.variables.given()),
+            lists=regression.recorded.lists,
+            options=options,
         )
         if earlier is not None and earlier.secrets_key is not None:
             self._secrets = attrs.evolve(self._secrets, key=earlier.secrets_key)
@@ -177,5 +187,5 @@ class RunJournal:
         is_secret = any(entry.table.exports for entry in self._regression.entries)
         return [
             {"path": path, "digest": self._secrets.digest(text), "text": None if is_secret else text}
-            for path, text in self._regression.texts.items()
+            for path, text in self._regression.recorded.texts.items()
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import Final
@@ -22,11 +22,14 @@ class Matrices:
 
     Args:
         variables: of the run, which may stand in the names of files.
+        recorded: what `lists` was in an earlier run: then nothing is read. `None` to read.
     """
 
-    def __init__(self, variables: Variables) -> None:
+    def __init__(self, variables: Variables, recorded: Mapping[str, str] | None = None) -> None:
         self._variables = variables
-        self._lists: dict[tuple[Listing, Path, str], tuple[str, ...]] = {}
+        self._recorded = recorded
+        self.lists: dict[str, str] = {}
+        """What was listed, by a key that says where: the values, separated by NUL, which is in none of them."""
 
     def values(
         self, matrix: Mapping[str, tuple[Scalar, ...] | Listing], directory: Path, where: str
@@ -51,11 +54,17 @@ class Matrices:
     def _listed(self, listing: Listing, directory: Path, where: str) -> tuple[str, ...]:
         used = {name: self._variables.value(name, where).text for name in variables_in(listing.text)}
         text = substitute(listing.text, {"file_dir": str(directory), **used})
-        key = (listing, directory, text)
-        if key not in self._lists:
-            read = _in_file if listing.kind == "file" else _found
-            self._lists[key] = read(listing, text, directory, where)
-        return self._lists[key]
+        key = "\0".join((listing.kind, listing.value, str(directory), text))
+        if key not in self.lists:
+            self.lists[key] = "\0".join(self._read(listing, text, directory, where, key))
+        return tuple(self.lists[key].split("\0"))
+
+    def _read(self, listing: Listing, text: str, directory: Path, where: str, key: str) -> Sequence[str]:
+        if self._recorded is None:
+            return (_in_file if listing.kind == "file" else _found)(listing, text, directory, where)
+        if key not in self._recorded:
+            raise InputError(f"{where}: what {shown(text)} listed was not recorded")
+        return self._recorded[key].split("\0")
 
 
 def _in_file(_: Listing, name: str, directory: Path, where: str) -> tuple[str, ...]:

@@ -55,10 +55,22 @@ def read_file(path: Path) -> tuple[str, dict[str, object]]:
     Raises:
         InputError: if it cannot be read, is no regular file, is too large or too deep, or is not TOML or JSON.
     """
-    is_json = path.suffix.lower() == ".json"
-    limit = MAX_JSON_BYTES if is_json else MAX_TOML_BYTES
+    limit = MAX_JSON_BYTES if _is_json(path) else MAX_TOML_BYTES
     text = _decode(_read_bytes(path, limit, _NO_FILE, _TOO_LARGE), str(path))
-    return text, parse_json(text, str(path)) if is_json else parse_toml(text, str(path))
+    return text, parse_file(text, path)
+
+
+def parse_file(text: str, path: Path) -> dict[str, object]:
+    """Return the tables of a job file with this text and path: JSON if its name ends in ``.json``, else TOML.
+
+    Raises:
+        InputError: if it is too deep, or is not TOML or JSON.
+    """
+    return (parse_json if _is_json(path) else parse_toml)(text, str(path))
+
+
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
 
 
 def read_list(path: Path) -> list[tuple[int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
@@ -11,7 +12,7 @@ import attrs
 
 from runtime.jobfile.errors import InputError, bare, shown
 from runtime.jobfile.matrix import Matrices
-from runtime.jobfile.read import read_file, read_lines
+from runtime.jobfile.read import parse_file, read_file, read_lines
 from runtime.jobfile.references import replaced
 from runtime.jobfile.schema import JOB_KEYS, RUN_IF_KEYS, FileTable, JobTable, structure
 from runtime.jobfile.values import Scalar
@@ -38,6 +39,18 @@ class JobEntry:
     """The values of each parameter in the table's matrix, those that are listed in files included."""
 
 
+@attrs.frozen(kw_only=True)
+class RecordedFiles:
+    """Job files as they were when a run was made of them."""
+
+    texts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """Path of each file to its text, in the order in which they were read; ``-`` for standard input."""
+    lists: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """What the lists held that matrices name: see `Matrices.lists`."""
+    directory: Path = Path("/")
+    """The directory to which paths in JSON lines are relative."""
+
+
 @attrs.frozen
 class Regression:
     """What is to be run, as the job files say it."""
@@ -53,8 +66,8 @@ class Regression:
     """The file that the user named, for messages."""
     variables: Variables = attrs.field(factory=Variables)
     """What the variables in it stand for."""
-    texts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    """Path of each file to its text, in the order in which they were read; ``-`` for standard input."""
+    recorded: RecordedFiles = attrs.field(factory=RecordedFiles, repr=False)
+    """What was read, so that the same can be made of it later."""
 
 
 def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None = None) -> Regression:
@@ -72,7 +85,7 @@ def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None =
     variables = Variables(environment=os.environ) if variables is None else variables
     loader = _Loader(variables)
     if file == STANDARD_INPUT:
-        loader.read_stdin(stdin)
+        loader.read_lines(stdin, _real(Path()))
         name = source = "standard input"
     else:
         path = Path(file)
@@ -81,22 +94,40 @@ def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None =
     if not loader.entries:
         expected = "a JSON object a line" if file == STANDARD_INPUT else "a table [jobs.NAME]"
         raise InputError(f"{source}: has no jobs; expected {expected} with a cmd for each")
-    return Regression(
-        name,
-        loader.complete_entries(),
-        loader.resources,
-        loader.complete_backends(),
-        source,
-        variables,
-        loader.texts,
-    )
+    return loader.regression(name, source)
+
+
+def load_recorded(recorded: RecordedFiles, variables: Variables) -> Regression:
+    """Return what job files said when they were recorded, whatever has become of them. Reads nothing.
+
+    Args:
+        recorded: the files.
+        variables: those of the command line and of the environment then.
+
+    Raises:
+        InputError: if they are not what `load` has read without an error.
+    """
+    loader = _Loader(variables, recorded)
+    name = ""
+    for file, text in recorded.texts.items():
+        if file == STANDARD_INPUT:
+            loader.read_lines(io.BytesIO(text.encode("utf-8", "surrogatepass")), recorded.directory)
+            name = name or "standard input"
+        else:
+            path = Path(file)
+            of_file = loader.add(path, path, text, parse_file(text, path)).name
+            name = name or of_file or path.stem
+    if not loader.entries:
+        raise InputError("the recorded job files have no jobs")
+    return loader.regression(name, next(iter(recorded.texts)))
 
 
 class _Loader:
     """Reads files, and holds their contents so far."""
 
-    def __init__(self, variables: Variables) -> None:
+    def __init__(self, variables: Variables, recorded: RecordedFiles | None = None) -> None:
         self.variables = variables
+        self._recorded = recorded
         self.entries: dict[str, JobEntry] = {}
         self.resources: dict[str, int | None] = {}
         self.backends: dict[str, tuple[Mapping[str, object], str]] = {}
@@ -104,16 +135,38 @@ class _Loader:
         self._owner: dict[str, str] = {}
         """Name of a resource to the file that set its limit."""
         self._read: set[Path] = set()
+        self._directory = Path("/")
+        """That of JSON lines."""
+
+    def regression(self, name: str, source: str) -> Regression:
+        """Return all that was read. To be called when that are all files."""
+        matrices = Matrices(self.variables, None if self._recorded is None else self._recorded.lists)
+        entries = self._complete_entries(matrices)
+        backends = self._complete_backends()
+        recorded = RecordedFiles(texts=self.texts, lists=matrices.lists, directory=self._directory)
+        return Regression(name, entries, self.resources, backends, source, self.variables, recorded)
+
+    def add(self, path: Path, real: Path, text: str, tables: dict[str, object]) -> FileTable:
+        """Add the tables of a file, without those of its includes.
+
+        Args:
+            path: of the file, for messages.
+            real: its path without symbolic links.
+            text: of the file.
+            tables: what `text` says.
+        """
+        file = structure(tables, FileTable, str(path))
+        self.texts[str(real)] = text
+        self._read.add(real)
+        self._add_jobs(file, path, real.parent)
+        self._add_settings(file, path, real.parent)
+        return file
 
     def read(self, path: Path, including: tuple[Path, ...]) -> str:
         """Read a file, then its includes, each file once; return its name."""
         text, tables = read_file(path)
-        file = structure(tables, FileTable, str(path))
         real = _real(path)
-        self.texts[str(real)] = text
-        self._read.add(real)
-        self._add_jobs(file, path)
-        self._add_settings(file, path)
+        file = self.add(path, real, text, tables)
         for pattern in file.include:
             for found in _matching(pattern, path):
                 found_real = _real(found)
@@ -127,9 +180,10 @@ class _Loader:
                     self.read(found, (*including, real))
         return file.name or path.stem
 
-    def read_stdin(self, stdin: BinaryIO | None) -> None:
+    def read_lines(self, stdin: BinaryIO | None, directory: Path) -> None:
+        """Read JSON lines, in which paths are relative to `directory`."""
         where = "<stdin>"
-        directory = _real(Path())
+        self._directory = directory
         lines = []
         for number, line, table in read_lines(stdin, where) if stdin is not None else ():
             lines.append(f"{line}\n")
@@ -142,26 +196,24 @@ class _Loader:
             self._add(JobEntry(name, structure(table, JobTable, place), directory, place))
         self.texts[STANDARD_INPUT] = "".join(lines)
 
-    def complete_entries(self) -> tuple[JobEntry, ...]:
-        """Return all job tables with the values of their matrices. To be called when the files have been read.
+    def _complete_entries(self, matrices: Matrices) -> tuple[JobEntry, ...]:
+        """Return all job tables with the values of their matrices.
 
         A variable in the name of a list may have its default in a file that comes later.
         """
-        matrices = Matrices(self.variables)
         return tuple(
             attrs.evolve(entry, matrix=matrices.values(entry.table.matrix, entry.directory, entry.where))
             for entry in self.entries.values()
         )
 
-    def complete_backends(self) -> dict[str, tuple[Mapping[str, object], str]]:
-        """Return the options of all backends with the variables in them replaced. As above, to be called at the end."""
+    def _complete_backends(self) -> dict[str, tuple[Mapping[str, object], str]]:
+        """Return the options of all backends with the variables in them replaced."""
         return {
             name: ({key: replaced(value, self.variables, f"{where}: {key}") for key, value in options.items()}, where)
             for name, (options, where) in self.backends.items()
         }
 
-    def _add_jobs(self, file: FileTable, path: Path) -> None:
-        directory = _real(path).parent
+    def _add_jobs(self, file: FileTable, path: Path, directory: Path) -> None:
         structure(file.defaults, JobTable, f"{path}: [defaults]")  # an error in it must name it, and not a job
         for name, own in file.jobs.items():
             where = f"{path}: [jobs.{bare(name)}]"
@@ -181,8 +233,8 @@ class _Loader:
         if (first := self.entries.setdefault(entry.name, entry)) is not entry:
             raise InputError(f"{entry.where}: the job is defined twice; first in {first.where}")
 
-    def _add_settings(self, file: FileTable, path: Path) -> None:
-        self.variables.add_defaults(file.vars, str(path), str(_real(path).parent))
+    def _add_settings(self, file: FileTable, path: Path, directory: Path) -> None:
+        self.variables.add_defaults(file.vars, str(path), str(directory))
         for name, limit in file.resources.items():
             if name in self.resources and self.resources[name] != limit:
                 raise InputError(f"{path}: [resources] {bare(name)} has another limit than in {self._owner[name]}")

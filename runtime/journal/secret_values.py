@@ -9,9 +9,12 @@ The file has a line of JSON for each segment of the journal.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
+import os
 import secrets
+import stat
 from collections.abc import Mapping
 from typing import Final
 
@@ -47,6 +50,11 @@ class SecretValues:
     """The environment of the command line."""
     variables: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     """The variables that were given for the job files, by name."""
+    lists: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """What the lists held that the job files name: where, to the values, separated by NUL."""
+    options: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """The options of the command line that decide what the jobs are and where they run: option to its values, separated
+    by NUL. They are not secret, but they name programs: who may write to the journal alone must not choose these."""
 
     def digest(self, value: str) -> str:
         """Return 16 hexadecimal digits that are the same for equal values in all segments of a run."""
@@ -70,14 +78,25 @@ def append_secrets(directory: RootedPath, values: SecretValues) -> None:
         file.write(f"\n{dumps(attrs.asdict(values))}\n".encode("ascii"))
 
 
-def read_secrets(directory: RootedPath) -> list[SecretValues]:
+def read_secrets(directory: RootedPath, *, own: bool = False) -> list[SecretValues]:
     """Return the values of each segment, the first one first. A line that is not whole is left out. Blocks.
+
+    Args:
+        directory: the run directory.
+        own: whether the file must belong to the user of this process, and nobody else may write to it: for who runs
+            what it says.
 
     Raises:
         OSError: if the file cannot be read, or is no regular file.
     """
     found = []
-    for line in directory.below(SECRETS_NAME).read(_MAX_BYTES).splitlines():
+    path = directory.below(SECRETS_NAME)
+    with open(path.open_regular(), "rb") as file:
+        status = os.fstat(file.fileno())
+        if own and (status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+            raise PermissionError(errno.EPERM, "others can write to it, or own it", str(path))
+        content = file.read(_MAX_BYTES)
+    for line in content.splitlines():
         values = _from_line(line)
         if values is not None:
             found.append(values)
@@ -94,7 +113,7 @@ def _from_line(line: bytes) -> SecretValues | None:
         return None
     texts = {
         name: {str(key): value for key, value in inner.items() if isinstance(value, str)}
-        for name in ("files", "environment", "variables")
+        for name in ("files", "environment", "variables", "lists", "options")
         if isinstance(inner := table.get(name), dict)
     }
     return SecretValues(key=table["key"], **texts)

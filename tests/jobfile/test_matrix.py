@@ -12,7 +12,7 @@ from runtime.jobfile import matrix as module
 from runtime.jobfile import read
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.matrix import Matrices
-from runtime.jobfile.schema import JobTable, structure
+from runtime.jobfile.schema import JobTable, Listing, structure
 from runtime.jobfile.variables import Variables
 
 
@@ -197,3 +197,23 @@ def test_any_glob_is_values_or_one_error(tmp_path_factory: pytest.TempPathFactor
         assert str(found.error).startswith("f: [jobs.a]: matrix.test.glob is ")
     else:
         assert {str(value).partition("/")[0] for value in found.value} <= {"a", "a.a", "."}
+
+
+def test_what_was_listed_can_be_given_again(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a\nb\n")
+    (tmp_path / "x.sv").touch()
+    matrix = {
+        "one": Listing("file", "list.txt"),
+        "two": Listing("glob", "*.sv"),
+        "three": Listing("glob", "*.sv", "stem"),
+        "four": (1, 2),
+    }
+    first = Matrices(Variables())
+    values = first.values(matrix, tmp_path, "f")
+    (tmp_path / "list.txt").unlink()
+    (tmp_path / "x.sv").unlink()
+    again = Matrices(Variables(), first.lists)
+    assert again.values(matrix, tmp_path, "f") == values
+    assert again.lists == first.lists
+    with pytest.raises(InputError, match=r'f: matrix\.one\.glob: what "\*\.txt" listed was not recorded'):
+        again.values({"one": Listing("glob", "*.txt")}, tmp_path, "f")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.jobfile.errors import InputError
-from runtime.jobfile.regression import Regression, load
+from runtime.jobfile.regression import RecordedFiles, Regression, load, load_recorded
 from runtime.jobfile.variables import Variables
 
 
@@ -316,3 +316,50 @@ def test_a_bad_line_is_one_message(lines: bytes, complaint: str) -> None:
 def test_without_a_standard_input_there_are_no_jobs() -> None:
     with pytest.raises(InputError, match="has no jobs"):
         load("-", None)
+
+
+def test_what_was_recorded_says_the_same_when_the_files_are_gone(tmp_path: Path) -> None:
+    main = files(
+        tmp_path,
+        main_toml="""
+            include = ["sub/*"]
+            [vars]
+            x = "1"
+            [defaults]
+            timeout = 3
+            [backends.local]
+            max_parallelism = 3
+            [jobs.a]
+            cmd = "{var.x} {var.y} {env.Z}"
+            matrix = { n = { file = "list.txt" } }
+            """,
+        sub_b_json='{"vars": {"y": "{file_dir}/y"}, "resources": {"r": 2}, "jobs": {"b": {"cmd": "x"}}}',
+        list_txt="one\ntwo\n",
+    )
+    given = {"environment": {"Z": "z"}, "definitions": {"x": "2"}}
+    first = load(str(main), variables=Variables(**given))
+    for path in sorted(tmp_path.rglob("*.*")):
+        path.unlink()
+    again = load_recorded(first.recorded, Variables(**given))
+    assert (again.name, again.resources, again.recorded) == (first.name, first.resources, first.recorded)
+    assert [(each.name, each.table, each.directory, each.matrix) for each in again.entries] == [
+        (each.name, each.table, each.directory, each.matrix) for each in first.entries
+    ]
+    assert again.backends["local"][0] == {"max_parallelism": 3}
+    assert again.variables.value("var.y", "").text == f"{tmp_path}/sub/y"
+
+
+def test_recorded_json_lines_are_of_the_directory_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = load("-", io.BytesIO(b'\n{"name": "a", "cmd": "x"}\n{"name": "b", "cmd": "y"}\n'))
+    monkeypatch.chdir("/")
+    again = load_recorded(first.recorded, Variables())
+    assert [(each.name, each.table, each.directory) for each in again.entries] == [
+        (each.name, each.table, tmp_path.resolve()) for each in first.entries
+    ]
+
+
+@pytest.mark.parametrize("texts", [{}, {"/a.toml": ""}, {"/a.toml": "[jobs"}, {"/a.json": "3"}, {"-": "\ud800"}])
+def test_what_was_not_recorded_so_is_one_message(texts: dict[str, str]) -> None:
+    with pytest.raises(InputError):
+        load_recorded(RecordedFiles(texts=texts), Variables())
