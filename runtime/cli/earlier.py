@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Final
@@ -96,6 +97,12 @@ class Earlier:
         that record was damaged, so that nothing behind it can be read.
         """
         return bool(self.state.segments)
+
+    @property
+    def run_dir_then(self) -> Path:
+        """Its directory as its jobs know it, whatever way leads there today."""
+        found = self.state.segments[-1].begin.details.get("run_dir") if self.has_begun else None
+        return Path(found) if isinstance(found, str) and os.path.isabs(found) and "\0" not in found else self.run_dir
 
     @property
     def token(self) -> str:

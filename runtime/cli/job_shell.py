@@ -12,20 +12,11 @@ from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from runtime.backend.job_paths import ENVIRONMENT_FILE
+from runtime.cli.recorded_run import TERMINAL_VARIABLES
 from runtime.job import JobPaths
 from runtime.jobfile.errors import InputError
 from runtime.roots import RootedPath
 
-_OF_THE_USER: Final = (
-    "TERM",
-    "COLORTERM",
-    "DISPLAY",
-    "WAYLAND_DISPLAY",
-    "XAUTHORITY",
-    "SSH_AUTH_SOCK",
-    "SHELL",
-)
-"""Variables that belong to the terminal and the person, and not to the job: they are those of this process."""
 _MAX_DUMP: Final = 1 << 24
 """Bytes of a dump that are read: far more than the environment that Linux lets a program have."""
 _PROMPT: Final = "JOB_RUNTIME_SHELL"
@@ -50,7 +41,7 @@ def start_shell(job_id: str, paths: JobPaths, directory: RootedPath, log: Rooted
         msg = f"the environment of the job is not known: {exc.filename}: {exc.strerror}; only local jobs leave it there"
         raise InputError(msg) from exc
     shell = os.environ.get("SHELL") or "/bin/sh"
-    mine = {name: os.environ[name] for name in _OF_THE_USER if name in os.environ}
+    mine = {name: os.environ[name] for name in TERMINAL_VARIABLES if name in os.environ}
     try:
         _enter(paths, directory)
     except OSError as exc:

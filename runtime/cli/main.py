@@ -107,6 +107,7 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
     from runtime.cli.options import check_current_directory, hide_values
     from runtime.cli.prepare import add_pythonpath, prepare
+    from runtime.cli.rerun_jobs import prepare_rerun
     from runtime.cli.run import Run, raise_gc_threshold
     from runtime.report.output import Output
 
@@ -130,6 +131,10 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
         return output_exit_code(output)
     if options.log_file is not None:
         log_to_file(options.log_file)
+    if options.command == "rerun":
+        command = hide_values(command, options.export)
+        prepared, options = prepare_rerun(options)
+        return Run(prepared, options, command, output, errors, log).run()
     command = hide_values(command, options.define)
     prepared = prepare(options, stdin)
     if options.dry_run:

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
 from runtime.cli.past_options import LATEST, add_past_commands
+from runtime.cli.rerun_options import add_rerun, join_values
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.template import NAME
 from runtime.report.output import Output
@@ -36,7 +37,33 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         SystemExit: with 2 for wrong input; after ``--help`` and ``--version`` with 0, or 74 if the output failed.
     """
+    try:
+        return _parse(arguments)
+    except _WrongWordsError as exc:
+        print_error(str(exc))
+        raise SystemExit(EXIT_INPUT) from None
+
+
+def parse_recorded(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line that was recorded.
+
+    Raises:
+        InputError: if there is no such command line.
+    """
+    try:
+        return _parse(arguments)
+    except _WrongWordsError as exc:
+        raise InputError(f"its options were recorded in another way: {exc}; expected a run of this version") from exc
+
+
+class _WrongWordsError(Exception):
+    """A command line that is none."""
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
+    if arguments[:1] == ["rerun"]:
+        arguments = join_values(arguments)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:  # argparse's own message leads to the help of the whole program, which has no options
         parser.prog = f"{PROGRAM} {options.command}"
@@ -62,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_where(run)
     _add_running(run)
     _add_output(run)
+
+    rerun = commands.add_parser(
+        "rerun",
+        help="run jobs of a run by themselves, as they were then, to look closer",
+        description="Runs jobs of a run by themselves, in a new run: with the job file, the environment and the options"
+        " of that run. What they need is not run again.",
+        allow_abbrev=False,
+    )
+    add_rerun(rerun)
+    _add_output(rerun)
 
     show = commands.add_parser(
         "list", help="show the jobs of a file, in an order in which they can run", allow_abbrev=False
@@ -101,8 +138,7 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        print_error(f"{message}{_dash_hint(message, self._words)} (see {self.prog} --help)")
-        self.exit(EXIT_INPUT)
+        raise _WrongWordsError(f"{message}{_dash_hint(message, self._words)} (see {self.prog} --help)")
 
 
 def _dash_hint(message: str, words: Sequence[str]) -> str:
@@ -337,11 +373,11 @@ def _definition(text: str) -> tuple[str, str]:
 
 
 def hide_values(words: Sequence[str], definitions: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the words of a command line with ``***`` for the values of ``-D``, which may be secret.
+    """Return the words of a command line with ``***`` for the values of ``-D`` or ``--export``, which may be secret.
 
     Args:
         words: of the command line.
-        definitions: the names and values of all ``-D``.
+        definitions: the names and values of all of these.
     """
     # A word may be ``-Da=b``, ``a=b`` or ``-vDa=b``: whatever comes before, the definition is its end.
     hidden = list(words)

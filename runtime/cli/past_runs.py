@@ -46,11 +46,20 @@ class PastRun:
         Raises:
             InputError: if the run has none of this id.
         """
-        number = self.state.numbers.get(job_id)
-        if number is None:
-            hint = suggestion(job_id, self.state.numbers, what="it has")
-            raise InputError(f"JOB is {shown(job_id)}, and the run {self.name} has no such job{hint}")
-        return number
+        return number_in(self.state, job_id, self.name)
+
+
+def number_in(state: RunState, job_id: str, run: str) -> int:
+    """Return the number of a job in the state of a run with this name.
+
+    Raises:
+        InputError: if the run has none of this id.
+    """
+    number = state.numbers.get(job_id)
+    if number is None:
+        hint = suggestion(job_id, state.numbers, what="it has")
+        raise InputError(f"JOB is {shown(job_id)}, and the run {run} has no such job{hint}")
+    return number
 
 
 def find_run(text: str, out: Path) -> Path:

@@ -9,7 +9,7 @@ import argparse
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ import attrs
 
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.registry import backends
+from runtime.cli.chosen_jobs import ChosenJobs
 from runtime.cli.earlier import Earlier
 from runtime.cli.job_options import recorded_options
 from runtime.cli.keep_plan import KeepPlan
@@ -36,6 +37,7 @@ from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.regression import Regression, load
 from runtime.jobfile.removable import removable_odirs
 from runtime.jobfile.variables import Variables
+from runtime.journal.json_text import JSON
 from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
 
@@ -67,6 +69,10 @@ class Prepared:
     is_resumed: bool
     """Whether it goes on with a run that there is, in its directory."""
     scheduler: Scheduler[JobSpec]
+    logs_to_show: Collection[str] = ()
+    """Ids of the jobs whose logs are named at the end."""
+    details: Mapping[str, JSON] = attrs.field(factory=dict)
+    """What its journal says of it besides."""
 
     def backend_of(self, job: JobSpec) -> RuntimeBackend:
         """Return the backend of one of `jobs`."""
@@ -102,14 +108,37 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
         raise
 
 
+def prepare_chosen(
+    options: argparse.Namespace, regression: Regression, out: Path, earlier: Earlier, chosen: ChosenJobs
+) -> Prepared:
+    """Return all parts of a new run of some jobs of an earlier one, checked; what they need is kept.
+
+    Args:
+        options: of ``run``.
+        regression: what that run was made of.
+        out: the parent of the run directory; absolute.
+        earlier: that run.
+        chosen: the jobs.
+
+    Raises:
+        InputError: for any wrong input.
+    """
+    add_pythonpath(options.pythonpath)
+    return _prepare(options, regression, out, again=earlier, chosen=chosen)
+
+
 def _prepare(
     options: argparse.Namespace,
     regression: Regression,
     out: Path,
     earlier: Earlier | None = None,
     again: Earlier | None = None,
+    chosen: ChosenJobs | None = None,
 ) -> Prepared:
-    """Return all parts of a run that goes on after `earlier`, or is a new one, of what did not pass in `again`."""
+    """Return all parts of a run that goes on after `earlier`, or is a new one, of jobs of `again`.
+
+    These are the ones in `chosen`, or else those that did not pass.
+    """
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}" if earlier is None else earlier.run_dir.name
     run_dir = out / run if earlier is None else earlier.run_dir
     seed_base = options.seed_base
@@ -131,8 +160,20 @@ def _prepare(
         given=not is_drawn,
     )
     jobs = expand(regression, expansion)
-    only = None if again is None else again.not_passed(jobs, each_bucket=options.each_bucket)
+    only: Collection[str] | None = None
+    if chosen is not None:
+        only = chosen.ids
+    elif again is not None:
+        only = again.not_passed(jobs, each_bucket=options.each_bucket)
+    as_then: dict[str, JobSpec] = {}
+    if again is not None:
+        then = attrs.evolve(expansion, run_dir=again.run_dir_then)
+        as_then = {job.id: job for job in expand(regression, then, warn=False)}
+    if chosen is not None and again is not None:
+        chosen.check_same(as_then, again)
     jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only)
+    details = {} if chosen is None else chosen.details(jobs)
+    jobs = jobs if chosen is None else chosen.added_to(jobs)
     default = options.backend or backends.default
     roots = Roots(str(run_dir)) if earlier is None else earlier.roots
     journal = RunJournal(roots, regression, jobs, recorded_options(options), earlier)
@@ -140,12 +181,11 @@ def _prepare(
     made = make_backends(jobs, default, regression, options, roots)
     keeps = None if earlier is None else plan_resumption(earlier, jobs, made)
     if again is not None and only is not None:
-        as_then = expand(regression, attrs.evolve(expansion, run_dir=again.run_dir), warn=False)
         rerun = Rerun(
             earlier=again,
             named=only,
-            needs=Needs.KEPT if options.keep_builds else Needs.FROM_SAME_TREE,
-            as_then={job.id: job for job in as_then},
+            needs=Needs.MUST_BE_KEPT if chosen else Needs.KEPT if options.keep_builds else Needs.FROM_SAME_TREE,
+            as_then=as_then,
             source_directory=regression.entries[0].directory,
         )
         keeps = plan_rerun(rerun, jobs, run_dir)
@@ -181,6 +221,8 @@ def _prepare(
         journal=journal,
         keeps=keeps,
         is_resumed=earlier is not None,
+        logs_to_show=() if chosen is None else chosen.ids,
+        details=details,
         scheduler=scheduler,
     )
 

@@ -130,7 +130,7 @@ def _check_kept(plan: KeepPlan, rerun: Rerun) -> None:
     for job_id, decision in plan.decisions.items():
         if not decision.keep and job_id not in rerun.named:
             raise InputError(
-                f"--without-needs: {shown(job_id)} is needed, and cannot be kept of the run"
-                f" {rerun.earlier.run_dir.name}: {decision.reason}; expected a run in which it stands"
-                " (--rerun=RUN), or no --without-needs"
+                f"{shown(job_id)} is needed, and cannot be kept of the run {rerun.earlier.run_dir.name}:"
+                f" {decision.reason}; expected a run in which it stands, or job-runtime run FILE --rerun without"
+                " --without-needs, which runs it again"
             )

@@ -336,7 +336,9 @@ class Run:
                     "run": self._prepared.run,
                     "command": self._command,
                     "directory": str(self._here),
+                    "run_dir": str(self._run_dir),
                     "seed_base": self._prepared.seed_base,
+                    **self._prepared.details,
                 }
             )
 
@@ -417,7 +419,8 @@ class Run:
             lines.append(removed_line(len(self._removals.removed)))
         if self._written:
             lines.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
-        return lines
+        shown = [each for each in results if each.id in self._prepared.logs_to_show and each.log_path is not None]
+        return lines + [((f"log: {path_text(each.log_path or '', self._here)}", ""),) for each in shown]
 
     def _origins(self) -> dict[str, str]:
         """Return the names of the other runs whose results are kept, by the ids of the jobs."""

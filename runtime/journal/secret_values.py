@@ -109,11 +109,11 @@ def _from_line(line: bytes) -> SecretValues | None:
         table = loads(line.decode("ascii"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(table, dict) or not isinstance(table.get("key"), str):
+    if not isinstance(table, dict) or not isinstance(key := table.get("key"), str) or not key.isascii():
         return None
     texts = {
         name: {str(key): value for key, value in inner.items() if isinstance(value, str)}
         for name in ("files", "environment", "variables", "lists", "options")
         if isinstance(inner := table.get(name), dict)
     }
-    return SecretValues(key=table["key"], **texts)
+    return SecretValues(key=key, **texts)

@@ -12,7 +12,8 @@ from runtime.jobfile import matrix as module
 from runtime.jobfile import read
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.matrix import Matrices
-from runtime.jobfile.schema import JobTable, Listing, structure
+from runtime.jobfile.schema import JobTable, structure
+from runtime.jobfile.values import Listing, Scalar
 from runtime.jobfile.variables import Variables
 
 
@@ -202,7 +203,7 @@ def test_any_glob_is_values_or_one_error(tmp_path_factory: pytest.TempPathFactor
 def test_what_was_listed_can_be_given_again(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("a\nb\n")
     (tmp_path / "x.sv").touch()
-    matrix = {
+    matrix: dict[str, tuple[Scalar, ...] | Listing] = {
         "one": Listing("file", "list.txt"),
         "two": Listing("glob", "*.sv"),
         "three": Listing("glob", "*.sv", "stem"),
