@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         rerun=None,
         each_bucket=False,
         keep_builds=False,
+        without_needs=False,
         dry_run=False,
         keep=None,
     )
@@ -277,6 +278,12 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         help="go on with a run that was stopped or killed: keep what passed, run the rest (default: the latest)",
     )
     running.set_defaults(each_bucket=False)
+    running.add_argument(
+        "--without-needs",
+        action="store_true",
+        help="with --rerun or --select: run the chosen jobs alone; what they need is kept of the run of --rerun, or of"
+        " the latest run that has it, and has to stand there",
+    )
     running.add_argument(
         "--keep-builds",
         action="store_true",

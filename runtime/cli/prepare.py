@@ -29,7 +29,8 @@ from runtime.cli.past_runs import find_run
 from runtime.cli.rerunning import Needs, Rerun, plan_rerun
 from runtime.cli.resuming import plan_resumption
 from runtime.cli.run_journal import RunJournal
-from runtime.cli.select import DrawnSeeds, select
+from runtime.cli.select import DrawnSeeds, choose, select
+from runtime.cli.standing_needs import run_with
 from runtime.errors import GraphError, ResourceError
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError, shown
@@ -88,8 +89,7 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
     add_pythonpath(options.pythonpath)
     regression = load(options.file, stdin, Variables(dict(options.define), os.environ))
     out = check_out(options.out)
-    if options.keep_builds and options.rerun is None:
-        raise InputError("--keep-builds is given without --rerun; expected both, or neither")
+    _check_together(options)
     if options.rerun is not None:
         with closing(Earlier(find_run(options.rerun, out), lock=False)) as again:
             return _prepare(options, regression, out, again=again)
@@ -106,6 +106,18 @@ def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepa
     except BaseException:
         earlier.close()
         raise
+
+
+def _check_together(options: argparse.Namespace) -> None:
+    """Raise `InputError` for options that mean nothing without others."""
+    if options.keep_builds and options.rerun is None:
+        raise InputError("--keep-builds is given without --rerun; expected both, or neither")
+    if options.without_needs and options.resume is not None:
+        raise InputError("--without-needs is given with --resume, which keeps all that stands; expected one of them")
+    if options.without_needs and options.rerun is None and not options.select:
+        raise InputError(
+            "--without-needs is given without --rerun or --select, which choose jobs; expected one of them"
+        )
 
 
 def prepare_chosen(
@@ -165,12 +177,11 @@ def _prepare(
         only = chosen.ids
     elif again is not None:
         only = again.not_passed(jobs, each_bucket=options.each_bucket)
-    as_then: dict[str, JobSpec] = {}
-    if again is not None:
-        then = attrs.evolve(expansion, run_dir=again.run_dir_then)
-        as_then = {job.id: job for job in expand(regression, then, warn=False)}
+    as_then = {} if again is None else _as_then(regression, expansion, again)
     if chosen is not None and again is not None:
         chosen.check_same(as_then, again)
+    if options.without_needs:
+        only = choose(jobs, options.select, drawn, exclude=options.exclude, only=only)
     jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only)
     details = {} if chosen is None else chosen.details(jobs)
     jobs = jobs if chosen is None else chosen.added_to(jobs)
@@ -180,16 +191,15 @@ def _prepare(
     token = earlier.token if earlier is not None and earlier.has_begun else secrets.token_hex(8)
     made = make_backends(jobs, default, regression, options, roots)
     keeps = None if earlier is None else plan_resumption(earlier, jobs, made)
-    if again is not None and only is not None:
-        rerun = Rerun(
-            earlier=again,
-            named=only,
-            needs=Needs.MUST_BE_KEPT if chosen else Needs.KEPT if options.keep_builds else Needs.FROM_SAME_TREE,
-            as_then=as_then,
-            source_directory=regression.entries[0].directory,
-        )
-        keeps = plan_rerun(rerun, jobs, run_dir)
-        journal.recorder.origins = keeps.origins
+    if only is not None:
+        needs = Needs.KEPT if options.keep_builds else Needs.FROM_SAME_TREE
+        needs = Needs.MUST_BE_KEPT if chosen is not None or options.without_needs else needs
+        rerun = Rerun(named=only, needs=needs, source_directory=regression.entries[0].directory)
+        if again is not None:
+            keeps = plan_rerun(rerun, again, jobs, as_then, run_dir)
+        elif missing := [job.id for job in jobs if job.id not in only]:
+            keeps = _plan_on(run_with(missing, out), rerun, jobs, regression, expansion)
+        journal.recorder.origins = {} if keeps is None else keeps.origins
     try:
         scheduler = Scheduler(
             jobs,
@@ -225,6 +235,20 @@ def _prepare(
         details=details,
         scheduler=scheduler,
     )
+
+
+def _plan_on(
+    run_dir: Path, rerun: Rerun, jobs: Sequence[JobSpec], regression: Regression, expansion: Expansion
+) -> KeepPlan:
+    """Return what becomes of each job, if the run in `run_dir` is the earlier one."""
+    with closing(Earlier(run_dir, lock=False)) as earlier:
+        return plan_rerun(rerun, earlier, jobs, _as_then(regression, expansion, earlier), expansion.run_dir)
+
+
+def _as_then(regression: Regression, expansion: Expansion, again: Earlier) -> dict[str, JobSpec]:
+    """Return the specifications of all jobs, by id, as they would be in the directory of an earlier run."""
+    then = attrs.evolve(expansion, run_dir=again.run_dir_then)
+    return {job.id: job for job in expand(regression, then, warn=False)}
 
 
 def add_pythonpath(directories: Iterable[str]) -> None:

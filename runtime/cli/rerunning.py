@@ -46,35 +46,35 @@ class Needs(enum.Enum):
 class Rerun:
     """What a new run takes from an earlier one."""
 
-    earlier: Earlier
     named: Collection[str]
     """Ids of the jobs that run in any case."""
     needs: Needs
-    as_then: Mapping[str, JobSpec]
-    """By id: the specification of each job of today, as it would be in the directory of the earlier run."""
     source_directory: Path
     """A directory in the source tree, whose revision counts."""
 
 
-def plan_rerun(rerun: Rerun, jobs: Sequence[JobSpec], run_dir: Path) -> KeepPlan:
+def plan_rerun(
+    rerun: Rerun, earlier: Earlier, jobs: Sequence[JobSpec], as_then: Mapping[str, JobSpec], run_dir: Path
+) -> KeepPlan:
     """Return what becomes of each job. Blocks, for a bounded time.
 
     Args:
-        rerun: what is taken, and from where.
+        rerun: what is taken.
+        earlier: the run that it is taken from.
         jobs: of today's run: those that are named, and all that they need.
+        as_then: by id: the specification of each job of today, as it would be in the directory of the earlier run.
         run_dir: of today's run.
 
     Raises:
         InputError: if a file system does not answer; or if a need is not kept that must be.
     """
-    earlier = rerun.earlier
     real = earlier.roots.run.real
     state = earlier.state if real == str(earlier.run_dir) else replay(earlier.records, real)
     obstacles = dict.fromkeys(rerun.named, _CHOSEN)
     if rerun.needs is Needs.FROM_SAME_TREE:
         obstacles = {**_of_other_trees(rerun, state, jobs, run_dir.parent), **obstacles}
     to_resume = [
-        JobToResume(job.id, digest(rerun.as_then[job.id]), job.dependencies, obstacles.get(job.id, "")) for job in jobs
+        JobToResume(job.id, digest(as_then[job.id]), job.dependencies, obstacles.get(job.id, "")) for job in jobs
     ]
     outputs = outputs_now(earlier, to_resume)
     ids = [job.id for job in jobs]
@@ -91,7 +91,7 @@ def plan_rerun(rerun: Rerun, jobs: Sequence[JobSpec], run_dir: Path) -> KeepPlan
         directories={real, *origin_directories(state)},
     )
     if rerun.needs is Needs.MUST_BE_KEPT:
-        _check_kept(plan, rerun)
+        _check_kept(plan, rerun.named, jobs, earlier.run_dir.name)
     return plan
 
 
@@ -125,12 +125,15 @@ def _difference(then: str | None, now: Mapping[str, JSON] | None) -> str | None:
     return None
 
 
-def _check_kept(plan: KeepPlan, rerun: Rerun) -> None:
+def _check_kept(plan: KeepPlan, named: Collection[str], jobs: Sequence[JobSpec], run: str) -> None:
     """Raise `InputError` if a job is not kept that is not named."""
-    for job_id, decision in plan.decisions.items():
-        if not decision.keep and job_id not in rerun.named:
-            raise InputError(
-                f"{shown(job_id)} is needed, and cannot be kept of the run {rerun.earlier.run_dir.name}:"
-                f" {decision.reason}; expected a run in which it stands, or job-runtime run FILE --rerun without"
-                " --without-needs, which runs it again"
-            )
+    missing = [job for job in jobs if not plan.decisions[job.id].keep and job.id not in named]
+    if not missing:
+        return
+    # The message is about a cause, if there is one, and not about a job that needs others which are not kept.
+    causes = (job for job in missing if all(plan.decisions[need].keep for need in job.dependencies))
+    job = next(causes, missing[0])
+    raise InputError(
+        f"{shown(job.id)} is needed, and cannot be kept of the run {run}: {plan.decisions[job.id].reason}; expected a"
+        " run in which it stands, or job-runtime run FILE without --without-needs, which runs it again"
+    )

@@ -32,6 +32,11 @@ _BLOCK_SIZE: Final = 512
 """Bytes of the unit of `st_blocks`, whatever the file system is."""
 
 
+def is_run_name(name: str) -> bool:
+    """Whether the command line may have given this name to a run directory."""
+    return _RUN_NAME.fullmatch(name) is not None
+
+
 class Runs:
     """The run directories in a directory. Every method blocks.
 
@@ -65,7 +70,7 @@ class Runs:
             with opened(path) as directory:
                 run = load_directory(directory)
         except (OSError, JournalVersionError) as exc:
-            if not _RUN_NAME.fullmatch(name):
+            if not is_run_name(name):
                 return None
             logger.info("%s: %s", path, exc)
             return RunSummary(name=name, state=NO_JOURNAL, began=began)

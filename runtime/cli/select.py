@@ -57,13 +57,35 @@ def select(
     """
     if not globs and not exclude and only is None:
         return list(jobs)
+    return with_needs(jobs, choose(jobs, globs, drawn, exclude=exclude, only=only))
+
+
+def choose(
+    jobs: Sequence[JobSpec],
+    globs: Sequence[str],
+    drawn: DrawnSeeds | None = None,
+    *,
+    exclude: Sequence[str] = (),
+    only: Collection[str] | None = None,
+) -> set[str]:
+    """Return the ids of the jobs that `select` selects themselves, and not because others need them.
+
+    Raises:
+        InputError: as `select`.
+    """
     drawn = drawn or DrawnSeeds()
-    chosen = {name for glob in globs for name in _matches("--select", glob, jobs, drawn)}
-    chosen = chosen if globs else {job.id for job in jobs}
+    found = {name for glob in globs for name in _matches("--select", glob, jobs, drawn)}
+    found = found if globs else {job.id for job in jobs}
     excluded = {name for glob in exclude for name in _matches("--exclude", glob, jobs, drawn)}
-    selected = dict.fromkeys(chosen - excluded if only is None else (chosen - excluded) & set(only))
-    if not selected:
+    left = found - excluded if only is None else (found - excluded) & set(only)
+    if not left:
         raise InputError("no job is left to run: all that were selected are excluded; expected at least one")
+    return left
+
+
+def with_needs(jobs: Sequence[JobSpec], ids: Collection[str]) -> list[JobSpec]:
+    """Return the jobs with these ids, and all that they need, in the order of `jobs`."""
+    selected = dict.fromkeys(ids)
     by_id = {job.id: job for job in jobs}
     left = list(selected)
     while left:

@@ -46,6 +46,7 @@ def test_the_defaults_of_a_run() -> None:
         "each_bucket": False,
         "keep_builds": False,
         "keep": None,
+        "without_needs": False,
         "exclude": [],
         "print_interval": 10.0,
         "verbose": 0,

@@ -263,9 +263,59 @@ def test_a_run_whose_directories_are_used_is_not_pruned_before_its_user(here: He
     assert not second.exists()
 
 
+def test_chosen_jobs_run_alone_on_the_builds_of_the_latest_run_that_has_them(here: Here, tree: Path) -> None:
+    first = failed_run(tree)
+    assert run(tree, {"strange": {"cmd": "true"}}).code == 0  # a run of another job file has none of them
+    changed(tree)  # which does not matter: git is not asked
+    (tree / "fixed").touch()
+    words = ["--select", "t", "--without-needs"]
+    done = run(tree, jobs_in(tree), *words)
+    assert done.code == 0, done
+    assert ran(tree) == ["t"]
+    assert origins(tree) == {"gen": first.name, "build": first.name, "t": None}
+    assert (run_dir(tree) / "t" / "job.log").read_text() == "text\n"
+    again = dry(here, tree, jobs_in(tree), *words)
+    assert "run   t      it was chosen to run again" in again.out  # it passed in the latest run
+    assert f"keep  build  it passed in the run {first.name!r}" in again.out
+    alone = run(tree, jobs_in(tree), "--select", "gen", "--without-needs")
+    assert alone.code == 0  # it needs nothing
+    assert statuses(tree) == {"gen": "passed"}
+
+
+def test_what_a_chosen_job_needs_has_to_stand(here: Here, tree: Path) -> None:
+    words = ["--select", "t", "--without-needs"]
+    none = dry(here, tree, jobs_in(tree), *words)
+    assert (none.code, none.out) == (2, "")
+    assert "--without-needs: no run in" in none.err
+    assert '"build", "gen"' in none.err
+    first = failed_run(tree)
+    shutil.rmtree(first / "gen")
+    gone = dry(here, tree, jobs_in(tree), *words)
+    assert (gone.code, gone.out, gone.err.count("\n")) == (2, "", 1)
+    assert f'"gen" is needed, and cannot be kept of the run {first.name}: its output directory is gone' in gone.err
+    assert run_dir(tree) == first  # nothing was started
+    gone = dry(here, tree, jobs_in(tree), "--rerun", "--without-needs")
+    assert (gone.code, gone.out) == (2, "")
+    both = dry(here, tree, jobs_in(tree), "--select", "t", "--select", "gen", "--without-needs")
+    assert (both.code, "it needs 'gen', which runs again" in both.err) == (2, True)
+
+
+def test_what_failed_runs_alone(tree: Path) -> None:
+    first = failed_run(tree)
+    changed(tree)
+    (tree / "fixed").touch()
+    done = reruns(tree, "--without-needs")
+    assert done.code == 0, done
+    assert ran(tree) == ["t"]
+    assert origins(tree) == {"gen": first.name, "build": first.name, "t": None}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--without-needs"], "--without-needs is given without --rerun or --select"),
+        (["--without-needs", "--exclude", "a"], "--without-needs is given without --rerun or --select"),
+        (["--without-needs", "--resume"], "--without-needs is given with --resume"),
         (["--keep-builds"], "--keep-builds is given without --rerun"),
         (["--keep-builds", "--resume"], "--keep-builds is given without --rerun"),
         (["--rerun=nothing"], "expected the name of a run in"),

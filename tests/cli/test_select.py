@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.cli.select import DrawnSeeds, select
+from runtime.cli.select import DrawnSeeds, choose, select
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError
 
@@ -120,3 +120,11 @@ def test_what_is_excluded_is_left_out_unless_another_job_needs_it() -> None:
         select(jobs, [], exclude=["none"])
     with pytest.raises(InputError, match="no job is left"):
         select(jobs, ["a"], exclude=["slow"])
+
+
+def test_what_is_chosen_is_named_and_not_needed() -> None:
+    jobs = [job("build"), job("a", "build"), job("b", "a")]
+    assert choose(jobs, ["b", "build"]) == {"b", "build"}
+    assert choose(jobs, [], exclude=["a"], only={"a", "b"}) == {"b"}
+    with pytest.raises(InputError, match="no job is left"):
+        choose(jobs, ["a"], only={"b"})
