@@ -43,7 +43,7 @@ class Harm(enum.Enum):
     BEFORE = "before"
     """The process is killed before it."""
     MIDDLE = "middle"
-    """The process is killed when half of the bytes are written."""
+    """The process is killed when half of the bytes are written, so that a line is cut off."""
     AFTER = "after"
     """The process is killed after it."""
     FULL = "full"
@@ -122,7 +122,7 @@ class _Disk:
 
     Args:
         failpoint: what is harmed; `None` for nothing.
-        log: returns nothing; called with each operation.
+        log: called with each operation.
     """
 
     def __init__(self, failpoint: Failpoint | None, log: Callable[[Operation], object]) -> None:
@@ -183,7 +183,7 @@ class _Disk:
         original = os.write
 
         def replaced(fd: int, data: bytes) -> int:
-            half = memoryview(data)[: len(data) // 2]
+            half = bytes(data[: len(data) // 2]).removesuffix(b"\n")  # of several frames, half may be whole ones
             return self._do("write", _called(fd), lambda: original(fd, data), lambda: original(fd, half))
 
         os.write = replaced  # type: ignore[assignment]  # it is called as here
