@@ -62,10 +62,10 @@ if TYPE_CHECKING:
         RunIf,
     )
     from runtime.job.protocol import Job
-    from runtime.scheduler.plan import SchedulerStatistics
     from runtime.scheduler.priorities import Priority
     from runtime.scheduler.providers import ResourceProvider
     from runtime.scheduler.run import Scheduler, run_jobs
+    from runtime.scheduler.statistics import SchedulerStatistics
     from runtime.scheduler.statuses import StatusChange
     from runtime.scheduler.stream import StatusStream
 else:
@@ -84,7 +84,7 @@ else:
         "runtime.job": "EventBatch FailureKind JobCompletionEvent JobHandle JobPaths JobProgressEvent JobResult"
         " JobSpec JobStatus JobStatusInfo JobUsage Retry RunIf",
         "runtime.job.protocol": "Job",
-        "runtime.scheduler.plan": "SchedulerStatistics",
+        "runtime.scheduler.statistics": "SchedulerStatistics",
         "runtime.scheduler.priorities": "Priority",
         "runtime.scheduler.providers": "ResourceProvider",
         "runtime.scheduler.run": "Scheduler run_jobs",

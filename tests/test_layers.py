@@ -77,6 +77,7 @@ PURE = (
     "runtime.scheduler.backlog",
     "runtime.scheduler.backoff",
     "runtime.scheduler.collector",
+    "runtime.scheduler.consequences",
     "runtime.scheduler.dispatcher",
     "runtime.scheduler.endings",
     "runtime.scheduler.facts",
@@ -86,6 +87,7 @@ PURE = (
     "runtime.scheduler.ready",
     "runtime.scheduler.resources",
     "runtime.scheduler.retries",
+    "runtime.scheduler.statistics",
     "runtime.scheduler.statuses",
 )
 NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"})

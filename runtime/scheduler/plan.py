@@ -8,8 +8,8 @@
 `run.Scheduler` applies each fact (`facts`) with the time at which it heard of it, and then asks `decide` for actions
 (`actions`), which the runners of the backends carry out. What a plan consists of: the `graph` of the jobs; the
 `statuses`; the `dispatcher`, which has the ready jobs and chooses among them; the `retries`, which have those that are
-to be tried again. This module decides what becomes of a job when others end, are killed or refused, and when the run
-stops.
+to be tried again; the `consequences`, which follow when a job ends, is killed, or the run stops. This module takes in
+what backends and callers tell, and says what becomes of the jobs concerned.
 
 Facts come in batches, and one loop does the work for each job of a batch inline: a run of 100,000 jobs that do nothing
 spends half its time here, and in Python a call costs as much as what it does.
@@ -17,19 +17,18 @@ spends half its time here, and in Python a call costs as much as what it does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
-import attrs
-
-from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobProgressEvent, JobResult, JobStatus
+from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobProgressEvent, JobResult
 from runtime.job.drafts import make_results
 from runtime.job.protocol import Job
-from runtime.job.status import PASSED, QUEUED, RUNNING, SCHEDULED, TERMINAL
-from runtime.scheduler.actions import NO_ATTEMPTS, Action, Kill, Submit
+from runtime.job.status import PASSED, QUEUED, RUNNING, SCHEDULED
+from runtime.scheduler.actions import NO_ATTEMPTS, Action, Submit
 from runtime.scheduler.collector import collector_paused
+from runtime.scheduler.consequences import Consequences
 from runtime.scheduler.dispatcher import BackendLimits, Dispatcher
-from runtime.scheduler.endings import corrected, end_of, end_without_run
+from runtime.scheduler.endings import end_without_run
 from runtime.scheduler.facts import (
     BackendEnded,
     CapacityChanged,
@@ -43,34 +42,17 @@ from runtime.scheduler.facts import (
     Submitted,
     Withdrawn,
 )
-from runtime.scheduler.graph import IN_FLIGHT, NOWHERE, READY, Graph, Node
+from runtime.scheduler.graph import IN_FLIGHT, Graph, Node
 from runtime.scheduler.priorities import Priority
 from runtime.scheduler.resources import ResourcePool
 from runtime.scheduler.retries import Retries
+from runtime.scheduler.statistics import SchedulerStatistics
 from runtime.scheduler.statuses import Statuses
 
 BUSY_TIMEOUT: Final = 6 * 3600.0
 """Seconds after which a job that its backend keeps refusing is killed. Arbitrary: most of a night. Ten times longer, a
 backend that is broken and says that it is busy would hold up a run over a weekend; ten times shorter, jobs would be
 killed because a farm is full for half an hour."""
-
-
-@attrs.frozen
-class SchedulerStatistics:
-    """A snapshot of a run."""
-
-    counts: Mapping[JobStatus, int]
-    """How many jobs are in each status."""
-    total: int
-    unfinished: int
-    never_ran: int
-    """Of the jobs that were killed, those that ended before they began to run."""
-    in_flight: int
-    """Jobs that were submitted to a backend and have not completed."""
-    stray_events: int
-    """Events that were dropped, because they belong to no attempt in flight."""
-    resources: Mapping[str, tuple[int, int | None]]
-    """Name to the amount held and the limit."""
 
 
 class Plan:
@@ -112,24 +94,16 @@ class Plan:
             attempts=first_attempts,
         )
         self._retries = Retries()
-        self._max_failures = max_failures
-        self._failures = 0
-        self._never_ran = 0
+        self._ends = Consequences(self._graph, self.statuses, self._dispatcher, self._retries, max_failures)
         self._stray = 0
         self._new: list[Node] = []
         """Jobs that were added since the last `decide`."""
-        self._stopped_by: str | None = None
-        """Who stopped the run last; `None` while jobs may start."""
-        self._kills: list[Kill] = []
-        """Actions for the next `decide`."""
-        self._killed_by: dict[str, str] = {}
-        """By id of a job that is killed while in flight: who asked for it. If it comes back without having run, it ends
-        for that reason."""
         self._busy_timeout = busy_timeout
-        self._busy_since: dict[str, float] = {}
-        """By id of a job that its backend refused: when it did first."""
-        self.unfinished: int = 0
+
+    @property
+    def unfinished(self) -> int:
         """How many jobs have not ended."""
+        return self.statuses.unfinished
 
     def apply(self, fact: Fact, now: float) -> None:
         """Take in a fact.
@@ -160,11 +134,11 @@ class Plan:
             case CapacityChanged():
                 self._dispatcher.capacity_changed(fact.resource, fact.capacity)
             case KillRequested():
-                self._kill([self._graph.find(job_id) for job_id in fact.ids], fact.by, now, force=fact.force)
+                self._ends.kill([self._graph.find(job_id) for job_id in fact.ids], fact.by, now, force=fact.force)
             case StopRequested():
-                self._stop(fact, now)
+                self._ends.stop(fact, now)
             case RunEnded():
-                self._end_all(fact.message, now)
+                self._ends.end_all(fact.message, now)
             case _:
                 assert_never(fact)
 
@@ -173,10 +147,10 @@ class Plan:
         if self._new:
             self._admit(now)
         if self._retries.waiting:
-            self._make_ready(self._retries.take_due(now), now)
-        actions: list[Action] = [*self._kills]
-        self._kills.clear()
-        if self._stopped_by is None:
+            self._ends.make_ready(self._retries.take_due(now), now)
+        actions: list[Action] = [*self._ends.kills]
+        self._ends.kills.clear()
+        if self._ends.stopped_by is None:
             chosen = self._dispatcher.choose(now)
             for name, nodes in chosen.items():
                 actions.append(Submit(name, [node.job for node in nodes], self._dispatcher.attempts_of(nodes)))
@@ -194,7 +168,7 @@ class Plan:
     @property
     def stopped_by(self) -> str | None:
         """Who stopped the run last; `None` while jobs may start."""
-        return self._stopped_by
+        return self._ends.stopped_by
 
     def results(self) -> list[JobResult[Job]]:
         """Return the result of each job that has ended, in the order given."""
@@ -205,8 +179,8 @@ class Plan:
         return SchedulerStatistics(
             dict(self.statuses.counts),
             len(self._graph),
-            self.unfinished,
-            self._never_ran,
+            self.statuses.unfinished,
+            self._ends.never_ran,
             self._dispatcher.in_flight,
             self._stray,
             self._dispatcher.usage(),
@@ -220,8 +194,8 @@ class Plan:
         """
         nodes = list(self._graph)
         assert sum(self.statuses.counts.values()) == len(nodes)
-        assert self.unfinished == sum(node.event is None for node in nodes)
-        assert self._never_ran == sum(node.event is not None and node.event.never_ran for node in nodes)
+        assert self.statuses.unfinished == sum(node.event is None for node in nodes)
+        assert self._ends.never_ran == sum(node.event is not None and node.event.never_ran for node in nodes)
         for node in nodes:
             assert (node.event is not None) == node.status.is_terminal, node
             needed = [self._graph.find(other).event for other in dict.fromkeys(node.job.dependencies)]
@@ -246,7 +220,6 @@ class Plan:
             nodes = self._graph.add(jobs)
             for node, queue in zip(nodes, queues, strict=True):
                 node.queue = queue
-        self.unfinished += len(nodes)
         self.statuses.add(len(nodes))
         self._new += nodes
 
@@ -265,7 +238,6 @@ class Plan:
             node.event = event
             node.attempt = event.attempt
         self.statuses.end(nodes)
-        self.unfinished -= len(nodes)
         for node in nodes:
             for dependent in node.dependents:
                 dependent.waiting -= 1  # `_admit` counts it as passed
@@ -273,15 +245,15 @@ class Plan:
     def _admit(self, now: float) -> None:
         """Take in the new jobs: each waits for others, is ready, or ends at once."""
         nodes, self._new = self._new, []
-        if self.unfinished < len(self._graph):
+        if self.statuses.unfinished < len(self._graph):
             for node in nodes:
                 if node.job.dependencies:
                     self._count_ended_dependencies(node, now)
-        if self._stopped_by is not None:
+        if self._ends.stopped_by is not None:
             for node in nodes:
-                self._end_early(node, FailureKind.CANCELLED, f"killed by {self._stopped_by}", now)
+                self._ends.end_early(node, FailureKind.CANCELLED, f"killed by {self._ends.stopped_by}", now)
         else:
-            self._make_ready([node for node in nodes if node.waiting == 0 and node.status is SCHEDULED], now)
+            self._ends.make_ready([node for node in nodes if node.waiting == 0 and node.status is SCHEDULED], now)
 
     def _count_ended_dependencies(self, node: Node, now: float) -> None:
         """Take into account the dependencies of `node` that ended before it was added."""
@@ -290,9 +262,9 @@ class Plan:
             return
         failed = [other for other in ended if other.status is not PASSED]
         node.passed = len(ended) - len(failed)
-        if failed and (event := end_without_run(node, failed[-1], self._stopped_by, now)) is not None:
+        if failed and (event := end_without_run(node, failed[-1], self._ends.stopped_by, now)) is not None:
             node.event = event
-            self._complete([node], now)
+            self._ends.complete([node], now)
 
     # ------------------------------------------------------------------ jobs in flight
 
@@ -300,20 +272,20 @@ class Plan:
         """Take in events of a backend: jobs that began to run, or wait again, and completions."""
         find = self._graph.get
         ended: list[Node] = []
-        failures = self._retries.failures
+        failures, ends = self._retries.failures, self._ends
         for event in batch:
             node = find(event.job_id)
             # `node.event` is set, with its place unchanged, if an earlier event of this batch completed it.
             if node is None or node.place is not IN_FLIGHT or node.attempt != event.attempt or node.event is not None:
                 self._stray += 1
             elif isinstance(event, JobCompletionEvent):
-                node.event = event if event.status is PASSED and not failures else self._conclusion(node, event, now)
+                node.event = event if event.status is PASSED and not failures else ends.conclusion(node, event, now)
                 if node.event is not None:
                     ended.append(node)
             else:
                 self._progressed(node, event)
         self._dispatcher.complete(ended, now)
-        self._complete(ended, now)
+        self._ends.complete(ended, now)
 
     def _progressed(self, node: Node, event: JobProgressEvent) -> None:
         if event.status is RUNNING or event.status is QUEUED:  # QUEUED: requeued by a cluster, or why it still waits
@@ -358,14 +330,14 @@ class Plan:
     def _refused(self, node: Node, busy_because: str, now: float) -> None:
         """Make a refused job ready again, unless it was killed, the run stops, or it was refused for too long."""
         self._dispatcher.release([node])
-        waited = now - self._busy_since.setdefault(node.id, now)
-        by = self._killed_by.get(node.id, self._stopped_by)
+        waited = now - self._ends.busy_since.setdefault(node.id, now)
+        by = self._ends.killed_by.get(node.id, self._ends.stopped_by)
         if by is not None:
-            self._end_early(node, FailureKind.CANCELLED, f"killed by {by}", now)
+            self._ends.end_early(node, FailureKind.CANCELLED, f"killed by {by}", now)
         elif waited >= self._busy_timeout:
             why = f": {busy_because}" if busy_because else ""
             message = f"its backend {node.queue.backlog.name!r} has been busy for {waited:g} s{why}"
-            self._end_attempt(node, FailureKind.BUSY, message, now)
+            self._ends.end_attempt(node, FailureKind.BUSY, message, now)
         else:
             if node.status is not QUEUED:  # a backend that first says that it runs, and then refuses it
                 self.statuses.move((node,), QUEUED, now)
@@ -379,139 +351,17 @@ class Plan:
         for job in jobs:
             node = self._graph.find(job.id)
             if node.place is IN_FLIGHT:
-                self._end_in_flight(node, kind, message, now)
+                self._ends.end_in_flight(node, kind, message, now)
 
     def _backend_ended(self, fact: BackendEnded, now: float) -> None:
         """End all jobs of a backend, those in flight first. Other backends go on."""
         backlog = self._dispatcher.backlogs[fact.backend]
         backlog.gone = fact.message
-        if not self.unfinished:
+        if not self.statuses.unfinished:
             return
         for node in self._graph:
             if node.place is IN_FLIGHT and node.queue.backlog is backlog:
-                self._end_in_flight(node, FailureKind.BACKEND_ERROR, fact.message, now)
+                self._ends.end_in_flight(node, FailureKind.BACKEND_ERROR, fact.message, now)
         for node in self._graph:
             if node.queue.backlog is backlog:
-                self._end_early(node, FailureKind.BACKEND_ERROR, fact.message, now)
-
-    # ------------------------------------------------------------------ kills and stops
-
-    def _kill(self, nodes: Iterable[Node], by: str, now: float, *, force: bool) -> None:
-        in_flight: dict[str, list[str]] = {}
-        for node in nodes:
-            if node.event is not None:
-                continue
-            if node.place is IN_FLIGHT:
-                # Remembered, because it may not have been submitted yet, or may be refused: then it ends here.
-                self._killed_by.setdefault(node.id, by)
-                in_flight.setdefault(node.queue.backlog.name, []).append(node.id)
-            else:
-                self._end_early(node, FailureKind.CANCELLED, f"killed by {by}", now)
-        self._kills += [Kill(name, ids, by, force) for name, ids in in_flight.items()]
-
-    def _stop(self, fact: StopRequested, now: float) -> None:
-        """Start no more jobs. A harder stop overrides a softer one."""
-        self._stopped_by = fact.by
-        nodes = [node for node in self._graph if not (fact.drain and node.place is IN_FLIGHT)]
-        self._kill(nodes, fact.by, now, force=fact.force)
-
-    def _end_all(self, message: str, now: float) -> None:
-        for node in self._graph:
-            if node.event is None:
-                if node.place is IN_FLIGHT:
-                    self._dispatcher.release([node])
-                self._end_early(node, FailureKind.CANCELLED, message, now)
-
-    # ------------------------------------------------------------------ a job's end, and what follows from it
-
-    def _make_ready(self, nodes: Sequence[Node], now: float) -> None:
-        """Queue `nodes`, which no longer wait for other jobs, for their backends."""
-        if any(backlog.gone is not None for backlog in self._dispatcher.backlogs.values()):
-            for node in nodes:
-                gone = node.queue.backlog.gone
-                if gone is not None:
-                    self._end_early(node, FailureKind.BACKEND_ERROR, gone, now)
-            nodes = [node for node in nodes if node.event is None]  # the others' ends may have stopped the run
-        self.statuses.move(nodes, QUEUED, now)
-        self._dispatcher.enqueue(nodes)
-
-    def _complete(self, ended: list[Node], now: float) -> None:
-        """Record the completions of these jobs (their events are set), and end or queue all that depends on them."""
-        ready: list[Node] = []
-        while ended:  # in waves; by recursion, a long chain would exhaust the stack
-            self.unfinished -= len(ended)
-            self.statuses.end(ended)
-            wave, ended = ended, []
-            for done in wave:
-                if done.place is not NOWHERE:
-                    self._take_out(done)
-                passed = done.status is PASSED
-                if not passed:
-                    self._count_failure(done)
-                for dependent in done.dependents:
-                    if dependent.event is not None:  # another dependency, or a kill, has ended it
-                        continue
-                    dependent.waiting -= 1
-                    dependent.passed += passed
-                    if not passed and (event := end_without_run(dependent, done, self._stopped_by, now)) is not None:
-                        dependent.event = event
-                        ended.append(dependent)
-                    elif dependent.waiting == 0:
-                        ready.append(dependent)
-        self._make_ready(ready, now)
-        if self._max_failures is not None and self._failures >= self._max_failures and self._stopped_by is None:
-            count = self._max_failures
-            self._stop(StopRequested(f"the limit of {count} failure{'' if count == 1 else 's'}"), now)
-
-    def _take_out(self, node: Node) -> None:
-        """Take a job that has ended out of where it waited."""
-        if node.place is READY:
-            self._dispatcher.remove(node)
-        else:
-            node.place = NOWHERE  # `Retries` skips it
-
-    def _count_failure(self, node: Node) -> None:
-        event = node.event
-        assert event is not None
-        self._never_ran += event.never_ran
-        kind = None if event.reason is None else event.reason.kind
-        self._failures += kind not in (FailureKind.DEPENDENCY, FailureKind.CANCELLED)
-
-    def _end_in_flight(self, node: Node, kind: FailureKind, message: str, now: float) -> None:
-        """End a job in flight of which no event will come. If it was killed, that is the reason."""
-        self._dispatcher.release([node])
-        if node.id in self._killed_by:
-            kind, message = FailureKind.CANCELLED, f"killed by {self._killed_by[node.id]}"
-        self._end_attempt(node, kind, message, now)
-
-    def _end_attempt(self, node: Node, kind: FailureKind, message: str, now: float) -> None:
-        """End the attempt at a job that is no longer in flight, and the job, unless it is tried again."""
-        node.event = self._conclusion(node, end_of(node, kind, message, now), now)
-        if node.event is not None:
-            self._complete([node], now)
-
-    def _end_early(self, node: Node, kind: FailureKind, message: str, now: float) -> None:
-        """End a job that is not in flight; nothing happens if it has ended.
-
-        If it waits for another attempt, it ends as the last one did: no other has begun, which could have this reason.
-        """
-        if node.event is None:
-            node.event = self._retries.last_end(node) or end_of(node, kind, message, now)
-            self._complete([node], now)
-
-    def _conclusion(self, node: Node, event: JobCompletionEvent, now: float) -> JobCompletionEvent | None:
-        """Return the completion with which a job ends, after this one of an attempt; `None` if it is tried again."""
-        if event.status not in TERMINAL:
-            event = corrected(event)
-        may_start = self._stopped_by is None and node.id not in self._killed_by and node.queue.backlog.gone is None
-        delay = self._retries.delay_after(node, event) if may_start else None
-        if delay is None:
-            return self._retries.concluded(node, event)
-        if node.place is IN_FLIGHT:
-            self._dispatcher.complete([node], now)
-        note = f"attempt {event.attempt} did not pass; the next one begins in {delay:.0f} s"
-        self.statuses.try_again(node, self._retries.add(node, event, now + delay), note)
-        self._dispatcher.begin_another_attempt(node)
-        self._busy_since.pop(node.id, None)
-        node.started = None
-        return None
+                self._ends.end_early(node, FailureKind.BACKEND_ERROR, fact.message, now)

@@ -30,11 +30,12 @@ from runtime.scheduler.actions import Action, Submit
 from runtime.scheduler.collector import collector_paused
 from runtime.scheduler.dispatcher import BackendLimits
 from runtime.scheduler.facts import Fact, JobsAdded, JobsKept, KillRequested, RunEnded, StopRequested
-from runtime.scheduler.plan import BUSY_TIMEOUT, Plan, SchedulerStatistics
+from runtime.scheduler.plan import BUSY_TIMEOUT, Plan
 from runtime.scheduler.priorities import Ordered, Priority
 from runtime.scheduler.providers import ResourceProvider, follow_limits
 from runtime.scheduler.resources import MissingPolicy, ResourcePool
 from runtime.scheduler.runner import BackendRunner
+from runtime.scheduler.statistics import SchedulerStatistics
 from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
 
@@ -393,7 +394,7 @@ class Scheduler(Generic[JobT]):
             with contextlib.suppress(trio.BrokenResourceError):
                 self._actions[action.backend].send_nowait(action)
         self._publish()
-        if self._plan.unfinished:
+        if self._plan.statuses.unfinished:
             self._waiting.deadline = self._plan.wake_at(now)
         elif self._state == "running":
             self._state = "ending"

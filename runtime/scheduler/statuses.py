@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 import attrs
@@ -38,6 +38,8 @@ class Statuses:
     def __init__(self) -> None:
         self.counts: dict[JobStatus, int] = dict.fromkeys(JobStatus, 0)
         """How many jobs are in each status."""
+        self.unfinished: int = 0
+        """How many jobs have not ended."""
         self.changes: list[StatusChange[Job]] | None = None
         """Changes since a watcher last emptied it; `None` while there is no watcher, to save making them."""
         self.completions: list[JobCompletionEvent] | None = None
@@ -48,6 +50,7 @@ class Statuses:
     def add(self, count: int) -> None:
         """Count new jobs, which are SCHEDULED."""
         self.counts[JobStatus.SCHEDULED] += count
+        self.unfinished += count
 
     def move(
         self,
@@ -91,12 +94,13 @@ class Statuses:
             self.retried.append(event)
         self.move((node,), QUEUED, event.ended, note, event)
 
-    def end(self, nodes: Iterable[Node]) -> None:
+    def end(self, nodes: Sequence[Node]) -> None:
         """Move jobs to the statuses of their completions, which are set.
 
         Raises:
             StatusMoveError: as `move` does.
         """
+        self.unfinished -= len(nodes)
         changes, completions = self.changes, self.completions
         is_watched = changes is not None or completions is not None
         old = new = SCHEDULED
