@@ -12,7 +12,7 @@ from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.job import JobSpec
 from runtime.job.status import PASSED
 from runtime.journal.outputs import OutputFinder
-from runtime.journal.records import Output
+from runtime.journal.records import OutputIdentity
 from runtime.journal.replay import RunState
 from runtime.journal.resume import Decision, JobToResume, decide
 
@@ -21,7 +21,7 @@ def decide_with_links(
     state: RunState,
     jobs: Sequence[JobSpec],
     to_resume: Sequence[JobToResume],
-    outputs: Mapping[str, Output | None],
+    outputs: Mapping[str, OutputIdentity | None],
     of_others: Collection[str],
     run_dir: str,
 ) -> tuple[dict[str, Decision], Mapping[str, str]]:
@@ -46,7 +46,7 @@ def decide_with_links(
         to_resume = [attrs.evolve(job, obstacle=plan.obstacles.get(job.id, job.obstacle)) for job in to_resume]
 
 
-def outputs_now(earlier: Earlier, jobs: Sequence[JobToResume]) -> dict[str, Output | None]:
+def outputs_now(earlier: Earlier, jobs: Sequence[JobToResume]) -> dict[str, OutputIdentity | None]:
     """Return what identifies the output of each job that may be kept, or that was removed, as it is now. Blocks.
 
     Raises:
@@ -63,7 +63,7 @@ def outputs_now(earlier: Earlier, jobs: Sequence[JobToResume]) -> dict[str, Outp
         event = state.result(number)
         if event is not None and event.paths is not None:
             ids.setdefault(event.paths.odir, []).append(job.id)
-    found: dict[str, Output | None] = {}
+    found: dict[str, OutputIdentity | None] = {}
 
     def look(odir: str) -> None:
         for job_id in ids[odir]:

@@ -21,7 +21,7 @@ from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError
 from runtime.journal.digests import digest
 from runtime.journal.recorder import Origin
-from runtime.journal.records import Output
+from runtime.journal.records import OutputIdentity
 from runtime.journal.replay import RunState
 from runtime.journal.resume import JobToResume, first_attempts
 from runtime.process.environment import HERE_VARIABLE
@@ -86,7 +86,7 @@ def plan_resumption(earlier: Earlier, jobs: Sequence[JobSpec], backends: Mapping
 
 
 def _removed(
-    state: RunState, jobs: Sequence[JobToResume], outputs: Mapping[str, Output | None]
+    state: RunState, jobs: Sequence[JobToResume], outputs: Mapping[str, OutputIdentity | None]
 ) -> dict[str, str | None]:
     """Return by id the output directories that were removed, or about to be: the path of each that is as it was."""
     found: dict[str, str | None] = {}

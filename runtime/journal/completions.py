@@ -9,7 +9,7 @@ import attrs
 
 from runtime.job import JobCompletionEvent, JobPaths, JobStatusInfo, JobUsage
 from runtime.journal.paths import absolute, relative
-from runtime.journal.records import Ended, Output
+from runtime.journal.records import Ended, OutputIdentity
 
 _NO_USAGE: Final = JobUsage()
 _NO_REASON: Final = (None, None, None, None)
@@ -19,7 +19,7 @@ def ended(
     jobs: Sequence[int],
     events: Sequence[JobCompletionEvent],
     run_dir: str,
-    outputs: Sequence[Output | None] | None = None,
+    outputs: Sequence[OutputIdentity | None] | None = None,
     *,
     again: bool = False,
 ) -> Ended:
@@ -139,10 +139,10 @@ def shifted(event: JobCompletionEvent, seconds: float) -> JobCompletionEvent:
     )
 
 
-def output(record: Ended, row: int) -> Output | None:
+def output(record: Ended, row: int) -> OutputIdentity | None:
     """Return what identifies the output of the job in a row of a record, if it is known."""
     device, inode = record.devices[row], record.inodes[row]
-    return None if device is None or inode is None else Output(device, inode, record.log_sizes[row])
+    return None if device is None or inode is None else OutputIdentity(device, inode, record.log_sizes[row])
 
 
 def paths_in(record: Ended, row: int, run_dir: str) -> JobPaths | None:

@@ -12,7 +12,7 @@ import attrs
 from runtime.job import JobPaths
 from runtime.job.status import PASSED
 from runtime.journal.completions import paths_in
-from runtime.journal.records import Ended, Output, Record
+from runtime.journal.records import Ended, OutputIdentity, Record
 from runtime.roots import RootedPath, Roots
 
 _OUTSIDE_TIMEOUT: Final = 1.0
@@ -51,14 +51,14 @@ class OutputFinder:
         devices, inodes, sizes = map(list, zip(*known, strict=True))
         return attrs.evolve(record, devices=devices, inodes=inodes, log_sizes=sizes)
 
-    def find(self, paths: JobPaths) -> Output | None:
+    def find(self, paths: JobPaths) -> OutputIdentity | None:
         """Return what identifies the output of a job now; `None` if there is none, or its file system is silent."""
         odir = self._roots.find(paths.odir)
         if odir is not None and odir.root is self._roots.run.root:
             return self._look(paths)
         if not self._asks_outside:
             return None
-        found: list[Output | None] = []
+        found: list[OutputIdentity | None] = []
         # A daemon, because a stalled call must not prevent the exit.
         thread = threading.Thread(target=lambda: found.append(self._look(paths)), daemon=True)
         try:
@@ -71,14 +71,14 @@ class OutputFinder:
             return None
         return found[0]
 
-    def _look(self, paths: JobPaths) -> Output | None:
+    def _look(self, paths: JobPaths) -> OutputIdentity | None:
         try:
             odir = self._roots.resolve(paths.odir).status()
         except (OSError, ValueError):
             return None
         if not stat.S_ISDIR(odir.st_mode):
             return None
-        return Output(odir.st_dev, odir.st_ino, _size_of(lambda: self._roots.resolve(paths.log)))
+        return OutputIdentity(odir.st_dev, odir.st_ino, _size_of(lambda: self._roots.resolve(paths.log)))
 
 
 def _size_of(path: Callable[[], RootedPath]) -> int | None:

@@ -184,7 +184,7 @@ class Ended:
     cwds: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
     """The directory that it ran in, as `paths.relative` of the output directory."""
     devices: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
-    """Of `Output`, this and the two that follow; `None` if the output is not known."""
+    """Of `OutputIdentity`, this and the two that follow; `None` if the output is not known."""
     inodes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
     log_sizes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
     again: bool | None = attrs.field(default=None, metadata=_one(FLAGS))
@@ -243,7 +243,7 @@ class End:
 Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | Removed | Stopping | End
 
 
-class Output(NamedTuple):
+class OutputIdentity(NamedTuple):
     """What identifies the output of a job without reading it. A directory that was made again has another inode."""
 
     device: int

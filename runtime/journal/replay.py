@@ -18,7 +18,19 @@ from runtime.job import JobCompletionEvent, JobStatus
 from runtime.job.status import PASSED, QUEUED, SCHEDULED, TERMINAL
 from runtime.journal.completions import completion, output, shifted
 from runtime.journal.descriptions import Descriptions, JobDescription
-from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Output, Progress, Record, Removed, Starting, Stopping
+from runtime.journal.records import (
+    Begin,
+    End,
+    Ended,
+    Jobs,
+    Kept,
+    OutputIdentity,
+    Progress,
+    Record,
+    Removed,
+    Starting,
+    Stopping,
+)
 from runtime.journal.segments import InFlight, Segment
 
 _NOT_YET = -1
@@ -159,7 +171,7 @@ class RunState:
             return None
         return self._epoch_of(self._ended[number])
 
-    def output(self, number: int) -> Output | None:
+    def output(self, number: int) -> OutputIdentity | None:
         """Return what identified the output of a job when it ended; `None` if it has not, or that is not known."""
         if self.statuses[number] not in TERMINAL:
             return None

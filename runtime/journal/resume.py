@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 import attrs
 
 from runtime.job.status import PASSED, SCHEDULED, TERMINAL
-from runtime.journal.records import Jobs, Kept, Output
+from runtime.journal.records import Jobs, Kept, OutputIdentity
 from runtime.journal.replay import RunState
 
 
@@ -43,7 +43,7 @@ class Decision:
 
 
 def decide(
-    state: RunState, jobs: Sequence[JobToResume], outputs: Callable[[str], Output | None]
+    state: RunState, jobs: Sequence[JobToResume], outputs: Callable[[str], OutputIdentity | None]
 ) -> dict[str, Decision]:
     """Return for each job, by its id, whether its result is kept or it is run.
 
@@ -122,7 +122,7 @@ def changes(state: RunState, jobs: Sequence[JobToResume], decisions: Mapping[str
     return [*records, Kept(kept)] if kept else records
 
 
-def _of_its_own(state: RunState, job: JobToResume, outputs: Callable[[str], Output | None]) -> Decision:
+def _of_its_own(state: RunState, job: JobToResume, outputs: Callable[[str], OutputIdentity | None]) -> Decision:
     """Return the decision about a job if everything that it needs is kept."""
     number = state.numbers.get(job.id)
     if number is None:
@@ -162,7 +162,7 @@ def _changed(state: RunState, number: int, job: JobToResume) -> str | None:
     return None
 
 
-def _moved(then: Output | None, now: Output | None) -> str | None:
+def _moved(then: OutputIdentity | None, now: OutputIdentity | None) -> str | None:
     """Return in what the output of a job differs from what it was; `None` if in nothing."""
     if then == now:
         return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from runtime.job import FailureKind, JobStatus
 from runtime.journal.columns import Repeated
-from runtime.journal.records import Begin, Ended, Output, Progress, Starting
+from runtime.journal.records import Begin, Ended, OutputIdentity, Progress, Starting
 
 PASSED, FAILED, KILLED = JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED
 QUEUED, RUNNING, SCHEDULED = JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SCHEDULED
 
-HERE = Output(2049, 77, 100)
+HERE = OutputIdentity(2049, 77, 100)
 """The output of every job that passed, unless a test says otherwise."""
 
 
@@ -32,7 +32,7 @@ def ended(
     *jobs: int,
     status: JobStatus = PASSED,
     attempt: int = 1,
-    output: Output | None = HERE,
+    output: OutputIdentity | None = HERE,
     again: bool | None = None,
 ) -> Ended:
     """The end of jobs, or of attempts at them; the output is that of jobs that passed."""

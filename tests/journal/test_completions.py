@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runtime.job import FailureKind, JobCompletionEvent, JobPaths, JobStatus, JobStatusInfo, JobUsage
 from runtime.journal.columns import Repeated
 from runtime.journal.completions import completion, ended, output
-from runtime.journal.records import Output, from_text, to_text
+from runtime.journal.records import OutputIdentity, from_text, to_text
 from tests.journal.strategies import ANY_TEXT, ENDS, FINITE, LINE, MICROS, WHOLE, tuples
 
 REASONS = st.builds(JobStatusInfo, ANY_TEXT, tuples(LINE), tuples(ANY_TEXT), st.none() | st.sampled_from(FailureKind))
@@ -39,7 +39,7 @@ EVENTS = st.builds(
     st.none() | USAGES,
     st.none() | st.builds(JobPaths, PATH, PATH, PATH),
 )
-OUTPUTS = st.none() | st.builds(Output, WHOLE, WHOLE, st.none() | WHOLE)
+OUTPUTS = st.none() | st.builds(OutputIdentity, WHOLE, WHOLE, st.none() | WHOLE)
 
 PASSED = JobCompletionEvent(
     "a", 1, JobStatus.PASSED, None, 1, 2, 3, JobUsage(0.5, 10, 0), JobPaths("/run/a", "/run/a/job.log", "/run/a")
@@ -47,7 +47,9 @@ PASSED = JobCompletionEvent(
 
 
 @given(st.lists(st.tuples(EVENTS, OUTPUTS), min_size=1, max_size=4))
-def test_a_completion_is_the_same_when_it_is_read(given_: Sequence[tuple[JobCompletionEvent, Output | None]]) -> None:
+def test_a_completion_is_the_same_when_it_is_read(
+    given_: Sequence[tuple[JobCompletionEvent, OutputIdentity | None]],
+) -> None:
     events = [event for event, _ in given_]
     outputs = [each for _, each in given_]
     record = ended([*range(len(events))], events, "/run", outputs)

@@ -8,7 +8,7 @@ from pathlib import Path
 from runtime.job import JobCompletionEvent, JobPaths, JobStatus
 from runtime.journal.completions import ended, output
 from runtime.journal.outputs import OutputFinder
-from runtime.journal.records import End, Ended, Output
+from runtime.journal.records import End, Ended, OutputIdentity
 from runtime.roots import Roots
 
 
@@ -16,11 +16,11 @@ def paths(directory: Path) -> JobPaths:
     return JobPaths(str(directory), str(directory / "job.log"), str(directory))
 
 
-def made(directory: Path, size: int) -> Output:
+def made(directory: Path, size: int) -> OutputIdentity:
     directory.mkdir()
     (directory / "job.log").write_bytes(b"x" * size)
     found = directory.stat()
-    return Output(found.st_dev, found.st_ino, size)
+    return OutputIdentity(found.st_dev, found.st_ino, size)
 
 
 def event(name: str, where: JobPaths | None, status: JobStatus = JobStatus.PASSED) -> JobCompletionEvent:
@@ -52,9 +52,9 @@ def test_what_is_no_output_is_none(tmp_path: Path, roots: Roots) -> None:
     os.symlink(run / "real", run / "link")
     assert finder.find(paths(run / "link")) is None
     (run / "real" / "job.log").unlink()
-    assert finder.find(paths(run / "real")) == Output(real.device, real.inode, None)
+    assert finder.find(paths(run / "real")) == OutputIdentity(real.device, real.inode, None)
     os.mkfifo(run / "real" / "job.log")
-    assert finder.find(paths(run / "real")) == Output(real.device, real.inode, None)
+    assert finder.find(paths(run / "real")) == OutputIdentity(real.device, real.inode, None)
 
 
 def test_other_records_stay_as_they_are(roots: Roots) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.journal.records import End, Jobs, Kept, Output, Record, Removed
+from runtime.journal.records import End, Jobs, Kept, OutputIdentity, Record, Removed
 from runtime.journal.replay import RunState, replay
 from runtime.journal.resume import Decision, JobToResume, changes, decide, first_attempts
 from tests.journal.journals import FAILED, HERE, KILLED, begin, ended, running, starting
@@ -19,7 +19,7 @@ BUILD, SIM, COV = (JobToResume(name, name.upper()) for name in ("build", "sim", 
 SIM = JobToResume("sim", "SIM", ["build"])
 COV = JobToResume("cov", "COV", ["sim"])
 JOBS = [BUILD, SIM, COV]
-OUTPUTS: Mapping[str, Output | None] = {"build": HERE, "sim": HERE, "cov": HERE}
+OUTPUTS: Mapping[str, OutputIdentity | None] = {"build": HERE, "sim": HERE, "cov": HERE}
 
 START: list[Record] = [begin(), Jobs(["build", "sim", "cov"], ["BUILD", "SIM", "COV"])]
 PASSED_ALL: list[Record] = [*START, starting(0), ended(0), starting(1), ended(1), starting(2), ended(2)]
@@ -36,7 +36,7 @@ def changed(job: JobToResume, *, digest: str = "other", needs: Iterable[str] | N
     return [other if each.id == job.id else each for each in JOBS]
 
 
-Case = tuple[list[Record], list[JobToResume], Mapping[str, Output | None], Mapping[str, str]]
+Case = tuple[list[Record], list[JobToResume], Mapping[str, OutputIdentity | None], Mapping[str, str]]
 """A journal, today's jobs, their outputs; and the reason for each job, all of which are run but those that passed."""
 
 TABLE: Mapping[str, Case] = {
@@ -303,7 +303,7 @@ TABLE: Mapping[str, Case] = {
 def test_the_table_of_keep_and_run(
     records: list[Record],
     jobs: list[JobToResume],
-    outputs: Mapping[str, Output | None],
+    outputs: Mapping[str, OutputIdentity | None],
     reasons: Mapping[str, str],
 ) -> None:
     decisions = decide(replay(records), jobs, outputs.get)
@@ -320,7 +320,7 @@ def test_a_resume_of_a_resume_decides_the_same(case: str) -> None:
 
 
 def check_again(
-    records: list[Record], jobs: list[JobToResume], outputs: Callable[[str], Output | None]
+    records: list[Record], jobs: list[JobToResume], outputs: Callable[[str], OutputIdentity | None]
 ) -> dict[str, Decision]:
     """Check that a resume which dies at once changes no decision; return the decisions."""
     state = replay(records)
@@ -348,7 +348,7 @@ def test_the_records_of_a_resume() -> None:
 def test_only_outputs_that_matter_are_looked_at() -> None:
     asked = []
 
-    def output(name: str) -> Output | None:
+    def output(name: str) -> OutputIdentity | None:
         asked.append(name)
         return HERE
 
@@ -413,11 +413,11 @@ class Night:
         self.needs = {name: [need for need in "abcde"[:at] if random.random() < 0.5] for at, name in enumerate("abcde")}
         self.versions = dict.fromkeys(self.needs, 0)
         self.records: list[Record] = []
-        self.outputs: dict[str, Output] = {}
+        self.outputs: dict[str, OutputIdentity] = {}
         self.executions = 0
         self.executed: dict[str, int] = {}
         """Job to its last execution that is known to have passed."""
-        self.used: dict[int, tuple[int, Output, dict[str, int | None]]] = {}
+        self.used: dict[int, tuple[int, OutputIdentity, dict[str, int | None]]] = {}
         """Execution to version, output, and executions of what it needs."""
         self.ran = 0
 
@@ -474,7 +474,7 @@ class Night:
             return 0
         self.executions += 1
         self.ran += 1
-        output = self.outputs[name] = Output(1, self.executions, 10)
+        output = self.outputs[name] = OutputIdentity(1, self.executions, 10)
         self.used[self.executions] = (self.versions[name], output, {n: self.executed[n] for n in self.needs[name]})
         if left <= 1:  # it ran, and nobody wrote it down
             return 0
