@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 exit_now: Final[Callable[[int], NoReturn]] = os._exit
 """The original `os._exit`, which ends this process at once, for the runtime itself."""
+exec_now: Final = os.execve
+"""The original `os.execve`, which replaces this process by another program, for the runtime itself."""
 
 _NAMES: Final = ("_exit", "execv", "execve")
 """The functions of `os` that are replaced; the other ``exec`` functions call one of these."""

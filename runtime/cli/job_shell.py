@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from runtime.backend.job_paths import ENVIRONMENT_FILE
 from runtime.cli.recorded_run import TERMINAL_VARIABLES
+from runtime.exit_calls import exec_now
 from runtime.job import JobPaths
 from runtime.jobfile.errors import InputError
 from runtime.roots import RootedPath
@@ -46,8 +48,10 @@ def start_shell(job_id: str, paths: JobPaths, directory: RootedPath, log: Rooted
         _enter(paths, directory)
     except OSError as exc:
         raise InputError(f"the directory of the job cannot be entered: {paths.cwd}: {exc.strerror}") from exc
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and a program that is executed would, too
     try:
-        os.execve(shell, [shell], {**environment, **mine, "PWD": os.getcwd(), _PROMPT: job_id})
+        exec_now(shell, [shell], {**environment, **mine, "PWD": os.getcwd(), _PROMPT: job_id})
     except (OSError, ValueError) as exc:
         raise InputError(f"SHELL is {shell}, which cannot be started: {exc}; expected the path of a shell") from exc
 

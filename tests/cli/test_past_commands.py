@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from runtime.cli import job_shell
 from runtime.job import FailureKind, JobSpec
 from runtime.journal import encode, read, replay
 from runtime.report.results import results_lines
 from tests.cli.conftest import Here
 from tests.cli.past_run import NAME, held, write_journal, write_run
+from tests.cli.program import call, job_file
 from tests.report import schema
 from tests.report.results import result
 
@@ -211,7 +213,7 @@ def test_a_shell_has_the_directory_and_the_environment_of_a_job(
         started.append((*arguments, os.getcwd()))
         raise OSError("not in a test")
 
-    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setattr(job_shell, "exec_now", execve)
     assert here("shell", "latest", "a").code == 2
     ((program, words, environment, directory),) = started
     assert (program, words, directory) == ("/my/shell", ["/my/shell"], str(run_dir / "a"))
@@ -224,6 +226,15 @@ def test_a_shell_has_the_directory_and_the_environment_of_a_job(
         "JOB_RUNTIME_SHELL": "a",
         **{name: os.environ[name] for name in ("DISPLAY", "COLORTERM", "SSH_AUTH_SOCK") if name in os.environ},
     }
+
+
+@pytest.mark.slow
+def test_the_program_becomes_the_shell_which_handles_signals_as_any_program(tmp_path: Path) -> None:
+    assert call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "true", "exports": {"WAVES": "fst"}}})).code == 0
+    look = "echo $JOB_RUNTIME_SHELL $WAVES in $PWD; grep SigIgn /proc/$$/status; exit 7"
+    done = call(tmp_path, "shell", "latest", "a", stdin=look, env={"SHELL": "/bin/sh"})
+    assert (done.code, done.err) == (7, "")
+    assert done.out.split() == ["a", "fst", "in", str(tmp_path), "SigIgn:", "0" * 16]
 
 
 @pytest.mark.parametrize("plant", ["no directory", "no environment", "link"])
