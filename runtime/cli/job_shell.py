@@ -17,6 +17,7 @@ from runtime.cli.recorded_run import TERMINAL_VARIABLES
 from runtime.exit_calls import exec_now
 from runtime.job import JobPaths
 from runtime.jobfile.errors import InputError
+from runtime.process.environment import HERE_VARIABLE
 from runtime.roots import RootedPath
 
 _MAX_DUMP: Final = 1 << 24
@@ -48,12 +49,27 @@ def start_shell(job_id: str, paths: JobPaths, directory: RootedPath, log: Rooted
         _enter(paths, directory)
     except OSError as exc:
         raise InputError(f"the directory of the job cannot be entered: {paths.cwd}: {exc.strerror}") from exc
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and a program that is executed would, too
+    environment.pop(
+        HERE_VARIABLE, None
+    )  # with it, a resume would take the shell for what is left of its run, and kill it
     try:
-        exec_now(shell, [shell], {**environment, **mine, "PWD": os.getcwd(), _PROMPT: job_id})
+        _replace_process(shell, {**environment, **mine, "PWD": os.getcwd(), _PROMPT: job_id})
     except (OSError, ValueError) as exc:
         raise InputError(f"SHELL is {shell}, which cannot be started: {exc}; expected the path of a shell") from exc
+
+
+def _replace_process(program: str, environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a program, in which the two signals that Python ignores have their default action.
+
+    Raises:
+        OSError, ValueError: if it cannot be started. Then this process handles signals as before.
+    """
+    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGPIPE, signal.SIGXFSZ)]
+    try:
+        exec_now(program, [program], environment)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def _enter(paths: JobPaths, directory: RootedPath) -> None:
@@ -68,7 +84,7 @@ def _enter(paths: JobPaths, directory: RootedPath) -> None:
         os.close(fd)
 
 
-def parse_environment(dump: bytes) -> Mapping[str, str]:
+def parse_environment(dump: bytes) -> dict[str, str]:
     """Return the environment of a dump: lines ``NAME=value``, quoted for a shell. What is none of ours is left out."""
     try:
         words = shlex.split(os.fsdecode(dump))

@@ -24,8 +24,9 @@ def report_lines(state: RunState, *, is_live: bool, relative_to: Path) -> list[L
         relative_to: the directory that paths are shown relative to.
     """
     table = run_table(state, is_live=is_live)
-    counts, how, seconds = table["counts"], str(table["state"]), table["seconds"]
+    counts, how, segments = table["counts"], str(table["state"]), table["segments"]
     assert isinstance(counts, dict)
+    assert isinstance(segments, list)
     total = sum(counts.values())
     head: Line = (
         (f"{printable(str(table['name'] or table['run']))}: ", "bold"),
@@ -39,6 +40,6 @@ def report_lines(state: RunState, *, is_live: bool, relative_to: Path) -> list[L
     results = [known.result for known in known_results(state, is_live=is_live) if known.result is not None]
     removed = sum(map(state.is_removed, state.numbers.values()))
     last = [removed_line(removed)] if removed else []
-    took = seconds if isinstance(seconds, float) else None
+    took = segments[-1]["seconds"] if segments and not is_live else None  # as that process has shown it
     lines += summary(results, Path(state.run_dir), seconds=took, relative_to=relative_to, origins=state.origins_by_id())
     return [*lines, *last]

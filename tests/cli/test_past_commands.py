@@ -2,20 +2,24 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tarfile
 from pathlib import Path
 
+import attrs
 import pytest
 
 from runtime.cli import job_shell
 from runtime.job import FailureKind, JobSpec
-from runtime.journal import encode, read, replay
+from runtime.journal import Begin, Recorder, encode, read, replay
 from runtime.report.results import results_lines
 from tests.cli.conftest import Here
 from tests.cli.past_run import NAME, held, write_journal, write_run
 from tests.cli.program import call, job_file
+from tests.journal.sink import Sink
 from tests.report import schema
 from tests.report.results import result
+from tests.report.states import EPOCH, records
 
 
 def spec(name: str) -> JobSpec:
@@ -34,6 +38,19 @@ def test_a_report_is_the_summary_that_the_run_showed(here: Here, tmp_path: Path)
     assert lines[0].endswith(f", in results/{NAME}")
     assert "  FAILED b: exit code 1" in done.out
     assert lines[-1].startswith("2 jobs: 1 passed, 1 failed, 0 killed, in ")
+
+
+def test_of_a_run_that_was_resumed_the_time_in_between_is_not_reported(here: Here, tmp_path: Path) -> None:
+    run_dir = tmp_path / "results" / NAME
+    first = records([result("a")], run_dir, ended=None)
+    sink = Sink()
+    recorder = Recorder(sink, str(run_dir), state=replay(first, str(run_dir)))
+    recorder.begin("token", EPOCH)
+    recorder.end(36_002.0, None)
+    begin, end = sink.records
+    assert isinstance(begin, Begin)
+    write_journal(run_dir, [*first, attrs.evolve(begin, at=EPOCH + 36_000), end])
+    assert here("report", NAME).out.endswith("1 job: 1 passed, 0 failed, 0 killed, in 2.0 s\n")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +221,7 @@ def test_a_shell_has_the_directory_and_the_environment_of_a_job(
     run_dir = tmp_path / "results" / NAME
     write_run(tmp_path / "results", [result("a", cwd=None, run_dir=run_dir)])
     with_log(run_dir, "a", b"")
-    (run_dir / "a" / "env_vars").write_text("A='it is'\nTERM=theirs\nPATH=/job/bin\n")
+    (run_dir / "a" / "env_vars").write_text("A='it is'\nTERM=theirs\nPATH=/job/bin\nJOB_RUNTIME_HERE=token\n")
     monkeypatch.setenv("SHELL", "/my/shell")
     monkeypatch.setenv("TERM", "mine")
     started = []
@@ -215,6 +232,7 @@ def test_a_shell_has_the_directory_and_the_environment_of_a_job(
 
     monkeypatch.setattr(job_shell, "exec_now", execve)
     assert here("shell", "latest", "a").code == 2
+    assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN
     ((program, words, environment, directory),) = started
     assert (program, words, directory) == ("/my/shell", ["/my/shell"], str(run_dir / "a"))
     assert environment == {
