@@ -49,9 +49,7 @@ def start_shell(job_id: str, paths: JobPaths, directory: RootedPath, log: Rooted
         _enter(paths, directory)
     except OSError as exc:
         raise InputError(f"the directory of the job cannot be entered: {paths.cwd}: {exc.strerror}") from exc
-    environment.pop(
-        HERE_VARIABLE, None
-    )  # with it, a resume would take the shell for what is left of its run, and kill it
+    environment.pop(HERE_VARIABLE, None)  # with it, a resume would kill the shell as a leftover of its run
     try:
         _replace_process(shell, {**environment, **mine, "PWD": os.getcwd(), _PROMPT: job_id})
     except (OSError, ValueError) as exc:

@@ -287,7 +287,8 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     running.add_argument(
         "--keep-builds",
         action="store_true",
-        help="with --rerun: keep what passed there and is needed, whatever has become of the source tree",
+        help="with --rerun or --rerun-each-bucket: keep what passed there and is needed, whatever has become of the"
+        " source tree",
     )
     failures = running.add_mutually_exclusive_group()
     failures.add_argument("--keep-going", action="store_true", help="run all that can be run (default)")

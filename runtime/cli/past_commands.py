@@ -90,7 +90,9 @@ def _export(options: argparse.Namespace, output: Output) -> int:
                 is_live=run.is_live,
             )
     except OSError as exc:
-        print_error(f"{exc.filename or path}: {exc.strerror}")
+        # The file is written under another name first, which says nothing to a person.
+        is_ours = exc.filename is None or Path(os.fsdecode(exc.filename)).parent == path.parent
+        print_error(f"{path if is_ours else exc.filename}: the run cannot be exported: {exc.strerror}")
         return EXIT_NOT_WRITTEN
     output.write(f"{path_text(path, Path.cwd())}\n")
     return output_exit_code(output)

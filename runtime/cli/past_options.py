@@ -48,7 +48,7 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     _add_job(logs)
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the job has ended")
 
-    shell = add("shell", help="start a shell in the directory of a job, with its environment", allow_abbrev=False)
+    shell = add("shell", help="start a shell where a job ran, with its environment", allow_abbrev=False)
     _add_run(shell)
     _add_job(shell)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from runtime.cli.past_options import LATEST
 from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.errors import JournalVersionError
 from runtime.jobfile.errors import InputError, shown, suggestion
@@ -82,6 +83,8 @@ def find_run(text: str, out: Path) -> Path:
         paths = [str(Path(text).absolute())] if "/" in text else [str(out / text), str(Path(text).absolute())]
         call_each_with_timeout(look, paths, what="RUN")
     if not found:
+        if text == LATEST:
+            raise InputError(f"there is no run in {out}; expected one that job-runtime run has made there (see --out)")
         raise InputError(
             f"RUN is {shown(text)}; expected the name of a run in {out} (job-runtime runs shows them), or the path of a"
             " run directory or of an exported run"

@@ -87,6 +87,12 @@ def test_of_a_live_run_the_report_tells_what_has_not_ended(here: Here, tmp_path:
     assert [job["status"] for job in document["jobs"]] == ["passed", "scheduled"]
 
 
+def test_where_nothing_has_run_yet_there_is_no_latest_run(here: Here, tmp_path: Path) -> None:
+    done = here("report")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"there is no run in {tmp_path}/results; expected one" in done.err
+
+
 @pytest.mark.parametrize("run", ["nothing", "results/nothing", "nul\0", "", "file", "no_journal", "linked"])
 def test_what_is_no_run_is_one_error(here: Here, tmp_path: Path, run: str) -> None:
     (tmp_path / "file").write_text("x")
@@ -182,6 +188,13 @@ def test_an_exported_run_opens_elsewhere_as_it_was(here: Here, tmp_path: Path) -
     assert "has those of failures alone" in refused.err
     for command in (["export", "./mail"], ["shell", "./mail", "a"]):
         assert here(*command).code == 2
+
+
+def test_an_export_to_a_place_that_is_not_there_is_one_error(here: Here, tmp_path: Path) -> None:
+    write_run(tmp_path / "results", [result("a")])
+    done = here("export", "-o", "nowhere/it")
+    assert (done.code, done.out) == (74, "")
+    assert done.err == f"job-runtime: {tmp_path}/nowhere/it: the run cannot be exported: No such file or directory\n"
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "text", "newer"])
