@@ -66,11 +66,14 @@ def open_below(root: int, path: str | bytes, flags: int, mode: int = 0) -> int:
     Raises:
         OSError: if it cannot be opened; with `errno.ELOOP` or `errno.ENOTDIR` for a symbolic link, with `errno.EXDEV`
             for a path that leads out.
+        ValueError: if no path can be like this: it has a NUL, or a character that file names cannot have.
     """
     flags |= _FOR_NEW if flags & _EXCL else _ALWAYS
     if (b"/" not in path and path != b"..") if isinstance(path, bytes) else ("/" not in path and path != ".."):
         return os.open(path, flags, mode, dir_fd=root)  # for a single component as safe as `openat2`, and faster
     raw = os.fsencode(path)
+    if b"\0" in raw:  # as `os.open` does; the system call would open the part before it
+        raise ValueError("embedded null byte")
     if flags & os.O_PATH:
         flags &= _WITH_PATH
     how = _How(flags, mode if flags & os.O_CREAT else 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)

@@ -249,7 +249,10 @@ class RootedPath:
 
 
 class _RootFd:
-    """A context that gives a root's descriptor, and that sets the file name of an `OSError` to the absolute path."""
+    """A context that gives a root's descriptor, and that sets the file name of an `OSError` to the absolute path.
+
+    That no path can be like this one is such an error, too: a journal, which a job can write, may say anything.
+    """
 
     __slots__ = ("_root", "_text")
 
@@ -268,6 +271,20 @@ class _RootFd:
         self._root.__exit__()
         if isinstance(error, OSError):
             error.filename = self._text
+        elif isinstance(error, ValueError):
+            raise _no_path(self._text) from error
+
+
+def _no_path(text: str) -> OSError:
+    return OSError(errno.EINVAL, "is no possible path", text)
+
+
+def _resolved(path: str) -> str:
+    """Return what `os.path.realpath` does; of what no path can be like, raise `OSError`."""
+    try:
+        return os.path.realpath(path)
+    except ValueError as exc:
+        raise _no_path(path) from exc
 
 
 class Roots(os.PathLike[str]):
@@ -372,7 +389,7 @@ class Roots(os.PathLike[str]):
         found = self.find(path)
         if found is None:
             directory, _, name = path.rpartition("/")
-            real = os.path.realpath(directory or _SLASH)
+            real = _resolved(directory or _SLASH)
             found = self._remember(directory or _SLASH, real, real).below(name)
         return found
 
@@ -391,9 +408,9 @@ class Roots(os.PathLike[str]):
         """Return what `os.path.realpath` does. The parent of several directories is resolved once."""
         above, _, name = path.rpartition("/")
         if above not in self._real_parents:
-            self._real_parents[above] = os.path.realpath(above or _SLASH)
+            self._real_parents[above] = _resolved(above or _SLASH)
         here = f"{self._real_parents[above].rstrip('/')}/{name}"
-        return os.path.realpath(here) if os.path.islink(here) else here
+        return _resolved(here) if os.path.islink(here) else here
 
     def _remember(self, path: str, real: str, above: str) -> RootedPath:
         """Open `above`, or the nearest parent that exists; note that `path` leads to `real`, which is that or below."""

@@ -67,6 +67,27 @@ def test_a_link_that_a_job_has_made_is_an_error(tmp_path: Path, roots: Roots) ->
     assert os.listdir(tmp_path / "victim") == []
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a/b\0", "a\0/b", "\ud800", "a/\ud800/b"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_no_path_can_be_like_is_an_error_of_the_system(
+    tmp_path: Path, roots: Roots, name: str, inside: bool
+) -> None:
+    for directory in ("run", "outside"):
+        (tmp_path / directory / "a" / "b").mkdir(parents=True)
+    path = f"{tmp_path}/{'run' if inside else 'outside'}/{name}"
+    for use in (
+        lambda: roots.resolve(path).status(),
+        lambda: roots.resolve(path).open_regular(),
+        lambda: roots.resolve(path).make_directory(),
+        lambda: roots.resolve(path).rename("c"),
+        lambda: roots.resolve(path).read(1),
+    ):
+        with pytest.raises(OSError, match="is no possible path") as caught:
+            use()
+        assert str(caught.value.filename) in {path, os.path.dirname(path)}
+    assert not roots.resolve(f"{roots.run_dir}/{name}").exists()
+
+
 def test_a_root_that_was_moved_is_still_written_to(tmp_path: Path, roots: Roots) -> None:
     (tmp_path / "run").rename(tmp_path / "moved")
     (tmp_path / "victim").mkdir()

@@ -47,8 +47,9 @@ def start_shell(job_id: str, paths: JobPaths, directory: RootedPath, log: Rooted
     mine = {name: os.environ[name] for name in TERMINAL_VARIABLES if name in os.environ}
     try:
         _enter(paths, directory)
-    except OSError as exc:
-        raise InputError(f"the directory of the job cannot be entered: {paths.cwd}: {exc.strerror}") from exc
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise InputError(f"the directory of the job cannot be entered: {paths.cwd}: {why}") from exc
     environment.pop(HERE_VARIABLE, None)  # with it, a resume would kill the shell as a leftover of its run
     try:
         _replace_process(shell, {**environment, **mine, "PWD": os.getcwd(), _PROMPT: job_id})

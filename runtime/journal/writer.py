@@ -240,8 +240,9 @@ class JournalWriter:
         self._sync = _SyncThread(self._committer, self._progress.note, clock)
         self._thread = _WriteThread(self._committer, self._sync.orders, self._progress.note, clock)
         self._appended = 0
+        """How many records were appended, those that were dropped included."""
         self._jobs = 0
-        """How many jobs the records are about that were appended."""
+        """How many jobs the records are about that were appended, and not dropped."""
         self._ended = False
         self._block = self._run()
 
@@ -318,26 +319,22 @@ class JournalWriter:
         jobs, size = self._committer.jobs_written, self._committer.jobs_size
         return (self._jobs - jobs) * (size // jobs if jobs else _BYTES_PER_JOB)
 
-    @property
-    def appended(self) -> int:
-        """How many records were appended."""
-        return self._appended
-
     @trio.lowlevel.enable_ki_protection
     def append(self, record: Record) -> None:
         """Append a record, which must not change from now on. Never blocks, and never raises.
 
         After a failure, or the end of the block, it is dropped. For tasks of the event loop, not for threads.
         """
+        # Also one that is dropped, so that nobody is told that it was written: a failed sync leaves no other unwritten.
+        self._appended += 1
         if self._committer.failure is None and not self._ended:
-            self._appended += 1
             self._jobs += jobs_in(record)
             self._thread.queue.put(record)
 
     async def written(self) -> bool:
         """Wait until all that was appended so far is written, so that the death of this process does not lose it.
 
-        Otherwise as `durable`.
+        Return whether it is: false if any of it was dropped, or could not be written. Otherwise as `durable`.
         """
         committer, appended = self._committer, self._appended
         await self._wait(lambda: committer.written >= appended)
@@ -346,7 +343,7 @@ class JournalWriter:
     async def durable(self) -> bool:
         """Wait until all that was appended so far is on disk; return whether it is. Always a checkpoint.
 
-        False after a failure, and after the end of the block if that came first. On a file system without fsync, true
+        False if any of it was dropped, or could not be written or synced. On a file system without fsync, true
         means only that it was written. Cancelling it stops the waiting, and nothing else.
         """
         committer, appended = self._committer, self._appended

@@ -5,13 +5,14 @@ import os
 import signal
 import tarfile
 from pathlib import Path
+from typing import Any, NoReturn
 
 import attrs
 import pytest
 
 from runtime.cli import job_shell
 from runtime.job import FailureKind, JobSpec
-from runtime.journal import Begin, Recorder, encode, read, replay
+from runtime.journal import Begin, Ended, Recorder, encode, read, replay, to_text
 from runtime.report.results import results_lines
 from tests.cli.conftest import Here
 from tests.cli.past_run import NAME, held, write_journal, write_run
@@ -266,6 +267,34 @@ def test_the_program_becomes_the_shell_which_handles_signals_as_any_program(tmp_
     done = call(tmp_path, "shell", "latest", "a", stdin=look, env={"SHELL": "/bin/sh"})
     assert (done.code, done.err) == (7, "")
     assert done.out.split() == ["a", "fst", "in", str(tmp_path), "SigIgn:", "0" * 16]
+
+
+def no_shell(*_: object) -> NoReturn:
+    raise OSError("not in a test")
+
+
+@pytest.mark.parametrize("bad", ["x\0y", "x\0/y", "\ud800", "/\ud800/x"])
+@pytest.mark.parametrize("field", ["odirs", "logs", "cwds"])
+def test_a_journal_in_which_a_job_has_written_what_is_no_path_costs_its_own_job_alone(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str, field: str
+) -> None:
+    monkeypatch.setattr(job_shell, "exec_now", no_shell)
+    run_dir = tmp_path / "results" / NAME
+    failed = result("a", FailureKind.EXIT_CODE, "exit code 1", run_dir=run_dir)
+    write_run(tmp_path / "results", [failed])
+    with_log(run_dir, "a", b"the log")
+    (run_dir / "a" / "env_vars").write_text("A=1\n")
+    path = run_dir / "journal.jsonl"
+    changed: dict[str, Any] = {field: [bad]}
+    records = [
+        attrs.evolve(record, **changed) if isinstance(record, Ended) else record for record in read(path).records
+    ]
+    path.write_bytes(b"".join(encode(to_text(record)) for record in records))
+    assert here("report").code == 0
+    assert here("export", "latest").code == 0
+    for command in ("shell",) if field == "cwds" else ("logs", "shell"):  # the last one leaves the directory
+        done = here(command, "latest", "a")
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done.err
 
 
 @pytest.mark.parametrize("plant", ["no directory", "no environment", "link"])

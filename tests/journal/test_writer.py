@@ -146,6 +146,7 @@ async def test_after_an_error_nothing_blocks_or_raises_and_it_is_told_once(
         assert journal.failure == await journal.wait_failed()
         journal.append(job(99))
         assert not await journal.durable()
+        assert not await journal.written()
         assert journal.pending >= 0
         await journal.room()
     assert acknowledged == (nth if name in {"write", "datasync"} else 0)
@@ -304,7 +305,11 @@ async def test_what_is_appended_before_the_block_is_written_and_what_comes_after
     journal.append(job(0))
     async with journal:
         pass
+    assert await journal.written()
+    assert await journal.durable()
     journal.append(job(1))
+    assert not await journal.written()
+    assert not await journal.durable()
     assert numbers(readable(disk.synced)) == [0]
     assert journal.pending == 0
     await journal.room()
