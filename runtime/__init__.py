@@ -47,7 +47,10 @@ if TYPE_CHECKING:
     from runtime.backend.local import LocalBackend
     from runtime.backend.slurm import SlurmBackend
     from runtime.job import (
+        DEFAULT_KINDS,
+        CustomKind,
         EventBatch,
+        FailureClass,
         FailureKind,
         JobCompletionEvent,
         JobHandle,
@@ -58,6 +61,8 @@ if TYPE_CHECKING:
         JobStatus,
         JobStatusInfo,
         JobUsage,
+        Kind,
+        Kinds,
         Retry,
         RunIf,
     )
@@ -81,8 +86,9 @@ else:
         " LegacyLauncherAdapter",
         "runtime.backend.local": "LocalBackend",
         "runtime.backend.slurm": "SlurmBackend",
-        "runtime.job": "EventBatch FailureKind JobCompletionEvent JobHandle JobPaths JobProgressEvent JobResult"
-        " JobSpec JobStatus JobStatusInfo JobUsage Retry RunIf",
+        "runtime.job": "CustomKind DEFAULT_KINDS EventBatch FailureClass FailureKind JobCompletionEvent JobHandle"
+        " JobPaths JobProgressEvent JobResult"
+        " JobSpec JobStatus JobStatusInfo JobUsage Kind Kinds Retry RunIf",
         "runtime.job.protocol": "Job",
         "runtime.scheduler.statistics": "SchedulerStatistics",
         "runtime.scheduler.priorities": "Priority",
@@ -105,6 +111,7 @@ else:
 
 
 __all__ = (
+    "DEFAULT_KINDS",
     "AnyLauncher",
     "BackendBrokenError",
     "BackendClosedError",
@@ -114,10 +121,12 @@ __all__ = (
     "BackendStatistics",
     "CommonOptions",
     "Control",
+    "CustomKind",
     "Driver",
     "DuplicateJobError",
     "ErrorMessage",
     "EventBatch",
+    "FailureClass",
     "FailureKind",
     "FakeBackend",
     "FakePolicy",
@@ -136,6 +145,8 @@ __all__ = (
     "JobUsage",
     "JournalLockedError",
     "JournalVersionError",
+    "Kind",
+    "Kinds",
     "Launcher",
     "LauncherBusyError",
     "LauncherError",

@@ -17,7 +17,8 @@ from runtime import errors
 # A name is added together with its working code.
 # fmt: off
 NAMES = (
-    "JobSpec", "JobStatus", "FailureKind", "JobStatusInfo", "JobHandle",
+    "JobSpec", "JobStatus", "FailureKind", "FailureClass", "JobStatusInfo", "JobHandle",
+    "CustomKind", "DEFAULT_KINDS", "Kind", "Kinds",
     "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch", "JobPaths", "Retry", "RunIf",
     "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "SlurmBackend", "FakeBackend", "FakePolicy", "FakeRun",
     "BackendOptions", "BackendState", "BackendStatistics", "CommonOptions", "Control", "Driver",

@@ -17,6 +17,8 @@ from runtime.roots import RootedPath
 EXIT_PASSED: Final = 0
 EXIT_NOT_PASSED: Final = 1
 EXIT_INPUT: Final = 2
+EXIT_INFRASTRUCTURE: Final = 3
+"""Some jobs did not pass, all of them for failures of the infrastructure."""
 EXIT_BUG: Final = 70
 EXIT_OUT_OF_RESOURCES: Final = 71
 """The system has no memory or no thread for the run itself. The number is that of ``EX_OSERR`` in ``sysexits.h``."""

@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Runs jobs that depend on each other, as many at once as limits and resources allow.",
-        epilog="Exit codes: 0 all passed, 1 some did not, 2 wrong input, 70 a bug of job-runtime, 71 no memory or"
+        epilog="Exit codes: 0 all passed, 1 some did not, 2 wrong input, 3 some did not, and"
+        " only for failures of the infrastructure, 70 a bug of job-runtime, 71 no memory or"
         " thread for the run itself, 74 the results or the journal could not be written, 129 130 143 after SIGHUP"
         " SIGINT SIGTERM.",
         allow_abbrev=False,
@@ -292,8 +293,13 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     )
     failures = running.add_mutually_exclusive_group()
     failures.add_argument("--keep-going", action="store_true", help="run all that can be run (default)")
-    failures.add_argument("--fail-fast", action="store_true", help="stop after the first job that does not pass")
-    failures.add_argument("--max-failures", metavar="N", type=_from_one, help="stop after N jobs that did not pass")
+    failures.add_argument("--fail-fast", action="store_true", help="stop after the first failure of the design")
+    failures.add_argument(
+        "--max-failures",
+        metavar="N",
+        type=_from_one,
+        help="stop after N failures of the design; those of the infrastructure, and known ones, do not count",
+    )
     running.add_argument(
         "--keep",
         choices=("all", "failed"),

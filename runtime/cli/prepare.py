@@ -9,9 +9,9 @@ import argparse
 import os
 import secrets
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,6 +39,7 @@ from runtime.jobfile.regression import Regression, load
 from runtime.jobfile.removable import removable_odirs
 from runtime.jobfile.variables import Variables
 from runtime.journal.json_text import JSON
+from runtime.report.known_failures import KnownFailures
 from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
 
@@ -69,6 +70,8 @@ class Prepared:
     """What becomes of each job, if results may be kept."""
     is_resumed: bool
     """Whether it goes on with a run that there is, in its directory."""
+    known: KnownFailures
+    """The known failures of its job files."""
     scheduler: Scheduler[JobSpec]
     logs_to_show: Collection[str] = ()
     """Ids of the jobs whose logs are named at the end."""
@@ -80,29 +83,37 @@ class Prepared:
         return self.backends[job.backend or self.default_backend]
 
 
-def prepare(options: argparse.Namespace, stdin: BinaryIO | None = None) -> Prepared:
+def prepare(
+    options: argparse.Namespace, stdin: BinaryIO | None = None, today: Callable[[], date] = date.today
+) -> Prepared:
     """Return all parts of a run, checked.
+
+    Args:
+        options: of the command line.
+        stdin: standard input, if there is one.
+        today: tells the day, by which known failures expire: that of the local time zone.
 
     Raises:
         InputError: for any wrong input.
     """
     add_pythonpath(options.pythonpath)
     regression = load(options.file, stdin, Variables(dict(options.define), os.environ))
+    known = KnownFailures(regression.known, today())
     out = check_out(options.out)
     _check_together(options)
     if options.rerun is not None:
         with closing(Earlier(find_run(options.rerun, out), lock=False)) as again:
-            return _prepare(options, regression, out, again=again)
+            return _prepare(options, regression, known, out, again=again)
     if options.resume is None:
-        return _prepare(options, regression, out)
+        return _prepare(options, regression, known, out)
     # A dry run takes no lock: it may look at a run that lives.
     earlier = Earlier(find_run(options.resume, out), lock=not options.dry_run)
     try:
         if not earlier.has_begun and not options.dry_run:
             earlier.close()
             # A new one, because what is in its directories is not known, and may be of another night.
-            return _prepare(options, regression, out, None)
-        return _prepare(options, regression, out, earlier)
+            return _prepare(options, regression, known, out, None)
+        return _prepare(options, regression, known, out, earlier)
     except BaseException:
         earlier.close()
         raise
@@ -121,7 +132,12 @@ def _check_together(options: argparse.Namespace) -> None:
 
 
 def prepare_chosen(
-    options: argparse.Namespace, regression: Regression, out: Path, earlier: Earlier, chosen: ChosenJobs
+    options: argparse.Namespace,
+    regression: Regression,
+    out: Path,
+    earlier: Earlier,
+    chosen: ChosenJobs,
+    today: Callable[[], date] = date.today,
 ) -> Prepared:
     """Return all parts of a new run of some jobs of an earlier one, checked; what they need is kept.
 
@@ -131,17 +147,20 @@ def prepare_chosen(
         out: the parent of the run directory; absolute.
         earlier: that run.
         chosen: the jobs.
+        today: as for `prepare`.
 
     Raises:
         InputError: for any wrong input.
     """
     add_pythonpath(options.pythonpath)
-    return _prepare(options, regression, out, again=earlier, chosen=chosen)
+    known = KnownFailures(regression.known, today())
+    return _prepare(options, regression, known, out, again=earlier, chosen=chosen)
 
 
 def _prepare(
     options: argparse.Namespace,
     regression: Regression,
+    known: KnownFailures,
     out: Path,
     earlier: Earlier | None = None,
     again: Earlier | None = None,
@@ -212,6 +231,7 @@ def _prepare(
             first_attempts=None if keeps is None else keeps.first_attempts,
             journal=journal.recorder,
             run_token=token,
+            known=known.name_of if regression.known else None,
         )
     except (GraphError, ResourceError) as exc:
         hint = "; expected a limit under [resources], or --resource NAME=N" if "has no limit" in str(exc) else ""
@@ -233,6 +253,7 @@ def _prepare(
         is_resumed=earlier is not None,
         logs_to_show=() if chosen is None else chosen.ids,
         details=details,
+        known=known,
         scheduler=scheduler,
     )
 

@@ -22,7 +22,7 @@ from typing import Final, NoReturn, Protocol, runtime_checkable
 
 import trio
 
-from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, describe_fatal_error, print_error
+from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, describe_fatal_error, print_error
 from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.link_updates import LinkUpdates
 from runtime.cli.linked_directories import make_link, remove_link
@@ -30,6 +30,7 @@ from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.removals import Removals
 from runtime.cli.resuming import end_what_is_left
+from runtime.cli.run_exit_code import exit_code_of
 from runtime.cli.screen import Screen
 from runtime.cli.stop_on_signal import Stopper, stop_this_process
 from runtime.cli.timed_calls import call_each_with_timeout
@@ -255,8 +256,7 @@ class Run:
             return EXIT_NOT_WRITTEN
         if self._stopper.first is not None:
             return exit_code(self._stopper.first)
-        passed = all(result.status is JobStatus.PASSED for result in self._scheduler.results())
-        return EXIT_PASSED if passed else EXIT_NOT_PASSED
+        return exit_code_of(self._scheduler.results())
 
     async def _main(self) -> None:
         """Run the jobs, show their progress, and write the results."""
@@ -390,7 +390,7 @@ class Run:
 
     def _snapshot(self) -> RunSnapshot:
         now = self._scheduler.statistics()
-        return self._progress.snapshot(now.counts, trio.current_time(), rows=100, never_ran=now.never_ran)
+        return self._progress.snapshot(now.counts, trio.current_time(), rows=100, counted=now.counted)
 
     def _show_stop(self, text: str) -> None:
         self._describing.cancel()
@@ -417,6 +417,7 @@ class Run:
         )
         if self._removals.removed:
             lines.append(removed_line(len(self._removals.removed)))
+        lines += self._prepared.known.lines()
         if self._written:
             lines.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
         shown = [each for each in results if each.id in self._prepared.logs_to_show and each.log_path is not None]

@@ -1,5 +1,6 @@
 """What is a job? Values only: nothing here knows of trio, a clock or a file."""
 
+from runtime.job.default_kinds import DEFAULT_KINDS
 from runtime.job.events import (
     EventBatch,
     JobCompletionEvent,
@@ -10,22 +11,26 @@ from runtime.job.events import (
     JobStatusInfo,
     JobUsage,
 )
+from runtime.job.kinds import CustomKind, Kind, Kinds
 from runtime.job.naming import safe_id
 from runtime.job.patterns import compile_pattern
 from runtime.job.retry import FLAKY, RETRIED_KINDS, Flaky, Retry
 from runtime.job.soft_stop import SoftStop, check_soft_stop
 from runtime.job.spec import CONTAINMENTS, LEFTOVERS, RUN_IFS, Containment, JobSpec, Leftovers, RunIf
-from runtime.job.status import LEGAL_MOVES, FailureKind, JobStatus, check_move
+from runtime.job.status import LEGAL_MOVES, FailureClass, FailureKind, JobStatus, check_move
 
 __all__ = (
     "CONTAINMENTS",
+    "DEFAULT_KINDS",
     "FLAKY",
     "LEFTOVERS",
     "LEGAL_MOVES",
     "RETRIED_KINDS",
     "RUN_IFS",
     "Containment",
+    "CustomKind",
     "EventBatch",
+    "FailureClass",
     "FailureKind",
     "Flaky",
     "JobCompletionEvent",
@@ -37,6 +42,8 @@ __all__ = (
     "JobStatus",
     "JobStatusInfo",
     "JobUsage",
+    "Kind",
+    "Kinds",
     "Leftovers",
     "Retry",
     "RunIf",

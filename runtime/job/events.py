@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from runtime.job.status import KILLED, PASSED, FailureKind, JobStatus
+from runtime.job.kinds import Kind
+from runtime.job.status import KILLED, PASSED, FailureClass, FailureKind, JobStatus
 
 _JobT_co = TypeVar("_JobT_co", covariant=True)
 
@@ -26,8 +27,19 @@ class JobStatusInfo:
     lines that `context` shows, in the same order."""
     context: Sequence[str] | None = None
     """Lines of the log that explain the failure: those around the one that failed, the last ones, or both."""
-    kind: FailureKind | None = None
-    """The class of the failure; `None` where a legacy launcher gave none."""
+    kind: Kind | None = None
+    """The kind of the failure; `None` where a legacy launcher gave none."""
+    cause: Kind | None = None
+    """Of a job that did not run because another one did not pass: the kind of the failure that was at the beginning of
+    the chain; `None` if that had none, and for all other failures."""
+    known: str | None = None
+    """The name of the known failure that this is, or is a consequence of; see `Scheduler`."""
+
+    @property
+    def failure_class(self) -> FailureClass:
+        """Who has to look at it. A dependency counts as its cause; a failure without a kind is one of the design."""
+        kind = self.cause if self.kind is FailureKind.DEPENDENCY else self.kind
+        return FailureClass.DESIGN if kind is None else kind.failure_class
 
 
 @attrs.frozen
@@ -124,9 +136,21 @@ class JobCompletionEvent:
         return any(each.kind is None or not each.kind.is_infrastructure for each in self.earlier)
 
     @property
-    def kind(self) -> FailureKind | None:
+    def kind(self) -> Kind | None:
         """The kind of failure, if it has one."""
         return None if self.reason is None else self.reason.kind
+
+    @property
+    def failure_class(self) -> FailureClass | None:
+        """Who has to look at its failure; `None` if it passed."""
+        if self.status is PASSED:
+            return None
+        return FailureClass.DESIGN if self.reason is None else self.reason.failure_class
+
+    @property
+    def known(self) -> str | None:
+        """The name of the known failure that its failure is; see `JobStatusInfo`."""
+        return None if self.reason is None else self.reason.known
 
     @property
     def odir(self) -> str | None:
@@ -195,6 +219,16 @@ class JobResult(Generic[_JobT_co]):
     def reason(self) -> JobStatusInfo | None:
         """Why it did not pass; `None` if it passed."""
         return self.event.reason
+
+    @property
+    def failure_class(self) -> FailureClass | None:
+        """Who has to look at its failure; `None` if it passed."""
+        return self.event.failure_class
+
+    @property
+    def known(self) -> str | None:
+        """The name of the known failure that its failure is; see `JobStatusInfo`."""
+        return self.event.known
 
     @property
     def submitted(self) -> float | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal
 
 import attrs
 
 from runtime.errors import SpecError
+from runtime.job.kinds import CustomKind, Kind
 from runtime.job.numbers import brief, is_number
 from runtime.job.status import FailureKind
 
@@ -50,7 +51,8 @@ class Retry:
 
     times: int | Mapping[str, int]
     """How many retries there are at most, whatever the failures are, except *lost*; or by the kind of failure, such as
-    ``{"node_failure": 2, "licence": 5}``: then each kind has its own number, and others are not retried."""
+    ``{"node_failure": 2, "licence": 5}``: then each kind has its own number, and others are not retried. Kinds of one's
+    own have to be among the `kinds` of the job."""
     delay: float = FIRST_RETRY_DELAY
     """Seconds before the first retry; before each later one twice as many, up to `LONGEST_RETRY_DELAY`. Up to half of a
     delay (`RETRY_JITTER`) is added to it, by a hash of the job's id and the number of the retry."""
@@ -61,9 +63,8 @@ class Retry:
     def __attrs_post_init__(self) -> None:
         if isinstance(self.times, Mapping):
             for kind, number in self.times.items():
-                if kind not in RETRIED_KINDS:
-                    known = ", ".join(RETRIED_KINDS)
-                    raise SpecError(f"retry names the kind {brief(kind)}; expected one of: {known}")
+                if kind not in RETRIED_KINDS and not _is_custom(kind):
+                    raise SpecError(_unknown_kind(kind))
                 if not _is_count(number):
                     raise SpecError(f"retry is {brief(number)} for {kind}; expected a whole number from 0")
             # Frozen, and without the class of the keys: a member of the enumeration equals its text.
@@ -75,7 +76,17 @@ class Retry:
         if self.flaky not in FLAKY:
             raise SpecError(f"flaky is {brief(self.flaky)}; expected {' or '.join(map(repr, FLAKY))}")
 
-    def allows(self, kind: FailureKind | None, before: Sequence[FailureKind | None]) -> bool:
+    def check_kinds(self, custom: Sequence[str]) -> None:
+        """Check that each kind in `times` is one of `FailureKind`, or one of these of one's own.
+
+        Raises:
+            SpecError: for any other.
+        """
+        for kind in self.times if isinstance(self.times, Mapping) else ():
+            if kind not in RETRIED_KINDS and kind not in custom:
+                raise SpecError(_unknown_kind(kind, custom))
+
+    def allows(self, kind: Kind | None, before: Sequence[Kind | None]) -> bool:
         """Whether a job is tried again after a failure of this kind.
 
         Args:
@@ -99,6 +110,24 @@ class Retry:
         fraction = zlib.crc32(f"{job_id} {number}".encode("utf-8", "surrogatepass")) / 2**32
         grown = self.delay * 2.0 ** min(number - 1, 64)  # far above the longest, and no overflow
         return min(grown, max(self.delay, LONGEST_RETRY_DELAY)) * (1 + RETRY_JITTER * fraction)
+
+
+def _unknown_kind(kind: object, custom: Iterable[str] = ()) -> str:
+    """Return the message about a kind in a `Retry` that is none.
+
+    Args:
+        kind: what was given.
+        custom: the names of the kinds of one's own that there are.
+    """
+    return f"retry names the kind {brief(kind)}; expected one of: {', '.join((*RETRIED_KINDS, *custom))}"
+
+
+def _is_custom(kind: object) -> bool:
+    """Whether it may be the name of a kind of one's own."""
+    try:
+        return isinstance(kind, str) and bool(CustomKind(kind))
+    except SpecError:
+        return False
 
 
 def _is_count(value: object) -> bool:

@@ -14,6 +14,7 @@ import attrs
 
 from runtime.errors import SpecError
 from runtime.job.command import has_options
+from runtime.job.kinds import Kinds
 from runtime.job.numbers import brief, is_number
 from runtime.job.patterns import compile_pattern
 from runtime.job.retry import Retry
@@ -125,6 +126,10 @@ class JobSpec:
     """Each must match some line of the log."""
     fail_patterns: Sequence[str] = ()
     """None may match a line of the log."""
+    kinds: Kinds | Mapping[str, Sequence[str]] | None = None
+    """Which lines of its log show that the infrastructure has failed: ``{"licence": [...]}``, see `Kinds`; `None` for
+    none. Only the log of a job that did not pass is searched for them. What matches goes before a fail pattern, an exit
+    code and a signal, but not before a stop: a job that was killed for its timeout has that kind."""
     runtime_pattern: str | None = None
     """Finds the run time that the tool reports: groups ``value`` and ``unit``."""
     simulated_time_pattern: str | None = None
@@ -192,8 +197,8 @@ class JobSpec:
         if self.cwd is not None or self.odir is not None or self.log_path is not None:
             self._normalise_paths()
         self._check_numbers()
-        if self.retry is not None:
-            self._normalise_retry(self.retry)
+        if self.kinds is not None or self.retry is not None:
+            self._normalise_failures()
         if self.resources is not None:
             self._check_resources(self.resources)
         if self.exports:
@@ -253,12 +258,17 @@ class JobSpec:
         object.__setattr__(self, "run_if", meant)
         object.__setattr__(self, "_needs_all", None)  # so that `attrs.evolve` can set another `run_if`
 
-    def _normalise_retry(self, given: Retry | int | Mapping[str, int]) -> None:
+    def _normalise_failures(self) -> None:
+        """Set the normal forms of `kinds` and `retry`, which names some of them."""
         try:
-            retry = given if isinstance(given, Retry) else Retry(given)
+            kinds = self.kinds if self.kinds is None or isinstance(self.kinds, Kinds) else Kinds(self.kinds)
+            retry = self.retry if self.retry is None or isinstance(self.retry, Retry) else Retry(self.retry)
+            if retry is not None:
+                retry.check_kinds([] if kinds is None else kinds.custom())
         except SpecError as exc:
             raise SpecError(f"job {self.name!r}: {exc}") from None
-        object.__setattr__(self, "retry", retry if retry.times else None)
+        object.__setattr__(self, "kinds", kinds or None)
+        object.__setattr__(self, "retry", retry if retry is not None and retry.times else None)
 
     def _normalise_command(self) -> None:
         cmd = self.cmd

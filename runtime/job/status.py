@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, Self
 
 from runtime.errors import StatusMoveError
 
@@ -82,91 +82,88 @@ def check_move(old: JobStatus, new: JobStatus) -> JobStatus:
     return new
 
 
+class FailureClass(enum.StrEnum):
+    """Who has to look at a failure."""
+
+    DESIGN = "design"
+    """Those who wrote the job and what it tests."""
+    INFRASTRUCTURE = "infrastructure"
+    """Those who run machines, licences, queues and tools: it says nothing about what the job tests."""
+    NEITHER = "neither"
+    """Nobody: the job was cancelled."""
+
+
+_DESIGN: Final = FailureClass.DESIGN
+_INFRASTRUCTURE: Final = FailureClass.INFRASTRUCTURE
+
+
 class FailureKind(enum.StrEnum):
-    """Why a job did not pass. Each kind goes with one status: see `status`."""
+    """Why a job did not pass: a table, in which each kind has a value, a `status` and a `failure_class`.
 
-    EXIT_CODE = "exit_code"
+    A job file or a program has kinds of its own besides: see `runtime.job.kinds`.
+    """
+
+    _value_: str
+    status: JobStatus
+    """The terminal status that goes with this kind."""
+    failure_class: FailureClass
+    """Who has to look at it. That of `DEPENDENCY` depends on its cause: see `JobStatusInfo.failure_class`."""
+
+    # The defaults are for type checkers: to them, ``FailureKind("lost")``, which finds a member, is a call of this.
+    def __new__(cls, value: str, status: JobStatus = KILLED, failure_class: FailureClass = _DESIGN) -> Self:
+        """Make a member of its three columns."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.status = status
+        member.failure_class = failure_class
+        return member
+
+    EXIT_CODE = "exit_code", FAILED, _DESIGN
     """It exited with a code other than zero."""
-    SIGNAL = "signal"
+    SIGNAL = "signal", FAILED, _DESIGN
     """A signal that the runtime did not send ended it."""
-    FAIL_PATTERN = "fail_pattern"
+    FAIL_PATTERN = "fail_pattern", FAILED, _DESIGN
     """A fail pattern matched a line of its log."""
-    PASS_PATTERN_MISSING = "pass_pattern_missing"
+    PASS_PATTERN_MISSING = "pass_pattern_missing", FAILED, _DESIGN
     """A pass pattern matched no line of its log."""
-    LOG_UNREADABLE = "log_unreadable"
+    LOG_UNREADABLE = "log_unreadable", FAILED, _DESIGN
     """Its log could not be read or judged."""
-    LOG_LIMIT = "log_limit"
+    LOG_LIMIT = "log_limit", FAILED, _DESIGN
     """Its log grew beyond its `max_log`."""
-    OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_MEMORY = "out_of_memory", FAILED, _INFRASTRUCTURE
     """It was ended because memory ran out."""
-    HOOK = "hook"
+    HOOK = "hook", FAILED, _DESIGN
     """It passed, and then its `post_finish` raised."""
-    LEFTOVERS = "leftovers"
+    LEFTOVERS = "leftovers", FAILED, _DESIGN
     """It passed and left processes running, with ``leftovers="fail"``."""
-    LICENCE = "licence"
-    """There was no licence, as a pattern that the user gave shows."""
-    FLAKY = "flaky"
+    LICENCE = "licence", FAILED, _INFRASTRUCTURE
+    """There was no licence, as a line of its log shows: see `Kinds`."""
+    FLAKY = "flaky", FAILED, _DESIGN
     """It passed, after an attempt that failed, with ``flaky="fail"``."""
-    TIMEOUT = "timeout"
+    TIMEOUT = "timeout", KILLED, _DESIGN
     """It ran for longer than its `timeout`."""
-    QUEUE_TIMEOUT = "queue_timeout"
+    QUEUE_TIMEOUT = "queue_timeout", KILLED, _INFRASTRUCTURE
     """It waited in a queue for longer than its `queue_timeout`."""
-    BUSY = "busy"
+    BUSY = "busy", KILLED, _INFRASTRUCTURE
     """Its backend stayed busy until the scheduler gave up."""
-    LAUNCH_ERROR = "launch_error"
+    LAUNCH_ERROR = "launch_error", KILLED, _INFRASTRUCTURE
     """It could not be started."""
-    LAUNCHER_ERROR = "launcher_error"
+    LAUNCHER_ERROR = "launcher_error", KILLED, _INFRASTRUCTURE
     """Its legacy launcher raised, or broke the launcher's protocol."""
-    DEPENDENCY = "dependency"
-    """A job that it needs did not pass."""
-    CANCELLED = "cancelled"
+    DEPENDENCY = "dependency", KILLED, FailureClass.NEITHER
+    """A job that it needs did not pass. It counts as the failure of that job."""
+    CANCELLED = "cancelled", KILLED, FailureClass.NEITHER
     """It was stopped; the message says by what."""
-    PREEMPTED = "preempted"
+    PREEMPTED = "preempted", KILLED, _INFRASTRUCTURE
     """A batch system gave its place to another job."""
-    NODE_FAILURE = "node_failure"
+    NODE_FAILURE = "node_failure", KILLED, _INFRASTRUCTURE
     """The machine that it ran on failed."""
-    LOST = "lost"
+    LOST = "lost", KILLED, _INFRASTRUCTURE
     """Its end could not be observed within a deadline; some of its processes may still run."""
-    BACKEND_ERROR = "backend_error"
+    BACKEND_ERROR = "backend_error", KILLED, _INFRASTRUCTURE
     """Its backend broke."""
-
-    @property
-    def status(self) -> JobStatus:
-        """The terminal status that goes with this kind."""
-        return FAILED if self in _FAILED_KINDS else KILLED
 
     @property
     def is_infrastructure(self) -> bool:
         """Whether it says something about machines, licences and queues, and nothing about what the job tests."""
-        return self in _INFRASTRUCTURE
-
-
-_FAILED_KINDS: Final = frozenset(
-    {
-        FailureKind.EXIT_CODE,
-        FailureKind.SIGNAL,
-        FailureKind.FAIL_PATTERN,
-        FailureKind.PASS_PATTERN_MISSING,
-        FailureKind.LOG_UNREADABLE,
-        FailureKind.LOG_LIMIT,
-        FailureKind.OUT_OF_MEMORY,
-        FailureKind.HOOK,
-        FailureKind.LEFTOVERS,
-        FailureKind.LICENCE,
-        FailureKind.FLAKY,
-    }
-)
-_INFRASTRUCTURE: Final = frozenset(
-    {
-        FailureKind.OUT_OF_MEMORY,
-        FailureKind.LICENCE,
-        FailureKind.QUEUE_TIMEOUT,
-        FailureKind.BUSY,
-        FailureKind.LAUNCH_ERROR,
-        FailureKind.LAUNCHER_ERROR,
-        FailureKind.PREEMPTED,
-        FailureKind.NODE_FAILURE,
-        FailureKind.LOST,
-        FailureKind.BACKEND_ERROR,
-    }
-)
+        return self.failure_class is _INFRASTRUCTURE

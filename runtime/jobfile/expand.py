@@ -20,7 +20,7 @@ import attrs
 
 from runtime.backend.job_paths import job_paths, usual_odir
 from runtime.errors import SpecError
-from runtime.job import JobSpec, Retry, safe_id
+from runtime.job import JobSpec, Kinds, Retry, safe_id
 from runtime.job.retry import FIRST_RETRY_DELAY
 from runtime.jobfile.doubtful import doubtful_defaults, doubtful_placeholders
 from runtime.jobfile.errors import InputError, shown, suggestion
@@ -124,7 +124,7 @@ def expand(regression: Regression, expansion: Expansion, *, warn: bool = True) -
     variables = {name.removeprefix("var.") for name in regression.variables.names()}
     jobs = []
     for (entry, of_entry), referred in zip(cells, references, strict=True):
-        builder = _SpecBuilder(entry, expansion, needs, referred)
+        builder = _SpecBuilder(entry, expansion, needs, referred, regression.kinds)
         jobs += [builder.build(cell) for cell in of_entry]
         for sentence in doubtful_placeholders(entry.table, parameters, variables) if warn else ():
             logger.warning("%s: %s", entry.where, sentence)
@@ -227,7 +227,9 @@ class _Needs:
 class _SpecBuilder:
     """Makes the specifications of one table's jobs."""
 
-    def __init__(self, entry: JobEntry, expansion: Expansion, needs: _Needs, references: References) -> None:
+    def __init__(
+        self, entry: JobEntry, expansion: Expansion, needs: _Needs, references: References, kinds: Kinds | None
+    ) -> None:
         table = entry.table
         self._entry = entry
         self._needs = needs
@@ -239,6 +241,8 @@ class _SpecBuilder:
         if "timeout" in self._fixed:
             # A tiny factor must not round the timeout to 0, which `JobSpec` refuses.
             self._fixed["timeout"] = max(self._fixed["timeout"] * expansion.timeout_multiplier, MIN_TIMEOUT)
+        if kinds is not None:
+            self._fixed["kinds"] = kinds
         if references.is_secret_in_cmd:
             self._fixed["secret_cmd"] = True
         if table.retry:

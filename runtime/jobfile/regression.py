@@ -10,7 +10,10 @@ from typing import BinaryIO, Final
 
 import attrs
 
+from runtime.job import Kinds
+from runtime.job.known import KnownFailure
 from runtime.jobfile.errors import InputError, bare, shown
+from runtime.jobfile.failures import KindsTable, all_kinds, check_retry, kinds_table, known_failure
 from runtime.jobfile.matrix import Matrices
 from runtime.jobfile.read import parse_file, read_file, read_lines
 from runtime.jobfile.references import replaced
@@ -64,6 +67,10 @@ class Regression:
     """Name of a backend to its options, and to their place for messages."""
     source: str
     """The file that the user named, for messages."""
+    kinds: Kinds | None = None
+    """Which lines of logs show failures of the infrastructure; `None` for none."""
+    known: tuple[KnownFailure, ...] = ()
+    """In the order of the files."""
     variables: Variables = attrs.field(factory=Variables)
     """What the variables in it stand for."""
     recorded: RecordedFiles = attrs.field(factory=RecordedFiles, repr=False)
@@ -131,7 +138,11 @@ class _Loader:
         self.entries: dict[str, JobEntry] = {}
         self.resources: dict[str, int | None] = {}
         self.backends: dict[str, tuple[Mapping[str, object], str]] = {}
+        self.known: dict[str, tuple[KnownFailure, str]] = {}
+        """Name to a known failure, and to its place for messages."""
         self.texts: dict[str, str] = {}
+        self._kinds: dict[str, KindsTable] = {}
+        """Path of each file to its table of kinds."""
         self._owner: dict[str, str] = {}
         """Name of a resource to the file that set its limit."""
         self._read: set[Path] = set()
@@ -144,7 +155,13 @@ class _Loader:
         entries = self._complete_entries(matrices)
         backends = self._complete_backends()
         recorded = RecordedFiles(texts=self.texts, lists=matrices.lists, directory=self._directory)
-        return Regression(name, entries, self.resources, backends, source, self.variables, recorded)
+        kinds = all_kinds(self._kinds)
+        for entry in entries:
+            check_retry(entry.table.retry, kinds, entry.where)
+        known = tuple(each for each, _ in self.known.values())
+        return Regression(
+            name, entries, self.resources, backends, source, kinds, known, variables=self.variables, recorded=recorded
+        )
 
     def add(self, path: Path, real: Path, text: str, tables: dict[str, object]) -> FileTable:
         """Add the tables of a file, without those of its includes.
@@ -240,6 +257,12 @@ class _Loader:
                 raise InputError(f"{path}: [resources] {bare(name)} has another limit than in {self._owner[name]}")
             self.resources[name] = limit
             self._owner[name] = str(path)
+        self._kinds[str(path)] = kinds_table(file.kinds, str(path))
+        for name, table in file.known.items():
+            known = known_failure(name, table, str(path))
+            where = f"{path}: [known.{bare(name)}]"
+            if (first := self.known.setdefault(name, (known, where)))[0] != known:
+                raise InputError(f"{where}: is another one than {first[1]}")
         for name, options in file.backends.items():
             where = f"{path}: [backends.{bare(name)}]"
             if name in self.backends and self.backends[name][0] != options:

@@ -88,6 +88,10 @@ class FileTable:
     """Defaults of variables, by names such as ``var.name`` and ``env.NAME``."""
     resources: Mapping[str, int | None] = _key(values.limits, attrs.Factory(dict))
     """Limits of the run; `None`: unlimited."""
+    kinds: Mapping[str, object] = _key(values.table, attrs.Factory(dict))
+    """Which lines of logs show failures of the infrastructure: see `runtime.jobfile.failures`."""
+    known: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))
+    """Known failures: as above."""
     backends: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))
     jobs: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))
 

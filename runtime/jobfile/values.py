@@ -11,12 +11,12 @@ from typing import Final, Literal, TypeGuard
 
 import attrs
 
-from runtime.job import RETRIED_KINDS, check_soft_stop
+from runtime.job import check_soft_stop
 from runtime.job.command import has_options
 from runtime.job.numbers import is_number
 from runtime.job.secret import Secret
 from runtime.job.sizes import SIZE, parse_size
-from runtime.jobfile.errors import bare, suggestion
+from runtime.jobfile.errors import bare
 from runtime.jobfile.template import NAME
 
 MAX_SEED: Final = 2**64 - 1
@@ -170,11 +170,9 @@ def delay(value: object) -> float:
 
 
 def retry(value: object) -> int | dict[str, int]:
-    """Return how often a job is tried again, in all or by the kind of failure."""
+    """Return how often a job is tried again, in all or by the kind of failure. Its kinds are checked later."""
     if isinstance(value, dict):
         for kind, number in value.items():
-            if kind not in RETRIED_KINDS:
-                raise ExpectedError(f"a kind of failure{suggestion(kind, RETRIED_KINDS)}", given=kind)
             if not _is_count(number):
                 raise ExpectedError("a whole number of retries, from 0", kind, number)
         return value
@@ -322,7 +320,7 @@ def _variable(key: str, name: str, value: object) -> str:
 def tables(value: object) -> dict[str, dict[str, object]]:
     """Return tables by their names."""
     if not isinstance(value, dict):
-        raise ExpectedError("tables, each with a name: [jobs.NAME], [backends.NAME]")
+        raise ExpectedError("tables, each with a name: [jobs.NAME], [backends.NAME], [known.NAME]")
     for name, item in value.items():
         if not isinstance(item, dict):
             raise ExpectedError("a table", name, item)

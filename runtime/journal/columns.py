@@ -14,6 +14,8 @@ from typing import Any, Final, TypeVar, overload
 
 import attrs
 
+from runtime.errors import SpecError
+from runtime.job.kinds import CustomKind, Kind
 from runtime.job.status import FAILED, KILLED, PASSED, QUEUED, RUNNING, FailureKind, JobStatus
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -174,8 +176,26 @@ def _statuses(*statuses: JobStatus) -> Codec:
 _KINDS: Final[Mapping[object, FailureKind]] = {kind.value: kind for kind in FailureKind}
 
 
-def _read_kinds(column: Sequence[str | None]) -> list[FailureKind | None]:
-    return [_KINDS.get(each) for each in column]  # one that a later version has added is not known here
+_CUSTOM: Final = "custom:"
+"""What the name of a kind of one's own begins with, so that it is not taken for a kind that a later version adds."""
+
+
+def _write_kinds(column: Sequence[Kind | None]) -> list[str | None]:
+    return [f"{_CUSTOM}{each}" if isinstance(each, CustomKind) else each for each in column]
+
+
+def _read_kinds(column: Sequence[str | None]) -> list[Kind | None]:
+    return [_KINDS.get(each) or _custom(each) for each in column]
+
+
+def _custom(text: str | None) -> CustomKind | None:
+    """Return the kind of one's own of this text; `None` for any other, such as one that a later version has added."""
+    if text is None or not text.startswith(_CUSTOM):
+        return None
+    try:
+        return CustomKind(text.removeprefix(_CUSTOM))
+    except SpecError:
+        return None
 
 
 def _read_lines(column: Sequence[list[object] | None]) -> list[Sequence[int | tuple[int, int]] | None]:
@@ -218,7 +238,7 @@ MOVES: Final = _statuses(QUEUED, RUNNING)
 """The statuses of a job that is in flight."""
 ENDS: Final = _statuses(PASSED, FAILED, KILLED)
 """The statuses of a job that has ended."""
-KINDS: Final = or_none(Codec(frozenset({str}), None, _read_kinds))
+KINDS: Final = or_none(Codec(frozenset({str}), _write_kinds, _read_kinds))
 """Kinds of failure or `None`; one that this version does not know is read as `None`."""
 LINES: Final = or_none(Codec(frozenset({list}), None, _read_lines, is_nested=True))
 """Line numbers of a log, as in `JobStatusInfo`, or `None`; read as tuples."""

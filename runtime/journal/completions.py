@@ -12,7 +12,9 @@ from runtime.journal.paths import absolute, relative
 from runtime.journal.records import Ended, OutputIdentity
 
 _NO_USAGE: Final = JobUsage()
-_NO_REASON: Final = (None, None, None, None)
+_NO_REASON: Final = (None,) * 6
+_OF_REASON: Final = ("messages", "kinds", "lines", "contexts", "causes", "known")
+"""The columns that a reason becomes."""
 
 
 def ended(
@@ -36,10 +38,12 @@ def ended(
     reasons = [event.reason for event in events]
     if any(reasons):
         fields = [
-            _NO_REASON if reason is None else (reason.message, reason.kind, reason.lines, reason.context)
+            _NO_REASON
+            if reason is None
+            else (reason.message, reason.kind, reason.lines, reason.context, reason.cause, reason.known)
             for reason in reasons
         ]
-        columns |= zip(("messages", "kinds", "lines", "contexts"), map(list, zip(*fields, strict=True)), strict=True)
+        columns |= zip(_OF_REASON, map(list, zip(*fields, strict=True)), strict=True)
     usages = [event.usage for event in events]
     if any(usages):
         columns |= _usages([usage or _NO_USAGE for usage in usages])
@@ -117,7 +121,16 @@ def completion(record: Ended, row: int, job_id: str, run_dir: str) -> JobComplet
         job_id,
         record.attempts[row],
         record.statuses[row],
-        None if message is None else JobStatusInfo(message, record.lines[row], record.contexts[row], record.kinds[row]),
+        None
+        if message is None
+        else JobStatusInfo(
+            message,
+            record.lines[row],
+            record.contexts[row],
+            record.kinds[row],
+            record.causes[row],
+            record.known[row],
+        ),
         record.submitted[row],
         record.started[row],
         record.ended[row],

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple, TypeAlias
 import attrs
 
 from runtime.errors import JournalVersionError
-from runtime.job.status import FailureKind, JobStatus
+from runtime.job.kinds import Kind
+from runtime.job.status import JobStatus
 from runtime.journal.columns import (
     DETAILS,
     ENDS,
@@ -166,10 +167,12 @@ class Ended:
     ended: Sequence[float] = attrs.field(metadata=_each(TIMES))
     started: Sequence[float | None] = attrs.field(default=_NONE, metadata=_each(or_none(TIMES)))
     messages: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
-    """Why it did not pass; `None` if it has no reason, and then the three that follow are `None`, too."""
-    kinds: Sequence[FailureKind | None] = attrs.field(default=_NONE, metadata=_each(KINDS))
+    """Why it did not pass; `None` if it has no reason, and then the five that follow are `None`, too."""
+    kinds: Sequence[Kind | None] = attrs.field(default=_NONE, metadata=_each(KINDS))
     lines: Sequence[Sequence[int | tuple[int, int]] | None] = attrs.field(default=_NONE, metadata=_each(LINES))
     contexts: Sequence[Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(LISTS_OF_TEXTS))
+    causes: Sequence[Kind | None] = attrs.field(default=_NONE, metadata=_each(KINDS))
+    known: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
     cpu_seconds: Sequence[float | None] = attrs.field(default=_NONE, metadata=_each(or_none(TIMES)))
     peak_bytes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
     exit_codes: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))

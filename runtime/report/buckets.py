@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from runtime.job import FailureKind, JobResult, JobStatus
+from runtime.job import FailureKind, JobResult, JobStatus, JobStatusInfo
 from runtime.job.shorten import shorten
 from runtime.report.reported_job import ReportedJob
 
@@ -57,9 +57,11 @@ def normalise(message: str) -> str:
 
 def headline(result: JobResult[ReportedJob]) -> str:
     """Return the message of a failure: its reason, and where that explains little, the last line of the log as well."""
-    reason = result.reason
-    if reason is None:
-        return ""
+    return "" if result.reason is None else headline_of(result.reason)
+
+
+def headline_of(reason: JobStatusInfo) -> str:
+    """Return the message of a failure with this reason: see `headline`."""
     # A single line number is that of a failing line, which the message quotes already.
     if reason.kind not in _EXPLAINED_BY_TAIL or any(isinstance(line, int) for line in reason.lines or ()):
         return reason.message

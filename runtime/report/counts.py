@@ -1,30 +1,36 @@
-"""How many jobs of a run ended in which way. Jobs that never ran are counted apart from killed ones. Pure."""
+"""How many jobs of a run are counted as what, for people: see `runtime.job.counting`. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
-from runtime.job import JobResult
+from runtime.job.counting import INFRASTRUCTURE, KNOWN, NEVER_RAN
 
-NEVER_RAN: Final = "never_ran"
+STYLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "passed": "green",
+        "failed": "bold red",
+        "killed": "yellow",
+        INFRASTRUCTURE: "magenta",
+        KNOWN: "cyan",
+        NEVER_RAN: "yellow",
+    }
+)
+"""The styles of `COUNTED_AS`, in the same order."""
 
-ENDS: Final[Mapping[str, str]] = {"passed": "green", "failed": "bold red", "killed": "yellow", NEVER_RAN: "yellow"}
-"""The ways in which a job can end, and their styles."""
-
-
-def end_of(result: JobResult[object]) -> str:
-    """Return the key of `ENDS` that a result has."""
-    return NEVER_RAN if result.never_ran else result.status.name.lower()
+_ALWAYS: Final = frozenset({"passed", "failed", "killed"})
+"""Those that are shown although there are none."""
 
 
 def count_pieces(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return the counts as pieces of a line, with their styles: ``3 passed``, ``0 failed`` and so on.
 
-    The piece of the jobs that never ran is left out if there are none.
+    What few runs have, such as failures of the infrastructure, is left out if there is none.
     """
     return [
-        (f"{counts.get(end, 0)} {end.replace('_', ' ')}", style if counts.get(end) else "")
-        for end, style in ENDS.items()
-        if end != NEVER_RAN or counts.get(end)
+        (f"{counts.get(key, 0)} {key.replace('_', ' ')}", style if counts.get(key) else "")
+        for key, style in STYLES.items()
+        if key in _ALWAYS or counts.get(key)
     ]

@@ -11,7 +11,7 @@ import attrs
 from runtime.job import JobResult, JobSpec, JobStatus
 from runtime.job.shorten import shorten
 from runtime.report.buckets import headline, is_consequence, is_of_backend
-from runtime.report.counts import NEVER_RAN, count_pieces
+from runtime.report.counts import count_pieces
 from runtime.report.summary import MAX_MESSAGE, Line, Piece
 from runtime.report.text import printable, short_duration
 from runtime.scheduler.statuses import StatusChange
@@ -36,8 +36,8 @@ class RunSnapshot:
     """The last failures, oldest first."""
     stopping: str = ""
     """What the user should know about the stop of the run; empty if it is not being stopped."""
-    never_ran: int = 0
-    """How many of the killed jobs ended before they began to run."""
+    counted: Mapping[str, int] | None = None
+    """How many jobs are counted as which of `runtime.job.counting`; `None` if only their statuses are known."""
 
     @property
     def total(self) -> int:
@@ -112,7 +112,12 @@ class RunProgress:
         return taken
 
     def snapshot(
-        self, counts: Mapping[JobStatus, int], now: float, *, rows: int = 1000, never_ran: int = 0
+        self,
+        counts: Mapping[JobStatus, int],
+        now: float,
+        *,
+        rows: int = 1000,
+        counted: Mapping[str, int] | None = None,
     ) -> RunSnapshot:
         """Return a snapshot.
 
@@ -120,14 +125,14 @@ class RunProgress:
             counts: how many jobs have each status.
             now: the time, in seconds on the scheduler's clock.
             rows: how many of the running jobs it has at most.
-            never_ran: see `RunSnapshot`.
+            counted: see `RunSnapshot`.
         """
         running = [
             (job_id, now - since, note)
             for (job_id, (since, note)), _ in zip(self._running.items(), range(rows), strict=False)
         ]
         elapsed = now - self._started
-        return RunSnapshot(self._title, elapsed, dict(counts), running, tuple(self._recent), self.stopping, never_ran)
+        return RunSnapshot(self._title, elapsed, dict(counts), running, tuple(self._recent), self.stopping, counted)
 
 
 def retry_line(change: StatusChange[JobSpec]) -> Line:
@@ -140,9 +145,10 @@ def retry_line(change: StatusChange[JobSpec]) -> Line:
 def progress_line(snapshot: RunSnapshot) -> Line:
     """Return a snapshot as one line."""
     pieces: list[Piece] = [(f"[{short_duration(snapshot.elapsed)}] {snapshot.done}/{snapshot.total} done: ", "")]
-    ends = {status.name.lower(): count for status, count in snapshot.counts.items()}
-    ends |= {"killed": ends.get("killed", 0) - snapshot.never_ran, NEVER_RAN: snapshot.never_ran}
-    pieces += [(f"{text}, ", style) for text, style in count_pieces(ends)]
+    counted = snapshot.counted
+    if counted is None:
+        counted = {status.name.lower(): count for status, count in snapshot.counts.items()}
+    pieces += [(f"{text}, ", style) for text, style in count_pieces(counted)]
     waiting = snapshot.counts.get(JobStatus.QUEUED, 0) + snapshot.counts.get(JobStatus.SCHEDULED, 0)
     pieces += [(f"{snapshot.counts.get(JobStatus.RUNNING, 0)} running, ", ""), (f"{waiting} waiting", "")]
     if snapshot.stopping:

@@ -9,11 +9,11 @@ import attrs
 
 from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobStatus, JobStatusInfo
 from runtime.job.attempts import paths_of_last
-from runtime.job.status import KILLED, SCHEDULED, TERMINAL
+from runtime.job.counting import COUNTED_AS, counted_as
+from runtime.job.status import KILLED, PASSED, SCHEDULED, TERMINAL
 from runtime.journal.descriptions import JobDescription
 from runtime.journal.replay import RunState
 from runtime.journal.segments import Segment
-from runtime.report.counts import ENDS, NEVER_RAN
 
 NOT_BEGUN: Final = JobStatusInfo("the run ended before this job began", kind=FailureKind.CANCELLED)
 """The reason of a job that had not begun when the run died."""
@@ -99,17 +99,18 @@ def _end_by_death(state: RunState, number: int, earlier: Sequence[JobCompletionE
 
 
 def count_ends(state: RunState, *, is_live: bool) -> Mapping[str, int]:
-    """Return how many jobs have which end of `ENDS`, or are `UNFINISHED`: as `known_results`, but quicker."""
-    counts = dict.fromkeys((*ENDS, UNFINISHED), 0)
+    """Return how many jobs are counted as which of `COUNTED_AS`, or are `UNFINISHED`: quicker than `known_results`."""
+    counts = dict.fromkeys((*COUNTED_AS, UNFINISHED), 0)
     for number in state.numbers.values():
         status = state.statuses[number]
-        if status not in TERMINAL:
-            never_began = status is SCHEDULED
-            if state.is_waiting(number):
-                never_began = state.earlier(number)[-1].started is None
-            counts[UNFINISHED if is_live else NEVER_RAN if never_began else KILLED.name.lower()] += 1
-        elif status is KILLED and (event := state.result(number)) is not None and event.never_ran:
-            counts[NEVER_RAN] += 1
+        if status is PASSED:
+            counts[COUNTED_AS[0]] += 1
+        elif status in TERMINAL:
+            event = state.result(number)
+            assert event is not None
+            counts[counted_as(event)] += 1
+        elif is_live:
+            counts[UNFINISHED] += 1
         else:
-            counts[status.name.lower()] += 1
+            counts[counted_as(_end_by_death(state, number, _earlier(state, number)))] += 1
     return counts

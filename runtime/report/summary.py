@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from runtime.job import JobResult, JobStatus
+from runtime.job.counting import INFRASTRUCTURE, KNOWN, counted_as
 from runtime.job.shorten import shorten, some_of
+from runtime.report import counts
 from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
-from runtime.report.counts import count_pieces, end_of
+from runtime.report.counts import count_pieces
 from runtime.report.reported_job import ReportedJob
 from runtime.report.reproduce import reproduce
 from runtime.report.text import path_text, printable, short_duration
@@ -35,6 +37,8 @@ MAX_MESSAGE: Final = 160
 """Characters of a message in a line. Arbitrary: ten times more, and one message fills the screen; ten times less, and
 it is cut before the cause."""
 
+_WORDS: Final = {INFRASTRUCTURE: ("INFRA", counts.STYLES[INFRASTRUCTURE]), KNOWN: ("KNOWN", counts.STYLES[KNOWN])}
+"""What is shown in place of the status of a job that is counted as that, and its style."""
 STYLES: Final = {JobStatus.PASSED: "green", JobStatus.FAILED: "bold red", JobStatus.KILLED: "yellow"}
 
 
@@ -56,10 +60,16 @@ def summary(
         origins: id to the name of the run that the result is of, if that is another run.
     """
     bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_rank)
+    known = [result for result in bad if result.known is not None]
+    infrastructure = [result for result in bad if counted_as(result) == INFRASTRUCTURE]
+    design = [result for result in bad if counted_as(result) not in (KNOWN, INFRASTRUCTURE)]
     lines: list[Line] = []
-    if bad:
-        lines += _failures(bad, relative_to)
-        lines += _buckets(bad, run_dir, relative_to)
+    # Apart, as they are looked at by different people. What concerns the design comes last, where the screen ends.
+    lines += _failures("Known failures", known, relative_to)
+    lines += _failures("Not passed because of the infrastructure", infrastructure, relative_to)
+    lines += _buckets("Failures of the infrastructure by message", infrastructure, run_dir, relative_to)
+    lines += _failures("Not passed", design, relative_to)
+    lines += _buckets("Failures by message", design, run_dir, relative_to)
     lines += _flaky(results, relative_to)
     lines += _left_behind(results)
     lines += _kept(results, origins or {})
@@ -75,7 +85,7 @@ def removed_line(count: int) -> Line:
 def counts_line(results: Sequence[JobResult[ReportedJob]], seconds: float | None) -> Line:
     """Return the last line of the summary: how many jobs ended in which way, and how long the run took."""
     pieces: list[Piece] = []
-    for piece in count_pieces(Counter(map(end_of, results))):
+    for piece in count_pieces(Counter(map(counted_as, results))):
         pieces += [(", ", ""), piece]
     flaky = sum(result.is_flaky for result in results)
     if flaky:
@@ -87,8 +97,11 @@ def counts_line(results: Sequence[JobResult[ReportedJob]], seconds: float | None
 def failure_line(result: JobResult[ReportedJob], relative_to: Path, message: str | None = None) -> Line:
     """Return the line of one job that did not pass: its status, id, `message` (by default its headline) and log."""
     message = shorten(printable(headline(result)), MAX_MESSAGE) if message is None else message
+    if result.known is not None:
+        message = f"{message} (known: {printable(result.known)})"
+    word, style = _WORDS.get(counted_as(result), (result.status.name, STYLES[result.status]))
     pieces: list[Piece] = [
-        ("NO RUN " if result.never_ran else f"{result.status.name:6} ", STYLES[result.status]),
+        ("NO RUN " if result.never_ran else f"{word:6} ", style),
         (printable(result.id), "bold"),
         (f": {message}" if message else "", ""),
     ]
@@ -102,8 +115,10 @@ def _rank(result: JobResult[ReportedJob]) -> tuple[bool, bool]:
     return is_consequence(result), result.status is JobStatus.KILLED
 
 
-def _failures(bad: Sequence[JobResult[ReportedJob]], relative_to: Path) -> list[Line]:
-    lines: list[Line] = [(("Not passed", "bold"),)]
+def _failures(title: str, bad: Sequence[JobResult[ReportedJob]], relative_to: Path) -> list[Line]:
+    if not bad:
+        return []
+    lines: list[Line] = [((title, "bold"),)]
     before = None
     for result in bad[:MAX_FAILURES]:
         text = headline(result)
@@ -115,11 +130,11 @@ def _failures(bad: Sequence[JobResult[ReportedJob]], relative_to: Path) -> list[
     return [*lines, ()]
 
 
-def _buckets(bad: Sequence[JobResult[ReportedJob]], run_dir: Path, relative_to: Path) -> list[Line]:
+def _buckets(title: str, bad: Sequence[JobResult[ReportedJob]], run_dir: Path, relative_to: Path) -> list[Line]:
     found = buckets(bad)
     if not found:
         return []
-    lines: list[Line] = [(("Failures by message", "bold"),)]
+    lines: list[Line] = [((title, "bold"),)]
     for bucket in found[:MAX_BUCKETS]:
         example = bucket.example
         lines.append(((f"  {bucket.count:4} x ", "bold red"), (shorten(printable(bucket.message), MAX_MESSAGE), "")))

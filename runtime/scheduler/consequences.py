@@ -6,13 +6,23 @@ Whatever ends a job comes here, and so do the jobs that wait for it: they get re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from runtime.job import FailureKind, JobCompletionEvent
+from runtime.job.counting import counted_as
 from runtime.job.status import PASSED, QUEUED, TERMINAL
 from runtime.scheduler.actions import Kill
 from runtime.scheduler.dispatcher import Dispatcher
-from runtime.scheduler.endings import corrected, end_of, end_without_run
+from runtime.scheduler.endings import (
+    KnownFailure,
+    corrected,
+    end_of,
+    end_without_run,
+    is_own_failure_of_design,
+    with_known,
+)
 from runtime.scheduler.facts import StopRequested
 from runtime.scheduler.graph import IN_FLIGHT, NOWHERE, READY, Graph, Node
 from runtime.scheduler.retries import Retries
@@ -28,17 +38,27 @@ class Consequences:
         dispatcher: has those that are ready, or in flight.
         retries: has those that wait for another attempt.
         max_failures: as for `Plan`.
+        known: as for `Plan`.
     """
 
     def __init__(
-        self, graph: Graph, statuses: Statuses, dispatcher: Dispatcher, retries: Retries, max_failures: int | None
+        self,
+        graph: Graph,
+        statuses: Statuses,
+        dispatcher: Dispatcher,
+        retries: Retries,
+        max_failures: int | None,
+        known: KnownFailure | None,
     ) -> None:
         self._graph = graph
         self._statuses = statuses
         self._dispatcher = dispatcher
         self._retries = retries
         self._max_failures = max_failures
+        self._known = known
         self._failures = 0
+        self.counted: Final[Counter[str]] = Counter()
+        """How many jobs that did not pass are counted as what: see `runtime.job.counting`."""
         self.never_ran: int = 0
         """How many jobs ended before they began to run."""
         self.stopped_by: str | None = None
@@ -128,8 +148,8 @@ class Consequences:
         event = node.event
         assert event is not None
         self.never_ran += event.never_ran
-        kind = None if event.reason is None else event.reason.kind
-        self._failures += kind not in (FailureKind.DEPENDENCY, FailureKind.CANCELLED)
+        self.counted[counted_as(event)] += 1
+        self._failures += event.known is None and is_own_failure_of_design(event)
 
     def end_in_flight(self, node: Node, kind: FailureKind, message: str, now: float) -> None:
         """End a job in flight of which no event will come. If it was killed, that is the reason."""
@@ -150,7 +170,8 @@ class Consequences:
         If it waits for another attempt, it ends as the last one did: no other has begun, which could have this reason.
         """
         if node.event is None:
-            node.event = self._retries.last_end(node) or end_of(node, kind, message, now)
+            last = self._retries.last_end(node)
+            node.event = end_of(node, kind, message, now) if last is None else with_known(last, node.job, self._known)
             self.complete([node], now)
 
     def conclusion(self, node: Node, event: JobCompletionEvent, now: float) -> JobCompletionEvent | None:
@@ -160,7 +181,7 @@ class Consequences:
         may_start = self.stopped_by is None and node.id not in self.killed_by and node.queue.backlog.gone is None
         delay = self._retries.delay_after(node, event) if may_start else None
         if delay is None:
-            return self._retries.concluded(node, event)
+            return with_known(self._retries.concluded(node, event), node.job, self._known)
         if node.place is IN_FLIGHT:
             self._dispatcher.complete([node], now)
         note = f"attempt {event.attempt} did not pass; the next one begins in {delay:.0f} s"

@@ -28,7 +28,7 @@ from runtime.scheduler.actions import NO_ATTEMPTS, Action, Submit
 from runtime.scheduler.collector import collector_paused
 from runtime.scheduler.consequences import Consequences
 from runtime.scheduler.dispatcher import BackendLimits, Dispatcher
-from runtime.scheduler.endings import end_without_run
+from runtime.scheduler.endings import KnownFailure, end_without_run
 from runtime.scheduler.facts import (
     BackendEnded,
     CapacityChanged,
@@ -65,10 +65,11 @@ class Plan:
         resources: the limits.
         priority: replaces `default_priority`. What it raises, or a value that cannot be ordered, is logged once, and
             the default counts for all jobs from then on.
-        max_failures: the run stops after so many jobs that failed or were killed, not counting those that ended
-            because of a dependency or were killed by the caller.
+        max_failures: the run stops after so many jobs with a failure of the design of their own, not counting those
+            that are known.
         busy_timeout: seconds, from the first refusal, after which a job that is still refused is killed.
         first_attempts: id to the number of the first attempt at a job; an id that is absent means 1.
+        known: tells which failures of the design are known; `None` for none.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Plan:
         max_failures: int | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
         first_attempts: Mapping[str, int] = NO_ATTEMPTS,
+        known: KnownFailure | None = None,
     ) -> None:
         self.statuses: Final = Statuses()
         self._graph = Graph()
@@ -94,7 +96,7 @@ class Plan:
             attempts=first_attempts,
         )
         self._retries = Retries()
-        self._ends = Consequences(self._graph, self.statuses, self._dispatcher, self._retries, max_failures)
+        self._ends = Consequences(self._graph, self.statuses, self._dispatcher, self._retries, max_failures, known)
         self._stray = 0
         self._new: list[Node] = []
         """Jobs that were added since the last `decide`."""
@@ -181,6 +183,7 @@ class Plan:
             len(self._graph),
             self.statuses.unfinished,
             self._ends.never_ran,
+            {"passed": self.statuses.counts[PASSED], **self._ends.counted},
             self._dispatcher.in_flight,
             self._stray,
             self._dispatcher.usage(),

@@ -29,6 +29,7 @@ from runtime.job.protocol import Job, JobT
 from runtime.scheduler.actions import Action, Submit
 from runtime.scheduler.collector import collector_paused
 from runtime.scheduler.dispatcher import BackendLimits
+from runtime.scheduler.endings import KnownFailure
 from runtime.scheduler.facts import Fact, JobsAdded, JobsKept, KillRequested, RunEnded, StopRequested
 from runtime.scheduler.plan import BUSY_TIMEOUT, Plan
 from runtime.scheduler.priorities import Ordered, Priority
@@ -64,8 +65,8 @@ class Scheduler(Generic[JobT]):
         on_missing_resource: what to do about a job that needs a resource without a limit.
         priority: maps a job and the number of its dependents to something that can be ordered and hashed; larger goes
             first. `None` for weight, then longer timeout, then more dependents.
-        max_failures: the run stops after so many jobs that failed or were killed, not counting those that ended because
-            of a dependency or were killed by the caller; `None` or 0 for never.
+        max_failures: the run stops after so many jobs with a failure of the design of their own, not counting those
+            that are `known`; `None` or 0 for never. Failures of the infrastructure do not count.
         busy_timeout: seconds, from the first refusal, after which a job that its busy backend still refuses is killed,
             with the reason *busy*. The backend is asked again after 0.05 s, then after twice as long each time, at most
             10 s, and at once when one of its jobs ends.
@@ -75,6 +76,9 @@ class Scheduler(Generic[JobT]):
         first_attempts: id to the number of the first attempt at a job, from 1, for a run that continues another one; an
             id that is absent means 1. A job of a batch system that is to be adopted keeps its number; any other attempt
             gets a new one.
+        known: tells which failures of the design are known: it is called in the event loop with the job and the reason,
+            once for each job that ends with such a failure, and returns a name for it, or `None`. The name is in the
+            results (`JobStatusInfo.known`), also in those of the jobs that need that one. `None` for no known failures.
 
     Raises:
         GraphError: for a duplicate, an unknown dependency or backend, or a cycle; the message shows the cycle's path.
@@ -97,12 +101,16 @@ class Scheduler(Generic[JobT]):
         journal: Recorder | None = None,
         run_token: str | None = None,
         first_attempts: Mapping[str, int] | None = None,
+        known: KnownFailure | None = None,
     ) -> None:
         backends = _by_name(backends)
         if run_token is not None and not (isinstance(run_token, str) and run_token):
             raise ValueError(f"run_token is {brief(run_token)}; expected text that is not empty, or None")
         if priority is not None and not callable(priority):
             msg = f"priority is {priority!r}; expected a function of a job and the number of its dependents, or None"
+            raise ValueError(msg)
+        if known is not None and not callable(known):
+            msg = f"known is {brief(known)}; expected a function of a job and the reason of its failure, or None"
             raise ValueError(msg)
         if busy_timeout != math.inf and not (is_number(busy_timeout) and busy_timeout >= 0):
             raise ValueError(f"busy_timeout is {brief(busy_timeout)}; expected seconds, from 0")
@@ -132,6 +140,7 @@ class Scheduler(Generic[JobT]):
             max_failures=_limit("max_failures", max_failures),
             busy_timeout=busy_timeout,
             first_attempts=_attempts(first_attempts or {}),
+            known=known,
         )
         self._actions: dict[str, trio.MemorySendChannel[Action]] = {}
         """To the runner of each backend."""

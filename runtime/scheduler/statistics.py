@@ -19,6 +19,8 @@ class SchedulerStatistics:
     unfinished: int
     never_ran: int
     """Of the jobs that were killed, those that ended before they began to run."""
+    counted: Mapping[str, int]
+    """How many jobs that have ended are counted as which of `runtime.job.counting.COUNTED_AS`."""
     in_flight: int
     """Jobs that were submitted to a backend and have not completed."""
     stray_events: int

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import attrs
 
-from runtime.job import FailureKind, JobResult, JobSpec, JobStatus
+from runtime.job import FailureKind, JobResult, JobSpec, JobStatus, Kind
 
 ODD: Final = "o d'd\"$x\\é✓\udcff!*"
 """A file name with characters that are special to shells, and a byte that is not UTF-8."""
@@ -83,7 +83,7 @@ OF_SHELLS: Final = {
 class Outcome:
     """How a job ends, and what its log contains."""
 
-    kind: FailureKind | None
+    kind: Kind | None
     code: int | None = None
     signal: int | None = None
     log: bytes = b""

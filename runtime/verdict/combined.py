@@ -69,6 +69,16 @@ def are_linear(patterns: LogPatterns) -> bool:
     return all(map(is_linear, map(compile_pattern, patterns.all())))
 
 
+def is_fast(pattern: str, longest: int) -> bool:
+    """Whether a line of at most `longest` bytes is certainly searched fast, and without a worker. Does not block.
+
+    Raises:
+        SpecError: if it is no pattern.
+    """
+    compiled = compile_pattern(pattern)
+    return is_linear(compiled) or harmless_length(compiled) >= longest
+
+
 def is_quick(patterns: LogPatterns) -> bool:
     """Whether a short log with lines of usual length is judged without a worker. Does not block."""
     compiled = map(compile_pattern, patterns.all())

@@ -3,6 +3,9 @@
 All backends check in the same order: how the process ended, then fail patterns, then missing pass patterns. The first
 of them that fails gives the kind of failure. The line that a fail pattern matched, and the lines around it, are always
 part of the reason, because they often explain the exit code.
+
+If any of them fails, and a line of the log shows a failure of the infrastructure (`JobSpec.kinds`), that is the kind:
+whatever follows a missing licence is a consequence of it.
 """
 
 from __future__ import annotations
@@ -11,10 +14,10 @@ from typing import Final, Protocol
 
 import attrs
 
-from runtime.job import FailureKind, JobStatus, JobStatusInfo
+from runtime.job import FailureKind, JobStatus, JobStatusInfo, Kind
 from runtime.job.shorten import shorten
 from runtime.signal_names import signal_name
-from runtime.verdict.judge import Judgement
+from runtime.verdict.judge import FailingLine, Judgement
 
 _MAX_MESSAGE: Final = 200
 """Characters of a line of the log that a message quotes; the context has more of it. Arbitrary: ten times longer, a
@@ -106,6 +109,20 @@ def decide(
     # A fail pattern explains itself: the last lines, which come after it, would hide it.
     lines, context = _excerpt(log, with_tail=kind is not FailureKind.FAIL_PATTERN)
     return Verdict(kind.status, JobStatusInfo("; ".join(parts), lines or None, context or None, kind), judgement)
+
+
+def of_kind(verdict: Verdict, kind: Kind, line: FailingLine) -> Verdict:
+    """Return the verdict on a job that failed, with the kind that a line of its log shows.
+
+    Args:
+        verdict: without that line.
+        kind: what the line shows.
+        line: of the log.
+    """
+    why = "" if verdict.reason is None else f"; {verdict.reason.message}"
+    message = f"{kind}: {shorten(line.text.strip(), _MAX_MESSAGE)}{why}"
+    lines, context = _excerpt(Judgement(line, lines=line.line), with_tail=False)
+    return Verdict(kind.status, JobStatusInfo(message, lines, context, kind), verdict.log)
 
 
 def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:

@@ -19,7 +19,7 @@ from typing import Final
 
 import attrs
 
-from runtime.job import JobSpec, compile_pattern
+from runtime.job import JobSpec, Kinds, compile_pattern
 from runtime.job.numbers import SECONDS_PER_UNIT
 from runtime.verdict.engine import Engine, Hit, PythonEngine
 from runtime.verdict.lines import Block, LineSplitter, visible_part
@@ -60,6 +60,11 @@ class LogPatterns:
         """Return the patterns of a job."""
         passing, failing = tuple(spec.pass_patterns), tuple(spec.fail_patterns)
         return _patterns(passing, failing, spec.runtime_pattern, spec.simulated_time_pattern, spec.raw_lines)
+
+    @staticmethod
+    def of_kinds(spec: JobSpec) -> LogPatterns:
+        """Return the patterns of a job that show which kind of failure it was: as failing ones."""
+        return _patterns((), spec.kinds.all() if isinstance(spec.kinds, Kinds) else (), None, None, spec.raw_lines)
 
     def all(self) -> tuple[str, ...]:
         """Return all of them."""

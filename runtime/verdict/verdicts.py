@@ -8,6 +8,9 @@ The verdict is the same whichever method returns it. They differ in how long the
 | `Verdicts.soon` | about a millisecond, in a thread that others wait for | ask another one |
 | `Verdicts.attempt` | as long as the log is, in a thread of its own | the system is out of resources: ask again later |
 | `Verdicts.of` | the same | |
+
+The log of a job that has not passed is read once more, for the lines that show a failure of the infrastructure. They
+are not searched for with the other patterns: most jobs pass, and theirs would be searched for nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from contextlib import closing, suppress
 from functools import lru_cache
 from typing import Final
 
+import attrs
+
 from runtime.errors import is_out_of_resources
-from runtime.job import FailureKind, JobSpec
+from runtime.job import FailureKind, JobSpec, Kinds
 from runtime.verdict.combined import are_linear, is_quick
-from runtime.verdict.decide import PASSED, ExitStatus, Verdict, decide, failed
+from runtime.verdict.decide import PASSED, ExitStatus, Verdict, decide, failed, of_kind
 from runtime.verdict.file import LogPath, TooLongError, judge_log, judge_text, read_tail, stopped_clock, too_large
 from runtime.verdict.follow import LogFollower
 from runtime.verdict.judge import Judgement, LogPatterns
@@ -102,7 +107,7 @@ class Verdicts:
             return None  # `attempt` is repeated until there is memory
         if self._clock() - begun > _INLINE_LIMIT:
             self._overruns_left[patterns] -= 1
-        return found
+        return None if _may_be_of_kind(job, exit_status, found) else found
 
     def soon(self, job: JobSpec, exit_status: ExitStatus, log: LogPath) -> Verdict | None:
         """Return the verdict if finding it takes about a millisecond; else `None`. Blocks. Arguments as for `of`.
@@ -110,7 +115,7 @@ class Verdicts:
         So a log is judged that has at most `SHORT_LOG` bytes, with patterns that need no worker for usual lines.
         """
         try:
-            if not is_quick(LogPatterns.of(job)):
+            if not is_quick(LogPatterns.of(job)) or not is_quick(LogPatterns.of_kinds(job)):
                 return None
         except (MemoryError, OSError):  # no memory to compile the patterns, or no descriptor to import RE2
             return None
@@ -123,13 +128,24 @@ class Verdicts:
 
         It is also `None` for a log that has to be searched and has more than `longest` bytes.
         """
+        found: Judgement | Exception
         try:
             found = self._read(job, log, longest)
         except TooLongError:
             return None
         except Exception as exc:  # noqa: BLE001 - a job completes whatever it has put in the place of its log
-            return None if is_out_of_resources(exc) else _decide(job, exit_status, log, exc)
-        return _decide(job, exit_status, log, found)
+            if is_out_of_resources(exc):
+                return None
+            found = exc
+        decided = _decide(job, exit_status, log, found)
+        if not _may_be_of_kind(job, exit_status, decided):
+            return decided
+        try:
+            return self._with_kind(decided, job, log, longest)
+        except TooLongError:  # it has grown meanwhile
+            return None
+        except Exception as exc:  # noqa: BLE001 - as above
+            return None if is_out_of_resources(exc) else _kind_unknown(decided, exc)
 
     def of(self, job: JobSpec, exit_status: ExitStatus, log: LogPath) -> Verdict:
         """Return the verdict. Blocks. If the log cannot be read, or not within its limits, the verdict says so.
@@ -139,11 +155,18 @@ class Verdicts:
             exit_status: how its process ended.
             log: where its log is. It is read as far as needed.
         """
+        found: Judgement | Exception
         try:
             found = self._read(job, log)
         except Exception as exc:  # noqa: BLE001 - as in `attempt`
-            return _decide(job, exit_status, log, exc)
-        return _decide(job, exit_status, log, found)
+            found = exc
+        decided = _decide(job, exit_status, log, found)
+        if not _may_be_of_kind(job, exit_status, decided):
+            return decided
+        try:
+            return self._with_kind(decided, job, log)
+        except Exception as exc:  # noqa: BLE001 - as in `attempt`
+            return _kind_unknown(decided, exc)
 
     def follower(self, job: JobSpec, log: LogPath) -> LogFollower:
         """Return what tells whether a fail pattern has matched, while `log` is still being written."""
@@ -163,6 +186,33 @@ class Verdicts:
                         self._overruns_left.clear()
                     self._overruns_left[patterns] = _MAX_OVERRUNS
         return found
+
+    def _with_kind(self, decided: Verdict, job: JobSpec, log: LogPath, longest: int | None = None) -> Verdict:
+        """Return the verdict on a job that failed, with the kind that its log shows; if it shows none, `decided`.
+
+        Raises:
+            Exception: as `judge_log`.
+        """
+        patterns = LogPatterns.of_kinds(job)
+        found = judge_log(log, patterns, self._workers, clock=self._clock, wall=self._wall, longest=longest)
+        if found.failure is None or not isinstance(job.kinds, Kinds):
+            return decided
+        return of_kind(decided, job.kinds.of(found.failure.pattern), found.failure)
+
+
+def _may_be_of_kind(job: JobSpec, exit_status: ExitStatus, verdict: Verdict) -> bool:
+    """Whether the log has to be searched for the kind of a failure: not if it was stopped, or its log is too large."""
+    if verdict.passed or job.kinds is None or (exit_status.code is None and exit_status.signal is None):
+        return False
+    return verdict.reason is None or verdict.reason.kind is not FailureKind.LOG_LIMIT
+
+
+def _kind_unknown(verdict: Verdict, error: Exception) -> Verdict:
+    """Return the verdict of a job whose log could not be searched for the kind of its failure."""
+    if verdict.reason is None or isinstance(error, OSError):  # a log that cannot be read shows nothing
+        return verdict
+    message = f"{verdict.reason.message}; which kind of failure its log shows is not known: {error}"
+    return attrs.evolve(verdict, reason=attrs.evolve(verdict.reason, message=message))
 
 
 def _decide(job: JobSpec, exit_status: ExitStatus, log: LogPath, found: Judgement | Exception) -> Verdict:

@@ -22,7 +22,7 @@ import trio
 import trio.testing
 
 from runtime.helper import process as helper_process
-from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
+from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, Kind
 from runtime.process import heartbeat
 from runtime.process import supervisor as supervisor_module
 from runtime.process import supervisors as supervisors_module
@@ -72,7 +72,7 @@ def stop(*pids: int) -> None:
             os.sched_yield()
 
 
-def why(event: JobCompletionEvent) -> tuple[JobStatus, FailureKind | None]:
+def why(event: JobCompletionEvent) -> tuple[JobStatus, Kind | None]:
     assert event.reason is not None
     return event.status, event.reason.kind
 

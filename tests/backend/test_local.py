@@ -24,7 +24,7 @@ from runtime.backend import verdict_pool
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.local import LocalBackend, group_starter
 from runtime.backend.local.driver import LocalDriver
-from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
+from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, Kind
 from runtime.process import Child, batched_calls, spawn
 from runtime.process.limits import Resources
 from runtime.scheduler.run import run_jobs
@@ -60,7 +60,7 @@ def wait_ended(pid: int) -> None:
         os.sched_yield()
 
 
-def why(event: JobCompletionEvent) -> tuple[JobStatus, FailureKind | None, str]:
+def why(event: JobCompletionEvent) -> tuple[JobStatus, Kind | None, str]:
     assert event.reason is not None
     return event.status, event.reason.kind, event.reason.message
 

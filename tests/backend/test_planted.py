@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
+from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, Kind
 from tests.backend.local_jobs import local
 
 both = pytest.mark.parametrize("containment", ["group", "tree"])
@@ -30,7 +30,7 @@ def is_unharmed(victim: Path) -> bool:
     )
 
 
-def kind(event: JobCompletionEvent) -> FailureKind | None:
+def kind(event: JobCompletionEvent) -> Kind | None:
     return None if event.reason is None else event.reason.kind
 
 

@@ -13,7 +13,7 @@ import trio
 
 from runtime.backend import verdict_pool
 from runtime.backend.local import driver, local_job, pipeline
-from runtime.job import FailureKind, JobCompletionEvent, JobStatus
+from runtime.job import FailureKind, JobCompletionEvent, JobStatus, Kind
 from runtime.process.guard.messages import SHORT_LOG
 from tests.backend.local_jobs import local
 
@@ -42,7 +42,7 @@ def files(directory: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
 
 
-def failure(event: JobCompletionEvent) -> tuple[FailureKind | None, object, object]:
+def failure(event: JobCompletionEvent) -> tuple[Kind | None, object, object]:
     assert event.reason is not None
     return event.reason.kind, event.reason.lines, event.reason.context
 

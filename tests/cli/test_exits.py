@@ -110,7 +110,7 @@ def test_before_the_run_it_is_wrong_input(site: Path, backend: str, said: str) -
 @pytest.mark.parametrize("backend", ["Setup", "Launch"])
 def test_a_backend_that_exits_costs_its_own_jobs(site: Path, backend: str) -> None:
     done = run_on(site, backend)
-    assert done.code == 1
+    assert done.code == 3
     assert statuses(site) == {"here": "passed", "there": "killed"}
     assert "SystemExit" in results(site)["jobs"][1]["message"]
 
@@ -178,7 +178,7 @@ def test_a_launcher_that_ends_its_process_costs_its_own_job(
     tmp_path: Path, how: str, where: str, isolated: bool, said: str
 ) -> None:
     done = run_ending(tmp_path, how, where, isolated=isolated)
-    assert done.code == 1
+    assert done.code == 3
     assert statuses(tmp_path)["here"] == "passed"
     there = results(tmp_path)["jobs"][1]
     assert there["status"] in {"failed", "killed"}

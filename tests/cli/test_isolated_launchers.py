@@ -58,7 +58,7 @@ def test_isolated_from_a_job_file(tmp_path: Path) -> None:
         text=True,
     ) as run:
         output, _ = run.communicate(timeout=60)
-    assert run.returncode == 1, output
+    assert run.returncode == 3, output
     assert "the process of FarmLauncher was ended by SIGABRT, during launch() of job 'bad'" in output
     assert (tmp_path / "pids").read_text() == f"{run.pid} True\n" * 2, output
     (results,) = (tmp_path / "results" / "latest").glob("*.json")

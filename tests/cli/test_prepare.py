@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import signal
 import sys
 from collections.abc import Iterator
+from copy import copy
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from runtime.backend.registry import backends
 from runtime.cli.make_backends import key_names
 from runtime.cli.options import parse
 from runtime.cli.prepare import Prepared, prepare
+from runtime.job import FailureKind, JobStatusInfo
 from runtime.jobfile.errors import InputError
 from tests.process.test_soft_steps import at
 
@@ -40,6 +44,15 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def prepared(content: str, *options: str) -> Prepared:
     Path("jobs.toml").write_text(content)
     return prepare(parse(["run", "jobs.toml", *options]))
+
+
+def test_a_known_failure_expires_by_the_day_that_is_given() -> None:
+    known = "[known.x]\njobs = 'a'\nmessage = 'bad'\nissue = '#1'\nexpires = 2026-07-01\n[jobs.a]\ncmd = 'x'\n"
+    Path("jobs.toml").write_text(known)
+    reason = JobStatusInfo("bad", kind=FailureKind.EXIT_CODE)
+    for day, name in ((date(2026, 7, 1), "x"), (date(2026, 7, 2), None)):
+        run = prepare(parse(["run", "jobs.toml"]), today=functools.partial(copy, day))
+        assert run.known.name_of(run.jobs[0], reason) == name
 
 
 def wrong(content: str, *options: str) -> str:

@@ -47,7 +47,7 @@ def test_events_with_equal_fields_are_equal(value: Any) -> None:
 
 def test_what_is_not_known_is_none() -> None:
     assert attrs.astuple(JobUsage()) == (None,) * 7
-    assert attrs.astuple(JobStatusInfo("m")) == ("m", None, None, None)
+    assert attrs.astuple(JobStatusInfo("m")) == ("m", *(None,) * 5)
     assert JobHandle("a", 1).started is None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from runtime.errors import SpecError
-from runtime.job import RETRIED_KINDS, FailureKind, JobSpec, Retry
+from runtime.job import RETRIED_KINDS, CustomKind, FailureKind, JobSpec, Kinds, Retry
 from runtime.job.retry import LONGEST_RETRY_DELAY, RETRY_JITTER
 from runtime.journal import digest
 
@@ -65,7 +65,9 @@ def test_a_first_delay_above_the_longest_does_not_grow_and_none_stays_none() -> 
         ),
         ({"times": True}, "retry is True; expected a whole number from 0, or"),
         ({"times": 1.0}, "retry is 1.0; expected a whole number from 0, or"),
-        ({"times": {"licens": 1}}, "retry names the kind 'licens'; expected one of: exit_code, signal, "),
+        ({"times": {"cancelled": 1}}, "retry names the kind 'cancelled'; expected one of: exit_code, signal, "),
+        ({"times": {"No name": 1}}, "retry names the kind 'No name'; expected one of: exit_code, signal, "),
+        ({"times": {7: 1}}, "retry names the kind 7; expected one of: exit_code, signal, "),
         ({"times": {"licence": -1}}, "retry is -1 for licence; expected a whole number from 0"),
         ({"times": {"licence": True}}, "retry is True for licence; expected a whole number from 0"),
         ({"times": 1, "delay": -1}, "the delay of retry is -1; expected seconds, from 0"),
@@ -88,6 +90,18 @@ def test_a_specification_takes_what_a_retry_is_made_of() -> None:
     assert of(None) is of(0) is of({}) is None
     with pytest.raises(SpecError, match="job 'a': retry is 'x'; expected a whole number from 0"):
         of("x")
+
+
+def test_a_kind_of_ones_own_is_one_of_the_job() -> None:
+    kinds = Kinds({"network": ["unreachable"], "licence": ["no licence"]})
+    job = JobSpec(name="a", cmd="x", kinds=kinds, retry={"network": 1, "timeout": 1})
+    assert isinstance(job.retry, Retry)
+    assert job.retry.allows(CustomKind("network"), [FailureKind.TIMEOUT])
+    assert not job.retry.allows(CustomKind("network"), [CustomKind("network")])
+    with pytest.raises(SpecError, match=r"job 'a': retry names the kind 'netwrok'; expected one of: .*, network$"):
+        JobSpec(name="a", cmd="x", kinds=kinds, retry={"netwrok": 1})
+    with pytest.raises(SpecError, match="job 'a': retry names the kind 'network'; expected one of: exit_code, "):
+        JobSpec(name="a", cmd="x", retry=Retry({"network": 1}))
 
 
 def test_what_is_given_can_be_changed_afterwards() -> None:

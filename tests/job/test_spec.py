@@ -17,7 +17,7 @@ from runtime.job import JobSpec
 FIELDS = (
     "name cmd shell target job_type seed secret_cmd backend resources dependencies run_if _needs_all weight "
     "timeout queue_timeout soft_stop soft_timeout exports cwd odir renew_odir log_path pass_patterns fail_patterns "
-    "runtime_pattern simulated_time_pattern max_log raw_lines dry_run interactive tags containment leftovers "
+    "kinds runtime_pattern simulated_time_pattern max_log raw_lines dry_run interactive tags containment leftovers "
     "pre_launch post_finish retry full_name qual_name"
 )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 from typing import Final
 
 import pytest
 
 from runtime.errors import StatusMoveError
-from runtime.job import LEGAL_MOVES, FailureKind, JobStatus, check_move
+from runtime.job import LEGAL_MOVES, FailureClass, FailureKind, JobStatus, check_move
 
 S, Q, R, P, F, K = JobStatus
 TERMINAL: Final = {P, F, K}
@@ -65,6 +67,23 @@ def test_each_kind_goes_with_one_status(status: JobStatus) -> None:
     assert {kind.value for kind in FailureKind if kind.status is status} == set(KINDS[status].split())
 
 
+INFRASTRUCTURE: Final = (
+    "out_of_memory licence queue_timeout busy launch_error launcher_error preempted node_failure lost backend_error"
+)
+
+
+def test_each_kind_has_one_class() -> None:
+    classes = {kind.value: kind.failure_class for kind in FailureKind}
+    assert {name for name, each in classes.items() if each is FailureClass.INFRASTRUCTURE} == set(
+        INFRASTRUCTURE.split()
+    )
+    assert {name for name, each in classes.items() if each is FailureClass.NEITHER} == {"cancelled", "dependency"}
+    assert [kind for kind in FailureKind if kind.is_infrastructure] == [
+        kind for kind in FailureKind if kind.value in INFRASTRUCTURE.split()
+    ]
+
+
 def test_a_kind_is_text() -> None:
     assert FailureKind("lost") is FailureKind.LOST
     assert f"{FailureKind.LOST}" == "lost"
+    assert pickle.loads(pickle.dumps(FailureKind.LOST)) is copy.deepcopy(FailureKind.LOST) is FailureKind.LOST

@@ -28,7 +28,7 @@ def regression(tables: Mapping[str, Any], variables: Variables | None = None) ->
         table = structure({"cmd": "x", **keys}, JobTable, name)
         matrix = {parameter: values for parameter, values in table.matrix.items() if not isinstance(values, Listing)}
         entries.append(JobEntry(name, table, Path("/files"), f"f: [jobs.{name}]", matrix))
-    return Regression("f", tuple(entries), {}, {}, "f", variables or Variables())
+    return Regression("f", tuple(entries), {}, {}, "f", variables=variables or Variables())
 
 
 def expanded(tables: Mapping[str, Any], variables: Variables | None = None, **options: Any) -> dict[str, JobSpec]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from runtime.job import FailureKind, JobStatus
+from runtime.job import CustomKind, FailureKind, JobStatus, Kind
 from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Progress, Record, Removed, Starting, Stopping
 
 T = TypeVar("T")
@@ -20,6 +20,7 @@ WHOLE = st.integers(-(2**70), 2**70)
 NUMBER = st.integers(0, 12)
 ATTEMPT = st.integers(0, 3)
 ENDS = st.sampled_from([JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED])
+KIND: st.SearchStrategy[Kind] = st.sampled_from(FailureKind) | st.sampled_from("ab").map(CustomKind)
 LINE = st.integers(1, 10**9) | st.tuples(st.integers(1, 99), st.integers(1, 99))
 JSON = st.recursive(
     st.none() | st.booleans() | WHOLE | FINITE | ANY_TEXT,
@@ -89,7 +90,9 @@ def batches(draw: st.DrawFn) -> Record:
     optional = {
         "started": MICROS,
         "messages": ANY_TEXT,
-        "kinds": st.sampled_from(FailureKind),
+        "kinds": KIND,
+        "causes": KIND,
+        "known": ANY_TEXT,
         "cpu_seconds": MICROS,
         "peak_bytes": WHOLE,
         "exit_codes": WHOLE,

@@ -64,6 +64,7 @@ NO_CHANGES: Mapping[str, Any] = {
     "soft_timeout": 5,
     "secret_cmd": True,
     "retry": 2,
+    "kinds": {"licence": ["no licence"]},
 }
 
 

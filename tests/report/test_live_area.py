@@ -61,7 +61,8 @@ def test_columns_keep_their_width_whatever_is_in_them(columns: int) -> None:
 
 def test_counts_that_do_not_fit_one_line_go_on_in_the_next() -> None:
     counts = {S.PASSED: 1000, S.FAILED: 100, S.KILLED: 2000, S.RUNNING: 16, S.QUEUED: 5000}
-    lines = plain(RunSnapshot("fifo", 75.0, counts, [], (), "", 1999), 50)
+    ends = {"passed": 1000, "failed": 100, "killed": 1, "never_ran": 1999}
+    lines = plain(RunSnapshot("fifo", 75.0, counts, [], (), "", ends), 50)
     assert lines[1:] == [
         "[1:15] 3100/8116 done: 1000 passed, 100 failed, ",
         "1 killed, 1999 never ran, 16 running, 5000 waiting",

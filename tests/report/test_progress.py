@@ -52,8 +52,11 @@ def test_failures_are_returned_once_and_the_last_stay_in_the_snapshot() -> None:
 def test_a_line_counts_everything() -> None:
     progress = RunProgress("fifo", 0.0)
     counts = {S.SCHEDULED: 1, S.QUEUED: 2, S.RUNNING: 3, S.PASSED: 4, S.FAILED: 5, S.KILLED: 6}
-    snapshot = progress.snapshot(counts, 61, never_ran=4)
-    expected = "[1:01] 15/21 done: 4 passed, 5 failed, 2 killed, 4 never ran, 3 running, 3 waiting"
+    counted = {"passed": 4, "failed": 3, "killed": 1, "infrastructure": 2, "known": 1, "never_ran": 4}
+    snapshot = progress.snapshot(counts, 61, counted=counted)
+    expected = (
+        "[1:01] 15/21 done: 4 passed, 3 failed, 1 killed, 2 infrastructure, 1 known, 4 never ran, 3 running, 3 waiting"
+    )
     assert "".join(piece for piece, _ in progress_line(snapshot)) == expected
     assert text(progress, counts, 61) == "[1:01] 15/21 done: 4 passed, 5 failed, 6 killed, 3 running, 3 waiting"
     progress.stopping = "SIGINT"

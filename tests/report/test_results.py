@@ -19,7 +19,7 @@ from tests.journal.journals import begin, ended, starting
 from tests.journal.sink import Sink
 from tests.journal.strategies import RECORDS
 from tests.report import schema
-from tests.report.results import result
+from tests.report.results import NONE_APART, result
 from tests.report.states import EPOCH, in_a_file, records, state_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def test_the_run_is_described() -> None:
         "started": started,
         "ended": "2001-09-09T01:46:45.500Z",
         "stopped_by": "SIGINT",
-        "counts": {"passed": 1, "failed": 0, "killed": 1, "never_ran": 0, "unfinished": 0},
+        "counts": {"passed": 1, "failed": 0, "killed": 1, **NONE_APART, "never_ran": 0, "unfinished": 0},
         "segments": [
             {
                 "command": ["job-runtime", "run", "fifo.toml"],
@@ -82,7 +82,15 @@ def test_jobs_that_never_ran_are_counted_apart() -> None:
         result("g", FailureKind.LOST, attempt=0),  # it may be running
     ]
     found = of(*ends)
-    assert found["counts"] == {"passed": 1, "failed": 1, "killed": 3, "never_ran": 2, "unfinished": 0}
+    assert found["counts"] == {
+        "passed": 1,
+        "failed": 1,
+        "killed": 2,
+        **NONE_APART,
+        "infrastructure": 1,
+        "never_ran": 2,
+        "unfinished": 0,
+    }
     assert [job["id"] for job in found["jobs"] if job["never_ran"]] == ["d", "e"]
     assert [job["status"] for job in found["jobs"]] == ["passed", "failed", *["killed"] * 5]
 
@@ -108,6 +116,9 @@ def test_a_job_is_described() -> None:
         "name": "smoke",
         "status": "failed",
         "kind": "fail_pattern",
+        "class": "design",
+        "cause": None,
+        "known": None,
         "message": "bad",
         "lines": [3, [7, 9]],
         "context": ["x", "y"],
@@ -145,7 +156,15 @@ def test_of_a_run_that_died_each_job_has_a_result_and_nothing_is_invented() -> N
     written.append(Starting(2.0, "local", [1], [1]))
     found = document(written)
     assert (found["state"], found["ended"], found["seconds"]) == ("died", None, None)
-    assert found["counts"] == {"passed": 1, "failed": 0, "killed": 1, "never_ran": 1, "unfinished": 0}
+    assert found["counts"] == {
+        "passed": 1,
+        "failed": 0,
+        "killed": 0,
+        **NONE_APART,
+        "infrastructure": 1,
+        "never_ran": 1,
+        "unfinished": 0,
+    }
     _, flying, waiting = found["jobs"]
     assert (flying["status"], flying["kind"], flying["never_ran"], flying["attempt"]) == ("killed", "lost", False, 1)
     assert (waiting["status"], waiting["kind"], waiting["never_ran"]) == ("killed", "cancelled", True)
@@ -158,7 +177,7 @@ def test_of_a_live_run_jobs_that_have_not_ended_have_no_result() -> None:
     written.append(Starting(2.0, "local", [1], [1]))
     found = document(written, is_live=True)
     assert (found["state"], found["ended"]) == ("running", None)
-    assert found["counts"] == {"passed": 1, "failed": 0, "killed": 0, "never_ran": 0, "unfinished": 2}
+    assert found["counts"] == {"passed": 1, "failed": 0, "killed": 0, **NONE_APART, "never_ran": 0, "unfinished": 2}
     assert [(job["status"], job["kind"], job["command"]) for job in found["jobs"][1:]] == [
         ("queued", None, None),
         ("scheduled", None, None),
@@ -249,6 +268,7 @@ def test_a_flaky_job_tells_of_its_earlier_attempts() -> None:
             "attempt": 1,
             "status": "killed",
             "kind": "timeout",
+            "class": "design",
             "message": "too long",
             "odir": f"{RUN_DIR}/earlier/a",
             "log": f"{RUN_DIR}/earlier/a/job.log",

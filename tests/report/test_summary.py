@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 
-from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
+from runtime.job import CustomKind, FailureKind, JobResult, JobSpec, JobUsage
 from runtime.report.summary import MAX_FAILURES, MAX_FLAKY, Line, summary
 from tests.report.results import result
 
@@ -34,7 +34,7 @@ def test_the_error_of_a_backend_is_shown_once() -> None:
         "  NO RUN a: it broke",
         "  NO RUN b: the same",
         "  NO RUN c: the same",
-        "  KILLED d: x  out/run/d/job.log",
+        "  INFRA  d: x  out/run/d/job.log",
     ]
     assert lines[7] == "     3 x it broke"
 
@@ -109,3 +109,37 @@ def test_of_many_flaky_jobs_some_are_listed() -> None:
     lines = summed(*(flaky(f"j{i}") for i in range(MAX_FLAKY + 3)))
     assert len(lines) == MAX_FLAKY + 4
     assert lines[-3] == "  … and 3 more, in results.json"
+
+
+def test_known_failures_and_those_of_the_infrastructure_are_apart_and_come_first() -> None:
+    lines = summed(
+        result("ok"),
+        result("bad", K.EXIT_CODE, "exit code 3"),
+        result("late", K.LICENCE, "licence: none left; exit code 1"),
+        result("net", CustomKind("network"), "network: unreachable"),
+        result("test", K.DEPENDENCY, "it needs 'late', which ended as FAILED", attempt=0, cause=K.LICENCE),
+        result("old", K.FAIL_PATTERN, "beat lost", known="credit"),
+        result("after", K.DEPENDENCY, "it needs 'old', which ended as FAILED", attempt=0, known="credit"),
+    )
+    assert [line for line in lines if not line.startswith("         ")] == [
+        "Known failures",
+        "  KNOWN  old: beat lost (known: credit)  out/run/old/job.log",
+        "  NO RUN after: it needs 'old', which ended as FAILED (known: credit)",
+        "",
+        "Not passed because of the infrastructure",
+        "  INFRA  late: licence: none left; exit code 1  out/run/late/job.log",
+        "  INFRA  net: network: unreachable  out/run/net/job.log",
+        "  NO RUN test: it needs 'late', which ended as FAILED",
+        "",
+        "Failures of the infrastructure by message",
+        "     1 x licence: none left; exit code <n>",
+        "     1 x network: unreachable",
+        "",
+        "Not passed",
+        "  FAILED bad: exit code 3  out/run/bad/job.log",
+        "",
+        "Failures by message",
+        "     1 x exit code <n>",
+        "",
+        "7 jobs: 1 passed, 1 failed, 0 killed, 3 infrastructure, 2 known, in 1:15",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from runtime.job import FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus, JobStatusInfo
+from runtime.job import FailureKind, JobCompletionEvent, JobHandle, JobSpec, JobStatus, JobStatusInfo, Kind
 from runtime.job.protocol import Job
 from runtime.scheduler.actions import NO_ATTEMPTS, Action, Kill, Submit
 from runtime.scheduler.dispatcher import BackendLimits
@@ -33,7 +33,7 @@ def ended(
     at: float = 0.0,
     *,
     attempt: int = 1,
-    kind: FailureKind = FailureKind.EXIT_CODE,
+    kind: Kind = FailureKind.EXIT_CODE,
 ) -> JobCompletionEvent:
     message = "exit code 1" if kind is FailureKind.EXIT_CODE else f"it is {kind}"
     reason = None if status is JobStatus.PASSED else JobStatusInfo(message, kind=kind)
@@ -116,12 +116,12 @@ class Driven:
     def withdraw(self, action: Submit, *ids: str) -> None:
         self.apply(Withdrawn(action.backend, [each for each in action.jobs if each.id in ids]))
 
-    def end(self, job_id: str, status: JobStatus = JobStatus.PASSED, kind: FailureKind = FailureKind.EXIT_CODE) -> None:
+    def end(self, job_id: str, status: JobStatus = JobStatus.PASSED, kind: Kind = FailureKind.EXIT_CODE) -> None:
         attempt = self.flying.pop(job_id)
         self.apply((ended(job_id, status, self.now, attempt=attempt, kind=kind),))
         self.plan.sanity_check()
 
-    def fail(self, job_id: str, kind: FailureKind = FailureKind.EXIT_CODE) -> None:
+    def fail(self, job_id: str, kind: Kind = FailureKind.EXIT_CODE) -> None:
         self.end(job_id, kind.status, kind)
 
     def result(self, job_id: str) -> JobCompletionEvent:

@@ -15,7 +15,7 @@ from runtime.job import JobCompletionEvent, JobProgressEvent, JobStatus
 from runtime.scheduler.actions import Submit
 from runtime.scheduler.arbiter import GRANTS_BEFORE_CLAIM
 from runtime.scheduler.backoff import FIRST_DELAY, LONGEST_DELAY
-from runtime.scheduler.facts import RunEnded, SubmissionFailed, Submitted
+from runtime.scheduler.facts import JobsAdded, RunEnded, SubmissionFailed, Submitted
 from runtime.scheduler.resources import ResourcePool
 from tests.scheduler.planning import Driven, ended, handles, job
 
@@ -547,15 +547,18 @@ def test_queue_time_and_run_time_are_two_things() -> None:
     ]
 
 
-def test_a_stop_for_what_a_backend_that_has_gone_cost_leaves_nothing_queued() -> None:
+def test_what_a_backend_that_has_gone_costs_does_not_stop_the_run() -> None:
     jobs = [job("build"), job("lost", "build", backend="other"), job("sim", "build")]
     run = Driven(jobs, backends={"fake": None, "other": None}, max_failures=1)
     run.dispatch()
     run.lose("other")
+    run.apply(JobsAdded([job("late", backend="other")]))
     run.end("build")
-    assert run.statuses() == {"build": "PASSED", "lost": "KILLED", "sim": "KILLED"}
-    assert (run.kind("lost"), run.kind("sim")) == ("backend_error", "cancelled")
-    assert run.dispatch() == []
+    assert run.dispatch() == ["sim"]
+    run.end("sim")
+    assert run.statuses() == {"build": "PASSED", "lost": "KILLED", "sim": "PASSED", "late": "KILLED"}
+    assert run.kind("lost") == run.kind("late") == "backend_error"
+    assert run.plan.statistics().counted == {"passed": 2, "infrastructure": 2}
     run.plan.sanity_check()
 
 

@@ -15,7 +15,7 @@ import trio
 
 from runtime.backend.slurm import SlurmBackend
 from runtime.errors import BackendBrokenError
-from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobSpec, JobStatus
+from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobSpec, JobStatus, Kind
 from runtime.testing.fixture import Session
 from tests.backend.batch.test_wrapper import HOSTILE
 from tests.backend.local_jobs import TOKEN, alive
@@ -47,7 +47,7 @@ def statuses(session: Session) -> list[JobStatus]:
     return [event.status for event in session.history.events if isinstance(event, JobProgressEvent)]
 
 
-def kind_of(event: JobCompletionEvent) -> FailureKind | None:
+def kind_of(event: JobCompletionEvent) -> Kind | None:
     return None if event.reason is None else event.reason.kind
 
 

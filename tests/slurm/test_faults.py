@@ -15,7 +15,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend.slurm import command_text as text
-from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobStatus
+from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobStatus, Kind
 from tests.slurm.fakes import Answer, Edit, Hang, Only, Say
 from tests.slurm.fakes.controller import Controller, Settings
 from tests.slurm.fakes.jobs import COMPACT
@@ -33,7 +33,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return functools.partial(open_scene, tmp_path, monkeypatch)
 
 
-def kind(event: JobCompletionEvent) -> FailureKind | None:
+def kind(event: JobCompletionEvent) -> Kind | None:
     return None if event.reason is None else event.reason.kind
 
 

@@ -69,3 +69,11 @@ def test_only_the_beginning_of_a_log_is_searched_in_this_process(workers: Worker
             assert list(engine.scan(block, [0], [])) == []
             needed.append(engine._worker._worker is not None)
         assert needed == [False, False, True]
+
+
+def test_a_pattern_is_fast_if_no_line_can_make_it_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(combined.is_fast(pattern, 500) for pattern in ["lost", "a.*b", "(a+)+b", r"(?!x)a.*b"])
+    assert not combined.is_fast(r"(?!y)(x+x+)+y", 500)
+    monkeypatch.setattr(combined, "is_linear", lambda _: False)  # as without RE2
+    assert all(combined.is_fast(pattern, 500) for pattern in ["lost", "a.*b", r"after \d+ beats"])
+    assert not combined.is_fast("(a+)+b", 500)

@@ -9,11 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from runtime.job import FailureKind, JobSpec
+from runtime.job import CustomKind, FailureKind, JobSpec
 from runtime.process import UNKNOWN, Exit
 from runtime.verdict import PASSED, Verdict, Verdicts, needs_log, verdict, verdicts
+from runtime.verdict.file import judge_log
 
 WELL = Exit(code=0)
 PLAIN = JobSpec(name="plain", cmd="true")
@@ -149,3 +151,106 @@ def test_a_log_above_its_limit_fails_a_job_that_would_pass(tmp_path: Path, found
     )
     assert judgement.lines == 2
     assert parts(found.of(CAPPED, Exit(code=3), log))[1].kind is FailureKind.EXIT_CODE
+
+
+# ---------------------------------------------------------------------- kinds of failure that the log shows
+
+KINDS = {"licence": ["^no licence", "^Licence checkout failed"], "network": ["unreachable"]}
+OF_KINDS = attrs.evolve(SPEC, name="kinds", kinds=KINDS)
+MISSING = b"start\nLicence checkout failed: VCS\nERROR: gave up\n"
+
+
+@pytest.mark.parametrize("how", [WELL, Exit(code=3), Exit(signal=11)], ids=repr)
+def test_a_line_of_a_log_that_did_not_pass_gives_the_kind_before_all_else(
+    tmp_path: Path, found: Verdicts, how: Exit
+) -> None:
+    log = write(tmp_path, MISSING)
+    reason = verdict(OF_KINDS, how, log).reason
+    before = verdict(SPEC, how, log).reason
+    assert reason is not None
+    assert before is not None
+    assert (reason.kind, reason.lines) == (FailureKind.LICENCE, [2, (1, 3)])
+    assert reason.message == f"licence: Licence checkout failed: VCS; {before.message}"
+    assert reason.context == ("start", "Licence checkout failed: VCS", "ERROR: gave up")
+
+
+@pytest.mark.parametrize("text", [MISSING, b"PASSED\n", b"PASSED\nno licence\n", b"", b"x\n" * 40 + b"unreachable"])
+@pytest.mark.parametrize("how", [WELL, Exit(code=3), Exit(signal=11), UNKNOWN], ids=repr)
+def test_each_way_finds_the_same_kind(tmp_path: Path, found: Verdicts, how: Exit, text: bytes) -> None:
+    log = write(tmp_path, text)
+    expected = parts(verdict(OF_KINDS, how, log))
+    assert parts(found.of(OF_KINDS, how, log)) == expected
+    assert parts(found.attempt(OF_KINDS, how, log)) == expected
+    assert parts(found.soon(OF_KINDS, how, log)) == expected
+    at_once = found.at_once(OF_KINDS, how, text)
+    assert at_once is None or parts(at_once) == expected
+    assert (at_once is not None) == (how is UNKNOWN or expected[1] is None)  # a second search is not done at once
+
+
+def test_a_job_that_passed_has_passed_whatever_its_log_says_about_the_infrastructure(
+    tmp_path: Path, found: Verdicts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+
+    def counted(log: Any, patterns: Any, *args: Any, **options: Any) -> Any:
+        searched.append(patterns.failing)
+        return judge_log(log, patterns, *args, **options)
+
+    monkeypatch.setattr(verdicts, "judge_log", counted)
+    log = write(tmp_path, b"Licence checkout failed, again in 10 s\nPASSED\n")
+    assert found.of(OF_KINDS, WELL, log).passed
+    assert searched == [("ERROR",)]
+    assert found.of(OF_KINDS, Exit(code=1), log).reason.kind is FailureKind.LICENCE  # type: ignore[union-attr]  # it has failed
+    assert searched == [("ERROR",), ("ERROR",), (*KINDS["licence"], *KINDS["network"])]
+
+
+def test_of_several_lines_the_first_one_counts(tmp_path: Path, found: Verdicts) -> None:
+    log = write(tmp_path, b"ERROR\nhost unreachable\nno licence\n")
+    reason = found.of(OF_KINDS, WELL, log).reason
+    assert reason is not None
+    assert (reason.kind, reason.message) == (
+        CustomKind("network"),
+        "network: host unreachable; a fail pattern matched: ERROR",
+    )
+
+
+def test_what_was_stopped_and_what_wrote_too_much_keeps_its_reason(tmp_path: Path, found: Verdicts) -> None:
+    log = write(tmp_path, b"PASSED\nno licence\n" + b"x" * 99)
+    capped = attrs.evolve(CAPPED, kinds=KINDS)
+    assert found.of(capped, WELL, log).reason.kind is FailureKind.LOG_LIMIT  # type: ignore[union-attr]  # it has failed
+    assert found.of(OF_KINDS, UNKNOWN, log) == found.of(SPEC, UNKNOWN, log)
+
+
+def test_a_log_that_is_not_there_shows_no_kind(tmp_path: Path, found: Verdicts) -> None:
+    log = str(tmp_path / "none")
+    (tmp_path / "fifo").mkdir()
+    for path in (log, str(tmp_path / "fifo")):
+        assert found.of(OF_KINDS, Exit(code=1), path) == found.of(SPEC, Exit(code=1), path)
+        assert found.attempt(OF_KINDS, Exit(code=1), path) == found.of(SPEC, Exit(code=1), path)
+
+
+def test_a_pattern_of_a_kind_that_takes_too_long_is_named_and_the_job_keeps_its_reason(tmp_path: Path) -> None:
+    log = write(tmp_path, b"x" * 60 + b"\n")
+    job = JobSpec(name="slow", cmd="false", kinds={"network": [r"(?!y)(x+x+)+y"]})
+    with closing(Verdicts()) as found:
+        assert found.soon(job, Exit(code=1), log) is None
+        reason = found.of(job, Exit(code=1), log).reason
+    assert reason is not None
+    assert reason.kind is FailureKind.EXIT_CODE
+    assert reason.message.startswith("exit code 1; which kind of failure its log shows is not known: ")
+    assert "(?!y)(x+x+)+y" in reason.message
+
+
+def test_without_resources_to_search_for_the_kind_the_verdict_is_asked_for_again(
+    tmp_path: Path, found: Verdicts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = write(tmp_path, MISSING)
+    plain = attrs.evolve(PLAIN, kinds=KINDS)
+    with monkeypatch.context() as patch:
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise OSError(errno.EMFILE, "too many open files")
+
+        patch.setattr(verdicts, "judge_log", fail)
+        assert found.attempt(plain, Exit(code=1), log) is None
+    assert found.attempt(plain, Exit(code=1), log).reason.kind is FailureKind.LICENCE  # type: ignore[union-attr]  # it has failed

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from runtime.backend.legacy import LegacyLauncherAdapter
-from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobHandle, JobProgressEvent, JobSpec
+from runtime.job import EventBatch, JobCompletionEvent, JobHandle, JobProgressEvent, JobSpec, Kind
 from runtime.testing.virtual import VirtualAdapter
 
 
@@ -36,7 +36,7 @@ class Rig:
         (event,) = self.ends(name)
         return event
 
-    def kind(self, name: str) -> FailureKind | None:
+    def kind(self, name: str) -> Kind | None:
         reason = self.end(name).reason
         return None if reason is None else reason.kind
 
