@@ -26,6 +26,9 @@ from runtime.roots import Roots
 
 logger: Final = logging.getLogger("runtime.cli")
 
+SELECTED: Final = "selected"
+"""The detail of a segment that says whether jobs of the job file were left out."""
+
 
 class Earlier:
     """The run that is resumed, or parts of which are run again: its directory and what its journal says so far.
@@ -125,6 +128,26 @@ class Earlier:
             return None
         found = self.state.segments[-1].begin.details.get("seed_base")
         return found if isinstance(found, int) else None
+
+    def selected(self, jobs: Sequence[JobSpec]) -> set[str] | None:
+        """Return the ids of the jobs that the run had, if it never was one of all jobs of its job file; else `None`.
+
+        Args:
+            jobs: of today's job file; no other ids are returned.
+
+        Raises:
+            InputError: if none of them is among `jobs`.
+        """
+        segments = self.state.segments
+        if not segments or not all(segment.begin.details.get(SELECTED) is True for segment in segments):
+            return None
+        found = self.state.numbers.keys() & {job.id for job in jobs}
+        if not found:
+            raise InputError(
+                f"the run {self.run_dir.name} had only some jobs of its job file, and none of them is in this one;"
+                " expected --select with the jobs that are to run"
+            )
+        return found
 
     def not_passed(self, jobs: Sequence[JobSpec], *, each_bucket: bool = False) -> set[str]:
         """Return the ids of the jobs that did not pass, whatever their specifications were.

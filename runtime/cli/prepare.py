@@ -20,7 +20,7 @@ import attrs
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.registry import backends
 from runtime.cli.chosen_jobs import ChosenJobs
-from runtime.cli.earlier import Earlier
+from runtime.cli.earlier import SELECTED, Earlier
 from runtime.cli.job_options import recorded_options
 from runtime.cli.keep_plan import KeepPlan
 from runtime.cli.make_backends import make_backends
@@ -201,8 +201,11 @@ def _prepare(
         chosen.check_same(as_then, again)
     if options.without_needs:
         only = choose(jobs, options.select, drawn, exclude=options.exclude, only=only)
-    jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only)
-    details = {} if chosen is None else chosen.details(jobs)
+    is_selected = bool(options.select or options.exclude)
+    then = None if earlier is None or is_selected else earlier.selected(jobs)
+    jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only if then is None else then)
+    details: dict[str, JSON] = {} if chosen is None else chosen.details(jobs)
+    details[SELECTED] = is_selected or only is not None or then is not None
     jobs = jobs if chosen is None else chosen.added_to(jobs)
     default = options.backend or backends.default
     roots = Roots(str(run_dir)) if earlier is None else earlier.roots

@@ -152,6 +152,31 @@ def test_seeds_are_those_of_the_run_that_is_resumed(tmp_path: Path) -> None:
     assert sorted(statuses(tmp_path)) == sorted(ids)
 
 
+def test_a_run_of_selected_jobs_goes_on_with_those(tmp_path: Path) -> None:
+    fifo = Fifo(tmp_path / "fifo")
+    jobs = {
+        "build": {"cmd": notes(tmp_path)},
+        "a": {
+            "cmd": notes(tmp_path, f"test -e {tmp_path}/fixed || echo > {fifo.path}; exec sleep 0"),
+            "needs": ["build"],
+        },
+        "b": {"cmd": notes(tmp_path)},
+    }
+    with started(tmp_path, "run", job_file(tmp_path, jobs), "--select", "a") as program:
+        fifo.hear()
+        program.send_signal(signal.SIGKILL)
+        program.wait()
+    (tmp_path / "fixed").touch()
+    ran(tmp_path)
+    assert run(tmp_path, jobs, "--resume").code == 0
+    assert ran(tmp_path) == ["a"]
+    assert run(tmp_path, jobs, "--resume", "--select", "b").code == 0
+    assert ran(tmp_path) == ["b"]
+    gone = run(tmp_path, {"c": {"cmd": "true"}}, "--resume")
+    assert gone.code == 2
+    assert "had only some jobs of its job file, and none of them is in this one" in gone.err
+
+
 def test_a_run_that_lives_is_not_resumed(tmp_path: Path) -> None:
     fifo = Fifo(tmp_path / "fifo")
     jobs = {"a": {"cmd": f"echo x > {fifo.path}; exec sleep 100"}}
