@@ -102,7 +102,7 @@ def _without_last_link(path: str) -> str:
         if ".." in target.split("/"):  # where that leads depends on the links above
             return os.path.realpath(path)
         path = os.path.join(os.path.dirname(path), target)
-    return path.rstrip("/")
+    return path.rstrip("/") or "/"  # an empty path would be the current directory
 
 
 @contextmanager

@@ -95,12 +95,13 @@ class Committer:
     def _cut_torn_tail(self) -> None:
         # With the parser of the readers, which also stop at a frame that is no record.
         scanner, size = Scanner(from_text), 0
-        while block := self._disk.read(size, _BLOCK_SIZE):
+        while not scanner.is_broken and (block := self._disk.read(size, _BLOCK_SIZE)):
             scanner.feed(block)
             size += len(block)
         if scanner.note is not None:  # nothing that is appended behind it would ever be read
             self._disk.truncate(scanner.end)
-            logger.warning("the journal %s was cut to its first %d bytes: %s", self.name, scanner.end, scanner.note)
+            why = scanner.note.partition(";")[0]  # not how much: what follows a flaw, which may be a hole, is not read
+            logger.warning("the journal %s was cut to its first %d bytes: %s", self.name, scanner.end, why)
 
     def write(self, records: Sequence[Record], now: float) -> bool:
         """Write `records`, in their order, at a time in seconds.
@@ -144,6 +145,8 @@ class Committer:
         self.sync()
         try:
             self._disk.close()
+        except FileNotFoundError as exc:
+            self._fail("found", exc)
         except OSError as exc:  # some network file systems write when a file is closed
             self._fail("closed", exc)
 

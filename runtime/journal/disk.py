@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final, Protocol
 
@@ -44,7 +45,11 @@ class Disk(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the file. Called last, and once, also if `open` has failed."""
+        """Close the file. Called last, and once, also if `open` has failed.
+
+        Raises:
+            FileNotFoundError: if nobody can find it any more.
+        """
         ...
 
 
@@ -98,6 +103,19 @@ class JournalFile:
         return self._directory.run if isinstance(self._directory, Roots) else self._directory
 
     def close(self) -> None:
-        """Close it."""
-        if self._fd >= 0:
+        """Close it. Raises `FileNotFoundError` if it is not at its place, because a job has removed or replaced it."""
+        if self._fd < 0:
+            return
+        try:
+            if not self._is_at_its_place():
+                raise FileNotFoundError(errno.ENOENT, "it was removed or replaced while it was written", self.name)
+        finally:
             os.close(self._fd)
+
+    def _is_at_its_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._run_directory.below(JOURNAL_NAME).status())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # nobody knows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -92,6 +93,7 @@ class Follower(AsyncIterator[Record]):
             return live, [], offset, None
         with open(fd, "rb", buffering=0) as file:
             file.seek(offset)
-            while not records and (block := file.read(_BLOCK_SIZE)):
+            while not records and not scanner.is_broken and (block := file.read(_BLOCK_SIZE)):
                 records = [record for record in scanner.feed(block) if record is not None]
+            scanner.skip_to(os.fstat(fd).st_size)
         return live, records, scanner.end, None if records else scanner.note

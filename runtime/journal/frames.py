@@ -100,6 +100,11 @@ class Scanner(Generic[_T]):
             self._rest.clear()
         return found
 
+    def skip_to(self, size: int) -> None:
+        """Take note that the journal has `size` bytes, if what follows the last valid frame need not be read."""
+        if self._flaw is not None:
+            self._beyond = max(self._beyond, size - self._end)
+
     def _take(self, begin: int) -> bytes | None:
         """Return the text of the next frame; `None`, with the flaw, if there is no whole, valid one."""
         head = bytes(self._rest[begin : begin + _HEADER_SIZE])

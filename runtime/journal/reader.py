@@ -43,7 +43,7 @@ def read(path: RootedPath | str | os.PathLike[str]) -> Journal:
     """
     fd = open_journal(path)
     try:
-        return read_blocks(iter(lambda: os.read(fd, BLOCK), b""))
+        return read_blocks(iter(lambda: os.read(fd, BLOCK), b""), os.fstat(fd).st_size)
     except JournalVersionError as exc:
         msg = f"{path} is {exc}"
         raise JournalVersionError(msg) from None
@@ -51,8 +51,13 @@ def read(path: RootedPath | str | os.PathLike[str]) -> Journal:
         os.close(fd)
 
 
-def read_blocks(blocks: Iterable[bytes]) -> Journal:
-    """Return what can be read of a journal of which these are the bytes, from the first one on.
+def read_blocks(blocks: Iterable[bytes], size: int) -> Journal:
+    """Return what can be read of a journal.
+
+    Args:
+        blocks: its bytes, from the first one on. Not taken are those behind a block with a flaw: a job can make a file
+            with a hole of any size, which takes hours to read.
+        size: of the journal, in bytes, for the note.
 
     Raises:
         JournalVersionError: if a newer version of this package has written it.
@@ -66,6 +71,9 @@ def read_blocks(blocks: Iterable[bytes]) -> Journal:
                 skipped += 1
             else:
                 records.append(record)
+        if scanner.is_broken:
+            scanner.skip_to(size)
+            break
     return Journal(records, scanner.note, scanner.end, skipped)
 
 

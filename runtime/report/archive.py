@@ -114,11 +114,12 @@ def read_archive(path: Path) -> ExportedRun:
         JournalVersionError: if a newer version of this package wrote its journal.
     """
     run_dir, is_live, journal = "", False, None
-    for name, file in _members(path):
+    for name, size, file in _members(path):
         if name == _ABOUT:
             run_dir, is_live = _about(file.read(_MAX_ABOUT))
         elif name == JOURNAL_NAME and run_dir:
-            journal = read_blocks(iter(lambda file=file: file.read(BLOCK), b""))  # type: ignore[misc]  # bound at once
+            blocks = iter(lambda file=file: file.read(BLOCK), b"")  # type: ignore[misc]  # bound at once
+            journal = read_blocks(blocks, size)
             break
     if journal is None:
         raise ArchiveError("it is a tar file, but no exported run")
@@ -127,20 +128,20 @@ def read_archive(path: Path) -> ExportedRun:
 
 def read_log(path: Path, name: str) -> bytes | None:
     """Return a log of an exported run by its name; `None` if it has none of that name. Raises as `read_archive`."""
-    for member, file in _members(path):
+    for member, _, file in _members(path):
         if member == f"logs/{name}":
             return file.read(MAX_LOG)
     return None
 
 
-def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the files of an archive, each with its name below the top directory."""
+def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Yield name below the top directory, size in bytes, and content of each file of an archive."""
     try:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isfile() else None
                 if file is not None:
-                    yield member.name.partition("/")[2], file
+                    yield member.name.partition("/")[2], member.size, file
     except (tarfile.TarError, EOFError, zlib.error) as exc:
         raise ArchiveError("it is no exported run, or a part of one") from exc
 

@@ -54,6 +54,17 @@ def test_of_a_run_that_was_resumed_the_time_in_between_is_not_reported(here: Her
     assert here("report", NAME).out.endswith("1 job: 1 passed, 0 failed, 0 killed, in 2.0 s\n")
 
 
+def test_a_link_to_the_root_is_not_the_current_directory(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = write_run(tmp_path / "results", [result("a")])
+    (tmp_path / "root").symlink_to("/")
+    monkeypatch.chdir(run_dir)
+    done = here("report", "../../root")
+    assert (done.code, done.out) == (2, "")
+    assert "RUN is /: it has no journal" in done.err
+
+
 @pytest.mark.parametrize(
     "run", [[], ["latest"], [NAME], [f"results/{NAME}"], ["results/latest"], [f"./results/{NAME}/"]]
 )

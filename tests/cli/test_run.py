@@ -336,7 +336,16 @@ def test_with_all_descriptors_closed_the_files_are_right(tmp_path: Path) -> None
 def test_results_that_cannot_be_written_are_said(tmp_path: Path) -> None:
     done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "rm -r {run_dir}; true"}}))
     assert done.code == 74
-    assert re.fullmatch(r"job-runtime: /.*/results.json cannot be written: No such file or directory\n", done.err)
+    journal, results = done.err.splitlines()
+    assert re.match(r"job-runtime: ERROR: the journal /.*/journal.jsonl cannot be found \(it was removed or ", journal)
+    assert re.fullmatch(r"job-runtime: /.*/results.json cannot be written: No such file or directory", results)
+
+
+@pytest.mark.parametrize("plant", ["rm", "ln -sf /dev/zero"])
+def test_a_journal_that_is_gone_when_the_run_ends_is_said(tmp_path: Path, plant: str) -> None:
+    done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": f"{plant} {{run_dir}}/journal.jsonl"}}))
+    assert statuses(tmp_path) == {"a": "passed"}
+    assert (done.code, done.err.count("\n")) == (74, 1)
 
 
 def test_a_job_that_moves_the_run_directory_away_leads_nothing_of_ours_elsewhere(tmp_path: Path) -> None:

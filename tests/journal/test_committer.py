@@ -121,6 +121,13 @@ def test_what_a_previous_incarnation_left_at_the_end_is_cut_off(torn: bytes, cap
     assert numbers(readable(disk.synced)) == [0, 1, 2]
 
 
+def test_a_hole_at_the_end_is_cut_off_unread() -> None:
+    disk = FakeDisk(frame(0) + bytes(3 << 20))
+    opened(disk)
+    assert disk.content == frame(0)
+    assert disk.calls == ["open", "read", "truncate"]
+
+
 def test_a_frame_that_is_no_record_is_cut_off_because_readers_stop_there() -> None:
     disk = FakeDisk(frame(0) + encode("[]") + frame(1))
     opened(disk)

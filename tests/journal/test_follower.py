@@ -53,6 +53,13 @@ async def test_old_and_new_records_come_in_order(roots: Roots) -> None:
     assert live.follower.note is None
 
 
+async def test_a_hole_of_any_size_is_not_read(roots: Roots) -> None:
+    live = Live(roots, append(frame(0)), lambda path: os.truncate(path, 1 << 40))
+    assert numbers(await live.records()) == [0]
+    assert live.follower.note is not None
+    assert live.follower.note.endswith(f"; {(1 << 40) - len(frame(0))} bytes from there on cannot be read")
+
+
 async def test_a_frame_that_is_written_in_pieces_comes_when_it_is_whole(roots: Roots) -> None:
     pieces = [append(bytes([byte])) for byte in frame(0) + frame(1)]
     assert numbers(await Live(roots, *pieces).records()) == [0, 1]

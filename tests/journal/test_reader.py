@@ -74,7 +74,8 @@ def test_each_byte_of_a_journal_of_50_records_is_damaged(damage: str, monkeypatc
     for offset in range(len(WHOLE)):
         while ENDS[whole] <= offset:
             whole += 1
-        journal = read_blocks([DAMAGES[damage](offset)])
+        content = DAMAGES[damage](offset)
+        journal = read_blocks([content], len(content))
         end = ENDS[whole - 1] if whole else 0
         assert len(journal.records) == whole
         assert journal.end == end
@@ -95,6 +96,24 @@ def test_any_records_are_read_and_any_noise_is_left_out(path: Path, records: lis
     journal = read(path)
     assert journal.records == records
     assert (journal.end, journal.note is None) == (len(written), not noise)
+
+
+def test_a_hole_of_any_size_behind_the_records_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(WHOLE)
+    os.truncate(path, 1 << 40)
+    read_block = os.read
+    sizes: list[int] = []
+
+    def count(fd: int, size: int) -> bytes:
+        sizes.append(size)
+        assert len(sizes) == 1
+        return read_block(fd, size)
+
+    monkeypatch.setattr(os, "read", count)
+    journal = read(path)
+    assert (journal.records, journal.end) == (RECORDS_50, len(WHOLE))
+    assert journal.note is not None
+    assert journal.note.endswith(f"; {(1 << 40) - len(WHOLE)} bytes from there on cannot be read")
 
 
 def test_types_of_a_later_version_are_counted(path: Path) -> None:
