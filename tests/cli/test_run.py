@@ -336,7 +336,7 @@ def test_with_all_descriptors_closed_the_files_are_right(tmp_path: Path) -> None
 def test_results_that_cannot_be_written_are_said(tmp_path: Path) -> None:
     done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "rm -r {run_dir}; true"}}))
     assert done.code == 74
-    journal, results = done.err.splitlines()
+    results, journal = done.err.splitlines()
     assert re.match(r"job-runtime: ERROR: the journal /.*/journal.jsonl cannot be found \(it was removed or ", journal)
     assert re.fullmatch(r"job-runtime: /.*/results.json cannot be written: No such file or directory", results)
 
