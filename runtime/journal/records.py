@@ -82,9 +82,9 @@ class Begin:
     incarnation: int = attrs.field(metadata=_one(INTEGERS))
     """How many segments were there before."""
     at: float = attrs.field(metadata=_one(TIMES))
-    """The wall time."""
+    """The wall time, in seconds since 1970."""
     epoch: float = attrs.field(metadata=_one(TIMES))
-    """The wall time of second 0 of the clock of all other times of the segment."""
+    """The wall time, in seconds since 1970, of second 0 of the clock of all other times of the segment."""
     host: str = attrs.field(metadata=_one(TEXTS))
     """The name of the machine."""
     boot: str = attrs.field(metadata=_one(TEXTS))
@@ -133,6 +133,7 @@ class Starting:
     """Intent: a backend is about to be asked to launch these jobs. It may have refused, or launched, any of them."""
 
     at: float = attrs.field(metadata=_one(TIMES))
+    """Seconds of the clock of the segment."""
     backend: str = attrs.field(metadata=_one(TEXTS))
     """The backend's name."""
     jobs: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
@@ -150,6 +151,7 @@ class Progress:
     attempts: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
     statuses: Sequence[JobStatus] = attrs.field(metadata=_each(MOVES))
     at: Sequence[float] = attrs.field(metadata=_each(TIMES))
+    """Seconds of the clock of the segment."""
     notes: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
 
     __attrs_post_init__ = _check_lengths
@@ -230,6 +232,7 @@ class Stopping:
     """The run is being stopped: from now on no more jobs are started."""
 
     at: float = attrs.field(metadata=_one(TIMES))
+    """Seconds of the clock of the segment."""
     by: str = attrs.field(metadata=_one(TEXTS))
     """The signal, or anything else, that ends the run early."""
 
@@ -239,6 +242,7 @@ class End:
     """The last record of a segment that ended in order."""
 
     at: float = attrs.field(metadata=_one(TIMES))
+    """Seconds of the clock of the segment."""
     stopped_by: str | None = attrs.field(default=None, metadata=_one(or_none(TEXTS)))
     """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
 

@@ -1,4 +1,4 @@
-"""docs/job-files.md lists each kind of failure with its status and class, and its examples of them do what it says."""
+"""docs/job-files.md lists kinds of failure, keys of results, commands and options, and its examples do what it says."""
 
 from __future__ import annotations
 
@@ -6,15 +6,36 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from runtime.cli.main import main
 from runtime.job import FailureKind
 from tests.cli.program import call
 
-PAGE = (Path(__file__).parents[2] / "docs" / "job-files.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "job-files.md").read_text()
+
+
+def table(head: str) -> str:
+    return PAGE.partition(head)[2].partition("\n\n")[0]
+
+
+def first_cells(head: str) -> list[str]:
+    """Return what is in backquotes in the first cells of the lines of a table."""
+    cells = re.findall(r"^\| (`.*?) \| ", table(head), re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def help_of(capfd: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    return capfd.readouterr().out
 
 
 def test_each_kind_of_failure_is_listed_with_its_status() -> None:
-    table = PAGE.partition("| status | `kind` |")[2].partition("\n\n")[0]
-    listed = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (?:`(\w+)`|that of its cause) \| ", table, re.MULTILINE)
+    listed = re.findall(
+        r"^\| `(\w+)` \| `(\w+)` \| (?:`(\w+)`|that of its cause) \| ", table("| status | `kind` |"), re.MULTILINE
+    )
     assert listed == [
         (
             kind.status.name.lower(),
@@ -76,3 +97,21 @@ def test_the_example_of_a_known_failure_does_not_fail_the_run_until_its_day(tmp_
         "known failure credit_lost expired on 2025-12-31 and matches a failure that counts; issue:"
         " https://tracker.example/1234" in done.out
     )
+
+
+def test_each_key_of_the_results_is_listed() -> None:
+    schema = json.loads((ROOT / "runtime" / "report" / "results.schema.json").read_text())
+    assert set(first_cells("| key | of the run |")) == set(schema["properties"])
+    assert set(first_cells("| key | of a job |")) == set(schema["$defs"]["job"]["properties"])
+
+
+def test_each_command_and_each_of_its_options_is_listed(capfd: pytest.CaptureFixture[str]) -> None:
+    commands = re.findall(
+        r"^    ([a-z]+) ", help_of(capfd).partition("COMMAND\n")[2].partition("\n\noptions:")[0], re.MULTILINE
+    )
+    listed = [text.split()[0] for text in first_cells("| command | what it does |")]
+    assert sorted(commands) == sorted(name for name in listed if name.isalpha())
+    by_letter = {"--follow", "--help", "--output", "--quiet", "--verbose"}
+    for command in commands:
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", help_of(capfd, command))) - by_letter
+        assert [option for option in sorted(options) if not re.search(f"{option}(?![a-z-])", PAGE)] == []
