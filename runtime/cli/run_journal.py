@@ -35,7 +35,7 @@ from runtime.jobfile.regression import Regression
 from runtime.journal.disk import JournalFile
 from runtime.journal.json_text import JSON
 from runtime.journal.kept_records import KeptRecords
-from runtime.journal.lock import LOCK_NAME, acquire
+from runtime.journal.lock import acquire
 from runtime.journal.outputs import OutputFinder
 from runtime.journal.recorder import Recorder
 from runtime.journal.replay import RunState
@@ -133,12 +133,8 @@ class RunJournal:
 
     def close(self) -> None:
         """Release the lock, if it was taken. Blocks."""
-        if self._lock is None:
-            return
-        try:
+        if self._lock is not None:
             self._lock.release()
-        except OSError as exc:
-            logger.warning("%s/%s stays, and is in nobody's way: %s", self._roots, LOCK_NAME, exc.strerror)
 
     def write_secrets(self) -> None:
         """Write the secret values. Blocks. An error is logged, and is in `failure`."""

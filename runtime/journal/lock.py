@@ -28,6 +28,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import socket
 import time
@@ -44,6 +45,8 @@ from runtime.job.shorten import shorten
 from runtime.process.guard.procfs import EXITED, read_entry
 from runtime.rooted import write_all
 from runtime.roots import RootedPath
+
+logger: Final = logging.getLogger("runtime.journal")
 
 LOCK_NAME: Final = "journal.lock"
 """The name of the lock in its run directory."""
@@ -150,8 +153,7 @@ class JournalLock:
     def release(self) -> None:
         """Remove the file, and give the lock to the next. Blocks. Idempotent.
 
-        Raises:
-            OSError: if the file cannot be removed; the next process takes the lock nevertheless.
+        A file that cannot be removed stays, with a warning: the next process takes the lock nevertheless.
         """
         fd, self._fd = self._fd, -1
         if fd < 0:
@@ -159,6 +161,8 @@ class JournalLock:
         try:
             if _is_at(fd, self._path):
                 self._path.unlink(missing_ok=True)
+        except OSError as exc:
+            logger.warning("%s stays, and is in nobody's way: %s", self._path, exc.strerror)
         finally:
             os.close(fd)
 

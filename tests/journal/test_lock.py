@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -286,6 +287,21 @@ def test_a_lock_that_was_removed_by_hand_is_released_without_harm_to_the_next(di
     file_of(directory).write_text("another's")
     taken.release()
     assert file_of(directory).read_text() == "another's"
+
+
+def test_a_lock_whose_file_cannot_be_removed_is_free_all_the_same(
+    directory: RootedPath, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unlink(path: RootedPath, *, missing_ok: bool) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    taken = acquire(directory)
+    with monkeypatch.context() as patch:
+        patch.setattr(RootedPath, "unlink", unlink)
+        taken.release()
+    assert caplog.messages == [f"{directory}/journal.lock stays, and is in nobody's way: Read-only file system"]
+    with os.fdopen(directory.below(lock.LOCK_NAME).open_regular()) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_forked_child_does_not_hold_the_lock_of_a_killed_parent(directory: RootedPath) -> None:
