@@ -16,7 +16,9 @@ from contextlib import suppress
 import attrs
 
 from runtime.backend.job_paths import job_paths
+from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.job import JobSpec
+from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import RESERVED
 from runtime.journal.replay import RunState
 from runtime.journal.resume import Decision
@@ -84,6 +86,37 @@ def _and_parents(path: str, below: str) -> Iterator[str]:
     while path.startswith(below):
         yield path
         path = os.path.dirname(path)
+
+
+def change_links(roots: Roots, links: Mapping[str, str], *, not_at: Sequence[str], is_new: bool) -> None:
+    """Make the links of a run to directories of other runs, and remove those that are not needed any more. Blocks.
+
+    Args:
+        roots: of the run, whose directory is open.
+        links: as in `LinkPlan`.
+        not_at: the paths from which links are removed that an earlier segment has made.
+        is_new: whether the run directory is new: then none of the links stays if one cannot be made, so that the
+            directory can be removed.
+
+    Raises:
+        InputError: if one cannot be made, or a file system does not answer.
+    """
+
+    def make(place: str) -> None:
+        try:
+            make_link(roots, place, links[place])
+        except (OSError, ValueError) as exc:
+            for made in links if is_new else ():
+                with suppress(OSError, ValueError):
+                    remove_link(roots, made)
+            why = exc.strerror if isinstance(exc, OSError) else exc
+            raise InputError(
+                f"{place} is to be a link to {links[place]}, which is kept: {why}; expected nothing else at that place"
+            ) from exc
+
+    # First, because a link may lead to where another one is to be made.
+    call_each_with_timeout(lambda place: remove_link(roots, place), not_at, what="the directory")
+    call_each_with_timeout(make, links, what="the directory")
 
 
 def make_link(roots: Roots, place: str, target: str) -> None:

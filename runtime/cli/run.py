@@ -25,7 +25,7 @@ import trio
 from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, describe_fatal_error, print_error
 from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.link_updates import LinkUpdates
-from runtime.cli.linked_directories import make_link, remove_link
+from runtime.cli.linked_directories import change_links
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.removals import Removals
@@ -165,7 +165,8 @@ class Run:
             call_each_with_timeout(self._resolve, self._named_paths(), what="the directory")
             if self._prepared.is_resumed:
                 end_what_is_left(self._prepared.token)
-            self._make_directory_links()
+            if (keeps := self._prepared.keeps) is not None:
+                change_links(self._roots, keeps.links, not_at=keeps.places, is_new=not self._prepared.is_resumed)
             self._links.make_folders()
             self._journal.write_secrets()
         except (OSError, InputError) as exc:
@@ -189,33 +190,6 @@ class Run:
             self._run_dir.mkdir()
             self._roots.open()
         self._journal.lock()
-
-    def _make_directory_links(self) -> None:
-        """Make the links to the directories of other runs, and remove those that are not needed any more.
-
-        Raises:
-            InputError: if one cannot be made, or a file system does not answer.
-        """
-        keeps = self._prepared.keeps
-        if keeps is None:
-            return
-
-        def make(place: str) -> None:
-            try:
-                make_link(self._roots, place, keeps.links[place])
-            except (OSError, ValueError) as exc:
-                for made in () if self._prepared.is_resumed else keeps.links:
-                    with suppress(OSError, ValueError):
-                        remove_link(self._roots, made)  # so that the new run directory can be removed
-                why = exc.strerror if isinstance(exc, OSError) else exc
-                raise InputError(
-                    f"{place} is to be a link to {keeps.links[place]}, which is kept: {why}; expected nothing else at"
-                    " that place"
-                ) from exc
-
-        # First, because a link may lead to where another one is to be made.
-        call_each_with_timeout(lambda place: remove_link(self._roots, place), keeps.places, what="the directory")
-        call_each_with_timeout(make, keeps.links, what="the directory")
 
     def _resolve(self, path: str) -> None:
         try:
