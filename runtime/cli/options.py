@@ -88,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_file(run)
     _add_jobs(run)
     _add_where(run)
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="start nothing and write nothing: show what would run, in which order, and of an earlier run what would be"
+        " kept, and why",
+    )
+    _add_earlier(run)
     _add_running(run)
     _add_output(run)
 
@@ -244,15 +251,9 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_running(parser: argparse.ArgumentParser) -> None:
-    running = parser.add_argument_group("when jobs fail, or the run is stopped")
-    running.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="start nothing and write nothing: show what would run, in which order, and of an earlier run what would be"
-        " kept, and why",
-    )
-    earlier = running.add_mutually_exclusive_group()
+def _add_earlier(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what an earlier run has to do with it")
+    earlier = group.add_mutually_exclusive_group()
     earlier.add_argument(
         "--rerun",
         metavar="RUN",
@@ -278,19 +279,23 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         const=LATEST,
         help="go on with a run that was stopped or killed: keep what passed, run the rest (default: the latest)",
     )
-    running.set_defaults(each_bucket=False)
-    running.add_argument(
+    group.set_defaults(each_bucket=False)
+    group.add_argument(
         "--without-needs",
         action="store_true",
         help="with --rerun or --select: run the chosen jobs alone; what they need is kept of the run of --rerun, or of"
         " the latest run that has it, and has to stand there",
     )
-    running.add_argument(
+    group.add_argument(
         "--keep-builds",
         action="store_true",
         help="with --rerun or --rerun-each-bucket: keep what passed there and is needed, whatever has become of the"
         " source tree",
     )
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    running = parser.add_argument_group("when jobs fail, or the run is stopped")
     failures = running.add_mutually_exclusive_group()
     failures.add_argument("--keep-going", action="store_true", help="run all that can be run (default)")
     failures.add_argument("--fail-fast", action="store_true", help="stop after the first failure of the design")

@@ -101,19 +101,20 @@ def prepare(
     known = KnownFailures(regression.known, today())
     out = check_out(options.out)
     _check_together(options)
+    request = _Request(options=options, regression=regression, known=known, out=out)
     if options.rerun is not None:
         with closing(Earlier(find_run(options.rerun, out), lock=False)) as again:
-            return _prepare(options, regression, known, out, again=again)
+            return _prepare(attrs.evolve(request, again=again))
     if options.resume is None:
-        return _prepare(options, regression, known, out)
+        return _prepare(request)
     # A dry run takes no lock: it may look at a run that lives.
     earlier = Earlier(find_run(options.resume, out), lock=not options.dry_run)
     try:
         if not earlier.has_begun and not options.dry_run:
             earlier.close()
             # A new one, because what is in its directories is not known, and may be of another night.
-            return _prepare(options, regression, known, out, None)
-        return _prepare(options, regression, known, out, earlier)
+            return _prepare(request)
+        return _prepare(attrs.evolve(request, earlier=earlier))
     except BaseException:
         earlier.close()
         raise
@@ -154,74 +155,55 @@ def prepare_chosen(
     """
     add_pythonpath(options.pythonpath)
     known = KnownFailures(regression.known, today())
-    return _prepare(options, regression, known, out, again=earlier, chosen=chosen)
+    return _prepare(
+        _Request(options=options, regression=regression, known=known, out=out, again=earlier, chosen=chosen)
+    )
 
 
-def _prepare(
-    options: argparse.Namespace,
-    regression: Regression,
-    known: KnownFailures,
-    out: Path,
-    earlier: Earlier | None = None,
-    again: Earlier | None = None,
-    chosen: ChosenJobs | None = None,
-) -> Prepared:
-    """Return all parts of a run that goes on after `earlier`, or is a new one, of jobs of `again`.
+@attrs.frozen(kw_only=True)
+class _Request:
+    """What a run is to be made of: it goes on after `earlier`, or is a new one, of jobs of `again`, or of all jobs."""
 
-    These are the ones in `chosen`, or else those that did not pass.
-    """
+    options: argparse.Namespace
+    regression: Regression
+    known: KnownFailures
+    out: Path
+    earlier: Earlier | None = None
+    again: Earlier | None = None
+    chosen: ChosenJobs | None = None
+    """Which jobs of `again`; `None` for those that did not pass."""
+
+
+@attrs.frozen(kw_only=True)
+class _Selection:
+    """Which jobs of the job file are in a run."""
+
+    jobs: list[JobSpec]
+    named: Collection[str] | None
+    """Ids of the jobs that run in any case, while what they need may be kept of another run; `None` for a run that
+    keeps nothing of another one."""
+    as_then: Mapping[str, JobSpec]
+    """By id: the specifications of all jobs, as they would be in the directory of the run `again`."""
+    details: dict[str, JSON]
+    """What the journal says of it."""
+
+
+def _prepare(request: _Request) -> Prepared:
+    """Return all parts of a run."""
+    options, regression, earlier, chosen = request.options, request.regression, request.earlier, request.chosen
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}" if earlier is None else earlier.run_dir.name
-    run_dir = out / run if earlier is None else earlier.run_dir
-    seed_base = options.seed_base
-    if seed_base is None and (before := earlier or again) is not None:
-        seed_base = before.seed_base
-    is_drawn = seed_base is None
-    if seed_base is None:
-        seed_base = secrets.randbits(32)
-    expansion = Expansion(
-        run_dir=run_dir,
-        seed_base=seed_base,
-        reseed=options.reseed,
-        fixed_seed=options.fixed_seed,
-        timeout_multiplier=options.timeout_multiplier,
-    )
-    drawn = DrawnSeeds(
-        frozenset(entry.name for entry in regression.entries if isinstance(expansion.seeds(entry.table), int)),
-        seed_base,
-        given=not is_drawn,
-    )
-    jobs = expand(regression, expansion)
-    only: Collection[str] | None = None
-    if chosen is not None:
-        only = chosen.ids
-    elif again is not None:
-        only = again.not_passed(jobs, each_bucket=options.each_bucket)
-    as_then = {} if again is None else _as_then(regression, expansion, again)
-    if chosen is not None and again is not None:
-        chosen.check_same(as_then, again)
-    if options.without_needs:
-        only = choose(jobs, options.select, drawn, exclude=options.exclude, only=only)
-    is_selected = bool(options.select or options.exclude)
-    then = None if earlier is None or is_selected else earlier.selected(jobs)
-    jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only if then is None else then)
-    details: dict[str, JSON] = {} if chosen is None else chosen.details(jobs)
-    details[SELECTED] = is_selected or only is not None or then is not None
-    jobs = jobs if chosen is None else chosen.added_to(jobs)
+    run_dir = request.out / run if earlier is None else earlier.run_dir
+    expansion, drawn = _expansion(request, run_dir)
+    selection = _select(request, expansion, drawn)
+    jobs = selection.jobs if chosen is None else chosen.added_to(selection.jobs)
     default = options.backend or backends.default
     roots = Roots(str(run_dir)) if earlier is None else earlier.roots
     journal = RunJournal(roots, regression, jobs, recorded_options(options), earlier)
     token = earlier.token if earlier is not None and earlier.has_begun else secrets.token_hex(8)
     made = make_backends(jobs, default, regression, options, roots)
-    keeps = None if earlier is None else plan_resumption(earlier, jobs, made)
-    if only is not None:
-        needs = Needs.KEPT if options.keep_builds else Needs.FROM_SAME_TREE
-        needs = Needs.MUST_BE_KEPT if chosen is not None or options.without_needs else needs
-        rerun = Rerun(named=only, needs=needs, source_directory=regression.entries[0].directory)
-        if again is not None:
-            keeps = plan_rerun(rerun, again, jobs, as_then, run_dir)
-        elif missing := [job.id for job in jobs if job.id not in only]:
-            keeps = _plan_on(run_with(missing, out), rerun, jobs, regression, expansion)
-        journal.recorder.origins = {} if keeps is None else keeps.origins
+    keeps = _keeps(request, selection, jobs, expansion, made)
+    if keeps is not None and earlier is None:  # what a resumed run has kept of others is in its journal
+        journal.recorder.origins = keeps.origins
     try:
         scheduler = Scheduler(
             jobs,
@@ -234,7 +216,7 @@ def _prepare(
             first_attempts=None if keeps is None else keeps.first_attempts,
             journal=journal.recorder,
             run_token=token,
-            known=known.name_of if regression.known else None,
+            known=request.known.name_of if regression.known else None,
         )
     except (GraphError, ResourceError) as exc:
         hint = "; expected a limit under [resources], or --resource NAME=N" if "has no limit" in str(exc) else ""
@@ -244,7 +226,7 @@ def _prepare(
         run_dir=run_dir,
         roots=roots,
         token=token,
-        seed_base=seed_base,
+        seed_base=expansion.seed_base,
         draws_seeds=any(job.name in drawn.names for job in jobs),
         regression=regression,
         jobs=jobs,
@@ -255,10 +237,71 @@ def _prepare(
         keeps=keeps,
         is_resumed=earlier is not None,
         logs_to_show=() if chosen is None else chosen.ids,
-        details=details,
-        known=known,
+        details=selection.details,
+        known=request.known,
         scheduler=scheduler,
     )
+
+
+def _expansion(request: _Request, run_dir: Path) -> tuple[Expansion, DrawnSeeds]:
+    """Return how the job file is expanded, and which seeds are drawn for that: from the seed base of an earlier run."""
+    options, before = request.options, request.earlier or request.again
+    given = options.seed_base
+    if given is None and before is not None:
+        given = before.seed_base
+    expansion = Expansion(
+        run_dir=run_dir,
+        seed_base=secrets.randbits(32) if given is None else given,
+        reseed=options.reseed,
+        fixed_seed=options.fixed_seed,
+        timeout_multiplier=options.timeout_multiplier,
+    )
+    names = [entry.name for entry in request.regression.entries if isinstance(expansion.seeds(entry.table), int)]
+    return expansion, DrawnSeeds(frozenset(names), expansion.seed_base, given=given is not None)
+
+
+def _select(request: _Request, expansion: Expansion, drawn: DrawnSeeds) -> _Selection:
+    """Return which jobs are in the run."""
+    options, earlier, again, chosen = request.options, request.earlier, request.again, request.chosen
+    jobs = expand(request.regression, expansion)
+    named: Collection[str] | None = None
+    if chosen is not None:
+        named = chosen.ids
+    elif again is not None:
+        named = again.not_passed(jobs, each_bucket=options.each_bucket)
+    as_then = {} if again is None else _as_then(request.regression, expansion, again)
+    if chosen is not None and again is not None:
+        chosen.check_same(as_then, again)
+    if options.without_needs:
+        named = choose(jobs, options.select, drawn, exclude=options.exclude, only=named)
+    is_selected = bool(options.select or options.exclude)
+    only = named if earlier is None or is_selected else earlier.selected(jobs)
+    jobs = select(jobs, options.select, drawn, exclude=options.exclude, only=only)
+    details = {} if chosen is None else chosen.details(jobs)
+    details[SELECTED] = is_selected or only is not None
+    return _Selection(jobs=jobs, named=named, as_then=as_then, details=details)
+
+
+def _keeps(
+    request: _Request,
+    selection: _Selection,
+    jobs: Sequence[JobSpec],
+    expansion: Expansion,
+    made: Mapping[str, RuntimeBackend],
+) -> KeepPlan | None:
+    """Return what becomes of each job, if results may be kept: of the run that goes on, or of another one."""
+    if request.earlier is not None:
+        return plan_resumption(request.earlier, jobs, made)
+    if selection.named is None:
+        return None
+    options = request.options
+    needs = Needs.KEPT if options.keep_builds else Needs.FROM_SAME_TREE
+    needs = Needs.MUST_BE_KEPT if request.chosen is not None or options.without_needs else needs
+    rerun = Rerun(named=selection.named, needs=needs, source_directory=request.regression.entries[0].directory)
+    if request.again is not None:
+        return plan_rerun(rerun, request.again, jobs, selection.as_then, expansion.run_dir)
+    missing = [job.id for job in jobs if job.id not in selection.named]
+    return _plan_on(run_with(missing, request.out), rerun, jobs, request.regression, expansion) if missing else None
 
 
 def _plan_on(
