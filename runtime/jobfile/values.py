@@ -67,8 +67,8 @@ class ExpectedError(Exception):
 
     def __init__(self, expected: str, inner: str | None = None, given: object = WHOLE_VALUE) -> None:
         super().__init__(expected)
-        self.inner = "" if inner is None else f".{bare(inner)}"
-        self.given = given
+        self.inner: str = "" if inner is None else f".{bare(inner)}"
+        self.given: object = given
 
 
 def text(value: object) -> str:
