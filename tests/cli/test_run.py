@@ -472,10 +472,11 @@ def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"a": "passed", "b": "passed"}  # and the run went on
 
 
-@pytest.mark.parametrize("where", ["decide", "_take_events", "_end_all"])
+@pytest.mark.parametrize("where", ["plan.Plan.decide", "plan.Plan._take_events", "consequences.Consequences.end_all"])
 def test_a_run_that_has_no_memory_for_itself_says_so_and_writes_its_results(tmp_path: Path, where: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        f"import runtime.scheduler.plan as plan\ndef fails(self, *args): raise MemoryError\nplan.Plan.{where} = fails\n"
+        "from runtime.scheduler import consequences, plan\n"
+        f"def fails(self, *args): raise MemoryError\n{where} = fails\n"
     )
     done = call(
         tmp_path, "run", job_file(tmp_path, GOOD), env={"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"}
