@@ -30,6 +30,9 @@ _NUMBER: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NO_VALUE: Final = re.compile(r"argument (--\S+): expected one argument")
 _NO_FILE: Final = re.compile(r"arguments are required: FILE\b")
 
+_WITH_RUN: Final = ("--resume", "--rerun", "--rerun-each-bucket")
+"""Options whose value may be left out."""
+
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of a command line.
@@ -147,18 +150,22 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        raise _WrongWordsError(f"{message}{_dash_hint(message, self._words)} (see {self.prog} --help)")
+        raise _WrongWordsError(f"{message}{_hint(message, self._words)} (see {self.prog} --help)")
 
 
-def _dash_hint(message: str, words: Sequence[str]) -> str:
-    """Return how to write a value or a file name that begins with a dash, if that is the error; else an empty text."""
+def _hint(message: str, words: Sequence[str]) -> str:
+    """Return how to write a word that was taken for something else, if that is the error; else an empty text."""
     if found := _NO_VALUE.fullmatch(message):
         for option, value in pairwise(words):
             if option == found[1] and value.startswith("-"):
                 return f", and {value} looks like an option; expected {option}={value}"
-    files = (word for word in words if word.startswith("-") and os.path.isfile(word))
-    if _NO_FILE.search(message) and (file := next(files, None)):
-        return f", and {file} looks like an option; expected ./{file}"
+    if not _NO_FILE.search(message):
+        return ""
+    for option, file in pairwise(["", *words]):
+        if file.startswith("-") and os.path.isfile(file):
+            return f", and {file} looks like an option; expected ./{file}"
+        if option in _WITH_RUN and os.path.isfile(file):
+            return f", and {file} was taken for the RUN of {option}; expected {file} {option}, or {option}=RUN {file}"
     return ""
 
 

@@ -152,6 +152,8 @@ def test_the_examples_of_the_reference_are_right(tmp_path: Path) -> None:
         (["--out", "--x", "jobs.toml"], "and --x looks like an option; expected --out=--x"),
         (["jobs.toml", "--select"], "argument --select: expected one argument (see"),
         (["-jobs.toml"], "FILE, and -jobs.toml looks like an option; expected ./-jobs.toml"),
+        (["--resume", "-jobs.toml"], "FILE, and -jobs.toml looks like an option; expected ./-jobs.toml"),
+        (["--rerun", "jobs.toml"], "expected jobs.toml --rerun, or --rerun=RUN jobs.toml"),
         (["--out", "jobs.toml"], "the following arguments are required: FILE (see"),
     ],
 )
