@@ -22,16 +22,11 @@ POINTS = [
         ("write", JOURNAL, 0, Harm.MIDDLE),
         ("write", JOURNAL, 8, Harm.BEFORE),
         ("fdatasync", JOURNAL, 1, Harm.AFTER),
-        ("rename", "results.json", 0, Harm.BEFORE),
-        ("write", "journal.lock", 0, Harm.FULL),
         ("write", "journal.secrets", 0, Harm.FULL),
         ("write", JOURNAL, 0, Harm.FULL),
         ("write", JOURNAL, 8, Harm.FULL),
-        ("fdatasync", JOURNAL, 0, Harm.FULL),
         ("rename", "results.json", 0, Harm.FULL),
-        ("unlink", "journal.lock", 0, Harm.FULL),
         ("ftruncate", JOURNAL, 0, Harm.BEFORE),
-        ("ftruncate", JOURNAL, 0, Harm.FULL),
     )
 ]
 
