@@ -32,10 +32,9 @@ EXTRAS_bench := bench
 # verb of their own.
 MARKS := -m "not slurm$(if $(filter 0,$(shell id -u)),, and not root)"
 
-# Most tests wait for processes and timers, so they run in parallel, one more than there are processors, which would be idle for a
-# third of the time; and idle workers take tests from busy ones. A verb that measures, or that shares one cluster, does not.
-# ARGS=-n0 runs the tests in one process, as a debugger needs it.
-WORKERS := -n $(shell echo $$(($$(nproc) + 1))) --maxprocesses 4 --dist worksteal
+# Most tests wait for processes and timers, so they run in parallel, and idle workers take tests from busy ones. A verb that
+# measures, or that shares one cluster, does not. ARGS=-n0 runs the tests in one process, as a debugger needs it.
+WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
 # For tests that run DVSim's own classes, and benchmarks that measure it, from whatever directory.
 test test-slurm cov bench mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
