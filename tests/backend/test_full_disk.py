@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from runtime.job import FailureKind, JobSpec, JobStatus
 from tests.backend.local_jobs import local
+from tests.mounts import small_disk
 
 pytestmark = pytest.mark.root
 
@@ -20,11 +20,8 @@ SIZE = 256 << 10
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", path], check=True)
-    yield path
-    subprocess.run(["umount", path], check=True)
+    with small_disk(tmp_path / "disk", SIZE) as path:
+        yield path
 
 
 def fill(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from runtime.job import JobStatus
 from runtime.journal import read, replay
 from tests.cli.program import Done, call, job_file
+from tests.mounts import small_disk
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -22,11 +22,8 @@ COUNT = 50
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", path], check=True)
-    yield path
-    subprocess.run(["umount", path], check=True)
+    with small_disk(tmp_path / "disk", SIZE) as path:
+        yield path
 
 
 def run(directory: Path, *arguments: str, frees: bool) -> Done:
