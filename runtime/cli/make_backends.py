@@ -26,6 +26,9 @@ _OLDER_KEYS: Final = {"grace": "visibility_timeout", "patience": "stall_timeout"
 _OF_LOCAL: Final = ("containment", "leftovers")
 """Keys of jobs that only a backend with options of these names has."""
 
+_OF_LOGS: Final = ("idle_timeout",)
+"""Keys of jobs that only a backend has which watches their logs while they run."""
+
 
 def make_backends(
     jobs: Sequence[JobSpec], default: str, regression: Regression, options: argparse.Namespace, roots: Roots
@@ -106,7 +109,7 @@ def _make(
             if key := next((key for key in _OF_LOCAL if key not in takes and getattr(table, key) is not None), None):
                 msg = f"{entry.where}: has {key}, which is for local jobs; the backend {shown(name)} does not have it"
                 raise InputError(msg)
-        return backends.create(name, **{**given, **ours})
+        made = backends.create(name, **{**given, **ours})
     except RegistryError as exc:
         missing = isinstance(exc.__cause__, ModuleNotFoundError)
         hint = "; expected it to be installed, or --pythonpath with its directory" if missing else ""
@@ -114,6 +117,11 @@ def _make(
     except (TypeError, ValueError) as exc:
         unknown = _UNKNOWN_OPTION.search(str(exc))
         raise InputError(f"{where}: {exc if unknown is None else _unknown_key(name, unknown[1])}") from exc
+    for entry in () if made.watches_logs else entries:
+        if key := next((key for key in _OF_LOGS if getattr(entry.table, key) is not None), None):
+            msg = f"{entry.where}: has {key}; the backend {shown(name)} does not see what its jobs write"
+            raise InputError(msg)
+    return made
 
 
 def _with_present_names(given: Mapping[str, object], takes: Container[str], where: str) -> Mapping[str, object]:

@@ -106,6 +106,12 @@ class JobSpec:
     """Seconds from its start until it is stopped; `None` for no limit."""
     queue_timeout: float | None = None
     """Seconds that it may wait in a backend's queue before it runs; `None` for no limit."""
+    idle_timeout: float | None = None
+    """Seconds without a change of its log, while it runs, until it is stopped as hung; `None` for no limit. For
+    backends that see its log (`RuntimeBackend.watches_logs`); others fail it."""
+    slow: float | None = None
+    """Seconds that it may run before it is named as slow, once, in the log of the program; nothing else follows. `None`
+    for never."""
     soft_stop: SoftStop | Literal[False] | None = None
     """What it gets before SIGTERM when it is stopped, so that it can close its files: a signal for all its processes
     (``"SIGINT"``, ``signal.SIGINT``), or the name of a file to make, in `odir` unless absolute. `False` for neither;
@@ -307,7 +313,9 @@ class JobSpec:
 
     def _check_numbers(self) -> None:
         if self.timeout is not None or self.queue_timeout is not None or self.soft_timeout is not None:
-            self._check_timeouts()
+            self._check_timeouts("timeout", "queue_timeout", "soft_timeout")
+        if self.idle_timeout is not None or self.slow is not None:
+            self._check_timeouts("idle_timeout", "slow")
         if self.seed is not None and self.seed.bit_length() > MAX_SEED_BITS:
             raise self._error("seed", self.seed, f"a whole number of at most {MAX_SEED_BITS} bits, or None")
         if self.max_log is not None and not (self.max_log.__class__ is int and 0 < self.max_log <= MAX_SIZE):
@@ -315,8 +323,8 @@ class JobSpec:
         if not is_number(self.weight):
             raise self._error("weight", self.weight, "a finite number")
 
-    def _check_timeouts(self) -> None:
-        for field in ("timeout", "queue_timeout", "soft_timeout"):
+    def _check_timeouts(self, *fields: str) -> None:
+        for field in fields:
             value = getattr(self, field)
             if value is not None and not (is_number(value) and value > 0):
                 raise self._error(field, value, "a positive number of seconds, or None")

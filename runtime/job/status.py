@@ -142,6 +142,8 @@ class FailureKind(enum.StrEnum):
     """It passed, after an attempt that failed, with ``flaky="fail"``."""
     TIMEOUT = "timeout", KILLED, _DESIGN
     """It ran for longer than its `timeout`."""
+    IDLE = "idle", KILLED, _DESIGN
+    """It wrote nothing to its log for longer than its `idle_timeout`."""
     QUEUE_TIMEOUT = "queue_timeout", KILLED, _INFRASTRUCTURE
     """It waited in a queue for longer than its `queue_timeout`."""
     BUSY = "busy", KILLED, _INFRASTRUCTURE

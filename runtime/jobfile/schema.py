@@ -46,6 +46,10 @@ class JobTable:
     """Seconds."""
     queue_timeout: float | None = _key(values.duration)
     """Seconds."""
+    idle_timeout: float | None = _key(values.duration)
+    """Seconds."""
+    slow: float | None = _key(values.duration)
+    """Seconds."""
     soft_stop: str | Literal[False] | None = _key(values.soft_stop)
     """`False` for no soft stop, even if the backend has one."""
     soft_timeout: float | None = _key(values.duration)

@@ -15,10 +15,12 @@ from runtime.job import JobSpec
 _DIGITS: Final = 16
 """Hexadecimal digits, 64 bits: a changed specification has the same digest once in 10^19 changes."""
 
-_NO_PART: Final = frozenset(
-    {"weight", "tags", "queue_timeout", "soft_stop", "soft_timeout", "retry", "kinds", "secret_cmd", "_needs_all"}
+_NO_PART: Final = frozenset({"weight", "tags", "queue_timeout", "slow", "soft_stop", "soft_timeout", "retry"}).union(
+    {"kinds", "secret_cmd", "_needs_all"}
 )
 """Fields that cannot change the result of a job that passed; see `digest`. `_needs_all` is a part of `run_if`."""
+_SECONDS: Final = frozenset({"timeout", "idle_timeout"})
+"""Fields in which a whole number means the same as the equal fraction."""
 _UNORDERED: Final = frozenset({"dependencies", "pass_patterns", "fail_patterns"})
 """Fields whose order means nothing, and is another one in each process if they were given as sets."""
 
@@ -42,9 +44,9 @@ def digest(spec: JobSpec) -> str:
 
     Whatever may change the result of a job is a part of it, the values of `exports` included. No part are `weight` and
     `tags`, which decide when and whether it runs; `queue_timeout`, `soft_stop` and `soft_timeout`, which matter to a
-    job that is killed, and so to none that passed; `retry`, which decides how often it runs; `kinds`, which matter to
-    none that passed, either; and `secret_cmd`, which decides where its command may be shown. A hook is known by its
-    module and name, not by its code.
+    job that is killed, and so to none that passed; `slow`, which only names it; `retry`, which decides how often it
+    runs; `kinds`, which matter to none that passed, either; and `secret_cmd`, which decides where its command may be
+    shown. A hook is known by its module and name, not by its code.
 
     A field that has its default adds nothing, so a field that a later version of this package adds changes no digest.
     """
@@ -79,11 +81,11 @@ def _plain(name: str, value: object) -> object:
         return value
     if isinstance(value, tuple):
         return sorted(value) if name in _UNORDERED else value
-    if value.__class__ is int and name != "timeout":
+    if value.__class__ is int and name not in _SECONDS:
         return value
     if isinstance(value, Mapping):  # after the others, because it is slow to check
         return sorted(value.items())
-    if name == "timeout" and isinstance(value, int):
+    if name in _SECONDS and isinstance(value, int):
         return float(value)
     if callable(value):
         named = value if hasattr(value, "__qualname__") else type(value)

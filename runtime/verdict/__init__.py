@@ -2,7 +2,7 @@
 
 from runtime.signal_names import signal_name
 from runtime.verdict.decide import PASSED, ExitStatus, Verdict, explain_stop, failed
-from runtime.verdict.file import LogPath, real_path, too_large
+from runtime.verdict.file import LogPath, last_line, log_status, real_path, too_large
 from runtime.verdict.follow import LogFollower
 from runtime.verdict.judge import FailingLine, Judgement
 from runtime.verdict.verdicts import Verdicts, needs_log, verdict
@@ -20,6 +20,8 @@ __all__ = (
     "Verdicts",
     "explain_stop",
     "failed",
+    "last_line",
+    "log_status",
     "needs_log",
     "real_path",
     "signal_name",

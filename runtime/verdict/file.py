@@ -189,6 +189,30 @@ def too_large(job: JobSpec, path: LogPath) -> str | None:
     return None
 
 
+def log_status(path: LogPath) -> os.stat_result:
+    """Return the status of a log. It is opened for that: a network file system then asks its server. Blocks.
+
+    Raises:
+        OSError: if it cannot be opened, or is no regular file; symbolic links are not followed.
+    """
+    with open_log(path) as (_, status):
+        return status
+
+
+def last_line(path: LogPath, *, raw: bool = False) -> str:
+    """Return the last line of a log that is not blank; empty if there is none among the last ones. Blocks.
+
+    Args:
+        path: where it is.
+        raw: whether it is shown as it is, as with `JobSpec.raw_lines`.
+
+    Raises:
+        OSError: as for `log_status`.
+    """
+    lines = (line.strip() for line in reversed(read_tail(path, raw=raw).tail))
+    return next((line for line in lines if line), "")
+
+
 def real_path(path: LogPath) -> str:
     """Return the path of a log; of one below a root, the absolute path without symbolic links."""
     return path if isinstance(path, str) else path.real

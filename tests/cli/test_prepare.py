@@ -200,6 +200,22 @@ def test_what_is_left_behind_is_a_matter_of_local_jobs(key: str) -> None:
     )
 
 
+def test_a_silent_log_is_noticed_where_logs_are_watched() -> None:
+    text = SOFT.replace("[jobs.like_all]", "[jobs.like_all]\nidle_timeout = '10m'\nslow = 5")
+    spec = next(job for job in prepared(text).jobs if job.name == "like_all")
+    assert (spec.idle_timeout, spec.slow) == (600, 5)
+    message = wrong(text.replace("[jobs.like_all]", "[jobs.like_all]\nbackend = 'fake'"))
+    assert message == (
+        'jobs.toml: [jobs.like_all]: has idle_timeout; the backend "fake" does not see what its jobs write'
+    )
+    assert wrong(text.replace("10m", "10 min")).startswith(
+        'jobs.toml: [jobs.like_all]: idle_timeout is "10 min"; expected'
+    )
+    assert wrong(text.replace("slow = 5", "slow = true")).startswith(
+        "jobs.toml: [jobs.like_all]: slow is true; expected"
+    )
+
+
 def test_a_wrong_step_of_the_backend_is_said_of_that() -> None:
     message = wrong(SOFT.replace('"SIGINT"', '"SIGITN"'))
     assert message.startswith("jobs.toml: [backends.local]: LocalBackend: soft_stop is 'SIGITN', which is no signal")

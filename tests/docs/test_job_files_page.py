@@ -99,6 +99,19 @@ def test_the_example_of_a_known_failure_does_not_fail_the_run_until_its_day(tmp_
     )
 
 
+def test_the_example_of_a_job_that_hangs_ends_it_and_names_a_slow_one(tmp_path: Path) -> None:
+    (tmp_path / "sim").write_text("#!/bin/sh\necho boots; exec sleep 1000\n")
+    (tmp_path / "sim").chmod(0o755)
+    text = example('idle_timeout = "10m"').replace("10m", "0.5s").replace("3h", "1ms")
+    (tmp_path / "soc.toml").write_text(text)
+    done = call(tmp_path, "run", "soc.toml")
+    assert done.code == 1, done.err
+    assert "job 'soc_boot' is slow: has run for longer than 0.001 s" in done.out
+    (job,) = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())["jobs"]
+    assert (job["status"], job["kind"], job["class"], job["context"]) == ("killed", "idle", "design", ["boots"])
+    assert job["message"].endswith("(idle_timeout 0.5 s); its last line: boots")
+
+
 def test_each_key_of_the_results_is_listed() -> None:
     schema = json.loads((ROOT / "runtime" / "report" / "results.schema.json").read_text())
     assert set(first_cells("| key | of the run |")) == set(schema["properties"])

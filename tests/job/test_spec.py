@@ -16,9 +16,9 @@ from runtime.job import JobSpec
 
 FIELDS = (
     "name cmd shell target job_type seed secret_cmd backend resources dependencies run_if _needs_all weight "
-    "timeout queue_timeout soft_stop soft_timeout exports cwd odir renew_odir log_path pass_patterns fail_patterns "
-    "kinds runtime_pattern simulated_time_pattern max_log raw_lines dry_run interactive tags containment leftovers "
-    "pre_launch post_finish retry full_name qual_name"
+    "timeout queue_timeout idle_timeout slow soft_stop soft_timeout exports cwd odir renew_odir log_path "
+    "pass_patterns fail_patterns kinds runtime_pattern simulated_time_pattern max_log raw_lines dry_run interactive "
+    "tags containment leftovers pre_launch post_finish retry full_name qual_name"
 )
 
 
@@ -77,7 +77,7 @@ def test_paths_become_text() -> None:
         {"resources": MappingProxyType({"licence": 1})},
         {"exports": {"A": "", "B": "x=y\n"}},
         {"timeout": 1},
-        {"timeout": 1e-9, "queue_timeout": 0.5},
+        {"timeout": 1e-9, "queue_timeout": 0.5, "idle_timeout": 0.1, "slow": 7},
         {"soft_stop": False},
         {"soft_stop": "SIGINT", "soft_timeout": 0.5},
         {"soft_stop": signal.SIGINT},
@@ -148,6 +148,11 @@ def test_unusual_values_are_accepted(fields: dict[str, Any]) -> None:
         ({"timeout": "10m"}, "timeout is '10m'; expected a positive"),
         ({"timeout": True}, "timeout is True; expected a positive"),
         ({"queue_timeout": 0}, "queue_timeout is 0; expected a positive"),
+        ({"idle_timeout": -1}, "idle_timeout is -1; expected a positive number of seconds, or None"),
+        ({"idle_timeout": math.nan}, "idle_timeout is nan; expected a positive"),
+        ({"idle_timeout": "10m"}, "idle_timeout is '10m'; expected a positive"),
+        ({"slow": 0}, "slow is 0; expected a positive number of seconds, or None"),
+        ({"slow": True}, "slow is True; expected a positive"),
         ({"soft_timeout": 0}, "soft_timeout is 0; expected a positive"),
         ({"soft_timeout": math.inf}, "soft_timeout is inf; expected a positive"),
         (

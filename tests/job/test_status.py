@@ -24,7 +24,7 @@ LEGAL: Final = {
 KINDS: Final = {
     F: "exit_code signal fail_pattern pass_pattern_missing log_unreadable log_limit out_of_memory hook "
     "leftovers licence flaky",
-    K: "timeout queue_timeout busy launch_error launcher_error dependency cancelled preempted node_failure lost "
+    K: "timeout idle queue_timeout busy launch_error launcher_error dependency cancelled preempted node_failure lost "
     "backend_error",
 }
 

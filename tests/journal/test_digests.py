@@ -36,6 +36,7 @@ CHANGES: Mapping[str, Any] = {
     "dependencies": ["build"],
     "run_if": "ended",
     "timeout": 60,
+    "idle_timeout": 60,
     "exports": {"SECRET": "x"},
     "cwd": "/tmp",
     "odir": "/tmp/a",
@@ -60,6 +61,7 @@ NO_CHANGES: Mapping[str, Any] = {
     "weight": 3,
     "tags": ["smoke"],
     "queue_timeout": 60,
+    "slow": 60,
     "soft_stop": "SIGINT",
     "soft_timeout": 5,
     "secret_cmd": True,
@@ -118,6 +120,7 @@ def test_what_differs_is_told_apart(one: dict[str, Any], other: dict[str, Any]) 
         ({"dependencies": ["a", "b"]}, {"dependencies": ["b", "a"]}),
         ({"fail_patterns": {"a", "b"}}, {"fail_patterns": ["b", "a"]}),
         ({"timeout": 60}, {"timeout": 60.0}),
+        ({"idle_timeout": 60}, {"idle_timeout": 60.0}),
         ({"full_name": "a"}, {}),
         ({"needs_all_dependencies_passing": False}, {"run_if": "any-passed"}),
         # No address in it, which would be another one in the next process.

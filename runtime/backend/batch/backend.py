@@ -108,6 +108,7 @@ class BatchBackend(RuntimeBackend):
     """As for `LocalBackend`."""
     jobs_outlive_runtime = True
     keeps_attempts = True
+    watches_logs = True
     max_batch: int | None = None  # no limit: the more jobs are offered at once, the fewer arrays they need
 
     def __init__(

@@ -32,6 +32,7 @@ from runtime.backend.contract.control import Control
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.finishing import Finisher
+from runtime.backend.log_watch import LogWatch
 from runtime.backend.run_directory import RunDirectory
 from runtime.errors import BackendBrokenError
 from runtime.process import SoftSteps, in_thread
@@ -74,6 +75,7 @@ class BatchDriver(Driver):
         self._roots: Roots
         self._schedule: Final = Schedule(self.queue.pace)
         self._finisher: Finisher
+        self._log_watch: LogWatch
         self._tracker: JobTracker
         self._poller: QueuePoller
         self._canceller: Canceller
@@ -121,7 +123,9 @@ class BatchDriver(Driver):
         hook_limiter = trio.CapacityLimiter(HOOK_THREADS)
         finisher = self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), hook_limiter)
         completer = Completer(control, files, finisher, queue.system.name, visibility_timeout)
-        tracker = self._tracker = JobTracker(control, files, reactor, completer, self._expect_soft_step)
+        self._log_watch = LogWatch(control, self.has_ended, visibility_timeout)
+        tracker = JobTracker(control, files, reactor, completer, self._log_watch, self._expect_soft_step)
+        self._tracker = tracker
         self._canceller = Canceller(control, queue, files, reactor, tracker)
         self._poller = QueuePoller(queue, schedule, files, reactor, tracker)
         self._adopter = Adopter(control, queue, files, reactor, schedule, tracker, self._settings.kill_timeout)
@@ -131,6 +135,7 @@ class BatchDriver(Driver):
     async def serve(self) -> None:
         """Take the steps of stops and ask the queue, whenever one of both is due."""
         self.control.start_task(self._finisher.verdicts.run)
+        self.control.start_task(self._log_watch.run)
         while True:
             await self._poller.wait_due()
             # One task cancels and queries: so a cancel always goes to elements of the last listing.

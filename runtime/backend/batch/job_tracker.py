@@ -14,7 +14,8 @@ from runtime.backend.batch.reactor import Reactor
 from runtime.backend.batch.transitions import Moved, Transition, Unexpected
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.live import DONE
-from runtime.job import FailureKind
+from runtime.backend.log_watch import LogWatch
+from runtime.job import FailureKind, JobStatus
 from runtime.verdict import too_large
 
 logger: Final = logging.getLogger("runtime.backend.batch")
@@ -28,6 +29,7 @@ class JobTracker:
         files: the files of the run.
         reactor: the elements that may be in the queue.
         completer: completes jobs that have ended.
+        log_watch: watches the logs of jobs that run.
         expect_soft_step: is told how many seconds the soft step of each job may take.
     """
 
@@ -37,12 +39,14 @@ class JobTracker:
         files: Files,
         reactor: Reactor,
         completer: Completer,
+        log_watch: LogWatch,
         expect_soft_step: Callable[[float], object],
     ) -> None:
         self._control = control
         self._files = files
         self._reactor = reactor
         self._completer = completer
+        self._log_watch = log_watch
         self._expect_soft_step = expect_soft_step
         self._jobs: dict[str, BatchJob] = {}
         """The jobs whose elements are SUBMITTED or FINISHING, by token."""
@@ -78,7 +82,7 @@ class JobTracker:
         for element, transition in transitions:
             job = self._jobs[element.token]
             if isinstance(transition, Moved):
-                self._control.progress(job.live, transition.status, transition.note)
+                self._note_moved(job, transition)
             elif isinstance(transition, Unexpected):
                 where = self._completer.label(element, None)
                 message = "backend %r: job %r (%s) %s"
@@ -86,6 +90,14 @@ class JobTracker:
                 self._control.progress(job.live, job.live.status, transition.why)
             else:
                 self._control.start_task(self._complete, job, transition)
+
+    def _note_moved(self, job: BatchJob, moved: Moved) -> None:
+        if moved.status is JobStatus.RUNNING:
+            if job.live.spec.idle_timeout is not None:
+                self._log_watch.add(job.live, job.paths.log)
+        else:
+            self._log_watch.remove(job.live)
+        self._control.progress(job.live, moved.status, moved.note)
 
     async def _complete(self, job: BatchJob, transition: Transition) -> None:
         try:

@@ -16,6 +16,7 @@ from runtime.backend.contract.courier import Courier
 from runtime.backend.contract.deadlines import Deadlines
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.live import DONE, LAUNCHED, LAUNCHING, WAITING, Ledger, LiveJob, StopCause
+from runtime.backend.contract.slow_jobs import SlowJobs
 from runtime.backend.contract.tasks import Tasks
 from runtime.errors import StatusMoveError
 from runtime.job import (
@@ -59,10 +60,12 @@ class Control:
         self._courier = courier
         # The loop's clock, asked directly: `trio.current_time` costs twice as much.
         self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        self._slow: SlowJobs
 
     def attach(self, driver: Driver) -> None:
         """Let `driver` make the kills from now on. Called once, before the block begins."""
         self._driver = driver
+        self._slow = SlowJobs(self.deadlines, self._courier, driver.has_ended, self._now)
 
     @property
     def name(self) -> str:
@@ -111,7 +114,8 @@ class Control:
         now, limits = self._now(), self._driver.limits
         for job in jobs:
             # The usual case inline, which is cheaper than a call of `started` for each job.
-            if job.stage is LAUNCHING and job.status is QUEUED and job.stop is None and limits(job.spec)[0] is None:
+            is_usual = job.stage is LAUNCHING and job.status is QUEUED and job.stop is None
+            if is_usual and limits(job.spec)[0] is None and getattr(job.spec, "slow", None) is None:
                 job.stage, job.status = LAUNCHED, RUNNING
                 job.started, job.queued = now, None
             else:
@@ -286,6 +290,8 @@ class Control:
         timeout = self._driver.limits(job.spec)[0]
         if timeout is not None:
             self.deadlines.add(job.started + timeout, job, self._timed_out)
+        if getattr(job.spec, "slow", None) is not None:
+            self._slow.watch(job)
 
     def _wait(self, job: LiveJob) -> None:
         """Record that `job` waits in a queue from now on, and start its `queue_timeout`."""
@@ -336,4 +342,4 @@ class Control:
         self.fail(job, FailureKind.LOST, f"did not end within {limit:g} s of being asked to{why}")
 
 
-_LIMITS: Final = (FailureKind.TIMEOUT, FailureKind.QUEUE_TIMEOUT)
+_LIMITS: Final = (FailureKind.TIMEOUT, FailureKind.IDLE, FailureKind.QUEUE_TIMEOUT)

@@ -35,6 +35,8 @@ class Deadlines:
     def __init__(self) -> None:
         self.catch_up: Callable[[], Awaitable[object]] = _let_other_tasks_run
         """Awaited before deadlines expire late because the loop stood still. May call `postpone`."""
+        self.moved: float = 0.0
+        """Seconds by which all deadlines were moved later so far: those in which the jobs stood still."""
         self._heap: list[_Entry] = []
         self._order = itertools.count()
         self._held: list[_Entry] = []
@@ -60,6 +62,7 @@ class Deadlines:
 
     def release(self, seconds: float) -> None:
         """Resume the suspended deadlines, `seconds` later than they were."""
+        self.moved += seconds
         self._heap += [(at + seconds, order, job, action) for at, order, job, action in self._held]
         self._held = []
         heapq.heapify(self._heap)

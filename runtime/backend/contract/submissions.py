@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import trio
 
@@ -13,7 +13,7 @@ from runtime.backend.contract.control import Control
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.live import DONE, LAUNCHING, WAITING, Ledger, LiveJob, make_live
 from runtime.backend.contract.tasks import Tasks, is_cancelled
-from runtime.job import FailureKind, JobHandle
+from runtime.job import FailureKind, JobHandle, JobSpec
 from runtime.job.drafts import make_handles
 from runtime.job.protocol import Specification
 
@@ -23,6 +23,7 @@ class Settings(Protocol):
 
     name: str
     supports_interactive: bool
+    watches_logs: ClassVar[bool]
 
     @property
     def max_parallelism(self) -> int | None:
@@ -120,6 +121,8 @@ class Submissions:
         try:
             if not self._backend.supports_interactive:
                 self._fail_interactive(jobs)
+            if not self._backend.watches_logs:
+                self._fail_watched(jobs)
             waiting = [job for job in jobs if job.stage is WAITING]
             if waiting:
                 await self._driver.launch(waiting)
@@ -142,6 +145,12 @@ class Submissions:
         for job in jobs:
             if job.interactive and self._control.begin(job):
                 why = f"backend {self._tasks.name!r} cannot run an interactive job"
+                self._control.fail(job, FailureKind.LAUNCH_ERROR, why)
+
+    def _fail_watched(self, jobs: Iterable[LiveJob]) -> None:
+        for job in jobs:
+            if job.spec.__class__ is JobSpec and job.spec.idle_timeout is not None and self._control.begin(job):
+                why = f"it has idle_timeout, and backend {self._tasks.name!r} does not see what its jobs write"
                 self._control.fail(job, FailureKind.LAUNCH_ERROR, why)
 
 

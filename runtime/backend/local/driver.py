@@ -29,6 +29,7 @@ from runtime.backend.local.options import LocalOptions
 from runtime.backend.local.pausing import Pauser
 from runtime.backend.local.pipeline import LaunchPipeline
 from runtime.backend.local.standstill_watch import StandstillWatch
+from runtime.backend.log_watch import LogWatch
 from runtime.backend.run_directory import RunDirectory
 from runtime.errors import BackendBrokenError
 from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, in_thread
@@ -138,8 +139,9 @@ class LocalDriver(Driver):
         self.guards.note_standstill = self._standstill.note_theirs
         self._pausing = Pauser(control.deadlines, context.groups.registry, self.guards.trees)
         ended, self._ended = trio.open_memory_channel[EndedJob](math.inf)
+        watch = LogWatch(control, self.has_ended)
         finisher, terminal = Finisher(judging, hooking), UserTerminal(*options.terminal, self._lend_terminal, judging)
-        self.services = JobServices(control, options, ended, finisher, oom_kills, judging, terminal)
+        self.services = JobServices(control, options, ended, finisher, watch, oom_kills, judging, terminal)
         self._pipeline = LaunchPipeline(control, context, self.guards, launching, hooking, self._start)
 
     async def serve(self) -> None:
@@ -147,6 +149,7 @@ class LocalDriver(Driver):
         self.control.deadlines.catch_up = self._standstill.catch_up
         self.control.start_task(self._standstill.run)
         self.control.start_task(self.guards.run)
+        self.control.start_task(self.services.log_watch.run)
         self.control.start_task(complete_ended, self._ended, self.control)
         await self.services.finisher.verdicts.run()
 

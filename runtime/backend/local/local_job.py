@@ -29,6 +29,7 @@ from runtime.backend.finishing import Finisher, usage_of
 from runtime.backend.local.how_ended import Ending, how_ended, may_be_oom, out_of_memory, with_leftovers
 from runtime.backend.local.interactive import JobTerminal, UserTerminal
 from runtime.backend.local.options import LocalOptions
+from runtime.backend.log_watch import LogWatch
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import UNKNOWN, GroupTree, ProcessTree, SoftStep, TreeEnd, in_thread
 from runtime.process.memory import OomKills
@@ -56,6 +57,7 @@ class JobServices:
     ended: trio.MemorySendChannel[EndedJob]
     """Takes the ends for `complete_ended`; of unlimited size."""
     finisher: Finisher
+    log_watch: LogWatch
     oom_kills: OomKills
     threads: trio.CapacityLimiter
     """Limits the threads that judge."""
@@ -102,6 +104,8 @@ class LocalJob:
         job.data, self._services = self, services
         if isinstance(tree, GroupTree):
             tree.limit = self._limit
+        if job.spec.idle_timeout is not None:
+            services.log_watch.add(job, self.log)
         if not services.control.started(job):  # it was abandoned as lost during its launch
             self.stop()
         ordinary = self.terminal is None and not self._is_log_watched()
