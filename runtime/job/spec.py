@@ -7,8 +7,9 @@ error where it is made, which names the field and the value, and not an error in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import attrs
 
@@ -62,6 +63,9 @@ _TYPES: Final = (
     ("interactive", (bool,), "True or False"),
 )
 """Field, the classes that its value may have, and their description for messages."""
+_typed: Final = attrgetter(*(field for field, _, _ in _TYPES))
+_good_classes: Final[set[tuple[type, ...]]] = set()
+"""Classes of the values of these fields that were found to be good together."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -71,6 +75,9 @@ class JobSpec:
     Raises:
         SpecError: when it is made, if a field has a value that it cannot have.
     """
+
+    some_are_watched: ClassVar[bool] = False
+    """Whether this process has made a specification with an `idle_timeout`. If not, no job has to be asked for it."""
 
     name: str
     """The name for people. Any text but the empty one."""
@@ -215,10 +222,14 @@ class JobSpec:
         return SpecError(f"job {self.name!r}: {field} is {brief(given)}; expected {expected}")
 
     def _check_types(self) -> None:
-        for field, kinds, expected in _TYPES:
-            value = getattr(self, field)
-            if value.__class__ not in kinds and not (isinstance(value, str) and str in kinds):
-                raise self._error(field, value, expected)
+        classes = tuple(map(type, _typed(self)))
+        if classes not in _good_classes:  # one of four sets for almost all jobs: to ask each field would cost far more
+            for field, kinds, expected in _TYPES:
+                value = getattr(self, field)
+                if value.__class__ not in kinds and not (isinstance(value, str) and str in kinds):
+                    raise self._error(field, value, expected)
+            if all(each in kinds for each, (_, kinds, _) in zip(classes, _TYPES, strict=True)):
+                _good_classes.add(classes)
         if self.pre_launch is None and self.post_finish is None:  # usual: a loop would cost more than this question
             return
         for field in ("pre_launch", "post_finish"):
@@ -316,6 +327,7 @@ class JobSpec:
             self._check_timeouts("timeout", "queue_timeout", "soft_timeout")
         if self.idle_timeout is not None or self.slow is not None:
             self._check_timeouts("idle_timeout", "slow")
+            JobSpec.some_are_watched = True
         if self.seed is not None and self.seed.bit_length() > MAX_SEED_BITS:
             raise self._error("seed", self.seed, f"a whole number of at most {MAX_SEED_BITS} bits, or None")
         if self.max_log is not None and not (self.max_log.__class__ is int and 0 < self.max_log <= MAX_SIZE):

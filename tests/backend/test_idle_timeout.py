@@ -13,6 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend import log_clock, log_watch
+from runtime.backend.contract.live import make_live
 from runtime.backend.fake import FakeBackend
 from runtime.backend.local.standstill_watch import StandstillWatch
 from runtime.backend.log_watch import LogWatch
@@ -199,6 +200,7 @@ async def test_time_in_which_all_stood_still_does_not_count(
 def test_only_the_kind_of_error_tells_whether_there_is_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend()
     assert backend.watches_logs is False
+    watched = log_watch._Watched(make_live([job()], 0)[0], "x", log_clock.LogClock(1, 0, 0))
     errors: list[BaseException] = []
 
     def fail(*_: object, **__: object) -> None:
@@ -208,7 +210,7 @@ def test_only_the_kind_of_error_tells_whether_there_is_a_log(tmp_path: Path, mon
     found = []
     for each in (OSError(5, "EIO"), OSError(116, "ESTALE"), OSError(24, "EMFILE"), MemoryError(), OSError(2, "ENOENT")):
         errors.append(each)
-        found.append(log_watch._look(0, log_watch._Watched(None, "x", log_watch.LogClock(1, 0, 0))))  # type: ignore[arg-type]
+        found.append(log_watch._look(0, watched))
     assert [look is None for look in found] == [True, True, True, True, False]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from runtime.backend.log_clock import LogClock, Look, Stamp
@@ -11,7 +13,7 @@ def stamp(size: int) -> Stamp:
     return 1, 2, size, 3
 
 
-def silence(clock: LogClock, looks: list[tuple[float, Look | None]]) -> list[float | None]:
+def silence(clock: LogClock, looks: Sequence[tuple[float, Look | None]]) -> list[float | None]:
     return [clock.on_look(look, now, now) for now, look in looks]
 
 

@@ -121,7 +121,7 @@ class Submissions:
         try:
             if not self._backend.supports_interactive:
                 self._fail_interactive(jobs)
-            if not self._backend.watches_logs:
+            if JobSpec.some_are_watched and not self._backend.watches_logs:
                 self._fail_watched(jobs)
             waiting = [job for job in jobs if job.stage is WAITING]
             if waiting:
