@@ -52,6 +52,10 @@ class _How(ctypes.Structure):
 
 _syscall: Final = ctypes.CDLL(None, use_errno=True).syscall
 _syscall.restype = ctypes.c_long
+_syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_How), ctypes.c_size_t)
+_HOW_SIZE: Final = ctypes.sizeof(_How)
+_hows: Final[dict[tuple[int, int], _How]] = {}
+"""By flags and mode, of which a program uses a few: the kernel only reads them."""
 
 
 def open_below(root: int, path: str | bytes, flags: int, mode: int = 0) -> int:
@@ -69,23 +73,28 @@ def open_below(root: int, path: str | bytes, flags: int, mode: int = 0) -> int:
         ValueError: if no path can be like this: it has a NUL, or a character that file names cannot have.
     """
     flags |= _FOR_NEW if flags & _EXCL else _ALWAYS
-    if (b"/" not in path and path != b"..") if isinstance(path, bytes) else ("/" not in path and path != ".."):
+    raw = path if isinstance(path, bytes) else os.fsencode(path)
+    if b"/" not in raw and raw != b"..":
         return os.open(path, flags, mode, dir_fd=root)  # for a single component as safe as `openat2`, and faster
-    raw = os.fsencode(path)
     if b"\0" in raw:  # as `os.open` does; the system call would open the part before it
         raise ValueError("embedded null byte")
     if flags & os.O_PATH:
         flags &= _WITH_PATH
-    how = _How(flags, mode if flags & os.O_CREAT else 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
+    how = _hows.get((flags, mode)) or _how(flags, mode)
     number = errno.EINTR
     while number == errno.EINTR:  # `os.open` retries after a signal by itself (PEP 475), `ctypes` does not
-        fd: int = _syscall(ctypes.c_long(_OPENAT2), root, raw, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
+        fd: int = _syscall(_OPENAT2, root, raw, how, _HOW_SIZE)
         if fd >= 0:
             return fd
         number = ctypes.get_errno()
     if number in _FALL_BACK:
         return _walk(root, raw, path, flags, mode)
     raise OSError(number, os.strerror(number), path)
+
+
+def _how(flags: int, mode: int) -> _How:
+    how = _hows[flags, mode] = _How(flags, mode if flags & os.O_CREAT else 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
+    return how
 
 
 def _walk(root: int, raw: bytes, path: str | bytes, flags: int, mode: int) -> int:

@@ -21,6 +21,7 @@ else:
 
 HEADER: Final = struct.Struct("<I")
 CHUNK: Final = 1 << 16
+_SIZE: Final = HEADER.size
 
 _ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
 
@@ -65,21 +66,21 @@ class FrameBuffer:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the messages that are complete with `data`. Raises `ValueError` if one is longer than the limit."""
-        unlimited = self._longest is None and not self._bytes
-        if unlimited and len(data) >= HEADER.size and HEADER.unpack_from(data)[0] == len(data) - HEADER.size:
-            return [data[HEADER.size :]]  # the usual case: one message, as a whole
+        size = len(data) - _SIZE
+        if size >= 0 and HEADER.unpack_from(data)[0] == size and not self._bytes and self._longest is None:
+            return [data[_SIZE:]]  # the usual case: one message, as a whole
         self._bytes += data
         messages = []
         begin = 0
         with memoryview(self._bytes) as view:
-            while len(view) >= begin + HEADER.size:
+            while len(view) >= begin + _SIZE:
                 (size,) = HEADER.unpack_from(view, begin)
                 if self._longest is not None and size > self._longest:
                     raise ValueError(f"a message of {size} bytes is too long; expected at most {self._longest}")
-                end = begin + HEADER.size + size
+                end = begin + _SIZE + size
                 if len(view) < end:
                     break
-                messages.append(bytes(view[begin + HEADER.size : end]))
+                messages.append(bytes(view[begin + _SIZE : end]))
                 begin = end
         del self._bytes[:begin]
         return messages

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Final
 
     Identity = tuple[bytes | None, int, int | None]
@@ -39,12 +38,12 @@ def identity_variables(identity: Identity) -> dict[bytes, bytes]:
     return variables
 
 
-def render_variables(variables: Mapping[bytes, bytes]) -> bytes:
-    """Return `variables` as sorted lines ``NAME=value``, quoted for a shell."""
-    return b"".join([b"%b=%b\n" % (name, _quote(variables[name])) for name in sorted(variables)])
-
-
-def _quote(value: bytes) -> bytes:
-    if value and not value.translate(None, _PLAIN):
-        return value
-    return b"'%b'" % value.replace(b"'", b"'\"'\"'")
+def render_identity(identity: Identity) -> bytes:
+    """Return the same variables as sorted lines ``NAME=value``, quoted for a shell."""
+    job_id, attempt, seed = identity
+    lines = b"%b=%d\n" % (_ATTEMPT, attempt)
+    if job_id is not None:
+        if not job_id or job_id.translate(None, _PLAIN):
+            job_id = b"'%b'" % job_id.replace(b"'", b"'\"'\"'")
+        lines += b"%b=%b\n" % (_ID, job_id)
+    return lines if seed is None else lines + b"%b=%d\n" % (_SEED, seed)

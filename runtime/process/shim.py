@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -52,6 +53,9 @@ _SEND_TIMEOUT: Final = 10.0
 """Seconds that an idle shim may take to read a job. Arbitrary: ten times shorter, and jobs are refused on a loaded
 machine; ten times longer, and a shim that is stopped holds up a thread for as long."""
 
+_ENCODING: Final = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+"""How `os.fsencode` encodes text, which would be a Python call for each."""
+
 _SMALL: Final = 1 << 16
 """Bytes of a job that are sent without waiting: the buffer of an empty socket is larger."""
 
@@ -73,27 +77,28 @@ class ToMake:
 class Tree:
     """A `ProcessTree` of a root and all its descendants, whatever sessions they open."""
 
+    # Defaults of the class, because most of them stay as they are for most trees. Events are made when a task waits.
+    _known = False
+    """Whether it was reported that the root was started, or could not be."""
+    _started: trio.Event | None = None
+    _ended: trio.Event | None = None
+    _announce: Callable[[TreeEnd], object] | None = None
+    _error: Exception | None = None
+    _handed_over = False
+    _paused = False
+    _kill_due = math.inf
+    """When the SIGTERM timeout of its stop is over, in seconds of trio's clock."""
+    _killed = False
+    """Whether `kill_if_due` has killed it."""
+    pid: int | None = None
+    """The pid of the root after it was started."""
+    end: TreeEnd | None = None
+    """How it ended, when no process of it is left or it was abandoned."""
+
     def __init__(self, shim: Shim, number: int) -> None:
         self._shim = shim
         self.number: Final = number
         """Its number among the trees of its shim."""
-        self._known = False
-        """Whether it was reported that the root was started, or could not be."""
-        # Events and the callback are made only when a task waits: most trees need one of them.
-        self._started: trio.Event | None = None
-        self._ended: trio.Event | None = None
-        self._announce: Callable[[TreeEnd], object] | None = None
-        self._error: Exception | None = None
-        self._handed_over = False
-        self._paused = False
-        self._kill_due = math.inf
-        """When the SIGTERM timeout of its stop is over, in seconds of trio's clock."""
-        self._killed = False
-        """Whether `kill_if_due` has killed it."""
-        self.pid: int | None = None
-        """The pid of the root after it was started."""
-        self.end: TreeEnd | None = None
-        """How it ended, when no process of it is left or it was abandoned."""
 
     def __repr__(self) -> str:
         state = "starting" if self.pid is None else "running" if self.end is None else "ended"
@@ -332,17 +337,17 @@ class Shim:
             made_in = (
                 directory if directory is not None and to_make.directory is home else self.wire_path(to_make.directory)
             )
-            name = os.fsencode(to_make.log)
+            name = to_make.log.encode(*_ENCODING)
             log_path = made_in[0], b"%b/%b" % (made_in[1], name)
-            made = made_in, name, os.fsencode(to_make.environment_file), to_make.dump
+            made = made_in, name, to_make.environment_file.encode(*_ENCODING), to_make.dump
         return number, pack(
             JOB,
             number,
             leftover_timeout,
-            [os.fsencode(word) for word in argv],
+            [word.encode(*_ENCODING) for word in argv],
             identity,
             {os.fsencode(name): os.fsencode(value) for name, value in exports.items()} if exports else {},
-            os.fsencode(cwd),
+            cwd.encode(*_ENCODING),
             directory,
             kill_timeout,
             log_path,
@@ -352,7 +357,7 @@ class Shim:
     def wire_path(self, path: RootedPath) -> tuple[int, bytes]:
         """Return a path as the shim process knows it: the number of a root, and a path below it."""
         if path.root.number < self._pool.roots:
-            return path.root.number, os.fsencode(path.relative)
+            return path.root.number, path.relative.encode(*_ENCODING)
         return SLASH_NUMBER, os.fsencode(path.real[1:] or ".")  # its root was opened after the supervisor was started
 
     def _refused(self, error: Exception) -> OSError:

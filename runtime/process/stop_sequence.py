@@ -65,16 +65,19 @@ class StopSequence:
         kill_interval: seconds after which `KILL` is due again.
     """
 
+    # Defaults of the class, because most jobs end without a stop, and a shim makes one of these for each.
+    step: str | None = None
+    """The step in progress; `None` before the first; `ENDED`."""
+    _gentle: Sequence[GentleStep] = ()
+    """The gentle steps that are left."""
+    _has_begun = False
+    _deadline = _NEVER
+    _again = _NEVER
+    _paused_at: float | None = None
+
     def __init__(self, kill_timeout: float | None, kill_interval: float = _NEVER) -> None:
-        self.step: str | None = None
-        """The step in progress; `None` before the first; `ENDED`."""
         self._kill_timeout = kill_timeout
         self._kill_interval = kill_interval
-        self._gentle: list[GentleStep] = []
-        self._has_begun = False
-        self._deadline = _NEVER
-        self._again = _NEVER
-        self._paused_at: float | None = None
 
     def __repr__(self) -> str:
         return f"<StopSequence {self.step or ('due' if self._has_begun else 'not begun')}>"
@@ -88,7 +91,7 @@ class StopSequence:
         """
         if not self._has_begun:
             self._has_begun = True
-            self._gentle = list(gentle)
+            self._gentle = gentle
             self._kill_timeout = kill_timeout
             self._deadline = _NOW
 
@@ -96,7 +99,7 @@ class StopSequence:
         """Skip the gentle steps: `KILL` is due now, even if the stop has not begun or is paused. Idempotent."""
         if self.step not in (KILL, ENDED):
             self._has_begun = True
-            self._gentle = []
+            self._gentle = ()
             self._deadline = _NOW
             self._paused_at = None  # SIGKILL takes effect on stopped processes, too
 
@@ -113,7 +116,8 @@ class StopSequence:
             if self.step == KILL:
                 self._deadline = _NEVER
                 return LOST
-            self.step, seconds = self._gentle.pop(0) if self._gentle else (KILL, self._kill_timeout)
+            self.step, seconds = self._gentle[0] if self._gentle else (KILL, self._kill_timeout)
+            self._gentle = self._gentle[1:]
             self._deadline = _NEVER if seconds is None else now + seconds
         elif now < self._again:
             return None

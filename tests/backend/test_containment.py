@@ -185,7 +185,8 @@ async def test_no_signal_that_can_be_caught_ends_a_guard(tmp_path: Path) -> None
 async def test_a_sigterm_to_every_process_leaves_a_job_the_time_of_its_stop_sequence(
     tmp_path: Path, fifo: Path
 ) -> None:
-    script = f"trap 'read line < {fifo}; echo closed; exit 5' TERM; echo ready > {fifo}; while :; do sleep 0.01; done"
+    closing = f'trap "" TERM; read line < {fifo}; echo closed; exit 5'  # a second SIGTERM would interrupt its open
+    script = f"trap '{closing}' TERM; echo ready > {fifo}; while :; do sleep 0.01; done"
     async with local(tmp_path / "run", term_timeout=0) as here:  # without a limit: no SIGKILL is sent
         handles = await here.session.submit([JobSpec(name="job", cmd=f"echo $$; {script}")])
         await hear(fifo)

@@ -3,13 +3,17 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.process import EnvironmentDumps, inherited_environment, job_variables, render_environment
-from runtime.process.identity import render_variables
+from runtime.process.identity import identity_variables, render_identity
+
+if TYPE_CHECKING:
+    from runtime.process.identity import Identity
 
 
 def test_what_an_outer_make_left_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +76,7 @@ def test_a_dump_has_what_a_job_inherits_and_adds_each_once(variables: dict[str, 
     ]
 
 
-@given(st.dictionaries(st.binary(min_size=1), st.binary()))
-def test_a_shim_quotes_as_everybody_does(variables: dict[bytes, bytes]) -> None:
-    lines = [f"{os.fsdecode(name)}={shlex.quote(os.fsdecode(variables[name]))}\n" for name in sorted(variables)]
-    assert render_variables(variables) == os.fsencode("".join(lines))
+@given(st.tuples(st.none() | st.binary(), st.integers(1), st.none() | st.integers()))
+def test_a_shim_quotes_as_everybody_does(identity: Identity) -> None:
+    told = {os.fsdecode(name): os.fsdecode(value) for name, value in identity_variables(identity).items()}
+    assert render_identity(identity) == render_environment(told)

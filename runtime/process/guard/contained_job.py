@@ -63,6 +63,9 @@ class ContainedJob:
     """Why it was killed without a request to stop."""
     left_behind: Sequence[str] = ()
     """Processes that outlived the root and the leftover timeout: names and pids."""
+    _soft: int | WirePath | None = None
+    _has_leftovers = False
+    """Whether the root has exited by itself, and others have time to exit."""
 
     def __init__(
         self,
@@ -82,8 +85,6 @@ class ContainedJob:
         self._clock = clock
         self._note_stuck = note_stuck
         self._sequence = StopSequence(kill_timeout)
-        self._soft: int | WirePath | None = None
-        self._has_leftovers = False  # the root has exited by itself, and others have time to exit
         self._rounds = KillRounds()
 
     def root_has_exited(self) -> bool:

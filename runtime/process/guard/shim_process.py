@@ -27,19 +27,21 @@ from runtime.process.guard.messages import (
     truncate,
 )
 from runtime.process.guard.system_calls import TICK, AwakeClock, SystemCalls, read_signals
-from runtime.process.identity import identity_variables, render_variables
+from runtime.process.identity import identity_variables, render_identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     import socket
-    from typing import Any
+    from typing import Any, Final
 
     from runtime.process.guard.messages import WirePath
     from runtime.process.identity import Identity
 else:
     # The Python modules around these take 10 ms to import.
     import _signal as signal
+
+_INFINITE: Final = float("inf")
 
 
 class ShimProcess:
@@ -109,11 +111,14 @@ class ShimProcess:
 
     def wait(self, seconds: float | None) -> None:
         """Wait for signals and commands, and handle them. May return earlier than after `seconds`, without any."""
-        if seconds is not None:
+        if seconds is None:
+            self.clock.sleep(_INFINITE)  # no step has a deadline, so no standstill matters until the next reading
+            ready = self.poll.poll(None)
+        else:
             seconds = min(max(0.0, seconds), TICK)  # only the part of a standstill that exceeds the sleep is noticed
-        self.clock.sleep(float("inf") if seconds is None else seconds)
-        ready = self.poll.poll(None if seconds is None else seconds * 1000)
-        self.clock()
+            self.clock.sleep(seconds)
+            ready = self.poll.poll(seconds * 1000)
+            self.clock()
         for fd, _ in ready:
             if fd == self.signals:
                 for number, sender in read_signals(self.signals):
@@ -169,14 +174,13 @@ class ShimProcess:
         to_make: tuple[WirePath, bytes, bytes, bytes | None] | None,
     ) -> None:
         """Run a job until nothing of it is left. Arguments as for `JOB`."""
-        told = {} if identity is None else identity_variables(identity)
         directory: int | None = None
         if to_make is None:
             output = self.frames.fds.pop(0)
         else:
             (root, path), name, environment_file, dump = to_make
             try:
-                dump = self.dump + render_variables(told) if dump is None else dump
+                dump = self.dump + (b"" if identity is None else render_identity(identity)) if dump is None else dump
                 directory, output = make_files(self.roots[root], path, name, environment_file, dump)
             except OSError:
                 self.report(NOT_MADE, number)
@@ -186,6 +190,7 @@ class ShimProcess:
                 os.fchdir(directory)
             else:
                 self.change_directory(cwd, cwd_path)
+            told = {} if identity is None else identity_variables(identity)
             root = start(argv, {**self.environment, b"PWD": cwd, **told, **exports}, output)
         except OSError as exc:
             self.report(NOT_STARTED, number, exc.errno, truncate(exc.filename or b"", MAX_PART), exc.strerror)

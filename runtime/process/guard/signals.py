@@ -88,9 +88,8 @@ class KillRounds:
     delay: float = FIRST_DELAY
     """Seconds until the next round, unless a process exits before."""
 
-    def __init__(self) -> None:
-        self._without_effect = 0
-        self._fewest = sys.maxsize
+    _without_effect = 0
+    _fewest = sys.maxsize
 
     def kill(self, pids: list[int]) -> float:
         """Send SIGKILL to each of `pids`, which must be children of this process; return the `delay`."""

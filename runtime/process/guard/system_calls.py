@@ -63,7 +63,7 @@ class AwakeClock:
 
     def sleep(self, seconds: float) -> None:
         """Note that this process goes to sleep for so many seconds, of which a standstill is not noticed."""
-        self._asleep = seconds
+        self._asleep += seconds
 
     def __call__(self) -> float:
         """Return the time."""
