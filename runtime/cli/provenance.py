@@ -15,11 +15,11 @@ from typing import Final
 import attrs
 import trio
 
-from runtime.backend.slurm.commands import Commands
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec
 from runtime.job.shorten import shorten
 from runtime.journal import JSON
+from runtime.process.commands import Commands
 from runtime.process.environment import inherited_environment, job_environment
 
 logger: Final = logging.getLogger("runtime.cli")

@@ -12,9 +12,9 @@ import trio
 
 from runtime.backend.local import LocalBackend
 from runtime.backend.slurm import SlurmBackend
-from runtime.backend.slurm.commands import Commands
 from runtime.errors import BackendBrokenError
 from runtime.job import EventBatch, FailureKind, JobStatus
+from runtime.process.commands import Commands
 from tests.backend.local_jobs import local
 from tests.backend.test_local import why
 

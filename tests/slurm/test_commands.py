@@ -15,8 +15,8 @@ import pytest
 import trio
 
 from runtime.backend.slurm import SlurmBackend
-from runtime.backend.slurm.commands import Commands
 from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.process.commands import Commands
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
 from tests.no_job import no_job
 from tests.slurm import killed_program

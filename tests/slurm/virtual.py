@@ -25,8 +25,8 @@ import pytest
 import trio
 
 from runtime.backend.slurm import SlurmBackend
-from runtime.backend.slurm.commands import CommandResult
 from runtime.job import JobCompletionEvent, JobHandle, JobSpec
+from runtime.process.commands import CommandResult
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
 from tests.no_job import no_job
 from tests.slurm.fakes.commands import NO_CONTACT, Commands

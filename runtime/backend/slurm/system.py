@@ -25,11 +25,11 @@ from runtime.backend.slurm.command_text import (
     scancel_arguments,
     squeue_arguments,
 )
-from runtime.backend.slurm.commands import Commands
 from runtime.backend.slurm.requests import VARIABLES, Options, Requests
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec
 from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, outliving_environment
+from runtime.process.commands import Commands
 
 PROGRAMS: Final = ("sbatch", "squeue", "scancel", "scontrol")
 """The commands that are required; sacct is used only where there is accounting."""

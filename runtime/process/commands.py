@@ -1,4 +1,4 @@
-"""`Commands`: runs the commands of a batch system, each in a process group of its own, with a time limit.
+"""`Commands`: runs short commands, each in a process group of its own, with a time limit.
 
 Output goes to files in memory (`memfd_create`), not to pipes: so a command never blocks on a reader, and a process that
 it leaves behind with the descriptor open is not waited for.

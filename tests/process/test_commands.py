@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.backend.slurm import commands as module
-from runtime.backend.slurm.commands import Commands
 from runtime.process import Child
+from runtime.process import commands as module
+from runtime.process.commands import Commands
 from tests.backend.local_jobs import TOKEN, alive
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
