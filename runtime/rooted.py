@@ -154,7 +154,7 @@ def open_directory(root: int, path: str | bytes) -> int:
     return open_below(root, path, _DIRECTORY)
 
 
-def make_new_directory(root: int, path: bytes) -> int:
+def make_new_directory(root: int, path: bytes, mode: int = 0o777) -> int:
     """Make a directory whose parent exists; return a descriptor as `open_directory` does.
 
     Raises:
@@ -163,8 +163,8 @@ def make_new_directory(root: int, path: bytes) -> int:
     """
     if b"/" in path:
         with _Parent(root, path) as (fd, name):
-            return make_new_directory(fd, name)
-    os.mkdir(path, dir_fd=root)
+            return make_new_directory(fd, name, mode)
+    os.mkdir(path, mode, dir_fd=root)
     return os.open(path, _DIRECTORY | _ALWAYS, dir_fd=root)
 
 
@@ -342,6 +342,12 @@ def unlink(root: int, path: str, *, missing_ok: bool = False) -> None:
         except FileNotFoundError:
             if not missing_ok:
                 raise
+
+
+def remove_empty(root: int, path: str) -> None:
+    """Remove a directory that is empty. Raises as `open_below`; also if it is not empty, or no directory."""
+    with _Parent(root, path) as (fd, name):
+        os.rmdir(name, dir_fd=fd)
 
 
 def remove(root: int, path: str) -> None:

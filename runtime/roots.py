@@ -138,6 +138,16 @@ class RootedPath:
         """Make it and its parents, unless they exist; also the root, if a job has removed that."""
         os.close(self.make_and_open_directory())
 
+    def make_new_directory(self, mode: int) -> int:
+        """Make it, whose parent exists; return a descriptor for paths below it."""
+        with self._root_fd as root:
+            return rooted.make_new_directory(root, os.fsencode(self.relative), mode)
+
+    def open_to_list(self) -> int:
+        """Return a descriptor of this directory for paths below it, and for listing it."""
+        with self._root_fd as root:
+            return rooted.open_below(root, self.relative, os.O_RDONLY | os.O_DIRECTORY)
+
     def make_and_open_directory(self) -> int:
         """Make it as `make_directory` does; return a descriptor for paths below it."""
         with self._root_fd as root:
@@ -242,6 +252,11 @@ class RootedPath:
         """Remove it, a file or a directory with all that is in it, if it exists."""
         with self._root_fd as root:
             rooted.remove(root, self.relative)
+
+    def remove_empty(self) -> None:
+        """Remove it, a directory that is empty."""
+        with self._root_fd as root:
+            rooted.remove_empty(root, self.relative)
 
     @property
     def _root_fd(self) -> _RootFd:

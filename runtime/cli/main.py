@@ -81,20 +81,27 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _run_command(options: Namespace, command: Sequence[str]) -> int:
+    from runtime.cli.ctl_options import CTL
     from runtime.cli.past_options import ABOUT_RUNS
 
-    return _about_runs(options) if options.command in ABOUT_RUNS else _about_jobs(options, command)
+    return _about_runs(options) if options.command in (*ABOUT_RUNS, CTL) else _about_jobs(options, command)
 
 
 def _about_runs(options: Namespace) -> int:
     """Run a command about runs that there are."""
+    from runtime.cli.ctl_options import CTL
     from runtime.cli.logs import ErrorLines, level_of, log_to
     from runtime.cli.options import check_current_directory
-    from runtime.cli.past_commands import run_command
     from runtime.report.output import Output
 
     log_to(ErrorLines(Output(sys.stderr)), level_of(options))
     check_current_directory()
+    if options.command == CTL:
+        from runtime.cli.ctl import ask_run
+
+        return ask_run(options, Output(sys.stdout))
+    from runtime.cli.past_commands import run_command
+
     return run_command(options, Output(sys.stdout))
 
 

@@ -12,7 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from runtime.cli.ctl_options import add_ctl
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
+from runtime.cli.option_values import resource_limit, whole
 from runtime.cli.past_options import LATEST, add_past_commands
 from runtime.cli.rerun_options import add_rerun, join_values
 from runtime.jobfile.errors import InputError
@@ -134,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     backends.add_argument("-v", "--verbose", action="store_true", help="also what each is and can do, and its options")
     _add_pythonpath(backends)
     add_past_commands(commands.add_parser)
+    add_ctl(commands.add_parser)
     return parser
 
 
@@ -244,7 +247,7 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=N",
         action="append",
         default=[],
-        type=_resource,
+        type=resource_limit,
         help="the limit of a resource, or NAME=unlimited; replaces that of the file; can be repeated",
     )
     where.add_argument(
@@ -346,19 +349,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 # ---------------------------------------------------------------------- types
 
 
-def _whole(text: str, lowest: int) -> int:
-    # Not `int(text)` alone: it takes "1_000" and " 1 ", and digits of all scripts.
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_SEED)) and lowest <= int(text) <= MAX_SEED):
-        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a whole number from {lowest} to {MAX_SEED}")
-    return int(text)
-
-
 def _from_one(text: str) -> int:
-    return _whole(text, 1)
+    return whole(text, 1)
 
 
 def _from_zero(text: str) -> int:
-    return _whole(text, 0)
+    return whole(text, 0)
 
 
 def _number(text: str) -> float:
@@ -378,13 +374,6 @@ def _seconds(text: str) -> float:
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is given; expected seconds, from 0")
     return number
-
-
-def _resource(text: str) -> tuple[str, int | None]:
-    name, equals, amount = text.rpartition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is given; expected NAME=N or NAME=unlimited")
-    return name, None if amount == "unlimited" else _whole(amount, 0)
 
 
 def _definition(text: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from typing import Final, NoReturn, Protocol, runtime_checkable
 
 import trio
 
+from runtime.cli.ctl_requests import CtlRequests
 from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, describe_fatal_error, print_error
 from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.link_updates import LinkUpdates
@@ -34,6 +35,7 @@ from runtime.cli.run_exit_code import exit_code_of
 from runtime.cli.screen import Screen
 from runtime.cli.stop_on_signal import Stopper, stop_this_process
 from runtime.cli.timed_calls import call_each_with_timeout
+from runtime.ctl.inbox import Inbox
 from runtime.exit_calls import exit_now
 from runtime.job import JobPaths, JobSpec, JobStatus
 from runtime.jobfile.errors import InputError
@@ -264,6 +266,7 @@ class Run:
                 self._screen.say(self._prepared.keeps.note, "yellow")
         # Not that of the links: a job's file system may not answer, and the results must not wait for that.
         results = trio.CapacityLimiter(1)
+        requests = self._ctl_requests()
         # Two nurseries: signals are handled until the last line is shown, when the watchers have ended.
         async with trio.open_nursery() as nursery:
             await nursery.start(self._stopper.watch)
@@ -274,6 +277,7 @@ class Run:
                 watching.start_soon(self._call_safely, self._removals.run)
                 watching.start_soon(self._call_safely, self._write_variables_early)
                 watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
+                watching.start_soon(self._call_safely, requests.run)
                 await self._call_safely(self._describe)
                 if self._prepared.keeps is not None:
                     epoch = time.time() - trio.current_time()
@@ -286,6 +290,7 @@ class Run:
                 self._ended = trio.current_time()
                 await in_thread(self._write_results, limiter=results)
                 watching.cancel_scope.cancel()
+            await self._call_safely(requests.close)
             await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
             await self._call_safely(self._screen.finish, self._progress, self._last_lines())
             nursery.cancel_scope.cancel()
@@ -358,13 +363,19 @@ class Run:
         make = partial(Removals, prepared.jobs, prepared.removable, self._roots, self._journal)
         return make() if keeps is None else make(before=keeps.kept_without_output(), begun=keeps.removed)
 
+    def _ctl_requests(self) -> CtlRequests:
+        say = partial(self._screen.say, style="yellow")
+        return CtlRequests(Inbox(self._roots.run), self._scheduler, say=say, show_stop=self._show_stop)
+
     def _paths_of(self, job: JobSpec) -> JobPaths | None:
         """Return where the files of a job are that has not completed, as its backend tells it."""
         return self._prepared.backend_of(job).paths_of(job)
 
     def _snapshot(self) -> RunSnapshot:
         now = self._scheduler.statistics()
-        return self._progress.snapshot(now.counts, trio.current_time(), rows=100, counted=now.counted)
+        return self._progress.snapshot(
+            now.counts, trio.current_time(), rows=100, paused_by=self._scheduler.paused_by, counted=now.counted
+        )
 
     def _show_stop(self, text: str) -> None:
         self._describing.cancel()

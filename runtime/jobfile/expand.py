@@ -52,6 +52,7 @@ RESERVED: Final = frozenset(
         "journal.jsonl",
         "journal.lock",
         "journal.secrets",
+        "ctl.requests",
     }
 )
 """Names of the run directory's own files, which no job's directory may have."""

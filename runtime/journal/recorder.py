@@ -19,7 +19,7 @@ from runtime.journal.descriptions import jobs_record
 from runtime.journal.digests import digest
 from runtime.journal.json_text import JSON
 from runtime.journal.lock import Holder
-from runtime.journal.records import Begin, End, Kept, Progress, Record, Removed, Starting, Stopping
+from runtime.journal.records import Begin, End, Kept, Progress, Record, Removed, Requested, Starting, Stopping
 from runtime.journal.replay import RunState
 
 
@@ -194,6 +194,33 @@ class Recorder:
         if by is not None and self._stopped_by is None:
             self._stopped_by = by
             self._append(Stopping(at, by))
+
+    def requested(
+        self,
+        at: float,
+        by: str,
+        action: str,
+        *,
+        ids: Iterable[str] = (),
+        force: bool = False,
+        resource: str | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Record what somebody asked for, and got; at a time in seconds of the clock of all events.
+
+        Args:
+            at: when.
+            by: who.
+            action: as in `Requested`, and so are `resource` and `limit`.
+            ids: of the jobs that were to be killed.
+            force: whether soft stop and SIGTERM were to be skipped.
+            resource: the name of a resource.
+            limit: its new limit.
+        """
+        numbers = self._numbers_of(ids)
+        self._append(
+            Requested(at=at, by=by, action=action, jobs=numbers, force=force or None, resource=resource, limit=limit)
+        )
 
     def end(self, at: float, stopped_by: str | None = None) -> None:
         """Record that the segment ends in order, at a time in seconds of the clock of all events."""

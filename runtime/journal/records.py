@@ -237,6 +237,26 @@ class Stopping:
     """The signal, or anything else, that ends the run early."""
 
 
+@attrs.frozen(kw_only=True)
+class Requested:
+    """Somebody asked for a change of the run while it ran, and it was made."""
+
+    at: float = attrs.field(metadata=_one(TIMES))
+    """Seconds of the clock of the segment."""
+    by: str = attrs.field(metadata=_one(TEXTS))
+    """Who."""
+    action: str = attrs.field(metadata=_one(TEXTS))
+    """``kill``, ``stop``, ``drain``, ``pause``, ``resume`` or ``limit``; a later version may have more."""
+    jobs: Sequence[int] = attrs.field(factory=list, metadata=_each(INTEGERS))
+    """Those that were to be killed."""
+    force: bool | None = attrs.field(default=None, metadata=_one(FLAGS))
+    """`True` if soft stop and SIGTERM were to be skipped; otherwise `None`."""
+    resource: str | None = attrs.field(default=None, metadata=_one(or_none(TEXTS)))
+    """Of ``limit``: its name."""
+    limit: int | None = attrs.field(default=None, metadata=_one(or_none(INTEGERS)))
+    """Of ``limit``: the new one; `None` for unlimited."""
+
+
 @attrs.frozen
 class End:
     """The last record of a segment that ended in order."""
@@ -247,7 +267,7 @@ class End:
     """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
 
 
-Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | Removed | Stopping | End
+Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | Removed | Stopping | Requested | End
 
 
 class OutputIdentity(NamedTuple):
@@ -335,12 +355,12 @@ class _Layout:
 _COLUMNS: Final[Mapping[type[Record], Sequence[str]]] = MappingProxyType(
     {
         cls: [field.name for field in attrs.fields(cls) if "column" in field.metadata]
-        for cls in (Jobs, Starting, Progress, Ended, Kept, Removed)
+        for cls in (Jobs, Starting, Progress, Ended, Kept, Removed, Requested)
     }
 )
 """The names of the columns of the records that have some."""
 _LAYOUTS: Final[Mapping[type[Record], _Layout]] = MappingProxyType(
-    {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, Removed, Stopping, End)}
+    {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, Removed, Stopping, Requested, End)}
 )
 _BY_NAME: Final[Mapping[str, _Layout]] = MappingProxyType({layout.name: layout for layout in _LAYOUTS.values()})
 

@@ -28,6 +28,7 @@ from runtime.journal.records import (
     Progress,
     Record,
     Removed,
+    Requested,
     Starting,
     Stopping,
 )
@@ -98,13 +99,9 @@ class RunState:
                 self._apply_removed(record)
             case Begin():
                 self.segments.append(Segment(record))
-            case Stopping():
+            case Stopping() | Requested() | End():
                 if self.segments:
-                    self.segments[-1].stop(record.by)
-            case End():
-                if self.segments:
-                    self.segments[-1].end = record
-                    self.segments[-1].stop(record.stopped_by)
+                    self.segments[-1].apply(record)
 
     @property
     def is_complete(self) -> bool:

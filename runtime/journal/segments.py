@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from runtime.journal.records import Begin, End
+from runtime.journal.records import Begin, End, Requested, Stopping
 
 
 @attrs.define
@@ -18,10 +18,19 @@ class Segment:
     """What ends, or ended, it early; `None` if nothing does."""
     kept: int = 0
     """Results that it kept."""
+    requests: list[Requested] = attrs.field(factory=list)
+    """What somebody asked for while it ran."""
 
-    def stop(self, by: str | None) -> None:
-        """Take note of what ends it early, if anything does. The first counts."""
-        self.stopped_by = self.stopped_by or by
+    def apply(self, record: Stopping | Requested | End) -> None:
+        """Add what a record of the segment says."""
+        match record:
+            case Requested():
+                self.requests.append(record)
+            case Stopping():
+                self.stopped_by = self.stopped_by or record.by  # the first counts
+            case End():
+                self.end = record
+                self.stopped_by = self.stopped_by or record.stopped_by
 
 
 @attrs.frozen

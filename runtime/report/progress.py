@@ -38,6 +38,8 @@ class RunSnapshot:
     """What the user should know about the stop of the run; empty if it is not being stopped."""
     counted: Mapping[str, int] | None = None
     """How many jobs are counted as which of `runtime.job.counting`; `None` if only their statuses are known."""
+    paused_by: str | None = None
+    """Who paused launching; `None` while it goes on."""
 
     @property
     def total(self) -> int:
@@ -117,6 +119,7 @@ class RunProgress:
         now: float,
         *,
         rows: int = 1000,
+        paused_by: str | None = None,
         counted: Mapping[str, int] | None = None,
     ) -> RunSnapshot:
         """Return a snapshot.
@@ -125,6 +128,7 @@ class RunProgress:
             counts: how many jobs have each status.
             now: the time, in seconds on the scheduler's clock.
             rows: how many of the running jobs it has at most.
+            paused_by: who paused launching, if anybody did.
             counted: see `RunSnapshot`.
         """
         running = [
@@ -132,7 +136,8 @@ class RunProgress:
             for (job_id, (since, note)), _ in zip(self._running.items(), range(rows), strict=False)
         ]
         elapsed = now - self._started
-        return RunSnapshot(self._title, elapsed, dict(counts), running, tuple(self._recent), self.stopping, counted)
+        recent = tuple(self._recent)
+        return RunSnapshot(self._title, elapsed, dict(counts), running, recent, self.stopping, counted, paused_by)
 
 
 def retry_line(change: StatusChange[JobSpec]) -> Line:
@@ -153,4 +158,6 @@ def progress_line(snapshot: RunSnapshot) -> Line:
     pieces += [(f"{snapshot.counts.get(JobStatus.RUNNING, 0)} running, ", ""), (f"{waiting} waiting", "")]
     if snapshot.stopping:
         pieces.append((f" ({snapshot.stopping})", "yellow"))
+    elif snapshot.paused_by is not None:
+        pieces.append((f" (launching is paused by {printable(snapshot.paused_by)})", "yellow"))
     return tuple(pieces)

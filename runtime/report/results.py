@@ -14,6 +14,7 @@ from typing import Final
 from runtime.job import JobCompletionEvent, JobUsage
 from runtime.journal.columns import microseconds
 from runtime.journal.json_text import JSON
+from runtime.journal.records import Requested
 from runtime.journal.replay import RunState
 from runtime.journal.segments import Segment
 from runtime.report import strict
@@ -70,7 +71,7 @@ def run_table(state: RunState, *, is_live: bool) -> dict[str, object]:
         "seconds": _seconds(started, ended),
         "stopped_by": None if last is None else last.stopped_by,
         "counts": count_ends(state, is_live=is_live),
-        "segments": [_segment_table(segment) for segment in state.segments],
+        "segments": [_segment_table(segment, state.ids) for segment in state.segments],
     }
 
 
@@ -79,7 +80,7 @@ def run_state(state: RunState, *, is_live: bool) -> str:
     return "running" if is_live else "ended" if state.is_complete else "died"
 
 
-def _segment_table(segment: Segment) -> dict[str, object]:
+def _segment_table(segment: Segment, ids: Sequence[str]) -> dict[str, object]:
     begin = segment.begin
     started, ended = microseconds(begin.at), _end(segment)
     return {
@@ -91,6 +92,20 @@ def _segment_table(segment: Segment) -> dict[str, object]:
         "seconds": _seconds(started, ended),
         "stopped_by": segment.stopped_by,
         "kept": segment.kept,
+        "requests": [_request_table(request, segment, ids) for request in segment.requests],
+    }
+
+
+def _request_table(request: Requested, segment: Segment, ids: Sequence[str]) -> dict[str, object]:
+    """Return the entry of what somebody asked for during a segment."""
+    return {
+        "at": _time(microseconds(segment.begin.epoch) + microseconds(request.at)),
+        "by": request.by,
+        "action": request.action,
+        "jobs": [ids[number] for number in request.jobs if 0 <= number < len(ids)],  # a job can write a journal
+        "force": bool(request.force),
+        "resource": request.resource,
+        "limit": request.limit,
     }
 
 

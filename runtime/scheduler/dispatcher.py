@@ -23,6 +23,7 @@ from runtime.scheduler.actions import NO_ATTEMPTS
 from runtime.scheduler.arbiter import Arbiter
 from runtime.scheduler.backlog import Backlog
 from runtime.scheduler.graph import IN_FLIGHT, NOWHERE, READY, Node
+from runtime.scheduler.limits import Limits
 from runtime.scheduler.priorities import CheckedPriority, Priority, default_priority
 from runtime.scheduler.ready import Key, ReadyQueue
 from runtime.scheduler.resources import ResourcePool, request_of
@@ -76,6 +77,7 @@ class Dispatcher:
         self._default = default_backend
         self._limit = math.inf if max_parallelism is None else max_parallelism
         self._arbiter = Arbiter(resources)
+        self.limits: Final = Limits(self._arbiter)
         self._priority: Priority = default_priority if priority is None else CheckedPriority(priority)
         self.in_flight: int = 0
         """How many jobs are in flight."""
@@ -206,10 +208,6 @@ class Dispatcher:
         """Return when `choose` may find more although nothing has happened; `math.inf` for never."""
         delays = (backlog.backoff.retry_at for backlog in self.backlogs.values())
         return min((retry_at for retry_at in delays if now < retry_at), default=math.inf)
-
-    def capacity_changed(self, resource: str, capacity: int) -> None:
-        """Take note that a dynamic limit is now `capacity`."""
-        self._arbiter.capacity_changed(resource, capacity)
 
     def usage(self) -> dict[str, tuple[int, int | None]]:
         """Return, for each resource, how much is held, and its limit."""

@@ -106,12 +106,36 @@ class StopRequested:
 
 
 @attrs.frozen
+class PauseRequested:
+    """Somebody wants launching to pause, or to go on. Jobs in flight are not affected."""
+
+    by: str
+    """Who, for people."""
+    paused: bool = True
+    """`False` if launching is to go on."""
+
+
+@attrs.frozen
+class LimitRequested:
+    """Somebody wants this limit of a resource until the end of the run, whatever else would change it."""
+
+    resource: str
+    limit: int | None
+    """`None` for unlimited."""
+    by: str
+    """Who, for people."""
+
+
+@attrs.frozen
 class RunEnded:
     """The run is over, whatever happened: jobs that have not ended end now."""
 
     message: str
     """Why, for their reasons."""
 
+
+Request = KillRequested | StopRequested | PauseRequested | LimitRequested
+"""What somebody asks a run for."""
 
 Fact = (
     EventBatch
@@ -122,7 +146,6 @@ Fact = (
     | Withdrawn
     | BackendEnded
     | CapacityChanged
-    | KillRequested
-    | StopRequested
+    | Request
     | RunEnded
 )

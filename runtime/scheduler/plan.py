@@ -36,6 +36,9 @@ from runtime.scheduler.facts import (
     JobsAdded,
     JobsKept,
     KillRequested,
+    LimitRequested,
+    PauseRequested,
+    Request,
     RunEnded,
     StopRequested,
     SubmissionFailed,
@@ -101,6 +104,8 @@ class Plan:
         self._new: list[Node] = []
         """Jobs that were added since the last `decide`."""
         self._busy_timeout = busy_timeout
+        self.paused_by: str | None = None
+        """Who paused launching; `None` while it goes on."""
 
     @property
     def unfinished(self) -> int:
@@ -114,7 +119,8 @@ class Plan:
             GraphError: for jobs that were added: see `Graph.add`; or if the backend of one is unknown. For a kill, and
                 for what is kept: if an id is unknown. Then nothing has changed.
             ValueError: for an earlier attempt that is not before the first one of this run. Then nothing has changed.
-            ResourceError: for jobs that were added, see `ResourcePool.check`. Then none was added.
+            ResourceError: for jobs that were added, see `ResourcePool.check`; then none was added. For a limit: if the
+                resource is unknown, or it is no limit.
         """
         match fact:
             case tuple():
@@ -134,11 +140,9 @@ class Plan:
             case BackendEnded():
                 self._backend_ended(fact, now)
             case CapacityChanged():
-                self._dispatcher.capacity_changed(fact.resource, fact.capacity)
-            case KillRequested():
-                self._ends.kill([self._graph.find(job_id) for job_id in fact.ids], fact.by, now, force=fact.force)
-            case StopRequested():
-                self._ends.stop(fact, now)
+                self._dispatcher.limits.told(fact.resource, fact.capacity)
+            case KillRequested() | StopRequested() | PauseRequested() | LimitRequested():
+                self._take_request(fact, now)
             case RunEnded():
                 self._ends.end_all(fact.message, now)
             case _:
@@ -152,7 +156,7 @@ class Plan:
             self._ends.make_ready(self._retries.take_due(now), now)
         actions: list[Action] = [*self._ends.kills]
         self._ends.kills.clear()
-        if self._ends.stopped_by is None:
+        if self._ends.stopped_by is None and self.paused_by is None:
             chosen = self._dispatcher.choose(now)
             for name, nodes in chosen.items():
                 actions.append(Submit(name, [node.job for node in nodes], self._dispatcher.attempts_of(nodes)))
@@ -214,6 +218,22 @@ class Plan:
                 assert scheduled if node.waiting else (not scheduled or node in self._new), node
         self._dispatcher.sanity_check(nodes)
         self._retries.sanity_check(nodes)
+
+    def _take_request(self, request: Request, now: float) -> None:
+        match request:
+            case KillRequested():
+                nodes = [self._graph.find(job_id) for job_id in request.ids]
+                self._ends.kill(nodes, request.by, now, force=request.force)
+            case StopRequested():
+                self._ends.stop(request, now)
+            case PauseRequested():
+                self.paused_by = request.by if request.paused else None
+                if not request.paused:
+                    self._ends.busy_since.clear()  # a job that was not offered meanwhile was not refused either
+            case LimitRequested():
+                self._dispatcher.limits.set(request.resource, request.limit)
+            case _:
+                assert_never(request)
 
     # ------------------------------------------------------------------ new jobs
 

@@ -116,12 +116,13 @@ class ResourcePool:
         """Return whether a resource is known: it was given a limit, or a job needed it and `missing` allowed that."""
         return name in self._resources
 
-    def set_capacity(self, name: str, capacity: int) -> bool:
-        """Change the limit of a dynamic resource to a checked amount; return whether it changed.
+    def set_capacity(self, name: str, capacity: int | None) -> bool:
+        """Change the limit of a resource to a checked amount, `None` for unlimited; return whether it changed.
 
-        Jobs that hold more keep it.
+        Jobs that hold more keep it. From now on a job that needs more waits, as the limit may change again.
         """
         resource = self._resources[name]
+        resource.dynamic = True
         changed = resource.capacity != capacity
         resource.capacity = capacity
         return changed

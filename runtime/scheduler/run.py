@@ -4,8 +4,8 @@ One loop around a pure `plan`: a fact goes in, and the actions that the plan dec
 
     runners, backends, providers ──► facts ──► Plan ──► actions ──► runners
 
-Each backend has a runner (`runner`), a task that carries out its actions. Callers of `add`, `kill` and `stop` tell the
-plan directly, so that an error is raised to them, and wake the loop.
+Each backend has a runner (`runner`), a task that carries out its actions. Callers of `add`, `kill`, `stop` and the like
+tell the plan directly, so that an error is raised to them, and wake the loop.
 """
 
 from __future__ import annotations
@@ -24,16 +24,27 @@ from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.contract.event_loop import check_in_loop
 from runtime.backend.contract.interrupts import call_hook, is_interrupt, wait_through_interrupts
 from runtime.job import JobCompletionEvent, JobResult, JobStatus
-from runtime.job.numbers import brief, is_number
 from runtime.job.protocol import Job, JobT
 from runtime.scheduler.actions import Action, Submit
+from runtime.scheduler.arguments import backends_by_name, check_arguments, checked_attempts, limit_of
 from runtime.scheduler.collector import collector_paused
 from runtime.scheduler.dispatcher import BackendLimits
 from runtime.scheduler.endings import KnownFailure
-from runtime.scheduler.facts import Fact, JobsAdded, JobsKept, KillRequested, RunEnded, StopRequested
+from runtime.scheduler.facts import (
+    Fact,
+    JobsAdded,
+    JobsKept,
+    KillRequested,
+    LimitRequested,
+    PauseRequested,
+    Request,
+    RunEnded,
+    StopRequested,
+)
 from runtime.scheduler.plan import BUSY_TIMEOUT, Plan
 from runtime.scheduler.priorities import Ordered, Priority
 from runtime.scheduler.providers import ResourceProvider, follow_limits
+from runtime.scheduler.requests import record_request
 from runtime.scheduler.resources import MissingPolicy, ResourcePool
 from runtime.scheduler.runner import BackendRunner
 from runtime.scheduler.statistics import SchedulerStatistics
@@ -103,17 +114,8 @@ class Scheduler(Generic[JobT]):
         first_attempts: Mapping[str, int] | None = None,
         known: KnownFailure | None = None,
     ) -> None:
-        backends = _by_name(backends)
-        if run_token is not None and not (isinstance(run_token, str) and run_token):
-            raise ValueError(f"run_token is {brief(run_token)}; expected text that is not empty, or None")
-        if priority is not None and not callable(priority):
-            msg = f"priority is {priority!r}; expected a function of a job and the number of its dependents, or None"
-            raise ValueError(msg)
-        if known is not None and not callable(known):
-            msg = f"known is {brief(known)}; expected a function of a job and the reason of its failure, or None"
-            raise ValueError(msg)
-        if busy_timeout != math.inf and not (is_number(busy_timeout) and busy_timeout >= 0):
-            raise ValueError(f"busy_timeout is {brief(busy_timeout)}; expected seconds, from 0")
+        backends = backends_by_name(backends)
+        check_arguments(run_token=run_token, priority=priority, known=known, busy_timeout=busy_timeout)
         default = next(iter(backends)) if default_backend is None else default_backend
         if default not in backends:
             msg = f"default_backend is {default!r}; expected a backend of this run: {', '.join(sorted(backends))}"
@@ -134,12 +136,12 @@ class Scheduler(Generic[JobT]):
                 for name, backend in backends.items()
             },
             default,
-            max_parallelism=_limit("max_parallelism", max_parallelism),
+            max_parallelism=limit_of("max_parallelism", max_parallelism),
             resources=ResourcePool(static, dynamic=self._providers, missing=on_missing_resource),
             priority=None if priority is None else functools.partial(self._ask_priority, priority),
-            max_failures=_limit("max_failures", max_failures),
+            max_failures=limit_of("max_failures", max_failures),
             busy_timeout=busy_timeout,
-            first_attempts=_attempts(first_attempts or {}),
+            first_attempts=checked_attempts(first_attempts or {}),
             known=known,
         )
         self._actions: dict[str, trio.MemorySendChannel[Action]] = {}
@@ -160,6 +162,8 @@ class Scheduler(Generic[JobT]):
         self.run_token: str = run_token or secrets.token_hex(8)
         """Marks the work of this run, so that a backend can find it again, for example in a batch system's queue."""
         self._recorder = journal
+        self._requests: list[tuple[float, Request]] = []
+        """What callers have asked for, and when, that is not in the journal yet."""
         self._kept: list[JobCompletionEvent] = []
         """The results that `keep` was given."""
         self.epoch: float = time.time()
@@ -266,7 +270,7 @@ class Scheduler(Generic[JobT]):
             RuntimeError: during a run, from another thread; then nothing is killed.
         """
         check_in_loop(self._token, "Scheduler.kill()")
-        self._tell(KillRequested(list(ids), by, force))
+        self._take_request(KillRequested(list(ids), by, force))
 
     @trio.lowlevel.enable_ki_protection
     def stop(self, *, by: str = "the caller", force: bool = False, drain: bool = False) -> None:
@@ -284,7 +288,55 @@ class Scheduler(Generic[JobT]):
         """
         if self._state != "ended":
             check_in_loop(self._token, "Scheduler.stop()")
-            self._tell(StopRequested(by, force, drain))
+            self._take_request(StopRequested(by, force, drain))
+
+    @trio.lowlevel.enable_ki_protection
+    def pause_launching(self, *, by: str = "the caller") -> None:
+        """Launch no more jobs until `resume_launching`. Jobs in flight run on, and a kill or a stop has its effect.
+
+        Args:
+            by: who asks for it: `paused_by`.
+
+        Raises:
+            RuntimeError: during a run, from another thread; then nothing has changed.
+        """
+        check_in_loop(self._token, "Scheduler.pause_launching()")
+        self._take_request(PauseRequested(by))
+
+    @trio.lowlevel.enable_ki_protection
+    def resume_launching(self, *, by: str = "the caller") -> None:
+        """Launch jobs again after `pause_launching`; without that, nothing happens.
+
+        Args:
+            by: who asks for it, for the journal.
+
+        Raises:
+            RuntimeError: during a run, from another thread; then nothing has changed.
+        """
+        check_in_loop(self._token, "Scheduler.resume_launching()")
+        self._take_request(PauseRequested(by, paused=False))
+
+    @property
+    def paused_by(self) -> str | None:
+        """Who paused launching; `None` while it goes on."""
+        return self._plan.paused_by
+
+    def set_limit(self, resource: str, limit: int | None, *, by: str = "the caller") -> None:
+        """Set the limit of a resource of the run. It counts to the end, whatever a provider tells from now on.
+
+        Jobs that hold more keep it. Jobs that need more than the limit wait: it may be set again.
+
+        Args:
+            resource: its name: of one that was given a limit, or that a job needs.
+            limit: an amount; `None` for unlimited.
+            by: who asks for it, for the journal.
+
+        Raises:
+            ResourceError: if there is no such resource, or it is no limit; then nothing has changed.
+            RuntimeError: during a run, from another thread; then nothing has changed.
+        """
+        check_in_loop(self._token, "Scheduler.set_limit()")
+        self._take_request(LimitRequested(resource, limit, by))
 
     @trio.lowlevel.enable_ki_protection
     def results(self) -> list[JobResult[JobT]]:
@@ -325,6 +377,13 @@ class Scheduler(Generic[JobT]):
         """Tell the plan a fact of the caller, and wake the loop. Raises what `Plan.apply` does."""
         self._plan.apply(fact, 0.0 if self._state == "new" else trio.current_time())
         self._waiting.cancel()
+
+    @trio.lowlevel.enable_ki_protection
+    def _take_request(self, request: Request) -> None:
+        """Tell the plan what a caller asks for; record it, if that raised no error."""
+        self._tell(request)
+        if self._recorder is not None and self._state != "ended":
+            self._requests.append((0.0 if self._state == "new" else trio.current_time(), request))
 
     def _ask_priority(self, priority: Priority, job: Job, dependents: int) -> Ordered:
         """Call the priority function for the plan.
@@ -413,6 +472,9 @@ class Scheduler(Generic[JobT]):
 
     def _record(self, recorder: Recorder, actions: Iterable[Action], now: float) -> None:
         """Record completions since the last call, a stop, and the intents of `actions`, before those are acted on."""
+        for at, request in self._requests:  # before what follows of it
+            record_request(recorder, request, at)
+        self._requests.clear()
         # The completions first: a job is submitted after those that it needs have ended, and the journal says so.
         statuses = self._plan.statuses
         if statuses.retried:  # before all others: a job that waited for its next attempt may have ended since
@@ -452,33 +514,6 @@ class Scheduler(Generic[JobT]):
             for stream in self._streams:
                 stream.put(cast("list[StatusChange[JobT]]", changes))  # as in `results`
             changes.clear()
-
-
-def _by_name(backends: Mapping[str, RuntimeBackend] | RuntimeBackend) -> Mapping[str, RuntimeBackend]:
-    named = {backends.name: backends} if isinstance(backends, RuntimeBackend) else backends
-    if not isinstance(named, Mapping) or not all(isinstance(each, RuntimeBackend) for each in named.values()):
-        raise ValueError(
-            f"backends is {backends!r}; expected a backend, such as LocalBackend(), or a mapping from names to backends"
-        )
-    if not named:
-        raise ValueError("backends is empty; expected at least one backend")
-    return named
-
-
-def _attempts(given: Mapping[str, int]) -> Mapping[str, int]:
-    expected = "expected a mapping from ids of jobs to whole numbers from 1"
-    if not isinstance(given, Mapping):
-        raise ValueError(f"first_attempts is {brief(given)}; {expected}")
-    for job_id, number in given.items():
-        if number.__class__ is not int or number < 1:
-            raise ValueError(f"first_attempts has {brief(number)} for the job {job_id!r}; {expected}")
-    return given
-
-
-def _limit(what: str, value: int | None) -> int | None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ValueError(f"{what} is {brief(value)}; expected a whole number, or None or 0 for no limit")
-    return value or None
 
 
 async def run_jobs(

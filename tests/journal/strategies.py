@@ -7,7 +7,19 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from runtime.job import CustomKind, FailureKind, JobStatus, Kind
-from runtime.journal.records import Begin, End, Ended, Jobs, Kept, Progress, Record, Removed, Starting, Stopping
+from runtime.journal.records import (
+    Begin,
+    End,
+    Ended,
+    Jobs,
+    Kept,
+    Progress,
+    Record,
+    Removed,
+    Requested,
+    Starting,
+    Stopping,
+)
 
 T = TypeVar("T")
 
@@ -124,5 +136,15 @@ def batches(draw: st.DrawFn) -> Record:
 
 
 STOPPING = st.builds(Stopping, MICROS, ANY_TEXT)
-RECORD: st.SearchStrategy[Record] = BEGIN | STOPPING | END | batches()
+REQUESTED = st.builds(
+    Requested,
+    at=MICROS,
+    by=ANY_TEXT,
+    action=st.sampled_from(["kill", "pause", "limit"]) | ANY_TEXT,
+    jobs=st.lists(WHOLE, max_size=4),
+    force=st.none() | st.just(True),
+    resource=st.none() | ANY_TEXT,
+    limit=st.none() | WHOLE,
+)
+RECORD: st.SearchStrategy[Record] = BEGIN | STOPPING | REQUESTED | END | batches()
 RECORDS = st.lists(RECORD, max_size=12)

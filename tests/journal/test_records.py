@@ -19,6 +19,7 @@ from runtime.journal.records import (
     Kept,
     Progress,
     Record,
+    Requested,
     Starting,
     from_text,
     to_text,
@@ -64,6 +65,17 @@ WRITTEN: list[tuple[Record, str]] = [
     ),
     (Kept([0, 2]), '{"type":"kept","jobs":[0,2]}'),
     (Kept([0], "nightly"), '{"type":"kept","jobs":[0],"of":"nightly"}'),
+    (
+        Requested(at=2.0, by="ctl of root", action="kill", jobs=[3, 4], force=True),
+        '{"type":"requested","at":2000000,"by":"ctl of root","action":"kill","jobs":[3,4],"force":true}',
+    ),
+    (
+        Requested(at=2.0, by="ctl of root", action="limit", resource="licence", limit=2),
+        (
+            '{"type":"requested","at":2000000,"by":"ctl of root","action":"limit","jobs":[],"resource":"licence",'
+            '"limit":2}'
+        ),
+    ),
     (End(2.0, "SIGINT"), '{"type":"end","at":2000000,"stopped_by":"SIGINT"}'),
 ]
 
