@@ -80,7 +80,7 @@ class CtlRequests:
         self._show_stop = show_stop
         self._limiter: Final = trio.CapacityLimiter(1)
         self._problem: str | None = None
-        """Why requests cannot be read, or answered, as it was logged last."""
+        """What was logged last."""
         self._answers: Final[dict[str, Answer]] = {}
         """To requests that were carried out, by their ids, as far as they are not written."""
         self._actions: Final[Mapping[str, Callable[[RunRequest, str], str]]] = {
@@ -116,17 +116,20 @@ class CtlRequests:
         try:
             return await in_thread(function, *args, limiter=self._limiter)
         except OSError as exc:
-            problem = f"{exc.filename}: {exc.strerror}"
-            if problem != self._problem:
-                logger.warning("job-runtime ctl does not reach this run: %s", problem)
-            self._problem = problem
+            self._warn(f"job-runtime ctl does not reach this run: {exc.filename}: {exc.strerror}")
             return None
+
+    def _warn(self, problem: str) -> None:
+        """Log a problem once, and not again and again: a job can make it."""
+        if problem != self._problem:
+            logger.warning("%s", problem)
+        self._problem = problem
 
     def _carry_out(self, received: Received) -> Answer:
         """Do what is asked; return what became of it."""
         request, by = received.request, received.by
         if request is None:
-            logger.warning("a request of %s is refused: %s", by, received.problem)
+            self._warn(f"a request of {by} is refused: {received.problem}")
             return Answer(False, received.problem)
         try:
             done = self._actions[request.action](request, by)

@@ -109,7 +109,7 @@ def test_such_a_name_in_a_command_is_an_error_a_failure_or_a_byte(tmp_path: Path
 
 
 def test_a_job_cannot_take_a_name_that_the_run_needs(tmp_path: Path) -> None:
-    for name in ("running", "passed", "failed", "killed", "results.json", "exports.sh", "crash.txt"):
+    for name in ("running", "passed", "failed", "killed", "results.json", "exports.sh", "crash.txt", "ctl.requests"):
         done = call(tmp_path, "run", "-", stdin=json.dumps({"name": name, "cmd": "true"}))
         assert done.code == 2
         assert "a job cannot be called" in done.err

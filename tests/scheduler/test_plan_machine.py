@@ -19,6 +19,8 @@ from runtime.scheduler.facts import (
     Fact,
     JobsAdded,
     KillRequested,
+    LimitRequested,
+    PauseRequested,
     StopRequested,
     SubmissionFailed,
     Submitted,
@@ -53,6 +55,7 @@ class PlanMachine(RuleBasedStateMachine):
         self.killed: set[str] = set()
         self.ended: list[tuple[str, int]] = []
         self.stopped = False
+        self.paused = False
 
     @initialize(width=st.sampled_from([None, 1, 4]), failures=st.sampled_from([None, 3]))
     def begin(self, width: int | None, failures: int | None) -> None:
@@ -87,6 +90,7 @@ class PlanMachine(RuleBasedStateMachine):
                 self.killed.update(action.ids)
             else:
                 assert not self.stopped
+                assert not self.paused
                 assert len(action.jobs) > 0
                 self.offered.append(action)
 
@@ -172,6 +176,15 @@ class PlanMachine(RuleBasedStateMachine):
     def mem(self, capacity: int) -> None:
         self.apply(CapacityChanged("mem", capacity))
 
+    @rule(limit=st.sampled_from([None, 0, 1, 3]))
+    def lic(self, limit: int | None) -> None:
+        self.apply(LimitRequested("lic", limit, "somebody"))
+
+    @rule(paused=st.booleans())
+    def pause(self, paused: bool) -> None:
+        self.apply(PauseRequested("somebody", paused))
+        self.paused = paused
+
     @precondition(lambda self: self.count)
     @rule(data=st.data())
     def kill(self, data: st.DataObject) -> None:
@@ -206,6 +219,8 @@ class PlanMachine(RuleBasedStateMachine):
             return
         self.answer()
         self.apply(CapacityChanged("mem", 3))
+        self.lic(3)
+        self.pause(False)
         for _ in range(20 * self.count + 50):
             if not self.plan.unfinished:
                 break

@@ -183,9 +183,9 @@ async def test_each_request_is_in_the_journal_before_what_follows_of_it(autojump
         "c": "KILLED",
         "d": "KILLED",
     }
-    kinds = [type(record).__name__ for record in sink.records]
-    assert kinds.index("Requested") < kinds.index("Starting")
-    assert kinds.index("Stopping") > kinds.index("Starting")
+    told = [getattr(record, "action", type(record).__name__) for record in sink.records]
+    assert told.index("resume") < told.index("Starting")
+    assert told.index("kill") < told.index("drain") < told.index("Ended") < told.index("Stopping")
 
 
 async def test_what_is_refused_is_not_recorded(autojump_clock: MockClock) -> None:
