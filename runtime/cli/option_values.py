@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
-from runtime.jobfile.values import MAX_SEED
+MAX_WHOLE: Final = 2**64 - 1
+"""The largest whole number that an option takes. Arbitrary: seeds of most simulators have 32 bits."""
 
 
 def whole(text: str, lowest: int) -> int:
-    """Return the whole number that a text is, from `lowest` up to the largest seed."""
+    """Return the whole number that a text is, from `lowest` up to `MAX_WHOLE`."""
     # Not `int(text)` alone: it takes "1_000" and " 1 ", and digits of all scripts.
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_SEED)) and lowest <= int(text) <= MAX_SEED):
-        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a whole number from {lowest} to {MAX_SEED}")
+    if not (
+        text.isascii() and text.isdigit() and len(text) <= len(str(MAX_WHOLE)) and lowest <= int(text) <= MAX_WHOLE
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a whole number from {lowest} to {MAX_WHOLE}")
     return int(text)
 
 

@@ -24,8 +24,6 @@ from runtime.report.output import Output
 PROGRAM: Final = "job-runtime"
 PRINT_INTERVAL: Final = 10.0
 """Seconds between two lines of progress where output is not a terminal. As in DVSim."""
-MAX_SEED: Final = 2**64 - 1
-"""The largest whole number that an option takes. Arbitrary: seeds of most simulators have 32 bits."""
 _NUMBER: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 # Messages of argparse.

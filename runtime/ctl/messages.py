@@ -28,8 +28,8 @@ MAX_TEXT: Final = 2000
 """Characters of the text of an answer. Arbitrary: more than a person reads."""
 _MAX_HOST: Final = 64
 """Characters of a host's name: the longest that Linux allows."""
-_MAX_LIMIT: Final = 2**63 - 1
-"""The largest limit of a resource, as of a job file in TOML."""
+_MAX_LIMIT: Final = 2**64 - 1
+"""The largest limit of a resource, as of a job file and of an option."""
 
 
 @attrs.frozen(kw_only=True)
