@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
 from runtime.job.attempts import paths_of_earlier
-from runtime.journal import Begin, End, Kept, Record, Recorder, Removed, Starting, replay
+from runtime.journal import Begin, End, Kept, Record, Recorder, Removed, Requested, Starting, replay
 from runtime.report.results import results_lines
 from runtime.report.strict import original
 from tests.journal.journals import begin, ended, starting
@@ -66,9 +66,30 @@ def test_the_run_is_described() -> None:
                 "ended": "2001-09-09T01:46:45.500Z",
                 "stopped_by": "SIGINT",
                 "kept": 0,
+                "requests": [],
             }
         ],
     }
+
+
+def test_what_somebody_asked_for_is_told_also_if_a_job_has_written_it() -> None:
+    *written, end = records([result("a"), result("b")], RUN_DIR)
+    kill = Requested(at=1.0, by="ctl of ann", action="kill", jobs=[1, -1, 2, 10**20], force=True)
+    limit = Requested(at=2.0, by="ctl of ann", action="limit", resource="licence", limit=2)
+    (segment,) = document([*written, kill, limit, end])["segments"]
+    nothing = {"jobs": [], "force": False, "resource": None, "limit": None}
+    assert segment["requests"] == [
+        {
+            **nothing,
+            "at": "2001-09-09T01:46:41.000Z",
+            "by": "ctl of ann",
+            "action": "kill",
+            "jobs": ["b"],
+            "force": True,
+        },
+        {**nothing, "at": "2001-09-09T01:46:42.000Z", "by": "ctl of ann", "action": "limit", "resource": "licence"}
+        | {"limit": 2},
+    ]
 
 
 def test_jobs_that_never_ran_are_counted_apart() -> None:
