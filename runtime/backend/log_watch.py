@@ -1,15 +1,16 @@
-"""`LogWatch`: one task looks at the logs of all jobs that have an `idle_timeout`, while they run.
+"""`LogWatch`: one task looks at the logs of all jobs that have a `timeout_from` or an `idle_timeout`.
 
-A log is only looked at in threads, and never through a link. Looks share a call of a thread; one that hangs in its file
-system holds up no other (`each_in_thread`), and says nothing about its job, which is not stopped for it.
+A job with a `timeout_from` is QUEUED until a line matches that, although its process runs; from then on it is RUNNING.
+A job that runs, and has an `idle_timeout`, is stopped if its log does not change for so long.
+
+Looks share a call of a thread; one that hangs in its file system holds up no other (`each_in_thread`), and says nothing
+about its job, which is not stopped for it.
 """
 
 from __future__ import annotations
 
-import errno
+import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
 from typing import Final
 
 import attrs
@@ -18,10 +19,14 @@ import trio
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.live import DONE, LiveJob
 from runtime.backend.log_clock import LOOK_INTERVAL, LogClock, Look
-from runtime.job import FailureKind
+from runtime.backend.verdict_pool import VerdictPool
+from runtime.backend.watched_log import Searched, WatchedLog
+from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.job.shorten import shorten
-from runtime.process import Work, each_in_thread, is_out_of_resources
-from runtime.verdict import LogPath, last_line, log_status, real_path
+from runtime.process import Work, each_in_thread, in_thread
+from runtime.verdict import LogPath
+
+logger: Final = logging.getLogger("runtime.backend")
 
 _THREADS: Final = 4
 """Threads that look at logs. Arbitrary: a look takes microseconds, so ten times more would mostly sleep; a single one
@@ -30,11 +35,19 @@ may hang in a file system that does not answer."""
 _LATE: Final = 0.1
 """Seconds by which the task must wake too late for the loop to count as having stood still. As for `Deadlines`."""
 
+_LAST_LOOK_TIMEOUT: Final = 5.0
+"""Seconds for the look at the log of a job that has ended. Arbitrary: ten times longer delays the end of jobs on a file
+system that does not answer; ten times shorter misses the line on a slow one, and then it is not known when they ran."""
+
 _MAX_SHOWN: Final = 200
 """Characters of the last line that a message quotes. As many as of a line that a fail pattern matches."""
+_MAX_PATTERN: Final = 80
+"""Characters of a pattern that a note quotes. Arbitrary: ten times more fill a screen, ten times fewer tell little."""
 
-_SAYS_NOTHING: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
-"""Errors of a file system, which tell nothing about a log; all others mean that there is none."""
+
+def is_watched(spec: JobSpec) -> bool:
+    """Whether the log of a job has to be watched while it runs."""
+    return spec.timeout_from is not None or spec.idle_timeout is not None
 
 
 @attrs.define(eq=False)
@@ -42,42 +55,114 @@ class _Watched:
     """A job whose log is watched."""
 
     job: LiveJob
-    log: LogPath
-    clock: LogClock
+    log: WatchedLog
+    where: str | None
+    """Where it runs."""
+    waits: bool
+    """Whether it waits for the line from which it runs."""
+    clock: LogClock | None = None
+    """Counts its silence, if it runs and has an `idle_timeout`."""
     looking: bool = False
     """Whether a look is in progress."""
 
-    def paths(self) -> Sequence[str]:
-        """Return the paths whose file systems have to answer."""
-        return (real_path(self.log),)
+    def is_due(self, now: float) -> bool:
+        """Whether it is time for a look."""
+        return not self.looking and (self.waits or (self.clock is not None and self.clock.is_due(now)))
+
+    def look(self, began: float) -> Searched | Look | None:
+        """Look at the log. For a thread."""
+        if self.waits or self.clock is None:
+            return self.log.search()
+        return self.log.look(with_last_line=self.clock.is_over(began))
 
 
 class LogWatch:
-    """Stops the jobs that write nothing to their logs for their `idle_timeout`.
+    """Watches the logs of jobs, and reports what follows.
 
     Args:
         control: has the jobs and their deadlines.
+        verdicts: searches logs.
         has_ended: whether a job has ended, so that only its completion is missing.
-        late: seconds that it may take until growth of a log is seen here: jobs are stopped that much later.
+        late: seconds that it may take until growth of a log is seen here: silent jobs are stopped that much later.
     """
 
-    def __init__(self, control: Control, has_ended: Callable[[LiveJob], bool], late: float = 0.0) -> None:
+    def __init__(
+        self, control: Control, verdicts: VerdictPool, has_ended: Callable[[LiveJob], bool], late: float = 0.0
+    ) -> None:
         self._control = control
+        self._verdicts = verdicts
         self._has_ended = has_ended
         self._late = late
         self._watched: dict[LiveJob, _Watched] = {}
         self._added = trio.Event()
         self._limiter = trio.CapacityLimiter(_THREADS)
 
-    def add(self, job: LiveJob, log: LogPath) -> None:
-        """Watch the log of a job that has begun to run. Does nothing if it has no `idle_timeout`, or is watched."""
-        if job.spec.idle_timeout is not None and job not in self._watched:
-            self._watched[job] = _Watched(job, log, LogClock(job.spec.idle_timeout, self._late, self._now()))
-            self._added.set()
+    # ------------------------------------------------------------------ jobs
 
-    def remove(self, job: LiveJob) -> None:
-        """Watch the log of a job no longer, because it waits again. Of one that has ended, this need not be called."""
-        self._watched.pop(job, None)
+    def add(self, job: LiveJob, log: LogPath, where: str | None = None) -> bool:
+        """Watch the log of a job whose process has begun. Called again, it only sets `where`.
+
+        Args:
+            job: a QUEUED job if it has a `timeout_from`, else a RUNNING one.
+            log: where its log is.
+            where: where it runs; `None` where that goes without saying.
+
+        Returns:
+            Whether it waits for the line from which it runs. It is reported as RUNNING when that is there.
+        """
+        watched = self._watched.get(job)
+        if watched is None:
+            watched = self._watched[job] = self._make(job, log, where)
+            self._added.set()
+            if watched.waits:
+                self._control.wait_anew(job)  # not the wait in the queue: its `queue_timeout` begins with its process
+            else:
+                self._start_clock(watched)
+        watched.where = where
+        if watched.waits:
+            self._control.progress(job, JobStatus.QUEUED, self._note(watched))
+        return watched.waits
+
+    def remove(self, job: LiveJob) -> bool:
+        """Watch the log of a job no longer, because it waits again; return whether it has waited for a line.
+
+        Need not be called for a job that has ended.
+        """
+        watched = self._watched.pop(job, None)
+        if watched is not None:
+            watched.log.close()
+        return watched is not None and watched.waits
+
+    async def look_last(self, job: LiveJob, log: LogPath, where: str | None = None) -> None:
+        """Report a QUEUED job that has ended as RUNNING if its log has the line from which it runs, unnoticed yet."""
+        watched = self._watched.pop(job, None) or self._make(job, log, where)
+        try:
+            with trio.move_on_after(_LAST_LOOK_TIMEOUT):
+                found = await in_thread(watched.log.search, limiter=self._limiter, paths=watched.log.paths)
+                if found.found:
+                    self._control.progress(job, JobStatus.RUNNING, watched.where or "")
+        finally:
+            watched.log.close()
+
+    def describe_wait(self, job: LiveJob) -> str | None:
+        """Return what a job waits for; `None` if that is not a line of its log."""
+        watched = self._watched.get(job)
+        return None if watched is None or not watched.waits else _wait_of(job.spec)
+
+    def _make(self, job: LiveJob, log: LogPath, where: str | None) -> _Watched:
+        spec: JobSpec = job.spec
+        return _Watched(job, WatchedLog(spec, log, self._verdicts.start_follower), where, spec.timeout_from is not None)
+
+    def _start_clock(self, watched: _Watched) -> None:
+        idle_timeout = watched.job.spec.idle_timeout
+        if idle_timeout is not None:
+            watched.clock = LogClock(idle_timeout, self._late, self._now())
+
+    @staticmethod
+    def _note(watched: _Watched) -> str:
+        return f"{'' if watched.where is None else f'on {watched.where}, '}waits {_wait_of(watched.job.spec)}"
+
+    # ------------------------------------------------------------------ looks
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -88,7 +173,7 @@ class LogWatch:
                     await self._added.wait()
                 await self._wait_next_look()
                 now = self._now()
-                due = [each for each in self._still_watched() if not each.looking and each.clock.is_due(now)]
+                due = [each for each in self._live() if each.is_due(now)]
                 if due:
                     for each in due:
                         each.looking = True
@@ -105,23 +190,43 @@ class LogWatch:
         """Return the time without the seconds in which the jobs stood still: those move all deadlines."""
         return trio.current_time() - self._control.deadlines.moved
 
-    def _still_watched(self) -> Sequence[_Watched]:
-        for job in [job for job in self._watched if job.stage is DONE or job.stop is not None or self._has_ended(job)]:
-            del self._watched[job]
-        return list(self._watched.values())
+    def _live(self) -> Sequence[_Watched]:
+        """Return what is watched and may still change something, and forget jobs that have completed."""
+        for job in [job for job in self._watched if job.stage is DONE]:
+            self.remove(job)
+        return [each for each in self._watched.values() if each.job.stop is None and not self._has_ended(each.job)]
 
     @trio.lowlevel.enable_ki_protection
     async def _look_at(self, due: Sequence[_Watched], began: float, nursery: trio.Nursery) -> None:
-        def done(results: Sequence[tuple[_Watched, Look | None]]) -> None:
-            for watched, look in results:
+        def done(results: Sequence[tuple[_Watched, Searched | Look | None]]) -> None:
+            for watched, found in results:
                 watched.looking = False
-                if self._watched.get(watched.job) is watched:
-                    silent = watched.clock.on_look(look, began, self._now())
-                    if silent is not None and not self._has_ended(watched.job):
-                        self._stop(watched.job, silent, "" if look is None else look.last_line)
+                job = watched.job
+                if self._watched.get(job) is not watched or job.stop is not None or self._has_ended(job):
+                    continue
+                if isinstance(found, Searched):
+                    self._on_search(watched, found)
+                elif watched.clock is not None:
+                    silent = watched.clock.on_look(found, began, self._now())
+                    if silent is not None:
+                        self._stop(job, silent, "" if found is None else found.last_line)
 
-        work = Work(partial(_look, began), due, paths=_Watched.paths)
+        work = Work(lambda watched: watched.look(began), due, paths=lambda watched: watched.log.paths())
         await each_in_thread(work, limiter=self._limiter, nursery=nursery, done=done)
+
+    def _on_search(self, watched: _Watched, searched: Searched) -> None:
+        job = watched.job
+        if searched.given_up is not None:  # a job without a limit would be worse than one whose limit begins too early
+            message = "job %r counts as running: its log is not searched for timeout_from any longer: %s"
+            logger.warning(message, job.id, searched.given_up)
+        elif not searched.found:
+            return
+        watched.waits = False
+        watched.log.close()
+        self._start_clock(watched)
+        self._control.progress(job, JobStatus.RUNNING, watched.where or "")
+        if watched.clock is None:
+            self.remove(job)
 
     def _stop(self, job: LiveJob, silent: float, last: str) -> None:
         wrote = f"its last line: {shorten(last, _MAX_SHOWN)}" if last else "its log has no line"
@@ -130,17 +235,5 @@ class LogWatch:
         self._control.stop([job], FailureKind.IDLE, message)
 
 
-def _look(began: float, watched: _Watched) -> Look | None:
-    """Return what a log is like now; `None` if that cannot be found out. Blocks; raises nothing."""
-    try:
-        status = log_status(watched.log)
-        stamp = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-        text = ""
-        if watched.clock.is_over(began):
-            with suppress(OSError):  # the job has replaced it just now
-                text = last_line(watched.log, raw=watched.job.spec.raw_lines)
-        return Look(stamp, text)
-    except OSError as exc:
-        return None if exc.errno in _SAYS_NOTHING or is_out_of_resources(exc) else Look(None)
-    except MemoryError:
-        return None
+def _wait_of(spec: JobSpec) -> str:
+    return f"for a line that matches {shorten(spec.timeout_from or '', _MAX_PATTERN)!r} (timeout_from)"

@@ -73,6 +73,8 @@ class VerdictPool:
         self._verdicts = Verdicts(time.thread_time, time.monotonic)
         self.at_once: Final = self._verdicts.at_once
         """Returns the verdict if finding it takes microseconds, without a thread: see `Verdicts.at_once`."""
+        self.start_follower: Final = self._verdicts.start_follower
+        """Returns what looks for the job's `timeout_from` in a log: see `Verdicts.start_follower`. Blocks."""
         self._send, self._receive = trio.open_memory_channel[_Request](math.inf)
 
     async def of(self, job: JobSpec, exit_status: Exit, log: LogPath) -> Verdict:

@@ -12,7 +12,7 @@ from typing import Final
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry, LauncherFactory, backends, foreign
 from runtime.errors import RegistryError
-from runtime.job import JobSpec
+from runtime.job import WATCHED_KEYS, JobSpec
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.jobfile.regression import JobEntry, Regression
 from runtime.roots import Roots
@@ -25,9 +25,6 @@ _OLDER_KEYS: Final = {"grace": "visibility_timeout", "patience": "stall_timeout"
 """Keys of backends' tables that have another name now, to that name. Job files with the older one are still read."""
 _OF_LOCAL: Final = ("containment", "leftovers")
 """Keys of jobs that only a backend with options of these names has."""
-
-_OF_LOGS: Final = ("idle_timeout",)
-"""Keys of jobs that only a backend has which watches their logs while they run."""
 
 
 def make_backends(
@@ -118,7 +115,7 @@ def _make(
         unknown = _UNKNOWN_OPTION.search(str(exc))
         raise InputError(f"{where}: {exc if unknown is None else _unknown_key(name, unknown[1])}") from exc
     for entry in () if made.watches_logs else entries:
-        if key := next((key for key in _OF_LOGS if getattr(entry.table, key) is not None), None):
+        if key := next((key for key in WATCHED_KEYS if getattr(entry.table, key) is not None), None):
             msg = f"{entry.where}: has {key}; the backend {shown(name)} does not see what its jobs write"
             raise InputError(msg)
     return made

@@ -42,6 +42,9 @@ them passed, or none.
 """
 RUN_IFS: Final[tuple[RunIf, ...]] = ("passed", "any-passed", "ended")
 
+WATCHED_KEYS: Final = ("timeout_from", "idle_timeout")
+"""Fields for which the log of a job has to be watched while it runs."""
+
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _REPORT_GROUPS: Final = ("value", "unit")
 DEFAULT_SHELL: Final = "/bin/sh"
@@ -77,7 +80,7 @@ class JobSpec:
     """
 
     some_are_watched: ClassVar[bool] = False
-    """Whether this process has made a specification with an `idle_timeout`. If not, no job has to be asked for it."""
+    """Whether this process has made a specification with `WATCHED_KEYS`. If not, no job has to be asked for them."""
 
     name: str
     """The name for people. Any text but the empty one."""
@@ -111,11 +114,17 @@ class JobSpec:
     """Priority: a heavier job starts first."""
     timeout: float | None = None
     """Seconds from its start until it is stopped; `None` for no limit."""
+    timeout_from: str | None = None
+    """A regular expression: it runs from when a line of its log matches, and waits until then, as for a licence. So
+    `timeout`, `idle_timeout` and `slow` count from that line, and `queue_timeout` from the start of its process. `None`
+    if it runs as soon as its process does. For backends that see its log (`RuntimeBackend.watches_logs`); others fail
+    it."""
     queue_timeout: float | None = None
-    """Seconds that it may wait in a backend's queue before it runs; `None` for no limit."""
+    """Seconds that it may wait in a backend's queue before it runs; with `timeout_from`, also that it may wait for that
+    line, which is counted by itself. `None` for no limit."""
     idle_timeout: float | None = None
     """Seconds without a change of its log, while it runs, until it is stopped as hung; `None` for no limit. For
-    backends that see its log (`RuntimeBackend.watches_logs`); others fail it."""
+    backends as `timeout_from`."""
     slow: float | None = None
     """Seconds that it may run before it is named as slow, once, in the log of the program; nothing else follows. `None`
     for never."""
@@ -368,6 +377,9 @@ class JobSpec:
             self._check_each("runtime_pattern", [self.runtime_pattern], _REPORT_GROUPS)
         if self.simulated_time_pattern is not None:
             self._check_each("simulated_time_pattern", [self.simulated_time_pattern], _REPORT_GROUPS)
+        if self.timeout_from is not None:
+            self._check_each("timeout_from", [self.timeout_from])
+            JobSpec.some_are_watched = True
 
     def _check_each(self, key: str, patterns: Iterable[str], groups: tuple[str, ...] = ()) -> None:
         try:

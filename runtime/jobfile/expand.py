@@ -263,6 +263,7 @@ class _SpecBuilder:
                 "fail_patterns": _substitute_each(table.fail_patterns, in_patterns),
                 "runtime_pattern": _substitute_in(table.runtime_pattern, in_patterns),
                 "simulated_time_pattern": _substitute_in(table.simulated_time_pattern, in_patterns),
+                "timeout_from": _substitute_in(table.timeout_from, in_patterns),
                 "tags": _substitute_each(table.tags, values),
             }
             return JobSpec(

@@ -44,6 +44,7 @@ class JobTable:
     weight: float | None = _key(values.number)
     timeout: float | None = _key(values.duration)
     """Seconds."""
+    timeout_from: str | None = _key(values.text)
     queue_timeout: float | None = _key(values.duration)
     """Seconds."""
     idle_timeout: float | None = _key(values.duration)
@@ -117,7 +118,7 @@ RETRY_KEYS: Final = ("retry", "retry_delay", "flaky")
 
 JOB_KEYS: Final = frozenset(field.name for field in attrs.fields(JobTable))
 
-_PATTERN_KEYS: Final = ("pass_patterns", "fail_patterns", "runtime_pattern", "simulated_time_pattern")
+_PATTERN_KEYS: Final = ("pass_patterns", "fail_patterns", "runtime_pattern", "simulated_time_pattern", "timeout_from")
 TEXT_KEYS: Final = ("cmd", "needs", "cwd", "odir", "log_path", "tags", *_PATTERN_KEYS, "exports")
 """The keys of a job whose values may have placeholders."""
 

@@ -82,12 +82,13 @@ def render(snapshot: RunSnapshot, relative_to: Path, size: tuple[int, int]) -> l
     left = height - len(rows)
     count = min(len(snapshot.recent), left // 3)
     recent = list(snapshot.recent)[-count:] if count > 0 else []
-    left = min(MAX_RUNNING, left - len(recent) - 1)  # one row for "… and 7 more"
-    if left > 0 and snapshot.running:
-        rows += [running_row(*running, width) for running in snapshot.running[:left]]
-        hidden = snapshot.counts.get(JobStatus.RUNNING, 0) - len(snapshot.running[:left])
-        if hidden > 0:
-            rows.append(Text(f"… and {hidden} more", style="dim"))
+    left = max(0, min(MAX_RUNNING, left - len(recent) - 1))  # one row for "… and 7 more"
+    rows += [running_row(*running, width) for running in snapshot.running[:left]]
+    hidden = snapshot.counts.get(JobStatus.RUNNING, 0) - len(snapshot.running[:left])
+    if left > 0 and snapshot.running and hidden > 0:
+        rows.append(Text(f"… and {hidden} more", style="dim"))
+    else:  # a job that waits, and of which it is known why, may be what a person looks for
+        rows += [running_row(*waiting, width) for waiting in snapshot.waiting[: max(0, left - len(snapshot.running))]]
     rows += [Text.assemble(*failure_line(result, relative_to)) for result in recent]
     for row in rows:
         console.print(row, no_wrap=True, overflow="ellipsis", crop=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -40,6 +41,9 @@ class RunSnapshot:
     """How many jobs are counted as which of `runtime.job.counting`; `None` if only their statuses are known."""
     paused_by: str | None = None
     """Who paused launching; `None` while it goes on."""
+    waiting: Sequence[tuple[str, float, str]] = ()
+    """The jobs of which it is known why they wait, in the order in which that was known first: id, seconds since then,
+    and the reason."""
 
     @property
     def total(self) -> int:
@@ -64,6 +68,7 @@ class RunProgress:
         self._title = title
         self._started = started
         self._running: dict[str, tuple[float, str]] = {}
+        self._waiting: dict[str, tuple[float, str]] = {}
         self._recent: deque[JobResult[JobSpec]] = deque(maxlen=MAX_RECENT)
         self._unreported: list[JobResult[JobSpec]] = []
         self._retries: list[Line] = []
@@ -75,12 +80,18 @@ class RunProgress:
     def apply(self, change: StatusChange[JobSpec]) -> None:
         """Record one status change."""
         job_id, event = change.id, change.event
+        # A status may come again, with a new note: the job has had it since the first time.
         if change.new is JobStatus.RUNNING:
-            # RUNNING may come again, with a new note: the job has run since the first time.
             since = self._running[job_id][0] if job_id in self._running else change.at
             self._running[job_id] = (since, change.note or "")
+            self._waiting.pop(job_id, None)
             return
         self._running.pop(job_id, None)
+        if change.new is JobStatus.QUEUED and change.note and event is None:
+            since = self._waiting[job_id][0] if job_id in self._waiting else change.at
+            self._waiting[job_id] = (since, change.note)
+            return
+        self._waiting.pop(job_id, None)
         if event is not None and not change.new.is_terminal:
             self._retries.append(retry_line(change))
         elif event is not None and event.status is not JobStatus.PASSED:
@@ -127,17 +138,22 @@ class RunProgress:
         Args:
             counts: how many jobs have each status.
             now: the time, in seconds on the scheduler's clock.
-            rows: how many of the running jobs it has at most.
+            rows: how many of the running jobs it has at most, and of those that wait.
             paused_by: who paused launching, if anybody did.
             counted: see `RunSnapshot`.
         """
-        running = [
-            (job_id, now - since, note)
-            for (job_id, (since, note)), _ in zip(self._running.items(), range(rows), strict=False)
-        ]
+        running = _rows(self._running, now, rows)
+        waiting = _rows(self._waiting, now, rows)
         elapsed = now - self._started
         recent = tuple(self._recent)
-        return RunSnapshot(self._title, elapsed, dict(counts), running, recent, self.stopping, counted, paused_by)
+        return RunSnapshot(
+            self._title, elapsed, dict(counts), running, recent, self.stopping, counted, paused_by, waiting
+        )
+
+
+def _rows(jobs: Mapping[str, tuple[float, str]], now: float, rows: int) -> list[tuple[str, float, str]]:
+    """Return the first `rows` jobs: id, seconds that have passed, and note."""
+    return [(job_id, now - since, note) for job_id, (since, note) in itertools.islice(jobs.items(), rows)]
 
 
 def retry_line(change: StatusChange[JobSpec]) -> Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -22,7 +23,8 @@ the other jobs' logs waiting for its thread; ten times less, and following it wo
 class LogFollower:
     """Looks for fail patterns in a log that grows. Each look reads from where the last one stopped.
 
-    A line counts when its end is written.
+    A line counts when its end is written. A log that is cut, or replaced, is read from its beginning; what was written
+    and cut between two looks is not seen.
 
     Args:
         path: where the log is.
@@ -45,6 +47,7 @@ class LogFollower:
         failing = attrs.evolve(patterns, passing=(), runtime=None, simulated_time=None)
         self._judge = LogJudge(failing, lambda found: best_engine(found, workers, budget))
         self._offset = 0
+        self._file: tuple[int, int] | None = None
         self._lock = threading.Lock()
         self._closed = False
 
@@ -57,6 +60,7 @@ class LogFollower:
         """
         try:
             with self._lock, open_log(self._path) as (fd, status):
+                self._begin_again_if_replaced(status)
                 until = self._wall() + _MAX_LOOK
                 for chunk in () if self._is_done() else read_chunks(fd, self._offset, status):
                     self._judge.feed(chunk.text)
@@ -76,6 +80,14 @@ class LogFollower:
                 self._judge.close()
             finally:
                 self._lock.release()
+
+    def _begin_again_if_replaced(self, status: os.stat_result) -> None:
+        """Read from the beginning if the log is another file, or is shorter than what was read: it was cut."""
+        file = status.st_dev, status.st_ino
+        if self._offset and (file != self._file or status.st_size < self._offset):
+            self._offset = 0
+            self._judge.feed(b"\n")  # what was read ends here; the engine stays, and with it the budget
+        self._file = file
 
     def _is_done(self) -> bool:
         return self._judge.has_failed or self._closed

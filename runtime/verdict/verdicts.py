@@ -172,6 +172,14 @@ class Verdicts:
         """Return what tells whether a fail pattern has matched, while `log` is still being written."""
         return LogFollower(log, LogPatterns.of(job), self._workers, wall=self._wall)
 
+    def start_follower(self, job: JobSpec, log: LogPath) -> LogFollower:
+        """Return what tells whether a line has matched the job's `timeout_from`, while `log` is still being written.
+
+        Blocks for as long as compiling the pattern takes.
+        """
+        patterns = LogPatterns(failing=(job.timeout_from or "",), raw_lines=job.raw_lines)
+        return LogFollower(log, patterns, self._workers, wall=self._wall)
+
     def _read(self, job: JobSpec, log: LogPath, longest: int | None = None) -> Judgement:
         patterns = LogPatterns.of(job)
         if patterns:

@@ -13,10 +13,10 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend import log_clock, log_watch
-from runtime.backend.contract.live import make_live
 from runtime.backend.fake import FakeBackend
 from runtime.backend.local.standstill_watch import StandstillWatch
 from runtime.backend.log_watch import LogWatch
+from runtime.backend.verdict_pool import VerdictPool
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus
 from tests.backend.batch.scripted import Element, ScriptedSystem, Stage
 from tests.backend.local_jobs import local
@@ -100,7 +100,7 @@ class Logs:
         return function(*args)
 
     def watch(self) -> LogWatch:
-        return LogWatch(self.backend.control, lambda job: job.id in self.ended)
+        return LogWatch(self.backend.control, VerdictPool(trio.CapacityLimiter(1)), lambda job: job.id in self.ended)
 
     def path(self, name: str) -> Path:
         return self.directory / name
@@ -195,23 +195,6 @@ async def test_time_in_which_all_stood_still_does_not_count(
         assert backend.killed == ["a"], "it has a limit all the same"
         backend.die("a")
         nursery.cancel_scope.cancel()
-
-
-def test_only_the_kind_of_error_tells_whether_there_is_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = FakeBackend()
-    assert backend.watches_logs is False
-    watched = log_watch._Watched(make_live([job()], 0)[0], "x", log_clock.LogClock(1, 0, 0))
-    errors: list[BaseException] = []
-
-    def fail(*_: object, **__: object) -> None:
-        raise errors.pop()
-
-    monkeypatch.setattr(log_watch, "log_status", fail)
-    found = []
-    for each in (OSError(5, "EIO"), OSError(116, "ESTALE"), OSError(24, "EMFILE"), MemoryError(), OSError(2, "ENOENT")):
-        errors.append(each)
-        found.append(log_watch._look(0, watched))
-    assert [look is None for look in found] == [True, True, True, True, False]
 
 
 # ------------------------------------------------------------------ batch systems, and others

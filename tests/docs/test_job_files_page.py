@@ -99,6 +99,22 @@ def test_the_example_of_a_known_failure_does_not_fail_the_run_until_its_day(tmp_
     )
 
 
+def test_the_example_of_a_job_that_waits_for_its_licence_begins_to_run_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "sim").write_text(
+        "#!/bin/sh\necho waits; [ $1 = +licwait ] && echo Starting simulation; exec sleep 1000\n"
+    )
+    (tmp_path / "sim").chmod(0o755)
+    text = example('timeout_from = "^Starting simulation"').replace('"1h"', '"0.1s"').replace('"4h"', '"1.5s"')
+    never = text.replace("soc_boot]", "never]").replace("+licwait", "-never")
+    (tmp_path / "soc.toml").write_text(f"{text}{never}")
+    done = call(tmp_path, "run", "soc.toml")
+    assert done.code == 1, done.err
+    boot, no_licence = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())["jobs"]
+    assert (boot["status"], boot["kind"], boot["started"] is None) == ("killed", "timeout", False)
+    assert (no_licence["status"], no_licence["kind"], no_licence["started"]) == ("killed", "queue_timeout", None)
+    assert no_licence["message"].startswith("waited for a line that matches '^Starting simulation' (timeout_from) for")
+
+
 def test_the_example_of_a_job_that_hangs_ends_it_and_names_a_slow_one(tmp_path: Path) -> None:
     (tmp_path / "sim").write_text("#!/bin/sh\necho boots; exec sleep 1000\n")
     (tmp_path / "sim").chmod(0o755)

@@ -16,7 +16,7 @@ from runtime.job import JobSpec
 
 FIELDS = (
     "name cmd shell target job_type seed secret_cmd backend resources dependencies run_if _needs_all weight "
-    "timeout queue_timeout idle_timeout slow soft_stop soft_timeout exports cwd odir renew_odir log_path "
+    "timeout timeout_from queue_timeout idle_timeout slow soft_stop soft_timeout exports cwd odir renew_odir log_path "
     "pass_patterns fail_patterns kinds runtime_pattern simulated_time_pattern max_log raw_lines dry_run interactive "
     "tags containment leftovers pre_launch post_finish retry full_name qual_name"
 )
@@ -148,6 +148,8 @@ def test_unusual_values_are_accepted(fields: dict[str, Any]) -> None:
         ({"timeout": "10m"}, "timeout is '10m'; expected a positive"),
         ({"timeout": True}, "timeout is True; expected a positive"),
         ({"queue_timeout": 0}, "queue_timeout is 0; expected a positive"),
+        ({"timeout_from": "("}, "timeout_from: "),
+        ({"timeout_from": 5}, "timeout_from: "),
         ({"idle_timeout": -1}, "idle_timeout is -1; expected a positive number of seconds, or None"),
         ({"idle_timeout": math.nan}, "idle_timeout is nan; expected a positive"),
         ({"idle_timeout": "10m"}, "idle_timeout is '10m'; expected a positive"),

@@ -26,7 +26,7 @@ def wrong(**table: Any) -> str:
 @pytest.mark.parametrize("key", TEXT_KEYS)
 def test_variables_of_each_key_that_may_have_them_are_found(key: str) -> None:
     text = "{var.file} {env.HOME}"
-    one = key in ("cwd", "odir", "log_path", "runtime_pattern", "simulated_time_pattern")
+    one = key in ("cwd", "odir", "log_path", "runtime_pattern", "simulated_time_pattern", "timeout_from")
     value = {"A": text} if key == "exports" else text if one else ["x", text]
     assert resolved(**{key: value}).values == {"var.file": "from-file", "env.HOME": "/home/me"}
 

@@ -36,6 +36,7 @@ CHANGES: Mapping[str, Any] = {
     "dependencies": ["build"],
     "run_if": "ended",
     "timeout": 60,
+    "timeout_from": "^Starting",
     "idle_timeout": 60,
     "exports": {"SECRET": "x"},
     "cwd": "/tmp",

@@ -5,6 +5,7 @@ import pty
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from rich.cells import cell_len
 from rich.text import Text
@@ -36,6 +37,17 @@ def test_a_picture_has_a_bar_the_counts_running_jobs_and_recent_failures() -> No
     assert lines[2].split() == ["1.5", "s", "job0", "on", "host"]
     assert "… and 2 more" in lines
     assert lines[-1] == "FAILED bad: exit code 3  run/bad/job.log"
+
+
+def test_jobs_that_wait_have_what_the_running_ones_leave() -> None:
+    waiting = [(f"queued{n}", 5.0, "waits for a line") for n in range(20)]
+    lines = plain(attrs.evolve(snapshot(2), waiting=waiting))
+    assert [line.split()[2] for line in lines[2:]] == ["job0", "job1", *(f"queued{n}" for n in range(8))]
+    assert lines[-1].endswith("waits for a line")
+    for running, rows in ((12, 24), (2, 5), (0, 3), (12, 4)):
+        lines = plain(attrs.evolve(snapshot(running), waiting=waiting), rows=rows)
+        assert len(lines) <= max(4, rows - 1)
+        assert not any("queued" in line for line in lines) or running < 12
 
 
 LONG = "random_traffic.width=32.mode=burst_full_empty.clock_ratio=2.seed=1234567890"

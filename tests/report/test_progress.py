@@ -31,6 +31,23 @@ def test_running_jobs_are_those_that_began_and_did_not_end() -> None:
     assert progress.snapshot({}, 17.0).running == []
 
 
+def test_jobs_that_wait_for_something_known_are_told_until_they_run_or_end() -> None:
+    progress = RunProgress("fifo", 10.0)
+    for name, at, note in [
+        ("a", 11, "Priority"),
+        ("b", 12, None),
+        ("c", 12, "waits for a line"),
+        ("a", 13, "Resources"),
+    ]:
+        progress.apply(change(name, S.QUEUED, at, note=note))
+    assert progress.snapshot({}, 15.0).waiting == [("a", 4.0, "Resources"), ("c", 3.0, "waits for a line")]
+    assert progress.snapshot({}, 15.0, rows=1).waiting == [("a", 4.0, "Resources")]
+    progress.apply(change("c", S.RUNNING, 16, note=""))
+    progress.apply(change("a", S.KILLED, 16, kind=FailureKind.CANCELLED))
+    snapshot = progress.snapshot({}, 17.0)
+    assert (snapshot.waiting, snapshot.running) == ([], [("c", 1.0, "")])
+
+
 def test_a_snapshot_has_as_many_rows_as_asked_the_oldest_first() -> None:
     progress = RunProgress("fifo", 0.0)
     for number in range(10):

@@ -16,6 +16,7 @@ from runtime.backend.batch.transitions import Finished, Transition, Unseen
 from runtime.backend.batch.wrapper import FOLDER
 from runtime.backend.contract.control import Control
 from runtime.backend.finishing import Finisher, usage_of
+from runtime.backend.log_watch import LogWatch
 from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
 from runtime.job.command import command_words
@@ -34,16 +35,24 @@ class Completer:
         control: records what happens to the jobs.
         files: the files of the run.
         finisher: finds verdicts, and calls `post_finish`.
+        log_watch: finds the line from which a job runs.
         system: the name of the batch system.
         visibility_timeout: how late a file may appear, in seconds.
     """
 
     def __init__(
-        self, control: Control, files: Files, finisher: Finisher, system: str, visibility_timeout: float
+        self,
+        control: Control,
+        files: Files,
+        finisher: Finisher,
+        log_watch: LogWatch,
+        system: str,
+        visibility_timeout: float,
     ) -> None:
         self._control = control
         self._files = files
         self._finisher = finisher
+        self._log_watch = log_watch
         self._system = system
         self._visibility_timeout = visibility_timeout
 
@@ -124,9 +133,10 @@ class Completer:
             message = f"on {record.host}: {record.launch_error} ({about})"
             self._control.fail(live, FailureKind.LAUNCH_ERROR, message)
             return
-        if live.status is JobStatus.QUEUED:  # a short job may never be seen running
+        is_timed = live.spec.timeout_from is None  # else it has run since a line of its log, if there was one
+        if is_timed and live.status is JobStatus.QUEUED:  # a short job may never be seen running
             self._control.progress(live, JobStatus.RUNNING, record.host)
-        if live.started is not None and record.seconds is not None:
+        if is_timed and live.started is not None and record.seconds is not None:
             # The duration is by the node's clock; its start is not, as clocks of nodes differ from ours.
             live.started = max(live.submitted, min(live.started, trio.current_time() - record.seconds))
         # Neither a stop nor an action of the system explains an end that came before it. Out of memory does: the kernel
@@ -148,6 +158,8 @@ class Completer:
             self.hurry(job)
         how, log = _exit_of(record), job.paths.log
         await self._wait_log(job, how)
+        if job.live.status is JobStatus.QUEUED:  # the line from which it runs may be among the last ones
+            await self._log_watch.look_last(job.live, log, record.host)
         verdict = await self._finisher.conclude(job.live.spec, log, how, job.scope, self._visibility_timeout)
         self._control.finish(job.live, verdict.status, verdict.reason, usage_of(how, verdict.log))
 

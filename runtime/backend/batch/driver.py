@@ -122,8 +122,8 @@ class BatchDriver(Driver):
         visibility_timeout = self._settings.visibility_timeout
         hook_limiter = trio.CapacityLimiter(HOOK_THREADS)
         finisher = self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), hook_limiter)
-        completer = Completer(control, files, finisher, queue.system.name, visibility_timeout)
-        self._log_watch = LogWatch(control, self.has_ended, visibility_timeout)
+        self._log_watch = LogWatch(control, finisher.verdicts, self.has_ended, visibility_timeout)
+        completer = Completer(control, files, finisher, self._log_watch, queue.system.name, visibility_timeout)
         tracker = JobTracker(control, files, reactor, completer, self._log_watch, self._expect_soft_step)
         self._tracker = tracker
         self._canceller = Canceller(control, queue, files, reactor, tracker)
@@ -189,3 +189,7 @@ class BatchDriver(Driver):
         """Return whether only the verdict on `job` is missing: finding that has no time limit."""
         batch_job: BatchJob | None = job.data
         return batch_job is not None and batch_job.element.state is FINISHING
+
+    def describe_wait(self, job: LiveJob) -> str:
+        """Return what `job` waits for: a line of its log, or its turn in the queue."""
+        return self._log_watch.describe_wait(job) or super().describe_wait(job)

@@ -14,7 +14,7 @@ from runtime.backend.batch.reactor import Reactor
 from runtime.backend.batch.transitions import Moved, Transition, Unexpected
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.live import DONE
-from runtime.backend.log_watch import LogWatch
+from runtime.backend.log_watch import LogWatch, is_watched
 from runtime.job import FailureKind, JobStatus
 from runtime.verdict import too_large
 
@@ -92,12 +92,13 @@ class JobTracker:
                 self._control.start_task(self._complete, job, transition)
 
     def _note_moved(self, job: BatchJob, moved: Moved) -> None:
-        if moved.status is JobStatus.RUNNING:
-            if job.live.spec.idle_timeout is not None:
-                self._log_watch.add(job.live, job.paths.log)
-        else:
-            self._log_watch.remove(job.live)
-        self._control.progress(job.live, moved.status, moved.note)
+        live = job.live
+        if moved.status is JobStatus.RUNNING and is_watched(live.spec):
+            if self._log_watch.add(live, job.paths.log, moved.note):
+                return  # its process runs, and it waits for a line of its log
+        elif moved.status is JobStatus.QUEUED and self._log_watch.remove(live):
+            self._control.wait_anew(live)
+        self._control.progress(live, moved.status, moved.note)
 
     async def _complete(self, job: BatchJob, transition: Transition) -> None:
         try:

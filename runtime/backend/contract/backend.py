@@ -80,8 +80,8 @@ class RuntimeBackend(abc.ABC):
     supports_interactive: bool = False
     """Whether an interactive job can run here."""
     watches_logs: ClassVar[bool] = False
-    """Whether it watches the logs of its jobs while they run, for `JobSpec.idle_timeout`. A job that has that key
-    fails where it does not."""
+    """Whether it watches the logs of its jobs while they run, for `timeout_from` and `idle_timeout` of
+    `JobSpec`. A job that has one of them fails where it does not."""
     max_output_dirs: int | None = None
     """How many old output directories of a job are kept; `None` where the backend keeps none."""
     default_parallelism: ClassVar[int | None] = None

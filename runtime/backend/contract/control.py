@@ -130,6 +130,11 @@ class Control:
         self._kill_if_stopped(job)
         return True
 
+    def wait_anew(self, job: LiveJob) -> None:
+        """Record that a QUEUED job waits for something else from now on: its `queue_timeout` begins again."""
+        if job.stage is not DONE and job.status is QUEUED:
+            self._wait(job)
+
     def progress(self, job: LiveJob, status: JobStatus, note: str | None = None) -> None:
         """Post a progress event: `job` is QUEUED or RUNNING now, or still waits for the reason in `note`."""
         if job.stage is DONE:
@@ -333,7 +338,7 @@ class Control:
         timeout = self._driver.limits(job.spec)[1]
         if timeout is None or job.queued is None or self._now() < job.queued + timeout:
             return  # it runs; or it ran, and its new wait has a deadline of its own
-        message = f"waited in the queue for longer than its queue_timeout of {timeout:g} s"
+        message = f"waited {self._driver.describe_wait(job)} for longer than its queue_timeout of {timeout:g} s"
         self.stop([job], FailureKind.QUEUE_TIMEOUT, message)
 
     def _kill_timed_out(self, job: LiveJob) -> None:

@@ -94,6 +94,10 @@ class Driver(abc.ABC):
         """Return whether `job` has ended and only its completion is missing: then no `timeout` counts any more."""
         return False
 
+    def describe_wait(self, job: LiveJob) -> str:
+        """Return where a QUEUED job waits, or for what, for the message of its `queue_timeout`."""
+        return "in the queue"
+
     def forget(self, job_id: str) -> None:
         """Drop what is kept of a job that was refused: it was killed by its id, and will not be submitted again."""
 

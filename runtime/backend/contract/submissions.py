@@ -13,7 +13,7 @@ from runtime.backend.contract.control import Control
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.live import DONE, LAUNCHING, WAITING, Ledger, LiveJob, make_live
 from runtime.backend.contract.tasks import Tasks, is_cancelled
-from runtime.job import FailureKind, JobHandle, JobSpec
+from runtime.job import WATCHED_KEYS, FailureKind, JobHandle, JobSpec
 from runtime.job.drafts import make_handles
 from runtime.job.protocol import Specification
 
@@ -149,8 +149,11 @@ class Submissions:
 
     def _fail_watched(self, jobs: Iterable[LiveJob]) -> None:
         for job in jobs:
-            if job.spec.__class__ is JobSpec and job.spec.idle_timeout is not None and self._control.begin(job):
-                why = f"it has idle_timeout, and backend {self._tasks.name!r} does not see what its jobs write"
+            if not isinstance(job.spec, JobSpec):
+                continue
+            key = next((key for key in WATCHED_KEYS if getattr(job.spec, key) is not None), None)
+            if key is not None and self._control.begin(job):
+                why = f"it has {key}, and backend {self._tasks.name!r} does not see what its jobs write"
                 self._control.fail(job, FailureKind.LAUNCH_ERROR, why)
 
 

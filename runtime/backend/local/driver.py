@@ -139,8 +139,8 @@ class LocalDriver(Driver):
         self.guards.note_standstill = self._standstill.note_theirs
         self._pausing = Pauser(control.deadlines, context.groups.registry, self.guards.trees)
         ended, self._ended = trio.open_memory_channel[EndedJob](math.inf)
-        watch = LogWatch(control, self.has_ended)
         finisher, terminal = Finisher(judging, hooking), UserTerminal(*options.terminal, self._lend_terminal, judging)
+        watch = LogWatch(control, finisher.verdicts, self.has_ended)
         self.services = JobServices(control, options, ended, finisher, watch, oom_kills, judging, terminal)
         self._pipeline = LaunchPipeline(control, context, self.guards, launching, hooking, self._start)
 
@@ -186,6 +186,10 @@ class LocalDriver(Driver):
     def has_ended(self, job: LiveJob) -> bool:
         """Return whether its processes have ended: a time limit does not limit judging the log."""
         return job.data is not None and job.data.has_ended()
+
+    def describe_wait(self, job: LiveJob) -> str:
+        """Return what `job` waits for, which is a line of its log: there is no queue."""
+        return self.services.log_watch.describe_wait(job) or super().describe_wait(job)
 
     def pause(self) -> None:
         """See `LocalBackend.pause`."""

@@ -29,8 +29,9 @@ from runtime.backend.finishing import Finisher, usage_of
 from runtime.backend.local.how_ended import Ending, how_ended, may_be_oom, out_of_memory, with_leftovers
 from runtime.backend.local.interactive import JobTerminal, UserTerminal
 from runtime.backend.local.options import LocalOptions
-from runtime.backend.log_watch import LogWatch
+from runtime.backend.log_watch import LogWatch, is_watched
 from runtime.job import FailureKind, JobSpec, JobStatus
+from runtime.job.status import QUEUED
 from runtime.process import UNKNOWN, GroupTree, ProcessTree, SoftStep, TreeEnd, in_thread
 from runtime.process.memory import OomKills
 from runtime.roots import RootedPath
@@ -104,13 +105,20 @@ class LocalJob:
         job.data, self._services = self, services
         if isinstance(tree, GroupTree):
             tree.limit = self._limit
-        if job.spec.idle_timeout is not None:
-            services.log_watch.add(job, self.log)
-        if not services.control.started(job):  # it was abandoned as lost during its launch
+        is_known = self._start_watched() if is_watched(job.spec) else services.control.started(job)
+        if not is_known:  # it was abandoned as lost during its launch
             self.stop()
         ordinary = self.terminal is None and not self._is_log_watched()
         if not (ordinary and tree.announce_end(services.ended, self)):
             services.control.start_task(self.watch)
+
+    def _start_watched(self) -> bool:
+        """As `Control.started`, for a job whose log is watched: it may wait for a line of that."""
+        job, services = self.job, self._services
+        waits = job.spec.timeout_from is not None
+        is_known = services.control.queued(job) if waits else services.control.started(job)
+        services.log_watch.add(job, self.log)
+        return is_known
 
     def destroy(self) -> None:
         """End its processes, if its launch was abandoned. Blocks."""
@@ -214,7 +222,7 @@ class LocalJob:
     def end_at_once(self, end: TreeEnd) -> JobEnd | None:
         """Return the end of the job, if finding it takes microseconds; else `None`."""
         spec: JobSpec = self.job.spec
-        if end.stopped or end.left is not None or end.broken is not None:
+        if end.stopped or end.left is not None or end.broken is not None or self.job.status is QUEUED:
             return None
         if end.exit is UNKNOWN or may_be_oom(end.exit) or spec.post_finish is not None:
             return None
@@ -264,6 +272,8 @@ class LocalJob:
     async def _complete_judged(self, end: TreeEnd) -> None:
         """Judge its log, call `post_finish`, and complete it."""
         job, services = self.job, self._services
+        if job.status is QUEUED:  # the line from which it runs may be among the last ones
+            await services.log_watch.look_last(job, self.log)
         if job.stop is not None and not self._is_limited:  # the kill came after its end
             self._limit_conclusion()
         # Stopped without a request: a fail pattern had matched. We caused this exit, so it is not held against the job.

@@ -181,7 +181,12 @@ class Requests:
             return None
         if given is not None or spec.timeout is None:
             return given
-        return str(math.ceil((spec.timeout + _TIME_MARGIN) / 60))  # a plain number is minutes to sbatch
+        limit = spec.timeout + _TIME_MARGIN
+        if spec.timeout_from is not None:  # its process runs for longer: it waits for a line of its log before that
+            if spec.queue_timeout is None:
+                return None
+            limit += spec.queue_timeout
+        return str(math.ceil(limit / 60))  # a plain number is minutes to sbatch
 
     def _resources(self, spec: JobSpec) -> list[str]:
         words: list[str] = []

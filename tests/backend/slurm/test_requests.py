@@ -71,6 +71,13 @@ def test_slurm_s_time_limit_is_beyond_the_job_s_unless_given(
     assert list(Requests(Options(time=time)).of(job(timeout=timeout))[1:]) == words
 
 
+def test_the_time_limit_leaves_time_for_the_line_from_which_a_job_runs() -> None:
+    waits = {"timeout": 60, "timeout_from": "^Starting"}
+    requests = Requests(Options())
+    assert list(requests.of(job(**waits))[1:]) == [], "no limit is known"
+    assert list(requests.of(job(**waits, queue_timeout=600))[1:]) == ["--time=16"]
+
+
 def test_rules_are_for_those_that_they_fit_and_the_last_one_counts() -> None:
     backend = SlurmBackend(
         partition="normal",
