@@ -36,6 +36,9 @@ MARKS := -m "not slurm$(if $(filter 0,$(shell id -u)),, and not root)"
 # measures, or that shares one cluster, does not. ARGS=-n0 runs the tests in one process, as a debugger needs it.
 WORKERS := -n auto --maxprocesses 4 --dist worksteal
 
+# Tests start the command line some thousand times. Where PYTHONDONTWRITEBYTECODE is set, each start would compile all modules.
+COMPILE := -m compileall -q runtime tests
+
 # For tests that run DVSim's own classes, and benchmarks that measure it, from whatever directory.
 test test-slurm cov bench mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python
 
@@ -63,10 +66,12 @@ run: simulator $(VENV)/stamp-run ## build and simulate the example, a real RTL r
 
 .PHONY: test
 test: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests
+	@$(PY) $(COMPILE)
 	@$(PY) -m pytest $(WORKERS) $(MARKS) $(ARGS)
 
 .PHONY: test-slurm
 test-slurm: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests that need a real Slurm, which they start; as root
+	@$(PY) $(COMPILE)
 	@$(PY) -m tests.slurm check
 	@$(PY) -m pytest -m slurm $(ARGS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -13,9 +14,12 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import attrs
+
+from tests.cli.fork_server import ForkServer, can_run
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60
@@ -80,18 +84,26 @@ def call(
     program: str | None = None,
 ) -> Done:
     """Run the command line, or another program in Python, in `directory` to its end."""
-    done = subprocess.run(
-        command(*arguments) if program is None else [sys.executable, program, *arguments],
-        cwd=directory,
-        env=environment(**(env or {})),
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        input="" if stdin is None else stdin,
-        timeout=LIMIT,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    whole = environment(**(env or {}))
+    with TemporaryFile() as inward, TemporaryFile() as outward, TemporaryFile() as errors:
+        streams = inward, outward, errors
+        inward.write((stdin or "").encode(errors="surrogateescape"))
+        inward.seek(0)
+        if program is None and can_run(whole):
+            code = _fork_server().run(arguments, directory, whole, streams, LIMIT)
+        else:
+            words = command(*arguments) if program is None else [sys.executable, program, *arguments]
+            code = subprocess.run(
+                words, cwd=directory, env=whole, timeout=LIMIT, check=False, stdin=inward, stdout=outward, stderr=errors
+            ).returncode
+        for stream in (outward, errors):
+            stream.seek(0)
+        return Done(code, *(stream.read().decode(errors="surrogateescape") for stream in (outward, errors)))
+
+
+@functools.cache
+def _fork_server() -> ForkServer:
+    return ForkServer()
 
 
 @contextmanager

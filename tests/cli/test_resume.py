@@ -157,7 +157,7 @@ def test_a_run_of_selected_jobs_goes_on_with_those(tmp_path: Path) -> None:
     jobs = {
         "build": {"cmd": notes(tmp_path)},
         "a": {
-            "cmd": notes(tmp_path, f"test -e {tmp_path}/fixed || echo > {fifo.path}; exec sleep 0"),
+            "cmd": notes(tmp_path, f"test -e {tmp_path}/fixed && exit; echo > {fifo.path}; exec sleep 1000"),
             "needs": ["build"],
         },
         "b": {"cmd": notes(tmp_path)},
