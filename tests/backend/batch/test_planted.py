@@ -15,6 +15,7 @@ import trio
 from trio.testing import MockClock
 
 from runtime.backend.batch.exit_records import UNSEEN
+from runtime.backend.batch.files import Files
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec, JobStatus
 from runtime.process.trees import make_stop_file
@@ -65,22 +66,26 @@ async def test_what_is_in_the_place_of_a_stop_file_holds_nobody_up(
 async def test_a_file_system_that_does_not_take_a_stop_file_holds_nobody_up(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    inline = stage._inline
+    run = Files.run
+    asked = []
 
-    async def stuck(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if make_stop_file in (function, getattr(getattr(function, "__self__", None), "_function", None)):
+    async def stuck(self: Files, function: Callable[..., Any], *args: Any) -> Any:
+        if function is make_stop_file:
+            asked.append(args)
             await trio.sleep_forever()
-        return await inline(function, *args, **options)
+        return await run(self, function, *args)
 
-    monkeypatch.setattr(trio.to_thread, "run_sync", stuck)
+    monkeypatch.setattr(Files, "run", stuck)
     async with stage.open(first_stays, soft_stop="stop", soft_timeout=30) as scene:
         await scene.submit(*jobs(2))
         await trio.sleep(3)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scene.backend.kill, "job0")
-            assert (await scene.completion("job1")).status is JobStatus.PASSED
+            with trio.fail_after(100):
+                assert (await scene.completion("job1")).status is JobStatus.PASSED
             assert not [event for event in scene.session.history.completions if event.job_id == "job0"]  # it goes on
         assert (await scene.completion("job0")).status is JobStatus.KILLED
+        assert len(asked) == 1
         scene.backend.close()
 
 
