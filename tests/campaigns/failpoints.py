@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -20,9 +18,9 @@ from typing import Final
 
 from tests.campaigns import Campaign
 from tests.campaigns.resumes import JOBS, Seen, begun, check_end, check_results, write_jobs
-from tests.cli import failpoints
+from tests.cli import failpoints, program
 from tests.cli.failpoints import RUN_DIRECTORY, Failpoint, Harm, Operation, log_plan, operations
-from tests.cli.program import LIMIT, Done, environment
+from tests.cli.program import Done
 
 _REFUSED: Final = (
     *((call, "journal.lock") for call in ("open", "ftruncate", "write")),
@@ -41,19 +39,11 @@ it."""
 
 def call(directory: Path, plan: str | None, *arguments: str) -> Done:
     """Run the command line with ``jobs.json``, harmed as planned."""
-    words = [sys.executable, "-m", *(["runtime"] if plan is None else [failpoints.__name__, plan])]
     # On a large machine all jobs would run at once, and a few writes be enough for all of their records.
-    done = subprocess.run(
-        [*words, "run", "jobs.json", "--max-parallel", "4", *arguments],
-        cwd=directory,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    words = ["run", "jobs.json", "--max-parallel", "4", *arguments]
+    if plan is None:
+        return program.call(directory, *words)
+    return program.call(directory, plan, *words, module=failpoints.__name__)
 
 
 def all_operations() -> list[Operation]:

@@ -1,7 +1,8 @@
 """Runs the command line in forks of a process that has imported it, which takes a tenth of the time of a new process.
 
-What runs is `runtime.__main__`, in a process of its own, with a directory, an environment and standard streams of its
-own, as ``python -m runtime`` has them. What an interpreter reads when it starts cannot be given: see `can_run`.
+What runs is `runtime.__main__`, or another module that calls the command line, in a process of its own, with a directory,
+an environment and standard streams of its own, as ``python -m`` has them. What an interpreter reads when it starts
+cannot be given: see `can_run`.
 """
 
 from __future__ import annotations
@@ -59,13 +60,19 @@ class ForkServer:
         atexit.register(self.close)
 
     def run(
-        self, arguments: Sequence[str], directory: Path, environment: Mapping[str, str], streams: Sequence[IO[bytes]],
+        self,
+        module: str,
+        arguments: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        streams: Sequence[IO[bytes]],
         timeout: float,
-    ) -> int:  # fmt: skip
-        """Run the command line to its end; return its exit code, negative for a signal, as `subprocess` does.
+    ) -> int:
+        """Run a module to its end; return its exit code, negative for a signal, as `subprocess` does.
 
         Args:
-            arguments: of the command.
+            module: its name.
+            arguments: those of the program.
             directory: where it runs.
             environment: its environment, for which `can_run` holds.
             streams: its standard input, output and error.
@@ -74,7 +81,7 @@ class ForkServer:
         Raises:
             TimeoutError: if it takes longer. The server is unusable then.
         """
-        request = json.dumps([list(arguments), str(directory), dict(environment)]).encode()
+        request = json.dumps([[module, *arguments], str(directory), dict(environment)]).encode()
         assert len(request) < _MAX_REQUEST
         self._socket.settimeout(timeout)
         socket.send_fds(self._socket, [request], [stream.fileno() for stream in streams])
@@ -97,23 +104,23 @@ def _serve(requests: socket.socket) -> None:
         pid = os.fork()
         if pid == 0:
             requests.close()
-            arguments, directory, environment = json.loads(request)
-            _become(arguments, directory, environment, fds)
-            runpy.run_module("runtime", run_name="__main__", alter_sys=True)
+            words, directory, environment = json.loads(request)
+            _become(words, directory, environment, fds)
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
         for fd in fds:
             os.close(fd)
         requests.send(str(os.waitpid(pid, 0)[1]).encode())
 
 
-def _become(arguments: Sequence[str], directory: str, environment: Mapping[str, str], fds: Sequence[int]) -> None:
-    """Make this process what ``python -m runtime`` would be when it begins."""
+def _become(words: Sequence[str], directory: str, environment: Mapping[str, str], fds: Sequence[int]) -> None:
+    """Make this process what ``python -m`` with these words would be when it begins."""
     for number, fd in enumerate(fds):
         os.dup2(fd, number)
         os.close(fd)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["runtime", *arguments]
+    sys.argv[:] = words
     sys.path[0] = directory
     importlib.invalidate_caches()
     gc.unfreeze()

@@ -81,18 +81,19 @@ def call(
     *arguments: str,
     stdin: str | None = None,
     env: Mapping[str, str] | None = None,
+    module: str = "runtime",
     program: str | None = None,
 ) -> Done:
-    """Run the command line, or another program in Python, in `directory` to its end."""
+    """Run the command line, a module that calls it, or another program in Python, in `directory` to its end."""
     whole = environment(**(env or {}))
     with TemporaryFile() as inward, TemporaryFile() as outward, TemporaryFile() as errors:
         streams = inward, outward, errors
         inward.write((stdin or "").encode(errors="surrogateescape"))
         inward.seek(0)
         if program is None and can_run(whole):
-            code = _fork_server().run(arguments, directory, whole, streams, LIMIT)
+            code = _fork_server().run(module, arguments, directory, whole, streams, LIMIT)
         else:
-            words = command(*arguments) if program is None else [sys.executable, program, *arguments]
+            words = [sys.executable, *(["-m", module] if program is None else [program]), *arguments]
             code = subprocess.run(
                 words, cwd=directory, env=whole, timeout=LIMIT, check=False, stdin=inward, stdout=outward, stderr=errors
             ).returncode
