@@ -1,7 +1,7 @@
 """Runs the command line in forks of a process that has imported it, which takes a tenth of the time of a new process.
 
-What runs is `runtime.__main__`, or another module that calls the command line, in a process of its own, with a directory,
-an environment and standard streams of its own, as ``python -m`` has them. What an interpreter reads when it starts
+What runs is `runtime.__main__`, or another module that calls the command line, in a process of its own, with standard
+streams, a directory and an environment of its own, as ``python -m`` has them. What an interpreter reads when it starts
 cannot be given: see `can_run`.
 """
 
