@@ -61,8 +61,11 @@ def test_a_pattern_that_takes_too_long_is_ended_and_named(workers: Workers) -> N
     ours = engine(workers, "^a", "(a+)+$", "b", budget=0.1)
     found = ours.scan(b"a" * 40 + b"b", [0, 1, 2], [])
     assert next(found) == Hit(0, 0)
+    worker = ours._worker
     with pytest.raises(JudgingError, match=r"judging exceeded its budget of 0.1 s, pattern '\(a\+\)\+\$'"):
         next(found)
+    assert worker is not None
+    assert not worker.timed_out, "its processor time ends it, long before the wall clock would"
     ours.close()
     assert not workers._idle
     assert not workers._busy
