@@ -106,6 +106,7 @@ instructions: $(VENV)/stamp-bench ## count instructions per job, and compare wit
 
 .PHONY: mutants
 mutants: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## plant bugs and check that the tests catch each; N=5 for five of them
+	@$(PY) $(COMPILE)
 	@$(PY) -m tests.mutants $(N)
 
 .PHONY: campaign
