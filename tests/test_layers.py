@@ -45,6 +45,7 @@ TOP_LEVEL_MODULES = {
 # Values and decisions: no event loop, no clock, no files, and no import of a module that has them.
 PURE = (
     "runtime.backend.batch.array_index",
+    "runtime.backend.batch.bad_nodes",
     "runtime.backend.batch.element",
     "runtime.backend.batch.grouping",
     "runtime.backend.batch.pace",
@@ -54,6 +55,7 @@ PURE = (
     "runtime.backend.batch.system",
     "runtime.backend.batch.tokens",
     "runtime.backend.batch.transitions",
+    "runtime.backend.log_clock",
     "runtime.backend.slurm.requests",
     "runtime.backend.slurm.states",
     "runtime.backend.slurm.command_text",

@@ -117,6 +117,18 @@ def test_an_array_runs_and_each_element_knows_which_it_is(farm: Farm) -> None:
     }
 
 
+def test_an_excluded_node_runs_nothing(farm: Farm) -> None:
+    array = farm.submit("true", "--array=0-3", "--exclude=n1")
+    farm.wait(array, every("COMPLETED", 0, 3))
+    assert {row[0] for row in farm.rows(array, "JobArrayID:|,NodeList:").values()} == {"n2"}
+    for nodes, why in (
+        ("n1,n2", "Requested node configuration is not available"),
+        ("nobody", "Invalid node name specified"),
+    ):
+        code, out, err = farm.call("sbatch", "--parsable", f"--exclude={nodes}", "--wrap=true")
+        assert (code, out, err) == (1, "", f"sbatch: error: Batch job submission failed: {why}\n")
+
+
 def test_a_script_comes_by_name_or_by_standard_input_with_options_in_it(farm: Farm) -> None:
     script = "#!/bin/sh\n#SBATCH --job-name=inside --array=0-1\n#SBATCH --output=/dev/null\ntrue\n#SBATCH --array=0-5\n"
     (farm.directory / "script.sh").write_text(script)

@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from runtime.backend.batch.adopting import Adopter
+from runtime.backend.batch.bad_nodes import BadNodes
 from runtime.backend.batch.cancelling import Canceller
 from runtime.backend.batch.completing import Completer
 from runtime.backend.batch.element import FINISHING, PREPARED
@@ -123,14 +124,19 @@ class BatchDriver(Driver):
         hook_limiter = trio.CapacityLimiter(HOOK_THREADS)
         finisher = self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), hook_limiter)
         self._log_watch = LogWatch(control, finisher.verdicts, self.has_ended, visibility_timeout)
-        completer = Completer(control, files, finisher, self._log_watch, queue.system.name, visibility_timeout)
+        bad_nodes = BadNodes()
+        completer = Completer(
+            control, files, finisher, self._log_watch, bad_nodes, queue.system.name, visibility_timeout
+        )
         tracker = JobTracker(control, files, reactor, completer, self._log_watch, self._expect_soft_step)
         self._tracker = tracker
         self._canceller = Canceller(control, queue, files, reactor, tracker)
         self._poller = QueuePoller(queue, schedule, files, reactor, tracker)
         self._adopter = Adopter(control, queue, files, reactor, schedule, tracker, self._settings.kill_timeout)
         preparer = Preparer(control, queue, files, reactor, hook_limiter)
-        self._submitter = Submitter(control, queue, files, reactor, preparer, schedule, tracker, visibility_timeout)
+        self._submitter = Submitter(
+            control, queue, files, reactor, preparer, schedule, bad_nodes, tracker, visibility_timeout
+        )
 
     async def serve(self) -> None:
         """Take the steps of stops and ask the queue, whenever one of both is due."""

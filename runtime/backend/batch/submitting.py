@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from runtime.backend.batch.array_index import ArrayEntry
+from runtime.backend.batch.bad_nodes import BadNodes
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.grouping import chunks, group
 from runtime.backend.batch.job import BatchJob
@@ -43,6 +44,7 @@ class Submitter:
         reactor: the elements that may be in the queue.
         preparer: prepares the jobs.
         schedule: when the queue is asked, also for arrays that are in doubt.
+        bad_nodes: the nodes that jobs must not run on.
         tracker: follows the jobs whose arrays were accepted.
         visibility_timeout: how long an element waits for its file to appear, in seconds.
     """
@@ -55,6 +57,7 @@ class Submitter:
         reactor: Reactor,
         preparer: Preparer,
         schedule: Schedule,
+        bad_nodes: BadNodes,
         tracker: JobTracker,
         visibility_timeout: float,
     ) -> None:
@@ -64,6 +67,7 @@ class Submitter:
         self._reactor = reactor
         self._preparer = preparer
         self._schedule = schedule
+        self._bad_nodes = bad_nodes
         self._tracker = tracker
         self._visibility_timeout = str(math.ceil(visibility_timeout))
         self._lock = trio.Lock()  # one array at a time, as all users share the controller
@@ -132,7 +136,8 @@ class Submitter:
             )
         else:
             script = self._files.store.wrapper
-            array = Array(name, len(jobs), jobs[0].request, script, (directory, self._visibility_timeout))
+            arguments = directory, self._visibility_timeout
+            array = Array(name, len(jobs), jobs[0].request, script, arguments, self._bad_nodes.excluded)
             answer = await self._submit_until_known(array, entry)
         if isinstance(answer, Accepted):
             self._reactor.accept(entry, elements, answer.array)

@@ -111,6 +111,8 @@ class Array:
     """The path of the wrapper."""
     arguments: Sequence[str]
     """The wrapper's arguments."""
+    excluded: Sequence[str] = ()
+    """Nodes that it must not run on, as jobs fail there: see `bad_nodes`."""
 
 
 @attrs.frozen

@@ -103,10 +103,19 @@ def sbatch_arguments(array: Array, request: Sequence[str]) -> list[str]:
         "--output=/dev/null",  # the wrapper opens the job's log itself, and prints nothing
         "--chdir=/",
         "--export=ALL",
-        *request,
+        *_excluding(request, array.excluded),
         array.script,
         *array.arguments,
     ]
+
+
+def _excluding(request: Sequence[str], nodes: Sequence[str]) -> Sequence[str]:
+    """Return the options of a request, with nodes excluded besides those that it excludes itself."""
+    own = [word for word in request if word.startswith(("--exclude=", "-x"))]
+    if not nodes or any("/" in word for word in own):  # the name of a file with nodes; of two options the last counts
+        return request
+    lists = [word.removeprefix("--exclude=").removeprefix("-x").removeprefix("=") for word in own]
+    return [*(word for word in request if word not in own), f"--exclude={','.join([*lists, *nodes])}"]
 
 
 def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from runtime.backend.batch.system import (
@@ -78,6 +79,22 @@ def test_an_array_is_submitted_as_one_command() -> None:
         "/run/.batch/arrays/jr-1-2",
         "60",
     ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "options"),
+    [
+        (("--mem=1M",), ["--mem=1M", "--exclude=n1,n2"]),
+        (("--exclude=n7,n[8-9]", "--mem=1M"), ["--mem=1M", "--exclude=n7,n[8-9],n1,n2"]),
+        (("-xn7",), ["--exclude=n7,n1,n2"]),
+        (("--exclude=/home/me/nodes",), ["--exclude=/home/me/nodes"]),
+        (("--exclusive",), ["--exclusive", "--exclude=n1,n2"]),
+    ],
+)
+def test_nodes_are_excluded_besides_those_of_the_user(request_: tuple[str, ...], options: list[str]) -> None:
+    command = sbatch_arguments(attrs.evolve(ARRAY, excluded=("n1", "n2")), request_)
+    assert command[7:-3] == options
+    assert sbatch_arguments(ARRAY, request_)[7:-3] == list(request_)
 
 
 @pytest.mark.parametrize(("output", "array"), [("15\n", "15"), ("15;cluster-2\n", "15")])

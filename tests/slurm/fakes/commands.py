@@ -144,6 +144,7 @@ class Commands:
             time_limit=time_limit,
             requeue="no-requeue" not in options,
             held="hold" in options,
+            excluded=frozenset(options.get("exclude", "").split(",")) - {""},
             append=options.get("open-mode", "").startswith("a"),
         )
         try:

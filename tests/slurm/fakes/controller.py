@@ -88,6 +88,10 @@ class Controller:
             raise RefusedError("Slurm temporarily unable to accept job, sleeping and retrying")
         if request.partition != "main":
             raise RefusedError("Invalid partition name specified")
+        if request.excluded - set(self.settings.nodes):
+            raise RefusedError("Invalid node name specified")
+        if request.excluded == set(self.settings.nodes):
+            raise RefusedError("Requested node configuration is not available")
         why = self.refuse(request)
         if why is not None:
             raise RefusedError(why)
@@ -230,7 +234,8 @@ class Controller:
                 job.reason = "BeginTime" if job.restarts else "None"
                 later.append(job.eligible)
                 continue
-            node = max(free, key=lambda name: free[name], default=None)
+            allowed = [name for name in free if name not in job.request.excluded]
+            node = max(allowed, key=lambda name: free[name], default=None)
             throttle = job.request.throttle
             if throttle is not None and active[job.array_id] >= throttle:
                 job.reason = "JobArrayTaskLimit"

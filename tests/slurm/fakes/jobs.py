@@ -43,6 +43,8 @@ class Request:
     """Seconds."""
     requeue: bool = True
     held: bool = False
+    excluded: frozenset[str] = frozenset()
+    """Nodes that it must not run on."""
     append: bool = False
 
 
