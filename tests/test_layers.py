@@ -87,6 +87,7 @@ PURE = (
     "runtime.scheduler.facts",
     "runtime.scheduler.graph",
     "runtime.scheduler.limits",
+    "runtime.scheduler.lowered",
     "runtime.scheduler.plan",
     "runtime.scheduler.priorities",
     "runtime.scheduler.ready",

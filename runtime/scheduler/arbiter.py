@@ -74,15 +74,26 @@ class Arbiter:
                 del self._claims[name]
                 self._wake(name)
 
-    def capacity_changed(self, resource: str, capacity: int | None) -> None:
-        """Take note that the limit of a resource is now `capacity`, `None` for unlimited."""
+    def capacity_changed(self, resource: str, capacity: int | None, *, lowered: bool = False) -> None:
+        """Take note that the limit of a resource is now `capacity`, `None` for unlimited.
+
+        Args:
+            resource: its name.
+            capacity: the limit.
+            lowered: whether it will rise by itself, so that nobody need be told which jobs wait for that.
+        """
         if not self.pool.set_capacity(resource, capacity):
             return
         for queue in self._waiting.get(resource, ()):
             # Its claim would keep the resource from all others, for a request that cannot be granted.
             if queue.size and not self.pool.possible(queue.request):
-                logger.warning(
-                    "%d jobs wait for %s, and the limit of %s is now %s", queue.size, queue.request, resource, capacity
+                logger.log(
+                    logging.INFO if lowered else logging.WARNING,
+                    "%d jobs wait for %s, and the limit of %s is now %s",
+                    queue.size,
+                    queue.request,
+                    resource,
+                    capacity,
                 )
                 self.drop(queue)
         self._wake(resource)

@@ -180,6 +180,8 @@ class Consequences:
             event = corrected(event)
         may_start = self.stopped_by is None and node.id not in self.killed_by and node.queue.backlog.gone is None
         delay = self._retries.delay_after(node, event) if may_start else None
+        if node.queue.request:
+            self._dispatcher.limits.failed(event, node.queue.request)
         if delay is None:
             return with_known(self._retries.concluded(node, event), node.job, self._known)
         if node.place is IN_FLIGHT:

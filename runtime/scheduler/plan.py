@@ -98,6 +98,7 @@ class Plan:
             priority=priority,
             attempts=first_attempts,
         )
+        self._limits = self._dispatcher.limits
         self._retries = Retries()
         self._ends = Consequences(self._graph, self.statuses, self._dispatcher, self._retries, max_failures, known)
         self._stray = 0
@@ -140,7 +141,7 @@ class Plan:
             case BackendEnded():
                 self._backend_ended(fact, now)
             case CapacityChanged():
-                self._dispatcher.limits.told(fact.resource, fact.capacity)
+                self._limits.told(fact.resource, fact.capacity)
             case KillRequested() | StopRequested() | PauseRequested() | LimitRequested():
                 self._take_request(fact, now)
             case RunEnded():
@@ -154,6 +155,8 @@ class Plan:
             self._admit(now)
         if self._retries.waiting:
             self._ends.make_ready(self._retries.take_due(now), now)
+        if not self._limits.is_settled:
+            self._limits.update(now)
         actions: list[Action] = [*self._ends.kills]
         self._ends.kills.clear()
         if self._ends.stopped_by is None and self.paused_by is None:
@@ -165,6 +168,8 @@ class Plan:
     def wake_at(self, now: float) -> float:
         """Return when to call `decide` again although no fact has come; `math.inf` for never."""
         wake_at = self._dispatcher.wake_at(now)
+        if not self._limits.is_settled:
+            wake_at = min(wake_at, self._limits.wake_at())
         return min(wake_at, self._retries.waiting[0].due) if self._retries.waiting else wake_at
 
     def jobs(self) -> Iterator[Job]:
@@ -231,7 +236,7 @@ class Plan:
                 if not request.paused:
                     self._ends.busy_since.clear()  # a job that was not offered meanwhile was not refused either
             case LimitRequested():
-                self._dispatcher.limits.set(request.resource, request.limit)
+                self._limits.set(request.resource, request.limit)
             case _:
                 assert_never(request)
 

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from runtime.job import RUN_IFS, JobHandle, JobProgressEvent, JobSpec, JobStatus, Retry
+from runtime.job import RUN_IFS, CustomKind, FailureKind, JobHandle, JobProgressEvent, JobSpec, JobStatus, Kind, Retry
 from runtime.job.protocol import Job
 from runtime.scheduler.actions import Kill, Submit
 from runtime.scheduler.dispatcher import BackendLimits
@@ -36,6 +36,8 @@ ENDS = st.sampled_from([JobStatus.PASSED, JobStatus.PASSED, JobStatus.FAILED, Jo
 RETRIES = st.sampled_from(
     [None, None, Retry(2, delay=0), Retry({"exit_code": 1, "launch_error": 1, "busy": 1}, delay=9)]
 )
+KINDS: st.SearchStrategy[Kind] = st.sampled_from([FailureKind.EXIT_CODE, CustomKind("lic"), CustomKind("mem")])
+"""Of the last two a failure lowers the limit of the resource of that name."""
 NEEDS = st.dictionaries(st.sampled_from(["lic", "mem"]), st.sampled_from([0, 1, 2, None]), max_size=2)
 
 
@@ -131,8 +133,8 @@ class PlanMachine(RuleBasedStateMachine):
             self.apply(answer)
         self.answers.clear()
 
-    def end_attempt(self, job_id: str, attempt: int, status: JobStatus) -> None:
-        self.apply((ended(job_id, status, self.now, attempt=attempt),))
+    def end_attempt(self, job_id: str, attempt: int, status: JobStatus, kind: Kind = FailureKind.EXIT_CODE) -> None:
+        self.apply((ended(job_id, status, self.now, attempt=attempt, kind=kind),))
         self.ended.append((job_id, attempt))
 
     @precondition(lambda self: self.offered)
@@ -148,10 +150,10 @@ class PlanMachine(RuleBasedStateMachine):
         self.apply(SubmissionFailed(action.backend, jobs, "it raised", action.attempts))
 
     @precondition(lambda self: self.flying)
-    @rule(data=st.data(), status=ENDS)
-    def end(self, data: st.DataObject, status: JobStatus) -> None:
+    @rule(data=st.data(), status=ENDS, kind=KINDS)
+    def end(self, data: st.DataObject, status: JobStatus, kind: Kind) -> None:
         job_id = data.draw(st.sampled_from(sorted(self.flying)))
-        self.end_attempt(job_id, self.flying.pop(job_id), status)
+        self.end_attempt(job_id, self.flying.pop(job_id), status, kind)
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), status=st.sampled_from(JobStatus))
