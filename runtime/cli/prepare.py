@@ -23,6 +23,7 @@ from runtime.cli.chosen_jobs import ChosenJobs
 from runtime.cli.earlier import SELECTED, Earlier
 from runtime.cli.job_options import recorded_options
 from runtime.cli.keep_plan import KeepPlan
+from runtime.cli.limit_providers import limits_of_run
 from runtime.cli.make_backends import make_backends
 from runtime.cli.options import check_out
 from runtime.cli.past_runs import find_run
@@ -210,7 +211,7 @@ def _prepare(request: _Request) -> Prepared:
             made,
             default_backend=default if default in made else None,
             max_parallelism=options.max_parallel,
-            resources={**regression.resources, **dict(options.resource)},
+            resources=limits_of_run(regression.resources, options.resource, jobs),
             on_missing_resource=options.on_missing_resource,
             max_failures=1 if options.fail_fast else options.max_failures,
             first_attempts=None if keeps is None else keeps.first_attempts,

@@ -14,6 +14,7 @@ from runtime.job import Kinds
 from runtime.job.known import KnownFailure
 from runtime.jobfile.errors import InputError, bare, shown
 from runtime.jobfile.failures import KindsTable, all_kinds, check_retry, kinds_table, known_failure
+from runtime.jobfile.limits import CommandLimit, Limit
 from runtime.jobfile.matrix import Matrices
 from runtime.jobfile.read import parse_file, read_file, read_lines
 from runtime.jobfile.references import replaced
@@ -61,8 +62,8 @@ class Regression:
     name: str
     entries: tuple[JobEntry, ...]
     """In the order of the files."""
-    resources: Mapping[str, int | None]
-    """Limits by name; `None`: unlimited."""
+    resources: Mapping[str, Limit]
+    """Limits by name."""
     backends: Mapping[str, tuple[Mapping[str, object], str]]
     """Name of a backend to its options, and to their place for messages."""
     source: str
@@ -136,7 +137,7 @@ class _Loader:
         self.variables = variables
         self._recorded = recorded
         self.entries: dict[str, JobEntry] = {}
-        self.resources: dict[str, int | None] = {}
+        self.resources: dict[str, Limit] = {}
         self.backends: dict[str, tuple[Mapping[str, object], str]] = {}
         self.known: dict[str, tuple[KnownFailure, str]] = {}
         """Name to a known failure, and to its place for messages."""
@@ -252,7 +253,8 @@ class _Loader:
 
     def _add_settings(self, file: FileTable, path: Path, directory: Path) -> None:
         self.variables.add_defaults(file.vars, str(path), str(directory))
-        for name, limit in file.resources.items():
+        for name, given in file.resources.items():
+            limit = attrs.evolve(given, directory=directory) if isinstance(given, CommandLimit) else given
             if name in self.resources and self.resources[name] != limit:
                 raise InputError(f"{path}: [resources] {bare(name)} has another limit than in {self._owner[name]}")
             self.resources[name] = limit

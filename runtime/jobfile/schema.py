@@ -16,6 +16,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from runtime.job import CONTAINMENTS, FLAKY, LEFTOVERS, RUN_IFS, Flaky, RunIf
 from runtime.jobfile import values
 from runtime.jobfile.errors import InputError, bare, shown, suggestion
+from runtime.jobfile.limits import Limit, limits
 from runtime.jobfile.template import variables_in
 from runtime.jobfile.values import KEEPS, Keep, Listing, Scalar, Seeds
 
@@ -91,8 +92,8 @@ class FileTable:
     defaults: Mapping[str, object] = _key(values.table, attrs.Factory(dict))
     vars: Mapping[str, str] = _key(values.variables, attrs.Factory(dict))
     """Defaults of variables, by names such as ``var.name`` and ``env.NAME``."""
-    resources: Mapping[str, int | None] = _key(values.limits, attrs.Factory(dict))
-    """Limits of the run; `None`: unlimited."""
+    resources: Mapping[str, Limit] = _key(limits, attrs.Factory(dict))
+    """Limits of the run."""
     kinds: Mapping[str, object] = _key(values.table, attrs.Factory(dict))
     """Which lines of logs show failures of the infrastructure: see `runtime.jobfile.failures`."""
     known: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))

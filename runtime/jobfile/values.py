@@ -202,23 +202,16 @@ def amounts(value: object) -> dict[str, int | None]:
     """Return what a job holds of each resource; `None` for all."""
     if not isinstance(value, dict):
         raise ExpectedError("a table of names and amounts")
-    return {name: _amount(name, amount, "all") for name, amount in value.items()}
+    return {name: _amount(name, amount) for name, amount in value.items()}
 
 
-def limits(value: object) -> dict[str, int | None]:
-    """Return the limit of each resource; `None` for none."""
-    if not isinstance(value, dict):
-        raise ExpectedError("a table of names and limits")
-    return {name: _amount(name, limit, "unlimited") for name, limit in value.items()}
-
-
-def _amount(name: str, value: object, unlimited: str) -> int | None:
+def _amount(name: str, value: object) -> int | None:
     if not name:
         raise ExpectedError("a name that is not empty", name, value)
-    if value == unlimited:
+    if value == "all":
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ExpectedError(f'a whole number from 0, or "{unlimited}"', name, value)
+        raise ExpectedError('a whole number from 0, or "all"', name, value)
     return value
 
 

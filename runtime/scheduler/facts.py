@@ -12,6 +12,7 @@ import attrs
 from runtime.job import EventBatch, JobCompletionEvent, JobHandle
 from runtime.job.protocol import Job
 from runtime.scheduler.actions import NO_ATTEMPTS
+from runtime.scheduler.resources import Capacity
 
 
 @attrs.frozen
@@ -79,7 +80,7 @@ class CapacityChanged:
     """The limit of a resource that has a provider is now another one."""
 
     resource: str
-    capacity: int
+    capacity: Capacity
 
 
 @attrs.frozen

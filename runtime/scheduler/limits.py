@@ -18,7 +18,7 @@ from runtime.job import CustomKind, FailureKind, JobCompletionEvent
 from runtime.job.numbers import brief
 from runtime.scheduler.arbiter import Arbiter
 from runtime.scheduler.lowered import LoweredLimit
-from runtime.scheduler.resources import Request, check_capacity
+from runtime.scheduler.resources import Capacity, Request, check_capacity
 
 logger: Final = logging.getLogger("runtime.scheduler")
 
@@ -43,7 +43,7 @@ class Limits:
         self.is_settled: bool = True
         """Whether there is nothing to `update`. An attribute, because it is read after every fact."""
 
-    def told(self, resource: str, capacity: int) -> None:
+    def told(self, resource: str, capacity: Capacity) -> None:
         """Take note that the provider of a resource tells this limit, which is checked."""
         if resource not in self._set:
             self._original[resource] = capacity
@@ -58,7 +58,7 @@ class Limits:
         if not self._arbiter.pool.has_limit(resource):
             known = ", ".join(sorted(self._arbiter.pool.usage())) or "none"
             raise ResourceError(f"the limit of resource {brief(resource)} is to be set; expected one of: {known}")
-        self._original[resource] = None if limit is None else check_capacity(resource, limit)
+        self._original[resource] = check_capacity(resource, limit)
         self._set.add(resource)
         self._lowered.pop(resource, None)  # a person knows better
         self._apply(resource)

@@ -19,6 +19,9 @@ logger: Final = logging.getLogger("runtime.scheduler")
 Request = tuple[tuple[str, int | None], ...]
 """Pairs of resource and amount, sorted by name; `None` is all of it."""
 
+Capacity = int | None
+"""The limit of a resource: an amount, or `None` for unlimited."""
+
 MissingPolicy = Literal["ignore", "warn", "error"]
 
 
@@ -27,14 +30,15 @@ def request_of(job: Job) -> Request:
     return tuple(sorted(job.resources.items())) if job.resources else ()
 
 
-def check_capacity(name: str, capacity: int) -> int:
+def check_capacity(name: str, capacity: Capacity) -> Capacity:
     """Return `capacity`, the new limit of a resource.
 
     Raises:
-        ResourceError: if it is not an amount.
+        ResourceError: if it is neither an amount nor `None`.
     """
-    if not _is_amount(capacity):
-        raise ResourceError(f"the limit of resource {name!r} became {brief(capacity)}; expected a whole number from 0")
+    if capacity is not None and not _is_amount(capacity):
+        expected = "expected a whole number from 0, or None for unlimited"
+        raise ResourceError(f"the limit of resource {name!r} became {brief(capacity)}; {expected}")
     return capacity
 
 

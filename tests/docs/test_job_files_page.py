@@ -75,6 +75,27 @@ def test_the_example_of_kinds_says_what_its_patterns_show(tmp_path: Path) -> Non
     assert document["counts"] | {"failed": 1, "infrastructure": 2} == document["counts"]
 
 
+def test_the_example_of_limits_that_change_runs_as_many_jobs_as_the_command_allows(tmp_path: Path) -> None:
+    # Each job notes when it begins and ends; the command allows two at once.
+    write(tmp_path / "free_licences", "echo 2")
+    write(
+        tmp_path / "sim",
+        "echo + >> times; [ $(grep -c + times) -gt $(($(grep -c - times) + 2)) ] && exit 1; echo - >> times",
+    )
+    text = example('licence = { command = "./free_licences", every = "30s" }').replace(
+        '= 1, "else" = 4', '= 8, "else" = 8'
+    )
+    (tmp_path / "fifo.toml").write_text(f"{text}[backends.local]\nmax_parallelism = 8\n")
+    done = call(tmp_path, "run", "fifo.toml", "-q")
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "times").read_text().count("+") == 20
+
+
+def write(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
 def test_the_example_without_the_default_kinds_has_none(tmp_path: Path) -> None:
     text = example("defaults = false").replace("make sim", "echo 'Fatal License Error.'; exit 1")
     (tmp_path / "with.toml").write_text(text.replace("defaults = false", ""))

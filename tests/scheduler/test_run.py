@@ -534,6 +534,16 @@ async def test_a_limit_that_changes_is_followed_during_the_run(autojump_clock: M
     assert [result.started for result in results] == [0, 20, 20, 100]
 
 
+@pytest.mark.parametrize(("interval", "asked"), [(30.0, 30), (0, 10), ("soon", 10), (math.nan, 10)])
+async def test_a_provider_may_say_how_often_it_is_asked(
+    autojump_clock: MockClock, interval: object, asked: float
+) -> None:
+    licences = Licences(1)
+    licences.interval = interval  # type: ignore[attr-defined]  # it is optional
+    await run_jobs([job("a", resources={"lic": 1})], FakeBackend(takes(100)), resources={"lic": licences})
+    assert licences.asked[:3] == [0, asked, 2 * asked]
+
+
 async def test_a_provider_that_fails_or_hangs_keeps_its_last_value(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -542,7 +552,9 @@ async def test_a_provider_that_fails_or_hangs_keeps_its_last_value(
     results = await run_jobs(jobs, FakeBackend(takes(200)), resources={"lic": licences})
     assert [result.started for result in results] == [0, licences.asked[3], 200]
     assert licences.asked[:4] == [0, 10, 30, 80]
-    assert caplog.text.count("the last value is kept") == 2
+    assert [record.getMessage() for record in caplog.records if "is kept" in record.getMessage()] == [
+        "the limit of resource 'lic' is not known, the last value is kept: OSError('down')"
+    ]
 
 
 # ---------------------------------------------------------------------- clocks and chance
