@@ -26,6 +26,8 @@ _RECORDED: Final[Mapping[str, str]] = MappingProxyType(
         "--resource": "resource",
         "--on-missing-resource": "on_missing_resource",
         "--max-odirs": "max_odirs",
+        "--mem-free": "mem_free",
+        "--disk-free": "disk_free",
     }
 )
 """Option to the name of its value."""

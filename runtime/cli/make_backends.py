@@ -21,6 +21,8 @@ _UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 
 _NOT_KEYS: Final = frozenset({"name", "run_dir", "terminal", "launcher_cls", "view", "system", "policy"})
 """Arguments of backends that are not keys of a job file: the command line passes them, or they are objects."""
+_ROOM: Final = ("mem_free", "disk_free")
+"""Options of the command line that are options of backends as well."""
 _OLDER_KEYS: Final = {"grace": "visibility_timeout", "patience": "stall_timeout"}
 """Keys of backends' tables that have another name now, to that name. Job files with the older one are still read."""
 _OF_LOCAL: Final = ("containment", "leftovers")
@@ -56,6 +58,10 @@ def make_backends(
         )
         entries = [entry for entry in regression.entries if entry.name in tables[name]]
         made[name] = _make(name, given, where, options, roots, entries)
+    for key in _ROOM:
+        if getattr(options, key) is not None and not any(key in parameters(backends.load(name)) for name in made):
+            names = ", ".join(map(shown, made))
+            raise InputError(f"--{key.replace('_', '-')}: no backend of this run has {key}; they are: {names}")
     return made
 
 
@@ -96,6 +102,7 @@ def _make(
         given = _with_present_names(given, takes, where)
         if options.max_odirs is not None and "max_output_dirs" in takes:
             ours["max_output_dirs"] = options.max_odirs
+        ours |= {key: getattr(options, key) for key in _ROOM if getattr(options, key) is not None and key in takes}
         if "run_dir" in takes:
             ours["run_dir"] = roots if getattr(factory, "shares_roots", False) else Path(roots)
         for entry in entries:

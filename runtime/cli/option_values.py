@@ -19,6 +19,16 @@ def whole(text: str, lowest: int) -> int:
     return int(text)
 
 
+def size(text: str) -> int:
+    """Return the bytes that a text such as ``2GiB`` means."""
+    from runtime.job.sizes import parse_size  # loads more than ``--help`` waits for
+
+    try:
+        return parse_size(text if not text.isdigit() else int(text))
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+
+
 def resource_limit(text: str) -> tuple[str, int | None]:
     """Return the resource and the limit, `None` for unlimited, that ``NAME=N`` means."""
     name, equals, amount = text.rpartition("=")

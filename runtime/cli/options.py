@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 from runtime.cli.ctl_options import add_ctl
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
-from runtime.cli.option_values import resource_limit, whole
+from runtime.cli.option_values import resource_limit, size, whole
 from runtime.cli.past_options import LATEST, add_past_commands
 from runtime.cli.rerun_options import add_rerun, join_values
 from runtime.jobfile.errors import InputError
@@ -121,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
         fail_fast=False,
         max_failures=None,
         max_odirs=None,
+        mem_free=None,
+        disk_free=None,
         resume=None,
         rerun=None,
         each_bucket=False,
@@ -320,6 +322,13 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         " the key of each job (default: all)",
     )
     running.add_argument("--drain", action="store_true", help="at the first Ctrl-C, let running jobs finish")
+    for name, what in (("mem", "memory"), ("disk", "disk space, where the run directory is,")):
+        running.add_argument(
+            f"--{name}-free",
+            metavar="SIZE",
+            type=size,
+            help=f"start nothing on this machine while less {what} is free, such as 2GiB",
+        )
     running.add_argument(
         "--max-odirs",
         metavar="N",

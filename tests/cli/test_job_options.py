@@ -21,6 +21,8 @@ OPTIONS = st.fixed_dictionaries(
         "--backend": TEXTS,
         "--max-parallel": st.integers(0, 9).map(str),
         "--max-odirs": st.integers(0, 9).map(str),
+        "--mem-free": st.integers(1, 9).map("{}GiB".format),
+        "--disk-free": st.integers(1, 9).map(str),
     },
 )
 LIMITS = st.tuples(TEXTS, st.sampled_from(["0", "7", "unlimited"])).map("=".join)

@@ -41,6 +41,8 @@ def test_the_defaults_of_a_run() -> None:
         "max_failures": None,
         "drain": False,
         "max_odirs": None,
+        "mem_free": None,
+        "disk_free": None,
         "resume": None,
         "rerun": None,
         "each_bucket": False,

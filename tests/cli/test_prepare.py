@@ -19,6 +19,7 @@ from runtime.cli.options import parse
 from runtime.cli.prepare import Prepared, prepare
 from runtime.job import FailureKind, JobStatusInfo
 from runtime.jobfile.errors import InputError
+from runtime.process.headroom import Headroom
 from tests.process.test_soft_steps import at
 
 JOBS = """
@@ -104,6 +105,14 @@ def test_more_jobs_at_once_than_processors_can_be_asked_for(options: list[str], 
 def test_old_directories_are_kept_as_asked() -> None:
     assert prepared(JOBS, "--max-odirs", "2").backends["local"].max_output_dirs == 2
     assert prepared(JOBS, "--max-odirs", "0").backends["local"].max_output_dirs is None
+
+
+def test_the_room_that_jobs_need_can_be_asked_for_where_jobs_start_on_this_machine() -> None:
+    backend = prepared(JOBS + '[backends.local]\ndisk_free = "9G"', "--mem-free", "2GiB").backends["local"]
+    assert isinstance(backend, LocalBackend)
+    assert backend.options.headroom == Headroom(2 << 30, 9 << 30)
+    with pytest.raises(InputError, match=r'^--mem-free: no backend of this run has mem_free; they are: "fake"$'):
+        prepared(JOBS, "--backend", "fake", "--mem-free", "2GiB")
 
 
 def test_a_table_gives_a_backend_its_options() -> None:

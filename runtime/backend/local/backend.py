@@ -15,7 +15,9 @@ from runtime.backend.local.driver import LocalDriver
 from runtime.backend.local.options import LocalOptions, StopTimeouts
 from runtime.backend.run_directory import RunDirectory
 from runtime.job import CONTAINMENTS, LEFTOVERS, JobPaths, JobSpec, SoftStop
+from runtime.job.sizes import parse_size
 from runtime.process import SoftSteps
+from runtime.process.headroom import Headroom
 from runtime.process.limits import usable_cpus
 
 TERM_TIMEOUT: Final = 2.0
@@ -57,6 +59,10 @@ class LocalBackend(RuntimeBackend):
             override this.
         stop_on_fail_pattern: whether a job is stopped when a fail pattern matches a line of its log, which is read
             every second. The job then fails by that pattern, whatever its exit code.
+        mem_free: bytes of memory that must be available before a job starts, or text such as ``"2GiB"``; `None` for
+            nothing. Below it jobs are refused, so that a scheduler offers them again; what runs goes on. So are all but
+            one at a time while processes of the machine wait for memory a quarter of the time, if the kernel tells.
+        disk_free: likewise, of the file system of the run directory.
         terminal: descriptors of the user's input and output, for interactive jobs.
         options: as for `RuntimeBackend`.
 
@@ -86,6 +92,8 @@ class LocalBackend(RuntimeBackend):
         soft_stop: SoftStop | None = None,
         soft_timeout: float | None = None,
         stop_on_fail_pattern: bool = False,
+        mem_free: int | str | None = None,
+        disk_free: int | str | None = None,
         terminal: tuple[int, int] = (0, 1),
         **options: Unpack[CommonOptions],
     ) -> None:
@@ -109,7 +117,14 @@ class LocalBackend(RuntimeBackend):
         soft_seconds = check_limit("LocalBackend: soft_timeout", soft_timeout, SOFT_TIMEOUT, whole=False)
         soft = SoftSteps.checked("LocalBackend", soft_stop, soft_seconds)
         self.options: Final = LocalOptions(
-            containment, leftovers, timeouts, soft, stop_on_fail_pattern, self.max_output_dirs, terminal
+            containment,
+            leftovers,
+            timeouts,
+            soft,
+            stop_on_fail_pattern,
+            self.max_output_dirs,
+            terminal,
+            Headroom(_size("mem_free", mem_free), _size("disk_free", disk_free)),
         )
         """How it runs its jobs."""
         self._run_directory = RunDirectory(run_dir)
@@ -151,3 +166,10 @@ class LocalBackend(RuntimeBackend):
         """Send SIGCONT to all processes that `pause` has stopped, and launch again. Does not block. Idempotent."""
         if self._driver is not None and self.state in _PAUSABLE:
             self._driver.unpause()
+
+
+def _size(name: str, value: int | str | None) -> int | None:
+    try:
+        return None if value is None else parse_size(value)
+    except ValueError as exc:
+        raise ValueError(f"LocalBackend: {name}: {exc}") from None

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 import trio
@@ -24,6 +25,7 @@ from runtime.backend.local.group_starter import GroupStarter
 from runtime.backend.local.guards import Guards
 from runtime.backend.local.interactive import UserTerminal
 from runtime.backend.local.launch import LaunchContext
+from runtime.backend.local.launch_gate import LaunchGate
 from runtime.backend.local.local_job import EndedJob, JobServices, LocalJob, complete_ended
 from runtime.backend.local.options import LocalOptions
 from runtime.backend.local.pausing import Pauser
@@ -33,6 +35,7 @@ from runtime.backend.log_watch import LogWatch
 from runtime.backend.run_directory import RunDirectory
 from runtime.errors import BackendBrokenError
 from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, in_thread
+from runtime.process.headroom import read_machine_state
 from runtime.process.limits import Resources, shortages
 from runtime.process.memory import OomKills
 from runtime.process.platform import missing
@@ -81,6 +84,7 @@ class LocalDriver(Driver):
         self.services: JobServices
         """What the jobs that have started share."""
         self._context: LaunchContext
+        self._gate: LaunchGate
         self._pipeline: LaunchPipeline
         self._pausing: Pauser
         self._standstill: StandstillWatch
@@ -142,6 +146,7 @@ class LocalDriver(Driver):
         finisher, terminal = Finisher(judging, hooking), UserTerminal(*options.terminal, self._lend_terminal, judging)
         watch = LogWatch(control, finisher.verdicts, self.has_ended)
         self.services = JobServices(control, options, ended, finisher, watch, oom_kills, judging, terminal)
+        self._gate = LaunchGate(control, options.headroom, partial(read_machine_state, context.roots.run_dir))
         self._pipeline = LaunchPipeline(control, context, self.guards, launching, hooking, self._start)
 
     async def serve(self) -> None:
@@ -162,9 +167,9 @@ class LocalDriver(Driver):
     # ------------------------------------------------------------------ jobs
 
     async def launch(self, jobs: Sequence[LiveJob]) -> None:
-        """Launch `jobs`, unless they are paused."""
+        """Launch those of `jobs` for which there is room, when they are not paused."""
         await self._pausing.wait_unpaused()
-        await self._pipeline.launch(jobs)
+        await self._pipeline.launch(await self._gate.admit(jobs))
 
     def _start(self, job: LocalJob) -> None:
         if job.soft is not None:  # `kill_deadline` is one for all jobs

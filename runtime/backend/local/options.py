@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 
 from runtime.process import SoftStep, SoftSteps, StopSteps
+from runtime.process.headroom import Headroom
 
 _KILL_MARGIN: Final = 5.0
 """Seconds after the last step of a kill until the contract abandons the job. Arbitrary: ten times longer delays the end
@@ -44,3 +45,4 @@ class LocalOptions:
     stop_on_fail_pattern: bool
     max_output_dirs: int | None
     terminal: tuple[int, int]
+    headroom: Headroom

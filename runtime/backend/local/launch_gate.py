@@ -1,0 +1,69 @@
+"""`LaunchGate`: which jobs may start now, as far as this machine has room for them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import trio
+
+from runtime.backend.contract.control import Control
+from runtime.backend.contract.live import LAUNCHED, LiveJob
+from runtime.process import in_thread
+from runtime.process.headroom import Headroom, MachineState, pressure, shortage
+
+logger: Final = logging.getLogger("runtime.backend.local")
+
+_AGE: Final = 1.0
+"""Seconds for which a reading counts. Arbitrary: ten times longer, and a machine fills up meanwhile; ten times shorter,
+and reading takes time from the jobs."""
+_TIMEOUT: Final = 2.0
+"""Seconds that a reading may take: a file system may not answer. Then nothing is known, and nothing is held back."""
+
+
+class LaunchGate:
+    """Holds jobs back while the machine has too little room. They are refused, so the scheduler offers them again.
+
+    Args:
+        control: knows the live jobs, and is told why jobs are refused.
+        needed: what must be free.
+        read: returns what is free. Blocks: called in a thread.
+    """
+
+    def __init__(self, control: Control, needed: Headroom, read: Callable[[], MachineState]) -> None:
+        self._control = control
+        self._needed = needed
+        self._read = read
+        self._limiter = trio.CapacityLimiter(1)
+        self._found = MachineState()
+        self._read_at = -math.inf
+        self._is_shut = False
+
+    async def admit(self, jobs: Sequence[LiveJob]) -> Sequence[LiveJob]:
+        """Return those of `jobs` that may start; the others are to be refused."""
+        now = trio.current_time()
+        if now - self._read_at >= _AGE:
+            self._read_at = now
+            self._found = MachineState()
+            with trio.move_on_after(_TIMEOUT):
+                self._found = await in_thread(self._read, limiter=self._limiter)
+        why, admitted = shortage(self._needed, self._found), jobs[:0]
+        if why is None:
+            why = pressure(self._found)
+            if why is None or not any(job.stage is LAUNCHED for job in self._control.live_jobs()):
+                admitted = jobs if why is None else jobs[:1]  # others cause it, and may do so for ever
+        self._note(why)
+        return admitted
+
+    def _note(self, why: str | None) -> None:
+        """Tell the user when launching stops, and when it goes on."""
+        if why is not None:
+            self._control.busy_because = why
+        if (why is not None) is not self._is_shut:
+            self._is_shut = why is not None
+            if why is not None:
+                logger.warning("backend %r launches nothing for now: %s", self._control.name, why)
+            else:
+                logger.warning("backend %r launches again", self._control.name)
