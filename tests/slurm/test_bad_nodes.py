@@ -14,6 +14,9 @@ import trio
 from trio.testing import MockClock
 
 from runtime.job import FailureKind, JobStatus
+from tests.slurm.fakes import Say
+from tests.slurm.fakes.controller import Settings
+from tests.slurm.fakes.jobs import PENDING, Job
 from tests.slurm.virtual import Run, Scene, open_scene
 
 Stage = Callable[..., AbstractAsyncContextManager[Scene]]
@@ -87,3 +90,44 @@ async def test_a_program_that_no_node_has_costs_no_node(stage: Stage, autojump_c
         assert {None if event.reason is None else event.reason.kind for event in events} == {FailureKind.LAUNCH_ERROR}
         await scene.run("c")
         assert excluded(scene)[-1] == []
+
+
+async def test_what_waits_in_the_queue_is_kept_away_as_well(stage: Stage, autojump_clock: MockClock) -> None:
+    async with stage(settings=Settings(cpus=2)) as scene:
+        await scene.run("a", "b")
+        scene.slurm.runs = lambda _name, _restarts: Run(math.inf)
+        handles = await scene.submit(*(f"job{number}" for number in range(12)))
+        controller = scene.slurm.controller
+
+        def on(node: str) -> list[Job]:
+            return [job for job in controller.jobs if job.node == node and job.is_active]
+
+        for left in (2, 0):  # two more begin on the node before it is known to be bad
+            await trio.sleep(5)
+            assert len(on("n1")) == 2
+            scene.slurm.change(lambda controller: controller.take_away(on("n1"), state="NODE_FAIL"))
+            await trio.sleep(120)
+            assert len(on("n1")) == left
+        waiting = [job.request.excluded for job in controller.jobs if job.state == PENDING]
+        assert waiting == [frozenset({"n1"})] * 6
+        assert len(on("n2")) == 2
+        assert [words for program, _, words in scene.slurm.calls if "update" in words] == [
+            ("update", "JobId=3", "ExcNodeList=n1")
+        ]
+        await scene.backend.kill_many(handles)
+
+
+async def test_a_queue_that_does_not_answer_is_said(
+    stage: Stage, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage(settings=Settings(cpus=2)) as scene:
+        await scene.run("a", "b")
+        scene.slurm.orders.next("scontrol", Say(err="slurm_update error: Socket timed out\n", code=1))
+        scene.slurm.runs = lambda _name, _restarts: Run(math.inf)
+        handles = await scene.submit(*(f"job{number}" for number in range(8)))
+        await trio.sleep(5)
+        lost = [job for job in scene.slurm.controller.jobs if job.node == "n1" and job.is_active]
+        scene.slurm.change(lambda controller: controller.take_away(lost, state="NODE_FAIL"))
+        await trio.sleep(120)
+        assert "jobs that wait in the queue may still run on excluded nodes: slurm_update error: Socket" in caplog.text
+        await scene.backend.kill_many(handles)

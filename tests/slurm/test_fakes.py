@@ -129,6 +129,21 @@ def test_an_excluded_node_runs_nothing(farm: Farm) -> None:
         assert (code, out, err) == (1, "", f"sbatch: error: Batch job submission failed: {why}\n")
 
 
+def test_nodes_can_be_excluded_for_what_still_waits(farm: Farm) -> None:
+    def update(job: str, nodes: str) -> tuple[int, str, str]:
+        return farm.call("scontrol", "update", f"JobId={job}", f"ExcNodeList={nodes}")
+
+    held = farm.submit("true", "--array=0-2", "--hold")
+    assert update(held, "n1,n2") == (0, "", "")
+    assert update(held, "nobody") == (1, "", f"{held}_0-2: Invalid node name specified\n")
+    assert update("99999", "n1") == (1, "", "Invalid job id specified for job 99999\n")
+    running = farm.submit("exec sleep 1000", "--array=0-1")
+    farm.wait(running, every("RUNNING", 0, 1))
+    assert update(running, "n1") == (1, "", f"{running}_0-1: Job is no longer pending execution\n")
+    assert update(f"{held},{running}", "n1") == (1, "", f"{running}_0-1: Job is no longer pending execution\n")
+    farm.call("scancel", held, running)
+
+
 def test_a_script_comes_by_name_or_by_standard_input_with_options_in_it(farm: Farm) -> None:
     script = "#!/bin/sh\n#SBATCH --job-name=inside --array=0-1\n#SBATCH --output=/dev/null\ntrue\n#SBATCH --array=0-5\n"
     (farm.directory / "script.sh").write_text(script)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Hashable
 from typing import Final
 
 import trio
 
-from runtime.backend.batch.bad_nodes import MOST_FAILURES, WINDOW, BadNodes
 from runtime.backend.batch.element import Element
+from runtime.backend.batch.excluding import Excluder
 from runtime.backend.batch.exit_records import ExitRecord
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.job import BatchJob
@@ -26,8 +24,6 @@ from runtime.job.command import command_words
 from runtime.process import Exit
 from runtime.verdict import Judgement, explain_stop, needs_log
 
-logger: Final = logging.getLogger("runtime.backend.batch")
-
 _LOG_INTERVAL: Final = 0.5
 """Seconds between two looks for a log that is not visible yet. Arbitrary: with a tenth, many waiting jobs keep the file
 threads busy; with ten times as many, each such verdict is 5 s late."""
@@ -41,7 +37,7 @@ class Completer:
         files: the files of the run.
         finisher: finds verdicts, and calls `post_finish`.
         log_watch: finds the line from which a job runs.
-        bad_nodes: is told which nodes launch jobs, and which fail.
+        excluder: is told which nodes launch jobs, and which fail.
         system: the name of the batch system.
         visibility_timeout: how late a file may appear, in seconds.
     """
@@ -52,7 +48,7 @@ class Completer:
         files: Files,
         finisher: Finisher,
         log_watch: LogWatch,
-        bad_nodes: BadNodes,
+        excluder: Excluder,
         system: str,
         visibility_timeout: float,
     ) -> None:
@@ -60,7 +56,7 @@ class Completer:
         self._files = files
         self._finisher = finisher
         self._log_watch = log_watch
-        self._bad_nodes = bad_nodes
+        self._excluder = excluder
         self._system = system
         self._visibility_timeout = visibility_timeout
 
@@ -120,15 +116,8 @@ class Completer:
         elif removed:
             self._control.fail(live, FailureKind.LAUNCH_ERROR, f"{where} cannot run: {self._removed()}")
         else:
-            self._note_failure(row.note or "", message)
+            self._excluder.note_failure(row.note or "", message)
             self._control.fail(live, FailureKind.NODE_FAILURE, message)
-
-    def _note_failure(self, node: str, message: str, what: Hashable = None, why: str = "") -> None:
-        """Take note of a failure of a node, or of a launch there; say so if the node is excluded for it."""
-        if self._bad_nodes.note_failure(node, trio.current_time(), what, why):
-            times = f"{MOST_FAILURES} times within {WINDOW / 60:g} min"
-            text = "backend %r: node %s is excluded for the rest of the run, as jobs failed there %s; last: %s"
-            logger.warning(text, self._control.name, node, times, message)
 
     async def _has_files(self, job: BatchJob) -> bool:
         """Whether the run's own files of a job still exist; true, too, if their file system does not answer in time."""
@@ -149,7 +138,7 @@ class Completer:
             about = f"program {program!r}, directory {job.paths.cwd!r}, log {job.paths.log!r}"
             message = f"on {record.host}: {record.launch_error} ({about})"
             node = record.host if row is None or row.note is None else row.note
-            self._note_failure(node, message, (program, live.spec.cwd), record.launch_error)
+            self._excluder.note_failure(node, message, (program, live.spec.cwd), record.launch_error)
             self._control.fail(live, FailureKind.LAUNCH_ERROR, message)
             return
         is_timed = live.spec.timeout_from is None  # else it has run since a line of its log, if there was one
@@ -174,7 +163,7 @@ class Completer:
     async def _complete_judged(self, job: BatchJob, record: ExitRecord) -> None:
         """Complete a job that has ended by itself."""
         spec = job.live.spec
-        self._bad_nodes.note_begun(record.host, (command_words(spec)[0], spec.cwd))
+        self._excluder.note_begun(record.host, (command_words(spec)[0], spec.cwd))
         if job.element.stop is not None:  # it had ended when it was stopped
             self.hurry(job)
         how, log = _exit_of(record), job.paths.log
@@ -212,7 +201,7 @@ class Completer:
     ) -> None:
         """Complete a job that the batch system has ended."""
         if kind is FailureKind.NODE_FAILURE:
-            self._note_failure(node, message)
+            self._excluder.note_failure(node, message)
         judgement = await self._look_at_log(job, kind.status)
         reason = explain_stop(JobStatusInfo(message, kind=kind), judgement)
         usage = None if how is None else usage_of(how, judgement)

@@ -11,10 +11,10 @@ import attrs
 import trio
 
 from runtime.backend.batch.adopting import Adopter
-from runtime.backend.batch.bad_nodes import BadNodes
 from runtime.backend.batch.cancelling import Canceller
 from runtime.backend.batch.completing import Completer
 from runtime.backend.batch.element import FINISHING, PREPARED
+from runtime.backend.batch.excluding import Excluder
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.job import BatchJob
 from runtime.backend.batch.job_files import JobFiles
@@ -124,9 +124,9 @@ class BatchDriver(Driver):
         hook_limiter = trio.CapacityLimiter(HOOK_THREADS)
         finisher = self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), hook_limiter)
         self._log_watch = LogWatch(control, finisher.verdicts, self.has_ended, visibility_timeout)
-        bad_nodes = BadNodes()
+        excluder = Excluder(control, queue, lambda: tracker.waiting_arrays())  # noqa: PLW0108 - it is made below
         completer = Completer(
-            control, files, finisher, self._log_watch, bad_nodes, queue.system.name, visibility_timeout
+            control, files, finisher, self._log_watch, excluder, queue.system.name, visibility_timeout
         )
         tracker = JobTracker(control, files, reactor, completer, self._log_watch, self._expect_soft_step)
         self._tracker = tracker
@@ -135,7 +135,7 @@ class BatchDriver(Driver):
         self._adopter = Adopter(control, queue, files, reactor, schedule, tracker, self._settings.kill_timeout)
         preparer = Preparer(control, queue, files, reactor, hook_limiter)
         self._submitter = Submitter(
-            control, queue, files, reactor, preparer, schedule, bad_nodes, tracker, visibility_timeout
+            control, queue, files, reactor, preparer, schedule, excluder, tracker, visibility_timeout
         )
 
     async def serve(self) -> None:

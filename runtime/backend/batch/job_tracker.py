@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
 from runtime.backend.batch.completing import Completer
@@ -66,6 +66,14 @@ class JobTracker:
             KeyError: if it is not.
         """
         return self._jobs[element.token]
+
+    def waiting_arrays(self) -> dict[str, Hashable]:
+        """Return the arrays of which elements wait in the queue: from the id to what the jobs request."""
+        return {
+            job.element.array: job.request
+            for job in self._jobs.values()
+            if job.element.state is SUBMITTED and job.element.history.status is JobStatus.QUEUED
+        }
 
     def stop(self, job: BatchJob) -> None:
         """Begin to stop a job; the steps are taken by the `Canceller`."""

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from runtime.backend.batch.array_index import ArrayEntry
-from runtime.backend.batch.bad_nodes import BadNodes
+from runtime.backend.batch.excluding import Excluder
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.grouping import chunks, group
 from runtime.backend.batch.job import BatchJob
@@ -44,7 +44,7 @@ class Submitter:
         reactor: the elements that may be in the queue.
         preparer: prepares the jobs.
         schedule: when the queue is asked, also for arrays that are in doubt.
-        bad_nodes: the nodes that jobs must not run on.
+        excluder: knows the nodes that jobs must not run on.
         tracker: follows the jobs whose arrays were accepted.
         visibility_timeout: how long an element waits for its file to appear, in seconds.
     """
@@ -57,7 +57,7 @@ class Submitter:
         reactor: Reactor,
         preparer: Preparer,
         schedule: Schedule,
-        bad_nodes: BadNodes,
+        excluder: Excluder,
         tracker: JobTracker,
         visibility_timeout: float,
     ) -> None:
@@ -67,7 +67,7 @@ class Submitter:
         self._reactor = reactor
         self._preparer = preparer
         self._schedule = schedule
-        self._bad_nodes = bad_nodes
+        self._excluder = excluder
         self._tracker = tracker
         self._visibility_timeout = str(math.ceil(visibility_timeout))
         self._lock = trio.Lock()  # one array at a time, as all users share the controller
@@ -125,6 +125,7 @@ class Submitter:
     async def _submit_array(self, jobs: Sequence[BatchJob]) -> Outcome:
         """Submit one array, and report its jobs as launched if it is accepted."""
         elements = [job.element for job in jobs]
+        excluded = self._excluder.excluded
         name = array_name(self._control.run_token, [element.token for element in elements])
         # Before the files are written: a job that is killed meanwhile is part of the array, and cannot be taken back.
         entry = self._reactor.submit(name, elements)
@@ -137,12 +138,13 @@ class Submitter:
         else:
             script = self._files.store.wrapper
             arguments = directory, self._visibility_timeout
-            array = Array(name, len(jobs), jobs[0].request, script, arguments, self._bad_nodes.excluded)
+            array = Array(name, len(jobs), jobs[0].request, script, arguments, excluded)
             answer = await self._submit_until_known(array, entry)
         if isinstance(answer, Accepted):
             self._reactor.accept(entry, elements, answer.array)
             for job in jobs:
                 self._tracker.follow(job)
+            self._excluder.note_accepted(excluded)
             self._schedule.expect_change()
         else:
             self._reactor.withdraw(elements)

@@ -203,6 +203,15 @@ class System(Protocol):
         """Cancel elements; or, with a signal, send it to all their processes. `None` if the request was accepted."""
         ...
 
+    async def exclude(self, arrays: Mapping[str, Hashable], nodes: Sequence[str]) -> Unanswered | None:
+        """Let no element that still waits run on these nodes. `None` if the request was accepted, or if there is none.
+
+        Args:
+            arrays: from the id of an array to the request of its jobs.
+            nodes: all nodes that are excluded in this run, besides those that a request excludes.
+        """
+        ...
+
     async def account(self, arrays: Collection[str]) -> QueueListing | Unanswered:
         """List elements of the arrays with these ids that have left the queue."""
         ...

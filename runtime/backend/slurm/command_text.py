@@ -88,6 +88,10 @@ _ANSWER_LOST: Final = (
 """Messages of commands whose request may have been carried out: its answer was lost."""
 _ALREADY_ENDED: Final = ("Invalid job id", "already completing or completed", "Kill job error")
 """Messages of scancel about jobs that have ended."""
+_NOT_WAITING: Final = ("no longer pending execution", "already finished", "No error", "Invalid job id")
+"""What scontrol says, after an update, of elements that have begun or ended, and of those that it has changed."""
+_EXCLUDING: Final = ("--exclude=", "-x")
+"""How options of sbatch begin that exclude nodes."""
 
 
 # ---------------------------------------------------------------------- submitting
@@ -111,11 +115,40 @@ def sbatch_arguments(array: Array, request: Sequence[str]) -> list[str]:
 
 def _excluding(request: Sequence[str], nodes: Sequence[str]) -> Sequence[str]:
     """Return the options of a request, with nodes excluded besides those that it excludes itself."""
-    own = [word for word in request if word.startswith(("--exclude=", "-x"))]
-    if not nodes or any("/" in word for word in own):  # the name of a file with nodes; of two options the last counts
+    own = _own_excluded(request)
+    if not nodes or own is None:
         return request
-    lists = [word.removeprefix("--exclude=").removeprefix("-x").removeprefix("=") for word in own]
-    return [*(word for word in request if word not in own), f"--exclude={','.join([*lists, *nodes])}"]
+    others = [word for word in request if not word.startswith(_EXCLUDING)]
+    return [*others, f"--exclude={','.join([*own, *nodes])}"]
+
+
+def _own_excluded(request: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the lists of nodes that a request excludes; `None` if one is in a file, to which none can be added."""
+    words = [word for word in request if word.startswith(_EXCLUDING)]
+    lists = tuple(word.removeprefix("--exclude=").removeprefix("-x").removeprefix("=") for word in words)
+    return None if any("/" in each for each in lists) else lists
+
+
+def exclude_arguments(arrays: Mapping[str, Sequence[str]], nodes: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the commands that exclude nodes for what still waits of arrays: from the id to the options of sbatch."""
+    # By what they exclude themselves: an update replaces that, so it is repeated.
+    together: dict[tuple[str, ...], list[str]] = {}
+    for array, request in arrays.items():
+        own = _own_excluded(request)
+        if own is not None:
+            together.setdefault(own, []).append(array)
+    for own, ids in together.items():
+        for some in chunks(ids, _MAX_TARGETS):
+            yield ["scontrol", "update", f"JobId={','.join(some)}", f"ExcNodeList={','.join([*own, *nodes])}"]
+
+
+def read_update(code: int | None, errors: str) -> Unanswered | None:
+    """Return `None` if an update that ended in this way was accepted, for all elements that wait."""
+    # It exits with an error if some element has begun, and then names those as well that it has changed.
+    complaints = [line for line in errors.splitlines() if line.strip() and not _has_any(line, _NOT_WAITING)]
+    if code == 0 or (code is not None and not complaints and errors.strip()):
+        return None
+    return Unanswered(one_line(errors) or f"scontrol ended with {'a signal' if code is None else f'code {code}'}")
 
 
 def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:

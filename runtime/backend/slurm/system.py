@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -13,6 +13,7 @@ from runtime.backend.batch.wrapper import without_shell_variables
 from runtime.backend.slurm.command_text import (
     PROLOGUE,
     clean_environment,
+    exclude_arguments,
     is_not_configured,
     one_line,
     read_config,
@@ -20,6 +21,7 @@ from runtime.backend.slurm.command_text import (
     read_sbatch,
     read_scancel,
     read_squeue,
+    read_update,
     sacct_arguments,
     sbatch_arguments,
     scancel_arguments,
@@ -115,6 +117,19 @@ class SlurmSystem:
         for argv in scancel_arguments(targets, signal):
             done = await self._commands.run(argv)
             answer = read_scancel(done.code, done.errors)
+            if answer is not None:
+                return answer
+        return None
+
+    async def exclude(self, arrays: Mapping[str, Hashable], nodes: Sequence[str]) -> Unanswered | None:
+        """Exclude nodes for elements that wait, with scontrol, in few commands."""
+        requests: dict[str, Sequence[str]] = {}
+        for array, request in arrays.items():
+            assert isinstance(request, tuple)
+            requests[array] = request
+        for argv in exclude_arguments(requests, nodes):
+            done = await self._commands.run(argv)
+            answer = read_update(done.code, done.errors)
             if answer is not None:
                 return answer
         return None

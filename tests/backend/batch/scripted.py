@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,7 @@ class ScriptedSystem:
         """The times of the queries."""
         self.names: list[Collection[str] | None] = []
         self.cancels: list[tuple[dict[str, list[int]], int | None]] = []
+        self.exclusions: list[tuple[dict[str, Hashable], list[str]]] = []
         self.accounts: list[Collection[str]] = []
         self.submit_answers: deque[Callable[[Array], SubmitAnswer]] = deque()
         self.query_answers: deque[QueueListing | Unanswered] = deque()
@@ -188,6 +189,11 @@ class ScriptedSystem:
             if element.index in targets.get(element.array, ()) and signal is None:
                 self.take_away(element)
         return None
+
+    async def exclude(self, arrays: Mapping[str, Hashable], nodes: Sequence[str]) -> Unanswered | None:
+        await trio.sleep(self.duration)
+        self.exclusions.append((dict(arrays), list(nodes)))
+        return Unanswered("no answer") if self._is_down() else None
 
     async def account(self, arrays: Collection[str]) -> QueueListing | Unanswered:
         await trio.sleep(self.duration)

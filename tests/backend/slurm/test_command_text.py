@@ -17,12 +17,14 @@ from runtime.backend.batch.system import (
 )
 from runtime.backend.slurm.command_text import (
     clean_environment,
+    exclude_arguments,
     one_line,
     read_config,
     read_sacct,
     read_sbatch,
     read_scancel,
     read_squeue,
+    read_update,
     sacct_arguments,
     sbatch_arguments,
     scancel_arguments,
@@ -95,6 +97,31 @@ def test_nodes_are_excluded_besides_those_of_the_user(request_: tuple[str, ...],
     command = sbatch_arguments(attrs.evolve(ARRAY, excluded=("n1", "n2")), request_)
     assert command[7:-3] == options
     assert sbatch_arguments(ARRAY, request_)[7:-3] == list(request_)
+
+
+def test_what_waits_is_kept_away_in_one_command_for_arrays_that_exclude_the_same() -> None:
+    arrays = {"7": ("--mem=1M",), "8": ("--exclude=n9",), "9": (), "10": ("-x/home/me/nodes",)}
+    assert list(exclude_arguments(arrays, ["n1", "n2"])) == [
+        ["scontrol", "update", "JobId=7,9", "ExcNodeList=n1,n2"],
+        ["scontrol", "update", "JobId=8", "ExcNodeList=n9,n1,n2"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "errors", "accepted"),
+    [
+        (0, "", True),
+        (1, "53_0-15: Job is no longer pending execution\n53_16-40: No error\n", True),
+        (1, "53_0-31: Job has already finished\n", True),
+        (1, "Invalid job id specified for job 53\n", True),
+        (1, "57_0-2: Invalid node name specified\n", False),
+        (1, "53_0: Job has already finished\nslurm_update error: Unable to contact slurm controller\n", False),
+        (1, "", False),
+        (None, "", False),
+    ],
+)
+def test_an_update_is_accepted_if_all_that_waits_is_changed(code: int | None, errors: str, accepted: bool) -> None:
+    assert (read_update(code, errors) is None) is accepted
 
 
 @pytest.mark.parametrize(("output", "array"), [("15\n", "15"), ("15;cluster-2\n", "15")])

@@ -11,6 +11,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import attrs
+
+from runtime.backend.batch.grouping import ranges
 from tests.slurm.fakes import fields
 from tests.slurm.fakes.arguments import (
     SACCT,
@@ -258,6 +261,8 @@ class Commands:
             return Answer(f"Slurmctld(primary) at {os.uname().nodename} is UP\n")
         if verb == ["show", "config"]:
             return Answer(self._config())
+        if verb[:1] == ["update"]:
+            return self._update(dict(word.split("=", 1) for word in words[1:]))
         if verb[:1] == ["requeue"] and len(words) == 2:
             jobs = self._named(job_ids(words[1]))
             if not jobs:
@@ -267,6 +272,27 @@ class Commands:
         if verb[:2] == ["show", "job"]:
             return self._show_job(words[2:], oneliner="oneliner" in options)
         return Answer(err=f"invalid keyword: {shlex.join(words)}\n", code=1)
+
+    def _update(self, given: Mapping[str, str]) -> Answer:
+        """Exclude nodes for elements that wait: all else that an update can do is not there."""
+        excluded, errors = frozenset(given["ExcNodeList"].split(",")), []
+        for word in given["JobId"].split(","):
+            jobs = self._named(job_ids(word))
+            if not jobs:
+                errors.append(f"Invalid job id specified for job {word}")
+            waiting = [job for job in jobs if job.state == PENDING]
+            known = excluded <= set(self.controller.settings.nodes)
+            for job in waiting if known else ():
+                job.request = attrs.evolve(job.request, excluded=excluded)
+            ended = [job for job in jobs if job.is_done]
+            running = [job for job in jobs if job.is_active]
+            if ended or running or not known:
+                how = "No error" if known else "Invalid node name specified"
+                errors += _of_elements(running, "Job is no longer pending execution")
+                errors += _of_elements(ended, "Job has already finished")
+                errors += _of_elements(waiting, how)
+        self.controller.work()
+        return Answer(err="".join(f"{line}\n" for line in errors), code=1 if errors else 0)
 
     def _config(self) -> str:
         now = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(self.controller.clock() + self.wall))
@@ -377,3 +403,12 @@ def _signal(text: str) -> int:
         return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
     except KeyError:
         raise ValueError(text) from None
+
+
+def _of_elements(jobs: Sequence[Job], text: str) -> list[str]:
+    """What an update says of some elements of an array."""
+    if not jobs:
+        return []
+    numbers = sorted(job.index for job in jobs if job.index is not None)
+    shown = ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges(numbers))
+    return [f"{jobs[0].array_id}_{shown}: {text}"]
