@@ -31,6 +31,7 @@ MODULES: Final = (
     "runtime.process.guard.supervisor_process",
     "runtime.process.guard.system_calls",
     "runtime.process.identity",
+    "runtime.process.inherited",
     "runtime.process.stop_sequence",
     "runtime.rooted",
     "runtime.verdict.python_search",

@@ -23,7 +23,11 @@ HEADER: Final = struct.Struct("<I")
 CHUNK: Final = 1 << 16
 _SIZE: Final = HEADER.size
 
-_ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(4)
+_MAX_DESCRIPTORS: Final = 3
+"""With one message, at most: the output of a job, and the two ends of its pipes to the jobserver."""
+_DESCRIPTOR: Final = 4
+"""Bytes of one."""
+_ANCILLARY: Final = socket.CMSG_SPACE(_MAX_DESCRIPTORS * _DESCRIPTOR)
 
 
 class EndOfStream(Exception):  # noqa: N818 - like `StopIteration`, it is no error
@@ -100,7 +104,7 @@ def try_send(fd: int, message: bytes) -> bool:
 
 
 class Frames:
-    """Receives frames, and at most one descriptor with each, from a stream.
+    """Receives frames, and at most three descriptors with each, from a stream.
 
     Args:
         stream: is read only here.
@@ -122,11 +126,12 @@ class Frames:
         """
         try:
             # Close-on-exec from the beginning: no program that is started meanwhile may inherit it.
-            data, extra, _, _ = self._stream.recvmsg(CHUNK, _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC)
+            data, extra, _, _ = self._stream.recvmsg(CHUNK, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             raise EndOfStream from None  # ECONNRESET: the other end was closed with unread data
-        for _, _, fd in extra:
-            self.fds.append(int.from_bytes(fd[:4], sys.byteorder))
+        for _, _, fds in extra:
+            for start in range(0, len(fds) // _DESCRIPTOR * _DESCRIPTOR, _DESCRIPTOR):
+                self.fds.append(int.from_bytes(fds[start : start + _DESCRIPTOR], sys.byteorder))
         if not data:
             raise EndOfStream
         return self._buffer.feed(data)

@@ -13,6 +13,7 @@ from runtime.process.environment import (
     render_environment,
 )
 from runtime.process.group import GroupEnd, ProcessTable, sweep_group, terminate_group
+from runtime.process.inherited import FIRST_INHERITED
 from runtime.process.soft_steps import SoftStep, SoftSteps
 from runtime.process.start import SharedEnvironment
 from runtime.process.threads import in_thread
@@ -20,6 +21,7 @@ from runtime.process.trees import GroupTree, NotMadeError, ProcessTree, StopStep
 
 __all__ = (
     "BUSY_ERRORS",
+    "FIRST_INHERITED",
     "SIGCHLD_IGNORED",
     "UNKNOWN",
     "Child",

@@ -151,6 +151,7 @@ def spawn(
     output: int,
     errors: int | None = None,
     directory: int | None = None,
+    inherited: Sequence[int] = (),
 ) -> Child:
     """Start `argv` in a session of its own, with an empty standard input. Blocks for milliseconds: for threads.
 
@@ -161,6 +162,8 @@ def spawn(
         output: the descriptor that becomes its standard output and its standard error. All others are closed in it.
         errors: the descriptor of its standard error, if that is another one.
         directory: a descriptor of `cwd`; `None` to follow that path wherever it leads.
+        inherited: descriptors that it has beside its output, from `FIRST_INHERITED` on. Where
+            `start.is_available` is false it has none of them.
 
     Raises:
         OSError: if it cannot be started; with an `errno` in `BUSY_ERRORS` it may work later.
@@ -169,7 +172,11 @@ def spawn(
     """
     errors = output if errors is None else errors
     quickly = is_available() and min(output, errors) > 2  # noqa: PLR2004 - the standard descriptors
-    pid = (start if quickly else _start)(argv, env=env, cwd=cwd, output=output, errors=errors, directory=directory)
+    pid = (
+        start(argv, env=env, cwd=cwd, output=output, errors=errors, directory=directory, inherited=inherited)
+        if quickly
+        else _start(argv, env=env, cwd=cwd, output=output, errors=errors, directory=directory)
+    )
     try:
         return Child(pid, os.pidfd_open(pid))
     except ProcessLookupError as exc:  # it ran, and was reaped

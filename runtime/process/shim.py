@@ -256,6 +256,7 @@ class Shim:
         kill_timeout: float | None,
         log: RootedPath | None = None,
         leftover_timeout: float = 0.0,
+        inherited: Sequence[int] = (),
     ) -> Tree:
         """Hand a job over; return its tree. For threads: blocks until the shim has read it, `_SEND_TIMEOUT` s at most.
 
@@ -270,6 +271,7 @@ class Shim:
             log: its log, which is returned with its end if it is short.
             leftover_timeout: seconds that processes which outlive the root have to exit by themselves, before they are
                 named and killed; 0 to kill them at once.
+            inherited: the descriptors that it has beside its output, from `FIRST_INHERITED` on; two at most.
 
         Raises:
             OSError: if it cannot be handed over; then this shim is abandoned.
@@ -278,7 +280,7 @@ class Shim:
         number, data = self._message(argv, exports, identity, cwd, home, kill_timeout, log, None, leftover_timeout)
         tree = self.tree = Tree(self, number)
         try:
-            sent = socket.send_fds(self._commands, [data], [output])
+            sent = socket.send_fds(self._commands, [data], [output, *inherited])
             until = time.monotonic() + _SEND_TIMEOUT
             while sent < len(data):
                 ready = select.poll()

@@ -18,6 +18,8 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from runtime.process.inherited import FIRST_INHERITED, InheritedSources
+
 _SETSIGDEF: Final = 0x04
 _SETSIGMASK: Final = 0x08
 _SETSID: Final = 0x80
@@ -101,6 +103,7 @@ def start(
     output: int,
     errors: int | None = None,
     directory: int | None = None,
+    inherited: Sequence[int] = (),
 ) -> int:
     """Start `argv` in a session of its own, with an empty standard input; return its process id. Blocks: for threads.
 
@@ -110,6 +113,21 @@ def start(
         OSError: if it cannot be started; it names the program, or the directory if that is at fault.
         ValueError: if an argument or variable cannot be passed to a program, as one with a NUL byte.
     """
+    if not inherited:
+        return _start(argv, env, cwd, output, errors, directory)
+    with InheritedSources(inherited) as sources:
+        return _start(argv, env, cwd, output, errors, directory, sources)
+
+
+def _start(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str | None,
+    output: int,
+    errors: int | None,
+    directory: int | None,
+    inherited: Sequence[int] = (),
+) -> int:
     program = _text(argv[0])
     words = _array(map(_text, argv))
     if isinstance(env, SharedEnvironment | ExtendedEnvironment):
@@ -117,7 +135,7 @@ def start(
     else:
         environment = _array(_variables(env))
     where = directory if directory is not None or cwd is None else _text(cwd)
-    with _Actions(where, output, output if errors is None else errors) as actions:
+    with _Actions(where, output, output if errors is None else errors, inherited) as actions:
         spawn, attributes, found = _posix_spawn(), _attributes(), errno.ENOENT
         for candidate in _candidates(program, env):
             pid = ctypes.c_int()
@@ -165,8 +183,9 @@ def _array(texts: Iterable[bytes | None]) -> ctypes.Array[ctypes.c_char_p]:
 class _Actions:
     """What the child does with its directory and its descriptors before it executes the program."""
 
-    def __init__(self, directory: bytes | int | None, output: int, errors: int) -> None:
+    def __init__(self, directory: bytes | int | None, output: int, errors: int, inherited: Sequence[int]) -> None:
         self._arguments = (directory, output, errors)
+        self._inherited = inherited
 
     def __enter__(self) -> ctypes.Array[ctypes.c_uint64]:
         libc, self._actions = _libc(), _Structure()
@@ -178,10 +197,19 @@ class _Actions:
         if isinstance(directory, int):
             # Before `closefrom`, which closes the descriptor.
             _check(libc.posix_spawn_file_actions_addfchdir_np(self._actions, directory))
-        _check(libc.posix_spawn_file_actions_addclosefrom_np(self._actions, 3))
+        _check(libc.posix_spawn_file_actions_addclosefrom_np(self._actions, self._pass_on() if self._inherited else 3))
         if isinstance(directory, bytes):
             _check(libc.posix_spawn_file_actions_addchdir_np(self._actions, directory))
         return self._actions
+
+    def _pass_on(self) -> int:
+        """Give the child the descriptors that it inherits; return the number from which all others are to be closed."""
+        libc = _libc()
+        for number, source in enumerate(self._inherited, FIRST_INHERITED):
+            _check(libc.posix_spawn_file_actions_adddup2(self._actions, source, number))
+        for number in range(3, FIRST_INHERITED):  # it is no error if there is none of this number
+            _check(libc.posix_spawn_file_actions_addclose(self._actions, number))
+        return FIRST_INHERITED + len(self._inherited)
 
     def __exit__(self, *_: object) -> None:
         _libc().posix_spawn_file_actions_destroy(self._actions)

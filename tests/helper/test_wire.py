@@ -49,3 +49,15 @@ def test_a_descriptor_that_comes_with_a_frame_is_not_for_programs(tmp_path: Path
         assert os.path.samestat(os.fstat(fd), os.fstat(file.fileno()))
         assert not os.get_inheritable(fd)
         os.close(fd)
+
+
+def test_three_descriptors_that_come_with_one_frame_keep_their_order(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        frames = wire.Frames(theirs)
+        sent = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in "abc"]
+        socket.send_fds(ours, [wire.frame(b"a")], sent)
+        frames.receive()
+        assert [os.fstat(fd).st_ino for fd in frames.fds] == [os.fstat(fd).st_ino for fd in sent]
+        for fd in [*sent, *frames.fds]:
+            os.close(fd)

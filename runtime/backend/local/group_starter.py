@@ -39,6 +39,7 @@ class GroupStarter:
         directory: int | None,
         output: int,
         leftover_timeout: float,
+        inherited: Sequence[int] = (),
     ) -> GroupTree:
         """Start a program; arguments as for `spawn` and `GroupTree`. Blocks, also while jobs are paused.
 
@@ -49,7 +50,7 @@ class GroupStarter:
         """
 
         def start() -> GroupTree:
-            child = spawn(argv, env=env, cwd=cwd, directory=directory, output=output)
+            child = spawn(argv, env=env, cwd=cwd, directory=directory, output=output, inherited=inherited)
             try:
                 return GroupTree(child, self._table, self._kill_timeout, self._files, leftover_timeout)
             except MemoryError:

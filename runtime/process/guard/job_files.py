@@ -8,6 +8,11 @@ import os
 from runtime import rooted
 from runtime.process.guard.messages import SHORT_LOG
 from runtime.process.guard.system_calls import ALL_SIGNALS
+from runtime.process.inherited import FIRST_INHERITED, InheritedSources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def make_files(root: int, directory: bytes, log: bytes, environment_file: bytes, dump: bytes) -> tuple[int, int]:
@@ -49,8 +54,25 @@ def short_log(root: int, path: bytes) -> bytes | None:
     return text if len(text) <= SHORT_LOG else None
 
 
-def start(argv: list[bytes], environment: dict[bytes, bytes], output: int) -> int:
-    """Start a program in a session of its own, looked up in the ``PATH`` of `environment`; return its pid."""
+def start(argv: list[bytes], environment: dict[bytes, bytes], output: int, inherited: Sequence[int] = ()) -> int:
+    """Start a program in a session of its own, looked up in the ``PATH`` of `environment`; return its pid.
+
+    Args:
+        argv: the program and its arguments.
+        environment: its environment.
+        output: the descriptor that becomes its standard output and its standard error.
+        inherited: the descriptors that it has beside that, from `FIRST_INHERITED` on.
+    """
+    actions = [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+    if not inherited:
+        return _start(argv, environment, actions)
+    with InheritedSources(inherited) as sources:
+        for number, source in enumerate(sources, FIRST_INHERITED):
+            actions.append((os.POSIX_SPAWN_DUP2, source, number))
+        return _start(argv, environment, actions)
+
+
+def _start(argv: list[bytes], environment: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> int:
     program = argv[0]
     candidates = [program]
     if b"/" not in program:
@@ -63,7 +85,7 @@ def start(argv: list[bytes], environment: dict[bytes, bytes], output: int) -> in
                 candidate,
                 argv,
                 environment,
-                file_actions=[(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)],
+                file_actions=actions,
                 setsid=True,
                 setsigmask=(),
                 # Python ignores two of them, and the process that started the runtime perhaps others, such as SIGINT in

@@ -28,7 +28,7 @@ bytes; the `WirePath` of that directory, or `None` to follow its path wherever t
 `None`; the `WirePath` of the log, if the log is to be returned with the end; and what of its files is to be made: the
 `WirePath` of the job's directory, which contains the log, the names of the log and of the environment file, and the
 content of the latter (`None` for the dump of `SETUP` and what the job is told about itself). If the files are there
-already this is `None`, and the descriptor of the job's output comes with the message.
+already this is `None`, and the descriptor of the job's output comes with the message, and then those that it inherits.
 
 A `WirePath` is the number of a root and a path below it, which `rooted` opens."""
 STOP: Final = "stop"

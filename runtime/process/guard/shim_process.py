@@ -175,8 +175,10 @@ class ShimProcess:
     ) -> None:
         """Run a job until nothing of it is left. Arguments as for `JOB`."""
         directory: int | None = None
+        inherited: list[int] = []
         if to_make is None:
-            output = self.frames.fds.pop(0)
+            output, *inherited = self.frames.fds
+            self.frames.fds.clear()
         else:
             (root, path), name, environment_file, dump = to_make
             try:
@@ -191,7 +193,7 @@ class ShimProcess:
             else:
                 self.change_directory(cwd, cwd_path)
             told = {} if identity is None else identity_variables(identity)
-            root = start(argv, {**self.environment, b"PWD": cwd, **told, **exports}, output)
+            root = start(argv, {**self.environment, b"PWD": cwd, **told, **exports}, output, inherited)
         except OSError as exc:
             self.report(NOT_STARTED, number, exc.errno, truncate(exc.filename or b"", MAX_PART), exc.strerror)
             return
@@ -203,9 +205,8 @@ class ShimProcess:
             self.report(NOT_STARTED, number, None, b"", why if len(why) <= MAX_TEXT else why[: MAX_TEXT - 1] + "…")
             return
         finally:
-            os.close(output)
-            if directory is not None:
-                os.close(directory)
+            for fd in (output, *inherited) if directory is None else (output, directory):
+                os.close(fd)
         job = self.job = ContainedJob(
             number,
             root,
