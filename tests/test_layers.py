@@ -46,6 +46,7 @@ TOP_LEVEL_MODULES = {
 PURE = (
     "runtime.backend.batch.array_index",
     "runtime.backend.batch.bad_nodes",
+    "runtime.backend.local.token_pool",
     "runtime.backend.batch.element",
     "runtime.backend.batch.grouping",
     "runtime.backend.batch.pace",
