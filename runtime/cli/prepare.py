@@ -6,6 +6,7 @@ Nothing is started or written, so all wrong input is reported before anything ha
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import secrets
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import attrs
 
@@ -32,6 +33,7 @@ from runtime.cli.resuming import plan_resumption
 from runtime.cli.run_journal import RunJournal
 from runtime.cli.select import DrawnSeeds, choose, select
 from runtime.cli.standing_needs import run_with
+from runtime.cli.without_jobserver import without_jobserver
 from runtime.errors import GraphError, ResourceError
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError, shown
@@ -43,6 +45,8 @@ from runtime.journal.json_text import JSON
 from runtime.report.known_failures import KnownFailures
 from runtime.roots import Roots
 from runtime.scheduler.run import Scheduler
+
+logger: Final = logging.getLogger("runtime.cli")
 
 
 @attrs.frozen(kw_only=True)
@@ -202,6 +206,8 @@ def _prepare(request: _Request) -> Prepared:
     journal = RunJournal(roots, regression, jobs, recorded_options(options), earlier)
     token = earlier.token if earlier is not None and earlier.has_begun else secrets.token_hex(8)
     made = make_backends(jobs, default, regression, options, roots)
+    for sentence in without_jobserver(jobs, default, made):
+        logger.warning("%s", sentence)
     keeps = _keeps(request, selection, jobs, expansion, made)
     if keeps is not None and earlier is None:  # what a resumed run has kept of others is in its journal
         journal.recorder.origins = keeps.origins

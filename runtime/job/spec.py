@@ -170,6 +170,9 @@ class JobSpec:
     """Which processes of a local job are killed when it ends: see `LocalBackend`; `None` for the backend's choice."""
     leftovers: Leftovers | None = None
     """What happens when a local job leaves processes running: see `LocalBackend`; `None` for the backend's choice."""
+    jobserver: bool | Literal["fifo"] = False
+    """Whether it is a client of make's jobserver, which `LocalBackend` is: see there. ``"fifo"``: for clients that know
+    that form of the protocol alone."""
     pre_launch: Callable[[], object] | None = None
     """Called once for each attempt, in a thread, before the job starts; if it raises, the job is KILLED with a launch
     error."""
@@ -239,6 +242,8 @@ class JobSpec:
                     raise self._error(field, value, expected)
             if all(each in kinds for each, (_, kinds, _) in zip(classes, _TYPES, strict=True)):
                 _good_classes.add(classes)
+        if self.jobserver is not False and not (self.jobserver is True or self.jobserver == "fifo"):
+            raise self._error("jobserver", self.jobserver, "True, False or 'fifo'")
         if self.pre_launch is None and self.post_finish is None:  # usual: a loop would cost more than this question
             return
         for field in ("pre_launch", "post_finish"):

@@ -1,7 +1,8 @@
-"""Warnings about placeholders that are not replaced: misspelt ones, those of other jobs, those in defaults. Pure.
+"""Warnings about what is allowed, and probably not meant. Pure.
 
-A warning, not an error, because braces mean something to many programs. Text in braces that resembles no placeholder is
-ignored.
+About placeholders that are not replaced: misspelt ones, those of other jobs, those in defaults. A warning, not an
+error, because braces mean something to many programs. Text in braces that resembles no placeholder is ignored. And
+about a `make` that takes no part in the jobserver.
 """
 
 from __future__ import annotations
@@ -28,6 +29,23 @@ _NOT_IN_DEFAULTS: Final = frozenset(PLACEHOLDERS) - {"file_dir"}
 _MISWRITTEN: Final = re.compile(
     r"\$?\{\s*(?:(vars?)|envs?|environ|environment)\s*[.:]\s*([A-Za-z_]\w*)\s*\}", re.IGNORECASE | re.ASCII
 )
+
+
+# An option for the number of jobs, also behind others that are one letter; what is between is of the same command.
+_OWN_JOBS: Final = re.compile(
+    r"(?:^|[\s;&|(/])((?:g|gnu)?make|ninja)[ \t](?:[^;&|\n]*?[ \t])?"
+    r"(-[BdeikLnpqrRsStvw]*j[^\s;&|)]*|--jobs\b[^\s;&|)]*)",
+    re.ASCII,
+)
+
+
+def doubtful_jobserver(table: JobTable) -> Iterator[str]:
+    """Yield a sentence if a job asks for the jobserver, and its `cmd` then leaves it: a `make` with ``-j``."""
+    if table.jobserver and table.cmd is not None:
+        cmd = table.cmd if isinstance(table.cmd, str) else " ".join(table.cmd)
+        if found := _OWN_JOBS.search(cmd):
+            program, option = found.groups()
+            yield f"cmd has {program} with {option}, which leaves the jobserver; expected {program} without {option}"
 
 
 def doubtful_placeholders(

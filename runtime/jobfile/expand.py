@@ -22,7 +22,7 @@ from runtime.backend.job_paths import job_paths, usual_odir
 from runtime.errors import SpecError
 from runtime.job import JobSpec, Kinds, Retry, safe_id
 from runtime.job.retry import FIRST_RETRY_DELAY
-from runtime.jobfile.doubtful import doubtful_defaults, doubtful_placeholders
+from runtime.jobfile.doubtful import doubtful_defaults, doubtful_jobserver, doubtful_placeholders
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.jobfile.references import References, resolve
 from runtime.jobfile.regression import JobEntry, Regression
@@ -127,7 +127,8 @@ def expand(regression: Regression, expansion: Expansion, *, warn: bool = True) -
     for (entry, of_entry), referred in zip(cells, references, strict=True):
         builder = _SpecBuilder(entry, expansion, needs, referred, regression.kinds)
         jobs += [builder.build(cell) for cell in of_entry]
-        for sentence in doubtful_placeholders(entry.table, parameters, variables) if warn else ():
+        doubts = [*doubtful_placeholders(entry.table, parameters, variables), *doubtful_jobserver(entry.table)]
+        for sentence in doubts if warn else ():
             logger.warning("%s: %s", entry.where, sentence)
     _check_logs(jobs, where, expansion.run_dir)
     return jobs

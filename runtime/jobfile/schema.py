@@ -73,6 +73,7 @@ class JobTable:
     tags: tuple[str, ...] | None = _key(values.texts)
     containment: str | None = _key(values.one_of(*CONTAINMENTS))
     leftovers: str | None = _key(values.one_of(*LEFTOVERS))
+    jobserver: bool | Literal["fifo"] | None = _key(values.jobserver)
     retry: int | Mapping[str, int] | None = _key(values.retry)
     retry_delay: float | None = _key(values.delay)
     """Seconds; for a table with `retry`, as is `flaky`."""

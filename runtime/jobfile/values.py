@@ -198,6 +198,15 @@ def soft_stop(value: object) -> str | Literal[False]:
     return value
 
 
+def jobserver(value: object) -> bool | Literal["fifo"]:
+    """Return true, false, or ``"fifo"``."""
+    if isinstance(value, bool):
+        return value
+    if value != "fifo":
+        raise ExpectedError('true or false, or "fifo" for programs that know no other form')
+    return "fifo"
+
+
 def amounts(value: object) -> dict[str, int | None]:
     """Return what a job holds of each resource; `None` for all."""
     if not isinstance(value, dict):

@@ -16,7 +16,7 @@ _DIGITS: Final = 16
 """Hexadecimal digits, 64 bits: a changed specification has the same digest once in 10^19 changes."""
 
 _NO_PART: Final = frozenset({"weight", "tags", "queue_timeout", "slow", "soft_stop", "soft_timeout", "retry"}).union(
-    {"kinds", "secret_cmd", "_needs_all"}
+    {"jobserver", "kinds", "secret_cmd", "_needs_all"}
 )
 """Fields that cannot change the result of a job that passed; see `digest`. `_needs_all` is a part of `run_if`."""
 _SECONDS: Final = frozenset({"timeout", "idle_timeout"})
@@ -45,8 +45,9 @@ def digest(spec: JobSpec) -> str:
     Whatever may change the result of a job is a part of it, the values of `exports` included. No part are `weight` and
     `tags`, which decide when and whether it runs; `queue_timeout`, `soft_stop` and `soft_timeout`, which matter to a
     job that is killed, and so to none that passed; `slow`, which only names it; `retry`, which decides how often it
-    runs; `kinds`, which matter to none that passed, either; and `secret_cmd`, which decides where its command may be
-    shown. A hook is known by its module and name, not by its code.
+    runs; `jobserver`, which decides how many processes it has at once; `kinds`, which matter to none that passed,
+    either; and `secret_cmd`, which decides where its command may be shown. A hook is known by its module and name, not
+    by its code.
 
     A field that has its default adds nothing, so a field that a later version of this package adds changes no digest.
     """

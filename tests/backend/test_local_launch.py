@@ -44,6 +44,7 @@ def hook() -> None:
         ({"log_path": "/tmp/x.log"}, Way.THREAD),
         ({"interactive": True}, Way.THREAD),
         ({"dry_run": True}, Way.THREAD),
+        ({"jobserver": True}, Way.THREAD),
         ({"containment": "group"}, Way.THREAD),
         ({"pre_launch": hook}, Way.HOOK),
         ({"pre_launch": hook, "dry_run": True, "renew_odir": True}, Way.HOOK),

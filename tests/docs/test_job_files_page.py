@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -165,3 +166,17 @@ def test_each_command_and_each_of_its_options_is_listed(capfd: pytest.CaptureFix
     for command in commands:
         options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", help_of(capfd, command))) - by_letter
         assert [option for option in sorted(options) if not re.search(f"{option}(?![a-z-])", PAGE)] == []
+
+
+def test_the_example_of_the_jobserver_shares_its_slots(tmp_path: Path) -> None:
+    (tmp_path / "jobs.toml").write_text(example("[jobs.firmware]"))
+    for name in ("models", "firmware"):
+        (tmp_path / name).mkdir()
+        # Each of the two recipes waits for the other one, so the job needs two slots.
+        (tmp_path / name / "Makefile").write_text("all: x y\nx: ; @: <there; : >back\ny: ; @: >there; : <back\n")
+        for fifo in ("there", "back"):
+            os.mkfifo(tmp_path / name / fifo)
+    (tmp_path / "sim").write_text("#!/bin/sh\n")
+    (tmp_path / "sim").chmod(0o755)
+    done = call(tmp_path, "run", "jobs.toml", "-q")
+    assert (done.code, done.err) == (0, ""), done.out

@@ -18,7 +18,7 @@ FIELDS = (
     "name cmd shell target job_type seed secret_cmd backend resources dependencies run_if _needs_all weight "
     "timeout timeout_from queue_timeout idle_timeout slow soft_stop soft_timeout exports cwd odir renew_odir log_path "
     "pass_patterns fail_patterns kinds runtime_pattern simulated_time_pattern max_log raw_lines dry_run interactive "
-    "tags containment leftovers pre_launch post_finish retry full_name qual_name"
+    "tags containment leftovers jobserver pre_launch post_finish retry full_name qual_name"
 )
 
 
@@ -80,6 +80,8 @@ def test_paths_become_text() -> None:
         {"timeout": 1e-9, "queue_timeout": 0.5, "idle_timeout": 0.1, "slow": 7},
         {"soft_stop": False},
         {"soft_stop": "SIGINT", "soft_timeout": 0.5},
+        {"jobserver": True},
+        {"jobserver": "fifo"},
         {"soft_stop": signal.SIGINT},
         {"soft_stop": "out/STOP"},
         {"weight": -3},
@@ -207,6 +209,9 @@ def test_unusual_values_are_accepted(fields: dict[str, Any]) -> None:
             "needs_all_dependencies_passing is True; expected run_if alone, which is 'any-passed'",
         ),
         ({"needs_all_dependencies_passing": 0}, "needs_all_dependencies_passing is 0; expected True or False"),
+        ({"jobserver": "pipe"}, "jobserver is 'pipe'; expected True, False or 'fifo'"),
+        ({"jobserver": None}, "jobserver is None; expected"),
+        ({"jobserver": 1}, "jobserver is 1; expected"),
         ({"containment": "none"}, "containment is 'none'; expected 'tree' or 'group', or None"),
         ({"leftovers": True}, "leftovers is True; expected 'ignore' or 'warn' or 'fail', or None"),
         ({"pre_launch": "hook"}, "pre_launch is 'hook'; expected something that can be called, or None"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runtime.jobfile.doubtful import doubtful_defaults, doubtful_placeholders
+from runtime.jobfile.doubtful import doubtful_defaults, doubtful_jobserver, doubtful_placeholders
 from runtime.jobfile.schema import JobTable, structure
 from runtime.jobfile.variables import Variables
 
@@ -94,3 +94,42 @@ def test_each_key_that_may_have_placeholders_is_checked(table: dict[str, Any]) -
 )
 def test_what_resembles_no_placeholder_is_ignored(cmd: str) -> None:
     assert warnings(cmd=cmd, seeds=1, matrix={"depth": [1]}) == []
+
+
+def leaving(cmd: object, jobserver: object = True) -> list[str]:
+    return list(doubtful_jobserver(structure({"cmd": cmd, "jobserver": jobserver}, JobTable, "")))
+
+
+@pytest.mark.parametrize(
+    ("cmd", "program", "option"),
+    [
+        ("make -j8", "make", "-j8"),
+        ("make -j", "make", "-j"),
+        ("cd x && /usr/bin/gmake -C y -kj 4 all", "gmake", "-kj"),
+        ("(make all -j{jobs}; ./x)", "make", "-j{jobs}"),
+        ("make --jobs=4", "make", "--jobs=4"),
+        (["make", "--jobs", "4"], "make", "--jobs"),
+        (["/opt/bin/ninja", "-j", "2"], "ninja", "-j"),
+    ],
+)
+def test_a_make_that_says_how_many_jobs_leaves_the_jobserver(cmd: object, program: str, option: str) -> None:
+    assert leaving(cmd, "fifo") == [
+        f"cmd has {program} with {option}, which leaves the jobserver; expected {program} without {option}"
+    ]
+    assert leaving(cmd, jobserver=False) == []
+
+
+@pytest.mark.parametrize(
+    "cmd",
+    [
+        "make",
+        "make all; ./join -j 1 a b",
+        "make -f jobs.mk CFLAGS=-j",
+        "make --jobserver-style=fifo",
+        "cmake -j4",
+        "remake -j",
+        "make\nx -j",
+    ],
+)
+def test_other_commands_do_not(cmd: str) -> None:
+    assert leaving(cmd) == []

@@ -140,6 +140,8 @@ def test_a_seed_twice_is_named() -> None:
         ({"soft_stop": 0}, "soft_stop is 0; expected a signal"),
         ({"soft_stop": ""}, 'soft_stop is ""; expected a signal'),
         ({"soft_timeout": 0}, "soft_timeout is 0; expected a number of seconds"),
+        ({"jobserver": "pipe"}, 'jobserver is "pipe"; expected true or false, or "fifo"'),
+        ({"jobserver": 1}, "jobserver is 1; expected true or false"),
         ({"run_if": "always"}, 'run_if is "always"; expected "passed" or "any-passed" or "ended"'),
         ({"run_if": True}, "run_if is true; expected "),
         ({"leftovers": "kill"}, 'leftovers is "kill"; expected "ignore" or "warn" or "fail"'),

@@ -65,6 +65,7 @@ NO_CHANGES: Mapping[str, Any] = {
     "slow": 60,
     "soft_stop": "SIGINT",
     "soft_timeout": 5,
+    "jobserver": True,
     "secret_cmd": True,
     "retry": 2,
     "kinds": {"licence": ["no licence"]},

@@ -76,6 +76,18 @@ class Control:
         """Return an iterator of the jobs that are live now; jobs may end while it is read."""
         return iter(self._ledger)
 
+    @property
+    def live(self) -> int:
+        """How many jobs are live."""
+        return len(self._ledger)
+
+    def when_jobs_end(self, function: Callable[[Sequence[LiveJob]], object]) -> None:
+        """Call `function` from now on with the jobs that are no longer live, whenever there are some.
+
+        It must not block, and must not end a job. There is one such function at most.
+        """
+        self._ledger.on_removed = function
+
     # ------------------------------------------------------------------ the launch of a job
 
     def begin(self, job: LiveJob) -> bool:

@@ -6,7 +6,7 @@ A job is *live* from its submission until its completion is in the courier's que
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -159,6 +159,8 @@ class Ledger:
         """Completions reported for a job that had already completed; they were dropped."""
         self.lost: list[str] = []
         """Ids of the jobs that were abandoned and may be alive."""
+        self.on_removed: Callable[[Sequence[LiveJob]], object] | None = None
+        """Called with jobs that are no longer live; `None` if nobody wants to know."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -209,6 +211,8 @@ class Ledger:
         if not self._jobs and self._idle is not None:
             self._idle.set()
             self._idle = None
+        if self.on_removed is not None:
+            self.on_removed(leaving)
 
     async def wait_idle(self) -> None:
         """Wait until no job is live. Always a checkpoint."""

@@ -68,6 +68,12 @@ class LocalBackend(RuntimeBackend):
 
     A limit of 0 means no limit. Jobs inherit the environment that this process has when the backend is opened.
 
+    The backend is a server of make's jobserver protocol, for jobs that ask for it (`JobSpec.jobserver`): they share its
+    `max_parallelism` slots with what they start. A running job holds one slot. It gets tokens for further processes
+    while slots are free, which ``make`` without ``-j`` and others take, and return; what it holds is free again when it
+    ends, also if it was killed. A job that is to start gets the next free slot, before any token; until then it is
+    queued. There are no tokens for interactive jobs and dry runs, nor without a `max_parallelism`.
+
     Raises:
         ValueError: for an argument that is not valid.
     """
@@ -78,6 +84,8 @@ class LocalBackend(RuntimeBackend):
     keeps_attempts = True
     shares_roots = True
     """Whether `run_dir` may be open `Roots`, so that the directory is not opened again by its path."""
+    has_jobserver = True
+    """Whether `JobSpec.jobserver` means something here."""
 
     def __init__(
         self,
@@ -145,7 +153,7 @@ class LocalBackend(RuntimeBackend):
     def make_driver(self, control: Control) -> Driver:
         """Return a driver for a block that begins."""
         self._driver = LocalDriver(
-            control, self.options, self._run_directory, self.max_parallelism, self._lend_terminal
+            control, self.options, self._run_directory, lambda: self.max_parallelism, self._lend_terminal
         )
         return self._driver
 

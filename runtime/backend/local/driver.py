@@ -18,12 +18,13 @@ import trio
 from runtime.backend.contract.backend import later
 from runtime.backend.contract.control import Control
 from runtime.backend.contract.driver import Driver
-from runtime.backend.contract.live import LiveJob
+from runtime.backend.contract.live import DONE, LiveJob
 from runtime.backend.finishing import Finisher
 from runtime.backend.local.environments import Environments
 from runtime.backend.local.group_starter import GroupStarter
 from runtime.backend.local.guards import Guards
 from runtime.backend.local.interactive import UserTerminal
+from runtime.backend.local.jobserver import Jobserver
 from runtime.backend.local.launch import LaunchContext
 from runtime.backend.local.launch_gate import LaunchGate
 from runtime.backend.local.local_job import EndedJob, JobServices, LocalJob, complete_ended
@@ -31,6 +32,7 @@ from runtime.backend.local.options import LocalOptions
 from runtime.backend.local.pausing import Pauser
 from runtime.backend.local.pipeline import LaunchPipeline
 from runtime.backend.local.standstill_watch import StandstillWatch
+from runtime.backend.local.token_pipes import TokenPipes
 from runtime.backend.log_watch import LogWatch
 from runtime.backend.run_directory import RunDirectory
 from runtime.errors import BackendBrokenError
@@ -59,7 +61,7 @@ class LocalDriver(Driver):
         control: records what happens to the jobs.
         options: how they run.
         run_directory: the parent of the directories of jobs that name none.
-        max_parallelism: how many run at once, for a warning of what is short; `None` for no limit.
+        limit: returns how many run at once, for a warning of what is short, and for the jobserver; `None` for no limit.
         lend_terminal: see `LocalBackend.lend_terminal`.
     """
 
@@ -68,14 +70,14 @@ class LocalDriver(Driver):
         control: Control,
         options: LocalOptions,
         run_directory: RunDirectory,
-        max_parallelism: int | None,
+        limit: Callable[[], int | None],
         lend_terminal: Callable[[], AbstractAsyncContextManager[object]],
     ) -> None:
         super().__init__(control)
         self.kill_deadline = options.timeouts.total(0 if options.soft.stop is None else options.soft.seconds)
         self._options = options
         self._run_directory = run_directory
-        self._max_parallelism = max_parallelism
+        self._limit = limit
         self._lend_terminal = lend_terminal
         self._launch_threads = trio.CapacityLimiter(_LAUNCH_THREADS)
         # The rest is made by `setup`.
@@ -89,6 +91,8 @@ class LocalDriver(Driver):
         self._pausing: Pauser
         self._standstill: StandstillWatch
         self._ended: trio.MemoryReceiveChannel[EndedJob]
+        self._jobserver: Jobserver | None = None
+        """Made for the first job that uses it."""
 
     async def setup(self) -> None:
         """Open the run directory and, with containment "tree", start the supervisors."""
@@ -117,20 +121,21 @@ class LocalDriver(Driver):
         roots = self._run_directory.open()  # last, so that nothing has to be closed if a step fails
         if is_new:
             logger.info("backend %r runs its jobs in %s", self.control.name, roots.run_dir)
-        return LaunchContext(roots, self._options, environments, groups), oom_kills
+        has_jobserver = self._limit() is not None
+        return LaunchContext(roots, self._options, environments, groups, has_jobserver), oom_kills
 
     def _warn_of_shortages(self) -> None:
-        """Log a warning of the resources that are too few for `max_parallelism` jobs at once."""
-        if self._max_parallelism is None:
+        """Log a warning of the resources that are too few for as many jobs at once as there may be."""
+        if (limit := self._limit()) is None:
             return
         contained = self._options.containment == "tree"
         processes, memory = (2, _SHIM_MEMORY) if contained else (1, 0)
-        short = shortages(Resources.here(), self._max_parallelism, processes=processes, memory=memory)
+        short = shortages(Resources.here(), limit, processes=processes, memory=memory)
         if short:
             logger.warning(
                 "backend %r: %d jobs at once need about %s; otherwise expect jobs to be refused as busy",
                 self.control.name,
-                self._max_parallelism,
+                limit,
                 "; ".join(short),
             )
 
@@ -169,12 +174,28 @@ class LocalDriver(Driver):
     async def launch(self, jobs: Sequence[LiveJob]) -> None:
         """Launch those of `jobs` for which there is room, when they are not paused."""
         await self._pausing.wait_unpaused()
+        if self._jobserver is not None:
+            jobs = await self._jobserver.admit(jobs)
         await self._pipeline.launch(await self._gate.admit(jobs))
 
     def _start(self, job: LocalJob) -> None:
         if job.soft is not None:  # `kill_deadline` is one for all jobs
             self.kill_deadline = later(self.kill_deadline, self._options.timeouts.total(job.soft.seconds))
         job.start(self.services)
+        if job.tokens is not None:
+            self._connect(job.job, job.tokens)
+            job.tokens = None
+
+    def _connect(self, job: LiveJob, pipes: TokenPipes) -> None:
+        """Let a job that has just started be a client of the jobserver."""
+        if job.stage is DONE:  # it was abandoned during its launch
+            pipes.close()
+            return
+        if self._jobserver is None:
+            self._jobserver = Jobserver(self.control, self._limit)
+            self.control.when_jobs_end(self._jobserver.note_ended)
+            self.control.start_task(self._jobserver.run)
+        self._jobserver.connect(job, pipes)
 
     def kill(self, jobs: Sequence[LiveJob]) -> None:
         """Begin the stop sequences of `jobs`."""

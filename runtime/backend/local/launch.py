@@ -29,10 +29,11 @@ from runtime.backend.job_paths import (
 from runtime.backend.launch_progress import LaunchProgress
 from runtime.backend.local.environments import Environments
 from runtime.backend.local.group_starter import GroupStarter
-from runtime.backend.local.interactive import JobTerminal, start_on_pty
+from runtime.backend.local.interactive import JobTerminal
 from runtime.backend.local.launch_errors import NotLaunched, OutOfResources, UnwatchedError, explain
 from runtime.backend.local.local_job import LocalJob
 from runtime.backend.local.options import LocalOptions
+from runtime.backend.local.program_start import ProgramStart
 from runtime.job import JobPaths, JobSpec
 from runtime.job.command import command_words
 from runtime.process import ProcessTree, SoftStep, job_identity
@@ -69,6 +70,8 @@ class LaunchContext:
     options: LocalOptions
     environments: Environments
     groups: GroupStarter
+    has_jobserver: bool = False
+    """Whether the backend has a limit of its own, so that its slots can be shared."""
 
     def needs_shim(self, spec: JobSpec) -> bool:
         """Whether all processes of a job are to end with it, so that a shim has to start it."""
@@ -81,6 +84,8 @@ class LaunchContext:
         if attempt > 1:  # what the attempt before left is renamed, which blocks
             return Way.THREAD
         if spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive or has_long_text(spec):
+            return Way.THREAD
+        if spec.jobserver:  # descriptors come with it
             return Way.THREAD
         return Way.SHIM if self.needs_shim(spec) else Way.THREAD
 
@@ -242,10 +247,17 @@ def launch_in_thread(context: LaunchContext, launch: Launch) -> Launched:
             launch.needs = ()  # its program and its working directory may be in any file system
             if spec.dry_run:
                 return DryRun()
-            start = _ProgramStart(context, launch, paths, known)
+            start = ProgramStart(context, launch.job, launch.shim, paths, known)
             argv = starting_words(spec, paths.log)
-            tree, terminal = start.on_pty(argv, log) if spec.interactive else (start(argv, log, paths.log), None)
-            return _keep(launch, tree, soft, paths.log, terminal)
+            if spec.interactive:
+                tree, terminal = start.on_pty(argv, log)
+                return _keep(launch, tree, soft, paths.log, terminal)
+            if not (spec.jobserver and context.has_jobserver):
+                return _keep(launch, start(argv, log, paths.log), soft, paths.log)
+            tree, tokens = start.with_tokens(argv, log, paths.log)
+            job = _keep(launch, tree, soft, paths.log)
+            job.tokens = tokens
+            return job
         finally:
             os.close(log)
     except Exception as exc:  # noqa: BLE001 - such as text that is not a file name: it fails its own job, and no other
@@ -275,48 +287,3 @@ def _make_files(context: LaunchContext, launch: Launch, progress: LaunchProgress
         os.close(directory)
         raise
     return directory
-
-
-@attrs.frozen
-class _ProgramStart:
-    """Starts the program of a job, by its shim or in this process."""
-
-    context: LaunchContext
-    launch: Launch
-    paths: RootedJobPaths
-    directory: int | None
-    """The descriptor of the output directory, if it is known."""
-
-    def __call__(self, argv: Sequence[str], output: int, log: RootedPath | None = None) -> ProcessTree:
-        spec: JobSpec = self.launch.job.spec
-        cwd, home = self.paths.cwd, self.paths.home
-        timeout = self.context.leftover_timeout(spec)
-        if self.launch.shim is not None:
-            return self.launch.shim.start(
-                argv,
-                identity=job_identity(spec.id, self.launch.job.attempt, spec.seed),
-                exports=spec.exports,
-                cwd=cwd,
-                home=home,
-                output=output,
-                kill_timeout=self.context.options.timeouts.kill,
-                log=log,
-                leftover_timeout=timeout,
-            )
-        env = self.context.environments.of(self.launch.job, cwd)
-        # A descriptor, not a path: another job could replace the directory by a symbolic link.
-        opened = home.open_directory() if home is not None and self.directory is None else None
-        directory = None if home is None else self.directory if opened is None else opened
-        try:
-            return self.context.groups.start(
-                argv, env=env, cwd=cwd, directory=directory, output=output, leftover_timeout=timeout
-            )
-        finally:
-            if opened is not None:
-                os.close(opened)
-
-    def on_pty(self, argv: Sequence[str], log: int) -> tuple[ProcessTree, JobTerminal]:
-        """Start it on a pty of its own, which will be connected with the user's terminal."""
-        cwd = self.paths.cwd
-        env = self.context.environments.of(self.launch.job, cwd)
-        return start_on_pty(argv, self, like=self.context.options.terminal[0], env=env, cwd=cwd, log=log)

@@ -29,6 +29,7 @@ from runtime.backend.finishing import Finisher, usage_of
 from runtime.backend.local.how_ended import Ending, how_ended, may_be_oom, out_of_memory, with_leftovers
 from runtime.backend.local.interactive import JobTerminal, UserTerminal
 from runtime.backend.local.options import LocalOptions
+from runtime.backend.local.token_pipes import TokenPipes
 from runtime.backend.log_watch import LogWatch, is_watched
 from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.job.status import QUEUED
@@ -76,7 +77,7 @@ class LocalJob:
         terminal: that of an interactive job.
     """
 
-    __slots__ = ("_concluding", "_is_limited", "_services", "job", "log", "soft", "terminal", "tree")
+    __slots__ = ("_concluding", "_is_limited", "_services", "job", "log", "soft", "terminal", "tokens", "tree")
 
     _services: JobServices
     """Set by `start`."""
@@ -94,6 +95,8 @@ class LocalJob:
         self.soft: SoftStep | None = soft
         self.log: RootedPath = log
         self.terminal: JobTerminal | None = terminal
+        self.tokens: TokenPipes | None = None
+        """Its pipes to the jobserver, until that takes them over; assigned before `start`."""
         self._concluding: trio.CancelScope | None = None
         """Encloses the steps after its end, judging the log and `post_finish`; made on demand."""
         self._is_limited = False
@@ -128,6 +131,8 @@ class LocalJob:
     def close(self) -> None:
         """Close all descriptors. Idempotent."""
         self.tree.close()
+        if self.tokens is not None:
+            self.tokens.close()
         if self.terminal is not None:
             self.terminal.close()
             self.terminal = None
