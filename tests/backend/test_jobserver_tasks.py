@@ -219,3 +219,21 @@ async def test_when_the_limit_is_lifted_jobs_start_and_tokens_stay_as_they_are(a
         jobs.slots = None
         assert len(await jobs.server.admit(jobs.make("b", "c"))) == 2
         assert pipes.tokens == 0
+
+
+async def test_a_job_that_returns_without_end_does_not_keep_the_loop_busy(autojump_clock: MockClock) -> None:
+    async with jobserver(4) as jobs:
+        _, pipes = jobs.client("a")
+        await wait_all_tasks_blocked()
+        looks = 0
+
+        def flood() -> None:
+            nonlocal looks
+            looks += 1
+            pipes.give_back(1000)
+            pipes.between = flood
+
+        flood()
+        await trio.sleep(1)
+        assert looks < 50
+        assert jobs.server.pool.held == 3

@@ -25,8 +25,9 @@ from runtime.backend.local.token_pool import TokenHolder, TokenPool
 BUSY: Final = "its slots are held by running jobs, and by processes that they have started with tokens of the jobserver"
 
 _LOOK_AGAIN: Final = 0.05
-"""Seconds until a pipe is looked at again that seemed to be empty and is not, which Linux does not do. Arbitrary: ten
-times shorter uses a percent of a CPU for each job; ten times longer, and a job waits so long for its next token."""
+"""Seconds until a pipe is looked at again whose events say nothing: it has more in it than the job can have taken; or
+it can be written to and is not empty, as when the job has given it another capacity. Arbitrary: ten times shorter uses
+a percent of a CPU for each such job; ten times longer, and it waits so long for its next token."""
 
 
 @attrs.define(eq=False)
@@ -137,8 +138,10 @@ class Jobserver:
     async def _watch_returned(self, client: _Client) -> None:
         while not client.holder.is_closed:
             await client.pipes.wait_returned()
-            self._look(client)
+            is_honest = self._look(client)
             self.note_change()
+            if not is_honest:  # one that writes for ever must not keep the event loop busy
+                await trio.sleep(_LOOK_AGAIN)
 
     @trio.lowlevel.enable_ki_protection
     async def _watch_taken(self, client: _Client) -> None:
@@ -154,14 +157,16 @@ class Jobserver:
 
     # ------------------------------------------------------------------ what they do
 
-    def _look(self, client: _Client) -> None:
-        """Observe the pipes of a job."""
+    def _look(self, client: _Client) -> bool:
+        """Observe the pipes of a job; return whether it has returned no more than it held."""
+        held = client.holder.held
         returned = client.pipes.returned()  # before the other pipe is counted: see `TokenPool.observe`
         if returned is None:
             client.holder.is_closed, returned = True, 0
         forged = self.pool.observe(client.holder, client.pipes.in_pipe(), returned, trio.current_time())
         if forged:
             client.pipes.take_out(forged)
+        return returned <= held
 
     def _spread(self) -> None:
         """Take back tokens that others need, let waiting jobs start, and offer what is free then."""
