@@ -47,3 +47,30 @@ async def test_a_limit_that_expires_late_waits_for_the_witness(
         assert backend.killed == ["a"], "it has a limit all the same"
         assert asked == 1, "the loop has not stood still again"
         backend.die("a")
+
+
+async def test_who_comes_second_waits_for_the_same_answer(autojump_clock: MockClock) -> None:
+    backend = ManualBackend()
+    asked: list[float] = []
+
+    async def flush() -> None:
+        asked.append(trio.current_time())
+        await trio.sleep(5)
+
+    async with opened(backend):
+        watch = StandstillWatch(backend.control, flush)
+        watch.note_ours(time.monotonic() - SECONDS)
+        ended: list[float] = []
+
+        async def catch_up() -> None:
+            await watch.catch_up()
+            ended.append(trio.current_time())
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(catch_up)
+        assert len(asked) == 1
+        assert ended == [asked[0] + 5] * 3
+        began = trio.current_time()
+        await watch.catch_up()
+        assert trio.current_time() - began < 1

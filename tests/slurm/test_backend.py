@@ -103,6 +103,27 @@ async def test_hostile_words_and_values_come_through(slurm: Cluster, tmp_path: P
     assert logs == {2 * (os.fsencode(word) + b"\0") for word in HOSTILE}
 
 
+async def test_logs_are_watched_while_jobs_run(slurm: Cluster, tmp_path: Path) -> None:
+    async with on_slurm(tmp_path / "run", visibility_timeout=5) as (_, session):
+        events = await run(
+            session,
+            job("waits", "echo queued; exec sleep 1000", timeout_from="^Starting", queue_timeout=5),
+            job("runs", "echo Starting; exec sleep 1000", timeout_from="^Starting", timeout=1),
+            job("short", "echo Starting", timeout_from="^Starting"),
+            job("hangs", "echo at work; exec sleep 1000", idle_timeout=1),
+        )
+    assert {name: kind_of(event) for name, event in events.items()} == {
+        "waits": FailureKind.QUEUE_TIMEOUT,
+        "runs": FailureKind.TIMEOUT,
+        "short": None,
+        "hangs": FailureKind.IDLE,
+    }
+    assert {name for name, event in events.items() if event.started is None} == {"waits"}
+    reason = events["hangs"].reason
+    assert reason is not None
+    assert reason.message.endswith("its last line: at work")
+
+
 async def test_ends_are_told_apart(slurm: Cluster, tmp_path: Path) -> None:
     async with on_slurm(tmp_path / "run") as (_, session):
         events = await run(

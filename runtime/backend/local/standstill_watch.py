@@ -41,6 +41,9 @@ class StandstillWatch:
         self._standstill = Standstill()
         self._have_stood_still = False
         """Whether our loop has stood still since the witness was last asked whether the jobs had, too."""
+        self._answered = trio.Event()
+        """Set unless the witness is being asked."""
+        self._answered.set()
 
     async def run(self) -> None:
         """Notice when our loop stands still. Returns only if cancelled."""
@@ -75,4 +78,10 @@ class StandstillWatch:
         # Its report may arrive after the sleep. Without it, jobs that stood still as well would exceed their limits.
         if self._have_stood_still:
             self._have_stood_still = False
-            await self._flush()
+            self._answered = trio.Event()
+            try:
+                await self._flush()
+            finally:
+                self._answered.set()
+        else:  # the deadlines and the log watch may both be late, and only the first of them asks
+            await self._answered.wait()
