@@ -21,6 +21,12 @@ class Segment:
     requests: list[Requested] = attrs.field(factory=list)
     """What somebody asked for while it ran."""
 
+    @property
+    def paused_by(self) -> str | None:
+        """Who paused launching last; `None` if it goes on."""
+        last = next((each for each in reversed(self.requests) if each.action in ("pause", "resume")), None)
+        return last.by if last is not None and last.action == "pause" else None
+
     def apply(self, record: Stopping | Requested | End) -> None:
         """Add what a record of the segment says."""
         match record:

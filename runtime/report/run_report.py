@@ -36,10 +36,20 @@ def report_lines(state: RunState, *, is_live: bool, relative_to: Path) -> list[L
     )
     lines = [head]
     if is_live:
-        lines.append(((f"{counts[UNFINISHED]} of its jobs have not ended", ""),))
+        lines.append(((f"{counts[UNFINISHED]} of its jobs have not ended", ""), *_hindrance(state)))
     results = [known.result for known in known_results(state, is_live=is_live) if known.result is not None]
     removed = sum(map(state.is_removed, state.numbers.values()))
     last = [removed_line(removed)] if removed else []
     took = segments[-1]["seconds"] if segments and not is_live else None  # as that process has shown it
     lines += summary(results, Path(state.run_dir), seconds=took, relative_to=relative_to, origins=state.origins_by_id())
     return [*lines, *last]
+
+
+def _hindrance(state: RunState) -> Line:
+    """Return why no more jobs of a live run start, if somebody has asked for that."""
+    last = state.segments[-1] if state.segments else None
+    if last is not None and last.stopped_by is not None:
+        return ((f"; it is being stopped by {printable(last.stopped_by)}", "yellow"),)
+    if last is not None and last.paused_by is not None:
+        return ((f"; launching is paused by {printable(last.paused_by)}", "yellow"),)
+    return ()
