@@ -85,17 +85,17 @@ class Arbiter:
         if not self.pool.set_capacity(resource, capacity):
             return
         for queue in self._waiting.get(resource, ()):
-            # Its claim would keep the resource from all others, for a request that cannot be granted.
-            if queue.size and not self.pool.possible(queue.request):
-                logger.log(
-                    logging.INFO if lowered else logging.WARNING,
-                    "%d jobs wait for %s, and the limit of %s is now %s",
-                    queue.size,
-                    queue.request,
-                    resource,
-                    capacity,
-                )
+            if not queue.size:
+                continue
+            if not self.pool.possible(queue.request):
+                # Its claim would keep the resource from all others, for a request that cannot be granted.
                 self.drop(queue)
+            # Of this resource alone: the limit of another one, which its provider has still to tell, is 0 at first.
+            amount = dict(queue.request)[resource]
+            if not self.pool.possible(((resource, amount),)):
+                level = logging.INFO if lowered else logging.WARNING
+                text = "%d jobs need %s of resource %r, and its limit is now %s"
+                logger.log(level, text, queue.size, "all" if amount is None else amount, resource, capacity)
         self._wake(resource)
 
     def _claim(self, queue: ReadyQueue) -> None:

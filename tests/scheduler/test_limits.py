@@ -15,6 +15,7 @@ from runtime.backend.fake import FakeBackend, FakeRun
 from runtime.job import CustomKind, FailureClass, FailureKind, JobSpec, JobStatus, JobStatusInfo, Kind, Retry
 from runtime.scheduler.facts import LimitRequested
 from runtime.scheduler.lowered import FIRST_DELAY, LONGEST_DELAY, LoweredLimit
+from runtime.scheduler.resources import ResourcePool
 from runtime.scheduler.run import Scheduler
 from tests.scheduler.planning import Driven, job
 
@@ -219,6 +220,22 @@ def test_a_failure_while_more_is_held_than_the_limit_lowers_nothing(caplog: pyte
     run.dispatch()
     assert limit_of(run) == 5
     assert caplog.messages == []
+
+
+def test_nobody_is_warned_of_a_limit_because_another_one_is_not_known_yet(caplog: pytest.LogCaptureFixture) -> None:
+    pool = ResourcePool(dynamic=["board", "licence"])
+    run = Driven(jobs(3, board=1, licence=1), resources=pool)
+    assert run.dispatch() == []
+    run.limit("board", 3)
+    assert run.dispatch() == []
+    assert caplog.messages == []
+    run.limit("licence", 0)
+    run.limit("board", 0)
+    assert caplog.messages == []  # it waits for licences, of which there never were any
+    run.limit("licence", 3)
+    assert run.dispatch() == []
+    run.limit("board", 1)
+    assert run.dispatch() == ["j0"]
 
 
 # ---------------------------------------------------------------------- a licence server

@@ -323,7 +323,7 @@ def test_a_limit_that_changes_is_followed(caplog: pytest.LogCaptureFixture) -> N
     run = Driven([job(f"j{i}", resources={"lic": 2}) for i in range(3)], resources=ResourcePool(dynamic=["lic"]))
     assert run.dispatch() == []
     run.limit("lic", 1)
-    assert "3 jobs wait for (('lic', 2),), and the limit of lic is now 1" in caplog.text
+    assert "3 jobs need 2 of resource 'lic', and its limit is now 1" in caplog.text
     assert run.dispatch() == []
     run.limit("lic", 4)
     assert run.dispatch() == ["j0", "j1"]
