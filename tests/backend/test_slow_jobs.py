@@ -23,7 +23,7 @@ def notes(history: History) -> list[tuple[str, float, str | None]]:
 async def test_a_slow_job_is_named_once_and_goes_on(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    policy = {"slow": FakeRun(duration=100), "waits": FakeRun(queued=50, duration=20), "quick": FakeRun(duration=30)}
+    policy = {"slow": FakeRun(duration=100), "waits": FakeRun(queued=50, duration=20), "quick": FakeRun(duration=29)}
     backend = FakeBackend(lambda spec, _attempt: policy[spec.id])
     with caplog.at_level(logging.WARNING, "runtime"):
         async with opened(backend) as history:
