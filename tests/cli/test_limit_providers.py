@@ -74,9 +74,13 @@ async def test_a_cancel_ends_the_command(tmp_path: Path) -> None:
     fifo = Fifo(tmp_path / "fifo")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(provider("echo $$ > fifo; exec sleep 1000", tmp_path).capacity)
-        pid = int(await trio.to_thread.run_sync(fifo.hear))
+        pidfd = os.pidfd_open(int(await trio.to_thread.run_sync(fifo.hear)))
         nursery.cancel_scope.cancel()
-    assert not is_alive(pid)
+    try:
+        with trio.fail_after(60):  # a start that was just over is ended in the background
+            await trio.lowlevel.wait_readable(pidfd)
+    finally:
+        os.close(pidfd)
 
 
 async def test_a_run_follows_its_command_and_goes_on_when_that_fails(
