@@ -250,6 +250,18 @@ class Tokens(RuleBasedStateMachine):
             next(client for client in self.all if client.holder is holder).in_pipe += count
             self.pool.offer(holder, count, self.now)
 
+    @rule()
+    def wake(self) -> None:
+        """Look at all, and spread; once more for jobs that have started then. Nothing is due after that.
+
+        Otherwise the task that does so would never sleep.
+        """
+        for _ in range(2):
+            for client in self.all:
+                self.look(client)
+            self.spread()
+        assert self.pool.wake_at() > self.now
+
     @rule(demand=st.integers(0, 6))
     def satisfy(self, demand: int) -> None:
         """Let each client take up to so many: in the end, one that lacks some lacks them because none is left."""
