@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -47,8 +48,8 @@ class LaunchGate:
         if now - self._read_at >= _AGE:
             self._read_at = now
             self._found = MachineState()
-            with trio.move_on_after(_TIMEOUT):
-                self._found = await in_thread(self._read, limiter=self._limiter)
+            with trio.move_on_after(_TIMEOUT), suppress(OSError):  # no thread can be started: the launches will tell
+                self._found = await in_thread(self._read, limiter=self._limiter, wait_for_thread=False)
         why, admitted = shortage(self._needed, self._found), jobs[:0]
         if why is None:
             why = pressure(self._found)
