@@ -35,3 +35,8 @@ def test_each_group_names_tests_that_exist() -> None:
     assert unknown_words(["tests/test_mutants.py", "-k", f"exist or {gone}"]) == [gone]
     found = {name: unknown_words(arguments) for name, arguments in GROUPS.items()}
     assert {name: words for name, words in found.items() if words} == {}
+    paths = {
+        word.partition("::")[0] for arguments in GROUPS.values() for word in arguments if word.startswith("tests/")
+    }
+    assert paths
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []

@@ -11,7 +11,7 @@ from runtime.process.guard.contained_job import ContainedJob
 from runtime.process.guard.messages import STOOD_STILL
 from runtime.process.guard.shim_process import ShimProcess
 from runtime.process.guard.supervisor_process import SupervisorProcess
-from runtime.process.guard.system_calls import STANDSTILL, AwakeClock
+from runtime.process.guard.system_calls import STANDSTILL, TICK, AwakeClock
 
 NONE = 20.0
 """Seconds of a wait without a limit."""
@@ -90,6 +90,12 @@ def test_time_in_a_wait_counts_and_a_standstill_before_it_or_in_it_does_not(shim
     shim.wait(None)
     shim.wait(0.5)
     assert shim.clock() - begun == 0.5 + NONE + 0.5
+
+
+def test_no_wait_of_a_stop_is_so_long_that_a_standstill_in_it_goes_unnoticed(shim: ShimProcess, clocks: Clocks) -> None:
+    begun = shim.clock()
+    shim.wait(100)
+    assert shim.clock() - begun == TICK
 
 
 def test_a_standstill_right_after_a_signal_was_sent_shortens_no_step(
