@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from runtime.process.identity import ATTEMPT_VARIABLE, ID_VARIABLE, SEED_VARIABLE, identity_variables
+from runtime.process.identity import ATTEMPT_VARIABLE, ID_VARIABLE, SEED_VARIABLE
 
 if TYPE_CHECKING:
     from runtime.process.identity import Identity
@@ -74,8 +74,12 @@ def job_variables(
         seed: the seed of the job; `None` if it has none.
         exports: those of the job. They win.
     """
-    variables = identity_variables(job_identity(job_id, attempt, seed))
-    return {**{os.fsdecode(name): os.fsdecode(value) for name, value in variables.items()}, **(exports or {})}
+    variables = {ATTEMPT_VARIABLE: str(attempt)}
+    if job_identity(job_id)[0] is not None:
+        variables[ID_VARIABLE] = job_id
+    if seed is not None:
+        variables[SEED_VARIABLE] = str(seed)
+    return {**variables, **exports} if exports else variables
 
 
 def job_environment(inherited: Mapping[str, str], variables: Mapping[str, str], directory: str) -> dict[str, str]:

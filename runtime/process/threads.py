@@ -70,7 +70,7 @@ async def in_thread(
     probing = False
     while True:
         call = _Call(partial(function, *args), limiter_calls, paths, probing=probing)
-        limiter_calls.watch_if_full()
+        waits = limiter_calls.watch_if_full()
         try:
             result = await trio.to_thread.run_sync(call.run, limiter=limiter, abandon_on_cancel=abandon_on_cancel)
         except (RuntimeError, MemoryError) as exc:
@@ -80,13 +80,17 @@ async def in_thread(
                 raise
             if not wait_for_thread:
                 raise OSError(errno.EAGAIN, f"no thread can be started: {str(exc) or repr(exc)}") from exc
-            await trio.sleep(delay)
-            delay = min(2 * delay, _LAST_DELAY)
         else:
             if not isinstance(result, _NotBegun):
                 return result
             await limiter_calls.file_systems.wait_to_probe(paths())
             probing = True
+            continue
+        finally:
+            if waits:
+                limiter_calls.note_returned()
+        await trio.sleep(delay)
+        delay = min(2 * delay, _LAST_DELAY)
 
 
 def in_background(function: Callable[[], object]) -> None:
@@ -182,7 +186,10 @@ class _LimiterCalls:
         self.file_systems = FileSystems.here()
         self._released = 0
         """How many calls without a known file system have released their tokens."""
-        self._watching = False
+        self._waiting = 0
+        """How many calls had to wait for a token when they came, and have not returned."""
+        self._watch_scope: trio.CancelScope | None = None
+        """Encloses the task that watches, if there is one."""
         self.calls: set[_Call[object]] = set()
         """The calls in progress. Threads change it, each by one atomic operation of the set."""
 
@@ -195,30 +202,41 @@ class _LimiterCalls:
             limiter_calls = cls._all[limiter] = cls(limiter)
         return limiter_calls
 
-    def watch_if_full(self) -> None:
-        """Watch for stalled calls from now on, if the next call has to wait for a token."""
+    def watch_if_full(self) -> bool:
+        """Watch for stalled calls from now on, if the next call has to wait for a token; return whether it has to."""
         limiter = self._limiter()
-        if not self._watching and limiter is not None and limiter.available_tokens <= 0:
-            self._watching = True
+        if limiter is None or limiter.available_tokens > 0:
+            return False
+        self._waiting += 1
+        if self._watch_scope is None:
+            self._watch_scope = trio.CancelScope()
             # A system task, as the limiter may outlive each nursery here. It ends when no call waits.
-            trio.lowlevel.spawn_system_task(self._watch)
+            trio.lowlevel.spawn_system_task(self._watch, self._watch_scope)
+        return True
 
-    async def _watch(self) -> None:
-        try:
+    def note_returned(self) -> None:
+        """Take note that a call which had to wait has returned. With the last one the watch ends: no task is left."""
+        self._waiting -= 1
+        if not self._waiting and self._watch_scope is not None:
+            self._watch_scope.cancel()
+            self._watch_scope = None
+
+    async def _watch(self, scope: trio.CancelScope) -> None:
+        with scope:
             while True:
                 # `set.copy` is atomic; threads change the set meanwhile.
                 before = {call: call.used() for call in self.calls.copy()}
                 await trio.sleep(STALLED)
                 limiter = self._limiter()
                 if limiter is None or not limiter.statistics().tasks_waiting:
-                    return
+                    break
                 for call, used in before.items():
                     if call.used() - used < _MIN_CPU_SHARE * STALLED:
                         self._note_stalled(call, limiter)
                 # This task must not keep the limiter alive while it sleeps.
                 del limiter
-        finally:
-            self._watching = False
+        if self._watch_scope is scope:
+            self._watch_scope = None
 
     def _note_stalled(self, call: _Call[object], limiter: trio.CapacityLimiter) -> None:
         if call.has_released_token():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,11 @@ async def test_nothing_starts_below_and_all_when_there_is_room_again(
     why: str,
 ) -> None:
     caplog.set_level(logging.WARNING, "runtime.backend.local")
-    machine = Machine(monkeypatch, full, full, ROOM)
+    machine = Machine(monkeypatch, full, full, full, ROOM)
     backend = LocalBackend(2, tmp_path, **options)  # type: ignore[arg-type]  # options of several types
     results = await run_jobs([JobSpec(name=name, cmd="true") for name in "abc"], backend)
     assert [result.status for result in results] == [JobStatus.PASSED] * 3
-    assert machine.read > 2
+    assert machine.read > 3
     assert caplog.messages == [f"backend 'local' launches nothing for now: {why}", "backend 'local' launches again"]
 
 
@@ -84,10 +85,11 @@ async def test_a_machine_that_does_not_say_what_is_free_holds_nothing_back(
         answer.wait()
         return MachineState(0, 0, 100.0)
 
-    monkeypatch.setattr(driver, "read_machine_state", stuck)
+    Machine(monkeypatch, ROOM)
     monkeypatch.setattr(launch_gate, "_TIMEOUT", 0.01)
     try:
         async with local(tmp_path, mem_free=2, disk_free=2) as here:
+            monkeypatch.setattr(here.driver._gate, "_read", partial(stuck, ""))
             assert (await here.run()).status is JobStatus.PASSED
     finally:
         answer.set()

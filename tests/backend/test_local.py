@@ -192,7 +192,7 @@ async def test_without_a_free_descriptor_the_backend_is_busy(tmp_path: Path) -> 
     calls: list[None] = []
     spec = JobSpec(name="job", cmd="echo done", renew_odir=True, pre_launch=lambda: calls.append(None))
     async with local(tmp_path) as here:
-        await here.run("true")  # so that there is a directory to rename
+        (tmp_path / "job").mkdir()  # so that there is a directory to rename
         with no_free_descriptor():
             for _ in range(3):
                 assert await here.session.submit([spec]) == {}
@@ -918,13 +918,18 @@ async def test_a_job_that_is_killed_during_its_hook_is_never_started(tmp_path: P
 
 
 async def test_a_job_whose_hook_hangs_is_abandoned(tmp_path: Path) -> None:
-    leave = threading.Event()
+    hangs, leave = threading.Event(), threading.Event()
+
+    def hook() -> None:
+        hangs.set()
+        leave.wait()
+
     async with local(tmp_path) as here:
         here.driver.kill_deadline = 0.01
         async with trio.open_nursery() as nursery:
-            spec = JobSpec(name="job", cmd="true", pre_launch=leave.wait)
+            spec = JobSpec(name="job", cmd="true", pre_launch=hook)
             nursery.start_soon(here.session.submit, [spec])
-            await trio.testing.wait_all_tasks_blocked()
+            await trio.to_thread.run_sync(hangs.wait)
             await here.backend.kill("job")
             await here.session.history.wait_until(lambda: bool(here.session.history.completions))
             assert why(here.session.history.completion("job"))[1] is FailureKind.LOST

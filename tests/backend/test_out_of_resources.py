@@ -261,7 +261,7 @@ async def test_without_a_thread_to_launch_in_the_backend_is_busy(
 ) -> None:
     async with local(tmp_path, containment=containment) as here:
         with monkeypatch.context() as patch:
-            NoThreads(patch, 2)  # the first would have looked how much room there is
+            NoThreads(patch, 1)
             assert await here.session.submit([JobSpec(name="job", cmd="true", renew_odir=True)]) == {}
             assert "no thread can be started" not in here.backend.busy_because  # the system's own words
             assert "EAGAIN" in here.backend.busy_because

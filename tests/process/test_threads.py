@@ -188,3 +188,17 @@ async def test_without_a_thread_what_has_not_begun_is_left(monkeypatch: pytest.M
                 wait_for_thread=False,
             )
     assert calls.left() == ["1", "2"]
+
+
+async def test_no_task_is_left_when_a_call_has_waited_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "STALLED", 1000)
+    limiter, door = trio.CapacityLimiter(1), Door()
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(lambda: in_thread(door.pass_through, limiter=limiter))
+            await trio.testing.wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == before + 3, "one watches for stalled calls"
+        door.opened.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert trio.lowlevel.current_statistics().tasks_living <= before

@@ -37,7 +37,7 @@ from runtime.backend.log_watch import LogWatch
 from runtime.backend.run_directory import RunDirectory
 from runtime.errors import BackendBrokenError
 from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, in_thread
-from runtime.process.headroom import read_machine_state
+from runtime.process.headroom import MachineState, read_machine_state
 from runtime.process.limits import Resources, shortages
 from runtime.process.memory import OomKills
 from runtime.process.platform import missing
@@ -113,7 +113,7 @@ class LocalDriver(Driver):
         except OSError as exc:
             raise BackendBrokenError(f"backend {name!r} cannot be opened: {exc}") from exc
 
-    def _prepare(self) -> tuple[LaunchContext, OomKills]:
+    def _prepare(self) -> tuple[LaunchContext, OomKills, MachineState]:
         """Read what the system says, and open the run directory. Blocks."""
         self._warn_of_shortages()
         environments, groups, oom_kills = Environments(), GroupStarter(self._options.timeouts.kill), OomKills()
@@ -122,7 +122,8 @@ class LocalDriver(Driver):
         if is_new:
             logger.info("backend %r runs its jobs in %s", self.control.name, roots.run_dir)
         has_jobserver = self._limit() is not None
-        return LaunchContext(roots, self._options, environments, groups, has_jobserver), oom_kills
+        context = LaunchContext(roots, self._options, environments, groups, has_jobserver)
+        return context, oom_kills, read_machine_state(roots.run_dir)
 
     def _warn_of_shortages(self) -> None:
         """Log a warning of the resources that are too few for as many jobs at once as there may be."""
@@ -139,7 +140,7 @@ class LocalDriver(Driver):
                 "; ".join(short),
             )
 
-    def _make_parts(self, context: LaunchContext, oom_kills: OomKills) -> None:
+    def _make_parts(self, context: LaunchContext, oom_kills: OomKills, machine: MachineState) -> None:
         control, options, launching = self.control, self._options, self._launch_threads
         hooking, judging = trio.CapacityLimiter(_HOOK_THREADS), trio.CapacityLimiter(_JUDGE_THREADS)
         self._context = context
@@ -151,7 +152,7 @@ class LocalDriver(Driver):
         finisher, terminal = Finisher(judging, hooking), UserTerminal(*options.terminal, self._lend_terminal, judging)
         watch = LogWatch(control, finisher.verdicts, self.has_ended)
         self.services = JobServices(control, options, ended, finisher, watch, oom_kills, judging, terminal)
-        self._gate = LaunchGate(control, options.headroom, partial(read_machine_state, context.roots.run_dir))
+        self._gate = LaunchGate(control, options.headroom, machine, partial(read_machine_state, context.roots.run_dir))
         self._pipeline = LaunchPipeline(control, context, self.guards, launching, hooking, self._start)
 
     async def serve(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -30,16 +29,19 @@ class LaunchGate:
     Args:
         control: knows the live jobs, and is told why jobs are refused.
         needed: what must be free.
+        found: what is free when this is made, so that the first launch need not wait for a thread.
         read: returns what is free. Blocks: called in a thread.
     """
 
-    def __init__(self, control: Control, needed: Headroom, read: Callable[[], MachineState]) -> None:
+    def __init__(
+        self, control: Control, needed: Headroom, found: MachineState, read: Callable[[], MachineState]
+    ) -> None:
         self._control = control
         self._needed = needed
         self._read = read
         self._limiter = trio.CapacityLimiter(1)
-        self._found = MachineState()
-        self._read_at = -math.inf
+        self._found = found
+        self._read_at = trio.current_time()
         self._is_shut = False
 
     async def admit(self, jobs: Sequence[LiveJob]) -> Sequence[LiveJob]:

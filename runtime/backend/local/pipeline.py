@@ -173,7 +173,9 @@ class LaunchPipeline:
         def done(results: Sequence[tuple[Launch, Launched]]) -> None:
             started: list[tuple[Launch, LocalJob]] = []
             for launch, result in results:
-                if isinstance(result, LocalJob):
+                if isinstance(result, LocalJob) and launch.shim is None:
+                    self._started(result)  # it runs already: only a shim tells that later
+                elif isinstance(result, LocalJob):
                     started.append((launch, result))
                 else:
                     self._settle(launch, result)
