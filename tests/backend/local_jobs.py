@@ -71,7 +71,12 @@ async def local(run_dir: Path | None, **options: Any) -> AsyncIterator[Local]:
 
 async def hear(fifo: Path) -> str:
     """Wait for what a job writes to a FIFO, as a whole."""
-    return await trio.to_thread.run_sync(fifo.read_text, limiter=trio.CapacityLimiter(1))
+    return await trio.to_thread.run_sync(fifo.read_text, limiter=trio.CapacityLimiter(1), abandon_on_cancel=True)
+
+
+async def tell(fifo: Path) -> None:
+    """Write a line to a FIFO that a job reads."""
+    await trio.to_thread.run_sync(fifo.write_text, "\n", limiter=trio.CapacityLimiter(1), abandon_on_cancel=True)
 
 
 def alive(token: str) -> bool:

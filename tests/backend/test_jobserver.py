@@ -16,7 +16,7 @@ from runtime.backend.job_paths import ENVIRONMENT_FILE
 from runtime.backend.local.jobserver import BUSY, Jobserver
 from runtime.job import FailureKind, JobHandle, JobSpec, JobStatus
 from tests.backend.compilers import NINJA, PYPI_MAKE, SYSTEM_MAKE, Compilers
-from tests.backend.local_jobs import Local, hear, local
+from tests.backend.local_jobs import Local, hear, local, tell
 from tests.campaigns import jobserver as campaign
 
 both_containments = pytest.mark.parametrize("containment", ["tree", "group"])
@@ -173,14 +173,14 @@ async def test_a_job_that_returns_more_than_it_has_taken_gives_nobody_a_slot(tmp
     os.mkfifo(tmp_path / "done")
     os.mkfifo(tmp_path / "go")
     forge = "import os; os.read(20, 1); os.write(21, b'+' * 1000); os.write(os.open('/proc/self/fd/20', 1), b'+' * 100)"
-    command = f'{sys.executable} -c "{forge}"; echo >{tmp_path}/done; read x <{tmp_path}/go'
+    command = f"'{sys.executable}'" + f' -c "{forge}"; echo >{tmp_path}/done; read x <{tmp_path}/go'
     async with local(tmp_path / "run", containment="tree", max_parallelism=4) as here:
         handles = await here.session.submit([JobSpec(name="a", cmd=command, jobserver=True)])
         await hear(tmp_path / "done")
         await wait_until(lambda: jobserver(here).pool.free == 0)
         assert jobserver(here).pool.held == 3
         jobserver(here).pool.sanity_check()
-        (tmp_path / "go").write_text("\n")
+        await tell(tmp_path / "go")
         assert (await here.session.completed(handles["a"])).status is JobStatus.PASSED
         assert jobserver(here).pool.held == 0
 
@@ -188,11 +188,12 @@ async def test_a_job_that_returns_more_than_it_has_taken_gives_nobody_a_slot(tmp
 async def test_a_job_that_has_closed_its_descriptors_is_offered_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     async with local(tmp_path / "run", containment="tree", max_parallelism=4) as here:
-        cmd = f"exec {sys.executable} -c 'import os; os.closerange(3, 100); open(\"{tmp_path}/go\").read()'"
-        handles = await here.session.submit([JobSpec(name="a", cmd=cmd, jobserver=True)])
+        close = f"import os; os.closerange(3, 100); open('{tmp_path}/go').read()"
+        job = JobSpec(name="a", cmd=[sys.executable, "-c", close], jobserver=True)
+        handles = await here.session.submit([job])
         await wait_until(lambda: jobserver(here).pool.holders[0].is_closed)
         await wait_until(lambda: jobserver(here).pool.held == 0)
-        (tmp_path / "go").write_text("\n")
+        await tell(tmp_path / "go")
         assert (await here.session.completed(handles["a"])).status is JobStatus.PASSED
 
 
