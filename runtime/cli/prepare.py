@@ -193,10 +193,19 @@ class _Selection:
     """What the journal says of it."""
 
 
+def new_run_name(now: datetime) -> str:
+    """Return the name of a run that begins now. Names sort in the order in which their runs began.
+
+    The last six digits are the fraction of the second, in 1/65536, and two at random, so that two runs that begin at
+    once have different names in most cases; else the directory of the second one exists, and it is refused.
+    """
+    return f"{now:%Y%m%d-%H%M%S}-{(now.microsecond << 16) // 1_000_000:04x}{secrets.token_hex(1)}"
+
+
 def _prepare(request: _Request) -> Prepared:
     """Return all parts of a run."""
     options, regression, earlier, chosen = request.options, request.regression, request.earlier, request.chosen
-    run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}" if earlier is None else earlier.run_dir.name
+    run = new_run_name(datetime.now(UTC)) if earlier is None else earlier.run_dir.name
     run_dir = request.out / run if earlier is None else earlier.run_dir
     expansion, drawn = _expansion(request, run_dir)
     selection = _select(request, expansion, drawn)

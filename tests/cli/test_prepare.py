@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from copy import copy
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from runtime.backend.local import LocalBackend
 from runtime.backend.registry import backends
 from runtime.cli.make_backends import key_names
 from runtime.cli.options import parse
-from runtime.cli.prepare import Prepared, prepare
+from runtime.cli.prepare import Prepared, new_run_name, prepare
 from runtime.job import FailureKind, JobStatusInfo
 from runtime.jobfile.errors import InputError
 from runtime.process.headroom import Headroom
@@ -100,6 +101,13 @@ def test_the_default_backend_is_the_options_or_the_environments(monkeypatch: pyt
 )
 def test_more_jobs_at_once_than_processors_can_be_asked_for(options: list[str], table: str, limit: int | None) -> None:
     assert prepared(JOBS + table, *options).backends["local"].max_parallelism == limit
+
+
+def test_the_names_of_runs_sort_in_the_order_in_which_they_began() -> None:
+    begun = [datetime(2026, 1, 2, 3, 4, 5, microsecond, UTC) for microsecond in range(0, 1_000_000, 31_337)]
+    names = [new_run_name(each) for each in [*begun, datetime(2026, 1, 2, 3, 4, 6, 0, UTC)]]
+    assert names == sorted(names)
+    assert all(re.fullmatch("20260102-03040[56]-[0-9a-f]{6}", name) for name in names)
 
 
 def test_old_directories_are_kept_as_asked() -> None:
