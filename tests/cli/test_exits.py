@@ -50,13 +50,20 @@ class Resources(LocalBackend):
     @resources.setter
     def resources(self, value): pass
 
-class Inject:"""
-    + LAUNCHER.replace("self): pass", "self): return type('Status', (), {'name': 'RUNNING'})()").replace(
-        "def launch(self): return type('Status', (), {'name': 'RUNNING'})()",
-        "def launch(self): ctypes.pythonapi.PyThreadState_SetAsyncExc("
-        "ctypes.c_ulong(threading.main_thread().ident), ctypes.py_object(SystemExit))",
-    )
-    + """
+class Inject:
+    polls = 0
+    def __init__(self, job): pass
+    def launch(self): inject()
+    def poll(self):
+        Inject.polls += 1
+        if not Inject.polls % 10: inject()  # Python drops an exception that comes in a finalizer
+        return type('Status', (), {'name': 'RUNNING'})()
+    def kill(self): pass
+
+def inject():
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(threading.main_thread().ident), ctypes.py_object(SystemExit))
+
 def __getattr__(name):
     if name == "Lazy": sys.exit(0)
     raise AttributeError(name)
