@@ -601,7 +601,8 @@ async def test_a_hostile_name_stays_in_the_run_directory(tmp_path: Path, name: s
 @pytest.mark.parametrize("containment", CONTAINMENTS)
 async def test_a_log_is_fresh_at_each_run(tmp_path: Path, containment: str) -> None:
     async with local(tmp_path, containment=containment) as here:
-        await here.run("echo TEST PASSED; echo more")
+        (tmp_path / "job").mkdir()
+        (tmp_path / "job" / "job.log").write_text("TEST PASSED\nmore\n")  # of an earlier run in the same directory
         event = await here.run("echo no", pass_patterns=["TEST PASSED"])
         assert event.status is JobStatus.FAILED
         assert here.log() == "no\n"

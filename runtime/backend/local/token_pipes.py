@@ -152,7 +152,7 @@ class Fifo:
             self.close()
             raise
         self._taken, self._tokens = self._ours
-        self.makeflags = f"-j --jobserver-auth=fifo:/proc/{os.getpid()}/fd/{self._taken}"
+        self.makeflags: str = f"-j --jobserver-auth=fifo:/proc/{os.getpid()}/fd/{self._taken}"
         """See `TokenPipes`."""
 
     def take_inherited(self) -> tuple[int, ...]:
