@@ -1,6 +1,6 @@
 """Limits of resources that change during a run, as ``[resources]`` of a job file says them: by a command, or by time.
 
-Pure: who runs the command, and reads the clock, is in `runtime.cli.limit_providers`.
+Pure: what runs the command, and reads the clock, is in `runtime.cli.limit_providers`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from runtime.scheduler.facts import KillRequested, LimitRequested, PauseRequested, Request, StopRequested
 
-if TYPE_CHECKING:  # who needs no journal does not load it
+if TYPE_CHECKING:  # a program without a journal does not load it
     from runtime.journal.recorder import Recorder
 
 

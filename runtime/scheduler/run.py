@@ -51,7 +51,7 @@ from runtime.scheduler.statistics import SchedulerStatistics
 from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
 
-if TYPE_CHECKING:  # who needs no journal does not load it
+if TYPE_CHECKING:  # a program without a journal does not load it
     from runtime.journal.recorder import Recorder
 
 _CANCELLED: Final = "the end of the run, which was cancelled"

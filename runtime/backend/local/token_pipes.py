@@ -87,7 +87,7 @@ class PipePair:
             self._back, returned = os.pipe2(os.O_CLOEXEC)
             self._inherited.append(returned)
             self._ours.append(self._back)
-            # A second end, because whether a read waits is a property that all who inherit an end share.
+            # A second end, because whether a read waits is a property that all which inherit an end share.
             self._taken = os.open(f"/proc/self/fd/{taken}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self._ours.append(self._taken)
             os.set_blocking(self._tokens, False)

@@ -1,4 +1,4 @@
-"""`TokenPool`: which slots of a backend its jobs hold, and which the tokens of its jobserver, and who gets one. Pure.
+"""`TokenPool`: which slots of a backend its jobs hold, and which the tokens of its jobserver, and which gets one. Pure.
 
 Each slot is held by a running job, or is a token, or is free. A token is *offered*, which means that it lies in the
 pipe of a job, until the job takes it; then it is *taken*, until the job returns it, or ends. Never is one slot offered
@@ -69,7 +69,7 @@ class TokenPool:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.running: int = 0
-        """How many jobs hold a slot. Assigned by who knows the jobs."""
+        """How many jobs hold a slot. Assigned by the code that knows the jobs."""
         self.waiting: int = 0
         """How many jobs wait for a slot. Assigned likewise."""
         self.holders: list[TokenHolder] = []
@@ -167,7 +167,7 @@ class TokenPool:
         return [each for each in self.holders if not each.offered and not each.is_closed]
 
     def to_offer(self, now: float) -> dict[TokenHolder, int]:
-        """Return who is to be offered how many of the free slots."""
+        """Return which jobs are to be offered how many of the free slots."""
         left = self.free - self.waiting
         offers: dict[TokenHolder, int] = {}
         empty = self._empty()
