@@ -11,7 +11,8 @@ from tests.campaigns import kills, planted_files
 async def test_survivors_of_a_kill_are_detected() -> None:
     """The end of a process group is not the end of a hostile job."""
     _, survivors = await kills.play(1, kills.AT_ONCE, "group", waited_for=1)
-    assert {line.partition(":")[0] for line in survivors} >= {"setsid", "daemon"}
+    # Not "setsid": the descendants of the root get SIGTERM in other groups, too, and it does not ignore that.
+    assert {line.partition(":")[0] for line in survivors} >= {"wiped", "daemon"}
 
 
 @pytest.mark.slow

@@ -237,7 +237,7 @@ async def test_a_job_that_is_started_again_goes_back_to_the_queue(slurm: Cluster
         command = "echo start; [ -e again ] && exit 0; touch again; sleep 1000"
         handles = await session.submit([job("job", command, cwd=str(tmp_path))])
         await until((tmp_path / "again").exists)
-        await session.history.wait_until(lambda: len(session.history.events) > 0)
+        await session.history.wait_until(lambda: JobStatus.RUNNING in statuses(session))
         number = slurm.call("squeue", "--noheader", "--format=%A").strip()
         slurm.call("scontrol", "requeue", number)
         await session.history.wait_until(lambda: statuses(session)[-1] is JobStatus.QUEUED)
