@@ -12,7 +12,7 @@ import trio
 from runtime.errors import ResourceError
 from runtime.job import JobSpec
 from runtime.job.shorten import shorten
-from runtime.jobfile.errors import InputError
+from runtime.job.sizes import size_text
 from runtime.jobfile.limits import CommandLimit, Limit, ScheduledLimit
 from runtime.process.commands import CommandResult, Commands
 from runtime.process.environment import inherited_environment, job_environment
@@ -21,6 +21,9 @@ from runtime.scheduler.resources import Capacity
 
 COMMAND_TIMEOUT: Final = 8.0
 """Seconds for a command. Arbitrary, but less than `PROVIDER_DEADLINE`, so that the message can name it."""
+MAX_OUTPUT: Final = 1 << 16
+"""Bytes that a command may print. Arbitrary: a number and whatever else a script says. Ten times more are of no use; a
+tenth, and a script that is talkative gives no limit."""
 SCHEDULE_INTERVAL: Final = 5.0
 """Seconds between two looks at the clock. Arbitrary: so late is a limit that changes at a full minute. Ten times longer
 is seen, ten times shorter is of no use."""
@@ -45,17 +48,18 @@ class CommandProvider:
     async def capacity(self) -> int:
         """Return the number in the first line that the command prints.
 
-        Its process group is killed after `COMMAND_TIMEOUT`, and by a cancel, which is prompt.
+        Its process group is killed when it has ended, after `COMMAND_TIMEOUT`, if it prints more than `MAX_OUTPUT`, and
+        by a cancel, which is prompt.
 
         Raises:
-            ResourceError: if it fails, prints anything else, or takes too long.
+            ResourceError: if it fails, prints anything else, or too much, or takes too long.
             BackendBrokenError: if SIGCHLD is ignored, so that exit codes are lost.
         """
         directory, command = str(self._limit.directory), self._limit.command
         environment = job_environment(inherited_environment(), {}, directory)
         # The command starts in its directory, and no text of the job file is quoted here.
         words = ["/bin/sh", "-c", 'cd -- "$1" && exec /bin/sh -c "$2"', "sh", directory, command]
-        result = await Commands(environment, COMMAND_TIMEOUT).run(words)
+        result = await Commands(environment, COMMAND_TIMEOUT, max_output=MAX_OUTPUT).run(words)
         line = result.output.partition("\n")[0].strip()
         if result.code != 0 or not _WHOLE.fullmatch(line):
             raise ResourceError(f"{shorten(ascii(command), _MAX_SHOWN)} {_why(result, line)}")
@@ -66,6 +70,8 @@ def _why(result: CommandResult, line: str) -> str:
     """Return what is wrong with the result of a command that gives no limit."""
     if result.timed_out:
         return f"did not end within {COMMAND_TIMEOUT:g} s"
+    if result.too_much:
+        return f"printed more than {size_text(MAX_OUTPUT)}; expected a whole number in its first line"
     if result.code != 0:
         said = result.errors.strip().rpartition("\n")[2] or line
         how = "was ended by a signal, or could not be started" if result.code is None else f"ended with {result.code}"
@@ -105,7 +111,7 @@ def limits_of_run(
         jobs: of the run.
 
     Raises:
-        InputError: for a job that needs more than a schedule ever allows.
+        ResourceError: for a job that needs more than a schedule ever allows.
     """
     chosen: dict[str, Limit] = {**limits, **dict(options)}
     largest = {name: limit.largest for name, limit in chosen.items() if isinstance(limit, ScheduledLimit)}
@@ -114,7 +120,7 @@ def limits_of_run(
             most = largest.get(name)
             if most is not None and (1 if amount is None else amount) > most:
                 needs = "all" if amount is None else str(amount)
-                raise InputError(f"job {job.id!r} needs {needs} of resource {name!r}, and its schedule allows {most}")
+                raise ResourceError(f"job {job.id!r} needs {needs} of resource {name!r}, and its schedule allows {most}")
     return {name: _provider(limit) for name, limit in chosen.items()}
 
 

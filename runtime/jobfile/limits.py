@@ -105,7 +105,9 @@ def _command(name: str, table: dict[str, object]) -> CommandLimit:
     for key, given in table.items():
         if key not in ("command", "every"):
             raise _wrong(name, key, given, "no such key; the keys are command, every")
-    command = table.get("command")
+    if "command" not in table:
+        raise ExpectedError('a command, { command = "./free_licences", every = "30s" }', name, table)
+    command = table["command"]
     if not isinstance(command, str) or not command or "\0" in command:
         raise _wrong(name, "command", command, "text, a command for /bin/sh")
     try:

@@ -1,7 +1,7 @@
 """`Commands`: runs short commands, each in a process group of its own, with a time limit.
 
 Output goes to files in memory (`memfd_create`), not to pipes: so a command never blocks on a reader, and a process that
-it leaves behind with the descriptor open is not waited for.
+it leaves behind with the descriptor open is not waited for. It is killed, unless it has left the process group.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from runtime.process.threads import in_background
 
 _THREADS: Final = 4
 """Threads that start commands. Arbitrary: seldom more than one command runs at a time."""
-_MAX_OUTPUT_BYTES: Final = 1 << 28
-"""Bytes of output that are read: a million rows of squeue. Arbitrary: with a tenth, the listings of the largest runs
-are cut off and never complete; with ten times as many, a command that went wrong fills the memory."""
+MAX_OUTPUT: Final = 1 << 28
+"""Bytes that a command may print: a million rows of squeue. Arbitrary: with a tenth, the listings of the largest runs
+are refused; with ten times as many, a command that went wrong fills the memory."""
+
+_LOOK_INTERVAL: Final = 0.1
+"""Seconds between two looks at how much a command has printed. Arbitrary: in ten times as many, one that prints without
+end fills gigabytes; with a tenth, each command that takes seconds wakes the event loop a hundred times a second."""
 
 _END_TIMEOUT: Final = 1.0
 """Seconds that a command may take to die of SIGKILL, before a thread waits for that. Arbitrary: it takes milliseconds,
@@ -36,11 +40,13 @@ class CommandResult:
     """How a command ended, and its output."""
 
     code: int | None
-    """Its exit code; `None` if a signal ended it, such as ours after the timeout, or if it could not be started."""
+    """Its exit code; `None` if a signal ended it, such as ours, if it could not be started, or printed too much."""
     output: str
     errors: str
     timed_out: bool = False
     """Whether it was killed after its timeout."""
+    too_much: bool = False
+    """Whether it printed more than it may; then it was killed, unless it had ended. `output` has the beginning."""
     missing: bool = False
     """Whether there is no such program, or none that may be executed."""
 
@@ -51,15 +57,21 @@ class Commands:
     Args:
         environment: the environment of the commands.
         timeout: seconds after which a command is killed; `None` for no limit.
+        max_output: bytes of its standard output, and of its standard error, beyond which it is killed.
     """
 
-    def __init__(self, environment: Mapping[str, str], timeout: float | None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], timeout: float | None, *, max_output: int = MAX_OUTPUT
+    ) -> None:
         self._environment = environment
         self._timeout = math.inf if timeout is None else timeout
+        self._max_output = max_output
         self._threads = trio.CapacityLimiter(_THREADS)
 
     async def run(self, argv: Sequence[str]) -> CommandResult:
-        """Run a command, and return how it ended. Its process group is killed after the timeout, and on cancellation.
+        """Run a command, and return how it ended.
+
+        Its process group is killed when it has ended, after the timeout, if it prints too much, and on cancellation.
 
         Cancellation is prompt, also while it is being started from a file system that does not answer; it takes at most
         a second if the command does not die.
@@ -79,8 +91,8 @@ class Commands:
             return started
         try:
             with trio.move_on_after(self._timeout) as scope:
-                await started.child.wait_exited()
-            return started.result(timed_out=scope.cancelled_caught, timeout=self._timeout)
+                await started.wait_ended(self._max_output)
+            return started.result(timed_out=scope.cancelled_caught, timeout=self._timeout, most=self._max_output)
         finally:
             await started.aclose()
 
@@ -129,16 +141,29 @@ class _Started:
     name: str
     """The name of its program."""
 
-    def result(self, *, timed_out: bool, timeout: float) -> CommandResult:
-        """Return its result, and reap it. If it `timed_out` it still runs, and is not reaped."""
+    async def wait_ended(self, most: int) -> None:
+        """Wait until it has exited, or has printed more than `most` bytes."""
+        exited = False
+        while not exited and not self._has_printed_more(most):
+            with trio.move_on_after(_LOOK_INTERVAL):
+                await self.child.wait_exited()
+                exited = True
+
+    def _has_printed_more(self, most: int) -> bool:
+        return any(os.fstat(fd).st_size > most for fd in (self.output, self.errors))
+
+    def result(self, *, timed_out: bool, timeout: float, most: int) -> CommandResult:
+        """Return its result, and reap it. If it `timed_out`, or prints too much, it may still run, and is not reaped."""
+        output, errors = _read(self.output, most), _read(self.errors, most)
         if timed_out:
-            errors = f"{_read(self.errors)}\nit did not return within {timeout:g} s"
-            return CommandResult(None, _read(self.output), errors, timed_out=True)
+            return CommandResult(None, output, f"{errors}\nit did not return within {timeout:g} s", timed_out=True)
+        if self._has_printed_more(most):
+            return CommandResult(None, output, f"{errors}\nit printed more than {most} bytes", too_much=True)
+        self.child.signal_group(signal.SIGKILL)  # what it has left behind, while nobody else can have the number
         how = self.child.reap()
         if how is UNKNOWN and ignores_sigchld():  # no command's exit code can be read any more
             raise _forgotten(self.name)
-        code = how.code
-        return CommandResult(code, _read(self.output), _read(self.errors))
+        return CommandResult(how.code, output, errors)
 
     async def aclose(self) -> None:
         """Kill it if it runs, and close its descriptors. Shielded, for at most `_END_TIMEOUT` seconds."""
@@ -185,5 +210,5 @@ def _not_started(argv: Sequence[str], error: OSError) -> CommandResult:
     return CommandResult(None, "", f"{argv[0]} cannot be started: {error.strerror}", missing=missing)
 
 
-def _read(fd: int) -> str:
-    return os.pread(fd, _MAX_OUTPUT_BYTES, 0).decode("utf-8", "replace")
+def _read(fd: int, most: int) -> str:
+    return os.pread(fd, most, 0).decode("utf-8", "replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,30 @@ async def test_a_machine_that_does_not_say_what_is_free_holds_nothing_back(
             assert (await here.run()).status is JobStatus.PASSED
     finally:
         answer.set()
+
+
+async def test_a_submission_that_comes_while_the_machine_is_read_goes_by_the_last_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answer = threading.Event(), threading.Event()
+
+    def slow(_: str) -> MachineState:
+        begun.set()
+        answer.wait()
+        return ROOM
+
+    Machine(monkeypatch, MachineState(memory=1))
+    async with local(tmp_path, mem_free=2) as here, trio.open_nursery() as nursery:
+        monkeypatch.setattr(here.driver._gate, "_read", partial(slow, ""))
+        try:
+            nursery.start_soon(here.session.submit, [JobSpec(name="first", cmd="true")])
+            await trio.to_thread.run_sync(begun.wait)
+            monkeypatch.setattr(launch_gate, "_AGE", math.inf)
+            assert await here.session.submit([JobSpec(name="second", cmd="true")]) == {}
+        finally:
+            answer.set()
+    assert (tmp_path / "first").exists()
+    assert not (tmp_path / "second").exists()
 
 
 async def test_a_kill_does_not_wait_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

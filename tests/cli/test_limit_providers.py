@@ -14,7 +14,6 @@ from runtime.backend.fake import FakeBackend, FakeRun
 from runtime.cli import limit_providers
 from runtime.cli.limit_providers import CommandProvider, ScheduleProvider, limits_of_run
 from runtime.errors import ResourceError
-from runtime.jobfile.errors import InputError
 from runtime.jobfile.limits import CommandLimit, Hours, ScheduledLimit
 from runtime.scheduler.providers import TimedProvider
 from runtime.scheduler.run import Scheduler
@@ -55,6 +54,7 @@ async def test_a_command_runs_in_its_directory_and_its_first_line_is_the_limit(t
         ("echo 4; exit 1", "ended with 1: '4'"),
         ("kill -9 $$", "was ended by a signal, or could not be started"),
         ("/no/such/program", "ended with 127: "),
+        ("echo 4; yes", r"'echo 4; yes' printed more than 64 KiB; expected a whole number in its first line"),
         ("printf '\\033[2J\\n'", r"printed '\\x1b\[2J'; expected"),
     ],
 )
@@ -134,5 +134,5 @@ def test_a_job_that_needs_more_than_a_schedule_ever_allows_is_wrong_input(
     if is_possible:
         limits_of_run({"licence": BY_DAY}, [], jobs)
         return
-    with pytest.raises(InputError, match="job 'big' needs 41 of resource 'licence', and its schedule allows 40"):
+    with pytest.raises(ResourceError, match="job 'big' needs 41 of resource 'licence', and its schedule allows 40"):
         limits_of_run({"licence": BY_DAY}, [], jobs)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from runtime.cli.main import main
 from runtime.job import FailureKind
-from tests.cli.program import call
+from tests.cli.program import call, end_of, started, wait_for
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "job-files.md").read_text()
@@ -95,6 +96,20 @@ def test_the_example_of_limits_that_change_runs_as_many_jobs_as_the_command_allo
 def write(path: Path, script: str) -> None:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+
+
+def test_the_example_of_room_starts_nothing_without_it(tmp_path: Path) -> None:
+    write(tmp_path / "sim", "exit 0")
+    text = example('mem_free = "2GiB"                  # nothing new starts while less memory is available,')
+    assert text.count("GiB") == 2  # asked for here: less than any machine has, and more
+    (tmp_path / "room.toml").write_text(text.replace("2GiB", "1K").replace("10GiB", "1K"))
+    assert call(tmp_path, "run", "room.toml", "-q").code == 0
+    with started(tmp_path, "run", "room.toml", "--disk-free", "1000PiB") as program:
+        wait_for(program.stdout, "of disk space are free; disk_free is 1000 PiB")
+        program.send_signal(signal.SIGINT)
+        assert end_of(program).code == 130
+    document = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())
+    assert document["counts"]["never_ran"] == 20
 
 
 def test_the_example_without_the_default_kinds_has_none(tmp_path: Path) -> None:

@@ -32,6 +32,27 @@ async def test_output_is_whole_however_much_and_whatever_it_is() -> None:
     assert done.output.endswith("\0\ufffd")
 
 
+@pytest.mark.parametrize("stream", ["1", "2"])
+async def test_one_that_prints_without_end_is_killed_with_all_that_it_started(stream: str) -> None:
+    mark = f"prints-{os.getpid()}-{stream}"
+    with trio.fail_after(30):
+        done = await Commands({**ENVIRONMENT, TOKEN: mark}, None, max_output=1000).run(
+            ["sh", "-c", f"yes >&{stream} & wait"]
+        )
+        assert (done.code, done.too_much, done.timed_out) == (None, True, False)
+        assert (len(done.output), len(done.errors.partition("\nit ")[0])) == ((1000, 0) if stream == "1" else (0, 1000))
+        assert done.errors.endswith("\nit printed more than 1000 bytes")
+        while alive(mark):  # SIGKILL was sent to all of it, and takes its time
+            await trio.lowlevel.checkpoint()
+
+
+async def test_one_that_has_printed_too_much_and_ended_gives_no_listing_that_is_cut_off() -> None:
+    done = await Commands(ENVIRONMENT, 60, max_output=1000).run(["head", "-c", "1001", "/dev/zero"])
+    assert (done.code, done.too_much, len(done.output)) == (None, True, 1000)
+    done = await Commands(ENVIRONMENT, 60, max_output=1000).run(["head", "-c", "1000", "/dev/zero"])
+    assert (done.code, done.too_much, len(done.output)) == (0, False, 1000)
+
+
 async def test_there_is_no_such_program() -> None:
     # With a directory in the PATH that we may not search, the error for an unknown program is EACCES.
     done = await Commands({**ENVIRONMENT, "PATH": "/usr/bin:/bin"}, 60).run(["no-such-program"])
@@ -56,11 +77,23 @@ async def test_one_that_is_stopped_is_killed_as_well() -> None:
     assert done.timed_out
 
 
-async def test_who_holds_its_output_is_not_waited_for(tmp_path: Path) -> None:
+async def test_who_holds_its_output_is_not_waited_for_but_killed() -> None:
+    mark = f"holds-{os.getpid()}"
     with trio.fail_after(30):
-        done = await Commands(ENVIRONMENT, 20).run(["sh", "-c", f"sleep 1000 & echo $! >{tmp_path}/pid; echo done"])
-    assert done.output == "done\n"
-    os.kill(int((tmp_path / "pid").read_text()), 9)
+        done = await Commands({**ENVIRONMENT, TOKEN: mark}, 20).run(["sh", "-c", "sleep 1000 & echo done"])
+        assert (done.code, done.output) == (0, "done\n")
+        while alive(mark):
+            await trio.lowlevel.checkpoint()
+
+
+async def test_who_has_left_its_group_is_neither_waited_for_nor_killed(tmp_path: Path) -> None:
+    """As a daemon that a tool starts once, for all that come later."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with trio.fail_after(30):
+        script = f"setsid sh -c 'echo $$ >{fifo}; exec sleep 1000' & read pid <{fifo}; echo $pid"
+        done = await Commands(ENVIRONMENT, 20).run(["sh", "-c", script])
+    os.kill(int(done.output), 9)  # it lives
 
 
 async def test_cancelling_kills_it() -> None:

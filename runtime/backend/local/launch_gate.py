@@ -49,9 +49,10 @@ class LaunchGate:
         now = trio.current_time()
         if now - self._read_at >= _AGE:
             self._read_at = now
-            self._found = MachineState()
+            found = MachineState()
             with trio.move_on_after(_TIMEOUT), suppress(OSError):  # no thread can be started: the launches will tell
-                self._found = await in_thread(self._read, limiter=self._limiter, wait_for_thread=False)
+                found = await in_thread(self._read, limiter=self._limiter, wait_for_thread=False)
+            self._found = found  # not before: another submission that comes meanwhile goes by the last reading
         why, admitted = shortage(self._needed, self._found), jobs[:0]
         if why is None:
             why = pressure(self._found)
