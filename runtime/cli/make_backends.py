@@ -121,11 +121,20 @@ def _make(
     except (TypeError, ValueError) as exc:
         unknown = _UNKNOWN_OPTION.search(str(exc))
         raise InputError(f"{where}: {exc if unknown is None else _unknown_key(name, unknown[1])}") from exc
-    for entry in () if made.watches_logs else entries:
-        if key := next((key for key in WATCHED_KEYS if getattr(entry.table, key) is not None), None):
+    _check_abilities(made, name, entries)
+    return made
+
+
+def _check_abilities(made: RuntimeBackend, name: str, entries: Sequence[JobEntry]) -> None:
+    """Raise an error for a job table with a key that its backend cannot comply with."""
+    for entry in entries:
+        key = next((key for key in WATCHED_KEYS if getattr(entry.table, key) is not None), None)
+        if key is not None and not made.watches_logs:
             msg = f"{entry.where}: has {key}; the backend {shown(name)} does not see what its jobs write"
             raise InputError(msg)
-    return made
+        if entry.table.memory is not None and not made.limits_memory:
+            msg = f"{entry.where}: has memory; the backend {shown(name)} does not limit the memory of its jobs"
+            raise InputError(msg)
 
 
 def _with_present_names(given: Mapping[str, object], takes: Container[str], where: str) -> Mapping[str, object]:

@@ -16,7 +16,17 @@ from runtime.job.naming import safe_id
 from runtime.job.patterns import compile_pattern
 from runtime.job.retry import FLAKY, RETRIED_KINDS, Flaky, Retry
 from runtime.job.soft_stop import SoftStop, check_soft_stop
-from runtime.job.spec import CONTAINMENTS, LEFTOVERS, RUN_IFS, WATCHED_KEYS, Containment, JobSpec, Leftovers, RunIf
+from runtime.job.spec import (
+    CONTAINMENTS,
+    LEFTOVERS,
+    MIN_MEMORY,
+    RUN_IFS,
+    WATCHED_KEYS,
+    Containment,
+    JobSpec,
+    Leftovers,
+    RunIf,
+)
 from runtime.job.status import LEGAL_MOVES, FailureClass, FailureKind, JobStatus, check_move
 
 __all__ = (
@@ -25,6 +35,7 @@ __all__ = (
     "FLAKY",
     "LEFTOVERS",
     "LEGAL_MOVES",
+    "MIN_MEMORY",
     "RETRIED_KINDS",
     "RUN_IFS",
     "WATCHED_KEYS",

@@ -42,6 +42,10 @@ them passed, or none.
 """
 RUN_IFS: Final[tuple[RunIf, ...]] = ("passed", "any-passed", "ended")
 
+MIN_MEMORY: Final = 4 << 20
+"""Bytes. A program with the longest arguments that Linux takes cannot begin with half of it, and a smaller ceiling is a
+slip, such as ``4096`` for so many megabytes."""
+
 WATCHED_KEYS: Final = ("timeout_from", "idle_timeout")
 """Fields for which the log of a job has to be watched while it runs."""
 
@@ -81,6 +85,8 @@ class JobSpec:
 
     some_are_watched: ClassVar[bool] = False
     """Whether this process has made a specification with `WATCHED_KEYS`. If not, no job has to be asked for them."""
+    some_have_ceilings: ClassVar[bool] = False
+    """The same for `memory`."""
 
     name: str
     """The name for people. Any text but the empty one."""
@@ -158,6 +164,10 @@ class JobSpec:
     """Finds the simulated time that the tool reports: groups ``value`` and ``unit``."""
     max_log: int | None = None
     """Bytes that its log may have; `None` for no limit. A job whose log has more is stopped, and has failed."""
+    memory: int | None = None
+    """Bytes of memory that all its processes together may use, from `MIN_MEMORY`; `None` for no ceiling. A job that
+    needs more is ended, and has failed as `FailureKind.OUT_OF_MEMORY`. For backends that see to it
+    (`RuntimeBackend.limits_memory`); others fail it."""
     raw_lines: bool = False
     r"""Whether patterns see the log's bytes unchanged: only ``\n`` ends a line, and escape sequences are part of it."""
     dry_run: bool = False
@@ -346,6 +356,10 @@ class JobSpec:
             raise self._error("seed", self.seed, f"a whole number of at most {MAX_SEED_BITS} bits, or None")
         if self.max_log is not None and not (self.max_log.__class__ is int and 0 < self.max_log <= MAX_SIZE):
             raise self._error("max_log", self.max_log, f"a whole number of bytes from 1 to {MAX_SIZE}, or None")
+        if self.memory is not None:
+            if not (self.memory.__class__ is int and MIN_MEMORY <= self.memory <= MAX_SIZE):
+                raise self._error("memory", self.memory, f"a whole number of bytes from {MIN_MEMORY}, or None")
+            JobSpec.some_have_ceilings = True
         if not is_number(self.weight):
             raise self._error("weight", self.weight, "a finite number")
 

@@ -67,6 +67,8 @@ class JobTable:
     simulated_time_pattern: str | None = _key(values.text)
     max_log: int | None = _key(values.size)
     """Bytes."""
+    memory: int | None = _key(values.memory)
+    """Bytes."""
     raw_lines: bool | None = _key(values.flag)
     dry_run: bool | None = _key(values.flag)
     interactive: bool | None = _key(values.flag)

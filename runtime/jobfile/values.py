@@ -11,11 +11,11 @@ from typing import Final, Literal, TypeGuard
 
 import attrs
 
-from runtime.job import check_soft_stop
+from runtime.job import MIN_MEMORY, check_soft_stop
 from runtime.job.command import has_options
 from runtime.job.numbers import is_number
 from runtime.job.secret import Secret
-from runtime.job.sizes import SIZE, parse_size
+from runtime.job.sizes import SIZE, parse_size, size_text
 from runtime.jobfile.errors import bare
 from runtime.jobfile.template import NAME
 
@@ -160,6 +160,14 @@ def size(value: object) -> int:
         return parse_size(value)
     except ValueError as exc:
         raise ExpectedError(SIZE) from exc
+
+
+def memory(value: object) -> int:
+    """Return a number of bytes that a program can begin with."""
+    found = size(value)
+    if found < MIN_MEMORY:
+        raise ExpectedError(f'at least {size_text(MIN_MEMORY)}, such as "200MiB" or "4GiB"')
+    return found
 
 
 def delay(value: object) -> float:

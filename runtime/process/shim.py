@@ -134,6 +134,10 @@ class Tree:
             channel.send_nowait((item, self.end))
         return True
 
+    def ancestor(self) -> int | None:
+        """Return the pid of its shim."""
+        return self._shim.pid
+
     async def wait_gone(self) -> None:
         """Return at once: the shim does the rest."""
 
@@ -257,6 +261,7 @@ class Shim:
         log: RootedPath | None = None,
         leftover_timeout: float = 0.0,
         inherited: Sequence[int] = (),
+        cgroup: tuple[bytes, bytes] | None = None,
     ) -> Tree:
         """Hand a job over; return its tree. For threads: blocks until the shim has read it, `_SEND_TIMEOUT` s at most.
 
@@ -272,12 +277,15 @@ class Shim:
             leftover_timeout: seconds that processes which outlive the root have to exit by themselves, before they are
                 named and killed; 0 to kill them at once.
             inherited: the descriptors that it has beside its output, from `FIRST_INHERITED` on; two at most.
+            cgroup: how a process enters the cgroup that it begins in, and leaves it; `None` for that of its shim.
 
         Raises:
             OSError: if it cannot be handed over; then this shim is abandoned.
             ValueError: if an argument or variable cannot be passed to a program.
         """
-        number, data = self._message(argv, exports, identity, cwd, home, kill_timeout, log, None, leftover_timeout)
+        number, data = self._message(
+            argv, exports, identity, cwd, home, kill_timeout, log, None, leftover_timeout, cgroup
+        )
         tree = self.tree = Tree(self, number)
         try:
             sent = socket.send_fds(self._commands, [data], [output, *inherited])
@@ -330,6 +338,7 @@ class Shim:
         log: RootedPath | None,
         to_make: ToMake | None,
         leftover_timeout: float,
+        cgroup: tuple[bytes, bytes] | None = None,
     ) -> tuple[int, bytes]:
         number = next(self._trees)
         directory = None if home is None else self.wire_path(home)
@@ -354,6 +363,7 @@ class Shim:
             kill_timeout,
             log_path,
             made,
+            cgroup,
         )
 
     def wire_path(self, path: RootedPath) -> tuple[int, bytes]:

@@ -97,6 +97,13 @@ class ProcessTree(Protocol):
     async def wait_ended(self) -> TreeEnd:
         """Wait until no process is left, or it was abandoned. To be called once."""
 
+    def ancestor(self) -> int | None:
+        """Return the pid of a process whose descendants are processes of this tree; `None` if it is not known.
+
+        These are all of it, but for those that have left their parents: such are in the session of the root, or cannot
+        be found. The process is the root, or one that is no part of the tree.
+        """
+
     def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
         """Send `item` and the end when it has ended, so that one task can wait for many trees.
 
@@ -232,6 +239,10 @@ class GroupTree:
         self._scope = trio.CancelScope()
         self.limit(self._scope, self._sequence.seconds_left(now))
         return step, self._scope
+
+    def ancestor(self) -> int:
+        """Return the pid of the root."""
+        return self.child.pid
 
     def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
         """Return false: the task that waits for it also ends it."""

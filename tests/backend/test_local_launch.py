@@ -9,6 +9,7 @@ import pytest
 
 from runtime.backend.job_paths import LONGEST_WORD
 from runtime.backend.local import LocalBackend
+from runtime.backend.local.ceilings import Ceilings
 from runtime.backend.local.environments import Environments
 from runtime.backend.local.group_starter import GroupStarter
 from runtime.backend.local.launch import LaunchContext, Way
@@ -18,7 +19,7 @@ from runtime.roots import Roots
 
 def context(tmp_path: Path, containment: str = "tree") -> LaunchContext:
     options = LocalBackend(1, tmp_path, containment=containment).options
-    return LaunchContext(Roots(str(tmp_path)), options, Environments(), GroupStarter(None))
+    return LaunchContext(Roots(str(tmp_path)), options, Environments(), GroupStarter(None), Ceilings("local"))
 
 
 def job(**fields: Any) -> JobSpec:
@@ -45,6 +46,7 @@ def hook() -> None:
         ({"interactive": True}, Way.THREAD),
         ({"dry_run": True}, Way.THREAD),
         ({"jobserver": True}, Way.THREAD),
+        ({"memory": 1 << 30}, Way.THREAD),
         ({"containment": "group"}, Way.THREAD),
         ({"pre_launch": hook}, Way.HOOK),
         ({"pre_launch": hook, "dry_run": True, "renew_odir": True}, Way.HOOK),

@@ -233,6 +233,21 @@ def test_a_silent_log_is_noticed_where_logs_are_watched() -> None:
     )
 
 
+def test_a_ceiling_is_for_backends_that_see_to_it() -> None:
+    text = SOFT.replace("[jobs.like_all]", "[jobs.like_all]\nmemory = '200MiB'")
+    assert next(job for job in prepared(text).jobs if job.name == "like_all").memory == 200 << 20
+    message = wrong(text.replace("[jobs.like_all]", "[jobs.like_all]\nbackend = 'fake'"))
+    assert message == (
+        'jobs.toml: [jobs.like_all]: has memory; the backend "fake" does not limit the memory of its jobs'
+    )
+    assert wrong(text.replace("200MiB", "4096")) == (
+        'jobs.toml: [jobs.like_all]: memory is "4096"; expected at least 4 MiB, such as "200MiB" or "4GiB"'
+    )
+    assert wrong(text.replace("200MiB", "much")).startswith(
+        'jobs.toml: [jobs.like_all]: memory is "much"; expected a number of bytes from 1, or text such as'
+    )
+
+
 def test_a_wrong_step_of_the_backend_is_said_of_that() -> None:
     message = wrong(SOFT.replace('"SIGINT"', '"SIGITN"'))
     assert message.startswith("jobs.toml: [backends.local]: LocalBackend: soft_stop is 'SIGITN', which is no signal")

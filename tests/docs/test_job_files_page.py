@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,22 @@ def test_the_example_of_a_job_that_hangs_ends_it_and_names_a_slow_one(tmp_path: 
     (job,) = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())["jobs"]
     assert (job["status"], job["kind"], job["class"], job["context"]) == ("killed", "idle", "design", ["boots"])
     assert job["message"].endswith("(idle_timeout 0.5 s); its last line: boots")
+
+
+def test_the_example_of_a_ceiling_ends_what_needs_more(tmp_path: Path) -> None:
+    (tmp_path / "sim").write_text(
+        f"#!/bin/sh\nexec {sys.executable} -I -S -c 'import time; x = bytearray(1 << 30); time.sleep(1000)'\n"
+    )
+    (tmp_path / "sim").chmod(0o755)
+    text = example('memory = "16GiB"').replace("16GiB", "200MiB")
+    innocents = "[jobs.smoke]\ncmd = 'echo {seed}'\nseeds = 10\n"
+    (tmp_path / "soc.toml").write_text(f"{text}{innocents}")
+    done = call(tmp_path, "run", "soc.toml")
+    assert done.code == 3, done.err  # failures of the infrastructure alone
+    boot, *smoke = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())["jobs"]
+    assert (boot["status"], boot["kind"], boot["class"]) == ("failed", "out_of_memory", "infrastructure")
+    assert re.match(r"used .*B of the 200 MiB of memory that it may \(memory\)", boot["message"])
+    assert [job["status"] for job in smoke] == ["passed"] * 10
 
 
 def test_each_key_of_the_results_is_listed() -> None:

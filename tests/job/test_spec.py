@@ -17,8 +17,8 @@ from runtime.job import JobSpec
 FIELDS = (
     "name cmd shell target job_type seed secret_cmd backend resources dependencies run_if _needs_all weight "
     "timeout timeout_from queue_timeout idle_timeout slow soft_stop soft_timeout exports cwd odir renew_odir log_path "
-    "pass_patterns fail_patterns kinds runtime_pattern simulated_time_pattern max_log raw_lines dry_run interactive "
-    "tags containment leftovers jobserver pre_launch post_finish retry full_name qual_name"
+    "pass_patterns fail_patterns kinds runtime_pattern simulated_time_pattern max_log memory raw_lines dry_run "
+    "interactive tags containment leftovers jobserver pre_launch post_finish retry full_name qual_name"
 )
 
 

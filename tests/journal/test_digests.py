@@ -48,6 +48,7 @@ CHANGES: Mapping[str, Any] = {
     "runtime_pattern": r"(?P<value>\d+) (?P<unit>s)",
     "simulated_time_pattern": r"(?P<value>\d+) (?P<unit>s)",
     "max_log": 1000,
+    "memory": 1 << 30,
     "raw_lines": True,
     "dry_run": True,
     "interactive": True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -63,6 +64,15 @@ async def assert_same_semantics(backend: RuntimeBackend, table: Sequence[Row], r
 async def test_on_this_machine(table: Sequence[Row], containment: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     await assert_same_semantics(LocalBackend(run_dir=run_dir, containment=containment), table, run_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("containment", ["tree", "group"])
+async def test_with_a_ceiling_a_job_means_the_same(table: Sequence[Row], containment: str, tmp_path: Path) -> None:
+    """It is started in a cgroup, where there are cgroups."""
+    run_dir = tmp_path / "run"
+    with_ceiling = [attrs.evolve(row, fields={**row.fields, "memory": 1 << 30}) for row in table]
+    await assert_same_semantics(LocalBackend(run_dir=run_dir, containment=containment), with_ceiling, run_dir)
 
 
 @pytest.mark.slow

@@ -273,6 +273,51 @@ async def test_s7_accounting_is_asked_for_what_neither_record_nor_queue_tells(
         assert scene.slurm.count("sacct") >= 1
 
 
+LIMIT = 200 << 20
+OVER = "used more than the 200 MiB of memory that it may (memory); "
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize("memory", [None, LIMIT])
+async def test_a_job_that_goes_on_when_a_process_of_it_was_out_of_memory_is_over_its_ceiling(
+    stage: Stage, code: int, memory: int | None, autojump_clock: MockClock
+) -> None:
+    async with stage(settings=Settings(min_job_age=1000)) as scene:
+        (handle,) = await scene.submit("a", cmd=f"exit {code}", memory=memory)
+        await trio.sleep(10.5)
+        element = scene.slurm.controller.jobs[0]
+        element.shown, element.reason = "OUT_OF_MEMORY", "OutOfMemory"
+        event = await scene.end(handle)
+    if memory is None and code == 0:
+        assert event.status is PASSED
+        return
+    assert kind(event) is FailureKind.OUT_OF_MEMORY
+    assert event.reason is not None
+    assert event.reason.message.startswith(OVER if memory else "Slurm job ")
+    assert event.reason.message.endswith(" on n1 ended: OUT_OF_MEMORY (OutOfMemory)")
+
+
+@pytest.mark.parametrize(("word", "reason"), [("FAILED", "JobLaunchFailure"), ("OUT_OF_MEMORY", "OutOfMemory")])
+@pytest.mark.parametrize("memory", [None, LIMIT])
+async def test_a_job_that_slurm_has_killed_for_its_memory_has_left_no_record(
+    stage: Stage, word: str, reason: str, memory: int | None, autojump_clock: MockClock
+) -> None:
+    async with stage(settings=Settings(min_job_age=1000), visibility_timeout=5) as scene:
+        scene.slurm.runs = lambda _name, _restarts: Run(record=False)
+        (handle,) = await scene.submit("a", memory=memory)
+        await trio.sleep(10.5)
+        element = scene.slurm.controller.jobs[0]
+        element.shown, element.reason = word, reason
+        event = await scene.end(handle)
+    assert event.reason is not None
+    if memory is None and word == "FAILED":
+        assert event.reason.kind is FailureKind.LOST
+        return
+    assert event.reason.kind is FailureKind.OUT_OF_MEMORY
+    message = f"Slurm job {element.array_id}_0 on n1 ended: {word} ({reason})"
+    assert event.reason.message == (f"{OVER}{message}" if memory else message)
+
+
 async def test_s7_what_nobody_knows_of_is_lost_at_a_deadline_and_never_passed(
     stage: Stage, autojump_clock: MockClock
 ) -> None:

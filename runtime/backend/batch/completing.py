@@ -22,6 +22,7 @@ from runtime.errors import BackendBrokenError
 from runtime.job import FailureKind, JobStatus, JobStatusInfo
 from runtime.job.command import command_words
 from runtime.process import Exit
+from runtime.process.memory_use import MemoryUse
 from runtime.verdict import Judgement, explain_stop, needs_log
 
 _LOG_INTERVAL: Final = 0.5
@@ -85,9 +86,11 @@ class Completer:
             await self._complete_killed(job)
         elif row is None:
             raise AssertionError("an end needs a record, a row, or a stop")
-        elif row.state.kind is not None:
+        elif (kind := _kind_of(job, row)) is not None:
             what = f"{self.label(job.element, row)} ended: {row.word}"
-            await self._complete_ended(job, row.state.kind, what, row.note or "")
+            if kind is FailureKind.OUT_OF_MEMORY and job.live.spec.memory is not None:
+                what = f"{MemoryUse(job.live.spec.memory, killed=True)}; {what}"
+            await self._complete_ended(job, kind, what, row.note or "")
         else:
             await self._fail_unrecorded(job, f"{self.label(job.element, row)} is {row.word}")
 
@@ -151,11 +154,16 @@ class Completer:
         # kills some process of the job, and the job may then exit by itself.
         by_itself = record.stopped is None and record.signal is None
         kind = None if row is None else row.state.kind
+        is_over = kind is FailureKind.OUT_OF_MEMORY and live.spec.memory is not None  # whatever it makes of that
         if live.stop is not None and not by_itself:
             await self._complete_killed(job, _exit_of(record))
-        elif kind is not None and record.code != 0 and not (by_itself and kind is not FailureKind.OUT_OF_MEMORY):
+        elif kind is not None and (
+            is_over or (record.code != 0 and not (by_itself and kind is not FailureKind.OUT_OF_MEMORY))
+        ):
             word = "" if row is None else row.word
             message = f"{self._system} job {record.id} on {record.host} ended: {word}"
+            if is_over:
+                message = f"{MemoryUse(live.spec.memory, record.peak_bytes, killed=True)}; {message}"
             await self._complete_ended(job, kind, message, record.host, _exit_of(record))
         else:
             await self._complete_judged(job, record)
@@ -211,6 +219,13 @@ class Completer:
         """Return the judgement of the log of a job that was stopped, if it has one, and call its `post_finish`."""
         spec, log = job.live.spec, job.paths.log
         return await self._finisher.conclude_stopped(spec, log, status, self._visibility_timeout)
+
+
+def _kind_of(job: BatchJob, row: QueueRow) -> FailureKind | None:
+    """Return why the system has ended a job without a record; `None` if that is not known."""
+    if row.state.may_be_memory and job.live.spec.memory is not None:
+        return FailureKind.OUT_OF_MEMORY
+    return row.state.kind
 
 
 def _exit_of(record: ExitRecord) -> Exit:

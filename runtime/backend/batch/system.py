@@ -54,6 +54,9 @@ class State:
     phase: Phase
     kind: FailureKind | None = None
     """Why the system ended it; `None` if it ended by itself or has not ended."""
+    may_be_memory: bool = False
+    """Whether the system may have killed it for its memory, and has no other name for that. It counts for a job that
+    has a ceiling and has left no record."""
 
 
 @attrs.frozen

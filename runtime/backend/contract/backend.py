@@ -82,6 +82,9 @@ class RuntimeBackend(abc.ABC):
     watches_logs: ClassVar[bool] = False
     """Whether it watches the logs of its jobs while they run, for `timeout_from` and `idle_timeout` of
     `JobSpec`. A job that has one of them fails where it does not."""
+    limits_memory: ClassVar[bool] = False
+    """Whether it ends a job that uses more memory than its `JobSpec.memory`. A job that has one fails where it does
+    not."""
     max_output_dirs: int | None = None
     """How many old output directories of a job are kept; `None` where the backend keeps none."""
     default_parallelism: ClassVar[int | None] = None

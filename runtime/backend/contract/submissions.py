@@ -24,6 +24,7 @@ class Settings(Protocol):
     name: str
     supports_interactive: bool
     watches_logs: ClassVar[bool]
+    limits_memory: ClassVar[bool]
 
     @property
     def max_parallelism(self) -> int | None:
@@ -123,6 +124,8 @@ class Submissions:
                 self._fail_interactive(jobs)
             if JobSpec.some_are_watched and not self._backend.watches_logs:
                 self._fail_watched(jobs)
+            if JobSpec.some_have_ceilings and not self._backend.limits_memory:
+                self._fail_with_ceiling(jobs)
             waiting = [job for job in jobs if job.stage is WAITING]
             if waiting:
                 await self._driver.launch(waiting)
@@ -154,6 +157,12 @@ class Submissions:
             key = next((key for key in WATCHED_KEYS if getattr(job.spec, key) is not None), None)
             if key is not None and self._control.begin(job):
                 why = f"it has {key}, and backend {self._tasks.name!r} does not see what its jobs write"
+                self._control.fail(job, FailureKind.LAUNCH_ERROR, why)
+
+    def _fail_with_ceiling(self, jobs: Iterable[LiveJob]) -> None:
+        for job in jobs:
+            if isinstance(job.spec, JobSpec) and job.spec.memory is not None and self._control.begin(job):
+                why = f"it has memory, and backend {self._tasks.name!r} does not limit the memory of its jobs"
                 self._control.fail(job, FailureKind.LAUNCH_ERROR, why)
 
 

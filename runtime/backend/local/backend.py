@@ -81,6 +81,7 @@ class LocalBackend(RuntimeBackend):
     name = "local"
     supports_interactive = True
     watches_logs = True
+    limits_memory = True
     keeps_attempts = True
     shares_roots = True
     """Whether `run_dir` may be open `Roots`, so that the directory is not opened again by its path."""

@@ -20,6 +20,7 @@ from runtime.backend.contract.control import Control
 from runtime.backend.contract.driver import Driver
 from runtime.backend.contract.live import DONE, LiveJob
 from runtime.backend.finishing import Finisher
+from runtime.backend.local.ceilings import Ceilings
 from runtime.backend.local.environments import Environments
 from runtime.backend.local.group_starter import GroupStarter
 from runtime.backend.local.guards import Guards
@@ -28,6 +29,7 @@ from runtime.backend.local.jobserver import Jobserver
 from runtime.backend.local.launch import LaunchContext
 from runtime.backend.local.launch_gate import LaunchGate
 from runtime.backend.local.local_job import EndedJob, JobServices, LocalJob, complete_ended
+from runtime.backend.local.memory_watch import MemoryWatch
 from runtime.backend.local.options import LocalOptions
 from runtime.backend.local.pausing import Pauser
 from runtime.backend.local.pipeline import LaunchPipeline
@@ -122,7 +124,7 @@ class LocalDriver(Driver):
         if is_new:
             logger.info("backend %r runs its jobs in %s", self.control.name, roots.run_dir)
         has_jobserver = self._limit() is not None
-        context = LaunchContext(roots, self._options, environments, groups, has_jobserver)
+        context = LaunchContext(roots, self._options, environments, groups, Ceilings(self.control.name), has_jobserver)
         return context, oom_kills, read_machine_state(roots.run_dir)
 
     def _warn_of_shortages(self) -> None:
@@ -151,7 +153,10 @@ class LocalDriver(Driver):
         ended, self._ended = trio.open_memory_channel[EndedJob](math.inf)
         finisher, terminal = Finisher(judging, hooking), UserTerminal(*options.terminal, self._lend_terminal, judging)
         watch = LogWatch(control, finisher.verdicts, self.has_ended)
-        self.services = JobServices(control, options, ended, finisher, watch, oom_kills, judging, terminal)
+        memory_watch = MemoryWatch(control, judging)
+        self.services = JobServices(
+            control, options, ended, finisher, watch, oom_kills, memory_watch, judging, terminal
+        )
         self._gate = LaunchGate(control, options.headroom, machine, partial(read_machine_state, context.roots.run_dir))
         self._pipeline = LaunchPipeline(control, context, self.guards, launching, hooking, self._start)
 
@@ -168,6 +173,7 @@ class LocalDriver(Driver):
         """End the helper processes, and close the run directory."""
         self._pausing.close()
         await self.guards.aclose()
+        self._context.ceilings.close()
         self._run_directory.close(self._context.roots)
 
     # ------------------------------------------------------------------ jobs

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import trio
 
 from runtime.backend.local.launch_errors import UnwatchedError
-from runtime.process import GroupTree, ProcessTable, spawn
+from runtime.process import Child, GroupTree, ProcessTable, spawn
+from runtime.process.guard.job_files import EnteredCgroup
 from runtime.process.start_registry import StartRegistry
 
 _STOP_FILE_THREADS: Final = 8
@@ -40,8 +42,9 @@ class GroupStarter:
         output: int,
         leftover_timeout: float,
         inherited: Sequence[int] = (),
+        cgroup: tuple[bytes, bytes] | None = None,
     ) -> GroupTree:
-        """Start a program; arguments as for `spawn` and `GroupTree`. Blocks, also while jobs are paused.
+        """Start a program; arguments as for `spawn`, `GroupTree` and `Shim`. Blocks, also while jobs are paused.
 
         Raises:
             OSError: if it cannot be started.
@@ -50,7 +53,8 @@ class GroupStarter:
         """
 
         def start() -> GroupTree:
-            child = spawn(argv, env=env, cwd=cwd, directory=directory, output=output, inherited=inherited)
+            begin = partial(spawn, argv, env=env, cwd=cwd, directory=directory, output=output, inherited=inherited)
+            child = begin() if cgroup is None else _begin_in(cgroup, begin)
             try:
                 return GroupTree(child, self._table, self._kill_timeout, self._files, leftover_timeout)
             except MemoryError:
@@ -58,3 +62,20 @@ class GroupStarter:
                 raise UnwatchedError from None
 
         return self.registry.start(start)
+
+
+def _begin_in(cgroup: tuple[bytes, bytes], begin: Callable[[], Child]) -> Child:
+    """Call `begin` while this thread, alone of this process, is in a cgroup.
+
+    Raises:
+        OSError: as `begin`, and if the thread cannot enter the cgroup or leave it; then no child is left.
+    """
+    child = None
+    try:
+        with EnteredCgroup(cgroup):
+            child = begin()
+    except OSError:
+        if child is not None:
+            child.destroy()
+        raise
+    return child

@@ -69,3 +69,16 @@ def out_of_memory(verdict: Verdict) -> Verdict:
     message = f"{verdict.reason.message}; the kernel has killed a process here because it was out of memory"
     kind = FailureKind.OUT_OF_MEMORY
     return Verdict(kind.status, attrs.evolve(verdict.reason, message=message, kind=kind))
+
+
+def over_ceiling(verdict: Verdict, over: str) -> Verdict:
+    """Return the verdict on a job that was over its ceiling, whatever else is said of it.
+
+    Args:
+        verdict: what else is said.
+        over: how it was over.
+    """
+    if verdict.reason is None or verdict.reason.message.startswith(over):  # nothing else is said
+        return verdict
+    kind = FailureKind.OUT_OF_MEMORY
+    return Verdict(kind.status, attrs.evolve(verdict.reason, message=f"{over}; {verdict.reason.message}", kind=kind))

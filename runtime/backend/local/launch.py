@@ -27,6 +27,7 @@ from runtime.backend.job_paths import (
     starting_words,
 )
 from runtime.backend.launch_progress import LaunchProgress
+from runtime.backend.local.ceilings import Ceilings
 from runtime.backend.local.environments import Environments
 from runtime.backend.local.group_starter import GroupStarter
 from runtime.backend.local.interactive import JobTerminal
@@ -70,6 +71,7 @@ class LaunchContext:
     options: LocalOptions
     environments: Environments
     groups: GroupStarter
+    ceilings: Ceilings
     has_jobserver: bool = False
     """Whether the backend has a limit of its own, so that its slots can be shared."""
 
@@ -85,7 +87,7 @@ class LaunchContext:
             return Way.THREAD
         if spec.renew_odir or spec.log_path is not None or spec.dry_run or spec.interactive or has_long_text(spec):
             return Way.THREAD
-        if spec.jobserver:  # descriptors come with it
+        if spec.jobserver or spec.memory is not None:  # descriptors come with it, or a cgroup is made for it
             return Way.THREAD
         return Way.SHIM if self.needs_shim(spec) else Way.THREAD
 
@@ -248,16 +250,9 @@ def launch_in_thread(context: LaunchContext, launch: Launch) -> Launched:
             if spec.dry_run:
                 return DryRun()
             start = ProgramStart(context, launch.job, launch.shim, paths, known)
-            argv = starting_words(spec, paths.log)
-            if spec.interactive:
-                tree, terminal = start.on_pty(argv, log)
-                return _keep(launch, tree, soft, paths.log, terminal)
-            if not (spec.jobserver and context.has_jobserver):
-                return _keep(launch, start(argv, log, paths.log), soft, paths.log)
-            tree, tokens = start.with_tokens(argv, log, paths.log)
-            job = _keep(launch, tree, soft, paths.log)
-            job.tokens = tokens
-            return job
+            if spec.memory is None:
+                return _start(launch, start, soft, log)
+            return _start_below_ceiling(launch, start, soft, log, spec.memory)
         finally:
             os.close(log)
     except Exception as exc:  # noqa: BLE001 - such as text that is not a file name: it fails its own job, and no other
@@ -266,6 +261,38 @@ def launch_in_thread(context: LaunchContext, launch: Launch) -> Launched:
         launch.needs = None
         if directory is not None:
             os.close(directory)
+
+
+def _start(launch: Launch, start: ProgramStart, soft: SoftStep | None, log: int) -> LocalJob:
+    """Start the program of a job, with the descriptor of its log. Raises as `ProgramStart`."""
+    spec: JobSpec = launch.job.spec
+    path = start.paths.log
+    argv = starting_words(spec, path)
+    if spec.interactive:
+        tree, terminal = start.on_pty(argv, log)
+        return _keep(launch, tree, soft, path, terminal)
+    if not (spec.jobserver and start.context.has_jobserver):
+        return _keep(launch, start(argv, log, path), soft, path)
+    tree, tokens = start.with_tokens(argv, log, path)
+    job = _keep(launch, tree, soft, path)
+    job.tokens = tokens
+    return job
+
+
+def _start_below_ceiling(launch: Launch, start: ProgramStart, soft: SoftStep | None, log: int, memory: int) -> LocalJob:
+    """As `_start`, for a job that may use so many bytes of memory.
+
+    Raises:
+        OSError: also, if it has a cgroup, and that cannot be made.
+    """
+    ceiling = start.context.ceilings.make(memory, contained=launch.shim is not None)
+    try:
+        job = _start(launch, attrs.evolve(start, cgroup=ceiling.cgroup), soft, log)
+    except BaseException:
+        ceiling.close()
+        raise
+    job.ceiling = ceiling
+    return job
 
 
 def _make_files(context: LaunchContext, launch: Launch, progress: LaunchProgress, paths: RootedJobPaths) -> int:

@@ -26,8 +26,10 @@ import trio
 from runtime.backend.contract.control import Control, JobEnd
 from runtime.backend.contract.live import LiveJob
 from runtime.backend.finishing import Finisher, usage_of
-from runtime.backend.local.how_ended import Ending, how_ended, may_be_oom, out_of_memory, with_leftovers
+from runtime.backend.local.ceilings import Ceiling
+from runtime.backend.local.how_ended import Ending, how_ended, may_be_oom, out_of_memory, over_ceiling, with_leftovers
 from runtime.backend.local.interactive import JobTerminal, UserTerminal
+from runtime.backend.local.memory_watch import MemoryWatch
 from runtime.backend.local.options import LocalOptions
 from runtime.backend.local.token_pipes import TokenPipes
 from runtime.backend.log_watch import LogWatch, is_watched
@@ -61,6 +63,7 @@ class JobServices:
     finisher: Finisher
     log_watch: LogWatch
     oom_kills: OomKills
+    memory_watch: MemoryWatch
     threads: trio.CapacityLimiter
     """Limits the threads that judge."""
     terminal: UserTerminal
@@ -77,7 +80,18 @@ class LocalJob:
         terminal: that of an interactive job.
     """
 
-    __slots__ = ("_concluding", "_is_limited", "_services", "job", "log", "soft", "terminal", "tokens", "tree")
+    __slots__ = (
+        "_concluding",
+        "_is_limited",
+        "_services",
+        "ceiling",
+        "job",
+        "log",
+        "soft",
+        "terminal",
+        "tokens",
+        "tree",
+    )
 
     _services: JobServices
     """Set by `start`."""
@@ -97,6 +111,8 @@ class LocalJob:
         self.terminal: JobTerminal | None = terminal
         self.tokens: TokenPipes | None = None
         """Its pipes to the jobserver, until that takes them over; assigned before `start`."""
+        self.ceiling: Ceiling | None = None
+        """What limits its memory, if anything does; assigned before `start`."""
         self._concluding: trio.CancelScope | None = None
         """Encloses the steps after its end, judging the log and `post_finish`; made on demand."""
         self._is_limited = False
@@ -111,7 +127,9 @@ class LocalJob:
         is_known = self._start_watched() if is_watched(job.spec) else services.control.started(job)
         if not is_known:  # it was abandoned as lost during its launch
             self.stop()
-        ordinary = self.terminal is None and not self._is_log_watched()
+        if self.ceiling is not None:
+            services.memory_watch.add(self, self.ceiling)
+        ordinary = self.terminal is None and self.ceiling is None and not self._is_log_watched()
         if not (ordinary and tree.announce_end(services.ended, self)):
             services.control.start_task(self.watch)
 
@@ -133,6 +151,8 @@ class LocalJob:
         self.tree.close()
         if self.tokens is not None:
             self.tokens.close()
+        if self.ceiling is not None:
+            self.ceiling.close()
         if self.terminal is not None:
             self.terminal.close()
             self.terminal = None
@@ -178,7 +198,8 @@ class LocalJob:
         """Wait for the end of its processes, and complete it."""
         try:
             end = await self._wait_ended()
-            await self._complete(end)
+            over = None if self.ceiling is None else await self._services.memory_watch.conclude(self, self.ceiling)
+            await self._complete(end, over)
             await self.tree.wait_gone()
         finally:
             self.close()  # an error here must not leave the processes running
@@ -243,7 +264,8 @@ class LocalJob:
     def _leftovers(self) -> str:
         return self.job.spec.leftovers or self._services.options.leftovers
 
-    async def _complete(self, end: TreeEnd) -> None:
+    async def _complete(self, end: TreeEnd, over: str | None = None) -> None:
+        """Complete it. `over` says how it was over its ceiling, if it was."""
         job, control = self.job, self._services.control
         match how_ended(end, is_stopped=job.stop is not None):
             case Ending.LOST:
@@ -262,7 +284,7 @@ class LocalJob:
                 message = "other code has reaped its process, so its exit code is not known"
                 control.fail(job, FailureKind.LOST, message)
             case Ending.EXITED | Ending.STOPPED_EARLY:
-                await self._complete_judged(end)
+                await self._complete_judged(end, over)
 
     async def _complete_stopped(self, end: TreeEnd) -> None:
         """Call `post_finish`, and complete it with the reason of its stop, and what its log says about that."""
@@ -274,7 +296,7 @@ class LocalJob:
         judgement = await services.finisher.conclude_stopped(job.spec, self.log, status, timeout, end.log)
         services.control.finish_stopped(job, usage_of(end.exit, judgement), explain_stop(job.stop.reason, judgement))
 
-    async def _complete_judged(self, end: TreeEnd) -> None:
+    async def _complete_judged(self, end: TreeEnd, over: str | None) -> None:
         """Judge its log, call `post_finish`, and complete it."""
         job, services = self.job, self._services
         if job.status is QUEUED:  # the line from which it runs may be among the last ones
@@ -290,12 +312,14 @@ class LocalJob:
             self._conclusion_scope(),
             services.options.timeouts.kill,
             end.log,
-            with_leftovers(self._leftovers(), end),
+            with_leftovers(self._leftovers(), end) if over is None else failed(FailureKind.OUT_OF_MEMORY, over),
         )
         usage = usage_of(end.exit, verdict.log, end.left_behind)
         if end.stopped and verdict.passed:
             verdict = failed(FailureKind.FAIL_PATTERN, "a fail pattern had matched; the line is no longer in its log")
-        if may_be_oom(how) and await in_thread(services.oom_kills.explain_one, limiter=services.threads):
+        if over is not None:
+            verdict = over_ceiling(verdict, over)
+        elif may_be_oom(how) and await in_thread(services.oom_kills.explain_one, limiter=services.threads):
             verdict = out_of_memory(verdict)
         services.control.finish(job, verdict.status, verdict.reason, usage)
 

@@ -18,7 +18,8 @@ from runtime.roots import RootedPath
 
 if TYPE_CHECKING:
     from runtime.backend.local.launch import LaunchContext  # which launches by this
-    from runtime.process.shim import Shim  # not available on every system
+    from runtime.process.memory_cgroups import JobCgroup  # these are not available on every system
+    from runtime.process.shim import Shim
 
 
 @attrs.frozen
@@ -32,6 +33,8 @@ class ProgramStart:
     paths: RootedJobPaths
     directory: int | None
     """The descriptor of the output directory, if it is known."""
+    cgroup: JobCgroup | None = None
+    """The cgroup that it begins in; `None` for that of the process that starts it."""
 
     def __call__(
         self,
@@ -56,6 +59,7 @@ class ProgramStart:
         """
         spec: JobSpec = self.job.spec
         timeout = self.context.leftover_timeout(spec)
+        cgroup = None if self.cgroup is None else self.cgroup.entry
         if self.shim is not None:
             return self.shim.start(
                 argv,
@@ -68,6 +72,7 @@ class ProgramStart:
                 log=log,
                 leftover_timeout=timeout,
                 inherited=inherited,
+                cgroup=cgroup,
             )
         env = self.context.environments.of(self.job, self.paths.cwd)
         env = env if variables is None else {**env, **variables}
@@ -84,6 +89,7 @@ class ProgramStart:
                 output=output,
                 leftover_timeout=timeout,
                 inherited=inherited,
+                cgroup=cgroup,
             )
         finally:
             if opened is not None:

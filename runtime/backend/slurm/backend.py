@@ -35,7 +35,8 @@ class SlurmBackend(BatchBackend):
             and options (``partition``, ``account``, ``qos``, ``time``, ``requeue``, ``extra``); a later rule overrides
             an earlier one.
         licences: from a resource to the name of the licence in Slurm. The resources ``cpus``, ``memory_mb`` and
-            ``gpus``, and those in `licences`, are requested from Slurm; the scheduler limits all others.
+            ``gpus``, and those in `licences`, are requested from Slurm; the scheduler limits all others. The
+            `memory` of a job replaces its ``memory_mb``.
         command_timeout: seconds after which a command of Slurm's is killed; `None` for 30.
         options: as for `BatchBackend`.
 
@@ -44,6 +45,7 @@ class SlurmBackend(BatchBackend):
     """
 
     name = "slurm"
+    limits_memory = True  # as far as the cluster's configuration does
     environment_variables: Mapping[str, str] = VARIABLES
     """Environment variables that are the defaults of options; read when the backend is opened."""
 

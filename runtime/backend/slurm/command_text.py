@@ -211,7 +211,7 @@ def _queue_row(line: str) -> QueueRow | None:
     array, index, name, word, code, restarts, nodes, reason = (field.strip() for field in fields[:-1])
     if not (_is_number(array) and (index == "N/A" or _is_number(index)) and _is_number(restarts) and word):
         return None
-    state = state_of(word)
+    state = state_of(word, reason)
     reason = "" if reason == "None" else reason
     if state.phase in (Phase.ENDED, Phase.ENDING):
         note, word = nodes, f"{word} ({reason})" if reason else word

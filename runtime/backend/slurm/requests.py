@@ -41,6 +41,10 @@ killed. Arbitrary: with a tenth, Slurm may end a job that we are stopping; with 
 licences for an hour, and fewer partitions admit the job."""
 
 
+_MIB: Final = 1 << 20
+"""Bytes of Slurm's unit, to which it rounds up."""
+
+
 @attrs.frozen
 class Options:
     """What is requested besides resources. `None` where nothing is said."""
@@ -199,10 +203,12 @@ class Requests:
                     licences.append(f"{self.licences[name]}:{amount}")
             elif name == "cpus":
                 words.append("--exclusive" if amount is None else f"--cpus-per-task={max(1, amount)}")
-            elif name == "memory_mb":
+            elif name == "memory_mb" and spec.memory is None:
                 words.append(f"--mem={amount or 0}" if amount is None else f"--mem={max(1, amount)}M")
             elif name == "gpus" and amount:
                 words.append(f"--gres=gpu:{amount}")
+        if spec.memory is not None:  # Slurm has one number for what a job needs and what it may use
+            words.append(f"--mem={math.ceil(spec.memory / _MIB)}M")
         if licences:
             words.append(f"--licenses={','.join(sorted(licences))}")
         return sorted(words)  # so that the order of a job's resources does not split an array

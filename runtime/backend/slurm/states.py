@@ -53,9 +53,18 @@ STATES: Final = {
 }
 
 _UNKNOWN: Final = State(Phase.UNKNOWN)
+_KILLED: Final = State(Phase.ENDED, may_be_memory=True)
 
 
-def state_of(word: str) -> State:
-    """Return the meaning of a state. Accounting adds to some names: ``CANCELLED by 1000``, ``RUNNING+``."""
+def state_of(word: str, reason: str = "") -> State:
+    """Return the meaning of a state. Accounting adds to some names: ``CANCELLED by 1000``, ``RUNNING+``.
+
+    Args:
+        word: the state.
+        reason: what the queue has as its reason.
+    """
+    if word == "FAILED" and reason == "JobLaunchFailure":
+        # The batch script was ended by a signal, which nobody has asked for. With `OverMemoryKill`, it is that.
+        return _KILLED
     # UNKNOWN, not ENDED: a state of a later version of Slurm must not end a job that runs.
     return STATES.get(word.partition(" ")[0].rstrip("+"), _UNKNOWN)

@@ -54,7 +54,46 @@ def short_log(root: int, path: bytes) -> bytes | None:
     return text if len(text) <= SHORT_LOG else None
 
 
-def start(argv: list[bytes], environment: dict[bytes, bytes], output: int, inherited: Sequence[int] = ()) -> int:
+class EnteredCgroup:
+    """A ``with`` block in which this thread is in another cgroup: what it starts begins there, before its first step.
+
+    Args:
+        entry: the files in which a thread writes ``0`` to enter that cgroup, and to return to its own.
+
+    Raises:
+        OSError: when the block begins, if it cannot enter; when it ends, if it cannot return.
+    """
+
+    def __init__(self, entry: tuple[bytes, bytes]) -> None:
+        self._entry = entry
+
+    def __enter__(self) -> None:
+        enter, leave = self._entry
+        self._leave = os.open(leave, os.O_WRONLY | os.O_CLOEXEC)  # first: it must not stay for want of a descriptor
+        try:
+            fd = os.open(enter, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, b"0")
+            finally:
+                os.close(fd)
+        except BaseException:
+            os.close(self._leave)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            os.write(self._leave, b"0")
+        finally:
+            os.close(self._leave)
+
+
+def start(
+    argv: list[bytes],
+    environment: dict[bytes, bytes],
+    output: int,
+    inherited: Sequence[int] = (),
+    cgroup: tuple[bytes, bytes] | None = None,
+) -> int:
     """Start a program in a session of its own, looked up in the ``PATH`` of `environment`; return its pid.
 
     Args:
@@ -62,7 +101,10 @@ def start(argv: list[bytes], environment: dict[bytes, bytes], output: int, inher
         environment: its environment.
         output: the descriptor that becomes its standard output and its standard error.
         inherited: the descriptors that it has beside that, from `FIRST_INHERITED` on.
+        cgroup: as for `EnteredCgroup`; `None` for that of this process.
     """
+    if cgroup is not None:
+        return _start_in(cgroup, argv, environment, output, inherited)
     actions = [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
     if not inherited:
         return _start(argv, environment, actions)
@@ -70,6 +112,26 @@ def start(argv: list[bytes], environment: dict[bytes, bytes], output: int, inher
         for number, source in enumerate(sources, FIRST_INHERITED):
             actions.append((os.POSIX_SPAWN_DUP2, source, number))
         return _start(argv, environment, actions)
+
+
+def _start_in(
+    cgroup: tuple[bytes, bytes],
+    argv: list[bytes],
+    environment: dict[bytes, bytes],
+    output: int,
+    inherited: Sequence[int],
+) -> int:
+    root = 0
+    try:
+        with EnteredCgroup(cgroup):
+            root = start(argv, environment, output, inherited)
+    except OSError:
+        if root:
+            # This process cannot return, so what it starts later would begin there, too. What it leaves is killed by
+            # its supervisor.
+            os._exit(1)
+        raise
+    return root
 
 
 def _start(argv: list[bytes], environment: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> int:

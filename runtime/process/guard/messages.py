@@ -29,6 +29,8 @@ bytes; the `WirePath` of that directory, or `None` to follow its path wherever t
 `WirePath` of the job's directory, which contains the log, the names of the log and of the environment file, and the
 content of the latter (`None` for the dump of `SETUP` and what the job is told about itself). If the files are there
 already this is `None`, and the descriptor of the job's output comes with the message, and then those that it inherits.
+At last the cgroup that the job begins in: the files in which a process writes ``0`` to enter it and to leave it, or
+`None`.
 
 A `WirePath` is the number of a root and a path below it, which `rooted` opens."""
 STOP: Final = "stop"

@@ -172,6 +172,7 @@ class ShimProcess:
         kill_timeout: float | None,
         log: WirePath | None,
         to_make: tuple[WirePath, bytes, bytes, bytes | None] | None,
+        cgroup: tuple[bytes, bytes] | None,
     ) -> None:
         """Run a job until nothing of it is left. Arguments as for `JOB`."""
         directory: int | None = None
@@ -193,7 +194,7 @@ class ShimProcess:
             else:
                 self.change_directory(cwd, cwd_path)
             told = {} if identity is None else identity_variables(identity)
-            root = start(argv, {**self.environment, b"PWD": cwd, **told, **exports}, output, inherited)
+            root = start(argv, {**self.environment, b"PWD": cwd, **told, **exports}, output, inherited, cgroup)
         except OSError as exc:
             self.report(NOT_STARTED, number, exc.errno, truncate(exc.filename or b"", MAX_PART), exc.strerror)
             return

@@ -40,6 +40,15 @@ def test_equal_requests_are_equal_whatever_their_order() -> None:
     assert requests.of(job(resources=one)) == requests.of(job(resources=two))
 
 
+@pytest.mark.parametrize(
+    ("memory", "word"), [(200 << 20, "--mem=200M"), ((200 << 20) + 1, "--mem=201M"), (4 << 30, "--mem=4096M")]
+)
+def test_a_ceiling_is_what_slurm_is_asked_for(memory: int, word: str) -> None:
+    requests = Requests(Options())
+    assert requests.of(job(memory=memory)) == ("--no-requeue", word)
+    assert requests.of(job(memory=memory, resources={"memory_mb": 5, "cpus": 1}))[2:] == (word,)
+
+
 @pytest.mark.parametrize(("name", "word"), [("cpus", "--exclusive"), ("memory_mb", "--mem=0")])
 def test_all_of_a_node_can_be_asked_for(name: str, word: str) -> None:
     assert word in Requests(Options()).of(job(resources={name: None}))

@@ -42,3 +42,9 @@ def test_only_an_end_has_a_kind() -> None:
 )
 def test_words_mean_what_they_say(word: str, phase: Phase, kind: FailureKind | None) -> None:
     assert (state_of(word).phase, state_of(word).kind) == (phase, kind)
+
+
+def test_only_the_end_of_a_script_by_a_signal_may_be_that_of_its_memory() -> None:
+    assert state_of("FAILED", "JobLaunchFailure").may_be_memory
+    assert not any(state.may_be_memory for state in STATES.values())
+    assert not state_of("CANCELLED", "JobLaunchFailure").may_be_memory
