@@ -120,7 +120,8 @@ def limits_of_run(
             most = largest.get(name)
             if most is not None and (1 if amount is None else amount) > most:
                 needs = "all" if amount is None else str(amount)
-                raise ResourceError(f"job {job.id!r} needs {needs} of resource {name!r}, and its schedule allows {most}")
+                msg = f"job {job.id!r} needs {needs} of resource {name!r}, and its schedule allows {most}"
+                raise ResourceError(msg)
     return {name: _provider(limit) for name, limit in chosen.items()}
 
 

@@ -60,9 +60,7 @@ class Commands:
         max_output: bytes of its standard output, and of its standard error, beyond which it is killed.
     """
 
-    def __init__(
-        self, environment: Mapping[str, str], timeout: float | None, *, max_output: int = MAX_OUTPUT
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], timeout: float | None, *, max_output: int = MAX_OUTPUT) -> None:
         self._environment = environment
         self._timeout = math.inf if timeout is None else timeout
         self._max_output = max_output
@@ -153,7 +151,7 @@ class _Started:
         return any(os.fstat(fd).st_size > most for fd in (self.output, self.errors))
 
     def result(self, *, timed_out: bool, timeout: float, most: int) -> CommandResult:
-        """Return its result, and reap it. If it `timed_out`, or prints too much, it may still run, and is not reaped."""
+        """Return its result, and reap it; not if it `timed_out`, or has printed too much: then it may still run."""
         output, errors = _read(self.output, most), _read(self.errors, most)
         if timed_out:
             return CommandResult(None, output, f"{errors}\nit did not return within {timeout:g} s", timed_out=True)
