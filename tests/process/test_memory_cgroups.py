@@ -192,9 +192,11 @@ def test_a_child_begins_there_and_its_parent_returns() -> None:
         assert f"memory:/{inside}\n" in done.stdout
         assert Path("/proc/self/cgroup").read_text() == before
         assert not job.use().is_over
+        words = [sys.executable, "-I", "-S", "-c", "input(); bytearray(2 << 30)"]
         with EnteredCgroup(job.entry):
-            words = [sys.executable, "-I", "-S", "-c", "bytearray(2 << 30)"]
-            assert subprocess.run(words, check=False).returncode == -9
+            child = subprocess.Popen(words, stdin=subprocess.PIPE)
+        child.communicate(b"\n")  # only now: this process must not be there when the kernel kills
+        assert child.returncode == -9
         assert job.use() == MemoryUse(LIMIT, LIMIT, killed=True)
     assert not cgroups.directory.exists()
 
