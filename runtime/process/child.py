@@ -70,6 +70,10 @@ class Child:
         """Whether it is reaped, so that its pid may have been reused."""
         return self._reaped
 
+    def fileno(self) -> int:
+        """Return its pidfd, which is readable once it has exited, for `select`; -1 after `close`."""
+        return self._pidfd
+
     def has_exited(self) -> bool:
         """Whether it has exited, reaped or not."""
         if not self._reaped:

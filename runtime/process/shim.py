@@ -126,13 +126,14 @@ class Tree:
         assert self.end is not None
         return self.end
 
-    def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
-        """Send `item` and the end when it has ended, on a channel of unlimited size."""
+    def announce_end(
+        self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T, _otherwise: Callable[[], object]
+    ) -> None:
+        """Send `item` and the end when it has ended, on a channel of unlimited size: no task is ever needed."""
         if self.end is None:
             self._announce = lambda end: channel.send_nowait((item, end))
         else:
             channel.send_nowait((item, self.end))
-        return True
 
     def ancestor(self) -> int | None:
         """Return the pid of its shim."""

@@ -31,6 +31,7 @@ from runtime.process.threads import in_thread
 from runtime.roots import RootedPath
 
 if TYPE_CHECKING:
+    from runtime.process.group_exits import GroupExits
     from runtime.process.stop_sequence import GentleStep
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class TreeEnd:
     broken: str | None = None
     """Why it was ended without a request to stop: its guard has died."""
     log: bytes | None = None
-    """The content of its log, if that is short and its shim has read it."""
+    """The content of its log, if that is short and was read."""
     left_behind: Sequence[str] = ()
     """Processes that outlived the root and the leftover timeout, and were killed: names and pids."""
 
@@ -104,15 +105,15 @@ class ProcessTree(Protocol):
         be found. The process is the root, or one that is no part of the tree.
         """
 
-    def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
+    def announce_end(
+        self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T, otherwise: Callable[[], object]
+    ) -> None:
         """Send `item` and the end when it has ended, so that one task can wait for many trees.
 
         Args:
             channel: of unlimited size.
-            item: is sent once.
-
-        Returns:
-            Whether that is supported; if not, a task has to call `wait_ended`.
+            item: is sent once, unless `otherwise` is called.
+            otherwise: is called instead, perhaps at once, if a task has to call `wait_ended`: it starts that.
         """
 
     async def wait_gone(self) -> None:
@@ -167,14 +168,23 @@ class GroupTree:
     _leftover_timeout: float
     """Seconds that processes which outlive the root have to exit by themselves, before they are named and killed; 0 to
     kill them at once."""
+    _exits: GroupExits
+    """Notices the exit of its root, if its end is to be announced."""
+    log: RootedPath | None = None
+    """Its log, which is read at its end if it is short and the end is announced."""
     _stopped: bool = attrs.field(default=False, init=False)
     _soft: int | RootedPath | None = attrs.field(default=None, init=False)
-    _waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _exit: Exit = attrs.field(default=UNKNOWN, init=False)
+    _end: TreeEnd | None = attrs.field(default=None, init=False)
     _scope: trio.CancelScope | None = attrs.field(default=None, init=False)  # of the step in progress
     _paused: bool = attrs.field(default=False, init=False)
     limit: Limit = attrs.field(default=limit_by_deadline, init=False)
     """How the steps of its stop are limited. A standstill is noticed only after the deadlines that it has passed: a
     backend that learns of standstills sets a `Limit` that waits for that."""
+
+    @cached_property
+    def _waiting(self) -> trio.CancelScope:
+        return trio.CancelScope()  # made on demand, as this is: for most trees no task waits
 
     @cached_property
     def _sequence(self) -> StopSequence:
@@ -193,17 +203,16 @@ class GroupTree:
 
     async def wait_ended(self) -> TreeEnd:
         """Wait until no process is left in the group, or it was abandoned."""
+        if self._end is not None:
+            return self._end
         with self._waiting:
             await self.child.wait_exited()
         left_behind: Sequence[str] = ()
-        how = UNKNOWN
         if self._stopped:
             scope = await self._stop_gently()
+        elif (at_once := self.end_at_once()) is not None:
+            return at_once
         elif self._leftover_timeout:
-            # Reaped first: then one system call tells whether its group is empty.
-            how = self.child.reap()
-            if not self.child.group_exists():  # the usual case: no process is left
-                return TreeEnd(how)
             self._sequence.begin([(LEFTOVERS, self._leftover_timeout)], self._kill_timeout)
             step, scope = self._take_step()
             if step == LEFTOVERS:
@@ -211,11 +220,25 @@ class GroupTree:
                 self._sequence.force()
                 _, scope = self._take_step()
         else:
-            # In the usual case no process is left to wait for, and this limit must cost nothing.
             scope = trio.CancelScope()
             limit_by_deadline(scope, math.inf if self._kill_timeout is None else self._kill_timeout)
-        end = await sweep_group(self.child, self._process_table, scope, how)
+        end = await sweep_group(self.child, self._process_table, scope, self._exit)
         return TreeEnd(end.exit, self._stopped, end.left, left_behind=left_behind)
+
+    def end_at_once(self) -> TreeEnd | None:
+        """Return the end, after the exit of its root, if no process is left, as usual; `None` if a task has to wait."""
+        if self._stopped:
+            return None
+        if not self._leftover_timeout:
+            self.child.signal_group(signal.SIGKILL)
+        # Reaped first: then one system call tells whether its group is empty.
+        if not self.child.reaped:
+            self._exit = self.child.reap()
+        if self.child.group_exists():
+            return None
+        self._end = TreeEnd(self._exit)
+        self.close()
+        return self._end
 
     async def _stop_gently(self) -> trio.CancelScope:
         """Take the steps before SIGKILL; return the scope of that."""
@@ -244,9 +267,14 @@ class GroupTree:
         """Return the pid of the root."""
         return self.child.pid
 
-    def announce_end(self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T) -> bool:
-        """Return false: the task that waits for it also ends it."""
-        return False
+    def announce_end(
+        self, channel: trio.MemorySendChannel[tuple[T, TreeEnd]], item: T, otherwise: Callable[[], object]
+    ) -> None:
+        """Send `item` and the end when it has ended; call `otherwise` when a stop begins, or processes outlive it."""
+        if self._stopped:
+            otherwise()
+        else:
+            self._exits.add(self, lambda end: channel.send_nowait((item, end)), otherwise)
 
     async def _soft_stop(self, descendants: Descendants) -> None:
         soft = self._soft
@@ -275,6 +303,7 @@ class GroupTree:
             self._sequence.begin(steps.gentle, steps.kill_timeout)
             self.unpause(0)  # stopped processes could not act on the soft step
             self._waiting.cancel()
+            self._exits.hand_over(self)
 
     def kill(self) -> None:
         """Skip the rest of the stop sequence: SIGKILL now."""

@@ -165,6 +165,7 @@ class LocalDriver(Driver):
         self.control.deadlines.catch_up = self._standstill.catch_up
         self.control.start_task(self._standstill.run)
         self.control.start_task(self.guards.run)
+        self.control.start_task(self._context.groups.exits.run)
         self.control.start_task(self.services.log_watch.run)
         self.control.start_task(complete_ended, self._ended, self.control)
         await self.services.finisher.verdicts.run()

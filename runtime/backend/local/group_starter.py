@@ -10,12 +10,18 @@ import trio
 
 from runtime.backend.local.launch_errors import UnwatchedError
 from runtime.process import Child, GroupTree, ProcessTable, spawn
+from runtime.process.group_exits import GroupExits
 from runtime.process.guard.job_files import EnteredCgroup
 from runtime.process.start_registry import StartRegistry
+from runtime.roots import RootedPath
 
 _STOP_FILE_THREADS: Final = 8
 """Threads that make stop files. Arbitrary: ten times more compete for the interpreter's lock; with a single one, a file
 system that does not answer stops all."""
+
+_LOG_THREADS: Final = 4
+"""Threads that read short logs, which takes microseconds. Arbitrary: ten times more mostly sleep; a single one may hang
+in a file system that does not answer."""
 
 
 class GroupStarter:
@@ -31,6 +37,8 @@ class GroupStarter:
         self._files = trio.CapacityLimiter(_STOP_FILE_THREADS)
         self.registry: Final = StartRegistry()
         """All that were started."""
+        self.exits: Final = GroupExits(trio.CapacityLimiter(_LOG_THREADS))
+        """Notices their exits; its `run` must be running."""
 
     def start(
         self,
@@ -41,6 +49,7 @@ class GroupStarter:
         directory: int | None,
         output: int,
         leftover_timeout: float,
+        log: RootedPath | None = None,
         inherited: Sequence[int] = (),
         cgroup: tuple[bytes, bytes] | None = None,
     ) -> GroupTree:
@@ -56,7 +65,7 @@ class GroupStarter:
             begin = partial(spawn, argv, env=env, cwd=cwd, directory=directory, output=output, inherited=inherited)
             child = begin() if cgroup is None else _begin_in(cgroup, begin)
             try:
-                return GroupTree(child, self._table, self._kill_timeout, self._files, leftover_timeout)
+                return GroupTree(child, self._table, self._kill_timeout, self._files, leftover_timeout, self.exits, log)
             except MemoryError:
                 child.destroy()
                 raise UnwatchedError from None

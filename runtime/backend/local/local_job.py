@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import attrs
@@ -129,9 +130,11 @@ class LocalJob:
             self.stop()
         if self.ceiling is not None:
             services.memory_watch.add(self, self.ceiling)
-        ordinary = self.terminal is None and self.ceiling is None and not self._is_log_watched()
-        if not (ordinary and tree.announce_end(services.ended, self)):
-            services.control.start_task(self.watch)
+        watch = partial(services.control.start_task, self.watch)
+        if self.terminal is None and self.ceiling is None and not self._is_log_watched():
+            tree.announce_end(services.ended, self, watch)
+        else:
+            watch()
 
     def _start_watched(self) -> bool:
         """As `Control.started`, for a job whose log is watched: it may wait for a line of that."""

@@ -88,6 +88,7 @@ class ProgramStart:
                 directory=directory,
                 output=output,
                 leftover_timeout=timeout,
+                log=log,
                 inherited=inherited,
                 cgroup=cgroup,
             )

@@ -42,13 +42,19 @@ def make_files(root: int, directory: bytes, log: bytes, environment_file: bytes,
 def short_log(root: int, path: bytes) -> bytes | None:
     """Return the content of a log; `None` if it is longer than `SHORT_LOG`, not a regular file, or cannot be read."""
     try:
-        fd = rooted.open_regular(root, path)
+        return read_short(rooted.open_regular(root, path))
     except OSError:
         return None
+
+
+def read_short(fd: int) -> bytes | None:
+    """Return the content of a file that was just opened, and close it; `None` if it is longer than `SHORT_LOG`.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
     try:
         text = os.read(fd, SHORT_LOG + 1)
-    except OSError:
-        return None
     finally:
         os.close(fd)
     return text if len(text) <= SHORT_LOG else None
