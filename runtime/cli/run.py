@@ -23,6 +23,7 @@ from typing import Final, NoReturn, Protocol, runtime_checkable
 import trio
 
 from runtime.cli.ctl_requests import CtlRequests
+from runtime.cli.earlier import SELECTED
 from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, describe_fatal_error, print_error
 from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.link_updates import LinkUpdates
@@ -402,7 +403,8 @@ class Run:
         )
         if self._removals.removed:
             lines.append(removed_line(len(self._removals.removed)))
-        lines += self._prepared.known.lines()
+        is_selection = self._prepared.details.get(SELECTED) is True
+        lines += self._prepared.known.lines(results, is_selection=is_selection)
         if self._written:
             lines.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
         shown = [each for each in results if each.id in self._prepared.logs_to_show and each.log_path is not None]

@@ -128,6 +128,10 @@ def test_the_example_of_a_known_failure_does_not_fail_the_run_until_its_day(tmp_
     assert (done.code, done.err) == (0, "")
     assert "KNOWN  fifo_overflow: exit code 1; a fail pattern matched: ERROR: credit lost after 17 beats" in done.out
     assert "1 job: 0 passed, 0 failed, 0 killed, 1 known, in" in done.out
+    fixed = text.replace("exit 1", "exit 0").replace("ERROR: credit", "credit")
+    (tmp_path / "fifo.toml").write_text(f'{fixed}[jobs.other]\ncmd = "true"\n')
+    assert "known failures that matched nothing: credit_lost" in call(tmp_path, "run", "fifo.toml", "-q").out
+    assert "credit_lost" not in call(tmp_path, "run", "fifo.toml", "-q", "--select", "other").out
     (tmp_path / "fifo.toml").write_text(text.replace("2126-12-31", "2025-12-31"))
     done = call(tmp_path, "run", "fifo.toml", "-q")
     assert done.code == 1

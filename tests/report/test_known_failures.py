@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import pytest
 
-from runtime.job import FailureKind, JobSpec, JobStatusInfo
+from runtime.job import FailureKind, JobCompletionEvent, JobResult, JobSpec, JobStatus, JobStatusInfo
 from runtime.job.known import MAX_MESSAGE, KnownFailure
+from runtime.job.protocol import Job
 from runtime.report.known_failures import KnownFailures
 
 DAY = date(2026, 7, 1)
@@ -22,8 +24,18 @@ def name_of(known: KnownFailures, message: str = "a beat was lost", job: JobSpec
     return known.name_of(job, JobStatusInfo(message, kind=FailureKind.FAIL_PATTERN))
 
 
-def said(known: KnownFailures) -> list[str]:
-    return ["".join(text for text, _ in line) for line in known.lines()]
+def result(
+    status: JobStatus = JobStatus.PASSED, kind: FailureKind | None = None, job: JobSpec = SMOKE
+) -> JobResult[Job]:
+    reason = None if kind is None else JobStatusInfo("why", kind=kind, cause=FailureKind.EXIT_CODE)
+    started = None if kind is FailureKind.DEPENDENCY else 1.0
+    return JobResult(job, JobCompletionEvent(job.id, 1, status, reason, 0.0, started, 2.0))
+
+
+def said(
+    known: KnownFailures, results: Sequence[JobResult[Job]] = (result(),), *, is_selection: bool = False
+) -> list[str]:
+    return ["".join(text for text, _ in line) for line in known.lines(results, is_selection=is_selection)]
 
 
 @pytest.mark.parametrize("jobs", ["*", "smoke", "smoke.seed=1", "smo*", "nightly", "*.seed=[12]"])
@@ -70,3 +82,24 @@ def test_the_message_is_that_of_the_summary_and_is_searched_to_a_limit() -> None
     assert name_of(known, "." * (MAX_MESSAGE - 8) + "far away") == "far"
     assert name_of(known, "." * MAX_MESSAGE + "far away") is None
     assert name_of(known, "\udcff\nfar away") == "far"  # by line, as in a log
+
+
+@pytest.mark.parametrize(
+    ("results", "is_selection", "is_named"),
+    [
+        ([result()], True, True),
+        ([result(JobStatus.FAILED, FailureKind.EXIT_CODE)], True, True),
+        ([result(JobStatus.KILLED, FailureKind.TIMEOUT)], True, True),
+        ([result(JobStatus.FAILED, FailureKind.LICENCE)], False, False),
+        ([result(JobStatus.KILLED, FailureKind.CANCELLED)], False, False),
+        ([result(JobStatus.KILLED, FailureKind.DEPENDENCY)], False, False),
+        ([result(JobStatus.KILLED, FailureKind.DEPENDENCY), result()], False, True),
+        ([result(job=JobSpec(name="other", cmd="x"))], True, False),
+        ([result(job=JobSpec(name="other", cmd="x"))], False, True),  # it means no job that there is
+    ],
+)
+def test_an_entry_of_whose_jobs_none_had_a_verdict_is_not_said_to_have_matched_nothing(
+    results: list[JobResult[Job]], is_selection: bool, is_named: bool
+) -> None:
+    expected = ["known failures that matched nothing: x"] if is_named else []
+    assert said(KnownFailures([entry(jobs="smoke")], DAY), results, is_selection=is_selection) == expected
