@@ -228,15 +228,14 @@ def _make_locked(parent: Path) -> tuple[Path, int]:
     """Return a new directory of ours, and a descriptor that holds its lock."""
     for number in itertools.count(1):
         directory = parent / f"{_PREFIX}{os.getpid()}-{number}"
-        try:
+        with suppress(FileExistsError):
             directory.mkdir()
-            lock = _lock(directory)
-        except (FileExistsError, FileNotFoundError):  # somebody took it for a leftover before it was locked
-            continue
-        if lock is not None and directory.exists():
-            return directory, lock
-        if lock is not None:
-            os.close(lock)
+            with suppress(FileNotFoundError):  # somebody took it for a leftover before it was locked
+                lock = _lock(directory)
+                if lock is not None:
+                    if directory.exists():
+                        return directory, lock
+                    os.close(lock)
     raise AssertionError
 
 

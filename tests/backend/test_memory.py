@@ -14,6 +14,7 @@ import trio
 
 from runtime.backend.fake import FakeBackend
 from runtime.backend.local import memory_watch
+from runtime.backend.local.ceilings import Ceilings
 from runtime.errors import SpecError
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, Kind
 from runtime.job.spec import MIN_MEMORY
@@ -272,6 +273,35 @@ async def test_with_version_2_a_process_group_is_watched(second: Second, tmp_pat
         assert (await jobs.run(memory=LIMIT)).status is JobStatus.PASSED
         assert not [path for one in second.ours() for path in one.glob("job-*")]
         assert (await jobs.run(memory=LIMIT, containment="tree", name="tree")).status is JobStatus.PASSED
+
+
+def test_a_launch_that_was_abandoned_leaves_no_cgroups_behind(second: Second) -> None:
+    for close_first in (True, False):
+        ceilings = Ceilings("local")
+        if not close_first:
+            ceilings.make(LIMIT, contained=True)
+        ceilings.close()
+        assert second.ours() == []
+        with pytest.raises(OSError, match="shutdown"):
+            ceilings.make(LIMIT, contained=True)
+        assert second.ours() == []
+
+
+def test_a_backend_that_closes_does_not_wait_for_a_launch_that_was_abandoned(
+    second: Second, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ceilings = Ceilings("local")
+    find = MemoryCgroups.open
+
+    def closed_meanwhile() -> MemoryCgroups:
+        found = find()
+        ceilings.close()
+        return found
+
+    monkeypatch.setattr(MemoryCgroups, "open", closed_meanwhile)
+    with pytest.raises(OSError, match="shutdown"):
+        ceilings.make(LIMIT, contained=True)
+    assert second.ours() == []
 
 
 # ------------------------------------------------------------------ looks

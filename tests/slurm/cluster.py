@@ -30,6 +30,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -98,6 +99,23 @@ NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port={first}-{last}
 # Jobs go to the node with the fewest, so that two nodes are two.
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE LLN=YES State=UP
 """
+
+BY_CGROUPS: Final = {"ProctrackType": "proctrack/cgroup", "TaskPlugin": "task/cgroup"}
+"""Settings with which the kernel limits the memory of jobs, by `_CGROUP_CONF`."""
+BY_GATHERING: Final = {
+    "JobAcctGatherType": "jobacct_gather/linux",
+    "JobAcctGatherFrequency": "task=1",
+    "JobAcctGatherParams": "OverMemoryKill",
+}
+"""Settings with which Slurm itself does, once a second."""
+_CGROUP_CONF: Final = """\
+CgroupPlugin=cgroup/v1
+ConstrainRAMSpace=yes
+ConstrainSwapSpace=yes
+AllowedSwapSpace=0
+"""
+_CGROUP_FILE: Final = "cgroup.conf"
+_CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 class ClusterError(Exception):
@@ -270,8 +288,12 @@ class Cluster:
     # ------------------------------------------------------------------ up and down
 
     @classmethod
-    def create(cls, directory: Path) -> Cluster:
+    def create(cls, directory: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Cluster:
         """Make a cluster in a directory that does not exist yet, start it, and wait until its nodes are idle.
+
+        Args:
+            directory: for all of its files.
+            settings: of Slurm, in place of those that it has here, or besides them.
 
         Raises:
             ClusterError: if something is missing, or it does not come up; then nothing of it is left running, and its
@@ -285,7 +307,7 @@ class Cluster:
             raise ClusterError(msg) from None
         cluster = cls(directory)
         try:
-            cluster._lay_out()
+            cluster._lay_out(settings)
             for daemon in cluster.daemons.values():
                 daemon.start()
                 if daemon.name == "munged":
@@ -319,6 +341,8 @@ class Cluster:
             ClusterError: if a process survives; the directory is kept.
         """
         self._end_processes()
+        if (self.directory / _CGROUP_FILE).exists():
+            _remove_cgroups()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self, *names: str) -> None:
@@ -452,7 +476,7 @@ class Cluster:
 
     # ------------------------------------------------------------------ making it
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, settings: Mapping[str, str]) -> None:
         for name in ("log", "state", "spool", *(f"spool/{node}" for node in NODES)):
             (self.directory / name).mkdir(mode=0o755)
         key = self.directory / "munge.key"
@@ -473,6 +497,11 @@ class Cluster:
                 array=MAX_ARRAY_SIZE,
             )
         )
+        if settings:
+            lines = [line for line in self.conf.read_text().splitlines() if line.partition("=")[0] not in settings]
+            self.conf.write_text("\n".join([*(f"{name}={value}" for name, value in settings.items()), *lines, ""]))
+        if settings.get("TaskPlugin") == BY_CGROUPS["TaskPlugin"]:
+            (self.directory / _CGROUP_FILE).write_text(_CGROUP_CONF)
 
     def _wait_for_munge(self) -> None:
         path = self.directory / "munge.socket"
@@ -505,6 +534,20 @@ def check_machine() -> None:
     if missing:
         msg = f"there is no {', '.join(missing)}: install Slurm and munge (Debian: apt install slurm-wlm munge)"
         raise ClusterError(msg)
+
+
+def has_cgroups() -> bool:
+    """Whether this machine has the cgroups that `BY_CGROUPS` needs."""
+    return all((_CGROUPS / name / "cgroup.procs").exists() for name in ("memory", "freezer"))
+
+
+def _remove_cgroups() -> None:
+    """Remove the cgroups of nodes, which Slurm leaves behind."""
+    for node in NODES:
+        for top in _CGROUPS.glob(f"*/slurm_{node}"):
+            for directory, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):  # another cluster uses it
+                    os.rmdir(directory)
 
 
 def _path() -> str:

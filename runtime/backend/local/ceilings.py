@@ -6,7 +6,9 @@ jobs does nothing.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +54,7 @@ class Ceilings:
         self._name = name
         self._lock = threading.Lock()
         self._is_known = False
+        self._is_closed = False
         self._cgroups: MemoryCgroups | None = None
 
     def make(self, memory: int, *, contained: bool) -> Ceiling:
@@ -62,12 +65,15 @@ class Ceilings:
             contained: whether a shim starts it.
 
         Raises:
-            OSError: if its cgroup cannot be made.
+            OSError: if its cgroup cannot be made, or the backend was closed meanwhile.
         """
         with self._lock:
             if not self._is_known:
                 self._cgroups = self._find()
                 self._is_known = True
+            if self._is_closed:  # the launch was abandoned
+                self._remove()
+                raise OSError(errno.ESHUTDOWN, os.strerror(errno.ESHUTDOWN))
         cgroups = self._cgroups
         # To begin in a cgroup, a process is started by one that is in it. A thread alone cannot be there with version
         # 2, and this process as a whole must not.
@@ -77,8 +83,17 @@ class Ceilings:
 
     def close(self) -> None:
         """Remove all cgroups. Blocks shortly."""
+        self._is_closed = True
+        if self._lock.acquire(blocking=False):  # otherwise a launch that was abandoned has it, and removes them
+            try:
+                self._remove()
+            finally:
+                self._lock.release()
+
+    def _remove(self) -> None:
         if self._cgroups is not None:
             self._cgroups.close()
+            self._cgroups = None
 
     def _find(self) -> MemoryCgroups | None:
         from runtime.process.memory_cgroups import MemoryCgroups, NoCgroupsError

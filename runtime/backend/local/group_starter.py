@@ -11,7 +11,6 @@ import trio
 from runtime.backend.local.launch_errors import UnwatchedError
 from runtime.process import Child, GroupTree, ProcessTable, spawn
 from runtime.process.group_exits import GroupExits
-from runtime.process.guard.job_files import EnteredCgroup
 from runtime.process.start_registry import StartRegistry
 from runtime.roots import RootedPath
 
@@ -79,6 +78,8 @@ def _begin_in(cgroup: tuple[bytes, bytes], begin: Callable[[], Child]) -> Child:
     Raises:
         OSError: as `begin`, and if the thread cannot enter the cgroup or leave it; then no child is left.
     """
+    from runtime.process.guard.job_files import EnteredCgroup
+
     child = None
     try:
         with EnteredCgroup(cgroup):

@@ -33,12 +33,13 @@ class MemoryWatch:
 
     Args:
         control: is told which jobs are over their ceilings.
-        limiter: limits the threads that look.
+        limiter: limits the threads that look at jobs that have ended.
     """
 
     def __init__(self, control: Control, limiter: trio.CapacityLimiter) -> None:
         self._control = control
         self._limiter = limiter
+        self._looking = trio.CapacityLimiter(1)  # its own: a look must not wait for logs that are judged
         self._jobs: dict[LocalJob, Ceiling] = {}
         self._added = trio.Event()
         self._is_running = False
@@ -83,7 +84,7 @@ class MemoryWatch:
         jobs = [job for job in self._jobs if not job.has_ended()]
         looks = [_Look(self._jobs[job], job.tree.pid or 0, job.tree.ancestor() or 0) for job in jobs]
         with suppress(OSError, MemoryError):  # no thread, file or memory is to be had: the next look may succeed
-            uses = await in_thread(lambda: _read(looks), limiter=self._limiter, wait_for_thread=False)
+            uses = await in_thread(lambda: _read(looks), limiter=self._looking, wait_for_thread=False)
             for job, use in zip(jobs, uses, strict=True):
                 if use.is_over and job in self._jobs and not job.has_ended():
                     # Without the gentle steps: what is not in a cgroup would go on to fill the machine.
