@@ -75,6 +75,7 @@ PURE = (
     "runtime.journal.replay",
     "runtime.journal.resume",
     "runtime.journal.segments",
+    "runtime.journal.unrecorded",
     "runtime.process.standstill",
     "runtime.process.stop_sequence",
     "runtime.scheduler.actions",

@@ -53,6 +53,7 @@ class Workload:
 WORKLOADS: Final = (
     Workload("scheduler", "scheduler.py", 500, 5_000, ["--as-cli"]),
     Workload("scheduler_library", "scheduler.py", 500, 5_000),
+    Workload("journal", "journal.py", 500, 5_000, ["--cost", "journal", "--rounds", "1"]),
     Workload("adapter", "adapter.py", 500, 5_000),
     Workload(
         "spawn", "spawn.py", 200, 2_000, ["32", "tree"], slowness=50

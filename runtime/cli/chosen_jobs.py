@@ -39,7 +39,7 @@ class ChosenJobs:
         state = earlier.state
         base = state.segments[-1].begin.details.get(_DETAIL)
         for job_id in self.ids:
-            known = {state.digests[state.numbers[job_id]], base.get(job_id) if isinstance(base, dict) else None}
+            known = {state.digest(state.numbers[job_id]), base.get(job_id) if isinstance(base, dict) else None}
             if job_id not in as_then or digest(as_then[job_id]) not in known:
                 raise InputError(
                     f"the job {shown(job_id)} cannot be made as it was in the run {earlier.run_dir.name}: what that run"

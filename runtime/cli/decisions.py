@@ -58,7 +58,7 @@ def outputs_now(earlier: Earlier, jobs: Sequence[JobToResume]) -> dict[str, Outp
         number = state.numbers.get(job.id)
         if number is None or state.statuses[number] is not PASSED:
             continue
-        if state.digests[number] != job.digest and not state.is_removed(number):
+        if state.digest(number) != job.digest and not state.is_removed(number):
             continue
         event = state.result(number)
         if event is not None and event.paths is not None:

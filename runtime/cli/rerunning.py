@@ -20,7 +20,7 @@ from runtime.cli.linked_directories import origin_directories
 from runtime.cli.provenance import git_state
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError, shown
-from runtime.journal.digests import digest
+from runtime.journal.digests import digests
 from runtime.journal.json_text import JSON
 from runtime.journal.recorder import Origin
 from runtime.journal.replay import RunState, replay
@@ -74,7 +74,8 @@ def plan_rerun(
     if rerun.needs is Needs.FROM_SAME_TREE:
         obstacles = {**_of_other_trees(rerun, state, jobs, run_dir.parent), **obstacles}
     to_resume = [
-        JobToResume(job.id, digest(as_then[job.id]), job.dependencies, obstacles.get(job.id, "")) for job in jobs
+        JobToResume(job.id, its_digest, job.dependencies, obstacles.get(job.id, ""))
+        for job, its_digest in zip(jobs, digests([as_then[job.id] for job in jobs]), strict=True)
     ]
     outputs = outputs_now(earlier, to_resume)
     ids = [job.id for job in jobs]

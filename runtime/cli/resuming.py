@@ -19,7 +19,7 @@ from runtime.cli.earlier import Earlier
 from runtime.cli.keep_plan import KeepPlan
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError
-from runtime.journal.digests import digest
+from runtime.journal.digests import digests
 from runtime.journal.recorder import Origin
 from runtime.journal.records import OutputIdentity
 from runtime.journal.replay import RunState
@@ -55,7 +55,9 @@ def plan_resumption(earlier: Earlier, jobs: Sequence[JobSpec], backends: Mapping
         InputError: if the file system of an output directory does not answer.
     """
     state, run_dir = earlier.state, str(earlier.run_dir)
-    to_resume = [JobToResume(job.id, digest(job), job.dependencies) for job in jobs]
+    to_resume = [
+        JobToResume(job.id, its_digest, job.dependencies) for job, its_digest in zip(jobs, digests(jobs), strict=True)
+    ]
     outputs = outputs_now(earlier, to_resume)
     of_others = [job.id for job in jobs if state.numbers.get(job.id) in state.origins]
     decisions, links = decide_with_links(state, jobs, to_resume, outputs, of_others, run_dir)
@@ -66,7 +68,7 @@ def plan_resumption(earlier: Earlier, jobs: Sequence[JobSpec], backends: Mapping
         for job in to_resume
         if not decisions[job.id].keep
         and (number := state.numbers.get(job.id)) is not None
-        and state.digests[number] == job.digest
+        and state.digest(number) == job.digest
     }
     return KeepPlan(
         decisions=decisions,

@@ -33,7 +33,7 @@ from runtime.journal.records import (
     to_text,
 )
 from runtime.journal.replay import RunState, replay
-from runtime.journal.resume import Decision, JobToResume, changes, decide, first_attempts
+from runtime.journal.resume import Decision, JobToResume, decide, first_attempts
 from runtime.journal.segments import InFlight, Segment
 
 if TYPE_CHECKING:
@@ -103,7 +103,6 @@ __all__ = (
     "Stopping",
     "acquire",
     "append_secrets",
-    "changes",
     "completion",
     "decide",
     "digest",

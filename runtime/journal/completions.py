@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -29,25 +29,21 @@ def ended(
 
     Args:
         jobs: the numbers of the jobs of `events`, in the same order.
-        events: the completions.
+        events: the completions, of which there is at least one.
         run_dir: the run directory; paths below it are written relative to it.
         outputs: for each job that passed, what identifies its output, if it is known; `None` for none at all.
         again: whether the jobs are tried again.
     """
+    fields = [
+        (each.attempt, each.status, each.reason, each.submitted, each.started, each.ended, each.usage, each.paths)
+        for each in events
+    ]
+    attempts, statuses, reasons, submitted, started, ends, usages, paths = map(list, zip(*fields, strict=True))
     columns: dict[str, Any] = {}  # `Any`: one class of values for each column
-    reasons = [event.reason for event in events]
     if any(reasons):
-        fields = [
-            _NO_REASON
-            if reason is None
-            else (reason.message, reason.kind, reason.lines, reason.context, reason.cause, reason.known)
-            for reason in reasons
-        ]
-        columns |= zip(_OF_REASON, map(list, zip(*fields, strict=True)), strict=True)
-    usages = [event.usage for event in events]
+        columns |= _reasons(reasons)
     if any(usages):
         columns |= _usages([usage or _NO_USAGE for usage in usages])
-    paths = [event.paths for event in events]
     if any(paths):
         columns |= _files(paths, run_dir)
     if outputs is not None and any(outputs):
@@ -55,14 +51,24 @@ def ended(
         columns |= zip(("devices", "inodes", "log_sizes"), map(list, zip(*known, strict=True)), strict=True)
     return Ended(
         jobs=jobs,
-        attempts=[event.attempt for event in events],
-        statuses=[event.status for event in events],
-        submitted=[event.submitted for event in events],
-        started=[event.started for event in events],
-        ended=[event.ended for event in events],
+        attempts=attempts,
+        statuses=statuses,
+        submitted=submitted,
+        started=started,
+        ended=ends,
         again=again or None,
         **columns,
     )
+
+
+def _reasons(reasons: Sequence[JobStatusInfo | None]) -> Iterable[tuple[str, object]]:
+    fields = [
+        _NO_REASON
+        if reason is None
+        else (reason.message, reason.kind, reason.lines, reason.context, reason.cause, reason.known)
+        for reason in reasons
+    ]
+    return zip(_OF_REASON, map(list, zip(*fields, strict=True)), strict=True)
 
 
 def _usages(usages: Sequence[JobUsage]) -> dict[str, object]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
-from operator import attrgetter
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final, cast
 
 import attrs
 
 from runtime.job import JobSpec
 from runtime.job.protocol import Specification
 from runtime.job.spec import DEFAULT_SHELL
+from runtime.journal.columns import Repeated
+from runtime.journal.json_text import dumps
 from runtime.journal.records import Jobs
+from runtime.journal.unrecorded import text_digest, unrecorded_digests
 
-_fields: Final = attrgetter("name", "secret_cmd", "cmd", "seed", "tags", "shell", "cwd", "odir", "log_path", "exports")
+_MOST: Final = 1000
+"""Jobs of a record. Arbitrary: ten times more would wait longer for their turn in memory, and ten times less take more
+space and time for what each record has."""
 
 
 @attrs.frozen(weakref_slot=False)
@@ -38,25 +43,36 @@ class JobDescription:
     """The names of its environment variables."""
 
 
-def jobs_record(jobs: Sequence[Specification], digests: Sequence[str]) -> Jobs:
-    """Return the record of these jobs. Of a job that is no `JobSpec`, nothing but the id is known.
-
-    Args:
-        jobs: the jobs.
-        digests: of their specifications, in the same order.
-    """
-    ids = [job.id for job in jobs]
-    if not ids:
-        return Jobs([], [])
-    described = [job if isinstance(job, JobSpec) else JobDescription(job.id) for job in jobs]
+def jobs_record(jobs: Sequence[JobSpec]) -> Jobs:
+    """Return the record of these jobs, of which there is at least one."""
     # By columns, and most of them only looked at: this is done for each job of a run.
-    names, secret, cmds, seeds, tags, shells, cwds, odirs, logs, exports = zip(*map(_fields, described), strict=True)
+    rows = [
+        (
+            job.full_name,
+            job.name,
+            job.qual_name,
+            job.secret_cmd,
+            job.cmd,
+            job.seed,
+            job.tags,
+            job.shell,
+            job.cwd,
+            job.odir,
+            job.log_path,
+            job.exports,
+        )
+        for job in jobs
+    ]
+    columns_of_rows = map(list, zip(*rows, strict=True))
+    ids, names, quals, secret, cmds, seeds, tags, shells, cwds, odirs, logs, exports = columns_of_rows
     columns: dict[str, Any] = {"commands": cmds}  # `Any`: one class of values for each column
-    if names != tuple(ids):
-        columns["names"] = names
+    if names != ids:
+        columns["names"] = [None if name == job_id else name for name, job_id in zip(names, ids, strict=True)]
+    if quals != ids:
+        columns["qual_names"] = [None if name == job_id else name for name, job_id in zip(quals, ids, strict=True)]
     if any(secret):
-        columns["commands"] = [None if job.secret_cmd else job.cmd for job in described]
-        columns["secret_cmds"] = [each or None for each in secret]
+        columns["commands"] = [None if job.secret_cmd else job.cmd for job in jobs]
+        columns["secret_cmds"] = [command_digest(job.cmd) if job.secret_cmd else None for job in jobs]
     if any(tags):
         columns["tags"] = [each or None for each in tags]
     if shells.count(DEFAULT_SHELL) < len(ids):
@@ -68,7 +84,23 @@ def jobs_record(jobs: Sequence[Specification], digests: Sequence[str]) -> Jobs:
         for name, column in (("seeds", seeds), ("cwds", cwds), ("odirs", odirs), ("logs", logs))
         if column.count(None) < len(ids)
     }
-    return Jobs(ids, digests, **columns)
+    return Jobs(ids, unrecorded_digests(jobs), **columns)
+
+
+def jobs_records(jobs: Sequence[Specification]) -> Iterator[Jobs]:
+    """Yield the records of any number of jobs, in their order. Of one that is no `JobSpec`, only its id is told."""
+    for first in range(0, len(jobs), _MOST):
+        for kind, group in groupby(jobs[first : first + _MOST], type):
+            if issubclass(kind, JobSpec):
+                yield jobs_record(cast("list[JobSpec]", list(group)))
+            else:
+                ids = [job.id for job in group]
+                yield Jobs(ids, Repeated("", len(ids)))
+
+
+def command_digest(command: str | Sequence[str] | None) -> str:
+    """Return 16 hexadecimal digits of a command."""
+    return text_digest(dumps(command))
 
 
 @attrs.define
@@ -87,8 +119,12 @@ class Descriptions:
 
     def of(self, number: int) -> JobDescription:
         """Return the description of a job."""
+        return description(*self.row_of(number))
+
+    def row_of(self, number: int) -> tuple[Jobs, int]:
+        """Return the record of a job, and its row in that."""
         index = bisect_right(self._first_numbers, number) - 1
-        return description(self._records[index], number - self._first_numbers[index])
+        return self._records[index], number - self._first_numbers[index]
 
 
 def description(record: Jobs, row: int) -> JobDescription:
@@ -101,7 +137,7 @@ def description(record: Jobs, row: int) -> JobDescription:
         record.seeds[row],
         record.tags[row] or (),
         record.commands[row] or "",
-        bool(record.secret_cmds[row]),
+        record.secret_cmds[row] is not None,
         DEFAULT_SHELL if shell is None else shell,
         record.cwds[row],
         record.odirs[row],

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """A value that JSON has."""
@@ -26,6 +26,9 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(msg)
 
 
+_PLAIN: Final = bytes(code for code in range(ord(" "), 0x7F) if chr(code) not in '"\\\\')
+"""The characters that JSON in ASCII does not escape."""
+
 _strict: Final = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":")).encode
 _parse: Final = json.JSONDecoder(parse_constant=_no_number).decode
 
@@ -36,12 +39,27 @@ def dumps(value: object) -> str:
     Raises:
         TypeError: if JSON does not have such a value.
     """
+    if value.__class__ is list and (plain := _plain_texts(value)) is not None:
+        return plain
     try:
         text = _strict(value)
     except ValueError:  # NaN or infinity
         text = _strict(_changed(value, _separate))
     # One search of the text is much cheaper than a walk through the value, which is hardly ever needed.
     return _strict(_changed(value, _separate)) if "\\ud" in text else text
+
+
+def _plain_texts(values: Any) -> str | None:  # `Any`: whatever is in a list
+    """Return a list of texts as JSON, in a third of the time; `None` if there are none, or not only plain texts."""
+    try:
+        text = '","'.join(values)
+    except TypeError:
+        return None
+    if not values or not text.isascii():
+        return None
+    escaped = text.encode("ascii").translate(None, _PLAIN)
+    # If nothing is left but the quotation marks between the texts, no text has a character that is escaped.
+    return f'["{text}"]' if len(escaped) == 2 * (len(values) - 1) else None
 
 
 def loads(text: str) -> object:

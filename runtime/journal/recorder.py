@@ -6,17 +6,18 @@ Only `wait_for_intents` waits.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
 
-from runtime.job import EventBatch, JobCompletionEvent, JobProgressEvent, JobSpec
+from runtime.job import EventBatch, JobCompletionEvent, JobProgressEvent
 from runtime.job.protocol import Specification
 from runtime.journal.completions import ended
-from runtime.journal.descriptions import jobs_record
-from runtime.journal.digests import digest
+from runtime.journal.descriptions import jobs_records
+from runtime.journal.digests import digests
 from runtime.journal.json_text import JSON
 from runtime.journal.lock import Holder
 from runtime.journal.records import Begin, End, Kept, Progress, Record, Removed, Requested, Starting, Stopping
@@ -82,10 +83,10 @@ class Recorder:
         self.details: Mapping[str, JSON] = details or {}
         self.origins: Mapping[str, Origin] = {}
         """By id: where the kept result of a job is from, if that is another run; may be replaced until `keep`."""
-        state = RunState() if state is None else state
+        self._state = state = RunState() if state is None else state
+        """Of the segments before."""
         self._incarnation = len(state.segments)
         self._numbers = dict(state.numbers)
-        self._digests = {job_id: state.digests[number] for job_id, number in state.numbers.items()}
         self._count = len(state.ids)
 
     def begin(self, token: str, epoch: float) -> None:
@@ -111,19 +112,22 @@ class Recorder:
         )
 
     def add(self, jobs: Iterable[Specification]) -> None:
-        """Record those of `jobs` that are new, or have another specification than before."""
-        changed: list[Specification] = []
-        digests: list[str] = []
-        for job in jobs:
-            job_id, its_digest = job.id, digest(job) if isinstance(job, JobSpec) else ""
-            if self._digests.get(job_id) != its_digest:
-                self._digests[job_id] = its_digest
-                self._numbers[job_id] = self._count + len(changed)
-                changed.append(job)
-                digests.append(its_digest)
-        if changed:
-            self._count += len(changed)
-            self._append(jobs_record(changed, digests))
+        """Record those of `jobs` that are new, or have another specification than before this segment."""
+        jobs = list(jobs)
+        for record in jobs_records(self._changed(jobs) if self._state.ids else jobs):
+            self._numbers.update(zip(record.ids, itertools.count(self._count)))
+            self._count += len(record.ids)
+            self._append(record)
+
+    def _changed(self, jobs: Sequence[Specification]) -> list[Specification]:
+        """Return those that the segments before this one do not have as they are now."""
+        state = self._state
+        then = [state.numbers.get(job.id) for job in jobs]
+        return [
+            job
+            for job, number, now in zip(jobs, then, digests(jobs), strict=True)
+            if number is None or state.digest(number) != now
+        ]
 
     def keep(self, events: Iterable[JobCompletionEvent]) -> None:
         """Record that these results are kept; and the results themselves, if they are of another run."""
@@ -227,5 +231,4 @@ class Recorder:
         self._append(End(at, stopped_by))
 
     def _numbers_of(self, ids: Iterable[str]) -> list[int]:
-        numbers = self._numbers
-        return [numbers[job_id] for job_id in ids]
+        return list(map(self._numbers.__getitem__, ids))

@@ -101,21 +101,24 @@ class Begin:
 class Jobs:
     """More jobs of the run, which get the next numbers. One whose id is known replaces the job of that id.
 
-    The optional columns describe a job for reports, as far as it is a `JobSpec`. `descriptions.jobs_record` makes one.
+    The optional columns describe a job, as far as it is a `JobSpec`. `descriptions.jobs_records` makes them.
     """
 
     ids: Sequence[str] = attrs.field(metadata=_each(TEXTS))
     digests: Sequence[str] = attrs.field(metadata=_each(TEXTS))
-    """What `digest` gives for each specification; ``""`` for a job that is no `JobSpec`."""
+    """Of all that the other columns do not tell of a specification and that can change the result; ``""`` for a job
+    that is no `JobSpec`. With the other columns it says whether two specifications are the same."""
     names: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """`None` if it is the id."""
+    qual_names: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
     """`None` if it is the id."""
     seeds: Sequence[int | None] = attrs.field(default=_NONE, metadata=_each(or_none(INTEGERS)))
     tags: Sequence[Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(LISTS_OF_TEXTS))
     """`None` for no tags."""
     commands: Sequence[str | Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(WORDS))
     """`JobSpec.cmd`; `None` if it may have secret values."""
-    secret_cmds: Sequence[bool | None] = attrs.field(default=_NONE, metadata=_each(FLAGS))
-    """`True` if its command may have secret values; otherwise `None`."""
+    secret_cmds: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
+    """The digest of its command if that may have secret values; otherwise `None`."""
     shells: Sequence[str | Sequence[str] | None] = attrs.field(default=_NONE, metadata=_each(WORDS))
     """`JobSpec.shell`; `None` for the default."""
     cwds: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
@@ -307,22 +310,22 @@ class _Layout:
         ]
         self._first = next((field for field in self._fields if field.is_column), None)
 
-    def write(self, record: Record) -> dict[str, object]:
+    def write(self, record: Record) -> str:
         """Return a record as JSON."""
-        table: dict[str, object] = {"type": self.name}
+        parts = [f'"type":"{self.name}"']
         for field in self._fields:
             value = getattr(record, field.name)
             if field is self._first:  # never one value for all: its length is that of all columns
-                table[field.name] = list(value)
+                parts.append(f'"{field.name}":{dumps(list(value))}')
             elif value.__class__ is Repeated and value.value is None:
                 pass  # quick, because most columns of most records are like that
             elif field.is_column:
                 written = field.codec.column_to_json(value)
                 if written is not None:
-                    table[field.name] = written
+                    parts.append(f'"{field.name}":{dumps(written)}')
             elif value is not None:
-                table[field.name] = field.codec.value_to_json(value)
-        return table
+                parts.append(f'"{field.name}":{dumps(field.codec.value_to_json(value))}')
+        return f"{{{','.join(parts)}}}"
 
     def read(self, table: Mapping[str, object]) -> Record:
         """Return the record of a JSON table. Raises `ValueError` if it is none."""
@@ -375,7 +378,7 @@ def to_text(record: Record) -> str:
         TypeError: if a value is of a class that JSON does not have.
         ValueError: if a status is none that such a record may have.
     """
-    return dumps(_LAYOUTS[type(record)].write(record))
+    return _LAYOUTS[type(record)].write(record)
 
 
 def from_text(text: str) -> Record | None:

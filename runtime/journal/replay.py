@@ -18,6 +18,7 @@ from runtime.job import JobCompletionEvent, JobStatus
 from runtime.job.status import PASSED, QUEUED, SCHEDULED, TERMINAL
 from runtime.journal.completions import completion, output, shifted
 from runtime.journal.descriptions import Descriptions, JobDescription
+from runtime.journal.digests import recorded_digest
 from runtime.journal.records import (
     Begin,
     End,
@@ -52,8 +53,6 @@ class RunState:
     run_dir: str = "."
     """The run directory, which the paths of completions begin with."""
     ids: list[str] = attrs.field(factory=list, init=False)
-    digests: list[str] = attrs.field(factory=list, init=False)
-    """What `digest` gave for the specification; ``""`` if it is not known."""
     attempts: list[int] = attrs.field(factory=list, init=False)
     """The last attempt that was to be started, from 1; 0 for none. A job that replaces another one continues its."""
     statuses: list[JobStatus] = attrs.field(factory=list, init=False)
@@ -71,6 +70,8 @@ class RunState:
     _segments: array[int] = attrs.field(factory=_indices, init=False)
     """The index in `segments` of the segment of each of `_records`; -1 if no segment had begun."""
     _descriptions: Descriptions = attrs.field(factory=Descriptions, init=False)
+    _digests: dict[int, str] = attrs.field(factory=dict, init=False, eq=False)
+    """What `digest` has returned, as a resume asks for each several times."""
     _begun: array[int] = attrs.field(factory=_indices, init=False)
     """For each job, the index of its last `Starting` (or of its `Ended`, if there is none) in `_records`, or -1."""
     _ended: array[int] = attrs.field(factory=_indices, init=False)
@@ -155,6 +156,12 @@ class RunState:
         """Return what is known of a job besides its results."""
         return self._descriptions.of(number)
 
+    def digest(self, number: int) -> str:
+        """Return what `digests.digest` gives for the specification of a job; ``""`` if it was no `JobSpec`."""
+        if number not in self._digests:
+            self._digests[number] = recorded_digest(*self._descriptions.row_of(number))
+        return self._digests[number]
+
     def segment(self, number: int) -> Segment | None:
         """Return the segment in which a job ended; `None` if it has not ended, or if no segment had begun."""
         if self.statuses[number] not in TERMINAL:
@@ -238,7 +245,6 @@ class RunState:
             self.numbers[job_id] = len(self.ids)
             self.ids.append(job_id)
         count = len(record.ids)
-        self.digests += record.digests
         self.statuses += [SCHEDULED] * count
         self._removed += bytes(count)
         for indices in (self._begun, self._ended, self._rows):

@@ -3,7 +3,7 @@
 A result is kept if the job passed, on whichever attempt; its specification and its output are those that it had then;
 and all that it needs is kept, and ended before it began. Every other job is run. An output directory that the run
 itself has removed counts as unchanged, unless a job that needs it is run: then its job runs, too. Whoever resumes the
-resume decides the same: `changes` returns the records that tell of it.
+resume decides the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 import attrs
 
 from runtime.job.status import PASSED, SCHEDULED, TERMINAL
-from runtime.journal.records import Jobs, Kept, OutputIdentity
+from runtime.journal.records import OutputIdentity
 from runtime.journal.replay import RunState
 
 
@@ -104,22 +104,13 @@ def first_attempts(
         attempts[job.id] = state.attempts[number] + 1
         if (
             number in followed
-            and state.digests[number] == job.digest
+            and state.digest(number) == job.digest
             and all(need in decisions and decisions[need].keep for need in job.needs)
             and not any(state.began_before_end_of(number, state.numbers[need]) for need in job.needs)
         ):
             attempts[job.id] = state.attempts[number]
             told[job.id] = Decision(keep=False, reason="it may be in flight, and is followed if it is")
     return told, {job_id: attempt for job_id, attempt in attempts.items() if attempt > 1}
-
-
-def changes(state: RunState, jobs: Sequence[JobToResume], decisions: Mapping[str, Decision]) -> list[Jobs | Kept]:
-    """Return the records of a resume that follow its `Begin`: new and changed jobs, then the results that are kept."""
-    numbers = state.numbers
-    new = [job for job in jobs if job.id not in numbers or state.digests[numbers[job.id]] != job.digest]
-    kept = [numbers[job.id] for job in jobs if decisions[job.id].keep]
-    records: list[Jobs | Kept] = [Jobs([job.id for job in new], [job.digest for job in new])] if new else []
-    return [*records, Kept(kept)] if kept else records
 
 
 def _of_its_own(state: RunState, job: JobToResume, outputs: Callable[[str], OutputIdentity | None]) -> Decision:
@@ -143,7 +134,7 @@ def _of_its_own(state: RunState, job: JobToResume, outputs: Callable[[str], Outp
 def _changed(state: RunState, number: int, job: JobToResume) -> str | None:
     """Return why the result of a job cannot be kept, as the journal alone tells; `None` if it can."""
     status = state.statuses[number]
-    if state.digests[number] != job.digest:
+    if state.digest(number) != job.digest:
         return "its specification changed"
     if status is SCHEDULED:
         return "it has not run"

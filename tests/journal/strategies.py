@@ -77,10 +77,11 @@ def batches(draw: st.DrawFn) -> Record:
         words = st.none() | ANY_TEXT | st.lists(ANY_TEXT, max_size=3).map(tuple)
         columns_of_jobs: dict[str, st.SearchStrategy[Any]] = {
             "names": st.none() | ANY_TEXT,
+            "qual_names": st.none() | ANY_TEXT,
             "seeds": st.none() | WHOLE,
             "tags": tuples(ANY_TEXT),
             "commands": words,
-            "secret_cmds": st.none() | st.booleans(),
+            "secret_cmds": st.none() | ANY_TEXT,
             "shells": words,
             "cwds": st.none() | ANY_TEXT,
             "odirs": st.none() | ANY_TEXT,

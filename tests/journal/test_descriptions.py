@@ -8,7 +8,7 @@ import attrs
 
 from runtime.job import JobSpec
 from runtime.journal import from_text, to_text
-from runtime.journal.descriptions import JobDescription, description, jobs_record
+from runtime.journal.descriptions import JobDescription, description, jobs_record, jobs_records
 from runtime.journal.records import Jobs
 
 
@@ -26,10 +26,10 @@ def through_a_file(record: Jobs) -> Jobs:
 
 
 def descriptions(*jobs: JobSpec | Foreign) -> Sequence[JobDescription]:
-    record = jobs_record(jobs, [""] * len(jobs))
-    found = [description(record, row) for row in range(len(jobs))]
-    read = through_a_file(record)
-    assert [description(read, row) for row in range(len(jobs))] == found
+    records = [*jobs_records(jobs)]
+    found = [description(record, row) for record in records for row in range(len(record.ids))]
+    read = map(through_a_file, records)
+    assert [description(record, row) for record in read for row in range(len(record.ids))] == found
     return found
 
 
@@ -64,7 +64,7 @@ def test_values_that_may_be_secret_are_not_in_the_record() -> None:
         JobSpec(name="b", cmd="login hush", secret_cmd=True),
         JobSpec(name="c", cmd="true"),
     ]
-    assert "hush" not in to_text(jobs_record(jobs, ["", "", ""]))
+    assert "hush" not in to_text(jobs_record(jobs))
     _, secret, plain = descriptions(*jobs)
     assert (secret.cmd, secret.secret_cmd) == ("", True)
     assert (plain.cmd, plain.secret_cmd) == ("true", False)
@@ -72,7 +72,7 @@ def test_values_that_may_be_secret_are_not_in_the_record() -> None:
 
 def test_jobs_with_nothing_to_tell_take_little_space() -> None:
     jobs = [JobSpec(name=f"job{n}", cmd="true") for n in range(1000)]
-    record = to_text(jobs_record(jobs, ["0123456789abcdef"] * 1000))
+    record = to_text(jobs_record(jobs))
     assert len(record) < 20 * 1000
 
 

@@ -12,7 +12,10 @@ import attrs
 import pytest
 
 from runtime.job import JobSpec, JobStatus
-from runtime.journal.digests import digest
+from runtime.journal.descriptions import jobs_records
+from runtime.journal.digests import digest, digests
+from runtime.journal.records import from_text, to_text
+from runtime.journal.replay import replay
 
 
 def before() -> None: ...
@@ -137,6 +140,41 @@ def test_what_means_the_same_has_one_digest(one: dict[str, Any], other: dict[str
     )
 
 
+def specs() -> list[JobSpec]:
+    """Jobs with and without each change, and with secret commands."""
+    fields: list[dict[str, Any]] = [{}, *({name: value} for name, value in {**CHANGES, **NO_CHANGES}.items())]
+    fields += [{"cmd": "true", "secret_cmd": True}, {"cmd": ["true"], "secret_cmd": True}, {}, {"dependencies": ["b"]}]
+    return [JobSpec(**({"name": "a", "cmd": "true"} | each)) for each in fields]
+
+
+def test_the_jobs_beside_it_do_not_change_a_digest() -> None:
+    jobs = specs()
+    alone = [digest(job) for job in jobs]
+    assert digests(jobs) == alone
+    assert digests([job for job in jobs for _ in range(3)]) == [each for each in alone for _ in range(3)]
+    assert digests(jobs[::-1] + jobs) == alone[::-1] + alone
+
+
+def test_a_journal_tells_the_digest_of_a_specification_that_it_does_not_have() -> None:
+    jobs = [
+        *specs(),
+        JobSpec(name=Text("a"), cmd=[Text("x")], odir=Text("o"), seed=2**80, exports={"A": Text("b")}),
+        JobSpec(name="\udce9", cmd="x"),
+    ]
+    records = [from_text(to_text(record)) for record in jobs_records(jobs)]
+    state = replay(record for record in records if record is not None)
+    assert [state.digest(number) for number in range(len(jobs))] == digests(jobs)
+
+
+class Text(str):
+    """A text of a class of its own."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Text at {id(self)}"
+
+
 def test_a_digest_is_16_hexadecimal_digits_and_shows_no_value() -> None:
     found = digest(JobSpec(name="a", cmd="true", exports={"PASSWORD": "hunter2"}))
     assert len(found) == 16
@@ -160,4 +198,4 @@ def test_other_processes_with_other_hashes_give_the_same_digest() -> None:
         for seed in ("1", "2", "3")
     }
     # A fixed value: another one means that every job of a run that is resumed after an update runs again.
-    assert digests == {"6b3cf975cb6069bd\n"}
+    assert digests == {"4266dcd8e99e4add\n"}

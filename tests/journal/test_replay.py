@@ -45,7 +45,8 @@ def test_nothing_is_a_run_without_jobs() -> None:
 def test_jobs_are_numbered_in_the_order_of_all_records() -> None:
     state = replay([begin(), JOBS, Jobs(["d"], [""])])
     assert state.ids == ["a", "b", "c", "d"]
-    assert state.digests == ["1", "2", "3", ""]
+    assert [state.digest(number) == "" for number in range(4)] == [False, False, False, True]
+    assert len({*map(state.digest, range(4))}) == 4
     assert state.numbers == {"a": 0, "b": 1, "c": 2, "d": 3}
     assert state.statuses == [SCHEDULED] * 4
 
@@ -302,6 +303,7 @@ def look(state: RunState) -> list[object]:
         *map(state.is_waiting, numbers),
         *map(state.earlier, numbers),
         *map(state.is_removed, numbers),
+        *map(state.digest, numbers),
         *state.results(),
         *state.in_flight(),
         state.counts(),
@@ -314,7 +316,7 @@ def test_no_prefix_of_any_records_is_an_exception(records: list[Record]) -> None
     for length in range(len(records) + 1):
         state = replay(records[:length])
         look(state)
-        assert len(state.ids) == len(state.digests) == len(state.attempts) == len(state.statuses)
+        assert len(state.ids) == len(state.attempts) == len(state.statuses)
         assert set(state.numbers) == set(state.ids)
         assert sum(state.counts().values()) == len(state.numbers)
 

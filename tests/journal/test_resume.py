@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 import attrs
@@ -10,14 +10,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.journal.digests import recorded_digest
 from runtime.journal.records import End, Jobs, Kept, OutputIdentity, Record, Removed
 from runtime.journal.replay import RunState, replay
-from runtime.journal.resume import Decision, JobToResume, changes, decide, first_attempts
+from runtime.journal.resume import Decision, JobToResume, decide, first_attempts
 from tests.journal.journals import FAILED, HERE, KILLED, begin, ended, running, starting
 
-BUILD, SIM, COV = (JobToResume(name, name.upper()) for name in ("build", "sim", "cov"))
-SIM = JobToResume("sim", "SIM", ["build"])
-COV = JobToResume("cov", "COV", ["sim"])
+RESTS: dict[str, str] = {"": ""}
+"""By the digest of a job: what is in the column `digests` of its `Jobs`."""
+
+
+def to_resume(job_id: str, rest: str, needs: Sequence[str] = ()) -> JobToResume:
+    """A job of today; `rest` stands for all of its specification but its id."""
+    found = recorded_digest(Jobs([job_id], [rest]), 0)
+    RESTS[found] = rest
+    return JobToResume(job_id, found, needs)
+
+
+def changes(state: RunState, jobs: Sequence[JobToResume], decisions: Mapping[str, Decision]) -> list[Record]:
+    """The records of a resume that follow its `Begin`, as `Recorder` writes them."""
+    numbers = state.numbers
+    new = [job for job in jobs if job.id not in numbers or state.digest(numbers[job.id]) != job.digest]
+    kept = [numbers[job.id] for job in jobs if decisions[job.id].keep]
+    records: list[Record] = [Jobs([job.id for job in new], [RESTS[job.digest] for job in new])] if new else []
+    return [*records, Kept(kept)] if kept else records
+
+
+BUILD = to_resume("build", "BUILD")
+SIM = to_resume("sim", "SIM", ["build"])
+COV = to_resume("cov", "COV", ["sim"])
 JOBS = [BUILD, SIM, COV]
 OUTPUTS: Mapping[str, OutputIdentity | None] = {"build": HERE, "sim": HERE, "cov": HERE}
 
@@ -30,9 +51,9 @@ SIM_RUNS = "it needs 'sim', which runs again"
 BUILD_RUNS = "it needs 'build', which runs again"
 
 
-def changed(job: JobToResume, *, digest: str = "other", needs: Iterable[str] | None = None) -> list[JobToResume]:
+def changed(job: JobToResume, *, rest: str = "other", needs: Iterable[str] | None = None) -> list[JobToResume]:
     """The three jobs, one of them with another specification."""
-    other = JobToResume(job.id, digest, job.needs if needs is None else [*needs])
+    other = to_resume(job.id, rest, job.needs if needs is None else [*needs])
     return [other if each.id == job.id else each for each in JOBS]
 
 
@@ -56,7 +77,7 @@ TABLE: Mapping[str, Case] = {
     ),
     "a job is unknown to the journal": (
         PASSED_ALL,
-        [*JOBS, JobToResume("new", "NEW", ["build"])],
+        [*JOBS, to_resume("new", "NEW", ["build"])],
         OUTPUTS,
         {**KEPT, "new": "it is not in the journal"},
     ),
@@ -255,7 +276,7 @@ TABLE: Mapping[str, Case] = {
     ),
     "a job that was removed is needed by a new one": (
         [*PASSED_ALL, Removed([0])],
-        [*JOBS, JobToResume("new", "NEW", ["build"])],
+        [*JOBS, to_resume("new", "NEW", ["build"])],
         OUTPUTS,
         {
             "build": "its output directory was removed, and 'new' needs it",
@@ -338,7 +359,7 @@ def check_again(
 
 def test_the_records_of_a_resume() -> None:
     state = replay(PASSED_ALL)
-    jobs = [*changed(COV), JobToResume("new", "NEW")]
+    jobs = [*changed(COV), to_resume("new", "NEW")]
     told = changes(state, jobs, decide(state, jobs, OUTPUTS.get))
     assert told == [Jobs(["cov", "new"], ["other", "NEW"]), Kept([0, 1])]
     assert changes(state, JOBS, decide(state, JOBS, OUTPUTS.get)) == [Kept([0, 1, 2])]
@@ -361,7 +382,7 @@ def test_a_long_chain_runs_again_without_a_recursion() -> None:
     count = 20_000
     names = [str(number) for number in range(count)]
     records: list[Record] = [begin(), Jobs(names, ["d"] * count), ended(*range(count))]
-    jobs = [JobToResume(name, "d", [str(int(name) - 1)] if name != "0" else []) for name in names]
+    jobs = [to_resume(name, "d", [str(int(name) - 1)] if name != "0" else []) for name in names]
     kept = decide(replay(records), jobs, lambda _: HERE)
     assert all(decision.keep for decision in kept.values())
     run = decide(replay(records), jobs, lambda name: None if name == "0" else HERE)
@@ -373,14 +394,14 @@ def test_a_long_chain_runs_again_without_a_recursion() -> None:
 def test_nothing_runs_without_what_it_needs_whatever_was_removed(random: Random) -> None:
     names = "abcdef"
     needs = {name: [need for need in names[:at] if random.random() < 0.4] for at, name in enumerate(names)}
-    jobs = [JobToResume(name, "d", needs[name]) for name in names]
+    jobs = [to_resume(name, "d", needs[name]) for name in names]
     removed = [number for number in range(len(names)) if random.random() < 0.5]
     bad = {name for name in names if random.random() < 0.2}
     records: list[Record] = [begin(), Jobs(list(names), ["d"] * len(names)), ended(*range(len(names)))]
     before = replay([*records, Removed(removed)])
     decisions = check_again(
         [*records, Removed(removed)],
-        [attrs.evolve(job, digest="new") if job.id in bad else job for job in jobs],
+        [to_resume(job.id, "new", job.needs) if job.id in bad else job for job in jobs],
         lambda _: HERE,
     )
     runs = {name for name, decision in decisions.items() if not decision.keep}
@@ -398,7 +419,7 @@ def test_nothing_runs_without_what_it_needs_whatever_was_removed(random: Random)
 
 def test_needs_in_a_circle_are_no_endless_loop() -> None:
     records: list[Record] = [begin(), Jobs(["a", "b"], ["d", "d"]), ended(0), ended(1, status=FAILED)]
-    jobs = [JobToResume("a", "d", ["b"]), JobToResume("b", "d", ["a"])]
+    jobs = [to_resume("a", "d", ["b"]), to_resume("b", "d", ["a"])]
     assert not any(decision.keep for decision in decide(replay(records), jobs, lambda _: HERE).values())
 
 
@@ -423,7 +444,7 @@ class Night:
 
     @property
     def jobs(self) -> list[JobToResume]:
-        return [JobToResume(name, str(self.versions[name]), needs) for name, needs in self.needs.items()]
+        return [to_resume(name, str(self.versions[name]), needs) for name, needs in self.needs.items()]
 
     def is_good(self, name: str) -> bool:
         """Whether the last result of a job is what another execution would give."""
