@@ -21,7 +21,8 @@ show a new file on another host. Ten times longer, a run that is suspended looks
 that is busy seems to be."""
 _INTERVAL: Final = 0.1
 """Seconds between two looks for the answer. Arbitrary: for a person at once; a tenth loads a file server."""
-_MODE: Final = 0o600
+_MODE: Final = 0o644
+"""For a request of root to the run of another user, who could not read it. Only that user can open the directory."""
 
 
 class NoAnswerError(Exception):
@@ -73,6 +74,7 @@ class Request:
         new = self._box.below(f"{self._id}.new")
         fd = new.create(_MODE)
         try:
+            os.fchmod(fd, _MODE)  # whatever the umask is
             rooted.write_all(fd, content)
             os.fsync(fd)
         finally:

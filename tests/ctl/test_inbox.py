@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from runtime.ctl.messages import MAX_CONTENT, Answer, RunRequest
 from runtime.ctl.sender import NoAnswerError, NotOwnerError, Request, check_owner
 from runtime.roots import Roots
 
+NOBODY = 65534
 PAUSE = RunRequest(action="pause", host="node7")
 
 
@@ -73,6 +75,40 @@ def test_a_request_is_taken_once_and_answered(box: Box) -> None:
     box.inbox.answer(received.id, Answer(True, "it is"))
     assert sent.wait(0) == Answer(True, "it is")
     assert os.listdir(box.path) == []
+
+
+@pytest.mark.root
+def test_root_asks_the_run_of_another_user(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    os.chown(tmp_path / "run", NOBODY, NOBODY)
+    roots = Roots(str(tmp_path / "run"))
+    roots.open()
+    box = Box(roots)
+    with user(NOBODY):
+        assert box.take() == []
+    sent = Request(box.run, PAUSE)
+    check_owner(box.run)
+    before = os.umask(0o077)
+    try:
+        sent.send()
+    finally:
+        os.umask(before)
+    with user(NOBODY):
+        (received,) = box.take()
+        box.inbox.answer(received.id, Answer(True, "it is"))
+    assert (received.request, received.by) == (PAUSE, "ctl of root on node7")
+    assert sent.wait(0) == Answer(True, "it is")
+    assert os.listdir(box.path) == []
+    roots.close()
+
+
+@contextmanager
+def user(uid: int) -> Iterator[None]:
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_what_an_earlier_process_of_the_run_has_left_is_removed(box: Box) -> None:
