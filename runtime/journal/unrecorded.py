@@ -20,7 +20,7 @@ _DIGITS: Final = 16
 _NAMES: Final = (
     *("target", "job_type", "backend", "resources", "run_if", "timeout", "timeout_from", "idle_timeout"),
     *("renew_odir", "pass_patterns", "fail_patterns", "runtime_pattern", "simulated_time_pattern", "max_log"),
-    *("raw_lines", "dry_run", "interactive", "containment", "leftovers", "pre_launch", "post_finish"),
+    *("raw_lines", "dry_run", "interactive", "containment", "leftovers", "memory", "pre_launch", "post_finish"),
 )
 """The fields that can change the result of a job that passed, that most jobs of a run share, and that the columns of a
 `Jobs` do not tell; in the order of `_shared`."""
@@ -87,6 +87,7 @@ def _shared(jobs: Sequence[JobSpec]) -> list[tuple[object, ...]]:
             job.interactive,
             job.containment,
             job.leftovers,
+            job.memory,
             job.pre_launch,
             job.post_finish,
         )
