@@ -74,6 +74,10 @@ class LocalBackend(RuntimeBackend):
     ends, also if it was killed. A job that is to start gets the next free slot, before any token; until then it is
     queued. There are no tokens for interactive jobs and dry runs, nor without a `max_parallelism`.
 
+    A job with a `memory` has a memory cgroup of its own, where one can be had: the kernel then kills what is above the
+    ceiling, and the rest of the job is killed. Elsewhere its processes are watched, which a warning says once; see
+    ``docs/job-files.md``.
+
     Raises:
         ValueError: for an argument that is not valid.
     """
