@@ -57,6 +57,27 @@ async def test_nothing_starts_below_and_all_when_there_is_room_again(
     assert caplog.messages == [f"backend 'local' launches nothing for now: {why}", "backend 'local' launches again"]
 
 
+async def test_a_machine_at_the_limit_is_told_once_in_a_while_and_not_with_each_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "runtime.backend.local")
+    full = MachineState(memory=1)
+    Machine(monkeypatch, ROOM, *[full, ROOM] * 5, full)
+    pair = [
+        "backend 'local' launches nothing for now: 1 bytes of memory are available; mem_free is 2 bytes",
+        "backend 'local' launches again",
+    ]
+    async with local(tmp_path, mem_free=2) as here:
+        for number in range(8):
+            handles = await here.session.submit([JobSpec(name=f"job{number}", cmd="true")])
+            assert len(handles) == number % 2
+        assert caplog.messages == pair
+        monkeypatch.setattr(launch_gate, "_TELL_AGAIN", 0.0)
+        for number in range(3):
+            await here.session.submit([JobSpec(name=f"more{number}", cmd="true")])
+    assert caplog.messages == pair + pair + pair[:1]
+
+
 async def test_jobs_are_refused_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Machine(monkeypatch, MachineState(memory=1))
     async with local(tmp_path, mem_free=2) as here:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -21,6 +22,10 @@ _AGE: Final = 1.0
 and reading takes time from the jobs."""
 _TIMEOUT: Final = 2.0
 """Seconds that a reading may take: a file system may not answer. Then nothing is known, and nothing is held back."""
+
+_TELL_AGAIN: Final = 300.0
+"""Seconds after which the user is told again that nothing starts. Arbitrary: at the limit, launching stops and goes on
+with each job. With a tenth, such a run fills the screen; with ten times as many, nobody knows why it is slow."""
 
 
 class LaunchGate:
@@ -42,7 +47,9 @@ class LaunchGate:
         self._limiter = trio.CapacityLimiter(1)
         self._found = found
         self._read_at = trio.current_time()
-        self._is_shut = False
+        self._is_told = False
+        """Whether the last that the user was told is that nothing starts."""
+        self._told_at = -math.inf
 
     async def admit(self, jobs: Sequence[LiveJob]) -> Sequence[LiveJob]:
         """Return those of `jobs` that may start; the others are to be refused."""
@@ -62,12 +69,13 @@ class LaunchGate:
         return admitted
 
     def _note(self, why: str | None) -> None:
-        """Tell the user when launching stops, and when it goes on."""
+        """Tell the user when launching stops, at most every `_TELL_AGAIN`, and when it goes on after that."""
         if why is not None:
             self._control.busy_because = why
-        if (why is not None) is not self._is_shut:
-            self._is_shut = why is not None
-            if why is not None:
+            now = trio.current_time()
+            if not self._is_told and now >= self._told_at + _TELL_AGAIN:
+                self._is_told, self._told_at = True, now
                 logger.warning("backend %r launches nothing for now: %s", self._control.name, why)
-            else:
-                logger.warning("backend %r launches again", self._control.name)
+        elif self._is_told:
+            self._is_told = False
+            logger.warning("backend %r launches again", self._control.name)
