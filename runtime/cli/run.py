@@ -375,7 +375,12 @@ class Run:
     def _snapshot(self) -> RunSnapshot:
         now = self._scheduler.statistics()
         return self._progress.snapshot(
-            now.counts, trio.current_time(), rows=100, paused_by=self._scheduler.paused_by, counted=now.counted
+            now.counts,
+            trio.current_time(),
+            rows=100,
+            paused_by=self._scheduler.paused_by,
+            counted=now.counted,
+            lacking={name: now.resources[name][1] for name in now.lacking},
         )
 
     def _show_stop(self, text: str) -> None:

@@ -44,6 +44,8 @@ class RunSnapshot:
     waiting: Sequence[tuple[str, float, str]] = ()
     """The jobs of which it is known why they wait, in the order in which that was known first: id, seconds since then,
     and the reason."""
+    lacking: Mapping[str, int | None] = attrs.field(factory=dict)
+    """The limits of the resources that jobs wait for which could start otherwise, by name; `None` for unlimited."""
 
     @property
     def total(self) -> int:
@@ -132,6 +134,7 @@ class RunProgress:
         rows: int = 1000,
         paused_by: str | None = None,
         counted: Mapping[str, int] | None = None,
+        lacking: Mapping[str, int | None] | None = None,
     ) -> RunSnapshot:
         """Return a snapshot.
 
@@ -141,13 +144,23 @@ class RunProgress:
             rows: how many of the running jobs it has at most, and of those that wait.
             paused_by: who paused launching, if anybody did.
             counted: see `RunSnapshot`.
+            lacking: likewise.
         """
         running = _rows(self._running, now, rows)
         waiting = _rows(self._waiting, now, rows)
         elapsed = now - self._started
         recent = tuple(self._recent)
         return RunSnapshot(
-            self._title, elapsed, dict(counts), running, recent, self.stopping, counted, paused_by, waiting
+            self._title,
+            elapsed,
+            dict(counts),
+            running,
+            recent,
+            self.stopping,
+            counted,
+            paused_by,
+            waiting,
+            lacking or {},
         )
 
 
@@ -176,4 +189,11 @@ def progress_line(snapshot: RunSnapshot) -> Line:
         pieces.append((f" ({snapshot.stopping})", "yellow"))
     elif snapshot.paused_by is not None:
         pieces.append((f" (launching is paused by {printable(snapshot.paused_by)})", "yellow"))
+    elif not snapshot.counts.get(JobStatus.RUNNING):
+        # Nobody need be told that resources are scarce, but why nothing runs.
+        pieces += [(f" (jobs wait for {_limit_text(*limit)})", "yellow") for limit in snapshot.lacking.items()]
     return tuple(pieces)
+
+
+def _limit_text(name: str, limit: int | None) -> str:
+    return printable(name) if limit is None else f"{printable(name)}, the limit of which is {limit}"

@@ -42,6 +42,10 @@ class Arbiter:
                     return name
         return self.pool.lacking(queue.request)
 
+    def waited_for(self) -> list[str]:
+        """Return the names of the resources that queues with jobs wait for, sorted."""
+        return sorted(name for name, queues in self._waiting.items() if any(queue.size for queue in queues))
+
     def wait(self, queue: ReadyQueue, resource: str) -> None:
         """Let `queue` wait for `resource`, which it lacks."""
         queue.waits_for = resource

@@ -213,6 +213,10 @@ class Dispatcher:
         """Return, for each resource, how much is held, and its limit."""
         return self._arbiter.pool.usage()
 
+    def waited_for(self) -> list[str]:
+        """Return the names of the resources that jobs wait for which could start otherwise, sorted."""
+        return self._arbiter.waited_for()
+
     def sanity_check(self, nodes: Sequence[Node]) -> None:
         """Check every invariant. For tests.
 

@@ -118,7 +118,7 @@ class PauseRequested:
 
 @attrs.frozen
 class LimitRequested:
-    """Somebody wants this limit of a resource until the end of the run, whatever else would change it."""
+    """Somebody wants this limit of a resource until the end of the run, instead of what its provider tells."""
 
     resource: str
     limit: int | None

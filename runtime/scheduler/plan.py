@@ -196,6 +196,7 @@ class Plan:
             self._dispatcher.in_flight,
             self._stray,
             self._dispatcher.usage(),
+            self._dispatcher.waited_for(),
         )
 
     def sanity_check(self) -> None:

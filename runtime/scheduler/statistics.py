@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -27,3 +27,5 @@ class SchedulerStatistics:
     """Events that were dropped, because they belong to no attempt in flight."""
     resources: Mapping[str, tuple[int, int | None]]
     """Name to the amount held and the limit."""
+    lacking: Sequence[str] = ()
+    """The names of the resources that jobs wait for which could start otherwise, sorted."""

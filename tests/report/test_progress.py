@@ -80,6 +80,20 @@ def test_a_line_counts_everything() -> None:
     assert text(progress, {}).endswith("0 running, 0 waiting (SIGINT)")
 
 
+def test_a_line_says_what_jobs_wait_for_if_none_runs() -> None:
+    progress = RunProgress("fifo", 0.0)
+    lacking = {"licence": 0, "gpu\x1b": None}
+
+    def line(running: int, paused_by: str | None = None) -> str:
+        counts = {S.SCHEDULED: 2, S.RUNNING: running}
+        snapshot = progress.snapshot(counts, 0.0, lacking=lacking, paused_by=paused_by)
+        return "".join(piece for piece, _ in progress_line(snapshot)).partition("waiting")[2]
+
+    assert line(0) == " (jobs wait for licence, the limit of which is 0) (jobs wait for gpu\\x1b)"
+    assert line(1) == ""
+    assert line(0, paused_by="ann") == " (launching is paused by ann)"
+
+
 def test_a_job_that_is_tried_again_has_a_line_and_is_no_failure_yet() -> None:
     progress = RunProgress("fifo", 0.0)
     progress.apply(change("a", S.RUNNING))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -220,6 +221,20 @@ def test_a_failure_while_more_is_held_than_the_limit_lowers_nothing(caplog: pyte
     run.dispatch()
     assert limit_of(run) == 5
     assert caplog.messages == []
+
+
+def test_the_statistics_name_what_jobs_wait_for_that_could_start_otherwise() -> None:
+    run = Driven(jobs(2, licence=1, board=1), resources=ResourcePool({"board": 9, "gpu": 0}, dynamic=["licence"]))
+
+    def lacking() -> Sequence[str]:
+        run.dispatch()
+        return run.plan.statistics().lacking
+
+    assert lacking() == ["licence"]
+    run.limit("licence", 1)
+    assert lacking() == ["licence"]
+    run.limit("licence", 2)
+    assert lacking() == []
 
 
 def test_nobody_is_warned_of_a_limit_because_another_one_is_not_known_yet(caplog: pytest.LogCaptureFixture) -> None:
