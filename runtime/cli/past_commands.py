@@ -14,6 +14,8 @@ from typing import Final
 import trio
 
 from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, output_exit_code, print_error
+from runtime.cli.format_files import LINES, FormatFiles
+from runtime.cli.format_options import given_formats
 from runtime.cli.job_log import LogPrinter, follow_log
 from runtime.cli.job_shell import start_shell
 from runtime.cli.linked_directories import add_origins
@@ -46,6 +48,9 @@ def run_command(options: argparse.Namespace, output: Output) -> int:
 
 
 def _report(options: argparse.Namespace, output: Output) -> int:
+    given = given_formats(options)
+    if given:
+        return _write_formats(options, given, output)
     run = _load(options)
     if options.json:
         for line in results_lines(run.state, is_live=run.is_live):
@@ -53,6 +58,25 @@ def _report(options: argparse.Namespace, output: Output) -> int:
     else:
         output.show(report_lines(run.state, is_live=run.is_live, relative_to=Path.cwd()))
     return output_exit_code(output)
+
+
+def _write_formats(options: argparse.Namespace, given: Mapping[str, str], output: Output) -> int:
+    """Write the files that the options name, or one of them to standard output."""
+    printed = [name for name, path in given.items() if path == "-"]
+    if len(printed) + options.json > 1:
+        what = " and ".join([*(f"--{name}" for name in printed), *(["--json"] if options.json else [])])
+        raise InputError(f"{what} are for standard output; expected at most one of them there")
+    files = FormatFiles({name: path for name, path in given.items() if path != "-"})
+    with closing(files):
+        files.open()
+        run = _load(options)
+        failures = files.write(lambda: run.state, is_live=run.is_live)
+    for failure in failures:
+        print_error(failure)
+    lines = LINES[printed[0]] if printed else results_lines if options.json else None
+    for line in () if lines is None else lines(run.state, is_live=run.is_live):
+        output.write_bytes(line.encode())
+    return EXIT_NOT_WRITTEN if failures else output_exit_code(output)
 
 
 def _runs(options: argparse.Namespace, output: Output) -> int:

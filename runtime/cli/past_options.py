@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from runtime.cli.format_options import add_formats
+
 ABOUT_RUNS: Final = frozenset({"report", "runs", "export", "logs", "shell"})
 """The names of the commands."""
 
@@ -28,6 +30,7 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     report = add("report", help="show what happened in a run, also in one that was killed", allow_abbrev=False)
     _add_run(report, optional=True)
     report.add_argument("--json", action="store_true", help="print results.json instead")
+    add_formats(report, default="Written instead of the report; - for standard output.")
 
     runs = add("runs", help="show the runs that there are, or remove old ones", allow_abbrev=False)
     _add_out(runs)

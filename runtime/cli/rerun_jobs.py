@@ -14,6 +14,7 @@ from contextlib import closing
 
 from runtime.cli.chosen_jobs import ChosenJobs
 from runtime.cli.earlier import Earlier
+from runtime.cli.format_options import format_attributes
 from runtime.cli.options import check_out, parse_recorded
 from runtime.cli.past_runs import find_run, number_in
 from runtime.cli.prepare import Prepared, prepare_chosen
@@ -40,7 +41,7 @@ def prepare_rerun(options: argparse.Namespace) -> tuple[Prepared, argparse.Names
         recorded = recorded_run(earlier)
         take_environment(recorded.environment)
         of_run = parse_recorded(["run", *recorded.options, "--", next(iter(recorded.files.texts), "-")])
-        for name in ("out", "print_interval", "verbose", "quiet", "log_file", "drain"):
+        for name in ("out", "print_interval", "verbose", "quiet", "log_file", "drain", *format_attributes()):
             setattr(of_run, name, getattr(options, name))
         of_run.seed_base = earlier.seed_base
         of_run.keep = "all"  # who looks closer at a job looks into its directory

@@ -33,6 +33,7 @@ from runtime.cli.prepare import Prepared
 from runtime.cli.removals import Removals
 from runtime.cli.resuming import end_what_is_left
 from runtime.cli.run_exit_code import exit_code_of
+from runtime.cli.run_outputs import RunOutputs
 from runtime.cli.screen import Screen
 from runtime.cli.stop_on_signal import Stopper, stop_this_process
 from runtime.cli.timed_calls import call_each_with_timeout
@@ -122,6 +123,7 @@ class Run:
         self._roots = prepared.roots
         self._journal = prepared.journal
         self._links = Links(self._roots)
+        self._outputs = RunOutputs(options, errors)
         self._bugs: list[BaseException] = []
         """Errors of the scheduler and the watchers."""
         self._bug_code: int | None = None
@@ -147,7 +149,7 @@ class Run:
         self._make_directory()
         os.environ |= dict.fromkeys((RUN_VARIABLE, HERE_VARIABLE), self._prepared.token)  # for all that it starts
         call_before_exit(lambda: self._rescue("a signal before it began"))
-        with closing(self._roots), closing(self._journal), closing(self._links):
+        with closing(self._roots), closing(self._journal), closing(self._links), closing(self._outputs):
             gc.freeze()  # see `raise_gc_threshold`
             try:
                 trio.run(self._main)
@@ -162,6 +164,7 @@ class Run:
     def _make_directory(self) -> None:
         """Make the directory of the run, and point the link ``latest`` to it."""
         try:
+            self._outputs.open()
             call_each_with_timeout(
                 lambda _: self._make_run_directory(), [str(self._run_dir)], what="--out: the run's directory"
             )
@@ -229,7 +232,7 @@ class Run:
         # In this order: a bug or missing results make everything else doubtful.
         if self._bug_code is not None:
             return self._bug_code
-        if not self._written or self._journal.failure is not None:
+        if not self._written or self._journal.failure is not None or self._outputs.failed:
             return EXIT_NOT_WRITTEN
         if self._stopper.first is not None:
             return exit_code(self._stopper.first)
@@ -290,6 +293,7 @@ class Run:
                     await self._call_safely(self._removals.finish, events)
                 self._ended = trio.current_time()
                 await in_thread(self._write_results, limiter=results)
+                await self._call_safely(self._outputs.write, self._journal.state)
                 watching.cancel_scope.cancel()
             await self._call_safely(requests.close)
             await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)

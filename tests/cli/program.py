@@ -37,7 +37,7 @@ class Done:
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a program: this package in its path, and nothing about this terminal."""
-    gone = {"JOB_RUNTIME_BACKEND", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}
+    gone = {"JOB_RUNTIME_BACKEND", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "GITHUB_STEP_SUMMARY"}
     inherited = {name: value for name, value in os.environ.items() if name not in gone}
     return {**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm", **more}
 

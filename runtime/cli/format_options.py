@@ -1,0 +1,34 @@
+"""The options that name files for other programs, of the commands that make some."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+FORMATS: Final = {
+    "junit": "JUnit XML, for Jenkins and others that show tests",
+}
+"""The name of each format, which is that of its option, and what it is."""
+
+
+def add_formats(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """Add the options to a parser.
+
+    Args:
+        parser: of a command.
+        default: what the help says of when the files are written.
+    """
+    group = parser.add_argument_group("for other programs", default)
+    for name, what in FORMATS.items():
+        group.add_argument(f"--{name}", metavar="FILE", help=f"write {what}, to FILE")
+
+
+def format_attributes() -> list[str]:
+    """Return the names that the options have in a namespace."""
+    return [name.replace("-", "_") for name in FORMATS]
+
+
+def given_formats(options: argparse.Namespace) -> dict[str, str]:
+    """Return the paths that were given, by the names of their formats."""
+    given = zip(FORMATS, (getattr(options, name) for name in format_attributes()), strict=True)
+    return {name: path for name, path in given if path is not None}

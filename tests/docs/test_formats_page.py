@@ -1,0 +1,51 @@
+"""docs/formats.md: each example is what a run writes, but for times and names of directories; each option is listed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runtime.cli.format_options import FORMATS
+from tests.cli.program import call
+
+PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+LANGUAGES = {"junit": "xml"}
+"""How the example of each format is marked in the page."""
+
+VARYING = (
+    (r"/[^\s\"'<;&]*?/results/\d{8}-\d{6}-[0-9a-f]{6}", "/here/results/RUN"),
+    (r"\d{8}-\d{6}-[0-9a-f]{6}", "RUN"),
+    (r"(\"directory\" value=\")[^\"]*", r"\1/here"),
+    (r"cd [^ ]* &", "cd DIRECTORY &"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
+    (r"\d+\.\d+", "SECONDS"),
+    (r"(seed_base\W+value=\")\d+", r"\1SEED"),
+)
+"""Patterns of what differs from run to run, and what stands for it in the comparison."""
+
+
+def example(language: str) -> str:
+    (text,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return str(text)
+
+
+def comparable(text: str) -> str:
+    for pattern, word in VARYING:
+        text = re.sub(pattern, word, text)
+    return text
+
+
+@pytest.mark.slow
+def test_each_example_is_what_a_run_writes(tmp_path: Path) -> None:
+    (tmp_path / "night.toml").write_text(example("toml"))
+    options = [f"--{name}={name}" for name in FORMATS]
+    done = call(tmp_path, "run", "night.toml", "-q", "--max-parallel", "1", *options)
+    assert (done.code, done.err) == (1, "")
+    for name in FORMATS:
+        assert comparable((tmp_path / name).read_text()) == comparable(example(LANGUAGES[name])), name
+
+
+def test_each_format_is_listed() -> None:
+    assert re.findall(r"^\| `--([a-z-]+) FILE` \|", PAGE, re.MULTILINE) == [*FORMATS]
