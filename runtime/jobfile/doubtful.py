@@ -33,8 +33,8 @@ _MISWRITTEN: Final = re.compile(
 
 # An option for the number of jobs, also behind others that are one letter; what is between is of the same command.
 _OWN_JOBS: Final = re.compile(
-    r"(?:^|[\s;&|(/])((?:g|gnu)?make|ninja)[ \t](?:[^;&|\n]*?[ \t])?"
-    r"(-[BdeikLnpqrRsStvw]*j[^\s;&|)]*|--jobs\b[^\s;&|)]*)",
+    r"(?:^|[\s;&|(/'\"])((?:g|gnu)?make|ninja)[ \t](?:[^;&|\n]*?[ \t])?"
+    r"(-[BdeikLnpqrRsStvw]*j[^\s;&|)'\"]*|--jobs\b[^\s;&|)'\"]*)",
     re.ASCII,
 )
 

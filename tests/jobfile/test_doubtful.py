@@ -108,6 +108,8 @@ def leaving(cmd: object, jobserver: object = True) -> list[str]:
         ("cd x && /usr/bin/gmake -C y -kj 4 all", "gmake", "-kj"),
         ("(make all -j{jobs}; ./x)", "make", "-j{jobs}"),
         ("make --jobs=4", "make", "--jobs=4"),
+        ("bash -c 'make -j4'", "make", "-j4"),
+        ('sh -c "make all --jobs=4"', "make", "--jobs=4"),
         (["make", "--jobs", "4"], "make", "--jobs"),
         (["/opt/bin/ninja", "-j", "2"], "ninja", "-j"),
     ],
