@@ -34,7 +34,7 @@ def suite_of(written: Sequence[Record], *, is_live: bool = False) -> TestSuite:
 
 def of(*results: JobResult[JobSpec]) -> dict[str, Case]:
     suite = suite_of(records(results, RUN_DIR))
-    return {case.name: Case.fromelem(case) for case in suite}
+    return {case.name: Case.fromelem(case) for case in suite}  # type: ignore[no-untyped-call]  # junitparser has few types
 
 
 def tried(last: JobResult[JobSpec], *earlier: JobResult[JobSpec]) -> JobResult[JobSpec]:
@@ -67,7 +67,7 @@ def test_what_is_for_others_than_those_who_wrote_a_job_is_an_error_and_what_did_
     }
     (failure,) = next(case for case in suite if case.name == "b").result
     assert failure.text == f"one\ntwo\nlog: {RUN_DIR}/b/job.log\ncommand: cd /work && /bin/sh -c ./sim"
-    properties = {each.name: each.value for each in suite.properties()}
+    properties = {each.name: each.value for each in suite.properties()}  # type: ignore[no-untyped-call]  # as above
     assert properties.pop("started").endswith("Z")
     assert properties == {
         "run": "20260102-030405-abcdef",
