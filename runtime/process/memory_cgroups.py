@@ -60,7 +60,8 @@ class _Version:
 _FIRST: Final = _Version(
     1,
     "memory.limit_in_bytes",
-    (("memory.memsw.limit_in_bytes", "{limit}"),),  # with swap, if that is counted
+    # With swap, if that is counted; and killed is what is above, also if the parent only lets such processes wait.
+    (("memory.memsw.limit_in_bytes", "{limit}"), ("memory.oom_control", "0")),
     "tasks",
     "memory.max_usage_in_bytes",
     "memory.oom_control",
