@@ -580,6 +580,23 @@ async def test_s12_what_cannot_be_cancelled_is_lost_at_a_deadline(stage: Stage, 
         assert all(job.is_done for job in scene.slurm.controller.jobs)
 
 
+async def test_s12_what_is_cancelled_while_its_node_starts_it_never_begins(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    """Slurm calls it CANCELLED, then its node starts the script all the same, and nobody ends that."""
+    async with stage(settings=Settings(launching=1)) as scene:
+        scene.slurm.runs = lambda _name, _restarts: Run(0)  # it begins as soon as its script starts
+        killed, other = await scene.submit("killed", "other", cmd="touch began")
+        await trio.sleep(0.5)
+        await scene.backend.kill(killed)
+        assert kind(await scene.end(killed)) is FailureKind.CANCELLED
+        assert (await scene.end(other)).status is PASSED
+        assert started_once(scene)
+        assert len(scene.slurm.begun) == 2
+        began = [path.parent.name for path in scene.slurm.directory.glob("*/began")]
+        assert began == ["other"]
+
+
 @pytest.mark.slow
 async def test_a_thousand_elements_are_ended_by_a_handful_of_commands(stage: Stage, autojump_clock: MockClock) -> None:
     async with stage(settings=Settings(cpus=1000)) as scene:

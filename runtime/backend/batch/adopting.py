@@ -63,6 +63,8 @@ class Adopter:
         self._kill_timeout = math.inf if kill_timeout is None else kill_timeout
         self._found: dict[str, list[str]] = {}
         """The tokens that were found, by id of the job: one for each attempt."""
+        self._revoked: set[str] = set()
+        """The tokens of those that are in the queue and never begin: they were being stopped."""
 
     async def find(self) -> None:
         """Find the jobs of a previous incarnation in the queue and in the run directory.
@@ -91,6 +93,8 @@ class Adopter:
         records = await self._until_descriptors_are_free(store.read_all_records, tokens)
         self._files.is_shared = bool(records)
         present = {*reactor.arrays.read(answer.rows), *records}
+        unrecorded = [token for token in present if token not in records]
+        self._revoked = await self._until_descriptors_are_free(store.revoked, unrecorded)
         others = [token for token in tokens if token not in present]
         begun = await self._until_descriptors_are_free(store.claimed, others)
         reactor.find(arrays, present, begun, trio.current_time())
@@ -122,8 +126,9 @@ class Adopter:
             await self._schedule.next_answer()  # they may have been accepted since
         others: list[LiveJob] = []
         for live in jobs:
-            if self._reactor.state_of(tokens[live.id]) is ADOPTABLE:
-                await self._adopt_one(live, elements[tokens[live.id]])
+            token = tokens[live.id]
+            if self._reactor.state_of(token) is ADOPTABLE and token not in self._revoked:
+                await self._adopt_one(live, elements[token])
             else:
                 others.append(live)
         earlier = {
@@ -156,6 +161,7 @@ class Adopter:
 
     async def _end(self, superseded: Sequence[Element]) -> None:
         """Make strays of elements, so that they are cancelled, and wait until they have left the queue."""
+        await self._files.revoke([element.token for element in superseded])  # before they are cancelled
         for element in superseded:
             self._reactor.abandon(element)
         with trio.move_on_after(self._kill_timeout):

@@ -16,6 +16,9 @@ their jobs claimed and do nothing (see `wrapper`).
 *That a cancel succeeds.* What the next listings still have alive is cancelled again, until it is gone or `kill_timeout`
 is over. Even then it is cancelled whenever a listing has it alive: it is a *stray*.
 
+*That what is cancelled does not begin.* A cancel can meet a node while that starts the element. So the backend claims
+the job before the cancel: an element that begins all the same does nothing (see `cancelling`).
+
 *That it answers.* Without an answer nothing is concluded, and nothing is submitted: see `pace`.
 
 A previous incarnation
@@ -24,7 +27,8 @@ A backend that is opened with the run token and the run directory of an earlier 
 arrays of that one by their names and files.
 
 - A job that is submitted again with the same attempt is *adopted*: it is followed as if this backend had submitted it,
-  and if it has ended meanwhile, its record says how.
+  and if it has ended meanwhile, its record says how. If it was being stopped, and so never begins, its element is ended
+  first, and the job is submitted again.
 - A job that is submitted again with another attempt: the earlier attempt is ended first.
 - A job that is not submitted again is cancelled when the backend closes.
 - A job of which there is no sign may have been submitted just before the kill, and its array may still be accepted. So

@@ -1,4 +1,11 @@
-"""`Canceller`: takes the steps of stops that are due, for all elements at once."""
+"""`Canceller`: takes the steps of stops that are due, for all elements at once.
+
+A cancel can meet a node while that starts the element: the system says that the element runs as soon as it has a node.
+Slurm's daemon there finds no process to end and says so, the element counts as cancelled, and then its script begins
+all the same; nobody ends it, for many minutes. So a job is *revoked* before its element is cancelled: the backend
+makes the claim that the script would make (see `Store.revoke`). What has a claim before that has a script which runs,
+and that gets the signals of the cancel. What has none never begins.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +51,11 @@ class Canceller:
 
     async def cancel_due(self) -> None:
         """Take the steps of stops that are due. Called by the task that queries: so what is cancelled was listed."""
+        # Before any cancel, in one call for all; also while the system does not answer, as it may still start elements.
+        unrevoked = self._reactor.take_unrevoked()
+        await self._files.revoke(
+            [each.token for each in unrevoked], {each.token for each in unrevoked if each.is_restarted}
+        )
         if self._queue.pace.is_open:
             return
         steps = self._reactor.due_stop_steps(trio.current_time())
@@ -65,6 +77,7 @@ class Canceller:
         self._reactor.forget_arrays(trio.current_time())
         names = self._reactor.arrays.names()
         living: dict[str, Observation] = {}
+        revoked: set[str] = set()
         absences = 0
         with trio.move_on_after(_TEARDOWN_TIMEOUT):
             while names:
@@ -76,6 +89,9 @@ class Canceller:
                     absences = 0 if living else absences + 1
                     if absences > 1:
                         return
+                    restarted = {token for token, observation in living.items() if observation.row.restarts}
+                    await self._files.revoke(living.keys() - revoked, restarted)
+                    revoked |= living.keys()
                     await self._queue.cancel(each for observation in living.values() for each in observation.alive)
                 await trio.sleep(self._queue.pace.pause)
         if living:

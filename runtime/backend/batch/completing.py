@@ -13,7 +13,7 @@ from runtime.backend.batch.files import Files
 from runtime.backend.batch.job import BatchJob
 from runtime.backend.batch.store import may_appear
 from runtime.backend.batch.system import QueueRow
-from runtime.backend.batch.transitions import Finished, Transition, Unseen
+from runtime.backend.batch.transitions import Finished, Transition, Unseen, is_end_of_stop
 from runtime.backend.batch.wrapper import FOLDER
 from runtime.backend.contract.control import Control
 from runtime.backend.finishing import Finisher, usage_of
@@ -68,6 +68,9 @@ class Completer:
 
     async def complete(self, job: BatchJob, transition: Transition) -> None:
         """Complete a job that has ended, or is lost."""
+        if not job.element.revoked and not (isinstance(transition, Finished) and transition.record is not None):
+            # What may not have begun must not begin after its completion, whatever the system still does.
+            await self._files.revoke([job.element.token])
         if isinstance(transition, Unseen):
             await self._complete_unseen(job, transition.row)
         elif not isinstance(transition, Finished):
@@ -80,9 +83,7 @@ class Completer:
     # ------------------------------------------------------------------ without a record
 
     async def _complete_unrecorded(self, job: BatchJob, row: QueueRow | None) -> None:
-        if job.live.stop is not None and (row is None or row.state.kind is FailureKind.CANCELLED):
-            # The cancel and the start may have crossed on their way to a node: then the element still begins.
-            await self._files.run(self._files.store.revoke, job.element.token)
+        if job.live.stop is not None and is_end_of_stop(row):
             await self._complete_killed(job)
         elif row is None:
             raise AssertionError("an end needs a record, a row, or a stop")

@@ -114,6 +114,8 @@ class Element:
     """What the last listing said of it; `None` before the first."""
     stop: Stop | None = None
     """Its stop; `None` if it is not being stopped."""
+    revoked: bool = False
+    """Whether its job was revoked, or that was tried: see `cancelling`."""
 
     def move(self, state: ElementState) -> None:
         """Set its state.
@@ -124,6 +126,11 @@ class Element:
         if state not in MOVES[self.state]:
             raise ValueError(f"element {self.token} cannot go from {self.state.name} to {state.name}")
         self.state = state
+
+    @property
+    def is_restarted(self) -> bool:
+        """Whether the system has started it again, so that its claim may be of an earlier start."""
+        return self.observation is not None and self.observation.row.restarts > 0
 
     def alive(self) -> list[tuple[str, int]]:
         """Return what can be cancelled of it: id of the array, and index, for each of its copies."""

@@ -5,7 +5,7 @@ backend do the I/O, tell the reactor what came of it, and do what it answers::
 
     submitter    reactor.submit(...), then accept(...) or withdraw(...)
     poller       query = reactor.begin_query(); query.add_...(...) for each answer; reactor.on_answer(query, now)
-    canceller    reactor.due_stop_steps(now)
+    canceller    reactor.take_unrevoked(); reactor.due_stop_steps(now)
     adopter      reactor.find(...), adopt(...), abandon(...)
 """
 
@@ -235,13 +235,28 @@ class Reactor:
     # ------------------------------------------------------------------ stops
 
     def stop(self, element: Element, soft_seconds: float) -> None:
-        """Begin to stop an element, with a soft step of so many seconds; 0: without one."""
+        """Begin to stop an element, with a soft step of so many seconds; 0: without one.
+
+        The first step is due once the element has been taken from `take_unrevoked`.
+        """
         element.stop = Stop(soft_seconds)
 
     def force(self, element: Element) -> None:
         """Skip what is left of the soft step of an element that is being stopped."""
         if element.stop is not None:
             element.stop.force()
+
+    def take_unrevoked(self) -> list[Element]:
+        """Return the elements whose jobs are to be revoked, as they are being stopped; record that this is done now."""
+        # Not strays: the token of a stray may be that of a job which is about to be submitted.
+        found = [
+            each
+            for each in self.elements.values()
+            if each.stop is not None and each.state is SUBMITTED and not each.revoked
+        ]
+        for each in found:
+            each.revoked = True
+        return found
 
     def due_stop_steps(self, now: float) -> DueSteps:
         """Return the steps of stops that are due, and record that they are taken now."""
@@ -262,7 +277,9 @@ class Reactor:
     def _stopping(self) -> Iterable[tuple[Element, Stop]]:
         """Yield the elements that are to be stopped and that may be alive."""
         for element in self.elements.values():
-            if element.stop is not None and element.state is not FINISHING and element.alive():
+            # One that is to be stopped since others were revoked has its turn when it is revoked as well.
+            may_stop = element.revoked if element.state is SUBMITTED else element.state is not FINISHING
+            if element.stop is not None and may_stop and element.alive():
                 yield element, element.stop
 
     # ------------------------------------------------------------------ a previous incarnation

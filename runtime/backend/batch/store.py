@@ -6,7 +6,7 @@
         wrapper                  the script that every element runs
         arrays/<name>/<index>    what an element runs
         arrays/<name>/jobs       which job each index is, one line of JSON each; read by a run that adopts
-        ends/<xx>/<token>.run    the claim of the element that runs the job
+        ends/<xx>/<token>.run    the claim of the element that runs the job; a directory if the job must not begin
         ends/<xx>/<token>.end    the exit record of the job
 
 The nodes must have the run directory at the same path. All files are below it, but those whose paths a job's own
@@ -20,7 +20,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -156,16 +156,24 @@ class Store:
         Raises:
             OSError: if there is no descriptor to find that out.
         """
-        return {token for token in tokens if self._is_claimed(token)}
+        return {token for token in tokens if self._claim_mode(token)}
 
-    def _is_claimed(self, token: str) -> bool:
+    def revoked(self, tokens: Iterable[str]) -> set[str]:
+        """Return the tokens of those jobs that were revoked, and so never begin.
+
+        Raises:
+            OSError: if there is no descriptor to find that out.
+        """
+        return {token for token in tokens if stat.S_ISDIR(self._claim_mode(token))}
+
+    def _claim_mode(self, token: str) -> int:
+        """Return the file type and the mode of a claim; 0 if there is none."""
         try:
-            self._claim(token).status()
+            return self._claim(token).status().st_mode
         except OSError as exc:
             if is_out_of_resources(exc):
                 raise
-            return False
-        return True
+            return 0
 
     def has_files_of(self, token: str, array: str) -> bool:
         """Whether the files of a job and of its array still exist. If not, a job has removed or replaced them."""
@@ -183,16 +191,29 @@ class Store:
         except OSError:
             return False
 
-    def revoke(self, token: str) -> None:
-        """Claim a job that must not run any more: an element that is started all the same sees the claim and ends."""
-        with suppress(OSError):  # it has begun; or the file system fails, and the cancel alone has to do
-            os.close(self._claim(token).create(0o600))
+    def revoke(self, tokens: Iterable[str], restarted: Collection[str] = ()) -> None:
+        """Claim jobs that must not begin any more: an element that is started all the same sees the claim and ends.
+
+        Such a claim is a directory, which is made atomically, too, and which the wrapper cannot remove by `rm -f`. So
+        it also holds for an element that the system starts again.
+
+        Args:
+            tokens: of the jobs. Those that have begun keep their claims.
+            restarted: those that the system has started again: their claims may be of earlier starts, and are replaced.
+                One that has begun again does not notice: the wrapper keeps its claim open.
+        """
+        for token in tokens:
+            claim = self._claim(token)
+            with suppress(OSError):  # it has begun; or the file system fails, and the cancel alone has to do
+                if token in restarted:
+                    claim.unlink(missing_ok=True)
+                os.close(claim.make_new_directory(0o700))
 
     def forget(self, token: str) -> None:
         """Remove the claim and the record of a job that does not run, so that it can run again."""
         for path in (self._claim(token), self._end(token)):
             with suppress(FileNotFoundError):
-                path.unlink()
+                path.remove()  # the claim may be a directory: see `revoke`
 
     def arrays(self, prefix: str) -> dict[str, list[tuple[str, str, int]]]:
         """Return the arrays whose names have this prefix: the token, id and attempt of each job, by index.

@@ -13,7 +13,8 @@ None of them is believed too early:
   again; then the record is of an earlier start, and is dropped. The record is an end as soon as the queue agrees, or
   after `visibility_timeout` if the queue does not (because it does not answer, or a node stays COMPLETING).
 - An end without a record waits `visibility_timeout` for the record, which a network file system may show late. If the
-  job was cancelled at our request, that explains the missing record, and there is nothing to wait for.
+  job was stopped at our request, that explains the missing record, and there is nothing to wait for: it was cancelled,
+  or its element found that it had been revoked before it began (see `cancelling`).
 - A query without an answer says nothing: it is never an end.
 
 A job that has no record and is not listed for `visibility_timeout` is *lost*, never passed. A job that is being stopped
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import attrs
 
-from runtime.backend.batch.exit_records import UNSEEN, ExitRecord
+from runtime.backend.batch.exit_records import TAKEN, UNSEEN, ExitRecord
 from runtime.backend.batch.system import Phase, QueueRow
 from runtime.job import FailureKind, JobStatus
 
@@ -134,8 +135,13 @@ def _next(history: ElementHistory, evidence: Evidence, visibility_timeout: float
     history.ended_since = _since(history.ended_since, now) if has_ended else None
     if not has_ended:
         return _alive(history, row, now, visibility_timeout)
-    stopped_as_asked = evidence.stopping and row.state.kind is FailureKind.CANCELLED
+    stopped_as_asked = evidence.stopping and is_end_of_stop(row)
     return Finished(None, row) if stopped_as_asked or _is_over(history.ended_since, now, visibility_timeout) else None
+
+
+def is_end_of_stop(row: QueueRow | None) -> bool:
+    """Whether a stop explains that a job has ended in this way, without a record."""
+    return row is None or row.state.kind is FailureKind.CANCELLED or row.code == TAKEN
 
 
 def _is_of_an_earlier_start(record: ExitRecord, row: QueueRow) -> bool:

@@ -36,7 +36,8 @@ The steps:
    time, exit with `UNSEEN`: the one code that tells a run directory which is not shared from a job that failed.
 2. *Claim* the job: create a file under the name of its token; the first element that does so runs the job. If an array
    was submitted twice, because a controller accepted it after it had seemed to refuse it, the second element finds the
-   claim and does nothing. An element that the system starts again (``_jr_restart`` above 0) replaces the claim.
+   claim and does nothing. An element that the system starts again (``_jr_restart`` above 0) replaces the claim, but
+   not one that is a directory: the backend has made that, as the job must not begin any more (see `cancelling`).
 3. Create the record, still empty, and a new log; change directory; look for the program. The order is that of a local
    job, so a relative program is found from the job's directory. A failure is recorded as a job that was not launched.
 4. Run the job in a subshell that it replaces, in the foreground, as a job in the background would ignore SIGINT. A
@@ -135,7 +136,7 @@ _jr_path=$PATH
 _jr_enter "${_jr_files%/*}" || exit @UNSEEN@
 _jr_claim=./${_jr_files##*/}.run
 _jr_end=./${_jr_files##*/}.end
-[ "$_jr_restart" = 0 ] || rm -f "$_jr_claim"
+[ "$_jr_restart" = 0 ] || rm -f "$_jr_claim" # not if it is a directory: then the job must not begin
 set -C
 if ! { _jr_is_free "$_jr_claim" && command exec 6>"$_jr_claim" && printf '%s\n' "$_jr_id" >&6; }; then
     _jr_is_free "$_jr_claim" && exit @UNSEEN@

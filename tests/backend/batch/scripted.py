@@ -30,11 +30,13 @@ from runtime.backend.batch import (
     System,
     Unanswered,
 )
+from runtime.backend.batch.job_files import JobFiles, Member
 from runtime.backend.batch.store import Store
 from runtime.backend.batch.system import SubmitAnswer, Targets
+from runtime.backend.batch.tokens import array_name, job_token
 from runtime.backend.job_paths import RootedJobPaths, job_paths
 from runtime.job import FailureKind, JobCompletionEvent, JobProgressEvent, JobSpec
-from runtime.process import inherited_environment
+from runtime.process import SoftSteps, inherited_environment
 from runtime.roots import Roots
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
 from tests.no_job import no_job
@@ -98,6 +100,10 @@ def passes(system: ScriptedSystem, element: Element) -> None:
 def stays(system: ScriptedSystem, element: Element) -> None:
     """Run until it is cancelled, and then end at once."""
     system.after(0, lambda: system.run(element))
+
+
+def idle(_system: ScriptedSystem, _element: Element) -> None:
+    """Wait in the queue for ever."""
 
 
 class ScriptedSystem:
@@ -311,3 +317,25 @@ def jobs(count: int, **fields: Any) -> list[JobSpec]:
 
 def statuses(events: Iterable[JobCompletionEvent]) -> list[str]:
     return [event.status.name for event in events]
+
+
+async def previous_incarnation(stage: Stage, nursery: trio.Nursery) -> ScriptedSystem:
+    """Return a system with five jobs of a killed run: one each that waits, runs, passed, failed, and is gone."""
+    system = ScriptedSystem(nursery, idle)
+    roots = Roots(str(stage.directory))
+    roots.open()
+    store = Store(roots, JobFiles(roots, {}, None, SoftSteps(None, None)))
+    store.lay_out(system.prologue)
+    tokens = [job_token("run", f"job{number}", 1) for number in range(5)]
+    members = [Member(job, 1, token, prepared(store, roots, job)) for job, token in zip(jobs(5), tokens, strict=True)]
+    name = array_name("run", tokens)
+    directory = store.write_array(name, members)
+    system.accept(Array(name, 5, "", store.wrapper, [directory, "20"]))
+    waits, runs, passed, failed, gone = system.elements
+    system.run(runs)
+    system.end(passed)
+    system.end(failed, status="4")
+    gone.listed = False
+    system.behaviour = passes
+    assert waits.word == "PENDING"
+    return system

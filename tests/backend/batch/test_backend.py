@@ -20,18 +20,22 @@ from runtime.backend.batch.store import Store
 from runtime.backend.batch.tokens import array_name, job_token
 from runtime.errors import BackendBrokenError
 from runtime.job import EventBatch, JobCompletionEvent, JobSpec, JobStatus
-from runtime.process import SoftSteps
-from runtime.roots import RootedPath, Roots
-from tests.backend.batch.scripted import Element, ScriptedSystem, Stage, jobs, passes, prepared, stays
+from runtime.roots import RootedPath
+from tests.backend.batch.scripted import (
+    Element,
+    ScriptedSystem,
+    Stage,
+    idle,
+    jobs,
+    passes,
+    previous_incarnation,
+    stays,
+)
 
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(tmp_path, monkeypatch)
-
-
-def idle(_system: ScriptedSystem, _element: Element) -> None:
-    """Wait in the queue for ever."""
 
 
 # ---------------------------------------------------------------------- submitting
@@ -456,30 +460,6 @@ async def test_one_node_that_does_not_see_it_costs_its_own_jobs(stage: Stage, au
 @pytest.fixture
 def nursery_of(stage: Stage) -> Stage:
     return stage
-
-
-async def previous_incarnation(stage: Stage, nursery: trio.Nursery) -> ScriptedSystem:
-    """Return a system with five jobs of a killed run: one each that waits, runs, passed, failed, and is gone."""
-    system = ScriptedSystem(nursery, idle)
-    roots = Roots(str(stage.directory))
-    roots.open()
-    store = Store(roots, JobFiles(roots, {}, None, SoftSteps(None, None)))
-    store.lay_out(system.prologue)
-    tokens = [job_token("run", f"job{number}", 1) for number in range(5)]
-    from runtime.backend.batch.job_files import Member
-
-    members = [Member(job, 1, token, prepared(store, roots, job)) for job, token in zip(jobs(5), tokens, strict=True)]
-    name = array_name("run", tokens)
-    directory = store.write_array(name, members)
-    system.accept(Array(name, 5, "", store.wrapper, [directory, "20"]))
-    waits, runs, passed, failed, gone = system.elements
-    system.run(runs)
-    system.end(passed)
-    system.end(failed, status="4")
-    gone.listed = False
-    system.behaviour = passes
-    assert waits.word == "PENDING"
-    return system
 
 
 async def test_jobs_of_a_previous_incarnation_are_adopted_and_submitted_again_only_if_absent(

@@ -112,6 +112,7 @@ async def test_a_step_that_is_overdue_waits_with_the_queries_while_the_circuit_i
     element.history.status = JobStatus.RUNNING
     poller = make_poller(queue, Schedule(queue.pace), reactor)
     reactor.stop(element, 30)
+    reactor.take_unrevoked()
     assert reactor.due_stop_steps(trio.current_time()).soft == [element]
     system.down_until = math.inf
     while not queue.pace.is_open:  # some twenty seconds

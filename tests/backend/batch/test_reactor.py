@@ -148,6 +148,7 @@ def test_an_incomplete_answer_leaves_what_it_does_not_have_where_it_was() -> Non
     scene.ask(0, row(0), row(1))
     for element in scene.elements:
         scene.reactor.stop(element, 0)
+    scene.reactor.take_unrevoked()
     for now in (1_000, 2_000, 3_000):
         assert scene.ask(now, row(0), unparsed=1) == []
         assert scene.cancels(now) == [("7", 0), ("7", 1)]
@@ -214,6 +215,7 @@ def test_steps_of_stops_are_for_all_elements_at_once() -> None:
     scene.ask(0, *map(row, range(4)))
     for element, seconds in zip(scene.elements, (7, 7, 0, 0), strict=True):
         scene.reactor.stop(element, seconds)
+    scene.reactor.take_unrevoked()
     steps = scene.reactor.due_stop_steps(10)
     assert steps.soft == scene.elements[:2]
     assert steps.cancels == [("7", 2), ("7", 3)]
@@ -223,12 +225,26 @@ def test_steps_of_stops_are_for_all_elements_at_once() -> None:
     assert scene.cancels(17) == [("7", 0)]
 
 
+def test_no_step_is_taken_before_the_job_is_revoked() -> None:
+    scene = Scene("a", "b")
+    scene.ask(0, row(0), row(1))
+    scene.reactor.stop(scene.elements[0], 0)
+    assert scene.cancels(1) == []
+    assert scene.reactor.take_unrevoked() == scene.elements[:1]
+    scene.reactor.stop(scene.elements[1], 0)  # while the first is revoked
+    assert scene.cancels(2) == [("7", 0)]
+    assert scene.reactor.take_unrevoked() == scene.elements[1:]
+    assert scene.cancels(3) == [("7", 1)]
+    assert scene.reactor.take_unrevoked() == []
+
+
 @pytest.mark.parametrize("phase", [Phase.ENDING, Phase.ENDED])
 def test_an_element_that_is_ending_takes_no_step_and_has_none_ahead(phase: Phase) -> None:
     """A step that is overdue for ever would keep the loop of the backend awake."""
     scene = Scene("a")
     scene.ask(0, row(0))
     scene.reactor.stop(scene.elements[0], 7)
+    scene.reactor.take_unrevoked()
     assert scene.reactor.due_stop_steps(0).soft
     scene.ask(1, row(0, phase))
     assert scene.cancels(20) == []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
-from runtime.backend.batch.exit_records import ExitRecord
+from runtime.backend.batch.exit_records import TAKEN, ExitRecord
 from runtime.backend.batch.system import Phase, QueueRow, State
 from runtime.backend.batch.transitions import (
     ElementHistory,
@@ -93,6 +94,9 @@ def test_what_was_cancelled_because_we_asked_needs_no_record() -> None:
     assert Timeline().observe(0, row=cancelled, stopping=True) == Finished(None, cancelled)
     assert Timeline().observe(0, row=cancelled, stopping=False) is None
     assert Timeline().observe(0, row=row(Phase.ENDED), stopping=True) is None  # its record is on its way
+    taken = attrs.evolve(row(Phase.ENDED), code=TAKEN)  # it found that it was revoked
+    assert Timeline().observe(0, row=taken, stopping=True) == Finished(None, taken)
+    assert Timeline().observe(0, row=taken, stopping=False) is None
 
 
 def test_what_is_missing_is_lost_after_the_visibility_timeout_and_not_before() -> None:

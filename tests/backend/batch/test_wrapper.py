@@ -335,6 +335,31 @@ def test_a_job_that_was_claimed_runs_once(runs: Runs) -> None:
     assert (runs.directory / "job" / "ran").read_text() == "ran\n"
 
 
+@pytest.mark.parametrize("restart", ["0", "1"])
+def test_a_job_that_was_revoked_never_begins(runs: Runs, restart: str) -> None:
+    runs.write(job("echo ran >ran"))
+    runs.store.revoke(["aa0"])
+    assert runs.store.revoked(["aa0"]) == runs.store.claimed(["aa0"]) == {"aa0"}
+    assert runs.run(RESTART=restart) == TAKEN
+    assert not (runs.directory / "job" / "ran").exists()
+    runs.store.forget("aa0")
+    assert runs.store.claimed(["aa0"]) == set()
+    assert runs.run(RESTART=restart) == 0
+
+
+def test_a_job_that_has_begun_is_revoked_only_if_it_was_started_again(runs: Runs) -> None:
+    runs.write(job("echo ran >>ran"))
+    assert runs.run() == 0
+    runs.store.revoke(["aa0"])
+    assert runs.store.revoked(["aa0"]) == set()
+    assert runs.run(RESTART="1") == 0
+    for _ in range(2):
+        runs.store.revoke(["aa0"], restarted={"aa0"})
+        assert runs.store.revoked(["aa0"]) == {"aa0"}
+        assert runs.run(RESTART="2") == TAKEN
+    assert (runs.directory / "job" / "ran").read_text() == "ran\nran\n"
+
+
 def test_another_start_does_not_leave_the_record_of_the_first(runs: Runs) -> None:
     runs.write(job("[ -e again ] || exit 3; kill -KILL $PPID"))
     assert runs.run() == 3

@@ -7,6 +7,8 @@ It has these peculiarities of the real one, as a backend could depend on them:
 row
   is left for the whole array, without an index.
 - A job that is being ended is COMPLETING until its processes have gone; they get SIGKILL after `kill_wait` seconds.
+- A job is RUNNING before its node has started its script. One that is cancelled in between is CANCELLED at once, as the
+  node has no process to end; then the node starts the script all the same, and nobody ends it.
 - A job that is killed by a signal which was not sent through Slurm is FAILED, with `JobLaunchFailure`.
 - A requeued job is PENDING for `BeginTime`, with the same ids and one restart more.
 - A job that has ended is forgotten `min_job_age` seconds later.
@@ -49,6 +51,8 @@ class Settings:
     """Seconds that a requeued job waits; two minutes on a real controller."""
     completing: float = 0
     """How long a job is COMPLETING after its processes have gone."""
+    launching: float = 0
+    """How long a job is RUNNING before its script starts."""
     queue: float = 0
     """How long jobs are pending at least."""
 
@@ -65,6 +69,8 @@ class Controller:
         self.clock = clock
         self.settings = settings
         self.jobs: list[Job] = []
+        self.launching: list[tuple[float, Job]] = []
+        """The jobs whose scripts are about to start, and when."""
         self.next_id = 1
         self.holding = False
         """Whether no job may begin."""
@@ -115,6 +121,8 @@ class Controller:
                 job.state, job.started, job.ended = "CANCELLED", now, now
                 if not whole and job.index is not None:
                     self._forget_pending(job)
+            elif job in [each for _, each in self.launching]:
+                job.state, job.ended = "CANCELLED", now
             elif job.state == RUNNING:
                 self._end(job, "CANCELLED")
         self.work()
@@ -144,7 +152,7 @@ class Controller:
     def work(self) -> float | None:
         """Do all that is due; return the time of the next change, or `None` if there is none."""
         now = self.clock()
-        due: list[float] = []
+        due = self._start_scripts(now)
         for job in self.jobs:
             if job.state == COMPLETING and job.process == 0 and job.ended is not None:
                 if now >= job.ended + self.settings.completing:
@@ -214,6 +222,14 @@ class Controller:
         else:
             job.index = None
 
+    def _start_scripts(self, now: float) -> list[float]:
+        """Start the scripts that are due; return the times at which others are."""
+        started = [job for at, job in self.launching if at <= now]
+        self.launching = [(at, job) for at, job in self.launching if at > now]
+        for job in started:
+            self.nodes.start(job)
+        return [at for at, _ in self.launching]
+
     def _begin_jobs(self, now: float) -> list[float]:
         """Begin the jobs that may begin; return the times at which others may."""
         later: list[float] = []
@@ -248,5 +264,9 @@ class Controller:
                 active[job.array_id] += 1
                 free[node] -= job.request.cpus
                 job.state, job.reason, job.node, job.started = RUNNING, "None", node, now
-                self.nodes.start(job)
+                if self.settings.launching:
+                    self.launching.append((now + self.settings.launching, job))
+                    later.append(now + self.settings.launching)
+                else:
+                    self.nodes.start(job)
         return later
