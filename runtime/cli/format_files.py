@@ -16,7 +16,9 @@ from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.jobfile.errors import InputError, shown
 from runtime.journal.replay import RunState
 from runtime.report.junit import junit_lines
+from runtime.report.metrics import metrics_lines
 from runtime.report.result_files import write_atomically
+from runtime.report.step_summary import step_summary_lines
 from runtime.roots import Root, RootedPath
 
 _MODE: Final = 0o666
@@ -30,7 +32,9 @@ class Lines(Protocol):
         ...
 
 
-LINES: Final[Mapping[str, Lines]] = MappingProxyType({"junit": junit_lines})
+LINES: Final[Mapping[str, Lines]] = MappingProxyType(
+    {"junit": junit_lines, "metrics": metrics_lines, "step-summary": step_summary_lines}
+)
 """The function of each of `FORMATS`."""
 
 

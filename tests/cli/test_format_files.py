@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from runtime.cli.format_options import FORMATS
 from tests.cli.conftest import Here
 from tests.cli.past_run import write_run
 from tests.cli.program import call, job_file, results
 from tests.report.results import result
-
-FORMATS = ("junit",)
 
 
 @pytest.mark.slow
@@ -101,3 +100,25 @@ def test_a_file_that_cannot_be_written_is_a_line_and_the_results_are_there(tmp_p
         "job-runtime: --junit reports/junit.xml cannot be written: No such file or directory\n",
     )
     assert results(tmp_path)["counts"]["passed"] == 1
+
+
+@pytest.mark.slow
+def test_the_summary_is_appended_to_the_file_that_github_names_and_to_no_link_of_a_job(tmp_path: Path) -> None:
+    (tmp_path / "summary").write_text("before\n")
+    (tmp_path / "precious").write_text("precious")
+    script = f"cd {tmp_path}; echo job >> $GITHUB_STEP_SUMMARY; mv summary moved; ln -s precious summary"
+    path = str(tmp_path / "summary")
+    done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": script}}), "-q", env={"GITHUB_STEP_SUMMARY": path})
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "moved").read_text().startswith("before\njob\n## `jobs`: all jobs passed\n")
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "why"), [("none/summary", "No such file or directory"), ("/dev/null", "it is no regular file")]
+)
+def test_a_file_for_github_that_is_not_there_is_a_warning(tmp_path: Path, path: str, why: str) -> None:
+    done = call(tmp_path, "run", job_file(tmp_path, {"a": {"cmd": "true"}}), env={"GITHUB_STEP_SUMMARY": path})
+    assert done.code == 0
+    assert f"WARNING: GITHUB_STEP_SUMMARY: {path} cannot be opened: {why}\n" in done.err + done.out

@@ -55,6 +55,8 @@ def test_the_defaults_of_a_run() -> None:
         "quiet": False,
         "log_file": None,
         "junit": None,
+        "metrics": None,
+        "step_summary": None,
     }
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.format_options import FORMATS
+from runtime.report.metrics import HELP, PREFIX
 from tests.cli.program import call
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
-LANGUAGES = {"junit": "xml"}
+LANGUAGES = {"junit": "xml", "metrics": "text", "step-summary": "markdown"}
 """How the example of each format is marked in the page."""
 
 VARYING = (
@@ -21,13 +22,15 @@ VARYING = (
     (r"cd [^ ]* &", "cd DIRECTORY &"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
     (r"\d+\.\d+", "SECONDS"),
+    (r"(?m)^.*peak_memory.*\n", ""),  # which is not always known
+    (r"\*\* `.*`", "** `MESSAGE`"),  # as it is normalised
     (r"(seed_base\W+value=\")\d+", r"\1SEED"),
 )
 """Patterns of what differs from run to run, and what stands for it in the comparison."""
 
 
 def example(language: str) -> str:
-    (text,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    (_, text) = re.findall(rf"^(`{{3,}}){language}\n(.*?)^\1$", PAGE, re.DOTALL | re.MULTILINE)[0]
     return str(text)
 
 
@@ -45,6 +48,11 @@ def test_each_example_is_what_a_run_writes(tmp_path: Path) -> None:
     assert (done.code, done.err) == (1, "")
     for name in FORMATS:
         assert comparable((tmp_path / name).read_text()) == comparable(example(LANGUAGES[name])), name
+
+
+def test_each_metric_is_listed() -> None:
+    table = PAGE.partition("| metric | labels |")[2].partition("\n\n")[0]
+    assert re.findall(rf"`{PREFIX}(\w+)`", table) == [*HELP]
 
 
 def test_each_format_is_listed() -> None:

@@ -1,0 +1,140 @@
+"""The summary of a run in GitHub's Markdown, for the page of a job of GitHub Actions. A function of its journal. Pure.
+
+Nothing that a job, or its name, says is markup: it stands in spans and blocks of code, whose fences are longer than any
+in the text.
+
+https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from runtime.job import JobResult
+from runtime.job.counting import INFRASTRUCTURE, KNOWN, counted_as
+from runtime.job.shorten import shorten
+from runtime.job.status import PASSED
+from runtime.journal.descriptions import JobDescription
+from runtime.journal.replay import RunState
+from runtime.report.buckets import Bucket, buckets, headline_of
+from runtime.report.counts import count_pieces
+from runtime.report.reproduce import reproduce
+from runtime.report.results import run_table
+from runtime.report.run_results import UNFINISHED, known_results
+from runtime.report.text import path_text, printable, printable_line, short_duration
+
+MAX_SIZE: Final = 1 << 20
+"""Bytes of a summary: GitHub shows none of one that is larger."""
+
+MAX_TEXT: Final = 300
+"""Characters of a message or a name. Arbitrary: ten times more, and one message fills the page; a tenth would cut it
+before the cause."""
+MAX_BUCKETS: Final = 50
+"""Groups of failures in each section. Arbitrary: ten times more, and nobody scrolls to the flaky jobs; a tenth would
+hide failures of a usual night."""
+MAX_FLAKY: Final = 100
+"""Flaky jobs that are listed. Arbitrary, for the same reasons; they take a line each."""
+
+_CUT: Final = "\n*The rest is left out, as GitHub shows 1 MiB at most; `job-runtime report` has it.*\n"
+
+
+def step_summary_lines(state: RunState, *, is_live: bool = False, most: int = MAX_SIZE) -> Iterator[str]:
+    """Yield the summary, one paragraph at a time.
+
+    Args:
+        state: of the run; its `run_dir` is an absolute path.
+        is_live: whether a process runs it.
+        most: its size in bytes, as UTF-8.
+    """
+    left = most - len(_CUT)
+    for piece in _pieces(state, is_live=is_live):
+        left -= len(piece.encode())
+        if left < 0:
+            if most >= len(_CUT):
+                yield _CUT
+            return
+        yield piece
+
+
+def _pieces(state: RunState, *, is_live: bool) -> Iterator[str]:
+    """Yield the paragraphs. Each ends whatever it begins."""
+    run = run_table(state, is_live=is_live)
+    counts = run["counts"]
+    assert isinstance(counts, dict)
+    total, run_dir = sum(counts.values()), Path(state.run_dir)
+    bad = total - counts["passed"] - counts[UNFINISHED]
+    what = f"{bad} of {total} jobs did not pass" if bad else "all jobs passed" if bad + counts[UNFINISHED] == 0 else ""
+    yield f"## {span(str(run['name'] or run['run']))}{f': {what}' if what else ''}\n\n"
+    pieces = [text for text, _ in count_pieces(counts)]
+    if counts[UNFINISHED]:
+        pieces.append(f"{counts[UNFINISHED]} not ended")
+    seconds = run["seconds"]
+    took = f", in {short_duration(seconds)}" if isinstance(seconds, float) and seconds >= 0 else ""
+    state_text = {"running": "is running", "died": "died", "ended": "has ended"}[str(run["state"])]
+    yield f"{', '.join(pieces)}{took}. The run {span(str(run['run']))} {state_text}.\n"
+    results = [
+        known.result
+        for known in known_results(state, is_live=is_live)
+        if known.result is not None and (known.result.status is not PASSED or known.result.is_flaky)
+    ]
+    by_count = {
+        "Failures": [each for each in results if counted_as(each) not in ("passed", KNOWN, INFRASTRUCTURE)],
+        "Failures of the infrastructure": [each for each in results if counted_as(each) == INFRASTRUCTURE],
+        "Known failures": [each for each in results if counted_as(each) == KNOWN],
+    }
+    for title, found in by_count.items():
+        yield from _section(title, buckets(found), run_dir)
+    yield from _flaky([each for each in results if each.status is PASSED])
+
+
+def _section(title: str, found: Sequence[Bucket], run_dir: Path) -> Iterator[str]:
+    if found:
+        yield f"\n### {title}\n"
+    for bucket in found[:MAX_BUCKETS]:
+        example = bucket.example
+        log = "" if example.log_path is None else f", log {span(path_text(example.log_path, run_dir))}"
+        lines = () if example.reason is None else example.reason.context or ()
+        again = reproduce(example, run_dir)
+        yield "".join(
+            [
+                f"\n**{bucket.count} ×** {span(bucket.message)}\\\nsuch as {span(example.id)}{log}\n",
+                block("text", lines) if lines else "",
+                block("sh", [again]) if again and again.isprintable() else "",
+            ]
+        )
+    if len(found) > MAX_BUCKETS:
+        yield f"\n… and {len(found) - MAX_BUCKETS} more messages\n"
+
+
+def _flaky(found: Sequence[JobResult[JobDescription]]) -> Iterator[str]:
+    if found:
+        yield "\n### Flaky: passed after a failure\n\n"
+    for result in found[:MAX_FLAKY]:
+        last = result.earlier[-1]
+        message = "" if last.reason is None else f": {span(headline_of(last.reason))}"
+        yield f"- {span(result.id)}, on attempt {result.attempt}; attempt {last.attempt}{message}\n"
+    if len(found) > MAX_FLAKY:
+        yield f"\n… and {len(found) - MAX_FLAKY} more\n"
+
+
+def span(text: str) -> str:
+    """Return a text as a span of code: in a paragraph or a heading, not in a table, where ``|`` ends it."""
+    text = printable(shorten(text, MAX_TEXT)) or " "
+    fence = "`" * (_longest_run(text) + 1)
+    # Next to a backtick the fence would be longer; and of blanks at both ends, one each belongs to the fences.
+    pad = " " if text[0] in "` " or text[-1] in "` " else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def block(language: str, lines: Iterable[str]) -> str:
+    """Return lines as a block of code, with an empty line before it."""
+    shown = [printable_line(line) for line in lines]
+    fence = "`" * max(3, max(map(_longest_run, shown), default=0) + 1)
+    return "".join(f"{line}\n" for line in ("", f"{fence}{language}", *shown, fence))
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
