@@ -31,7 +31,7 @@ def ask_run(options: argparse.Namespace, output: Output) -> int:
     if not path.is_dir():
         raise InputError(f"RUN is {path}, which was exported; expected the directory of a run that runs")
     try:
-        answer = _ask(path, _request_of(options))
+        answer = ask(path, _request_of(options))
     except NoAnswerError as exc:
         print_error(str(exc))
         return EXIT_NO_ANSWER
@@ -53,8 +53,8 @@ def _request_of(options: argparse.Namespace) -> RunRequest:
     )
 
 
-def _ask(path: Path, request: RunRequest) -> Answer:
-    """Return the answer of the run in a directory.
+def ask(path: Path, request: RunRequest) -> Answer:
+    """Return the answer of the run in a directory. Blocks.
 
     Raises:
         InputError: if the run belongs to another user, or the request is too long.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ from typing import Any, Final, NoReturn
 from runtime.cli.ctl_options import add_ctl
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
 from runtime.cli.format_options import add_formats
-from runtime.cli.option_values import resource_limit, size, whole
+from runtime.cli.option_values import add_print_interval, number, resource_limit, size, whole
 from runtime.cli.past_options import LATEST, add_past_commands
 from runtime.cli.rerun_options import add_rerun, join_values
 from runtime.jobfile.errors import InputError
@@ -23,9 +22,6 @@ from runtime.jobfile.template import NAME
 from runtime.report.output import Output
 
 PROGRAM: Final = "job-runtime"
-PRINT_INTERVAL: Final = 10.0
-"""Seconds between two lines of progress where output is not a terminal. As in DVSim."""
-_NUMBER: Final = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 # Messages of argparse.
 _NO_VALUE: Final = re.compile(r"argument (--\S+): expected one argument")
@@ -342,13 +338,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
-    output.add_argument(
-        "--print-interval",
-        metavar="S",
-        type=_seconds,
-        default=PRINT_INTERVAL,
-        help="seconds between two lines of progress where there is no live display; 0 for none (default: 10)",
-    )
+    add_print_interval(output)
     output.add_argument("-v", "--verbose", action="count", default=0, help="show more of the log; -vv for all of it")
     output.add_argument("-q", "--quiet", action="store_true", help="show only failures and the summary")
     output.add_argument(
@@ -367,23 +357,11 @@ def _from_zero(text: str) -> int:
     return whole(text, 0)
 
 
-def _number(text: str) -> float:
-    # Not `float(text)` alone: it takes "1_000", " 1 ", "nan", and digits of all scripts.
-    return float(text) if _NUMBER.fullmatch(text) else math.nan
-
-
 def _factor(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < 10**6:
+    factor = number(text)
+    if not 0 < factor < 10**6:
         raise argparse.ArgumentTypeError(f"{text!r} is given; expected a number above 0 and below a million")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = _number(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is given; expected seconds, from 0")
-    return number
+    return factor
 
 
 def _definition(text: str) -> tuple[str, str]:

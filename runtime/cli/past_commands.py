@@ -1,10 +1,11 @@
-"""The commands about runs that there are: ``report``, ``runs``, ``export``, ``logs``, ``shell``. None starts a job."""
+"""The commands about runs that there are: ``report``, ``watch``, ``runs`` and others. None starts a job."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -21,8 +22,10 @@ from runtime.cli.job_shell import start_shell
 from runtime.cli.linked_directories import add_origins
 from runtime.cli.options import check_out
 from runtime.cli.past_paths import paths_of
-from runtime.cli.past_runs import PastRun, find_run, load_run
+from runtime.cli.past_runs import PastRun, find_run, load_run, why_unreadable
 from runtime.cli.runs import Runs
+from runtime.cli.watch import watch_run
+from runtime.errors import JournalVersionError
 from runtime.job import safe_id
 from runtime.job.status import PASSED
 from runtime.jobfile.errors import InputError
@@ -77,6 +80,19 @@ def _write_formats(options: argparse.Namespace, given: Mapping[str, str], output
     for line in () if lines is None else lines(run.state, is_live=run.is_live):
         output.write_bytes(line.encode())
     return EXIT_NOT_WRITTEN if failures else output_exit_code(output)
+
+
+def _watch(options: argparse.Namespace, output: Output) -> int:
+    path = find_run(options.run, check_out(options.out))
+    if not path.is_dir():
+        raise InputError(f"RUN is {path}, which was exported; expected a run directory (job-runtime report shows both)")
+    try:
+        watch_run(path, output, Output(sys.stderr), interval=options.print_interval)
+    except OSError as exc:
+        raise InputError(f"RUN is {path}: {why_unreadable(exc)}; expected a run directory") from exc
+    except JournalVersionError as exc:
+        raise InputError(str(exc)) from exc
+    return output_exit_code(output)
 
 
 def _runs(options: argparse.Namespace, output: Output) -> int:
@@ -211,6 +227,6 @@ def _load(options: argparse.Namespace) -> PastRun:
 
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Output], int]]] = MappingProxyType(
-    {"report": _report, "runs": _runs, "export": _export, "logs": _logs, "shell": _shell}
+    {"report": _report, "runs": _runs, "export": _export, "logs": _logs, "shell": _shell, "watch": _watch}
 )
 """The commands, by their names."""

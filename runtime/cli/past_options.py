@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from runtime.cli.format_options import add_formats
+from runtime.cli.option_values import add_print_interval
 
-ABOUT_RUNS: Final = frozenset({"report", "runs", "export", "logs", "shell"})
+ABOUT_RUNS: Final = frozenset({"report", "runs", "export", "logs", "shell", "watch"})
 """The names of the commands."""
 
 LATEST: Final = "latest"
@@ -31,6 +32,16 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     _add_run(report, optional=True)
     report.add_argument("--json", action="store_true", help="print results.json instead")
     add_formats(report, default="Written instead of the report; - for standard output.")
+
+    watch = add(
+        "watch",
+        help="show a run as it goes, from another terminal or host",
+        description="Shows a run that another process runs, until it ends, and then its report. On a terminal keys stop"
+        " the run, kill its jobs, or pause it; nothing else here can change it.",
+        allow_abbrev=False,
+    )
+    _add_run(watch, optional=True)
+    add_print_interval(watch)
 
     runs = add("runs", help="show the runs that there are, or remove old ones", allow_abbrev=False)
     _add_out(runs)

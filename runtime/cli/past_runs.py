@@ -131,7 +131,7 @@ def load_run(path: Path) -> PastRun:
                 return load_directory(directory)
         exported = read_archive(path)
     except (OSError, ArchiveError) as exc:
-        raise InputError(f"RUN is {path}: {_reason(exc)}; expected a run directory, or an exported run") from exc
+        raise InputError(f"RUN is {path}: {why_unreadable(exc)}; expected a run directory, or an exported run") from exc
     except JournalVersionError as exc:
         raise InputError(str(exc)) from exc
     state = replay(exported.journal.records, exported.run_dir)
@@ -155,7 +155,8 @@ def load_directory(directory: RootedPath) -> PastRun:
     return PastRun(Path(str(directory)), False, state, is_live, journal.end, None if is_live else journal.note)
 
 
-def _reason(error: OSError | ArchiveError) -> str:
+def why_unreadable(error: OSError | ArchiveError) -> str:
+    """Return what is wrong with a run that could not be read, for a message."""
     if isinstance(error, FileNotFoundError) and str(error.filename).endswith(JOURNAL_NAME):
         return "it has no journal"
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

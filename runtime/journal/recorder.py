@@ -145,10 +145,15 @@ class Recorder:
         self.ended(others)
         self.removed([event.job_id for event in others if self.origins[event.job_id].removed])
 
-    def starting(self, backend: str, ids: Sequence[str], attempts: Sequence[int], at: float) -> None:
-        """Record the intent to submit these jobs to a backend, at a time in seconds of the clock of all events."""
+    def starting(
+        self, backend: str, ids: Sequence[str], attempts: Sequence[int], at: float, *, queued: bool = False
+    ) -> None:
+        """Record the intent to submit these jobs to a backend, at a time in seconds of the clock of all events.
+
+        `queued`: whether it has a queue in which they may wait.
+        """
         self._intents += 1
-        self._append(Starting(at, backend, self._numbers_of(ids), attempts))
+        self._append(Starting(at, backend, self._numbers_of(ids), attempts, queued or None))
 
     async def wait_for_intents(self, *, durable: bool) -> None:
         """Wait until the recorded intents are written, or on disk if `durable`, and while too much is pending.

@@ -142,6 +142,8 @@ class Starting:
     jobs: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
     attempts: Sequence[int] = attrs.field(metadata=_each(INTEGERS))
     """Which attempt at the job it is, from 1. Those of a segment continue those of the segments before."""
+    queued: bool | None = attrs.field(default=None, metadata=_one(FLAGS))
+    """Whether the backend has a queue in which they may wait; otherwise they run at once, and no `Progress` says so."""
 
     __attrs_post_init__ = _check_lengths
 

@@ -20,7 +20,7 @@ import select
 import shutil
 import termios
 import tty
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Final
 
@@ -95,42 +95,52 @@ def command_on_pty(pty: Pty, argv: Sequence[str], *, env: Mapping[str, str], cwd
 
 
 @contextmanager
-def raw_terminal(fd: int) -> Iterator[None]:
-    """Put the terminal `fd` into raw mode for a block. Does nothing in the background, or if it is no terminal."""
+def raw_terminal(fd: int, set_mode: _SetMode = tty.setraw) -> Iterator[bool]:
+    """Put the terminal `fd` into raw mode for a block. Does nothing in the background, or if it is no terminal.
+
+    Args:
+        fd: its descriptor.
+        set_mode: sets the mode; `tty.setcbreak` lets keys that send signals do so, and newlines be as usual.
+
+    Returns:
+        By the block: whether it is in that mode.
+    """
     before = None
     if _is_ours(fd):
         with suppress(termios.error):  # it was closed
             before = termios.tcgetattr(fd)
-            tty.setraw(fd, termios.TCSANOW)
+            set_mode(fd, termios.TCSANOW)
     if before is None:
-        yield
+        yield False
         return
-    _raw[fd] = before
+    _raw[fd] = before, set_mode
     try:
-        yield
+        yield True
     finally:
         del _raw[fd]
         with suppress(termios.error), without_stop():
             termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
-_raw: Final[dict[int, list[int | list[bytes | int]]]] = {}
-"""The terminals in raw mode, with their settings before."""
+_SetMode = Callable[[int, int], object]
+
+_raw: Final[dict[int, tuple[list[int | list[bytes | int]], _SetMode]]] = {}
+"""The terminals in raw mode, with their settings before, and what has set the mode."""
 
 
 def restore_terminals() -> None:
     """Restore all terminals in raw mode: for a process that is suspended, or exits without leaving its blocks."""
-    for fd, before in _raw.items():
+    for fd, (before, _) in _raw.items():
         with suppress(termios.error), without_stop():
             termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
 def make_terminals_raw_again() -> None:
     """Put terminals that `restore_terminals` has restored into raw mode again, if this is in the foreground."""
-    for fd in _raw:
+    for fd, (_, set_mode) in _raw.items():
         if _is_ours(fd):
             with suppress(termios.error):
-                tty.setraw(fd, termios.TCSANOW)
+                set_mode(fd, termios.TCSANOW)
 
 
 @asynccontextmanager
@@ -175,14 +185,20 @@ async def _copy_input(source: int, master: int, limiter: trio.CapacityLimiter) -
     if os.isatty(source) and not _is_ours(source):
         return
     last = b"\n"
-    while data := await _read_input(source, limiter):
+    while data := await read_input(source, limiter):
         await _write_master(master, data)
         last = data[-1:]
     # In the middle of a line the first end-of-file character only submits that line.
     await _write_master(master, _END_OF_FILE if last == b"\n" else 2 * _END_OF_FILE)
 
 
-async def _read_input(source: int, limiter: trio.CapacityLimiter) -> bytes:
+async def read_input(source: int, limiter: trio.CapacityLimiter) -> bytes:
+    """Wait for what the user types, and return it; empty at the end of the input.
+
+    Args:
+        source: the user's input: a terminal, a pipe, a file. In the background of a terminal nothing is read.
+        limiter: for the thread that reads a file.
+    """
     try:
         try:
             while True:

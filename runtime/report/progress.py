@@ -1,4 +1,4 @@
-"""`RunProgress`: what a display shows of a run in progress, built from the scheduler's status changes. Pure."""
+"""`RunProgress`: what a display shows of a run in progress, built from its status changes. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Final
 
 import attrs
 
-from runtime.job import JobResult, JobSpec, JobStatus
+from runtime.job import JobResult, JobStatus
 from runtime.job.shorten import shorten
 from runtime.report.buckets import headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces
+from runtime.report.reported_job import ReportedJob
 from runtime.report.summary import MAX_MESSAGE, Line, Piece
 from runtime.report.text import printable, short_duration
 from runtime.scheduler.statuses import StatusChange
@@ -33,7 +34,7 @@ class RunSnapshot:
     """How many jobs have each status."""
     running: Sequence[tuple[str, float, str]]
     """The running jobs, oldest first: id, seconds since it began to run, and a note on where it runs."""
-    recent: Sequence[JobResult[JobSpec]]
+    recent: Sequence[JobResult[ReportedJob]]
     """The last failures, oldest first."""
     stopping: str = ""
     """What the user should know about the stop of the run; empty if it is not being stopped."""
@@ -63,7 +64,7 @@ class RunProgress:
 
     Args:
         title: the name of the run.
-        started: when the run began, in seconds on the scheduler's clock.
+        started: when the run began, in seconds on the clock of its status changes.
     """
 
     def __init__(self, title: str, started: float) -> None:
@@ -71,15 +72,19 @@ class RunProgress:
         self._started = started
         self._running: dict[str, tuple[float, str]] = {}
         self._waiting: dict[str, tuple[float, str]] = {}
-        self._recent: deque[JobResult[JobSpec]] = deque(maxlen=MAX_RECENT)
-        self._unreported: list[JobResult[JobSpec]] = []
+        self._recent: deque[JobResult[ReportedJob]] = deque(maxlen=MAX_RECENT)
+        self._unreported: list[JobResult[ReportedJob]] = []
         self._retries: list[Line] = []
         self._backend_errors: set[str] = set()
         """The backends' errors that were reported. Each is the reason of all jobs of its backend."""
         self.stopping = ""
         """See `RunSnapshot.stopping`."""
 
-    def apply(self, change: StatusChange[JobSpec]) -> None:
+    def begin(self, title: str, started: float) -> None:
+        """Replace what was said at the beginning."""
+        self._title, self._started = title, started
+
+    def apply(self, change: StatusChange[ReportedJob]) -> None:
         """Record one status change."""
         job_id, event = change.id, change.event
         # A status may come again, with a new note: the job has had it since the first time.
@@ -103,7 +108,7 @@ class RunProgress:
                 self._unreported.append(result)
                 self._recent.append(result)
 
-    def _was_reported(self, result: JobResult[JobSpec]) -> bool:
+    def _was_reported(self, result: JobResult[ReportedJob]) -> bool:
         """Whether a job never ran because its backend failed, with an error that was reported for another job."""
         if not is_of_backend(result):
             return False
@@ -113,10 +118,10 @@ class RunProgress:
         return was_reported
 
     def started(self, job_id: str) -> float | None:
-        """Return when a running job began to run, in seconds on the scheduler's clock; `None` if it is not running."""
+        """Return when a running job began to run, in seconds on the same clock; `None` if it is not running."""
         return self._running[job_id][0] if job_id in self._running else None
 
-    def take_failures(self) -> list[JobResult[JobSpec]]:
+    def take_failures(self) -> list[JobResult[ReportedJob]]:
         """Return the failures since the last call."""
         taken, self._unreported = self._unreported, []
         return taken
@@ -140,7 +145,7 @@ class RunProgress:
 
         Args:
             counts: how many jobs have each status.
-            now: the time, in seconds on the scheduler's clock.
+            now: the time, in seconds on the same clock.
             rows: how many of the running jobs it has at most, and of those that wait.
             paused_by: who paused launching, if anybody did.
             counted: see `RunSnapshot`.
@@ -169,7 +174,7 @@ def _rows(jobs: Mapping[str, tuple[float, str]], now: float, rows: int) -> list[
     return [(job_id, now - since, note) for job_id, (since, note) in itertools.islice(jobs.items(), rows)]
 
 
-def retry_line(change: StatusChange[JobSpec]) -> Line:
+def retry_line(change: StatusChange[ReportedJob]) -> Line:
     """Return the line of a job that is tried again: why, and when."""
     reason = None if change.event is None else change.event.reason
     message = "" if reason is None else f"{shorten(printable(reason.message), MAX_MESSAGE)}; "

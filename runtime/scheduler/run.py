@@ -490,7 +490,8 @@ class Scheduler(Generic[JobT]):
                 ids = [job.id for job in action.jobs]
                 attempts = action.attempts
                 numbers = [attempts.get(job_id, 1) for job_id in ids] if attempts else [1] * len(ids)
-                recorder.starting(action.backend, ids, numbers, now)
+                queued = self._backends[action.backend].jobs_outlive_runtime
+                recorder.starting(action.backend, ids, numbers, now, queued=queued)
 
     @trio.lowlevel.enable_ki_protection
     async def _follow_limits(self, facts: trio.MemorySendChannel[Fact]) -> None:

@@ -200,7 +200,7 @@ async def test_input_that_the_shell_has_taken_is_not_read_when_this_is_in_the_fo
     read: list[bytes] = []
 
     async def read_input() -> None:
-        read.append(await module._read_input(user.fd, trio.CapacityLimiter(1)))
+        read.append(await module.read_input(user.fd, trio.CapacityLimiter(1)))
 
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:

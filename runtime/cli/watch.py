@@ -1,0 +1,164 @@
+"""The command ``watch``: shows a run that another process runs, as that shows itself, and asks it for what keys say.
+
+It reads the journal, and nothing else. So it can neither slow nor stop the run, but by a request as ``ctl`` makes it.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from runtime.cli.ctl import ask
+from runtime.cli.exit_on_signal import call_before_exit
+from runtime.cli.past_runs import opened
+from runtime.cli.screen import Screen
+from runtime.ctl.messages import RunRequest
+from runtime.ctl.sender import NoAnswerError
+from runtime.jobfile.errors import InputError
+from runtime.journal.disk import JOURNAL_NAME
+from runtime.journal.follower import follow
+from runtime.journal.lock import holder_of
+from runtime.journal.replay import RunState
+from runtime.process import in_thread
+from runtime.report.output import Output
+from runtime.report.progress import RunSnapshot
+from runtime.report.recorded_progress import RecordedProgress
+from runtime.report.run_report import report_lines
+from runtime.roots import RootedPath
+
+_ROWS: Final = 100
+"""Running jobs of a snapshot, at most; as for the display of the run itself."""
+_HINT: Final = "keys: s stops the run, k kills its jobs, p pauses launching or lets it go on, q leaves"
+_STOP, _KILL, _PAUSE, _QUIT, _YES = "skpqy"
+
+
+def watch_run(path: Path, output: Output, errors: Output, *, interval: float) -> None:
+    """Show a run until it has ended, and then its report; or until the user leaves. Blocks.
+
+    Args:
+        path: the run directory.
+        output: to show it on.
+        errors: for errors of the log.
+        interval: seconds between two lines of progress where `output` is no terminal; 0 for none.
+
+    Raises:
+        OSError: if its journal cannot be read.
+        JournalVersionError: if a newer version of this package writes it.
+    """
+    with opened(path) as directory:
+        if holder_of(directory) is None:
+            directory.below(JOURNAL_NAME).status()  # raises if there is none: of a run that has just begun one will be
+        screen = Screen(output, errors, Path.cwd(), interval=interval or math.inf, live=True)
+        trio.run(_Watch(path, directory, screen).run, output.is_terminal)
+
+
+class _Watch:
+    """The display of one run."""
+
+    def __init__(self, path: Path, directory: RootedPath, screen: Screen) -> None:
+        self._directory = directory
+        self._screen = screen
+        self._recorded = RecordedProgress(str(directory))
+        self._keys = _Keys(path, self._recorded.state, partial(screen.say, style="yellow"))
+        self._limiter = trio.CapacityLimiter(1)
+        self._failures: list[Exception] = []
+        """Not raised in the nursery, which would wrap them in a group."""
+
+    async def run(self, has_keys: bool) -> None:
+        """Show the run."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._screen.follow, self._recorded.progress, self._snapshot)
+            nursery.start_soon(self._read_records, nursery.cancel_scope)
+            if has_keys and sys.stdin is not None:
+                nursery.start_soon(self._read_keys, sys.stdin.fileno(), nursery.cancel_scope)
+        if self._failures:
+            raise self._failures[0]
+        state = self._recorded.state
+        is_live = (
+            not state.is_complete and await in_thread(holder_of, self._directory, limiter=self._limiter) is not None
+        )
+        self._recorded.progress.take_failures()  # the report has them
+        lines = report_lines(state, is_live=is_live, relative_to=Path.cwd())
+        await self._screen.finish(self._recorded.progress, lines)
+
+    def _snapshot(self) -> RunSnapshot:
+        return self._recorded.snapshot(time.time(), rows=_ROWS, note=self._keys.question)
+
+    async def _read_records(self, until: trio.CancelScope) -> None:
+        try:
+            async for record in follow(self._directory):
+                self._recorded.apply(record)
+        except Exception as exc:  # noqa: BLE001 - raised by `run`
+            self._failures.append(exc)
+        until.cancel()
+
+    async def _read_keys(self, terminal: int, until: trio.CancelScope) -> None:
+        """Read keys until the user leaves. Does nothing in the background, or without a terminal to read from."""
+        import tty  # not on every system, as the next one
+
+        from runtime.process.terminal import raw_terminal, read_input, restore_terminals
+
+        with raw_terminal(terminal, tty.setcbreak) as is_ours:
+            if not is_ours:
+                return
+            call_before_exit(restore_terminals)
+            self._screen.say(_HINT, "dim")
+            while keys := await read_input(terminal, self._limiter):
+                for key in keys.decode("ascii", "replace"):
+                    if key == _QUIT:
+                        until.cancel()
+                        return
+                    await self._keys.press(key)
+
+
+class _Keys:
+    """What keys ask of a run. What cannot be undone is asked back.
+
+    Args:
+        path: the run directory.
+        state: of the run.
+        say: shows a line.
+    """
+
+    def __init__(self, path: Path, state: RunState, say: Callable[[str], object]) -> None:
+        self._path = path
+        self._state = state
+        self._say = say
+        self._limiter = trio.CapacityLimiter(1)
+        self._asked_back: RunRequest | None = None
+
+    @property
+    def question(self) -> str:
+        """What was asked back and waits for an answer; empty if nothing does."""
+        if self._asked_back is None:
+            return ""
+        return f"{'kill all jobs' if self._asked_back.force else 'stop the run'}? y: yes, any other key: no"
+
+    async def press(self, key: str) -> None:
+        """Act on a key."""
+        asked_back, self._asked_back = self._asked_back, None
+        if key == _YES and asked_back is not None:
+            await self._ask(asked_back)
+        elif key in (_STOP, _KILL):
+            self._asked_back = RunRequest(action="stop", force=key == _KILL)
+        elif key == _PAUSE:
+            is_paused = bool(self._state.segments) and self._state.segments[-1].paused_by is not None
+            await self._ask(RunRequest(action="resume" if is_paused else "pause"))
+
+    async def _ask(self, request: RunRequest) -> None:
+        request = attrs.evolve(request, host=socket.gethostname())
+        try:
+            answer = await in_thread(ask, self._path, request, limiter=self._limiter)
+        except (InputError, NoAnswerError) as exc:
+            self._say(str(exc))
+        else:
+            self._say(answer.text)
