@@ -107,6 +107,9 @@ CORE = frozenset({"attr", "attrs", "outcome", "trio"}) | sys.stdlib_module_names
 EXTRAS = {
     "rich": ("report", "cli"),
     "cattrs": ("report", "jobfile", "cli"),
+    "jinja2": ("report",),
+    "markupsafe": ("report",),
+    "bokeh": ("report",),
     "re2": ("verdict",),
     "hyperscan": ("verdict",),
 }

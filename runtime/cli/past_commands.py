@@ -14,9 +14,10 @@ from typing import Final
 
 import trio
 
-from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, output_exit_code, print_error
+from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, EXIT_PASSED, output_exit_code, print_error
 from runtime.cli.format_files import LINES, FormatFiles
 from runtime.cli.format_options import given_formats
+from runtime.cli.html_page import opened_page, write_page
 from runtime.cli.job_log import LogPrinter, follow_log
 from runtime.cli.job_shell import start_shell
 from runtime.cli.linked_directories import add_origins
@@ -52,6 +53,10 @@ def run_command(options: argparse.Namespace, output: Output) -> int:
 
 def _report(options: argparse.Namespace, output: Output) -> int:
     given = given_formats(options)
+    if options.html is not None:
+        code = _write_html(options)
+        if code or not (given or options.json):
+            return code
     if given:
         return _write_formats(options, given, output)
     run = _load(options)
@@ -61,6 +66,18 @@ def _report(options: argparse.Namespace, output: Output) -> int:
     else:
         output.show(report_lines(run.state, is_live=run.is_live, relative_to=Path.cwd()))
     return output_exit_code(output)
+
+
+def _write_html(options: argparse.Namespace) -> int:
+    """Write the page for a browser; return the exit code."""
+    with opened_page(options.html) as file:
+        run = _load(options)
+        try:
+            write_page(file, run)
+        except OSError as exc:
+            print_error(f"--html {options.html} cannot be written: {exc.strerror}")
+            return EXIT_NOT_WRITTEN
+    return EXIT_PASSED
 
 
 def _write_formats(options: argparse.Namespace, given: Mapping[str, str], output: Output) -> int:

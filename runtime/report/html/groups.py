@@ -1,0 +1,82 @@
+"""What the first screen shows: failures in buckets, apart by who looks at them, and jobs that never ran. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+
+from runtime.job import JobResult
+from runtime.job.counting import INFRASTRUCTURE, KNOWN, NEVER_RAN, counted_as
+from runtime.report.buckets import headline, is_consequence, normalise
+from runtime.report.reported_job import ReportedJob
+
+Result = JobResult[ReportedJob]
+
+
+@attrs.frozen
+class Group:
+    """Failures with one message."""
+
+    message: str
+    """What they have in common."""
+    members: Sequence[Result]
+    """The one that ran the shortest time comes first."""
+
+
+@attrs.frozen
+class Groups:
+    """All failures of a run, each once; the largest groups come first."""
+
+    design: Sequence[Group]
+    """Buckets of failures of the design."""
+    infrastructure: Sequence[Group]
+    """Buckets of failures of the infrastructure."""
+    known: Sequence[Group]
+    """Failures that are known, by their names."""
+    never_ran: Sequence[Group]
+    """Jobs that never ran, whatever they are counted as, and those that were stopped: by their reasons."""
+
+    def numbered(self) -> Sequence[Group]:
+        """Return the groups in the order of their numbers on the page."""
+        return (*self.design, *self.infrastructure, *self.known, *self.never_ran)
+
+
+def groups_of(bad: Iterable[Result]) -> Groups:
+    """Return the groups of the results that did not pass."""
+    design: list[Result] = []
+    infrastructure: list[Result] = []
+    known: list[Result] = []
+    never_ran: list[Result] = []
+    for result in bad:
+        counted = counted_as(result)
+        if counted == KNOWN:
+            known.append(result)
+        elif is_consequence(result) or counted == NEVER_RAN:
+            never_ran.append(result)
+        else:
+            (infrastructure if counted == INFRASTRUCTURE else design).append(result)
+    return Groups(
+        _grouped(design, _bucket),
+        _grouped(infrastructure, _bucket),
+        _grouped(known, lambda result: str(result.known)),
+        _grouped(never_ran, _bucket),
+    )
+
+
+def _bucket(result: Result) -> str:
+    """Return what names the bucket of a failure. Nothing else on the page says which failures are alike."""
+    return normalise(headline(result))
+
+
+def _grouped(results: Iterable[Result], name_of: Callable[[Result], str]) -> Sequence[Group]:
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(name_of(result), []).append(result)
+    groups = [Group(name, sorted(members, key=_run_time)) for name, members in found.items()]
+    return sorted(groups, key=lambda group: -len(group.members))
+
+
+def _run_time(result: Result) -> tuple[float, str]:
+    return math.inf if result.started is None else result.ended - result.started, result.id

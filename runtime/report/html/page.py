@@ -1,0 +1,169 @@
+"""The page: what is known of a run as one HTML file, which needs nothing else and sends no request.
+
+Whatever a job can write, such as its id and the lines of its log, reaches the page as text: through Jinja2, which
+escapes it, or as JSON, of which the script of the page makes text nodes. A policy in the page allows its two scripts,
+by their hashes, and no request at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from typing import Final
+
+import attrs
+import jinja2
+from markupsafe import Markup
+
+from runtime.job.counting import COUNTED_AS, KNOWN
+from runtime.journal.json_text import JSON
+from runtime.journal.replay import RunState
+from runtime.report.html import plots
+from runtime.report.html.cards import MAX_TITLE, sections_of
+from runtime.report.html.charts import charts_of
+from runtime.report.html.groups import groups_of
+from runtime.report.html.jobs_table import OUTCOMES, JobsTable, json_text
+from runtime.report.html.log_links import base_of
+from runtime.report.html.pass_rates import pass_rates
+from runtime.report.html.texts import one_line
+from runtime.report.results import run_table
+from runtime.report.run_results import known_results
+from runtime.report.text import printable, short_duration
+
+MAX_RATES: Final = 12
+"""Pass rates that the first screen shows of tests, and of values of the matrix. Arbitrary: more fill the screen."""
+_MAX_CHANGED: Final = 12
+"""Jobs that the first screen names of each kind of change. Arbitrary, for the same reason."""
+_SCRIPTS: Final = ("jobs.js", "grid.js", "details.js", "page.js")
+_WITH_VERDICT: Final = frozenset({*COUNTED_AS[:3], KNOWN})
+
+
+@attrs.frozen
+class Change:
+    """Jobs of which earlier runs tell something else."""
+
+    title: str
+    """Such as ``new failures``."""
+    ids: Sequence[str]
+
+
+@attrs.frozen
+class History:
+    """What earlier runs tell of a run."""
+
+    compared_with: str
+    """The name of the run that it is compared with."""
+    changes: Sequence[Change] = ()
+    """What is new, fixed and so on."""
+    runs: Sequence[tuple[str, Mapping[str, int]]] = ()
+    """The last runs, this one included, the oldest first: their names, and how many jobs are counted as what."""
+
+
+def page_text(
+    state: RunState, *, is_live: bool = False, path: str | None = None, history: History | None = None
+) -> Iterator[str]:
+    """Yield the text of the page.
+
+    Args:
+        state: of the run.
+        is_live: whether a process runs it.
+        path: of the run directory, relative to the directory that the page is in; `None` for no links to logs.
+        history: what earlier runs tell; `None` if that was not looked at.
+    """
+    began = state.segments[0].begin.at if state.segments else 0.0
+    table = JobsTable(state.run_dir, known_results(state, is_live=is_live), began)
+    groups = groups_of(table.bad)
+    base = None if path is None else base_of(path)
+    drawn = charts_of(table, began, () if history is None else history.runs)
+    tests, values = pass_rates(
+        (job_id, outcome == 0)
+        for job_id, outcome in zip(table.ids, table.outcomes, strict=True)
+        if OUTCOMES[outcome] in _WITH_VERDICT
+    )
+    numbered = groups.numbered()
+    members = {result.id: number for number, group in enumerate(numbered) for result in group.members}
+    data = {
+        **table.as_json(members, [group.members[0].id for group in numbered]),
+        "groups": [one_line(group.message, MAX_TITLE) for group in numbered],
+        "sizes": [len(group.members) for group in numbered],
+        "base": base,
+        "charts": {chart.name: chart.as_json() for chart in drawn},
+        "colours": [plots.TEXT_COLOUR, plots.LINE_COLOUR],
+    }
+    scripts = ("\n".join(map(_text_of, _SCRIPTS)), plots.script())
+    yield from _template().generate(
+        policy=_policy(scripts),
+        style=Markup(_text_of("page.css")),
+        scripts=[*map(Markup, scripts)],
+        data=Markup(json_text(data)),
+        run=_head(run_table(state, is_live=is_live)),
+        counts=_counts(table),
+        total=len(table.ids),
+        history=None if history is None else _printable(history),
+        sections=sections_of(groups, state.run_dir, base),
+        tests=tests[:MAX_RATES],
+        more_tests=len(tests[MAX_RATES:]),
+        values=values[: 2 * MAX_RATES],
+        charts=drawn,
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_text_of("page.html.j2"))
+
+
+def _text_of(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return the policy: the scripts by their hashes, styles and images in the page, and nothing else."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    # Bokeh sets styles; images are those that it has in its own style sheets.
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+        " form-action 'none'"
+    )
+
+
+def _head(table: Mapping[str, object]) -> Mapping[str, JSON]:
+    """Return what the head of the page says of the run."""
+    seconds, command, segments = table["seconds"], table["command"], table["segments"]
+    assert isinstance(segments, list)
+    return {
+        "title": printable(str(table["name"] or table["run"])),
+        "name": printable(str(table["run"])),
+        "state": str(table["state"]),
+        "started": str(table["started"] or "at an unknown time").replace("T", " "),
+        "took": short_duration(seconds) if isinstance(seconds, float) else None,
+        "stopped_by": None if table["stopped_by"] is None else printable(str(table["stopped_by"])),
+        "command": one_line(" ".join(command), 300) if isinstance(command, list | tuple) else None,
+        "host": printable(str(segments[0]["host"])) if segments else None,
+        "segments": len(segments),
+    }
+
+
+def _counts(table: JobsTable) -> Sequence[tuple[str, str, int]]:
+    """Return outcome, words and number of the jobs of each outcome that there is."""
+    counts = [table.outcomes.count(outcome) for outcome in range(len(OUTCOMES))]
+    return [(name, name.replace("_", " "), count) for name, count in zip(OUTCOMES, counts, strict=True) if count]
+
+
+def _printable(history: History) -> Mapping[str, object]:
+    return {
+        "compared_with": printable(history.compared_with),
+        "changes": [
+            {
+                "title": change.title,
+                "ids": [*map(printable, change.ids[:_MAX_CHANGED])],
+                "count": len(change.ids),
+            }
+            for change in history.changes
+        ],
+    }

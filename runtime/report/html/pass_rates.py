@@ -1,0 +1,59 @@
+"""How many jobs passed, by test and by value of the matrix, so that what all failures have in common is seen. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import attrs
+
+_PARAMETER: Final = re.compile(r"\.([A-Za-z_]\w*)=")
+_SEED: Final = "seed"
+
+
+@attrs.frozen(order=True)
+class Rate:
+    """How many of some jobs passed."""
+
+    passed: int
+    total: int
+    name: str
+    """Of a test; or ``width=4`` of a value of the matrix."""
+
+    @property
+    def percent(self) -> int:
+        """The share that passed, rounded down: 100 means all."""
+        return 100 * self.passed // self.total
+
+
+def pass_rates(jobs: Iterable[tuple[str, bool]]) -> tuple[Sequence[Rate], Sequence[Rate]]:
+    """Return the rates of tests, and of values of the matrix, of which some jobs did not pass: the worst first.
+
+    Of the matrix, all values of a parameter are there if one is.
+
+    Args:
+        jobs: of each that had a verdict its id, as `runtime.jobfile.expand` makes it, and whether it passed.
+    """
+    tests: dict[str, list[int]] = {}
+    values: dict[str, dict[str, list[int]]] = {}
+    for job_id, passed in jobs:
+        test, *words = _PARAMETER.split(job_id)
+        _count(tests, test, passed)
+        for name, value in zip(words[::2], words[1::2], strict=True):
+            if name != _SEED:
+                _count(values.setdefault(name, {}), f"{name}={value}", passed)
+    matrix = [rates for each in values.values() if len(rates := _rates(each)) > 1 and rates[0].passed < rates[0].total]
+    matrix.sort(key=lambda rates: rates[0].percent - rates[-1].percent)
+    return [rate for rate in _rates(tests) if rate.passed < rate.total], [rate for rates in matrix for rate in rates]
+
+
+def _count(counts: dict[str, list[int]], name: str, passed: bool) -> None:
+    count = counts.setdefault(name, [0, 0])
+    count[0] += passed
+    count[1] += 1
+
+
+def _rates(counts: dict[str, list[int]]) -> list[Rate]:
+    rates = [Rate(passed, total, name) for name, (passed, total) in counts.items()]
+    return sorted(rates, key=lambda rate: (rate.passed / rate.total, -rate.total, rate.name))

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from runtime.job import JobCompletionEvent, JobStatus, JobUsage
+from runtime.report.html.jobs_table import Spans
+from runtime.report.html.series import MAX_BARS, MAX_POINTS, MAX_SLOTS, bars, duration_bins, loads
+
+
+def spans_of(*times: tuple[float, float, float], cpu: float | None = None, peak: int | None = None) -> Spans:
+    """The spans of jobs that were submitted, started and ended at these times."""
+    spans = Spans()
+    for job, (submitted, started, ended) in enumerate(times):
+        usage = JobUsage(cpu, peak)
+        spans.add(JobCompletionEvent("a", 1, JobStatus.PASSED, None, submitted, started, ended, usage), 1000.0, job, 0)
+    return spans
+
+
+def test_what_was_in_use_is_an_average_of_each_part() -> None:
+    width = 1.0
+    end = MAX_POINTS * width
+    parts, last = loads(spans_of((0, 0.5, 2.25), (0, 0, end), cpu=end, peak=1000), 1000.0)
+    assert last == end
+    assert [part.running for part in parts[:4]] == [1.5, 2, 1.25, 1]
+    assert [part.waiting for part in parts[:2]] == [0.5, 0]
+    assert parts[-1].cores == 1.0
+    assert parts[1].memory == 2000
+    assert len(parts) == MAX_POINTS
+
+
+def test_without_times_that_make_sense_there_is_nothing() -> None:
+    assert loads(Spans(), 0.0) == ([], 0.0)
+    assert loads(spans_of((0, 0, 0)), 1000.0) == ([], 0.0)
+    assert loads(spans_of((0, float("inf"), 5), (0, 1, float("nan"))), 1000.0) == ([], 0.0)
+
+
+def test_a_clock_that_jumps_harms_nothing() -> None:
+    parts, _ = loads(spans_of((-1e300, -1e300, 1e300), (5, 4, 1)), 1000.0)
+    assert len(parts) == MAX_POINTS
+
+
+def test_attempts_are_on_the_lowest_free_slot() -> None:
+    found, others = bars(spans_of((0, 0, 5), (0, 1, 3), (0, 3, 4), (0, 3.5, 9)), 1000.0)
+    assert [(bar.job, bar.slot, bar.start) for bar in found] == [(0, 0, 0), (1, 1, 1), (2, 1, 3), (3, 2, 3.5)]
+    assert others == 0
+
+
+def test_the_longest_are_drawn_and_the_others_counted() -> None:
+    found, others = bars(spans_of(*((0, job, job + 0.5) for job in range(MAX_BARS)), (0, 0.6, 0.7)), 1000.0)
+    assert (len(found), others) == (MAX_BARS, 1)
+    found, others = bars(spans_of(*[(0, 0, 1)] * (MAX_SLOTS + 5)), 1000.0)
+    assert (len(found), others) == (MAX_SLOTS, 5)
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-9, 1e12])
+def test_any_duration_is_in_a_bin(length: float) -> None:
+    assert sum(each.passed for each in duration_bins(spans_of((0, 0, length)))) == 1
+
+
+def test_durations_are_in_bins_without_gaps() -> None:
+    found = duration_bins(spans_of((0, 0, 1.5), (0, 0, 15)))
+    assert [each.passed for each in found] == [1, 0, 0, 1]
+    assert all(low.high == pytest.approx(high.low) for low, high in itertools.pairwise(found))
+    assert duration_bins(Spans()) == []
