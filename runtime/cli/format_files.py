@@ -19,6 +19,7 @@ from runtime.report.junit import junit_lines
 from runtime.report.metrics import metrics_lines
 from runtime.report.result_files import write_atomically
 from runtime.report.step_summary import step_summary_lines
+from runtime.report.trace import trace_lines
 from runtime.roots import Root, RootedPath
 
 _MODE: Final = 0o666
@@ -33,7 +34,7 @@ class Lines(Protocol):
 
 
 LINES: Final[Mapping[str, Lines]] = MappingProxyType(
-    {"junit": junit_lines, "metrics": metrics_lines, "step-summary": step_summary_lines}
+    {"junit": junit_lines, "metrics": metrics_lines, "trace": trace_lines, "step-summary": step_summary_lines}
 )
 """The function of each of `FORMATS`."""
 

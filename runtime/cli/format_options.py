@@ -8,6 +8,7 @@ from typing import Final
 FORMATS: Final = {
     "junit": "JUnit XML, for Jenkins and others that show tests",
     "metrics": "OpenMetrics text, for a node exporter",
+    "trace": "a trace of slots and what is in use, for ui.perfetto.dev",
     "step-summary": "a summary in GitHub's Markdown",
 }
 """The name of each format, which is that of its option, and what it is."""

@@ -210,10 +210,13 @@ class RunState:
         """Yield the attempts of which no end is known, those of replaced jobs included."""
         for number, status in enumerate(self.statuses):
             if status is not SCHEDULED and status not in TERMINAL and not self.is_waiting(number):
-                begun = self._records[self._begun[number]] if self._begun[number] != _NOT_YET else None
-                backend = begun.backend if isinstance(begun, Starting) else ""
-                job_id = self.ids[number]
-                yield InFlight(number, job_id, self.attempts[number], backend, self.numbers[job_id] != number)
+                job_id, replaced = self.ids[number], self.numbers[self.ids[number]] != number
+                yield InFlight(number, job_id, self.attempts[number], self.backend(number), replaced)
+
+    def backend(self, number: int) -> str:
+        """Return the name of the backend of the last attempt at a job; ``""`` if that is not known."""
+        begun = self._records[self._begun[number]] if self._begun[number] != _NOT_YET else None
+        return begun.backend if isinstance(begun, Starting) else ""
 
     def began_before_end_of(self, number: int, other: int) -> bool:
         """Whether the last attempt at a job was begun before the last one at `other` ended, so without its output."""

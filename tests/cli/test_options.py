@@ -56,6 +56,7 @@ def test_the_defaults_of_a_run() -> None:
         "log_file": None,
         "junit": None,
         "metrics": None,
+        "trace": None,
         "step_summary": None,
     }
 

@@ -12,7 +12,7 @@ from runtime.report.metrics import HELP, PREFIX
 from tests.cli.program import call
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
-LANGUAGES = {"junit": "xml", "metrics": "text", "step-summary": "markdown"}
+LANGUAGES = {"junit": "xml", "metrics": "text", "trace": "json", "step-summary": "markdown"}
 """How the example of each format is marked in the page."""
 
 VARYING = (
@@ -22,6 +22,10 @@ VARYING = (
     (r"cd [^ ]* &", "cd DIRECTORY &"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
     (r"\d+\.\d+", "SECONDS"),
+    (r'("(?:ts|dur)": )\d+|("pid": )\d{2,}', r"\1\2NUMBER"),
+    (r'(?m)"machine": .*$', "MACHINE"),
+    (r"process \d+ on [^\"]*|(?<=\"host\": \")[^\"]*", "HOST"),
+    (r'(?m)^\{"ph": "C".*\n', ""),  # how many differ depends on the times
     (r"(?m)^.*peak_memory.*\n", ""),  # which is not always known
     (r"\*\* `.*`", "** `MESSAGE`"),  # as it is normalised
     (r"(seed_base\W+value=\")\d+", r"\1SEED"),
