@@ -24,13 +24,14 @@ INSTALL := -m pip install -q --disable-pip-version-check
 # Which extras a verb needs.
 EXTRAS_run := cli,re2,examples
 EXTRAS_test := test
+EXTRAS_test-browser := browser
 EXTRAS_check := check
 EXTRAS_types := types
 EXTRAS_bench := bench
 
-# Tests marked `root` need root, so they are deselected for an ordinary user; those marked `slurm` start a cluster, and have a
-# verb of their own.
-MARKS := -m "not slurm$(if $(filter 0,$(shell id -u)),, and not root)"
+# Tests marked `root` need root, so they are deselected for an ordinary user; those marked `slurm` start a cluster, those marked
+# `browser` a browser, and both have a verb of their own.
+MARKS := -m "not slurm and not browser$(if $(filter 0,$(shell id -u)),, and not root)"
 
 # Most tests wait for processes and timers, so they run in parallel, and idle workers take tests from busy ones. A verb that
 # measures, or that shares one cluster, does not. ARGS=-n0 runs the tests in one process, as a debugger needs it.
@@ -74,6 +75,10 @@ test-slurm: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests that need a 
 	@$(PY) $(COMPILE)
 	@$(PY) -m tests.slurm check
 	@$(PY) -m pytest -m slurm $(ARGS)
+
+.PHONY: test-browser
+test-browser: $(VENV)/stamp-test-browser build/axe/axe.min.js ## run the tests of pages in a browser, which is Debian's
+	@$(PY) -m pytest -m browser tests/browser $(ARGS)
 
 .PHONY: slurm-up
 slurm-up: $(VENV)/stamp-test ## start a real Slurm of two nodes on this machine, and print how to use it; as root
@@ -137,6 +142,13 @@ clean: ## remove environments, caches and results
 $(VENV)/stamp-%: pyproject.toml | $(VENV)/stamp
 	@echo "Installing what 'make $*' needs into $(VENV), once."
 	@$(PY) $(INSTALL) -e '.[$(EXTRAS_$*)]'
+	@touch $@
+
+# What looks for faults of pages that keep people out, for tests alone. npm is asked for the file of the package, and runs nothing.
+build/axe/axe.min.js: Makefile
+	@command -v npm >/dev/null || { echo >&2 "There is no npm, which gets axe-core. Install it (Debian: apt install npm)"; exit 1; }
+	@mkdir -p build/axe
+	@cd build/axe && npm pack --silent --ignore-scripts axe-core@4.14.1 >/dev/null && tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js
 	@touch $@
 
 $(VENV)/stamp:
