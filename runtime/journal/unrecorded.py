@@ -57,10 +57,12 @@ def unrecorded_digests(jobs: Sequence[JobSpec]) -> list[str]:
 
 def _digests(shared: Sequence[object], jobs: Iterable[JobSpec]) -> list[str]:
     common = _hash_of_shared(shared)
+    without = common.hexdigest()
     found: list[str] = []
     # Many jobs have the same as the one before them.
     for (dependencies, exports), same in groupby([(job.dependencies, job.exports) for job in jobs]):
-        found += repeat(_digest(common, dependencies, exports), len(list(same)))
+        its_digest = _digest(common, dependencies, exports) if dependencies or exports else without
+        found += repeat(its_digest, len(list(same)))
     return found
 
 
@@ -106,8 +108,6 @@ def _hash_of_shared(values: Sequence[object]) -> blake2b:
 
 
 def _digest(common: blake2b, dependencies: Sequence[str], exports: Mapping[str, str]) -> str:
-    if not dependencies and not exports:
-        return common.hexdigest()
     own = (sorted(dependencies), sorted(exports.items()))
     try:
         data = marshal.dumps(own, _MARSHAL_VERSION)  # in half the time that `ascii` takes
