@@ -27,6 +27,7 @@ PACKAGES = (
     "ctl",
     "scheduler",
     "report",
+    "history",
     "jobfile",
     "cli",
     "testing",

@@ -17,6 +17,7 @@ import trio
 from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, EXIT_PASSED, output_exit_code, print_error
 from runtime.cli.format_files import LINES, FormatFiles
 from runtime.cli.format_options import given_formats
+from runtime.cli.histories import show_comparison, show_history
 from runtime.cli.html_page import opened_page, write_page
 from runtime.cli.job_log import LogPrinter, follow_log
 from runtime.cli.job_shell import start_shell
@@ -244,6 +245,15 @@ def _load(options: argparse.Namespace) -> PastRun:
 
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Output], int]]] = MappingProxyType(
-    {"report": _report, "runs": _runs, "export": _export, "logs": _logs, "shell": _shell, "watch": _watch}
+    {
+        "report": _report,
+        "runs": _runs,
+        "history": show_history,
+        "compare": show_comparison,
+        "export": _export,
+        "logs": _logs,
+        "shell": _shell,
+        "watch": _watch,
+    }
 )
 """The commands, by their names."""

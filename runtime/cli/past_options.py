@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Final
 
 from runtime.cli.format_options import add_formats
-from runtime.cli.option_values import add_print_interval
+from runtime.cli.option_values import add_print_interval, whole
 
-ABOUT_RUNS: Final = frozenset({"report", "runs", "export", "logs", "shell", "watch"})
+ABOUT_RUNS: Final = frozenset({"report", "runs", "history", "compare", "export", "logs", "shell", "watch"})
 """The names of the commands."""
 
 LATEST: Final = "latest"
 """The name of the link to the latest run, which stands for that run on the command line."""
+
+LAST: Final = 20
+"""Runs of a job that ``history`` shows. Arbitrary: about what fits on a screen."""
+
+_RUN_TEXT: Final = "the name of a run, its directory, or the file that it was exported to"
 
 _AGE: Final = re.compile(r"([1-9][0-9]{0,5})([hdw])")
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
@@ -54,6 +59,42 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     runs.add_argument("--dry-run", action="store_true", help="with --prune: show what would be removed")
 
+    history = add(
+        "history",
+        help="show which jobs fail, since when, and which are flaky; or all runs of one job",
+        description="Shows the tests that fail, are flaky, or are slower than they were; with JOB, its runs. A test is"
+        " what jobs are that differ only in their seed.",
+        allow_abbrev=False,
+    )
+    history.add_argument(
+        "job",
+        metavar="JOB",
+        nargs="?",
+        help="the id of a job, or that without its seed; or a pattern, such as 'smoke*'",
+    )
+    _add_out(history)
+    history.add_argument(
+        "--last", metavar="N", type=_from_one, default=LAST, help=f"of JOB, show the newest N runs (default: {LAST})"
+    )
+    _add_screen(history)
+
+    compare = add(
+        "compare",
+        help="show what changed from one run to another",
+        description="Shows what is new, still fails and is fixed in RUN, what is flaky or slower, and which jobs were"
+        " added or are gone since BASE.",
+        allow_abbrev=False,
+    )
+    compare.add_argument("run", metavar="RUN", nargs="?", help=f"{_RUN_TEXT} (default: latest)")
+    compare.add_argument(
+        "base",
+        metavar="BASE",
+        nargs="?",
+        help="the run that it is compared with (default: the one of the same job file before it, of all its jobs)",
+    )
+    _add_out(compare)
+    _add_screen(compare)
+
     export = add("export", help="pack what is known of a run into one file", allow_abbrev=False)
     _add_run(export, optional=True)
     export.add_argument("-o", "--output", dest="file", metavar="FILE", type=Path, help="the file (default: RUN.tar.gz)")
@@ -68,12 +109,16 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     _add_job(shell)
 
 
+def _add_screen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="show all of it, and not what fits on one screen")
+    parser.add_argument("--json", action="store_true", help="print JSON instead")
+
+
 def _add_run(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    text = "the name of a run, its directory, or the file that it was exported to"
     if optional:
-        parser.add_argument("run", metavar="RUN", nargs="?", default=LATEST, help=f"{text} (default: latest)")
+        parser.add_argument("run", metavar="RUN", nargs="?", default=LATEST, help=f"{_RUN_TEXT} (default: latest)")
     else:
-        parser.add_argument("run", metavar="RUN", help=f"{text}; latest for the latest one")
+        parser.add_argument("run", metavar="RUN", help=f"{_RUN_TEXT}; latest for the latest one")
     _add_out(parser)
 
 
@@ -85,6 +130,10 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB", help="the id of a job")
+
+
+def _from_one(text: str) -> int:
+    return whole(text, 1)
 
 
 def _what_to_prune(text: str) -> tuple[int | None, float | None]:

@@ -14,9 +14,8 @@ from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.errors import JournalVersionError
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.journal.disk import JOURNAL_NAME
-from runtime.journal.lock import holder_of
-from runtime.journal.reader import Journal, read
 from runtime.journal.replay import RunState, replay
+from runtime.journal.run_directory import read_run
 from runtime.report.archive import ArchiveError, read_archive
 from runtime.roots import Root, RootedPath
 
@@ -146,13 +145,8 @@ def load_directory(directory: RootedPath) -> PastRun:
         OSError: if it has no journal that can be read.
         JournalVersionError: if a newer version of this package wrote it.
     """
-    # Before the journal is read: a run that ends in between has its end in the journal.
-    holder = holder_of(directory)
-    journal: Journal = read(directory.below(JOURNAL_NAME))
-    state = replay(journal.records, str(directory))
-    is_live = holder is not None and not state.is_complete
-    # Behind the last record of a live run there is the beginning of the next one, at most.
-    return PastRun(Path(str(directory)), False, state, is_live, journal.end, None if is_live else journal.note)
+    found = read_run(directory)
+    return PastRun(Path(str(directory)), False, found.state, found.is_live, found.end, found.note)
 
 
 def why_unreadable(error: OSError | ArchiveError) -> str:
