@@ -110,24 +110,22 @@ def _slots(longest: Sequence[Bar], others: int, ids: Sequence[str]) -> Chart:
     colours = [COLOURS[OUTCOMES[bar.outcome]] for bar in longest]
     rows = [bar.slot + 1 for bar in longest]
     plot.add_bars(rows, [bar.start for bar in longest], [bar.end for bar in longest], colours)
-    more = f" {others:,} shorter ones are not drawn." if others else ""
+    attempts = sum(bar.attempts for bar in longest)
+    joined = " Those that follow one another with the same outcome are one bar." if attempts > len(longest) else ""
+    more = f" {others:,} others are not drawn." if others else ""
     return Chart(
         "slots",
         "Slots",
-        f"{len(longest)} attempts on {slots} slots, which are told by their times.{more}",
-        ("job", "slot", "from", "took", "outcome"),
-        [
-            (
-                ids[bar.job],
-                bar.slot + 1,
-                short_duration(bar.start),
-                short_duration(bar.end - bar.start),
-                _words(outcome),
-            )
-            for bar, outcome in ((bar, OUTCOMES[bar.outcome]) for bar in longest)
-        ],
+        f"{attempts:,} attempts on {slots} slots, which are told by their times.{joined}{more}",
+        ("job", "attempts", "slot", "from", "took", "outcome"),
+        [_slot_row(bar, ids[bar.job]) for bar in longest],
         plot.as_json(),
     )
+
+
+def _slot_row(bar: Bar, job_id: str) -> Sequence[JSON]:
+    took = short_duration(bar.end - bar.start)
+    return (job_id, bar.attempts, bar.slot + 1, short_duration(bar.start), took, _words(OUTCOMES[bar.outcome]))
 
 
 def _durations(bins: Sequence[DurationBin]) -> Chart:

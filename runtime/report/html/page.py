@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from importlib import resources
 from typing import Final
 
@@ -46,7 +46,8 @@ class Change:
 
     title: str
     """Such as ``new failures``."""
-    ids: Sequence[str]
+    names: Sequence[str]
+    """Ids of jobs, or tests."""
 
 
 @attrs.frozen
@@ -101,7 +102,7 @@ def page_text(
         run=_head(run_table(state, is_live=is_live)),
         counts=_counts(table),
         total=len(table.ids),
-        history=None if history is None else _printable(history),
+        history=None if history is None else _printable(history, frozenset(table.ids)),
         sections=sections_of(groups, state.run_dir, base),
         tests=tests[:MAX_RATES],
         more_tests=len(tests[MAX_RATES:]),
@@ -140,7 +141,7 @@ def _head(table: Mapping[str, object]) -> Mapping[str, JSON]:
         "title": printable(str(table["name"] or table["run"])),
         "name": printable(str(table["run"])),
         "state": str(table["state"]),
-        "started": str(table["started"] or "at an unknown time").replace("T", " "),
+        "started": _time_text(table["started"]),
         "took": short_duration(seconds) if isinstance(seconds, float) else None,
         "stopped_by": None if table["stopped_by"] is None else printable(str(table["stopped_by"])),
         "command": one_line(" ".join(command), 300) if isinstance(command, list | tuple) else None,
@@ -149,21 +150,22 @@ def _head(table: Mapping[str, object]) -> Mapping[str, JSON]:
     }
 
 
+def _time_text(time: object) -> str:
+    """Return a time of ``results.json`` for people."""
+    return f"{time[:19].replace('T', ' ')} UTC" if isinstance(time, str) else "at an unknown time"
+
+
 def _counts(table: JobsTable) -> Sequence[tuple[str, str, int]]:
     """Return outcome, words and number of the jobs of each outcome that there is."""
     counts = [table.outcomes.count(outcome) for outcome in range(len(OUTCOMES))]
     return [(name, name.replace("_", " "), count) for name, count in zip(OUTCOMES, counts, strict=True) if count]
 
 
-def _printable(history: History) -> Mapping[str, object]:
-    return {
-        "compared_with": printable(history.compared_with),
-        "changes": [
-            {
-                "title": change.title,
-                "ids": [*map(printable, change.ids[:_MAX_CHANGED])],
-                "count": len(change.ids),
-            }
-            for change in history.changes
-        ],
-    }
+def _printable(history: History, ids: Set[str]) -> Mapping[str, object]:
+    """Return what is shown of the history. A name that is no id, such as that of a test, is searched for."""
+    changes = []
+    for change in history.changes:
+        names = [*map(printable, change.names[:_MAX_CHANGED])]
+        links = [(name, "job" if name in ids else "filter") for name in names]
+        changes.append({"title": change.title, "links": links, "count": len(change.names)})
+    return {"compared_with": printable(history.compared_with), "changes": changes}

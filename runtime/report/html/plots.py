@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from bokeh.embed import json_item
-from bokeh.models import ColumnDataSource, FactorRange, LinearAxis, NumeralTickFormatter, Range1d
+from bokeh.models import AdaptiveTicker, ColumnDataSource, FactorRange, LinearAxis, NumeralTickFormatter, Range1d
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
@@ -60,7 +60,7 @@ class Plot:
             label: what the values are.
         """
         plot = cls(x=Range1d(start=0, end=end), y=_range(most), label=label)
-        plot._figure.xaxis.formatter = NumeralTickFormatter(format="00:00:00")
+        plot._use_time()
         return plot
 
     @classmethod
@@ -68,7 +68,7 @@ class Plot:
         """Return a plot over the seconds of a run with a row for each slot, the first at the top."""
         height = max(_HEIGHT, _SLOT_HEIGHT * slots + 60)
         plot = cls(x=Range1d(start=0, end=end), y=Range1d(start=slots + 0.5, end=0.5), label="slot", height=height)
-        plot._figure.xaxis.formatter = NumeralTickFormatter(format="00:00:00")
+        plot._use_time()
         plot._figure.ygrid.grid_line_color = None
         return plot
 
@@ -119,6 +119,11 @@ class Plot:
     def as_json(self) -> JSON:
         """Return what Bokeh's script needs to draw it."""
         return cast("JSON", json_item(self._figure))
+
+    def _use_time(self) -> None:
+        """Show the x axis in hours, minutes and seconds."""
+        self._figure.xaxis.ticker = AdaptiveTicker(base=60, mantissas=[1, 2, 5, 10, 15, 30])
+        self._figure.xaxis.formatter = NumeralTickFormatter(format="00:00:00")
 
     def _show_legend(self) -> None:
         legend = self._figure.legend[0]

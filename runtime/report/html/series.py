@@ -46,7 +46,11 @@ class Bar:
     """Seconds since the run began."""
     end: float
     job: int
+    """The index of the job in the table; of several attempts, that of the first."""
     outcome: int
+    """The index in `OUTCOMES`."""
+    attempts: int = 1
+    """Of a run with more attempts than bars: how many follow one another with the same outcome, and are one bar."""
 
 
 @attrs.frozen
@@ -95,12 +99,28 @@ def _positive(value: float) -> float:
 
 
 def bars(spans: Spans, began: float) -> tuple[Sequence[Bar], int]:
-    """Return the longest attempts, on slots, and how many others there are."""
-    on_slots = list(_on_slots(spans))
-    shown = [bar for bar in on_slots if bar.slot < MAX_SLOTS]
+    """Return the attempts on slots, and how many are in no bar: those on the last slots, and the shortest."""
+    found = [attrs.evolve(bar, start=bar.start - began, end=bar.end - began) for bar in _on_slots(spans)]
+    shown = [bar for bar in found if bar.slot < MAX_SLOTS]
+    if len(shown) > MAX_BARS:
+        shown = list(_joined(shown))
     longest = heapq.nlargest(MAX_BARS, shown, key=lambda bar: bar.end - bar.start)
-    moved = [attrs.evolve(bar, start=bar.start - began, end=bar.end - began) for bar in longest]
-    return sorted(moved, key=lambda bar: (bar.start, bar.slot)), len(on_slots) - len(moved)
+    return sorted(longest, key=lambda bar: (bar.start, bar.slot)), len(found) - sum(bar.attempts for bar in longest)
+
+
+def _joined(found: Sequence[Bar]) -> Iterator[Bar]:
+    """Yield bars in which attempts are one that follow one another on a slot, with a gap that nobody sees."""
+    gap = max(bar.end for bar in found) / MAX_BARS
+    last: dict[int, Bar] = {}
+    for bar in found:
+        before = last.get(bar.slot)
+        if before is not None and bar.outcome == before.outcome and bar.start - before.end <= gap:
+            last[bar.slot] = attrs.evolve(before, end=bar.end, attempts=before.attempts + 1)
+            continue
+        if before is not None:
+            yield before
+        last[bar.slot] = bar
+    yield from last.values()
 
 
 def _on_slots(spans: Spans) -> Iterator[Bar]:

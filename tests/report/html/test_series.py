@@ -47,9 +47,25 @@ def test_attempts_are_on_the_lowest_free_slot() -> None:
     assert others == 0
 
 
+def test_of_too_many_those_that_follow_one_another_are_one_bar() -> None:
+    count = 2 * MAX_BARS
+    spans = spans_of(*((0, job, job + 1) for job in range(count)))
+    spans.outcomes[7] = 1
+    found, others = bars(spans, 1000.0)
+    assert [(bar.start, bar.end, bar.outcome, bar.attempts) for bar in found] == [
+        (0, 7, 0, 7),
+        (7, 8, 1, 1),
+        (8, count, 0, count - 8),
+    ]
+    assert others == 0
+
+
 def test_the_longest_are_drawn_and_the_others_counted() -> None:
-    found, others = bars(spans_of(*((0, job, job + 0.5) for job in range(MAX_BARS)), (0, 0.6, 0.7)), 1000.0)
-    assert (len(found), others) == (MAX_BARS, 1)
+    spans = spans_of(*((0, job, job + 1 - job / 10_000) for job in range(MAX_BARS + 3)))
+    for job in range(0, MAX_BARS + 3, 2):
+        spans.outcomes[job] = 1
+    found, others = bars(spans, 1000.0)
+    assert ([bar.job for bar in found], others) == ([*range(MAX_BARS)], 3)
     found, others = bars(spans_of(*[(0, 0, 1)] * (MAX_SLOTS + 5)), 1000.0)
     assert (len(found), others) == (MAX_SLOTS, 5)
 
