@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal, TypeGuard
 
 import attrs
@@ -164,10 +165,11 @@ def size(value: object) -> int:
 
 def memory(value: object) -> int:
     """Return a number of bytes that a program can begin with."""
-    found = size(value)
-    if found < MIN_MEMORY:
-        raise ExpectedError(f'at least {size_text(MIN_MEMORY)}, such as "200MiB" or "4GiB"')
-    return found
+    with suppress(ValueError):
+        found = parse_size(value)
+        if found >= MIN_MEMORY:
+            return found
+    raise ExpectedError(f'a number of bytes, or text such as "200MiB" or "4GiB", from {size_text(MIN_MEMORY)}')
 
 
 def delay(value: object) -> float:

@@ -267,15 +267,28 @@ def _remove_leftovers(parent: Path, ours: Path) -> None:
 
 def _remove_all(directory: Path) -> None:
     """Remove a directory of ours, with those cgroups in it that have no processes."""
-    with suppress(OSError):
-        for each in os.scandir(directory):
-            if each.is_dir(follow_symlinks=False):
-                _remove(Path(each.path))
+    for each in _directories_in(directory):
+        _remove(each)
     _remove(directory)
 
 
 def _remove(directory: Path) -> bool:
-    """Remove a cgroup; return whether it is gone. False if processes are left in it."""
+    """Remove a cgroup; return whether it is gone. False if processes are left in it.
+
+    A job may have made others below it, such as a runtime that was killed.
+    """
+    if _rmdir(directory):
+        return True
+    found = [directory]
+    for each in found:  # which grows; not recursive, as a job says how deep they are
+        found += _directories_in(each)
+    is_gone = False
+    for each in reversed(found):
+        is_gone = _rmdir(each)
+    return is_gone
+
+
+def _rmdir(directory: Path) -> bool:
     try:
         os.rmdir(directory)
     except FileNotFoundError:
@@ -283,3 +296,9 @@ def _remove(directory: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _directories_in(directory: Path) -> list[Path]:
+    with suppress(OSError), os.scandir(directory) as entries:
+        return [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False)]
+    return []

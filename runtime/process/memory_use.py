@@ -2,7 +2,8 @@
 
 The sum of the resident sets (RSS) counts what processes share once for each of them: a program of a hundred forks would
 seem to use a hundred times as much. PSS divides what is shared among those that share it, but the kernel walks all page
-tables for it. So PSS is read only when the sum of RSS is too large. What is swapped out counts in neither.
+tables for it. So PSS is read only when the sum of RSS is too large. What is swapped out counts in neither. Of PSS, the
+pages of mapped files do not count: the kernel drops them when it needs memory, as in a cgroup.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class MemoryUse:
 
 
 @attrs.frozen
-class ProcessTable:
+class MemoryTable:
     """The processes of this machine, as far as their memory goes."""
 
     below: Mapping[int, list[int]]
@@ -100,7 +101,7 @@ class WatchedMemory:
     """Bytes."""
     _peak: int = 0
 
-    def use(self, table: ProcessTable, root: int, ancestor: int, proc: Path = PROC) -> MemoryUse:
+    def use(self, table: MemoryTable, root: int, ancestor: int, proc: Path = PROC) -> MemoryUse:
         """Return what the processes of a job use now, and what was the most when this was called. Blocks.
 
         Args:
@@ -118,14 +119,17 @@ class WatchedMemory:
 
 
 def _proportional(pids: Iterable[int], resident: Mapping[int, int], proc: Path) -> int:
-    """Return the sum of PSS, with the RSS of those processes whose PSS may not be read."""
+    """Return the sum of PSS without mapped files, with the RSS of those processes whose PSS may not be read."""
     found = 0
     for pid in pids:
         try:
             text = (proc / str(pid) / "smaps_rollup").read_bytes()
-            found += next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith(b"Pss:"))
-        except (FileNotFoundError, ProcessLookupError):
+            kib = {line.partition(b":")[0]: int(line.split()[1]) for line in text.splitlines()[1:]}
+            found += (kib[b"Pss"] - kib.get(b"Pss_File", 0)) << 10  # before Linux 5.9 there is only the sum
+        except ProcessLookupError:
             continue  # it has ended
-        except (OSError, ValueError, IndexError, StopIteration):
+        except FileNotFoundError:  # before Linux 4.14, and others that only look like Linux: none has the file
+            found += resident.get(pid, 0) if (proc / str(pid) / "stat").exists() else 0
+        except (OSError, ValueError, IndexError, KeyError):
             found += resident.get(pid, 0)
     return found

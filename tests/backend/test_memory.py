@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, Kin
 from runtime.job.spec import MIN_MEMORY
 from runtime.process import memory_use
 from runtime.process.memory_cgroups import JobCgroup, MemoryCgroups
-from runtime.process.memory_use import ProcessTable, WatchedMemory
+from runtime.process.memory_use import MemoryTable, WatchedMemory
 from runtime.scheduler.run import run_jobs
 from tests.backend.local_jobs import TOKEN, alive, local
 from tests.process import memory_places
@@ -189,10 +190,9 @@ async def test_a_cgroup_that_cannot_be_made_fails_its_job_alone(
     assert event.reason.message.startswith("cannot be started: ENOENT, No such file or directory: ")
 
 
-@of_the_kernel
-async def test_a_shim_that_cannot_return_ends_and_its_job_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_return(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has entered a cgroup cannot leave it."""
     (tmp_path / "full").symlink_to("/dev/full")  # a file that can be opened, and not written
     make = MemoryCgroups.make
 
@@ -204,12 +204,30 @@ async def test_a_shim_that_cannot_return_ends_and_its_job_with_it(
         return made
 
     monkeypatch.setattr(MemoryCgroups, "make", make_without_return)
+
+
+@of_the_kernel
+@pytest.mark.usefixtures("no_return")
+@pytest.mark.parametrize("cmd", ["sleep 1000", ["no-such-program"]], ids=["started", "not started"])
+async def test_a_shim_that_cannot_return_ends_and_its_job_with_it(tmp_path: Path, cmd: str | list[str]) -> None:
     async with local(tmp_path / "run", containment="tree") as jobs:
-        event = await jobs.run("sleep 1000", memory=LIMIT, exports={TOKEN: str(tmp_path)})
+        event = await jobs.run(cmd, memory=LIMIT, exports={TOKEN: str(tmp_path)})
         assert why(event) == (JobStatus.KILLED, FailureKind.BACKEND_ERROR)
         assert not alive(str(tmp_path))
         assert (await jobs.run(WHERE, name="next")).status is JobStatus.PASSED
         assert "job-runtime" not in jobs.log("next")
+
+
+@of_the_kernel
+@pytest.mark.usefixtures("no_return")
+@pytest.mark.parametrize("cmd", ["true", ["no-such-program"]], ids=["started", "not started"])
+async def test_a_thread_that_cannot_return_starts_no_other_job(tmp_path: Path, cmd: str | list[str]) -> None:
+    async with local(tmp_path / "run", containment="group") as jobs:
+        event = await jobs.run(cmd, memory=LIMIT)
+        assert event.status is (JobStatus.PASSED if cmd == "true" else JobStatus.KILLED)
+        for name in ("next", "after"):  # by the thread that has launched that job
+            assert (await jobs.run(WHERE, name=name)).status is JobStatus.PASSED
+            assert "job-runtime" not in jobs.log(name)
 
 
 @BOTH
@@ -267,6 +285,28 @@ async def test_with_version_2_a_job_that_goes_on_after_a_kill_is_ended(second: S
     assert second.ours() == []
 
 
+async def test_when_the_kernel_has_killed_the_shim_it_is_the_job_that_was_over(
+    second: Second, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shim is in the cgroup while it starts the root, and may be larger than a job with a small ceiling."""
+
+    async def never(_: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(memory_watch.MemoryWatch, "_look", never)
+    go = tmp_path / "go"
+    cmd = f"until [ -e {go} ]; do sleep 0.01; done; kill -9 $PPID; exec sleep 1000"
+    async with local(tmp_path / "run", containment="tree") as jobs:
+        handles = await jobs.session.submit([JobSpec(name="job", cmd=cmd, memory=LIMIT)])
+        (directory,) = [path for one in second.ours() for path in one.glob("job-*")]
+        (directory / "memory.events").write_text("oom_kill 1\n")
+        go.touch()
+        event = await jobs.session.completed(handles["job"])
+    assert why(event) == OVER
+    assert event.reason is not None
+    assert event.reason.message == f"used more than {MESSAGE[3:]}; it was killed: its shim was ended by SIGKILL"
+
+
 async def test_with_version_2_a_process_group_is_watched(second: Second, tmp_path: Path) -> None:
     """This process would have to be in the cgroup itself."""
     async with local(tmp_path / "run", containment="group") as jobs:
@@ -304,6 +344,29 @@ def test_a_backend_that_closes_does_not_wait_for_a_launch_that_was_abandoned(
     assert second.ours() == []
 
 
+def test_a_backend_that_closes_just_before_a_launch_has_its_ceiling_leaves_nothing(second: Second) -> None:
+    ceilings = Ceilings("local")
+
+    class ClosedWhileHeld:
+        """A lock; the backend closes at the end of each block in which it is held."""
+
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+            self.acquire, self.release = self.lock.acquire, self.lock.release
+
+        def __enter__(self) -> None:
+            self.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            ceilings.close()
+            self.release()
+
+    ceilings._lock = ClosedWhileHeld()  # type: ignore[assignment]  # has what is used of a lock
+    with pytest.raises(OSError, match="shutdown"):
+        ceilings.make(LIMIT, contained=True)
+    assert second.ours() == []
+
+
 # ------------------------------------------------------------------ looks
 
 
@@ -330,10 +393,10 @@ async def test_a_look_that_fails_is_repeated(tmp_path: Path, monkeypatch: pytest
 
 async def test_one_reading_of_the_processes_is_for_all_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory_places.none(monkeypatch)
-    tables: list[ProcessTable] = []
+    tables: list[MemoryTable] = []
     use = WatchedMemory.use
 
-    def note(watched: WatchedMemory, table: ProcessTable, root: int, ancestor: int) -> memory_use.MemoryUse:
+    def note(watched: WatchedMemory, table: MemoryTable, root: int, ancestor: int) -> memory_use.MemoryUse:
         tables.append(table)
         return use(watched, table, root, ancestor)
 
@@ -353,7 +416,7 @@ async def test_without_a_ceiling_nothing_is_done_for_it(tmp_path: Path, monkeypa
     def never(*_: object) -> None:
         raise AssertionError
 
-    for place in (MemoryCgroups, ProcessTable):
+    for place in (MemoryCgroups, MemoryTable):
         for name in ("open", "read"):
             if hasattr(place, name):
                 monkeypatch.setattr(place, name, never)

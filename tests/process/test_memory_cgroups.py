@@ -10,7 +10,7 @@ import pytest
 
 from runtime.process import memory_cgroups
 from runtime.process.guard.job_files import EnteredCgroup
-from runtime.process.memory_cgroups import MemoryCgroups, NoCgroupsError
+from runtime.process.memory_cgroups import JobCgroup, MemoryCgroups, NoCgroupsError
 from runtime.process.memory_use import MemoryUse
 from tests.process.memory_places import FIRST, Second, of_the_kernel
 
@@ -126,6 +126,20 @@ def test_what_still_has_processes_stays_until_they_have_ended(second: Second) ->
     (directory / "busy").unlink()
     cgroups.close()
     assert second.ours() == []
+
+
+def test_what_a_job_has_made_in_its_cgroup_is_removed_with_it(tmp_path: Path) -> None:
+    """As the cgroups of a runtime that a job has started, and that was killed."""
+    directory = tmp_path / "job-1"
+    job = JobCgroup(LIMIT, (b"", b""), directory, memory_cgroups._SECOND)
+    for name in ("job-runtime-7-1/job-1/job-runtime-8-1", "job-runtime-7-1/job-2", "other"):
+        (directory / name).mkdir(parents=True)
+    (directory / "other/busy").touch()
+    job.remove()
+    assert [path.name for path in directory.iterdir()] == ["other"]
+    (directory / "other/busy").unlink()
+    job.remove()
+    assert not directory.exists()
 
 
 def test_a_directory_that_is_taken_for_a_leftover_is_made_again(

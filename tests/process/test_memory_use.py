@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.process.memory_use import MemoryUse, ProcessTable, WatchedMemory
+from runtime.process.memory_use import MemoryTable, MemoryUse, WatchedMemory
 
 MIB = 1 << 20
 PAGES = MIB // os.sysconf("SC_PAGE_SIZE")
@@ -27,8 +27,8 @@ class Processes:
         if pss is not None:
             (directory / "smaps_rollup").write_text(pss)
 
-    def table(self) -> ProcessTable:
-        return ProcessTable.read(self.proc)
+    def table(self) -> MemoryTable:
+        return MemoryTable.read(self.proc)
 
     def use(self, watched: WatchedMemory, ancestor: int = SHIM) -> MemoryUse:
         return watched.use(self.table(), ROOT, ancestor, self.proc)
@@ -70,8 +70,22 @@ def test_pss_is_read_only_if_the_sum_of_the_resident_sets_is_too_large(processes
     assert processes.use(WatchedMemory(149 * MIB)).peak == (10 + 30 + 5 + 5 + 5) * MIB
 
 
+def test_mapped_files_do_not_count(processes: Processes) -> None:
+    rollup = f"{pss(500)}Pss_Anon: {3 * 1024} kB\nPss_File: {495 * 1024} kB\nPss_Shmem: {2 * 1024} kB\n"
+    (processes.proc / "15" / "smaps_rollup").write_text(rollup)
+    assert processes.use(WatchedMemory(149 * MIB)).peak == (10 + 20 + 30 + 40 + 5) * MIB
+
+
+def test_where_the_kernel_does_not_tell_pss_the_resident_sets_count(processes: Processes) -> None:
+    """As Linux before 4.14, and others that only look like Linux."""
+    assert processes.use(WatchedMemory(149 * MIB)) == MemoryUse(149 * MIB, 150 * MIB)
+
+
 def test_what_has_ended_uses_nothing(processes: Processes) -> None:
-    assert processes.use(WatchedMemory(4 * MIB)).peak == 0
+    table = processes.table()
+    for pid in (12, 13, 14, 15):
+        (processes.proc / str(pid) / "stat").unlink()
+    assert WatchedMemory(4 * MIB).use(table, ROOT, SHIM, processes.proc).peak == 10 * MIB
 
 
 def test_the_peak_stays(processes: Processes) -> None:
@@ -113,7 +127,7 @@ def test_up_to_its_ceiling_a_job_is_not_over_it(peak: int | None) -> None:
 
 
 def test_this_process_is_in_the_table() -> None:
-    table = ProcessTable.read()
+    table = MemoryTable.read()
     pid = os.getpid()
     assert table.resident[pid] > MIB
     assert pid in table.of_job(os.getsid(0), pid) | set(table.below[os.getppid()])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from runtime.process.memory_use import MemoryUse, ProcessTable, WatchedMemory
+from runtime.process.memory_use import MemoryTable, MemoryUse, WatchedMemory
 
 if TYPE_CHECKING:  # not available on every system
     from runtime.process.memory_cgroups import JobCgroup, MemoryCgroups
@@ -34,7 +34,7 @@ class Ceiling:
         if self.cgroup is not None:
             self.cgroup.remove()
 
-    def use(self, table: ProcessTable | None, root: int, ancestor: int) -> MemoryUse:
+    def use(self, table: MemoryTable | None, root: int, ancestor: int) -> MemoryUse:
         """Return what its processes use. Blocks. Arguments as for `WatchedMemory.use`; a cgroup needs none."""
         if self.cgroup is not None:
             return self.cgroup.use()
@@ -71,10 +71,11 @@ class Ceilings:
             if not self._is_known:
                 self._cgroups = self._find()
                 self._is_known = True
-            if self._is_closed:  # the launch was abandoned
-                self._remove()
-                raise OSError(errno.ESHUTDOWN, os.strerror(errno.ESHUTDOWN))
-        cgroups = self._cgroups
+            cgroups = self._cgroups
+        # Only after the lock is released: `close` does not wait for it, and leaves the rest to who has it.
+        if self._is_closed:  # the launch was abandoned
+            self.close()
+            raise OSError(errno.ESHUTDOWN, os.strerror(errno.ESHUTDOWN))
         # To begin in a cgroup, a process is started by one that is in it. A thread alone cannot be there with version
         # 2, and this process as a whole must not.
         if cgroups is None or not (contained or cgroups.version == 1):

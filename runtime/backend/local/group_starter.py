@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import trio
+from outcome import Error, Outcome, capture
 
 from runtime.backend.local.launch_errors import UnwatchedError
 from runtime.process import Child, GroupTree, ProcessTable, spawn
@@ -73,19 +76,30 @@ class GroupStarter:
 
 
 def _begin_in(cgroup: tuple[bytes, bytes], begin: Callable[[], Child]) -> Child:
-    """Call `begin` while this thread, alone of this process, is in a cgroup.
+    """Call `begin` while a thread, alone of this process, is in a cgroup.
+
+    It is a new thread, which ends after that: one that cannot leave the cgroup must not start another job.
 
     Raises:
-        OSError: as `begin`, and if the thread cannot enter the cgroup or leave it; then no child is left.
+        OSError: as `begin`, and if no thread can be started, or it cannot enter the cgroup.
     """
-    from runtime.process.guard.job_files import EnteredCgroup
+    from runtime.process.guard.job_files import EnteredCgroup, StrandedError
 
-    child = None
+    begun: list[Outcome[Child]] = []
+
+    def run() -> None:
+        try:
+            with EnteredCgroup(cgroup):
+                begun.append(capture(begin))
+        except StrandedError:
+            pass  # this thread ends
+        except Exception as exc:  # noqa: BLE001 - raised below
+            begun.append(Error(exc))
+
+    thread = threading.Thread(target=run, daemon=True)
     try:
-        with EnteredCgroup(cgroup):
-            child = begin()
-    except OSError:
-        if child is not None:
-            child.destroy()
-        raise
-    return child
+        thread.start()
+    except RuntimeError as exc:
+        raise OSError(errno.EAGAIN, f"no thread can be started: {exc}") from exc
+    thread.join()
+    return begun[0].unwrap()

@@ -282,7 +282,10 @@ class LocalJob:
                 await self._complete_stopped(end)
             case Ending.BROKEN:
                 message = f"it was killed: {end.broken}"
-                control.fail(job, FailureKind.BACKEND_ERROR, message, usage=usage_of(end.exit))
+                kind = FailureKind.BACKEND_ERROR
+                if over is not None:  # the kernel may take its shim, which was in the cgroup while it started the root
+                    message, kind = f"{over}; {message}", FailureKind.OUT_OF_MEMORY
+                control.fail(job, kind, message, usage=usage_of(end.exit))
             case Ending.REAPED_ELSEWHERE:
                 message = "other code has reaped its process, so its exit code is not known"
                 control.fail(job, FailureKind.LOST, message)

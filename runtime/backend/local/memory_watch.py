@@ -14,7 +14,7 @@ from runtime.backend.contract.live import DONE
 from runtime.backend.local.ceilings import Ceiling
 from runtime.job import FailureKind
 from runtime.process import in_thread
-from runtime.process.memory_use import MemoryUse, ProcessTable
+from runtime.process.memory_use import MemoryTable, MemoryUse
 
 if TYPE_CHECKING:
     from runtime.backend.local.local_job import LocalJob  # which is watched by this
@@ -93,7 +93,7 @@ class MemoryWatch:
 
 @attrs.frozen
 class _Look:
-    """What a look needs to know of a job; the processes as for `ProcessTable.of_job`."""
+    """What a look needs to know of a job; the processes as for `MemoryTable.of_job`."""
 
     ceiling: Ceiling
     root: int
@@ -103,5 +103,5 @@ class _Look:
 def _read(looks: Sequence[_Look]) -> list[MemoryUse]:
     """Return what jobs use. Blocks."""
     # One reading for all jobs that need one.
-    table = ProcessTable.read() if any(look.ceiling.watched is not None for look in looks) else None
+    table = MemoryTable.read() if any(look.ceiling.watched is not None for look in looks) else None
     return [look.ceiling.use(table, look.root, look.ancestor) for look in looks]

@@ -60,6 +60,10 @@ def read_short(fd: int) -> bytes | None:
     return text if len(text) <= SHORT_LOG else None
 
 
+class StrandedError(Exception):
+    """A thread cannot leave a cgroup that it has entered."""
+
+
 class EnteredCgroup:
     """A ``with`` block in which this thread is in another cgroup: what it starts begins there, before its first step.
 
@@ -67,7 +71,9 @@ class EnteredCgroup:
         entry: the files in which a thread writes ``0`` to enter that cgroup, and to return to its own.
 
     Raises:
-        OSError: when the block begins, if it cannot enter; when it ends, if it cannot return.
+        OSError: when the block begins, if it cannot enter.
+        StrandedError: when the block ends, if it cannot return, also in place of an exception of the block. What this
+            thread starts from now on would begin there.
     """
 
     def __init__(self, entry: tuple[bytes, bytes]) -> None:
@@ -89,6 +95,8 @@ class EnteredCgroup:
     def __exit__(self, *_: object) -> None:
         try:
             os.write(self._leave, b"0")
+        except OSError as exc:
+            raise StrandedError(str(exc)) from exc
         finally:
             os.close(self._leave)
 
@@ -127,17 +135,13 @@ def _start_in(
     output: int,
     inherited: Sequence[int],
 ) -> int:
-    root = 0
     try:
         with EnteredCgroup(cgroup):
-            root = start(argv, environment, output, inherited)
-    except OSError:
-        if root:
-            # This process cannot return, so what it starts later would begin there, too. What it leaves is killed by
-            # its supervisor.
-            os._exit(1)
-        raise
-    return root
+            return start(argv, environment, output, inherited)
+    except StrandedError:
+        # Whether or not the program was started: another job must not begin there. What this process leaves is killed
+        # by its supervisor.
+        os._exit(1)
 
 
 def _start(argv: list[bytes], environment: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> int:
