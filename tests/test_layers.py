@@ -79,6 +79,7 @@ PURE = (
     "runtime.journal.unrecorded",
     "runtime.process.standstill",
     "runtime.process.stop_sequence",
+    "runtime.report.normalise",
     "runtime.scheduler.actions",
     "runtime.scheduler.arbiter",
     "runtime.scheduler.backlog",
@@ -98,6 +99,7 @@ PURE = (
     "runtime.scheduler.retries",
     "runtime.scheduler.statistics",
     "runtime.scheduler.statuses",
+    "runtime.verdict.explaining",
 )
 NOT_PURE = frozenset({"trio", "time", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading", "signal"})
 VALUES = frozenset({"signal.Signals"})  # the names and numbers of signals

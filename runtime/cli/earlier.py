@@ -21,6 +21,7 @@ from runtime.journal.records import Record
 from runtime.journal.replay import RunState, replay
 from runtime.journal.secret_values import SECRETS_NAME, read_secrets
 from runtime.report.buckets import shortest_of_each
+from runtime.report.results import rules_of_run
 from runtime.report.run_results import known_results
 from runtime.roots import Roots
 
@@ -174,7 +175,10 @@ class Earlier:
 
     def _shortest_of_each_bucket(self, failed: Container[str]) -> set[str]:
         known = known_results(self.state, is_live=False)
-        shortest = shortest_of_each(each.result for each in known if each.result is not None and each.job.id in failed)
+        shortest = shortest_of_each(
+            (each.result for each in known if each.result is not None and each.job.id in failed),
+            rules_of_run(self.state),
+        )
         if not shortest:
             raise InputError(
                 f"the run {self.run_dir.name} has no failure bucket: its jobs that did not pass never ran, because they"

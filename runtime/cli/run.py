@@ -43,6 +43,7 @@ from runtime.job import JobPaths, JobSpec, JobStatus
 from runtime.jobfile.errors import InputError
 from runtime.process import in_thread
 from runtime.process.environment import HERE_VARIABLE, RUN_VARIABLE
+from runtime.report.bucket_rules import BucketRules
 from runtime.report.links import Links, point_latest
 from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot
@@ -409,6 +410,7 @@ class Run:
             seconds=self._ended - self._started,
             relative_to=self._here,
             origins=self._origins(),
+            rules=BucketRules(self._prepared.regression.buckets),
         )
         if self._removals.removed:
             lines.append(removed_line(len(self._removals.removed)))

@@ -17,8 +17,9 @@ from runtime.job import FailureClass, JobCompletionEvent, JobResult, JobStatus
 from runtime.journal.descriptions import JobDescription
 from runtime.journal.json_text import JSON
 from runtime.journal.replay import RunState
-from runtime.report.buckets import headline_of, is_consequence, normalise
-from runtime.report.results import run_state
+from runtime.report.bucket_rules import BucketRules
+from runtime.report.buckets import bucket_of, is_consequence
+from runtime.report.results import rules_of_run, run_state
 from runtime.report.run_results import KnownResult, known_results
 
 MAX_SEED: Final = 2**63 - 1
@@ -163,11 +164,11 @@ def remembered(state: RunState, *, is_live: bool, note: str | None = None) -> Re
         note=note,
     )
     run_dir = _text(details.get("run_dir")) or state.run_dir
-    numbers = iter(state.numbers.values())
+    numbers, rules = iter(state.numbers.values()), rules_of_run(state)
     return RememberedRun(
         head,
         [
-            _outcome(known, state.revision(number), run_dir)
+            _outcome(known, state.revision(number), run_dir, rules)
             for number, known in zip(numbers, known_results(state, is_live=is_live), strict=True)
         ],
     )
@@ -185,7 +186,7 @@ def _seed_suffix(seed: int) -> str:
     return f".seed={seed}"
 
 
-def _outcome(known: KnownResult, revision: str | None, run_dir: str) -> Outcome:
+def _outcome(known: KnownResult, revision: str | None, run_dir: str, rules: BucketRules) -> Outcome:
     test, seed = split_seed(known.job.id, known.job.seed)
     result = known.result
     return Outcome(
@@ -196,7 +197,7 @@ def _outcome(known: KnownResult, revision: str | None, run_dir: str) -> Outcome:
         flaky=result is not None and result.is_flaky,
         kept=known.origin is not None,
         seconds=None if result is None or not known.is_recorded else _run_seconds(result.started, result.ended),
-        bucket=None if result is None else _bucket(result, known.earlier),
+        bucket=None if result is None else _bucket(result, known.earlier, rules),
         revision=revision,
         command=_hash(known.job, run_dir),
     )
@@ -213,13 +214,13 @@ def standing_of(result: JobResult[JobDescription]) -> Standing:
     return Standing.INFRASTRUCTURE if result.failure_class is FailureClass.INFRASTRUCTURE else Standing.FAILED
 
 
-def _bucket(result: JobResult[JobDescription], earlier: Sequence[JobCompletionEvent]) -> str | None:
+def _bucket(result: JobResult[JobDescription], earlier: Sequence[JobCompletionEvent], rules: BucketRules) -> str | None:
     """Return the bucket of a result; of a flaky one that passed, that of its last attempt that failed."""
     if result.status is not JobStatus.PASSED:
         reason = None if is_consequence(result) else result.reason
     else:
         reason = earlier[-1].reason if result.is_flaky and earlier else None
-    return None if reason is None else normalise(headline_of(reason))
+    return None if reason is None else bucket_of(reason, rules).message
 
 
 def _run_seconds(started: float | None, ended: float) -> float | None:

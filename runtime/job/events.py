@@ -23,8 +23,8 @@ class JobStatusInfo:
     message: str
     """What happened, in one sentence."""
     lines: Sequence[int | tuple[int, int]] | None = None
-    """Line numbers in the log, from 1. A number is a line that failed; a pair ``(first, last)`` is a range of
-    lines that `context` shows, in the same order."""
+    """Line numbers in the log, from 1. First come single numbers: of the line that explains the failure, and of the one
+    that failed. A pair ``(first, last)`` is a range of lines that `context` shows, in the same order."""
     context: Sequence[str] | None = None
     """Lines of the log that explain the failure: those around the one that failed, the last ones, or both."""
     kind: Kind | None = None

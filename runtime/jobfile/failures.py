@@ -1,4 +1,4 @@
-"""The tables ``[kinds]`` and ``[known]`` of a job file, which say what failures mean, as checked values."""
+"""The tables ``[kinds]``, ``[known]`` and ``[buckets]`` of a job file, which say what failures mean, checked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from runtime.job import DEFAULT_KINDS, RETRIED_KINDS, Kinds, compile_pattern
 from runtime.job.kinds import kind_by_log
 from runtime.job.known import MAX_MESSAGE, KnownFailure
 from runtime.jobfile.errors import InputError, bare, shown, suggestion
+from runtime.report.bucket_rules import is_rule
 from runtime.verdict.combined import is_fast
 
 DEFAULTS: Final = "defaults"
@@ -136,6 +137,35 @@ def known_failure(name: str, table: Mapping[str, object], where: str) -> KnownFa
             " backreference and no repetition in a repetition, or the extra re2"
         )
     return KnownFailure(name, tuple(jobs), message, _text(table, "issue", place), _date(table["expires"], place))
+
+
+def bucket_rules(table: Mapping[str, object], where: str) -> dict[str, tuple[str, ...]]:
+    """Return the checked value of ``[buckets]``: patterns by the names of the rules.
+
+    Args:
+        table: as it was read.
+        where: the file, for messages.
+
+    Raises:
+        InputError: with the file, the name, what was given and what is expected.
+    """
+    rules: dict[str, tuple[str, ...]] = {}
+    for name, given in table.items():
+        place = f"{where}: [buckets]"
+        if not name:
+            raise InputError(f"{place}: the name of a rule is empty; expected a name")
+        texts = _texts(given)
+        if not texts:
+            raise InputError(f'{place}: {bare(name)} is {shown(given)}; expected a list of patterns, ["…"]')
+        for text in texts:
+            _check_pattern(text, f"{place}: {bare(name)}")
+            if not is_rule(text):
+                raise InputError(
+                    f"{place}: {bare(name)} is {shown(text)}, which may take very long to search for; expected no"
+                    " repetition in a repetition, and few of them"
+                )
+        rules[name] = tuple(texts)
+    return rules
 
 
 def _text(table: Mapping[str, object], key: str, place: str) -> str:

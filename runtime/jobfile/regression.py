@@ -13,7 +13,7 @@ import attrs
 from runtime.job import Kinds
 from runtime.job.known import KnownFailure
 from runtime.jobfile.errors import InputError, bare, shown
-from runtime.jobfile.failures import KindsTable, all_kinds, check_retry, kinds_table, known_failure
+from runtime.jobfile.failures import KindsTable, all_kinds, bucket_rules, check_retry, kinds_table, known_failure
 from runtime.jobfile.limits import CommandLimit, Limit
 from runtime.jobfile.matrix import Matrices
 from runtime.jobfile.read import parse_file, read_file, read_lines
@@ -72,6 +72,8 @@ class Regression:
     """Which lines of logs show failures of the infrastructure; `None` for none."""
     known: tuple[KnownFailure, ...] = ()
     """In the order of the files."""
+    buckets: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Named rules that put failures in buckets: patterns by name, in the order of the files."""
     variables: Variables = attrs.field(factory=Variables)
     """What the variables in it stand for."""
     recorded: RecordedFiles = attrs.field(factory=RecordedFiles, repr=False)
@@ -141,6 +143,8 @@ class _Loader:
         self.backends: dict[str, tuple[Mapping[str, object], str]] = {}
         self.known: dict[str, tuple[KnownFailure, str]] = {}
         """Name to a known failure, and to its place for messages."""
+        self.buckets: dict[str, tuple[tuple[str, ...], str]] = {}
+        """Name of a rule to its patterns, and to its place for messages."""
         self.texts: dict[str, str] = {}
         self._kinds: dict[str, KindsTable] = {}
         """Path of each file to its table of kinds."""
@@ -161,7 +165,16 @@ class _Loader:
             check_retry(entry.table.retry, kinds, entry.where)
         known = tuple(each for each, _ in self.known.values())
         return Regression(
-            name, entries, self.resources, backends, source, kinds, known, variables=self.variables, recorded=recorded
+            name,
+            entries,
+            self.resources,
+            backends,
+            source,
+            kinds,
+            known,
+            {name: patterns for name, (patterns, _) in self.buckets.items()},
+            variables=self.variables,
+            recorded=recorded,
         )
 
     def add(self, path: Path, real: Path, text: str, tables: dict[str, object]) -> FileTable:
@@ -265,6 +278,10 @@ class _Loader:
             where = f"{path}: [known.{bare(name)}]"
             if (first := self.known.setdefault(name, (known, where)))[0] != known:
                 raise InputError(f"{where}: is another one than {first[1]}")
+        for name, patterns in bucket_rules(file.buckets, str(path)).items():
+            where = f"{path}: [buckets] {bare(name)}"
+            if (earlier := self.buckets.setdefault(name, (patterns, where)))[0] != patterns:
+                raise InputError(f"{where}: has other patterns than {earlier[1]}")
         for name, options in file.backends.items():
             where = f"{path}: [backends.{bare(name)}]"
             if name in self.backends and self.backends[name][0] != options:

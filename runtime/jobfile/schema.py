@@ -101,6 +101,8 @@ class FileTable:
     """Which lines of logs show failures of the infrastructure: see `runtime.jobfile.failures`."""
     known: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))
     """Known failures: as above."""
+    buckets: Mapping[str, object] = _key(values.table, attrs.Factory(dict))
+    """Named rules that put failures in buckets: as above."""
     backends: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))
     jobs: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))
 

@@ -1,102 +1,145 @@
-"""Failure buckets: failures whose messages differ only in numbers, paths and the like are counted together. Pure."""
+"""Failure buckets: failures with one cause are counted together. Pure.
+
+The bucket of a failure is a function of its reason and of the job file's rules, so all views agree: terminal,
+``results.json``, whatever else is made of a journal. The first rule that matches gives its name to the bucket. Without
+one, failures whose explanations are equal when they are normalised are in one bucket.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import attrs
 
 from runtime.job import FailureKind, JobResult, JobStatus, JobStatusInfo
-from runtime.job.shorten import shorten
+from runtime.report.bucket_rules import NO_RULES, BucketRules
+from runtime.report.normalise import normalise
 from runtime.report.reported_job import ReportedJob
+from runtime.verdict.explaining import explaining_index
 
-MAX_LENGTH: Final = 300
-"""Characters of a message that are compared. Arbitrary: ten times more, and differences far behind the cause would make
-two buckets of one; ten times less, and different failures would look alike."""
+_QUOTED: Final = 150
+"""Characters of a line by which it is recognised in a message that quotes it. Less than verdicts quote of a line."""
 
-# In this order: a path may contain numbers, and an address is a number too.
-_VARYING: Final = (
-    (re.compile(r"(?<![\w./])(?:\.{0,2}/)[^\s:;,'\"()]+"), "<path>"),
-    (re.compile(r"\b[\w-]+(?:/[\w.=-]+)+"), "<path>"),
-    (re.compile(r"\b(?:0[xX]|[0-9]*'[hH])[0-9a-fA-F_xXzZ]+\b"), "<hex>"),
-    (re.compile(r"\b(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{6,}\b"), "<hex>"),
-    (re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"), "<n>"),
-)
-
-# Failures that the last line of the log explains better than the reason does.
-_EXPLAINED_BY_TAIL: Final = (
+# Failures that the log explains better than the reason does.
+_EXPLAINED_BY_LOG: Final = (
     FailureKind.EXIT_CODE,
     FailureKind.SIGNAL,
+    FailureKind.FAIL_PATTERN,
     FailureKind.PASS_PATTERN_MISSING,
-    FailureKind.TIMEOUT,
 )
+# Failures of which the log says what was going on: the reason belongs to the message.
+_DESCRIBED_BY_LOG: Final = (FailureKind.TIMEOUT, FailureKind.IDLE)
+
+_BLOCK: Final = re.compile(r"(?:Error|Fatal|Warning)-\[")
+"""The first line of a message of VCS, which goes on to an empty line."""
+_HEADER: Final = re.compile(r".*(?:at time [0-9.]+ ?\w*|\(time [^()]*\))\s*$")
+"""The first line of a message of VCS or Xcelium, which tells where and when. The text is in the lines after it."""
+_LABELLED: Final = re.compile(r"#?\s+[A-Z][\w ]{0,20}: ")
+"""A further line of a message of Questa or Xcelium: ``#    Time: 5 ns  Scope: tb.dut``."""
+_BARE_EXCEPTION: Final = re.compile(r"\s*[\w.]*(?:Error|Exception|Failure)\s*$")
+"""The last line of a traceback, of an exception without a message: the lines before tell what was done."""
+
+
+@attrs.frozen
+class BucketKey:
+    """Which bucket a failure is in."""
+
+    message: str
+    """The name of the rule that matches, or the normalised explanation."""
+    rule: str | None = None
+    """The name of the rule, if one matches."""
 
 
 @attrs.frozen
 class Bucket:
-    """Failures whose normalised messages are equal."""
+    """Failures of one bucket."""
 
     message: str
-    """The normalised message."""
+    """As `BucketKey.message`."""
+    rule: str | None
+    """As `BucketKey.rule`."""
     count: int
     """How many failures there are."""
     example: JobResult[ReportedJob]
-    """The first of them."""
-
-
-def normalise(message: str) -> str:
-    """Return a message with paths, addresses and numbers (such as seeds) replaced by ``<path>``, ``<hex>``, ``<n>``."""
-    message = shorten(message, MAX_LENGTH)
-    for pattern, word in _VARYING:
-        message = pattern.sub(word, message)
-    return " ".join(message.split())
+    """The one with the shortest run time, of several the first in the order of their ids."""
 
 
 def headline(result: JobResult[ReportedJob]) -> str:
-    """Return the message of a failure: its reason, and where that explains little, the last line of the log as well."""
+    """Return the message of a failure, for people: its reason, and the line of the log that explains it."""
     return "" if result.reason is None else headline_of(result.reason)
 
 
 def headline_of(reason: JobStatusInfo) -> str:
     """Return the message of a failure with this reason: see `headline`."""
-    # A single line number is that of a failing line, which the message quotes already.
-    if reason.kind not in _EXPLAINED_BY_TAIL or any(isinstance(line, int) for line in reason.lines or ()):
+    if reason.kind not in (*_EXPLAINED_BY_LOG, *_DESCRIBED_BY_LOG):
         return reason.message
-    last = next((line.strip() for line in reversed(reason.context or ()) if line.strip()), "")
-    return f"{reason.message}: {last}" if last else reason.message
+    line = _telling_line(reason)
+    return reason.message if not line or line[:_QUOTED] in reason.message else f"{reason.message}: {line}"
 
 
-def buckets(results: Iterable[JobResult[ReportedJob]]) -> list[Bucket]:
-    """Return the buckets of the results that did not pass, the largest first.
+def bucket_of(reason: JobStatusInfo, rules: BucketRules = NO_RULES) -> BucketKey:
+    """Return which bucket a failure with this reason is in."""
+    if rules and (name := rules.name_of((reason.message, *(reason.context or ())))) is not None:
+        return BucketKey(name, name)
+    return BucketKey(normalise(_explanation(reason)))
 
-    Jobs that did not run because another job failed, or because the run was stopped, are consequences and in no bucket.
+
+def bucket_of_result(result: JobResult[ReportedJob], rules: BucketRules = NO_RULES) -> BucketKey | None:
+    """Return which bucket a result is in; `None` for one that is in none.
+
+    One that passed is in none, nor is a consequence: a job that did not run because another one failed, or because the
+    run was stopped.
     """
-    found = [Bucket(message, len(members), members[0]) for message, members in _members(results).items()]
-    return sorted(found, key=lambda bucket: -bucket.count)
+    if result.status is JobStatus.PASSED or is_consequence(result):
+        return None
+    return BucketKey("") if result.reason is None else bucket_of(result.reason, rules)
 
 
-def shortest_of_each(results: Iterable[JobResult[ReportedJob]]) -> set[str]:
-    """Return of each bucket the id of the job with the shortest run time, of several the first id in their order.
+class BucketCounter:
+    """Counts the failures of each bucket, one result after the other.
 
-    One whose run time is not known comes after all others.
+    Args:
+        rules: of the job file.
     """
-    return {min(map(_rank, members))[1] for members in _members(results).values()}
+
+    def __init__(self, rules: BucketRules = NO_RULES) -> None:
+        self._rules = rules
+        self._found: dict[BucketKey, tuple[int, JobResult[ReportedJob]]] = {}
+
+    def add(self, result: JobResult[ReportedJob]) -> BucketKey | None:
+        """Count a result, and return its bucket: see `bucket_of_result`."""
+        if (key := bucket_of_result(result, self._rules)) is None:
+            return None
+        count, example = self._found.get(key, (0, result))
+        self._found[key] = count + 1, min(example, result, key=_rank)
+        return key
+
+    def buckets(self) -> list[Bucket]:
+        """Return the buckets, the largest first."""
+        found = [Bucket(key.message, key.rule, count, example) for key, (count, example) in self._found.items()]
+        return sorted(found, key=lambda bucket: -bucket.count)
+
+
+def buckets(results: Iterable[JobResult[ReportedJob]], rules: BucketRules = NO_RULES) -> list[Bucket]:
+    """Return the buckets of the results that did not pass, the largest first: see `BucketCounter`."""
+    counter = BucketCounter(rules)
+    for result in results:
+        counter.add(result)
+    return counter.buckets()
+
+
+def shortest_of_each(results: Iterable[JobResult[ReportedJob]], rules: BucketRules = NO_RULES) -> set[str]:
+    """Return the ids of the examples of the buckets."""
+    return {bucket.example.id for bucket in buckets(results, rules)}
 
 
 def _rank(result: JobResult[ReportedJob]) -> tuple[float, str]:
+    """Return the sort key by which the first result of a bucket is its example: unknown run times come last."""
     return math.inf if result.started is None else result.ended - result.started, result.id
-
-
-def _members(results: Iterable[JobResult[ReportedJob]]) -> dict[str, list[JobResult[ReportedJob]]]:
-    """Return the failures of each bucket, by its message."""
-    found: dict[str, list[JobResult[ReportedJob]]] = {}
-    for result in results:
-        if result.status is not JobStatus.PASSED and not is_consequence(result):
-            found.setdefault(normalise(headline(result)), []).append(result)
-    return found
 
 
 def is_consequence(result: JobResult[ReportedJob]) -> bool:
@@ -107,3 +150,60 @@ def is_consequence(result: JobResult[ReportedJob]) -> bool:
 def is_of_backend(result: JobResult[ReportedJob]) -> bool:
     """Whether a job never ran because its backend failed, which is then the reason of all jobs of that backend."""
     return result.never_ran and result.reason is not None and result.reason.kind is FailureKind.BACKEND_ERROR
+
+
+def _explanation(reason: JobStatusInfo) -> str:
+    """Return the text that is normalised."""
+    kind, context = reason.kind, reason.context or ()
+    index = _explaining_index(reason)
+    if index is None or kind is None:
+        return headline_of(reason)
+    message = _whole_message(context, index)
+    if kind in _EXPLAINED_BY_LOG:
+        return message  # one cause may end in an exit code, or in another, or in a signal
+    if kind in _DESCRIBED_BY_LOG:
+        return f"{reason.message.partition(';')[0]}: {message}"
+    return f"{kind}: {message}" if reason.message.startswith(f"{kind}: ") else reason.message
+
+
+def _telling_line(reason: JobStatusInfo) -> str:
+    """Return the line that explains a failure, or else the last one; empty if there is none."""
+    context = reason.context or ()
+    index = _explaining_index(reason)
+    if index is not None:
+        return context[index].strip()
+    if reason.kind is FailureKind.FAIL_PATTERN or any(isinstance(each, int) for each in reason.lines or ()):
+        return ""  # the message quotes the line
+    return next((line.strip() for line in reversed(context) if line.strip()), "")
+
+
+def _explaining_index(reason: JobStatusInfo) -> int | None:
+    """Return the index in the context of the line that explains a failure; `None` if none does."""
+    context = reason.context or ()
+    first = next(iter(reason.lines or ()), None)
+    if not isinstance(first, int):
+        return explaining_index(context) if context else None
+    index = 0
+    for pair in reason.lines or ():
+        if isinstance(pair, int):
+            continue
+        begin, end = pair
+        if begin <= first <= end:
+            index += first - begin
+            return index if index < len(context) else None
+        index += end - begin + 1
+    return None
+
+
+def _whole_message(context: Sequence[str], index: int) -> str:
+    """Return the message of which a line is the first."""
+    line = context[index]
+    after = context[index + 1 : index + 5]
+    if _BLOCK.match(line):
+        return " ".join([line, *itertools.takewhile(str.strip, after)])
+    if _HEADER.match(line):
+        after = after[: 1 if line.startswith(("Error", "Fatal")) else 2]  # VCS does not tell the scope again
+        return " ".join([line, *itertools.takewhile(str.strip, after)])
+    if _BARE_EXCEPTION.match(line):
+        return " ".join([*context[max(0, index - 4) : index], line])
+    return " ".join([line, *itertools.takewhile(_LABELLED.match, after)])

@@ -24,9 +24,10 @@ from runtime.job.status import PASSED
 from runtime.journal.columns import microseconds
 from runtime.journal.descriptions import JobDescription
 from runtime.journal.replay import RunState
-from runtime.report.buckets import headline, headline_of, is_consequence
+from runtime.report.bucket_rules import BucketRules
+from runtime.report.buckets import bucket_of_result, headline, headline_of, is_consequence
 from runtime.report.reproduce import reproduce
-from runtime.report.results import run_table
+from runtime.report.results import rules_of_run, run_table
 from runtime.report.run_results import KnownResult, known_results
 
 _FAILURE: Final = "failure"
@@ -71,9 +72,9 @@ def junit_lines(state: RunState, *, is_live: bool = False) -> Iterator[str]:
         if run[key] is not None:
             yield f"  <property{_attributes({'name': key, 'value': str(run[key])})}/>\n"
     yield " </properties>\n"
-    run_dir = Path(state.run_dir)
+    run_dir, rules = Path(state.run_dir), rules_of_run(state)
     for known in known_results(state, is_live=is_live):
-        yield _test_case(known, run_dir)
+        yield _test_case(known, run_dir, rules)
     yield "</testsuite>\n"
 
 
@@ -94,23 +95,23 @@ def _class_of(event: JobCompletionEvent) -> str:
     return _FAILURE if event.failure_class is FailureClass.DESIGN else _ERROR
 
 
-def _test_case(known: KnownResult, run_dir: Path) -> str:
+def _test_case(known: KnownResult, run_dir: Path, rules: BucketRules) -> str:
     """Return the element of a job."""
     attributes = {"classname": known.job.name, "name": known.job.id, "time": f"{_seconds(known):.3f}"}
-    inner = "".join(_inner(known, run_dir))
+    inner = "".join(_inner(known, run_dir, rules))
     head = f" <testcase{_attributes(attributes)}"
     return f"{head}>\n{inner} </testcase>\n" if inner else f"{head}/>\n"
 
 
-def _inner(known: KnownResult, run_dir: Path) -> Iterator[str]:
+def _inner(known: KnownResult, run_dir: Path, rules: BucketRules) -> Iterator[str]:
     """Yield the elements in that of a job."""
-    elements = sorted(_verdict(known, run_dir), key=lambda each: _ORDER.index(each[0]))
+    elements = sorted(_verdict(known, run_dir, rules), key=lambda each: _ORDER.index(each[0]))
     yield from (element for _, element in elements)
     if text := "\n".join(_out(known)):
         yield _element("system-out", {}, text)
 
 
-def _verdict(known: KnownResult, run_dir: Path) -> Iterator[tuple[str, str]]:
+def _verdict(known: KnownResult, run_dir: Path, rules: BucketRules) -> Iterator[tuple[str, str]]:
     """Yield tag and element of what is said about the attempts at a job. One that passed at once has none."""
     outcome, result = _outcome(known), known.result
     if outcome == _SKIPPED or result is None:
@@ -118,7 +119,7 @@ def _verdict(known: KnownResult, run_dir: Path) -> Iterator[tuple[str, str]]:
         return
     if outcome:
         about = {"message": headline(result), "type": _type(result.event)}
-        yield outcome, _element(outcome, about, _details(result, run_dir))
+        yield outcome, _element(outcome, about, _details(result, run_dir, rules))
     # Who passes when a licence is there at last is not flaky, and so is not shown to be.
     word = "rerun" if outcome else "flaky" if result.is_flaky else None
     for event in known.earlier if word is not None else ():
@@ -134,10 +135,14 @@ def _why_skipped(known: KnownResult) -> str:
     return headline(result) if result.known is None else f"known failure {result.known}: {headline(result)}"
 
 
-def _details(result: JobResult[JobDescription], run_dir: Path) -> str:
-    """Return what helps to find the cause of a failure: lines of the log, where that is, and how to run it again."""
+def _details(result: JobResult[JobDescription], run_dir: Path, rules: BucketRules) -> str:
+    """Return what helps to find the cause of a failure: lines of the log, where that is, how to run it again, and its
+    bucket.
+    """
     command = reproduce(result, run_dir)
-    return "\n".join([*_evidence(result.event), *([f"command: {command}"] if command else [])])
+    bucket = bucket_of_result(result, rules)
+    more = [("command", command), ("bucket", "" if bucket is None else bucket.message)]
+    return "\n".join([*_evidence(result.event), *(f"{name}: {text}" for name, text in more if text)])
 
 
 def _evidence(event: JobCompletionEvent) -> Iterator[str]:

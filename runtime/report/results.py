@@ -18,6 +18,8 @@ from runtime.journal.records import Requested
 from runtime.journal.replay import RunState
 from runtime.journal.segments import Segment
 from runtime.report import strict
+from runtime.report.bucket_rules import BucketRules, rules_of
+from runtime.report.buckets import Bucket, BucketCounter
 from runtime.report.reproduce import reproduce
 from runtime.report.run_results import KnownResult, count_ends, known_results
 
@@ -43,15 +45,35 @@ def results_lines(state: RunState, *, is_live: bool = False) -> Iterator[str]:
     yield head.removesuffix("\n}") + ',\n "jobs": ['
     separator = "\n  "
     segments = {id(segment): index for index, segment in enumerate(state.segments, 1)}
+    counter = BucketCounter(rules_of_run(state))
     for known in known_results(state, is_live=is_live):
         segment = None if known.segment is None else segments[id(known.segment)]
-        yield separator + strict.dumps(job_table(known, segment, Path(state.run_dir)))
+        key = None if known.result is None else counter.add(known.result)
+        bucket = None if key is None else key.message
+        yield separator + strict.dumps(job_table(known, segment, Path(state.run_dir), bucket))
         separator = ",\n  "
+    yield '\n ],\n "buckets": ['
+    yield ",".join(f"\n  {strict.dumps(_bucket_table(bucket))}" for bucket in counter.buckets())
     yield "\n ]\n}\n"
 
 
+def rules_of_run(state: RunState) -> BucketRules:
+    """Return the named rules that put failures of the run in buckets: those of its last job file."""
+    return rules_of(state.segments[-1].begin.details if state.segments else {})
+
+
+def _bucket_table(bucket: Bucket) -> dict[str, object]:
+    """Return the entry of a failure bucket."""
+    return {
+        "message": bucket.message,
+        "rule": bucket.rule,
+        "count": bucket.count,
+        "shortest": bucket.example.id,
+    }
+
+
 def run_table(state: RunState, *, is_live: bool) -> dict[str, object]:
-    """Return the content of ``results.json`` without its jobs: see `job_table`."""
+    """Return the content of ``results.json`` without its jobs and buckets: see `job_table`."""
     first = state.segments[0] if state.segments else None
     last = state.segments[-1] if state.segments else None
     details = {} if first is None else first.begin.details
@@ -109,13 +131,14 @@ def _request_table(request: Requested, segment: Segment, ids: Sequence[str]) -> 
     }
 
 
-def job_table(known: KnownResult, segment: int | None, run_dir: Path) -> dict[str, object]:
+def job_table(known: KnownResult, segment: int | None, run_dir: Path, bucket: str | None) -> dict[str, object]:
     """Return the entry of one job.
 
     Args:
         known: what is known of it.
         segment: the number of the segment in which it ended, from 1, if that is known.
         run_dir: the run directory.
+        bucket: the message of the failure bucket that it is in, if it is in one.
     """
     job, result = known.job, known.result
     reason = None if result is None else result.reason
@@ -136,6 +159,7 @@ def job_table(known: KnownResult, segment: int | None, run_dir: Path) -> dict[st
         "cause": None if reason is None or reason.cause is None else reason.cause.value,
         "known": None if reason is None else reason.known,
         "message": None if reason is None else reason.message,
+        "bucket": bucket,
         "lines": None if reason is None or reason.lines is None else list(reason.lines),
         "context": None if reason is None or reason.context is None else list(reason.context),
         "seed": job.seed,

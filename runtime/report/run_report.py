@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.journal.replay import RunState
-from runtime.report.results import run_table
+from runtime.report.results import rules_of_run, run_table
 from runtime.report.run_results import UNFINISHED, known_results
 from runtime.report.summary import Line, removed_line, summary
 from runtime.report.text import path_text, printable
@@ -41,7 +41,14 @@ def report_lines(state: RunState, *, is_live: bool, relative_to: Path) -> list[L
     removed = sum(map(state.is_removed, state.numbers.values()))
     last = [removed_line(removed)] if removed else []
     took = segments[-1]["seconds"] if segments and not is_live else None  # as that process has shown it
-    lines += summary(results, Path(state.run_dir), seconds=took, relative_to=relative_to, origins=state.origins_by_id())
+    lines += summary(
+        results,
+        Path(state.run_dir),
+        seconds=took,
+        relative_to=relative_to,
+        origins=state.origins_by_id(),
+        rules=rules_of_run(state),
+    )
     return [*lines, *last]
 
 

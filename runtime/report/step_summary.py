@@ -22,7 +22,7 @@ from runtime.journal.replay import RunState
 from runtime.report.buckets import Bucket, buckets, headline_of
 from runtime.report.counts import count_pieces
 from runtime.report.reproduce import reproduce
-from runtime.report.results import run_table
+from runtime.report.results import rules_of_run, run_table
 from runtime.report.run_results import UNFINISHED, known_results
 from runtime.report.text import path_text, printable, printable_line, short_duration
 
@@ -86,7 +86,7 @@ def _pieces(state: RunState, *, is_live: bool) -> Iterator[str]:
         "Known failures": [each for each in results if counted_as(each) == KNOWN],
     }
     for title, found in by_count.items():
-        yield from _section(title, buckets(found), run_dir)
+        yield from _section(title, buckets(found, rules_of_run(state)), run_dir)
     yield from _flaky([each for each in results if each.status is PASSED])
 
 

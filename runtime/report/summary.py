@@ -11,6 +11,7 @@ from runtime.job import JobResult, JobStatus
 from runtime.job.counting import INFRASTRUCTURE, KNOWN, counted_as
 from runtime.job.shorten import shorten, some_of
 from runtime.report import counts
+from runtime.report.bucket_rules import NO_RULES, BucketRules
 from runtime.report.buckets import buckets, headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces
 from runtime.report.reported_job import ReportedJob
@@ -49,6 +50,7 @@ def summary(
     seconds: float | None,
     relative_to: Path,
     origins: Mapping[str, str] | None = None,
+    rules: BucketRules = NO_RULES,
 ) -> list[Line]:
     """Return the lines of the summary of a run.
 
@@ -58,6 +60,7 @@ def summary(
         seconds: how long the run took; `None` if that is not known.
         relative_to: the directory that paths are shown relative to.
         origins: id to the name of the run that the result is of, if that is another run.
+        rules: the named rules of the job file, which put failures in buckets.
     """
     bad = sorted((result for result in results if result.status is not JobStatus.PASSED), key=_rank)
     known = [result for result in bad if result.known is not None]
@@ -67,9 +70,9 @@ def summary(
     # Apart, as they are looked at by different people. What concerns the design comes last, where the screen ends.
     lines += _failures("Known failures", known, relative_to)
     lines += _failures("Not passed because of the infrastructure", infrastructure, relative_to)
-    lines += _buckets("Failures of the infrastructure by message", infrastructure, run_dir, relative_to)
+    lines += _buckets("Failures of the infrastructure by message", infrastructure, run_dir, relative_to, rules)
     lines += _failures("Not passed", design, relative_to)
-    lines += _buckets("Failures by message", design, run_dir, relative_to)
+    lines += _buckets("Failures by message", design, run_dir, relative_to, rules)
     lines += _flaky(results, relative_to)
     lines += _left_behind(results)
     lines += _kept(results, origins or {})
@@ -130,14 +133,18 @@ def _failures(title: str, bad: Sequence[JobResult[ReportedJob]], relative_to: Pa
     return [*lines, ()]
 
 
-def _buckets(title: str, bad: Sequence[JobResult[ReportedJob]], run_dir: Path, relative_to: Path) -> list[Line]:
-    found = buckets(bad)
+def _buckets(
+    title: str, bad: Sequence[JobResult[ReportedJob]], run_dir: Path, relative_to: Path, rules: BucketRules
+) -> list[Line]:
+    found = buckets(bad, rules)
     if not found:
         return []
     lines: list[Line] = [((title, "bold"),)]
     for bucket in found[:MAX_BUCKETS]:
         example = bucket.example
-        lines.append(((f"  {bucket.count:4} x ", "bold red"), (shorten(printable(bucket.message), MAX_MESSAGE), "")))
+        message = shorten(printable(bucket.message), MAX_MESSAGE)
+        by = " (a rule of the job file)" if bucket.rule is not None else ""
+        lines.append(((f"  {bucket.count:4} x ", "bold red"), (message, "bold" if by else ""), (by, "dim")))
         log = "" if example.log_path is None else f"  {path_text(example.log_path, relative_to)}"
         lines.append((("         such as ", "dim"), (printable(example.id), "bold"), (log, "dim")))
         again = reproduce(example, run_dir)

@@ -17,6 +17,7 @@ import attrs
 from runtime.job import FailureKind, JobStatus, JobStatusInfo, Kind
 from runtime.job.shorten import shorten
 from runtime.signal_names import signal_name
+from runtime.verdict.explaining import is_complaint
 from runtime.verdict.judge import FailingLine, Judgement
 
 _MAX_MESSAGE: Final = 200
@@ -125,6 +126,36 @@ def of_kind(verdict: Verdict, kind: Kind, line: FailingLine) -> Verdict:
     return Verdict(kind.status, JobStatusInfo(message, lines, context, kind), verdict.log)
 
 
+_BY_LOG: Final = (
+    FailureKind.EXIT_CODE,
+    FailureKind.SIGNAL,
+    FailureKind.FAIL_PATTERN,
+    FailureKind.PASS_PATTERN_MISSING,
+)
+"""The kinds of failure that a line of the log may explain."""
+
+
+def needs_explanation(verdict: Verdict) -> bool:
+    """Whether a line of its log may explain the failure better: not if a fail pattern found one that explains it."""
+    if verdict.reason is None or verdict.reason.kind not in _BY_LOG or verdict.log is None:
+        return False
+    return verdict.log.failure is None or is_complaint(verdict.log.failure.text)
+
+
+def explained(verdict: Verdict, found: Judgement) -> Verdict:
+    """Return the verdict on a job that failed, with the line that explains it, and those around, in its context.
+
+    Args:
+        verdict: without that line.
+        found: what its log says, of which the explanation counts, and the last lines with their numbers.
+    """
+    if found.explanation is None or verdict.reason is None or verdict.log is None:
+        return verdict
+    log = attrs.evolve(verdict.log, tail=found.tail, lines=found.lines, explanation=found.explanation)
+    lines, context = _excerpt(log, with_tail=verdict.reason.kind is not FailureKind.FAIL_PATTERN)
+    return attrs.evolve(verdict, reason=attrs.evolve(verdict.reason, lines=lines, context=context))
+
+
 def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:
     """Return the reason of a stop, extended by what the log says: the first failing line, and the last lines.
 
@@ -142,17 +173,20 @@ def explain_stop(reason: JobStatusInfo, log: Judgement | None) -> JobStatusInfo:
 
 
 def _excerpt(log: Judgement, *, with_tail: bool) -> tuple[list[int | tuple[int, int]], tuple[str, ...]]:
-    """Return the ``lines`` and the ``context`` of a `JobStatusInfo`; the number of the failing line comes first."""
+    """Return the ``lines`` and the ``context`` of a `JobStatusInfo`.
+
+    First come the numbers of the line that explains the failure, and of the failing line, as far as they are known.
+    """
     if log.lines is None:  # the end alone was read, so its lines have no numbers
         return [], log.tail
     # By line number: where the last lines and those around the failure overlap, each is shown once.
     shown: dict[int, str] = {}
     if with_tail:
         shown.update(enumerate(log.tail, log.lines - len(log.tail) + 1))
-    if log.failure is not None:
-        shown.update(log.failure.numbered())
+    single = [each for each in (log.explanation, log.failure) if each is not None]
+    for each in single:
+        shown.update(each.numbered())
     numbers = sorted(shown)
     ends = [number for number in numbers if number + 1 not in shown]
     ranges = zip((number for number in numbers if number - 1 not in shown), ends, strict=True)
-    failing = [] if log.failure is None else [log.failure.line]
-    return [*failing, *ranges], tuple(shown[number] for number in numbers)
+    return [*(each.line for each in single), *ranges], tuple(shown[number] for number in numbers)

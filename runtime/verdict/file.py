@@ -15,7 +15,8 @@ from runtime.job import JobSpec
 from runtime.job.sizes import size_text
 from runtime.roots import RootedPath
 from runtime.verdict.combined import CombinedEngine
-from runtime.verdict.judge import TAIL_LINES, Judgement, LogJudge, LogPatterns, to_text
+from runtime.verdict.explaining_judge import judge_for
+from runtime.verdict.judge import TAIL_LINES, Judgement, LogPatterns, to_text
 from runtime.verdict.lines import visible_part
 from runtime.verdict.prefilter import best_engine
 from runtime.verdict.sparse import data_size, read_chunks
@@ -103,7 +104,7 @@ def judge_log(
             whole_budget = budget + data_size(fd, status) / BUDGET_RATE
             limits = _Limits(whole_budget, clock, wall)
             pool = workers or own
-            with closing(LogJudge(patterns, lambda compiled: best_engine(compiled, pool, whole_budget))) as judge:
+            with closing(judge_for(patterns, lambda compiled: best_engine(compiled, pool, whole_budget))) as judge:
                 # Up to the size at the time of opening: a process that the job left behind may write for ever.
                 for chunk in read_chunks(fd, 0, status):
                     judge.feed(chunk.text)
@@ -150,7 +151,7 @@ def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
         return _tail_of(text, raw=patterns.raw_lines)
     with closing(Workers()) as none_needed:
         engine = partial(CombinedEngine, workers=none_needed, budget=BUDGET)
-        with closing(LogJudge(patterns, engine)) as judge:
+        with closing(judge_for(patterns, engine)) as judge:
             judge.feed(text)
             return judge.finish()
 

@@ -54,6 +54,8 @@ class LogPatterns:
     """Finds the simulated time that the tool reports: groups ``value`` and ``unit``."""
     raw_lines: bool = False
     """Whether patterns see the bytes of a line as they are: see `lines`."""
+    explaining: bool = False
+    """Whether the line that explains a failure is looked for as well: see `explaining_judge`."""
 
     @staticmethod
     def of(spec: JobSpec) -> LogPatterns:
@@ -62,18 +64,19 @@ class LogPatterns:
         return _patterns(passing, failing, spec.runtime_pattern, spec.simulated_time_pattern, spec.raw_lines)
 
     @staticmethod
-    def of_kinds(spec: JobSpec) -> LogPatterns:
+    def of_kinds(spec: JobSpec, *, explaining: bool = False) -> LogPatterns:
         """Return the patterns of a job that show which kind of failure it was: as failing ones."""
-        return _patterns((), spec.kinds.all() if isinstance(spec.kinds, Kinds) else (), None, None, spec.raw_lines)
+        kinds = spec.kinds.all() if isinstance(spec.kinds, Kinds) else ()
+        return _patterns((), kinds, None, None, spec.raw_lines, explaining)
 
     def all(self) -> tuple[str, ...]:
-        """Return all of them."""
+        """Return all of them but for those that explain, which are fast with any engine."""
         times = (self.runtime, self.simulated_time)
         return (*self.passing, *self.failing, *(pattern for pattern in times if pattern is not None))
 
     def __bool__(self) -> bool:
         """Whether there is anything to look for."""
-        return bool(self.passing or self.failing or self.runtime or self.simulated_time)
+        return bool(self.passing or self.failing or self.runtime or self.simulated_time or self.explaining)
 
 
 _patterns: Final = lru_cache(maxsize=256)(LogPatterns)  # one object for many jobs: its hash is computed once
@@ -116,6 +119,8 @@ class Judgement:
     """The run time that the tool reports, in seconds; of several reports the last."""
     simulated_time: float | None = None
     """The simulated time that the tool reports, in seconds; of several reports the last."""
+    explanation: FailingLine | None = None
+    """The line that explains a failure, if it was looked for, and there is one."""
 
 
 def seconds(value: bytes | None, unit: bytes | None) -> float | None:

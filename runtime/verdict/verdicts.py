@@ -9,8 +9,9 @@ The verdict is the same whichever method returns it. They differ in how long the
 | `Verdicts.attempt` | as long as the log is, in a thread of its own | the system is out of resources: ask again later |
 | `Verdicts.of` | the same | |
 
-The log of a job that has not passed is read once more, for the lines that show a failure of the infrastructure. They
-are not searched for with the other patterns: most jobs pass, and theirs would be searched for nothing.
+The log of a job that has not passed is read once more, for the lines that show a failure of the infrastructure, and for
+the one that explains the failure. They are not searched for with the other patterns: most jobs pass, and theirs would
+be searched for nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,17 @@ import attrs
 from runtime.errors import is_out_of_resources
 from runtime.job import FailureKind, JobSpec, Kinds
 from runtime.verdict.combined import are_linear, is_quick
-from runtime.verdict.decide import PASSED, ExitStatus, Verdict, decide, failed, of_kind
+from runtime.verdict.decide import (
+    PASSED,
+    ExitStatus,
+    Verdict,
+    decide,
+    explained,
+    failed,
+    needs_explanation,
+    of_kind,
+)
+from runtime.verdict.explaining import ERRORS, HINTS
 from runtime.verdict.file import LogPath, TooLongError, judge_log, judge_text, read_tail, stopped_clock, too_large
 from runtime.verdict.follow import LogFollower
 from runtime.verdict.judge import Judgement, LogPatterns
@@ -34,6 +45,9 @@ from runtime.verdict.worker import Workers
 SHORT_LOG: Final = 1 << 18
 """The most bytes of a log that is judged soon: about a millisecond. Arbitrary: ten times more delays those who wait for
 the same thread, ten times less gives ordinary logs a thread each."""
+
+EXPLAINING: Final = LogPatterns(failing=(*ERRORS, *HINTS))
+"""What is looked for with `LogPatterns.explaining`."""
 
 _MAX_KNOWN: Final = 1000
 """Sets of patterns that are remembered. Arbitrary: ten times more costs memory; with ten times fewer, a run with many
@@ -100,14 +114,21 @@ class Verdicts:
         patterns = LogPatterns.of(job)
         if not self._overruns_left.get(patterns):
             return None
+        how = exit_status
+        found: Verdict | None
         begun = self._clock()
         try:
-            found = _verdict_on_text(text, patterns, exit_status.code, exit_status.signal, exit_status.core_dumped)
+            found = _verdict_on_text(text, patterns, how.code, how.signal, how.core_dumped)
+            if _needs_second_look(job, how, found):
+                if job.kinds is None and self._overruns_left.get(EXPLAINING):
+                    found = _explained_by_text(text, patterns, how.code, how.signal, how.core_dumped)
+                else:
+                    found = None
         except MemoryError:
             return None  # `attempt` is repeated until there is memory
         if self._clock() - begun > _INLINE_LIMIT:
             self._overruns_left[patterns] -= 1
-        return None if _may_be_of_kind(job, exit_status, found) else found
+        return found
 
     def soon(self, job: JobSpec, exit_status: ExitStatus, log: LogPath) -> Verdict | None:
         """Return the verdict if finding it takes about a millisecond; else `None`. Blocks. Arguments as for `of`.
@@ -138,14 +159,14 @@ class Verdicts:
                 return None
             found = exc
         decided = _decide(job, exit_status, log, found)
-        if not _may_be_of_kind(job, exit_status, decided):
+        if not _needs_second_look(job, exit_status, decided):
             return decided
         try:
-            return self._with_kind(decided, job, log, longest)
+            return self._look_again(decided, job, log, longest)
         except TooLongError:  # it has grown meanwhile
             return None
         except Exception as exc:  # noqa: BLE001 - as above
-            return None if is_out_of_resources(exc) else _kind_unknown(decided, exc)
+            return None if is_out_of_resources(exc) else _not_looked_again(decided, exc)
 
     def of(self, job: JobSpec, exit_status: ExitStatus, log: LogPath) -> Verdict:
         """Return the verdict. Blocks. If the log cannot be read, or not within its limits, the verdict says so.
@@ -161,12 +182,12 @@ class Verdicts:
         except Exception as exc:  # noqa: BLE001 - as in `attempt`
             found = exc
         decided = _decide(job, exit_status, log, found)
-        if not _may_be_of_kind(job, exit_status, decided):
+        if not _needs_second_look(job, exit_status, decided):
             return decided
         try:
-            return self._with_kind(decided, job, log)
+            return self._look_again(decided, job, log)
         except Exception as exc:  # noqa: BLE001 - as in `attempt`
-            return _kind_unknown(decided, exc)
+            return _not_looked_again(decided, exc)
 
     def follower(self, job: JobSpec, log: LogPath) -> LogFollower:
         """Return what tells whether a fail pattern has matched, while `log` is still being written."""
@@ -186,37 +207,47 @@ class Verdicts:
             found = judge_log(log, patterns, self._workers, clock=self._clock, wall=self._wall, longest=longest)
         else:
             found = read_tail(log, raw=patterns.raw_lines)
-        # Only now: before a first log was judged, RE2 may have to compile the patterns, which may take long.
+        self._note_compiled(patterns)
+        return found
+
+    def _look_again(self, decided: Verdict, job: JobSpec, log: LogPath, longest: int | None = None) -> Verdict:
+        """Return the verdict on a job that failed, with the kind that its log shows, or the line that explains it.
+
+        It is `decided` if there is neither.
+
+        Raises:
+            Exception: as `judge_log`.
+        """
+        patterns = LogPatterns.of_kinds(job, explaining=needs_explanation(decided))
+        found = judge_log(log, patterns, self._workers, clock=self._clock, wall=self._wall, longest=longest)
+        if patterns.explaining:
+            self._note_compiled(EXPLAINING)
+        if found.failure is None or not isinstance(job.kinds, Kinds):
+            return explained(decided, found)
+        return of_kind(decided, job.kinds.of(found.failure.pattern), found.failure)
+
+    def _note_compiled(self, patterns: LogPatterns) -> None:
+        """Remember that RE2 has compiled `patterns`, if it can: called after a first log was judged with them."""
+        # Not before: RE2 may have to compile them, which may take long.
         if patterns not in self._overruns_left:
             with suppress(MemoryError, OSError):
                 if are_linear(patterns):
                     if len(self._overruns_left) >= _MAX_KNOWN:
                         self._overruns_left.clear()
                     self._overruns_left[patterns] = _MAX_OVERRUNS
-        return found
-
-    def _with_kind(self, decided: Verdict, job: JobSpec, log: LogPath, longest: int | None = None) -> Verdict:
-        """Return the verdict on a job that failed, with the kind that its log shows; if it shows none, `decided`.
-
-        Raises:
-            Exception: as `judge_log`.
-        """
-        patterns = LogPatterns.of_kinds(job)
-        found = judge_log(log, patterns, self._workers, clock=self._clock, wall=self._wall, longest=longest)
-        if found.failure is None or not isinstance(job.kinds, Kinds):
-            return decided
-        return of_kind(decided, job.kinds.of(found.failure.pattern), found.failure)
 
 
-def _may_be_of_kind(job: JobSpec, exit_status: ExitStatus, verdict: Verdict) -> bool:
-    """Whether the log has to be searched for the kind of a failure: not if it was stopped, or its log is too large."""
-    if verdict.passed or job.kinds is None or (exit_status.code is None and exit_status.signal is None):
+def _needs_second_look(job: JobSpec, exit_status: ExitStatus, verdict: Verdict) -> bool:
+    """Whether the log has to be searched once more: not of a job that was stopped, or whose log is too large."""
+    if verdict.passed or (exit_status.code is None and exit_status.signal is None):
         return False
-    return verdict.reason is None or verdict.reason.kind is not FailureKind.LOG_LIMIT
+    if verdict.reason is not None and verdict.reason.kind is FailureKind.LOG_LIMIT:
+        return False
+    return job.kinds is not None or needs_explanation(verdict)
 
 
-def _kind_unknown(verdict: Verdict, error: Exception) -> Verdict:
-    """Return the verdict of a job whose log could not be searched for the kind of its failure."""
+def _not_looked_again(verdict: Verdict, error: Exception) -> Verdict:
+    """Return the verdict of a job whose log could not be searched once more."""
     if verdict.reason is None or isinstance(error, OSError):  # a log that cannot be read shows nothing
         return verdict
     message = f"{verdict.reason.message}; which kind of failure its log shows is not known: {error}"
@@ -241,3 +272,11 @@ def _verdict_on_text(
     text: bytes, patterns: LogPatterns, code: int | None, signal: int | None, core_dumped: bool
 ) -> Verdict:
     return decide(code, signal, judge_text(text, patterns), core_dumped=core_dumped)
+
+
+@lru_cache(maxsize=256)
+def _explained_by_text(
+    text: bytes, patterns: LogPatterns, code: int | None, signal: int | None, core_dumped: bool
+) -> Verdict:
+    decided = _verdict_on_text(text, patterns, code, signal, core_dumped)
+    return explained(decided, judge_text(text, LogPatterns(raw_lines=patterns.raw_lines, explaining=True)))

@@ -13,6 +13,7 @@ import pytest
 
 from runtime.cli.main import main
 from runtime.job import FailureKind
+from runtime.report.normalise import normalise
 from tests.cli.program import call, end_of, started, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -216,3 +217,42 @@ def test_the_example_of_the_jobserver_shares_its_slots(tmp_path: Path) -> None:
     (tmp_path / "sim").chmod(0o755)
     done = call(tmp_path, "run", "jobs.toml", "-q")
     assert (done.code, done.err) == (0, ""), done.out
+
+
+def test_the_example_of_buckets_names_them_and_each_view_shows_them(tmp_path: Path) -> None:
+    write(
+        tmp_path / "sim",
+        'case $JOB_RUNTIME_SEED in 1|2) echo "ERROR: credit $JOB_RUNTIME_SEED lost";;'
+        " 3) echo 'no credit for 7 beats';;"
+        " 4) echo 'watchdog: bus is stuck'; sleep 0.1;; 5) echo \"$PWD/x.c:$$: error: bad\"; seq 20;;"
+        ' 6) echo "/x.c:3: error: bad";; esac; echo "make: *** [sim] Error $JOB_RUNTIME_SEED"; exit $JOB_RUNTIME_SEED',
+    )
+    text = example('"bus hang" = ["^watchdog: bus"]').replace("seeds = 6", "seeds = [1, 2, 3, 4, 5, 6]")
+    (tmp_path / "fifo.toml").write_text(text)
+    done = call(tmp_path, "run", "fifo.toml", "-q", "--junit", "junit.xml")
+    assert done.code == 1, done.err
+    assert "   3 x credit lost (a rule of the job file)\n" in done.out
+    assert "   2 x x.c:<n>: error: bad\n" in done.out
+    document = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())
+    buckets = document["buckets"]
+    assert sorted((each["count"], each["message"], each["rule"]) for each in buckets) == [
+        (1, "bus hang", "bus hang"),
+        (2, "x.c:<n>: error: bad", None),
+        (3, "credit lost", "credit lost"),
+    ]
+    assert [job["bucket"] for job in document["jobs"]] == [
+        *["credit lost"] * 3,
+        "bus hang",
+        *["x.c:<n>: error: bad"] * 2,
+    ]
+    assert (tmp_path / "junit.xml").read_text().count("bucket: credit lost") == 3
+    (tmp_path / "fifo.toml").write_text(text.replace("[buckets]", "[buckets]\nx = ['.']"))
+    assert "   3 x credit lost (a rule of the job file)\n" in call(tmp_path, "report").out
+    again = call(tmp_path, "run", "fifo.toml", "-q", "--rerun-each-bucket", "--dry-run")
+    assert again.out.count("smoke.seed=") == 3, again.out
+
+
+def test_the_example_of_a_bucket_is_what_its_line_becomes() -> None:
+    (line,) = re.findall(r"^UVM_ERROR /runs/.*$", PAGE, re.MULTILINE)
+    (bucket,) = re.findall(r"^is in the bucket `(.*?)`", PAGE, re.MULTILINE)
+    assert normalise(line) == bucket

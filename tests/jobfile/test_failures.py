@@ -73,6 +73,12 @@ def test_files_that_disagree_about_the_defaults_are_an_error(tmp_path: Path) -> 
         ('jobs.a.retry = { netwrok = 1 }\nkinds.network = ["x"]', '[jobs.a]: retry is "netwrok"; expected a kind of'),
         ("jobs.a.retry = { licens = 1 }", '[jobs.a]: retry is "licens"; expected a kind of failure; did you mean "lic'),
         ("jobs.a.retry = { cancelled = 1 }", '[jobs.a]: retry is "cancelled"; expected a kind of failure; '),
+        ("buckets = 3", "buckets is 3; expected a table"),
+        ('buckets.x = "y"', '[buckets]: x is "y"; expected a list of patterns, ["…"]'),
+        ("buckets.x = []", '[buckets]: x is []; expected a list of patterns, ["…"]'),
+        ('buckets.x = ["("]', "[buckets]: x: pattern '(' is not a regular expression"),
+        ('buckets.x = ["(a+a+)+b"]', '[buckets]: x is "(a+a+)+b", which may take very long to search for; expected no'),
+        ('buckets."" = ["y"]', "[buckets]: the name of a rule is empty; expected a name"),
         ("known = 3", "known is 3; expected tables, each with a name: [jobs.NAME], [backends.NAME], [known.NAME]"),
         ("known.x = 3", "known.x is 3; expected a table"),
         ("known.x = {}", "[known.x]: has no jobs; expected jobs, message, issue, expires"),
@@ -128,3 +134,23 @@ def test_two_files_may_say_the_same_of_a_known_failure_and_no_other_thing(tmp_pa
         read(tmp_path, text, b=KNOWN.replace("#12", "#13"))
     with pytest.raises(InputError, match=r'\[known\.""\]: the name is empty; expected a name'):
         read(tmp_path, KNOWN.replace("known.x", 'known.""') + JOB)
+
+
+RULES = '[buckets]\ncredits = ["credit .* lost"]\n"bus hang" = ["bus", "hang$"]\n'
+
+
+def test_named_rules_of_buckets_are_read_in_their_order(tmp_path: Path) -> None:
+    assert list(read(tmp_path, RULES + JOB).buckets.items()) == [
+        ("credits", ("credit .* lost",)),
+        ("bus hang", ("bus", "hang$")),
+    ]
+    assert read(tmp_path, JOB).buckets == {}
+
+
+def test_two_files_may_have_the_same_rule_and_no_other_one_of_its_name(tmp_path: Path) -> None:
+    text = f'include = ["b.toml"]\n{RULES}{JOB}'
+    assert list(read(tmp_path, text, b=f'{RULES}more = ["x"]\n').buckets) == ["credits", "bus hang", "more"]
+    with pytest.raises(
+        InputError, match=r"b\.toml: \[buckets\] credits: has other patterns than .*main\.toml: \[buckets\] credits$"
+    ):
+        read(tmp_path, text, b='[buckets]\ncredits = ["x"]\n')

@@ -27,10 +27,11 @@ def records(
     ended: float | None = 5.5,
     stopped_by: str | None = None,
     more: Sequence[JobSpec] = (),
+    details: Mapping[str, JSON] = DETAILS,
 ) -> list[Record]:
     """Return the records of a run in which these jobs ended, and then the run, if it did. `more` have not begun."""
     sink = Sink()
-    recorder = Recorder(sink, str(run_dir), details=DETAILS)
+    recorder = Recorder(sink, str(run_dir), details=details)
     recorder.begin("token", EPOCH)
     recorder.add([*(result.job for result in results), *more])
     for result in results:

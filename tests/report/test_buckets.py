@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.job import FailureKind, JobResult
-from runtime.report.buckets import buckets, headline, normalise, shortest_of_each
+from runtime.job import FailureKind, JobResult, JobStatusInfo
+from runtime.report.bucket_rules import BucketRules
+from runtime.report.buckets import bucket_of, buckets, headline, headline_of, shortest_of_each
+from runtime.report.normalise import MAX_LENGTH, normalise
 from tests.report.results import result
 
 K = FailureKind
@@ -17,11 +19,25 @@ K = FailureKind
     [
         ("UVM_ERROR @ 87 ns: word 0xdead_beef lost", "UVM_ERROR @ 1234 ns: word 0x00 lost"),
         ("tb.sv:12: expected 8'hff, got 8'h0X", "tb.sv:999: expected 8'h00, got 8'h12"),
-        ("cannot open /a/b/c.log: gone", "cannot open /x: gone"),
+        ("cannot write /a/b/c.log: gone", "cannot write /x: gone"),
         ("cannot open ../run-1/seed=7/x.log", "cannot open out/seed=12/x.log"),
         ("commit 3fa9c1b is bad", "commit 00ab12ff is bad"),
         ("took 1.5e-3 s", "took -7 s"),
         ("a  b", "a b"),
+        ("UVM_ERROR @ 87 ns: lost", "UVM_ERROR @ 1234: lost"),
+        ("gone at 87 ns", "gone at 1.5us"),
+        ("tb.dut.ch[3].u_fifo.a_full failed", "chip.sub.tb.dut.ch[12].u_fifo.a_full failed"),
+        ("uvm_test_top.env.sb: lost", "uvm_test_top.env.agent[2].sb: lost"),
+        ("/a/b/rtl/fifo.sv:7: bad", "../rtl/fifo.sv:12: bad"),
+        ("expected ff, got 3a", "expected 10, got xx"),
+        ("data=ff", "data=12"),
+        ("[1, 2, 3] differ", "[4] differ"),
+        ("# ** Error: bad", "** Error: bad"),
+        ("run.sh: line 3: 812 Segmentation fault", "Segmentation fault"),
+        ("make[2]: *** No rule to make target 'a.hex'", "make: *** No rule to make target '/b/a.hex'"),
+        ("a.c:3:1: error: 'x' undeclared", "b.c:4:2: error: 'x' undeclared"),
+        ("../top.sv(3): module 'ecc' not found", "/x/mac.sv(12): module 'ecc' not found"),
+        (f"/{'a' * 400}/x.sv:1: bad", "/b/x.sv:1: bad"),
     ],
 )
 def test_what_differs_in_numbers_and_paths_only_is_the_same(one: str, other: str) -> None:
@@ -30,15 +46,27 @@ def test_what_differs_in_numbers_and_paths_only_is_the_same(one: str, other: str
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("exit code 1", "signal 1"), ("added", "faded"), ("read/write", "deadlock"), ("FIFO full", "FIFO empty")],
+    [
+        ("exit code 1", "signal 1"),
+        ("added", "faded"),
+        ("read/write", "deadlock"),
+        ("FIFO full", "FIFO empty"),
+        ("fifo.sv:7: bad", "arb.sv:7: bad"),
+        ("tb.dut.u_a.a_full failed", "tb.dut.u_a.a_empty failed"),
+        ("push/pop clash", "pop/push clash"),
+        ("token 'bad'", "token 'dead'"),
+        ("'x' undeclared", "'y' undeclared"),
+        ("a.h: No such file", "b.h: No such file"),
+        ("got late", "got lost"),
+    ],
 )
 def test_what_differs_in_words_is_not_the_same(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
 
 
-@given(st.text(max_size=500))
+@given(st.text(max_size=900) | st.text("0aA./:=-_'[ <n>x(),@s", max_size=900))
 def test_normal_is_normal(message: str) -> None:
-    assert len(normalise(message)) <= 600
+    assert len(normalise(message)) <= MAX_LENGTH
     assert normalise(normalise(message)) == normalise(normalise(normalise(message)))
 
 
@@ -99,6 +127,65 @@ def test_hangs_are_as_many_buckets_as_there_are_things_that_they_say() -> None:
     )
     assert [(bucket.count, bucket.message) for bucket in found] == [
         (3, "ran for longer than its timeout of <n> s: waiting for lock <n>"),
-        (2, "ran for longer than its timeout of <n> s; a fail pattern matched: UVM_ERROR @ <n> ns: mismatch"),
+        (2, "ran for longer than its timeout of <n> s; a fail pattern matched: UVM_ERROR @ <time>: mismatch"),
         (1, "ran for longer than its timeout of <n> s"),
     ]
+
+
+def explained(*lines: str, at: int = 1, first: int = 41, kind: FailureKind = K.EXIT_CODE) -> str:
+    """The bucket of a failure with these lines of the log, of which the one at `at` explains it."""
+    ranges = (first, first + len(lines) - 1)
+    return bucket_of(JobStatusInfo("exit code 1", [first + at, (1, 2), ranges], ["a", "b", *lines], kind)).message
+
+
+@pytest.mark.parametrize("kind", [K.EXIT_CODE, K.SIGNAL, K.PASS_PATTERN_MISSING])
+def test_a_failure_that_the_log_explains_is_in_the_bucket_of_that_line_however_it_ended(kind: FailureKind) -> None:
+    assert explained("x", "UVM_ERROR @ 5: lost", "y", kind=kind) == "UVM_ERROR @ <time>: lost"
+
+
+def test_a_message_of_several_lines_is_whole() -> None:
+    assert explained("x", "Error-[SE] Syntax error", '  "a.sv",', "  7: token is 'x'", "", "Error-[Y] z") == (
+        "Error-[SE] Syntax error \"a.sv\", <n>: token is 'x'"
+    )
+    scope = "#    Time: 5 ns  Scope: tb.dut.ch[2].a_full File: /b/a.sv Line: 3"
+    assert explained("x", "# ** Error: Assertion error.", scope, "# y") == (
+        "** Error: Assertion error. # Time: <time> Scope: <hier>.a_full File: a.sv Line: <n>"
+    )
+    assert explained("x", 'Error: "a.sv", 3: tb.chk: at time 120 ns', "FIFO 3 overflows", "y") == (
+        'Error: "a.sv", <n>: tb.chk: at time <time> FIFO <n> overflows'
+    )
+    assert explained("  assert dut.q == 1", "AssertionError", "y") == "a b assert dut.q == <n> AssertionError"
+
+
+def test_what_the_log_shows_of_the_infrastructure_is_a_bucket_for_itself() -> None:
+    reason = JobStatusInfo("licence: none left for 3; exit code 1", [5, (5, 6)], ["none left for 3", "x"], K.LICENCE)
+    assert bucket_of(reason).message == "licence: none left for <n>"
+
+
+def test_without_a_number_the_line_that_explains_is_looked_for_in_the_context() -> None:
+    context = ["start", "ERROR: credit 3 lost", "make: *** [sim] Error 1"]
+    assert bucket_of(JobStatusInfo("exit code 1", None, context, K.EXIT_CODE)).message == "ERROR: credit <n> lost"
+    assert headline(result("a", K.EXIT_CODE, "exit code 1", context=context)) == "exit code 1: ERROR: credit 3 lost"
+    assert bucket_of(JobStatusInfo("ran for 5 s; x", None, context, K.TIMEOUT)).message == (
+        "ran for <n> s: ERROR: credit <n> lost"
+    )
+
+
+@given(st.lists(st.integers() | st.tuples(st.integers(), st.integers())), st.lists(st.text(max_size=9)))
+def test_numbers_that_are_wrong_cost_no_more_than_the_line(
+    lines: list[int | tuple[int, int]], context: list[str]
+) -> None:
+    for kind in (K.EXIT_CODE, K.FAIL_PATTERN, K.LICENCE, None):
+        reason = JobStatusInfo("exit code 1", lines, context, kind)
+        assert len(bucket_of(reason).message) <= MAX_LENGTH
+        headline_of(reason)
+
+
+def test_rules_come_first_and_name_their_buckets() -> None:
+    failed = [result("a", K.FAIL_PATTERN, "ERROR at 1"), result("b", K.FAIL_PATTERN, "ERROR credit 2")]
+    found = buckets(failed, BucketRules({"credits": ["credit"]}))
+    assert [(each.message, each.rule, each.count) for each in found] == [
+        ("ERROR at <n>", None, 1),
+        ("credits", "credits", 1),
+    ]
+    assert shortest_of_each(failed, BucketRules({"all": ["ERROR"]})) == {"a"}

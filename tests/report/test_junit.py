@@ -66,7 +66,7 @@ def test_what_is_for_others_than_those_who_wrote_a_job_is_an_error_and_what_did_
         "h": [(Error, "no such program", "launch_error")],
     }
     (failure,) = next(case for case in suite if case.name == "b").result
-    assert failure.text == f"one\ntwo\nlog: {RUN_DIR}/b/job.log\ncommand: cd /work && /bin/sh -c ./sim"
+    assert failure.text == f"one\ntwo\nlog: {RUN_DIR}/b/job.log\ncommand: cd /work && /bin/sh -c ./sim\nbucket: bad"
     properties = {each.name: each.value for each in suite.properties()}  # type: ignore[no-untyped-call]  # as above
     assert properties.pop("started").endswith("Z")
     assert properties == {

@@ -20,7 +20,7 @@ from tests.journal.sink import Sink
 from tests.journal.strategies import RECORDS
 from tests.report import schema
 from tests.report.results import NONE_APART, result
-from tests.report.states import EPOCH, in_a_file, records, state_of
+from tests.report.states import DETAILS, EPOCH, in_a_file, records, state_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_DIR = "/out/20260102-030405-abcdef"
@@ -46,6 +46,7 @@ def test_the_run_is_described() -> None:
     assert segment.pop("pid") > 0
     started = segment["started"]
     del found["jobs"], found["seconds"], segment["seconds"]
+    assert found.pop("buckets") == [{"message": "it failed", "rule": None, "count": 1, "shortest": "b"}]
     assert found == {
         "version": 2,
         "run": "20260102-030405-abcdef",
@@ -141,6 +142,7 @@ def test_a_job_is_described() -> None:
         "cause": None,
         "known": None,
         "message": "bad",
+        "bucket": "bad",
         "lines": [3, [7, 9]],
         "context": ["x", "y"],
         "seed": 3,
@@ -342,3 +344,19 @@ def test_a_directory_that_was_removed_is_told_of() -> None:
     written = [*records([result(name, run_dir=RUN_DIR) for name in "ab"], RUN_DIR, ended=None), Removed([1]), End(5.5)]
     found = document(written)
     assert [(job["removed"], job["odir"]) for job in found["jobs"]] == [(False, f"{RUN_DIR}/a"), (True, f"{RUN_DIR}/b")]
+
+
+def test_failures_are_in_the_buckets_of_the_rules_that_the_journal_has_and_consequences_in_none() -> None:
+    ends = [
+        result("a", FailureKind.EXIT_CODE, "exit code 1", context=["credit 3 lost"]),
+        result("b", FailureKind.FAIL_PATTERN, "no \x1b[2J word 3"),
+        result("c", FailureKind.FAIL_PATTERN, "no \x1b[2J word 4"),
+        result("d", FailureKind.DEPENDENCY, "needs a", attempt=0),
+        result("e"),
+    ]
+    found = document(records(ends, RUN_DIR, details={**DETAILS, "buckets": {"credits": ["credit"], "bad": "x"}}))
+    assert [job["bucket"] for job in found["jobs"]] == ["credits", *["no \x1b[<n>J word <n>"] * 2, None, None]
+    assert found["buckets"] == [
+        {"message": "no \x1b[<n>J word <n>", "rule": None, "count": 2, "shortest": "b"},
+        {"message": "credits", "rule": "credits", "count": 1, "shortest": "a"},
+    ]

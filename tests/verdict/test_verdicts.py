@@ -107,7 +107,7 @@ def test_what_may_take_long_is_not_done_soon(tmp_path: Path, found: Verdicts) ->
     log = write(tmp_path, b"PASSED\n" + b"x" * verdicts.SHORT_LOG)
     assert found.soon(SPEC, WELL, log) is None
     assert found.attempt(SPEC, WELL, log) == PASSED
-    assert found.soon(PLAIN, Exit(code=1), log) is not None  # only its end is read
+    assert found.soon(PLAIN, Exit(code=1), log) is None  # it is searched for what explains the failure
     assert found.soon(QUADRATIC, WELL, write(tmp_path, b"PASSED")) is None
 
 

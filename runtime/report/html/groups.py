@@ -9,7 +9,9 @@ import attrs
 
 from runtime.job import JobResult
 from runtime.job.counting import INFRASTRUCTURE, KNOWN, NEVER_RAN, counted_as
-from runtime.report.buckets import headline, is_consequence, normalise
+from runtime.report.bucket_rules import NO_RULES, BucketRules
+from runtime.report.buckets import bucket_of_result, headline, is_consequence
+from runtime.report.normalise import normalise
 from runtime.report.reported_job import ReportedJob
 
 Result = JobResult[ReportedJob]
@@ -43,8 +45,18 @@ class Groups:
         return (*self.design, *self.infrastructure, *self.known, *self.never_ran)
 
 
-def groups_of(bad: Iterable[Result]) -> Groups:
-    """Return the groups of the results that did not pass."""
+def groups_of(bad: Iterable[Result], rules: BucketRules = NO_RULES) -> Groups:
+    """Return the groups of the results that did not pass.
+
+    Args:
+        bad: the results.
+        rules: the named rules of the job file, which put failures in buckets.
+    """
+
+    def bucket(result: Result) -> str:
+        key = bucket_of_result(result, rules)
+        return normalise(headline(result)) if key is None else key.message  # `None` for a consequence
+
     design: list[Result] = []
     infrastructure: list[Result] = []
     known: list[Result] = []
@@ -58,16 +70,11 @@ def groups_of(bad: Iterable[Result]) -> Groups:
         else:
             (infrastructure if counted == INFRASTRUCTURE else design).append(result)
     return Groups(
-        _grouped(design, _bucket),
-        _grouped(infrastructure, _bucket),
+        _grouped(design, bucket),
+        _grouped(infrastructure, bucket),
         _grouped(known, lambda result: str(result.known)),
-        _grouped(never_ran, _bucket),
+        _grouped(never_ran, bucket),
     )
-
-
-def _bucket(result: Result) -> str:
-    """Return what names the bucket of a failure. Nothing else on the page says which failures are alike."""
-    return normalise(headline(result))
 
 
 def _grouped(results: Iterable[Result], name_of: Callable[[Result], str]) -> Sequence[Group]:

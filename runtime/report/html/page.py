@@ -28,7 +28,7 @@ from runtime.report.html.jobs_table import OUTCOMES, JobsTable, json_text
 from runtime.report.html.log_links import base_of
 from runtime.report.html.pass_rates import pass_rates
 from runtime.report.html.texts import one_line
-from runtime.report.results import run_table
+from runtime.report.results import rules_of_run, run_table
 from runtime.report.run_results import known_results
 from runtime.report.text import printable, short_duration
 
@@ -75,7 +75,7 @@ def page_text(
     """
     began = state.segments[0].begin.at if state.segments else 0.0
     table = JobsTable(state.run_dir, known_results(state, is_live=is_live), began)
-    groups = groups_of(table.bad)
+    groups = groups_of(table.bad, rules_of_run(state))
     base = None if path is None else base_of(path)
     drawn = charts_of(table, began, () if history is None else history.runs)
     tests, values = pass_rates(

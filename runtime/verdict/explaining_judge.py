@@ -1,0 +1,61 @@
+"""`ExplainingJudge`: judges a log as `LogJudge` does, and finds the line that explains a failure in one reading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import attrs
+
+from runtime.verdict.engine import Engine
+from runtime.verdict.explaining import COMPLAINTS, ERRORS, HINTS, REMARKS
+from runtime.verdict.ignoring import IgnoringEngine
+from runtime.verdict.judge import Judgement, LogJudge, LogPatterns
+
+MakeEngine: TypeAlias = Callable[[Sequence[re.Pattern[bytes]]], Engine]
+"""Makes an engine from the compiled patterns."""
+
+_COMPLAINT: Final = re.compile("|".join(COMPLAINTS).encode())
+_REMARK: Final = re.compile("|".join((*COMPLAINTS, *REMARKS)).encode())
+
+
+class ExplainingJudge:
+    """Judges a log, and finds what explains a failure: an error message, or else a hint.
+
+    Args:
+        patterns: what to look for besides.
+        engine: makes an engine for them, and the others.
+    """
+
+    def __init__(self, patterns: LogPatterns, engine: MakeEngine) -> None:
+        self._judge = LogJudge(patterns, engine)
+        raw = patterns.raw_lines
+        self._errors = LogJudge(
+            LogPatterns(failing=ERRORS, raw_lines=raw), lambda found: IgnoringEngine(engine(found), _COMPLAINT)
+        )
+        self._hints = LogJudge(
+            LogPatterns(failing=HINTS, raw_lines=raw), lambda found: IgnoringEngine(engine(found), _REMARK)
+        )
+
+    def close(self) -> None:
+        """See `LogJudge.close`."""
+        for judge in (self._judge, self._errors, self._hints):
+            judge.close()
+
+    def feed(self, chunk: bytes) -> None:
+        """See `LogJudge.feed`."""
+        self._judge.feed(chunk)
+        self._errors.feed(chunk)
+        if not self._errors.has_failed:
+            self._hints.feed(chunk)
+
+    def finish(self) -> Judgement:
+        """See `LogJudge.finish`."""
+        error, hint = self._errors.finish().failure, self._hints.finish().failure
+        return attrs.evolve(self._judge.finish(), explanation=error or hint)
+
+
+def judge_for(patterns: LogPatterns, engine: MakeEngine) -> LogJudge | ExplainingJudge:
+    """Return what judges a log with these patterns."""
+    return ExplainingJudge(patterns, engine) if patterns.explaining else LogJudge(patterns, engine)
