@@ -385,7 +385,8 @@ class Run:
             rows=100,
             paused_by=self._scheduler.paused_by,
             counted=now.counted,
-            lacking={name: now.resources[name][1] for name in now.lacking},
+            resources=now.resources,
+            lacking=now.lacking,
         )
 
     def _show_stop(self, text: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from runtime.job import JobStatus
 from runtime.report.output import Output, styled, terminal_console
-from runtime.report.progress import RunSnapshot, progress_line
+from runtime.report.progress import RunSnapshot, progress_line, resources_line
 from runtime.report.summary import STYLES, Line, Piece, failure_line
 from runtime.report.text import printable, short_duration
 
@@ -26,6 +26,8 @@ TIME_WIDTH: Final = 11
 MAX_ID_WIDTH: Final = 72
 """Columns for an id and two blanks, at most. Arbitrary: ten times more, and the note is far to the right on a wide
 terminal; ten times less, and ids are cut for no reason."""
+LEFT_BY_RESOURCES: Final = 3
+"""Rows that must be left for jobs if the resources in use are shown. Arbitrary: on a small terminal jobs matter more."""
 NOTES_FROM: Final = 40
 """Columns of the narrowest terminal on which the note, which tells where a job runs, is shown. Arbitrary: ten times
 more, and it is never shown; ten times less, and it takes the columns that the id needs."""
@@ -79,6 +81,8 @@ def render(snapshot: RunSnapshot, relative_to: Path, size: tuple[int, int]) -> l
         _bar(snapshot, width),
         *(Text.assemble(*line) for line in packed(progress_line(snapshot), width)),
     ]
+    if (in_use := resources_line(snapshot)) and height - len(rows) > LEFT_BY_RESOURCES:
+        rows.append(Text.assemble(*in_use))
     left = height - len(rows)
     count = min(len(snapshot.recent), left // 3)
     recent = list(snapshot.recent)[-count:] if count > 0 else []

@@ -45,8 +45,10 @@ class RunSnapshot:
     waiting: Sequence[tuple[str, float, str]] = ()
     """The jobs of which it is known why they wait, in the order in which that was known first: id, seconds since then,
     and the reason."""
-    lacking: Mapping[str, int | None] = attrs.field(factory=dict)
-    """The limits of the resources that jobs wait for which could start otherwise, by name; `None` for unlimited."""
+    resources: Mapping[str, tuple[int, int | None]] = attrs.field(factory=dict)
+    """Name to the amount that is held, and the limit; `None` for unlimited."""
+    lacking: Sequence[str] = ()
+    """The names of those that jobs wait for which could start otherwise."""
 
     @property
     def total(self) -> int:
@@ -139,7 +141,8 @@ class RunProgress:
         rows: int = 1000,
         paused_by: str | None = None,
         counted: Mapping[str, int] | None = None,
-        lacking: Mapping[str, int | None] | None = None,
+        resources: Mapping[str, tuple[int, int | None]] | None = None,
+        lacking: Sequence[str] = (),
     ) -> RunSnapshot:
         """Return a snapshot.
 
@@ -149,6 +152,7 @@ class RunProgress:
             rows: how many of the running jobs it has at most, and of those that wait.
             paused_by: who paused launching, if anybody did.
             counted: see `RunSnapshot`.
+            resources: likewise.
             lacking: likewise.
         """
         running = _rows(self._running, now, rows)
@@ -165,7 +169,8 @@ class RunProgress:
             counted,
             paused_by,
             waiting,
-            lacking or {},
+            resources or {},
+            lacking,
         )
 
 
@@ -196,7 +201,18 @@ def progress_line(snapshot: RunSnapshot) -> Line:
         pieces.append((f" (launching is paused by {printable(snapshot.paused_by)})", "yellow"))
     elif not snapshot.counts.get(JobStatus.RUNNING):
         # Nobody need be told that resources are scarce, but why nothing runs.
-        pieces += [(f" (jobs wait for {_limit_text(*limit)})", "yellow") for limit in snapshot.lacking.items()]
+        limits = ((name, snapshot.resources[name][1]) for name in snapshot.lacking)
+        pieces += [(f" (jobs wait for {_limit_text(*limit)})", "yellow") for limit in limits]
+    return tuple(pieces)
+
+
+def resources_line(snapshot: RunSnapshot) -> Line:
+    """Return how much is held of each resource that has a limit; empty if none has one."""
+    pieces: list[Piece] = []
+    for name, (held, limit) in sorted(snapshot.resources.items()):
+        if limit is not None:
+            text = f"{printable(name)} {held} of {limit}"
+            pieces += [(", " if pieces else "in use: ", "dim"), (text, "yellow" if name in snapshot.lacking else "dim")]
     return tuple(pieces)
 
 

@@ -39,6 +39,21 @@ def test_a_picture_has_a_bar_the_counts_running_jobs_and_recent_failures() -> No
     assert lines[-1] == "FAILED bad: exit code 3  run/bad/job.log"
 
 
+def test_resources_with_a_limit_have_a_row() -> None:
+    resources = {"licence": (3, 4), "gpu\x1b": (0, 2), "disk": (7, None)}
+    lines = plain(attrs.evolve(snapshot(1), resources=resources, lacking=("licence",)))
+    assert lines[2] == "in use: gpu\\x1b 0 of 2, licence 3 of 4"
+    assert "job0" in lines[3]
+    assert "in use" not in "".join(plain(attrs.evolve(snapshot(1), resources={"disk": (7, None)})))
+    many = attrs.evolve(snapshot(9), resources={f"limit{n}": (n, n) for n in range(50)})
+    assert [any("in use" in line for line in plain(many, 50, rows)) for rows in (6, 7, 8, 9)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
 def test_jobs_that_wait_have_what_the_running_ones_leave() -> None:
     waiting = [(f"queued{n}", 5.0, "waits for a line") for n in range(20)]
     lines = plain(attrs.evolve(snapshot(2), waiting=waiting))

@@ -82,11 +82,13 @@ def test_a_line_counts_everything() -> None:
 
 def test_a_line_says_what_jobs_wait_for_if_none_runs() -> None:
     progress = RunProgress("fifo", 0.0)
-    lacking = {"licence": 0, "gpu\x1b": None}
+    resources: dict[str, tuple[int, int | None]] = {"licence": (0, 0), "gpu\x1b": (1, None), "other": (0, 1)}
 
     def line(running: int, paused_by: str | None = None) -> str:
         counts = {S.SCHEDULED: 2, S.RUNNING: running}
-        snapshot = progress.snapshot(counts, 0.0, lacking=lacking, paused_by=paused_by)
+        snapshot = progress.snapshot(
+            counts, 0.0, resources=resources, lacking=["licence", "gpu\x1b"], paused_by=paused_by
+        )
         return "".join(piece for piece, _ in progress_line(snapshot)).partition("waiting")[2]
 
     assert line(0) == " (jobs wait for licence, the limit of which is 0) (jobs wait for gpu\\x1b)"
