@@ -27,7 +27,7 @@ MAX_ID_WIDTH: Final = 72
 """Columns for an id and two blanks, at most. Arbitrary: ten times more, and the note is far to the right on a wide
 terminal; ten times less, and ids are cut for no reason."""
 LEFT_BY_RESOURCES: Final = 3
-"""Rows that must be left for jobs if the resources in use are shown. Arbitrary: on a small terminal jobs matter more."""
+"""Rows that are left for jobs if the resources in use are shown. Arbitrary: on a small terminal jobs matter more."""
 NOTES_FROM: Final = 40
 """Columns of the narrowest terminal on which the note, which tells where a job runs, is shown. Arbitrary: ten times
 more, and it is never shown; ten times less, and it takes the columns that the id needs."""
