@@ -66,19 +66,21 @@ class FormatFiles:
     def _open(self, name: str, path: str) -> None:
         self._files[name] = file_of(f"--{name}", path)
 
-    def write(self, state: Callable[[], RunState], *, is_live: bool = False) -> list[str]:
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self._given
+
+    def write(self, lines: Callable[[str], Iterator[str]]) -> list[str]:
         """Write all files; return a line for each that could not be written. Blocks.
 
         Args:
-            state: returns the state of the run; not called if there is nothing to write.
-            is_live: whether a process runs it.
+            lines: returns the text of a format.
         """
-        if not self._given:
-            return []
-        found, failures = state(), []
+        failures = []
         for name, file in self._files.items():
             try:
-                write_atomically(file, _MODE, (line.encode() for line in LINES[name](found, is_live=is_live)))
+                write_atomically(file, _MODE, (line.encode() for line in lines(name)))
             except OSError as exc:
                 failures.append(f"--{name} {self._given[name]} cannot be written: {exc.strerror}")
         return failures

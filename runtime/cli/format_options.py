@@ -14,24 +14,32 @@ FORMATS: Final = {
 """The name of each format, which is that of its option, and what it is."""
 
 
-def add_formats(parser: argparse.ArgumentParser, *, default: str) -> None:
+def add_formats(parser: argparse.ArgumentParser, *, when: str, events: str) -> None:
     """Add the options to a parser.
 
     Args:
         parser: of a command.
-        default: what the help says of when the files are written.
+        when: what the help says of when the files are written.
+        events: what it says of the events.
     """
-    group = parser.add_argument_group("for other programs", default)
+    group = parser.add_argument_group("for other programs", when)
+    group.add_argument("--events", metavar="FILE", help=f"write the events of the run, as lines of JSON, {events}")
     for name, what in FORMATS.items():
         group.add_argument(f"--{name}", metavar="FILE", help=f"write {what}, to FILE")
 
 
 def format_attributes() -> list[str]:
     """Return the names that the options have in a namespace."""
-    return [name.replace("-", "_") for name in FORMATS]
+    return ["events", *(name.replace("-", "_") for name in FORMATS)]
 
 
 def given_formats(options: argparse.Namespace) -> dict[str, str]:
-    """Return the paths that were given, by the names of their formats."""
-    given = zip(FORMATS, (getattr(options, name) for name in format_attributes()), strict=True)
+    """Return the paths that were given, by the names of their formats; those of events, which are no format, too."""
+    given = zip(["events", *FORMATS], (getattr(options, name) for name in format_attributes()), strict=True)
     return {name: path for name, path in given if path is not None}
+
+
+def add_formats_of_run(parser: argparse.ArgumentParser) -> None:
+    """Add the options to the parser of a command that runs jobs."""
+    events = "to FILE while it goes; - for standard output, and then all else is on standard error"
+    add_formats(parser, when="Written when the run has ended, but for the events.", events=events)

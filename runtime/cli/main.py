@@ -109,6 +109,7 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
     """Run a command about the jobs of a file, or about backends."""
     from runtime.backend.registry import backends
     from runtime.cli.dry_run import dry_run_lines
+    from runtime.cli.events_file import STDOUT
     from runtime.cli.exit_codes import output_exit_code, print_error
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
@@ -136,6 +137,8 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
                 f"the seeds are drawn from the seed base {base}: --seed-base {base} gives these ids again", errors
             )
         return output_exit_code(output)
+    if options.events == STDOUT:
+        output = errors
     if options.log_file is not None:
         log_to_file(options.log_file)
     if options.command == "rerun":

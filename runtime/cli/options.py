@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from runtime.cli.ctl_options import add_ctl
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
-from runtime.cli.format_options import add_formats
+from runtime.cli.format_options import add_formats_of_run
 from runtime.cli.option_values import add_print_interval, number, resource_limit, size, whole
 from runtime.cli.past_options import LATEST, add_past_commands
 from runtime.cli.rerun_options import add_rerun, join_values
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_earlier(run)
     _add_running(run)
     _add_output(run)
-    add_formats(run, default="Written when the run has ended.")
+    add_formats_of_run(run)
 
     rerun = commands.add_parser(
         "rerun",
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_rerun(rerun)
     _add_output(rerun)
-    add_formats(rerun, default="Written when the run has ended.")
+    add_formats_of_run(rerun)
 
     show = commands.add_parser(
         "list", help="show the jobs of a file, in an order in which they can run", allow_abbrev=False

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -35,6 +36,7 @@ from runtime.journal.disk import JOURNAL_NAME
 from runtime.journal.reader import open_journal
 from runtime.report.archive import MAX_LOG, read_log, write_archive
 from runtime.report.buckets import is_consequence
+from runtime.report.events import event_lines
 from runtime.report.output import Output
 from runtime.report.results import results_lines
 from runtime.report.run_report import report_lines
@@ -91,13 +93,21 @@ def _write_formats(options: argparse.Namespace, given: Mapping[str, str], output
     with closing(files):
         files.open()
         run = _load(options)
-        failures = files.write(lambda: run.state, is_live=run.is_live)
+        lines = partial(_lines_of, run)
+        failures = files.write(lines)
     for failure in failures:
         print_error(failure)
-    lines = LINES[printed[0]] if printed else results_lines if options.json else None
-    for line in () if lines is None else lines(run.state, is_live=run.is_live):
-        output.write_bytes(line.encode())
+    for name in printed or (["json"] if options.json else []):
+        for line in lines(name):
+            output.write_bytes(line.encode())
     return EXIT_NOT_WRITTEN if failures else output_exit_code(output)
+
+
+def _lines_of(run: PastRun, name: str) -> Iterator[str]:
+    """Return the text of a run in a format."""
+    if name == "events":
+        return event_lines(run.journal.records, run.state.run_dir)
+    return {"json": results_lines, **LINES}[name](run.state, is_live=run.is_live)
 
 
 def _watch(options: argparse.Namespace, output: Output) -> int:
@@ -142,7 +152,7 @@ def _export(options: argparse.Namespace, output: Output) -> int:
             write_archive(
                 path,
                 run.state.run_dir,
-                (journal, run.journal_end),
+                (journal, run.journal.end),
                 results_lines(run.state, is_live=run.is_live),
                 _failed_logs(run, roots),
                 is_live=run.is_live,

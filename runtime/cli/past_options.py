@@ -37,7 +37,7 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     _add_run(report, optional=True)
     report.add_argument("--json", action="store_true", help="print results.json instead")
     report.add_argument("--html", metavar="FILE", help="write a page for a browser to FILE instead")
-    add_formats(report, default="Written instead of the report; - for standard output.")
+    add_formats(report, when="Written instead of the report; - for standard output.", events="to FILE")
 
     watch = add(
         "watch",

@@ -14,6 +14,7 @@ from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.errors import JournalVersionError
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.journal.disk import JOURNAL_NAME
+from runtime.journal.reader import Journal
 from runtime.journal.replay import RunState, replay
 from runtime.journal.run_directory import read_run
 from runtime.report.archive import ArchiveError, read_archive
@@ -30,8 +31,8 @@ class PastRun:
     state: RunState
     is_live: bool
     """Whether a process runs it."""
-    journal_end: int
-    """Where the last valid record of its journal ends, in bytes."""
+    journal: Journal
+    """What can be read of its journal."""
     note: str | None = None
     """What is missing at the end of its journal, in a line; `None` if nothing is."""
 
@@ -135,7 +136,7 @@ def load_run(path: Path) -> PastRun:
         raise InputError(str(exc)) from exc
     state = replay(exported.journal.records, exported.run_dir)
     is_live = exported.is_live and not state.is_complete
-    return PastRun(path, True, state, is_live, exported.journal.end, exported.journal.note)
+    return PastRun(path, True, state, is_live, exported.journal, exported.journal.note)
 
 
 def load_directory(directory: RootedPath) -> PastRun:
@@ -146,7 +147,7 @@ def load_directory(directory: RootedPath) -> PastRun:
         JournalVersionError: if a newer version of this package wrote it.
     """
     found = read_run(directory)
-    return PastRun(Path(str(directory)), False, found.state, found.is_live, found.end, found.note)
+    return PastRun(Path(str(directory)), False, found.state, found.is_live, found.journal, found.note)
 
 
 def why_unreadable(error: OSError | ArchiveError) -> str:

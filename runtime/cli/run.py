@@ -24,6 +24,7 @@ import trio
 
 from runtime.cli.ctl_requests import CtlRequests
 from runtime.cli.earlier import SELECTED
+from runtime.cli.events_file import STDOUT
 from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, describe_fatal_error, print_error
 from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.link_updates import LinkUpdates
@@ -255,7 +256,7 @@ class Run:
             self._errors,
             self._here,
             interval=math.inf if options.quiet or not options.print_interval else options.print_interval,
-            live=not options.quiet and not (others and self._is_interactive),
+            live=not options.quiet and options.events != STDOUT and not (others and self._is_interactive),
         )
         for lender in lenders:
             lender.lend_terminal = self._screen.lent
@@ -269,12 +270,11 @@ class Run:
             self._screen.say(self._title(), "bold")
             if self._prepared.keeps is not None and self._prepared.keeps.note is not None:
                 self._screen.say(self._prepared.keeps.note, "yellow")
-        # Not that of the links: a job's file system may not answer, and the results must not wait for that.
-        results = trio.CapacityLimiter(1)
         requests = self._ctl_requests()
         # Two nurseries: signals are handled until the last line is shown, when the watchers have ended.
         async with trio.open_nursery() as nursery:
             await nursery.start(self._stopper.watch)
+            nursery.start_soon(self._call_safely, self._outputs.follow, self._roots.run)
             async with trio.open_nursery() as watching:
                 # Subscribed before the scheduler runs: no change is missed.
                 watching.start_soon(self._call_safely, self._follow, self._scheduler.subscribe(BUFFER))
@@ -293,8 +293,7 @@ class Run:
                     events = [result.event for result in self._scheduler.results()]
                     await self._call_safely(self._removals.finish, events)
                 self._ended = trio.current_time()
-                await in_thread(self._write_results, limiter=results)
-                await self._call_safely(self._outputs.write, self._journal.state)
+                await self._write()
                 watching.cancel_scope.cancel()
             await self._call_safely(requests.close)
             await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
@@ -303,6 +302,12 @@ class Run:
         if self._bugs:
             why, self._bug_code = describe_fatal_error(self._bugs[0], self._roots.run)
             print_error(why, self._errors)
+
+    async def _write(self) -> None:
+        """Write the results, and then what is for other programs."""
+        # Not the limiter of the links: a job's file system may not answer, and the results must not wait for that.
+        await in_thread(self._write_results, limiter=trio.CapacityLimiter(1))
+        await self._call_safely(self._outputs.write, self._journal.state)
 
     async def _write_variables_early(self) -> None:
         """Write the script of the variables while the run runs, so that it is there if the run is killed.

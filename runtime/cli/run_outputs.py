@@ -1,6 +1,7 @@
-"""`RunOutputs`: what a run writes for other programs when it has ended, besides its own directory.
+"""`RunOutputs`: what a run writes for other programs, besides its own directory.
 
-None of it can change the run: it is written when the jobs have ended, and each error is a line.
+None of it can change the run: the events follow its journal, all else is written when the jobs have ended, and each
+error is a line.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from typing import Final
 
 import trio
 
+from runtime.cli.events_file import EventsFile
 from runtime.cli.exit_codes import print_error
-from runtime.cli.format_files import FormatFiles
+from runtime.cli.format_files import LINES, FormatFiles
 from runtime.cli.format_options import given_formats
 from runtime.cli.github_summary import GithubSummary
 from runtime.journal.replay import RunState
 from runtime.process import in_thread
 from runtime.report.output import Output
+from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.cli")
 
@@ -38,7 +41,9 @@ class RunOutputs:
     """
 
     def __init__(self, options: argparse.Namespace, errors: Output) -> None:
-        self._files = FormatFiles(given_formats(options))
+        given = given_formats(options)
+        self._events = EventsFile(given.pop("events", None))
+        self._files = FormatFiles(given)
         self._github = GithubSummary(os.environ)
         self._errors = errors
         self.failed: bool = False
@@ -51,20 +56,32 @@ class RunOutputs:
             InputError: if one cannot be written there.
         """
         self._files.open()
+        self._events.open()
         if (why := self._github.open()) is not None:
             logger.warning("%s", why)
 
+    async def follow(self, directory: RootedPath) -> None:
+        """Write what follows the run, until `write` is called, or cancelled.
+
+        Args:
+            directory: the run directory.
+        """
+        await self._events.run(directory)
+
     async def write(self, state: Callable[[], RunState]) -> None:
-        """Write what is made of the whole run. It takes at most `TIMEOUT`.
+        """Write what is made of the whole run, whose journal is complete. Each step takes a limited time.
 
         Args:
             state: returns the state of the run; for any thread.
         """
-        failures = ["the files for other programs are not written: their file system does not answer"]
-        with trio.move_on_after(TIMEOUT):
-            failures = await in_thread(self._files.write, state, limiter=trio.CapacityLimiter(1))
+        failures = [] if (why := await self._events.finish()) is None else [why]
+        if not self._files.is_empty:
+            unwritten = ["the files for other programs are not written: their file system does not answer"]
+            with trio.move_on_after(TIMEOUT):
+                unwritten = await in_thread(self._write, state, limiter=trio.CapacityLimiter(1))
+            failures += unwritten
         if self._github.is_open:
-            why: str | None = "the summary for GitHub is not written: its file system does not answer"
+            why = "the summary for GitHub is not written: its file system does not answer"
             with trio.move_on_after(TIMEOUT):
                 why = await in_thread(lambda: self._github.append(state()), limiter=trio.CapacityLimiter(1))
             if why is not None:
@@ -73,7 +90,12 @@ class RunOutputs:
         for failure in failures:
             print_error(failure, self._errors)
 
+    def _write(self, state: Callable[[], RunState]) -> list[str]:
+        found = state()
+        return self._files.write(lambda name: LINES[name](found))
+
     def close(self) -> None:
         """Close the files and their directories. Blocks. Idempotent."""
+        self._events.close()
         self._files.close()
         self._github.close()

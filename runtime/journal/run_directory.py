@@ -18,8 +18,8 @@ class FoundRun:
     state: RunState
     is_live: bool
     """Whether a process runs it."""
-    end: int
-    """Where the last valid record of its journal ends, in bytes."""
+    journal: Journal
+    """What can be read of its journal."""
     note: str | None
     """What is missing at the end of its journal, in a line; `None` if nothing is."""
 
@@ -37,4 +37,4 @@ def read_run(directory: RootedPath) -> FoundRun:
     state = replay(journal.records, str(directory))
     is_live = holder is not None and not state.is_complete
     # Behind the last record of a live run there is the beginning of the next one, at most.
-    return FoundRun(state, is_live, journal.end, None if is_live else journal.note)
+    return FoundRun(state, is_live, journal, None if is_live else journal.note)

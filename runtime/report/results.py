@@ -88,8 +88,8 @@ def run_table(state: RunState, *, is_live: bool) -> dict[str, object]:
         "directory": _text(details.get("directory")),
         "run_dir": state.run_dir,
         "seed_base": _whole(details.get("seed_base")),
-        "started": _time(started),
-        "ended": _time(ended),
+        "started": time_text(started),
+        "ended": time_text(ended),
         "seconds": _seconds(started, ended),
         "stopped_by": None if last is None else last.stopped_by,
         "counts": count_ends(state, is_live=is_live),
@@ -109,8 +109,8 @@ def _segment_table(segment: Segment, ids: Sequence[str]) -> dict[str, object]:
         "command": _texts(begin.details.get("command")),
         "host": begin.host,
         "pid": begin.pid,
-        "started": _time(started),
-        "ended": _time(ended),
+        "started": time_text(started),
+        "ended": time_text(ended),
         "seconds": _seconds(started, ended),
         "stopped_by": segment.stopped_by,
         "kept": segment.kept,
@@ -121,7 +121,7 @@ def _segment_table(segment: Segment, ids: Sequence[str]) -> dict[str, object]:
 def _request_table(request: Requested, segment: Segment, ids: Sequence[str]) -> dict[str, object]:
     """Return the entry of what somebody asked for during a segment."""
     return {
-        "at": _time(microseconds(segment.begin.epoch) + microseconds(request.at)),
+        "at": time_text(microseconds(segment.begin.epoch) + microseconds(request.at)),
         "by": request.by,
         "action": request.action,
         "jobs": [ids[number] for number in request.jobs if 0 <= number < len(ids)],  # a job can write a journal
@@ -170,9 +170,9 @@ def job_table(known: KnownResult, segment: int | None, run_dir: Path, bucket: st
         "earlier": [_earlier_table(event) for event in known.earlier],
         "segment": segment,
         "origin": known.origin,
-        "submitted": _time(submitted),
-        "started": _time(started),
-        "ended": _time(ended),
+        "submitted": time_text(submitted),
+        "started": time_text(started),
+        "ended": time_text(ended),
         "queue_seconds": _seconds(submitted, started),
         "run_seconds": _seconds(started, ended),
         "usage": None if usage is None else _usage_table(usage),
@@ -218,7 +218,7 @@ def _seconds(since: int | None, until: int | None) -> float | None:
     return None if since is None or until is None else (until - since) / _MICRO
 
 
-def _time(micros: int | None) -> str | None:
+def time_text(micros: int | None) -> str | None:
     """Return microseconds since 1970 as ISO 8601, in UTC, with milliseconds; `None` for what no calendar has."""
     if micros is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from runtime.report.metrics import HELP, PREFIX
 from tests.cli.program import call
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
-LANGUAGES = {"junit": "xml", "metrics": "text", "trace": "json", "step-summary": "markdown"}
+LANGUAGES = {"events": "jsonl", "junit": "xml", "metrics": "text", "trace": "json", "step-summary": "markdown"}
 """How the example of each format is marked in the page."""
 
 VARYING = (
@@ -47,11 +48,21 @@ def comparable(text: str) -> str:
 @pytest.mark.slow
 def test_each_example_is_what_a_run_writes(tmp_path: Path) -> None:
     (tmp_path / "night.toml").write_text(example("toml"))
-    options = [f"--{name}={name}" for name in FORMATS]
+    options = [f"--{name}={name}" for name in LANGUAGES]
     done = call(tmp_path, "run", "night.toml", "-q", "--max-parallel", "1", *options)
     assert (done.code, done.err) == (1, "")
-    for name in FORMATS:
-        assert comparable((tmp_path / name).read_text()) == comparable(example(LANGUAGES[name])), name
+    for name, language in LANGUAGES.items():
+        assert comparable((tmp_path / name).read_text()) == comparable(example(language)), name
+
+
+def test_each_event_is_listed_with_its_keys() -> None:
+    table = PAGE.partition("| `type` | what happened |")[2].partition("\n\n")[0]
+    schema = json.loads((Path(__file__).parents[2] / "runtime" / "report" / "events.schema.json").read_text("utf-8"))
+    listed: dict[str, set[str]] = {}
+    for types, keys in re.findall(r"^\| (`.*?) \| .* \| (.*) \|$", table, re.MULTILINE):
+        listed |= {name: set(re.findall(r"`(\w+)`", keys)) for name in re.findall(r"`(\w+)`", types)}
+    kinds = {name: set(kind["properties"]) for name, kind in schema["$defs"].items() if "properties" in kind}
+    assert listed == {name: keys - {"type", "at"} for name, keys in kinds.items()}
 
 
 def test_each_metric_is_listed() -> None:
@@ -60,4 +71,4 @@ def test_each_metric_is_listed() -> None:
 
 
 def test_each_format_is_listed() -> None:
-    assert re.findall(r"^\| `--([a-z-]+) FILE` \|", PAGE, re.MULTILINE) == [*FORMATS]
+    assert re.findall(r"^\| `--([a-z-]+) FILE` \|", PAGE, re.MULTILINE) == ["events", *FORMATS]
