@@ -29,6 +29,7 @@ PACKAGES = (
     "report",
     "history",
     "jobfile",
+    "serve",
     "cli",
     "testing",
 )
@@ -110,9 +111,11 @@ CORE = frozenset({"attr", "attrs", "outcome", "trio"}) | sys.stdlib_module_names
 EXTRAS = {
     "rich": ("report", "cli"),
     "cattrs": ("report", "jobfile", "cli"),
-    "jinja2": ("report",),
+    "jinja2": ("report", "serve"),
     "markupsafe": ("report",),
     "bokeh": ("report",),
+    "starlette": ("serve",),
+    "h11": ("serve",),
     "re2": ("verdict",),
     "hyperscan": ("verdict",),
 }

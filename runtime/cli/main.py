@@ -83,8 +83,9 @@ def _main(arguments: Sequence[str]) -> int:
 def _run_command(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.ctl_options import CTL
     from runtime.cli.past_options import ABOUT_RUNS
+    from runtime.cli.serve_options import SERVE
 
-    return _about_runs(options) if options.command in (*ABOUT_RUNS, CTL) else _about_jobs(options, command)
+    return _about_runs(options) if options.command in (*ABOUT_RUNS, CTL, SERVE) else _about_jobs(options, command)
 
 
 def _about_runs(options: Namespace) -> int:
@@ -92,6 +93,7 @@ def _about_runs(options: Namespace) -> int:
     from runtime.cli.ctl_options import CTL
     from runtime.cli.logs import ErrorLines, level_of, log_to
     from runtime.cli.options import check_current_directory
+    from runtime.cli.serve_options import SERVE, check_extra
     from runtime.report.output import Output
 
     log_to(ErrorLines(Output(sys.stderr)), level_of(options))
@@ -100,6 +102,11 @@ def _about_runs(options: Namespace) -> int:
         from runtime.cli.ctl import ask_run
 
         return ask_run(options, Output(sys.stdout))
+    if options.command == SERVE:
+        check_extra()
+        from runtime.cli.serve import serve_results
+
+        return serve_results(options, Output(sys.stdout))
     from runtime.cli.past_commands import run_command
 
     return run_command(options, Output(sys.stdout))

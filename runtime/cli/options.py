@@ -17,6 +17,7 @@ from runtime.cli.format_options import add_formats_of_run
 from runtime.cli.option_values import add_print_interval, number, resource_limit, size, whole
 from runtime.cli.past_options import LATEST, add_past_commands
 from runtime.cli.rerun_options import add_rerun, join_values
+from runtime.cli.serve_options import add_serve
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.template import NAME
 from runtime.report.output import Output
@@ -136,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_pythonpath(backends)
     add_past_commands(commands.add_parser)
     add_ctl(commands.add_parser)
+    add_serve(commands.add_parser)
     return parser
 
 

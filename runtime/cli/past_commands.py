@@ -24,7 +24,6 @@ from runtime.cli.job_log import LogPrinter, follow_log
 from runtime.cli.job_shell import start_shell
 from runtime.cli.linked_directories import add_origins
 from runtime.cli.options import check_out
-from runtime.cli.past_paths import paths_of
 from runtime.cli.past_runs import PastRun, find_run, load_run, why_unreadable
 from runtime.cli.runs import Runs
 from runtime.cli.watch import watch_run
@@ -38,6 +37,7 @@ from runtime.report.archive import MAX_LOG, read_log, write_archive
 from runtime.report.buckets import is_consequence
 from runtime.report.events import event_lines
 from runtime.report.output import Output
+from runtime.report.past_paths import paths_of
 from runtime.report.results import results_lines
 from runtime.report.run_report import report_lines
 from runtime.report.run_results import known_results

@@ -61,6 +61,8 @@ class Follower(AsyncIterator[Record]):
         """Whether the last record was an `End`."""
         self.note: str | None = None
         """What follows the last record, and is no record (yet), in a line; `None` if nothing does."""
+        self.caught_up: Final = trio.Event()
+        """Set when a look at the journal has found nothing new, so that all which it had then was returned."""
 
     async def __anext__(self) -> Record:
         """Wait for the next record, and return it."""
@@ -69,6 +71,7 @@ class Follower(AsyncIterator[Record]):
             live, records, self._offset, self.note = await in_thread(self._read, self._offset, limiter=self._limiter)
             self._records.extend(records)
             if not records:
+                self.caught_up.set()
                 if self._ended or not live:
                     raise StopAsyncIteration
                 await trio.sleep(self._interval)

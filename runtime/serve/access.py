@@ -1,0 +1,146 @@
+"""`Access`: which requests are answered at all, and the headers of every response. Pure, but for calling what it wraps.
+
+- Only GET and HEAD: nothing here changes anything.
+- Only a `Host` that a browser on this machine would use. Else a page elsewhere, whose name is made to lead to this
+  machine after it was loaded (DNS rebinding), could read all that is served. A server that asks for a token need not
+  check: a browser sends a cookie only to the name that has set it.
+- With a token: in the address once, which sets a cookie; in the cookie; or as ``Authorization: Bearer``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+from runtime.serve.connection import Application, Message, Receive, Send
+
+TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{16,200}")
+"""What a token may be: what needs no escape in an address or a cookie, and is too long to be guessed."""
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final[Mapping[bytes, bytes]] = {
+    b"content-security-policy": _POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
+    b"cache-control": b"no-store",
+}
+"""The headers of every response that is made by the application, or here."""
+
+_LOCAL_NAMES: Final = frozenset({"localhost", "localhost."})
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?")
+_MAX_FIELDS: Final = 20
+"""Fields of a query that are looked at. Arbitrary: ten times what a page uses."""
+
+
+class Access:
+    """An ASGI application that answers what is refused, and passes on what is not.
+
+    Args:
+        application: gets the requests that are allowed.
+        token: is asked for; `None`: none is, and the `Host` has to be one of this machine.
+        cookie: the name of the cookie that has the token.
+    """
+
+    def __init__(self, application: Application, token: str | None, cookie: str = "job-runtime") -> None:
+        self._application = application
+        self._token = token
+        self._cookie = cookie
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        send = _with_headers(send)
+        headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+        if scope["method"] not in ("GET", "HEAD"):
+            await _answer(send, 405, "only reading is possible here: GET and HEAD", (b"allow", b"GET, HEAD"))
+        elif self._token is None and not is_local_host(_values(headers, b"host")):
+            what = "this server is for this machine: expected localhost, 127.0.0.1 or [::1] in the address"
+            await _answer(send, 421, what)
+        elif self._token is None or self._has_token(headers, self._token):
+            await self._application(scope, receive, send)
+        else:
+            await self._ask_for_token(scope, send, self._token)
+
+    def _has_token(self, headers: Iterable[tuple[bytes, bytes]], token: str) -> bool:
+        given = [value[7:] for value in _values(headers, b"authorization") if value[:7].lower() == "bearer "]
+        for text in _values(headers, b"cookie"):
+            try:
+                found = SimpleCookie(text).get(self._cookie)
+            except CookieError:
+                continue
+            given += [] if found is None else [found.value]
+        return any(_is_equal(each, token) for each in given)
+
+    async def _ask_for_token(self, scope: Message, send: Send, token: str) -> None:
+        """Answer a request without a token, or with one in its address, which is not to stay there."""
+        try:
+            query = parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=_MAX_FIELDS)
+        except ValueError:
+            query = []
+        if any(name == "token" and _is_equal(value, token) for name, value in query):
+            rest = urlencode([(name, value) for name, value in query if name != "token"])
+            # Two slashes at the beginning would be another host.
+            address = "/" + quote(os.fsencode(scope["path"].lstrip("/\\"))) + (f"?{rest}" if rest else "")
+            # Not `Strict`: with that a link in a message would lead to a page that asks for the token again.
+            cookie = f"{self._cookie}={token}; Path=/; HttpOnly; SameSite=Lax"
+            headers = (b"location", address.encode("ascii")), (b"set-cookie", cookie.encode("ascii"))
+            await _answer(send, 303, "the token is in a cookie now", *headers)
+        else:
+            what = "expected a token: the address that job-runtime serve has printed has it"
+            await _answer(send, 401, what, (b"www-authenticate", b"Bearer"))
+
+
+def is_local_host(values: Iterable[str]) -> bool:
+    """Whether a request that has these `Host` headers was sent to this machine by its own name."""
+    hosts = list(values)
+    found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    if found is None:
+        return False
+    name = found[1].strip("[]").lower()
+    if name in _LOCAL_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_equal(given: str, token: str) -> bool:
+    """Whether a text is the token, in a time that does not tell how much of it is right."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
+    return [value.decode("latin-1") for each, value in headers if each == name]
+
+
+def _with_headers(send: Send) -> Send:
+    """Return what sends messages with `HEADERS`, where the response does not say otherwise."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = {name.lower() for name, _ in message.get("headers", ())}
+            more = [item for item in HEADERS.items() if item[0] not in own]
+            message = {**message, "headers": [*message.get("headers", ()), *more]}
+        await send(message)
+
+    return send_with_headers
+
+
+async def _answer(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+    body = f"{text}\n".encode()
+    usual = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": [*usual, *headers]})
+    await send({"type": "http.response.body", "body": body})

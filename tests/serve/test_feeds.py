@@ -1,0 +1,131 @@
+"""Runs that are followed while somebody looks: once for all viewers, from the first to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import trio
+import trio.lowlevel
+
+from runtime.job import FailureKind, JobSpec
+from runtime.journal import Record, encode, to_text
+from runtime.serve import feeds
+from runtime.serve.feeds import Feeds, UnavailableError
+from runtime.serve.results import Results
+from tests.cli.past_run import NAME, held, write_journal, write_run
+from tests.report.results import result
+from tests.report.states import records
+from tests.serve.client import served
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "INTERVAL", 0.0)
+
+
+def append(run_dir: Path, written: Sequence[Record]) -> None:
+    with (run_dir / "journal.jsonl").open("ab") as file:
+        file.write(b"".join(encode(to_text(record)) for record in written))
+
+
+def parts(run_dir: Path) -> tuple[list[Record], list[Record]]:
+    """Return the records of a run up to a failure, and those behind it."""
+    jobs = [result("bad", FailureKind.EXIT_CODE, "exit code 7"), result("good")]
+    whole = records(jobs, run_dir)
+    (at,) = [index for index, record in enumerate(whole) if type(record).__name__ == "Ended"]
+    return whole[:at], whole[at:]
+
+
+async def test_a_viewer_sees_a_run_go_on_and_end(tmp_path: Path) -> None:
+    run_dir = tmp_path / NAME
+    first, second = parts(run_dir)
+    write_journal(run_dir, first)
+    async with served(tmp_path) as site:
+        with held(run_dir):
+            async with site.view(NAME) as snapshots:
+                shown = await anext(snapshots)
+                assert (shown["state"], shown["done"], shown["total"]) == ("running", 0, 2)
+                append(run_dir, second[:-1])
+                shown = await snapshots.until(lambda snapshot: snapshot["done"] == 2)
+                assert [failure["id"] for failure in shown["failures"]] == ["bad"]
+                assert [(bucket["count"], bucket["message"]) for bucket in shown["buckets"]] == [(1, "exit code <n>")]
+                append(run_dir, second[-1:])
+                shown = await snapshots.until(lambda snapshot: snapshot["is_last"])
+                assert (shown["state"], shown["counts"]["passed"], shown["counts"]["failed"]) == ("ended", 1, 1)
+                assert [snapshot async for snapshot in snapshots] == []
+
+
+async def test_all_viewers_share_one_reader(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, [result()], ended=None, more=[JobSpec(name="late", cmd="true")])
+    async with served(tmp_path) as site:
+        with held(run_dir):
+            async with site.view(NAME) as one, site.view(NAME) as other, site.view("latest") as third:
+                for view in (one, other, third):
+                    await anext(view)
+                assert len(site.feeds) == 1
+
+
+async def test_the_last_viewer_ends_it_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "LINGER", 0.01)
+    run_dir = write_run(tmp_path, [result()], ended=None, more=[JobSpec(name="late", cmd="true")])
+    async with served(tmp_path) as site:
+        with held(run_dir):
+            async with site.view(NAME) as view:
+                await anext(view)
+                assert len(site.feeds) == 1
+            while len(site.feeds):
+                await trio.lowlevel.checkpoint()
+
+
+async def test_a_viewer_that_does_not_read_gets_the_newest_snapshot_only(tmp_path: Path) -> None:
+    run_dir = tmp_path / NAME
+    first, second = parts(run_dir)
+    write_journal(run_dir, first)
+    results = Results(tmp_path)
+    directory = results.find(NAME)
+    assert directory is not None
+    with trio.fail_after(60), held(run_dir):
+        async with trio.open_nursery() as nursery:
+            async with Feeds(nursery).look(NAME, directory) as feed:
+                version, _ = await feed.next(0)
+                append(run_dir, second)
+                while not version < 0:
+                    before = version
+                    version, newest = await feed.next(before)
+                again, same = await feed.next(before)
+                assert (again, same) == (-1, newest)
+            nursery.cancel_scope.cancel()
+    results.close()
+
+
+async def test_there_is_a_limit_and_runs_that_nobody_looks_at_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "MAX_FEEDS", 2)
+    for name in "abc":
+        write_run(tmp_path, [result()], name=name)
+    results = Results(tmp_path)
+    found = {name: results.find(name) for name in "abc"}
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            table = Feeds(nursery)
+            a, b, c = (directory for directory in found.values() if directory is not None)
+            async with table.look("a", a):
+                async with table.look("b", b):
+                    with pytest.raises(UnavailableError, match="2 runs are being looked at"):
+                        async with table.look("c", c):
+                            raise AssertionError
+                async with table.look("c", c):
+                    assert len(table) == 2
+            nursery.cancel_scope.cancel()
+    results.close()
+
+
+async def test_a_journal_that_breaks_off_is_said_to(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, [result()], ended=None)
+    with (run_dir / "journal.jsonl").open("ab") as file:
+        file.write(b"nonsense\n")
+    async with served(tmp_path) as site, site.view(NAME) as view:
+        assert (await view.until(lambda snapshot: snapshot["is_last"]))["state"] == "died"
