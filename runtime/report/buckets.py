@@ -19,7 +19,7 @@ from runtime.job import FailureKind, JobResult, JobStatus, JobStatusInfo
 from runtime.report.bucket_rules import NO_RULES, BucketRules
 from runtime.report.normalise import normalise
 from runtime.report.reported_job import ReportedJob
-from runtime.verdict.explaining import explaining_index
+from runtime.verdict.explaining_judge import explaining_index
 
 _QUOTED: Final = 150
 """Characters of a line by which it is recognised in a message that quotes it. Less than verdicts quote of a line."""
@@ -75,10 +75,7 @@ def headline(result: JobResult[ReportedJob]) -> str:
 
 def headline_of(reason: JobStatusInfo) -> str:
     """Return the message of a failure with this reason: see `headline`."""
-    if reason.kind not in (*_EXPLAINED_BY_LOG, *_DESCRIBED_BY_LOG):
-        return reason.message
-    line = _telling_line(reason)
-    return reason.message if not line or line[:_QUOTED] in reason.message else f"{reason.message}: {line}"
+    return _headline(reason, _explaining_index(reason))
 
 
 def bucket_of(reason: JobStatusInfo, rules: BucketRules = NO_RULES) -> BucketKey:
@@ -156,41 +153,54 @@ def _explanation(reason: JobStatusInfo) -> str:
     """Return the text that is normalised."""
     kind, context = reason.kind, reason.context or ()
     index = _explaining_index(reason)
-    if index is None or kind is None:
-        return headline_of(reason)
+    if index is None:
+        return _headline(reason, None)
     message = _whole_message(context, index)
-    if kind in _EXPLAINED_BY_LOG:
-        return message  # one cause may end in an exit code, or in another, or in a signal
     if kind in _DESCRIBED_BY_LOG:
         return f"{reason.message.partition(';')[0]}: {message}"
-    return f"{kind}: {message}" if reason.message.startswith(f"{kind}: ") else reason.message
+    # What the log shows of the infrastructure has its kind. Otherwise one cause may end in an exit code or a signal.
+    return message if _is_told_by_log(reason) else f"{kind}: {message}"
 
 
-def _telling_line(reason: JobStatusInfo) -> str:
-    """Return the line that explains a failure, or else the last one; empty if there is none."""
+def _headline(reason: JobStatusInfo, index: int | None) -> str:
+    if not _is_told_by_log(reason):
+        return reason.message
     context = reason.context or ()
-    index = _explaining_index(reason)
+    line = ""
     if index is not None:
-        return context[index].strip()
-    if reason.kind is FailureKind.FAIL_PATTERN or any(isinstance(each, int) for each in reason.lines or ()):
-        return ""  # the message quotes the line
-    return next((line.strip() for line in reversed(context) if line.strip()), "")
+        line = context[index].strip()
+    elif reason.kind is not FailureKind.FAIL_PATTERN and _first_number(reason) is None:
+        line = next((line.strip() for line in reversed(context) if line.strip()), "")
+    return reason.message if not line or line[:_QUOTED] in reason.message else f"{reason.message}: {line}"
+
+
+def _is_told_by_log(reason: JobStatusInfo) -> bool:
+    """Whether a line of the log belongs to the message."""
+    if reason.kind is not None:
+        return reason.kind in _EXPLAINED_BY_LOG or reason.kind in _DESCRIBED_BY_LOG
+    # Of a legacy launcher: those of DVSim quote the line that a fail pattern matches, and nothing of an exit code.
+    return not any(reason.message in line for line in reason.context or ())
+
+
+def _first_number(reason: JobStatusInfo) -> int | None:
+    """Return the number of the line that explains a failure, or that failed, if its reason has one."""
+    first = next(iter(reason.lines or ()), None)
+    return first if isinstance(first, int) else None
 
 
 def _explaining_index(reason: JobStatusInfo) -> int | None:
     """Return the index in the context of the line that explains a failure; `None` if none does."""
-    context = reason.context or ()
-    first = next(iter(reason.lines or ()), None)
-    if not isinstance(first, int):
-        return explaining_index(context) if context else None
+    context, number = reason.context or (), _first_number(reason)
+    if number is None or reason.kind is None:
+        return explaining_index(context) if context and _is_told_by_log(reason) else None
     index = 0
     for pair in reason.lines or ():
         if isinstance(pair, int):
             continue
         begin, end = pair
-        if begin <= first <= end:
-            index += first - begin
-            return index if index < len(context) else None
+        if begin <= number <= end:
+            index += number - begin
+            return index if 0 <= index < len(context) else None
         index += end - begin + 1
     return None
 

@@ -14,7 +14,6 @@ has fail patterns, and a job file has named rules.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 MAX_SEARCHED: Final = 300
@@ -78,24 +77,9 @@ REMARKS: Final = (
 """Lines that have a word for a failure, and tell of none."""
 
 
-def explaining_index(lines: Sequence[str]) -> int | None:
-    """Return the index of the line that explains a failure; `None` if none does."""
-    found = [line[:MAX_SEARCHED] for line in lines]
-    for index, line in enumerate(found):
-        if _ERROR.search(line) and not is_complaint(line):
-            return index
-    for index, line in enumerate(found):
-        if _HINT.search(line) and not is_complaint(line) and not _REMARK.search(line):
-            return index
-    return None
-
-
 def is_complaint(line: str) -> bool:
     """Whether a line says no more than that something failed."""
     return _COMPLAINT.search(line[:MAX_SEARCHED]) is not None
 
 
-_ERROR: Final = re.compile("|".join(ERRORS), re.ASCII)
-_HINT: Final = re.compile("|".join(HINTS), re.ASCII)
 _COMPLAINT: Final = re.compile("|".join(COMPLAINTS), re.ASCII)
-_REMARK: Final = re.compile("|".join(REMARKS), re.ASCII)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import attrs
 
-from runtime.verdict.engine import Engine
-from runtime.verdict.explaining import COMPLAINTS, ERRORS, HINTS, REMARKS
+from runtime.job import compile_pattern
+from runtime.verdict.engine import Engine, PythonEngine
+from runtime.verdict.explaining import COMPLAINTS, ERRORS, HINTS, MAX_SEARCHED, REMARKS
 from runtime.verdict.ignoring import IgnoringEngine
 from runtime.verdict.judge import Judgement, LogJudge, LogPatterns
+from runtime.verdict.linear import LinearEngine, is_linear
 
 MakeEngine: TypeAlias = Callable[[Sequence[re.Pattern[bytes]]], Engine]
 """Makes an engine from the compiled patterns."""
@@ -54,6 +57,27 @@ class ExplainingJudge:
         """See `LogJudge.finish`."""
         error, hint = self._errors.finish().failure, self._hints.finish().failure
         return attrs.evolve(self._judge.finish(), explanation=error or hint)
+
+
+def explaining_index(lines: Sequence[str]) -> int | None:
+    """Return the index of the line that explains a failure, as an `ExplainingJudge` finds it; `None` if none does.
+
+    Of each line `MAX_SEARCHED` bytes are searched.
+    """
+    block = b"\n".join(
+        line[:MAX_SEARCHED].encode("utf-8", "surrogatepass")[:MAX_SEARCHED].replace(b"\n", b" ") for line in lines
+    )
+    for patterns, ignored in ((ERRORS, _COMPLAINT), (HINTS, _REMARK)):
+        hits = IgnoringEngine(_engine(patterns), ignored).scan(block, range(len(patterns)), ())
+        if (index := min((hit.line for hit in hits), default=None)) is not None:
+            return index
+    return None
+
+
+@functools.cache
+def _engine(patterns: Sequence[str]) -> Engine:
+    compiled = [compile_pattern(text) for text in patterns]
+    return LinearEngine(compiled) if all(map(is_linear, compiled)) else PythonEngine(compiled)
 
 
 def judge_for(patterns: LogPatterns, engine: MakeEngine) -> LogJudge | ExplainingJudge:

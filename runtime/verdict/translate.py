@@ -48,7 +48,7 @@ class _UntranslatableError(Exception):
     """No pattern of RE2 certainly means the same."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # it is a key of caches
 class Translation:
     """A pattern for RE2, with the flag ``m`` set and Latin-1 as encoding."""
 

@@ -181,6 +181,16 @@ def test_numbers_that_are_wrong_cost_no_more_than_the_line(
         headline_of(reason)
 
 
+def test_what_a_legacy_launcher_says_of_an_exit_code_is_explained_by_its_last_lines() -> None:
+    message = "Job returned non-zero exit code"
+    context = ["x", "ERROR: credit 3 lost\n", "make: *** [sim] Error 1\n"]
+    assert bucket_of(JobStatusInfo(message, None, context)).message == "ERROR: credit <n> lost"
+    assert headline_of(JobStatusInfo(message, None, context)) == f"{message}: ERROR: credit 3 lost"
+    quoted = JobStatusInfo("own mark 7", [3], ["own mark 7\n", "ERROR: credit lost"])
+    assert (bucket_of(quoted).message, headline_of(quoted)) == ("own mark <n>", "own mark 7")
+    assert bucket_of(JobStatusInfo("out of luck 3")).message == "out of luck <n>"
+
+
 def test_rules_come_first_and_name_their_buckets() -> None:
     failed = [result("a", K.FAIL_PATTERN, "ERROR at 1"), result("b", K.FAIL_PATTERN, "ERROR credit 2")]
     found = buckets(failed, BucketRules({"credits": ["credit"]}))

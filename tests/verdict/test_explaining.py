@@ -17,8 +17,8 @@ from runtime.process import UNKNOWN, Exit
 from runtime.verdict import Verdicts, verdict, verdicts
 from runtime.verdict.combined import is_fast
 from runtime.verdict.engine import Hit, PythonEngine
-from runtime.verdict.explaining import COMPLAINTS, ERRORS, HINTS, MAX_SEARCHED, explaining_index, is_complaint
-from runtime.verdict.explaining_judge import ExplainingJudge
+from runtime.verdict.explaining import COMPLAINTS, ERRORS, HINTS, MAX_SEARCHED, is_complaint
+from runtime.verdict.explaining_judge import ExplainingJudge, explaining_index
 from runtime.verdict.file import judge_log
 from runtime.verdict.ignoring import MAX_IGNORED, IgnoringEngine
 from runtime.verdict.judge import LogPatterns
