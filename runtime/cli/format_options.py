@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Final
 
 FORMATS: Final = {
@@ -29,7 +30,7 @@ def add_formats(parser: argparse.ArgumentParser, *, when: str, events: str) -> N
 
 
 def format_attributes() -> list[str]:
-    """Return the names that the options have in a namespace."""
+    """Return the names that the options of `add_formats` have in a namespace."""
     return ["events", *(name.replace("-", "_") for name in FORMATS)]
 
 
@@ -43,3 +44,19 @@ def add_formats_of_run(parser: argparse.ArgumentParser) -> None:
     """Add the options to the parser of a command that runs jobs."""
     events = "to FILE while it goes; - for standard output, and then all else is on standard error"
     add_formats(parser, when="Written when the run has ended, but for the events.", events=events)
+    parser.add_argument(
+        "--on-end",
+        metavar="CMD",
+        type=_words,
+        help="run CMD, split as a shell does it, when the run has ended, with its summary on standard input",
+    )
+
+
+def _words(text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is given: {exc}; expected words as for a shell") from exc
+    if not words:
+        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a program and its arguments")
+    return words

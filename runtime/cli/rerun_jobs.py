@@ -41,7 +41,7 @@ def prepare_rerun(options: argparse.Namespace) -> tuple[Prepared, argparse.Names
         recorded = recorded_run(earlier)
         take_environment(recorded.environment)
         of_run = parse_recorded(["run", *recorded.options, "--", next(iter(recorded.files.texts), "-")])
-        for name in ("out", "print_interval", "verbose", "quiet", "log_file", "drain", *format_attributes()):
+        for name in ("out", "print_interval", "verbose", "quiet", "log_file", "drain", "on_end", *format_attributes()):
             setattr(of_run, name, getattr(options, name))
         of_run.seed_base = earlier.seed_base
         of_run.keep = "all"  # who looks closer at a job looks into its directory

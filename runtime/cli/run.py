@@ -298,8 +298,14 @@ class Run:
             await self._call_safely(requests.close)
             await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
             await self._call_safely(self._screen.finish, self._progress, self._last_lines())
+            self._tell_of_bug()
+            await self._call_safely(self._outputs.call, self._journal.state, self._exit_code())
             nursery.cancel_scope.cancel()
-        if self._bugs:
+        self._tell_of_bug()
+
+    def _tell_of_bug(self) -> None:
+        """Show the first error of the scheduler and the watchers, if there is one, unless that was done."""
+        if self._bugs and self._bug_code is None:
             why, self._bug_code = describe_fatal_error(self._bugs[0], self._roots.run)
             print_error(why, self._errors)
 
@@ -396,6 +402,7 @@ class Run:
 
     def _show_stop(self, text: str) -> None:
         self._describing.cancel()
+        self._outputs.interrupt()
         self._progress.stopping = text
         self._screen.say(text, "yellow")
 
@@ -470,6 +477,7 @@ class Run:
             restore_terminals()
 
     def _exit_now(self, code: int) -> NoReturn:
+        self._outputs.interrupt()
         self._rescue("a signal")
         self._restore_terminal()
         print_error("exit without waiting for the jobs", self._errors)

@@ -19,9 +19,11 @@ from runtime.cli.exit_codes import print_error
 from runtime.cli.format_files import LINES, FormatFiles
 from runtime.cli.format_options import given_formats
 from runtime.cli.github_summary import GithubSummary
+from runtime.cli.on_end import OnEnd
 from runtime.journal.replay import RunState
 from runtime.process import in_thread
 from runtime.report.output import Output
+from runtime.report.run_summary import run_summary
 from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.cli")
@@ -44,6 +46,7 @@ class RunOutputs:
         given = given_formats(options)
         self._events = EventsFile(given.pop("events", None))
         self._files = FormatFiles(given)
+        self._on_end = OnEnd(options.on_end)
         self._github = GithubSummary(os.environ)
         self._errors = errors
         self.failed: bool = False
@@ -89,6 +92,21 @@ class RunOutputs:
         self.failed = bool(failures)
         for failure in failures:
             print_error(failure, self._errors)
+
+    async def call(self, state: Callable[[], RunState], exit_code: int) -> None:
+        """Run the command of ``--on-end``, if there is one. Takes a limited time. What comes of it changes nothing.
+
+        Args:
+            state: as for `write`.
+            exit_code: that this process will have.
+        """
+        failure = await self._on_end.run(lambda: run_summary(state(), exit_code))
+        if failure is not None:
+            print_error(failure, self._errors)
+
+    def interrupt(self) -> None:
+        """Kill the command of ``--on-end``, if it runs."""
+        self._on_end.interrupt()
 
     def _write(self, state: Callable[[], RunState]) -> list[str]:
         found = state()

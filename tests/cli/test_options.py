@@ -54,6 +54,7 @@ def test_the_defaults_of_a_run() -> None:
         "verbose": 0,
         "quiet": False,
         "log_file": None,
+        "on_end": None,
         "events": None,
         "junit": None,
         "metrics": None,

@@ -9,11 +9,20 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.format_options import FORMATS
+from runtime.journal import replay
 from runtime.report.metrics import HELP, PREFIX
+from runtime.report.run_summary import run_summary, summary_variables
 from tests.cli.program import call
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
-LANGUAGES = {"events": "jsonl", "junit": "xml", "metrics": "text", "trace": "json", "step-summary": "markdown"}
+LANGUAGES = {
+    "events": "jsonl",
+    "junit": "xml",
+    "metrics": "text",
+    "trace": "json",
+    "step-summary": "markdown",
+    "on-end": "json on-end",
+}
 """How the example of each format is marked in the page."""
 
 VARYING = (
@@ -23,6 +32,9 @@ VARYING = (
     (r"cd [^ ]* &", "cd DIRECTORY &"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
     (r"\d+\.\d+", "SECONDS"),
+    (r'("(?:seed_base|seconds)": )[^,]*', r"\1NUMBER"),
+    (r'("(?:directory|run_dir)": ")/[^"]*', r"\1/here"),
+    (r'("results": ")[^"]*', r"\1/here"),
     (r'("(?:ts|dur)": )\d+|("pid": )\d{2,}', r"\1\2NUMBER"),
     (r'(?m)"machine": .*$', "MACHINE"),
     (r"process \d+ on [^\"]*|(?<=\"host\": \")[^\"]*", "HOST"),
@@ -48,7 +60,7 @@ def comparable(text: str) -> str:
 @pytest.mark.slow
 def test_each_example_is_what_a_run_writes(tmp_path: Path) -> None:
     (tmp_path / "night.toml").write_text(example("toml"))
-    options = [f"--{name}={name}" for name in LANGUAGES]
+    options = [*(f"--{name}={name}" for name in LANGUAGES if name != "on-end"), "--on-end", "sh -c 'cat > on-end'"]
     done = call(tmp_path, "run", "night.toml", "-q", "--max-parallel", "1", *options)
     assert (done.code, done.err) == (1, "")
     for name, language in LANGUAGES.items():
@@ -63,6 +75,14 @@ def test_each_event_is_listed_with_its_keys() -> None:
         listed |= {name: set(re.findall(r"`(\w+)`", keys)) for name in re.findall(r"`(\w+)`", types)}
     kinds = {name: set(kind["properties"]) for name, kind in schema["$defs"].items() if "properties" in kind}
     assert listed == {name: keys - {"type", "at"} for name, keys in kinds.items()}
+
+
+def test_each_variable_of_the_summary_is_listed() -> None:
+    summary = run_summary(replay([], "/run"), 0)
+    section = PAGE.partition("## A command when the run has ended")[2]
+    counts = {name for name in summary_variables(summary) if name.startswith("JOB_RUNTIME_JOBS_")}
+    listed = set(re.findall(r"`(JOB_RUNTIME_\w+)`", section)) | counts
+    assert listed == {*summary_variables({**summary, "name": "x"})}
 
 
 def test_each_metric_is_listed() -> None:
