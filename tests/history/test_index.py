@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 import zlib
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
 
+from runtime.history.comparison import compare
+from runtime.history.comparison_lines import comparison_sections
+from runtime.history.history_lines import overview_sections
 from runtime.history.index import DamagedIndexError, Index, Span
 from runtime.history.judgements import judge
-from runtime.history.outcomes import MAX_ATTEMPT, MAX_SEED, Outcome, RememberedRun, Standing
+from runtime.history.outcomes import MAX_ATTEMPT, MAX_SEED, Outcome, RememberedRun, Standing, remembered
+from runtime.history.overview import histories, overview
+from runtime.history.screen_fit import fit
+from runtime.history.tables import comparison_table
+from runtime.journal import Record, replay
+from runtime.report import strict
 from tests.history.runs import head, outcome, run
+from tests.journal.strategies import RECORDS
 
 TEXTS = ["t", "smoke.depth=8", "é 中", "\udce9", "\ud800", "nul\0", "", "'; drop table runs; --", "x" * 300]
 
@@ -138,6 +149,23 @@ def test_what_is_no_suspect_neither_fails_nor_is_flaky_or_slower() -> None:
     assert remarkable <= suspects
     assert index.suspects("fifo", head(10)) == []
     assert index.suspects("other", head(0)) == []
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+@given(written=RECORDS)
+def test_whatever_a_journal_says_the_index_takes_it(written: list[Record], is_live: bool) -> None:
+    index = Index()
+    found = remembered(replay(written, "/out/run"), is_live=is_live)
+    index.put("j", found)
+    assert by_id(index.run("run")) == by_id(found)
+    for told in overview(index):
+        assert histories(index, told.id)
+    sections = [
+        *comparison_sections(compare(found, found, {}), index.span, whole=True),
+        *overview_sections(overview(index)),
+    ]
+    assert all(text.isprintable() for line in fit(sections, None, 80) for text, _ in line)
+    json.loads(strict.dumps(comparison_table(compare(found, found, {}), index.span)))
 
 
 # ---------------------------------------------------------------------- damage
