@@ -124,18 +124,19 @@ def _bucket_lines(
     yield ((f"  {total:4} x ", "bold red"), (message, ""), (seen, "dim"))
     if whole or len(members) == 1:
         for each, jobs in members:
-            yield (("         ", ""), (printable(each.id), "bold"), (_notes(each, jobs, change), ""))
+            yield (("         ", ""), (printable(each.id), "bold"), (_notes(each, bucket, jobs, change), ""))
     else:
         ids = [printable(each.id) for each, _ in members[: MAX_IDS + 1]]
         yield (("         ", ""), (some_of(ids, MAX_IDS), "bold"))
 
 
-def _notes(compared: Compared, jobs: int, change: Change) -> str:
-    """Return what else is to be said of a test of which so many jobs fail with one message."""
+def _notes(compared: Compared, bucket: str | None, jobs: int, change: Change) -> str:
+    """Return what else is to be said of a test of which so many jobs fail with the message of a bucket."""
     judgement, now = compared.judgement, compared.now
     notes = []
     if now is not None and len(now.outcomes) > 1:
-        notes.append(f"{jobs} of {len(now.outcomes)} jobs")
+        such = (each.id for each in now.outcomes if each.standing is now.standing and each.bucket == bucket)
+        notes.append(f"{jobs} of {len(now.outcomes)} jobs, such as {printable(next(such))}")
     if change is Change.STILL_FAILING:
         notes.append(failing_text(judgement))
         if compared.has_new_bucket:
@@ -150,7 +151,9 @@ def _notes(compared: Compared, jobs: int, change: Change) -> str:
 def failing_text(judgement: Judgement) -> str:
     """Return for how long a test has been failing."""
     runs = f"for {judgement.failing} {'run' if judgement.failing == 1 else 'runs'}"
-    since = "" if judgement.failing_since is None else f", since {printable(judgement.failing_since.name)}"
+    first, since = judgement.failing_since, ""
+    if first is not None:
+        since = f", since {printable(first.name)}{'' if first.revision is None else f' ({revision_text(first)})'}"
     return f"{'never passed, ' if judgement.never_passed else ''}failing {runs}{since}"
 
 

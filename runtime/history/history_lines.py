@@ -35,11 +35,15 @@ def overview_sections(histories: Sequence[JobHistory]) -> Iterator[Section]:
     parts: dict[str, list[JobHistory]] = {"Failing": [], "Flaky": [], "Slower": [], "Passing": [], "Not known": []}
     for history in histories:
         parts[_part_of(history)].append(history)
+    with_suite = len({history.suite for history in histories}) > 1
     for title, found in parts.items():
         # What began to fail last is looked at first.
         found.sort(key=lambda each: (each.judgement.failing, each.id))
         if found:
-            yield Section(((f"{title} ({len(found)})", "bold"),), [[_overview_line(each)] for each in found])
+            yield Section(
+                ((f"{title} ({len(found)})", "bold"),),
+                [[_overview_line(each, with_suite=with_suite)] for each in found],
+            )
     if not histories:
         yield Section((("no test fails, is flaky, or is slower than it was", ""),), [])
 
@@ -55,14 +59,15 @@ def _part_of(history: JobHistory) -> str:
     return "Not known" if judgement.last_passed is None else "Passing"
 
 
-def _overview_line(history: JobHistory) -> Line:
+def _overview_line(history: JobHistory, *, with_suite: bool) -> Line:
     told = next((entry for entry in reversed(history.entries) if entry.standing in FAILING), None)
     bucket = told.bucket if told is not None and history.judgement.failing else None
+    of = f" of {printable(history.suite)}" if with_suite and history.suite else ""
     message = f": {shorten(printable(bucket), MAX_MESSAGE)}" if bucket else ""
     return (
         ("  ", ""),
         (printable(history.id), "bold"),
-        (f"  {judgement_text(history.judgement)}", ""),
+        (f"{of}  {judgement_text(history.judgement)}", ""),
         (message, "dim"),
     )
 

@@ -1,6 +1,7 @@
 """Histories and comparisons for programs: what ``--json`` prints. Pure.
 
-As in ``results.json``, times are in UTC, and what is not known is null.
+``comparison.schema.json`` and ``history.schema.json`` describe them. As in ``results.json``, times are in UTC, and what
+is not known is null.
 """
 
 from __future__ import annotations

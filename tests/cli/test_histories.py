@@ -16,6 +16,7 @@ from runtime.journal import JSON, Begin, Record
 from tests.cli.conftest import Here
 from tests.cli.past_run import held, write_journal
 from tests.cli.program import Fifo, call, end_of, job_file, started
+from tests.history import schema
 from tests.report.results import result
 from tests.report.states import records
 
@@ -63,7 +64,7 @@ def test_a_comparison_tells_what_is_new_first(here: Here, night: Night) -> None:
         "         a",
         "Still failing (1)",
         f"     1 x mismatch  first seen in {base}",
-        f"         b: never passed, failing for 2 runs, since {base}",
+        f"         b: never passed, failing for 2 runs, since {base} (revision aaa)",
         "Fixed (1): c",
         "Added (1): added",
         "Gone (1): gone",
@@ -87,12 +88,14 @@ def test_runs_are_named_as_everywhere_and_the_second_is_the_earlier_one(
 
 def test_a_run_of_another_job_file_or_of_some_jobs_is_not_the_one_before(here: Here, night: Night) -> None:
     first = night(result("a"), result("b"))
-    night(result("a"), name="other")
+    other = night(result("a"), name="other")
     night(result("a"), selected=True)
     last = night(failed("a"), result("b"))
     assert f"compared with {first}" in here("compare").out
     assert here("history", "a").out.count(" of fifo, in 3 runs") == 1
     assert here("history", "a").out.count(" of other, in 1 run:") == 1
+    assert "  a of fifo  failing for 1 run" in here("history", "?").out
+    assert f"  a of other  passed last in {other}" in here("history", "?").out
     done = here("compare", first)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert f"has no run of fifo that began before {first}; expected BASE" in done.err
@@ -128,8 +131,8 @@ def test_the_history_tells_of_what_fails_or_is_flaky(here: Here, night: Night) -
     flaky = "flaky: passed and failed with revision aaa, last in "
     assert done.out.splitlines() == [
         "Failing (2)",
-        f"  a  failing for 2 runs, since {second}; {flaky}{third}: mismatch",
-        "  d  never passed, failing for 3 runs, since 20260101-020000-abcdef: another one",
+        f"  a  failing for 2 runs, since {second} (revision aaa); {flaky}{third}: mismatch",
+        "  d  never passed, failing for 3 runs, since 20260101-020000-abcdef (revision aaa): another one",
         "Flaky (1)",
         f"  c  passed last in {third}; {flaky}{second}",
     ]
@@ -141,7 +144,7 @@ def test_the_history_of_a_job_has_its_runs_the_newest_first(here: Here, night: N
     done = here("history", "a")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
-        f"a of fifo, in 2 runs: failing for 1 run, since {second}",
+        f"a of fifo, in 2 runs: failing for 1 run, since {second} (revision bbb)",
         "Runs, the newest first",
         f"  {second}  failed             2.5 s  revision bbb  mismatch",
         f"  {first}  passed             2.5 s  revision 0123456789ab",
@@ -164,7 +167,7 @@ def test_the_seeds_of_a_test_are_shown_together_and_one_alone(here: Here, night:
     alone = here("history", "smoke.seed=5").out
     assert alone.startswith("smoke.seed=5 of fifo, in 1 run: never passed, failing for 1 run")
     compared = here("compare").out
-    assert "         smoke: 1 of 3 jobs\n" in compared
+    assert "         smoke: 1 of 3 jobs, such as smoke.seed=5\n" in compared
     assert "added" not in compared
     assert here("history", "smoke.seed=7").code == 2
 
@@ -184,6 +187,7 @@ def test_json_has_all_of_it(here: Here, night: Night) -> None:
     base = night(result("a"), failed("b"))
     run = night(*(failed(f"n{number}", f"message {'x' * number}") for number in range(70)), failed("b"))
     document = json.loads(here("compare", "--json").out)
+    schema.check(document, "comparison")
     assert (document["version"], document["run"]["run"], document["base"]["run"]) == (1, run, base)
     assert document["counts"] == {
         **dict.fromkeys(["fixed", "known", "flaky", "slower", "infrastructure", "not_run", "unfinished"], 0),
@@ -197,6 +201,8 @@ def test_json_has_all_of_it(here: Here, night: Night) -> None:
     assert (job["id"], job["failing"], job["failing_since"], job["never_passed"]) == ("b", 2, base, True)
     assert job["now"]["failing"] == ["b"]
     history = json.loads(here("history", "b", "--json").out)
+    schema.check(history, "history")
+    schema.check(json.loads(here("history", "--json").out), "history")
     assert [each["run"] for each in history["jobs"][0]["runs"]] == [run, base]
     assert history["jobs"][0]["buckets"] == [
         {"bucket": "mismatch", "count": 2, "first_seen": base, "last_seen": run, "runs": 2}

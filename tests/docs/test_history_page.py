@@ -50,6 +50,7 @@ def first_cells(head: str) -> list[str]:
 
 def comparable(text: str) -> str:
     text = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", "RUN", text)
+    text = re.sub(r"seed=\d+", "seed", text)
     return re.sub(r"revision [0-9a-f]{12}", "revision", text)
 
 

@@ -19,9 +19,10 @@ from runtime.history.judgements import judge
 from runtime.history.outcomes import MAX_ATTEMPT, MAX_SEED, Outcome, RememberedRun, Standing, remembered
 from runtime.history.overview import histories, overview
 from runtime.history.screen_fit import fit
-from runtime.history.tables import comparison_table
+from runtime.history.tables import comparison_table, histories_table
 from runtime.journal import Record, replay
 from runtime.report import strict
+from tests.history import schema
 from tests.history.runs import head, outcome, run
 from tests.journal.strategies import RECORDS
 
@@ -165,7 +166,10 @@ def test_whatever_a_journal_says_the_index_takes_it(written: list[Record], is_li
         *overview_sections(overview(index)),
     ]
     assert all(text.isprintable() for line in fit(sections, None, 80) for text, _ in line)
-    json.loads(strict.dumps(comparison_table(compare(found, found, {}), index.span)))
+    table = comparison_table(compare(found, found, {}), index.span)
+    schema.check(json.loads(strict.dumps(table)), "comparison")
+    table = histories_table(histories(index, "*"), last=None, span_of=index.span)
+    schema.check(json.loads(strict.dumps(table)), "history")
 
 
 # ---------------------------------------------------------------------- damage
