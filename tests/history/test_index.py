@@ -223,7 +223,7 @@ def forged(content: bytes, change: Callable[[sqlite3.Connection], object]) -> by
 @pytest.mark.parametrize(
     "statement",
     [
-        "pragma user_version = 0",
+        "pragma user_version = 1",
         "pragma user_version = 99",
         "create table more (x)",
         "create trigger t after insert on runs begin delete from runs; end",
