@@ -10,6 +10,7 @@ from typing import Final
 from runtime.cli.format_files import file_of
 from runtime.cli.past_runs import PastRun
 from runtime.jobfile.errors import InputError
+from runtime.report.html.news import History
 from runtime.report.result_files import write_atomically
 from runtime.roots import RootedPath
 
@@ -37,7 +38,7 @@ def opened_page(path: str) -> Iterator[RootedPath]:
         file.root.close()
 
 
-def write_page(file: RootedPath, run: PastRun) -> None:
+def write_page(file: RootedPath, run: PastRun, history: History | None) -> None:
     """Write the page of a run to a file, as a whole or not at all. Blocks.
 
     Raises:
@@ -47,5 +48,5 @@ def write_page(file: RootedPath, run: PastRun) -> None:
 
     directory = os.path.dirname(file.real)  # where the links of the page begin
     run_dir = None if run.is_exported else os.path.relpath(os.path.realpath(run.path), directory)
-    text = page_text(run.state, is_live=run.is_live, path=run_dir)
+    text = page_text(run.state, is_live=run.is_live, path=run_dir, history=history)
     write_atomically(file, _MODE, (piece.encode() for piece in text))

@@ -24,6 +24,7 @@ from runtime.cli.job_log import LogPrinter, follow_log
 from runtime.cli.job_shell import start_shell
 from runtime.cli.linked_directories import add_origins
 from runtime.cli.options import check_out
+from runtime.cli.page_history import history_of
 from runtime.cli.past_runs import PastRun, find_run, load_run, why_unreadable
 from runtime.cli.runs import Runs
 from runtime.cli.watch import watch_run
@@ -57,7 +58,7 @@ def run_command(options: argparse.Namespace, output: Output) -> int:
 def _report(options: argparse.Namespace, output: Output) -> int:
     given = given_formats(options)
     if options.html is not None:
-        code = _write_html(options)
+        code = _write_html(options, options.html, None)
         if code or not (given or options.json):
             return code
     if given:
@@ -71,14 +72,22 @@ def _report(options: argparse.Namespace, output: Output) -> int:
     return output_exit_code(output)
 
 
-def _write_html(options: argparse.Namespace) -> int:
-    """Write the page for a browser; return the exit code."""
-    with opened_page(options.html) as file:
+def _compare(options: argparse.Namespace, output: Output) -> int:
+    if options.html is None:
+        return show_comparison(options, output)
+    base = None if options.base is None else find_run(options.base, check_out(options.out))
+    return _write_html(options, options.html, base)
+
+
+def _write_html(options: argparse.Namespace, path: str, base: Path | None) -> int:
+    """Write the page of a run for a browser, compared with the run `base` or the one before; return the exit code."""
+    with opened_page(path) as file:
         run = _load(options)
+        history = history_of(run, base)
         try:
-            write_page(file, run)
+            write_page(file, run, history)
         except OSError as exc:
-            print_error(f"--html {options.html} cannot be written: {exc.strerror}")
+            print_error(f"--html {path} cannot be written: {exc.strerror}")
             return EXIT_NOT_WRITTEN
     return EXIT_PASSED
 
@@ -259,7 +268,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Output], int]]] = Map
         "report": _report,
         "runs": _runs,
         "history": show_history,
-        "compare": show_comparison,
+        "compare": _compare,
         "export": _export,
         "logs": _logs,
         "shell": _shell,

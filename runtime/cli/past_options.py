@@ -94,6 +94,7 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     _add_out(compare)
     _add_screen(compare)
+    compare.add_argument("--html", metavar="FILE", help="write a page for a browser to FILE instead: of RUN, with that")
 
     export = add("export", help="pack what is known of a run into one file", allow_abbrev=False)
     _add_run(export, optional=True)

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from runtime.history.judgements import SLOWER_FACTOR, SLOWER_SECONDS, Entry
-from runtime.history.outcomes import FAILING, Outcome, RememberedRun, RunHead
+from runtime.history.outcomes import FAILING, Outcome, RememberedRun, RunHead, Standing
 from runtime.history.rows import (
     NUMBER,
     OUTCOME,
@@ -164,6 +164,19 @@ class Index:
                 numbers[0],
             ),
         )
+
+    def standings(self, names: Iterable[str]) -> Mapping[str, Mapping[Standing, int]]:
+        """Return how many jobs of each of these runs have which standing."""
+        heads = self._heads()
+        chosen = frozenset(names)
+        numbers = ", ".join(str(number) for number, head in heads.items() if head.name in chosen)
+        found: dict[str, dict[Standing, int]] = {}
+        for run, standing, count in self._rows(
+            f"select run, standing, count(*) from outcomes where run in ({numbers}) group by run, standing",
+            lambda row: (heads[row[0]].name, Standing(row[1]), as_whole(row[2])),
+        ):
+            found.setdefault(run, {})[standing] = count
+        return found
 
     def tests(self, suite: str) -> Sequence[str]:
         """Return the names of all tests of a suite, sorted."""

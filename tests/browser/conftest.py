@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.job import FailureKind
+from runtime.report.html.news import Change, Changed, History
 from tests.browser.chromium import Page, chromium
 from tests.report.html.hostile import CORPUS, fuzzed, hostile_run
 from tests.report.html.page_text import RUN_DIR, page_of, write_page
@@ -70,7 +71,10 @@ def small(pages: Path) -> Path:
         result("after", kinds.DEPENDENCY, "dma did not pass", attempt=0, cause=kinds.FAIL_PATTERN),
     ]
     records = records_of([each.job for each in results], [each.event for each in results], RUN_DIR)
-    return write_page(pages / "small.html", page_of(records, path="run"))
+    changes = [Change("new failures", [Changed("licence"), Changed("gone", "a test")]), Change("fixed", [])]
+    runs = [("20260527-202640-abcdef", {"passed": 7, "failed": 1}), ("20260528-202640-abcdef", {"passed": 3})]
+    history = History("20260527-202640-abcdef", changes, runs)
+    return write_page(pages / "small.html", page_of(records, path="run", history=history))
 
 
 @pytest.fixture(scope="session")

@@ -300,6 +300,7 @@ def test_printed_it_is_the_first_screen(page: Page, small: Path) -> None:
     sections = "[...document.querySelectorAll('main > section')]"
     texts = page.run(f"{sections}.filter((each) => each.offsetHeight).map((each) => each.innerText)")
     assert [text.split("\n")[0].split(" (")[0] for text in texts] == [
+        "What changed since 20260527-202640-abcdef",
         "Failures of the design 2 jobs",
         "Failures of the infrastructure 1 job",
         "Known failures 1 job",

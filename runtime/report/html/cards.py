@@ -29,6 +29,8 @@ class Card:
     number: int
     """What identifies it on the page."""
     message: str
+    is_rule: bool
+    """Whether that is the name of a rule of the job file."""
     count: int
     job: str
     """The id of the failure that ran the shortest time, printable."""
@@ -87,6 +89,7 @@ def _card(group: Group, number: int, run_dir: str, base: str | None) -> Card:
     return Card(
         number,
         one_line(group.message, MAX_TITLE) or "no message",
+        group.is_rule,
         len(group.members),
         printable(first.id),
         None if first.started is None else short_duration(first.ended - first.started),

@@ -10,7 +10,7 @@ import attrs
 from runtime.job import JobResult
 from runtime.job.counting import INFRASTRUCTURE, KNOWN, NEVER_RAN, counted_as
 from runtime.report.bucket_rules import NO_RULES, BucketRules
-from runtime.report.buckets import bucket_of_result, headline, is_consequence
+from runtime.report.buckets import BucketKey, bucket_of_result, headline, is_consequence
 from runtime.report.normalise import normalise
 from runtime.report.reported_job import ReportedJob
 
@@ -25,6 +25,8 @@ class Group:
     """What they have in common."""
     members: Sequence[Result]
     """The one that ran the shortest time comes first."""
+    is_rule: bool = False
+    """Whether a named rule of the job file says what they have in common."""
 
 
 @attrs.frozen
@@ -53,9 +55,8 @@ def groups_of(bad: Iterable[Result], rules: BucketRules = NO_RULES) -> Groups:
         rules: the named rules of the job file, which put failures in buckets.
     """
 
-    def bucket(result: Result) -> str:
-        key = bucket_of_result(result, rules)
-        return normalise(headline(result)) if key is None else key.message  # `None` for a consequence
+    def bucket(result: Result) -> BucketKey:
+        return bucket_of_result(result, rules) or BucketKey(normalise(headline(result)))  # a consequence is in none
 
     design: list[Result] = []
     infrastructure: list[Result] = []
@@ -72,16 +73,18 @@ def groups_of(bad: Iterable[Result], rules: BucketRules = NO_RULES) -> Groups:
     return Groups(
         _grouped(design, bucket),
         _grouped(infrastructure, bucket),
-        _grouped(known, lambda result: str(result.known)),
+        _grouped(known, lambda result: BucketKey(str(result.known))),
         _grouped(never_ran, bucket),
     )
 
 
-def _grouped(results: Iterable[Result], name_of: Callable[[Result], str]) -> Sequence[Group]:
-    found: dict[str, list[Result]] = {}
+def _grouped(results: Iterable[Result], key_of: Callable[[Result], BucketKey]) -> Sequence[Group]:
+    found: dict[BucketKey, list[Result]] = {}
     for result in results:
-        found.setdefault(name_of(result), []).append(result)
-    groups = [Group(name, sorted(members, key=_run_time)) for name, members in found.items()]
+        found.setdefault(key_of(result), []).append(result)
+    groups = [
+        Group(key.message, sorted(members, key=_run_time), key.rule is not None) for key, members in found.items()
+    ]
     return sorted(groups, key=lambda group: -len(group.members))
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from importlib import resources
 from typing import Final
 
-import attrs
 import jinja2
 from markupsafe import Markup
 
@@ -26,6 +25,7 @@ from runtime.report.html.charts import charts_of
 from runtime.report.html.groups import groups_of
 from runtime.report.html.jobs_table import OUTCOMES, JobsTable, json_text
 from runtime.report.html.log_links import base_of
+from runtime.report.html.news import History
 from runtime.report.html.pass_rates import pass_rates
 from runtime.report.html.texts import one_line
 from runtime.report.results import rules_of_run, run_table
@@ -38,28 +38,6 @@ _MAX_CHANGED: Final = 12
 """Jobs that the first screen names of each kind of change. Arbitrary, for the same reason."""
 _SCRIPTS: Final = ("jobs.js", "grid.js", "details.js", "page.js")
 _WITH_VERDICT: Final = frozenset({*COUNTED_AS[:3], KNOWN})
-
-
-@attrs.frozen
-class Change:
-    """Jobs of which earlier runs tell something else."""
-
-    title: str
-    """Such as ``new failures``."""
-    names: Sequence[str]
-    """Ids of jobs, or tests."""
-
-
-@attrs.frozen
-class History:
-    """What earlier runs tell of a run."""
-
-    compared_with: str
-    """The name of the run that it is compared with."""
-    changes: Sequence[Change] = ()
-    """What is new, fixed and so on."""
-    runs: Sequence[tuple[str, Mapping[str, int]]] = ()
-    """The last runs, this one included, the oldest first: their names, and how many jobs are counted as what."""
 
 
 def page_text(
@@ -102,7 +80,7 @@ def page_text(
         run=_head(run_table(state, is_live=is_live)),
         counts=_counts(table),
         total=len(table.ids),
-        history=None if history is None else _printable(history, frozenset(table.ids)),
+        news=_news(history, frozenset(table.ids)),
         sections=sections_of(groups, state.run_dir, base),
         tests=tests[:MAX_RATES],
         more_tests=len(tests[MAX_RATES:]),
@@ -161,11 +139,13 @@ def _counts(table: JobsTable) -> Sequence[tuple[str, str, int]]:
     return [(name, name.replace("_", " "), count) for name, count in zip(OUTCOMES, counts, strict=True) if count]
 
 
-def _printable(history: History, ids: Set[str]) -> Mapping[str, object]:
+def _news(history: History | None, ids: Set[str]) -> Mapping[str, object] | None:
     """Return what is shown of the history. A name that is no id, such as that of a test, is searched for."""
+    if history is None or history.compared_with is None:
+        return None
     changes = []
     for change in history.changes:
-        names = [*map(printable, change.names[:_MAX_CHANGED])]
-        links = [(name, "job" if name in ids else "filter") for name in names]
-        changes.append({"title": change.title, "links": links, "count": len(change.names)})
+        shown = [(printable(job.name), job.note) for job in change.jobs[:_MAX_CHANGED]]
+        links = [(name, "job" if name in ids else "filter", note) for name, note in shown]
+        changes.append({"title": change.title, "links": links, "count": len(change.jobs)})
     return {"compared_with": printable(history.compared_with), "changes": changes}

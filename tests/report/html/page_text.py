@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.journal import Record, replay
-from runtime.report.html.page import History, page_text
+from runtime.report.html.news import History
+from runtime.report.html.page import page_text
 
 RUN_DIR = "/out/20260528-202640-abcdef"
 

@@ -11,7 +11,7 @@ import pytest
 from runtime.job import FailureKind, JobResult, JobSpec
 from runtime.journal import Record
 from runtime.report.html.jobs_table import NOT_KNOWN
-from runtime.report.html.page import Change, History
+from runtime.report.html.news import Change, Changed, History
 from runtime.report.html.texts import LEFT_OUT
 from runtime.report.text import printable
 from tests.report.html.hostile import CORPUS, fuzzed, hostile_run
@@ -107,10 +107,14 @@ def test_what_all_failures_have_in_common_is_seen() -> None:
 
 
 def test_what_is_new_comes_first() -> None:
-    history = History("20260101-000000-aaaaaa", [Change("new failures", ["b", "c"]), Change("fixed", [])])
+    history = History(
+        "20260101-000000-aaaaaa", [Change("new failures", [Changed("b"), Changed("c.<x>", "why")]), Change("fixed", [])]
+    )
     page = of(result("b", K.EXIT_CODE), history=history)
     text = words(page)
-    assert text.index("Compared with 20260101-000000-aaaaaa 2 new failures b c") < text.index("Failures of the design")
+    expected = "What changed since 20260101-000000-aaaaaa 2 new failures b c.<x> : why Failures of the design"
+    assert expected in text
+    assert page.links[page.links.index("#job=b") + 1] == "#filter=c.%3Cx%3E"  # it is no job of this run
     assert "fixed" not in text
 
 

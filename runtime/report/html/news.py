@@ -1,0 +1,38 @@
+"""What earlier runs tell of a run, as the page shows it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+
+@attrs.frozen
+class Changed:
+    """A job, or all jobs of a test, of which earlier runs tell something else."""
+
+    name: str
+    """The id of the job, or the test."""
+    note: str = ""
+    """What more there is to tell."""
+
+
+@attrs.frozen
+class Change:
+    """Jobs that changed in one way."""
+
+    title: str
+    """Such as ``new failures``."""
+    jobs: Sequence[Changed]
+
+
+@attrs.frozen
+class History:
+    """What earlier runs tell of a run."""
+
+    compared_with: str | None = None
+    """The name of the run that it is compared with; `None` if there is none."""
+    changes: Sequence[Change] = ()
+    """What is new, fixed and so on."""
+    runs: Sequence[tuple[str, Mapping[str, int]]] = ()
+    """The last runs, this one included, the oldest first: their names, and how many jobs have which outcome."""
