@@ -42,7 +42,7 @@ class MemoryUse:
 
     def __str__(self) -> str:
         """Return the message for a job that is over its ceiling."""
-        most = f"the {size_text(self.limit)} of memory that it may (memory)"
+        most = f"the {size_text(self.limit)} of memory that it may use (memory)"
         if self.peak is None:
             return f"used more than {most}"
         used = f"used {size_text(self.peak)} of {most}"

@@ -28,7 +28,7 @@ from tests.process import memory_places
 from tests.process.memory_places import FIRST, Second, needs_first, of_the_kernel
 
 LIMIT = 200 << 20
-MESSAGE = "of the 200 MiB of memory that it may (memory)"
+MESSAGE = "of the 200 MiB of memory that it may use (memory)"
 
 BOTH = pytest.mark.parametrize("containment", ["tree", "group"])
 

@@ -183,7 +183,7 @@ def test_the_example_of_a_ceiling_ends_what_needs_more(tmp_path: Path) -> None:
     assert done.code == 3, done.err  # failures of the infrastructure alone
     boot, *smoke = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())["jobs"]
     assert (boot["status"], boot["kind"], boot["class"]) == ("failed", "out_of_memory", "infrastructure")
-    assert re.match(r"used .*B of the 200 MiB of memory that it may \(memory\)", boot["message"])
+    assert re.match(r"used .*B of the 200 MiB of memory that it may use \(memory\)", boot["message"])
     assert [job["status"] for job in smoke] == ["passed"] * 10
 
 

@@ -98,19 +98,19 @@ def test_the_peak_stays(processes: Processes) -> None:
 @pytest.mark.parametrize(
     ("use", "text"),
     [
-        (MemoryUse(200 * MIB, 204 * MIB), "used 204 MiB of the 200 MiB of memory that it may (memory)"),
+        (MemoryUse(200 * MIB, 204 * MIB), "used 204 MiB of the 200 MiB of memory that it may use (memory)"),
         (
             MemoryUse(200 * MIB, 200 * MIB, killed=True),
-            "used 200 MiB of the 200 MiB of memory that it may (memory); the kernel has killed a process of it",
+            "used 200 MiB of the 200 MiB of memory that it may use (memory); the kernel has killed a process of it",
         ),
         (
             MemoryUse(200 * MIB, None, killed=True),
-            "used more than the 200 MiB of memory that it may (memory)",
+            "used more than the 200 MiB of memory that it may use (memory)",
         ),
         (
             MemoryUse(200 * MIB, 20 * MIB, killed=True),
             (
-                "used 20 MiB of the 200 MiB of memory that it may (memory); all the same, "
+                "used 20 MiB of the 200 MiB of memory that it may use (memory); all the same, "
                 "the kernel has killed a process of it because memory ran out"
             ),
         ),

@@ -274,7 +274,7 @@ async def test_s7_accounting_is_asked_for_what_neither_record_nor_queue_tells(
 
 
 LIMIT = 200 << 20
-OVER = "used more than the 200 MiB of memory that it may (memory); "
+OVER = "used more than the 200 MiB of memory that it may use (memory); "
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -48,7 +48,7 @@ def is_over(event: JobCompletionEvent) -> bool:
         event.status is JobStatus.FAILED
         and reason is not None
         and reason.kind is FailureKind.OUT_OF_MEMORY
-        and "200 MiB of memory that it may (memory)" in reason.message
+        and "200 MiB of memory that it may use (memory)" in reason.message
     )
 
 
