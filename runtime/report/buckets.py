@@ -38,8 +38,8 @@ _BLOCK: Final = re.compile(r"(?:Error|Fatal|Warning)-\[")
 """The first line of a message of VCS, which goes on to an empty line."""
 _HEADER: Final = re.compile(r".*(?:at time [0-9.]+ ?\w*|\(time [^()]*\))\s*$")
 """The first line of a message of VCS or Xcelium, which tells where and when. The text is in the lines after it."""
-_LABELLED: Final = re.compile(r"#?\s+[A-Z][\w ]{0,20}: ")
-"""A further line of a message of Questa or Xcelium: ``#    Time: 5 ns  Scope: tb.dut``."""
+_LABELLED: Final = re.compile(r"#?\s+(?:[A-Z][\w ]{0,20}|what\(\)): ")
+"""A further line of a message of Questa, Xcelium or C++: ``#    Time: 5 ns  Scope: tb.dut``, ``  what():  map::at``."""
 _BARE_EXCEPTION: Final = re.compile(r"\s*[\w.]*(?:Error|Exception|Failure)\s*$")
 """The last line of a traceback, of an exception without a message: the lines before tell what was done."""
 

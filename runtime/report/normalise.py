@@ -26,6 +26,7 @@ _PREFIX: Final = re.compile(
     r"# (?:KERNEL: )?"  # of each line of a transcript
     r"|[^\s:]{1,200}: line [0-9]+: *(?:[0-9]+ )?"  # of a shell: where, and which process
     r"|make\[[0-9]+\](?=: )"
+    r"|[\w./+-]{1,200}: (?=[^\s:]{1,200}\.\w{1,9}:[0-9]+: )"  # of a program, before the file and the line
 )
 
 _MISSING: Final = (
@@ -58,6 +59,7 @@ _NUMBER: Final = re.compile(
     r"(0[xX][0-9a-fA-F_xXzZ]+|(?<!\w)[0-9]*'s?[hHbBdDoO][0-9a-fA-F_xXzZ?]+(?![\w']))"
     r"|(?<!\w)(?:[0-9]+[a-f]|[a-f]+[0-9])[0-9a-f]*(?!\w|[-+][0-9])"
     r"|(?<!\w)(?:[0-9]+[A-F]|[A-F]+[0-9])[0-9A-F]*(?!\w|[-+][0-9])"
+    r"|(?<!\w)[01xXzZuU]{2,}(?!\w)"
     r"|[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 )
 """With a prefix, as ``0x1f`` and ``8'hx``, which is the group; or without: some values have letters, some none."""

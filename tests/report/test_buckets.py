@@ -31,6 +31,8 @@ K = FailureKind
         ("/a/b/rtl/fifo.sv:7: bad", "../rtl/fifo.sv:12: bad"),
         ("expected ff, got 3a", "expected 10, got xx"),
         ("data=ff", "data=12"),
+        ("value '1X0Z'", "value '0101'"),
+        ("Vtb: /a/q.cc:3: void pop(): Assertion `x' failed.", "sim: q.cc:41: void pop(): Assertion `x' failed."),
         ("[1, 2, 3] differ", "[4] differ"),
         ("# ** Error: bad", "** Error: bad"),
         ("run.sh: line 3: 812 Segmentation fault", "Segmentation fault"),
@@ -155,6 +157,12 @@ def test_a_message_of_several_lines_is_whole() -> None:
         'Error: "a.sv", <n>: tb.chk: at time <time> FIFO <n> overflows'
     )
     assert explained("  assert dut.q == 1", "AssertionError", "y") == "a b assert dut.q == <n> AssertionError"
+
+
+def test_an_exception_of_cpp_has_its_text() -> None:
+    assert explained(
+        "x", "terminate called after throwing 'std::e'", "  what():  n (which is 3) is bad", "Aborted"
+    ) == ("terminate called after throwing 'std::e' what(): n (which is <n>) is bad")
 
 
 def test_what_the_log_shows_of_the_infrastructure_is_a_bucket_for_itself() -> None:
