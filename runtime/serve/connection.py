@@ -129,7 +129,7 @@ class _Connection:
             nursery.start_soon(self._watch_client, early, nursery.cancel_scope)
             await self._call(request, response)
             nursery.cancel_scope.cancel()
-        if not response.has_begun and not response.is_broken:
+        if response.has_failed and not response.has_begun:
             await self._refuse(500)
         if not response.is_whole or self._http.our_state is not h11.DONE:
             return False
@@ -169,6 +169,7 @@ class _Connection:
         except Exception as exc:
             if response.is_broken:
                 return
+            response.has_failed = True
             logger.error("a bug, please report it: %s: %s", type(exc).__name__, exc)
             logger.debug("%s", scope["path"], exc_info=True)
 
@@ -182,6 +183,8 @@ class _Response:
         self._asked = False
         self.has_begun = False
         self.is_whole = False
+        self.has_failed = False
+        """Whether the application has raised something."""
         self.is_broken = False
         """Whether the client did not take a part of it."""
 

@@ -47,6 +47,10 @@ class Page:
         self._driver.get(path.as_uri() + fragment)
         self.wait("performance.getEntriesByName('usable').length === 1")
 
+    def visit(self, address: str) -> None:
+        """Load a page of a server."""
+        self._driver.get(address)
+
     def run(self, script: str) -> Any:
         """Return the value of an expression."""
         return self._driver.execute_script(f"return ({script});")

@@ -169,6 +169,13 @@ async def test_a_client_that_has_gone_ends_its_response() -> None:
     assert cancelled == 1
 
 
+async def test_a_client_that_has_gone_is_sent_no_error() -> None:
+    async def waits(scope: Message, receive: Receive, send: Send) -> None:
+        await trio.sleep_forever()
+
+    assert await exchange(waits, GET) == b""
+
+
 async def test_what_is_sent_ahead_has_a_limit(autojump_clock: MockClock) -> None:
     async def waits(scope: Message, receive: Receive, send: Send) -> None:
         await trio.sleep(math.inf)
