@@ -22,6 +22,7 @@ from runtime.report.text import printable, short_age
 from runtime.roots import RootedPath
 from runtime.serve.event_stream import EventStream
 from runtime.serve.feeds import Feed, Feeds, UnavailableError
+from runtime.serve.histories import Histories
 from runtime.serve.jobs import PAGE_SIZE, STATUSES, job_view, matching_jobs
 from runtime.serve.log_reader import MAX_LINES, MAX_QUERY, LogLines, last_lines, search
 from runtime.serve.pages import FILES, Pages
@@ -36,6 +37,8 @@ _THREADS: Final = 4
 """Threads that read files. Arbitrary: a search keeps one busy for seconds, so one alone would hold all others up."""
 _LINES: Final = 200
 """Lines of a log that are shown first. Arbitrary: some screens."""
+_MAX_JOB: Final = 1000
+"""Characters of an id that is asked for. Arbitrary: an address has no room for many more."""
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -51,12 +54,14 @@ class Application:
         self._results = results
         self._feeds = feeds
         self._pages = Pages(printable(results.path))
+        self._histories = Histories(results.directory)
         self._limiter = trio.CapacityLimiter(_THREADS)
 
     def asgi(self) -> Starlette:
         """Return it as an ASGI application."""
         routes = [
             Route("/", self._runs),
+            Route("/history", self._history),
             Route("/runs/{run}", self._run),
             Route("/runs/{run}/events", self._events),
             Route("/runs/{run}/jobs", self._jobs),
@@ -71,6 +76,11 @@ class Application:
         listed = await self._call(self._results.runs)
         now = time.time()
         return self._page("runs", {"runs": [_run_row(run, now) for run in listed]})
+
+    async def _history(self, request: Request) -> Response:
+        job = request.query_params.get("job", "")[:_MAX_JOB]
+        sections = await self._call(self._histories.sections, job)
+        return self._page("history", {"job": printable(job), "sections": sections})
 
     async def _run(self, request: Request) -> Response:
         directory = await self._directory(request)

@@ -85,6 +85,11 @@ class Results:
         self._known: dict[str, _Known] = {}
         self._lock = threading.Lock()
 
+    @property
+    def directory(self) -> RootedPath:
+        """The directory, opened."""
+        return self._root
+
     def close(self) -> None:
         """Close the directory. Idempotent."""
         self._root.root.close()

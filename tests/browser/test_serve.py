@@ -71,7 +71,7 @@ def test_a_run_is_seen_to_go_on_and_to_end(page: Page, live: Live) -> None:
 
 def test_from_the_list_by_keyboard_to_the_log_of_a_failure(page: Page, live: Live) -> None:
     page.visit(f"{live.address}/")
-    page.press("TAB", "TAB", "ENTER")
+    page.press("TAB", "TAB", "TAB", "ENTER")
     page.wait("document.querySelectorAll('#failures tbody tr').length === 3")
     page.run("document.querySelector('#failures tbody a').focus()")
     page.press("ENTER")
@@ -95,7 +95,9 @@ def test_rows_keep_the_focus_while_the_page_changes(page: Page, live: Live) -> N
     assert page.run("document.activeElement.textContent") == focused
 
 
-@pytest.mark.parametrize("path", ["/", "/runs/latest", "/runs/latest/jobs", "/runs/latest/jobs/0", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs/latest", "/runs/latest/jobs", "/runs/latest/jobs/0", "/history", "/nothing"]
+)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(page: Page, live: Live, axe: str, path: str, scheme: str) -> None:
     page.emulate(scheme=scheme)

@@ -36,7 +36,21 @@ _MOST_READ: Final = 4 << 20
 
 FRAGMENTS = (
     *("..", ".", "", "%2e%2e", "%2E.", "..%2f", "%2f", "%5c..", "..\\", "%252e%252e", "%00", "%ff%fe", "\x7f", ";a=b"),
-    *("runs", "jobs", "static", "events", "latest", NAME, LIVE, HOSTILE, "0", "1", "-1", "99999999999999999999"),
+    *(
+        "runs",
+        "jobs",
+        "history",
+        "static",
+        "events",
+        "latest",
+        NAME,
+        LIVE,
+        HOSTILE,
+        "0",
+        "1",
+        "-1",
+        "99999999999999999999",
+    ),
     *("journal.jsonl", "secret", "etc", "passwd", "proc", "self", "environ", "app.py", "page.css", "~", "C:", "con"),
 )
 HOSTS = (
@@ -164,7 +178,8 @@ class Attack:
             f"{chance.choice(('q', 'status', 'from', 'lines', 'token'))}={chance.choice(texts)}" for _ in range(4)
         ]
         run = chance.choice((NAME, LIVE, HOSTILE))
-        return self._request(f"/runs/{run}/jobs{chance.choice(('', '/0', '/1'))}?{'&'.join(fields)}")
+        target = chance.choice((f"/runs/{run}/jobs", f"/runs/{run}/jobs/0", f"/runs/{run}/jobs/1", "/history"))
+        return self._request(f"{target}?job={chance.choice(texts)}&{'&'.join(fields)}")
 
     def _noise(self) -> bytes:
         return self._chance.choice(

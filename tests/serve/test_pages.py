@@ -217,6 +217,31 @@ async def test_a_run_without_a_journal_that_can_be_read_is_said_to_be_one(tmp_pa
     assert "its journal cannot be read" in answer.body
 
 
+async def test_the_history_is_that_of_all_runs_and_writes_no_index(tmp_path: Path) -> None:
+    run_of(tmp_path)
+    write_run(tmp_path, [result("bad", FailureKind.EXIT_CODE, "exit code 7")], name="20260203-030405-abcdef")
+    async with served(tmp_path) as site:
+        overview = (await site.get("/history")).body
+        one = (await site.get("/history?job=bad")).body
+        none = (await site.get("/history?job=nothing%FF%00")).body
+    assert '<a href="/history?job=bad">bad</a>' in overview
+    assert "Failing (1)" in overview
+    assert "20260203-030405-abcdef" in one
+    assert NAME in one
+    assert "No run has such a job" in none
+    assert not (tmp_path / "history.sqlite").exists()
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b"", b"SQLite format 3\0" + bytes(5000)])
+async def test_an_index_that_is_damaged_is_made_again(tmp_path: Path, content: bytes) -> None:
+    run_of(tmp_path)
+    (tmp_path / "history.sqlite").write_bytes(content)
+    async with served(tmp_path) as site:
+        for _ in range(2):
+            assert "Failing (1)" in (await site.get("/history")).body
+    assert (tmp_path / "history.sqlite").read_bytes() == content
+
+
 async def test_head_has_no_body(tmp_path: Path) -> None:
     run_of(tmp_path)
     async with served(tmp_path) as site:
