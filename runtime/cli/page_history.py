@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -51,16 +52,33 @@ def history_of(run: PastRun, base: Path | None) -> news.History | None:
     """
     if run.is_exported and base is None:
         return None  # the runs before it are elsewhere
+    directory = run.path.parent
+    try:
+        if base is None and not _has_others(directory, run.name):
+            return None  # the index would take as long as the page
+    except OSError as exc:
+        _tell(directory, exc)
+        return None
     other = None if base is None else load_run(base)
     now = remembered(run.state, is_live=run.is_live)
     before = None if other is None else remembered(other.state, is_live=other.is_live)
-    directory = run.path.parent
     try:
         with opened(directory) as out:
             return ask_index(out, partial(_history, now, before), print_error)
     except OSError as exc:
-        print_error(f"{directory} cannot be read, so the page has no earlier runs: {exc.strerror}")
+        _tell(directory, exc)
         return None
+
+
+def _has_others(directory: Path, name: str) -> bool:
+    """Whether there is anything in a directory that may be a run of another name."""
+    with os.scandir(directory) as entries:
+        return any(entry.is_dir(follow_symlinks=False) and entry.name != name for entry in entries)
+
+
+def _tell(directory: Path, error: OSError) -> None:
+    """Tell that the page has no history."""
+    print_error(f"{directory} cannot be read, so the page has no earlier runs: {error.strerror}")
 
 
 def _history(run: RememberedRun, base: RememberedRun | None, index: Index) -> news.History:

@@ -21,7 +21,7 @@ def main(counts: list[int]) -> None:
     print("  jobs     MB  written in, s  peak, MB  usable after, s  nodes")
     with tempfile.TemporaryDirectory() as temporary, chromium(Path(temporary) / "profile") as page:
         for count in counts:
-            run_dir = Path(temporary) / f"run{count}"
+            run_dir = Path(temporary) / str(count) / "run"  # without others, which would be read as well
             write_journal(run_dir, night(count, run_dir))
             path = Path(temporary) / f"{count}.html"
             seconds, peak = _write(run_dir, path)

@@ -57,6 +57,12 @@ def test_the_first_run_has_nothing_to_be_compared_with(here: Here, tmp_path: Pat
     assert "trend" not in parsed.data["charts"]
 
 
+def test_of_a_run_alone_no_index_is_made(here: Here, tmp_path: Path) -> None:
+    write_run(tmp_path / "results", [result("a")])
+    assert here("report", "--html", "page.html").code == 0
+    assert not (tmp_path / "results" / "history.sqlite").exists()
+
+
 def test_a_page_is_written_although_the_other_runs_cannot_be_asked(
     here: Here, tmp_path: Path, nights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
