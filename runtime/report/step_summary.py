@@ -19,7 +19,7 @@ from runtime.job.shorten import shorten
 from runtime.job.status import PASSED
 from runtime.journal.descriptions import JobDescription
 from runtime.journal.replay import RunState
-from runtime.report.buckets import Bucket, buckets, headline_of
+from runtime.report.buckets import Bucket, BucketCounter, headline_of
 from runtime.report.counts import count_pieces
 from runtime.report.reproduce import reproduce
 from runtime.report.results import rules_of_run, run_table
@@ -37,6 +37,10 @@ MAX_BUCKETS: Final = 50
 hide failures of a usual night."""
 MAX_FLAKY: Final = 100
 """Flaky jobs that are listed. Arbitrary, for the same reasons; they take a line each."""
+
+_FAILURES: Final = "Failures"
+_APART: Final = {INFRASTRUCTURE: "Failures of the infrastructure", KNOWN: "Known failures"}
+"""What is in a section of its own, and its title."""
 
 _CUT: Final = "\n*The rest is left out, as GitHub shows 1 MiB at most; `job-runtime report` has it.*\n"
 
@@ -75,19 +79,20 @@ def _pieces(state: RunState, *, is_live: bool) -> Iterator[str]:
     took = f", in {short_duration(seconds)}" if isinstance(seconds, float) and seconds >= 0 else ""
     state_text = {"running": "is running", "died": "died", "ended": "has ended"}[str(run["state"])]
     yield f"{', '.join(pieces)}{took}. The run {span(str(run['run']))} {state_text}.\n"
-    results = [
-        known.result
-        for known in known_results(state, is_live=is_live)
-        if known.result is not None and (known.result.status is not PASSED or known.result.is_flaky)
-    ]
-    by_count = {
-        "Failures": [each for each in results if counted_as(each) not in ("passed", KNOWN, INFRASTRUCTURE)],
-        "Failures of the infrastructure": [each for each in results if counted_as(each) == INFRASTRUCTURE],
-        "Known failures": [each for each in results if counted_as(each) == KNOWN],
-    }
-    for title, found in by_count.items():
-        yield from _section(title, buckets(found, rules_of_run(state)), run_dir)
-    yield from _flaky([each for each in results if each.status is PASSED])
+    rules = rules_of_run(state)
+    sections = {title: BucketCounter(rules) for title in (_FAILURES, *_APART.values())}
+    flaky = []
+    for known in known_results(state, is_live=is_live):
+        result = known.result
+        if result is None:
+            continue
+        if result.status is not PASSED:
+            sections[_APART.get(counted_as(result), _FAILURES)].add(result)
+        elif result.is_flaky:
+            flaky.append(result)
+    for title, counter in sections.items():
+        yield from _section(title, counter.buckets(), run_dir)
+    yield from _flaky(flaky)
 
 
 def _section(title: str, found: Sequence[Bucket], run_dir: Path) -> Iterator[str]:

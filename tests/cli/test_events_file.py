@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
+from runtime.cli import events_file
 from runtime.cli.events_file import EventsFile
 from runtime.jobfile.errors import InputError
-from runtime.journal import encode, to_text
+from runtime.journal import Record, encode, to_text
 from runtime.roots import Roots
 from tests.cli.conftest import Here
 from tests.cli.program import Fifo, call, end_of, job_file, started, statuses
@@ -153,6 +156,40 @@ def test_a_slow_reader_gets_all(tmp_path: Path) -> None:
 
         trio.run(main)
     assert len(lines(read[0])) == 3 * 1000 + 2
+
+
+class Looks(AsyncIterator[Record]):
+    """Stands for a follower: nothing is there at the first look, during which the run ends; then the records are."""
+
+    note = None
+
+    def __init__(self, written: Sequence[Record], at_first: Callable[[], object]) -> None:
+        self._records = list(written)
+        self._at_first: Callable[[], object] | None = at_first
+
+    async def __anext__(self) -> Record:
+        if self._at_first is not None:
+            self._at_first()
+            self._at_first = None
+            await wait_all_tasks_blocked()
+            raise StopAsyncIteration
+        await trio.lowlevel.checkpoint()
+        if not self._records:
+            raise StopAsyncIteration
+        return self._records.pop(0)
+
+
+async def test_what_comes_during_the_look_in_which_the_run_ends_is_written(
+    roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = EventsFile(str(tmp_path / "events"))
+    file.open()
+    async with trio.open_nursery() as nursery:
+        looks = Looks(records([result("a")], "/run"), lambda: nursery.start_soon(file.finish))
+        monkeypatch.setattr(events_file, "follow", lambda *_, **__: looks)
+        await file.run(roots.run)
+    file.close()
+    assert len(lines((tmp_path / "events").read_text())) == 5
 
 
 def test_a_full_disk_and_a_damaged_journal_are_said(tmp_path: Path) -> None:
