@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,6 +97,31 @@ async def test_a_viewer_that_does_not_read_gets_the_newest_snapshot_only(tmp_pat
                     version, newest = await feed.next(before)
                 again, same = await feed.next(before)
                 assert (again, same) == (-1, newest)
+            nursery.cancel_scope.cancel()
+    results.close()
+
+
+async def test_the_snapshot_that_is_said_to_be_the_last_one_has_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "INTERVAL", 0.3)  # in which the end is known, and is in no snapshot yet
+    run_dir = tmp_path / NAME
+    first, second = parts(run_dir)
+    write_journal(run_dir, first)
+    results = Results(tmp_path)
+    directory = results.find(NAME)
+    assert directory is not None
+    with trio.fail_after(60), held(run_dir):
+        async with trio.open_nursery() as nursery:
+            async with Feeds(nursery).look(NAME, directory) as feed:
+                version, snapshot = await feed.next(0)
+                append(run_dir, second)
+                while feed.is_live:
+                    await trio.lowlevel.checkpoint()
+                    version, snapshot = await feed.next(0)
+                while version > 0:
+                    version, snapshot = await feed.next(version)
+                assert json.loads(snapshot)["state"] == "ended"
             nursery.cancel_scope.cancel()
     results.close()
 
