@@ -100,7 +100,7 @@ def _positive(value: float) -> float:
 
 def bars(spans: Spans, began: float) -> tuple[Sequence[Bar], int]:
     """Return the attempts on slots, and how many are in no bar: those on the last slots, and the shortest."""
-    found = [attrs.evolve(bar, start=bar.start - began, end=bar.end - began) for bar in _on_slots(spans)]
+    found = list(_on_slots(spans, began))
     shown = [bar for bar in found if bar.slot < MAX_SLOTS]
     if len(shown) > MAX_BARS:
         shown = list(_joined(shown))
@@ -123,7 +123,7 @@ def _joined(found: Sequence[Bar]) -> Iterator[Bar]:
     yield from last.values()
 
 
-def _on_slots(spans: Spans) -> Iterator[Bar]:
+def _on_slots(spans: Spans, began: float) -> Iterator[Bar]:
     """Yield each attempt on the lowest slot that is free when it begins."""
     busy: list[tuple[float, int]] = []
     free: list[int] = []
@@ -133,7 +133,7 @@ def _on_slots(spans: Spans) -> Iterator[Bar]:
             heapq.heappush(free, heapq.heappop(busy)[1])
         slot = heapq.heappop(free) if free else len(busy)
         heapq.heappush(busy, (end, slot))
-        yield Bar(slot, start, end, spans.jobs[index], spans.outcomes[index])
+        yield Bar(slot, start - began, end - began, spans.jobs[index], spans.outcomes[index])
 
 
 def duration_bins(spans: Spans) -> Sequence[DurationBin]:
