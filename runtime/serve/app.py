@@ -37,6 +37,8 @@ _THREADS: Final = 4
 """Threads that read files. Arbitrary: a search keeps one busy for seconds, so one alone would hold all others up."""
 _LINES: Final = 200
 """Lines of a log that are shown first. Arbitrary: some screens."""
+_RUNS: Final = 50
+"""Runs of a page. Arbitrary: as for jobs, but a run has twice as many cells."""
 _MAX_JOB: Final = 1000
 """Characters of an id that is asked for. Arbitrary: an address has no room for many more."""
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -72,10 +74,12 @@ class Application:
         app.router.redirect_slashes = False  # it would lead to whatever host the request names
         return app
 
-    async def _runs(self, _: Request) -> Response:
+    async def _runs(self, request: Request) -> Response:
         listed = await self._call(self._results.runs)
+        first = _whole(request.query_params.get("from", "0")) // _RUNS * _RUNS
         now = time.time()
-        return self._page("runs", {"runs": [_run_row(run, now) for run in listed]})
+        rows = [_run_row(run, now) for run in listed[first : first + _RUNS]]
+        return self._page("runs", {"runs": rows, "count": len(listed), "first": first, "page_size": _RUNS})
 
     async def _history(self, request: Request) -> Response:
         job = request.query_params.get("job", "")[:_MAX_JOB]

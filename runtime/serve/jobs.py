@@ -17,8 +17,8 @@ from runtime.serve.snapshot import RunView
 
 STATUSES: Final = ("passed", "failed", "killed", "running", "waiting")
 """What jobs can be chosen by."""
-PAGE_SIZE: Final = 200
-"""Jobs of a page. Arbitrary: some screens."""
+PAGE_SIZE: Final = 100
+"""Jobs of a page. Arbitrary: some screens; ten times more are nodes by which a browser becomes slow."""
 _MAX_TEXT: Final = 2000
 """Characters of a text on the page of a job. Arbitrary: a job may have an id of a megabyte."""
 _MAX_CONTEXT: Final = 50

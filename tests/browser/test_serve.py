@@ -36,6 +36,7 @@ def live(tmp_path: Path) -> Iterator[Live]:
         "bad": {"cmd": f"echo '{HOSTILE}'; exit 3", "seeds": 3, "weight": 9},
         "long": {"cmd": f"echo a line; echo up >{up.path}; read line <{go.path}", "needs": ["good"]},
         "good": {"cmd": "true"},
+        "many": {"cmd": "true", "needs": ["long"], "seeds": 200},
         "late": {"cmd": "true", "needs": ["long"]},
     }
     with started(tmp_path, "run", job_file(tmp_path, jobs), "-q") as run:
@@ -63,8 +64,9 @@ def test_a_run_is_seen_to_go_on_and_to_end(page: Page, live: Live) -> None:
     assert page.run("document.querySelectorAll('main img').length") == 0
     live.end()
     page.wait("document.getElementById('state').textContent === 'ended'")
-    assert text(page, "#done") == "6 of 6 done"
+    assert text(page, "#done") == "206 of 206 done"
     assert page.run("document.getElementById('running').closest('section').hidden")
+    assert page.nodes() <= 3000
     assert page.complaints() == []
     assert all(url.startswith(live.address) for url in page.requests())
 
@@ -83,6 +85,12 @@ def test_from_the_list_by_keyboard_to_the_log_of_a_failure(page: Page, live: Liv
     page.wait("location.search === '?q=onerror'")
     assert "1 line has" in text(page, "main")
     assert page.complaints() == []
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/latest", "/runs/latest/jobs", "/runs/latest/jobs/0", "/history"])
+def test_a_page_has_few_nodes(page: Page, live: Live, path: str) -> None:
+    page.visit(live.address + path)
+    assert page.nodes() <= 3000
 
 
 def test_rows_keep_the_focus_while_the_page_changes(page: Page, live: Live) -> None:

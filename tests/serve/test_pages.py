@@ -44,6 +44,17 @@ async def test_all_runs_are_listed_the_newest_first(tmp_path: Path) -> None:
     assert "no-run" not in page
 
 
+async def test_many_runs_are_on_several_pages(tmp_path: Path) -> None:
+    for number in range(51):
+        write_run(tmp_path, [], name=f"run{number:02}")
+    async with served(tmp_path) as site:
+        newest, oldest, none = [(await site.get(f"/?from={first}")).body for first in (0, 51, 10**8)]
+    assert (newest.count('href="/runs/'), oldest.count('href="/runs/')) == (50, 1)
+    assert 'href="?from=50"' in newest
+    assert 'href="?from=0"' in oldest
+    assert 'href="/runs/' not in none
+
+
 async def test_latest_leads_to_the_run_itself(tmp_path: Path) -> None:
     run_of(tmp_path)
     async with served(tmp_path) as site:
