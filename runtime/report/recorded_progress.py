@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from runtime.job import JobCompletionEvent, JobStatus
 from runtime.job.counting import counted_as
@@ -23,8 +24,8 @@ class RecordedProgress:
     """
 
     def __init__(self, run_dir: str) -> None:
-        self.state = RunState(run_dir)
-        self.progress = RunProgress(run_dir.rpartition("/")[2], 0)
+        self.state: Final = RunState(run_dir)
+        self.progress: Final = RunProgress(run_dir.rpartition("/")[2], 0)
         """The running jobs, and the failures."""
         self._counts: Counter[JobStatus] | None = Counter()
         """`None` while they have to be counted anew."""

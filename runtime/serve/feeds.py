@@ -46,14 +46,14 @@ class Feed:
 
     def __init__(self, directory: RootedPath) -> None:
         self.view: Final = RunView(str(directory))
-        self.is_live = True
+        self.is_live: bool = True
         """Whether the run may go on. It is not known until `loaded`."""
         self.loaded: Final = trio.Event()
         """All that the journal had was read, or it cannot be read."""
         self.error: str | None = None
         """Why the journal could not be read (to its end)."""
         self.viewers = 0
-        self.looked_at = trio.current_time()
+        self.looked_at: float = trio.current_time()
         """When the last viewer came or left."""
         self.scope: Final = trio.CancelScope()
         self._directory = directory

@@ -31,7 +31,7 @@ class Server:
     def __init__(self, application: Application, most: int = MAX_CONNECTIONS) -> None:
         self._application = application
         self._most = most
-        self.connections = 0
+        self.connections: int = 0
         """How many there are."""
         self._waiting: dict[trio.CancelScope, None] = {}
         """Those that wait for a request, in the order in which they began to."""

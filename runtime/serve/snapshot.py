@@ -29,8 +29,8 @@ class RunView:
     """A run as its journal tells it, and what the page shows of it."""
 
     def __init__(self, run_dir: str) -> None:
-        self.recorded = RecordedProgress(run_dir)
-        self.failures = FailureTable(self.recorded.state)
+        self.recorded: RecordedProgress = RecordedProgress(run_dir)
+        self.failures: FailureTable = FailureTable(self.recorded.state)
 
     @property
     def state(self) -> RunState:
