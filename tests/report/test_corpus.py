@@ -53,7 +53,7 @@ def test_buckets_separate_causes(verdicts: Verdicts, tmp_path: Path, name: str, 
 
 def test_the_corpus_has_logs_of_each_tool_and_several_of_each_cause() -> None:
     logs = list(failing_logs())
-    assert len(logs) >= 150
+    assert len(logs) >= 300
     assert {log.tool for log in logs} == set(FAIL_PATTERNS)
     counts = Counter(log.cause for log in logs)
     assert min(counts.values()) >= 3
