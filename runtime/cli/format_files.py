@@ -44,10 +44,12 @@ class FormatFiles:
 
     Args:
         given: the path that the user gave for each format, by its name.
+        events: the path of a file that is written besides while the run goes on; `None` for none.
     """
 
-    def __init__(self, given: Mapping[str, str]) -> None:
+    def __init__(self, given: Mapping[str, str], *, events: str | None = None) -> None:
         self._given = given
+        self._events = events
         self._files: dict[str, RootedPath] = {}
 
     def open(self) -> None:
@@ -57,6 +59,12 @@ class FormatFiles:
             InputError: if one cannot be written there.
         """
         names: dict[str, str] = {}
+
+        def add_events(path: str) -> None:
+            names[os.path.realpath(path)] = "events"
+
+        if self._given and self._events is not None:
+            call_each_with_timeout(add_events, [self._events], what="--events: the file")
         for name, path in self._given.items():
             call_each_with_timeout(partial(self._open, name), [path], what=f"--{name}: the file")
             other = names.setdefault(self._files[name].real, name)

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from runtime.cli.events_file import EventsFile
+from runtime.cli.events_file import STDOUT, EventsFile
 from runtime.cli.exit_codes import print_error
 from runtime.cli.format_files import LINES, FormatFiles
 from runtime.cli.format_options import given_formats
@@ -44,8 +44,9 @@ class RunOutputs:
 
     def __init__(self, options: argparse.Namespace, errors: Output) -> None:
         given = given_formats(options)
-        self._events = EventsFile(given.pop("events", None))
-        self._files = FormatFiles(given)
+        events = given.pop("events", None)
+        self._events = EventsFile(events)
+        self._files = FormatFiles(given, events=None if events == STDOUT else events)
         self._on_end = OnEnd(options.on_end)
         self._github = GithubSummary(os.environ)
         self._errors = errors

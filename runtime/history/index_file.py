@@ -56,7 +56,7 @@ def ask_index(out: RootedPath, question: Callable[[Index], _T], tell: Callable[[
     path = out.below(INDEX_NAME)
     content = None
     try:
-        content = _read(path)
+        content = read_content(out)
     except FileNotFoundError:
         pass
     except OSError as exc:
@@ -69,8 +69,13 @@ def ask_index(out: RootedPath, question: Callable[[Index], _T], tell: Callable[[
     return _answer(None, out, question, tell)
 
 
-def _read(path: RootedPath) -> bytes:
-    with open(path.open_regular(), "rb", buffering=0) as file:
+def read_content(out: RootedPath) -> bytes:
+    """Return what an `Index` is made of again: the file of the index in a directory. Blocks.
+
+    Raises:
+        OSError: if it cannot be read, or there is none.
+    """
+    with open(out.below(INDEX_NAME).open_regular(), "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         # What is larger is damaged, and its first byte is as good as all of it.
         return file.readall() if size <= MAX_SIZE else file.read(1)

@@ -32,6 +32,7 @@ create index outcomes_of_buckets on outcomes (bucket, run) where bucket is not n
 _NO_SEED: Final = -1
 _MILLI: Final = 1000
 _STANDINGS: Final = {standing.value: standing for standing in Standing}
+_STATES: Final = ("running", "ended", "died")
 
 # What is selected of `runs`, and of `outcomes`.
 RUN: Final = (
@@ -81,10 +82,12 @@ def run_of(row: Sequence[Any]) -> tuple[int, RunHead]:  # `Any`: what SQLite ret
     number, name, began, state, suite, revision, is_clean, partial, note = row
     if type(began) is not float:
         raise ValueError(f"a time of the class {type(began).__name__}")
+    if state not in _STATES:  # it is shown as it is
+        raise ValueError(f"{state!r} in place of a state")
     return as_whole(number), RunHead(
         name=as_text(name),
         began=began,
-        state=as_text(state),
+        state=state,
         suite=as_text(suite),
         revision=None if revision is None else as_text(revision),
         is_clean=bool(as_whole(is_clean)),

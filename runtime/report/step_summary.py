@@ -102,12 +102,14 @@ def _section(title: str, found: Sequence[Bucket], run_dir: Path) -> Iterator[str
         example = bucket.example
         log = "" if example.log_path is None else f", log {span(path_text(example.log_path, run_dir))}"
         lines = () if example.reason is None else example.reason.context or ()
-        again = reproduce(example, run_dir)
+        again = reproduce(example, run_dir).split("\n")
+        # With a character escaped it would be another command.
+        is_whole = any(again) and all(printable_line(line) == line for line in again)
         yield "".join(
             [
                 f"\n**{bucket.count} ×** {span(bucket.message)}\\\nsuch as {span(example.id)}{log}\n",
                 block("text", lines) if lines else "",
-                block("sh", [again]) if again and again.isprintable() else "",
+                block("sh", again) if is_whole else "",
             ]
         )
     if len(found) > MAX_BUCKETS:

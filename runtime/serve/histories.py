@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Final
 
 from runtime.history.history_lines import history_sections, overview_sections
 from runtime.history.index import CAN_BE_KEPT, DamagedIndexError, Index
-from runtime.history.index_file import INDEX_NAME, MAX_SIZE, follow_journals
+from runtime.history.index_file import follow_journals, read_content
 from runtime.history.overview import histories, overview
 from runtime.history.screen_fit import Section
 from runtime.roots import RootedPath
@@ -81,8 +80,7 @@ class Histories:
     def _read_file(self) -> bytes | None:
         """Return the file that ``history`` keeps, if there is one; what is wrong with it, the index finds."""
         try:
-            with open(self._out.below(INDEX_NAME).open_regular(), "rb", buffering=0) as file:
-                return file.readall() if os.fstat(file.fileno()).st_size <= MAX_SIZE and CAN_BE_KEPT else None
+            return read_content(self._out) if CAN_BE_KEPT else None
         except OSError:
             return None
 

@@ -67,6 +67,24 @@ def test_a_path_of_no_file_is_refused_before_anything_happens(here: Here, tmp_pa
     assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "jobs.json"]
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--trace", "--junit and --trace are both link; expected a file for each"),
+        ("--events", "--events and --junit are both x; expected a file for each"),
+    ],
+)
+def test_two_of_them_in_one_file_are_refused_before_anything_happens(
+    here: Here, tmp_path: Path, option: str, message: str
+) -> None:
+    (tmp_path / "x").write_text("as it was")
+    (tmp_path / "link").symlink_to("x")
+    done = here("run", job_file(tmp_path, {"a": {"cmd": "touch ran"}}), option, "link", "--junit", "x")
+    assert (done.code, done.out, done.err) == (2, "", f"job-runtime: {message}\n")
+    assert (tmp_path / "x").read_text() == "as it was"
+    assert not (tmp_path / "ran").exists()
+
+
 def test_the_users_own_links_are_followed(here: Here, tmp_path: Path) -> None:
     write_run(tmp_path / "results", [result("a")])
     (tmp_path / "shared").mkdir()

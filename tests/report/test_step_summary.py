@@ -104,6 +104,20 @@ cd /work && /bin/sh -c ./sim
     )
 
 
+@pytest.mark.parametrize(
+    ("cmd", "shown"),
+    [
+        ("one\ntwo \t3", "\n```sh\ncd /work && /bin/sh -c 'one\ntwo \t3'\n```\n"),
+        ("one \x1b[2J", ""),
+        ("one \u202e", ""),
+    ],
+)
+def test_a_command_is_shown_as_it_is_or_not_at_all(cmd: str, shown: str) -> None:
+    failed = result("a", FailureKind.TIMEOUT, "too long", run_dir=RUN_DIR)
+    text = of(JobResult(attrs.evolve(failed.job, cmd=cmd), failed.event))
+    assert text.endswith(f"such as `a`, log `a/job.log`\n{shown}")
+
+
 def test_flaky_jobs_are_named() -> None:
     failed, passed = result("a", FailureKind.TIMEOUT, "too long"), result("a", attempt=2)
     text = of(JobResult(passed.job, attrs.evolve(passed.event, earlier=(failed.event,))))
