@@ -18,7 +18,7 @@ from runtime.cli.serve_options import TOKEN_VARIABLE
 from runtime.jobfile.errors import InputError, shown
 from runtime.report.output import Output
 from runtime.report.text import path_text, printable
-from runtime.serve.access import TOKEN, Access
+from runtime.serve.access import TOKEN, Access, is_local_host
 from runtime.serve.app import Application
 from runtime.serve.feeds import Feeds
 from runtime.serve.results import Results
@@ -52,7 +52,9 @@ async def _serve(results: Results, options: argparse.Namespace, token: str | Non
     if token is None and not is_local:
         token = secrets.token_urlsafe(_TOKEN_BYTES)
     port = addresses[0][1]
-    where = f"http://{_host_in_address(options.host)}:{port}/{'' if token is None else f'?token={token}'}"
+    # Without a token, a name that leads to this machine is no name by which it answers: see `Access`.
+    host = options.host if token is not None or is_local_host([options.host]) else addresses[0][0]
+    where = f"http://{_host_in_address(host)}:{port}/{'' if token is None else f'?token={token}'}"
     output.write(f"{where} shows the runs in {path_text(results.path, check_out(options.results).parent)}\n")
     if not is_local:
         print_error("whoever has this address can read all logs there; the connection is not encrypted")

@@ -107,8 +107,9 @@ class RecordedProgress:
             self._counted_as[number] = counted_as(event)
         else:
             self._counted_as.pop(number, None)
-            if has_ended:
-                event, note = state.earlier(number)[-1], "it is tried again"
+            earlier = state.earlier(number) if has_ended else ()
+            if earlier:  # a job can write a journal, which says something else
+                event, note = earlier[-1], "it is tried again"
         epoch = state.segments[-1].begin.epoch if state.segments else 0
         job = state.description(number)
         self.progress.apply(StatusChange(job, job.id, old, new, epoch + at, note, event))

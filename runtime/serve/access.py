@@ -4,7 +4,8 @@
 - Only a `Host` that a browser on this machine would use. Else a page elsewhere, whose name is made to lead to this
   machine after it was loaded (DNS rebinding), could read all that is served. A server that asks for a token need not
   check: a browser sends a cookie only to the name that has set it.
-- With a token: in the address once, which sets a cookie; in the cookie; or as ``Authorization: Bearer``.
+- With a token: in the address, which leads to the same one without it, and sets a cookie; in the cookie; or as
+  ``Authorization: Bearer``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -68,38 +68,41 @@ class Access:
         elif self._token is None and not is_local_host(_values(headers, b"host")):
             what = "this server is for this machine: expected localhost, 127.0.0.1 or [::1] in the address"
             await _answer(send, 421, what)
-        elif self._token is None or self._has_token(headers, self._token):
+        elif self._token is None:
             await self._application(scope, receive, send)
-        else:
-            await self._ask_for_token(scope, send, self._token)
-
-    def _has_token(self, headers: Iterable[tuple[bytes, bytes]], token: str) -> bool:
-        given = [value[7:] for value in _values(headers, b"authorization") if value[:7].lower() == "bearer "]
-        for text in _values(headers, b"cookie"):
-            try:
-                found = SimpleCookie(text).get(self._cookie)
-            except CookieError:
-                continue
-            given += [] if found is None else [found.value]
-        return any(_is_equal(each, token) for each in given)
-
-    async def _ask_for_token(self, scope: Message, send: Send, token: str) -> None:
-        """Answer a request without a token, or with one in its address, which is not to stay there."""
-        try:
-            query = parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=_MAX_FIELDS)
-        except ValueError:
-            query = []
-        if any(name == "token" and _is_equal(value, token) for name, value in query):
-            rest = urlencode([(name, value) for name, value in query if name != "token"])
-            # Two slashes at the beginning would be another host.
-            address = "/" + quote(os.fsencode(scope["path"].lstrip("/\\"))) + (f"?{rest}" if rest else "")
+        elif (address := _address_without(self._token, scope)) is not None:
             # Not `Strict`: with that a link in a message would lead to a page that asks for the token again.
-            cookie = f"{self._cookie}={token}; Path=/; HttpOnly; SameSite=Lax"
-            headers = (b"location", address.encode("ascii")), (b"set-cookie", cookie.encode("ascii"))
-            await _answer(send, 303, "the token is in a cookie now", *headers)
+            cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Lax"
+            moved = (b"location", address.encode("ascii")), (b"set-cookie", cookie.encode("ascii"))
+            await _answer(send, 303, "the token is in a cookie now", *moved)
+        elif self._has_token(headers, self._token):
+            await self._application(scope, receive, send)
         else:
             what = "expected a token: the address that job-runtime serve has printed has it"
             await _answer(send, 401, what, (b"www-authenticate", b"Bearer"))
+
+    def _has_token(self, headers: Iterable[tuple[bytes, bytes]], token: str) -> bool:
+        given = [value[7:] for value in _values(headers, b"authorization") if value[:7].lower() == "bearer "]
+        # Not `http.cookies`: that drops all cookies if it does not understand one, which may be that of another server
+        # of this host; and 16 kB of quoted backslashes, which need no token, take it a second.
+        for pair in ";".join(_values(headers, b"cookie")).split(";"):
+            name, _, value = pair.strip(" \t").partition("=")
+            if name == self._cookie:
+                given.append(value)
+        return any(_is_equal(each, token) for each in given)
+
+
+def _address_without(token: str, scope: Message) -> str | None:
+    """Return the address of a request without the token that it has, which is not to stay there; `None` without one."""
+    try:
+        query = parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return None
+    if not any(name == "token" and _is_equal(value, token) for name, value in query):
+        return None
+    rest = urlencode([(name, value) for name, value in query if name != "token"])
+    # Two slashes at the beginning would be another host.
+    return "/" + quote(os.fsencode(scope["path"].lstrip("/\\"))) + (f"?{rest}" if rest else "")
 
 
 def is_local_host(values: Iterable[str]) -> bool:

@@ -58,6 +58,9 @@ class Application:
         self._pages = Pages(printable(results.path))
         self._histories = Histories(results.directory)
         self._limiter = trio.CapacityLimiter(_THREADS)
+        # Calls that would wait for one another in threads wait here, and leave the threads to other pages.
+        self._of_runs = trio.CapacityLimiter(1)
+        self._of_histories = trio.CapacityLimiter(1)
 
     def asgi(self) -> Starlette:
         """Return it as an ASGI application."""
@@ -75,7 +78,7 @@ class Application:
         return app
 
     async def _runs(self, request: Request) -> Response:
-        listed = await self._call(self._results.runs)
+        listed = await self._call(self._results.runs, limiter=self._of_runs)
         first = _whole(request.query_params.get("from", "0")) // _RUNS * _RUNS
         now = time.time()
         rows = [_run_row(run, now) for run in listed[first : first + _RUNS]]
@@ -83,7 +86,7 @@ class Application:
 
     async def _history(self, request: Request) -> Response:
         job = request.query_params.get("job", "")[:_MAX_JOB]
-        sections = await self._call(self._histories.sections, job)
+        sections = await self._call(self._histories.sections, job, limiter=self._of_histories)
         return self._page("history", {"job": printable(job), "sections": sections})
 
     async def _run(self, request: Request) -> Response:
@@ -170,10 +173,10 @@ class Application:
         except UnavailableError as exc:
             raise HTTPException(503, str(exc)) from exc
 
-    async def _call(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+    async def _call(self, function: Callable[[*Ts], T], *args: *Ts, limiter: trio.CapacityLimiter | None = None) -> T:
         """Call in a thread."""
         with trio.move_on_after(CALL_TIMEOUT):
-            return await in_thread(function, *args, limiter=self._limiter)
+            return await in_thread(function, *args, limiter=limiter or self._limiter)
         raise HTTPException(503, "the file system does not answer")
 
 

@@ -33,19 +33,22 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
-        async with self._look() as feed:  # raises before anything is sent
+        async with self._look() as feed:
+            version, snapshot = await feed.next(0)  # this and `look` raise before anything is sent
             headers = [item for item in self.raw_headers if item[0] != b"content-length"]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await _send(send, b"retry: %d\n\n" % _RETRY)
-            version = 0
-            while version >= 0:
+            await _send(send, b"retry: %d\n\n" % _RETRY + _event(version, snapshot))
+            while version >= 0 and scope["method"] != "HEAD":  # which has no content to wait for
                 body = b": nothing new\n\n"
                 with trio.move_on_after(HEARTBEAT):
                     version, snapshot = await feed.next(version)
-                    name = b"last" if version < 0 else b"message"
-                    body = b"event: %s\ndata: %s\n\n" % (name, snapshot)
+                    body = _event(version, snapshot)
                 await _send(send, body)
             await send({"type": "http.response.body", "body": b""})
+
+
+def _event(version: int, snapshot: bytes) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (b"last" if version < 0 else b"message", snapshot)
 
 
 async def _send(send: Send, body: bytes) -> None:

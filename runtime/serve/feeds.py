@@ -31,6 +31,7 @@ MAX_FEEDS: Final = 16
 """Runs that are followed at a time. Arbitrary: each holds the state of a run, which is some 100 MB for 100,000 jobs."""
 LOAD_TIMEOUT: Final = 60.0
 """Seconds in which the journal of a run has to be read. Arbitrary: that of a million jobs takes half of it."""
+_NOT_UNDERSTOOD: Final = "its journal cannot be understood"
 
 
 class UnavailableError(Exception):
@@ -62,15 +63,22 @@ class Feed:
         self._newest = b""
         self._is_last = False
         """Whether no snapshot comes after the newest one."""
+        self._is_broken = False
+        """Whether no snapshot can be made."""
         self._published = trio.Event()
         """Set when there is a newer snapshot than the one when it was made."""
 
     async def run(self) -> None:
-        """Follow the run until it ends, or this is cancelled; make snapshots meanwhile."""
-        with self.scope:
+        """Follow the run until it ends; make snapshots meanwhile."""
+        try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._publish, nursery.cancel_scope)
                 await self._follow()
+        except* Exception:
+            # `_follow` raises none. As there: it must end neither this process nor the feeds of other runs.
+            logger.debug("%s", self._directory, exc_info=True)
+            self.error, self.is_live, self._is_broken = _NOT_UNDERSTOOD, False, True
+            self._published.set()
 
     async def _follow(self) -> None:
         follower = follow(self._directory)
@@ -86,7 +94,7 @@ class Feed:
         except* Exception:
             # A journal that a job has written must end neither this process nor the feeds of other runs.
             logger.debug("%s", self._directory, exc_info=True)
-            self.error = "its journal cannot be understood"
+            self.error = _NOT_UNDERSTOOD
         self.is_live = False
         self.loaded.set()
         self._changed.set()
@@ -114,9 +122,14 @@ class Feed:
         """Wait for a snapshot that is newer than `version` (0: any); return its version, and the snapshot.
 
         The version is -1 with the last one, after which none comes.
+
+        Raises:
+            UnavailableError: if none can be made.
         """
-        while self._version == version or not self._version:
+        while not self._is_broken and (self._version == version or not self._version):
             await self._published.wait()
+        if self._is_broken:
+            raise UnavailableError(_NOT_UNDERSTOOD)
         return (-1 if self._is_last else self._version), self._newest
 
 
@@ -164,26 +177,29 @@ class Feeds:
             unused = next((each for each, feed in self._feeds.items() if not feed.viewers), None)
             if unused is None:
                 raise UnavailableError(f"{MAX_FEEDS} runs are being looked at; try again later")
-            self._end(unused)
+            self._end(unused, self._feeds[unused])
         feed = self._feeds[name] = Feed(directory)
         self._nursery.start_soon(self._run, name, feed)
-        self._nursery.start_soon(self._end_when_unused, name, feed)
         return feed
 
     async def _run(self, name: str, feed: Feed) -> None:
-        await feed.run()
-        # One that has ended is kept for the requests that follow; but not longer, as the run may be resumed.
-        await trio.sleep(LINGER)
-        if self._feeds.get(name) is feed:
-            self._end(name)
+        # All that holds the feed is in its scope, so that its memory is free when it makes room for another one.
+        with feed.scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_when_unused, name, feed)
+                await feed.run()
+                # One that has ended is kept for the requests that follow; but not longer, as the run may be resumed.
+                await trio.sleep(LINGER)
+                self._end(name, feed)
 
     async def _end_when_unused(self, name: str, feed: Feed) -> None:
-        while feed.viewers or trio.current_time() - feed.looked_at < LINGER:
-            if self._feeds.get(name) is not feed:
-                return
+        # Viewers come and go often: an event of each would be more than a look from time to time.
+        while feed.viewers or trio.current_time() - feed.looked_at < LINGER:  # noqa: ASYNC110 - see there
             await trio.sleep(LINGER / 10)
-        if self._feeds.get(name) is feed:
-            self._end(name)
+        self._end(name, feed)
 
-    def _end(self, name: str) -> None:
-        self._feeds.pop(name).scope.cancel()
+    def _end(self, name: str, feed: Feed) -> None:
+        """End a feed, unless that was done in the same tick, in which another one may have taken its place."""
+        if self._feeds.get(name) is feed:
+            del self._feeds[name]
+            feed.scope.cancel()

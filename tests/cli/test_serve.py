@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -76,6 +77,17 @@ def test_where_others_can_reach_it_a_token_is_drawn(tmp_path: Path) -> None:
         assert get(port, "/", cookie=cookie).status == 200
         program.send_signal(signal.SIGINT)
         assert "whoever has this address can read all logs there" in end_of(program).err
+
+
+def test_a_name_that_leads_to_this_machine_is_printed_as_an_address_that_is_answered(tmp_path: Path) -> None:
+    write_run(tmp_path / "results", [result()])
+    with started(tmp_path, "serve", "--port", "0", "--host", "127.1") as program:
+        assert program.stdout is not None
+        address = program.stdout.readline().partition(" ")[0]
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            assert NAME in answer.read().decode()
+        program.send_signal(signal.SIGINT)
+        end_of(program)
 
 
 def test_the_environment_may_give_the_token(tmp_path: Path) -> None:

@@ -133,6 +133,13 @@ def test_records_of_jobs_that_there_are_not_change_nothing() -> None:
     assert counts(run.look()) == {SCHEDULED: 4}
 
 
+def test_an_end_of_an_attempt_before_the_one_that_has_begun_is_no_result() -> None:
+    run = Run()
+    run.start("a", attempt=7)
+    run.end("a")
+    assert counts(run.look()) == {SCHEDULED: 3, QUEUED: 1}
+
+
 def test_of_a_journal_without_a_beginning_everything_that_is_there_is_shown() -> None:
     recorded = RecordedProgress("/runs/one")
     recorded.apply(Jobs(["a", "b"], ["", ""]))

@@ -72,6 +72,15 @@ async def test_a_token_is_asked_for_and_then_in_a_cookie(tmp_path: Path) -> None
         assert attributes == "Path=/; HttpOnly; SameSite=Lax"
         assert (await site.get("/", host="machine.example", cookie=f"a=b; {cookie}")).status == 200
         assert (await site.get("/", authorization=f"Bearer {SECRET}")).status == 200
+        again = await site.get(f"/?token={SECRET}", cookie=cookie)
+        assert (again.status, again.headers["location"]) == (303, "/")
+
+
+@pytest.mark.parametrize("other", ['a={"b": "c"}', "a b=c", "a@b=c", "a;;b", 'a="', 'job-runtime="', "=;"])
+async def test_cookies_of_other_servers_of_the_host_do_not_matter(tmp_path: Path, other: str) -> None:
+    async with served(tmp_path, token=SECRET) as site:
+        for cookie in (f"{other}; job-runtime={SECRET}", f"job-runtime={SECRET}; {other}"):
+            assert (await site.get("/", cookie=cookie)).status == 200
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "/%5Cevil.example", "/\\evil.example", "/%2F%2Fevil.example"])

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
 from runtime.job import FailureKind, JobSpec
 from runtime.journal import Record, encode, to_text
 from runtime.serve import feeds
 from runtime.serve.feeds import Feeds, UnavailableError
 from runtime.serve.results import Results
+from runtime.serve.snapshot import RunView
 from tests.cli.past_run import NAME, held, write_journal, write_run
 from tests.report.results import result
 from tests.report.states import records
@@ -155,3 +157,53 @@ async def test_a_journal_that_breaks_off_is_said_to(tmp_path: Path) -> None:
         file.write(b"nonsense\n")
     async with served(tmp_path) as site, site.view(NAME) as view:
         assert (await view.until(lambda snapshot: snapshot["is_last"]))["state"] == "died"
+
+
+async def test_a_run_that_makes_room_for_another_one_is_held_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "MAX_FEEDS", 1)
+    monkeypatch.setattr(feeds, "LINGER", 3600.0)
+    for name in "ab":
+        write_run(tmp_path, [result()], name=name)
+    results = Results(tmp_path)
+    a, b = results.find("a"), results.find("b")
+    assert a is not None
+    assert b is not None
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            table = Feeds(nursery)
+            async with table.look("a", a):
+                tasks = len(nursery.child_tasks)
+            async with table.look("b", b):
+                await trio.testing.wait_all_tasks_blocked()
+                assert len(nursery.child_tasks) == tasks
+            nursery.cancel_scope.cancel()
+    results.close()
+
+
+async def test_a_run_of_which_no_page_can_be_made_ends_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def snapshot(view: RunView, now: float, *, is_live: bool, note: str = "") -> bytes:
+        raise IndexError
+
+    monkeypatch.setattr(RunView, "snapshot", snapshot)
+    write_run(tmp_path, [result()])
+    async with served(tmp_path) as site:
+        answer = await site.get(f"/runs/{NAME}/events")
+        assert (answer.status, "its journal cannot be understood" in answer.body) == (503, True)
+        assert (await site.get("/")).status == 200
+
+
+async def test_a_request_for_the_headers_of_events_ends_although_the_run_goes_on(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, [result()], ended=None, more=[JobSpec(name="late", cmd="true")])
+    async with served(tmp_path) as site:
+        with held(run_dir):
+            async with site.client() as client:
+                await client.stream.send_all(
+                    f"HEAD /runs/{NAME}/events HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+                    + b"GET /runs/none HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+                )
+                received = b"".join([data async for data in client.stream])
+    assert (received.count(b"HTTP/1.1 200 "), received.count(b"HTTP/1.1 404 ")) == (1, 1)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import trio
+import trio.lowlevel
 
+from runtime.history.screen_fit import Section
 from runtime.job import FailureKind, JobSpec
 from runtime.serve.access import HEADERS
+from runtime.serve.histories import Histories
 from tests.cli.past_run import NAME, held, write_journal, write_run
 from tests.report.results import result
 from tests.report.states import records
@@ -268,3 +274,31 @@ async def test_a_run_that_is_held_is_live(tmp_path: Path) -> None:
                 pass
             last = await snapshots.until(lambda snapshot: snapshot["is_last"])
     assert last["state"] == "died"
+
+
+async def test_those_who_wait_for_the_history_leave_the_threads_to_other_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    go_on = threading.Event()
+
+    def sections(histories: Histories, job: str) -> Sequence[Section]:
+        calls.append(job)
+        go_on.wait(60)
+        return ()
+
+    monkeypatch.setattr(Histories, "sections", sections)
+    run_of(tmp_path)
+    async with served(tmp_path) as site:
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(8):
+                    nursery.start_soon(site.get, "/history?job=a")
+                while not calls:
+                    await trio.lowlevel.checkpoint()
+                for _ in range(8):
+                    assert (await site.get(f"/runs/{NAME}")).status == 200
+                assert calls == ["a"]
+                nursery.cancel_scope.cancel()
+        finally:
+            go_on.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from typing import Final
 from urllib.parse import quote
@@ -38,4 +39,5 @@ def base_of(path: str) -> str:
     It begins with a dot or a slash, so no name in it is taken for a scheme, such as ``javascript:``.
     """
     path = posixpath.normpath(path)
-    return quote(path if path.startswith(("/", "../")) or path in {".", ".."} else f"./{path}").rstrip("/") + "/"
+    path = path if path.startswith(("/", "../")) or path in {".", ".."} else f"./{path}"
+    return quote(os.fsencode(path)).rstrip("/") + "/"  # the name of a directory may be bytes that are no text

@@ -36,6 +36,7 @@ def test_a_log_is_below_the_run_directory_and_plain_text_or_there_is_no_link(log
         ("../a b/run", "../a%20b/run/"),
         ("javascript:x", "./javascript%3Ax/"),
         ("..", "../"),
+        ("no text \udcff", "./no%20text%20%FF/"),
     ],
 )
 def test_a_url_is_relative_and_never_has_a_scheme(path: str, base: str) -> None:
