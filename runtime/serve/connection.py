@@ -138,6 +138,7 @@ class _Connection:
         self._http.start_next_cycle()
         return True
 
+    @trio.lowlevel.enable_ki_protection
     async def _watch_client(self, early: bytearray, scope: trio.CancelScope) -> None:
         """Cancel a response when its client has gone. What else it sends meanwhile is the next request."""
         try:

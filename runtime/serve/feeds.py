@@ -99,10 +99,12 @@ class Feed:
         self.loaded.set()
         self._changed.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def _note_loaded(self, caught_up: trio.Event) -> None:
         await caught_up.wait()
         self.loaded.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def _publish(self, scope: trio.CancelScope) -> None:
         """Make a snapshot when something has changed, and not again for `INTERVAL`."""
         await self.loaded.wait()
@@ -182,6 +184,7 @@ class Feeds:
         self._nursery.start_soon(self._run, name, feed)
         return feed
 
+    @trio.lowlevel.enable_ki_protection
     async def _run(self, name: str, feed: Feed) -> None:
         # All that holds the feed is in its scope, so that its memory is free when it makes room for another one.
         with feed.scope:
@@ -192,6 +195,7 @@ class Feeds:
                 await trio.sleep(LINGER)
                 self._end(name, feed)
 
+    @trio.lowlevel.enable_ki_protection
     async def _end_when_unused(self, name: str, feed: Feed) -> None:
         # Viewers come and go often: an event of each would be more than a look from time to time.
         while feed.viewers or trio.current_time() - feed.looked_at < LINGER:  # noqa: ASYNC110 - see there
