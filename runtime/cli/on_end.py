@@ -85,13 +85,15 @@ class OnEnd:
 
 
 class _Command:
-    """A command, from its start to its end. Its methods may be called from any thread."""
+    """A command, from its start to its end. Its methods may be called from any thread, `kill` in a signal handler."""
 
     def __init__(self, words: Sequence[str], summary: Callable[[], Mapping[str, object]]) -> None:
         self._words = words
         self._summary = summary
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """For numbers of processes. Nothing that may take long is done with it; a signal may interrupt who holds it."""
         self._killed = False
+        self._is_over = False
         self._pid: int | None = None
         """Its process and process group, while that cannot be reused: until it is reaped."""
 
@@ -107,34 +109,39 @@ class _Command:
             with open(fd, "wb", closefd=False) as file:
                 file.write(strict.dumps(summary).encode("ascii") + b"\n")
             os.lseek(fd, 0, os.SEEK_SET)
-            with self._lock:
-                if self._killed:
-                    return -signal.SIGKILL
-                process = subprocess.Popen(
-                    self._words,
-                    stdin=fd,
-                    stdout=2,  # standard output may be that of the events
-                    stderr=2,
-                    env={**inherited_environment(), **summary_variables(summary)},
-                    start_new_session=True,
-                    preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - it makes system calls only
-                )
-                self._pid = process.pid
+            if self._killed:
+                return -signal.SIGKILL
+            # Without the lock: if the file system of the program does not answer, this does not return.
+            process = subprocess.Popen(
+                self._words,
+                stdin=fd,
+                stdout=2,  # standard output may be that of the events
+                stderr=2,
+                env={**inherited_environment(), **summary_variables(summary)},
+                start_new_session=True,
+                preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - it makes system calls only
+            )
         finally:
             os.close(fd)
+        with self._lock:
+            self._pid = process.pid
+            if self._killed:  # while it was started
+                _kill_group(process.pid)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
             _kill_group(process.pid)
             self._pid = None
+            self._is_over = True
             return process.wait()
 
     def kill(self) -> bool:
-        """Kill it, now or as soon as it is started; return whether it ran."""
+        """Kill it, now or as soon as it is started; return whether it had not ended. Does not block."""
         with self._lock:
-            self._killed = True
-            if self._pid is None:
+            if self._is_over:
                 return False
-            _kill_group(self._pid)
+            self._killed = True
+            if self._pid is not None:
+                _kill_group(self._pid)
             return True
 
 

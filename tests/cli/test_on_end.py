@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import select
 import shlex
 import signal
-from collections.abc import Mapping
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from jsonschema import Draft202012Validator
+from trio.testing import MockClock
 
 from runtime.cli.on_end import OnEnd
 from runtime.job import FailureKind
@@ -105,6 +110,62 @@ def test_a_command_that_takes_too_long_is_killed_with_what_it_has_started(tmp_pa
         '--on-end: "sh" was killed, as it took longer than 0.5 s'
     )
     wait_until_dead(int(fifo.hear()))
+
+
+class Starts:
+    """In place of `subprocess.Popen`: waits until it is to go on, as for a file system that does not answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._popen = subprocess.Popen
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+        self.ended: queue.Queue[tuple[bool, int]] = queue.Queue()
+        """Of each start, whether it was to go on in time, and the process."""
+        monkeypatch.setattr(subprocess, "Popen", self)
+
+    def __call__(self, *args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        self.begun.set()
+        in_time = self.go_on.wait(LIMIT)
+        process = self._popen(*args, **options)
+        self.ended.put((in_time, process.pid))
+        return process
+
+
+async def failure_of(on_end: OnEnd, starts: Starts, then: Callable[[], None]) -> str | None:
+    """Call `then` while the command is being started, and return what comes of it."""
+    failures = []
+
+    async def run() -> None:
+        failures.append(await on_end.run(summary))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        assert await trio.to_thread.run_sync(starts.begun.wait, LIMIT)
+        then()
+    return failures[0]
+
+
+async def test_a_command_that_does_not_start_is_given_up_and_killed_when_it_does(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
+) -> None:
+    starts = Starts(monkeypatch)
+    failure = await failure_of(OnEnd(["sleep", "1000"]), starts, lambda: mock_clock.jump(60))
+    starts.go_on.set()
+    assert failure == '--on-end: "sleep" was killed, as it took longer than 60 s'
+    in_time, pid = starts.ended.get(timeout=LIMIT)
+    assert in_time
+    wait_until_dead(pid)
+
+
+async def test_a_command_that_is_interrupted_while_it_starts_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts, on_end = Starts(monkeypatch), OnEnd(["sleep", "1000"])
+
+    def interrupt() -> None:
+        on_end.interrupt()
+        starts.go_on.set()
+
+    assert await failure_of(on_end, starts, interrupt) == '--on-end: "sleep" was killed, as the run was interrupted'
+    assert starts.ended.get(timeout=LIMIT)[0]
 
 
 def test_what_a_command_leaves_behind_is_killed(tmp_path: Path) -> None:
