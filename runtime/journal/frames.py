@@ -50,6 +50,8 @@ class Scanner(Generic[_T]):
         self._end = start
         self._rest = bytearray()
         """What follows the last valid frame, as long as it may become one."""
+        self._searched = 0
+        """How many bytes of it were searched for zeros."""
         self._beyond = 0
         """Bytes that followed it when it was clear that they are no frame."""
         self._flaw: str | None = None
@@ -117,6 +119,10 @@ class Scanner(Generic[_T]):
             return None
         size = _size(head)
         if len(self._rest) < begin + size:
+            # A hole costs whoever makes it nothing. So a frame that tells any size is not read into memory with it.
+            if self._rest.find(b"\0", max(begin, self._searched)) >= 0:
+                self._flaw = f"a frame of {size} bytes has zeros in it"
+            self._searched = len(self._rest) - begin
             return None
         payload = bytes(self._rest[begin + _HEADER_SIZE : begin + size - 1])
         if head != _header(payload):

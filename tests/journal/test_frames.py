@@ -57,6 +57,12 @@ def test_the_size_of_the_pieces_does_not_matter(piece: int) -> None:
     assert scanner.note == f"byte {len(WHOLE)}: a frame is cut off after 4 bytes"
 
 
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_a_hole_in_a_frame_of_any_size_is_not_read_to_its_end(piece: int) -> None:
+    found, scanner = scan(WHOLE + b"7fffffff 00000000 {" + bytes(100_000), piece)
+    assert (found, scanner.end, scanner.is_broken) == (TEXTS, len(WHOLE), True)
+
+
 def test_nothing_is_an_empty_journal() -> None:
     _, scanner = scan(b"")
     assert (scanner.end, scanner.note) == (0, None)
@@ -125,6 +131,7 @@ def damages() -> Iterator[tuple[str, bytes, str]]:
     yield "end", encode('{"a":1}')[:-1] + b" ", "a frame of 26 bytes has no line feed at its end"
     yield "text", b"hello, world\n", "no frame begins here"
     yield "huge length", b"ffffffff 00000000 {}", "a frame of 4294967314 bytes is cut off after 20"
+    yield "huge hole", b"7fffffff 00000000 {" + bytes(9), "a frame of 2147483666 bytes has zeros in it"
     yield "one zero", b"\0", "1 byte of zero"
     raw = "é".encode()
     yield "not ASCII", b"%08x %08x %b\n" % (len(raw), zlib.crc32(raw), raw), "the text of a frame is not ASCII"
