@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from runtime.history.outcomes import Outcome, RunHead, Standing
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the format. It is increased with every change of `SCHEMA`, and of what the values mean: what buckets
 are, for example. An index of any other version is made again."""
 

@@ -7,10 +7,8 @@ one, failures whose explanations are equal when they are normalised are in one b
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -19,6 +17,8 @@ from runtime.job import FailureKind, JobResult, JobStatus, JobStatusInfo
 from runtime.report.bucket_rules import NO_RULES, BucketRules
 from runtime.report.normalise import normalise
 from runtime.report.reported_job import ReportedJob
+from runtime.report.whole_message import whole_message
+from runtime.verdict.explaining import is_of_end_report
 from runtime.verdict.explaining_judge import explaining_index
 
 _QUOTED: Final = 150
@@ -33,15 +33,6 @@ _EXPLAINED_BY_LOG: Final = (
 )
 # Failures of which the log says what was going on: the reason belongs to the message.
 _DESCRIBED_BY_LOG: Final = (FailureKind.TIMEOUT, FailureKind.IDLE)
-
-_BLOCK: Final = re.compile(r"(?:Error|Fatal|Warning)-\[")
-"""The first line of a message of VCS, which goes on to an empty line."""
-_HEADER: Final = re.compile(r".*(?:at time [0-9.]+ ?\w*|\(time [^()]*\))\s*$")
-"""The first line of a message of VCS or Xcelium, which tells where and when. The text is in the lines after it."""
-_LABELLED: Final = re.compile(r"#?\s+(?:[A-Z][\w ]{0,20}|what\(\)): ")
-"""A further line of a message of Questa, Xcelium or C++: ``#    Time: 5 ns  Scope: tb.dut``, ``  what():  map::at``."""
-_BARE_EXCEPTION: Final = re.compile(r"\s*[\w.]*(?:Error|Exception|Failure)\s*$")
-"""The last line of a traceback, of an exception without a message: the lines before tell what was done."""
 
 
 @attrs.frozen
@@ -155,7 +146,7 @@ def _explanation(reason: JobStatusInfo) -> str:
     index = _explaining_index(reason)
     if index is None:
         return _headline(reason, None)
-    message = _whole_message(context, index)
+    message = whole_message(context, index)
     if kind in _DESCRIBED_BY_LOG:
         return f"{reason.message.partition(';')[0]}: {message}"
     # What the log shows of the infrastructure has its kind. Otherwise one cause may end in an exit code or a signal.
@@ -170,7 +161,8 @@ def _headline(reason: JobStatusInfo, index: int | None) -> str:
     if index is not None:
         line = context[index].strip()
     elif reason.kind is not FailureKind.FAIL_PATTERN and _first_number(reason) is None:
-        line = next((line.strip() for line in reversed(context) if line.strip()), "")
+        written = (line for line in reversed(context) if line.strip())
+        line = next((line.strip() for line in written if not is_of_end_report(line)), "")
     return reason.message if not line or line[:_QUOTED] in reason.message else f"{reason.message}: {line}"
 
 
@@ -203,17 +195,3 @@ def _explaining_index(reason: JobStatusInfo) -> int | None:
             return index if 0 <= index < len(context) else None
         index += end - begin + 1
     return None
-
-
-def _whole_message(context: Sequence[str], index: int) -> str:
-    """Return the message of which a line is the first."""
-    line = context[index]
-    after = context[index + 1 : index + 5]
-    if _BLOCK.match(line):
-        return " ".join([line, *itertools.takewhile(str.strip, after)])
-    if _HEADER.match(line):
-        after = after[: 1 if line.startswith(("Error", "Fatal")) else 2]  # VCS does not tell the scope again
-        return " ".join([line, *itertools.takewhile(str.strip, after)])
-    if _BARE_EXCEPTION.match(line):
-        return " ".join([*context[max(0, index - 4) : index], line])
-    return " ".join([line, *itertools.takewhile(_LABELLED.match, after)])

@@ -1,9 +1,10 @@
 """`normalise`: a message without what differs from run to run, so that one cause has one message. Pure.
 
-What differs is replaced by a word that says what was there: numbers (also those in names, such as the index of an
-instance), times, addresses and other hexadecimal values, paths, and the hierarchy above the last name of an instance.
-The name of a source file stays, as it tells where to look; its directory does not. Where something is missing, the
-place that asks for it goes, too: one header that is gone stops many files.
+What differs is replaced by a word that says what was there: numbers (also those at the end of a name or of a part of
+it, such as the index of an instance, but for a few names), times, addresses and other hexadecimal values, paths, and
+the hierarchy above the last name of an instance. The name of a source file stays, as it tells where to look; its
+directory does not. Where something is missing, the place that asks for it goes, too: one header that is gone stops many
+files.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ _PLACE: Final = re.compile(
 )
 
 _PATH: Final = re.compile(r"(?<![\w./$-])(?:\.{0,2}/|[\w.+-]+/)[^:;,'\"()\[\]`]*")
-_PLAIN: Final = re.compile(r"[A-Za-z]+/[A-Za-z]+$")
-"""Two words, as in ``push/pop``."""
+_PLAIN: Final = re.compile(r"[A-Za-z]+/[A-Za-z]+[.!?]?$")
+"""Two words, as in ``push/pop``, perhaps at the end of a sentence."""
 _SOURCE: Final = re.compile(r"[\w+-]+\.(?:s?vh?|svi|vhdl?|c|cc|cpp|cxx|h|hh|hpp|hxx|py|rs|go|tcl|S|mk)$")
 """The name of a source file at the end of a path."""
 _FILE: Final = re.compile(r"[\w.+-]+\.\w+$")
@@ -53,7 +54,8 @@ _FILE: Final = re.compile(r"[\w.+-]+\.\w+$")
 
 _INDEX: Final = r"(?:\[[^\]]{0,20}\])*"
 _HIERARCHY: Final = re.compile(
-    rf"(?<![\w.$])(?:uvm_test_top\.|(?:[A-Za-z_]\w*{_INDEX}\.){{2}})(?:[A-Za-z_]\w*{_INDEX}\.)*(?=[A-Za-z_])"
+    rf"(?<![\w.$])(?:uvm_test_top\.|(?:[A-Za-z_]\w*{_INDEX}\.){{2}})(?:[A-Za-z_]\w*{_INDEX}\.)*"
+    r"(?=[A-Za-z_])(?!(?:value|integer)\b)"  # of a signal in Python: its name is before that
 )
 _NUMBER: Final = re.compile(
     r"(0[xX][0-9a-fA-F_xXzZ]+|(?<!\w)[0-9]*'s?[hHbBdDoO][0-9a-fA-F_xXzZ?]+(?![\w']))"
@@ -63,6 +65,11 @@ _NUMBER: Final = re.compile(
     r"|[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 )
 """With a prefix, as ``0x1f`` and ``8'hx``, which is the group; or without: some values have letters, some none."""
+_OF_NAME: Final = re.compile(
+    r"(?<=[A-Za-z])[0-9]+(?=[A-Za-z])|(?<=AXI)[345](?![0-9])|(?<=[Cc][Rr][Cc])(?:8|16|24|32|64)(?![0-9])"
+)
+"""Digits that belong to a name: those between letters, as in ``cc1plus``, and those of ``AXI4`` and ``crc16``. Others
+at the end of a name, or of a part of it, may be the index of an instance."""
 _UNKNOWN_VALUE: Final = re.compile(r"(?<==)[0-9a-fA-FxXzZ]{1,64}(?!\w)")
 _VARIES: Final = re.compile(r"[0-9./='-]")
 """A character that each text has which varies."""
@@ -127,4 +134,7 @@ def _file_name(path: str, file: re.Pattern[str]) -> str:
 
 
 def _number(found: re.Match[str]) -> str:
-    return "<n>" if found[1] is None else "<hex>"
+    if found[1] is not None:
+        return "<hex>"
+    name = _OF_NAME.match(found.string, found.start())
+    return name[0] if name is not None and name.end() == found.end() else "<n>"

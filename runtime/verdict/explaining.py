@@ -25,12 +25,13 @@ ERRORS: Final = (
     r"^(?:# )?\*\* (?:Error|Fatal|Failure)\b",  # Questa
     r"^\w+: \*[EF],",  # Xcelium: xmvlog, xmelab, xmsim
     r"^(?:Error|Fatal)-\[",  # VCS
+    r"^CMake Error\b",
     r": started at [0-9]",  # VCS: a concurrent assertion
     r"%(?:Error|Fatal)[:-]",  # Verilator
     r"(?:^|: )(?:fatal |internal compiler )?error: |^error\[",  # compilers
     r"(?:^|: )\w+ error: |\bsyntax error\b",  # parsers
     r"\b(?:ERROR|FATAL|CRITICAL|PANIC)\b|^\W?(?:Error|Fatal)\b|\b(?:Error|Fatal): ",
-    r"^(?: *|E +)[\w.]{0,80}(?:Error|Exception|Failure)(?:: |$)",  # Python
+    r"^(?: *|E +)[\w.]{0,80}(?:Error|Exception|Failure)(?:: |$)|^E +assert ",  # Python, pytest
     r"\b[Aa]ssert(?:ion)? (?:\S+ )?(?:has )?[Ff]ail|\bAssertion (?:error\b|`)",
     r"\bundefined reference to |\bmultiple definition of |\bcannot find -l|\bundefined symbol",  # linkers
     r"\bNo rule to make target |\bcommand not found\b|\bPermission denied\b|\bNo such file or directory\b",
@@ -62,7 +63,11 @@ COMPLAINTS: Final = (
     r"\(result was |\bresults\.xml\b",  # cocotb
     r"(?i:\bnon-?zero (?:exit|return)|\b(?:exit|return|terminat)(?:ed)?(?: with)?(?: error)? (?:code|status)\b)",
     r"(?i:^\W{0,20}[0-9]{1,9} (?:errors?|warnings?|failures?)\b)",
-    r"(?i:\b(?:errors?|warnings?|failures?|UVM_\w{1,20}) ?[:=] {0,9}[0-9])",
+    (
+        r"(?i:\b(?!error: (?:[0-9.]{1,20} ?[fpnum]?s\b|[0-9]{1,20}: |0x))"  # no count: ``ERROR: 28081 ps: text``
+        r"(?:errors?|warnings?|failures?|UVM_\w{1,20}) ?[:=] {0,9}[0-9])"
+    ),
+    r"^=+ FAILURES =+$",  # pytest
     r"\bignored\W{0,2}$",
     r"(?i:\b(?:see|check|review) (?:the )?(?:\S{1,40} )?(?:log|above)\b)",
 )
@@ -73,8 +78,21 @@ REMARKS: Final = (
     r"\b(?:[Ww]arning|WARNING|[Nn]ote|NOTE|Info): ",
     r"(?i:\b(?:0|no|without|zero) (?:errors?|fail|mismatch)|\bexpected errors?\b|\berrors? expected\b)",
     r"^\s*(?:File \"|raise |assert |[|^~])|^Traceback |^\s*[0-9]+ \|",
+    r"^-- (?:Performing Test|Looking for) .* - (?:Failed|not found)$",  # CMake tries something
+    r"^-- Could NOT find |^-- Configuring incomplete, errors occurred!",
 )
 """Lines that have a word for a failure, and tell of none."""
+
+END_REPORTS: Final = (
+    r"\bS i m u l a t i o n   R e p o r t\b",  # VCS, Verilator
+    r"^Time: [0-9]+ ?[fpnum]?s\s*$",  # VCS
+    r"^CPU [Tt]ime: ",  # VCS
+    r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ 0-9]{1,2} [0-9:]{5,8} (?:\w{1,5} )?[0-9]{4}\s*$",
+    r"^(?:# )?(?:End time: |Errors: [0-9])",  # Questa
+    r"^TOOL:\s.*\bExiting on ",  # Xcelium
+    r"^- Verilator: (?:cpu |\$finish at )",
+)
+"""Lines with which simulators end, whatever happened."""
 
 
 def is_complaint(line: str) -> bool:
@@ -82,4 +100,10 @@ def is_complaint(line: str) -> bool:
     return _COMPLAINT.search(line[:MAX_SEARCHED]) is not None
 
 
+def is_of_end_report(line: str) -> bool:
+    """Whether a simulator ends with this line, whatever happened."""
+    return _END_REPORT.search(line[:MAX_SEARCHED]) is not None
+
+
 _COMPLAINT: Final = re.compile("|".join(COMPLAINTS), re.ASCII)
+_END_REPORT: Final = re.compile("|".join(END_REPORTS), re.ASCII)

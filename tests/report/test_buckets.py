@@ -40,6 +40,9 @@ K = FailureKind
         ("a.c:3:1: error: 'x' undeclared", "b.c:4:2: error: 'x' undeclared"),
         ("../top.sv(3): module 'ecc' not found", "/x/mac.sv(12): module 'ecc' not found"),
         (f"/{'a' * 400}/x.sv:1: bad", "/b/x.sv:1: bad"),
+        ("u_fifo3 is full", "u_fifo12 is full"),
+        ("AXI4 of axi_2: lost", "AXI4 of axi_0: lost"),
+        ("tb.dut.ch[3].level.value", "tb.sub.dut.ch[1].level.value"),
     ],
 )
 def test_what_differs_in_numbers_and_paths_only_is_the_same(one: str, other: str) -> None:
@@ -60,6 +63,12 @@ def test_what_differs_in_numbers_and_paths_only_is_the_same(one: str, other: str
         ("'x' undeclared", "'y' undeclared"),
         ("a.h: No such file", "b.h: No such file"),
         ("got late", "got lost"),
+        ("item was never constructed/allocated.", "item was never released/recycled."),
+        ("i2s_top is bad", "i3c_top is bad"),
+        ("crc16 is bad", "crc32 is bad"),
+        ("AXI4_ERRM_X", "AXI3_ERRM_X"),
+        ("dut.fifo.level.value == 3", "dut.fifo.credit.value == 3"),
+        ("dut.a.b.value.integer", "dut.a.c.value.integer"),
     ],
 )
 def test_what_differs_in_words_is_not_the_same(one: str, other: str) -> None:
@@ -157,6 +166,50 @@ def test_a_message_of_several_lines_is_whole() -> None:
         'Error: "a.sv", <n>: tb.chk: at time <time> FIFO <n> overflows'
     )
     assert explained("  assert dut.q == 1", "AssertionError", "y") == "a b assert dut.q == <n> AssertionError"
+
+
+def test_a_message_of_cmake_has_its_text() -> None:
+    assert explained("x", "CMake Error at a.txt:2 (find_package):", "  Boost is", "  missing.", "", "  -- y") == (
+        "CMake Error at a.txt:<n> (find_package): Boost is missing."
+    )
+
+
+def test_counts_of_an_end_report_are_no_part_of_a_message() -> None:
+    assert explained("x", "# ** Fatal: (vsim-3601) bad", "# End time: 1:02", "# Errors: 1, Warnings: 0") == (
+        "** Fatal: (vsim-<n>) bad"
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    ["AssertionError: assert 3 == 4", "E   AssertionError: assert 3 == 4", "E  assert 'x' == 'y'"],
+)
+def test_an_assertion_that_has_only_values_has_its_code(values: str) -> None:
+    begin = values.partition("assert")[0] + "assert"
+    source = ['  File "/a/test.py", line 3, in test_a', "    assert dut.q.value == 1", "    ^^^^^"]
+    code = 'File "test.py", line <n>, in test_a assert dut.q.value == <n>'
+    assert explained("Traceback (most recent call last):", *source, values, at=4) == normalise(f"{code} {begin}")
+    assert explained("def test():", "> assert q == 1", values, at=2) == normalise(f"> assert q == 1 {begin}")
+    assert explained("x", values) == normalise(values)
+
+
+def test_a_crash_is_told_apart_by_the_function() -> None:
+    crash, shown = "Segmentation fault (core dumped).", "#0  0x7f in waitpid () from /lib/libc.so"
+    assert explained("x", crash, "", "#0 0x5d in step (n=3) at /a.c:4", "#1 0x5e in main ()") == (
+        "Segmentation fault (core dumped) in step"
+    )
+    handled = [shown, "#1  0x1 in ?? ()", "#2  <signal handler called>", "# #3  model::step<int> (n=1)"]
+    assert explained("x", crash, *handled) == "Segmentation fault (core dumped) in model::step<int>"
+    for without in (handled[:-1], [shown], ["#7  0x5e in main ()"], [f"#{'9' * 9999} main ()"], []):
+        assert explained("x", crash, *without) == crash
+
+
+def test_the_last_line_before_an_end_report_is_in_the_headline() -> None:
+    report = ["   V C S   S i m u l a t i o n   R e p o r t ", "Time: 5 ps", "Sun Nov  1 23:33:11 2026"]
+    assert headline(result("a", K.EXIT_CODE, "exit code 3", context=["giving up", *report])) == (
+        "exit code 3: giving up"
+    )
+    assert headline(result("a", K.EXIT_CODE, "exit code 3", context=report)) == "exit code 3"
 
 
 def test_an_exception_of_cpp_has_its_text() -> None:

@@ -17,7 +17,7 @@ from runtime.process import UNKNOWN, Exit
 from runtime.verdict import Verdicts, verdict, verdicts
 from runtime.verdict.combined import is_fast
 from runtime.verdict.engine import Hit, PythonEngine
-from runtime.verdict.explaining import COMPLAINTS, ERRORS, HINTS, MAX_SEARCHED, is_complaint
+from runtime.verdict.explaining import COMPLAINTS, ERRORS, HINTS, MAX_SEARCHED, is_complaint, is_of_end_report
 from runtime.verdict.explaining_judge import ExplainingJudge, explaining_index
 from runtime.verdict.file import judge_log
 from runtime.verdict.ignoring import MAX_IGNORED, IgnoringEngine
@@ -144,6 +144,9 @@ def test_the_patterns_are_fast_with_any_engine() -> None:
         "compilation terminated.",
         "# Errors: 3, Warnings: 1",
         "2 errors generated.",
+        "ERROR: 3",
+        "Errors: 2: see above",
+        "=========== FAILURES ===========",
         "subprocess.CalledProcessError: Command 'sim' returned non-zero exit status 1.",
         "ERROR: ld.so: object 'libx.so' from LD_PRELOAD cannot be preloaded: ignored.",
     ],
@@ -155,10 +158,53 @@ def test_a_complaint_explains_nothing(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["TEST FAILED: data mismatch at 5", "Assertion tb.a_full has failed", ERROR, "make: x"]
+    "line",
+    [
+        "TEST FAILED: data mismatch at 5",
+        "Assertion tb.a_full has failed",
+        ERROR,
+        "make: x",
+        "[XCHECK] ERROR: 28081 ps: tb.dut.state has unknown value",
+        "ERROR: 1.5 ns: lost",
+        "ERROR: 17: lost",
+        "ERROR: 0x40 is no address",
+    ],
 )
 def test_what_says_more_is_no_complaint(line: str) -> None:
     assert not is_complaint(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-- Performing Test HAVE_ERROR_LIMIT - Failed",
+        "-- Looking for strerror_r - not found",
+        "-- Could NOT find Doxygen (missing: DOXYGEN_EXECUTABLE)",
+        "-- Configuring incomplete, errors occurred!",
+    ],
+)
+def test_what_cmake_tries_explains_nothing(line: str) -> None:
+    assert explaining_index([line]) is None
+    assert explaining_index([line, "CMake Error at CMakeLists.txt:22 (find_package):"]) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "           V C S   S i m u l a t i o n   R e p o r t ",
+        "Time: 38081 ps",
+        "CPU Time:      89.7510 seconds;       Data structure size:  12.5Mb",
+        "Sun Nov  1 23:33:11 2026",
+        "# End time: 18:50:49 on Nov 21,2026, Elapsed time: 0:03:49",
+        "# Errors: 1, Warnings: 0",
+        "- S i m u l a t i o n   R e p o r t: Verilator 5.020 2024-01-01",
+        "- Verilator: $finish at 10ns; walltime 0.002 s; speed 4.3 us/s",
+        "TOOL:\txrun\t23.09-s004: Exiting on Nov 17, 2026 at 10:33:11 CET",
+    ],
+)
+def test_an_end_report_explains_nothing(line: str) -> None:
+    assert is_of_end_report(line)
+    assert explaining_index([line]) is None
 
 
 @pytest.mark.parametrize("line", ["a" * 10_000, "test." * 3000, "make: *** " * 900, "Error " * 2000, "\0" * 9, ""])
