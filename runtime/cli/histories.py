@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 
 from runtime.cli.exit_codes import output_exit_code, print_error
 from runtime.cli.options import check_out
-from runtime.cli.past_options import LATEST
 from runtime.cli.past_runs import find_run, load_run, opened
 from runtime.history.comparison import Comparison, compare
 from runtime.history.comparison_lines import comparison_sections
@@ -64,7 +63,7 @@ def show_comparison(options: argparse.Namespace, output: Output) -> int:
         InputError: for wrong input.
     """
     out = check_out(options.out)
-    path = find_run(options.run or LATEST, out)
+    path = find_run(options.run, out)
     base_path = None if options.base is None else find_run(options.base, out)
 
     def answer(index: Index) -> str | list[Section]:

@@ -73,10 +73,12 @@ def _report(options: argparse.Namespace, output: Output) -> int:
 
 
 def _compare(options: argparse.Namespace, output: Output) -> int:
-    if options.html is None:
-        return show_comparison(options, output)
-    base = None if options.base is None else find_run(options.base, check_out(options.out))
-    return _write_html(options, options.html, base)
+    if options.html is not None:
+        base = None if options.base is None else find_run(options.base, check_out(options.out))
+        code = _write_html(options, options.html, base)
+        if code or not options.json:
+            return code
+    return show_comparison(options, output)
 
 
 def _write_html(options: argparse.Namespace, path: str, base: Path | None) -> int:

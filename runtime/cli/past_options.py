@@ -85,14 +85,13 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         " added or are gone since BASE.",
         allow_abbrev=False,
     )
-    compare.add_argument("run", metavar="RUN", nargs="?", help=f"{_RUN_TEXT} (default: latest)")
+    _add_run(compare, optional=True)
     compare.add_argument(
         "base",
         metavar="BASE",
         nargs="?",
         help="the run that it is compared with (default: the one of the same job file before it, of all its jobs)",
     )
-    _add_out(compare)
     _add_screen(compare)
     compare.add_argument("--html", metavar="FILE", help="write a page for a browser to FILE instead: of RUN, with that")
 

@@ -50,6 +50,16 @@ def test_a_comparison_is_with_any_run(here: Here, tmp_path: Path, nights: Path) 
     assert (done.code, done.err.count("\n")) == (2, 1)
 
 
+def test_a_comparison_without_arguments_is_of_the_latest_run(here: Here, tmp_path: Path, nights: Path) -> None:
+    done = here("compare", "--html", "page.html")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert f"What changed since {SECOND} 1 new failures a" in page(tmp_path)[0]
+    (tmp_path / "page.html").unlink()
+    done = here("compare", "--html", "page.html", "--json")
+    assert (done.code, done.out) == (0, here("compare", "--json").out)
+    assert (tmp_path / "page.html").exists()
+
+
 def test_the_first_run_has_nothing_to_be_compared_with(here: Here, tmp_path: Path, nights: Path) -> None:
     assert here("report", FIRST, "--html", "page.html").code == 0
     text, parsed = page(tmp_path)
