@@ -158,9 +158,9 @@ def _of_job(entries: Sequence[Entry], outcome: Outcome, is_alone: bool) -> Itera
 def _entries(
     run: RunHead, base: RunHead, now: Sequence[Outcome], before: Sequence[Outcome], others: Iterator[Entry]
 ) -> list[Entry]:
-    """Return all runs of a job up to `run`, which is the last one whenever it began."""
+    """Return all runs of a job up to `run`, which is the last one whenever it began. Each is there once."""
     earlier = [entry for entry in others if entry.run.order < run.order and entry.run.name not in (run.name, base.name)]
-    if before:
+    if before and base.name != run.name:  # both may be the same run
         earlier = sorted([*earlier, Entry(base, before)], key=lambda entry: entry.run.order)
     return [*earlier, Entry(run, now)] if now else earlier
 

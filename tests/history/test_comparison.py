@@ -153,3 +153,9 @@ def test_runs_that_began_later_say_nothing_of_a_run() -> None:
     found = compare(run(3, [outcome("F")]), run(2, [outcome("P")]), {"t": entries})
     (new,) = found.changes[Change.NEW]
     assert new.judgement.failing == 1
+
+
+def test_a_run_that_is_compared_with_itself_counts_once() -> None:
+    both = run(2, [outcome("F")])
+    (failing,) = compare(both, both, {"t": series("FF")}).changes[Change.STILL_FAILING]
+    assert failing.judgement.failing == 2
