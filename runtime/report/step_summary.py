@@ -70,7 +70,11 @@ def _pieces(state: RunState, *, is_live: bool) -> Iterator[str]:
     assert isinstance(counts, dict)
     total, run_dir = sum(counts.values()), Path(state.run_dir)
     bad = total - counts["passed"] - counts[UNFINISHED]
-    what = f"{bad} of {total} jobs did not pass" if bad else "all jobs passed" if bad + counts[UNFINISHED] == 0 else ""
+    what = ""
+    if bad:
+        what = f"{bad} of {total} jobs did not pass"
+    elif total and not counts[UNFINISHED]:  # of a run that died at once no job is known
+        what = "all jobs passed"
     yield f"## {span(str(run['name'] or run['run']))}{f': {what}' if what else ''}\n\n"
     pieces = [text for text, _ in count_pieces(counts)]
     if counts[UNFINISHED]:

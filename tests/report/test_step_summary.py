@@ -133,6 +133,12 @@ def test_a_live_run_is_said_to_run() -> None:
     )
 
 
+def test_of_a_run_that_has_no_jobs_yet_none_is_said_to_have_passed() -> None:
+    assert text_of([]) == (
+        "## `20260102-030405-abcdef`\n\n0 passed, 0 failed, 0 killed. The run `20260102-030405-abcdef` died.\n"
+    )
+
+
 @given(TEXT)
 def test_a_span_is_one_whatever_is_in_it(text: str) -> None:
     found = [token for token in tokens(f"x {span(text)} y\n") if token.type not in {"text", "inline"}]
