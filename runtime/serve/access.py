@@ -143,7 +143,16 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _answer(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+    """Answer in place of the application.
+
+    The connection ends then. One answer fits in the buffer of the system, so that who is refused can hold no connection
+    by asking again and again and reading nothing.
+    """
     body = f"{text}\n".encode()
-    usual = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    usual = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": [*usual, *headers]})
     await send({"type": "http.response.body", "body": body})

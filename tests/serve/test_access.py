@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import trio
 
 from runtime.serve.access import TOKEN, is_local_host
 from tests.cli.past_run import NAME, write_run
@@ -81,6 +83,16 @@ async def test_cookies_of_other_servers_of_the_host_do_not_matter(tmp_path: Path
     async with served(tmp_path, token=SECRET) as site:
         for cookie in (f"{other}; job-runtime={SECRET}", f"job-runtime={SECRET}; {other}"):
             assert (await site.get("/", cookie=cookie)).status == 200
+
+
+async def test_who_is_refused_cannot_hold_a_connection(tmp_path: Path) -> None:
+    async with served(tmp_path, token=SECRET) as site, site.client() as client:
+        await client.stream.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n" * 2)
+        received = b""
+        with suppress(trio.BrokenResourceError):  # the system tells that the second one was not read
+            while data := await client.stream.receive_some(1 << 16):
+                received += data
+    assert received.count(b"HTTP/1.1 401 ") == 1
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "/%5Cevil.example", "/\\evil.example", "/%2F%2Fevil.example"])
