@@ -34,7 +34,10 @@ Ts = TypeVarTuple("Ts")
 CALL_TIMEOUT: Final = 30.0
 """Seconds in which the file system has to answer. Arbitrary: ten times longer, and a browser has given up."""
 _THREADS: Final = 4
-"""Threads that read files. Arbitrary: a search keeps one busy for seconds, so one alone would hold all others up."""
+"""Threads that read files. Arbitrary: a call takes milliseconds, unless a file system is slow."""
+_SEARCHES: Final = 2
+"""Searches of logs at a time, in threads of their own: each takes seconds. Arbitrary: ten times more keep all CPUs busy
+that runs on this machine need."""
 _LINES: Final = 200
 """Lines of a log that are shown first. Arbitrary: some screens."""
 _RUNS: Final = 50
@@ -58,7 +61,8 @@ class Application:
         self._pages = Pages(printable(results.path))
         self._histories = Histories(results.directory)
         self._limiter = trio.CapacityLimiter(_THREADS)
-        # Calls that would wait for one another in threads wait here, and leave the threads to other pages.
+        # Calls that take long, or would wait for one another in threads, wait here, and leave the threads to others.
+        self._of_searches = trio.CapacityLimiter(_SEARCHES)
         self._of_runs = trio.CapacityLimiter(1)
         self._of_histories = trio.CapacityLimiter(1)
 
@@ -137,7 +141,7 @@ class Application:
             return None, "It is not below the directory that is served; job-runtime logs shows it."
         try:
             if text:
-                return await self._call(search, log, text), ""
+                return await self._call(search, log, text, limiter=self._of_searches), ""
             return await self._call(last_lines, log, count), ""
         except OSError as exc:
             return None, f"It cannot be read: {exc.strerror}."
@@ -177,7 +181,7 @@ class Application:
         """Call in a thread."""
         with trio.move_on_after(CALL_TIMEOUT):
             return await in_thread(function, *args, limiter=limiter or self._limiter)
-        raise HTTPException(503, "the file system does not answer")
+        raise HTTPException(503, "the file system does not answer, or too many ask at a time; try again later")
 
 
 def _run_row(run: ListedRun, now: float) -> dict[str, object]:

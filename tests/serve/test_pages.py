@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import trio
 import trio.lowlevel
 
-from runtime.history.screen_fit import Section
 from runtime.job import FailureKind, JobSpec
+from runtime.serve import app
 from runtime.serve.access import HEADERS
 from runtime.serve.histories import Histories
 from tests.cli.past_run import NAME, held, write_journal, write_run
@@ -276,29 +275,32 @@ async def test_a_run_that_is_held_is_live(tmp_path: Path) -> None:
     assert last["state"] == "died"
 
 
-async def test_those_who_wait_for_the_history_leave_the_threads_to_other_pages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("place", "name", "target", "most"),
+    [(Histories, "sections", "/history?job=a", 1), (app, "search", f"/runs/{NAME}/jobs/0?q=a", 2)],
+)
+async def test_those_who_wait_for_one_another_leave_the_threads_to_other_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str, target: str, most: int
 ) -> None:
-    calls: list[str] = []
+    calls: list[object] = []
     go_on = threading.Event()
 
-    def sections(histories: Histories, job: str) -> Sequence[Section]:
-        calls.append(job)
+    def blocking(*args: object) -> None:
+        calls.append(args)
         go_on.wait(60)
-        return ()
 
-    monkeypatch.setattr(Histories, "sections", sections)
+    monkeypatch.setattr(place, name, blocking)
     run_of(tmp_path)
     async with served(tmp_path) as site:
         try:
             async with trio.open_nursery() as nursery:
                 for _ in range(8):
-                    nursery.start_soon(site.get, "/history?job=a")
-                while not calls:
+                    nursery.start_soon(site.get, target)
+                while len(calls) < most:
                     await trio.lowlevel.checkpoint()
                 for _ in range(8):
-                    assert (await site.get(f"/runs/{NAME}")).status == 200
-                assert calls == ["a"]
+                    assert (await site.get(f"/runs/{NAME}/jobs/0")).status == 200
+                assert len(calls) == most
                 nursery.cancel_scope.cancel()
         finally:
             go_on.set()
