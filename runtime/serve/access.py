@@ -4,6 +4,7 @@
 - Only a `Host` that a browser on this machine would use. Else a page elsewhere, whose name is made to lead to this
   machine after it was loaded (DNS rebinding), could read all that is served. A server that asks for a token need not
   check: a browser sends a cookie only to the name that has set it.
+- Nothing that a page of another site embeds: it could not read the answer, but could time a search of a log.
 - With a token: in the address, which leads to the same one without it, and sets a cookie; in the cookie; or as
   ``Authorization: Bearer``.
 """
@@ -68,6 +69,8 @@ class Access:
         elif self._token is None and not is_local_host(_values(headers, b"host")):
             what = "this server is for this machine: expected localhost, 127.0.0.1 or [::1] in the address"
             await _answer(send, 421, what)
+        elif _is_embedded_elsewhere(headers):
+            await _answer(send, 403, "a page of another site asks for this; open it in a window of its own")
         elif self._token is None:
             await self._application(scope, receive, send)
         elif (address := _address_without(self._token, scope)) is not None:
@@ -118,6 +121,11 @@ def is_local_host(values: Iterable[str]) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _is_embedded_elsewhere(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a browser tells that a page of another site asks, and not somebody who follows a link of it."""
+    return "cross-site" in _values(headers, b"sec-fetch-site") and _values(headers, b"sec-fetch-dest") != ["document"]
 
 
 def _is_equal(given: str, token: str) -> bool:

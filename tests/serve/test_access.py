@@ -55,6 +55,26 @@ async def test_a_page_elsewhere_whose_name_leads_here_gets_nothing(tmp_path: Pat
     assert NAME not in answer.body
 
 
+@pytest.mark.parametrize(
+    ("site", "dest", "status"),
+    [
+        ("cross-site", "image", 403),
+        ("cross-site", "iframe", 403),
+        ("cross-site", "", 403),
+        ("cross-site", "document", 200),
+        ("same-origin", "empty", 200),
+        ("none", "document", 200),
+    ],
+)
+async def test_a_page_of_another_site_leads_here_and_embeds_nothing(
+    tmp_path: Path, site: str, dest: str, status: int
+) -> None:
+    write_run(tmp_path, [result()])
+    async with served(tmp_path) as server:
+        answer = await server.get("/", sec_fetch_site=site, sec_fetch_dest=dest)
+    assert (answer.status, NAME in answer.body) == (status, status == 200)
+
+
 async def test_a_token_is_asked_for_and_then_in_a_cookie(tmp_path: Path) -> None:
     write_run(tmp_path, [result()])
     async with served(tmp_path, token=SECRET) as site:
