@@ -58,7 +58,7 @@ def run_command(options: argparse.Namespace, output: Output) -> int:
 def _report(options: argparse.Namespace, output: Output) -> int:
     given = given_formats(options)
     if options.html is not None:
-        code = _write_html(options, options.html, None)
+        code = _write_html(options, options.html, None, given)
         if code or not (given or options.json):
             return code
     if given:
@@ -75,15 +75,21 @@ def _report(options: argparse.Namespace, output: Output) -> int:
 def _compare(options: argparse.Namespace, output: Output) -> int:
     if options.html is not None:
         base = None if options.base is None else find_run(options.base, check_out(options.out))
-        code = _write_html(options, options.html, base)
+        code = _write_html(options, options.html, base, {})
         if code or not options.json:
             return code
     return show_comparison(options, output)
 
 
-def _write_html(options: argparse.Namespace, path: str, base: Path | None) -> int:
-    """Write the page of a run for a browser, compared with the run `base` or the one before; return the exit code."""
+def _write_html(options: argparse.Namespace, path: str, base: Path | None, others: Mapping[str, str]) -> int:
+    """Write the page of a run for a browser, compared with the run `base` or the one before; return the exit code.
+
+    `others`: the files of other options, which must be others.
+    """
     with opened_page(path) as file:
+        for name, other in others.items():
+            if os.path.realpath(other) == file.real:
+                raise InputError(f"--html and --{name} are both {path}; expected a file for each")
         run = _load(options)
         history = history_of(run, base)
         try:

@@ -54,6 +54,14 @@ def test_where_no_file_can_be_nothing_is_written(here: Here, tmp_path: Path) -> 
     assert sorted(os.listdir(tmp_path)) == ["results", "taken"]
 
 
+def test_the_page_and_another_format_in_one_file_are_refused(here: Here, tmp_path: Path) -> None:
+    write_run(tmp_path / "results", [result("a")])
+    (tmp_path / "link").symlink_to("page")
+    done = here("report", "--html", "page", "--junit", "link")
+    assert (done.code, done.err) == (2, "job-runtime: --html and --junit are both page; expected a file for each\n")
+    assert not (tmp_path / "page").exists()
+
+
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
