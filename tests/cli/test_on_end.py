@@ -77,7 +77,7 @@ def test_the_command_gets_the_summary_when_all_is_written(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        ("no-such-program x", '"no-such-program" cannot be started: No such file or directory'),
+        ("./no-such-program x", '"./no-such-program" cannot be started: No such file or directory'),
         ("sh -c 'exit 3'", '"sh" failed: exit code 3'),
         ("sh -c 'kill -SEGV $$'", '"sh" failed: ended by SIGSEGV'),
     ],

@@ -31,7 +31,7 @@ VARYING = (
     (r"(\"directory\" value=\")[^\"]*", r"\1/here"),
     (r"cd [^ ]* &", "cd DIRECTORY &"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
-    (r"\d+\.\d+", "SECONDS"),
+    (r"\d+\.\d+(?:e-\d+)?|\d+e-\d+", "SECONDS"),
     (r'("(?:seed_base|seconds)": )[^,]*', r"\1NUMBER"),
     (r'("(?:directory|run_dir)": ")/[^"]*', r"\1/here"),
     (r'("results": ")[^"]*', r"\1/here"),

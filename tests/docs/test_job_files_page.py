@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -172,9 +173,8 @@ def test_the_example_of_a_job_that_hangs_ends_it_and_names_a_slow_one(tmp_path: 
 
 
 def test_the_example_of_a_ceiling_ends_what_needs_more(tmp_path: Path) -> None:
-    (tmp_path / "sim").write_text(
-        f"#!/bin/sh\nexec {sys.executable} -I -S -c 'import time; x = bytearray(1 << 30); time.sleep(1000)'\n"
-    )
+    program = "import time; x = bytearray(1 << 30); time.sleep(1000)"
+    (tmp_path / "sim").write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S -c '{program}'\n")
     (tmp_path / "sim").chmod(0o755)
     text = example('memory = "16GiB"').replace("16GiB", "200MiB")
     innocents = "[jobs.smoke]\ncmd = 'echo {seed}'\nseeds = 10\n"
