@@ -1,4 +1,4 @@
-"""Names of jobs that harm whoever takes them for something else than text."""
+"""Names of jobs that do harm where they are taken for something else than text."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ async def _serve(results: Results, options: argparse.Namespace, token: str | Non
     where = f"http://{_host_in_address(host)}:{port}/{'' if token is None else f'?token={token}'}"
     output.write(f"{where} shows the runs in {path_text(results.path, check_out(options.results).parent)}\n")
     if not is_local:
-        print_error("whoever has this address can read all logs there; the connection is not encrypted")
+        print_error("everybody who has this address can read all logs there; the connection is not encrypted")
     async with trio.open_nursery() as nursery:
         application = Application(results, Feeds(nursery))
         # Cookies are the same for all ports of a host, so that two servers would take each other's.

@@ -119,7 +119,7 @@ class Scanner(Generic[_T]):
             return None
         size = _size(head)
         if len(self._rest) < begin + size:
-            # A hole costs whoever makes it nothing. So a frame that tells any size is not read into memory with it.
+            # A hole of any size is made at no cost. So a frame that tells any size is not read into memory with it.
             if self._rest.find(b"\0", max(begin, self._searched)) >= 0:
                 self._flaw = f"a frame of {size} bytes has zeros in it"
             self._searched = len(self._rest) - begin

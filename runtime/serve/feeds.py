@@ -198,7 +198,7 @@ class Feeds:
     @trio.lowlevel.enable_ki_protection
     async def _end_when_unused(self, name: str, feed: Feed) -> None:
         # Viewers come and go often: an event of each would be more than a look from time to time.
-        while feed.viewers or trio.current_time() - feed.looked_at < LINGER:  # noqa: ASYNC110 - see there
+        while feed.viewers or trio.current_time() - feed.looked_at < LINGER:  # noqa: ASYNC110 - the look from time to time
             await trio.sleep(LINGER / 10)
         self._end(name, feed)
 

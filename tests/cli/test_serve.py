@@ -76,7 +76,7 @@ def test_where_others_can_reach_it_a_token_is_drawn(tmp_path: Path) -> None:
         assert cookie.startswith(f"job-runtime-{port}=")
         assert get(port, "/", cookie=cookie).status == 200
         program.send_signal(signal.SIGINT)
-        assert "whoever has this address can read all logs there" in end_of(program).err
+        assert "everybody who has this address can read all logs there" in end_of(program).err
 
 
 def test_a_name_that_leads_to_this_machine_is_printed_as_an_address_that_is_answered(tmp_path: Path) -> None:

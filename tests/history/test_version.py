@@ -9,7 +9,7 @@ from runtime.job import FailureKind, JobStatusInfo
 from runtime.report.buckets import bucket_of
 
 MESSAGES = [
-    "UVM_ERROR /work/dv/scoreboard.sv(87) @ 1204 ns: uvm_test_top.env.sb [SB] read 0xdead, expected 0xbeef",
+    "UVM_ERROR /proj/dv/scoreboard.sv(87) @ 1204 ns: uvm_test_top.env.sb [SB] read 0xdead, expected 0xbeef",
     "UVM_FATAL @ 17ps: uvm_test_top.env_3.agent[2].drv [NOVIF] no virtual interface",
     "Error-[SE] Syntax error at /home/u/rtl/top.v, 12: token is 'end'",
     "xmsim: *E,ASRTST (./tb.sv,44): (time 100 NS) Assertion tb.dut.check has failed",

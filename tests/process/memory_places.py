@@ -19,7 +19,10 @@ FIRST = Path("/sys/fs/cgroup/memory")
 
 needs_first = [
     pytest.mark.root,
-    pytest.mark.skipif(not (FIRST / "cgroup.procs").exists(), reason="there are no memory cgroups of version 1"),
+    pytest.mark.skipif(
+        not (FIRST / "cgroup.procs").exists(),
+        reason="this kernel has no memory cgroups of version 1: there memory is watched, which other tests run",
+    ),
 ]
 """Marks of a test in which the kernel enforces a ceiling."""
 

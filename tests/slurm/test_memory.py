@@ -25,7 +25,9 @@ else:
     time.sleep(1000)
 """
 
-needs_cgroups = pytest.mark.skipif(not has_cgroups(), reason="there are no cgroups of version 1")
+needs_cgroups = pytest.mark.skipif(
+    not has_cgroups(), reason="this kernel has no cgroups of version 1, which Slurm 22.05 needs to limit memory"
+)
 
 
 @pytest.fixture(

@@ -93,7 +93,7 @@ def _begin_in(cgroup: tuple[bytes, bytes], begin: Callable[[], Child]) -> Child:
                 begun.append(capture(begin))
         except StrandedError:
             pass  # this thread ends
-        except Exception as exc:  # noqa: BLE001 - raised below
+        except Exception as exc:  # noqa: BLE001 - raised below, in the thread that waits for this one
             begun.append(Error(exc))
 
     thread = threading.Thread(target=run, daemon=True)

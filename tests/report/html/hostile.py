@@ -1,4 +1,4 @@
-"""Texts that are markup, or code, to whoever does not take them for text."""
+"""Texts that are markup, or code, where they are not taken for text."""
 
 from __future__ import annotations
 

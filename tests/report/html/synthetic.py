@@ -33,7 +33,7 @@ def night(count: int, run_dir: Path | str, *, slots: int = 64) -> list[Record]:
     for index in range(count - 1):
         test, width = _TESTS[index % len(_TESTS)], _WIDTHS[index // len(_TESTS) % len(_WIDTHS)]
         seed = chance.randrange(2**31)
-        command = f"/work/chip/build/sim +UVM_TESTNAME={test}_test +width={width} +seed={seed}"
+        command = f"/proj/chip/build/sim +UVM_TESTNAME={test}_test +width={width} +seed={seed}"
         jobs.append(JobSpec(name=f"{test}.width={width}.seed={seed}", cmd=command, seed=seed))
     return records_of(jobs, list(_events(jobs, str(run_dir), slots, chance)), run_dir)
 
@@ -41,7 +41,7 @@ def night(count: int, run_dir: Path | str, *, slots: int = 64) -> list[Record]:
 def records_of(jobs: Sequence[JobSpec], events: Sequence[JobCompletionEvent], run_dir: Path | str) -> list[Record]:
     """Return the records of a run of these jobs, which ended so."""
     sink = Sink()
-    details = {"name": "nightly", "command": ["job-runtime", "run", "nightly.toml"], "directory": "/work/chip"}
+    details = {"name": "nightly", "command": ["job-runtime", "run", "nightly.toml"], "directory": "/proj/chip"}
     recorder = Recorder(sink, str(run_dir), details=details)
     recorder.begin("token", EPOCH)
     recorder.add(jobs)
