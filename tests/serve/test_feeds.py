@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import trio.testing
 from runtime.job import FailureKind, JobSpec
 from runtime.journal import Record, encode, to_text
 from runtime.serve import feeds
-from runtime.serve.feeds import Feeds, UnavailableError
+from runtime.serve.feeds import Feed, Feeds, UnavailableError
 from runtime.serve.results import Results
 from runtime.serve.snapshot import RunView
 from tests.cli.past_run import NAME, held, write_journal, write_run
@@ -82,50 +83,47 @@ async def test_the_last_viewer_ends_it_after_a_while(tmp_path: Path, monkeypatch
                 await trio.lowlevel.checkpoint()
 
 
-async def test_a_viewer_that_does_not_read_gets_the_newest_snapshot_only(tmp_path: Path) -> None:
-    run_dir = tmp_path / NAME
+@asynccontextmanager
+async def looked_at(directory: Path) -> AsyncIterator[tuple[Feed, Callable[[], None]]]:
+    """The feed of a run that goes on, with a viewer; and what writes the rest of its journal."""
+    run_dir = directory / NAME
     first, second = parts(run_dir)
     write_journal(run_dir, first)
-    results = Results(tmp_path)
-    directory = results.find(NAME)
-    assert directory is not None
+    results = Results(directory)
+    found = results.find(NAME)
+    assert found is not None
     with trio.fail_after(60), held(run_dir):
         async with trio.open_nursery() as nursery:
-            async with Feeds(nursery).look(NAME, directory) as feed:
-                version, _ = await feed.next(0)
-                append(run_dir, second)
-                while not version < 0:
-                    before = version
-                    version, newest = await feed.next(before)
-                again, same = await feed.next(before)
-                assert (again, same) == (-1, newest)
+            async with Feeds(nursery).look(NAME, found) as feed:
+                yield feed, lambda: append(run_dir, second)
             nursery.cancel_scope.cancel()
     results.close()
+
+
+async def test_a_viewer_that_does_not_read_gets_the_newest_snapshot_only(tmp_path: Path) -> None:
+    async with looked_at(tmp_path) as (feed, write_rest):
+        version, _ = await feed.next(0)
+        write_rest()
+        while not version < 0:
+            before = version
+            version, newest = await feed.next(before)
+        again, same = await feed.next(before)
+        assert (again, same) == (-1, newest)
 
 
 async def test_the_snapshot_that_is_said_to_be_the_last_one_has_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "INTERVAL", 0.3)  # in which the end is known, and is in no snapshot yet
-    run_dir = tmp_path / NAME
-    first, second = parts(run_dir)
-    write_journal(run_dir, first)
-    results = Results(tmp_path)
-    directory = results.find(NAME)
-    assert directory is not None
-    with trio.fail_after(60), held(run_dir):
-        async with trio.open_nursery() as nursery:
-            async with Feeds(nursery).look(NAME, directory) as feed:
-                version, snapshot = await feed.next(0)
-                append(run_dir, second)
-                while feed.is_live:
-                    await trio.lowlevel.checkpoint()
-                    version, snapshot = await feed.next(0)
-                while version > 0:
-                    version, snapshot = await feed.next(version)
-                assert json.loads(snapshot)["state"] == "ended"
-            nursery.cancel_scope.cancel()
-    results.close()
+    async with looked_at(tmp_path) as (feed, write_rest):
+        version, snapshot = await feed.next(0)
+        write_rest()
+        while feed.is_live:
+            await trio.lowlevel.checkpoint()
+            version, snapshot = await feed.next(0)
+        while version > 0:
+            version, snapshot = await feed.next(version)
+        assert json.loads(snapshot)["state"] == "ended"
 
 
 async def test_there_is_a_limit_and_runs_that_nobody_looks_at_make_room(
