@@ -18,11 +18,11 @@ from runtime.history.index import Index
 from runtime.history.index_file import ask_index
 from runtime.history.outcomes import RememberedRun, remembered
 from runtime.history.overview import histories, known_tests, overview, run_before, series_for
-from runtime.history.screen_fit import Section, fit
 from runtime.history.tables import comparison_table, histories_table
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.report import strict
 from runtime.report.output import Output
+from runtime.report.screen_fit import Section, fit
 
 _ROWS: Final = 50
 """Lines of the text where it goes to no terminal. Arbitrary: some screen."""

@@ -10,7 +10,7 @@ from typing import Final
 from runtime.cli.format_files import file_of
 from runtime.cli.past_runs import PastRun
 from runtime.jobfile.errors import InputError
-from runtime.report.html.news import History
+from runtime.report.news import History
 from runtime.report.result_files import write_atomically
 from runtime.roots import RootedPath
 

@@ -15,7 +15,7 @@ from runtime.history.index import Index
 from runtime.history.index_file import ask_index
 from runtime.history.outcomes import RememberedRun, RunHead, Standing, remembered
 from runtime.history.overview import run_before, series_for
-from runtime.report.html import news
+from runtime.report import news
 
 _RUNS: Final = 20
 """Runs in the trend. Arbitrary: some weeks of nights; ten times more are too many bars for a chart."""

@@ -8,9 +8,9 @@ from typing import Final
 from runtime.history.comparison import Change, Compared, Comparison
 from runtime.history.judgements import Flakiness, Judgement, Slowness
 from runtime.history.outcomes import FAILING, RunHead, Standing
-from runtime.history.screen_fit import Section
 from runtime.history.tables import SpanOf
 from runtime.job.shorten import shorten, some_of
+from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line
 from runtime.report.text import printable, short_duration
 

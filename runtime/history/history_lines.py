@@ -14,9 +14,9 @@ from runtime.history.comparison_lines import (
 from runtime.history.judgements import Entry, Judgement
 from runtime.history.outcomes import FAILING, Standing
 from runtime.history.overview import JobHistory
-from runtime.history.screen_fit import Section
 from runtime.history.tables import SpanOf, buckets_of
 from runtime.job.shorten import shorten
+from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line
 from runtime.report.text import printable, short_duration
 

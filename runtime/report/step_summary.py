@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from runtime.job import JobResult
-from runtime.job.counting import INFRASTRUCTURE, KNOWN, counted_as
+from runtime.job.counting import counted_as
 from runtime.job.shorten import shorten
 from runtime.job.status import PASSED
 from runtime.journal.descriptions import JobDescription
 from runtime.journal.replay import RunState
-from runtime.report.buckets import Bucket, BucketCounter, headline_of
+from runtime.report.buckets import headline_of
 from runtime.report.counts import count_pieces
+from runtime.report.groups import Group, groups_of
+from runtime.report.pass_rates import WITH_VERDICT, PassRates, pass_rates
 from runtime.report.reproduce import reproduce
 from runtime.report.results import rules_of_run, run_table
 from runtime.report.run_results import UNFINISHED, known_results
@@ -38,9 +40,8 @@ hide failures of a usual night."""
 MAX_FLAKY: Final = 100
 """Flaky jobs that are listed. Arbitrary, for the same reasons; they take a line each."""
 
-_FAILURES: Final = "Failures"
-_APART: Final = {INFRASTRUCTURE: "Failures of the infrastructure", KNOWN: "Known failures"}
-"""What is in a section of its own, and its title."""
+MAX_RATES: Final = 12
+"""Pass rates that are listed of tests, and of values of the matrix. Arbitrary, for the same reasons."""
 
 _CUT: Final = "\n*The rest is left out, as GitHub shows 1 MiB at most; `job-runtime report` has it.*\n"
 
@@ -65,10 +66,33 @@ def step_summary_lines(state: RunState, *, is_live: bool = False, most: int = MA
 
 def _pieces(state: RunState, *, is_live: bool) -> Iterator[str]:
     """Yield the paragraphs. Each ends whatever it begins."""
+    yield from _head(state, is_live=is_live)
+    run_dir = Path(state.run_dir)
+    bad, flaky, verdicts = [], [], []
+    for known in known_results(state, is_live=is_live):
+        result = known.result
+        if result is None:
+            continue
+        if counted_as(result) in WITH_VERDICT:
+            verdicts.append((result.id, result.status is PASSED))
+        if result.status is not PASSED:
+            bad.append(result)
+        elif result.is_flaky:
+            flaky.append(result)
+    groups = groups_of(bad, rules_of_run(state))
+    yield from _section("Failures", groups.design, run_dir)
+    yield from _pass_rates(pass_rates(verdicts))
+    yield from _section("Failures of the infrastructure", groups.infrastructure, run_dir)
+    yield from _section("Known failures", groups.known, run_dir)
+    yield from _never_ran(groups.never_ran)
+    yield from _flaky(flaky)
+
+
+def _head(state: RunState, *, is_live: bool) -> Iterator[str]:
     run = run_table(state, is_live=is_live)
     counts = run["counts"]
     assert isinstance(counts, dict)
-    total, run_dir = sum(counts.values()), Path(state.run_dir)
+    total = sum(counts.values())
     bad = total - counts["passed"] - counts[UNFINISHED]
     what = ""
     if bad:
@@ -83,27 +107,13 @@ def _pieces(state: RunState, *, is_live: bool) -> Iterator[str]:
     took = f", in {short_duration(seconds)}" if isinstance(seconds, float) and seconds >= 0 else ""
     state_text = {"running": "is running", "died": "died", "ended": "has ended"}[str(run["state"])]
     yield f"{', '.join(pieces)}{took}. The run {span(str(run['run']))} {state_text}.\n"
-    rules = rules_of_run(state)
-    sections = {title: BucketCounter(rules) for title in (_FAILURES, *_APART.values())}
-    flaky = []
-    for known in known_results(state, is_live=is_live):
-        result = known.result
-        if result is None:
-            continue
-        if result.status is not PASSED:
-            sections[_APART.get(counted_as(result), _FAILURES)].add(result)
-        elif result.is_flaky:
-            flaky.append(result)
-    for title, counter in sections.items():
-        yield from _section(title, counter.buckets(), run_dir)
-    yield from _flaky(flaky)
 
 
-def _section(title: str, found: Sequence[Bucket], run_dir: Path) -> Iterator[str]:
+def _section(title: str, found: Sequence[Group], run_dir: Path) -> Iterator[str]:
     if found:
         yield f"\n### {title}\n"
-    for bucket in found[:MAX_BUCKETS]:
-        example = bucket.example
+    for group in found[:MAX_BUCKETS]:
+        example = group.members[0]
         log = "" if example.log_path is None else f", log {span(path_text(example.log_path, run_dir))}"
         lines = () if example.reason is None else example.reason.context or ()
         again = reproduce(example, run_dir).split("\n")
@@ -111,13 +121,33 @@ def _section(title: str, found: Sequence[Bucket], run_dir: Path) -> Iterator[str
         is_whole = any(again) and all(printable_line(line) == line for line in again)
         yield "".join(
             [
-                f"\n**{bucket.count} ×** {span(bucket.message)}\\\nsuch as {span(example.id)}{log}\n",
+                f"\n**{len(group.members)} ×** {span(group.message)}\\\nsuch as {span(example.id)}{log}\n",
                 block("text", lines) if lines else "",
                 block("sh", again) if is_whole else "",
             ]
         )
     if len(found) > MAX_BUCKETS:
         yield f"\n… and {len(found) - MAX_BUCKETS} more messages\n"
+
+
+def _pass_rates(rates: PassRates) -> Iterator[str]:
+    if rates.tests:
+        yield "\n### Pass rates\n\n"
+    if rates.in_common:
+        yield f"All failures have {', '.join(map(span, rates.in_common))}.\n\n"
+    for rate in (*rates.values[:MAX_RATES], *rates.tests[:MAX_RATES]):
+        yield f"- {span(rate.name)}: {rate.passed} of {rate.total} passed\n"
+    if len(rates.tests) > MAX_RATES:
+        yield f"\n… and {len(rates.tests) - MAX_RATES} more tests\n"
+
+
+def _never_ran(found: Sequence[Group]) -> Iterator[str]:
+    if found:
+        yield "\n### Never ran\n\n"
+    for group in found[:MAX_BUCKETS]:
+        yield f"- **{len(group.members)} ×** {span(group.message)}, such as {span(group.members[0].id)}\n"
+    if len(found) > MAX_BUCKETS:
+        yield f"\n… and {len(found) - MAX_BUCKETS} more reasons\n"
 
 
 def _flaky(found: Sequence[JobResult[JobDescription]]) -> Iterator[str]:

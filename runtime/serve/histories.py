@@ -13,7 +13,7 @@ from runtime.history.history_lines import history_sections, overview_sections
 from runtime.history.index import CAN_BE_KEPT, DamagedIndexError, Index
 from runtime.history.index_file import follow_journals, read_content
 from runtime.history.overview import histories, overview
-from runtime.history.screen_fit import Section
+from runtime.report.screen_fit import Section
 from runtime.roots import RootedPath
 
 logger: Final = logging.getLogger("runtime.serve")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.job import FailureKind
-from runtime.report.html.news import Change, Changed, History
+from runtime.report.news import Change, Changed, History
 from tests.browser.chromium import Page, chromium
 from tests.report.html.hostile import CORPUS, fuzzed, hostile_run
 from tests.report.html.page_text import RUN_DIR, page_of, write_page

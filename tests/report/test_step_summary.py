@@ -94,12 +94,35 @@ cd /work && /bin/sh -c ./sim
 
 ### Known failures
 
-**1 ×** `it failed`\\
+**1 ×** `credit_lost`\\
 such as `d`, log `d/job.log`
 
 ```sh
 cd /work && /bin/sh -c ./sim
 ```
+
+### Never ran
+
+- **1 ×** `it failed`, such as `e`
+"""
+    )
+
+
+def test_what_all_failures_have_in_common_is_said() -> None:
+    ends = [
+        result(f"fifo.width={width}.seed={seed}", FailureKind.EXIT_CODE if width == 4 else None, run_dir=RUN_DIR)
+        for width in (4, 8)
+        for seed in (1, 2)
+    ]
+    assert of(*ends).endswith(
+        """
+### Pass rates
+
+All failures have `width=4`.
+
+- `width=4`: 0 of 2 passed
+- `width=8`: 2 of 2 passed
+- `fifo`: 2 of 4 passed
 """
     )
 

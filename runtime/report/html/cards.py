@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
-from runtime.report.html.excerpts import ExcerptLine, around_failure, excerpt
-from runtime.report.html.groups import Group, Groups
+from runtime.report.excerpts import ExcerptLine, around_failure, excerpt
+from runtime.report.groups import Group, Groups
 from runtime.report.html.jobs_table import command
 from runtime.report.html.log_links import link, log_below
 from runtime.report.html.texts import one_line

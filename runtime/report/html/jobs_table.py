@@ -13,7 +13,7 @@ from runtime.job import JobCompletionEvent, JobResult
 from runtime.job.counting import COUNTED_AS, counted_as
 from runtime.journal.columns import microseconds
 from runtime.journal.json_text import JSON
-from runtime.report.html.excerpts import excerpt
+from runtime.report.excerpts import excerpt
 from runtime.report.html.log_links import log_below
 from runtime.report.html.texts import NONE, Texts, one_line, template
 from runtime.report.reported_job import ReportedJob

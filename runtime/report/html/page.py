@@ -16,18 +16,17 @@ from typing import Final
 import jinja2
 from markupsafe import Markup
 
-from runtime.job.counting import COUNTED_AS, KNOWN
 from runtime.journal.json_text import JSON
 from runtime.journal.replay import RunState
+from runtime.report.groups import groups_of
 from runtime.report.html import plots
 from runtime.report.html.cards import MAX_TITLE, sections_of
 from runtime.report.html.charts import charts_of
-from runtime.report.html.groups import groups_of
 from runtime.report.html.jobs_table import OUTCOMES, JobsTable, json_text
 from runtime.report.html.log_links import base_of
-from runtime.report.html.news import History
-from runtime.report.html.pass_rates import pass_rates
 from runtime.report.html.texts import one_line
+from runtime.report.news import History
+from runtime.report.pass_rates import WITH_VERDICT, pass_rates
 from runtime.report.results import rules_of_run, run_table
 from runtime.report.run_results import known_results
 from runtime.report.text import printable, short_duration
@@ -37,7 +36,6 @@ MAX_RATES: Final = 12
 _MAX_CHANGED: Final = 12
 """Jobs that the first screen names of each kind of change. Arbitrary, for the same reason."""
 _SCRIPTS: Final = ("jobs.js", "grid.js", "details.js", "page.js")
-_WITH_VERDICT: Final = frozenset({*COUNTED_AS[:3], KNOWN})
 
 
 def page_text(
@@ -56,10 +54,10 @@ def page_text(
     groups = groups_of(table.bad, rules_of_run(state))
     base = None if path is None else base_of(path)
     drawn = charts_of(table, began, () if history is None else history.runs)
-    tests, values = pass_rates(
+    rates = pass_rates(
         (job_id, outcome == 0)
         for job_id, outcome in zip(table.ids, table.outcomes, strict=True)
-        if OUTCOMES[outcome] in _WITH_VERDICT
+        if OUTCOMES[outcome] in WITH_VERDICT
     )
     numbered = groups.numbered()
     members = {result.id: number for number, group in enumerate(numbered) for result in group.members}
@@ -82,9 +80,10 @@ def page_text(
         total=len(table.ids),
         news=_news(history, frozenset(table.ids)),
         sections=sections_of(groups, state.run_dir, base),
-        tests=tests[:MAX_RATES],
-        more_tests=len(tests[MAX_RATES:]),
-        values=values[: 2 * MAX_RATES],
+        in_common=rates.in_common,
+        tests=rates.tests[:MAX_RATES],
+        more_tests=len(rates.tests[MAX_RATES:]),
+        values=rates.values[: 2 * MAX_RATES],
         charts=drawn,
     )
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.journal import Record, replay
-from runtime.report.html.news import History
 from runtime.report.html.page import page_text
+from runtime.report.news import History
 
 RUN_DIR = "/out/20260528-202640-abcdef"
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from runtime.job import FailureKind
 from runtime.report.bucket_rules import BucketRules
-from runtime.report.html.groups import groups_of
+from runtime.report.groups import groups_of
 from tests.report.html.page_text import RUN_DIR, Parsed, page_of
 from tests.report.results import result
 from tests.report.states import DETAILS, records

@@ -11,8 +11,8 @@ import pytest
 from runtime.job import FailureKind, JobResult, JobSpec
 from runtime.journal import Record
 from runtime.report.html.jobs_table import NOT_KNOWN
-from runtime.report.html.news import Change, Changed, History
 from runtime.report.html.texts import LEFT_OUT
+from runtime.report.news import Change, Changed, History
 from runtime.report.text import printable
 from tests.report.html.hostile import CORPUS, fuzzed, hostile_run
 from tests.report.html.page_text import RUN_DIR, Parsed, page_of

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from runtime.job import JobStatusInfo
-from runtime.report.html.excerpts import MAX_LINE, ExcerptLine, around_failure, excerpt
+from runtime.report.excerpts import MAX_LINE, ExcerptLine, around_failure, excerpt
 
 
 def test_lines_have_their_numbers_and_the_failing_one_is_marked() -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from runtime.history.screen_fit import Section, fit
+from runtime.report.screen_fit import Section, fit
 from runtime.report.summary import Line
 
 

@@ -1,4 +1,4 @@
-"""What the first screen shows: failures in buckets, apart by who looks at them, and jobs that never ran. Pure."""
+"""All failures of a run in buckets, apart by who looks at them, and jobs that never ran. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Groups:
     """Jobs that never ran, whatever they are counted as, and those that were stopped: by their reasons."""
 
     def numbered(self) -> Sequence[Group]:
-        """Return the groups in the order of their numbers on the page."""
+        """Return all groups, those of the design first."""
         return (*self.design, *self.infrastructure, *self.known, *self.never_ran)
 
 

@@ -8,8 +8,13 @@ from typing import Final
 
 import attrs
 
+from runtime.job.counting import COUNTED_AS, KNOWN
+
 _PARAMETER: Final = re.compile(r"\.([A-Za-z_]\w*)=")
 _SEED: Final = "seed"
+
+WITH_VERDICT: Final = frozenset({*COUNTED_AS[:3], KNOWN})
+"""What jobs are counted as that had a verdict: see `runtime.job.counting`. Of the others nothing is known."""
 
 
 @attrs.frozen(order=True)
@@ -26,11 +31,28 @@ class Rate:
         """The share that passed, rounded down: 100 means all."""
         return 100 * self.passed // self.total
 
+    @property
+    def parameter(self) -> str:
+        """Of a value of the matrix, the name of its parameter."""
+        return self.name.partition("=")[0]
 
-def pass_rates(jobs: Iterable[tuple[str, bool]]) -> tuple[Sequence[Rate], Sequence[Rate]]:
-    """Return the rates of tests, and of values of the matrix, of which some jobs did not pass: the worst first.
 
-    Of the matrix, all values of a parameter are there if one is.
+@attrs.frozen
+class PassRates:
+    """How many jobs passed, the worst first."""
+
+    tests: Sequence[Rate] = ()
+    """Of the tests of several jobs of which some did not pass."""
+    values: Sequence[Rate] = ()
+    """Of the values of those parameters of the matrix of which some jobs did not pass: all values of each, and first
+    the parameter that tells most."""
+    in_common: Sequence[str] = ()
+    """The values that all jobs have which did not pass, and others have not: such as ``width=4``. Of one job that did
+    not pass there are none."""
+
+
+def pass_rates(jobs: Iterable[tuple[str, bool]]) -> PassRates:
+    """Return how many jobs passed.
 
     Args:
         jobs: of each that had a verdict its id, as `runtime.jobfile.expand` makes it, and whether it passed.
@@ -43,9 +65,15 @@ def pass_rates(jobs: Iterable[tuple[str, bool]]) -> tuple[Sequence[Rate], Sequen
         for name, value in zip(words[::2], words[1::2], strict=True):
             if name != _SEED:
                 _count(values.setdefault(name, {}), f"{name}={value}", passed)
+    failed = sum(total - passed for passed, total in tests.values())
     matrix = [rates for each in values.values() if len(rates := _rates(each)) > 1 and rates[0].passed < rates[0].total]
     matrix.sort(key=lambda rates: rates[0].percent - rates[-1].percent)
-    return [rate for rate in _rates(tests) if rate.passed < rate.total], [rate for rates in matrix for rate in rates]
+    flat = [rate for rates in matrix for rate in rates]
+    return PassRates(
+        [rate for rate in _rates(tests) if rate.passed < rate.total > 1],
+        flat,
+        [rate.name for rate in flat if rate.total - rate.passed == failed > 1],
+    )
 
 
 def _count(counts: dict[str, list[int]], name: str, passed: bool) -> None:

@@ -1,4 +1,4 @@
-"""What earlier runs tell of a run, as the page shows it. Pure."""
+"""What earlier runs tell of a run, for people. Pure."""
 
 from __future__ import annotations
 

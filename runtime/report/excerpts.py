@@ -1,4 +1,4 @@
-"""The lines of a log that explain a failure, with their numbers, for the page. Pure."""
+"""The lines of a log that explain a failure, with their numbers. Pure."""
 
 from __future__ import annotations
 
