@@ -23,7 +23,7 @@ _NOT_KEYS: Final = frozenset({"name", "run_dir", "terminal", "launcher_cls", "vi
 """Arguments of backends that are not keys of a job file: the command line passes them, or they are objects."""
 _ROOM: Final = ("mem_free", "disk_free")
 """Options of the command line that are options of backends as well."""
-_OLDER_KEYS: Final = {"grace": "visibility_timeout", "patience": "stall_timeout"}
+OLDER_KEYS: Final = {"grace": "visibility_timeout", "patience": "stall_timeout"}
 """Keys of backends' tables that have another name now, to that name. Job files with the older one are still read."""
 _OF_LOCAL: Final = ("containment", "leftovers")
 """Keys of jobs that only a backend with options of these names has."""
@@ -139,11 +139,11 @@ def _check_abilities(made: RuntimeBackend, name: str, entries: Sequence[JobEntry
 
 def _with_present_names(given: Mapping[str, object], takes: Container[str], where: str) -> Mapping[str, object]:
     """Return the keys of a backend's table, with the older names replaced that the backend does not take."""
-    older = [key for key in _OLDER_KEYS if key in given and key not in takes and _OLDER_KEYS[key] in takes]
+    older = [key for key in OLDER_KEYS if key in given and key not in takes and OLDER_KEYS[key] in takes]
     for key in older:
-        if _OLDER_KEYS[key] in given:
-            raise InputError(f"{where}: has both {key} and {_OLDER_KEYS[key]}, which replaces it; expected that alone")
-    return {_OLDER_KEYS[key] if key in older else key: value for key, value in given.items()}
+        if OLDER_KEYS[key] in given:
+            raise InputError(f"{where}: has both {key} and {OLDER_KEYS[key]}, which replaces it; expected that alone")
+    return {OLDER_KEYS[key] if key in older else key: value for key, value in given.items()}
 
 
 def _unknown_key(name: str, key: str) -> str:

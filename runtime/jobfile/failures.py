@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,6 +21,8 @@ DEFAULTS: Final = "defaults"
 """The key of ``[kinds]`` that is no kind: whether the default ones count, too."""
 
 _NO_KINDS: Final = Kinds({})
+_DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+"""A day as TOML has it. Python reads others, such as ``2027-W04``, too."""
 
 
 @attrs.frozen
@@ -184,7 +187,7 @@ def _texts(value: object) -> list[str] | None:
 
 
 def _date(value: object, place: str) -> dt.date:
-    if isinstance(value, str):  # JSON has no dates
+    if isinstance(value, str) and _DAY.fullmatch(value):  # JSON has no dates
         try:
             return dt.date.fromisoformat(value)
         except ValueError:

@@ -39,7 +39,7 @@ class JobTable:
     job_type: str | None = _key(values.any_text)
     backend: str | None = _key(values.text)
     resources: Mapping[str, int | None] | None = _key(values.amounts)
-    run_if: RunIf | None = _key(values.one_of(*RUN_IFS))  # noqa: RUF009 - as for `seeds`
+    run_if: RunIf | None = _key(values.OneOf(RUN_IFS))  # noqa: RUF009 - as for `seeds`
     needs_all_dependencies_passing: bool | None = _key(values.flag)
     """The former name of `run_if`; a table has at most one of the two."""
     weight: float | None = _key(values.number)
@@ -73,14 +73,14 @@ class JobTable:
     dry_run: bool | None = _key(values.flag)
     interactive: bool | None = _key(values.flag)
     tags: tuple[str, ...] | None = _key(values.texts)
-    containment: str | None = _key(values.one_of(*CONTAINMENTS))
-    leftovers: str | None = _key(values.one_of(*LEFTOVERS))
+    containment: str | None = _key(values.OneOf(CONTAINMENTS))
+    leftovers: str | None = _key(values.OneOf(LEFTOVERS))
     jobserver: bool | Literal["fifo"] | None = _key(values.jobserver)
     retry: int | Mapping[str, int] | None = _key(values.retry)
     retry_delay: float | None = _key(values.delay)
     """Seconds; for a table with `retry`, as is `flaky`."""
-    flaky: Flaky | None = _key(values.one_of(*FLAKY))  # noqa: RUF009 - as for `seeds`
-    keep: Keep | None = _key(values.one_of(*KEEPS))  # noqa: RUF009 - as for `seeds`
+    flaky: Flaky | None = _key(values.OneOf(FLAKY))  # noqa: RUF009 - as for `seeds`
+    keep: Keep | None = _key(values.OneOf(KEEPS))  # noqa: RUF009 - as for `seeds`
     version: str | None = _key(values.text)
     """A command for ``/bin/sh``; the first line that it prints is recorded with the run."""
 

@@ -6,7 +6,6 @@ Nothing is converted silently: ``"5"`` is no number.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Literal, TypeGuard
 
@@ -50,7 +49,8 @@ Seeds = int | range | tuple[int, ...]
 """How many seeds to draw, or the seeds themselves."""
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
+DURATION_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+"""The units of durations, in seconds."""
 _RANGE: Final = re.compile(r"([0-9]{1,20})\.\.([0-9]{1,20})")
 
 WHOLE_VALUE: Final[object] = object()
@@ -126,7 +126,7 @@ def shell(value: object) -> str | tuple[str, ...]:
     return value if isinstance(value, str) else tuple(words)
 
 
-_MAX_DURATION_LENGTH: Final = 50
+MAX_DURATION_LENGTH: Final = 50
 """Characters below which a text may be a duration. Arbitrary: far more than one has. A text of 400 digits would be
 infinite as a float."""
 
@@ -134,8 +134,8 @@ infinite as a float."""
 def duration(value: object) -> float:
     """Return the seconds that `value` stands for: a positive number, or text such as ``90s``, ``10m`` or ``1.5h``."""
     seconds: float = -1
-    if isinstance(value, str) and len(value) < _MAX_DURATION_LENGTH and (match := _DURATION.fullmatch(value.strip())):
-        seconds = float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, str) and len(value) < MAX_DURATION_LENGTH and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(match[1]) * DURATION_UNITS[match[2]]
     elif is_number(value):
         seconds = value
     if not 0 < seconds <= MAX_DURATION:
@@ -144,15 +144,17 @@ def duration(value: object) -> float:
     return float(seconds)
 
 
-def one_of(*known: str) -> Callable[[object], str]:
-    """Return the check that a value is one of these words."""
+@attrs.frozen
+class OneOf:
+    """The check that a value is one of these words."""
 
-    def check(value: object) -> str:
-        if value not in known:
-            raise ExpectedError(" or ".join(f'"{word}"' for word in known))
+    words: tuple[str, ...]
+
+    def __call__(self, value: object) -> str:
+        """Return the word."""
+        if value not in self.words:
+            raise ExpectedError(" or ".join(f'"{word}"' for word in self.words))
         return str(value)
-
-    return check
 
 
 def size(value: object) -> int:
