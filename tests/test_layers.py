@@ -75,6 +75,7 @@ PURE = (
     "runtime.journal.paths",
     "runtime.journal.records",
     "runtime.journal.replay",
+    "runtime.journal.requirements",
     "runtime.journal.resume",
     "runtime.journal.segments",
     "runtime.journal.unrecorded",

@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from runtime.cli.exit_codes import output_exit_code, print_error
 from runtime.cli.options import check_out
 from runtime.cli.past_runs import find_run, load_run, opened
+from runtime.cli.sections import show_sections
 from runtime.history.comparison import Comparison, compare
 from runtime.history.comparison_lines import comparison_sections
 from runtime.history.history_lines import history_sections, overview_sections
@@ -22,11 +23,7 @@ from runtime.history.tables import comparison_table, histories_table
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.report import strict
 from runtime.report.output import Output
-from runtime.report.screen_fit import Section, fit
-
-_ROWS: Final = 50
-"""Lines of the text where it goes to no terminal. Arbitrary: some screen."""
-_NO_WRAP: Final = 1 << 30
+from runtime.report.screen_fit import Section
 
 _T = TypeVar("_T")
 
@@ -116,9 +113,7 @@ def _show(answer: str | Iterable[Section], options: argparse.Namespace, output: 
     if isinstance(answer, str):
         output.write(answer)
         return output_exit_code(output)
-    columns, rows = output.size if output.is_terminal else (_NO_WRAP, _ROWS)
-    # The last row is for the prompt of the shell.
-    output.show(fit(list(answer), None if options.all else rows - 1, columns))
+    show_sections(list(answer), output, whole=options.all)
     return output_exit_code(output)
 
 

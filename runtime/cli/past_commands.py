@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
@@ -27,6 +28,7 @@ from runtime.cli.options import check_out
 from runtime.cli.page_history import history_of
 from runtime.cli.past_runs import PastRun, find_run, load_run, why_unreadable
 from runtime.cli.runs import Runs
+from runtime.cli.sections import show_sections
 from runtime.cli.watch import watch_run
 from runtime.errors import JournalVersionError
 from runtime.job import safe_id
@@ -37,6 +39,7 @@ from runtime.journal.reader import open_journal
 from runtime.report.archive import MAX_LOG, read_log, write_archive
 from runtime.report.buckets import is_consequence
 from runtime.report.events import event_lines
+from runtime.report.explanation import ExplainedRun, explanation
 from runtime.report.output import Output
 from runtime.report.past_paths import paths_of
 from runtime.report.results import results_lines
@@ -234,6 +237,21 @@ def _logs(options: argparse.Namespace, output: Output) -> int:
     return output_exit_code(output)
 
 
+def _explain(options: argparse.Namespace, output: Output) -> int:
+    run = _load(options)
+    number = run.number_of(options.job)
+    explained = ExplainedRun(
+        run.state,
+        run.journal.records,
+        is_live=run.is_live,
+        now=time.time(),
+        relative_to=Path.cwd(),
+        has_files=not run.is_exported,
+    )
+    show_sections(explanation(explained, number), output, whole=options.all)
+    return output_exit_code(output)
+
+
 def _shell(options: argparse.Namespace, _: Output) -> int:
     run = _load(options)
     number = run.number_of(options.job)
@@ -278,6 +296,7 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Output], int]]] = Map
         "history": show_history,
         "compare": _compare,
         "export": _export,
+        "explain": _explain,
         "logs": _logs,
         "shell": _shell,
         "watch": _watch,

@@ -11,7 +11,7 @@ from typing import Final
 from runtime.cli.format_options import add_formats
 from runtime.cli.option_values import add_print_interval, whole
 
-ABOUT_RUNS: Final = frozenset({"report", "runs", "history", "compare", "export", "logs", "shell", "watch"})
+ABOUT_RUNS: Final = frozenset({"report", "runs", "history", "compare", "export", "explain", "logs", "shell", "watch"})
 """The names of the commands."""
 
 LATEST: Final = "latest"
@@ -99,6 +99,17 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     _add_run(export, optional=True)
     export.add_argument("-o", "--output", dest="file", metavar="FILE", type=Path, help="the file (default: RUN.tar.gz)")
 
+    explain = add(
+        "explain",
+        help="show why a job waited, ran and failed, and where its files are",
+        description="Shows what a job needs, how much it may use, why it waited, its attempts, the lines of its log"
+        " that explain a failure, where its files are, and how to run it again. The run may go on, have ended or died.",
+        allow_abbrev=False,
+    )
+    _add_run(explain)
+    _add_job(explain)
+    _add_all(explain)
+
     logs = add("logs", help="print the log of a job", allow_abbrev=False)
     _add_run(logs)
     _add_job(logs)
@@ -110,8 +121,12 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_screen(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help="show all of it, and not what fits on one screen")
+    _add_all(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead")
+
+
+def _add_all(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="show all of it, and not what fits on one screen")
 
 
 def _add_run(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:

@@ -58,7 +58,8 @@ def number_in(state: RunState, job_id: str, run: str) -> int:
     """
     number = state.numbers.get(job_id)
     if number is None:
-        hint = suggestion(job_id, state.numbers, what="it has")
+        near = [each for each in state.numbers if job_id and job_id in each]  # such as all seeds of a test
+        hint = suggestion(job_id, near or state.numbers, what="it has")
         raise InputError(f"JOB is {shown(job_id)}, and the run {run} has no such job{hint}")
     return number
 

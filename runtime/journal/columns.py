@@ -227,6 +227,17 @@ def _texts(texts: list[object]) -> tuple[str, ...]:
     return strings
 
 
+def _read_counted(values: Sequence[list[object] | None]) -> list[tuple[tuple[int, dict[str, object]], ...] | None]:
+    return [None if each is None else tuple(map(_read_count, each)) for each in values]
+
+
+def _read_count(pair: object) -> tuple[int, dict[str, object]]:
+    if isinstance(pair, list) and [type(each) for each in pair] == [int, dict]:
+        return pair[0], pair[1]
+    msg = "something that is no count and its table"
+    raise ValueError(msg)
+
+
 INTEGERS: Final = Codec(frozenset({int}))
 FLAGS: Final = or_none(Codec(frozenset({bool})))
 TEXTS: Final = Codec(frozenset({str}))
@@ -248,3 +259,5 @@ WORDS: Final = or_none(Codec(frozenset({str, list}), None, _read_words, is_neste
 """Texts, sequences of texts, or `None`; sequences are read as tuples."""
 DETAILS: Final = Codec(frozenset({dict}), lambda column: [dict(each) for each in column])
 """Mappings with any JSON in them."""
+COUNTED: Final = or_none(Codec(frozenset({list}), None, _read_counted, is_nested=True))
+"""Sequences of pairs: a count, and a mapping with any JSON in it; or `None`. They are read as tuples."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import Any, Final, cast
 
 import attrs
@@ -15,7 +15,8 @@ from runtime.job.spec import DEFAULT_SHELL
 from runtime.journal.columns import Repeated
 from runtime.journal.json_text import dumps
 from runtime.journal.records import Jobs
-from runtime.journal.unrecorded import text_digest, unrecorded_digests
+from runtime.journal.requirements import Requirements, requirements_of, requirements_to_json
+from runtime.journal.unrecorded import alike, text_digest
 
 _MOST: Final = 250
 """Jobs of a record. So many are still in the processor's cache when they are read again: a tenth takes more space and
@@ -84,7 +85,12 @@ def jobs_record(jobs: Sequence[JobSpec]) -> Jobs:
         for name, column in (("seeds", seeds), ("cwds", cwds), ("odirs", odirs), ("logs", logs))
         if column.count(None) < len(ids)
     }
-    return Jobs(ids, unrecorded_digests(jobs), **columns)
+    groups = alike(jobs)
+    columns["requirements"] = requirements_to_json([(job, count) for job, count, _ in groups])
+    digests: list[str] = []
+    for _, count, its_digest in groups:
+        digests += repeat(its_digest, count)
+    return Jobs(ids, digests, **columns)
 
 
 def jobs_records(jobs: Sequence[Specification]) -> Iterator[Jobs]:
@@ -120,6 +126,11 @@ class Descriptions:
     def of(self, number: int) -> JobDescription:
         """Return the description of a job."""
         return description(*self.row_of(number))
+
+    def requirements(self, number: int) -> Requirements:
+        """Return what a job requires."""
+        record, row = self.row_of(number)
+        return requirements_of(row, record.requirements)
 
     def row_of(self, number: int) -> tuple[Jobs, int]:
         """Return the record of a job, and its row in that."""

@@ -20,6 +20,7 @@ from runtime.errors import JournalVersionError
 from runtime.job.kinds import Kind
 from runtime.job.status import JobStatus
 from runtime.journal.columns import (
+    COUNTED,
     DETAILS,
     ENDS,
     FLAGS,
@@ -127,6 +128,9 @@ class Jobs:
     """`JobSpec.log_path`."""
     exports: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
     """The names of its variables, joined by ``=``, which no name contains. Values may be secret, and are not here."""
+    requirements: Sequence[tuple[int, Mapping[str, JSON]]] | None = attrs.field(default=None, metadata=_one(COUNTED))
+    """What they need, and how much they may use: see `requirements`. No column, as those that follow each other have
+    the same. `None` if they need nothing, and if an older version has written it."""
 
     __attrs_post_init__ = _check_lengths
 

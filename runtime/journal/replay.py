@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import attrs
 
 from runtime.job import JobCompletionEvent, JobStatus
-from runtime.job.status import PASSED, QUEUED, SCHEDULED, TERMINAL
+from runtime.job.status import PASSED, QUEUED, RUNNING, SCHEDULED, TERMINAL
 from runtime.journal.completions import completion, output, shifted
 from runtime.journal.descriptions import Descriptions, JobDescription
 from runtime.journal.digests import recorded_digest
@@ -33,6 +33,7 @@ from runtime.journal.records import (
     Starting,
     Stopping,
 )
+from runtime.journal.requirements import Requirements
 from runtime.journal.segments import InFlight, Segment
 
 _NOT_YET = -1
@@ -132,6 +133,13 @@ class RunState:
         """Whether the last attempt at a job has ended, and the job waits for the next one."""
         return self.statuses[number] is QUEUED and self._ended[number] >= self._begun[number] > _NOT_YET
 
+    def is_running(self, number: int) -> bool:
+        """Whether the last attempt at a job runs, if a process runs the run. Of some backends only its start tells."""
+        if self.statuses[number] is not QUEUED or self.is_waiting(number):
+            return self.statuses[number] is RUNNING
+        begun = self._records[self._begun[number]]
+        return isinstance(begun, Starting) and not begun.queued
+
     def earlier(self, number: int) -> Sequence[JobCompletionEvent]:
         """Return the `earlier` completions that the next result of a job will have, or the attempts that count so far.
 
@@ -155,6 +163,10 @@ class RunState:
     def description(self, number: int) -> JobDescription:
         """Return what is known of a job besides its results."""
         return self._descriptions.of(number)
+
+    def requirements(self, number: int) -> Requirements:
+        """Return what a job needs before it runs, and how much it may use."""
+        return self._descriptions.requirements(number)
 
     def digest(self, number: int) -> str:
         """Return what `digests.digest` gives for the specification of a job; ``""`` if it was no `JobSpec`."""

@@ -1,11 +1,11 @@
-"""The digests of what the columns of a `Jobs` do not tell of specifications, for `digests`. Pure."""
+"""Which jobs are alike in what the columns of a `Jobs` do not tell of specifications, and its digest. Pure."""
 
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import groupby, repeat
+from itertools import groupby
 from operator import itemgetter
 from typing import Final
 
@@ -40,29 +40,37 @@ def text_digest(text: str) -> str:
     return blake2b(text.encode("ascii"), digest_size=_DIGITS // 2).hexdigest()
 
 
-def unrecorded_digests(jobs: Sequence[JobSpec]) -> list[str]:
-    """Return 16 hexadecimal digits for each specification: the same if all is the same that a `Jobs` does not tell.
+Alike = tuple[JobSpec, int, str]
+"""Jobs that follow each other, and share all that the other columns of a `Jobs` do not tell: the first of them, how
+many they are, and 16 hexadecimal digits, which are the same if all of that is the same."""
 
-    There is at least one specification. A field that has its default adds nothing, so a field that a later version of
-    this package adds changes no digest.
+
+def alike(jobs: Sequence[JobSpec]) -> list[Alike]:
+    """Return these jobs, of which there is at least one, in groups of those that are alike.
+
+    In the digest of a group a field that has its default adds nothing, so a field that a later version of this package
+    adds changes no digest.
     """
     shared = _shared(jobs)
     if shared.count(shared[0]) == len(shared):  # usual, and quick to find out
-        return _digests(shared[0], jobs)
-    found: list[str] = []
+        return _alike(shared[0], jobs)
+    found: list[Alike] = []
     for values, group in groupby(zip(shared, jobs, strict=True), itemgetter(0)):
-        found += _digests(values, [job for _, job in group])
+        found += _alike(values, [job for _, job in group])
     return found
 
 
-def _digests(shared: Sequence[object], jobs: Iterable[JobSpec]) -> list[str]:
+def _alike(shared: Sequence[object], jobs: Sequence[JobSpec]) -> list[Alike]:
     common = _hash_of_shared(shared)
     without = common.hexdigest()
-    found: list[str] = []
+    found: list[Alike] = []
+    index = 0
     # Many jobs have the same as the one before them.
     for (dependencies, exports), same in groupby([(job.dependencies, job.exports) for job in jobs]):
         its_digest = _digest(common, dependencies, exports) if dependencies or exports else without
-        found += repeat(its_digest, len(list(same)))
+        count = len(list(same))
+        found.append((jobs[index], count, its_digest))
+        index += count
     return found
 
 

@@ -57,22 +57,25 @@ def known_results(state: RunState, *, is_live: bool) -> Iterator[KnownResult]:
         is_live: whether a process runs the run, so that jobs which have not ended may still do so.
     """
     for number in state.numbers.values():
-        job = state.description(number)
-        status, attempt = state.statuses[number], state.attempts[number]
-        event = state.result(number)
-        if event is not None:
-            segment, origin = state.segment(number), state.origins.get(number)
-            removed = state.is_removed(number)
-            yield KnownResult(
-                job, status, event.attempt, JobResult(job, event), True, segment, origin, event.earlier, removed
-            )
-            continue
-        earlier = _earlier(state, number)
-        if is_live:
-            yield KnownResult(job, status, attempt, None, False, earlier=earlier)
-        else:
-            event = _end_by_death(state, number, earlier)
-            yield KnownResult(job, JobStatus.KILLED, attempt, JobResult(job, event), False, earlier=earlier)
+        yield known_result(state, number, is_live=is_live)
+
+
+def known_result(state: RunState, number: int, *, is_live: bool) -> KnownResult:
+    """Return what is known of the job with a number: see `known_results`."""
+    job = state.description(number)
+    status, attempt = state.statuses[number], state.attempts[number]
+    event = state.result(number)
+    if event is not None:
+        segment, origin = state.segment(number), state.origins.get(number)
+        removed = state.is_removed(number)
+        return KnownResult(
+            job, status, event.attempt, JobResult(job, event), True, segment, origin, event.earlier, removed
+        )
+    earlier = _earlier(state, number)
+    if is_live:
+        return KnownResult(job, status, attempt, None, False, earlier=earlier)
+    event = _end_by_death(state, number, earlier)
+    return KnownResult(job, JobStatus.KILLED, attempt, JobResult(job, event), False, earlier=earlier)
 
 
 def _earlier(state: RunState, number: int) -> Sequence[JobCompletionEvent]:

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from runtime.cli import job_shell
-from runtime.job import FailureKind, JobSpec
+from runtime.job import FailureKind, JobSpec, JobStatusInfo
 from runtime.journal import Begin, Ended, Recorder, encode, read, replay, to_text
 from runtime.report.results import results_lines
 from tests.cli.conftest import Here
@@ -126,6 +126,36 @@ def test_a_journal_of_a_newer_version_is_one_error(here: Here, tmp_path: Path) -
     done = here("report")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "a journal of version 99" in done.err
+
+
+# ---------------------------------------------------------------------- explain
+
+
+def test_a_job_is_explained_on_a_screen_also_of_an_exported_run(here: Here, tmp_path: Path) -> None:
+    reason = JobStatusInfo("exit code 1", [1, (1, 60)], ["UVM_ERROR"] * 60, FailureKind.EXIT_CODE)
+    failed = result("a", reason.kind, reason.message, lines=reason.lines, context=reason.context)
+    write_run(tmp_path / "results", [failed], more=[spec("b")])
+    done = here("explain", "latest", "a")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"a: failed, in results/{NAME}\n")
+    assert len(done.out.splitlines()) < 50 < len(here("explain", "latest", "a", "--all").out.splitlines())
+    assert "  again      job-runtime rerun " in done.out
+    assert here("explain", "latest", "b").out.startswith("b: never ran, in ")
+    assert here("export", "-o", "mail.tar.gz").code == 0
+    exported = here("explain", "./mail.tar.gz", "a")
+    assert (exported.code, exported.err) == (0, "")
+    assert "job-runtime rerun" not in exported.out
+
+
+def test_to_explain_a_job_that_is_not_there_is_one_error_that_names_those_of_its_name(
+    here: Here, tmp_path: Path
+) -> None:
+    write_run(tmp_path / "results", [result("smoke.seed=1"), result("smoke.seed=2"), result("build")])
+    done = here("explain", "latest", "smoke")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f'job-runtime: JOB is "smoke", and the run {NAME} has no such job; it has: "smoke.seed=1", "smoke.seed=2"\n'
+    )
 
 
 # ---------------------------------------------------------------------- logs

@@ -89,7 +89,10 @@ def batches(draw: st.DrawFn) -> Record:
             "exports": st.none() | ANY_TEXT,
         }
         described = {name: draw(columns(each, count)) for name, each in columns_of_jobs.items() if draw(st.booleans())}
-        return Jobs(draw(columns(ids, count)), draw(columns(ANY_TEXT, count)), **described)
+        counted = st.none() | st.lists(st.tuples(WHOLE, st.dictionaries(ANY_TEXT, JSON, max_size=3)), max_size=3)
+        requirements = draw(counted.map(lambda pairs: None if pairs is None else tuple(pairs)))
+        digests = draw(columns(ANY_TEXT, count))
+        return Jobs(draw(columns(ids, count)), digests, **described, requirements=requirements)
     if kind is Starting:
         return Starting(draw(MICROS), draw(ANY_TEXT), jobs, attempts)
     if kind is Progress:
