@@ -30,10 +30,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def timeouts(mutants: list[Mutant], workers: ThreadPoolExecutor) -> dict[tuple[str, ...], float] | None:
+def timeouts(mutants: list[Mutant], workers: ThreadPoolExecutor) -> dict[tuple[str, ...], float]:
     """Return the timeout of each group of tests in seconds, measured in a copy without a bug.
 
-    `None` if a group fails there: then it would catch any mutant.
+    A group that fails there has none: it would catch any mutant.
     """
 
     def measure(tests: tuple[str, ...]) -> tuple[tuple[str, ...], float, int | None, str]:
@@ -47,7 +47,7 @@ def timeouts(mutants: list[Mutant], workers: ThreadPoolExecutor) -> dict[tuple[s
     for tests, _, code, text in measured:
         if code != 0:
             say(f"fails without a mutant: {' '.join(tests)}: {text}")
-    return None if any(code != 0 for _, _, code, _ in measured) else {tests: limit for tests, limit, _, _ in measured}
+    return {tests: limit for tests, limit, code, _ in measured if code == 0}
 
 
 def main() -> int:
@@ -72,9 +72,9 @@ def main() -> int:
     verdicts: list[Verdict] = []
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         limits = timeouts(mutants, workers)
-        if limits is None:
-            return 1
-        for verdict in workers.map(lambda mutant: judge(mutant, limits[mutant.tests]), mutants):
+        unjudged = [mutant.name for mutant in mutants if mutant.tests not in limits]
+        judged = [mutant for mutant in mutants if mutant.tests in limits]
+        for verdict in workers.map(lambda mutant: judge(mutant, limits[mutant.tests]), judged):
             verdicts.append(verdict)
             say(f"{verdict.outcome.value:15} {verdict.mutant.name}: {verdict.mutant.breaks}")
             say(f"{'':15}   {verdict.text}")
@@ -82,7 +82,9 @@ def main() -> int:
     say(f"{len(verdicts) - len(bad)} of {len(verdicts)} mutants caught in {time.monotonic() - began:.0f} s")
     if bad:
         say(f"not caught: {', '.join(bad)}")
-    return 1 if bad or not verdicts else 0
+    if unjudged:
+        say(f"not judged, because their tests fail without them: {', '.join(unjudged)}")
+    return 1 if bad or unjudged or not verdicts else 0
 
 
 if __name__ == "__main__":
