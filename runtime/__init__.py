@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from runtime.backend.contract.live import LiveJob, StopCause
     from runtime.backend.contract.open_backend import BackendState
     from runtime.backend.fake import FakeBackend, FakePolicy, FakeRun
+    from runtime.backend.gridengine import GridEngineBackend
     from runtime.backend.legacy import (
         AnyLauncher,
         ErrorMessage,
@@ -84,6 +85,7 @@ else:
         "runtime.backend.fake": "FakeBackend FakePolicy FakeRun",
         "runtime.backend.legacy": "AnyLauncher ErrorMessage Launcher LauncherBusyError LauncherError"
         " LegacyLauncherAdapter",
+        "runtime.backend.gridengine": "GridEngineBackend",
         "runtime.backend.local": "LocalBackend",
         "runtime.backend.slurm": "SlurmBackend",
         "runtime.job": "CustomKind DEFAULT_KINDS EventBatch FailureClass FailureKind JobCompletionEvent JobHandle"
@@ -132,6 +134,7 @@ __all__ = (
     "FakePolicy",
     "FakeRun",
     "GraphError",
+    "GridEngineBackend",
     "Job",
     "JobCompletionEvent",
     "JobEnd",

@@ -15,6 +15,7 @@ from runtime import (
     FakeBackend,
     FakePolicy,
     FakeRun,
+    GridEngineBackend,
     JobCompletionEvent,
     JobHandle,
     JobProgressEvent,
@@ -137,6 +138,7 @@ MISSPELT: Mapping[str, Callable[[], object]] = {
     "FakeRun": lambda: FakeRun(durations=1),  # type: ignore[call-arg]  # misspelt
     "FakeBackend": lambda: FakeBackend(max_paralellism=1),  # type: ignore[call-arg]  # misspelt
     "LocalBackend": lambda: LocalBackend(kill_time=1),  # type: ignore[call-arg]  # misspelt
+    "GridEngineBackend": lambda: GridEngineBackend(partition="a"),  # type: ignore[call-arg]  # of Slurm
     "SlurmBackend": lambda: SlurmBackend(partitions="a"),  # type: ignore[call-arg]  # misspelt
     "SlurmBackend's common options": lambda: SlurmBackend(drain_time=1),  # type: ignore[call-arg]  # misspelt
     "LegacyLauncherAdapter": lambda: LegacyLauncherAdapter(OwnLauncher, patience=1),  # type: ignore[call-arg]  # old name

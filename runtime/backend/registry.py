@@ -30,6 +30,7 @@ LEGACY_PREFIX: Final = "legacy:"
 BUILT_IN: Final = {
     "local": "runtime.backend.local:LocalBackend",
     "fake": "runtime.backend.fake:FakeBackend",
+    "gridengine": "runtime.backend.gridengine:GridEngineBackend",
     "slurm": "runtime.backend.slurm:SlurmBackend",
 }
 

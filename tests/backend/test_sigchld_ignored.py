@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.backend.gridengine import GridEngineBackend
 from runtime.backend.local import LocalBackend
 from runtime.backend.slurm import SlurmBackend
 from runtime.errors import BackendBrokenError
@@ -33,7 +34,11 @@ async def test_contained_jobs_do_not_notice(tmp_path: Path) -> None:
         assert (status, kind) == (JobStatus.FAILED, FailureKind.EXIT_CODE)
 
 
-@pytest.mark.parametrize("backend", [LocalBackend(containment="group"), SlurmBackend()], ids=["group", "slurm"])
+@pytest.mark.parametrize(
+    "backend",
+    [LocalBackend(containment="group"), SlurmBackend(), GridEngineBackend()],
+    ids=["group", "slurm", "gridengine"],
+)
 async def test_a_backend_that_has_to_know_how_its_children_end_is_not_opened(
     backend: LocalBackend | SlurmBackend,
 ) -> None:

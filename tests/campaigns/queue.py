@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -179,7 +179,11 @@ def _purge(controller: Controller) -> None:
 async def play(program: Program, directory: Path, patch: pytest.MonkeyPatch) -> Counter[str]:
     """Run the program. Return how many jobs ended in which way. Raises `AssertionError` at a violation."""
     site = Settings(min_job_age=program.age, requeue_delay=20)
-    options = {"visibility_timeout": VISIBILITY_TIMEOUT, "kill_timeout": KILL_TIMEOUT, "requeue": program.requeue}
+    options: dict[str, Any] = {
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "kill_timeout": KILL_TIMEOUT,
+        "requeue": program.requeue,
+    }
     async with trio.open_nursery() as world:
         with trio.CancelScope() as scope:
             async with open_scene(directory, patch, settings=site, cluster_nursery=world, **options) as scene:

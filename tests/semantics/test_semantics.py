@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from runtime.backend.contract.backend import RuntimeBackend
+from runtime.backend.gridengine import GridEngineBackend
 from runtime.backend.job_paths import job_paths
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.local import LocalBackend
@@ -17,6 +18,7 @@ from runtime.backend.slurm import SlurmBackend
 from runtime.job import FailureKind, JobResult, JobSpec
 from runtime.scheduler.run import run_jobs
 from runtime.testing.semantics import Outcome, Row, judge, lay_out, rows
+from tests.gridengine.fakes import FakeGridEngine
 from tests.semantics.process_launcher import ProcessLauncher
 from tests.slurm.cluster import Cluster
 from tests.slurm.fakes import FakeSlurm
@@ -104,6 +106,15 @@ async def test_on_the_fake_slurm(table: Sequence[Row], tmp_path: Path, monkeypat
     with FakeSlurm(Settings(kill_wait=0.2, cpus=64)) as slurm:
         use_fake(slurm, monkeypatch)
         await assert_same_semantics(SlurmBackend(run_dir, poll_interval=0.1, visibility_timeout=20), table, run_dir)
+
+
+@pytest.mark.slow
+async def test_on_the_fake_grid_engine(table: Sequence[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = tmp_path / "run"
+    with FakeGridEngine(Settings(cpus=64)) as cluster:
+        use_fake(cluster, monkeypatch)
+        backend = GridEngineBackend(run_dir, poll_interval=0.1, visibility_timeout=20)
+        await assert_same_semantics(backend, table, run_dir)
 
 
 @pytest.mark.slurm

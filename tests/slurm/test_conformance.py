@@ -12,7 +12,7 @@ from runtime.testing.conformance import BUFFERS, CHECKS, Check, run_check
 from tests.slurm.cluster import Cluster
 from tests.slurm.fakes import FakeSlurm
 from tests.slurm.fakes.controller import Settings
-from tests.slurm.jobs import BUSY_ONCE, Calls, SlurmFixtures, use_fake
+from tests.slurm.jobs import BUSY_ONCE, BatchFixtures, Calls, use_fake
 
 AT_ONCE = 12
 """Checks that share the cluster: it has 32 processors, and a check is mostly waiting for the next tick."""
@@ -31,7 +31,7 @@ async def test_a_real_cluster(slurm: Cluster, buffer: float, tmp_path: Path, mon
 
     async def run(check: Check) -> None:
         async with limiter:
-            await run_check(check, SlurmFixtures(tmp_path), buffer, budget=90)
+            await run_check(check, BatchFixtures(tmp_path), buffer, budget=90)
 
     assert set(ALONE) < set(CHECKS)
     async with trio.open_nursery() as nursery:
@@ -49,4 +49,4 @@ async def test_a_real_cluster(slurm: Cluster, buffer: float, tmp_path: Path, mon
 async def test_the_fake(check: Check, buffer: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeSlurm(Settings(kill_wait=0.2, cpus=64)) as slurm:
         use_fake(slurm, monkeypatch)
-        await run_check(check, SlurmFixtures(tmp_path, poll_interval=0.02), buffer)
+        await run_check(check, BatchFixtures(tmp_path, poll_interval=0.02), buffer)

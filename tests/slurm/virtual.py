@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -24,15 +25,16 @@ import attrs
 import pytest
 import trio
 
-from runtime.backend.slurm import SlurmBackend
+from runtime.backend.batch import BatchBackend
 from runtime.job import JobCompletionEvent, JobHandle, JobSpec
 from runtime.process.commands import CommandResult
 from runtime.testing.fixture import BackendFixture, CheckContext, Session
 from tests.no_job import no_job
-from tests.slurm.fakes.commands import NO_CONTACT, Commands
 from tests.slurm.fakes.controller import Controller, Settings
+from tests.slurm.fakes.dialect import Dialect
 from tests.slurm.fakes.faults import Answer, Edit, Hang, Only, Orders, Say
 from tests.slurm.fakes.jobs import Job
+from tests.slurm.fakes.slurm import SLURM
 
 CONTACT_TIMEOUT = 9.0
 """Seconds that a client tries to reach a controller that is not there."""
@@ -90,7 +92,10 @@ class VirtualNodes:
 class VirtualSlurm:
     """The cluster. Its `commands_class` replaces that of `runtime.backend.slurm.system`."""
 
-    def __init__(self, nursery: trio.Nursery, directory: Path, settings: Settings | None = None) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, directory: Path, settings: Settings | None = None, dialect: Dialect = SLURM
+    ) -> None:
+        self.dialect = dialect
         self.nursery = nursery
         self.directory = directory
         self.settings = settings or Settings()
@@ -104,7 +109,7 @@ class VirtualSlurm:
         self.calls: list[tuple[str, float, tuple[str, ...]]] = []
         """Program, time, and arguments of each call."""
         self.controller = Controller(VirtualNodes(self), trio.current_time, self.settings)
-        self.commands = Commands(self.controller, 1.8e9)
+        self.commands = dialect.commands(self.controller, 1.8e9)
         self.doubtful: list[tuple[Sequence[str], Mapping[str, str]]] = []
         """Submissions that had no answer, and that were not accepted: arguments and environment."""
         self._processes = 0
@@ -148,8 +153,10 @@ class VirtualSlurm:
 
     def name_of(self, job: Job) -> str:
         """The name of the job that an element runs, as its file exports it."""
-        described = Path(job.request.arguments[0], str(job.index)).read_text()
-        return described.partition("export NAME='")[2].partition("'")[0]
+        assert job.index is not None
+        described = Path(job.request.arguments[0], str(job.index - self.dialect.first_index)).read_text()
+        found = re.search(r"(?:export NAME='|'NAME=)([^']*)'", described)
+        return "" if found is None else found[1]
 
     def run_of(self, job: Job) -> Run:
         """How it runs."""
@@ -165,11 +172,7 @@ class VirtualSlurm:
             [script, *job.request.arguments],
             env={
                 **job.request.environment,
-                "SLURM_ARRAY_TASK_ID": str(job.index),
-                "SLURM_ARRAY_JOB_ID": str(job.array_id),
-                "SLURM_JOB_ID": str(job.job_id),
-                "SLURMD_NODENAME": job.node or "",
-                **({"SLURM_RESTART_COUNT": str(job.restarts)} if job.restarts else {}),
+                **self.dialect.environment(job),
             },
             stdin=subprocess.DEVNULL,
             check=False,
@@ -211,9 +214,9 @@ class VirtualSlurm:
             self.poke()
             return answer
 
-        if act is None and self.down:
-            act = Say(err=NO_CONTACT[program].err, code=NO_CONTACT[program].code, after=CONTACT_TIMEOUT)
-        if program == "sbatch" and isinstance(act, Hang | Say) and not act.done and not self.down:
+        if act is None and self.down and (refusal := self.commands.no_contact(program)) is not None:
+            act = Say(refusal.out, refusal.err, refusal.code, after=CONTACT_TIMEOUT)
+        if program == self.dialect.submits and isinstance(act, Hang | Say) and not act.done and not self.down:
             self.doubtful.append((arguments, environment))
         if isinstance(act, Hang):
             if act.done:
@@ -236,10 +239,10 @@ class VirtualSlurm:
 
 @attrs.frozen
 class Scene:
-    """An open `SlurmBackend` on a virtual Slurm, with a session that receives its events."""
+    """An open backend on a virtual Slurm, or another system, with a session that receives its events."""
 
     slurm: VirtualSlurm
-    backend: SlurmBackend
+    backend: BatchBackend
     session: Session
 
     async def submit(self, *names: str, cmd: str = "true", **fields: Any) -> list[JobHandle]:
@@ -280,6 +283,7 @@ async def open_scene(
     settings: Settings | None = None,
     accounting: float | None = None,
     cluster_nursery: trio.Nursery | None = None,
+    dialect: Dialect = SLURM,
     **options: Any,
 ) -> AsyncIterator[Scene]:
     """Open a scene; at its end each accepted job must have completed once.
@@ -290,18 +294,18 @@ async def open_scene(
         settings: of the cluster.
         accounting: how far accounting lags behind, in seconds; `None` if there is none.
         cluster_nursery: the nursery of the cluster, if the cluster is to outlive the scene.
+        dialect: which system.
         options: of the backend.
     """
-    from runtime.backend.slurm import system
 
     async def in_the_loop(function: Callable[..., Any], *args: Any, **_options: Any) -> Any:
         await trio.lowlevel.checkpoint()
         return function(*args)
 
     patch.setattr(trio.to_thread, "run_sync", in_the_loop)
-    backend = SlurmBackend(directory, **options)
+    backend = dialect.backend(directory, **options)
     async with trio.open_nursery() as nursery:
-        slurm = VirtualSlurm(cluster_nursery or nursery, directory, settings)
+        slurm = VirtualSlurm(cluster_nursery or nursery, directory, settings, dialect)
         slurm.commands.accounting = accounting
 
         class VirtualCommands:
@@ -312,7 +316,7 @@ async def open_scene(
             async def run(self, argv: Sequence[str]) -> CommandResult:
                 return await slurm.run(argv, self.environment, self.timeout)
 
-        patch.setattr(system, "Commands", VirtualCommands)
+        patch.setattr(f"{dialect.module}.Commands", VirtualCommands)
         fixture = BackendFixture(backend, job=no_job)
         async with CheckContext(lambda: fixture, math.inf).session() as session, session.open():
             yield Scene(slurm, backend, session)

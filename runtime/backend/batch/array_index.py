@@ -41,7 +41,7 @@ class Observation:
         if row.state.phase > self.row.state.phase:
             self.row = row
         # An element that is ENDING needs no cancel: the system is already cleaning up after it.
-        if row.state.phase not in (Phase.ENDED, Phase.ENDING):
+        if row.state.lingers or row.state.phase not in (Phase.ENDED, Phase.ENDING):
             self.alive.append((row.array, index))
 
 

@@ -95,5 +95,6 @@ class Canceller:
                     await self._queue.cancel(each for observation in living.values() for each in observation.alive)
                 await trio.sleep(self._queue.pace.pause)
         if living:
-            some = ", ".join(f"{array}_{index}" for each in living.values() for array, index in each.alive[:1])
+            name = self._queue.system.element_id
+            some = ", ".join(name(array, index) for each in living.values() for array, index in each.alive[:1])
             logger.warning("backend %r leaves in the queue: %s", self._queue.backend, shorten(some, 500))

@@ -12,7 +12,7 @@ from runtime.backend.batch.exit_records import ExitRecord
 from runtime.backend.batch.files import Files
 from runtime.backend.batch.job import BatchJob
 from runtime.backend.batch.store import may_appear
-from runtime.backend.batch.system import QueueRow
+from runtime.backend.batch.system import QueueRow, System
 from runtime.backend.batch.transitions import Finished, Transition, Unseen, is_end_of_stop
 from runtime.backend.batch.wrapper import FOLDER
 from runtime.backend.contract.control import Control
@@ -39,7 +39,7 @@ class Completer:
         finisher: finds verdicts, and calls `post_finish`.
         log_watch: finds the line from which a job runs.
         excluder: is told which nodes launch jobs, and which fail.
-        system: the name of the batch system.
+        system: the batch system.
         visibility_timeout: how late a file may appear, in seconds.
     """
 
@@ -50,7 +50,7 @@ class Completer:
         finisher: Finisher,
         log_watch: LogWatch,
         excluder: Excluder,
-        system: str,
+        system: System,
         visibility_timeout: float,
     ) -> None:
         self._control = control
@@ -64,7 +64,7 @@ class Completer:
     def label(self, element: Element, row: QueueRow | None) -> str:
         """Return what people call an element: its id in the system, and its node if that is known."""
         note = f" on {row.note}" if row is not None and row.note else ""
-        return f"{self._system} job {element.array}_{element.index}{note}"
+        return f"{self._system.name} job {self._system.element_id(element.array, element.index)}{note}"
 
     async def complete(self, job: BatchJob, transition: Transition) -> None:
         """Complete a job that has ended, or is lost."""
@@ -162,7 +162,7 @@ class Completer:
             is_over or (record.code != 0 and not (by_itself and kind is not FailureKind.OUT_OF_MEMORY))
         ):
             word = "" if row is None else row.word
-            message = f"{self._system} job {record.id} on {record.host} ended: {word}"
+            message = f"{self._system.name} job {record.id} on {record.host} ended: {word}"
             if is_over:
                 message = f"{MemoryUse(live.spec.memory, record.peak_bytes, killed=True)}; {message}"
             await self._complete_ended(job, kind, message, record.host, _exit_of(record))

@@ -108,7 +108,8 @@ class BatchDriver(Driver):
         if is_temporary:
             logger.info("backend %r runs its jobs in %s", self.control.name, self._roots.run_dir)
         keep, soft_steps = self._settings.max_output_dirs, self._settings.soft_steps
-        store = Store(self._roots, JobFiles(self._roots, environment, keep, soft_steps))
+        passed = self.queue.system.passes_environment
+        store = Store(self._roots, JobFiles(self._roots, environment, keep, soft_steps, passed=passed))
         try:
             store.lay_out(self.queue.system.prologue)
         except BaseException:
@@ -125,9 +126,7 @@ class BatchDriver(Driver):
         finisher = self._finisher = Finisher(trio.CapacityLimiter(_VERDICT_THREADS), hook_limiter)
         self._log_watch = LogWatch(control, finisher.verdicts, self.has_ended, visibility_timeout)
         excluder = Excluder(control, queue, lambda: tracker.waiting_arrays())  # noqa: PLW0108 - it is made below
-        completer = Completer(
-            control, files, finisher, self._log_watch, excluder, queue.system.name, visibility_timeout
-        )
+        completer = Completer(control, files, finisher, self._log_watch, excluder, queue.system, visibility_timeout)
         tracker = JobTracker(control, files, reactor, completer, self._log_watch, self._expect_soft_step)
         self._tracker = tracker
         self._canceller = Canceller(control, queue, files, reactor, tracker)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from runtime.backend.batch.wrapper import render_job, unexportable_variables
+from runtime.backend.batch.wrapper import render_job, unpassed_variables
 from runtime.backend.job_paths import (
     RootedJobPaths,
     make_command_file,
@@ -37,16 +37,23 @@ class JobFiles:
 
     Args:
         roots: where the run has its files; open.
-        environment: what jobs inherit, by way of the batch system.
+        environment: what jobs inherit.
         max_output_dirs: how many old output directories of a job are kept; `None` for all.
         soft_steps: return the soft step of each job.
+        passed: whether the batch system passes that environment on to the wrapper.
     """
 
     def __init__(
-        self, roots: Roots, environment: Mapping[str, str], max_output_dirs: int | None, soft_steps: SoftSteps
+        self,
+        roots: Roots,
+        environment: Mapping[str, str],
+        max_output_dirs: int | None,
+        soft_steps: SoftSteps,
+        *,
+        passed: bool = True,
     ) -> None:
         self._roots = roots
-        self._unexportable = unexportable_variables(environment)
+        self._unpassed = unpassed_variables(environment, passed=passed)
         self._dumps = EnvironmentDumps(environment)
         self._max_output_dirs = max_output_dirs
         self._soft_steps = soft_steps
@@ -118,5 +125,5 @@ class JobFiles:
             log=str(member.paths.log),
             cwd=member.paths.cwd,
             exports=job_variables(spec.id, member.attempt, spec.seed, spec.exports),
-            unexportable=self._unexportable,
+            unpassed=self._unpassed,
         )

@@ -57,6 +57,8 @@ class State:
     may_be_memory: bool = False
     """Whether the system may have killed it for its memory, and has no other name for that. It counts for a job that
     has a ceiling and has left no record."""
+    lingers: bool = False
+    """Whether the queue keeps an element that has ended until it is cancelled all the same."""
 
 
 @attrs.frozen
@@ -169,6 +171,8 @@ class System(Protocol):
     """Its name in messages."""
     prologue: str
     """Lines of POSIX shell that begin the wrapper: see `wrapper`."""
+    passes_environment: bool
+    """Whether an element has the environment of the command that submitted it. If not, its file sets the variables."""
 
     def start(self) -> Mapping[str, str]:
         """Begin a block, and return the environment that jobs inherit. May be called again when that block has ended.
@@ -176,6 +180,10 @@ class System(Protocol):
         Raises:
             BackendBrokenError, ValueError: if the system cannot be used.
         """
+        ...
+
+    def element_id(self, array: str, index: int) -> str:
+        """Return what people call an element of an array."""
         ...
 
     def request(self, spec: JobSpec) -> Hashable:

@@ -44,11 +44,12 @@ The steps:
    batch system signals all processes of a job, so there is nothing to forward: the wrapper only notes the signal, which
    keeps it alive until the job has ended, and records it.
 5. Record the end, and exit with the job's status, so that the system's own accounting agrees; but not with one of the
-   two codes that have another meaning, as a record may be visible later than the end.
+   two codes that have another meaning, as a record may be visible later than the end; nor with one that means
+   something to the system.
 
 A system's `prologue` sets ``_jr_index``; ``_jr_restart``, how often the system has started the element again;
-``_jr_id`` and ``_jr_host``, for messages; and ``_jr_cgroup``, the component of its cgroup's path that is the job's
-alone, or nothing.
+``_jr_id`` and ``_jr_host``, for messages; perhaps ``_jr_cgroup``, the component of its cgroup's path that is the job's
+alone; and perhaps ``_jr_reserved``, exit codes on which the system does more than to record them.
 """
 
 from __future__ import annotations
@@ -212,13 +213,14 @@ fi
     printf 'end %s\n' "$_jr_token"
 } >&5
 _jr_status=${_jr_status%% *}
-case $_jr_status in
-@UNSEEN@ | @TAKEN@) exit 1 ;;
+case " @UNSEEN@ @TAKEN@ $_jr_reserved " in
+*" ${_jr_status:-127} "*) exit 1 ;;
 esac
 exit "${_jr_status:-127}"
 """
 
 _DEFAULTS: Final = """\
+_jr_reserved=''
 _jr_cgroup=''
 _jr_cgroups=/sys/fs/cgroup
 _jr_membership=/proc/self/cgroup
@@ -259,7 +261,7 @@ def render_job(
     log: str,
     cwd: str,
     exports: Mapping[str, str],
-    unexportable: Mapping[str, str],
+    unpassed: Mapping[str, str],
 ) -> bytes:
     """Return the file that tells an element what to run.
 
@@ -270,18 +272,19 @@ def render_job(
         log: the absolute path of its log.
         cwd: the absolute path of the directory that it runs in.
         exports: environment variables of the job, to add to those of the script.
-        unexportable: variables of the script's environment that shells do not pass on: see `unexportable_variables`.
+        unpassed: inherited variables that the script's environment does not have, or that its shell does not pass on.
 
     Raises:
         ValueError: if an argument is text that no program can be given.
     """
     program, words = argv[0], list(argv)
     settings = {"token": token, "files": files, "log": log, "cwd": cwd, "program": program}
-    if "PATH" in exports:
-        settings["path"] = exports["PATH"]
+    variables = {**unpassed, **exports}
+    if "PATH" in variables:
+        settings["path"] = variables["PATH"]
     lines = [f"_jr_{name}={_quote(value)}" for name, value in settings.items()]
     # `exec` would take a dash for an option, and not every shell knows `--`.
-    by_env = bool(unexportable) or program.startswith("-")
+    by_env = bool(unpassed) or program.startswith("-")
     by_env = by_env or any(not SHELL_NAME.fullmatch(name) or _SHELL_VARIABLES.fullmatch(name) for name in exports)
     lines += ["_jr_export() {", ":"]
     if not by_env:
@@ -293,19 +296,23 @@ def render_job(
                 msg = f"the program {program!r} has to be started by env, which would take its name for a variable"
                 raise ValueError(msg)
             words = ["/usr/bin/nice", "-n", "0", *words]
-        variables = [f"{name}={value}" for name, value in {**unexportable, **exports}.items()]
-        words = ["/usr/bin/env", "--", *variables, *words]
+        words = ["/usr/bin/env", "--", *(f"{name}={value}" for name, value in variables.items()), *words]
     lines.append("set -- " + " ".join(map(_quote, words)))
     return os.fsencode("\n".join(lines) + "\n")
 
 
-def unexportable_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a shell does not pass on unchanged, such as the functions that bash exports.
+def unpassed_variables(environment: Mapping[str, str], *, passed: bool) -> dict[str, str]:
+    """Return the variables that each element has to set for its job.
 
-    Some have names that are not valid in a shell. Others have a meaning to it, and could also disturb the wrapper: see
-    `without_shell_variables`.
+    Those are all if the system does not pass them on (`passed` is false). Else they are those that a shell does not
+    pass on unchanged, such as the functions that bash exports. Some have names that are not valid in a shell. Others
+    have a meaning to it, and could also disturb the wrapper: see `without_shell_variables`.
     """
-    return {name: value for name, value in environment.items() if name in _DISTURBING or not SHELL_NAME.fullmatch(name)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if not passed or name in _DISTURBING or not SHELL_NAME.fullmatch(name)
+    }
 
 
 def without_shell_variables(environment: Mapping[str, str]) -> dict[str, str]:

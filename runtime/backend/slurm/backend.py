@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Unpack
 
 from runtime.backend.batch.backend import BatchBackend, BatchOptions
+from runtime.backend.batch.rules import Rule, check_names
 from runtime.backend.contract.backend import check_limit
-from runtime.backend.slurm.requests import VARIABLES, Options, Requests, Rule
+from runtime.backend.slurm.requests import OPTIONS, VARIABLES, Options, Requests
 from runtime.backend.slurm.system import SlurmSystem
 
 COMMAND_TIMEOUT: Final = 30.0
@@ -67,24 +68,11 @@ class SlurmBackend(BatchBackend):
         timeout = check_limit("SlurmBackend: command_timeout", command_timeout, COMMAND_TIMEOUT, whole=False)
         given = {"partition": partition, "account": account, "qos": qos, "time": time}
         given_options = Options.checked({**given, "requeue": requeue, "extra": extra}, "SlurmBackend: ")
-        if rules is not None and (isinstance(rules, str | Mapping) or not isinstance(rules, Sequence)):
-            raise ValueError(f"SlurmBackend: rules is {rules!r}; expected a list of mappings")
         self.requests: Final = Requests(
             given_options,
-            [Rule.checked(rule, f"SlurmBackend: rules[{number}]") for number, rule in enumerate(rules or ())],
-            _check_licences(licences),
+            Rule.all_checked(rules, "SlurmBackend", OPTIONS, Options.checked),
+            check_names(licences, "SlurmBackend: licences", "licences"),
         )
         """What jobs request, without the defaults in the environment."""
         super().__init__(SlurmSystem(self.requests, timeout), run_dir, **options)
         self.resources: Collection[str] = self.requests.resources
-
-
-def _check_licences(licences: object) -> dict[str, str]:
-    if licences is None:
-        return {}
-    if not isinstance(licences, Mapping) or not all(
-        isinstance(text, str) and text for pair in licences.items() for text in pair
-    ):
-        msg = f"SlurmBackend: licences is {licences!r}; expected a mapping of resources to names of licences, all text"
-        raise ValueError(msg)
-    return dict(licences)

@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from runtime.backend.batch.rules import override
 from runtime.backend.batch.system import Array, Limits, QueueListing, SubmitAnswer, Targets, Unanswered
 from runtime.backend.batch.wrapper import without_shell_variables
 from runtime.backend.slurm.command_text import (
@@ -47,6 +48,7 @@ class SlurmSystem:
 
     name = "Slurm"
     prologue = PROLOGUE
+    passes_environment = True
 
     def __init__(self, requests: Requests, timeout: float | None) -> None:
         self._given = requests
@@ -65,11 +67,15 @@ class SlurmSystem:
             raise BackendBrokenError(f"the backend for Slurm cannot be opened: {SIGCHLD_IGNORED}")
         found = {option: os.environ.get(variable) or None for variable, option in VARIABLES.items()}
         defaults = Options.checked(found, "SlurmBackend: from the environment: ")
-        self._requests = attrs.evolve(self._given, options=defaults.overridden_by(self._given.options))
+        self._requests = attrs.evolve(self._given, options=override(defaults, self._given.options))
         environment = clean_environment(outliving_environment())
         # The commands get it, too: sbatch passes its own environment on to the jobs.
         self._commands = Commands(without_shell_variables(environment), self._timeout)
         return environment
+
+    def element_id(self, array: str, index: int) -> str:
+        """Return the id as squeue prints it."""
+        return f"{array}_{index}"
 
     def request(self, spec: JobSpec) -> Hashable:
         """Return a job's options of sbatch."""

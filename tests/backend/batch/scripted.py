@@ -116,6 +116,7 @@ class ScriptedSystem:
 
     name = "Scripted"
     prologue = "_jr_index=0 _jr_restart=0 _jr_id=0 _jr_host=here\n"
+    passes_environment = True
 
     def __init__(self, nursery: trio.Nursery, behaviour: Behaviour = passes) -> None:
         self._nursery = nursery
@@ -141,6 +142,9 @@ class ScriptedSystem:
 
     def start(self) -> Mapping[str, str]:
         return inherited_environment()
+
+    def element_id(self, array: str, index: int) -> str:
+        return f"{array}_{index}"
 
     def request(self, spec: JobSpec) -> Hashable:
         if spec.target == "impossible":

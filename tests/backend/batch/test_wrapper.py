@@ -174,7 +174,7 @@ def test_a_program_is_never_a_builtin_and_may_have_an_odd_name(runs: Runs, tmp_p
 
 def test_what_would_be_a_variable_to_env_is_refused() -> None:
     with pytest.raises(ValueError, match="'-a=b' has to be started by env"):
-        render_job(["-a=b"], token="t", files="f", log="l", cwd="c", exports={}, unexportable={})
+        render_job(["-a=b"], token="t", files="f", log="l", cwd="c", exports={}, unpassed={})
 
 
 def test_the_wrapper_s_own_variables_are_not_the_job_s(runs: Runs) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from runtime.backend.batch.rules import Rule
 from runtime.backend.slurm import SlurmBackend
-from runtime.backend.slurm.requests import Options, Requests, Rule
+from runtime.backend.slurm.requests import OPTIONS, Options, Requests
 from runtime.cli.options import parse
 from runtime.cli.prepare import prepare
 from runtime.job import JobSpec
@@ -134,7 +135,7 @@ def test_what_cannot_be_is_refused_when_the_backend_is_made(options: dict[str, A
 
 
 def test_a_rule_needs_all_its_keys_to_fit() -> None:
-    rule = Rule.checked({"target": "run", "tag": "a", "qos": "q"}, "here")
+    rule = Rule.checked({"target": "run", "tag": "a", "qos": "q"}, "here", OPTIONS, Options.checked)
     assert rule.fits(job(tags=["a", "b"]))
     assert not rule.fits(job(tags=["b"]))
     assert not rule.fits(job(target="build", tags=["a"]))

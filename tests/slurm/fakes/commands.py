@@ -56,6 +56,10 @@ class Commands:
         self.accounting: float | None = None
         """How many seconds accounting lags behind; `None` if there is none."""
 
+    def no_contact(self, program: str) -> Answer | None:
+        """Return what a program prints while the controller refuses connections; `None` if it needs none."""
+        return None if program == "sacct" and self.accounting is not None else NO_CONTACT[program]
+
     def needs_input(self, program: str, arguments: Sequence[str]) -> bool:
         """Whether a call reads a script from its standard input."""
         try:

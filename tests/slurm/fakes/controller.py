@@ -47,6 +47,8 @@ class Settings:
     max_job_count: int = 10000
     min_job_age: float = 300
     kill_wait: float = 2
+    patient: bool = True
+    """Whether a job that is cancelled gets SIGTERM first, and SIGKILL `kill_wait` seconds later."""
     requeue_delay: float = 0.1
     """Seconds that a requeued job waits; two minutes on a real controller."""
     completing: float = 0
@@ -78,6 +80,10 @@ class Controller:
         """Nodes that take no jobs, and why."""
         self.refuse: Callable[[Request], str | None] = lambda _request: None
         """Returns the reason to refuse a submission, or `None`."""
+        self.silent: set[str] = set()
+        """Nodes that answer no more, and whose jobs are kept as they were: as on Grid Engine."""
+        self.unreported: list[tuple[Job, int]] = []
+        """Jobs that have ended there, and their wait statuses."""
 
     # ------------------------------------------------------------------ what clients ask for
 
@@ -124,7 +130,7 @@ class Controller:
             elif job in [each for _, each in self.launching]:
                 job.state, job.ended = "CANCELLED", now
             elif job.state == RUNNING:
-                self._end(job, "CANCELLED")
+                self._end(job, "CANCELLED", patient=self.settings.patient)
         self.work()
 
     def signal(self, jobs: Iterable[Job], number: int, *, batch: bool, full: bool) -> None:
@@ -140,6 +146,9 @@ class Controller:
     def ended(self, job: Job, status: int) -> None:
         """The processes of `job` have gone. Others may begin at the next `work`."""
         if not job.is_active:
+            return
+        if job.node in self.silent:
+            self.unreported.append((job, status))
             return
         if job.state == RUNNING:
             # Both a signal that came from elsewhere, and an output file that cannot be, look like a failed launch.
@@ -188,6 +197,23 @@ class Controller:
         self.unavailable[name] = "NodeDown"
         self.take_away([job for job in self.jobs if job.node == name and job.is_active], state=state, kill=kill)
 
+    def silence_node(self, name: str) -> None:
+        """Let a node answer no more. Its jobs go on, and nothing is heard of them."""
+        self.unavailable[name] = "NoAnswer"
+        self.silent.add(name)
+
+    def hear_node(self, name: str) -> None:
+        """Let a node answer again: it reports the jobs that have ended, and ends those that were cancelled."""
+        del self.unavailable[name]
+        self.silent.discard(name)
+        told, self.unreported = self.unreported, []
+        for job, status in told:
+            self.ended(job, status)
+        for job in self.jobs:
+            if job.node == name and job.state == COMPLETING:
+                self.nodes.signal(job, signal.SIGKILL)
+        self.work()
+
     def take_away(self, jobs: Iterable[Job], *, state: str, kill: bool = True) -> None:
         """Take running jobs from their nodes; `state` is for those that are not requeued."""
         now = self.clock()
@@ -208,6 +234,8 @@ class Controller:
 
     def _end(self, job: Job, state: str, *, patient: bool = True) -> None:
         job.state, job.final = COMPLETING, state
+        if job.node in self.silent:
+            return
         if patient:
             self.nodes.signal(job, signal.SIGCONT)
             self.nodes.signal(job, signal.SIGTERM)

@@ -22,6 +22,7 @@ class ProcessNodes:
 
     Args:
         spool: where the nodes keep copies of the scripts.
+        variables: returns those that the system sets for a job.
         started: called with each job that was started, and its process.
         failed: called with each job that could not be started, and its exit status.
     """
@@ -29,12 +30,14 @@ class ProcessNodes:
     def __init__(
         self,
         spool: Path,
+        variables: Callable[[Job], dict[str, str]],
         started: Callable[[Job, subprocess.Popen[bytes]], None],
         failed: Callable[[Job, int], None],
     ) -> None:
         self.spool = spool
         self.environment: dict[str, str] = {}
         """Variables that the nodes add to the environment of each job."""
+        self._variables = variables
         self._started = started
         self._failed = failed
 
@@ -61,7 +64,7 @@ class ProcessNodes:
             process = _run_once_written(
                 [str(script), *job.request.arguments],
                 cwd=cwd,
-                env={**job.request.environment, **self.environment, **_environment(job)},
+                env={**job.request.environment, **self.environment, **self._variables(job)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -121,7 +124,8 @@ def _expand(pattern: str, job: Job) -> str:
     return re.sub(r"%([AajxN%])", lambda match: str(values[match[1]]), pattern)
 
 
-def _environment(job: Job) -> dict[str, str]:
+def slurm_environment(job: Job) -> dict[str, str]:
+    """Return the variables that Slurm sets for a job."""
     request = job.request
     variables = {
         "SLURMD_NODENAME": job.node or "",

@@ -1,0 +1,38 @@
+"""`GridEngineBackend` keeps the contract, on the fake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from runtime.testing.conformance import CHECKS, Check, run_check
+from tests.gridengine.fakes import FakeGridEngine
+from tests.gridengine.jobs import fixtures
+from tests.slurm.fakes.controller import Settings
+from tests.slurm.jobs import use_fake
+from tests.slurm.test_conformance import ALONE, AT_ONCE
+
+
+async def check_all(directory: Path, buffer: float, poll_interval: float) -> None:
+    """Run all checks of the suite on the cluster that the environment names."""
+    limiter = trio.CapacityLimiter(AT_ONCE)
+
+    async def run(check: Check) -> None:
+        async with limiter:
+            await run_check(check, fixtures(directory, poll_interval), buffer, budget=90)
+
+    async with trio.open_nursery() as nursery:
+        for check in CHECKS:
+            if check not in ALONE:
+                nursery.start_soon(run, check)
+    for check in ALONE:
+        await run(check)
+
+
+@pytest.mark.slow
+async def test_the_fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeGridEngine(Settings(cpus=1000)) as cluster:
+        use_fake(cluster, monkeypatch)
+        await check_all(tmp_path, buffer=0, poll_interval=0.1)
