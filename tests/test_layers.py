@@ -7,6 +7,7 @@ crossed lazily is crossed.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,7 +166,7 @@ def imports_of(tree: ast.Module, package: str) -> Iterator[Import]:
             base = ".".join([*parents, *filter(None, [node.module])])
             for alias in node.names:
                 yield Import(f"{base}.{alias.name}", node.lineno, lazy)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+        elif isinstance(node, ast.Call) and _name_of(node.func).endswith(("import_module", "__import__")):
             for arg in node.args[:1]:
                 if isinstance(arg, ast.Constant) and isinstance(arg.value, str):
                     yield Import(arg.value, node.lineno, lazy)
@@ -174,6 +175,13 @@ def imports_of(tree: ast.Module, package: str) -> Iterator[Import]:
             yield from walk(child, lazy)
 
     return walk(tree, lazy=False)
+
+
+def _name_of(function: ast.expr) -> str:
+    """The last name in what is called, or an empty text."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def handlers_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -296,6 +304,7 @@ def violations(module: str, source: str, *, is_package: bool = False) -> list[st
     return found
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module of `runtime` by its full name."""
     found = {}

@@ -50,7 +50,7 @@ def tasks_started() -> Iterator[tuple[str, str]]:
     for path, tree in trees.items():
         defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".start_soon"):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "start_soon":
                 name = ast.unparse(node.args[0]).rpartition(".")[2]
                 if name not in (marked[path] if name in defined else everywhere):
                     yield path.name, name

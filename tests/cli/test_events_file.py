@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -224,8 +225,9 @@ def test_a_path_of_no_file_is_refused_before_anything_happens(
 def test_a_run_whose_events_are_not_read_ends_and_has_its_results(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "events")
     reader = os.open(tmp_path / "events", os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)  # which a few events fill
     try:
-        jobs = {"a": {"cmd": "true", "seeds": 600}}
+        jobs = {"a": {"cmd": "true", "seeds": 40}}
         done = call(tmp_path, "run", job_file(tmp_path, jobs), "-q", "--events", "events")
     finally:
         os.close(reader)

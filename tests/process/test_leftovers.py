@@ -11,9 +11,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from runtime.process import leftovers
 from runtime.process.leftovers import GUARD_TIMEOUT, KILL_TIMEOUT, end_leftovers, left_of
 
-NAME = "JOB_RUNTIME_TEST"
+NAME = f"JOB_RUNTIME_TEST_{os.getpid()}"  # other tests may run on this machine
 WAIT = "print('ready', flush=True); input()"
 
 
@@ -98,6 +99,7 @@ def test_what_is_left_after_its_time_is_killed_whatever_it_ignores() -> None:
 def test_what_cannot_be_killed_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: None)  # as for a process that waits for a dead disk
+    monkeypatch.setattr(leftovers, "_INTERVAL", 0.5)  # each look reads the process table
     with process("abc") as program:
         (left,) = end_leftovers(NAME, "abc", clock=clock, sleep=clock.sleep)
         assert left.pid == program.pid

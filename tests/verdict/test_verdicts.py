@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 from collections.abc import Iterator
 from contextlib import closing
@@ -229,7 +230,10 @@ def test_a_log_that_is_not_there_shows_no_kind(tmp_path: Path, found: Verdicts) 
         assert found.attempt(OF_KINDS, Exit(code=1), path) == found.of(SPEC, Exit(code=1), path)
 
 
-def test_a_pattern_of_a_kind_that_takes_too_long_is_named_and_the_job_keeps_its_reason(tmp_path: Path) -> None:
+def test_a_pattern_of_a_kind_that_takes_too_long_is_named_and_the_job_keeps_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "judge_log", functools.partial(judge_log, budget=0.1))
     log = write(tmp_path, b"x" * 60 + b"\n")
     job = JobSpec(name="slow", cmd="false", kinds={"network": [r"(?!y)(x+x+)+y"]})
     with closing(Verdicts()) as found:
