@@ -1,7 +1,8 @@
 """docs/morning.md, followed word for word: ``python -m tests.docs.morning`` writes what its commands print into it.
 
-That is done with the real simulator. Its logs are recorded, so that a test can follow the page without building one:
-see ``recorded_simulator/``. With ``--check`` nothing is written, and what differs from the page is an error.
+That is done with the real simulator, in two minutes. Its logs are recorded, so that a test can follow the page without
+building one: see ``recorded_simulator/``. With ``--recorded`` they are used here, too, which is enough where only what
+the commands say has changed. With ``--check`` nothing is written, and what differs from the page is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,7 @@ _VARYING: Final = (
     (r"(?m)^ Date: .*", "Date: TIME"),
     (r"\b\d+(\.\d+)? (s|min|h|kB|MB)\b", "AMOUNT"),
     (r"(?m)^- .*\n", ""),  # what Verilator says of itself
+    (r"(?m)^ +AMOUNT  (for|to) .*\n", ""),  # what a job waited for, if that took any time
     (r"such as \S+  \S+\n +again: .*", "such as ANY"),  # that which ran the shortest time
     (r"such as \S+", "such as ANY"),
     (r" +", " "),
@@ -98,20 +100,27 @@ def _recorded(nights: Path) -> Iterator[str]:
 
 
 def main(*arguments: str) -> int:
-    """Follow the page with the real simulator; write it anew, or only compare. Return the exit code."""
+    """Follow the page, and write it anew, or only compare it. Return the exit code."""
+    is_recorded = "--recorded" in arguments
     with tempfile.TemporaryDirectory() as temporary:
         checkout = Path(temporary).resolve()
-        printed = followed(checkout, Path(sys.executable).parent)
-        if arguments == ("--check",):
-            before, after = (comparable("".join(texts)) for texts in ([text for _, text in on_the_page()], printed))
-            difference = list(
-                difflib.unified_diff(before.splitlines(), after.splitlines(), "the page", "today", lineterm="")
-            )
-            sys.stdout.write("\n".join(difference or ["The page is what its commands print."]) + "\n")
-            return 1 if difference else 0
-        _LOGS.write_text("".join(dict.fromkeys(_recorded(checkout / "nights"))), "utf-8")
-        PAGE.write_text(with_outputs(PAGE.read_text("utf-8"), printed), "utf-8")
+        printed = followed(checkout, SIMULATOR if is_recorded else Path(sys.executable).parent)
+        if "--check" in arguments:
+            return _compare(printed)
+        if not is_recorded:
+            _LOGS.write_text("".join(dict.fromkeys(_recorded(checkout / "nights"))), "utf-8")
+    PAGE.write_text(with_outputs(PAGE.read_text("utf-8"), printed), "utf-8")
     return 0
+
+
+def _compare(printed: Sequence[str]) -> int:
+    """Print how the outputs differ from those of the page. Return the exit code."""
+    before, after = (
+        comparable("".join(texts)).splitlines() for texts in ([text for _, text in on_the_page()], printed)
+    )
+    difference = list(difflib.unified_diff(before, after, "the page", "today", lineterm=""))
+    sys.stdout.write("\n".join(difference or ["The page is what its commands print."]) + "\n")
+    return 1 if difference else 0
 
 
 if __name__ == "__main__":
