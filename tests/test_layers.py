@@ -120,6 +120,7 @@ EXTRAS = {
     "jinja2": ("report", "serve"),
     "markupsafe": ("report",),
     "bokeh": ("report",),
+    "numpy": ("report",),
     "starlette": ("serve",),
     "h11": ("serve",),
     "re2": ("verdict",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -59,12 +60,12 @@ def pass_rates(jobs: Iterable[tuple[str, bool]]) -> PassRates:
     """
     tests: dict[str, list[int]] = {}
     values: dict[str, dict[str, list[int]]] = {}
-    for job_id, passed in jobs:
+    for (job_id, passed), count in Counter((_without_seed(job_id), passed) for job_id, passed in jobs).items():
         test, *words = _PARAMETER.split(job_id)
-        _count(tests, test, passed)
+        _count(tests, test, passed * count, count)
         for name, value in zip(words[::2], words[1::2], strict=True):
             if name != _SEED:
-                _count(values.setdefault(name, {}), f"{name}={value}", passed)
+                _count(values.setdefault(name, {}), f"{name}={value}", passed * count, count)
     failed = sum(total - passed for passed, total in tests.values())
     matrix = [rates for each in values.values() if len(rates := _rates(each)) > 1 and rates[0].passed < rates[0].total]
     matrix.sort(key=lambda rates: rates[0].percent - rates[-1].percent)
@@ -76,10 +77,16 @@ def pass_rates(jobs: Iterable[tuple[str, bool]]) -> PassRates:
     )
 
 
-def _count(counts: dict[str, list[int]], name: str, passed: bool) -> None:
+def _without_seed(job_id: str) -> str:
+    """Return an id without the seed at its end: those of the jobs of a test are then one."""
+    rest, _, seed = job_id.rpartition(".seed=")
+    return rest if seed.isdecimal() else job_id
+
+
+def _count(counts: dict[str, list[int]], name: str, passed: int, total: int) -> None:
     count = counts.setdefault(name, [0, 0])
     count[0] += passed
-    count[1] += 1
+    count[1] += total
 
 
 def _rates(counts: dict[str, list[int]]) -> list[Rate]:

@@ -51,19 +51,18 @@ class Chart:
         return {"columns": self.columns, "rows": self.rows, "item": self.item}
 
 
-def charts_of(table: JobsTable, began: float, runs: Sequence[tuple[str, Mapping[str, int]]]) -> Sequence[Chart]:
+def charts_of(table: JobsTable, runs: Sequence[tuple[str, Mapping[str, int]]]) -> Sequence[Chart]:
     """Return the charts of a run; one that would be empty is left out.
 
     Args:
         table: of its jobs.
-        began: when the run began, in seconds since 1970.
         runs: the last ones, the oldest first: their names, and how many jobs are counted as what.
     """
-    parts, end = loads(table.spans, began)
+    parts, end = loads(table.spans, table.began)
     bins = duration_bins(table.spans)
     found = [_trend(runs)] if len(runs) > 1 else []
     if parts:
-        found += [_jobs(parts, end), _slots(*bars(table.spans, began), table.ids)]
+        found += [_jobs(parts, end), _slots(*bars(table.spans, table.began), table.ids)]
     if any(part.cores or part.memory for part in parts):
         found.append(_machine(parts, end))
     return [*found, _durations(bins)] if bins else found

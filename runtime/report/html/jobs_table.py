@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import json
-import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from runtime.job import JobCompletionEvent, JobResult
 from runtime.job.counting import COUNTED_AS, counted_as
-from runtime.journal.columns import microseconds
 from runtime.journal.json_text import JSON
+from runtime.journal.paths import absolute
+from runtime.journal.replay import RunState
 from runtime.report.excerpts import excerpt
-from runtime.report.html.log_links import log_below
-from runtime.report.html.texts import NONE, Texts, one_line, template
+from runtime.report.html.ends import Ends, ends_of, last_ends
+from runtime.report.html.log_links import is_plain, log_below
+from runtime.report.html.numbers import NOT_KNOWN, milliseconds, whole_numbers
+from runtime.report.html.spans import Spans, joined, spans_of
+from runtime.report.html.texts import NONE, Texts, directory_of, in_directory, one_line, template
 from runtime.report.reported_job import ReportedJob
 from runtime.report.reproduce import reproduce
-from runtime.report.run_results import UNFINISHED, KnownResult
+from runtime.report.run_results import UNFINISHED, KnownResult, known_result
 from runtime.report.text import printable
 
 OUTCOMES: Final = (*COUNTED_AS, UNFINISHED)
 """What the page calls a job's outcome: what it is counted as."""
-
-NOT_KNOWN: Final = -1
-"""In a column of numbers, in place of one that is not known."""
 
 MAX_MESSAGE: Final = 300
 """Characters of a message. Arbitrary: a message is a sentence, and quotes at most 200 characters of a line."""
@@ -41,65 +43,25 @@ _MAX_WORDS: Final = 50_000
 _FLAKY: Final = 1
 _REMOVED: Final = 2
 
-_MAX_NUMBER: Final = 2**53
-"""The largest whole number of a script. A job can write a journal, so a number in it may have any size."""
-
-
-class Spans:
-    """The times of attempts: a column for each property."""
-
-    def __init__(self) -> None:
-        self.started: Final = array("d")
-        """Seconds since 1970."""
-        self.ended: Final = array("d")
-        self.submitted: Final = array("d")
-        self.jobs: Final = array("l")
-        """The index of the job in the table."""
-        self.outcomes: Final = array("b")
-        """The index in `OUTCOMES`; for an attempt that was tried again, that of ``failed``."""
-        self.cpu_seconds: Final = array("d")
-        """`NOT_KNOWN` if they are not known, as is `peak_bytes`."""
-        self.peak_bytes: Final = array("d")
-
-    def add(self, event: JobCompletionEvent, epoch: float, job: int, outcome: int) -> None:
-        """Add an attempt, if it ran."""
-        if event.started is None or not math.isfinite(epoch + event.started + event.ended + event.submitted):
-            return
-        self.started.append(epoch + event.started)
-        self.ended.append(epoch + max(event.started, event.ended))
-        self.submitted.append(epoch + min(event.submitted, event.started))
-        self.jobs.append(job)
-        self.outcomes.append(outcome)
-        usage = event.usage
-        cpu = None if usage is None else usage.cpu_seconds
-        peak = None if usage is None else usage.peak_bytes
-        self.cpu_seconds.append(NOT_KNOWN if cpu is None else cpu)
-        self.peak_bytes.append(NOT_KNOWN if peak is None else peak)
-
 
 class JobsTable:
     """The columns of the table, and the results that did not pass.
 
     Args:
-        run_dir: the run directory.
-        results: of all jobs.
-        began: when the run began, in seconds since 1970.
+        state: of the run.
+        is_live: whether a process runs it.
     """
 
-    def __init__(self, run_dir: str, results: Iterable[KnownResult], began: float) -> None:
-        self.ids: Final[list[str]] = []
+    def __init__(self, state: RunState, *, is_live: bool) -> None:
+        self.began: Final = state.segments[0].begin.at if state.segments else 0.0
+        """When the run began, in seconds since 1970."""
+        self.ids: Final = [*map(printable, state.numbers)]
         """Printable."""
         self.bad: Final[list[JobResult[ReportedJob]]] = []
         """Those that have ended and did not pass."""
-        self.outcomes: Final = array("b")
-        self.spans: Final = Spans()
-        self._run_dir = run_dir
-        self._began = began
+        self.outcomes: Final = array("b", bytes(len(self.ids)))
+        self._run_dir = state.run_dir
         self._bad_rows: list[int] = []
-        self._columns: dict[str, array[int]] = {
-            name: array("q")
-            for name in ("kind", "message", "log", "attempt", "began", "waited", "ran", "cpu", "peak", "flags")
-        }
         self._texts = {
             "kind": Texts(_MAX_WORDS),
             "message": Texts(_MAX_MESSAGES),
@@ -107,8 +69,30 @@ class JobsTable:
             "command": Texts(_MAX_COMMANDS),
             "excerpt": Texts(_MAX_EXCERPTS),
         }
-        for known in results:
-            self._add(known)
+        last = last_ends(state)
+        ends = last.ends
+        self._kinds, self._messages = (array("q", [NONE]) * len(self.ids) for _ in range(2))
+        self._logs = array("q", map(self._log_of, self.ids, last.logs))
+        self._flags = array("q", (_REMOVED * state.is_removed(number) for number in state.numbers.values()))
+        earlier: list[tuple[JobCompletionEvent, float, int]] = []
+        for row, number in enumerate(state.numbers.values()):
+            if not last.only_passed[row]:
+                known = known_result(state, number, is_live=is_live)
+                self._add(row, known)
+                if known.is_recorded:
+                    epoch = 0.0 if known.segment is None else known.segment.begin.epoch
+                    earlier += [(event, epoch, row) for event in known.earlier]
+        self.spans: Final = _spans(ends, self.outcomes, earlier)
+        with np.errstate(over="ignore"):
+            began = ends.epochs + ends.started - self.began
+        self._numbers = {
+            "attempt": last.attempts,
+            "began": milliseconds(began),
+            "waited": milliseconds(ends.started - ends.submitted),
+            "ran": milliseconds(ends.ended - ends.started),
+            "cpu": milliseconds(ends.cpu_seconds),
+            "peak": whole_numbers(ends.peak_bytes / 1000),
+        }
 
     def as_json(self, buckets: Mapping[str, int], first: Iterable[str]) -> dict[str, JSON]:
         """Return the table.
@@ -117,9 +101,10 @@ class JobsTable:
             buckets: id to the number of the bucket of a failure.
             first: ids of the failures that matter most: their excerpts and commands are there if any are.
         """
-        columns: dict[str, JSON] = {name: _column(column) for name, column in self._columns.items()}
+        columns: dict[str, JSON] = {name: _column(values.tolist()) for name, values in self._numbers.items()}
+        others = {"kind": self._kinds, "message": self._messages, "log": self._logs, "flags": self._flags}
+        columns |= {name: _column(column) for name, column in (*others.items(), ("outcome", self.outcomes))}
         columns["id"] = list(self.ids)
-        columns["outcome"] = _column(self.outcomes)
         of_bad = self._columns_of_bad(buckets, frozenset(first))
         return {
             "count": len(self.ids),
@@ -129,51 +114,37 @@ class JobsTable:
             "texts": {name: list(texts.values) for name, texts in self._texts.items()},
         }
 
-    def _add(self, known: KnownResult) -> None:
-        row, result = len(self.ids), known.result
-        job_id = printable(known.job.id)
-        self.ids.append(job_id)
-        outcome = OUTCOMES.index(UNFINISHED if result is None else counted_as(result))
-        self.outcomes.append(outcome)
-        epoch = 0.0 if known.segment is None else known.segment.begin.epoch
-        for event in known.earlier if result is not None and known.is_recorded else ():
-            self.spans.add(event, epoch, row, OUTCOMES.index("failed"))
-        flags = _REMOVED if known.removed else 0
+    def _log_of(self, job_id: str, paths: tuple[str, str] | None) -> int:
+        """Return the index of the log of a job that has ended; see `LastEnds.logs`."""
+        if paths is None:
+            return NONE
+        odir, log = paths
+        if odir == directory_of(job_id) and is_plain(odir) and is_plain(log):  # as of most jobs: the same, but quicker
+            return self._texts["log"].index(in_directory(log))
+        return self._log(absolute(log, absolute(odir, self._run_dir)), job_id)
+
+    def _log(self, path: str | None, job_id: str) -> int:
+        log = log_below(path, self._run_dir)
+        return NONE if log is None else self._texts["log"].index(template(log, job_id))
+
+    def _add(self, row: int, known: KnownResult) -> None:
+        """Add what there is to tell of a job that did not simply pass."""
+        result, job_id = known.result, self.ids[row]
+        self.outcomes[row] = OUTCOMES.index(UNFINISHED if result is None else counted_as(result))
         if result is None:
-            self._append(0, 0, 0, known.attempt, *[NOT_KNOWN] * 5, flags)
             return
-        began = waited = ran = NOT_KNOWN
-        if known.is_recorded:
-            self.spans.add(result.event, epoch, row, outcome)
-            if result.started is not None:
-                began = _milliseconds(epoch + result.started - self._began)
-                ran = _milliseconds(result.ended - result.started)
-                waited = NOT_KNOWN if result.submitted is None else _milliseconds(result.started - result.submitted)
-        reason, usage = result.reason, result.usage
-        message = NONE
+        reason = result.reason
         if reason is not None:
-            message = self._texts["message"].index(template(one_line(reason.message, MAX_MESSAGE), job_id))
-        kind = NONE if reason is None or reason.kind is None else self._texts["kind"].index(str(reason.kind.value))
-        log = log_below(result.log_path, self._run_dir)
-        self._append(
-            kind,
-            message,
-            NONE if log is None else self._texts["log"].index(template(log, job_id)),
-            known.attempt,
-            began,
-            waited,
-            ran,
-            NOT_KNOWN if usage is None or usage.cpu_seconds is None else _milliseconds(usage.cpu_seconds),
-            NOT_KNOWN if usage is None or usage.peak_bytes is None else usage.peak_bytes // 1000,
-            flags | (_FLAKY if result.is_flaky else 0),
-        )
-        if counted_as(result) != COUNTED_AS[0]:
+            self._messages[row] = self._texts["message"].index(template(one_line(reason.message, MAX_MESSAGE), job_id))
+        if reason is not None and reason.kind is not None:
+            self._kinds[row] = self._texts["kind"].index(str(reason.kind.value))
+        if result.is_flaky:
+            self._flags[row] |= _FLAKY
+        if not known.is_recorded:
+            self._logs[row] = self._log(result.log_path, job_id)
+        if self.outcomes[row]:
             self.bad.append(result)
             self._bad_rows.append(row)
-
-    def _append(self, *values: int) -> None:
-        for column, value in zip(self._columns.values(), values, strict=True):
-            column.append(max(NOT_KNOWN, min(value, _MAX_NUMBER)))
 
     def _columns_of_bad(self, buckets: Mapping[str, int], first: frozenset[str]) -> dict[str, array[int]]:
         count = len(self.bad)
@@ -188,10 +159,33 @@ class JobsTable:
         return columns
 
 
+def _spans(ends: Ends, outcomes: Sequence[int], earlier: Sequence[tuple[JobCompletionEvent, float, int]]) -> Spans:
+    """Return the spans of the last attempts, and of some before: event, epoch and row of each."""
+    last = spans_of(ends, np.arange(len(outcomes)), np.array(outcomes, np.int64))
+    if not earlier:
+        return last
+    events, epochs, rows = zip(*earlier, strict=True)
+    failed = np.full(len(rows), OUTCOMES.index("failed"))
+    return joined(last, spans_of(ends_of(events, epochs), np.array(rows), failed))
+
+
 def command(result: JobResult[ReportedJob], run_dir: str) -> str:
     """Return the line that runs a job again; empty if it is not known, or could do something else than it shows."""
     again = reproduce(result, Path(run_dir))
     return again if again.isprintable() else ""
+
+
+def json_pieces(table: Mapping[str, JSON]) -> Iterator[str]:
+    """Yield the JSON of a table for a script element, column by column: as a whole it is there several times."""
+    begin = "{"
+    for name, value in table.items():
+        yield f"{begin}{json_text(name)}:"
+        if isinstance(value, dict) and value:
+            yield from json_pieces(value)
+        else:
+            yield json_text(value)
+        begin = ","
+    yield "}"
 
 
 def json_text(value: JSON) -> str:
@@ -202,7 +196,3 @@ def json_text(value: JSON) -> str:
 def _column(values: Sequence[int]) -> JSON:
     """Return a column, or its one value if all are equal."""
     return values[0] if values and min(values) == max(values) else list(values)
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(0, microseconds(seconds) // 1000)

@@ -23,6 +23,17 @@ def log_below(log: str | None, run_dir: str) -> str | None:
     return path.removeprefix(prefix) if path.startswith(prefix) else None
 
 
+def is_plain(name: str) -> bool:
+    """Whether this is the name of a file, or of a directory with such files, that the page may link to."""
+    return (
+        name.isprintable()
+        and "/" not in name
+        and "\\" not in name
+        and name not in {"", ".", ".."}
+        and not name.lower().endswith(_ACTIVE)
+    )
+
+
 def link(base: str | None, path: str | None) -> str | None:
     """Return the URL of a file below the run directory; `None` without one.
 

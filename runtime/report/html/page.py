@@ -22,13 +22,12 @@ from runtime.report.groups import groups_of
 from runtime.report.html import plots
 from runtime.report.html.cards import MAX_TITLE, sections_of
 from runtime.report.html.charts import charts_of
-from runtime.report.html.jobs_table import OUTCOMES, JobsTable, json_text
+from runtime.report.html.jobs_table import OUTCOMES, JobsTable, json_pieces
 from runtime.report.html.log_links import base_of
 from runtime.report.html.texts import one_line
 from runtime.report.news import History
 from runtime.report.pass_rates import WITH_VERDICT, pass_rates
 from runtime.report.results import rules_of_run, run_table
-from runtime.report.run_results import known_results
 from runtime.report.text import printable, short_duration
 
 MAX_RATES: Final = 12
@@ -49,11 +48,10 @@ def page_text(
         path: of the run directory, relative to the directory that the page is in; `None` for no links to logs.
         history: what earlier runs tell; `None` if that was not looked at.
     """
-    began = state.segments[0].begin.at if state.segments else 0.0
-    table = JobsTable(state.run_dir, known_results(state, is_live=is_live), began)
+    table = JobsTable(state, is_live=is_live)
     groups = groups_of(table.bad, rules_of_run(state))
     base = None if path is None else base_of(path)
-    drawn = charts_of(table, began, () if history is None else history.runs)
+    drawn = charts_of(table, () if history is None else history.runs)
     rates = pass_rates(
         (job_id, outcome == 0)
         for job_id, outcome in zip(table.ids, table.outcomes, strict=True)
@@ -74,7 +72,7 @@ def page_text(
         policy=_policy(scripts),
         style=Markup(_text_of("page.css")),
         scripts=[*map(Markup, scripts)],
-        data=Markup(json_text(data)),
+        data=map(Markup, json_pieces(data)),
         run=_head(run_table(state, is_live=is_live)),
         counts=_counts(table),
         total=len(table.ids),

@@ -71,9 +71,19 @@ def template(text: str, job_id: str) -> str:
         job_id: the id, printable.
     """
     if job_id:
-        text = text.replace(job_id, _ID).replace(job_id.replace("=", "@"), _DIRECTORY)
+        text = text.replace(job_id, _ID).replace(directory_of(job_id), _DIRECTORY)
     seed = _SEED_OF_ID.search(job_id)
     return text.replace(seed[1], _SEED) if seed else text
+
+
+def directory_of(job_id: str) -> str:
+    """Return the name that the directory of most jobs has: another one is not replaced in a `template`."""
+    return job_id.replace("=", "@")
+
+
+def in_directory(name: str) -> str:
+    """Return the `template` of a file in the directory of a job."""
+    return f"{_DIRECTORY}/{name}"
 
 
 def one_line(text: str, most: int) -> str:

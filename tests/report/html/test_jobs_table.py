@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.job import FailureKind, JobUsage
-from runtime.report.html.jobs_table import NOT_KNOWN, OUTCOMES
+from runtime.report.html.jobs_table import OUTCOMES
+from runtime.report.html.numbers import NOT_KNOWN
 from tests.report.html.page_text import RUN_DIR, Parsed, page_of
 from tests.report.html.synthetic import records_of
 from tests.report.results import result
@@ -60,5 +61,6 @@ def test_each_failure_is_in_the_group_that_its_card_has() -> None:
 
 
 def test_numbers_of_any_size_are_numbers_of_a_script() -> None:
-    data = data_of(result("a", usage=JobUsage(1e300, 10**40), run_dir=RUN_DIR))
-    assert data["columns"]["peak"] == data["columns"]["cpu"] == 2**53
+    for large in (10**40, 10**400):
+        columns = data_of(result("a", usage=JobUsage(1e300, large), attempt=large, run_dir=RUN_DIR))["columns"]
+        assert columns["peak"] == columns["cpu"] == columns["attempt"] == 2**53

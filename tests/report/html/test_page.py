@@ -4,13 +4,16 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import pytest
 
 from runtime.job import FailureKind, JobResult, JobSpec
-from runtime.journal import Record
-from runtime.report.html.jobs_table import NOT_KNOWN
+from runtime.journal import Record, replay
+from runtime.report.html.numbers import NOT_KNOWN
+from runtime.report.html.page import page_text
 from runtime.report.html.texts import LEFT_OUT
 from runtime.report.news import Change, Changed, History
 from runtime.report.text import printable
@@ -162,6 +165,29 @@ def test_hostile_names_and_log_lines_are_text() -> None:
 def test_five_thousand_fuzzed_names_and_log_lines_are_text() -> None:
     texts = fuzzed(5000, seed=17)
     check_harmless(texts, hostile_run(texts))
+
+
+def calls_for(count: int) -> int:
+    """How many calls from modules of ours it takes to make the page of a run with so many jobs."""
+    state = replay(night(count, RUN_DIR), RUN_DIR)
+    calls = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"} and str(frame.f_globals.get("__name__")).startswith("runtime.")
+
+    sys.setprofile(trace)
+    try:
+        sum(map(len, page_text(state, path="results")))
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_a_job_more_takes_few_calls() -> None:
+    """Most jobs have no object of their own: with one each, it would be some hundred calls."""
+    calls_for(10)  # what is made once
+    assert calls_for(1500) - calls_for(500) < 60 * 1000
 
 
 @pytest.mark.slow
