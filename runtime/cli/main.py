@@ -65,7 +65,11 @@ def _main(arguments: Sequence[str]) -> int:
             )
             return EXIT_INPUT
         return _run_command(options, [PROGRAM, *arguments])
-    except (InputError, RegistryError) as exc:
+    except InputError as exc:
+        for message in exc.messages:
+            print_error(message)
+        return EXIT_INPUT
+    except RegistryError as exc:
         print_error(str(exc))
         return EXIT_INPUT
     except KeyboardInterrupt:

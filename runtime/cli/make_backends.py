@@ -14,6 +14,7 @@ from runtime.backend.registry import BUILT_IN, DEFAULT_VARIABLE, BackendRegistry
 from runtime.errors import RegistryError
 from runtime.job import WATCHED_KEYS, JobSpec
 from runtime.jobfile.errors import InputError, shown, suggestion
+from runtime.jobfile.place import Place, first_key
 from runtime.jobfile.regression import JobEntry, Regression
 from runtime.roots import Roots
 
@@ -52,12 +53,13 @@ def make_backends(
     made = {}
     for name, job in users.items():
         user = f"{regression.source}: job {shown(job.id)}" if job.backend else whence
-        _check_name(name, user)
-        given, where = regression.backends.get(
-            name, ({}, user if job.backend or options.backend else f"backend {name}")
-        )
+        _check_name(name, Place(user))
+        place = Place(user if job.backend or options.backend else f"backend {name}")
+        given: Mapping[str, object] = {}
+        if name in regression.backends:
+            given, place = regression.backends[name]
         entries = [entry for entry in regression.entries if entry.name in tables[name]]
-        made[name] = _make(name, given, where, options, roots, entries)
+        made[name] = _make(name, given, place, options, roots, entries)
     for key in _ROOM:
         if getattr(options, key) is not None and not any(key in parameters(backends.load(name)) for name in made):
             names = ", ".join(map(shown, made))
@@ -65,7 +67,7 @@ def make_backends(
     return made
 
 
-def _check_name(name: str, where: str) -> None:
+def _check_name(name: str, where: Place) -> None:
     try:
         backends.check(name)
     except RegistryError as exc:
@@ -75,7 +77,7 @@ def _check_name(name: str, where: str) -> None:
 def _make(
     name: str,
     given: Mapping[str, object],
-    where: str,
+    where: Place,
     options: argparse.Namespace,
     roots: Roots,
     entries: Sequence[JobEntry],
@@ -92,7 +94,7 @@ def _make(
     """
     ours: dict[str, object] = {}
     if taken := next((key for key in given if key in _NOT_KEYS), None):
-        raise InputError(f"{where}: {_unknown_key(name, taken)}")
+        raise InputError(f"{where.at(taken)}: {_unknown_key(name, taken)}")
     if name == "local" and options.max_parallel is not None and "max_parallelism" not in given:
         # Else the backend's own limit, the number of CPUs, would silently lower that of --max-parallel.
         ours["max_parallelism"] = options.max_parallel
@@ -108,11 +110,11 @@ def _make(
         for entry in entries:
             table = entry.table
             if "soft_stop" not in takes and (table.soft_stop is not None or table.soft_timeout is not None):
-                msg = f"{entry.where}: has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
-                raise InputError(msg)
+                msg = f"has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
+                raise InputError(f"{entry.where.at('soft_stop')}: {msg}")
             if key := next((key for key in _OF_LOCAL if key not in takes and getattr(table, key) is not None), None):
-                msg = f"{entry.where}: has {key}, which is for local jobs; the backend {shown(name)} does not have it"
-                raise InputError(msg)
+                msg = f"has {key}, which is for local jobs; the backend {shown(name)} does not have it"
+                raise InputError(f"{entry.where.at(key)}: {msg}")
         made = backends.create(name, **{**given, **ours})
     except RegistryError as exc:
         missing = isinstance(exc.__cause__, ModuleNotFoundError)
@@ -120,7 +122,8 @@ def _make(
         raise InputError(f"{where}: {exc}{hint}") from exc
     except (TypeError, ValueError) as exc:
         unknown = _UNKNOWN_OPTION.search(str(exc))
-        raise InputError(f"{where}: {exc if unknown is None else _unknown_key(name, unknown[1])}") from exc
+        key = first_key(str(exc), given) if unknown is None else unknown[1]
+        raise InputError(f"{where.at(key)}: {exc if unknown is None else _unknown_key(name, key)}") from exc
     _check_abilities(made, name, entries)
     return made
 
@@ -130,14 +133,14 @@ def _check_abilities(made: RuntimeBackend, name: str, entries: Sequence[JobEntry
     for entry in entries:
         key = next((key for key in WATCHED_KEYS if getattr(entry.table, key) is not None), None)
         if key is not None and not made.watches_logs:
-            msg = f"{entry.where}: has {key}; the backend {shown(name)} does not see what its jobs write"
+            msg = f"{entry.where.at(key)}: has {key}; the backend {shown(name)} does not see what its jobs write"
             raise InputError(msg)
         if entry.table.memory is not None and not made.limits_memory:
-            msg = f"{entry.where}: has memory; the backend {shown(name)} does not limit the memory of its jobs"
-            raise InputError(msg)
+            msg = f"has memory; the backend {shown(name)} does not limit the memory of its jobs"
+            raise InputError(f"{entry.where.at('memory')}: {msg}")
 
 
-def _with_present_names(given: Mapping[str, object], takes: Container[str], where: str) -> Mapping[str, object]:
+def _with_present_names(given: Mapping[str, object], takes: Container[str], where: Place) -> Mapping[str, object]:
     """Return the keys of a backend's table, with the older names replaced that the backend does not take."""
     older = [key for key in OLDER_KEYS if key in given and key not in takes and OLDER_KEYS[key] in takes]
     for key in older:

@@ -64,9 +64,9 @@ def doubtful_placeholders(
     for key, text in texts(table):
         for name in sorted(placeholders(text) - known):
             if why := _why(name, known, parameters, variables):
-                yield f"{key} has {{{name}}}, which stays as it is{why}"
+                yield f"{'.'.join(key)} has {{{name}}}, which stays as it is{why}"
         for sentence in _miswritten(text):
-            yield f"{key} has {sentence}"
+            yield f"{'.'.join(key)} has {sentence}"
 
 
 def doubtful_defaults(variables: Variables) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 MAX_LISTED: Final = 12
@@ -16,17 +17,60 @@ MAX_MESSAGE: Final = 1200
 """Characters of a message. Arbitrary: fifteen lines of a terminal. With a tenth, a path could already be cut."""
 
 
+MAX_MISTAKES: Final = 20
+"""Mistakes that are told at once. Arbitrary: a terminal of 24 lines shows them; with ten times as many, the first would
+scroll away."""
+
+
 class InputError(Exception):
     """A job file, an option or a name is wrong. The message says where, what was given, and what is expected.
 
     A message longer than `MAX_MESSAGE`, such as one of a user's backend that quotes all its options, loses its middle:
     it begins with the place of the error, and ends with what is expected.
+
+    Args:
+        messages: one for each mistake.
     """
 
-    def __init__(self, message: str) -> None:
-        if len(message) > MAX_MESSAGE:
-            message = f"{message[: MAX_MESSAGE * 2 // 3]} … {message[-MAX_MESSAGE // 4 :]}"
-        super().__init__(message)
+    def __init__(self, *messages: str) -> None:
+        self.messages = tuple(map(_cut, messages))
+        super().__init__("\n".join(self.messages))
+
+
+def _cut(message: str) -> str:
+    if len(message) <= MAX_MESSAGE:
+        return message
+    return f"{message[: MAX_MESSAGE * 2 // 3]} … {message[-MAX_MESSAGE // 4 :]}"
+
+
+class Mistakes:
+    """Collects what is wrong in job files, so that somebody who mends them is told all of it at once."""
+
+    def __init__(self) -> None:
+        self._messages: list[str] = []
+
+    def add(self, *messages: str) -> None:
+        """Add mistakes."""
+        self._messages += messages
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Add the mistakes of an `InputError` that is raised in the block, which it ends."""
+        try:
+            yield
+        except InputError as exc:
+            self.add(*exc.messages)
+
+    def check(self) -> None:
+        """Check that there was none.
+
+        Raises:
+            InputError: with the first `MAX_MISTAKES`, and the number of the others.
+        """
+        if more := self._messages[MAX_MISTAKES:]:
+            raise InputError(*self._messages[:MAX_MISTAKES], f"and {len(more)} more mistakes")
+        if self._messages:
+            raise InputError(*self._messages)
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -23,7 +23,8 @@ from runtime.errors import SpecError
 from runtime.job import JobSpec, Kinds, Retry, safe_id
 from runtime.job.retry import FIRST_RETRY_DELAY
 from runtime.jobfile.doubtful import doubtful_defaults, doubtful_jobserver, doubtful_placeholders
-from runtime.jobfile.errors import InputError, shown, suggestion
+from runtime.jobfile.errors import InputError, Mistakes, shown, suggestion
+from runtime.jobfile.place import Place, first_key
 from runtime.jobfile.references import References, resolve
 from runtime.jobfile.regression import JobEntry, Regression
 from runtime.jobfile.schema import JOB_KEYS, RETRY_KEYS, TEXT_KEYS, JobTable
@@ -113,12 +114,17 @@ def expand(regression: Regression, expansion: Expansion, *, warn: bool = True) -
         ids_of[entry.name] = tuple(cell.id for cell in of_entry)
         # Found by the ids, and not by the values: 1 and "1" are written alike.
         if len({cell.id for cell in of_entry}) < len(of_entry):
-            raise InputError(f"{entry.where}: matrix has a value twice")
+            raise InputError(f"{entry.where.at('matrix')}: matrix has a value twice")
         cells.append((entry, of_entry))
     needs = _Needs(ids_of, where)
     parameters = {name for entry in regression.entries for name in entry.matrix}
     # Those of all tables before the first job is made: making a million of them takes a while.
-    references = [resolve(entry.table, regression.variables, entry.where) for entry, _ in cells]
+    mistakes = Mistakes()
+    references = []
+    for entry, _ in cells:
+        with mistakes.collected():
+            references.append(resolve(entry.table, regression.variables, entry.where))
+    mistakes.check()
     regression.variables.check_definitions()
     for sentence in doubtful_defaults(regression.variables) if warn else ():
         logger.warning("%s", sentence)
@@ -126,10 +132,12 @@ def expand(regression: Regression, expansion: Expansion, *, warn: bool = True) -
     jobs = []
     for (entry, of_entry), referred in zip(cells, references, strict=True):
         builder = _SpecBuilder(entry, expansion, needs, referred, regression.kinds)
-        jobs += [builder.build(cell) for cell in of_entry]
+        with mistakes.collected():
+            jobs += [builder.build(cell) for cell in of_entry]
         doubts = [*doubtful_placeholders(entry.table, parameters, variables), *doubtful_jobserver(entry.table)]
         for sentence in doubts if warn else ():
             logger.warning("%s: %s", entry.where, sentence)
+    mistakes.check()
     _check_logs(jobs, where, expansion.run_dir)
     return jobs
 
@@ -209,7 +217,7 @@ class _Needs:
         self._ids = ids
         self._edges = 0
 
-    def resolve(self, needs: Iterable[str], where: str) -> tuple[str, ...]:
+    def resolve(self, needs: Iterable[str], where: Place) -> tuple[str, ...]:
         found: list[str] = []
         for name in needs:
             if name in self._ids_of:
@@ -282,7 +290,9 @@ class _SpecBuilder:
                 **self._fixed,
             )
         except (SpecError, ValueError) as exc:
-            raise InputError(f"{entry.where}: {exc}") from exc
+            # A key that only the defaults have has no line.
+            key = first_key(str(exc).removeprefix(f"job {entry.name!r}: "), JOB_KEYS)
+            raise InputError(f"{entry.where.at(key)}: {exc}") from exc
 
     def _values(self, cell: _Cell) -> dict[str, str]:
         values = {
@@ -332,7 +342,7 @@ class _SpecBuilder:
     def _resolve(self, needs: tuple[str, ...]) -> tuple[str, ...]:
         # All cells of a table without placeholders in its needs have the same ones, and share one tuple.
         if needs not in self._dependencies:
-            self._dependencies[needs] = self._needs.resolve(needs, self._entry.where)
+            self._dependencies[needs] = self._needs.resolve(needs, self._entry.where.at("needs"))
         return self._dependencies[needs]
 
 

@@ -12,7 +12,6 @@ from typing import Final
 import attrs
 
 from runtime.jobfile import values
-from runtime.jobfile.errors import bare
 from runtime.jobfile.values import ExpectedError
 
 DEFAULT_EVERY: Final = 30.0
@@ -95,7 +94,7 @@ def limits(value: object) -> dict[str, Limit]:
 
 def _limit(name: str, value: object) -> Limit:
     if not name:
-        raise ExpectedError("a name that is not empty", name, value)
+        raise ExpectedError("a name that is not empty", name, given=value)
     if not isinstance(value, dict):
         return _amount(name, None, value, _EXPECTED)
     return _command(name, value) if value.keys() & {"command", "every"} else _schedule(name, value)
@@ -106,7 +105,7 @@ def _command(name: str, table: dict[str, object]) -> CommandLimit:
         if key not in ("command", "every"):
             raise _wrong(name, key, given, "no such key; the keys are command, every")
     if "command" not in table:
-        raise ExpectedError('a command, { command = "./free_licences", every = "30s" }', name, table)
+        raise ExpectedError('a command, { command = "./free_licences", every = "30s" }', name, given=table)
     command = table["command"]
     if not isinstance(command, str) or not command or "\0" in command:
         raise _wrong(name, "command", command, "text, a command for /bin/sh")
@@ -118,7 +117,7 @@ def _command(name: str, table: dict[str, object]) -> CommandLimit:
 
 def _schedule(name: str, table: dict[str, object]) -> ScheduledLimit:
     if ELSE not in table or len(table) == 1:
-        raise ExpectedError(f'{_EXPECTED}, which has a part of the day, and "{ELSE}"', name, table)
+        raise ExpectedError(f'{_EXPECTED}, which has a part of the day, and "{ELSE}"', name, given=table)
     expected = 'a whole number from 0, or "unlimited"'
     hours = [
         (_hours(name, key, each), _amount(name, key, each, expected)) for key, each in table.items() if key != ELSE
@@ -154,6 +153,4 @@ def _amount(name: str, key: str | None, value: object, expected: str) -> int | N
 
 
 def _wrong(name: str, key: str | None, given: object, expected: str) -> ExpectedError:
-    error = ExpectedError(expected, name, given)
-    error.inner += "" if key is None else f".{bare(key)}"
-    return error
+    return ExpectedError(expected, name, *([] if key is None else [key]), given=given)

@@ -7,7 +7,8 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Final
 
-from runtime.jobfile.errors import InputError, bare, shown
+from runtime.jobfile.errors import InputError, shown
+from runtime.jobfile.place import Place
 from runtime.jobfile.read import read_list
 from runtime.jobfile.template import substitute, variables_in
 from runtime.jobfile.values import Listing, Scalar
@@ -32,7 +33,7 @@ class Matrices:
         """What was listed, by a key that says where: the values, separated by NUL, which is in none of them."""
 
     def values(
-        self, matrix: Mapping[str, tuple[Scalar, ...] | Listing], directory: Path, where: str
+        self, matrix: Mapping[str, tuple[Scalar, ...] | Listing], directory: Path, where: Place
     ) -> dict[str, tuple[Scalar, ...]]:
         """Return the values of each parameter.
 
@@ -45,13 +46,13 @@ class Matrices:
             InputError: if a file cannot be read, has no value or has one twice, or a glob is wrong or matches nothing.
         """
         return {
-            name: self._listed(each, directory, f"{where}: matrix.{bare(name)}.{each.kind}")
+            name: self._listed(each, directory, where.key("matrix", name, each.kind))
             if isinstance(each, Listing)
             else each
             for name, each in matrix.items()
         }
 
-    def _listed(self, listing: Listing, directory: Path, where: str) -> tuple[str, ...]:
+    def _listed(self, listing: Listing, directory: Path, where: Place) -> tuple[str, ...]:
         used = {name: self._variables.value(name, where).text for name in variables_in(listing.text)}
         text = substitute(listing.text, {"file_dir": str(directory), **used})
         key = "\0".join((listing.kind, listing.value, str(directory), text))
@@ -59,7 +60,7 @@ class Matrices:
             self.lists[key] = "\0".join(self._read(listing, text, directory, where, key))
         return tuple(self.lists[key].split("\0"))
 
-    def _read(self, listing: Listing, text: str, directory: Path, where: str, key: str) -> Sequence[str]:
+    def _read(self, listing: Listing, text: str, directory: Path, where: Place, key: str) -> Sequence[str]:
         if self._recorded is None:
             return (_in_file if listing.kind == "file" else _found)(listing, text, directory, where)
         if key not in self._recorded:
@@ -67,7 +68,7 @@ class Matrices:
         return self._recorded[key].split("\0")
 
 
-def _in_file(_: Listing, name: str, directory: Path, where: str) -> tuple[str, ...]:
+def _in_file(_: Listing, name: str, directory: Path, where: Place) -> tuple[str, ...]:
     """Return the values in the file `name`, a line each."""
     if not name:
         raise InputError(f"{where} is empty; expected the name of a file, relative to the job file")
@@ -87,7 +88,7 @@ def _in_file(_: Listing, name: str, directory: Path, where: str) -> tuple[str, .
     return tuple(first)
 
 
-def _found(listing: Listing, pattern: str, directory: Path, where: str) -> tuple[str, ...]:
+def _found(listing: Listing, pattern: str, directory: Path, where: Place) -> tuple[str, ...]:
     """Return what the files are called that `pattern` matches, sorted by their paths."""
     expected = "expected a path relative to the job file, which may have * and ?"
     parts = PurePath(pattern)
@@ -110,7 +111,7 @@ def _found(listing: Listing, pattern: str, directory: Path, where: str) -> tuple
     return _distinct(listing, named, where)
 
 
-def _distinct(listing: Listing, paths: Iterable[Path], where: str) -> tuple[str, ...]:
+def _distinct(listing: Listing, paths: Iterable[Path], where: Place) -> tuple[str, ...]:
     """Return the part of each path that is a value."""
     first: dict[str, Path] = {}
     for path in paths:

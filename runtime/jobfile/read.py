@@ -46,6 +46,7 @@ _LONG_KEY: Final = re.compile(
 _NO_FILE: Final = "JSON lines on standard input are read by 'run -'"
 _TOO_LARGE: Final = "a program can give more jobs as JSON lines, with 'run -'"
 _AT_END: Final = " (at end of document)"
+BACKSLASH: Final = r"; expected single quotes, which take \ as it is: '\d', or each \ doubled: " + r'"\\d"'
 _TOML_POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -55,7 +56,7 @@ def read_file(path: Path) -> tuple[str, dict[str, object]]:
     Raises:
         InputError: if it cannot be read, is no regular file, is too large or too deep, or is not TOML or JSON.
     """
-    limit = MAX_JSON_BYTES if _is_json(path) else MAX_TOML_BYTES
+    limit = MAX_JSON_BYTES if is_json(path) else MAX_TOML_BYTES
     text = _decode(_read_bytes(path, limit, _NO_FILE, _TOO_LARGE), str(path))
     return text, parse_file(text, path)
 
@@ -66,10 +67,11 @@ def parse_file(text: str, path: Path) -> dict[str, object]:
     Raises:
         InputError: if it is too deep, or is not TOML or JSON.
     """
-    return (parse_json if _is_json(path) else parse_toml)(text, str(path))
+    return (parse_json if is_json(path) else parse_toml)(text, str(path))
 
 
-def _is_json(path: Path) -> bool:
+def is_json(path: Path) -> bool:
+    """Whether a job file of this path is JSON, and not TOML."""
     return path.suffix.lower() == ".json"
 
 
@@ -155,7 +157,9 @@ def _place_and_reason(error: ValueError, text: str) -> tuple[str, str]:
     if reason.endswith(_AT_END):
         return f":{text.count(chr(10)) + 1}", reason.replace(_AT_END, ": the file ends here")
     if place := _TOML_POSITION.search(reason):
-        return f":{place[1]}:{place[2]}", reason[: place.start()]
+        reason = reason[: place.start()]
+        hint = BACKSLASH if "\\" in reason and "scape" in reason else ""
+        return f":{place[1]}:{place[2]}", f"{reason}{hint}"
     return "", reason
 
 

@@ -10,7 +10,8 @@ from typing import Final
 
 import attrs
 
-from runtime.jobfile.errors import InputError, bare
+from runtime.jobfile.errors import InputError
+from runtime.jobfile.place import Place
 from runtime.jobfile.schema import TEXT_KEYS, JobTable
 from runtime.jobfile.template import substitute, variables_in
 from runtime.jobfile.variables import Variables
@@ -32,7 +33,7 @@ class References:
     """Whether one of those in ``cmd`` may be secret."""
 
 
-def resolve(table: JobTable, variables: Variables, where: str) -> References:
+def resolve(table: JobTable, variables: Variables, where: Place) -> References:
     """Return the values of all variables in `table`.
 
     Args:
@@ -46,22 +47,25 @@ def resolve(table: JobTable, variables: Variables, where: str) -> References:
     for key in _WITHOUT:
         for text in _texts_in(getattr(table, key)):
             if found := variables_in(text):
-                keys = ", ".join(TEXT_KEYS)
-                raise InputError(f"{where}: {key} has {{{found[0]}}}, which is not replaced there, but in {keys}")
+                msg = f"{key} has {{{found[0]}}}, which is not replaced there, but in {', '.join(TEXT_KEYS)}"
+                raise InputError(f"{where.at(key)}: {msg}")
     values: dict[str, str] = {}
     is_secret_in_cmd = False
-    for key, text in texts(table):
+    for keys, text in texts(table):
+        if not (used := variables_in(text)):
+            continue
+        place = where.key(*keys)
         length = 0
-        for name in variables_in(text):
-            value = variables.value(name, f"{where}: {key}")
+        for name in used:
+            value = variables.value(name, place)
             values[name] = value.text
-            is_secret_in_cmd |= value.is_secret and key == "cmd"
+            is_secret_in_cmd |= value.is_secret and keys == ("cmd",)
             length += len(value.text)
-        _check_length(length, f"{where}: {key}")
+        _check_length(length, place)
     return References(values, is_secret_in_cmd)
 
 
-def replaced(value: object, variables: Variables, where: str) -> object:
+def replaced(value: object, variables: Variables, where: Place) -> object:
     """Return an option of a backend with the variables in all its texts replaced.
 
     Args:
@@ -78,26 +82,26 @@ def replaced(value: object, variables: Variables, where: str) -> object:
         _check_length(sum(len(values[name]) for name in used), where)
         return substitute(value, values)
     if isinstance(value, dict):
-        return {key: replaced(item, variables, f"{where}.{bare(key)}") for key, item in value.items()}
+        return {key: replaced(item, variables, where.inner(key)) for key, item in value.items()}
     if isinstance(value, list):
         return [replaced(item, variables, where) for item in value]
     return value
 
 
-def _check_length(length: int, where: str) -> None:
+def _check_length(length: int, where: Place) -> None:
     # Before the text is made, which could fill the memory.
     if length > MAX_TEXT:
         raise InputError(f"{where} has variables of {length} characters; expected at most {MAX_TEXT}")
 
 
-def texts(table: JobTable) -> Iterator[tuple[str, str]]:
-    """Yield each key whose value may have placeholders, with all its text."""
+def texts(table: JobTable) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each key whose value may have placeholders, with those inside of its value, and with all its text."""
     for key in TEXT_KEYS:
         value = getattr(table, key)
         if isinstance(value, Mapping):
-            yield from ((f"{key}.{name}", text) for name, text in value.items())
+            yield from (((key, name), text) for name, text in value.items())
         elif value:
-            yield key, value if isinstance(value, str) else "\n".join(value)
+            yield (key,), value if isinstance(value, str) else "\n".join(value)
 
 
 def _texts_in(value: object) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The tables of a job file as checked values: the keys, and what each may be (`values`).
 
-cattrs structures a table and reports all errors in it. The first one becomes a message that names the file, the table
+cattrs structures a table and reports all errors in it. Each becomes a message that names the file, the line, the table
 and the key, what was given and what is expected.
 """
 
@@ -17,6 +17,7 @@ from runtime.job import CONTAINMENTS, FLAKY, LEFTOVERS, RUN_IFS, Flaky, RunIf
 from runtime.jobfile import values
 from runtime.jobfile.errors import InputError, bare, shown, suggestion
 from runtime.jobfile.limits import Limit, limits
+from runtime.jobfile.place import Place
 from runtime.jobfile.template import variables_in
 from runtime.jobfile.values import KEEPS, Keep, Listing, Scalar, Seeds
 
@@ -152,24 +153,35 @@ def _converter() -> cattrs.Converter:
 _CONVERTER: Final = _converter()
 
 
-def structure(table: Mapping[str, object], cls: type[T], where: str) -> T:
+def structure(table: Mapping[str, object], cls: type[T], where: Place) -> T:
     """Return the checked value of a raw `table`.
 
     Args:
         table: as it was read.
         cls: which table it is.
-        where: the file and the table's name, for messages.
+        where: its place, for messages.
 
     Raises:
-        InputError: with `where`, the first wrong key, what was given and what is expected.
+        InputError: for each wrong key, with its place, what was given and what is expected.
     """
+    if wrong := wrong_keys(table, cls, where):
+        raise InputError(*wrong.values())
+    return _CONVERTER.structure(table, cls)
+
+
+def wrong_keys(table: Mapping[str, object], cls: type[T], where: Place) -> dict[str, str]:
+    """Return the keys of a raw `table` that are wrong, in its order, with messages. Without them it is right."""
     if cls is JobTable and table.keys() >= RUN_IF_KEYS:
-        msg = f"{where}: has both run_if and needs_all_dependencies_passing; expected run_if alone, which replaces it"
-        raise InputError(msg)
+        place = where.at("needs_all_dependencies_passing")
+        both = f"{place}: has both run_if and needs_all_dependencies_passing; expected run_if alone, which replaces it"
+        others = {key: value for key, value in table.items() if key != "needs_all_dependencies_passing"}
+        return {"needs_all_dependencies_passing": both, **wrong_keys(others, cls, where)}
     try:
-        return _CONVERTER.structure(table, cls)
+        _CONVERTER.structure(table, cls)
     except cattrs.ClassValidationError as exc:
-        raise InputError(f"{where}: {_explain(exc, table)}") from None
+        found = _explained(exc, table, where)
+        return {key: found[key] for key in table if key in found}
+    return {}
 
 
 def _hint(key: str, value: object, cls: type) -> str:
@@ -183,16 +195,20 @@ def _hint(key: str, value: object, cls: type) -> str:
     return suggestion(key, [field.name for field in attrs.fields(cls)], what="the keys are")
 
 
-def _explain(error: cattrs.ClassValidationError, table: Mapping[str, object]) -> str:
+def _explained(error: cattrs.ClassValidationError, table: Mapping[str, object], where: Place) -> dict[str, str]:
+    """Return what is wrong with each wrong key."""
     known, others = error.group_exceptions()
+    found: dict[str, str] = {}
     for exc in others:
-        if isinstance(exc, cattrs.ForbiddenExtraKeysError):
-            # One message names one key: the first wrong one in the file, as `extra_fields` has no order.
-            key = next(key for key in table if key in exc.extra_fields)
-            return f"unknown key {shown(key)}{_hint(key, table[key], exc.cl)}"
+        if not isinstance(exc, cattrs.ForbiddenExtraKeysError):
+            raise AssertionError(error)
+        for key in exc.extra_fields:
+            found[key] = f"{where.at(key)}: unknown key {shown(key)}{_hint(key, table[key], exc.cl)}"
     for exc, note in known:
-        if isinstance(exc, values.ExpectedError):
-            given = table[note.name] if exc.given is values.WHOLE_VALUE else exc.given
-            hint = "; no placeholder is replaced here" if isinstance(given, str) and variables_in(given) else ""
-            return f"{note.name}{exc.inner} is {shown(given)}; expected {exc}{hint}"
-    raise AssertionError(error)
+        if not isinstance(exc, values.ExpectedError):
+            raise AssertionError(error)
+        given = table[note.name] if exc.given is values.WHOLE_VALUE else exc.given
+        hint = "; no placeholder is replaced here" if isinstance(given, str) and variables_in(given) else ""
+        place = where.at(note.name, *exc.keys)
+        found[note.name] = f"{place}: {note.name}{exc.inner} is {shown(given)}; expected {exc}{hint}"
+    return found

@@ -62,14 +62,19 @@ class ExpectedError(Exception):
 
     Args:
         expected: what it expects, in words.
-        inner: the key inside of the value that is wrong; `None` for the value itself.
+        keys: those inside of the value that lead to what is wrong; none for the value itself.
         given: the value of that.
     """
 
-    def __init__(self, expected: str, inner: str | None = None, given: object = WHOLE_VALUE) -> None:
+    def __init__(self, expected: str, *keys: str, given: object = WHOLE_VALUE) -> None:
         super().__init__(expected)
-        self.inner: str = "" if inner is None else f".{bare(inner)}"
+        self.keys = keys
         self.given: object = given
+
+    @property
+    def inner(self) -> str:
+        """The `keys` as a message has them behind the key of the value."""
+        return "".join(f".{bare(key)}" for key in self.keys)
 
 
 def text(value: object) -> str:
@@ -186,7 +191,7 @@ def retry(value: object) -> int | dict[str, int]:
     if isinstance(value, dict):
         for kind, number in value.items():
             if not _is_count(number):
-                raise ExpectedError("a whole number of retries, from 0", kind, number)
+                raise ExpectedError("a whole number of retries, from 0", kind, given=number)
         return value
     if _is_count(value):
         return value
@@ -228,11 +233,11 @@ def amounts(value: object) -> dict[str, int | None]:
 
 def _amount(name: str, value: object) -> int | None:
     if not name:
-        raise ExpectedError("a name that is not empty", name, value)
+        raise ExpectedError("a name that is not empty", name, given=value)
     if value == "all":
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ExpectedError('a whole number from 0, or "all"', name, value)
+        raise ExpectedError('a whole number from 0, or "all"', name, given=value)
     return value
 
 
@@ -242,7 +247,7 @@ def exports(value: object) -> dict[str, str]:
         raise ExpectedError("a table of names and texts", given=Secret(value))
     for name, item in value.items():
         if not isinstance(item, str | int) or isinstance(item, bool):
-            raise ExpectedError("text, or a whole number", name, item if isinstance(item, bool) else Secret(item))
+            raise ExpectedError("text, or a whole number", name, given=item if isinstance(item, bool) else Secret(item))
     return {name: str(item) for name, item in value.items()}
 
 
@@ -275,7 +280,7 @@ def matrix(value: object) -> dict[str, tuple[Scalar, ...] | Listing]:
     for name, values in value.items():
         if not name.isidentifier() or not name.isascii() or name in PLACEHOLDERS:
             expected = f"a parameter named like a variable, and none of {', '.join(PLACEHOLDERS)}"
-            raise ExpectedError(expected, name, values)
+            raise ExpectedError(expected, name, given=values)
     return {name: _values(name, values) for name, values in value.items()}
 
 
@@ -283,7 +288,7 @@ def _values(name: str, values: object) -> tuple[Scalar, ...] | Listing:
     if isinstance(values, list) and values and all(isinstance(item, str | int | float) for item in values):
         return tuple(values)
     if not isinstance(values, dict) or len(values.keys() & {"file", "glob"}) != 1:
-        raise ExpectedError(_LIST, name, values)
+        raise ExpectedError(_LIST, name, given=values)
     for key, item in values.items():
         expected = "text that is not empty"
         if key == "value" and "glob" in values:
@@ -294,9 +299,7 @@ def _values(name: str, values: object) -> tuple[Scalar, ...] | Listing:
             expected = f"no such key; {_LIST}"
         elif isinstance(item, str) and item:
             continue
-        error = ExpectedError(expected, given=item)
-        error.inner = f".{name}.{bare(key)}"
-        raise error
+        raise ExpectedError(expected, name, key, given=item)
     kind: Literal["file", "glob"] = "file" if "file" in values else "glob"
     return Listing(kind, values[kind], values.get("value", "path"))
 
@@ -314,21 +317,21 @@ def variables(value: object) -> dict[str, str]:
     for name, item in value.items():
         if name == "env":
             if not isinstance(item, dict):
-                raise ExpectedError("a table, of what variables of the environment are that are not set", name, item)
-            found |= {f"env.{inner}": _variable(f"env.{bare(inner)}", inner, each) for inner, each in item.items()}
+                raise ExpectedError(
+                    "a table, of what variables of the environment are that are not set", name, given=item
+                )
+            found |= {f"env.{inner}": _variable(each, "env", inner) for inner, each in item.items()}
         else:
-            found[f"var.{name}"] = _variable(bare(name), name, item)
+            found[f"var.{name}"] = _variable(item, name)
     return found
 
 
-def _variable(key: str, name: str, value: object) -> str:
-    error = ExpectedError("text, a number, or true or false", given=value)
-    error.inner = f".{key}"
-    if not NAME.fullmatch(name):
-        error.args = ("a name of letters, digits and _, which does not begin with a digit",)
-    elif isinstance(value, str | int | float):
-        return scalar_text(value)
-    raise error
+def _variable(value: object, *keys: str) -> str:
+    if not NAME.fullmatch(keys[-1]):
+        raise ExpectedError("a name of letters, digits and _, which does not begin with a digit", *keys, given=value)
+    if not isinstance(value, str | int | float):
+        raise ExpectedError("text, a number, or true or false", *keys, given=value)
+    return scalar_text(value)
 
 
 def tables(value: object) -> dict[str, dict[str, object]]:
@@ -337,7 +340,7 @@ def tables(value: object) -> dict[str, dict[str, object]]:
         raise ExpectedError("tables, each with a name: [jobs.NAME], [backends.NAME], [known.NAME]")
     for name, item in value.items():
         if not isinstance(item, dict):
-            raise ExpectedError("a table", name, item)
+            raise ExpectedError("a table", name, given=item)
     return value
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from runtime.jobfile.errors import InputError, suggestion
+from runtime.jobfile.place import Place
 from runtime.jobfile.template import NAME, substitute, variables_in
 
 MAX_VALUE: Final = 128 << 10
@@ -37,7 +38,7 @@ class Value:
 @attrs.frozen
 class _Default:
     text: str
-    where: str
+    where: Place
     """The file and the table, for messages."""
     directory: str
     """That of the file."""
@@ -64,12 +65,12 @@ class Variables:
         self._values: dict[str, Value] = {}
         """All that were asked for."""
 
-    def add_defaults(self, defaults: Mapping[str, str], file: str, directory: str) -> None:
+    def add_defaults(self, defaults: Mapping[str, str], file: Place, directory: str) -> None:
         """Add the defaults of a file.
 
         Args:
             defaults: by names such as ``var.name`` and ``env.NAME``.
-            file: its path, for messages.
+            file: its place, for messages.
             directory: what ``{file_dir}`` in the defaults stands for.
 
         Raises:
@@ -77,12 +78,12 @@ class Variables:
         """
         for name, text in defaults.items():
             kind, _, rest = name.partition(".")
-            default = _Default(text, f"{file}: [vars{'.env' if kind == 'env' else ''}]", directory)
+            default = _Default(text, file.table("vars", *(["env"] if kind == "env" else [])), directory)
             first = self._defaults.setdefault(name, default)
             if not first.means(default):
-                raise InputError(f"{default.where}: {rest} has another default than in {first.where}")
+                raise InputError(f"{default.where.at(rest)}: {rest} has another default than in {first.where}")
 
-    def value(self, name: str, where: str) -> Value:
+    def value(self, name: str, where: Place) -> Value:
         """Return the value of ``var.name`` or ``env.NAME``.
 
         Args:
@@ -106,11 +107,11 @@ class Variables:
         """Return the names of all that have a default, or were asked for."""
         return {*self._defaults, *self._values}
 
-    def texts(self) -> Iterator[tuple[str, str]]:
+    def texts(self) -> Iterator[tuple[Place, str]]:
         """Yield the place of each default that was asked for, for messages, and its text."""
         for name, default in self._defaults.items():
             if name in self._values and self._given(name) is None:
-                yield f"{default.where}: {name.partition('.')[2]}", default.text
+                yield default.where.key(name.partition(".")[2]), default.text
 
     def check_definitions(self) -> None:
         """Check that each value of the command line was asked for. To be called when all else has been.
@@ -135,7 +136,7 @@ class Variables:
             return None
         return self._environment.get(rest) if kind == "env" else self._definitions.get(name)
 
-    def _value(self, name: str, where: str, within: tuple[str, ...]) -> Value:
+    def _value(self, name: str, where: Place, within: tuple[str, ...]) -> Value:
         """Return the value of `name`, which the defaults of the variables `within` contain, each in the one before."""
         if (known := self._values.get(name)) is not None:
             return known
@@ -151,7 +152,7 @@ class Variables:
         return value
 
     def _of_default(self, name: str, default: _Default, within: tuple[str, ...]) -> Value:
-        place = f"{default.where}: {name.partition('.')[2]}"
+        place = default.where.key(name.partition(".")[2])
         if name in within:
             chain = " -> ".join(f"{{{each}}}" for each in (*within[within.index(name) :], name))
             raise InputError(f"{place} contains itself: {chain}")
@@ -168,7 +169,7 @@ class Variables:
         text = substitute(default.text, texts)
         return Value(text, is_secret=any(value.is_secret for value in values.values()))
 
-    def _unknown(self, name: str, where: str) -> InputError:
+    def _unknown(self, name: str, where: Place) -> InputError:
         kind, _, rest = name.partition(".")
         if not NAME.fullmatch(rest):
             return InputError(f"{where} has {{{name}}}; expected a name of letters, digits and _ behind {kind}.")
@@ -192,5 +193,5 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return by_folded[near[0]] if near else ""
 
 
-def _too_long(what: str, length: int) -> InputError:
+def _too_long(what: object, length: int) -> InputError:
     return InputError(f"{what} has {length} characters; expected at most {MAX_VALUE}, as a program gets no more")

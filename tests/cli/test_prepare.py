@@ -21,6 +21,7 @@ from runtime.cli.prepare import Prepared, new_run_name, prepare
 from runtime.job import FailureKind, JobStatusInfo
 from runtime.jobfile.errors import InputError
 from runtime.process.headroom import Headroom
+from tests.jobfile.without_lines import without_lines
 from tests.process.test_soft_steps import at
 
 JOBS = """
@@ -60,7 +61,7 @@ def test_a_known_failure_expires_by_the_day_that_is_given() -> None:
 def wrong(content: str, *options: str) -> str:
     with pytest.raises(InputError) as caught:
         prepared(content, *options)
-    return str(caught.value)
+    return without_lines(str(caught.value))
 
 
 def test_only_backends_that_jobs_use_are_made(tmp_path: Path) -> None:

@@ -44,5 +44,5 @@ def test_a_backend_without_a_limit_has_no_slots_to_share(caplog: pytest.LogCaptu
 
 def test_a_make_that_leaves_it_is_named_with_its_job(caplog: pytest.LogCaptureFixture) -> None:
     assert said(caplog, DEFAULTS + "[jobs.a]\ncmd = 'make -j4'\n") == [
-        "jobs.toml: [jobs.a]: cmd has make with -j4, which leaves the jobserver; expected make without -j4"
+        "jobs.toml:4: [jobs.a]: cmd has make with -j4, which leaves the jobserver; expected make without -j4"
     ]

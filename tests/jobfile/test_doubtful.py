@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from runtime.jobfile.doubtful import doubtful_defaults, doubtful_jobserver, doubtful_placeholders
+from runtime.jobfile.place import Place
 from runtime.jobfile.schema import JobTable, structure
 from runtime.jobfile.variables import Variables
 
 
 def warnings(**table: Any) -> list[str]:
-    return list(doubtful_placeholders(structure(table, JobTable, ""), {"depth", "mode"}))
+    return list(doubtful_placeholders(structure(table, JobTable, Place("")), {"depth", "mode"}))
 
 
 @pytest.mark.parametrize(
@@ -38,16 +39,16 @@ def test_a_misspelt_placeholder_is_named_with_the_most_similar_one(written: str,
     ],
 )
 def test_a_variable_that_is_written_as_elsewhere_is_named_as_it_is_here(written: str, meant: str) -> None:
-    found = list(doubtful_placeholders(structure({"cmd": f"x {written}"}, JobTable, ""), (), {"width"}))
+    found = list(doubtful_placeholders(structure({"cmd": f"x {written}"}, JobTable, Place("")), (), {"width"}))
     assert found == [f"cmd has {written}, which stays as it is; did you mean {{{meant}}}?"]
 
 
 def test_what_stays_as_it_is_in_a_default_that_is_used_is_named() -> None:
     variables = Variables({"given": "{run_dir}"})
     defaults = {"var.a": "{run_dir}/{odir}/{file_dir}/{b}", "env.B": "${env.X}", "var.given": "{id}", "var.c": "{id}"}
-    variables.add_defaults(defaults, "f.toml", "/files")
+    variables.add_defaults(defaults, Place("f.toml"), "/files")
     for name in ("var.a", "env.B", "var.given"):
-        variables.value(name, "")
+        variables.value(name, Place(""))
     assert list(doubtful_defaults(variables)) == [
         "f.toml: [vars]: a has {odir}, which stays as it is; expected it beside the variable, in a job",
         "f.toml: [vars]: a has {run_dir}, which stays as it is; expected it beside the variable, in a job",
@@ -56,7 +57,7 @@ def test_what_stays_as_it_is_in_a_default_that_is_used_is_named() -> None:
 
 
 def test_a_variable_that_is_replaced_is_not_doubtful() -> None:
-    table = structure({"cmd": "{var.width} {env.seeed} {{var.width}} {env} {var}"}, JobTable, "")
+    table = structure({"cmd": "{var.width} {env.seeed} {{var.width}} {env} {var}"}, JobTable, Place(""))
     assert list(doubtful_placeholders(table, (), {"width"})) == []
 
 
@@ -97,7 +98,7 @@ def test_what_resembles_no_placeholder_is_ignored(cmd: str) -> None:
 
 
 def leaving(cmd: object, jobserver: object = True) -> list[str]:
-    return list(doubtful_jobserver(structure({"cmd": cmd, "jobserver": jobserver}, JobTable, "")))
+    return list(doubtful_jobserver(structure({"cmd": cmd, "jobserver": jobserver}, JobTable, Place(""))))
 
 
 @pytest.mark.parametrize(

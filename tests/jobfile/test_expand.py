@@ -14,6 +14,7 @@ from runtime.job import JobSpec, Retry
 from runtime.jobfile import expand as module
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, draw_seeds, expand
+from runtime.jobfile.place import Place
 from runtime.jobfile.regression import JobEntry, Regression
 from runtime.jobfile.schema import JobTable, structure
 from runtime.jobfile.values import Listing
@@ -25,9 +26,9 @@ RUN_DIR = Path("/out/run")
 def regression(tables: Mapping[str, Any], variables: Variables | None = None) -> Regression:
     entries = []
     for name, keys in tables.items():
-        table = structure({"cmd": "x", **keys}, JobTable, name)
+        table = structure({"cmd": "x", **keys}, JobTable, Place(name))
         matrix = {parameter: values for parameter, values in table.matrix.items() if not isinstance(values, Listing)}
-        entries.append(JobEntry(name, table, Path("/files"), f"f: [jobs.{name}]", matrix))
+        entries.append(JobEntry(name, table, Path("/files"), Place(f"f: [jobs.{name}]"), matrix))
     return Regression("f", tuple(entries), {}, {}, "f", variables=variables or Variables())
 
 
@@ -186,7 +187,7 @@ def test_variables_are_replaced_in_every_text() -> None:
 
 def test_a_command_is_secret_if_a_value_in_it_comes_from_outside() -> None:
     variables = Variables({"a": "x"}, {})
-    variables.add_defaults({"var.b": "x"}, "f", "/files")
+    variables.add_defaults({"var.b": "x"}, Place("f"), "/files")
     jobs = expanded({"a": {"cmd": "{var.a}"}, "b": {"cmd": "{var.b}"}, "c": {"exports": {"A": "{var.a}"}}}, variables)
     assert {job.id: job.secret_cmd for job in jobs.values()} == {"a": True, "b": False, "c": False}
 
@@ -210,7 +211,7 @@ def test_what_is_wrong_with_variables_is_one_message_before_the_first_job_is_mad
 
 def test_what_stays_as_it_is_in_a_default_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     variables = Variables()
-    variables.add_defaults({"var.a": "{file_dir}/{seed}"}, "f", "/files")
+    variables.add_defaults({"var.a": "{file_dir}/{seed}"}, Place("f"), "/files")
     assert expanded({"a": {"cmd": ["{var.a}"]}}, variables)["a"].cmd == ("/files/{seed}",)
     said = [record.getMessage() for record in caplog.records]
     assert said == ["f: [vars]: a has {seed}, which stays as it is; expected it beside the variable, in a job"]

@@ -50,7 +50,7 @@ def test_the_kinds_of_all_files_are_those_of_the_run_and_come_before_the_default
 
 def test_files_that_disagree_about_the_defaults_are_an_error(tmp_path: Path) -> None:
     text = f'include = ["b.toml"]\n[kinds]\ndefaults = true\n{JOB}'
-    message = r"main\.toml: \[kinds\] has defaults = true, and .*b\.toml has defaults = false$"
+    message = r"main\.toml:3: \[kinds\] has defaults = true, and .*b\.toml:2: \[kinds\] has defaults = false$"
     with pytest.raises(InputError, match=message):
         read(tmp_path, text, b="[kinds]\ndefaults = false\n")
     assert read(tmp_path, text, b="[kinds]\ndefaults = true\n").kinds == DEFAULT_KINDS
@@ -85,7 +85,7 @@ def test_files_that_disagree_about_the_defaults_are_an_error(tmp_path: Path) -> 
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, table: str, message: str) -> None:
-    with pytest.raises(InputError, match=f"{re.escape(str(tmp_path))}/main.toml: {re.escape(message)}"):
+    with pytest.raises(InputError, match=f"{re.escape(str(tmp_path))}/main.toml:1: {re.escape(message)}"):
         read(tmp_path, f'{table}\njobs.a.cmd = "true"\n')
 
 
@@ -123,14 +123,16 @@ def test_a_known_failure_is_read(tmp_path: Path) -> None:
 )
 def test_a_wrong_known_failure_is_named_with_its_place(tmp_path: Path, key: str, value: str, message: str) -> None:
     lines = [line for line in KNOWN.splitlines() if not line.startswith(f"{key} =")]
-    with pytest.raises(InputError, match=rf"main\.toml: \[known\.x\]: {re.escape(message)}"):
+    with pytest.raises(InputError, match=rf"main\.toml:\d: \[known\.x\]: {re.escape(message)}"):
         read(tmp_path, "\n".join([*lines, f"{key} = {value}", JOB]))
 
 
 def test_two_files_may_say_the_same_of_a_known_failure_and_no_other_thing(tmp_path: Path) -> None:
     text = f'include = ["b.toml"]\n{KNOWN}{JOB}'
     assert len(read(tmp_path, text, b=KNOWN).known) == 1
-    with pytest.raises(InputError, match=r"b\.toml: \[known\.x\]: is another one than .*main\.toml: \[known\.x\]$"):
+    with pytest.raises(
+        InputError, match=r"b\.toml:\d: \[known\.x\]: is another one than .*main\.toml:\d: \[known\.x\]$"
+    ):
         read(tmp_path, text, b=KNOWN.replace("#12", "#13"))
     with pytest.raises(InputError, match=r'\[known\.""\]: the name is empty; expected a name'):
         read(tmp_path, KNOWN.replace("known.x", 'known.""') + JOB)
@@ -151,6 +153,7 @@ def test_two_files_may_have_the_same_rule_and_no_other_one_of_its_name(tmp_path:
     text = f'include = ["b.toml"]\n{RULES}{JOB}'
     assert list(read(tmp_path, text, b=f'{RULES}more = ["x"]\n').buckets) == ["credits", "bus hang", "more"]
     with pytest.raises(
-        InputError, match=r"b\.toml: \[buckets\] credits: has other patterns than .*main\.toml: \[buckets\] credits$"
+        InputError,
+        match=r"b\.toml:\d: \[buckets\] credits: has other patterns than .*main\.toml:\d: \[buckets\] credits$",
     ):
         read(tmp_path, text, b='[buckets]\ncredits = ["x"]\n')

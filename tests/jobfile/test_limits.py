@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.limits import CommandLimit, Hours, ScheduledLimit
+from runtime.jobfile.place import Place
 from runtime.jobfile.regression import load
 from runtime.jobfile.schema import FileTable, structure
 
@@ -17,7 +18,7 @@ MON, TUE, FRI, SAT, SUN = 0, 1, 4, 5, 6
 
 
 def limit(value: object) -> object:
-    return structure({"resources": {"licence": value}}, FileTable, "f").resources["licence"]
+    return structure({"resources": {"licence": value}}, FileTable, Place("f")).resources["licence"]
 
 
 def scheduled(table: dict[str, object]) -> ScheduledLimit:

@@ -12,14 +12,15 @@ from runtime.jobfile import matrix as module
 from runtime.jobfile import read
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.matrix import Matrices
+from runtime.jobfile.place import Place
 from runtime.jobfile.schema import JobTable, structure
 from runtime.jobfile.values import Listing, Scalar
 from runtime.jobfile.variables import Variables
 
 
 def values(directory: Path, variables: Variables | None = None, **test: str) -> tuple[object, ...]:
-    table = structure({"matrix": {"n": [1, 2], "test": test}}, JobTable, "")
-    found = Matrices(variables or Variables()).values(table.matrix, directory, "f: [jobs.a]")
+    table = structure({"matrix": {"n": [1, 2], "test": test}}, JobTable, Place(""))
+    found = Matrices(variables or Variables()).values(table.matrix, directory, Place("f: [jobs.a]"))
     assert list(found) == ["n", "test"]
     assert found["n"] == (1, 2)
     return found["test"]
@@ -160,9 +161,9 @@ def test_a_list_of_many_tables_is_read_once(tmp_path: Path, monkeypatch: pytest.
         return read.read_list(path)
 
     monkeypatch.setattr(module, "read_list", counted)
-    table = structure({"matrix": {"test": {"file": "list"}}}, JobTable, "")
+    table = structure({"matrix": {"test": {"file": "list"}}}, JobTable, Place(""))
     for _ in range(3):
-        assert matrices.values(table.matrix, tmp_path, "") == {"test": ("a",)}
+        assert matrices.values(table.matrix, tmp_path, Place("")) == {"test": ("a",)}
     assert len(times) == 1
 
 
@@ -210,11 +211,11 @@ def test_what_was_listed_can_be_given_again(tmp_path: Path) -> None:
         "four": (1, 2),
     }
     first = Matrices(Variables())
-    values = first.values(matrix, tmp_path, "f")
+    values = first.values(matrix, tmp_path, Place("f"))
     (tmp_path / "list.txt").unlink()
     (tmp_path / "x.sv").unlink()
     again = Matrices(Variables(), first.lists)
-    assert again.values(matrix, tmp_path, "f") == values
+    assert again.values(matrix, tmp_path, Place("f")) == values
     assert again.lists == first.lists
     with pytest.raises(InputError, match=r'f: matrix\.one\.glob: what "\*\.txt" listed was not recorded'):
-        again.values({"one": Listing("glob", "*.txt")}, tmp_path, "f")
+        again.values({"one": Listing("glob", "*.txt")}, tmp_path, Place("f"))

@@ -6,6 +6,7 @@ import pytest
 
 from runtime.jobfile import references as module
 from runtime.jobfile.errors import InputError
+from runtime.jobfile.place import Place
 from runtime.jobfile.references import replaced, resolve
 from runtime.jobfile.schema import TEXT_KEYS, JobTable, structure
 from runtime.jobfile.variables import Variables
@@ -13,8 +14,8 @@ from runtime.jobfile.variables import Variables
 
 def resolved(**table: Any) -> module.References:
     variables = Variables({"line": "from-line"}, {"HOME": "/home/me"})
-    variables.add_defaults({"var.file": "from-file", "var.mixed": "{var.line}"}, "f.toml", "/files")
-    return resolve(structure(table, JobTable, ""), variables, "f.toml: [jobs.a]")
+    variables.add_defaults({"var.file": "from-file", "var.mixed": "{var.line}"}, Place("f.toml"), "/files")
+    return resolve(structure(table, JobTable, Place("")), variables, Place("f.toml: [jobs.a]"))
 
 
 def wrong(**table: Any) -> str:
@@ -70,14 +71,14 @@ def test_what_cannot_be_replaced_is_one_message(table: dict[str, Any], complaint
 def test_variables_in_the_options_of_a_backend_are_replaced_and_nothing_else() -> None:
     variables = Variables({"queue": "{var.queue}", "n": "4"}, {})
     options = {"a": "{var.queue} {seed} ${var.n}", "b": [{"{var.n}": ["{var.n}", 1, True, None]}], "c": 0.5}
-    assert replaced(options, variables, "f") == {
+    assert replaced(options, variables, Place("f").key("x")) == {
         "a": "{var.queue} {seed} ${var.n}",
         "b": [{"{var.n}": ["4", 1, True, None]}],
         "c": 0.5,
     }
     assert variables.given() == [("var.n", "4"), ("var.queue", "{var.queue}")]
     with pytest.raises(InputError) as caught:
-        replaced({"x y": ["{var.quue}"]}, variables, "f: [backends.b]: hooks")
+        replaced({"x y": ["{var.quue}"]}, variables, Place("f: [backends.b]").key("hooks"))
     expected = 'f: [backends.b]: hooks."x y" has {var.quue}, which has no value; did you mean {var.queue}?'
     assert str(caught.value) == expected
 
@@ -89,4 +90,4 @@ def test_text_that_would_fill_the_memory_is_refused_before_it_is_made(monkeypatc
         "f.toml: [jobs.a]: cmd has variables of 108 characters; expected at most 99"
     )
     with pytest.raises(InputError, match="f: x has variables of 100 characters"):
-        replaced("{var.a}" * 10, Variables({"a": "x" * 10}), "f: x")
+        replaced("{var.a}" * 10, Variables({"a": "x" * 10}), Place("f").key("x"))

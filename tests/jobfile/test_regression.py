@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from runtime.jobfile.errors import InputError
+from runtime.jobfile.place import Place
 from runtime.jobfile.regression import RecordedFiles, Regression, load, load_recorded
 from runtime.jobfile.variables import Variables
+from tests.jobfile.without_lines import without_lines
 
 
 def files(directory: Path, **contents: str) -> Path:
@@ -25,7 +27,7 @@ def files(directory: Path, **contents: str) -> Path:
 def wrong(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         load(str(path))
-    return str(caught.value)
+    return without_lines(str(caught.value))
 
 
 def names(regression: Regression) -> list[str]:
@@ -125,9 +127,9 @@ def test_the_variables_of_all_files_belong_to_the_run(tmp_path: Path) -> None:
         other_toml="vars = { width = '8', ratio = 0.5 }\n[jobs.b]\ncmd = 'x'",
     )
     variables = load(str(main), variables=Variables({"width": "9"}, {"A": "1"})).variables
-    found = {name: variables.value(name, "").text for name in sorted(variables.names())}
+    found = {name: variables.value(name, Place("")).text for name in sorted(variables.names())}
     assert found == {"env.TOOLS": "/tools", "var.is_fast": "true", "var.ratio": "0.5", "var.width": "9"}
-    assert variables.value("env.A", "").text == "1"
+    assert variables.value("env.A", Place("")).text == "1"
     assert variables.given() == [("env.A", "1"), ("var.width", "9")]
 
 
@@ -174,7 +176,8 @@ def test_without_others_the_variables_are_those_of_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JUST_A_TEST", "1")
-    assert load(str(files(tmp_path, a_toml="[jobs.a]\ncmd = 'x'"))).variables.value("env.JUST_A_TEST", "").text == "1"
+    regression = load(str(files(tmp_path, a_toml="[jobs.a]\ncmd = 'x'")))
+    assert regression.variables.value("env.JUST_A_TEST", Place("")).text == "1"
 
 
 def test_a_file_that_two_files_include_is_read_once(tmp_path: Path) -> None:
@@ -346,7 +349,7 @@ def test_what_was_recorded_says_the_same_when_the_files_are_gone(tmp_path: Path)
         (each.name, each.table, each.directory, each.matrix) for each in first.entries
     ]
     assert again.backends["local"][0] == {"max_parallelism": 3}
-    assert again.variables.value("var.y", "").text == f"{tmp_path}/sub/y"
+    assert again.variables.value("var.y", Place("")).text == f"{tmp_path}/sub/y"
 
 
 def test_recorded_json_lines_are_of_the_directory_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.jobfile.errors import InputError
+from runtime.jobfile.place import Place
 from runtime.jobfile.schema import JOB_KEYS, FileTable, JobTable, structure
 from runtime.jobfile.values import Listing
 
 
 def wrong(table: dict[str, Any], cls: type[JobTable] | type[FileTable] = JobTable) -> str:
     with pytest.raises(InputError) as caught:
-        structure(table, cls, "f.toml: [jobs.x]")  # type: ignore[type-var]  # either of the two
+        structure(table, cls, Place("f.toml: [jobs.x]"))  # type: ignore[type-var]  # either of the two
     message = str(caught.value)
     assert message.startswith("f.toml: [jobs.x]: ")
     assert "\n" not in message
@@ -28,7 +29,7 @@ def wrong(table: dict[str, Any], cls: type[JobTable] | type[FileTable] = JobTabl
     [("90s", 90), ("10m", 600), ("1.5h", 5400), ("250ms", 0.25), ("1d", 86400), (7, 7), (0.5, 0.5), (" 3s ", 3)],
 )
 def test_a_duration_is_seconds_or_text_with_a_unit(given_: object, seconds: float) -> None:
-    assert structure({"timeout": given_}, JobTable, "").timeout == seconds
+    assert structure({"timeout": given_}, JobTable, Place("")).timeout == seconds
 
 
 def test_a_placeholder_in_a_key_without_them_is_named() -> None:
@@ -48,7 +49,7 @@ def test_a_placeholder_in_a_key_without_them_is_named() -> None:
     ],
 )
 def test_a_parameter_has_a_list_or_names_one(values: object, read: object) -> None:
-    assert structure({"matrix": {"test": values}}, JobTable, "").matrix == {"test": read}
+    assert structure({"matrix": {"test": values}}, JobTable, Place("")).matrix == {"test": read}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_wrong_duration_is_named(value: object) -> None:
     [(20, 20), ("1..3", range(1, 4)), ("7..7", range(7, 8)), ([5, 1], (5, 1)), ("0..1000000000", range(1000000001))],
 )
 def test_seeds_are_a_number_a_range_or_a_list(value: object, seeds: object) -> None:
-    assert structure({"seeds": value}, JobTable, "").seeds == seeds
+    assert structure({"seeds": value}, JobTable, Place("")).seeds == seeds
 
 
 @pytest.mark.parametrize(
@@ -183,18 +184,27 @@ def test_a_wrong_key_of_a_file_is_one_message(table: dict[str, Any], message: st
     assert wrong(table, FileTable).startswith(message)
 
 
-def test_of_many_wrong_keys_the_first_is_named() -> None:
-    assert wrong({"cmd": "x", "zzz": 1, "yyy": 2}).startswith('unknown key "zzz"; the keys are: backend, cmd, ')
+def test_of_many_wrong_keys_each_is_named_in_the_order_of_the_table() -> None:
+    table = {"zzz": 1, "cmd": "x", "weight": "x", "yyy": 2, "needs_all_dependencies_passing": True, "run_if": "x"}
+    with pytest.raises(InputError) as caught:
+        structure(table, JobTable, Place("f.toml"))
+    assert sorted(message.partition(";")[0] for message in caught.value.messages) == [
+        "f.toml: has both run_if and needs_all_dependencies_passing",
+        'f.toml: run_if is "x"',
+        'f.toml: unknown key "yyy"',
+        'f.toml: unknown key "zzz"',
+        'f.toml: weight is "x"',
+    ]
 
 
 def test_all_and_unlimited_become_none() -> None:
-    assert structure({"resources": {"a": "all", "b": 2}}, JobTable, "").resources == {"a": None, "b": 2}
-    assert structure({"resources": {"a": "unlimited", "b": 0}}, FileTable, "").resources == {"a": None, "b": 0}
+    assert structure({"resources": {"a": "all", "b": 2}}, JobTable, Place("")).resources == {"a": None, "b": 2}
+    assert structure({"resources": {"a": "unlimited", "b": 0}}, FileTable, Place("")).resources == {"a": None, "b": 0}
 
 
 def test_a_soft_stop_is_a_signal_a_file_or_false() -> None:
     for value in ("SIGINT", "stop.now", False):
-        assert structure({"soft_stop": value, "soft_timeout": "1m"}, JobTable, "") == JobTable(
+        assert structure({"soft_stop": value, "soft_timeout": "1m"}, JobTable, Place("")) == JobTable(
             soft_stop=value, soft_timeout=60
         )
 
@@ -208,7 +218,7 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(sorted(JOB_KEYS)) | st.text(max_size=10), VALUES, max_size=4))
 def test_any_table_is_a_value_or_one_error(table: dict[str, Any]) -> None:
-    message = outcome.capture(structure, table, JobTable, "here")
+    message = outcome.capture(structure, table, JobTable, Place("here"))
     if isinstance(message, outcome.Error):
         assert isinstance(message.error, InputError)
         assert str(message.error).startswith("here: ")

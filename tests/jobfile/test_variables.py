@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runtime.jobfile import variables as module
 from runtime.jobfile.errors import InputError
+from runtime.jobfile.place import Place
 from runtime.jobfile.variables import MAX_CHAIN, MAX_VALUE, Value, Variables
 
 
@@ -19,20 +20,20 @@ def variables(
     environment: Mapping[str, str] | None = None,
 ) -> Variables:
     made = Variables(definitions, environment)
-    made.add_defaults(defaults or {}, "f.toml", "/files")
+    made.add_defaults(defaults or {}, Place("f.toml"), "/files")
     return made
 
 
 def wrong(name: str, made: Variables) -> str:
     with pytest.raises(InputError) as caught:
-        made.value(name, "f.toml: [jobs.a]: cmd")
+        made.value(name, Place("f.toml: [jobs.a]: cmd"))
     return str(caught.value)
 
 
 def test_a_value_is_that_of_the_command_line_or_of_the_environment_else_the_default() -> None:
     defaults = {"var.a": "file", "var.b": "file", "env.A": "file", "env.B": "file"}
     made = variables(defaults, {"a": "line"}, {"A": "environment", "a": "another"})
-    found = {name: made.value(name, "") for name in defaults}
+    found = {name: made.value(name, Place("")) for name in defaults}
     assert found == {
         "var.a": Value("line", is_secret=True),
         "var.b": Value("file", is_secret=False),
@@ -43,37 +44,38 @@ def test_a_value_is_that_of_the_command_line_or_of_the_environment_else_the_defa
 
 def test_a_value_that_is_set_to_nothing_is_set() -> None:
     made = variables({"var.a": "x", "env.A": "x"}, {"a": ""}, {"A": ""})
-    assert made.value("var.a", "").text == made.value("env.A", "").text == ""
+    assert made.value("var.a", Place("")).text == made.value("env.A", Place("")).text == ""
 
 
 def test_a_default_may_contain_other_variables_and_is_secret_if_they_are() -> None:
     defaults = {"var.all": "{var.tools}:{env.PATH}", "var.tools": "{var.root}/bin", "var.root": "/tools"}
     made = variables(defaults, environment={"PATH": "/bin"})
-    assert made.value("var.all", "") == Value("/tools/bin:/bin", is_secret=True)
-    assert made.value("var.tools", "") == Value("/tools/bin", is_secret=False)
+    assert made.value("var.all", Place("")) == Value("/tools/bin:/bin", is_secret=True)
+    assert made.value("var.tools", Place("")) == Value("/tools/bin", is_secret=False)
 
 
 def test_a_value_is_not_searched_for_variables() -> None:
     made = variables({"var.b": "{var.a}", "var.c": "{env.A}"}, {"a": "{var.b}"}, {"A": "{env.A}"})
-    assert [made.value(name, "").text for name in ("var.a", "var.b", "var.c")] == ["{var.b}", "{var.b}", "{env.A}"]
+    found = [made.value(name, Place("")).text for name in ("var.a", "var.b", "var.c")]
+    assert found == ["{var.b}", "{var.b}", "{env.A}"]
     made = variables({"var.c": "{var.a}{var.b}"}, {"a": "{var.b}", "b": "x"})
-    assert made.value("var.c", "").text == "{var.b}x"
+    assert made.value("var.c", Place("")).text == "{var.b}x"
 
 
 def test_the_text_of_a_placeholder_can_be_written_in_two_pieces() -> None:
     made = variables({"var.open": "{", "var.text": "{var.open}env.PATH}"}, environment={"PATH": "/bin"})
-    assert made.value("var.text", "").text == "{env.PATH}"
+    assert made.value("var.text", Place("")).text == "{env.PATH}"
 
 
 def test_the_directory_of_its_file_is_the_only_other_placeholder_of_a_default() -> None:
     made = variables({"var.a": "{file_dir}/{run_dir}"}, {"b": "{file_dir}"})
-    assert made.value("var.a", "") == Value("/files/{run_dir}", is_secret=False)
-    assert made.value("var.b", "").text == "{file_dir}"
+    assert made.value("var.a", Place("")) == Value("/files/{run_dir}", is_secret=False)
+    assert made.value("var.b", Place("")).text == "{file_dir}"
 
 
 def test_a_default_that_nothing_needs_is_not_evaluated() -> None:
     defaults = {"var.a": "{env.MISSING}", "var.b": "{var.b}", "var.c": "{var.a}"}
-    assert variables(defaults, {"c": "1"}).value("var.c", "").text == "1"
+    assert variables(defaults, {"c": "1"}).value("var.c", Place("")).text == "1"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_a_default_that_contains_itself_is_an_error_with_the_path() -> None:
 
 def test_a_variable_of_the_environment_may_be_extended_under_its_own_name() -> None:
     made = variables({"var.PATH": "/tools:{env.PATH}"}, environment={"PATH": "/bin"})
-    assert made.value("var.PATH", "").text == "/tools:/bin"
+    assert made.value("var.PATH", Place("")).text == "/tools:/bin"
 
 
 def test_a_long_chain_of_defaults_is_an_error() -> None:
@@ -126,7 +128,7 @@ def test_a_long_chain_of_defaults_is_an_error() -> None:
         links = {f"var.v{number}": f"{{var.v{number + 1}}}" for number in range(length - 1)}
         return variables({**links, f"var.v{length - 1}": "end"})
 
-    assert chain(MAX_CHAIN).value("var.v0", "").text == "end"
+    assert chain(MAX_CHAIN).value("var.v0", Place("")).text == "end"
     place = f"f.toml: [vars]: v{MAX_CHAIN}"
     assert (
         wrong("var.v0", chain(100_000))
@@ -152,7 +154,7 @@ def test_a_value_that_is_longer_than_a_program_gets_is_an_error(source: str) -> 
             "environment": variables(environment={"A": text}),
         }[source]
         if length <= MAX_VALUE:
-            assert made.value(name, "").text == text
+            assert made.value(name, Place("")).text == text
         else:
             place = "[vars]: A" if source == "default" else f"[jobs.a]: cmd has {{{name}}}, whose value"
             expected = "has 131073 characters; expected at most 131072, as a program gets no more"
@@ -161,16 +163,16 @@ def test_a_value_that_is_longer_than_a_program_gets_is_an_error(source: str) -> 
 
 def test_two_files_may_have_one_default_but_not_two() -> None:
     made = variables({"var.a": "1", "env.B": "1"})
-    made.add_defaults({"var.a": "1"}, "g.toml", "/files")
+    made.add_defaults({"var.a": "1"}, Place("g.toml"), "/files")
     with pytest.raises(InputError) as caught:
-        made.add_defaults({"var.a": "2"}, "h.toml", "/files")
+        made.add_defaults({"var.a": "2"}, Place("h.toml"), "/files")
     assert str(caught.value) == "h.toml: [vars]: a has another default than in f.toml: [vars]"
     with pytest.raises(InputError, match=r"another default"):
-        variables({"var.a": "{file_dir}"}).add_defaults({"var.a": "{file_dir}"}, "more/f.toml", "/files/more")
+        variables({"var.a": "{file_dir}"}).add_defaults({"var.a": "{file_dir}"}, Place("more/f.toml"), "/files/more")
     with pytest.raises(
         InputError, match=re.escape("h.toml: [vars.env]: B has another default than in f.toml: [vars.env]")
     ):
-        made.add_defaults({"env.B": "2"}, "h.toml", "/files")
+        made.add_defaults({"env.B": "2"}, Place("h.toml"), "/files")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_a_value_of_the_command_line_that_no_job_has_is_an_error(
 ) -> None:
     made = variables(defaults, {"widht": "hush"}, {"PATH": "/bin"})
     for name in asked:
-        made.value(name, "")
+        made.value(name, Place(""))
     with pytest.raises(InputError) as caught:
         made.check_definitions()
     assert str(caught.value) == complaint
@@ -203,7 +205,7 @@ def test_a_value_of_the_command_line_that_no_job_has_is_an_error(
 
 def test_a_value_of_the_command_line_is_used_in_a_default_that_a_job_has() -> None:
     made = variables({"var.a": "{var.b}"}, {"b": "1"})
-    made.value("var.a", "")
+    made.value("var.a", Place(""))
     made.check_definitions()
 
 
@@ -211,7 +213,7 @@ def test_what_was_asked_for_and_came_from_outside_is_told() -> None:
     defaults = {"var.a": "{env.A}{env.D}", "var.b": "1", "var.c": "1", "env.D": "1"}
     made = variables(defaults, {"b": "line"}, {"A": "x", "B": "never asked for"})
     for name in ("var.b", "var.a", "var.c"):
-        made.value(name, "")
+        made.value(name, Place(""))
     assert made.given() == [("env.A", "x"), ("var.b", "line")]
 
 
@@ -248,7 +250,7 @@ def test_each_variable_has_what_the_definition_says_or_is_one_error(
         except LookupError:
             assert wrong(name, made).startswith("f.toml: [")
         else:
-            assert made.value(name, "").text == expected
+            assert made.value(name, Place("")).text == expected
 
 
 def test_a_similar_name_is_not_searched_among_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
