@@ -34,12 +34,15 @@ EXTRAS_bench := bench
 # `browser` a browser, and both have a verb of their own.
 MARKS := -m "not slurm and not browser$(if $(filter 0,$(shell id -u)),, and not root)"
 
-# Most tests wait for processes and timers, so they run in parallel, and idle workers take tests from busy ones. A verb that
-# measures, or that shares one cluster, does not. ARGS=-n0 runs the tests in one process, as a debugger needs it.
-WORKERS := -n auto --maxprocesses 4 --dist worksteal
+# Most tests wait for processes and timers, so four workers are none too many for two processors, and idle ones take tests from
+# busy ones. A verb that measures, or that shares one cluster, has one. ARGS=-n0 runs the tests in one process, as a debugger needs it.
+WORKERS := -n 4 --dist worksteal
 
 # Tests start the command line some thousand times. Where PYTHONDONTWRITEBYTECODE is set, each start would compile all modules.
 COMPILE := -m compileall -q runtime tests
+
+# Workers leave compiled tests to each other and to the next run: see tests/conftest.py.
+test: export PYTHONDONTWRITEBYTECODE :=
 
 # For tests that run DVSim's own classes, and benchmarks that measure it, from whatever directory.
 test test-slurm cov bench mutants campaign: export DVSIM_PYTHON := $(CURDIR)/$(DVSIM_VENV)/bin/python

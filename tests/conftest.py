@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +21,24 @@ hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+
+HERE = Path(__file__).resolve().parent
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import a share of all tests before they are collected, if other workers do the same with the other shares.
+
+    Each worker collects all tests. To compile a module with assertions that explain themselves takes far longer than to
+    load what another has compiled; but in the same order, at the same time, all workers would compile everything.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers == 1 or sys.dont_write_bytecode or [Path(word).resolve() for word in session.config.args] != [HERE]:
+        return
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    for path in sorted(HERE.rglob("test_*.py"))[number::workers]:
+        with suppress(Exception, pytest.skip.Exception):  # when it is collected, this is said
+            importlib.import_module(".".join(path.relative_to(HERE.parent).with_suffix("").parts))
 
 
 @pytest.fixture
