@@ -6,6 +6,7 @@ that ``--help`` and mistyped options need not wait for the imports of a run.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, for_command: str | None = None) -> int:
     """Run a command; return the exit code.
 
     Args:
         arguments: of the command, without the program's name; `None` for those of this process.
+        for_command: a command whose name is not among the arguments, as it is that of the program.
 
     Raises:
         SystemExit: by argparse, after it has printed what is wrong (2), or the help or version (0).
@@ -39,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         raise_everywhere()
     try:
-        return _main(sys.argv[1:] if arguments is None else list(arguments))
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        return _main(words if for_command is None else [for_command, *words])
     except KeyboardInterrupt:
         from runtime.cli.exit_codes import print_error
         from runtime.cli.exit_on_signal import exit_code
@@ -86,9 +89,13 @@ def _main(arguments: Sequence[str]) -> int:
 
 def _run_command(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.ctl_options import CTL
+    from runtime.cli.dvsim_options import DVSIM
     from runtime.cli.past_options import ABOUT_RUNS
     from runtime.cli.serve_options import SERVE
 
+    if options.command == DVSIM:  # by name: a package that nothing else imports, and that needs DVSim
+        code: int = importlib.import_module("runtime.dvsim.command").run_dvsim(options, command)
+        return code
     return _about_runs(options) if options.command in (*ABOUT_RUNS, CTL, SERVE) else _about_jobs(options, command)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from runtime.cli.ctl_options import add_ctl
+from runtime.cli.dvsim_options import DVSIM, add_dvsim, split_arguments
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
 from runtime.cli.format_options import add_formats_of_run
 from runtime.cli.option_values import add_print_interval, number, resource_limit, size, whole
@@ -65,7 +66,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     if arguments[:1] == ["rerun"]:
         arguments = join_values(arguments)
+    of_dvsim: list[str] | None = None
+    if arguments[:1] == [DVSIM]:
+        arguments, of_dvsim = split_arguments(arguments)
     options, unknown = parser.parse_known_args(arguments)
+    if options.command == DVSIM:
+        options.arguments = of_dvsim
     if unknown:  # argparse's own message leads to the help of the whole program, which has no options
         parser.prog = f"{PROGRAM} {options.command}"
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -135,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     backends = commands.add_parser("backends", help="show the backends that there are", allow_abbrev=False)
     backends.add_argument("-v", "--verbose", action="store_true", help="also what each is and can do, and its options")
     _add_pythonpath(backends)
+    add_dvsim(commands.add_parser)
     add_past_commands(commands.add_parser)
     add_ctl(commands.add_parser)
     add_serve(commands.add_parser)

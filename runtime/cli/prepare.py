@@ -313,7 +313,7 @@ def _keeps(
     options = request.options
     needs = Needs.KEPT if options.keep_builds else Needs.FROM_SAME_TREE
     needs = Needs.MUST_BE_KEPT if request.chosen is not None or options.without_needs else needs
-    rerun = Rerun(named=selection.named, needs=needs, source_directory=request.regression.entries[0].directory)
+    rerun = Rerun(named=selection.named, needs=needs, source_directory=request.regression.directory)
     if request.again is not None:
         return plan_rerun(rerun, request.again, jobs, selection.as_then, expansion.run_dir)
     missing = [job.id for job in jobs if job.id not in selection.named]

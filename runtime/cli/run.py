@@ -15,7 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, runtime_checkable
@@ -101,6 +101,7 @@ class Run:
         output: standard output.
         errors: standard error.
         log: the handler that has shown the log so far; the run's screen replaces it.
+        make_screen: makes the run's screen, with the arguments of `Screen`.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Run:
         output: Output,
         errors: Output,
         log: logging.Handler,
+        make_screen: Callable[..., Screen] = Screen,
     ) -> None:
         self._prepared = prepared
         self._options = options
@@ -118,6 +120,7 @@ class Run:
         self._output = output
         self._errors = errors
         self._log_before = log
+        self._make_screen = make_screen
         self._scheduler = prepared.scheduler
         self._run_dir = prepared.run_dir
         self._here = Path.cwd()  # read once: a job may delete it
@@ -134,7 +137,7 @@ class Run:
         """Whether ``results.json`` is complete."""
         self._started = self._ended = 0.0
         self._describing = trio.CancelScope()
-        # Set by `_main`, as they need a running trio.
+        # Set by `main`, as they need a running trio.
         self._screen: Screen
         self._stopper: Stopper
         self._progress: RunProgress
@@ -142,7 +145,14 @@ class Run:
         self._removals: Removals
 
     def run(self) -> int:
-        """Run the jobs; return the exit code.
+        """Run the jobs; return the exit code. Raises as `opened`."""
+        with self.opened():
+            trio.run(self.main)
+            return self.exit_code()
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Make the run's directory, or open it again, for a block in which `main` is run.
 
         Raises:
             InputError: if the run's directory cannot be made, or the file system of a directory that the user named
@@ -154,14 +164,13 @@ class Run:
         with closing(self._roots), closing(self._journal), closing(self._links), closing(self._outputs):
             gc.freeze()  # see `raise_gc_threshold`
             try:
-                trio.run(self._main)
+                yield
             except BaseException:
                 self._rescue("an error of the runtime")
                 # Foreign code can raise an exception in this thread at any line, also in trio itself, which then warns
                 # that it did not finish. The error is one line, without that warning.
                 warnings.filterwarnings("ignore", "Trio guest run got abandoned", RuntimeWarning)
                 raise
-            return self._exit_code()
 
     def _make_directory(self) -> None:
         """Make the directory of the run, and point the link ``latest`` to it."""
@@ -229,7 +238,7 @@ class Run:
             if isinstance(stop, str) and os.path.isabs(stop):
                 yield os.path.dirname(os.path.normpath(stop))
 
-    def _exit_code(self) -> int:
+    def exit_code(self) -> int:
         """Return the exit code of a run that has ended."""
         # In this order: a bug or missing results make everything else doubtful.
         if self._bug_code is not None:
@@ -240,8 +249,8 @@ class Run:
             return exit_code(self._stopper.first)
         return exit_code_of(self._scheduler.results())
 
-    async def _main(self) -> None:
-        """Run the jobs, show their progress, and write the results."""
+    async def main(self) -> None:
+        """Run the jobs, show their progress, and write the results. For `opened`, once."""
         options = self._options
         backends = self._prepared.backends.values()
         lenders = [backend for backend in backends if hasattr(backend, "lend_terminal")]
@@ -251,7 +260,7 @@ class Run:
         self._removals = self._make_removals()
         self._link_updates = LinkUpdates(self._links, self._paths_of, self._call_safely, self._removals.goes)
         self._progress = RunProgress(self._prepared.regression.name, self._started)
-        self._screen = Screen(
+        self._screen = self._make_screen(
             self._output,
             self._errors,
             self._here,
@@ -299,7 +308,7 @@ class Run:
             await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
             await self._call_safely(self._screen.finish, self._progress, self._last_lines())
             self._tell_of_bug()
-            await self._call_safely(self._outputs.call, self._journal.state, self._exit_code())
+            await self._call_safely(self._outputs.call, self._journal.state, self.exit_code())
             nursery.cancel_scope.cancel()
         self._tell_of_bug()
 

@@ -170,7 +170,7 @@ class RunJournal:
             details["tools"] = await tool_versions(version_commands(self._jobs, texts))
 
         async def ask_git() -> None:
-            details["git"] = await git_state(str(regression.entries[0].directory), str(Path(self._roots).parent))
+            details["git"] = await git_state(str(regression.directory), str(Path(self._roots).parent))
 
         details["versions"] = {
             "runtime": await in_thread(package_version, limiter=trio.CapacityLimiter(1)),

@@ -80,6 +80,11 @@ class Regression:
     recorded: RecordedFiles = attrs.field(factory=RecordedFiles, repr=False)
     """What was read, so that the same can be made of it later."""
 
+    @property
+    def directory(self) -> Path:
+        """The directory of its first file; where there is none, that of `recorded`."""
+        return self.entries[0].directory if self.entries else self.recorded.directory
+
 
 def load(file: str, stdin: BinaryIO | None = None, variables: Variables | None = None) -> Regression:
     """Return what a job file and its includes say; ``-`` stands for JSON lines, a job each, from `stdin`.

@@ -51,6 +51,18 @@ def test_a_test_is_the_id_without_its_seed(job_id: str, seed: int | None, expect
 
 
 @pytest.mark.parametrize(
+    ("job_id", "seed", "test"),
+    [
+        (f"fifo:0.smoke.{MAX_SEED + 1}", MAX_SEED + 1, "fifo:0.smoke"),
+        (f"fifo:0.smoke.{MAX_SEED}", MAX_SEED, f"fifo:0.smoke.{MAX_SEED}"),
+        (f"fifo:0.smoke.{2**255}", 2**254, f"fifo:0.smoke.{2**255}"),
+    ],
+)
+def test_a_test_of_dvsim_s_has_another_large_seed_in_each_run(job_id: str, seed: int, test: str) -> None:
+    assert split_seed(job_id, seed) == (test, None)
+
+
+@pytest.mark.parametrize(
     ("made", "standing"),
     [
         (result(), Standing.PASSED),

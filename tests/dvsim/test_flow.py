@@ -1,37 +1,17 @@
-"""The DVSim example: flows of DVSim's own job specifications, with its `run_scheduler` and with the one of the example.
-
-DVSim's interpreter runs both (`dvsim_flows`) and prints what it found; `DVSIM_PYTHON` names it.
-"""
+"""Flows of DVSim's own job specifications, with its `run_scheduler` and with ours: `programs/flows.py` runs both."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from typing import Any
-
 import pytest
 
-from tests.dvsim.running import DEADLINE, ROOT, dvsim_python
+from tests.dvsim.running import Facts, run_program
 
 pytestmark = pytest.mark.slow
-
-Facts = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
-    done = subprocess.run(
-        [dvsim_python(), "-m", "tests.examples.dvsim_flows", tmp_path_factory.mktemp("flows")],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: Facts = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return run_program("flows", tmp_path_factory.mktemp("flows"))
 
 
 def test_random_graphs_on_the_fake_backend_have_equal_results(facts: Facts) -> None:
@@ -103,18 +83,37 @@ def test_behind_the_adapter_results_are_equal_in_every_field(facts: Facts) -> No
     assert facts["launchers"]["equal"] is True
 
 
-def test_reasons_of_local_jobs_are_in_our_words(facts: Facts) -> None:
+def test_reasons_of_local_jobs_are_in_dvsim_s_words(facts: Facts) -> None:
+    assert facts["local"]["reasons of ours"] == facts["local"]["reasons of theirs"]
     assert facts["local"]["reasons of ours"] == {
-        "says_no": "a fail pattern matched: UVM_ERROR one",
-        "exits": "exit code 3",
+        "says_no": "UVM_ERROR one",
+        "exits": "Job returned a non-zero exit code: 3",
         "after": "Job cancelled because one of its dependencies failed or was killed.",
     }
 
 
+def test_a_hook_that_raises_fails_its_own_job_alone(facts: Facts) -> None:
+    why = "post_finish raised OSError('no such thing as JobStatus.PASSED')"
+    local = facts["hooks_that_raise"]["local"]
+    assert local.pop("before") == ["KILLED", "pre_launch raised OSError('no such thing as a start')"]
+    assert local == {
+        "passes": ["FAILED", why],
+        "fails": ["FAILED", "Job returned a non-zero exit code: 1"],
+        "neighbour": ["PASSED", None],
+    }
+    fake = ["PASSED", "Fake result"]
+    assert facts["hooks_that_raise"]["fake"] == {
+        "passes": ["FAILED", why], "fails": ["FAILED", "Fake result"], "before": fake, "neighbour": fake,
+    }  # fmt: skip
+
+
 def test_a_signal_stops_the_run_and_the_flow_goes_on(facts: Facts) -> None:
-    by = "killed by a SIGTERM signal to the scheduler"
     assert facts["stopped"] == {
-        "results": {"signals": ["PASSED", None], "sleeps": ["KILLED", by], "after": ["KILLED", by]},
+        "results": {
+            "signals": ["PASSED", None],
+            "sleeps": ["KILLED", "Job killed by a SIGTERM signal to the scheduler whilst executing."],
+            "after": ["KILLED", "Job cancelled because one of its dependencies was killed."],
+        },
         "handler left behind": False,
     }
 
@@ -124,7 +123,7 @@ def test_a_second_signal_stops_it_at_once(facts: Facts) -> None:
 
 
 def test_a_timeout_in_minutes_counts_for_local_jobs(facts: Facts) -> None:
-    assert facts["timed_out"] == {"long": ["KILLED", "ran for longer than its timeout of 0.12 s"]}
+    assert facts["timed_out"] == {"long": ["KILLED", "Job timed out after 0.002 minutes"]}
 
 
 def test_a_cancelled_flow_ends_its_jobs_first(facts: Facts) -> None:

@@ -1,4 +1,4 @@
-"""Runs flows of DVSim's job specifications with DVSim's `run_scheduler` and with `examples/dvsim_flow.py`; prints JSON.
+"""Runs flows of DVSim's job specifications with DVSim's `run_scheduler` and with ours; prints JSON.
 
 A program for DVSim's interpreter, where this package is installed beside DVSim. It compares; the test asserts.
 """
@@ -32,15 +32,15 @@ from dvsim.runtime.registry import BackendType, backend_registry
 from dvsim.scheduler import runner
 from dvsim.scheduler.resources import UnknownResourcePolicy
 
-from examples import dvsim_flow
 from runtime import FakeBackend, JobStatus, LocalBackend, run_jobs
 from runtime.backend.fake import FakeRun
+from runtime.dvsim.flow import run_scheduler
 from tests.dvsim.programs.common import their_job
 from tests.dvsim.programs.own import ShellLauncher
 
 WORK = Path(sys.argv[1])
 Flow = Callable[..., Any]
-FLOWS: dict[str, Flow] = {"theirs": runner.run_scheduler, "ours": dvsim_flow.run_scheduler}
+FLOWS: dict[str, Flow] = {"theirs": runner.run_scheduler, "ours": run_scheduler}
 FOLDERS = ("running", "passed", "failed", "killed")
 VERILATOR = "- Verilator: $finish at 12us; walltime 3.500 s; speed 1 us/s"
 
@@ -204,7 +204,7 @@ def moved() -> dict[str, Any]:
     )
     backend_registry.default = BackendType("fake")
     before = base.FlowCfg.deploy_objects(flow)
-    base.run_scheduler = dvsim_flow.run_scheduler
+    base.run_scheduler = run_scheduler
     after = base.FlowCfg.deploy_objects(flow)
     return {"equal": before == after, "statuses": {each.name: each.status.name for each in after}}
 
@@ -216,7 +216,7 @@ def stopped() -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGTERM)
 
     jobs = [job("signals", post_finish=stop), job("sleeps", cmd="sleep 1000"), job("after", "sleeps")]
-    results = run(dvsim_flow.run_scheduler, jobs, LocalRuntimeBackend())
+    results = run(run_scheduler, jobs, LocalRuntimeBackend())
     return {
         "results": {each.name: [each.status.name, each.fail_msg and each.fail_msg.message] for each in results},
         "handler left behind": signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL,
@@ -227,13 +227,36 @@ def stopped_twice() -> dict[str, Any]:
     """A job that answers a SIGTERM with one to the flow, and goes on: only the second signal ends it."""
     answer = f"kill -TERM {os.getpid()}"
     jobs = [job("stubborn", cmd=f"sh -c 'trap \"{answer}\" TERM; {answer}; while :; do sleep 1; done'")]
-    results = run(dvsim_flow.run_scheduler, jobs, LocalBackend(term_timeout=0))
+    results = run(run_scheduler, jobs, LocalBackend(term_timeout=0))
     return {each.name: each.status.name for each in results}
+
+
+def hooks_that_raise() -> dict[str, Any]:
+    """Hooks that raise, of jobs that pass and of jobs that fail, which ends neither the run nor other jobs."""
+
+    def hook(status: object) -> None:
+        raise OSError(f"no such thing as {status}")
+
+    jobs = [
+        job("passes", post_finish=hook),
+        job("fails", cmd="false", post_finish=hook),
+        job("before", pre_launch=lambda: hook("a start")),
+        job("neighbour"),
+    ]
+    ends = {"aes:fails": TheirStatus.FAILED}
+    fake = FakeRuntimeBackend(policy=lambda each: ends.get(each.id, TheirStatus.PASSED))
+    return {
+        name: {each.name: [each.status.name, each.fail_msg and each.fail_msg.message] for each in results}
+        for name, results in (
+            ("local", run(run_scheduler, jobs, LocalRuntimeBackend())),
+            ("fake", run(run_scheduler, jobs, fake)),
+        )
+    }
 
 
 def timed_out() -> dict[str, Any]:
     """A local job that takes too long."""
-    results = run(dvsim_flow.run_scheduler, [job("long", cmd="sleep 1000", timeout_mins=0.002)], LocalRuntimeBackend())
+    results = run(run_scheduler, [job("long", cmd="sleep 1000", timeout_mins=0.002)], LocalRuntimeBackend())
     return {each.name: [each.status.name, each.fail_msg and each.fail_msg.message] for each in results}
 
 
@@ -246,7 +269,7 @@ def cancelled() -> dict[str, Any]:
         jobs = [job("sleeps", cmd=runs, post_finish=lambda status: ends.append(status.name))]
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(
-            dvsim_flow.run_scheduler(jobs=jobs, max_parallel=1, interactive=True, backend=LocalRuntimeBackend())
+            run_scheduler(jobs=jobs, max_parallel=1, interactive=True, backend=LocalRuntimeBackend())
         )
         loop.add_signal_handler(signal.SIGUSR1, task.cancel)
         await asyncio.wait([task])
@@ -268,7 +291,7 @@ def refused() -> dict[str, str]:
     errors = {}
     for name, (jobs, options) in cases.items():
         try:
-            run(dvsim_flow.run_scheduler, list(jobs), **{"backend": FakeRuntimeBackend(), **options})
+            run(run_scheduler, list(jobs), **{"backend": FakeRuntimeBackend(), **options})
         except (ValueError, TypeError) as exc:
             errors[name] = f"{type(exc).__name__}: {exc}"
     return errors
@@ -283,6 +306,7 @@ STORIES: dict[str, Callable[[], Any]] = {
     "moved": moved,
     "stopped": stopped,
     "stopped_twice": stopped_twice,
+    "hooks_that_raise": hooks_that_raise,
     "timed_out": timed_out,
     "cancelled": cancelled,
     "refused": refused,
