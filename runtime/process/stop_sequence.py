@@ -70,7 +70,8 @@ class StopSequence:
     """The step in progress; `None` before the first; `ENDED`."""
     _gentle: Sequence[GentleStep] = ()
     """The gentle steps that are left."""
-    _has_begun = False
+    has_begun: bool = False
+    """Whether a step was, or is, due."""
     _deadline = _NEVER
     _again = _NEVER
     _paused_at: float | None = None
@@ -80,7 +81,7 @@ class StopSequence:
         self._kill_interval = kill_interval
 
     def __repr__(self) -> str:
-        return f"<StopSequence {self.step or ('due' if self._has_begun else 'not begun')}>"
+        return f"<StopSequence {self.step or ('due' if self.has_begun else 'not begun')}>"
 
     def begin(self, gentle: Sequence[GentleStep], kill_timeout: float | None) -> None:
         """Begin with the first of the gentle steps. Does nothing if it has begun.
@@ -89,8 +90,8 @@ class StopSequence:
             gentle: the steps before `KILL`, in order.
             kill_timeout: replaces that of the constructor.
         """
-        if not self._has_begun:
-            self._has_begun = True
+        if not self.has_begun:
+            self.has_begun = True
             self._gentle = gentle
             self._kill_timeout = kill_timeout
             self._deadline = _NOW
@@ -98,7 +99,7 @@ class StopSequence:
     def force(self) -> None:
         """Skip the gentle steps: `KILL` is due now, even if the stop has not begun or is paused. Idempotent."""
         if self.step not in (KILL, ENDED):
-            self._has_begun = True
+            self.has_begun = True
             self._gentle = ()
             self._deadline = _NOW
             self._paused_at = None  # SIGKILL takes effect on stopped processes, too
@@ -151,5 +152,5 @@ class StopSequence:
     def end(self) -> None:
         """No process is left: nothing is due any more."""
         self.step = ENDED
-        self._has_begun = True
+        self.has_begun = True
         self._deadline = self._again = _NEVER

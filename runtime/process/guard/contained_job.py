@@ -160,7 +160,9 @@ class ContainedJob:
 
     def take_due_steps(self) -> float | None:
         """Take the steps that are due, while a process is left; return the seconds until the next."""
-        if self._sequence.step is None and not self._root:
+        if not self._sequence.has_begun:
+            if self._root:
+                return None
             self._sequence.force()
         elif self._sequence.step == SOFT and not self._root and not self._may_act():
             self._sequence.end_step()

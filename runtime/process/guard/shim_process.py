@@ -77,6 +77,7 @@ class ShimProcess:
         self.paused: int = 0
         """The number of the job that is to be paused, which may not have begun; 0 for none."""
         self.own_peak: int = 0
+        """The largest resident set of this process when that was last looked up, KiB."""
         self.clock: AwakeClock = AwakeClock()
 
     def serve(self) -> None:
@@ -217,19 +218,23 @@ class ShimProcess:
             self.clock,
             lambda pids: self.report(STUCK, number, pids),
         )
-        self.own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.report(STARTED, number, root)
         if self.paused == number:
             job.pause()
         while job.reap():
             self.wait(job.take_due_steps())
         self.job = None
-        # A child starts as a copy of this process, whose size counts in its `ru_maxrss`: only a larger one is its own.
-        peak = job.peak * 1024 if job.peak > self.own_peak else None
         text = None if log is None else short_log(self.roots[log[0]], log[1])
-        how = (job.status, job.cpu, peak, job.stopped, job.cut_off, self.shutting_down, text)
+        how = (job.status, job.cpu, self.peak_of(job), job.stopped, job.cut_off, self.shutting_down, text)
         self.report(ENDED, number, *how, job.left_behind)
         os.chdir("/")  # an idle shim must not keep a file system from being unmounted
+
+    def peak_of(self, job: ContainedJob) -> int | None:
+        """Return the largest resident set of a job that has ended, in bytes; `None` if it is not known."""
+        # A child starts as a copy of this process, whose size counts in its `ru_maxrss`: only a larger one is its own.
+        if job.peak > self.own_peak:
+            self.own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return job.peak * 1024 if job.peak > self.own_peak else None
 
     def change_directory(self, path: bytes, wire_path: WirePath | None) -> None:
         """Change to the directory in which a job is to run."""
