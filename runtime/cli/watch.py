@@ -9,7 +9,7 @@ import math
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,9 @@ from runtime.roots import RootedPath
 
 _ROWS: Final = 100
 """Running jobs of a snapshot, at most; as for the display of the run itself."""
+LEAVE_TIMEOUT: Final = 2.0
+"""Seconds that a request may still take when somebody leaves. Arbitrary: a run looks for requests once a second; ten
+times longer seems to hang, ten times shorter leaves without the answer of a run that has one."""
 _HINT: Final = "keys: s stops the run, k kills its jobs, p pauses launching or lets it go on, q leaves"
 _STOP, _KILL, _PAUSE, _QUIT, _YES = "skpqy"
 
@@ -68,7 +71,7 @@ class _Watch:
         self._directory = directory
         self._screen = screen
         self._recorded = RecordedProgress(str(directory))
-        self._keys = _Keys(path, self._recorded.state, partial(screen.say, style="yellow"))
+        self._keys = Keys(path, self._recorded.state, partial(screen.say, style="yellow"))
         self._limiter = trio.CapacityLimiter(1)
         self._failures: list[Exception] = []
         """Not raised in the nursery, which would wrap them in a group."""
@@ -112,15 +115,11 @@ class _Watch:
                 return
             call_before_exit(restore_terminals)
             self._screen.say(_HINT, "dim")
-            while keys := await read_input(terminal, self._limiter):
-                for key in keys.decode("ascii", "replace"):
-                    if key == _QUIT:
-                        until.cancel()
-                        return
-                    await self._keys.press(key)
+            if await self._keys.follow(partial(read_input, terminal, self._limiter)):
+                until.cancel()
 
 
-class _Keys:
+class Keys:
     """What keys ask of a run. What cannot be undone is asked back.
 
     Args:
@@ -143,7 +142,30 @@ class _Keys:
             return ""
         return f"{'kill all jobs' if self._asked_back.force else 'stop the run'}? y: yes, any other key: no"
 
-    async def press(self, key: str) -> None:
+    async def follow(self, read: Callable[[], Awaitable[bytes]]) -> bool:
+        """Act on keys until one of them leaves, also while a request waits; return whether one did.
+
+        Args:
+            read: returns keys that were pressed, or nothing if there will be no more.
+        """
+        send, receive = trio.open_memory_channel[str](math.inf)  # what somebody types while the run does not answer
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._press_each, receive)
+            with send:
+                while pressed := await read():
+                    keys, leaves, _ = pressed.decode("ascii", "replace").partition(_QUIT)
+                    for key in keys:
+                        send.send_nowait(key)
+                    if leaves:
+                        nursery.cancel_scope.deadline = trio.current_time() + LEAVE_TIMEOUT
+                        return True
+        return False
+
+    async def _press_each(self, keys: trio.MemoryReceiveChannel[str]) -> None:
+        async for key in keys:
+            await self._press(key)
+
+    async def _press(self, key: str) -> None:
         """Act on a key."""
         asked_back, self._asked_back = self._asked_back, None
         if key == _YES and asked_back is not None:

@@ -18,13 +18,13 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from runtime.errors import NO_FSYNC
 from runtime.journal.disk import Disk
-from runtime.journal.frames import Scanner, encode
-from runtime.journal.records import Begin, End, Jobs, Record, Stopping, from_text, to_text
+from runtime.journal.frames import MAX_TEXT, Scanner, encode
+from runtime.journal.records import Begin, End, Jobs, Record, Stopping, from_text, halves, to_text
 
 logger: Final = logging.getLogger("runtime.journal")
 
@@ -41,6 +41,19 @@ def jobs_in(record: Record) -> int:
     if isinstance(record, Jobs):
         return len(record.ids)
     return 0 if isinstance(record, _OF_THE_SEGMENT) else len(record.jobs)
+
+
+def _frames(record: Record) -> Iterator[bytes]:
+    """Yield the frame of a record; of one that is too large for a frame, those of its halves.
+
+    A resume may then take a kept result for older than that of its need, and run the job again: see `Recorder.keep`.
+    """
+    text = to_text(record)
+    if len(text) <= MAX_TEXT or jobs_in(record) <= 1:  # of one job it is an error
+        yield encode(text)
+        return
+    for half in halves(record):
+        yield from _frames(half)
 
 
 class Committer:
@@ -153,12 +166,12 @@ class Committer:
     def _append(self, records: Sequence[Record]) -> None:
         frames, count, jobs, jobs_size = bytearray(), 0, 0, 0
         for number, record in enumerate(records, 1):
-            frame = encode(to_text(record if self._complete is None else self._complete(record)))
-            frames += frame
+            size = len(frames)
+            frames += b"".join(_frames(record if self._complete is None else self._complete(record)))
             count += 1
             if more := jobs_in(record):
                 jobs += more
-                jobs_size += len(frame)
+                jobs_size += len(frames) - size
             if len(frames) >= _BLOCK_SIZE or number == len(records):
                 self._write(frames)
                 if self.failure is not None:

@@ -2,7 +2,8 @@
 
 A frame is one line: the length of its text in bytes and the CRC-32 of the text, in eight hexadecimal digits each; the
 text; a line feed. The text is JSON in ASCII, so it contains no line feed, and the file can be read with ``cut -c19-``
-and any JSON parser. A frame has exactly one form: other digits of the same value, ``A`` for ``a``, make it invalid.
+and any JSON parser. A frame has exactly one form: other digits of the same value, ``A`` for ``a``, make it invalid. Its
+text has at most `MAX_TEXT` bytes: a reader holds a frame in memory, and a job can write any length into a journal.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 _T = TypeVar("_T")
+
+MAX_TEXT: Final = 1 << 28
+"""Bytes of a text. Arbitrary: the ends of two million jobs that passed. Ten times more is more memory than many
+machines can spare for a reader; ten times less, and records of large runs are written in parts, see `Committer`."""
 
 _HEADER: Final = re.compile(rb"[0-9a-f]{8} [0-9a-f]{8} ")
 _ZERO_HEADER: Final = b"00000000 00000000 "
@@ -25,8 +30,12 @@ def encode(text: str) -> bytes:
 
     Raises:
         UnicodeEncodeError: if it is not ASCII.
+        ValueError: if it is longer than `MAX_TEXT`.
     """
     payload = text.encode("ascii")
+    if len(payload) > MAX_TEXT:
+        msg = f"a record of {len(payload)} bytes; expected at most {MAX_TEXT}"
+        raise ValueError(msg)
     return b"%b%b\n" % (_header(payload), payload)
 
 
@@ -118,13 +127,17 @@ class Scanner(Generic[_T]):
         if len(head) < _HEADER_SIZE:
             return None
         size = _size(head)
+        if size > MAX_TEXT + _HEADER_SIZE + 1:
+            self._flaw = f"a frame of {size} bytes, more than any that is written"
+            return None
         if len(self._rest) < begin + size:
             # A hole of any size is made at no cost. So a frame that tells any size is not read into memory with it.
             if self._rest.find(b"\0", max(begin, self._searched)) >= 0:
                 self._flaw = f"a frame of {size} bytes has zeros in it"
             self._searched = len(self._rest) - begin
             return None
-        payload = bytes(self._rest[begin + _HEADER_SIZE : begin + size - 1])
+        with memoryview(self._rest) as view:  # without another copy
+            payload = bytes(view[begin + _HEADER_SIZE : begin + size - 1])
         if head != _header(payload):
             self._flaw = f"the checksum of a frame of {size} bytes does not match"
         elif self._rest[begin + size - 1] != _LINE_FEED:

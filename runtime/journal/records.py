@@ -374,6 +374,15 @@ _LAYOUTS: Final[Mapping[type[Record], _Layout]] = MappingProxyType(
 _BY_NAME: Final[Mapping[str, _Layout]] = MappingProxyType({layout.name: layout for layout in _LAYOUTS.values()})
 
 
+def halves(record: Record) -> tuple[Record, Record]:
+    """Return two records that say together what a record with columns says."""
+    columns = {name: getattr(record, name) for name in _COLUMNS[type(record)]}
+    half = len(next(iter(columns.values()))) // 2
+    first = {name: column[:half] for name, column in columns.items()}
+    second = {name: column[half:] for name, column in columns.items()}
+    return attrs.evolve(record, **first), attrs.evolve(record, **second)
+
+
 def to_text(record: Record) -> str:
     """Return a record as a line of JSON, in ASCII. `from_text` returns an equal record, with two exceptions.
 

@@ -7,6 +7,7 @@ it offers HTTP/2 and WebSockets, which pages for reading do not need. What is ha
 
 from __future__ import annotations
 
+import enum
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from email.utils import formatdate
@@ -37,20 +38,31 @@ longer would hold it in memory for clients that do not read."""
 _READ_SIZE: Final = 4096
 
 
-async def serve_connection(application: Application, stream: trio.abc.Stream, waits: Callable[[bool], None]) -> None:
+class Awaited(enum.Enum):
+    """What a connection waits for."""
+
+    REQUEST = enum.auto()
+    """The head of a request."""
+    READER = enum.auto()
+    """The client, to take a part of a response."""
+
+
+async def serve_connection(
+    application: Application, stream: trio.abc.Stream, waits: Callable[[Awaited | None], None]
+) -> None:
     """Serve the requests of a connection, one after the other, until either side ends it. Raises no `Exception`.
 
     Args:
         application: answers requests. What it raises is logged, and nothing of it is sent.
         stream: the connection; it is not closed.
-        waits: told whether the connection waits for the head of a request, from the beginning on.
+        waits: told what the connection waits for, from the beginning on; `None` for nothing of the client.
     """
-    connection = _Connection(application, stream)
+    connection = _Connection(application, stream, waits)
     try:
         while True:
-            waits(True)
+            waits(Awaited.REQUEST)
             request = await connection.next_request()
-            waits(False)
+            waits(None)
             if request is None:
                 return
             if not await connection.answer(request):
@@ -62,9 +74,12 @@ async def serve_connection(application: Application, stream: trio.abc.Stream, wa
 class _Connection:
     """The protocol of one connection."""
 
-    def __init__(self, application: Application, stream: trio.abc.Stream) -> None:
+    def __init__(
+        self, application: Application, stream: trio.abc.Stream, waits: Callable[[Awaited | None], None]
+    ) -> None:
         self._application = application
         self._stream = stream
+        self._waits = waits
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
 
     async def next_request(self) -> h11.Request | None:
@@ -115,11 +130,14 @@ class _Connection:
         data = self._http.send(event)
         if not data:
             return
+        self._waits(Awaited.READER)
         try:
             with trio.fail_after(SEND_TIMEOUT):
                 await self._stream.send_all(data)
         except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             raise ConnectionAbortedError("the client does not read") from exc
+        finally:
+            self._waits(None)
 
     async def answer(self, request: h11.Request) -> bool:
         """Answer a request; return whether the connection can have another one."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import trio
+import trio.testing
 
+from runtime.cli import watch
+from runtime.ctl.sender import NoAnswerError
 from runtime.job import FailureKind, JobSpec
+from runtime.journal.replay import RunState
 from tests.cli.past_run import NAME, held, write_run
 from tests.cli.program import Fifo, call, end_of, job_file, started
 from tests.cli.test_terminal import Terminal, on, take_terminal, terminal
@@ -119,6 +126,32 @@ def test_leaving_changes_neither_the_run_nor_the_terminal(tmp_path: Path, termin
             assert end_of(watch).code == {"q": 0, "SIGINT": 130, "SIGTERM": 143}[end]
         running.down.say()
         assert end_of(run).code == 1
+
+
+async def test_q_leaves_while_a_request_waits(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def ask(*_: object) -> NoReturn:
+        asked.set()
+        answered.wait()
+        raise NoAnswerError("never")
+
+    async def read() -> bytes:
+        if not pressed:
+            await trio.to_thread.run_sync(asked.wait)
+            return b"sq"
+        return pressed.pop()
+
+    monkeypatch.setattr(watch, "ask", ask)
+    pressed = [b"p"]
+    begun = trio.current_time()
+    try:
+        assert await watch.Keys(tmp_path, RunState(), print).follow(read)
+    finally:
+        answered.set()
+    assert trio.current_time() - begun == watch.LEAVE_TIMEOUT
 
 
 def test_a_request_that_nobody_answers_is_a_line(tmp_path: Path, terminal: Terminal) -> None:

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from runtime.job.status import PASSED
+from runtime.journal.columns import Repeated
 from runtime.journal.committer import Committer
 from runtime.journal.frames import encode
-from runtime.journal.records import Jobs, Record, to_text
+from runtime.journal.reader import read_blocks
+from runtime.journal.records import Ended, Jobs, Record, to_text
+from runtime.journal.replay import replay
 from tests.journal.disks import FakeDisk, Hook, SmallDisk, failing, job, numbers, readable
 
 INTERVAL = 0.1
@@ -267,3 +271,29 @@ def test_a_journal_that_failed_is_continued_by_the_next_segment(before: Hook) ->
     assert found[first:] == list(range(20))
     assert found[:first] == [99, *range(first - 1)]
     assert first - 1 >= acknowledged == committer.synced or committer.synced >= acknowledged
+
+
+def test_a_record_that_is_too_large_for_a_frame_is_written_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.journal.committer.MAX_TEXT", 300)
+    disk = FakeDisk()
+    committer = opened(disk)
+    ids = [f"job {number}" for number in range(100)]
+    written: list[Record] = [
+        Jobs(ids, Repeated("", 100)),
+        Ended(range(100), Repeated(1, 100), [PASSED] * 100, range(100), range(100)),
+    ]
+    commit(committer, written, 0, sync=True)
+    records = read_blocks([bytes(disk.synced)], 0).records
+    assert len(records) > 10
+    assert replay(records).ids == ids
+    assert [event.submitted for event in replay(records).results()] == [*range(100)]
+    assert (committer.failure, committer.written, committer.jobs_written) == (None, 2, 200)
+    assert committer.jobs_size == len(disk.synced)
+
+
+def test_a_job_that_is_too_large_for_a_frame_ends_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("committer", "frames"):
+        monkeypatch.setattr(f"runtime.journal.{module}.MAX_TEXT", 300)
+    committer = opened(FakeDisk())
+    commit(committer, [Jobs(["x" * 300], [""])], 0, sync=True)
+    assert "a record of 3" in str(committer.failure)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.journal.frames import Scanner, encode
+from runtime.journal import frames
+from runtime.journal.frames import MAX_TEXT, Scanner, encode
 
 TEXTS = [f'{{"n":{number},"x":"{"y" * (number * 7 % 40)}"}}' for number in range(50)]
 FRAMES = [encode(text) for text in TEXTS]
@@ -59,8 +60,23 @@ def test_the_size_of_the_pieces_does_not_matter(piece: int) -> None:
 
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 def test_a_hole_in_a_frame_of_any_size_is_not_read_to_its_end(piece: int) -> None:
-    found, scanner = scan(WHOLE + b"7fffffff 00000000 {" + bytes(100_000), piece)
+    found, scanner = scan(WHOLE + b"0fffffff 00000000 {" + bytes(100_000), piece)
     assert (found, scanner.end, scanner.is_broken) == (TEXTS, len(WHOLE), True)
+
+
+def test_a_frame_that_is_longer_than_any_that_is_written_is_not_read_to_its_end() -> None:
+    longest, longer = (b"%08x 00000000 {" % length for length in (MAX_TEXT, MAX_TEXT + 1))
+    assert not scan(WHOLE + longest)[1].is_broken
+    found, scanner = scan(WHOLE + longer)
+    assert (found, scanner.end) == (TEXTS, len(WHOLE))
+    assert "more than any that is written" in str(scanner.note)
+
+
+def test_a_text_that_is_too_long_makes_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MAX_TEXT", 10)
+    assert scan(encode("x" * 10))[0] == ["x" * 10]
+    with pytest.raises(ValueError, match="a record of 11 bytes; expected at most 10"):
+        encode("x" * 11)
 
 
 def test_nothing_is_an_empty_journal() -> None:
@@ -130,8 +146,8 @@ def damages() -> Iterator[tuple[str, bytes, str]]:
     yield "capital letter", encode('{"a":1}').replace(right, right.upper()), "no frame begins here"
     yield "end", encode('{"a":1}')[:-1] + b" ", "a frame of 26 bytes has no line feed at its end"
     yield "text", b"hello, world\n", "no frame begins here"
-    yield "huge length", b"ffffffff 00000000 {}", "a frame of 4294967314 bytes is cut off after 20"
-    yield "huge hole", b"7fffffff 00000000 {" + bytes(9), "a frame of 2147483666 bytes has zeros in it"
+    yield "huge length", b"ffffffff 00000000 {}", "a frame of 4294967314 bytes, more than any that is written"
+    yield "huge hole", b"0fffffff 00000000 {" + bytes(9), "a frame of 268435474 bytes has zeros in it"
     yield "one zero", b"\0", "1 byte of zero"
     raw = "é".encode()
     yield "not ASCII", b"%08x %08x %b\n" % (len(raw), zlib.crc32(raw), raw), "the text of a frame is not ASCII"

@@ -14,6 +14,7 @@ from runtime.serve.connection import (
     MAX_HEAD,
     SEND_TIMEOUT,
     Application,
+    Awaited,
     Message,
     Receive,
     Send,
@@ -40,7 +41,7 @@ async def fails_later(scope: Message, receive: Receive, send: Send) -> None:
     raise ZeroDivisionError("SECRET")
 
 
-def ignore(_: bool) -> None:
+def ignore(_: Awaited | None) -> None:
     """Take note of nothing."""
 
 
