@@ -63,7 +63,7 @@ def drawings() -> dict[str, str]:
     return {"packages": draw_packages(package_imports(ROOT / "runtime")), "status moves": draw_moves()}
 
 
-def put(page: str, drawn: Mapping[str, str]) -> str:
+def put(page: str, drawn: Mapping[str, str], language: str = "mermaid") -> str:
     """Return the page with each diagram between its two comments.
 
     Raises:
@@ -76,7 +76,7 @@ def put(page: str, drawn: Mapping[str, str]) -> str:
                 f"the page has no place for {name!r}; expected <!-- drawn: {name} --> and <!-- end -->, each on a line"
             )
             raise ValueError(msg)
-        block = f"```mermaid\n{text}\n```\n"
+        block = f"```{language}\n{text}\n```\n"
         page = place.sub(rf"\g<1>{block}\g<2>", page)  # the text has no backslash, which `sub` would interpret
     return page
 

@@ -231,6 +231,7 @@ def file_table(texts: Mapping[str, str]) -> Schema:
         "kinds": _kinds(),
         "known": _known(),
         "buckets": table(SOME_TEXTS),
+        "waves": keys({"with": TEXTS, "exports": VALUES[values.exports]}),
         "backends": _backends(),
         "jobs": table(job),
     }

@@ -14,11 +14,11 @@ from runtime.cli.past_runs import find_run, load_run, opened
 from runtime.cli.sections import show_sections
 from runtime.history.comparison import Comparison, compare
 from runtime.history.comparison_lines import comparison_sections
-from runtime.history.history_lines import history_sections, overview_sections
+from runtime.history.history_lines import histories_sections
 from runtime.history.index import Index
 from runtime.history.index_file import ask_index
 from runtime.history.outcomes import RememberedRun, remembered
-from runtime.history.overview import histories, known_tests, overview, run_before, series_for
+from runtime.history.overview import histories, known_tests, run_before, series_for
 from runtime.history.tables import comparison_table, histories_table
 from runtime.jobfile.errors import InputError, shown, suggestion
 from runtime.report import strict
@@ -39,16 +39,13 @@ def show_history(options: argparse.Namespace, output: Output) -> int:
     def answer(index: Index) -> str | list[Section]:
         if not index.runs():
             raise _no_run(out)
-        found = overview(index) if options.job is None else histories(index, options.job)
+        found = histories(index, options.job)
         if options.job is not None and not found:
             hint = suggestion(options.job, known_tests(index), what="there")
             raise InputError(f"JOB is {shown(options.job)}, and no run in {out} has such a job{hint}")
         if options.json:
             return _json(histories_table(found, last=last, span_of=index.span))
-        if options.job is None or len({each.id for each in found}) > 1:
-            return list(overview_sections(found))
-        span_of = cache(index.span)
-        return [part for each in found for part in history_sections(each, span_of, last=last)]
+        return list(histories_sections(found, options.job, cache(index.span), last=last))
 
     return _show(_ask(out, answer), options, output)
 

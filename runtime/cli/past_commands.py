@@ -25,8 +25,8 @@ from runtime.cli.job_log import LogPrinter, follow_log
 from runtime.cli.job_shell import start_shell
 from runtime.cli.linked_directories import add_origins
 from runtime.cli.options import check_out
-from runtime.cli.page_history import history_of
 from runtime.cli.past_runs import PastRun, find_run, load_run, why_unreadable
+from runtime.cli.run_news import history_of
 from runtime.cli.runs import Runs
 from runtime.cli.sections import show_sections
 from runtime.cli.watch import watch_run
@@ -40,10 +40,11 @@ from runtime.report.archive import MAX_LOG, read_log, write_archive
 from runtime.report.buckets import is_consequence
 from runtime.report.events import event_lines
 from runtime.report.explanation import ExplainedRun, explanation
+from runtime.report.group_lines import View
 from runtime.report.output import Output
 from runtime.report.past_paths import paths_of
 from runtime.report.results import results_lines
-from runtime.report.run_report import report_lines
+from runtime.report.run_report import report_sections
 from runtime.report.run_results import known_results
 from runtime.report.text import path_text
 from runtime.roots import RootedPath, Roots
@@ -71,7 +72,10 @@ def _report(options: argparse.Namespace, output: Output) -> int:
         for line in results_lines(run.state, is_live=run.is_live):
             output.write(line)
     else:
-        output.show(report_lines(run.state, is_live=run.is_live, relative_to=Path.cwd()))
+        history = history_of(run, None, print_error)
+        view = View.on(output.screen, Path.cwd(), whole=options.all)
+        sections = report_sections(run.state, view, is_live=run.is_live, history=history, each_job=options.all)
+        show_sections(sections, output, whole=options.all)
     return output_exit_code(output)
 
 
@@ -94,7 +98,7 @@ def _write_html(options: argparse.Namespace, path: str, base: Path | None, other
             if os.path.realpath(other) == file.real:
                 raise InputError(f"--html and --{name} are both {path}; expected a file for each")
         run = _load(options)
-        history = history_of(run, base)
+        history = history_of(run, base, print_error)
         try:
             write_page(file, run, history)
         except OSError as exc:

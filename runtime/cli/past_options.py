@@ -36,6 +36,7 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     report = add("report", help="show what happened in a run, also in one that was killed", allow_abbrev=False)
     _add_run(report, optional=True)
     report.add_argument("--json", action="store_true", help="print results.json instead")
+    report.add_argument("--all", action="store_true", help="show all of it, and not what fits on one screen")
     report.add_argument("--html", metavar="FILE", help="write a page for a browser to FILE instead")
     add_formats(report, when="Written instead of the report; - for standard output.", events="to FILE")
 

@@ -34,6 +34,7 @@ from runtime.cli.prepare import Prepared
 from runtime.cli.removals import Removals
 from runtime.cli.resuming import end_what_is_left
 from runtime.cli.run_exit_code import exit_code_of
+from runtime.cli.run_news import news_in_time
 from runtime.cli.run_outputs import RunOutputs
 from runtime.cli.screen import Screen
 from runtime.cli.stop_on_signal import Stopper, stop_this_process
@@ -44,13 +45,18 @@ from runtime.job import JobPaths, JobSpec, JobStatus
 from runtime.jobfile.errors import InputError
 from runtime.process import in_thread
 from runtime.process.environment import HERE_VARIABLE, RUN_VARIABLE
+from runtime.report.again import Again
 from runtime.report.bucket_rules import BucketRules
+from runtime.report.group_lines import View
 from runtime.report.links import Links, point_latest
+from runtime.report.news import History
 from runtime.report.output import Output
 from runtime.report.progress import RunProgress, RunSnapshot
 from runtime.report.result_files import write_results, write_variables
 from runtime.report.results import RESULTS_NAME, results_lines
-from runtime.report.summary import Line, removed_line, summary
+from runtime.report.screen_fit import Section, screen_lines
+from runtime.report.summary import Line, removed_line
+from runtime.report.summary_sections import summary_sections
 from runtime.report.text import path_text
 from runtime.report.user_messages import USER_MESSAGES
 from runtime.scheduler.statuses import StatusChange
@@ -137,6 +143,7 @@ class Run:
         """Whether ``results.json`` is complete."""
         self._started = self._ended = 0.0
         self._describing = trio.CancelScope()
+        self._reading = trio.CancelScope()
         # Set by `main`, as they need a running trio.
         self._screen: Screen
         self._stopper: Stopper
@@ -306,7 +313,8 @@ class Run:
                 watching.cancel_scope.cancel()
             await self._call_safely(requests.close)
             await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
-            await self._call_safely(self._screen.finish, self._progress, self._last_lines())
+            news = await news_in_time(self._run_dir.parent, self._journal.state, self._reading)
+            await self._call_safely(self._screen.finish, self._progress, self._last_lines(news))
             self._tell_of_bug()
             await self._call_safely(self._outputs.call, self._journal.state, self.exit_code())
             nursery.cancel_scope.cancel()
@@ -411,6 +419,7 @@ class Run:
 
     def _show_stop(self, text: str) -> None:
         self._describing.cancel()
+        self._reading.cancel()
         self._outputs.interrupt()
         self._progress.stopping = text
         self._screen.say(text, "yellow")
@@ -424,24 +433,27 @@ class Run:
             f" in {path_text(self._run_dir, self._here)}{keeps}"
         )
 
-    def _last_lines(self) -> list[Line]:
-        results = self._scheduler.results()
-        lines = summary(
+    def _last_lines(self, history: History | None) -> list[Line]:
+        results, screen = self._scheduler.results(), self._output.screen
+        sections = summary_sections(
             results,
-            self._run_dir,
+            View.on(screen, self._here),
+            Again(self._run_dir, self._here, self._journal.recorder.details),
             seconds=self._ended - self._started,
-            relative_to=self._here,
             origins=self._origins(),
             rules=BucketRules(self._prepared.regression.buckets),
+            history=history,
         )
+        last: list[Line] = []
         if self._removals.removed:
-            lines.append(removed_line(len(self._removals.removed)))
+            last.append(removed_line(len(self._removals.removed)))
         is_selection = self._prepared.details.get(SELECTED) is True
-        lines += self._prepared.known.lines(results, is_selection=is_selection)
+        last += self._prepared.known.lines(results, is_selection=is_selection)
         if self._written:
-            lines.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
+            last.append(((f"results: {path_text(self._run_dir / 'results.json', self._here)}", "dim"),))
         shown = [each for each in results if each.id in self._prepared.logs_to_show and each.log_path is not None]
-        return lines + [((f"log: {path_text(each.log_path or '', self._here)}", ""),) for each in shown]
+        last += [((f"log: {path_text(each.log_path or '', self._here)}", ""),) for each in shown]
+        return screen_lines([*sections, *map(Section, last)], screen, hint="job-runtime report --all")
 
     def _origins(self) -> dict[str, str]:
         """Return the names of the other runs whose results are kept, by the ids of the jobs."""

@@ -42,6 +42,7 @@ from runtime.journal.replay import RunState
 from runtime.journal.secret_values import SECRETS_NAME, SecretValues, append_secrets
 from runtime.journal.writer import JournalWriter
 from runtime.process import in_thread
+from runtime.report.again import WAVES
 from runtime.report.bucket_rules import BUCKETS
 from runtime.roots import Roots
 
@@ -159,6 +160,7 @@ class RunJournal:
             "name": regression.name,
             "files": self._files(),
             BUCKETS: {name: list(patterns) for name, patterns in regression.buckets.items()},
+            WAVES: list(regression.waves),
             "environment": self._secrets.digests(self._secrets.environment),
             "variables": self._secrets.digests(self._secrets.variables),
             "machine": machine(),

@@ -20,6 +20,7 @@ import trio
 from runtime.cli.ctl import ask
 from runtime.cli.exit_on_signal import call_before_exit
 from runtime.cli.past_runs import opened
+from runtime.cli.run_news import news_in_time
 from runtime.cli.screen import Screen
 from runtime.ctl.messages import RunRequest
 from runtime.ctl.sender import NoAnswerError
@@ -29,10 +30,13 @@ from runtime.journal.follower import follow
 from runtime.journal.lock import holder_of
 from runtime.journal.replay import RunState
 from runtime.process import in_thread
+from runtime.report.group_lines import View
 from runtime.report.output import Output
 from runtime.report.progress import RunSnapshot
 from runtime.report.recorded_progress import RecordedProgress
-from runtime.report.run_report import report_lines
+from runtime.report.run_report import report_sections
+from runtime.report.screen_fit import screen_lines
+from runtime.report.text import shell_word
 from runtime.roots import RootedPath
 
 _ROWS: Final = 100
@@ -61,13 +65,14 @@ def watch_run(path: Path, output: Output, errors: Output, *, interval: float) ->
         if holder_of(directory) is None:
             directory.below(JOURNAL_NAME).status()  # raises if there is none: of a run that has just begun one will be
         screen = Screen(output, errors, Path.cwd(), interval=interval or math.inf, live=True)
-        trio.run(_Watch(path, directory, screen).run, output.is_terminal)
+        trio.run(_Watch(path, directory, screen).run, output)
 
 
 class _Watch:
     """The display of one run."""
 
     def __init__(self, path: Path, directory: RootedPath, screen: Screen) -> None:
+        self._path = path
         self._directory = directory
         self._screen = screen
         self._recorded = RecordedProgress(str(directory))
@@ -76,12 +81,12 @@ class _Watch:
         self._failures: list[Exception] = []
         """Not raised in the nursery, which would wrap them in a group."""
 
-    async def run(self, has_keys: bool) -> None:
+    async def run(self, output: Output) -> None:
         """Show the run."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._screen.follow, self._recorded.progress, self._snapshot)
             nursery.start_soon(self._read_records, nursery.cancel_scope)
-            if has_keys and sys.stdin is not None:
+            if output.is_terminal and sys.stdin is not None:
                 nursery.start_soon(self._read_keys, sys.stdin.fileno(), nursery.cancel_scope)
         if self._failures:
             raise self._failures[0]
@@ -90,7 +95,9 @@ class _Watch:
             not state.is_complete and await in_thread(holder_of, self._directory, limiter=self._limiter) is not None
         )
         self._recorded.progress.take_failures()  # the report has them
-        lines = report_lines(state, is_live=is_live, relative_to=Path.cwd())
+        news = None if is_live else await news_in_time(self._path.parent, lambda: state, trio.CancelScope())
+        sections = report_sections(state, View.on(output.screen, Path.cwd()), is_live=is_live, history=news)
+        lines = screen_lines(sections, output.screen, hint=f"job-runtime report {shell_word(self._path.name)} --all")
         await self._screen.finish(self._recorded.progress, lines)
 
     def _snapshot(self) -> RunSnapshot:

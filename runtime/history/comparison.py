@@ -32,7 +32,7 @@ class Change(enum.StrEnum):
     """It passed, and took much longer than the median of its last passes."""
     INFRASTRUCTURE = "infrastructure"
     """It did not pass, which says nothing about the design."""
-    NOT_RUN = "not_run"
+    NEVER_RAN = "never_ran"
     UNFINISHED = "unfinished"
     """Its run goes on."""
     ADDED = "added"
@@ -44,7 +44,7 @@ class Change(enum.StrEnum):
 _BY_STANDING: Mapping[Standing, Change] = {
     Standing.KNOWN: Change.KNOWN,
     Standing.INFRASTRUCTURE: Change.INFRASTRUCTURE,
-    Standing.NOT_RUN: Change.NOT_RUN,
+    Standing.NEVER_RAN: Change.NEVER_RAN,
     Standing.UNFINISHED: Change.UNFINISHED,
 }
 

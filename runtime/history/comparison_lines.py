@@ -27,7 +27,7 @@ _TITLES: Final = {
     Change.FLAKY: ("Flaky", "yellow"),
     Change.SLOWER: ("Slower", "yellow"),
     Change.INFRASTRUCTURE: ("Not passed because of the infrastructure", "magenta"),
-    Change.NOT_RUN: ("Not run", "yellow"),
+    Change.NEVER_RAN: ("Never ran", "yellow"),
     Change.UNFINISHED: ("Not ended yet", "cyan"),
     Change.ADDED: ("Added", "bold"),
     Change.GONE: ("Gone", "bold"),

@@ -25,9 +25,27 @@ _STYLES = {
     Standing.FAILED: "bold red",
     Standing.KNOWN: "cyan",
     Standing.INFRASTRUCTURE: "magenta",
-    Standing.NOT_RUN: "yellow",
+    Standing.NEVER_RAN: "yellow",
     Standing.UNFINISHED: "cyan",
 }
+
+
+def histories_sections(
+    found: Sequence[JobHistory], job: str | None, span_of: SpanOf, *, last: int | None
+) -> Iterator[Section]:
+    """Yield the parts of the text about what `overview.histories` has found: an overview of tests, or one run by run.
+
+    Args:
+        found: the histories.
+        job: what was asked for.
+        span_of: see `SpanOf`.
+        last: how many runs of one test are shown, the newest ones; `None` for all.
+    """
+    if job is None or len({each.id for each in found}) > 1:
+        yield from overview_sections(found)
+        return
+    for each in found:
+        yield from history_sections(each, span_of, last=last)
 
 
 def overview_sections(histories: Sequence[JobHistory]) -> Iterator[Section]:

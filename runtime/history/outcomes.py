@@ -44,8 +44,8 @@ class Standing(enum.IntEnum):
     """A failure of the design that somebody works on."""
     INFRASTRUCTURE = 3
     """It did not pass, which says nothing about the design."""
-    NOT_RUN = 4
-    """It was stopped, or a job that it needs did not pass."""
+    NEVER_RAN = 4
+    """It never ran to an end of its own: it was stopped, or a job that it needs did not pass."""
     UNFINISHED = 5
     """Its run goes on, and so may the job."""
 
@@ -66,7 +66,7 @@ _WORST_FIRST: Final = (
     Standing.UNFINISHED,  # before PASSED: that all seeds of a test pass is known when the last one has ended
     Standing.PASSED,
     Standing.INFRASTRUCTURE,
-    Standing.NOT_RUN,
+    Standing.NEVER_RAN,
 )
 
 
@@ -215,7 +215,7 @@ def standing_of(result: JobResult[JobDescription]) -> Standing:
     if result.known is not None:
         return Standing.KNOWN
     if is_consequence(result):  # also if its cause is one of the infrastructure: that job says so itself
-        return Standing.NOT_RUN
+        return Standing.NEVER_RAN
     return Standing.INFRASTRUCTURE if result.failure_class is FailureClass.INFRASTRUCTURE else Standing.FAILED
 
 

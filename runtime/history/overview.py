@@ -57,13 +57,16 @@ def is_remarkable(judgement: Judgement) -> bool:
     return bool(judgement.failing) or judgement.flaky is not None or judgement.slower is not None
 
 
-def histories(index: Index, job: str) -> list[JobHistory]:
+def histories(index: Index, job: str | None) -> list[JobHistory]:
     """Return what is known of a job, a test or all tests that match a pattern; of each suite that has it.
 
     Args:
         index: of the runs.
-        job: the id of a job; a test, which is an id without its seed; or else a pattern, as of ``--select``.
+        job: the id of a job; a test, which is an id without its seed; or else a pattern, as of ``--select``. `None`
+            for an `overview`.
     """
+    if job is None:
+        return overview(index)
     suites = _suites(index)
     found = _of_tests(index, suites, lambda test: test == job) or _of_job(index, suites, job)
     return found or _of_tests(index, suites, lambda test: fnmatchcase(test, job))
@@ -76,7 +79,9 @@ def known_tests(index: Index) -> set[str]:
 
 def run_before(index: Index, run: RunHead) -> RememberedRun | None:
     """Return the newest run of the same suite that began before `run`; one of all its jobs, if there is any."""
-    earlier = [each for each in index.runs() if each.suite == run.suite and each.order < run.order]
+    # The index may have the run itself, with its beginning as it was written, which is rounded.
+    runs = [each for each in index.runs() if each.suite == run.suite and each.name != run.name]
+    earlier = [each for each in runs if each.order < run.order]
     whole = [each for each in earlier if not each.partial]
     return index.run((whole or earlier)[-1].name) if earlier else None
 

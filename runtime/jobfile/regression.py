@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final
@@ -75,6 +76,8 @@ class Regression:
     """In the order of the files."""
     buckets: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     """Named rules that put failures in buckets: patterns by name, in the order of the files."""
+    waves: tuple[str, ...] = ()
+    """The options with which ``rerun`` runs a job so that it writes waves; empty if that is not known."""
     variables: Variables = attrs.field(factory=Variables)
     """What the variables in it stand for."""
     recorded: RecordedFiles = attrs.field(factory=RecordedFiles, repr=False)
@@ -153,6 +156,7 @@ class _Loader:
         """Name to a known failure, and to its place for messages."""
         self.buckets: dict[str, tuple[tuple[str, ...], Place]] = {}
         """Name of a rule to its patterns, and to its place for messages."""
+        self.waves: tuple[str, ...] = ()
         self.texts: dict[str, str] = {}
         self._kinds: dict[Place, KindsTable] = {}
         """Each file to its table of kinds."""
@@ -188,6 +192,7 @@ class _Loader:
             kinds,
             known,
             {name: patterns for name, (patterns, _) in self.buckets.items()},
+            waves=self.waves,
             variables=self.variables,
             recorded=recorded,
         )
@@ -307,6 +312,8 @@ class _Loader:
                 self._add_known(name, known_failure(name, table, where), where.table("known", name))
         with self.mistakes.collected():
             self._add_buckets(bucket_rules(file.buckets, where), where.table("buckets"))
+        with self.mistakes.collected():
+            self._add_waves(file.waves, where)
         for name, options in file.backends.items():
             with self.mistakes.collected():
                 self._add_backend(name, options, where.table("backends", name))
@@ -328,6 +335,12 @@ class _Loader:
         for name, patterns in rules.items():
             if (first := self.buckets.setdefault(name, (patterns, where.at(name))))[0] != patterns:
                 raise InputError(f"{where.at(name)} {bare(name)}: has other patterns than {first[1]} {bare(name)}")
+
+    def _add_waves(self, waves: tuple[str, ...], where: Place) -> None:
+        if waves and self.waves not in ((), waves):
+            own, other = shlex.join(waves), shlex.join(self.waves)
+            raise InputError(f"{where}: waves is {shown(own)}, and {shown(other)} in another file; expected the same")
+        self.waves = waves or self.waves
 
     def _add_backend(self, name: str, options: Mapping[str, object], where: Place) -> None:
         first = self.backends.setdefault(name, (options, where))  # messages name the first place

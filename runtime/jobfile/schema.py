@@ -104,6 +104,8 @@ class FileTable:
     """Known failures: as above."""
     buckets: Mapping[str, object] = _key(values.table, attrs.Factory(dict))
     """Named rules that put failures in buckets: as above."""
+    waves: tuple[str, ...] = _key(values.waves, ())
+    """The options with which ``rerun`` runs a job so that it writes waves."""
     backends: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))
     jobs: Mapping[str, dict[str, object]] = _key(values.tables, attrs.Factory(dict))
 

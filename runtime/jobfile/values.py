@@ -6,6 +6,7 @@ Nothing is converted silently: ``"5"`` is no number.
 from __future__ import annotations
 
 import re
+import shlex
 from contextlib import suppress
 from typing import Final, Literal, TypeGuard
 
@@ -110,6 +111,16 @@ def texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ExpectedError('a list of texts, ["…"]')
     return tuple(value)
+
+
+def waves(value: object) -> tuple[str, ...]:
+    """Return the options with which ``rerun`` runs a job so that it writes waves; none if the table is empty."""
+    if not isinstance(value, dict) or not value.keys() <= {"with", "exports"}:
+        raise ExpectedError('a table of with and exports, such as with = ["+waves"]')
+    added = texts(value.get("with", []))
+    options = ("--with", shlex.join(added)) if added else ()
+    variables = (f"{name}={text}" for name, text in exports(value.get("exports", {})).items())
+    return (*options, *(word for each in variables for word in ("--export", each)))
 
 
 def command(value: object) -> str | tuple[str, ...]:

@@ -21,7 +21,7 @@ class ExcerptLine(NamedTuple):
     text: str
     """Printable, with its tabs."""
     failing: int
-    """1 if it is the line that failed, else 0."""
+    """1 if it is the line that explains the failure, or else the one that failed; 0 for all others."""
 
 
 def excerpt(reason: JobStatusInfo | None) -> Sequence[ExcerptLine]:
@@ -32,7 +32,7 @@ def excerpt(reason: JobStatusInfo | None) -> Sequence[ExcerptLine]:
     numbers: list[int] = []
     for each in reason.lines or ():
         if isinstance(each, int):
-            failing = each
+            failing = each if failing is None else failing
         elif len(numbers) < len(reason.context):  # a job can write a journal: the range may have any size
             first, last = each
             numbers += range(first, min(last, first + len(reason.context)) + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import attrs
 
@@ -27,11 +27,13 @@ class Group:
     """The one that ran the shortest time comes first."""
     is_rule: bool = False
     """Whether a named rule of the job file says what they have in common."""
+    is_new: bool = False
+    """Whether the run that this one is compared with had no failure with this message."""
 
 
 @attrs.frozen
 class Groups:
-    """All failures of a run, each once; the largest groups come first."""
+    """All failures of a run, each once. New groups come first, then the largest ones."""
 
     design: Sequence[Group]
     """Buckets of failures of the design."""
@@ -47,12 +49,13 @@ class Groups:
         return (*self.design, *self.infrastructure, *self.known, *self.never_ran)
 
 
-def groups_of(bad: Iterable[Result], rules: BucketRules = NO_RULES) -> Groups:
+def groups_of(bad: Iterable[Result], rules: BucketRules = NO_RULES, new: Set[str] = frozenset()) -> Groups:
     """Return the groups of the results that did not pass.
 
     Args:
         bad: the results.
         rules: the named rules of the job file, which put failures in buckets.
+        new: the messages of failures of the design that are new: see `news.History.new_messages`.
     """
 
     def bucket(result: Result) -> BucketKey:
@@ -71,21 +74,24 @@ def groups_of(bad: Iterable[Result], rules: BucketRules = NO_RULES) -> Groups:
         else:
             (infrastructure if counted == INFRASTRUCTURE else design).append(result)
     return Groups(
-        _grouped(design, bucket),
+        _grouped(design, bucket, new),
         _grouped(infrastructure, bucket),
         _grouped(known, lambda result: BucketKey(str(result.known))),
         _grouped(never_ran, bucket),
     )
 
 
-def _grouped(results: Iterable[Result], key_of: Callable[[Result], BucketKey]) -> Sequence[Group]:
+def _grouped(
+    results: Iterable[Result], key_of: Callable[[Result], BucketKey], new: Set[str] = frozenset()
+) -> Sequence[Group]:
     found: dict[BucketKey, list[Result]] = {}
     for result in results:
         found.setdefault(key_of(result), []).append(result)
     groups = [
-        Group(key.message, sorted(members, key=_run_time), key.rule is not None) for key, members in found.items()
+        Group(key.message, sorted(members, key=_run_time), key.rule is not None, key.message in new)
+        for key, members in found.items()
     ]
-    return sorted(groups, key=lambda group: -len(group.members))
+    return sorted(groups, key=lambda group: (not group.is_new, -len(group.members)))
 
 
 def _run_time(result: Result) -> tuple[float, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import attrs
 
@@ -22,7 +22,7 @@ class Change:
     """Jobs that changed in one way."""
 
     title: str
-    """Such as ``new failures``."""
+    """Such as ``newly failing``."""
     jobs: Sequence[Changed]
 
 
@@ -36,3 +36,5 @@ class History:
     """What is new, fixed and so on."""
     runs: Sequence[tuple[str, Mapping[str, int]]] = ()
     """The last runs, this one included, the oldest first: their names, and how many jobs have which outcome."""
+    new_messages: Set[str] = frozenset()
+    """The messages of failure buckets that the run has, and the run that it is compared with has not."""

@@ -57,6 +57,11 @@ class Output:
             columns, rows = 80, 24
         return columns or 80, rows or 24
 
+    @property
+    def screen(self) -> tuple[int, int] | None:
+        """Columns and rows of the terminal, at this moment; `None` if it is no terminal."""
+        return self.size if self.is_terminal else None
+
     def write(self, text: str) -> bool:
         """Write all of `text`; characters that the encoding does not have are written as escapes.
 

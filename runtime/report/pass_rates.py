@@ -10,10 +10,13 @@ from typing import Final
 import attrs
 
 from runtime.job.counting import COUNTED_AS, KNOWN
+from runtime.job.shorten import some_of
 
 _PARAMETER: Final = re.compile(r"\.([A-Za-z_]\w*)=")
 _SEED: Final = "seed"
 
+MAX_TESTS: Final = 6
+"""Tests that are named in a line. Arbitrary: ten times more would wrap over several lines."""
 WITH_VERDICT: Final = frozenset({*COUNTED_AS[:3], KNOWN})
 """What jobs are counted as that had a verdict: see `runtime.job.counting`. Of the others nothing is known."""
 
@@ -81,6 +84,26 @@ def _without_seed(job_id: str) -> str:
     """Return an id without the seed at its end: those of the jobs of a test are then one."""
     rest, _, seed = job_id.rpartition(".seed=")
     return rest if seed.isdecimal() else job_id
+
+
+def place_of(ids: Iterable[str]) -> str:
+    """Return what jobs have in common: their test and the values of the matrix that all have: ``fifo.width=4``.
+
+    Of several tests it is the names of some of these, and then the values.
+
+    Args:
+        ids: of the jobs; at least one.
+    """
+    split = [_PARAMETER.split(job_id) for job_id in sorted(set(map(_without_seed, ids)))]
+    tests = sorted({words[0] for words in split})
+    values = [
+        [f"{name}={value}" for name, value in zip(words[1::2], words[2::2], strict=True) if name != _SEED]
+        for words in split
+    ]
+    shared = [value for value in values[0] if all(value in each for each in values)]
+    if len(tests) == 1:
+        return ".".join([*tests, *shared])
+    return some_of(tests, MAX_TESTS) + (f", all with {', '.join(shared)}" if shared else "")
 
 
 def _count(counts: dict[str, list[int]], name: str, passed: int, total: int) -> None:

@@ -1,7 +1,9 @@
-"""Text for a terminal: names and paths whose control characters are escaped, and short durations. Pure."""
+"""Text for a terminal: names and paths whose control characters are escaped, its width, and short durations. Pure."""
 
 from __future__ import annotations
 
+import shlex
+import unicodedata
 from pathlib import Path
 
 
@@ -25,6 +27,38 @@ def path_text(path: str | Path, relative_to: Path) -> str:
 def printable_line(text: str) -> str:
     """Return a line of a log, without its end, as `printable` text that keeps its tabs."""
     return text if text.isprintable() else "\t".join(map(printable, text.split("\t")))
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal printable text takes: two for a wide character, as of Chinese."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "FW") for char in text)
+
+
+def cut(text: str, columns: int) -> str:
+    """Return printable text, or its beginning and an ellipsis, in at most `columns` columns; nothing in none."""
+    if columns_of(text) <= columns:
+        return text
+    text = text[: max(0, columns - 1)]
+    while text and columns_of(text) > columns - 1:
+        text = text[:-1]
+    return f"{text}…" if columns > 0 else ""
+
+
+def shell_word(text: str) -> str:
+    """Return printable text that bash and zsh read as the word `text`."""
+    return shlex.quote(text) if text.isprintable() else f"$'{''.join(map(_shell_escape, text))}'"
+
+
+def _shell_escape(char: str) -> str:
+    if char in "\\'":
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    if "\udc80" <= char <= "\udcff":  # a byte of a name that is no UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return f"\\U{ord(char):08x}"
 
 
 def short_size(size: int) -> str:

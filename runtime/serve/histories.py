@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
-from runtime.history.history_lines import history_sections, overview_sections
+from runtime.history.history_lines import histories_sections
 from runtime.history.index import CAN_BE_KEPT, DamagedIndexError, Index
 from runtime.history.index_file import follow_journals, read_content
-from runtime.history.overview import histories, overview
+from runtime.history.overview import histories
 from runtime.report.screen_fit import Section
 from runtime.roots import RootedPath
 
@@ -67,13 +67,8 @@ class Histories:
                 if follow_journals(index, self._out, logger.info) and CAN_BE_KEPT:
                     self._content = index.content()
                 self._followed = time.monotonic()
-            if not job:
-                return [_cut(part) for part in overview_sections(overview(index))]
-            span_of = cache(index.span)
-            found = histories(index, job)[:_MAX_ROWS]
-            if len({each.id for each in found}) > 1:
-                return [_cut(part) for part in overview_sections(found)]
-            return [_cut(part) for each in found for part in history_sections(each, span_of, last=LAST)]
+            found = histories(index, job or None)
+            return [_cut(part) for part in histories_sections(found, job or None, cache(index.span), last=LAST)]
         finally:
             index.close()
 

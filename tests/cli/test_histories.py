@@ -13,6 +13,7 @@ import pytest
 
 from runtime.job import FailureKind, JobResult, JobSpec
 from runtime.journal import JSON, Begin, Record
+from runtime.report.screen_fit import MOST
 from tests.cli.conftest import Here
 from tests.cli.past_run import held, write_journal
 from tests.cli.program import Fifo, call, end_of, job_file, started
@@ -190,7 +191,7 @@ def test_json_has_all_of_it(here: Here, night: Night) -> None:
     schema.check(document, "comparison")
     assert (document["version"], document["run"]["run"], document["base"]["run"]) == (1, run, base)
     assert document["counts"] == {
-        **dict.fromkeys(["fixed", "known", "flaky", "slower", "infrastructure", "not_run", "unfinished"], 0),
+        **dict.fromkeys(["fixed", "known", "flaky", "slower", "infrastructure", "never_ran", "unfinished"], 0),
         "new": 70,
         "still_failing": 1,
         "added": 70,
@@ -214,10 +215,10 @@ def test_it_is_at_most_a_screen_unless_all_is_asked_for(here: Here, night: Night
     night(result("a"))
     night(*(failed(f"n{number}", f"message {chr(97 + number % 26)}{chr(97 + number // 26)}") for number in range(100)))
     short, whole = here("compare").out, here("compare", "--all").out
-    assert short.count("\n") < 50
+    assert short.count("\n") < 2 * MOST + 10
     assert whole.count("\n") > 100
-    assert "more (--all)" in short
-    assert "more (--all)" not in whole
+    assert f"New failures (100)  ({100 - MOST} more: --all)" in short
+    assert "--all" not in whole
     assert short.splitlines()[-1] == whole.splitlines()[-1]
 
 
@@ -290,5 +291,5 @@ def test_real_runs_are_compared_while_one_goes_on(here: Here, tmp_path: Path) ->
     ended = json.loads(here("compare", "--json").out)
     assert ended["run"]["state"] == "ended"
     assert [(each["id"], len(each["now"]["failing"])) for each in ended["new"]] == [("smoke", 3)]
-    assert [each["id"] for each in ended["not_run"]] == ["long"]
+    assert [each["id"] for each in ended["never_ran"]] == ["long"]
     assert not (tmp_path / "results" / "latest" / "history.sqlite").exists()

@@ -146,7 +146,7 @@ def test_the_examples_of_the_reference_are_right(tmp_path: Path) -> None:
     (tmp_path / "tests" / "first.sv").touch()
     jobs = expand(load(str(tmp_path / "fifo.toml")), Expansion(run_dir=tmp_path, seed_base=1))
     assert [job.name for job in jobs].count("smoke") == 40
-    for number, part in enumerate(parts):  # which show some keys of a file
+    for number, part in enumerate(part for part in parts if "\n[" in f"\n{part}"):  # which show some keys of a file
         (tmp_path / f"{number}.toml").write_text(part)
         assert expand(load(str(tmp_path / f"{number}.toml")), Expansion(run_dir=tmp_path, seed_base=1))
     lines = [line for line in DOCS.splitlines() if line.startswith('{"name"')]

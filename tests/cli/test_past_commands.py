@@ -35,9 +35,10 @@ def test_a_report_is_the_summary_that_the_run_showed(here: Here, tmp_path: Path)
     done = here("report")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
-    assert lines[0].startswith("fifo: 2 jobs, ended, begun 20")
+    assert lines[0].startswith("fifo: 2 jobs, ended, in results/20")
     assert lines[0].endswith(f", in results/{NAME}")
-    assert "  FAILED b: exit code 1" in done.out
+    assert "   1 x exit code <n>\n       b, 2.5 s\n" in done.out
+    assert "  FAILED b: exit code 1" in here("report", "--all").out
     assert lines[-1].startswith("2 jobs: 1 passed, 1 failed, 0 killed, in ")
 
 
@@ -80,7 +81,7 @@ def test_of_a_run_that_died_the_report_tells_what_is_known_and_what_is_missing(h
     write_run(tmp_path / "results", [result("a")], ended=None, more=[spec("b")], torn=b"0000")
     done = here("report")
     assert done.code == 0
-    assert "2 jobs, died, begun" in done.out
+    assert "2 jobs, died, in results/" in done.out
     assert done.out.endswith("2 jobs: 1 passed, 0 failed, 0 killed, 1 never ran\n")
     assert done.err.count("\n") == 1
     assert "the journal is read up to byte" in done.err
@@ -93,7 +94,7 @@ def test_of_a_live_run_the_report_tells_what_has_not_ended(here: Here, tmp_path:
         done = here("report")
         document = json.loads(here("report", "--json").out)
     assert (done.code, done.err) == (0, "")  # the next record is being written
-    assert "2 jobs, running, begun" in done.out
+    assert "2 jobs, running, in results/" in done.out
     assert "1 of its jobs have not ended" in done.out
     assert document["state"] == "running"
     assert [job["status"] for job in document["jobs"]] == ["passed", "scheduled"]

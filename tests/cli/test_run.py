@@ -89,7 +89,7 @@ def test_a_run_that_does_not_pass(tmp_path: Path) -> None:
     assert (done.code, done.err) == (1, "")
     assert "FAILED bad: exit code 3: the cause  results/" in done.out
     assert "4 jobs: 1 passed, 1 failed, 1 killed, 1 never ran, in" in done.out
-    assert "NO RUN after: it needs 'bad', which ended as FAILED" in done.out
+    assert "Never ran (1 job)\n   1 x it needs 'bad', which ended as FAILED: after\n" in done.out
     assert results(tmp_path)["counts"] == {
         "passed": 1,
         "failed": 1,
@@ -443,11 +443,7 @@ def test_what_the_platform_does_not_have_is_said_once_and_in_plain_words(tmp_pat
     why = "backend 'local' cannot be opened: JOB_RUNTIME_PYTHON is '/no/python'; expected the path of a Python 3."
     assert [line.partition(why)[0] for line in done.err.splitlines()] == ["job-runtime: ERROR: "]
     lines = [line for line in done.out.splitlines() if why in line]
-    assert [line.partition(why)[0] for line in lines] == ["NO RUN a: ", "  NO RUN a: "]
-    assert [line.partition("  results/")[0] for line in done.out.splitlines() if "the same" in line] == [
-        "  NO RUN b: the same",
-        "  NO RUN c: the same",
-    ]
+    assert [line.partition(why)[0] for line in lines] == ["NEVER RAN a: ", "       "]  # all of them in one group
     assert "Error(" not in done.out
     assert "traceback" not in done.out
     assert all(job["message"].startswith(why) for job in results(tmp_path)["jobs"])
@@ -566,7 +562,7 @@ def test_a_job_that_is_tried_again(tmp_path: Path) -> None:
     assert done.code == 1
     assert "RETRY  flaky: exit code 3; attempt 1 did not pass; the next one begins in 0 s\n" in done.out
     assert "2 jobs: 1 passed, 1 failed, 0 killed, 1 of them flaky, in " in done.out
-    assert "  flaky: passed on attempt 2; on attempt 1: exit code 3  results/" in done.out
+    assert "  flaky: passed on attempt 2; on attempt 1: exit code 3\n       log:   results/" in done.out
     by_id = {job["id"]: job for job in results(tmp_path)["jobs"]}
     assert {name: (job["status"], job["attempt"], job["flaky"]) for name, job in by_id.items()} == {
         "flaky": ("passed", 2, True),

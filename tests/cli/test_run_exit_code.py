@@ -65,4 +65,4 @@ def test_a_run_that_fails_for_a_licence_only_ends_with_3_and_its_tests_are_not_c
     ]
     assert call(tmp_path, "report", "--json").out == (tmp_path / "results" / "latest" / "results.json").read_text()
     assert "2 infrastructure" in call(tmp_path, "runs").out
-    assert "INFRA  build" in call(tmp_path, "report").out
+    assert "Failures of the infrastructure (1 job)\n" in call(tmp_path, "report").out

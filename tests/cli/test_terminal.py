@@ -96,7 +96,7 @@ def test_a_live_display_shows_what_runs_and_what_failed(tmp_path: Path, terminal
         assert end_of(program).code == 1
     terminal.wait_for("2 jobs: ")
     last = terminal.text.rpartition("\x1b[J")[2]  # what is drawn after the live area went away
-    assert "Not passed" in last
+    assert "Failures of the design" in last
     assert "━" not in last
 
 

@@ -39,7 +39,7 @@ _VARYING: Final = (
     (r"\b\d+(\.\d+)? (s|min|h|kB|MB)\b", "AMOUNT"),
     (r"(?m)^- .*\n", ""),  # what Verilator says of itself
     (r"(?m)^ +AMOUNT  (for|to) .*\n", ""),  # what a job waited for, if that took any time
-    (r"such as \S+  \S+\n +again: .*", "such as ANY"),  # that which ran the shortest time
+    (r"(?m)^ {7}(in .*); shortest.*\n( {7}\S.*\n)*", r"\1\n"),  # what there is of the job that ran the shortest time
     (r"such as \S+", "such as ANY"),
     (r" +", " "),
 )

@@ -15,7 +15,7 @@ LETTERS = {
     "F": Standing.FAILED,
     "K": Standing.KNOWN,
     "I": Standing.INFRASTRUCTURE,
-    "N": Standing.NOT_RUN,
+    "N": Standing.NEVER_RAN,
     "U": Standing.UNFINISHED,
 }
 

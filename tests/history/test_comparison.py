@@ -15,7 +15,7 @@ TABLE = {
     ".F": "new added",
     ".K": "known added",
     ".I": "infrastructure added",
-    ".N": "not_run added",
+    ".N": "never_ran added",
     ".U": "unfinished added",
     "P.": "gone",
     "F.": "gone",
@@ -23,13 +23,13 @@ TABLE = {
     "PF": "new",
     "PK": "known",
     "PI": "infrastructure",
-    "PN": "not_run",
+    "PN": "never_ran",
     "PU": "unfinished",
     "FP": "fixed",
     "FF": "still_failing",
     "FK": "known",
     "FI": "infrastructure",
-    "FN": "not_run",
+    "FN": "never_ran",
     "FU": "unfinished",
     "KP": "fixed",
     "KF": "new",
@@ -129,7 +129,7 @@ def test_what_is_slower_is_told_if_it_passed() -> None:
     old = [Entry(head(number), [outcome("P", seconds=10.0)]) for number in range(1, 7)]
     base = run(6, old[-1].outcomes)
     assert changes(compare(run(7, [outcome("P", seconds=100.0)]), base, {"t": old})) == {"slower": ["t"]}
-    assert changes(compare(run(7, [outcome("N", seconds=100.0)]), base, {"t": old})) == {"not_run": ["t"]}
+    assert changes(compare(run(7, [outcome("N", seconds=100.0)]), base, {"t": old})) == {"never_ran": ["t"]}
 
 
 def test_the_largest_bucket_comes_first() -> None:

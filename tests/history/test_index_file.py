@@ -105,9 +105,9 @@ def test_a_run_that_lives_is_read_again_when_it_grows_or_has_died(out: Path, rea
         read.clear()
         assert standings() == [Standing.PASSED, Standing.UNFINISHED]
         assert read == []
-    assert standings() == [Standing.PASSED, Standing.NOT_RUN]  # its process was killed: the journal is as it was
+    assert standings() == [Standing.PASSED, Standing.NEVER_RAN]  # its process was killed: the journal is as it was
     assert read == [name]
-    assert standings() == [Standing.PASSED, Standing.NOT_RUN]
+    assert standings() == [Standing.PASSED, Standing.NEVER_RAN]
     assert read == [name]
 
 

@@ -72,9 +72,9 @@ def test_a_test_of_dvsim_s_has_another_large_seed_in_each_run(job_id: str, seed:
         (result(kind=FailureKind.LICENCE), Standing.INFRASTRUCTURE),
         (result(kind=CustomKind("network")), Standing.INFRASTRUCTURE),
         (result(kind=FailureKind.LOST), Standing.INFRASTRUCTURE),
-        (result(kind=FailureKind.CANCELLED), Standing.NOT_RUN),
-        (result(kind=FailureKind.DEPENDENCY, cause=FailureKind.EXIT_CODE), Standing.NOT_RUN),
-        (result(kind=FailureKind.DEPENDENCY, cause=FailureKind.LICENCE), Standing.NOT_RUN),
+        (result(kind=FailureKind.CANCELLED), Standing.NEVER_RAN),
+        (result(kind=FailureKind.DEPENDENCY, cause=FailureKind.EXIT_CODE), Standing.NEVER_RAN),
+        (result(kind=FailureKind.DEPENDENCY, cause=FailureKind.LICENCE), Standing.NEVER_RAN),
     ],
 )
 def test_what_a_result_says_of_the_design(made: JobResult[JobSpec], standing: Standing) -> None:
@@ -88,7 +88,7 @@ def test_what_a_result_says_of_the_design(made: JobResult[JobSpec], standing: St
 def test_what_has_not_ended_is_unfinished_only_while_its_run_lives() -> None:
     written = records([], RUN_DIR, ended=None, more=[JobSpec(name="a", cmd="x")])
     assert outcomes(written, is_live=True)["a"].standing is Standing.UNFINISHED
-    assert outcomes(written)["a"].standing is Standing.NOT_RUN
+    assert outcomes(written)["a"].standing is Standing.NEVER_RAN
 
 
 def test_a_flaky_job_has_the_bucket_of_its_last_failure() -> None:

@@ -52,7 +52,8 @@ VALUES: Final[tuple[Any, ...]] = (
     {"b": {"jobs": "*", "message": "x", "issue": "7", "expires": "2027-02-31"}},
     {"b": {"jobs": "*", "message": "x", "issue": "7", "expires": dt.datetime(2027, 1, 31)}},  # noqa: DTZ001 - as TOML has it
     {"b": {"jobs": "*", "message": "x", "issue": "7", "expires": "2027-W04-7"}},
-    {"b": {"jobs": "*", "message": ""}},
+    {"b": {"jobs": "*", "message": ""}}, {"with": ["+waves"]}, {"with": "+waves"}, {"exports": {"A": 1}, "with": []},
+    {"exports": {"A": True}}, {"with": ["x"], "else": 1},
 )
 # fmt: on
 """What keys may be, and what they may not."""

@@ -157,3 +157,11 @@ def test_two_files_may_have_the_same_rule_and_no_other_one_of_its_name(tmp_path:
         match=r"b\.toml:\d: \[buckets\] credits: has other patterns than .*main\.toml:\d: \[buckets\] credits$",
     ):
         read(tmp_path, text, b='[buckets]\ncredits = ["x"]\n')
+
+
+def test_two_files_may_say_the_same_of_waves_and_nothing_else(tmp_path: Path) -> None:
+    text = f'include = ["b.toml"]\nwaves = {{ with = ["+w"] }}\n{JOB}'
+    for same in ("", 'waves.with = ["+w"]\n'):
+        assert read(tmp_path, text, b=same).waves == ("--with", "+w")
+    with pytest.raises(InputError, match=r"b\.toml: waves is \"--with y\", and \"--with \+w\" in "):
+        read(tmp_path, text, b='waves.with = ["y"]\n')

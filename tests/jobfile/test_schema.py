@@ -32,6 +32,17 @@ def test_a_duration_is_seconds_or_text_with_a_unit(given_: object, seconds: floa
     assert structure({"timeout": given_}, JobTable, Place("")).timeout == seconds
 
 
+def test_waves_are_what_rerun_adds() -> None:
+    given_ = {"with": ["+waves", "a b"], "exports": {"WAVES": 1, "B": "x y"}}
+    words = ("--with", "+waves 'a b'", "--export", "WAVES=1", "--export", "B=x y")
+    assert structure({"waves": given_}, FileTable, Place("")).waves == words
+    assert structure({"waves": {"exports": {}}}, FileTable, Place("")).waves == ()
+    wrong_ones: tuple[object, ...] = ("+waves", {"wiht": []})
+    for bad in wrong_ones:
+        assert 'expected a table of with and exports, such as with = ["+waves"]' in wrong({"waves": bad}, FileTable)
+    assert "expected a list of texts" in wrong({"waves": {"with": "+waves"}}, FileTable)
+
+
 def test_a_placeholder_in_a_key_without_them_is_named() -> None:
     message = wrong({"timeout": "{var.limit}"})
     assert message.startswith('timeout is "{var.limit}"; expected a number of seconds')

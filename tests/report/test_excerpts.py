@@ -7,6 +7,8 @@ from runtime.report.excerpts import MAX_LINE, ExcerptLine, around_failure, excer
 def test_lines_have_their_numbers_and_the_failing_one_is_marked() -> None:
     reason = JobStatusInfo("bad", [7, (6, 7), (20, 20)], ["a", "b", "c"])
     assert excerpt(reason) == (ExcerptLine(6, "a", 0), ExcerptLine(7, "b", 1), ExcerptLine(20, "c", 0))
+    lines = excerpt(JobStatusInfo("bad", [20, 7, (6, 7), (20, 20)], ["a", "b", "c"]))
+    assert [line.failing for line in lines] == [0, 0, 1]
 
 
 def test_numbers_that_do_not_fit_are_none() -> None:

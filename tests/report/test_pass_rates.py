@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from runtime.report.pass_rates import PassRates, Rate, pass_rates
+from runtime.report.pass_rates import PassRates, Rate, pass_rates, place_of
 
 
 def test_the_worst_come_first_and_what_all_passed_is_left_out() -> None:
@@ -27,6 +27,14 @@ def test_failures_without_the_parameter_or_a_single_one_have_nothing_in_common()
     assert pass_rates(jobs).in_common == []
     assert pass_rates([*jobs, ("b", False)]).in_common == []
     assert pass_rates([*jobs, ("b.width=4", False)]).in_common == ["width=4"]
+
+
+def test_what_jobs_have_in_common_is_their_test_and_its_values() -> None:
+    ids = ["a.w=4.m=x.seed=1", "a.w=4.m=y.seed=2"]
+    assert place_of(ids) == "a.w=4"
+    assert place_of([*ids, "b.w=4"]) == "a, b, all with w=4"
+    assert place_of([*ids, "b"]) == "a, b"
+    assert place_of("abcdefgh") == "a, b, c, d, e, f, …"
 
 
 def test_a_rate_is_rounded_down() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runtime.journal import Record, Requested, Stopping
-from runtime.report.run_report import report_lines
+from runtime.report.group_lines import View
+from runtime.report.run_report import report_sections
 from tests.report.results import result
 from tests.report.states import records, state_of
 
@@ -29,10 +30,10 @@ STOPPING = Stopping(4.0, "ctl of eve")
 )
 def test_a_live_run_that_starts_nothing_says_who_wants_that(more: list[Record], expected: str) -> None:
     state = state_of([*records([result("a")], RUN_DIR, ended=None), *more], RUN_DIR)
-    _, line, *_ = report_lines(state, is_live=True, relative_to=Path("/"))
-    assert "".join(text for text, _ in line) == f"0 of its jobs have not ended{expected}"
+    _, section, *_ = report_sections(state, View(Path("/")), is_live=True)
+    assert "".join(text for text, _ in section.title) == f"0 of its jobs have not ended{expected}"
 
 
 def test_a_run_without_a_segment_says_nothing_of_it() -> None:
-    _, line, *_ = report_lines(state_of([], RUN_DIR), is_live=True, relative_to=Path("/"))
-    assert len(line) == 1
+    _, section, *_ = report_sections(state_of([], RUN_DIR), View(Path("/")), is_live=True)
+    assert len(section.title) == 1

@@ -31,6 +31,8 @@ class Card:
     message: str
     is_rule: bool
     """Whether that is the name of a rule of the job file."""
+    is_new: bool
+    """Whether the run before had no failure with this message."""
     count: int
     job: str
     """The id of the failure that ran the shortest time, printable."""
@@ -90,6 +92,7 @@ def _card(group: Group, number: int, run_dir: str, base: str | None) -> Card:
         number,
         one_line(group.message, MAX_TITLE) or "no message",
         group.is_rule,
+        group.is_new,
         len(group.members),
         printable(first.id),
         None if first.started is None else short_duration(first.ended - first.started),

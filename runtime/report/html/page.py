@@ -49,7 +49,7 @@ def page_text(
         history: what earlier runs tell; `None` if that was not looked at.
     """
     table = JobsTable(state, is_live=is_live)
-    groups = groups_of(table.bad, rules_of_run(state))
+    groups = groups_of(table.bad, rules_of_run(state), frozenset() if history is None else history.new_messages)
     base = None if path is None else base_of(path)
     drawn = charts_of(table, () if history is None else history.runs)
     rates = pass_rates(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ import attrs
 
 from runtime.backend.job_paths import job_paths
 from runtime.job import FailureKind, JobCompletionEvent, JobSpec, JobStatus, JobStatusInfo, JobUsage, Kind
-from runtime.journal import Begin, Record, Recorder
+from runtime.journal import JSON, Begin, Record, Recorder
 from tests.journal.sink import Sink
 
 EPOCH: Final = 1_780_000_000.0
@@ -41,7 +41,13 @@ def night(count: int, run_dir: Path | str, *, slots: int = 64) -> list[Record]:
 def records_of(jobs: Sequence[JobSpec], events: Sequence[JobCompletionEvent], run_dir: Path | str) -> list[Record]:
     """Return the records of a run of these jobs, which ended so."""
     sink = Sink()
-    details = {"name": "nightly", "command": ["job-runtime", "run", "nightly.toml"], "directory": "/proj/chip"}
+    details: Mapping[str, JSON] = {
+        "name": "nightly",
+        "command": ["job-runtime", "run", "nightly.toml"],
+        "directory": "/proj/chip",
+        "files": {"nightly.toml": ""},
+        "waves": ["--with", "+waves"],
+    }
     recorder = Recorder(sink, str(run_dir), details=details)
     recorder.begin("token", EPOCH)
     recorder.add(jobs)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from runtime.job import FailureKind
 from runtime.report.bucket_rules import BucketRules
 from runtime.report.groups import groups_of
+from runtime.report.news import History
 from tests.report.html.page_text import RUN_DIR, Parsed, page_of
 from tests.report.results import result
 from tests.report.states import DETAILS, records
@@ -32,6 +33,15 @@ def test_each_failure_is_in_one_group_and_the_largest_comes_first() -> None:
     ]
     assert [group.message for group in groups.known] == ["ticket 7"]
     assert groups_of([]).numbered() == ()
+
+
+def test_what_is_new_comes_first_however_large_the_others_are() -> None:
+    bad = [result(name, K.EXIT_CODE, "old" if name != "c" else "young") for name in "abc"]
+    groups = groups_of(bad, new={"young"}).design
+    assert [(group.message, group.is_new) for group in groups] == [("young", True), ("old", False)]
+    shown = page_of(records(bad, RUN_DIR), history=History("x", new_messages={"young"}))
+    text = " ".join(" ".join(Parsed(shown).texts).split())
+    assert text.index("1 × new: young") < text.index("2 × old")
 
 
 def test_a_named_rule_wins_and_is_shown() -> None:
