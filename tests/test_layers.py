@@ -31,9 +31,9 @@ PACKAGES = (
     "history",
     "jobfile",
     "serve",
+    "testing",
     "cli",
     "dvsim",
-    "testing",
 )
 # Commands in packages of their own, which the command line alone starts, and nothing else imports.
 COMMANDS = {"runtime.cli.main": "runtime.dvsim.command"}
@@ -338,7 +338,7 @@ def test_all_pure_modules_exist() -> None:
         ("runtime.job.spec", "import runtime.backend.contract.control", "in a later package"),
         ("runtime.job.spec", "from ..backend import base", "in a later package"),
         ("runtime.backend.local", "from runtime.scheduler.run import Scheduler", "in a later package"),
-        ("runtime.cli.main", "from runtime import testing", "in a later package"),
+        ("runtime.testing.suite", "from runtime import cli", "in a later package"),
         ("runtime.cli.run", "import runtime.dvsim.command", "in a later package"),
         ("runtime.cli.main", "import runtime.dvsim.flow", "in a later package"),
         ("runtime.verdict.scan", "def f():\n    import runtime.process.spawn", "in a later package"),
@@ -396,7 +396,7 @@ def test_a_violation_is_seen(module: str, source: str, complaint: str) -> None:
         ("runtime.verdict.scan", "def f():\n    import re2"),
         ("runtime.cli.main", "def f():\n    import_module('runtime.dvsim.command')"),
         ("runtime.cli.main", "import rich, cattrs, trio\ntrio.open_signal_receiver()"),
-        ("runtime.testing.suite", "from runtime.cli.main import main"),
+        ("runtime.cli.main", "from runtime.testing.suite import check"),
         ("runtime.__main__", "from runtime.cli.main import main"),
         ("runtime", '"""Doc."""\nfrom runtime.job import JobSpec\n__all__ = ("JobSpec",)'),
         (

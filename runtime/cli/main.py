@@ -133,6 +133,7 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
     from runtime.cli.options import check_current_directory, hide_values
     from runtime.cli.prepare import add_pythonpath, prepare
+    from runtime.cli.prove_options import PROVE
     from runtime.cli.rerun_jobs import prepare_rerun
     from runtime.cli.run import Run, raise_gc_threshold
     from runtime.report.output import Output
@@ -144,6 +145,11 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
         output.show(backend_lines(backends, verbose=options.verbose))
         return output_exit_code(output)
     check_current_directory()
+    if options.command == PROVE:
+        add_pythonpath(options.pythonpath)
+        from runtime.cli.prove import prove_backend
+
+        return prove_backend(options, output)
     stdin = None if sys.stdin is None else sys.stdin.buffer
     raise_gc_threshold()
     if options.command == "list":

@@ -45,7 +45,7 @@ def make_backends(
         users.setdefault(name, job)
         tables.setdefault(name, set()).add(job.name)
     for name, (unused, where) in regression.backends.items():
-        _check_name(name, where)
+        check_name(name, where)
         # A table that no job uses is checked if its backend is built in: others may not be installed on this machine.
         if name not in users and name in BUILT_IN:
             _make(name, unused, where, options, roots, ())
@@ -53,7 +53,7 @@ def make_backends(
     made = {}
     for name, job in users.items():
         user = f"{regression.source}: job {shown(job.id)}" if job.backend else whence
-        _check_name(name, Place(user))
+        check_name(name, Place(user))
         place = Place(user if job.backend or options.backend else f"backend {name}")
         given: Mapping[str, object] = {}
         if name in regression.backends:
@@ -67,7 +67,8 @@ def make_backends(
     return made
 
 
-def _check_name(name: str, where: Place) -> None:
+def check_name(name: str, where: Place) -> None:
+    """Raise an `InputError` that begins with `where` if there is no backend of this name."""
     try:
         backends.check(name)
     except RegistryError as exc:
@@ -92,30 +93,45 @@ def _make(
         roots: of the run.
         entries: the job tables whose jobs use it.
     """
-    ours: dict[str, object] = {}
-    if taken := next((key for key in given if key in _NOT_KEYS), None):
-        raise InputError(f"{where.at(taken)}: {_unknown_key(name, taken)}")
-    if name == "local" and options.max_parallel is not None and "max_parallelism" not in given:
+    ours = {"max_output_dirs": options.max_odirs, **{key: getattr(options, key) for key in _ROOM}}
+    if name == "local" and "max_parallelism" not in given:
         # Else the backend's own limit, the number of CPUs, would silently lower that of --max-parallel.
         ours["max_parallelism"] = options.max_parallel
+    made = make_backend(name, given, where, roots, {key: value for key, value in ours.items() if value is not None})
+    _check_keys(name, entries)
+    _check_abilities(made, name, entries)
+    return made
+
+
+def make_backend(
+    name: str,
+    given: Mapping[str, object],
+    where: Place,
+    run_dir: Roots | Path,
+    ours: Mapping[str, object] | None = None,
+) -> RuntimeBackend:
+    """Return a backend.
+
+    Args:
+        name: of the backend, which exists.
+        given: the keys of its table.
+        where: what a message about it begins with.
+        run_dir: the run directory.
+        ours: further options, each of which is dropped if the backend has none of that name.
+
+    Raises:
+        InputError: if it cannot be made of these.
+    """
+    if taken := next((key for key in given if key in _NOT_KEYS), None):
+        raise InputError(f"{where.at(taken)}: {_unknown_key(name, taken)}")
     try:
         factory = backends.load(name)
         takes = parameters(factory)
         given = _with_present_names(given, takes, where)
-        if options.max_odirs is not None and "max_output_dirs" in takes:
-            ours["max_output_dirs"] = options.max_odirs
-        ours |= {key: getattr(options, key) for key in _ROOM if getattr(options, key) is not None and key in takes}
+        further = {key: value for key, value in (ours or {}).items() if key in takes}
         if "run_dir" in takes:
-            ours["run_dir"] = roots if getattr(factory, "shares_roots", False) else Path(roots)
-        for entry in entries:
-            table = entry.table
-            if "soft_stop" not in takes and (table.soft_stop is not None or table.soft_timeout is not None):
-                msg = f"has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
-                raise InputError(f"{entry.where.at('soft_stop')}: {msg}")
-            if key := next((key for key in _OF_LOCAL if key not in takes and getattr(table, key) is not None), None):
-                msg = f"has {key}, which is for local jobs; the backend {shown(name)} does not have it"
-                raise InputError(f"{entry.where.at(key)}: {msg}")
-        made = backends.create(name, **{**given, **ours})
+            further["run_dir"] = run_dir if getattr(factory, "shares_roots", False) else Path(run_dir)
+        return backends.create(name, **{**given, **further})
     except RegistryError as exc:
         missing = isinstance(exc.__cause__, ModuleNotFoundError)
         hint = "; expected it to be installed, or --pythonpath with its directory" if missing else ""
@@ -124,8 +140,19 @@ def _make(
         unknown = _UNKNOWN_OPTION.search(str(exc))
         key = first_key(str(exc), given) if unknown is None else unknown[1]
         raise InputError(f"{where.at(key)}: {exc if unknown is None else _unknown_key(name, key)}") from exc
-    _check_abilities(made, name, entries)
-    return made
+
+
+def _check_keys(name: str, entries: Sequence[JobEntry]) -> None:
+    """Raise an error for a job table with a key for an option that its backend does not have."""
+    takes = parameters(backends.load(name))
+    for entry in entries:
+        table = entry.table
+        if "soft_stop" not in takes and (table.soft_stop is not None or table.soft_timeout is not None):
+            msg = f"has soft_stop or soft_timeout; the backend {shown(name)} has no soft stop"
+            raise InputError(f"{entry.where.at('soft_stop')}: {msg}")
+        if key := next((key for key in _OF_LOCAL if key not in takes and getattr(table, key) is not None), None):
+            msg = f"has {key}, which is for local jobs; the backend {shown(name)} does not have it"
+            raise InputError(f"{entry.where.at(key)}: {msg}")
 
 
 def _check_abilities(made: RuntimeBackend, name: str, entries: Sequence[JobEntry]) -> None:

@@ -17,6 +17,7 @@ from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
 from runtime.cli.format_options import add_formats_of_run
 from runtime.cli.option_values import add_print_interval, number, resource_limit, size, whole
 from runtime.cli.past_options import LATEST, add_past_commands
+from runtime.cli.prove_options import add_prove
 from runtime.cli.rerun_options import add_rerun, join_values
 from runtime.cli.serve_options import add_serve
 from runtime.jobfile.errors import InputError
@@ -145,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     add_past_commands(commands.add_parser)
     add_ctl(commands.add_parser)
     add_serve(commands.add_parser)
+    add_prove(commands.add_parser, _add_pythonpath)
     return parser
 
 

@@ -31,12 +31,16 @@ from typing import Final
 import trio
 
 from runtime.testing.checks import DELIVERING, ENDING, KILLING, SUBMITTING
+from runtime.testing.checks.ending import no_task_is_left_behind
 from runtime.testing.fixture import CheckContext, FixtureFactory
 
 Check = Callable[[CheckContext], Awaitable[None]]
 
 CHECKS: Final[tuple[Check, ...]] = (*SUBMITTING, *KILLING, *ENDING, *DELIVERING)
 """All checks. The name of each is the promise that it checks."""
+
+ALONE: Final[tuple[Check, ...]] = (no_task_is_left_behind,)
+"""Those that look at all of the program, and so cannot run beside others."""
 
 BUFFERS: Final = (0, 1, math.inf)
 """Sizes of the channel's buffer, in batches."""

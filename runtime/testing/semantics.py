@@ -387,3 +387,18 @@ def judge(row: Row, found: Outcome) -> str | None:
         return None
     reason = f" ({row.why})" if row.why else ""
     return f"{row.name}{reason}: expected {row.outcome}, got {found}"
+
+
+def judge_message(row: Row, result: JobResult[object], log: bytes) -> str | None:
+    """As `judge`, for a launcher: it has no kinds and codes, so the message must tell the code or the signal."""
+    expected, reason = row.outcome, result.reason
+    words = f"exit code {expected.code}" if expected.signal is None else f"signal {expected.signal}"
+    if expected.kind in (FailureKind.EXIT_CODE, FailureKind.SIGNAL):
+        agrees = reason is not None and words in reason.message
+    else:
+        agrees = (None if reason is None else reason.kind) is expected.kind
+    if agrees and result.status is expected.status and log == expected.log:
+        return None
+    return (
+        f"{row.name}: expected {expected}, got {result.status.name} ({reason and reason.message}) with the log {log!r}"
+    )

@@ -20,6 +20,7 @@ from runtime.backend.local.driver import LocalDriver
 from runtime.job import JobCompletionEvent, JobSpec
 from runtime.process import Child, spawn
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
+from runtime.testing.proof import COMMANDS
 from tests.no_job import no_job
 
 HANG_TIMEOUT = 60.0
@@ -125,15 +126,6 @@ class LocalKit:
             exports["BUSY"] = id
         return JobSpec(name=id, cmd=COMMANDS[behaviour], exports=exports, timeout=timeout)
 
-
-COMMANDS: Mapping[Behaviour, str | Sequence[str]] = {
-    Behaviour.PASS: "true",
-    Behaviour.FAIL: "false",
-    Behaviour.RUN_UNTIL_KILLED: "sleep 1000 & sleep 1000",
-    Behaviour.IGNORE_SIGTERM: "trap '' TERM; while :; do sleep 1000; done",
-    Behaviour.CANNOT_LAUNCH: ["/no/such/program"],
-    Behaviour.BUSY_ONCE: "true",
-}
 
 Plant = Callable[[Path], object]
 """Puts something in the place of a file."""

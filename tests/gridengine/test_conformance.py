@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from runtime.testing.conformance import CHECKS, Check, run_check
+from runtime.testing.conformance import ALONE, CHECKS, Check, run_check
 from tests.gridengine.fakes import FakeGridEngine
 from tests.gridengine.jobs import fixtures
 from tests.slurm.fakes.controller import Settings
 from tests.slurm.jobs import use_fake
-from tests.slurm.test_conformance import ALONE, AT_ONCE
+from tests.slurm.test_conformance import AT_ONCE
 
 
 async def check_all(directory: Path, buffer: float, poll_interval: float) -> None:

@@ -15,9 +15,9 @@ from runtime.backend.job_paths import job_paths
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.local import LocalBackend
 from runtime.backend.slurm import SlurmBackend
-from runtime.job import FailureKind, JobResult, JobSpec
+from runtime.job import JobResult, JobSpec
 from runtime.scheduler.run import run_jobs
-from runtime.testing.semantics import Outcome, Row, judge, lay_out, rows
+from runtime.testing.semantics import Outcome, Row, judge, judge_message, lay_out, rows
 from tests.gridengine.fakes import FakeGridEngine
 from tests.semantics.process_launcher import ProcessLauncher
 from tests.slurm.cluster import Cluster
@@ -87,17 +87,8 @@ async def test_by_a_launcher(table: Sequence[Row], tmp_path: Path) -> None:
 
     Here.run_dir = str(run_dir)
     found = await results_on(LegacyLauncherAdapter(Here, max_parallelism=8), table, run_dir)
-    differences = []
-    for row, (result, log) in zip(table, found, strict=True):
-        expected = row.outcome
-        words = f"exit code {expected.code}" if expected.signal is None else f"signal {expected.signal}"
-        if expected.kind in (FailureKind.EXIT_CODE, FailureKind.SIGNAL):
-            agrees = result.reason is not None and words in result.reason.message
-        else:
-            agrees = (None if result.reason is None else result.reason.kind) is expected.kind
-        if not agrees or result.status is not expected.status or log != expected.log:
-            differences.append((row, result, log))
-    assert differences == []
+    differences = [judge_message(row, *one) for row, one in zip(table, found, strict=True)]
+    assert [difference for difference in differences if difference is not None] == []
 
 
 @pytest.mark.slow

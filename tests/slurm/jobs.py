@@ -17,7 +17,8 @@ from runtime.backend.batch import BatchBackend
 from runtime.backend.slurm import SlurmBackend
 from runtime.job import JobSpec
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext, Session
-from tests.backend.local_jobs import COMMANDS, TOKEN, alive
+from runtime.testing.proof import COMMANDS
+from tests.backend.local_jobs import TOKEN, alive
 from tests.no_job import no_job
 from tests.slurm.fakes.jobs import Request
 from tests.slurm.fakes.system import FakeSystem

@@ -1,0 +1,159 @@
+"""The command ``prove``: which promises a backend keeps, told as they are found, and in a report in Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+import re
+import shutil
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from runtime.backend.contract.backend import RuntimeBackend
+from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_PASSED, output_exit_code
+from runtime.cli.make_backends import check_name, make_backend
+from runtime.cli.options import check_out
+from runtime.cli.provenance import package_version
+from runtime.jobfile.errors import InputError, shown
+from runtime.jobfile.place import Place
+from runtime.jobfile.regression import load
+from runtime.report.output import Output
+from runtime.report.summary import Line
+from runtime.report.text import path_text, printable
+from runtime.testing.proof import AT_ONCE, BUDGET, MOST_JOBS, Finding, Part, Proven, prove
+
+_TITLES: Final = {Part.CONTRACT: "Promises of the contract", Part.MEANING: "Jobs that mean the same on every backend"}
+_STYLES: Final = {Proven.KEPT: "green", Proven.BROKEN: "bold red", Proven.UNTRIED: "yellow"}
+
+
+def prove_backend(options: argparse.Namespace, output: Output) -> int:
+    """Prove a backend; return the exit code.
+
+    Raises:
+        InputError: for wrong input; nothing was started.
+        OSError: if the directory for its jobs cannot be made, or the report not be written.
+    """
+    name: str = options.backend
+    given, where = _table(options)
+    check_name(name, Place("prove"))
+    out = check_out(options.out)
+    make = partial(_make, name, given, where)
+    limit = make(out / "run").max_parallelism  # a wrong option is told before anything is made
+    if limit is not None and 0 < limit < MOST_JOBS:
+        raise InputError(f"{where}: max_parallelism is {limit}; expected 0, or at least {MOST_JOBS} for the checks")
+    _check_report(options.report)
+    out.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="proof-", dir=out))
+    began = time.time()
+    logging.getLogger("runtime").setLevel(logging.ERROR)  # some checks leave events unread, of which backends warn
+
+    def note(finding: Finding) -> None:
+        output.show([_line(finding)])
+
+    found = trio.run(
+        partial(prove, make, directory, note, at_once=options.at_once or AT_ONCE, budget=options.budget or BUDGET)
+    )
+    is_broken = any(finding.proven is Proven.BROKEN for finding in found)
+    options.report.write_text(report(name, list(given), found, began), "utf-8")
+    output.write(f"{_count(found)}; report: {path_text(options.report.absolute(), Path.cwd())}\n")
+    if is_broken:
+        output.write(f"what its jobs left is in {path_text(directory, Path.cwd())}\n")
+        return output_exit_code(output) or EXIT_NOT_PASSED
+    shutil.rmtree(directory, ignore_errors=True)
+    return output_exit_code(output) or EXIT_PASSED
+
+
+def _table(options: argparse.Namespace) -> tuple[Mapping[str, object], Place]:
+    """Return the options of the backend, and their place for messages."""
+    table: dict[str, object] = {}
+    where = Place("prove")
+    if options.file is not None:
+        regression = load(options.file)
+        if options.backend in regression.backends:
+            found, where = regression.backends[options.backend]
+            table.update(found)
+    for text in options.set:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {shown(text)}: expected KEY=VALUE")
+        table[key] = _value(value)
+        where = Place("--set")
+    return table, where
+
+
+def _value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _make(name: str, given: Mapping[str, object], where: Place, run_dir: Path) -> RuntimeBackend:
+    # Without a limit, unless it is given: that of `local` is the number of CPUs, which is too few for the checks.
+    ours = {} if "max_parallelism" in given else {"max_parallelism": 0}
+    return make_backend(name, given, where, run_dir, ours)
+
+
+def _check_report(path: Path) -> None:
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InputError(f"--report {shown(str(path))}: expected the path of a file in a directory that exists")
+
+
+def _line(finding: Finding) -> Line:
+    text = f"  {printable(finding.text)}" if finding.text else ""
+    return (f"{finding.proven.value:9}", _STYLES[finding.proven]), (f" {printable(finding.name)}", ""), (text, "dim")
+
+
+def _count(found: Sequence[Finding]) -> str:
+    counts = Counter(finding.proven for finding in found)
+    return ", ".join(f"{counts[each]} {each.value}" for each in Proven if counts[each] or each is not Proven.UNTRIED)
+
+
+def report(name: str, keys: Sequence[str], found: Sequence[Finding], began: float) -> str:
+    """Return the report in Markdown. What jobs wrote stands in it as code only.
+
+    Args:
+        name: of the backend.
+        keys: the names of the options that it was given; their values may be nobody else's business.
+        found: what was found.
+        began: when it began, in seconds since 1970.
+    """
+    lines = [
+        f"# The backend {_code(name)}: {_count(found)}",
+        "",
+        f"- job-runtime {package_version() or '(not installed)'}, Python {platform.python_version()}",
+        f"- {platform.platform()}",
+        f"- {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(began))}, for {time.time() - began:.0f} s",
+        f"- options: {', '.join(map(_code, keys)) or 'none'}",
+    ]
+    for part, title in _TITLES.items():
+        of_part = [finding for finding in found if finding.part is part]
+        lines += ["", f"## {title}: {_count(of_part)}"]
+        for proven in (Proven.BROKEN, Proven.UNTRIED, Proven.KEPT):
+            group = [finding for finding in of_part if finding.proven is proven]
+            if group:
+                lines += ["", f"### {proven.value.capitalize()}", "", *(line for each in group for line in _item(each))]
+    return "\n".join(lines) + "\n"
+
+
+def _item(finding: Finding) -> list[str]:
+    promise = f": {finding.promise}" if finding.promise else ""
+    text = [f"      {line}" for line in printable(finding.text).splitlines()]
+    return [f"- {_code(finding.name)}{promise}", *(["", *text, ""] if text else [])]
+
+
+def _code(text: str) -> str:
+    """Return a text as code in a line of Markdown, whatever characters it has."""
+    text = printable(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))  # longer than any row of them in the text
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"

@@ -1,0 +1,120 @@
+"""`prove`: what it finds on backends that keep and break promises, and what its report says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from runtime.backend.contract.backend import RuntimeBackend
+from runtime.backend.local import LocalBackend
+from runtime.cli.main import main
+from runtime.cli.prove import report
+from runtime.errors import DuplicateJobError
+from runtime.job import JobHandle
+from runtime.testing import conformance, proof, semantics
+from runtime.testing.checks.submitting import (
+    a_job_twice_in_a_call_is_an_error,
+    a_refused_job_has_no_event,
+    a_start_is_reported,
+)
+from runtime.testing.proof import Finding, Part, Proven, prove
+
+FEW = (a_start_is_reported, a_job_twice_in_a_call_is_an_error, a_refused_job_has_no_event)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the checks and of the table: all of them run in the tests of each backend."""
+    all_rows = semantics.rows
+    monkeypatch.setattr(proof, "CHECKS", (*FEW, *conformance.ALONE))
+    monkeypatch.setattr(proof, "rows", lambda root: all_rows(root)[::10])
+
+
+class OnceMore(LocalBackend):
+    """Accepts a job that is twice in a call."""
+
+    async def submit_many(self, jobs: object, **options: object) -> dict[str, JobHandle]:
+        try:
+            return await super().submit_many(jobs, **options)  # type: ignore[arg-type]  # as it was called
+        except DuplicateJobError:
+            return {}
+
+
+async def findings(make: proof.MakeBackend, directory: Path) -> Sequence[Finding]:
+    told: list[Finding] = []
+    found = await prove(make, directory, told.append)
+    assert sorted(told, key=repr) == sorted(found, key=repr)
+    return found
+
+
+def make_local(run_dir: Path) -> RuntimeBackend:
+    return LocalBackend(8, run_dir)
+
+
+async def test_a_backend_that_keeps_all(tmp_path: Path) -> None:
+    found = await findings(make_local, tmp_path)
+    assert [each.name for each in found if each.proven is Proven.BROKEN] == []
+    assert [each.name for each in found if each.proven is Proven.UNTRIED] == ["a_refused_job_has_no_event"]
+    assert {each.part for each in found} == set(Part)
+
+
+async def test_a_broken_promise_is_found_and_the_others_are_looked_at(tmp_path: Path) -> None:
+    found = await findings(lambda run_dir: OnceMore(8, run_dir), tmp_path)
+    (broken,) = [each for each in found if each.proven is Proven.BROKEN]
+    assert broken.name == "a_job_twice_in_a_call_is_an_error"
+    assert broken.promise.startswith("`DuplicateJobError`.")
+    assert broken.text
+
+
+async def test_a_job_that_means_something_else_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absolute = semantics.Row("absolute", {"cmd": ["printf", "y"]}, semantics.passes("x"))
+    monkeypatch.setattr(proof, "rows", lambda _: [absolute])
+    (found,) = [each for each in await findings(make_local, tmp_path) if each.part is Part.MEANING]
+    assert (found.proven, "b'y'" in found.text) == (Proven.BROKEN, True)
+
+
+def test_the_command_writes_a_report_and_leaves_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["prove", "local", "--set", 'containment="group"', "--out", "here", "--at-once", "3"]) == 0
+    assert "0 BROKEN" in capfd.readouterr().out
+    text = (tmp_path / "proof.md").read_text()
+    assert text.startswith("# The backend `local`: ")
+    assert "- options: `containment`\n" in text
+    assert "- `a_start_is_reported`: " in text
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "nothing"),
+        (["local", "--set", "x"], "KEY=VALUE"),
+        (["local", "--set", "contaiment=1"], "containment"),
+        (["local", "--set", "max_parallelism=3"], "max_parallelism is 3"),
+        (["local", "--file", "no.toml"], "no.toml"),
+        (["local", "--report", "no/proof.md"], "no/proof.md"),
+    ],
+)
+def test_wrong_input_is_one_line_and_makes_nothing(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["prove", *arguments]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_job_wrote_is_no_markup() -> None:
+    finding = Finding(Part.MEANING, "a`b``c", "", Proven.BROKEN, "# no\n<b>\x1b[31m")
+    text = report("x", [], [finding], 0.0)
+    assert "- ``` a`b``c ```\n" in text
+    assert "      # no\\n<b>\\x1b[31m\n" in text
