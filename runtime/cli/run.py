@@ -34,6 +34,7 @@ from runtime.cli.prepare import Prepared
 from runtime.cli.removals import Removals
 from runtime.cli.resuming import end_what_is_left
 from runtime.cli.run_exit_code import exit_code_of
+from runtime.cli.run_expectations import expectations_of
 from runtime.cli.run_news import news_in_time
 from runtime.cli.run_outputs import RunOutputs
 from runtime.cli.screen import Screen
@@ -298,6 +299,7 @@ class Run:
                 watching.start_soon(self._call_safely, self._removals.run)
                 watching.start_soon(self._call_safely, self._write_variables_early)
                 watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
+                watching.start_soon(self._call_safely, self._expect)
                 watching.start_soon(self._call_safely, requests.run)
                 await self._call_safely(self._describe)
                 if self._prepared.keeps is not None:
@@ -331,6 +333,13 @@ class Run:
         # Not the limiter of the links: a job's file system may not answer, and the results must not wait for that.
         await in_thread(self._write_results, limiter=trio.CapacityLimiter(1))
         await self._call_safely(self._outputs.write, self._journal.state)
+
+    async def _expect(self) -> None:
+        """Let the display know what earlier runs let expect; lines that are not drawn again do without it."""
+        if not self._screen.is_live:
+            return
+        self._progress.add((job.id, job.seed) for job in self._prepared.jobs)
+        self._progress.expect(await expectations_of(self._run_dir, self._prepared.regression.name))
 
     async def _write_variables_early(self) -> None:
         """Write the script of the variables while the run runs, so that it is there if the run is killed.

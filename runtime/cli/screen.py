@@ -19,7 +19,7 @@ import trio
 from runtime.process import in_thread
 from runtime.report.live_area import LiveArea, render
 from runtime.report.output import Output
-from runtime.report.progress import RunProgress, RunSnapshot, progress_line
+from runtime.report.progress import RunProgress, RunSnapshot, expected_line, progress_line
 from runtime.report.summary import Line, failure_line
 from runtime.report.text import printable
 from runtime.report.user_messages import USER_MESSAGES
@@ -67,6 +67,11 @@ class Screen(logging.Handler):
         self._lent = 0
         """How many interactive jobs the terminal is lent to. As `held`, but set before their start."""
         self._redraw_below = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it draws a live area."""
+        return self._area is not None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record, soon. May be called from any thread: `deque.append` is atomic."""
@@ -118,7 +123,8 @@ class Screen(logging.Handler):
             await in_thread(self._draw, self._area, lines, snapshot, limiter=self._limiter)
             return
         if due:
-            lines.append(progress_line(snapshot))
+            expected = expected_line(snapshot)
+            lines.append((*progress_line(snapshot), *([("; ", ""), *expected] if expected else ())))
             _log(lines[-1:])
             self._next_line = trio.current_time() + self._interval
         if lines:

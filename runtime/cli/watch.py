@@ -20,6 +20,7 @@ import trio
 from runtime.cli.ctl import ask
 from runtime.cli.exit_on_signal import call_before_exit
 from runtime.cli.past_runs import opened
+from runtime.cli.run_expectations import expectations_of
 from runtime.cli.run_news import news_in_time
 from runtime.cli.screen import Screen
 from runtime.ctl.messages import RunRequest
@@ -28,6 +29,7 @@ from runtime.jobfile.errors import InputError
 from runtime.journal.disk import JOURNAL_NAME
 from runtime.journal.follower import follow
 from runtime.journal.lock import holder_of
+from runtime.journal.records import Begin
 from runtime.journal.replay import RunState
 from runtime.process import in_thread
 from runtime.report.group_lines import View
@@ -78,6 +80,7 @@ class _Watch:
         self._recorded = RecordedProgress(str(directory))
         self._keys = Keys(path, self._recorded.state, partial(screen.say, style="yellow"))
         self._limiter = trio.CapacityLimiter(1)
+        self._has_begun = trio.Event()
         self._failures: list[Exception] = []
         """Not raised in the nursery, which would wrap them in a group."""
 
@@ -86,6 +89,8 @@ class _Watch:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._screen.follow, self._recorded.progress, self._snapshot)
             nursery.start_soon(self._read_records, nursery.cancel_scope)
+            if self._screen.is_live:
+                nursery.start_soon(self._expect)
             if output.is_terminal and sys.stdin is not None:
                 nursery.start_soon(self._read_keys, sys.stdin.fileno(), nursery.cancel_scope)
         if self._failures:
@@ -103,10 +108,18 @@ class _Watch:
     def _snapshot(self) -> RunSnapshot:
         return self._recorded.snapshot(time.time(), rows=_ROWS, note=self._keys.question)
 
+    async def _expect(self) -> None:
+        """Let the display know what earlier runs let expect, once the journal says of which job file they are."""
+        await self._has_begun.wait()
+        name = self._recorded.state.segments[-1].begin.details.get("name")
+        self._recorded.progress.expect(await expectations_of(self._path, name if isinstance(name, str) else ""))
+
     async def _read_records(self, until: trio.CancelScope) -> None:
         try:
             async for record in follow(self._directory):
                 self._recorded.apply(record)
+                if isinstance(record, Begin):
+                    self._has_begun.set()
         except Exception as exc:  # noqa: BLE001 - raised by `run`
             self._failures.append(exc)
         until.cancel()

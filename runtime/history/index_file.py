@@ -12,6 +12,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import Final, TypeVar
 
 from runtime.errors import JournalVersionError
@@ -31,6 +32,9 @@ INDEX_NAME: Final = "history.sqlite"
 MAX_SIZE: Final = 1 << 30
 """Bytes of a file that is read. Arbitrary: some 20 million results. Of a larger one the index is made again; ten times
 more would fill the memory of a small machine."""
+MAX_READ: Final = 1 << 20
+"""Bytes of journals that are read for the display of a run. Arbitrary: of some 20,000 jobs, which takes 0.7 s; ten
+times more would slow the run, and with a tenth most runs would know nothing of the one before them."""
 
 _T = TypeVar("_T")
 
@@ -69,6 +73,37 @@ def ask_index(out: RootedPath, question: Callable[[Index], _T], tell: Callable[[
     return _answer(None, out, question, tell)
 
 
+def look_up(out: RootedPath, question: Callable[[Index], _T], *, leave_out: str) -> _T:
+    """Return the answer to a question about the newest runs of a directory, and write nothing. Blocks.
+
+    For a run that goes on: of journals that the index has not followed, it reads at most `MAX_READ` bytes.
+
+    Args:
+        out: the directory of the run directories.
+        question: returns the answer; may be asked twice.
+        leave_out: the name of that run.
+
+    Raises:
+        OSError: if the directory cannot be read.
+    """
+
+    def answer(content: bytes | None) -> _T:
+        with closing(Index(content)) as index:
+            follow_journals(index, out, logger.info, leave_out=leave_out, budget=MAX_READ)
+            return question(index)
+
+    content = None
+    if CAN_BE_KEPT:
+        with suppress(OSError):
+            content = read_content(out)
+    if content is not None:
+        try:
+            return answer(content)
+        except DamagedIndexError as exc:
+            logger.info("%s: %s", out.below(INDEX_NAME), exc)
+    return answer(None)
+
+
 def read_content(out: RootedPath) -> bytes:
     """Return what an `Index` is made of again: the file of the index in a directory. Blocks.
 
@@ -95,8 +130,23 @@ def _answer(content: bytes | None, out: RootedPath, question: Callable[[Index], 
         index.close()
 
 
-def follow_journals(index: Index, out: RootedPath, tell: Callable[[str], None]) -> bool:
+def follow_journals(
+    index: Index,
+    out: RootedPath,
+    tell: Callable[[str], None],
+    *,
+    leave_out: str | None = None,
+    budget: int | None = None,
+) -> bool:
     """Read the journals of a directory that have changed into the index; return whether any had. Blocks.
+
+    Args:
+        index: it is changed.
+        out: the directory of the run directories.
+        tell: as for `ask_index`.
+        leave_out: the name of a run that is not read.
+        budget: bytes of journals that are read, of the newest runs first, the others staying as they were; `None` for
+            all.
 
     Raises:
         OSError: if the directory cannot be read.
@@ -104,8 +154,8 @@ def follow_journals(index: Index, out: RootedPath, tell: Callable[[str], None]) 
     known = index.journals()
     gone = set(known)
     changed = False
-    for name in sorted(out.names()):
-        if name.startswith("."):  # a run that is being removed
+    for name in sorted(out.names(), reverse=budget is not None):
+        if name.startswith(".") or name == leave_out:  # the first is a run that is being removed
             continue
         directory = out.below(name)
         try:
@@ -113,6 +163,9 @@ def follow_journals(index: Index, out: RootedPath, tell: Callable[[str], None]) 
             if journal is None:
                 continue
             if name in known and known[name][0] == journal and _has_state(directory, known[name][1]):
+                gone.discard(name)
+                continue
+            if budget is not None and (budget := budget - _size(journal)) < 0:
                 gone.discard(name)
                 continue
             found = read_run(directory)
@@ -133,6 +186,11 @@ def _identity(path: RootedPath) -> str | None:
     """Return what is another text when a journal has changed; `None` if there is none. Asked before it is read."""
     found = path.status()
     return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}" if stat.S_ISREG(found.st_mode) else None
+
+
+def _size(identity: str) -> int:
+    """Return the bytes of the journal that has this identity."""
+    return int(identity.split("-")[1])
 
 
 def _has_state(directory: RootedPath, state: str) -> bool:

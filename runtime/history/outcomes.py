@@ -21,9 +21,7 @@ from runtime.report.bucket_rules import BucketRules
 from runtime.report.buckets import bucket_of, is_consequence
 from runtime.report.results import rules_of_run, run_state
 from runtime.report.run_results import KnownResult, known_results
-
-MAX_SEED: Final = 2**63 - 1
-"""The largest seed that the index can have. A larger one stays in the name of the test."""
+from runtime.report.seeds import seed_suffix, split_seed
 
 MAX_SECONDS: Final = 1e9
 """Seconds of the longest run time that is remembered: 30 years, so a longer one is none."""
@@ -96,7 +94,7 @@ class Outcome:
     @property
     def id(self) -> str:
         """The id of the job."""
-        return self.test if self.seed is None else f"{self.test}{_seed_suffix(self.seed)}"
+        return self.test if self.seed is None else f"{self.test}{seed_suffix(self.seed)}"
 
 
 @attrs.frozen(kw_only=True)
@@ -172,23 +170,6 @@ def remembered(state: RunState, *, is_live: bool, note: str | None = None) -> Re
             for number, known in zip(numbers, known_results(state, is_live=is_live), strict=True)
         ],
     )
-
-
-def split_seed(job_id: str, seed: int | None) -> tuple[str, int | None]:
-    """Return the test of a job, and the seed that its id ends with.
-
-    The seeds of DVSim are too large to be kept, and are different in each run: its jobs are tests without them.
-    """
-    if seed is not None and 0 <= seed <= MAX_SEED and job_id.endswith(suffix := _seed_suffix(seed)):
-        return job_id.removesuffix(suffix), seed
-    if seed is not None and seed > MAX_SEED:
-        return job_id.removesuffix(f".{seed}"), None
-    return job_id, None
-
-
-def _seed_suffix(seed: int) -> str:
-    """Return what the id of a job of a job file ends with that has this seed."""
-    return f".seed={seed}"
 
 
 def _outcome(known: KnownResult, revision: str | None, run_dir: str, rules: BucketRules) -> Outcome:

@@ -11,7 +11,8 @@ import attrs
 
 from runtime.history.index import Index
 from runtime.history.judgements import RECENT, Entry, Judgement, is_told, judge
-from runtime.history.outcomes import RememberedRun, RunHead, split_seed
+from runtime.history.outcomes import RememberedRun, RunHead
+from runtime.report.seeds import split_seed
 
 _DEPTH: Final = 3 * RECENT
 """Runs of all jobs of which a test is read at first. Arbitrary: a test that is in a third of them has `RECENT`."""

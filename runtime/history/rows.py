@@ -134,3 +134,10 @@ def as_whole(value: object) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} in place of a number from 0")
     return value
+
+
+def as_seconds(value: object) -> float:
+    """Return a mean of milliseconds of the index, which has to be a number from 0, in seconds."""
+    if type(value) is not float or not value >= 0:
+        raise ValueError(f"{value!r} in place of a number from 0")
+    return value / _MILLI

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from runtime.job import JobStatus
 from runtime.report.output import Output, styled, terminal_console
-from runtime.report.progress import RunSnapshot, progress_line, resources_line
+from runtime.report.progress import RunSnapshot, expected_line, progress_line, reasons_line, resources_line
 from runtime.report.summary import STYLES, Line, Piece, failure_line
 from runtime.report.text import printable, short_duration
 
@@ -26,8 +26,9 @@ TIME_WIDTH: Final = 11
 MAX_ID_WIDTH: Final = 72
 """Columns for an id and two blanks, at most. Arbitrary: ten times more, and the note is far to the right on a wide
 terminal; ten times less, and ids are cut for no reason."""
-LEFT_BY_RESOURCES: Final = 3
-"""Rows that are left for jobs if the resources in use are shown. Arbitrary: on a small terminal jobs matter more."""
+LEFT_FOR_JOBS: Final = 3
+"""Rows that are left for jobs if what is expected, reasons to wait and resources are shown. Arbitrary: on a small
+terminal jobs matter more."""
 NOTES_FROM: Final = 40
 """Columns of the narrowest terminal on which the note, which tells where a job runs, is shown. Arbitrary: ten times
 more, and it is never shown; ten times less, and it takes the columns that the id needs."""
@@ -81,8 +82,11 @@ def render(snapshot: RunSnapshot, relative_to: Path, size: tuple[int, int]) -> l
         _bar(snapshot, width),
         *(Text.assemble(*line) for line in packed(progress_line(snapshot), width)),
     ]
-    if (in_use := resources_line(snapshot)) and height - len(rows) > LEFT_BY_RESOURCES:
-        rows.append(Text.assemble(*in_use))
+    in_use = resources_line(snapshot)  # of any length, so in one row
+    more = [packed(line, width) for line in (expected_line(snapshot), reasons_line(snapshot)) if line]
+    for parts in [*more, *([[in_use]] if in_use else [])]:
+        if height - len(rows) - len(parts) >= LEFT_FOR_JOBS:
+            rows += [Text.assemble(*part) for part in parts]
     left = height - len(rows)
     count = min(len(snapshot.recent), left // 3)
     recent = list(snapshot.recent)[-count:] if count > 0 else []
@@ -93,9 +97,11 @@ def render(snapshot: RunSnapshot, relative_to: Path, size: tuple[int, int]) -> l
         rows.append(Text(f"… and {hidden} more", style="dim"))
     else:  # a job that waits, and of which it is known why, may be what a person looks for
         rows += [running_row(*waiting, width) for waiting in snapshot.waiting[: max(0, left - len(snapshot.running))]]
-    rows += [Text.assemble(*failure_line(result, relative_to)) for result in recent]
-    for row in rows:
-        console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
+    for result in recent:
+        new = [("NEW ", "bold red")] if result.id in snapshot.new_ids else []
+        rows.append(Text.assemble(*new, *failure_line(result, relative_to)))
+    # At once: each call of `print` takes as long as three rows do.
+    console.print(Text("\n").join(rows), no_wrap=True, overflow="ellipsis", crop=True)
     return buffer.getvalue().splitlines()[:height]
 
 

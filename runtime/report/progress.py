@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
 
-from runtime.job import JobResult, JobStatus
+from runtime.job import FailureClass, JobResult, JobStatus
 from runtime.job.shorten import shorten
 from runtime.report.buckets import headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces
+from runtime.report.expectations import Expectations
+from runtime.report.jobs_in_flight import RunningJobs, WaitingJobs, reasons_to_wait
 from runtime.report.reported_job import ReportedJob
+from runtime.report.seeds import split_seed
 from runtime.report.summary import MAX_MESSAGE, Line, Piece
-from runtime.report.text import printable, short_duration
+from runtime.report.text import printable, rough_duration, short_duration
+from runtime.report.time_left import Estimate, TimeLeft
 from runtime.scheduler.statuses import StatusChange
 
 MAX_RECENT: Final = 5
 """Recent failures that a live display shows. Arbitrary: ten times more, and they leave no rows for the running jobs;
 with one, of several failures at once only the last is seen."""
+MAX_REASONS: Final = 3
+"""Reasons of backends for which jobs wait that a live display shows. Arbitrary: ten times more fill a screen; with one,
+it is not seen that there are others."""
+
+MAX_REASON: Final = 40
+"""Characters of a reason. Arbitrary: those of batch systems are words; ten times more would wrap."""
 
 
 @attrs.frozen
@@ -49,6 +58,16 @@ class RunSnapshot:
     """Name to the amount that is held, and the limit; `None` for unlimited."""
     lacking: Sequence[str] = ()
     """The names of those that jobs wait for which could start otherwise."""
+    left: Estimate | None = None
+    """The time that is left; `None` if there is no estimate."""
+    reasons: Sequence[tuple[str, int]] = ()
+    """Why jobs wait, and how many for each reason; the most first."""
+    slow: int = 0
+    """How many running jobs take much longer than in earlier runs."""
+    new: int = 0
+    """How many failures are of tests that did not fail in the last run."""
+    new_ids: Collection[str] = ()
+    """The ids of those in `recent`."""
 
     @property
     def total(self) -> int:
@@ -72,13 +91,19 @@ class RunProgress:
     def __init__(self, title: str, started: float) -> None:
         self._title = title
         self._started = started
-        self._running: dict[str, tuple[float, str]] = {}
-        self._waiting: dict[str, tuple[float, str]] = {}
+        self._left = TimeLeft()
+        self._running = RunningJobs(self._left.usual)
+        self._waiting = WaitingJobs()
         self._recent: deque[JobResult[ReportedJob]] = deque(maxlen=MAX_RECENT)
         self._unreported: list[JobResult[ReportedJob]] = []
         self._retries: list[Line] = []
         self._backend_errors: set[str] = set()
         """The backends' errors that were reported. Each is the reason of all jobs of its backend."""
+        self._failing: Collection[str] | None = None
+        """As in `Expectations`."""
+        self._failed: list[str] = []
+        """The tests of all failures of the design, while it is not known which of them are new."""
+        self._new = 0
         self.stopping = ""
         """See `RunSnapshot.stopping`."""
 
@@ -86,29 +111,55 @@ class RunProgress:
         """Replace what was said at the beginning."""
         self._title, self._started = title, started
 
+    def add(self, jobs: Iterable[tuple[str, int | None]]) -> None:
+        """Add jobs that have not ended, by their ids and seeds. Without them, the time that is left is not known."""
+        self._left.add(jobs)
+
+    def expect(self, expected: Expectations) -> None:
+        """Use what earlier runs tell."""
+        self._left.expect(expected)
+        self._running.watch_all()
+        if expected.failing is not None:
+            self._failing = expected.failing
+            self._new = sum(test not in self._failing for test in self._failed)
+            self._failed.clear()
+
     def apply(self, change: StatusChange[ReportedJob]) -> None:
         """Record one status change."""
-        job_id, event = change.id, change.event
+        # This is done twice for each job of a run: so there are few calls.
+        job_id, event, new = change.id, change.event, change.new
         # A status may come again, with a new note: the job has had it since the first time.
-        if change.new is JobStatus.RUNNING:
-            since = self._running[job_id][0] if job_id in self._running else change.at
-            self._running[job_id] = (since, change.note or "")
-            self._waiting.pop(job_id, None)
+        if new is JobStatus.RUNNING:
+            self._running.begin(job_id, change.at, change.note or "")
+            self._waiting.pop(job_id)
             return
-        self._running.pop(job_id, None)
-        if change.new is JobStatus.QUEUED and change.note and event is None:
-            since = self._waiting[job_id][0] if job_id in self._waiting else change.at
-            self._waiting[job_id] = (since, change.note)
+        since = self._running.stop(job_id)
+        if new is JobStatus.QUEUED and change.note and event is None:
+            self._waiting.wait(job_id, change.at, change.note)
             return
-        self._waiting.pop(job_id, None)
-        if event is not None and not change.new.is_terminal:
+        self._waiting.pop(job_id)
+        if event is None:
+            return
+        if not new.is_terminal:
             self._retries.append(retry_line(change))
-        elif event is not None and event.status is not JobStatus.PASSED:
-            result = JobResult(change.job, event)
-            # There may be thousands of these, and they would hide the failure that caused them.
-            if not (is_consequence(result) or self._was_reported(result)):
-                self._unreported.append(result)
-                self._recent.append(result)
+            return
+        # One that was not seen to run has a result of another run, or was too short to be seen.
+        self._left.end(job_id, None if since is None else change.at - since)
+        if new is not JobStatus.PASSED:
+            self._fail(JobResult(change.job, event))
+
+    def _fail(self, result: JobResult[ReportedJob]) -> None:
+        # There may be thousands of these, and they would hide the failure that caused them.
+        if is_consequence(result) or self._was_reported(result):
+            return
+        self._unreported.append(result)
+        self._recent.append(result)
+        if not _is_of_design(result):
+            return
+        if self._failing is None:
+            self._failed.append(_test_of(result))
+        elif _test_of(result) not in self._failing:
+            self._new += 1
 
     def _was_reported(self, result: JobResult[ReportedJob]) -> bool:
         """Whether a job never ran because its backend failed, with an error that was reported for another job."""
@@ -121,7 +172,7 @@ class RunProgress:
 
     def started(self, job_id: str) -> float | None:
         """Return when a running job began to run, in seconds on the same clock; `None` if it is not running."""
-        return self._running[job_id][0] if job_id in self._running else None
+        return self._running.started(job_id)
 
     def take_failures(self) -> list[JobResult[ReportedJob]]:
         """Return the failures since the last call."""
@@ -155,28 +206,39 @@ class RunProgress:
             resources: likewise.
             lacking: likewise.
         """
-        running = _rows(self._running, now, rows)
-        waiting = _rows(self._waiting, now, rows)
-        elapsed = now - self._started
-        recent = tuple(self._recent)
+        left = sum(count for status, count in counts.items() if not status.is_terminal)
+        scheduled, queued = counts.get(JobStatus.SCHEDULED, 0), counts.get(JobStatus.QUEUED, 0)
         return RunSnapshot(
             self._title,
-            elapsed,
+            now - self._started,
             dict(counts),
-            running,
-            recent,
+            self._running.rows(now, rows),
+            tuple(self._recent),
             self.stopping,
             counted,
             paused_by,
-            waiting,
+            self._waiting.rows(now, rows),
             resources or {},
             lacking,
+            self._left.estimate(left, len(self._running), self._running.elapsed(now)),
+            reasons_to_wait(scheduled, queued, self._waiting, lacking, MAX_REASONS),
+            self._running.slow,
+            self._new,
+            frozenset(each.id for each in self._recent if self._is_new(each)),
         )
 
+    def _is_new(self, result: JobResult[ReportedJob]) -> bool:
+        if self._failing is None or not _is_of_design(result):
+            return False
+        return _test_of(result) not in self._failing
 
-def _rows(jobs: Mapping[str, tuple[float, str]], now: float, rows: int) -> list[tuple[str, float, str]]:
-    """Return the first `rows` jobs: id, seconds that have passed, and note."""
-    return [(job_id, now - since, note) for job_id, (since, note) in itertools.islice(jobs.items(), rows)]
+
+def _test_of(result: JobResult[ReportedJob]) -> str:
+    return split_seed(result.id, result.job.seed)[0]
+
+
+def _is_of_design(result: JobResult[ReportedJob]) -> bool:
+    return result.known is None and result.failure_class is FailureClass.DESIGN
 
 
 def retry_line(change: StatusChange[ReportedJob]) -> Line:
@@ -204,6 +266,33 @@ def progress_line(snapshot: RunSnapshot) -> Line:
         limits = ((name, snapshot.resources[name][1]) for name in snapshot.lacking)
         pieces += [(f" (jobs wait for {_limit_text(*limit)})", "yellow") for limit in limits]
     return tuple(pieces)
+
+
+def expected_line(snapshot: RunSnapshot) -> Line:
+    """Return the time that is left, new failures and slow jobs; empty if nothing is known of them."""
+    pieces: list[Piece] = []
+    if snapshot.left is not None and not snapshot.stopping and snapshot.paused_by is None:
+        runs = snapshot.left.runs
+        by = f"as in {runs} earlier {'run' if runs == 1 else 'runs'}" if runs else "by the mean of this run"
+        pieces.append((f"about {rough_duration(snapshot.left.seconds)} left ({by})", ""))
+    if snapshot.new:
+        pieces.append((f"{snapshot.new} new {'failure' if snapshot.new == 1 else 'failures'}", "bold red"))
+    if snapshot.slow:
+        pieces.append((f"{snapshot.slow} slow", "yellow"))
+    return _separated(pieces, "")
+
+
+def reasons_line(snapshot: RunSnapshot) -> Line:
+    """Return why jobs wait, and how many for each reason; empty if none waits."""
+    pieces = [(f"{count} {shorten(printable(reason), MAX_REASON)}", "dim") for reason, count in snapshot.reasons]
+    return _separated(pieces, "waiting: ")
+
+
+def _separated(pieces: Sequence[Piece], title: str) -> Line:
+    """Return pieces with commas between them, each a part of the piece before it, as lines break between pieces."""
+    ends = [", "] * (len(pieces) - 1) + [""]
+    found = [(text + end, style) for (text, style), end in zip(pieces, ends, strict=False)]
+    return ((title, "dim"), *found) if title and found else tuple(found)
 
 
 def resources_line(snapshot: RunSnapshot) -> Line:

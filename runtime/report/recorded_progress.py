@@ -31,6 +31,8 @@ class RecordedProgress:
         """`None` while they have to be counted anew."""
         self._counted_as: dict[int, str] = {}
         """By the numbers of the jobs that have ended."""
+        self._counted: Counter[str] = Counter()
+        """How many of them are counted as what."""
         self._begun: set[int] = set()
         """Jobs that are shown as running since they were submitted: of a backend without a queue nothing else tells."""
 
@@ -44,9 +46,12 @@ class RecordedProgress:
             case Jobs():
                 replaced = [self.state.numbers[job_id] for job_id in record.ids if job_id in self.state.numbers]
                 for number in replaced:
-                    self._counted_as.pop(number, None)
+                    self._count_as(number, None)
                     self._begun.discard(number)
+                left = {self.state.ids[number] for number in replaced if not self.state.statuses[number].is_terminal}
                 self.state.apply(record)
+                jobs = zip(record.ids, record.seeds, strict=True)
+                self.progress.add(each for each in jobs if each[0] not in left)
                 self._counts = None
             case Starting() | Progress() | Ended():
                 self._apply_changes(record)
@@ -69,8 +74,17 @@ class RecordedProgress:
             now,
             rows=rows,
             paused_by=None if last is None else last.paused_by,
-            counted=Counter(self._counted_as.values()),
+            counted=+self._counted,
         )
+
+    def _count_as(self, number: int, what: str | None) -> None:
+        """Take note of what a job is counted as; `None` if it has not ended."""
+        before = self._counted_as.pop(number, None)
+        if before is not None:
+            self._counted[before] -= 1
+        if what is not None:
+            self._counted_as[number] = what
+            self._counted[what] += 1
 
     def _count(self) -> Counter[JobStatus]:
         if self._counts is None:
@@ -104,14 +118,16 @@ class RecordedProgress:
         if new.is_terminal:
             event = state.result(number)
             assert event is not None
-            self._counted_as[number] = counted_as(event)
+            self._count_as(number, counted_as(event))
         else:
-            self._counted_as.pop(number, None)
+            self._count_as(number, None)
             earlier = state.earlier(number) if has_ended else ()
             if earlier:  # a job can write a journal, which says something else
                 event, note = earlier[-1], "it is tried again"
         epoch = state.segments[-1].begin.epoch if state.segments else 0
         job = state.description(number)
+        if old.is_terminal and not new.is_terminal:  # a resume runs it again
+            self.progress.add([(job.id, job.seed)])
         self.progress.apply(StatusChange(job, job.id, old, new, epoch + at, note, event))
 
 

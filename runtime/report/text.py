@@ -79,6 +79,15 @@ def short_age(seconds: float) -> str:
     return f"{max(0, seconds):.0f} s"
 
 
+def rough_duration(seconds: float) -> str:
+    """Return a duration that is not known exactly as ``40 s``, ``12 min`` or ``2.5 h``."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    if seconds < 5400:  # noqa: PLR2004 - 90 minutes
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def short_duration(seconds: float) -> str:
     """Return a duration as ``4.2 s``, ``3:05`` or ``2:00:09``."""
     if seconds < 60:  # noqa: PLR2004 - a minute

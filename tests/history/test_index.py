@@ -16,12 +16,13 @@ from runtime.history.comparison_lines import comparison_sections
 from runtime.history.history_lines import overview_sections
 from runtime.history.index import DamagedIndexError, Index, Span
 from runtime.history.judgements import judge
-from runtime.history.outcomes import MAX_ATTEMPT, MAX_SEED, Outcome, RememberedRun, Standing, remembered
+from runtime.history.outcomes import MAX_ATTEMPT, Outcome, RememberedRun, Standing, remembered
 from runtime.history.overview import histories, overview
 from runtime.history.tables import comparison_table, histories_table
 from runtime.journal import Record, replay
 from runtime.report import strict
 from runtime.report.screen_fit import fit
+from runtime.report.seeds import MAX_SEED
 from tests.history import schema
 from tests.history.runs import head, outcome, run
 from tests.journal.strategies import RECORDS

@@ -8,9 +8,10 @@ from typing import Any
 import attrs
 import pytest
 
-from runtime.history.outcomes import MAX_ATTEMPT, MAX_SEED, Outcome, Standing, remembered, split_seed
+from runtime.history.outcomes import MAX_ATTEMPT, Outcome, Standing, remembered
 from runtime.job import CustomKind, FailureKind, JobResult, JobSpec
 from runtime.journal import JSON, Begin, Kept, Record, replay
+from runtime.report.seeds import MAX_SEED, split_seed
 from tests.report.results import result
 from tests.report.states import records
 

@@ -14,6 +14,7 @@ from runtime.job import FailureKind, JobResult, JobSpec, JobStatus
 from runtime.report.live_area import LiveArea, render
 from runtime.report.output import Output
 from runtime.report.progress import RunSnapshot
+from runtime.report.time_left import Estimate
 from tests.report.results import result
 
 S = JobStatus
@@ -63,6 +64,23 @@ def test_jobs_that_wait_have_what_the_running_ones_leave() -> None:
         lines = plain(attrs.evolve(snapshot(running), waiting=waiting), rows=rows)
         assert len(lines) <= max(4, rows - 1)
         assert not any("queued" in line for line in lines) or running < 12
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_what_is_expected_and_why_jobs_wait_is_whole_on_a_narrow_terminal(columns: int) -> None:
+    new = result("bad", FailureKind.EXIT_CODE, "exit code 3")
+    reasons = [("for what they need", 4000), ("Priority\x1b", 12), ("Resources", 7)]
+    picture = attrs.evolve(
+        snapshot(2, (new,)), left=Estimate(750.0, 5), new=3, slow=2, reasons=reasons, new_ids={"bad"}
+    )
+    lines = plain(picture, columns)
+    whole = " ".join(line.rstrip() for line in lines)
+    assert "about 12 min left (as in 5 earlier runs), 3 new failures, 2 slow" in whole
+    assert "waiting: 4000 for what they need, 12 Priority\\x1b, 7 Resources" in whole
+    assert lines[-1].startswith("NEW FAILED bad: exit code 3")
+    assert all(cell_len(line) < columns for line in lines)
+    # On a small terminal the jobs matter more.
+    assert not any("left" in line or "waiting: " in line for line in plain(picture, columns, 6))
 
 
 LONG = "random_traffic.width=32.mode=burst_full_empty.clock_ratio=2.seed=1234567890"

@@ -1,7 +1,15 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
 from runtime.job import FailureKind, JobSpec, JobStatus
-from runtime.report.progress import MAX_RECENT, RunProgress, progress_line
+from runtime.report.expectations import Expectations
+from runtime.report.live_area import render
+from runtime.report.progress import MAX_RECENT, RunProgress, expected_line, progress_line, reasons_line
 from runtime.scheduler.statuses import StatusChange
 from tests.report.results import result
 
@@ -108,3 +116,72 @@ def test_a_job_that_is_tried_again_has_a_line_and_is_no_failure_yet() -> None:
         [],
     ]
     assert progress.snapshot({}, 2.0).running == []
+
+
+NIGHTS = Expectations(5, {"smoke": 60.0}, frozenset({"old"}))
+
+
+def lines(progress: RunProgress, counts: dict[JobStatus, int], now: float) -> tuple[str, str]:
+    snapshot = progress.snapshot(counts, now)
+    expected, reasons = ("".join(text for text, _ in line(snapshot)) for line in (expected_line, reasons_line))
+    return expected, reasons
+
+
+def test_the_time_left_new_failures_and_slow_jobs_have_a_line() -> None:
+    progress = RunProgress("fifo", 0.0)
+    progress.add([("smoke", None)])
+    for name, kind in (
+        ("old", FailureKind.EXIT_CODE),
+        ("new", FailureKind.EXIT_CODE),
+        ("net", FailureKind.NODE_FAILURE),
+    ):
+        progress.apply(change(name, S.FAILED, kind=kind))
+    progress.apply(change("smoke", S.RUNNING, 0.0))
+    counts = {S.RUNNING: 1, S.QUEUED: 2, S.SCHEDULED: 3}
+    assert lines(progress, counts, 10.0) == ("", "waiting: 3 for what they need, 2 for a slot")
+    progress.expect(NIGHTS)  # what was before counts, too
+    assert lines(progress, {S.RUNNING: 1}, 10.0) == ("about 50 s left (as in 5 earlier runs), 1 new failure", "")
+    progress.apply(change("newer", S.FAILED, kind=FailureKind.EXIT_CODE))
+    assert lines(progress, {S.RUNNING: 1}, 1000.0)[0] == (
+        "about 10 s left (as in 5 earlier runs), 2 new failures, 1 slow"
+    )
+    assert progress.snapshot({}, 0.0).new_ids == {"new", "newer"}
+    progress.stopping = "SIGINT"
+    assert lines(progress, {S.RUNNING: 1}, 10.0)[0] == "2 new failures, 1 slow"
+
+
+def test_without_earlier_runs_no_failure_is_called_new() -> None:
+    progress = RunProgress("fifo", 0.0)
+    progress.apply(change("new", S.FAILED, kind=FailureKind.EXIT_CODE))
+    progress.expect(Expectations())
+    assert lines(progress, {}, 10.0)[0] == ""
+    assert not progress.snapshot({}, 0.0).new_ids
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_the_work_for_a_picture_does_not_grow_with_the_number_of_jobs(columns: int) -> None:
+    def steps(jobs: int) -> int:
+        progress = RunProgress("fifo", 0.0)
+        progress.add((f"job{number}", None) for number in range(4 * jobs))
+        progress.expect(Expectations(5, {f"job{number}": 1.0 for number in range(jobs)}, frozenset()))
+        for number in range(jobs):
+            progress.apply(change(f"job{number}", S.RUNNING, 1.0))
+            progress.apply(change(f"job{number + jobs}", S.QUEUED, 1.0, note=f"reason {number}"))
+            progress.apply(change(f"job{number + 2 * jobs}", S.FAILED, 1.0, FailureKind.EXIT_CODE))
+        counts = {S.RUNNING: jobs, S.QUEUED: 2 * jobs, S.FAILED: jobs}
+        progress.snapshot(counts, 500.0, rows=100)  # they become slow once
+        render(progress.snapshot(counts, 500.0, rows=100), Path("/out"), (columns, 24))
+        taken = 0
+
+        def count(frame: FrameType, event: str, _: object) -> None:
+            nonlocal taken
+            taken += 1
+
+        sys.setprofile(count)
+        try:
+            render(progress.snapshot(counts, 500.0, rows=100), Path("/out"), (columns, 24))
+        finally:
+            sys.setprofile(None)
+        return taken
+
+    assert steps(3000) < 1.05 * steps(300)
