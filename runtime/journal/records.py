@@ -38,6 +38,7 @@ from runtime.journal.columns import (
     or_none,
 )
 from runtime.journal.json_text import JSON, dumps, loads
+from runtime.journal.requirements import split_requirements
 
 VERSION: Final = 1
 """The version of the format. It is increased when an older reader would misunderstand it, not when a type of record, a
@@ -380,6 +381,8 @@ def halves(record: Record) -> tuple[Record, Record]:
     half = len(next(iter(columns.values()))) // 2
     first = {name: column[:half] for name, column in columns.items()}
     second = {name: column[half:] for name, column in columns.items()}
+    if isinstance(record, Jobs) and record.requirements is not None:
+        first["requirements"], second["requirements"] = split_requirements(record.requirements, half)
     return attrs.evolve(record, **first), attrs.evolve(record, **second)
 
 

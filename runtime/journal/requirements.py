@@ -70,6 +70,17 @@ def _table(job: JobSpec) -> dict[str, JSON]:
     return table
 
 
+def split_requirements(told: Sequence[Counted], rows: int) -> tuple[Sequence[Counted], Sequence[Counted]]:
+    """Return the requirements of the first `rows` jobs of a record, and those of the others."""
+    first: list[Counted] = []
+    for index, (count, table) in enumerate(told):
+        if count > rows:
+            return (*first, (rows, table)), ((count - rows, table), *told[index + 1 :])
+        first.append((count, table))
+        rows -= max(0, count)
+    return tuple(first), ()
+
+
 def requirements_of(row: int, told: Sequence[Counted] | None) -> Requirements:
     """Return what the job in a row of a record requires. A value that cannot be is left out: a job can write a journal.
 

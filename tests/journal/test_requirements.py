@@ -11,7 +11,7 @@ import pytest
 from runtime.job import JobSpec
 from runtime.journal import from_text, replay, to_text
 from runtime.journal.descriptions import jobs_record, jobs_records
-from runtime.journal.records import Jobs
+from runtime.journal.records import Jobs, Record, halves
 from runtime.journal.requirements import Requirements, requirements_of
 
 ALL = JobSpec(
@@ -64,3 +64,14 @@ def test_what_a_job_has_written_into_a_journal_is_left_out(name: str, value: Any
 def test_counts_that_do_not_fit_the_jobs_are_no_error() -> None:
     assert requirements_of(5, ((-7, {"timeout": 1}), (3, {"timeout": 2}))) == Requirements()
     assert requirements_of(2, ((-7, {"timeout": 1}), (3, {"timeout": 2}))) == Requirements(timeout=2)
+
+
+def test_a_record_that_is_written_in_parts_has_the_same_requirements() -> None:
+    jobs = [JobSpec(name=f"sim{n}", cmd="true", timeout=1 + n // 3, memory=1 << 30) for n in range(20)]
+    records: list[Record] = [jobs_record(jobs)]
+    for _ in range(3):
+        records = [half for record in records for half in halves(record)]
+    found = [each for record in records if (each := from_text(to_text(record))) is not None]
+    state = replay(found)
+    assert [state.requirements(n) for n in range(20)] == requirements(jobs)
+    assert max(len(each.requirements or ()) for each in found if isinstance(each, Jobs)) <= 2
