@@ -29,6 +29,7 @@ from runtime.cli.exit_codes import EXIT_NOT_WRITTEN, describe_fatal_error, print
 from runtime.cli.exit_on_signal import call_before_exit, exit_code
 from runtime.cli.link_updates import LinkUpdates
 from runtime.cli.linked_directories import change_links
+from runtime.cli.load_samples import record_samples
 from runtime.cli.logs import level_of, log_to
 from runtime.cli.prepare import Prepared
 from runtime.cli.removals import Removals
@@ -295,12 +296,11 @@ class Run:
             async with trio.open_nursery() as watching:
                 # Subscribed before the scheduler runs: no change is missed.
                 watching.start_soon(self._call_safely, self._follow, self._scheduler.subscribe(BUFFER))
-                watching.start_soon(self._call_safely, self._link_updates.run)
-                watching.start_soon(self._call_safely, self._removals.run)
-                watching.start_soon(self._call_safely, self._write_variables_early)
+                for task in (self._link_updates.run, self._removals.run, self._write_variables_early, requests.run):
+                    watching.start_soon(self._call_safely, task)
                 watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
                 watching.start_soon(self._call_safely, self._expect)
-                watching.start_soon(self._call_safely, requests.run)
+                watching.start_soon(self._call_safely, self._record_load)
                 await self._call_safely(self._describe)
                 if self._prepared.keeps is not None:
                     epoch = time.time() - trio.current_time()
@@ -409,6 +409,9 @@ class Run:
     def _ctl_requests(self) -> CtlRequests:
         say = partial(self._screen.say, style="yellow")
         return CtlRequests(Inbox(self._roots.run), self._scheduler, say=say, show_stop=self._show_stop)
+
+    async def _record_load(self) -> None:
+        await record_samples(self._journal.recorder, lambda: self._scheduler.statistics().resources)
 
     def _paths_of(self, job: JobSpec) -> JobPaths | None:
         """Return where the files of a job are that has not completed, as its backend tells it."""

@@ -24,7 +24,7 @@ from typing import Final
 from runtime.errors import NO_FSYNC
 from runtime.journal.disk import Disk
 from runtime.journal.frames import MAX_TEXT, Scanner, encode
-from runtime.journal.records import Begin, End, Jobs, Record, Stopping, from_text, halves, to_text
+from runtime.journal.records import Begin, End, Jobs, Record, Sampled, Stopping, from_text, halves, to_text
 
 logger: Final = logging.getLogger("runtime.journal")
 
@@ -32,8 +32,8 @@ _BLOCK_SIZE: Final = 1 << 20
 """Bytes that are read at once, and that are encoded before they are written. Arbitrary: ten times more would hold that
 much more memory; ten times less is still more than the records of one turn of the event loop."""
 
-_OF_THE_SEGMENT: Final = (Begin, Stopping, End)
-"""The records that are not about jobs. `Begin | Stopping | End` in an `isinstance` would be made anew by each call."""
+_OF_THE_SEGMENT: Final = (Begin, Stopping, Sampled, End)
+"""The records that are not about jobs. A union of them in an `isinstance` would be made anew by each call."""
 
 
 def jobs_in(record: Record) -> int:

@@ -20,7 +20,7 @@ from runtime.journal.descriptions import jobs_records
 from runtime.journal.digests import digests
 from runtime.journal.json_text import JSON
 from runtime.journal.lock import Holder
-from runtime.journal.records import Begin, End, Kept, Progress, Record, Removed, Requested, Starting, Stopping
+from runtime.journal.records import Begin, End, Kept, Progress, Record, Removed, Requested, Sampled, Starting, Stopping
 from runtime.journal.replay import RunState
 
 
@@ -77,6 +77,8 @@ class Recorder:
         self._journal = journal
         self._append = journal.append
         self._stopped_by: str | None = None
+        self._is_open = False
+        """Whether the segment has begun, and has not ended."""
         self._intents = 0
         """How many intents were recorded."""
         self._run_dir = run_dir
@@ -97,6 +99,7 @@ class Recorder:
             epoch: the wall time, in seconds since 1970, of second 0 of the clock of all events.
         """
         here = Holder.this_process()
+        self._is_open = True
         self._append(
             Begin(
                 token=token,
@@ -231,8 +234,16 @@ class Recorder:
             Requested(at=at, by=by, action=action, jobs=numbers, force=force or None, resource=resource, limit=limit)
         )
 
+    def sampled(
+        self, at: float, cpus: float | None, memory: int | None, resources: Mapping[str, tuple[int, int | None]]
+    ) -> None:
+        """Record what is in use, as in `Sampled`; nothing before the segment has begun, and after it has ended."""
+        if self._is_open:
+            self._append(Sampled(at, cpus, memory, {name: list(amounts) for name, amounts in resources.items()}))
+
     def end(self, at: float, stopped_by: str | None = None) -> None:
         """Record that the segment ends in order, at a time in seconds of the clock of all events."""
+        self._is_open = False
         self._append(End(at, stopped_by))
 
     def _numbers_of(self, ids: Iterable[str]) -> list[int]:

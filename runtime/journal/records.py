@@ -268,6 +268,29 @@ class Requested:
 
 
 @attrs.frozen
+class Sampled:
+    """What was in use at a moment. The intervals between samples grow."""
+
+    at: float = attrs.field(metadata=_one(TIMES))
+    """Seconds of the clock of the segment."""
+    cpus: float | None = attrs.field(default=None, metadata=_one(NUMBERS))
+    """How many CPUs of the machine all programs together have kept busy since the sample before, on average."""
+    memory: int | None = attrs.field(default=None, metadata=_one(or_none(INTEGERS)))
+    """Bytes of the machine's memory that are in use."""
+    resources: Mapping[str, JSON] = attrs.field(factory=dict, metadata=_one(DETAILS))
+    """Of each resource of the run, a list: the amount that is held, and the limit, which is `None` for unlimited."""
+
+    def held(self) -> Mapping[str, tuple[int, int | None]]:
+        """Return `resources`, without what no run writes: a job can write a journal."""
+        found: dict[str, tuple[int, int | None]] = {}
+        for name, given in self.resources.items():
+            amount, limit = given if isinstance(given, list | tuple) and len(given) == 2 else (None, None)  # noqa: PLR2004 - a pair
+            if type(amount) is int and (limit is None or type(limit) is int):
+                found[name] = amount, limit
+        return found
+
+
+@attrs.frozen
 class End:
     """The last record of a segment that ended in order."""
 
@@ -277,7 +300,7 @@ class End:
     """The signal, or anything else, that ended the run early; `None` if it was not stopped."""
 
 
-Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | Removed | Stopping | Requested | End
+Record: TypeAlias = Begin | Jobs | Starting | Progress | Ended | Kept | Removed | Stopping | Requested | Sampled | End
 
 
 class OutputIdentity(NamedTuple):
@@ -370,7 +393,10 @@ _COLUMNS: Final[Mapping[type[Record], Sequence[str]]] = MappingProxyType(
 )
 """The names of the columns of the records that have some."""
 _LAYOUTS: Final[Mapping[type[Record], _Layout]] = MappingProxyType(
-    {cls: _Layout(cls) for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, Removed, Stopping, Requested, End)}
+    {
+        cls: _Layout(cls)
+        for cls in (Begin, Jobs, Starting, Progress, Ended, Kept, Removed, Stopping, Requested, Sampled, End)
+    }
 )
 _BY_NAME: Final[Mapping[str, _Layout]] = MappingProxyType({layout.name: layout for layout in _LAYOUTS.values()})
 

@@ -31,6 +31,7 @@ from runtime.journal.records import (
     Record,
     Removed,
     Requested,
+    Sampled,
     Starting,
     Stopping,
 )
@@ -114,7 +115,7 @@ class RunState:
                 self._apply_removed(record)
             case Begin():
                 self.segments.append(Segment(record))
-            case Stopping() | Requested() | End():
+            case Stopping() | Requested() | Sampled() | End():
                 if self.segments:
                     self.segments[-1].apply(record)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from runtime.journal.records import Begin, End, Requested, Stopping
+from runtime.journal.records import Begin, End, Requested, Sampled, Stopping
 
 
 @attrs.define
@@ -20,6 +20,8 @@ class Segment:
     """Results that it kept."""
     requests: list[Requested] = attrs.field(factory=list)
     """What somebody asked for while it ran."""
+    samples: list[Sampled] = attrs.field(factory=list)
+    """What was in use while it ran, now and then."""
 
     @property
     def paused_by(self) -> str | None:
@@ -27,11 +29,13 @@ class Segment:
         last = next((each for each in reversed(self.requests) if each.action in ("pause", "resume")), None)
         return last.by if last is not None and last.action == "pause" else None
 
-    def apply(self, record: Stopping | Requested | End) -> None:
+    def apply(self, record: Stopping | Requested | Sampled | End) -> None:
         """Add what a record of the segment says."""
         match record:
             case Requested():
                 self.requests.append(record)
+            case Sampled():
+                self.samples.append(record)
             case Stopping():
                 self.stopped_by = self.stopped_by or record.by  # the first counts
             case End():

@@ -24,6 +24,7 @@ from runtime.journal.records import (
     Record,
     Removed,
     Requested,
+    Sampled,
     Starting,
     Stopping,
 )
@@ -74,6 +75,8 @@ class EventLines:
             case Removed():
                 for number in record.jobs:
                     yield from self._of_job("removed", None, number)
+            case Sampled():
+                pass  # the trace has them
             case _:
                 yield self._of_run(record)
 

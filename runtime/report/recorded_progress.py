@@ -75,6 +75,7 @@ class RecordedProgress:
             rows=rows,
             paused_by=None if last is None else last.paused_by,
             counted=+self._counted,
+            resources=last.samples[-1].held() if last is not None and last.samples else {},
         )
 
     def _count_as(self, number: int, what: str | None) -> None:

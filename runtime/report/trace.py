@@ -211,6 +211,24 @@ def _of_segment(segment: Segment, zero: int, last: int) -> Iterator[Table]:
         if request.resource is not None and request.limit is not None:
             limit = {"value": min(request.limit, _FOREVER)}
             yield {"ph": "C", "name": f"limit of {request.resource}", **row, "ts": at, "args": limit}
+    yield from _samples(segment, offset, end)
+
+
+def _samples(segment: Segment, offset: int, end: int) -> Iterator[Table]:
+    """Yield what was in use of the machine and of resources, as counters that end with the segment."""
+    names: set[str] = set()
+    row: Table = {"pid": _RUN, "tid": 0}
+    for sample in segment.samples:
+        at = min(max(0, offset + microseconds(sample.at)), _FOREVER)
+        values: dict[str, float | None] = {f"{name} in use": held for name, (held, _) in sample.held().items()}
+        values["CPUs of the machine"] = sample.cpus
+        values["memory of the machine in MB"] = None if sample.memory is None else min(sample.memory, _FOREVER) / 1e6
+        for name, value in values.items():
+            if value is not None:
+                names.add(name)
+                yield {"ph": "C", "name": name, **row, "ts": at, "args": {"value": min(max(0, value), _FOREVER)}}
+    for name in sorted(names):
+        yield {"ph": "C", "name": name, **row, "ts": end, "args": {"value": 0}}
 
 
 def _name(what: str, process: int, thread: int, name: str) -> Table:

@@ -17,6 +17,7 @@ from runtime.journal.records import (
     Record,
     Removed,
     Requested,
+    Sampled,
     Starting,
     Stopping,
 )
@@ -150,5 +151,12 @@ REQUESTED = st.builds(
     resource=st.none() | ANY_TEXT,
     limit=st.none() | WHOLE,
 )
-RECORD: st.SearchStrategy[Record] = BEGIN | STOPPING | REQUESTED | END | batches()
+SAMPLED = st.builds(
+    Sampled,
+    MICROS,
+    st.none() | FINITE,
+    st.none() | WHOLE,
+    st.dictionaries(ANY_TEXT, JSON | st.tuples(WHOLE, st.none() | WHOLE).map(list), max_size=3),
+)
+RECORD: st.SearchStrategy[Record] = BEGIN | STOPPING | REQUESTED | SAMPLED | END | batches()
 RECORDS = st.lists(RECORD, max_size=12)

@@ -11,7 +11,7 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from runtime.job import FailureKind, JobResult, JobSpec, JobUsage
-from runtime.journal import Begin, End, Kept, Record, Requested, replay
+from runtime.journal import Begin, End, Kept, Record, Requested, Sampled, replay
 from runtime.report.mean_over_time import MeanOverTime
 from runtime.report.trace import trace_lines
 from tests.journal.strategies import RECORDS
@@ -135,3 +135,15 @@ def test_whatever_is_in_a_journal_the_trace_is_valid_and_no_slot_has_two_jobs_at
                 row = each["pid"], each["tid"]
                 assert each["ts"] >= free.get(row, 0)
                 free[row] = each["ts"] + each["dur"]
+
+
+def test_what_was_in_use_of_the_machine_and_of_resources_is_drawn_until_the_end() -> None:
+    more = [Sampled(2.0, 1.5, 3_000_000, {"licence": [2, 4]}), Sampled(6.0, None, 4_500_000, {"licence": [0, 4]})]
+    found = counters(of(ran("a", 1.0, 3.0), more=more))
+    assert found["licence in use"] == [(2.0, 2), (6.0, 0), (10.0, 0)]
+    assert found["CPUs of the machine"] == [(2.0, 1.5), (10.0, 0)]
+    assert found["memory of the machine in MB"] == [(2.0, 3.0), (6.0, 4.5), (10.0, 0)]
+
+
+def test_samples_of_any_number_are_numbers_that_every_reader_has() -> None:
+    counters(of(more=[Sampled(1e300, 1e300, 10**400, {"a\x1b": [10**400, None], "b": [-1, 0]})]))

@@ -10,6 +10,7 @@ import attrs
 
 from runtime.journal.json_text import JSON
 from runtime.report.html.jobs_table import OUTCOMES, JobsTable
+from runtime.report.html.moments import MAX_RESOURCES, Moment
 from runtime.report.html.plots import Plot
 from runtime.report.html.series import Bar, DurationBin, Load, bars, duration_bins, loads
 from runtime.report.text import printable, short_duration
@@ -51,12 +52,15 @@ class Chart:
         return {"columns": self.columns, "rows": self.rows, "item": self.item}
 
 
-def charts_of(table: JobsTable, runs: Sequence[tuple[str, Mapping[str, int]]]) -> Sequence[Chart]:
+def charts_of(
+    table: JobsTable, runs: Sequence[tuple[str, Mapping[str, int]]], moments: Sequence[Moment] = ()
+) -> Sequence[Chart]:
     """Return the charts of a run; one that would be empty is left out.
 
     Args:
         table: of its jobs.
         runs: the last ones, the oldest first: their names, and how many jobs are counted as what.
+        moments: what was in use while the run went on.
     """
     parts, end = loads(table.spans, table.began)
     bins = duration_bins(table.spans)
@@ -65,6 +69,10 @@ def charts_of(table: JobsTable, runs: Sequence[tuple[str, Mapping[str, int]]]) -
         found += [_jobs(parts, end), _slots(*bars(table.spans, table.began), table.ids)]
     if any(part.cores or part.memory for part in parts):
         found.append(_machine(parts, end))
+    if any(moment.cpus or moment.memory for moment in moments):
+        found.append(_load(moments))
+    if names := sorted({name for moment in moments for name, amount in moment.held.items() if amount}):
+        found.append(_resources(moments, names[:MAX_RESOURCES], len(names)))
     return [*found, _durations(bins)] if bins else found
 
 
@@ -99,6 +107,41 @@ def _machine(parts: Sequence[Load], end: float) -> Chart:
         " the time.",
         ("from", "CPUs", "GB"),
         [(short_duration(part.start), part.cores, round(part.memory / 1e9, 3)) for part in parts],
+        plot.as_json(),
+    )
+
+
+def _load(moments: Sequence[Moment]) -> Chart:
+    gigabytes = [moment.memory / 1e9 for moment in moments]
+    cpus, memory = max(moment.cpus for moment in moments), max(gigabytes)
+    plot = Plot.over_time(moments[-1].at, cpus, "CPUs")
+    plot.add_second_axis(memory, "GB")
+    times = [moment.at for moment in moments]
+    plot.add_steps(times, [moment.cpus for moment in moments], COLOURS["passed"], "CPUs")
+    plot.add_steps(times, gigabytes, COLOURS["infrastructure"], "memory, GB (right)", is_second=True)
+    return Chart(
+        "load",
+        "The machine",
+        f"All programs of the machine that ran the run used up to {cpus:.1f} CPUs and {memory:.1f} GB.",
+        ("at", "CPUs", "GB"),
+        [(short_duration(each.at), round(each.cpus, 2), round(each.memory / 1e9, 3)) for each in moments],
+        plot.as_json(),
+    )
+
+
+def _resources(moments: Sequence[Moment], names: Sequence[str], count: int) -> Chart:
+    most = max(moment.held.get(name, 0.0) for moment in moments for name in names)
+    plot = Plot.over_time(moments[-1].at, most, "held")
+    for name, colour in zip(names, COLOURS.values(), strict=False):
+        held = [moment.held.get(name, 0.0) for moment in moments]
+        plot.add_steps([moment.at for moment in moments], held, colour, printable(name))
+    others = f" {count - len(names)} others are not drawn." if count > len(names) else ""
+    return Chart(
+        "resources",
+        "Resources",
+        f"What jobs held of {count} {'resource' if count == 1 else 'resources'}.{others}",
+        ("at", *(printable(name) for name in names)),
+        [(short_duration(each.at), *(each.held.get(name, 0.0) for name in names)) for each in moments],
         plot.as_json(),
     )
 

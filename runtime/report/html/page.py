@@ -24,6 +24,7 @@ from runtime.report.html.cards import MAX_TITLE, sections_of
 from runtime.report.html.charts import charts_of
 from runtime.report.html.jobs_table import OUTCOMES, JobsTable, json_pieces
 from runtime.report.html.log_links import base_of
+from runtime.report.html.moments import moments_of
 from runtime.report.html.texts import one_line
 from runtime.report.news import History
 from runtime.report.pass_rates import WITH_VERDICT, pass_rates
@@ -51,7 +52,7 @@ def page_text(
     table = JobsTable(state, is_live=is_live)
     groups = groups_of(table.bad, rules_of_run(state), frozenset() if history is None else history.new_messages)
     base = None if path is None else base_of(path)
-    drawn = charts_of(table, () if history is None else history.runs)
+    drawn = charts_of(table, () if history is None else history.runs, moments_of(state))
     rates = pass_rates(
         (job_id, outcome == 0)
         for job_id, outcome in zip(table.ids, table.outcomes, strict=True)
